@@ -1,0 +1,28 @@
+"""Self-supervised representation learning for the 12-lead ECG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ecgssl.deploy.predictor import Predictor
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def load(path: Path | str) -> Predictor:
+    """Load a bundle for recordings in memory: ``load(path).predict(signal, sampling_rate, leads)``.
+
+    Args:
+        path: folder that ``ecgssl export`` has made.
+
+    Raises:
+        InputError: naming each file that is missing, altered, surplus or unusable.
+    """
+    # torch takes a second to import; `import ecgssl` does not pay for it
+    from ecgssl.deploy.predictor import Predictor
+
+    return Predictor(path)

@@ -1,0 +1,34 @@
+"""Sets of recordings by name: ``synthetic``, ``ptbxl`` and ``cohort`` (a manifest)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecgssl.config import DataParams
+    from ecgssl.datasets.cohort import Cohort
+
+SYNTHETIC_MANIFEST = "manifest.csv"
+
+
+def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
+    """The set that the parameters name.
+
+    Args:
+        params: which set and where it lies.
+        cohort_dir: folder in which ``simulate`` has put the synthetic set; unused by the others.
+        seed: of the split of a manifest that states none.
+
+    Raises:
+        InputError: see the loader of the set.
+    """
+    if params.set == "ptbxl" and params.root is not None:
+        from ecgssl.datasets.ptbxl import load_ptbxl
+
+        return load_ptbxl(params.root, params.sampling_rate)
+    from ecgssl.datasets.manifest import load_manifest
+
+    if params.set == "cohort" and params.manifest is not None:
+        return load_manifest(params.manifest, params.root, seed=seed)
+    return load_manifest(Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed)

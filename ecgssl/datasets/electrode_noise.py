@@ -1,0 +1,84 @@
+"""What electrodes add: noise arises on the nine potentials, so that the leads made from them keep their laws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
+
+_THIRD = 1.0 / 3.0
+ELECTRODES_TO_LEADS: NDArray[np.float64] = np.array(
+    [[-1, 1, 0, 0, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 0, 0, 0]]
+    + [[-_THIRD, -_THIRD, -_THIRD] + [1.0 if i == chest else 0.0 for i in range(6)] for chest in range(6)]
+)
+"""(8, 9): leads I, II, V1 to V6 from the potentials; chest leads are taken against Wilson's central terminal."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations in mV on each electrode, except where said otherwise.
+
+    Args:
+        white: amplifier and resting muscle.
+        pink: noise with a 1/f power spectrum (electrode contact).
+        wander: baseline wander, power falling off beyond 0.3 Hz.
+        muscle: EMG during a burst of 0.5 to 3 s on three neighbouring electrodes, 0 for none.
+        mains: amplitude of the mains hum.
+        mains_frequency: 50 or 60 Hz.
+    """
+
+    white: float = 0.003
+    pink: float = 0.006
+    wander: float = 0.03
+    muscle: float = 0.0
+    mains: float = 0.002
+    mains_frequency: float = 50.0
+
+
+def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise on ``ELECTRODES``.
+
+    White, pink and wandering parts are drawn as one process by its spectrum: one inverse transform for all.
+
+    Args:
+        sampling_rate: Hz; hum above its half is left out.
+        samples: length.
+
+    Returns:
+        (9, samples) in mV.
+    """
+    frequency = np.fft.rfftfreq(samples, 1 / sampling_rate)
+    bins = len(frequency)
+    pink = np.zeros(bins)
+    pink[1:] = 1 / frequency[1:]
+    wander = 1 / (1 + (frequency / 0.3) ** 4)
+    wander[0] = 0
+    power = noise.white**2 / bins + noise.pink**2 * pink / pink.sum() + noise.wander**2 * wander / wander.sum()
+    # irfft divides by the length and adds a bin to its mirror image: a deviation of n/2 sqrt(p) gives the power p
+    amplitude = 0.5 * samples * np.sqrt(power)
+    # coefficients from an even distribution of bytes, which is cheap: the sum over thousands of them is normal anyway
+    even = rng.integers(-128, 128, (len(ELECTRODES), 2 * bins), dtype=np.int8).astype(np.float32)
+    even += 0.5
+    draw = even.view(np.complex64)
+    draw *= (amplitude / np.sqrt((256**2 - 1) / 12)).astype(np.float32)
+    out = np.fft.irfft(draw, samples).astype(np.float32, copy=False)
+
+    if noise.mains > 0 and noise.mains_frequency < sampling_rate / 2:
+        hum = (2 * np.pi * noise.mains_frequency / sampling_rate) * np.arange(samples)
+        size = noise.mains * rng.uniform(0.2, 1, len(ELECTRODES))
+        lag = rng.uniform(0, 0.6, len(ELECTRODES))
+        weights = np.stack([size * np.cos(lag), size * np.sin(lag)], axis=1).astype(np.float32)
+        out += weights @ np.stack([np.sin(hum), np.cos(hum)]).astype(np.float32)
+    if noise.muscle > 0:
+        length = min(samples, int(rng.uniform(0.5, 3) * sampling_rate))
+        start = int(rng.integers(0, samples - length + 1))
+        electrode = int(rng.integers(0, len(ELECTRODES) - 2))
+        envelope = np.sqrt(np.sin(np.linspace(0, np.pi, length))).astype(np.float32)
+        # the difference of white noise rises with frequency, as surface EMG does against the ECG
+        burst = np.diff(rng.standard_normal((3, length + 1), dtype=np.float32))
+        burst *= envelope * np.float32(noise.muscle / np.sqrt(2))
+        out[electrode : electrode + 3, start : start + length] += burst
+    return out

@@ -1,0 +1,59 @@
+"""``SHA256SUMS``: every file of a folder with its digest, in the form that ``sha256sum -c`` reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import write_atomic
+from ecgssl.fingerprint import sha256_of
+
+SUMS = "SHA256SUMS"
+_LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
+_REMEDY = "Copy the bundle again, whole, or make it again with 'ecgssl export'"
+
+
+def write_sums(folder: Path) -> None:
+    """Write the digests of all files that ``folder`` holds now."""
+    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
+    write_atomic(folder / SUMS, "".join(f"{sha256_of(path)}  {path.name}\n" for path in files))
+
+
+def verify_sums(folder: Path) -> str:
+    """Check that ``folder`` holds exactly the files listed, each unchanged.
+
+    Returns:
+        SHA-256 (hex) of the list itself, which stands for the whole folder.
+
+    Raises:
+        InputError: with every file that is missing, altered or not listed.
+    """
+    sums = folder / SUMS
+    try:
+        lines = sums.read_text().splitlines()
+    except FileNotFoundError:
+        what = "does not exist, so this is no bundle" if folder.is_dir() else "does not exist"
+        where, remedy = sums if folder.is_dir() else folder, "Name the folder that 'ecgssl export' has made"
+        raise InputError(Problem(str(where), "file", what, remedy)) from None
+    except (OSError, UnicodeDecodeError):
+        raise InputError(Problem(str(sums), "content", "is not a readable list", _REMEDY)) from None
+    listed: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        if match := _LINE.fullmatch(line):
+            listed[match[2]] = match[1]
+        else:
+            problems.append(Problem(str(sums), f"line {number}", "is not 'SHA-256  name'", _REMEDY))
+    for name, digest in sorted(listed.items()):
+        path = folder / name
+        if not path.is_file():
+            problems.append(Problem(str(path), "file", f"is missing, {SUMS} lists it", _REMEDY))
+        elif sha256_of(path) != digest:
+            problems.append(Problem(str(path), "content", f"is not what {SUMS} says: altered or cut", _REMEDY))
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and path.name != SUMS:
+            problems.append(Problem(str(path), "file", f"does not belong here: {SUMS} does not list it", "Remove it"))
+    if problems:
+        raise InputError(problems)
+    return sha256_of(sums)

@@ -1,0 +1,81 @@
+"""What goes wrong because of what came in: every error names the place, the field and the remedy.
+
+Exit codes of the command line (README, "Exit codes"): 0 done, 1 a bug, 2 bad input or usage (nothing written),
+3 done with rejected recordings, 4 stopped on request with everything saved.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an input.
+
+    Args:
+        where: the file (or ``params.yaml``, or a store) in which it is wrong.
+        field: the column, key, row or lead concerned.
+        what: what is wrong, with the offending value.
+        remedy: what the user can do about it.
+    """
+
+    where: str
+    field: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.field}: {self.what}. {self.remedy}"
+
+
+class InputError(Exception):
+    """Bad input or usage (exit code 2). Carries *all* problems found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        if not self.problems:
+            raise ValueError("InputError needs at least one problem")
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:
+        return (type(self), (self.problems,))
+
+
+class ContractMismatch(InputError):
+    """A store, checkpoint or bundle was made under another signal contract than the one it meets."""
+
+
+class RecordingError(InputError):
+    """One recording cannot be read or used; it is quarantined with ``reason`` and counted."""
+
+    def __init__(self, reason: str, problem: Problem) -> None:
+        self.reason = reason
+        super().__init__(problem)
+
+    def __reduce__(self) -> tuple[type[RecordingError], tuple[object, ...]]:
+        return (type(self), (self.reason, self.problems[0]))
+
+
+class Stopped(Exception):
+    """A long run was asked to stop (SIGTERM, time limit); its state is saved and the same command resumes it."""
+
+    exit_code = 4
+
+
+def exit_with(main: Callable[[], int | None]) -> None:
+    """Run a command and end the process: problems are printed one a line, without a traceback, bugs with one."""
+    try:
+        code = main() or 0
+    except InputError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        code = error.exit_code
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        code = stopped.exit_code
+    sys.exit(code)

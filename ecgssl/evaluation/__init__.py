@@ -1,0 +1,1 @@
+"""Probes on frozen embeddings, metrics with intervals, calibration, prediction files and figures."""

@@ -1,0 +1,141 @@
+"""L2-regularised logistic regression of many labels at once, exact to 1e-5 and fast.
+
+Solved by Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008), all columns in one
+matrix product. The features are rotated to their principal axes first: there X'X is diagonal, so X'X times the mean
+curvature plus the penalty (Boehning & Lindsay's bound of 1988 with the mean in place of 1/4) is a preconditioner that
+costs nothing, and embeddings, whose spectrum falls steeply, converge in a few steps. The rotation leaves an L2 penalty
+as it is. scikit-learn reaches the same coefficients one label and one penalty at a time, several times slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Standardised features, rotated.
+
+    Args:
+        scores: (N, R) features times ``axes``.
+        axes: (E, R) orthonormal columns; R < E where features are linearly dependent.
+        spread: (R,) diagonal of scores' scores.
+    """
+
+    scores: Array
+    axes: Array
+    spread: Array
+
+
+def principal_axes(features: Array) -> PrincipalAxes:
+    """Rotate (N, E) features so that their Gram matrix is diagonal; directions without spread are dropped."""
+    records, width = features.shape
+    if records < width:
+        _, singular, rows = np.linalg.svd(features, full_matrices=False)
+        spread, axes = singular**2, rows.T
+    else:
+        spread, axes = np.linalg.eigh(features.T @ features)
+    keep = spread > 1e-12 * max(float(spread.max()), np.finfo(float).tiny)
+    axes = np.ascontiguousarray(axes[:, keep])
+    return PrincipalAxes(features @ axes, axes, spread[keep])
+
+
+def solve(
+    basis: PrincipalAxes, targets: Array, weights: Array, penalty: float, start: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
+    """Minimise ``sum_i weights_i log(1 + exp(-y_i (z_i u + b))) + penalty / 2 |u|^2`` for every column.
+
+    Args:
+        basis: of ``principal_axes``.
+        targets: (N, M) of 0 and 1; ignored where the weight is 0.
+        weights: (N, M), not negative; every column must have weight on both classes.
+        penalty: 1 / C in the terms of scikit-learn; above 0. The intercept is not penalised.
+        start: (u (R, M), b (M,)) of a nearby problem.
+
+    Returns:
+        u (R, M) in the rotated space, within 1e-5 of the minimum in Euclidean norm, and intercepts b (M,).
+
+    Raises:
+        RuntimeError: no minimum after 100 Newton steps (a bug, as the problem is strictly convex).
+    """
+    z = basis.scores
+    columns = targets.shape[1]
+    u, b = (np.zeros((z.shape[1], columns)), np.zeros(columns)) if start is None else (start[0].copy(), start[1].copy())
+    margin = z @ u + b
+    active = np.arange(columns)
+    first: Array = np.full(columns, np.nan)
+    for _ in range(100):
+        y, w, m, ua = targets[:, active], weights[:, active], margin[:, active], u[:, active]
+        p = expit(m)
+        slope = w * (p - y)
+        gradient = np.vstack([z.T @ slope + penalty * ua, slope.sum(0)])
+        curvature = w * p * (1 - p)
+        total = np.maximum(curvature.sum(0), 1e-12)
+        diagonal = np.vstack([np.outer(basis.spread, total / len(z)) + penalty, total])
+        size = np.sqrt((gradient**2 / diagonal).sum(0))
+        first[active] = np.where(np.isnan(first[active]), size, first[active])
+        forcing = np.minimum(0.25, np.sqrt(size / np.maximum(first[active], 1e-300)))
+        step = _newton_step(z, curvature, penalty, gradient, diagonal, forcing * size)
+
+        # The Newton decrement bounds the distance to the minimum: penalty |u - u*|^2 <= decrement.
+        decrement = -(gradient * step).sum(0)
+        along = z @ step[:-1] + step[-1]
+        length, stuck = _line_search(y, w, m, along, ua, step[:-1], penalty, decrement)
+        u[:, active] += length * step[:-1]
+        b[active] += length * step[-1]
+        margin[:, active] += length * along
+        active = active[(decrement > 1e-10 * penalty) & ~stuck]
+        if not len(active):
+            return u, b
+    raise RuntimeError(
+        f"logistic regression: {len(active)} of {columns} columns have no minimum after 100 Newton steps"
+    )
+
+
+def _newton_step(z: Array, curvature: Array, penalty: float, gradient: Array, diagonal: Array, enough: Array) -> Array:
+    step = np.zeros_like(gradient)
+    residual = -gradient
+    scaled = residual / diagonal
+    search = scaled
+    product = (residual * scaled).sum(0)
+    for _ in range(200):
+        image = curvature * (z @ search[:-1] + search[-1])
+        curved = np.vstack([z.T @ image + penalty * search[:-1], image.sum(0)])
+        bend = (search * curved).sum(0)
+        length = np.divide(product, bend, out=np.zeros_like(product), where=bend > 0)
+        step += length * search
+        residual = residual - length * curved
+        scaled = residual / diagonal
+        previous, product = product, (residual * scaled).sum(0)
+        if np.all(product <= enough**2):
+            break
+        search = scaled + np.divide(product, previous, out=np.zeros_like(product), where=previous > 0) * search
+    return step
+
+
+def _line_search(
+    y: Array, w: Array, margin: Array, along: Array, u: Array, step: Array, penalty: float, decrement: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Halve each column's step until Armijo's rule holds; ``stuck`` where rounding leaves nothing to gain."""
+
+    def objective(length: Array) -> Array:
+        m = margin + length * along
+        return np.asarray((w * (np.logaddexp(0, m) - y * m)).sum(0) + 0.5 * penalty * ((u + length * step) ** 2).sum(0))
+
+    length = np.ones(len(decrement))
+    before = objective(np.zeros(len(decrement)))
+    rounding = 1e-13 * np.abs(before)
+    for _ in range(40):
+        high = objective(length) > before - 1e-4 * length * decrement + rounding
+        if not high.any():
+            break
+        length = np.where(high, length / 2, length)
+    else:
+        length = np.where(high, 0.0, length)
+    return length, (length == 0) | (decrement <= rounding)

@@ -1,0 +1,225 @@
+"""ROC and reliability figures, one panel per label; plain ``Figure`` objects, no pyplot state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ecgssl.evaluation.calibration import BINS, brier, expected_calibration_error, reliability
+from ecgssl.evaluation.curves import roc_curve, thin
+from ecgssl.evaluation.intervals import interval, patient_weights
+from ecgssl.evaluation.metrics import Array, cumulative_counts, ranking_metrics, support
+from ecgssl.evaluation.predictions import labels_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+BASELINE = "#7F7F7F"
+_FINE = np.linspace(0, 1, 101)
+
+
+def draw_roc(
+    predictions: pd.DataFrame,
+    split: str = "test",
+    *,
+    main: str | None = None,
+    baseline: str | None = "random",
+    bootstrap: int = 0,
+    confidence: float = 0.95,
+    seed: int = 0,
+    max_labels: int = 12,
+) -> Figure:
+    """ROC curves of every model, a panel per label, with AUROC in the legend and support in the title.
+
+    Args:
+        predictions: a table of ``predictions.prediction_table``.
+        split: whose records.
+        main: the model that is drawn strongest; the first that is not the baseline where not given.
+        baseline: drawn dashed and grey.
+        bootstrap: resamples of patients for the main model's pointwise band and AUROC interval; 0 for none.
+        confidence: of both.
+        seed: of the resamples.
+        max_labels: panels at most; labels with the most positives are kept, and the rest are counted in the footer.
+
+    Raises:
+        ValueError: the split has no rows.
+    """
+    table, names, note = _selection(predictions, split, max_labels)
+    models = list(dict.fromkeys(table["model"]))
+    main = main or next((m for m in models if m != baseline), models[0])
+    figure, panels = _grid(len(names))
+    colours = _colours(models, main, baseline)
+    for axes, name in zip(panels, names, strict=True):
+        _identity(axes)
+        counted = support(table.loc[table["model"] == main, f"target__{name}"].to_numpy())
+        _title(axes, name, f"{counted.positives} of {counted.records} positive")
+        if counted.undefined:
+            axes.text(0.5, 0.5, counted.undefined, ha="center", va="center", color=BASELINE)
+            continue
+        for model in sorted(models, key=lambda m: (m == main, m != baseline, -models.index(m))):
+            part = table[table["model"] == model]
+            y, z = part[f"target__{name}"].to_numpy(), part[f"logit__{name}"].to_numpy()
+            text = f"{model} {ranking_metrics(y, z)[0][0]:.3f}"
+            if model == main and bootstrap:
+                low, high, found = _band(y, z, part["patient"].to_numpy().astype(str), bootstrap, confidence, seed)
+                axes.fill_between(_FINE, low, high, color=colours[model], alpha=0.18, linewidth=0)
+                text += f" ({found[0]:.3f}–{found[1]:.3f})"
+            style: dict[str, Any] = {"linestyle": (0, (4, 2))} if model == baseline else {}
+            fpr, tpr = thin(*roc_curve(y, z), 400)
+            width = 1.8 if model == main else 1.2
+            axes.plot(fpr, tpr, color=colours[model], linewidth=width, label=text, **style)
+        handles, texts = axes.get_legend_handles_labels()
+        axes.legend(
+            handles[::-1], texts[::-1], loc="lower right", fontsize=7, frameon=False, title="AUROC", title_fontsize=7
+        )
+    _label_outer(panels, "1 − specificity", "sensitivity")
+    band = f"; band and interval: {100 * confidence:g} % bootstrap of patients" if bootstrap else ""
+    _footer(figure, f"{split} split{band}{note}")
+    return figure
+
+
+def draw_reliability(
+    predictions: pd.DataFrame,
+    split: str = "test",
+    *,
+    model: str | None = None,
+    baseline: str | None = "random",
+    bins: int = BINS,
+    max_labels: int = 12,
+) -> Figure:
+    """Reliability of one model, a panel per label: bins of equal count with Wilson intervals, and the scores below.
+
+    Args:
+        predictions: a table of ``predictions.prediction_table``.
+        split: whose records.
+        model: whose probabilities; the first that is not the baseline where not given.
+        baseline: name of the random encoder's probe.
+        bins: of equal count.
+        max_labels: panels at most, as for ``draw_roc``.
+
+    Raises:
+        ValueError: the split has no rows.
+    """
+    table, names, note = _selection(predictions, split, max_labels)
+    models = list(dict.fromkeys(table["model"]))
+    model = model or next((m for m in models if m != baseline), models[0])
+    table = table[table["model"] == model]
+    figure, panels = _grid(len(names))
+    for axes, name in zip(panels, names, strict=True):
+        _identity(axes)
+        y, p = table[f"target__{name}"].to_numpy(), table[f"prob__{name}"].to_numpy()
+        counted = support(y)
+        _title(axes, name, f"{counted.positives} of {counted.records} positive")
+        if not counted.records:
+            axes.text(0.5, 0.5, counted.undefined, ha="center", va="center", color=BASELINE)
+            continue
+        prevalence = counted.positives / counted.records
+        axes.axhline(prevalence, color=BASELINE, linewidth=0.8, linestyle=":")
+        for outcome, colour, direction in ((1, COLOURS[1], 1), (0, BASELINE, -1)):
+            count, edges = np.histogram(p[y == outcome], bins=40, range=(0, 1))
+            height = direction * 0.1 * count / max(count.max(), 1)
+            axes.bar(edges[:-1], height, 1 / 40, -0.16, align="edge", color=colour, alpha=0.6, linewidth=0)
+        found = reliability(y, p, bins)
+        x, observed = np.array([b.predicted for b in found]), np.array([b.observed for b in found])
+        error = np.array([[b.observed - b.low, b.high - b.observed] for b in found]).T
+        style: dict[str, Any] = {"elinewidth": 1.0, "capsize": 2, "markersize": 4, "linewidth": 1.2}
+        axes.errorbar(x, observed, np.maximum(error, 0), fmt="o-", color=COLOURS[0], **style)
+        ece = expected_calibration_error(y, p, bins)
+        summary = f"prevalence {prevalence:.2f} (dotted)\nBrier {brier(y, p):.3f}\nECE {ece:.3f}"
+        axes.text(0.04, 0.96, summary, transform=axes.transAxes, va="top", fontsize=7)
+        axes.set_ylim(-0.28, 1.02)
+    _label_outer(panels, "predicted probability", "observed share")
+    shown = (
+        "equal-count bins, 95 % Wilson intervals; bars: scores of positives (up), negatives (down), each to its peak"
+    )
+    _footer(figure, f"{model}, {split} split; {shown}{note}")
+    return figure
+
+
+def _selection(predictions: pd.DataFrame, split: str, most: int) -> tuple[pd.DataFrame, list[str], str]:
+    table = predictions[predictions["split"] == split]
+    if not len(table):
+        raise ValueError(f"no predictions in split {split!r}")
+    names = labels_of(table)
+    frequent = sorted(names, key=lambda n: -float(np.nansum(table[f"target__{n}"])))[:most]
+    left_out = len(names) - len(frequent)
+    return table, [n for n in names if n in frequent], f"; {left_out} rarer labels not shown" if left_out else ""
+
+
+def _grid(panels: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = panels if panels <= 3 else ceil(panels / ceil(panels / 4))
+    rows = ceil(panels / columns)
+    figure = Figure(
+        figsize=(2.75 * columns + 0.4, 2.95 * rows + 0.4),
+        dpi=150,
+        layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.05),
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for spare in axes.ravel()[panels:]:
+        spare.remove()
+    return figure, list(axes.ravel()[:panels])
+
+
+def _colours(models: Sequence[str], main: str, baseline: str | None) -> dict[str, str]:
+    others = [m for m in models if m not in (main, baseline)]
+    colours = {m: COLOURS[1 + k % (len(COLOURS) - 1)] for k, m in enumerate(others)}
+    if baseline is not None:
+        colours[baseline] = BASELINE
+    return colours | {main: COLOURS[0]}
+
+
+def _identity(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=0.8, zorder=0)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.tick_params(labelsize=8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _title(axes: Axes, name: str, counted: str) -> None:
+    axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
+    axes.set_title(counted, fontsize=7, loc="right", color="#555555")
+
+
+def _label_outer(panels: Sequence[Axes], x: str, y: str) -> None:
+    for axes in panels:
+        place = axes.get_subplotspec()
+        if place is not None and place.is_first_col():
+            axes.set_ylabel(y, fontsize=9)
+        axes.set_xlabel(x, fontsize=9)
+
+
+def _footer(figure: Figure, text: str) -> None:
+    figure.supxlabel(text, fontsize=7, color="#555555", x=0.01, ha="left")
+
+
+def _band(
+    y: Array, z: Array, patients: np.ndarray, resamples: int, confidence: float, seed: int
+) -> tuple[Array, Array, tuple[float, float]]:
+    """Pointwise percentile band of the sensitivity over ``_FINE`` and the interval of the AUROC."""
+    curves, areas = [], []
+    for block in patient_weights(patients, resamples, seed):
+        areas.append(ranking_metrics(y, z, block)[0])
+        for hits, false in zip(*cumulative_counts(y, z, block), strict=True):
+            if hits[-1] and false[-1]:
+                curves.append(np.interp(_FINE, false / false[-1], hits / hits[-1], left=0.0))
+    found = interval(np.concatenate(areas), confidence)
+    if not curves:
+        nothing = np.full(len(_FINE), np.nan)
+        return nothing, nothing, (found.low, found.high)
+    low, high = np.quantile(np.array(curves), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high, (found.low, found.high)

@@ -1,0 +1,152 @@
+"""Prediction files: everything that is needed to compute every metric again, and nothing that names a patient.
+
+One row per model and record: ``record_id, patient, split, model``, then for each label ``target__NAME`` (1, 0, empty =
+unknown), ``logit__NAME`` and ``prob__NAME``. CSV or Parquet, by suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import expit
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import write_atomic
+
+KEYS = ("record_id", "patient", "split", "model")
+
+
+def prediction_table(
+    record_ids: Sequence[str],
+    patients: Sequence[str],
+    splits: Sequence[str],
+    model: str,
+    names: Sequence[str],
+    targets: ArrayLike,
+    logits: ArrayLike,
+) -> pd.DataFrame:
+    """Predictions of one model as a table.
+
+    Args:
+        record_ids, patients, splits: (N,); patients as keyed hashes.
+        model: its name, for example ``linear`` or ``random``.
+        names: K labels.
+        targets: (N, K) of 1, 0, NaN.
+        logits: (N, K); the probability is their logistic function.
+    """
+    y, z = np.asarray(targets, dtype=np.float64), np.asarray(logits, dtype=np.float64)
+    columns: dict[str, object] = {
+        "record_id": list(record_ids),
+        "patient": list(patients),
+        "split": list(splits),
+        "model": model,
+    }
+    for k, name in enumerate(names):
+        columns |= {f"target__{name}": y[:, k], f"logit__{name}": z[:, k], f"prob__{name}": expit(z[:, k])}
+    return check_predictions(pd.DataFrame(columns), f"predictions of {model}")
+
+
+def labels_of(predictions: pd.DataFrame) -> list[str]:
+    """Labels of a prediction table, in the order of its columns."""
+    return [c.removeprefix("target__") for c in predictions.columns if str(c).startswith("target__")]
+
+
+def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
+    """Write a checked table to ``path`` (.csv or .parquet), whole or not at all; floats survive exactly.
+
+    Raises:
+        InputError: the table is not a valid prediction table, or the suffix is unknown.
+    """
+    path = Path(path)
+    check_predictions(predictions, str(path))
+    kind = _kind(path)
+    if kind == ".csv":
+        write_atomic(path, predictions.to_csv(index=False, lineterminator="\n"))
+    else:
+        write_atomic(path, predictions.to_parquet(index=False))
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
+    """Read and check a prediction file.
+
+    Raises:
+        InputError: the file is missing, unreadable, or breaks a rule of ``check_predictions``.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    try:
+        if kind == ".csv":
+            text: dict[Hashable, type[str]] = dict.fromkeys(KEYS, str)
+            table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        else:
+            table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(Problem(str(path), "file", "does not exist", "Run the fine-tuning that writes it")) from None
+    except (ValueError, OSError) as error:
+        what = f"cannot be read: {' '.join(str(error).split())}"
+        raise InputError(Problem(str(path), "content", what, "Write it again")) from None
+    return check_predictions(table, str(path))
+
+
+def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return the table with float columns, or raise.
+
+    Raises:
+        InputError: with all of: missing columns, empty keys, a record twice for a model, a patient in two splits,
+            targets other than 1, 0, empty, logits that are not finite, probabilities outside 0..1.
+    """
+    names = labels_of(table)
+    wanted = [*KEYS, *(f"{kind}__{n}" for n in names for kind in ("logit", "prob"))]
+    problems = [Problem(where, c, "column is missing", "Write it again") for c in wanted if c not in table.columns]
+    if not names:
+        problems.append(Problem(where, "target__*", "no label has a target column", "Write it again"))
+    if problems:
+        raise InputError(problems)
+    numeric = [c for n in names for c in (f"target__{n}", f"logit__{n}", f"prob__{n}")]
+    table = table.copy()
+    for column in numeric:
+        values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
+        if (text := int((values.isna() & table[column].notna()).sum())) > 0:
+            problems.append(
+                Problem(where, column, f"{text} cells are no numbers", "Write numbers or leave targets empty")
+            )
+        table[column] = values
+    problems += [p for n in names for p in _values(table, n, where)]
+    for key in KEYS:
+        if (empty := int((table[key].isna() | (table[key] == "")).sum())) > 0:
+            problems.append(Problem(where, key, f"{empty} cells are empty", "Fill every row"))
+    if not len(table):
+        problems.append(Problem(where, "rows", "there are none", "Check the cohort's splits"))
+    double = table[table.duplicated(["model", "record_id"])]
+    if len(double):
+        what = f"{len(double)} records appear twice for a model, first {double.iloc[0]['record_id']!r}"
+        problems.append(Problem(where, "record_id", what, "Keep one row per model and record"))
+    spread = table.groupby("patient")["split"].nunique()
+    if (crossing := int((spread > 1).sum())) > 0:
+        what = f"{crossing} patients are in more than one split"
+        problems.append(Problem(where, "patient", what, "Split the cohort by patient"))
+    if problems:
+        raise InputError(problems)
+    return table
+
+
+def _values(table: pd.DataFrame, name: str, where: str) -> list[Problem]:
+    y, z, p = (table[f"{kind}__{name}"].to_numpy() for kind in ("target", "logit", "prob"))
+    rules = (
+        (f"target__{name}", ~(np.isnan(y) | (y == 0) | (y == 1)), "are not 0, 1 or empty"),
+        (f"logit__{name}", ~np.isfinite(z), "are not finite"),
+        (f"prob__{name}", ~((p >= 0) & (p <= 1)), "are outside 0..1"),
+    )
+    return [
+        Problem(where, c, f"{int(bad.sum())} values {what}", "Write it again") for c, bad, what in rules if bad.any()
+    ]
+
+
+def _kind(path: Path) -> str:
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(Problem(str(path), "suffix", f"{path.suffix!r} is unknown", "Use .csv or .parquet"))
+    return path.suffix

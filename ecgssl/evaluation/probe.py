@@ -1,0 +1,285 @@
+"""Linear probe: one logistic regression per label on standardised frozen embeddings.
+
+How C and class weight are chosen, per label:
+
+1. by the AUROC on validation, where validation holds at least ten positive and ten negative records of the label;
+2. otherwise by the mean log loss of a patient-grouped, label-stratified cross-validation inside train (five folds, or
+   as many as the rarer class has patients);
+3. where fewer than two folds hold both classes, the strongest regularisation without class weight is taken.
+
+Ties go to the smaller C and to no class weight. The probe is fitted on train alone; validation only selects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecgssl.config import LinearParams
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.logistic import Array, PrincipalAxes, principal_axes, solve
+from ecgssl.evaluation.metrics import ranking_metrics
+from ecgssl.files import write_atomic, write_json
+
+MIN_VALIDATION = 10
+FOLDS = 5
+FORMAT = 1
+_COLUMNS = 64
+"""Regressions solved side by side; more would only take memory."""
+
+Grid = list[tuple[float, Literal["none", "balanced"]]]
+T = TypeVar("T")
+ChosenBy = Literal["validation_auroc", "cross_validation_log_loss", "strongest_regularisation", "only_candidate"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted linear probe; all arrays float64.
+
+    Args:
+        names: K labels.
+        mean, scale: (E,) of the train embeddings; the scale of a constant feature is 1.
+        weight: (K, E) on standardised embeddings.
+        bias: (K,).
+        C: chosen inverse penalty per label.
+        class_weight: chosen per label, ``none`` or ``balanced``.
+        chosen_by: which rule of this module chose them, per label.
+    """
+
+    names: tuple[str, ...]
+    mean: Array
+    scale: Array
+    weight: Array
+    bias: Array
+    C: tuple[float, ...]
+    class_weight: tuple[str, ...]
+    chosen_by: tuple[ChosenBy, ...]
+
+    def logits(self, embeddings: ArrayLike) -> Array:
+        """(N, E) embeddings to (N, K) logits."""
+        return np.asarray(self._standardised(embeddings) @ self.weight.T + self.bias)
+
+    def _standardised(self, embeddings: ArrayLike) -> Array:
+        return (np.asarray(embeddings, dtype=np.float64) - self.mean) / self.scale
+
+    def folded(self) -> tuple[Array, Array]:
+        """(weight (K, E), bias (K,)) of the same probe on embeddings as they are, for an exported graph."""
+        weight = self.weight / self.scale
+        return weight, self.bias - weight @ self.mean
+
+    def save(self, path: Path | str) -> None:
+        """Write ``path`` (safetensors) and a JSON sidecar of the same stem with names and choices."""
+        from safetensors.numpy import save
+
+        path = Path(path)
+        arrays = {k: np.ascontiguousarray(getattr(self, k)) for k in ("mean", "scale", "weight", "bias")}
+        choices = {"C": self.C, "class_weight": self.class_weight, "chosen_by": self.chosen_by}
+        write_atomic(path, save(arrays))
+        write_json(path.with_suffix(".json"), {"format": FORMAT, "names": self.names, **choices}, digits=None)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Probe:
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: a file is missing or broken, or the two do not belong together.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = Path(path)
+        sidecar = path.with_suffix(".json")
+        remedy = "Fit the probe again"
+        try:
+            info = json.loads(sidecar.read_text())
+            arrays = load_file(path)
+            if info["format"] != FORMAT:
+                raise InputError(
+                    Problem(str(sidecar), "format", f"is {info['format']}, this release reads {FORMAT}", remedy)
+                )
+            texts = {k: tuple(info[k]) for k in ("names", "C", "class_weight", "chosen_by")}
+            probe = cls(
+                texts["names"],
+                arrays["mean"],
+                arrays["scale"],
+                arrays["weight"],
+                arrays["bias"],
+                texts["C"],
+                texts["class_weight"],
+                texts["chosen_by"],
+            )
+        except FileNotFoundError as error:
+            raise InputError(Problem(str(error.filename or path), "file", "does not exist", remedy)) from None
+        except (SafetensorError, OSError) as error:
+            raise InputError(Problem(str(path), "tensors", " ".join(str(error).split()), remedy)) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(Problem(str(sidecar), "JSON", str(error), remedy)) from None
+        except (KeyError, TypeError) as error:
+            raise InputError(Problem(str(sidecar), "content", f"lacks or misuses {error}", remedy)) from None
+        shapes = [a.shape for a in (probe.mean, probe.scale, probe.weight, probe.bias)]
+        labels, width = len(probe.names), probe.mean.size
+        if shapes != [(width,), (width,), (labels, width), (labels,)] or any(len(v) != labels for v in texts.values()):
+            what = f"describes {labels} labels, the tensors have shapes {shapes}"
+            raise InputError(Problem(str(sidecar), "names", what, remedy))
+        return probe
+
+
+def fit_probe(
+    embeddings: ArrayLike,
+    targets: ArrayLike,
+    val_embeddings: ArrayLike,
+    val_targets: ArrayLike,
+    params: LinearParams,
+    *,
+    names: Sequence[str],
+    groups: ArrayLike,
+    seed: int = 0,
+) -> Probe:
+    """Fit and select a linear probe (rules: see the module).
+
+    Args:
+        embeddings: (N, E) of the train split.
+        targets: (N, K) of 1, 0 and NaN; unknown ones have no part in their label.
+        val_embeddings, val_targets: the same for validation; may have no rows.
+        params: candidates for C and class weight.
+        names: K labels.
+        groups: (N,) patient of each train record.
+        seed: of the cross-validation folds.
+
+    Raises:
+        InputError: with every label that has one class in train, every array that is not finite or not 0/1/NaN.
+    """
+    x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
+    patients = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if not (len(x) == len(y) == len(patients) and len(vx) == len(vy) and y.shape[1] == vy.shape[1] == len(names)):
+        raise ValueError("embeddings, targets, groups and names do not match in length")
+    _check(x, y, vx, vy, names)
+    mean, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
+    basis = principal_axes((x - mean) / scale)
+    val_scores = ((vx - mean) / scale) @ basis.axes
+    grid = [(C, cw) for C in sorted(set(params.C)) for cw in sorted(set(params.class_weight), reverse=True)]
+
+    selectable = [min((v == 1).sum(), (v == 0).sum()) >= MIN_VALIDATION for v in vy.T]
+    unsure = [k for k in range(len(names)) if not selectable[k]] if len(grid) > 1 else []
+    cross_validated = _cross_validate(basis, y, unsure, patients, grid, seed)
+
+    u, bias = np.empty((basis.axes.shape[1], len(names))), np.empty(len(names))
+    chosen, rules = Grid(), list[ChosenBy]()
+    for block in _blocks(list(range(len(names))), _COLUMNS // len(set(params.class_weight))):
+        fits = list(_path(basis, y[:, block], ~np.isnan(y[:, block]), grid))
+        for j, k in enumerate(block):
+            losses = np.arange(len(grid), dtype=float)
+            rule: ChosenBy = "strongest_regularisation"
+            if len(grid) == 1:
+                rule = "only_candidate"
+            elif selectable[k]:
+                aurocs = [ranking_metrics(vy[:, k], val_scores @ f[0][:, j] + f[1][j])[0][0] for f in fits]
+                losses, rule = -np.array(aurocs), "validation_auroc"
+            elif k in cross_validated:
+                losses, rule = cross_validated[k], "cross_validation_log_loss"
+            # Rounding keeps differences in the last digits, which depend on the BLAS, from deciding.
+            best = int(np.argmin(np.round(losses, 9)))
+            u[:, k], bias[k] = fits[best][0][:, j], fits[best][1][j]
+            chosen.append(grid[best])
+            rules.append(rule)
+    return Probe(
+        tuple(names),
+        mean,
+        scale,
+        np.ascontiguousarray((basis.axes @ u).T),
+        bias,
+        tuple(c for c, _ in chosen),
+        tuple(w for _, w in chosen),
+        tuple(rules),
+    )
+
+
+def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[Array, Array]]:
+    """(u (R, K), b (K,)) for every candidate of the grid, labels side by side, each C starting from the last."""
+    kinds = [cw for C, cw in grid if grid[0][0] == C]
+    labels = y.shape[1]
+    known = np.where(use, np.nan_to_num(y), 0.0)
+    total, positives = use.sum(0), known.sum(0)
+    balanced = np.where(
+        known > 0, total / (2 * np.maximum(positives, 1)), total / (2 * np.maximum(total - positives, 1))
+    )
+    weights = np.hstack([use * (balanced if cw == "balanced" else 1.0) for cw in kinds])
+    tiled = np.tile(known, len(kinds))
+    start = None
+    for C in sorted({C for C, _ in grid}):
+        start = solve(basis, tiled, weights, 1 / C, start)
+        for k in range(len(kinds)):
+            part = slice(k * labels, (k + 1) * labels)
+            yield start[0][:, part], start[1][part]
+
+
+def _cross_validate(
+    basis: PrincipalAxes, y: Array, labels: list[int], patients: NDArray[np.int64], grid: Grid, seed: int
+) -> dict[int, Array]:
+    """Mean held-out log loss of every candidate, for those of the labels that have at least two usable folds."""
+    folds = {k: list(_folds(y[:, k], patients, seed)) for k in labels}
+    pairs = [(k, held) for k, masks in folds.items() if len(masks) > 1 for held in masks]
+    losses: dict[int, list[Array]] = {}
+    for block in _blocks(pairs, _COLUMNS // 2):
+        truth = y[:, [k for k, _ in block]]
+        held = np.stack([mask for _, mask in block], axis=1)
+        known = ~np.isnan(truth)
+        test, truth0 = known & held, np.nan_to_num(truth)
+        found = np.empty((len(grid), len(block)))
+        for row, (u, b) in enumerate(_path(basis, truth, known & ~held, grid)):
+            margin = basis.scores @ u + b
+            found[row] = np.where(test, np.logaddexp(0, margin) - truth0 * margin, 0.0).sum(0) / test.sum(0)
+        for column, (k, _) in enumerate(block):
+            losses.setdefault(k, []).append(found[:, column])
+    return {k: np.stack(v).mean(axis=0) for k, v in losses.items()}
+
+
+def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Masks (N,) of held-out records: patients dealt out at random, those with a positive record first."""
+    known = ~np.isnan(y)
+    positive = np.unique(patients[known & (y == 1)])
+    other = np.setdiff1d(np.unique(patients[known]), positive)
+    folds = min(FOLDS, len(positive), len(np.unique(patients[known & (y == 0)])))
+    if folds < 2:
+        return
+    rng = np.random.default_rng(seed)
+    dealt = np.concatenate([rng.permutation(positive), rng.permutation(other)])
+    fold_of = np.full(int(patients.max()) + 1, -1)
+    fold_of[dealt] = np.arange(len(dealt)) % folds
+    for fold in range(folds):
+        held = fold_of[patients] == fold
+        kept = y[known & ~held]
+        if (known & held).any() and 0 < kept.sum() < len(kept):
+            yield held
+
+
+def _check(x: Array, y: Array, vx: Array, vy: Array, names: Sequence[str]) -> None:
+    problems = []
+    for array, split in ((x, "train"), (vx, "val")):
+        bad = int((~np.isfinite(array)).any(axis=1).sum())
+        if bad:
+            problems.append(Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder"))
+    for array, split in ((y, "train"), (vy, "val")):
+        for k, name in enumerate(names):
+            known = array[~np.isnan(array[:, k]), k]
+            if not np.isin(known, (0.0, 1.0)).all():
+                remedy = "Use 1, 0 or empty (unknown)"
+                problems.append(Problem(f"{split} targets", name, "holds values other than 0 and 1", remedy))
+            elif split == "train" and len(np.unique(known)) < 2:
+                what = f"has one class in train ({len(known)} known records, {int(known.sum())} positive)"
+                problems.append(Problem("train targets", name, what, "Remove it from the task or add recordings"))
+    if problems:
+        raise InputError(problems)

@@ -1,0 +1,96 @@
+"""A small file that stands for the raw recordings, so that a pipeline notices when they change.
+
+A million recordings are not hashed on every run: the fingerprint holds the SHA-256 of what lists them (the manifest and
+the set's own checksums) and the number and bytes of the files listed. A file altered in place, with the same size and
+without its set's checksums being altered, escapes it. It names no path, so two machines with the same data agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ecgssl.config import DataParams
+from ecgssl.errors import InputError, Problem
+
+_RECORD_SUFFIXES = (".hea", ".dat", ".mat")
+_LISTS = {"ptbxl": ("ptbxl_database.csv", "scp_statements.csv", "SHA256SUMS.txt"), "cohort": ("SHA256SUMS.txt",)}
+_OPTIONAL = ("SHA256SUMS.txt",)
+
+
+def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[str, Any]:
+    """Describe the raw data that ``data`` names.
+
+    Args:
+        data: section ``data`` of the parameters.
+        seed: of the parameters; the synthetic set follows from it.
+        paths: record paths relative to the root (column ``path`` of a cohort's table), with or without suffix; unused
+            for the synthetic set.
+
+    Returns:
+        For ``synthetic`` its parameters and seed. Otherwise ``lists`` (file name: SHA-256), ``records`` (distinct
+        paths), ``files`` and ``bytes`` found for them, and ``missing`` (paths with no file). Plain types only.
+
+    Raises:
+        InputError: with every list that cannot be read.
+    """
+    if data.set == "synthetic":
+        return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
+    root = data.root or (data.manifest.parent if data.manifest else Path())
+    lists = [root / name for name in _LISTS[data.set]]
+    if data.set == "cohort" and data.manifest:
+        lists.insert(0, data.manifest)
+    hashes: dict[str, str] = {}
+    problems: list[Problem] = []
+    for file in lists:
+        if file.name in _OPTIONAL and not file.exists():
+            continue
+        try:
+            hashes[file.name] = sha256_of(file)
+        except OSError as error:
+            problems.append(
+                Problem(str(file), "file", error.strerror or "cannot be read", "Check data.root and data.manifest")
+            )
+    if problems:
+        raise InputError(problems)
+    result: dict[str, Any] = {"set": data.set, "lists": hashes, **_measure(root, paths)}
+    if data.set == "ptbxl":
+        result["sampling_rate"] = data.sampling_rate
+    return result
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        parent, name = os.path.split(str(PurePosixPath(path)))
+        wanted[parent].add(_record_name(name))
+    files = size = missing = 0
+    # One listing per folder: a stat per expected file name would be several times slower on network drives.
+    for parent, names in wanted.items():
+        found: set[str] = set()
+        try:
+            with os.scandir(root / parent) as entries:
+                for entry in entries:
+                    name = _record_name(entry.name)
+                    if name in names and entry.is_file():
+                        found.add(name)
+                        files += 1
+                        size += entry.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        missing += len(names - found)
+    return {"records": sum(map(len, wanted.values())), "files": files, "bytes": size, "missing": missing}
+
+
+def _record_name(file: str) -> str:
+    return file[:-4] if file.endswith(_RECORD_SUFFIXES) else file

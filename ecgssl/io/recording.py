@@ -1,0 +1,44 @@
+"""The one in-memory form of an ECG recording, whatever file it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A multi-lead ECG as it was recorded.
+
+    Args:
+        signal: (leads, samples) float32 in mV; NaN where the device stored "no value".
+        sampling_rate: Hz.
+        leads: lead names as the file spells them, one per row of ``signal``.
+        record_id: unique within its cohort.
+        patient_id: groups recordings of one person; ``None`` where unknown.
+        meta: what the header said besides (never names or dates).
+
+    Raises:
+        ValueError: where the shapes disagree.
+    """
+
+    signal: NDArray[np.float32]
+    sampling_rate: float
+    leads: tuple[str, ...]
+    record_id: str
+    patient_id: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.signal.ndim != 2 or self.signal.shape[0] != len(self.leads):
+            raise ValueError(f"signal {self.signal.shape} does not match {len(self.leads)} leads")
+        if not self.sampling_rate > 0:
+            raise ValueError(f"sampling_rate {self.sampling_rate} is not positive")
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.signal.shape[1] / self.sampling_rate

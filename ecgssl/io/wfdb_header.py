@@ -1,0 +1,207 @@
+"""WFDB header files (``.hea``), parsed by hand: parsing them is where wfdb's own reader spends its time.
+
+Format: PhysioNet, "WFDB header file format", header(5).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgssl.errors import Problem, RecordingError
+
+LARGEST_HEADER = 1 << 20
+"""Bytes; a larger file is no header."""
+
+_FORMAT = re.compile(r"(?P<format>\d+)(x(?P<per_frame>\d+))?(:(?P<skew>\d+))?(\+(?P<offset>\d+))?$")
+_GAIN = re.compile(r"(?P<gain>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)(\((?P<baseline>-?\d+)\))?(/+(?P<unit>\S+))?$", re.I)
+_FILE = re.compile(r"[-\w]+(\.\w+)*$")
+_RATE = re.compile(r"(?P<rate>(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)(/.*)?$", re.I)
+
+
+@dataclass(frozen=True)
+class SignalLine:
+    """One channel of a record, as its header describes it.
+
+    Args:
+        file: name of the file with the samples, in the header's folder; ``~`` for a channel without one.
+        format: WFDB storage format (16, 212, ...).
+        per_frame: samples per frame.
+        skew: frames by which the channel lags in its file.
+        offset: bytes before the first sample.
+        gain: digital steps per ``unit``; 0 where the header states none, which means "not calibrated".
+        baseline: digital value of zero.
+        unit: as spelled; mV where the header states none.
+        checksum: of the digital samples, modulo 65536; ``None`` where absent.
+        name: description, which for ECG records is the name of the lead.
+    """
+
+    file: str
+    format: int
+    per_frame: int
+    skew: int
+    offset: int
+    gain: float
+    baseline: int
+    unit: str
+    checksum: int | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A parsed header: either signal lines or segments (record name, frames), never both.
+
+    Args:
+        sampling_rate: frames per second in Hz.
+        frames: length; ``None`` where the header leaves it open.
+        signals: one per channel of a single-segment record.
+        segments: (record name, frames) of a multi-segment record; name ``~`` is a gap.
+        meta: ``age`` in years (above 89 is given as 90) and ``sex`` from the comments; nothing else of them is kept,
+            because headers hold subject numbers, dates and histories.
+    """
+
+    sampling_rate: float
+    frames: int | None
+    signals: tuple[SignalLine, ...]
+    segments: tuple[tuple[str, int], ...]
+    meta: dict[str, Any]
+
+
+def read_header(path: Path) -> Header:
+    """Read and parse a ``.hea`` file.
+
+    Raises:
+        RecordingError: ``missing_file``, ``unreadable`` or ``header``.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_HEADER + 1)
+    except FileNotFoundError:
+        raise RecordingError(
+            "missing_file", Problem(str(path), "file", "the header does not exist", "Correct the path of the record")
+        ) from None
+    except OSError as error:
+        raise RecordingError(
+            "unreadable", Problem(str(path), "file", f"cannot be read ({error.strerror})", "Check disk and permissions")
+        ) from error
+    if len(data) > LARGEST_HEADER or b"\0" in data:
+        raise _broken(path, "file", "is no text header")
+    return parse_header(data.decode("utf-8", errors="replace"), path)
+
+
+def parse_header(text: str, path: Path) -> Header:
+    """Parse the text of a header; ``path`` names it in messages.
+
+    Raises:
+        RecordingError: ``header``, with the line concerned.
+    """
+    lines, comments = [], []
+    for raw in re.split(r"[\r\n]+", text):
+        line = raw.strip()
+        if line.startswith("#"):
+            comments.append(line[1:])
+        elif line:
+            lines.append(line)
+    if not lines:
+        raise _broken(path, "record line", "is absent")
+    tokens = lines[0].split()
+    if len(tokens) < 3:
+        raise _broken(path, "record line", "does not state the number of signals and the sampling rate")
+    _, slash, segment_count = tokens[0].partition("/")
+    count = _whole(tokens[1], path, "number of signals")
+    rate_match = _RATE.match(tokens[2])
+    rate = float(rate_match["rate"]) if rate_match else math.nan
+    if not (math.isfinite(rate) and rate > 0):
+        raise _broken(path, "sampling rate", f"{tokens[2][:40]!r} is not a positive number")
+    frames = _whole(tokens[3], path, "number of samples") if len(tokens) > 3 else 0
+    expected = _whole(segment_count, path, "number of segments") if slash else count
+    body = lines[1:]
+    if len(body) != expected:
+        kind = "segments" if slash else "signals"
+        raise _broken(path, "record line", f"announces {expected} {kind}, {len(body)} lines follow")
+    return Header(
+        sampling_rate=rate,
+        frames=frames or None,
+        signals=() if slash else tuple(_signal_line(line, path, n) for n, line in enumerate(body, 1)),
+        segments=tuple(_segment_line(line, path, n) for n, line in enumerate(body, 1)) if slash else (),
+        meta=_meta(comments),
+    )
+
+
+def _signal_line(line: str, path: Path, number: int) -> SignalLine:
+    field = f"signal line {number}"
+    tokens = line.split(None, 8)
+    if len(tokens) < 2:
+        raise _broken(path, field, "does not state file and format")
+    if tokens[0] != "~" and not _FILE.match(tokens[0]):
+        raise _broken(path, field, f"{tokens[0][:60]!r} is not a plain file name")
+    storage = _FORMAT.match(tokens[1])
+    if storage is None:
+        raise _broken(path, field, f"{tokens[1][:40]!r} is not a storage format")
+    gain, baseline, unit = 0.0, None, "mV"
+    if len(tokens) > 2:
+        calibration = _GAIN.match(tokens[2])
+        if calibration is None:
+            raise _broken(path, field, f"{tokens[2][:40]!r} is not a gain")
+        gain = float(calibration["gain"])
+        if not math.isfinite(gain):
+            raise _broken(path, field, f"{tokens[2][:40]!r} is not a finite gain")
+        baseline = None if calibration["baseline"] is None else int(calibration["baseline"])
+        unit = calibration["unit"] or unit
+    numbers = [_integer(token, path, field) for token in tokens[3:8]]
+    zero = numbers[1] if len(numbers) > 1 else 0
+    return SignalLine(
+        file=tokens[0],
+        format=int(storage["format"]),
+        per_frame=int(storage["per_frame"] or 1) or 1,
+        skew=int(storage["skew"] or 0),
+        offset=int(storage["offset"] or 0),
+        gain=gain,
+        # the standard: where no baseline is given it is the ADC zero
+        baseline=zero if baseline is None else baseline,
+        unit=unit,
+        checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
+        name=tokens[8].strip() if len(tokens) > 8 else "",
+    )
+
+
+def _segment_line(line: str, path: Path, number: int) -> tuple[str, int]:
+    field = f"segment line {number}"
+    tokens = line.split()
+    if len(tokens) != 2 or not (tokens[0] == "~" or re.match(r"[-\w]+$", tokens[0])):
+        raise _broken(path, field, "is not a record name and a length")
+    return tokens[0], _whole(tokens[1], path, field)
+
+
+def _meta(comments: list[str]) -> dict[str, Any]:
+    meta: dict[str, Any] = {}
+    for comment in comments:
+        key, _, value = comment.partition(":")
+        key, value = key.strip().casefold(), value.strip().casefold()
+        if key == "sex" and value in ("m", "male", "f", "female"):
+            meta["sex"] = "male" if value.startswith("m") else "female"
+        elif key == "age" and re.match(r"\d{1,3}(\.\d+)?$", value) and float(value) <= 130:
+            # ages above 89 identify
+            meta["age"] = min(float(value), 90.0)
+    return meta
+
+
+def _whole(token: str, path: Path, field: str) -> int:
+    value = _integer(token, path, field)
+    if value < 0:
+        raise _broken(path, field, f"{value} is negative")
+    return value
+
+
+def _integer(token: str, path: Path, field: str) -> int:
+    if not re.match(r"[-+]?\d{1,18}$", token):
+        raise _broken(path, field, f"{token[:40]!r} is not a whole number")
+    return int(token)
+
+
+def _broken(path: Path, field: str, what: str) -> RecordingError:
+    return RecordingError("header", Problem(str(path), field, what, "Fetch the header again or leave the record out"))

@@ -1,0 +1,1 @@
+"""FDA, STDM, encoder, decoder and CoRe-ECG."""

@@ -1,0 +1,79 @@
+"""Pre-norm transformer block, stochastic depth and the fixed time position."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+def sincos_position(length: int, width: int) -> Tensor:
+    """Fixed sine-cosine position (Vaswani et al. 2017): (length, width), width even."""
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    rate = torch.exp(torch.arange(width // 2, dtype=torch.float64) * (-math.log(10_000.0) / (width // 2)))
+    return torch.cat([torch.sin(position * rate), torch.cos(position * rate)], dim=1).float()
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per recording (Huang et al. 2016); identity in eval mode."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), device=x.device) >= self.rate
+        return x * keep / (1 - self.rate)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention through SDPA, so that the fastest kernel of the device is used."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (B, K, D).
+            valid: (B, K) bool, tokens that may be attended to; ``None`` for all.
+        """
+        q, k, v = rearrange(self.qkv(x), "b k (three h d) -> three b h k d", three=3, h=self.heads)
+        mask = None if valid is None else valid[:, None, None, :]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(rearrange(y, "b h k d -> b k (h d)"))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0) -> None:
+        super().__init__()
+        hidden = int(width * mlp_ratio)
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """(B, K, D) -> (B, K, D)."""
+        x = x + self.drop_path(self.attention(self.norm1(x), valid))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def init_weights(module: nn.Module) -> None:
+    """Xavier-uniform linear layers with zero bias, unit LayerNorm; as MAE (He et al. 2022)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,130 @@
+"""The encoder: per-lead patches of visible signal in, token and global representations out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from ecgssl.config import ModelParams
+from ecgssl.model.blocks import Block, init_weights, sincos_position
+from ecgssl.signal.leads import LEADS
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What the encoder makes of a batch.
+
+    Args:
+        tokens: (B, K, D), one per visible patch, in the order asked for.
+        global_: (B, D), the global representation.
+        valid: (B, K) bool, or ``None`` where all tokens carry signal.
+    """
+
+    tokens: Tensor
+    global_: Tensor
+    valid: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Vision-transformer encoder over (lead, time) patches.
+
+    Args:
+        params: sizes.
+        leads: canonical names of the input rows; the lead embedding belongs to the name, not to the row.
+        samples: T of the input; a whole number of patches.
+        drop_path: stochastic depth of the last block, rising linearly from 0.
+
+    The patch embedding is Linear, then LayerNorm. LayerNorm(W p) is blind to the size of p; LayerNorm(W p + b) is not, so the
+    bias b starts at the size that W p has in a patch of unit power, and voltage survives from the first step on.
+    """
+
+    lead_index: Tensor
+    time_position: Tensor
+
+    def __init__(self, params: ModelParams, leads: Sequence[str], samples: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        width, depth, heads = params.shape
+        if samples % params.patch:
+            raise ValueError(f"{samples} samples are not a whole number of patches of {params.patch}")
+        self.params = params
+        self.leads = tuple(leads)
+        self.samples = samples
+        self.patch = params.patch
+        self.columns = samples // params.patch
+        self.width = width
+        self.embed_patch = nn.Linear(params.patch, width)
+        self.embed_norm = nn.LayerNorm(width)
+        self.lead_embedding = nn.Embedding(len(LEADS), width)
+        self.global_token = nn.Parameter(torch.empty(1, 1, width))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, params.mlp_ratio, drop_path * i / max(depth - 1, 1)) for i in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.register_buffer("lead_index", torch.tensor([LEADS.index(lead) for lead in leads]), persistent=False)
+        self.register_buffer("time_position", sincos_position(self.columns, width), persistent=False)
+        self.apply(init_weights)
+        # Xavier-uniform weights have variance 2 / (patch + width)
+        nn.init.normal_(self.embed_patch.bias, std=math.sqrt(2 * params.patch / (params.patch + width)))
+        nn.init.normal_(self.lead_embedding.weight, std=0.02)
+        nn.init.normal_(self.global_token, std=0.02)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of ``embed``: mean, spread and global representation side by side."""
+        return 3 * self.width
+
+    def patches(self, x: Tensor) -> Tensor:
+        """(B, L, T) -> (B, L N, P), leads outermost."""
+        return rearrange(x, "b l (n p) -> b (l n) p", p=self.patch)
+
+    def positions(self) -> Tensor:
+        """Time position plus lead embedding of every patch: (L N, D)."""
+        lead = self.lead_embedding(self.lead_index)
+        return rearrange(lead[:, None] + self.time_position[None], "l n d -> (l n) d")
+
+    def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:
+        """Encode the visible patches.
+
+        Args:
+            x: (B, L, T) clean, normalised signal; rows of absent leads are 0.
+            lead_mask: (B, L) bool, leads that were recorded; ``None`` for all. Absent leads are attended to by nothing.
+            keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
+        """
+        patches = self.patches(x)  # (B, L N, P)
+        position = self.positions()
+        valid = None if lead_mask is None else repeat(lead_mask, "b l -> b (l n)", n=self.columns)
+        if keep is None:
+            tokens = self.embed_norm(self.embed_patch(patches)) + position
+        else:
+            visible = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
+            tokens = self.embed_norm(self.embed_patch(visible)) + position[keep]
+            valid = None if valid is None else valid.gather(1, keep)
+        tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
+        attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens, attend)
+        tokens = self.norm(tokens)
+        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid)
+
+    def embed(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
+        """Embedding of whole recordings: (B, 3 D) float32.
+
+        Mean and standard deviation of the tokens of recorded leads, then the global representation. The spread carries what
+        varies along the recording (rhythm, ectopy), which a mean loses.
+        """
+        return pool(self(x, lead_mask))
+
+
+def pool(out: EncoderOutput) -> Tensor:
+    """Mean, spread and global representation, (B, 3 D) float32, over valid tokens only."""
+    tokens = out.tokens.float()
+    weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
+    count = weight.sum(dim=1).clamp_min(1)
+    mean = (tokens * weight).sum(dim=1) / count
+    variance = ((tokens - mean[:, None]) ** 2 * weight).sum(dim=1) / count
+    return torch.cat([mean, torch.sqrt(variance + 1e-6), out.global_.float()], dim=1)

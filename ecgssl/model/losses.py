@@ -1,0 +1,67 @@
+"""The two terms of the objective: reconstruction of hidden patches and NT-Xent between global vectors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TARGET_FLOOR = 0.1
+"""Added (squared) to a patch's variance, in units of the normalised recording: without it the isoelectric line, which is
+mostly noise, would be blown up to the same weight as a QRS complex."""
+
+
+def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
+    """Reconstruction target of patches (..., P): as they are, or each with its own mean and spread removed (He et al. 2022)."""
+    if kind == "plain":
+        return patches
+    mean = patches.mean(dim=-1, keepdim=True)
+    variance = patches.var(dim=-1, keepdim=True, unbiased=False)
+    return (patches - mean) / torch.sqrt(variance + TARGET_FLOOR**2)
+
+
+def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor) -> Tensor:
+    """Mean squared error over scored patches.
+
+    Args:
+        predicted, target: (B, M, P).
+        scored: (B, M) bool, hidden patches of recorded leads. 0 where there are none.
+    """
+    error = (predicted.float() - target.float()).square().mean(dim=-1)
+    return (error * scored).sum() / scored.sum().clamp_min(1)
+
+
+def nt_xent(
+    first: Tensor,
+    second: Tensor,
+    temperature: float,
+    patients: Tensor | None = None,
+    same_patient: Literal["ignore", "positive"] = "ignore",
+) -> Tensor:
+    """Symmetric normalised-temperature cross-entropy (Chen et al. 2020).
+
+    Args:
+        first, second: (B, E) vectors of the two views, row i of both from recording i.
+        temperature: divides cosine similarities.
+        patients: (B,) codes; other recordings of a patient are never negatives. ``None`` where all differ.
+        same_patient: leave them out (``ignore``), or pull them together too (``positive``: the mean over positives of the
+            log-likelihood, Khosla et al. 2020).
+    """
+    batch = first.shape[0]
+    z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
+    similarity = z @ z.T / temperature
+    index = torch.arange(2 * batch, device=z.device)
+    itself = index[:, None] == index[None]
+    positive = (index[:, None] % batch == index[None] % batch) & ~itself
+    if patients is not None:
+        code = torch.cat([patients, patients])
+        related = (code[:, None] == code[None]) & ~itself
+        if same_patient == "positive":
+            positive = related
+        else:
+            similarity = similarity.masked_fill(related & ~positive, float("-inf"))
+    similarity = similarity.masked_fill(itself, float("-inf"))
+    log_likelihood = similarity - similarity.logsumexp(dim=1, keepdim=True)
+    return -(log_likelihood.masked_fill(~positive, 0).sum(dim=1) / positive.sum(dim=1)).mean()

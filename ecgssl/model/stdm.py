@@ -1,0 +1,125 @@
+"""Spatio-Temporal Dual Masking (CoRe-ECG, arXiv 2604.11359): full-time masking and lead drop.
+
+Full-time masking hides the same time columns in *all* leads, so that no lead can be read off another one at a masked time.
+Lead drop hides whole leads. Counts are equal within a batch, so tensors stay rectangular and nothing hidden is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ecgssl.config import STDMParams
+from ecgssl.signal.leads import LIMB_LEADS
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What one view hides.
+
+    Args:
+        hidden_time: (B, N) bool, columns masked in all leads.
+        hidden_lead: (B, L) bool, leads dropped.
+        hidden: (B, L, N) bool, all hidden patches.
+        keep: (B, K) int64, indices of the visible patches in the flattened (L N) order, ascending.
+    """
+
+    hidden_time: Tensor
+    hidden_lead: Tensor
+    hidden: Tensor
+    keep: Tensor
+
+
+def alternating_count(mean: float, step: int) -> int:
+    """Floor or ceil of ``mean``, so that the average over steps is exact (error diffusion)."""
+    return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)
+
+
+def draw_mask(
+    params: STDMParams, batch: int, leads: Sequence[str], columns: int, step: int, generator: torch.Generator
+) -> Mask:
+    """Draw an independent mask for each recording.
+
+    Args:
+        params: kind and ratios. ``paper`` drops any leads; ``einthoven`` drops leads such that no dropped limb lead is a
+            linear combination of visible ones; ``random`` hides single patches, the same number in all, without
+            structure; ``none`` hides nothing.
+        batch: B.
+        leads: canonical names, L of them.
+        columns: N.
+        step: of the run; decides between floor and ceil of the counts.
+        generator: source of randomness; its device is the mask's.
+    """
+    device = generator.device
+    n_leads = len(leads)
+    if params.kind == "none":
+        hidden_time = torch.zeros(batch, columns, dtype=torch.bool, device=device)
+        hidden_lead = torch.zeros(batch, n_leads, dtype=torch.bool, device=device)
+        return _assemble(hidden_time, hidden_lead)
+    if params.kind == "random":
+        visible_share = (1 - params.time_ratio) * (1 - params.lead_ratio)
+        count = min(max(alternating_count((1 - visible_share) * n_leads * columns, step), 0), n_leads * columns - 1)
+        hidden = _choose(batch, n_leads * columns, count, generator).view(batch, n_leads, columns)
+        nothing_time = torch.zeros(batch, columns, dtype=torch.bool, device=device)
+        return Mask(nothing_time, torch.zeros_like(nothing_time[:, :1]).expand(batch, n_leads), hidden, _keep(hidden))
+    time_count = min(alternating_count(params.time_ratio * columns, step), columns - 1)
+    hidden_time = _choose(batch, columns, time_count, generator)
+    if params.kind == "paper":
+        lead_count = min(alternating_count(params.lead_ratio * n_leads, step), n_leads - 1)
+        hidden_lead = _choose(batch, n_leads, lead_count, generator)
+    else:
+        hidden_lead = _drop_outside_span(params.lead_ratio, batch, leads, step, generator)
+    return _assemble(hidden_time, hidden_lead)
+
+
+def _drop_outside_span(ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator) -> Tensor:
+    """(B, L): all limb leads but one, or chest leads only; the mean share of leads dropped is ``ratio``.
+
+    Any two limb leads give the other four, so a dropped limb lead stays outside the span of the visible ones only where at
+    most one of them is visible. Where chest leads alone cannot make up the rest of a high ratio, limb leads are dropped in
+    more steps, and chest leads beside them.
+    """
+    limb = torch.tensor([lead in LIMB_LEADS for lead in leads], device=generator.device)
+    n_limb, n_chest = int(limb.sum()), len(leads) - int(limb.sum())
+    if n_limb <= 2:
+        # two limb leads are independent: every draw is outside the span
+        return _choose(batch, len(leads), min(alternating_count(ratio * len(leads), step), len(leads) - 1), generator)
+    wanted = ratio * len(leads)
+    share = min(max(ratio, (wanted - n_chest) / (n_limb - 1)), 1.0)
+    chest = min(wanted - share * (n_limb - 1), n_chest)
+    chest_alone = min(chest / (1 - share), n_chest) if share < 1 else 0.0
+    chest_beside = (chest - (1 - share) * chest_alone) / share if share > 0 else 0.0
+    hidden = torch.zeros(batch, len(leads), dtype=torch.bool, device=generator.device)
+    limb_steps = math.floor(step * share + 1e-9)
+    if alternating_count(share, step):
+        hidden[:, limb] = _choose(batch, n_limb, n_limb - 1, generator)
+        count = alternating_count(chest_beside, limb_steps)
+    else:
+        count = alternating_count(chest_alone, step - limb_steps)
+    if n_chest:
+        hidden[:, ~limb] = _choose(batch, n_chest, min(count, n_chest), generator)
+    return hidden
+
+
+def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
+    """(batch, total) bool with exactly ``count`` true per row, uniformly at random."""
+    order = torch.rand(batch, total, generator=generator, device=generator.device).argsort(dim=1)
+    chosen = torch.zeros(batch, total, dtype=torch.bool, device=generator.device)
+    return chosen.scatter_(1, order[:, :count], True)
+
+
+def _assemble(hidden_time: Tensor, hidden_lead: Tensor) -> Mask:
+    hidden = hidden_time[:, None, :] | hidden_lead[:, :, None]
+    return Mask(hidden_time, hidden_lead, hidden, _keep(hidden))
+
+
+def _keep(hidden: Tensor) -> Tensor:
+    """Indices (B, K) of visible patches; every row of ``hidden`` (B, L, N) has the same count."""
+    flat = hidden.flatten(1)
+    visible = int((~flat[0]).sum())
+    # stable sort puts visible (False) first and keeps their order
+    return flat.to(torch.uint8).sort(dim=1, stable=True).indices[:, :visible]

@@ -1,0 +1,79 @@
+"""What made a result: the code, the parameters and the data, as short texts to tag it with."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from ecgssl.config import Params
+from ecgssl.files import canonical_json
+from ecgssl.fingerprint import sha256_of
+
+_SOURCES = ("*.py", "*.toml", "*.yaml", "constraints.txt")
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """The source at hand.
+
+    Args:
+        commit: of git; ``unknown`` outside a repository.
+        changes: SHA-256 (hex) of the uncommitted changes to tracked code and configuration; empty without any.
+    """
+
+    commit: str = "unknown"
+    changes: str = ""
+
+    def __str__(self) -> str:
+        return self.commit + ("+dirty" if self.changes else "")
+
+
+def source_state() -> SourceState:
+    """Ask git about the working directory.
+
+    Only code and configuration count as changes: metrics, plots and ``dvc.lock`` are rewritten by every pipeline run.
+    """
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return SourceState()
+    top = Path((_git("rev-parse", "--show-toplevel") or b".").decode().strip())
+    changes = _git("-C", str(top), "diff", "--no-ext-diff", "--no-color", "HEAD", "--", *_SOURCES)
+    return SourceState(commit.decode().strip(), hashlib.sha256(changes).hexdigest() if changes else "")
+
+
+def provenance(params: Params) -> dict[str, str]:
+    """Tags that say what made a result; digests only, so that no path or name is among them.
+
+    Args:
+        params: all parameters.
+
+    Returns:
+        ``git_sha`` (with ``+dirty``), ``params_sha``, ``signal_fingerprint``, ``ecgssl_version``, ``dvc_lock_sha`` and
+        ``data_fingerprint`` of the working directory (``absent`` where there is no such file), and ``pipeline``: equal
+        for all stages run from the same parameters, commit and uncommitted changes.
+    """
+    source = source_state()
+    params_sha = _sha(canonical_json(params.model_dump(mode="json"), digits=None))
+    files = {"dvc_lock_sha": Path("dvc.lock"), "data_fingerprint": Path("data/fingerprint.json")}
+    return {
+        "git_sha": str(source),
+        "params_sha": params_sha,
+        "signal_fingerprint": params.signal.fingerprint,
+        "ecgssl_version": version("ecgssl"),
+        "pipeline": _sha(f"{params_sha} {source.commit} {source.changes}"),
+        **{name: sha256_of(path) if path.is_file() else "absent" for name, path in files.items()},
+    }
+
+
+def _git(*arguments: str) -> bytes | None:
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""The 12-lead page as clinicians read it: 25 mm/s, 10 mm/mV, true to scale on millimetre paper.
+
+Layout and speed after Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
+2.5 s segments, all from the same ten seconds, over one whole rhythm strip.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from ecgssl.signal.leads import LEADS
+
+SPEED = 25.0
+"""Paper speed in mm/s."""
+GAIN = 10.0
+"""mm/mV."""
+
+_COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
+_RHYTHM = ("II", "V1", "V5", "I")
+_SEGMENT = 2.5
+_ROW = 30.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 5.0, 10.0, 10.0
+_THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
+_PAPER = "#fffafa"
+_MM_PER_INCH = 25.4
+
+
+def draw_12_lead(
+    signal: NDArray[np.floating],
+    sampling_rate: float,
+    leads: Sequence[str] = LEADS,
+    lead_mask: NDArray[np.bool_] | None = None,
+    *,
+    title: str = "",
+    hidden: NDArray[np.bool_] | None = None,
+    overlay: NDArray[np.floating] | None = None,
+) -> Figure:
+    """Draw the first ten seconds of a recording on paper.
+
+    Args:
+        signal: (leads, samples) in mV; samples that are NaN leave a gap.
+        sampling_rate: Hz.
+        leads: canonical name of each row.
+        lead_mask: (leads,) false where a lead is absent: its place stays empty and says so.
+        title: printed at the top; keep identities of patients out of it.
+        hidden: (leads, samples) samples to shade, such as those a model did not see.
+        overlay: (leads, samples) in mV, drawn over ``signal`` in another colour, such as a reconstruction.
+
+    Returns:
+        The figure; ``figure.savefig(path)`` keeps 1 mm on paper 1 mm.
+
+    Raises:
+        ValueError: where shapes disagree.
+    """
+    signal = np.asarray(signal, dtype=np.float64)
+    mask = np.ones(len(leads), dtype=bool) if lead_mask is None else np.asarray(lead_mask, dtype=bool)
+    if signal.ndim != 2 or signal.shape[0] != len(leads) or mask.shape != (len(leads),):
+        raise ValueError(f"signal {signal.shape} and lead_mask {mask.shape} do not match {len(leads)} leads")
+    for name, other in (("hidden", hidden), ("overlay", overlay)):
+        if other is not None and np.shape(other) != signal.shape:
+            raise ValueError(f"{name} {np.shape(other)} is not of the signal's shape {signal.shape}")
+    page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay)
+    width = _LEFT + 4 * _SEGMENT * SPEED + _RIGHT
+    height = _TOP + 4 * _ROW + _BOTTOM
+    axes = _paper(width, height)
+    middles = [height - _TOP - (row + 0.5) * _ROW for row in range(4)]
+    for row, middle in enumerate(middles):
+        _calibration(axes, middle)
+        if row == 3:
+            rhythm = next((lead for lead in _RHYTHM if page.present(lead)), _RHYTHM[0])
+            page.draw(axes, rhythm, middle, 0.0, 4 * _SEGMENT)
+            continue
+        for column, names in enumerate(_COLUMNS):
+            page.draw(axes, names[row], middle, column * _SEGMENT, _SEGMENT)
+            if column:
+                _separator(axes, _LEFT + column * _SEGMENT * SPEED, middle)
+    scale = f"{SPEED:g} mm/s    {GAIN:g} mm/mV    {sampling_rate:g} Hz"
+    axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
+    notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
+    notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
+    for i, (colour, text) in enumerate(notes):
+        place = width - _RIGHT - 35.0 * i
+        axes.text(place, _BOTTOM / 2, text, fontsize=8, ha="right", va="center", color=colour)
+    axes.text(_LEFT, height - 4.0, title, fontsize=9, va="top", color=_INK)
+    return axes.figure  # type: ignore[return-value]
+
+
+class _Page:
+    """Places pieces of one recording on paper; lengths in mm from the lower left corner."""
+
+    def __init__(
+        self,
+        signal: NDArray[np.floating],
+        sampling_rate: float,
+        leads: list[str],
+        mask: NDArray[np.bool_],
+        hidden: NDArray[np.bool_] | None,
+        overlay: NDArray[np.floating] | None,
+    ) -> None:
+        self.signal, self.rate, self.leads, self.mask = signal, sampling_rate, leads, mask
+        self.hidden, self.overlay = hidden, overlay
+
+    def present(self, lead: str) -> bool:
+        return lead in self.leads and bool(self.mask[self.leads.index(lead)])
+
+    def draw(self, axes: Axes, lead: str, middle: float, start: float, seconds: float) -> None:
+        left = _LEFT + start * SPEED
+        text: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": True, "zorder": 6}
+        # the halo keeps a label readable where a tall R wave crosses it
+        halo = [withStroke(linewidth=2.5, foreground=_PAPER)]
+        axes.text(left + 1.5, middle + 10.5, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
+        if not self.present(lead):
+            centre = left + seconds * SPEED / 2
+            axes.text(centre, middle, "not recorded", fontsize=8, ha="center", style="italic", **text)
+            return
+        row = self.leads.index(lead)
+        # one sample more than the segment holds, so that neighbouring pieces of a strip meet
+        first, last = round(start * self.rate), min(round((start + seconds) * self.rate) + 1, self.signal.shape[1])
+        x = _LEFT + np.arange(first, last) / self.rate * SPEED
+        if self.hidden is not None:
+            self._shade(axes, self.hidden[row, first:last], x, middle)
+        axes.plot(x, middle + GAIN * self.signal[row, first:last], color=_INK, linewidth=0.75, zorder=4, gid=lead)
+        if self.overlay is not None:
+            over = middle + GAIN * np.asarray(self.overlay[row, first:last], dtype=np.float64)
+            axes.plot(x, over, color=_OVERLAY, linewidth=0.75, alpha=0.9, zorder=5)
+
+    def _shade(self, axes: Axes, hidden: NDArray[np.bool_], x: NDArray[np.float64], middle: float) -> None:
+        step = SPEED / self.rate
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], hidden.astype(bool), [False]]).astype(int)))
+        for begin, end in edges.reshape(-1, 2):
+            begin_x, end_x = x[begin], min(x[end - 1] + step, x[-1])
+            axes.fill_between(
+                [begin_x, end_x], middle - _ROW / 2, middle + _ROW / 2, color=_HIDDEN, alpha=0.22, linewidth=0, zorder=3
+            )
+
+
+def _paper(width: float, height: float) -> Axes:
+    """Axes whose data unit is one millimetre, with the grid of ECG paper, counted from the start of the traces."""
+    figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=200)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0.0, width)
+    axes.set_ylim(0.0, height)
+    axes.set_axis_off()
+    figure.patch.set_facecolor(_PAPER)
+    for pitch, colour, thickness in ((1.0, _THIN, 0.3), (5.0, _THICK, 0.5)):
+        upright = np.arange(_LEFT % pitch, width + 1e-9, pitch)
+        level = np.arange((height - _TOP - _ROW / 2) % pitch, height + 1e-9, pitch)
+        lines = [[(x, 0.0), (x, height)] for x in upright] + [[(0.0, y), (width, y)] for y in level]
+        grid = LineCollection(lines, colors=colour, linewidths=thickness, zorder=1 + pitch / 10, gid=f"{pitch:g} mm")
+        axes.add_collection(grid, autolim=False)
+    return axes
+
+
+def _calibration(axes: Axes, middle: float) -> None:
+    """1 mV for 0.2 s."""
+    x = 5.0 + np.array([0.0, 1.0, 1.0, 6.0, 6.0, 7.0])
+    y = middle + GAIN * np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid="calibration")
+
+
+def _separator(axes: Axes, x: float, middle: float) -> None:
+    for side in (-1.0, 1.0):
+        axes.plot([x, x], [middle + side * 5.0, middle + side * 7.5], color=_INK, linewidth=0.9, zorder=4)
+
+
+def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
+    """The figure as PNG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()

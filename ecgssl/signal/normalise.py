@@ -1,0 +1,31 @@
+"""Amplitude scaling on tensors: the last step of the signal contract, on the device and inside exported graphs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ecgssl.signal.spec import NormaliseSpec
+
+
+def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
+    """Divide by the root mean square of the leads that are present, not below the floor.
+
+    No offset is taken away: cleaning has removed it, and voltage ratios between leads and the limb-lead laws survive.
+
+    Args:
+        x: (batch, leads, samples) in mV; whatever absent leads hold (NaN too) is ignored.
+        lead_mask: (batch, leads) bool, true where a lead is present.
+        spec: method and floor in mV.
+
+    Returns:
+        (batch, leads, samples) float32, without unit (mV for method ``none``); absent leads are exactly 0.
+    """
+    signal = torch.where(lead_mask.unsqueeze(-1), x.float(), 0.0)
+    if spec.method == "none":
+        return signal
+    power = signal.square().mean(dim=-1, keepdim=True)
+    if spec.method == "recording":
+        present = lead_mask.float().sum(dim=-1).clamp(min=1.0)
+        power = power.sum(dim=1, keepdim=True) / present[:, None, None]
+    return signal / power.sqrt().clamp(min=spec.floor)

@@ -1,0 +1,1 @@
+"""Preprocessed recordings on disk: made by ``preprocess``, read by ``Store``."""

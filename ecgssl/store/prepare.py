@@ -1,0 +1,179 @@
+"""One recording from its file to the int16 rows of a store, or the reason why it cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.config import QualityParams
+from ecgssl.errors import RecordingError
+from ecgssl.io import read
+from ecgssl.io.recording import Recording
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import arrange, measured
+from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.spec import SignalSpec
+
+_LARGEST = np.iinfo(np.int16).max
+_HASH_STEP = 0.02
+
+
+@dataclass
+class Chunk:
+    """What became of some recordings, in their order.
+
+    Args:
+        digital: (stored, leads, samples) int16.
+        found: a mapping per stored recording: its place in the cohort's table, and what preprocessing found.
+        rejected: a mapping per recording left out: its place, stage, reason and detail.
+    """
+
+    digital: NDArray[np.int16]
+    found: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+def prepare_chunk(paths: Sequence[Path], first: int, spec: SignalSpec, quality: QualityParams, lsb: float) -> Chunk:
+    """Prepare recordings one after another; those that cannot be used are told of, never raised.
+
+    Args:
+        paths: of the recordings.
+        first: place of the first one in the cohort's table.
+        spec: the signal contract.
+        quality: limits and policy.
+        lsb: mV of one int16 step.
+    """
+    digital = np.empty((len(paths), len(spec.leads), spec.samples), dtype=np.int16)
+    chunk = Chunk(digital)
+    for place, path in enumerate(paths, first):
+        try:
+            found = prepare(read_or_reject(path), spec, quality, lsb, digital[len(chunk.found)])
+            chunk.found.append({"place": place} | found)
+        except Rejected as refusal:
+            chunk.rejected.append(
+                {"place": place, "stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
+            )
+    chunk.digital = digital[: len(chunk.found)]
+    return chunk
+
+
+class Rejected(Exception):
+    """A recording that cannot be used.
+
+    Args:
+        stage: at which it was refused.
+        reason: ";"-joined reason codes.
+        detail: for people; without any path, which may hold a patient's number and is this machine's.
+    """
+
+    def __init__(self, stage: str, reason: str, detail: str) -> None:
+        super().__init__(f"{stage}: {reason}: {detail}")
+        self.stage, self.reason, self.detail = stage, reason, detail
+
+    @classmethod
+    def by(cls, error: RecordingError, stage: str) -> Rejected:
+        """Of what a reader or a step of the signal contract raised."""
+        problem = error.problems[0]
+        return cls(stage, error.reason, f"{problem.field}: {problem.what}")
+
+
+def read_or_reject(path: Path) -> Recording:
+    """``ecgssl.io.read``, with ``Rejected`` for what it raises."""
+    try:
+        return read(path)
+    except RecordingError as error:
+        raise Rejected.by(error, "read") from error
+
+
+def prepare(
+    recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float, out: NDArray[np.int16]
+) -> dict[str, Any]:
+    """Assess, clean, crop and quantise: the one way to a contract signal, for stores and for scoring.
+
+    Args:
+        recording: as it was recorded.
+        spec: the signal contract.
+        params: limits and policy.
+        lsb: mV of one int16 step.
+        out: (leads, samples), filled; rows of leads that are absent or masked are 0.
+
+    Returns:
+        What preprocessing found: ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (";"-joined flags),
+        ``clipped``, ``waveform_hash`` and the quality figures (``None`` where undefined).
+
+    Raises:
+        Rejected: where it cannot be used.
+    """
+    stage = "signal"
+    if recording.signal.shape[1] == 0:
+        raise Rejected(stage, "too_short", "duration: 0 s, there are no samples")
+    try:
+        raw, present = arrange(recording.signal, recording.leads, spec.leads)
+        quality, usable = assess_raw(raw, present, measured(recording.leads, spec.leads), params, spec)
+        _refuse(quality, "quality of the raw signal", params)
+        stage = "cleaning"
+        cleaned = crop(clean(usable, recording.sampling_rate, spec), spec)
+    except RecordingError as error:
+        raise Rejected.by(error, stage) from error
+    quality = assess_cleaned(cleaned, quality, params, spec)
+    _refuse(quality, "quality of the cleaned signal", params)
+    clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
+    reasons = quality.reasons
+    if clipped and "amplitude" not in reasons:
+        # limits wider than what int16 holds: the policy of an implausible amplitude applies all the same
+        if params.policy["amplitude"] != "flag":
+            limit = _LARGEST * lsb
+            raise Rejected("store", "amplitude", f"{clipped} samples beyond {limit:g} mV, the largest that is stored")
+        reasons = (*reasons, "amplitude")
+    return {
+        "source_rate": recording.sampling_rate,
+        "lead_mask": int(np.sum(quality.lead_mask.astype(np.int64) << np.arange(len(spec.leads)))),
+        "reasons": ";".join(reasons),
+        "clipped": clipped,
+        "waveform_hash": waveform_hash(out, quality.lead_mask, lsb, spec),
+    } | {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
+
+
+def _refuse(quality: Quality, stage: str, params: QualityParams) -> None:
+    if quality.rejected is None:
+        return
+    codes = quality.rejected.split(";")
+    told = [f for f in quality.findings if f.code in codes] or list(quality.findings)
+    detail = ", ".join(f"{f.code}{f' in {f.lead}' if f.lead else ''} {f.value:.3g}" for f in told[:12])
+    raise Rejected(stage, quality.rejected, detail or f"{int(quality.lead_mask.sum())} usable leads")
+
+
+def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -> int:
+    """Round to steps of ``lsb`` into ``out``; returns how many values lie beyond int16 and were held at its limits."""
+    steps = np.rint(signal / np.float32(lsb))
+    clipped = int(np.count_nonzero(np.abs(steps) > _LARGEST))
+    np.clip(steps, -_LARGEST, _LARGEST, out=steps)
+    out[...] = steps
+    return clipped
+
+
+def waveform_hash(digital: NDArray[np.int16], lead_mask: NDArray[np.bool_], lsb: float, spec: SignalSpec) -> str:
+    """Hash that equal recordings share under whatever name they come, to find one recording in two splits or sets.
+
+    The range (largest minus smallest value) of every lead in every second, in steps of 20 uV, with the lead mask;
+    SHA-256 of these, first 16 hex digits. So coarse that rounding on another machine rarely matters; two different
+    recordings would have to agree in all of it.
+
+    Args:
+        digital: (leads, samples) as stored.
+        lead_mask: (leads,) leads present.
+        lsb: mV of one step of ``digital``.
+        spec: the contract.
+    """
+    seconds = max(1, int(spec.duration))
+    blocks = np.array_split(digital.astype(np.int32), seconds, axis=1)
+    ranges = np.stack([block.max(axis=1) - block.min(axis=1) for block in blocks])
+    coarse = np.rint(ranges * (lsb / _HASH_STEP)).astype("<i4")
+    return hashlib.sha256(coarse.tobytes() + np.packbits(lead_mask).tobytes()).hexdigest()[:16]

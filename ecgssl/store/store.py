@@ -1,0 +1,195 @@
+"""Reading preprocessed recordings: random batches at memory speed, from read-only memory maps."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.fingerprint import sha256_of
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store import layout
+
+_REMEDY = "Make the store again with 'ecgssl preprocess'"
+
+
+class Store:
+    """Cleaned, resampled recordings of one contract, not yet normalised.
+
+    Args:
+        path: folder that ``preprocess`` has made.
+
+    Attributes:
+        spec: the signal contract.
+        index: one row per recording in storage order; row numbers below refer to it.
+        targets: names of the target columns of ``index``.
+
+    Raises:
+        InputError: where it is no store, one of another version, or one with files missing, cut or exchanged.
+        ContractMismatch: where another version of the cleaning code made it.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        about = self._about()
+        self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
+        if self.spec.fingerprint != about["fingerprint"]:
+            raise self._broken(layout.SPEC, "fingerprint does not belong to the contract beside it")
+        self.targets: tuple[str, ...] = tuple(about["targets"])
+        self.lsb: float = about["lsb"]
+        self.about: dict[str, Any] = about
+        self._starts = np.cumsum([0, *(shard["count"] for shard in about["shards"])])
+        self._check_shards()
+        self.index: pd.DataFrame = self._index()
+        self._maps: dict[int, NDArray[np.int16]] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def signals(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Recordings by row.
+
+        Args:
+            rows: (B,) row numbers in any order, also repeated.
+
+        Returns:
+            (B, leads, samples) float32 in mV; absent leads are zero (see ``lead_mask``).
+
+        Raises:
+            IndexError: where a row number is out of range.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"rows between {rows.min()} and {rows.max()} of a store of {len(self)}")
+        digital = np.empty((len(rows), len(self.spec.leads), self.spec.samples), dtype=np.int16)
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            places = places[np.argsort(rows[places], kind="stable")]
+            digital[places] = self._map(int(shard))[rows[places] - self._starts[shard]]
+        return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
+
+    def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """(B, leads) bool, true where the lead is present."""
+        return self._lead_masks[np.asarray(rows, dtype=np.int64)]
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Row numbers of a split (``train``, ``val``, ``test``), ascending."""
+        return np.flatnonzero((self.index["split"] == split).to_numpy()).astype(np.int64)
+
+    @cached_property
+    def patients(self) -> NDArray[np.int64]:
+        """(len,) codes from 0: equal codes are recordings of one patient."""
+        return np.unique(self.index["patient"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Name of the set and recordings by split, for model cards."""
+        counts = {split: len(self.rows(split)) for split in ("train", "val", "test")}
+        return {"set": self.about["cohort"]["name"], **counts}
+
+    def require_contract(self, spec: SignalSpec, owner: str = "the model") -> None:
+        """Refuse to serve a consumer of another contract.
+
+        Raises:
+            ContractMismatch: listing every differing field.
+        """
+        self.spec.require_same(spec, str(self.path), owner)
+
+    def verify(self) -> None:
+        """Compare every file with the checksum that was written with it.
+
+        Raises:
+            InputError: naming each file that differs.
+        """
+        expected = {shard["file"]: shard["sha256"] for shard in self.about["shards"]}
+        expected[layout.INDEX] = self.about["index_sha256"]
+        wrong = [name for name, digest in expected.items() if sha256_of(self.path / name) != digest]
+        if wrong:
+            raise InputError(Problem(str(self.path / name), "SHA-256", "has changed", _REMEDY) for name in wrong)
+
+    @cached_property
+    def _lead_masks(self) -> NDArray[np.bool_]:
+        bits = self.index["lead_mask"].to_numpy(dtype=np.int64)
+        return (bits[:, None] >> np.arange(len(self.spec.leads)) & 1).astype(bool)
+
+    def _map(self, shard: int) -> NDArray[np.int16]:
+        if shard not in self._maps:
+            # as a plain array: indexing the memmap subclass costs more than the copy itself
+            self._maps[shard] = np.asarray(np.load(self._file(shard), mmap_mode="r", allow_pickle=False))
+        return self._maps[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # maps would be pickled as their contents
+        return {**self.__dict__, "_maps": {}}
+
+    def _file(self, shard: int) -> Path:
+        return self.path / self.about["shards"][shard]["file"]
+
+    def _about(self) -> dict[str, Any]:
+        path = self.path / layout.SPEC
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise self._broken(layout.SPEC, "does not exist, so this is no store") from None
+        except (OSError, ValueError) as error:
+            raise self._broken(layout.SPEC, f"cannot be read ({type(error).__name__})") from error
+        if not isinstance(about, dict) or about.get("format") != layout.FORMAT:
+            raise self._broken(layout.SPEC, "does not describe a store")
+        if about.get("version") != layout.VERSION:
+            raise self._broken(layout.SPEC, f"store version {about.get('version')}, this ecgssl reads {layout.VERSION}")
+        lacking = {"spec", "fingerprint", "targets", "lsb", "count", "shards", "index_sha256"} - about.keys()
+        if lacking:
+            raise self._broken(layout.SPEC, f"lacks {', '.join(sorted(lacking))}")
+        return about
+
+    def _check_shards(self) -> None:
+        problems = []
+        if len(self) != self.about["count"]:
+            problems.append(self._problem(layout.SPEC, f"count {self.about['count']}, but its shards hold {len(self)}"))
+        for shard in self.about["shards"]:
+            wanted = (shard["count"], len(self.spec.leads), self.spec.samples)
+            try:
+                with (self.path / shard["file"]).open("rb") as stream:
+                    np.lib.format.read_magic(stream)
+                    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+                    start = stream.tell()
+                    body = stream.seek(0, 2) - start
+            except FileNotFoundError:
+                problems.append(self._problem(shard["file"], "does not exist"))
+                continue
+            except (OSError, ValueError) as error:
+                problems.append(self._problem(shard["file"], f"is no array ({type(error).__name__})"))
+                continue
+            if shape != wanted or dtype != np.int16 or fortran:
+                problems.append(self._problem(shard["file"], f"holds {dtype} {shape}, spec.json says int16 {wanted}"))
+            elif body != 2 * int(np.prod(wanted)):
+                problems.append(self._problem(shard["file"], f"is cut or padded: {body} bytes of samples"))
+        if problems:
+            raise InputError(problems)
+
+    def _index(self) -> pd.DataFrame:
+        try:
+            index = pd.read_parquet(self.path / layout.INDEX, engine="pyarrow")
+        except FileNotFoundError:
+            raise self._broken(layout.INDEX, "does not exist") from None
+        except (OSError, ValueError) as error:
+            raise self._broken(layout.INDEX, f"cannot be read ({type(error).__name__})") from error
+        needed = {"record_id", "patient", "split", "lead_mask", *self.targets}
+        if len(index) != len(self) or not needed <= set(index.columns):
+            raise self._broken(
+                layout.INDEX, f"{len(index)} rows or its columns do not match spec.json ({len(self)} rows)"
+            )
+        return index
+
+    def _problem(self, file: str, what: str) -> Problem:
+        return Problem(str(self.path / file), "store", what, _REMEDY)
+
+    def _broken(self, file: str, what: str) -> InputError:
+        return InputError(self._problem(file, what))

@@ -1,0 +1,298 @@
+"""MLflow: one run per stage under a pipeline's parent run. The only module that imports mlflow.
+
+Tracking is a convenience: whatever goes wrong with it is said once, in one line, and the stage goes on. Only what a
+caller passes is logged, and tables are refused, so that no patient data leaves by this way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecgssl.config import Params
+from ecgssl.loggable import legal_name, number, settings
+from ecgssl.provenance import provenance
+from ecgssl.redaction import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_logger = logging.getLogger("ecgssl")
+
+_METRICS_PER_CALL = 500
+_ITEMS_PER_CALL = 100
+_TEXT_LENGTH = 6000
+_SECONDS_BETWEEN_CALLS = 5.0
+_FAILURES_UNTIL_OFF = 3
+_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+@contextmanager
+def track(
+    stage: str,
+    params: Params,
+    *,
+    backend: str | None = None,
+    enabled: bool = True,
+    tags: Mapping[str, object] | None = None,
+) -> Iterator[TrackedRun]:
+    """Open a stage's run, nested under the run of its pipeline, for the time of the block.
+
+    The pipeline's run is the one tagged with the hash of all parameters, the commit and the uncommitted changes; it is
+    made where absent, so that stages in separate processes meet under it. The store is ``MLFLOW_TRACKING_URI``, or
+    else ``mlflow.db`` with artifacts in ``mlartifacts`` of the working directory.
+
+    Args:
+        stage: name of the run, for example ``pretrain`` or ``finetune@rhythm-linear``.
+        params: all parameters; only their hash and the signal contract's are logged.
+        backend: ``mlflow`` or ``none``; by default as ``params.tracking`` says.
+        enabled: ``False`` on all ranks but the first.
+        tags: more tags of the run.
+
+    Yields:
+        The run. An exception in the block marks it FAILED (an interrupt: KILLED) and propagates.
+
+    Raises:
+        ValueError: for an unknown backend. Never for a failure of tracking.
+    """
+    backend = params.tracking.backend if backend is None else backend
+    if backend not in ("mlflow", "none"):
+        raise ValueError(f"backend is 'mlflow' or 'none', not {backend!r}")
+    run = TrackedRun(off=backend == "none" or not enabled)
+    run._attempt("starting", lambda: run._open(stage, params, dict(tags or {})))
+    try:
+        yield run
+    except BaseException as error:
+        run._close("FAILED" if isinstance(error, Exception) else "KILLED", type(error).__name__)
+        raise
+    run._close("FINISHED")
+
+
+class TrackedRun:
+    """What a stage logs to; made by ``track``. No method raises because of the tracking server."""
+
+    def __init__(self, off: bool) -> None:
+        self._off = off
+        self._warned = False
+        self._failures = 0
+        self._client: Any = None
+        self._run_id = ""
+        self._parent_id = ""
+        self._metrics: list[Any] = []
+        self._sent = time.monotonic()
+
+    def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Log numbers; they are sent in batches, at the latest when the run ends.
+
+        Args:
+            values: by name; ``None`` (undefined) is left out.
+            step: position on the x axis, for example the samples seen.
+
+        Raises:
+            TypeError: for anything but numbers.
+        """
+        numbers = {name: number(name, value) for name, value in values.items() if value is not None}
+        if self._off:
+            return
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._metrics += [Metric(legal_name(name), value, now, int(step)) for name, value in numbers.items()]
+        if len(self._metrics) >= _METRICS_PER_CALL or time.monotonic() - self._sent > _SECONDS_BETWEEN_CALLS:
+            self._flush()
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Log settings; nested mappings become dotted names.
+
+        Raises:
+            TypeError: for tables and arrays.
+        """
+        self._log_settings("logging parameters", "params", values)
+
+    def set_tags(self, values: Mapping[str, object]) -> None:
+        """Set tags of the run.
+
+        Raises:
+            TypeError: for tables and arrays.
+        """
+        self._log_settings("setting tags", "tags", values)
+
+    def log_artifact(self, path: Path | str, folder: str | None = None) -> None:
+        """Upload a file, or all files of a directory, into ``folder`` of the run's artifacts."""
+        path = Path(path)
+        if path.is_dir():
+            self._send("uploading", "log_artifacts", str(path), folder or path.name)
+        else:
+            self._send("uploading", "log_artifact", str(path), folder)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """Upload a figure as ``figures/<name>.png`` (or with the suffix that ``name`` has)."""
+        target = f"figures/{name}" if Path(name).suffix else f"figures/{name}.png"
+        self._send("uploading a figure", "log_figure", figure, target)
+
+    def log_model_onnx(self, path: Path | str, name: str = "encoder", pip_requirements: Sequence[str] = ()) -> None:
+        """Log an ONNX file as an MLflow model whose signature is that of the graph.
+
+        Args:
+            path: the ``.onnx`` file.
+            name: of the model.
+            pip_requirements: to load it; by default the ONNX packages in use here.
+        """
+        self._attempt("logging the model", lambda: self._log_onnx(Path(path), name, list(pip_requirements)))
+
+    def _open(self, stage: str, params: Params, tags: dict[str, object]) -> None:
+        named = os.environ.get(_URI_VARIABLE)
+        uri = named or f"sqlite:///{Path('mlflow.db').resolve()}"
+        artifacts = None if named else Path("mlartifacts").resolve().as_uri()
+        _require_sqlite(uri)
+        mlflow = _mlflow()
+        mlflow.set_tracking_uri(uri)
+        if not named:
+            # mlflow has just set it; left there, it would name this store to a later run in another directory.
+            os.environ.pop(_URI_VARIABLE, None)
+        self._client = mlflow.MlflowClient(uri)
+        experiment = _experiment(self._client, params.tracking.experiment, artifacts)
+        made_by = provenance(params)
+        self._parent_id = _pipeline_run(self._client, experiment, made_by)
+        labels = {**made_by, "stage": stage, "mlflow.parentRunId": self._parent_id, **settings(tags)}
+        self._run_id = self._client.create_run(experiment, run_name=stage, tags=labels).info.run_id
+
+    def _close(self, status: str, error_type: str = "") -> None:
+        self._flush()
+        if error_type:
+            # The type only: the message of an InputError may name a recording.
+            self.set_tags({"error_type": error_type})
+        self._send("ending", "set_terminated", status)
+        self._attempt("ending", lambda: self._client.set_terminated(self._parent_id, status))
+
+    def _flush(self) -> None:
+        self._sent = time.monotonic()
+        while self._metrics and not self._off:
+            batch = self._metrics[:_METRICS_PER_CALL]
+            if not self._send("logging metrics", "log_batch", metrics=batch):
+                break
+            del self._metrics[: len(batch)]
+
+    def _log_settings(self, what: str, field: str, values: Mapping[str, Any]) -> None:
+        entries = settings(values)
+        if self._off:
+            return
+        from mlflow.entities import Param, RunTag
+
+        make = {"params": Param, "tags": RunTag}[field]
+        items = [make(name, text[:_TEXT_LENGTH]) for name, text in entries.items()]
+        for i in range(0, len(items), _ITEMS_PER_CALL):
+            self._send(what, "log_batch", **{field: items[i : i + _ITEMS_PER_CALL]})
+
+    def _log_onnx(self, path: Path, name: str, pip_requirements: list[str]) -> None:
+        import onnx
+        from mlflow import onnx as onnx_flavor
+
+        model = onnx.load(path)
+        needs = pip_requirements or [f"{p}=={version(p)}" for p in ("numpy", "onnx", "onnxruntime")]
+        signature = _signature(model)
+        # log_model files the model under the experiment of the active run, whatever run_id it is given.
+        with _mlflow().start_run(run_id=self._run_id, nested=True):
+            known = {"signature": signature, "pip_requirements": needs}
+            onnx_flavor.log_model(model, name=name, save_as_external_data=False, **known)
+        self._client.update_run(self._run_id, status="RUNNING")
+
+    def _send(self, what: str, method: str, *arguments: Any, **named: Any) -> bool:
+        return self._attempt(what, lambda: getattr(self._client, method)(self._run_id, *arguments, **named))
+
+    def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
+        if self._off:
+            return False
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                action()
+        except Exception as error:
+            self._failures += 1
+            self._off = not self._run_id or self._failures >= _FAILURES_UNTIL_OFF
+            if not self._warned:
+                self._warned = True
+                said = one_line(error, _URI_VARIABLE, _SECRETS)
+                _logger.warning("MLflow: %s failed (%s); the stage goes on.", what, said)
+            return False
+        self._failures = 0
+        return True
+
+
+def _mlflow() -> Any:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    # The defaults, 7 retries of 120 s, would hold a stage up for minutes when the server is gone.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    import mlflow
+
+    # They tell of every migration step and every retry.
+    for name in ("alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def _require_sqlite(uri: str) -> None:
+    """Find out at once that a database file cannot be used: mlflow would retry for 100 s."""
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
+def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except Exception:
+            # A stage running beside this one may have made it in between.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return found.experiment_id
+
+
+def _pipeline_run(client: Any, experiment: str, made_by: dict[str, str]) -> str:
+    tags = {**made_by, "stage": "pipeline"}
+    wanted = " and ".join(f"tags.{name} = '{tags[name]}'" for name in ("stage", "pipeline"))
+    found = client.search_runs([experiment], wanted, max_results=1)
+    if found:
+        client.update_run(found[0].info.run_id, status="RUNNING")
+        return found[0].info.run_id
+    return client.create_run(experiment, run_name=f"pipeline {tags['pipeline'][:8]}", tags=tags).info.run_id
+
+
+def _signature(model: Any) -> Any:
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    def schema(values: Any) -> Schema:
+        specs: list[Any] = []
+        for value in values:
+            tensor = value.type.tensor_type
+            shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+            specs.append(TensorSpec(dtype, shape, value.name))
+        return Schema(specs)
+
+    return ModelSignature(inputs=schema(model.graph.input), outputs=schema(model.graph.output))

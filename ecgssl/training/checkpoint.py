@@ -1,0 +1,227 @@
+"""Encoders on disk (safetensors, JSON) and resumable training state. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from ecgssl import __version__
+from ecgssl.config import ModelParams
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import atomic_directory, write_atomic, write_json
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import Encoder
+from ecgssl.signal.spec import SignalSpec
+
+WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
+PRETRAINING = "pretraining.safetensors"
+"""Beside a pretrained encoder: all of CoRe-ECG (decoder, projector, FDA), for figures and continued pretraining."""
+
+
+def write_model(
+    folder: Path, model: Encoder | Classifier, spec: SignalSpec, about: dict[str, Any] | None = None
+) -> None:
+    """Write weights, configuration and signal contract of an encoder or classifier into an existing folder.
+
+    Args:
+        folder: a model directory in the making (see ``ecgssl.files.atomic_directory``).
+        model: what to write.
+        spec: the contract of its input.
+        about: more entries of ``config.json`` (how it was made).
+    """
+    write_atomic(folder / WEIGHTS, weight_bytes(model))
+    encoder = model.encoder if isinstance(model, Classifier) else model
+    kind = {"kind": "classifier", "targets": model.targets} if isinstance(model, Classifier) else {"kind": "encoder"}
+    config = {"ecgssl": __version__, **kind, "model": encoder.params.model_dump(mode="json"), **(about or {})}
+    write_json(folder / CONFIG, config)
+    write_json(folder / SIGNAL, {**spec.to_dict(), "fingerprint": spec.fingerprint}, digits=None)
+
+
+def save_model(
+    path: Path | str, model: Encoder | Classifier, spec: SignalSpec, about: dict[str, Any] | None = None
+) -> None:
+    """Write a model directory, all of it or nothing; see ``write_model``."""
+    with atomic_directory(path, marker=CONFIG) as folder:
+        write_model(folder, model, spec, about)
+
+
+def load_encoder(
+    path: Path | str, expect: SignalSpec | None = None, owner: str = "the recordings", drop_path: float = 0.0
+) -> tuple[Encoder, SignalSpec]:
+    """Read an encoder directory.
+
+    Args:
+        path: folder of ``save_model`` (an encoder) or a bundle.
+        expect: contract that its input must be of.
+        owner: whose contract ``expect`` is, for the message.
+        drop_path: stochastic depth while it is fine-tuned.
+
+    Raises:
+        InputError: a file is missing or not what it should be.
+        ContractMismatch: the contracts differ.
+    """
+    path = Path(path)
+    spec = load_signal(path)
+    if expect is not None:
+        spec.require_same(expect, str(path), owner)
+    encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples, drop_path)
+    load_weights(encoder, path / WEIGHTS)
+    return encoder.eval(), spec
+
+
+def load_classifier(
+    path: Path | str, expect: SignalSpec | None = None, owner: str = "the recordings"
+) -> tuple[Classifier, SignalSpec]:
+    """Read a classifier directory; arguments and errors as ``load_encoder``."""
+    path = Path(path)
+    spec = load_signal(path)
+    if expect is not None:
+        spec.require_same(expect, str(path), owner)
+    config = read_json(path / CONFIG)
+    targets = config.get("targets")
+    if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
+        raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
+    model = Classifier(Encoder(load_model_params(path, spec), spec.leads, spec.samples), targets)
+    load_weights(model, path / WEIGHTS)
+    return model.eval(), spec
+
+
+def load_signal(path: Path) -> SignalSpec:
+    """The signal contract beside a model; its stored fingerprint must be its own."""
+    data = read_json(path / SIGNAL)
+    stored = data.get("fingerprint")
+    try:
+        spec = SignalSpec.from_dict(data, str(path / SIGNAL))
+    except (ValidationError, TypeError) as error:
+        raise _unusable(path / SIGNAL, "content", f"is no signal contract ({type(error).__name__})") from None
+    if stored != spec.fingerprint:
+        raise _unusable(path / SIGNAL, "fingerprint", "does not belong to the contract beside it")
+    return spec
+
+
+def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
+    """The sizes of a stored encoder of signals of ``spec``."""
+    try:
+        params = ModelParams(**read_json(path / CONFIG)["model"])
+    except (KeyError, TypeError, ValidationError):
+        raise _unusable(path / CONFIG, "model", "is missing or not a description of an encoder") from None
+    if spec.samples % params.patch:
+        what = f"is {params.patch}, but {SIGNAL} beside it has {spec.samples} samples, not a whole number of patches"
+        raise _unusable(path / CONFIG, "model.patch", what)
+    return params
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an InputError that names the file."""
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise _unusable(path, "file", "does not exist") from None
+    except (OSError, ValueError):
+        raise _unusable(path, "content", "is not readable JSON") from None
+    if not isinstance(data, dict):
+        raise _unusable(path, "content", "is not a JSON object")
+    return data
+
+
+def weight_bytes(module: nn.Module) -> bytes:
+    """Parameters and persistent buffers as safetensors."""
+    return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Strictly load safetensors into a module.
+
+    Raises:
+        InputError: no such file, damaged, or tensors that are missing, surplus or of another shape, each named.
+    """
+    try:
+        state = load(path.read_bytes())
+    except FileNotFoundError:
+        raise _unusable(path, "file", "does not exist") from None
+    except (OSError, SafetensorError, ValueError):
+        raise _unusable(path, "content", "is cut or not safetensors") from None
+    own = module.state_dict()
+    problems = [_unusable(path, key, "is missing").problems[0] for key in own.keys() - state.keys()]
+    problems += [_unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
+    for key in own.keys() & state.keys():
+        if own[key].shape != state[key].shape:
+            what = f"has shape {tuple(state[key].shape)}, the model {tuple(own[key].shape)}"
+            problems.append(_unusable(path, key, what).problems[0])
+    if problems:
+        raise InputError(sorted(problems, key=str))
+    module.load_state_dict(state)
+
+
+class RunState:
+    """Resumable state of one training run in a folder: the newest two checkpoints and the configuration they belong to.
+
+    Args:
+        folder: made when absent.
+        config: everything that decides the losses; a run is never resumed under another one.
+
+    Raises:
+        InputError: the folder holds a run of another configuration; lists what differs.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        stored_file = folder / "run.json"
+        config = json.loads(json.dumps(config))
+        if stored_file.exists():
+            stored = read_json(stored_file)
+            problems = [
+                Problem(
+                    str(stored_file),
+                    key,
+                    f"the stopped run had {stored.get(key)!r}, this one has {config.get(key)!r}",
+                    "Resume with the old parameters, or name another folder",
+                )
+                for key in sorted(stored.keys() | config.keys())
+                if stored.get(key) != config.get(key)
+            ]
+            if problems:
+                raise InputError(problems)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(stored_file, config, digits=None)
+        # a run killed while it saved leaves a temporary file of the size of a checkpoint
+        for unfinished in folder.glob(".step-*.tmp"):
+            unfinished.unlink(missing_ok=True)
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write the state after ``step`` steps; the one before the last is removed only afterwards."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomic(self.folder / f"step-{step:09d}.pt", buffer.getvalue())
+        for old in sorted(self.folder.glob("step-*.pt"))[:-2]:
+            old.unlink()
+
+    def newest(self) -> dict[str, Any] | None:
+        """The newest state that reads whole, or ``None`` for a fresh run."""
+        for file in sorted(self.folder.glob("step-*.pt"), reverse=True):
+            try:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                file.unlink()
+        return None
+
+    def discard(self) -> None:
+        """Remove the folder's checkpoints after the run has been published."""
+        for file in [*self.folder.glob("step-*.pt"), self.folder / "run.json"]:
+            file.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def _unusable(path: Path, field: str, what: str) -> InputError:
+    return InputError(Problem(str(path), field, what, "Use a model written by ecgssl, whole and unchanged"))

@@ -1,0 +1,41 @@
+"""Embeddings of stored recordings by a frozen encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgssl.model.encoder import Encoder
+from ecgssl.progress import progress
+from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch
+from ecgssl.training.device import autocast, resolve_device, resolve_precision
+
+
+@torch.inference_mode()
+def embed_store(
+    encoder: Encoder, store: Store, rows: NDArray[np.int64], *, batch_size: int = 64, show_progress: bool = True
+) -> NDArray[np.float32]:
+    """(len(rows), E) float32 embeddings, each independent of the batch it was computed in (fp32 on CPU).
+
+    Args:
+        encoder: in eval mode.
+        store: of the encoder's contract (checked by whoever loaded the encoder).
+        rows: of the store.
+        batch_size: recordings at a time.
+        show_progress: draw a progress bar on a terminal.
+    """
+    device = resolve_device("auto")
+    precision = resolve_precision("auto", device) if device.type == "cuda" else "fp32"
+    encoder = encoder.to(device).eval()
+    out = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)
+    with progress("embed", len(rows), enabled=show_progress) as advance:
+        for start in range(0, len(rows), batch_size):
+            chunk = rows[start : start + batch_size]
+            batch = load_batch(store, chunk, device)
+            with autocast(device, precision):
+                out[start : start + len(chunk)] = encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy()
+            advance(len(chunk))
+    encoder.cpu()
+    return out

@@ -1,0 +1,37 @@
+"""Stage cohort: make the synthetic set where it is asked for, and check what the tasks need of the recordings' table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ecgssl.config import load_params
+from ecgssl.datasets import load
+from ecgssl.datasets.cohort import describe, require_targets
+from ecgssl.errors import exit_with
+from ecgssl.files import write_json
+from ecgssl.tracking import track
+
+RAW = Path("data/raw")
+
+
+def main() -> None:
+    """Write data/raw (synthetic only) and metrics/cohort.json."""
+    params = load_params()
+    with track("cohort", params) as run:
+        if params.data.set == "synthetic":
+            from ecgssl.datasets.synthetic import simulate
+
+            simulate(RAW, params.data.synthetic, params.seed, workers=params.store.workers)
+        else:
+            shutil.rmtree(RAW, ignore_errors=True)
+            RAW.mkdir(parents=True)
+        cohort = load(params.data, RAW, params.seed)
+        require_targets(cohort, sorted({t for targets in params.tasks.values() for t in targets}))
+        figures = describe(cohort)
+        write_json("metrics/cohort.json", figures)
+        run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real recordings, named by ECGSSL_REAL_DATA; the test is skipped where there is none."""
+    value = os.environ.get("ECGSSL_REAL_DATA", "")
+    if not value or not Path(value).is_dir():
+        pytest.skip("ECGSSL_REAL_DATA names no folder of real recordings")
+    return Path(value)

@@ -1,0 +1,302 @@
+"""A bundle comes back as it was made, or is refused by the name of the file that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from deploy_models import SPEC, classifier
+
+from ecgssl.config import ExportParams, QualityParams
+from ecgssl.deploy import bundle as module
+from ecgssl.deploy.bundle import export_bundle, load_bundle
+from ecgssl.deploy.graph import ContractModel
+from ecgssl.deploy.onnx_export import compare_with_torch
+from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.signal.leads import LEADS, LIMB_LEADS
+from ecgssl.training.checkpoint import save_model
+
+FILES = [
+    "README.md",
+    "classifier.onnx",
+    "config.json",
+    "labels.json",
+    "model.safetensors",
+    "reference.npz",
+    "signal.json",
+]
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    return shutil.copytree(exported.path, tmp_path / "bundle")
+
+
+def sign(folder):
+    """Write SHA256SUMS as if the folder had been made like this."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.iterdir())
+        if path.name != "SHA256SUMS"
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def by_hand(model, ecg, present):
+    """Logits, probability and embedding with numpy's own normalising, present leads only."""
+    rows = []
+    for signal, mask in zip(ecg, present, strict=True):
+        x = np.where(mask[:, None], signal, 0).astype(np.float64)
+        rows.append(x / max(np.sqrt(np.mean(x[mask] ** 2)), SPEC.normalise.floor))
+    with torch.no_grad():
+        embedding = model.encoder.embed(torch.tensor(np.array(rows), dtype=torch.float32), torch.tensor(present))
+        logits = model.head(embedding)
+    return logits.numpy(), 1 / (1 + np.exp(-logits.numpy())), embedding.numpy()
+
+
+def test_holds_what_scoring_needs_and_nothing_else(exported):
+    assert sorted(path.name for path in exported.path.iterdir()) == sorted([*FILES, "SHA256SUMS"])
+    assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=exported.path, check=False).returncode == 0
+    labels = json.loads((exported.path / "labels.json").read_text())
+    assert labels == {"kind": "multilabel", "targets": ["MI", "NORM"], "task": "superclass"}
+    card = (exported.path / "README.md").read_text()
+    for text in ("research only", SPEC.fingerprint, "set synthetic, train 300", "`MI`, `NORM`", "0.5 to 40 Hz"):
+        assert text in card
+
+
+def test_round_trip(exported):
+    bundle = load_bundle(exported.path)
+    assert (bundle.spec, bundle.targets, bundle.quality.flat_sd) == (SPEC, ("MI", "NORM"), 0.004)
+    assert bundle.lsb == 0.001
+    assert bundle.fingerprint == SPEC.fingerprint
+    assert bundle.version.endswith(hashlib.sha256((exported.path / "SHA256SUMS").read_bytes()).hexdigest()[:16])
+    want = classifier().state_dict()
+    assert all(torch.equal(value, want[name]) for name, value in bundle.model.state_dict().items())
+
+
+def test_runs_as_by_hand(exported):
+    bundle = load_bundle(exported.path)
+    generator = np.random.default_rng(3)
+    ecg = generator.normal(0, 0.4, (4, 12, 1000)).astype(np.float32)
+    present = generator.random((4, 12)) < 0.6
+    found = bundle.graph.run(ecg, present)
+    for name, want in zip(("logits", "probability", "embedding"), by_hand(classifier(), ecg, present), strict=True):
+        np.testing.assert_allclose(found[name], want, atol=2e-5)
+
+
+def test_same_model_same_bytes_and_not_a_word(exported, tmp_path, capfd):
+    export_bundle(exported.model_dir, tmp_path / "again", ExportParams(), quality=QualityParams(flat_sd=0.004))
+    assert (tmp_path / "again/SHA256SUMS").read_bytes() == (exported.path / "SHA256SUMS").read_bytes()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("leads", [LEADS, LIMB_LEADS, ("I", "II"), ("V5",)])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_onnx_file_alone_agrees_with_hand(exported, leads, batch):
+    session = onnxruntime.InferenceSession(exported.path / "classifier.onnx")
+    present = np.tile([lead in leads for lead in LEADS], (batch, 1))
+    ecg = np.random.default_rng(batch).normal(0, 0.4, (batch, 12, 1000)).astype(np.float32)
+    ecg[~present] = np.nan
+    found = session.run(["logits", "probability", "embedding"], {"ecg": ecg, "lead_mask": present})
+    for value, want in zip(found, by_hand(classifier(), ecg, present), strict=True):
+        np.testing.assert_allclose(value, want, atol=2e-5)
+
+
+def test_onnx_file_is_one_file_and_names_no_place(exported):
+    content = (exported.path / "classifier.onnx").read_bytes()
+    assert not any(
+        place in content for place in (b"site-packages", b"/home", b"stack_trace", str(exported.path).encode())
+    )
+    model = onnx.load_model_from_string(content)
+    assert [item.version for item in model.opset_import] == [20]
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    assert {item.key: item.value for item in model.metadata_props}["ecgssl.fingerprint"] == SPEC.fingerprint
+
+
+def test_reports_differences(exported):
+    worst = exported.result["max_difference"]
+    assert set(worst) == {"random", "examples"}
+    assert all(set(outputs) == {"logits", "probability", "embedding"} for outputs in worst.values())
+    assert 0 < max(worst["random"].values()) <= 1e-4
+    assert exported.result["parameters"] == sum(p.numel() for p in classifier().parameters())
+
+
+def test_encoder(encoder_bundle):
+    assert sorted(path.name for path in encoder_bundle.iterdir()) == [
+        "README.md",
+        "SHA256SUMS",
+        "config.json",
+        "encoder.onnx",
+        "model.safetensors",
+        "reference.npz",
+        "signal.json",
+    ]
+    bundle = load_bundle(encoder_bundle)
+    assert (bundle.graph.outputs, bundle.targets, bundle.embed_dim) == (("embedding",), (), 96)
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        (ExportParams(tolerance=1e-12), r"bundle/classifier.onnx: logits: differs from torch by .*batch"),
+        (ExportParams(opset=99), "export.opset: 99"),
+    ],
+)
+def test_failed_export_leaves_nothing(exported, tmp_path, params, text, monkeypatch):
+    if params.opset == 20:
+        # what export_bundle would make of the same model, seconds later
+        content = (exported.path / "classifier.onnx").read_bytes()
+        monkeypatch.setattr(module, "onnx_bytes", lambda *_: content)
+    with pytest.raises(InputError, match=text):
+        export_bundle(exported.model_dir, tmp_path / "bundle", params, quality=QualityParams())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_export_leaves_the_bundle_that_was_there(exported, copy):
+    with pytest.raises(InputError):
+        export_bundle(exported.model_dir, copy, ExportParams(opset=99), quality=QualityParams())
+    assert load_bundle(copy).version == load_bundle(exported.path).version
+
+
+def test_model_of_not_finite_weights_is_not_exported(tmp_path):
+    model = classifier()
+    model.head.linear.bias.data[1] = torch.nan
+    save_model(tmp_path / "model", model, SPEC)
+    with pytest.raises(InputError, match="logits: is not finite"):
+        export_bundle(tmp_path / "model", tmp_path / "bundle", ExportParams(), quality=QualityParams())
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_onnx_of_another_model_is_refused(exported):
+    other = classifier()
+    other.encoder.blocks[1].attention.out.weight.data[0, 0] += 0.1
+    content = (exported.path / "classifier.onnx").read_bytes()
+    with pytest.raises(InputError, match="embedding: differs from torch"):
+        compare_with_torch(content, ContractModel(other, SPEC), ExportParams(), exported.examples, "file.onnx")
+
+
+def test_file_that_onnxruntime_cannot_run_is_refused(exported):
+    model = onnx.load_model_from_string((exported.path / "classifier.onnx").read_bytes())
+    # an operator that no runtime knows
+    next(node for node in model.graph.node if node.op_type == "Gelu").domain = "nowhere"
+    for content in (b"no graph", model.SerializeToString()):
+        with pytest.raises(InputError, match=r"file.onnx: graph: onnxruntime cannot run it"):
+            compare_with_torch(content, ContractModel(classifier(), SPEC), ExportParams(), None, "file.onnx")
+
+
+def test_examples_of_another_shape(exported, tmp_path):
+    with pytest.raises(InputError, match=r"shape \(1, 12, 500\)"):
+        export_bundle(
+            exported.model_dir,
+            tmp_path / "bundle",
+            ExportParams(),
+            examples=np.zeros((1, 12, 500), np.float32),
+            quality=QualityParams(),
+        )
+
+
+def test_does_not_replace_what_is_no_bundle(exported, tmp_path):
+    (tmp_path / "thesis").write_text("years of work")
+    with pytest.raises(InputError, match="holds no SHA256SUMS"):
+        export_bundle(exported.model_dir, tmp_path, ExportParams(), quality=QualityParams())
+    assert (tmp_path / "thesis").exists()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_altered_cut_or_absent_file_is_named(copy, name):
+    path = copy / name
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(InputError, match=f"{name}: content: is not what SHA256SUMS says"):
+        load_bundle(copy)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=f"{name}: content: is not what SHA256SUMS says"):
+        load_bundle(copy)
+    path.unlink()
+    with pytest.raises(InputError, match=f"{name}: file: is missing"):
+        load_bundle(copy)
+
+
+def test_all_problems_at_once(copy):
+    (copy / "model.pt").write_bytes(b"pickle?")
+    (copy / "labels.json").unlink()
+    with pytest.raises(InputError) as caught:
+        load_bundle(copy)
+    text = str(caught.value)
+    assert "model.pt: file: does not belong here" in text
+    assert "labels.json: file: is missing" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"no digest  README.md\n", b"\xff\xfe"])
+def test_broken_list(copy, content):
+    (copy / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(InputError):
+        load_bundle(copy)
+
+
+def test_no_bundle(tmp_path):
+    with pytest.raises(InputError, match="SHA256SUMS: file: does not exist, so this is no bundle"):
+        load_bundle(tmp_path)
+    with pytest.raises(InputError, match="nowhere: file: does not exist"):
+        load_bundle(tmp_path / "nowhere")
+
+
+def signed_with(folder, name, change):
+    data = json.loads((folder / name).read_text())
+    change(data)
+    (folder / name).write_text(json.dumps(data))
+    sign(folder)
+
+
+def test_other_cleaning_version(copy):
+    signed_with(copy, "signal.json", lambda data: data.update(cleaning_version=0))
+    with pytest.raises(ContractMismatch, match=r"signal.json: cleaning_version: made by version 0"):
+        load_bundle(copy)
+
+
+def test_other_contract_than_the_fingerprint(copy):
+    signed_with(copy, "signal.json", lambda data: data.update(crop="center"))
+    with pytest.raises(InputError, match=r"signal.json: fingerprint"):
+        load_bundle(copy)
+
+
+def test_other_labels(copy):
+    signed_with(copy, "labels.json", lambda data: data.update(targets=["NORM", "MI"]))
+    with pytest.raises(InputError, match=r"labels.json: targets"):
+        load_bundle(copy)
+
+
+def test_quality_is_needed(copy):
+    signed_with(copy, "config.json", lambda data: data.pop("quality"))
+    with pytest.raises(InputError, match=r"config.json: quality"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
+def test_unusable_reference(copy, content):
+    if content is None:
+        # what a hostile file would need: an object array
+        np.savez(copy / "reference.npz", ecg=np.array([{}], dtype=object), allow_pickle=True)
+    else:
+        (copy / "reference.npz").write_bytes(content)
+    sign(copy)
+    with pytest.raises(InputError, match=r"reference.npz: content: is not a reference"):
+        load_bundle(copy)
+
+
+def test_weights_that_compute_something_else(copy):
+    state = classifier()
+    state.head.linear.weight.data[0, 0] += 0.1
+    other = copy.parent / "other"
+    save_model(other, state, SPEC)
+    shutil.copy(other / "model.safetensors", copy)
+    sign(copy)
+    with pytest.raises(InputError, match=r"reference.npz: logits: the model differs from it"):
+        load_bundle(copy)

@@ -1,0 +1,39 @@
+"""Tiny models of random weights and signals with beats, for tests of deployment."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ecgssl.config import ModelParams
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import Encoder
+from ecgssl.signal.leads import LIMB_MATRIX
+from ecgssl.signal.spec import SignalSpec
+
+TINY = ModelParams(width=32, depth=2, heads=2, patch=50)
+SPEC = SignalSpec()
+
+
+def beats(seed: int, rate: int = 250, seconds: float = 10.0) -> np.ndarray:
+    """(12, samples) int16 in uV: Gaussian beats about once a second, limb leads from I and II."""
+    generator = np.random.default_rng(seed)
+    period = generator.uniform(0.7, 1.1)
+    time = np.arange(round(seconds * rate)) / rate
+    wave = sum(
+        np.exp(-0.5 * ((((time - shift) / period + 0.5) % 1 - 0.5) * period / width) ** 2) * size
+        for shift, width, size in ((0.3, 0.015, 1.0), (0.55, 0.06, 0.3), (0.12, 0.03, 0.1))
+    )
+    sources = wave * generator.uniform(0.6, 1.2, (8, 1)) + generator.normal(0, 0.01, (8, time.size))
+    return np.rint(1000 * np.concatenate([LIMB_MATRIX @ sources[:2], sources[2:]])).astype(np.int16)
+
+
+def classifier(spec: SignalSpec = SPEC) -> Classifier:
+    torch.manual_seed(0)
+    model = Classifier(Encoder(TINY, spec.leads, spec.samples), ("MI", "NORM"))
+    # weights of a trained size, and a head that does more than nothing
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.head.mean += 0.1 * torch.randn_like(model.head.mean)
+    model.head.scale *= 0.5
+    return model.eval()

@@ -1,0 +1,68 @@
+"""Transformer parts against NumPy and their expectation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ecgssl.model.blocks import Attention, Block, DropPath, sincos_position
+
+
+@pytest.mark.parametrize(("length", "width"), [(1, 2), (40, 16), (240, 128)])
+def test_positions_are_distinct_and_of_one_length(length, width):
+    position = sincos_position(length, width)
+    assert position.shape == (length, width)
+    assert torch.pdist(position).min() > 0.05 if length > 1 else True
+    # sin^2 + cos^2 of every rate
+    assert position.square().sum(dim=1).numpy() == pytest.approx(np.full(length, width / 2), rel=1e-5)
+    np.testing.assert_allclose(position[:, 0], np.sin(np.arange(length)), atol=1e-6)
+
+
+def test_neighbours_in_time_are_more_alike_than_strangers():
+    position = sincos_position(40, 64)
+    similarity = position @ position.T
+    assert all(similarity[10, 10 + k] > similarity[10, 11 + k] for k in range(5))
+
+
+def test_drop_path_keeps_the_expectation():
+    torch.manual_seed(0)
+    drop = DropPath(0.3).train()
+    x = torch.ones(20_000, 2, 3)
+    out = drop(x)
+    per_recording = out.flatten(1)
+    assert set(np.round(per_recording.unique().tolist(), 5)) == {0.0, round(1 / 0.7, 5)}
+    assert bool((per_recording == per_recording[:, :1]).all()), "a recording is dropped as a whole"
+    assert out.mean().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(drop.eval()(x), x)
+    assert DropPath(0.0).train()(x) is x
+
+
+def test_attention_equals_numpy():
+    torch.manual_seed(0)
+    attention = Attention(8, 2)
+    x = torch.randn(3, 5, 8)
+    valid = torch.rand(3, 5) < 0.6
+    valid[:, 0] = True
+    got = attention(x, valid).detach().numpy()
+    weight, bias = attention.qkv.weight.detach().numpy(), attention.qkv.bias.detach().numpy()
+    for b in range(3):
+        q, k, v = np.split(x[b].numpy() @ weight.T + bias, 3, axis=1)
+        heads = []
+        for h in (slice(0, 4), slice(4, 8)):
+            score = q[:, h] @ k[:, h].T / 2
+            score[:, ~valid[b].numpy()] = -np.inf
+            share = np.exp(score - score.max(axis=1, keepdims=True))
+            heads.append(share / share.sum(axis=1, keepdims=True) @ v[:, h])
+        out = np.concatenate(heads, axis=1)
+        expected = out @ attention.out.weight.detach().numpy().T + attention.out.bias.detach().numpy()
+        np.testing.assert_allclose(got[b], expected, atol=1e-5)
+    assert torch.equal(attention(x, None), attention(x, None))
+    torch.testing.assert_close(attention(x, None), attention(x, torch.ones_like(valid)))
+
+
+def test_a_block_that_drops_everything_is_the_identity():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 8)
+    assert torch.equal(Block(8, 2, 4.0, drop_path=1 - 1e-7).train()(x), x)
+    assert not torch.equal(Block(8, 2, 4.0).eval()(x), x)

@@ -1,0 +1,182 @@
+"""FDA against NumPy, the limb-lead laws and its own promises in the corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgssl.config import FDAParams
+from ecgssl.model.fda import FDA
+from ecgssl.signal.leads import LEADS, LIMB_MATRIX
+
+RATE, BAND, KNOTS = 100.0, (0.5, 40.0), 16
+NYQUIST_KNOTS = np.linspace(0, RATE / 2, KNOTS)
+
+
+def fda(importance=None, leads=LEADS, **params) -> FDA:
+    module = FDA(FDAParams(knots=KNOTS, **params), leads, RATE, BAND)
+    if importance is not None:
+        with torch.no_grad():
+            module.importance.copy_(torch.as_tensor(importance, dtype=torch.float32).expand_as(module.importance))
+    return module
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def law_residual(x: torch.Tensor) -> float:
+    """Largest relative departure of (B, 12, T) from Einthoven's and Goldberger's laws."""
+    limb = x[:, :6].double()
+    lawful = torch.from_numpy(LIMB_MATRIX) @ limb[:, :2]
+    return float((limb - lawful).abs().max() / limb.abs().max())
+
+
+@settings(max_examples=40, deadline=None)
+@given(samples=st.integers(10, 1200), knots=st.integers(4, 100), seed=st.integers(0, 100))
+def test_map_is_linear_between_knots(samples, knots, seed):
+    module = FDA(FDAParams(knots=knots), LEADS, RATE, BAND)
+    values = np.random.default_rng(seed).normal(size=(3, knots)).astype(np.float32)
+    frequencies = np.fft.rfftfreq(samples, 1 / RATE)
+    expected = [np.interp(frequencies, np.linspace(0, RATE / 2, knots), row) for row in values]
+    np.testing.assert_allclose(module.at_bins(torch.from_numpy(values), samples), expected, atol=1e-4)
+    np.testing.assert_allclose(module.frequencies(samples), frequencies, rtol=1e-5)
+
+
+def test_critical_bins_pass_unchanged_and_others_do_not(recordings):
+    logits = np.where((NYQUIST_KNOTS > 8) & (NYQUIST_KNOTS < 25), 50.0, -50.0)
+    out = fda(logits)(recordings, 0.1, seeded())
+    frequencies = np.fft.rfftfreq(recordings.shape[-1], 1 / RATE)
+    # 50 outweighs any draw of the gate, so both neighbouring knots being high settles a bin
+    critical = np.interp(frequencies, NYQUIST_KNOTS, logits) == 50
+    before, after = (np.fft.rfft(x.detach().double().numpy()) for x in (recordings, out))
+    scale = np.abs(before).max()
+    assert critical.sum() > 50
+    assert np.abs(after - before)[..., critical].max() < 1e-6 * scale
+    assert np.abs(after - before)[..., frequencies < 0.5].max() < 1e-6 * scale
+    assert np.abs(after - before)[..., (frequencies > 26) & (frequencies < 40)].max() > 1e-3 * scale
+
+
+@pytest.mark.parametrize("importance", [-3.0, 0.0, 3.0])
+def test_gain_is_exactly_one_or_within_its_range(importance):
+    module = fda(importance, strength=4.0)
+    gain = module.factors(16, 500, 0.5, seeded()).detach()
+    assert bool((gain[..., :3] == 1).all()), "below 0.5 Hz everything passes"
+    assert 0 <= gain.min() < 1 < gain.max() <= 2
+    passed = float((gain == 1).float().mean())
+    # the gate opens with the map's own probability; at the knots the draw is exactly logistic
+    assert passed == pytest.approx(float(torch.sigmoid(torch.tensor(importance))), abs=0.15)
+
+
+@pytest.mark.parametrize("share", ["all", "limb", "none"])
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_limb_lead_laws(recordings, share, temperature):
+    assert law_residual(recordings) < 1e-5
+    out = fda(share=share)(recordings, temperature, seeded()).detach()
+    assert float((out - recordings).abs().max()) > 0.05
+    if share == "none":
+        assert law_residual(out) > 0.05
+    else:
+        assert law_residual(out) < 1e-5
+
+
+@pytest.mark.parametrize(("share", "groups"), [("all", 1), ("limb", 7), ("none", 12)])
+def test_leads_of_a_group_share_the_draw_and_others_do_not(recordings, share, groups):
+    same = recordings[:2, :1].expand(-1, 12, -1)
+    out = fda(share=share)(same, 0.5, seeded()).detach()
+    assert len(fda(share=share).importance) == groups
+    different = [len(rows.unique(dim=0)) for rows in out]
+    assert different == [groups, groups]
+    if share == "limb":
+        assert len(out[0, :6].unique(dim=0)) == 1
+    gain = fda(share=share).factors(2, 500, 0.5, seeded())
+    assert not torch.equal(gain[0], gain[1]), "recordings have draws of their own"
+
+
+def test_subset_of_leads_in_any_order():
+    module = fda(leads=("V3", "II", "V1", "I"))
+    assert module.group_names == ["V3", "limb", "V1"]
+    assert module.group.tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.parametrize("importance", [-50.0, 0.0, 50.0, "mixed"])
+@pytest.mark.parametrize("samples", [10, 11, 499, 1000])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("silent", [False, True])
+def test_finite_in_every_corner(importance, samples, batch, silent):
+    values = np.where(np.arange(KNOTS) % 2, 50.0, -50.0) if importance == "mixed" else importance
+    module = fda(values, protect_below=0.0, strength=4.0)
+    x = torch.zeros(batch, 12, samples) if silent else torch.randn(batch, 12, samples, generator=seeded(1))
+    out = module(x, 0.01, seeded())
+    assert out.shape == x.shape
+    assert out.dtype == torch.float32
+    assert bool(out.isfinite().all())
+    if silent:
+        assert not out.any()
+    (out.square().mean() + module.budget(samples)).backward()
+    assert bool(module.importance.grad.isfinite().all())
+
+
+def test_deterministic_under_a_generator(recordings):
+    module = fda()
+    first, again, other = (module(recordings, 0.5, seeded(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_kept_fraction_counts_the_band_only():
+    values = np.random.default_rng(0).normal(size=KNOTS) * 3
+    frequencies = np.fft.rfftfreq(1000, 1 / RATE)
+    chance = 1 / (1 + np.exp(-np.interp(frequencies, NYQUIST_KNOTS, values)))
+    live = (frequencies >= 0.5) & (frequencies <= 40)
+    assert fda(values).kept_fraction(1000).item() == pytest.approx(chance[live].mean(), abs=1e-5)
+    closed = values.copy()
+    closed[NYQUIST_KNOTS > 45] = -50
+    assert fda(closed).kept_fraction(1000) == fda(values).kept_fraction(1000)
+    protected = fda(values, protect_below=10.0).kept_fraction(1000).item()
+    assert protected == pytest.approx(chance[(frequencies >= 10) & (frequencies <= 40)].mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.8])
+def test_budget_is_least_at_keep(keep):
+    best = float(np.log(keep / (1 - keep)))
+    at = [fda(best + shift, keep=keep).budget(1000).item() for shift in (-2, -0.5, 0, 0.5, 2)]
+    assert at[2] == pytest.approx(0, abs=1e-10)
+    assert at[0] > at[1] > at[2] < at[3] < at[4]
+    for shift, sign in ((-0.5, -1), (0.5, 1)):
+        module = fda(best + shift, keep=keep)
+        module.budget(1000).backward()
+        inside = module.importance.grad[:, torch.from_numpy(NYQUIST_KNOTS <= 40)]
+        assert bool((inside.sign() == sign).all())
+
+
+def test_views_of_a_recording_teach_the_map(recordings):
+    module = fda()
+    generator = seeded()
+    # the embedding stands for an encoder: vectors of one recording are to agree
+    project = torch.randn(12 * 500, 16, generator=generator)
+    first, second = (module(recordings, 1.0, generator).flatten(1) @ project for _ in range(2))
+    (-F.cosine_similarity(first, second).mean()).backward()
+    gradient = module.importance.grad
+    assert bool(gradient.isfinite().all())
+    assert int((gradient != 0).sum()) > 0.5 * gradient.numel()
+
+
+def test_stays_in_float32_under_autocast(recordings):
+    with torch.autocast("cpu", torch.bfloat16):
+        out = fda()(recordings, 0.5, seeded())
+    assert out.dtype == torch.float32
+    assert torch.equal(out, fda()(recordings, 0.5, seeded()))
+
+
+def test_ablations(recordings):
+    assert fda(kind="none")(recordings, 1.0, seeded()) is recordings
+    x = torch.randn(2000, 12, 40, generator=seeded(5))
+    change = fda(kind="jitter_scale")(x, 1.0, seeded()) - x
+    # gain and noise are independent, each with a standard deviation of 0.1
+    assert float(change.std()) == pytest.approx(0.1 * 2**0.5, rel=0.02)
+    assert float(change.mean()) == pytest.approx(0, abs=1e-3)

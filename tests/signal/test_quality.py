@@ -1,0 +1,234 @@
+"""Quality: known faults are found, by name, and only they."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ecgssl.config import QualityParams
+from ecgssl.signal import quality
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import LEADS, LIMB_MATRIX, arrange, measured
+from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw, r_peaks, template_match
+from ecgssl.signal.spec import SignalSpec
+
+SPEC = SignalSpec()
+ALL = np.ones(12, dtype=bool)
+
+
+def ecg(rate: float = 500.0, bpm: float = 72.0, seed: int = 0) -> np.ndarray:
+    """(12, 10 s): P, QRS and T as Gaussians, projected to twelve leads that obey the limb laws, with a little noise."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(10 * rate)) / rate
+    phase = (time % (60 / bpm)) - 0.3
+    waves = ((0.12, -0.16, 0.025), (-0.1, -0.025, 0.008), (1.1, 0.0, 0.011), (-0.25, 0.03, 0.01), (0.3, 0.24, 0.045))
+    two = sum(a * np.exp(-0.5 * ((phase - m) / s) ** 2) for a, m, s in waves)
+    one = 0.6 * two + 0.01 * rng.standard_normal(time.size)
+    limb = LIMB_MATRIX @ np.stack([one, two + 0.01 * rng.standard_normal(time.size)])
+    chest = np.outer([-0.6, -0.4, 0.8, 1.4, 1.2, 0.9], two) + 0.01 * rng.standard_normal((6, time.size))
+    return np.concatenate([limb, chest]).astype(np.float32)
+
+
+def assess(
+    signal: np.ndarray,
+    params: QualityParams | None = None,
+    names: tuple[str, ...] = LEADS,
+    rate: float = 500.0,
+    spec: SignalSpec = SPEC,
+) -> Quality:
+    """Both steps, as preprocessing takes them."""
+    params = params or QualityParams()
+    raw, mask = arrange(signal, names, spec.leads)
+    first, ready = assess_raw(raw, mask, measured(names, spec.leads), params, spec)
+    assert np.isfinite(ready).all()
+    assert not ready[~first.lead_mask].any()
+    return assess_cleaned(crop(clean(ready, rate, spec), spec), first, params, spec)
+
+
+def codes(found: Quality, lead: str | None = None) -> set[str]:
+    return {f.code for f in found.findings if lead is None or f.lead == lead}
+
+
+@pytest.mark.parametrize("bpm", [45, 72, 110])
+def test_a_good_recording_has_no_findings_and_its_rate(bpm: float) -> None:
+    found = assess(ecg(bpm=bpm))
+    assert found.findings == ()
+    assert found.rejected is None
+    assert found.lead_mask.all()
+    assert found.figures["heart_rate"] == pytest.approx(bpm, abs=1)
+    assert found.figures["template_match"] > 0.95
+    assert found.figures["limb_residual"] < 1e-4
+
+
+@settings(max_examples=15, deadline=None)
+@given(lead=st.integers(6, 11), fault=st.sampled_from(["nan", "flat", "railed"]), offset=st.floats(-2, 2))
+def test_one_bad_lead_is_named_and_masked(lead: int, fault: str, offset: float) -> None:
+    signal = ecg() + np.float32(offset)
+    if fault == "nan":
+        signal[lead, 100:120] = np.nan
+    elif fault == "flat":
+        signal[lead] = offset
+    else:
+        signal[lead] = np.clip(signal[lead], *np.quantile(signal[lead], [0.1, 0.9]))
+    found = assess(signal)
+    assert found.reasons == (fault,)
+    assert {f.lead for f in found.findings} == {LEADS[lead]}
+    assert np.flatnonzero(~found.lead_mask).tolist() == [lead]
+    assert found.rejected is None
+
+
+def test_quantised_peaks_are_not_rails() -> None:
+    coarse = np.round(ecg(bpm=60) / 0.05).astype(np.float32) * np.float32(0.05)
+    assert "railed" not in codes(assess(coarse))
+
+
+def test_a_derived_lead_shares_the_fate_of_its_sources() -> None:
+    signal = ecg()[[0, 1, 6, 7, 8, 9, 10, 11]]
+    signal[0] = 0.3
+    found = assess(signal, names=("I", "II", *LEADS[6:]))
+    assert not found.lead_mask[[0, 2, 3, 4, 5]].any()
+    assert found.lead_mask[1]
+    assert np.isnan(found.figures["limb_residual"])
+
+
+def test_derived_leads_say_nothing_about_the_limb_laws() -> None:
+    found = assess(ecg()[[0, 1, 6, 7, 8, 9, 10, 11]], names=("I", "II", *LEADS[6:]))
+    assert found.lead_mask.all()
+    assert np.isnan(found.figures["limb_residual"])
+
+
+@pytest.mark.parametrize("fault", ["unit", "aVL and aVF swapped", "-aVR"])
+def test_broken_limb_laws(fault: str) -> None:
+    signal = ecg()
+    if fault == "unit":
+        signal[2] *= 10
+    elif fault == "-aVR":
+        signal[3] *= -1
+    else:
+        signal[[4, 5]] = signal[[5, 4]]
+    assert codes(assess(signal)) == {"limb_law"}
+
+
+def test_white_noise_is_no_ecg() -> None:
+    """neurokit2's own quality index calls it excellent."""
+    for seed in range(20):
+        noise = 0.3 * np.random.default_rng(seed).standard_normal((12, 5000))
+        noise[:6] = LIMB_MATRIX @ noise[:2]
+        assert codes(assess(noise.astype(np.float32))) & {"no_beats", "noisy", "heart_rate"}
+
+
+def test_noise_lowers_the_template_match() -> None:
+    rng = np.random.default_rng(0)
+    match = [
+        assess(ecg() + (sd * rng.standard_normal((12, 5000))).astype(np.float32)).figures["template_match"]
+        for sd in (0.0, 0.2, 0.6)
+    ]
+    assert match[0] > match[1] > match[2]
+
+
+def test_amplitude_beyond_physiology_rejects_or_masks_by_policy() -> None:
+    signal = ecg()
+    signal[8] *= 100
+    assert assess(signal).rejected == "amplitude"
+    masked = assess(signal, QualityParams(policy={"amplitude": "mask"}))
+    assert masked.rejected is None
+    assert not masked.lead_mask[8]
+    assert masked.figures["leads"] == 11
+
+
+def test_too_few_leads_reject_but_few_wanted_leads_do_not() -> None:
+    signal = ecg()
+    signal[4:] = 0
+    found = assess(signal, QualityParams(policy={"flat": "mask"}))
+    assert found.rejected == "min_leads"
+    assert assess(ecg()[:2], names=("I", "II"), spec=SignalSpec(leads=("I", "II"))).rejected is None
+
+
+def test_policy_reject_and_missing_leads_name_every_reason() -> None:
+    signal = ecg()
+    signal[7] = np.nan
+    signal[9] = 1.0
+    params = QualityParams(policy={"nan": "reject", "flat": "reject"})
+    assert assess(signal, params, spec=SignalSpec(missing_leads="reject")).rejected == "flat;nan"
+    assert assess(ecg()[:11], names=LEADS[:11], spec=SignalSpec(missing_leads="reject")).rejected == "missing_leads"
+
+
+def test_gaps_within_the_limit_are_bridged_and_said() -> None:
+    signal = ecg()
+    signal[7, 1000:1010] = np.nan
+    found = assess(signal, QualityParams(nan_fraction=0.01, policy={"nan": "reject"}))
+    assert found.rejected is None
+    assert found.lead_mask.all()
+    assert codes(found, "V2") == {"nan"}
+
+
+def test_a_policy_that_cannot_be_carried_out_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cannot be cleaned"):
+        QualityParams(policy={"nan": "flag"})
+    assert QualityParams(policy={"noisy": "reject"}).policy["flat"] == "mask"
+
+
+def test_everything_absent_or_silent_ends_in_reasons_not_in_an_exception() -> None:
+    assert assess(np.zeros((12, 5000), dtype=np.float32)).rejected == "min_leads"
+    assert assess(np.full((12, 5000), np.nan, dtype=np.float32)).rejected == "min_leads"
+    assert "no_beats" in assess(np.full((12, 5000), np.inf, dtype=np.float32)).reasons
+
+
+def test_a_failure_of_neurokit_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    import neurokit2
+
+    def fail(*_: object, **__: object) -> None:
+        raise IndexError("inside")
+
+    monkeypatch.setattr(neurokit2, "ecg_findpeaks", fail)
+    found = assess(ecg())
+    assert found.reasons == ("no_beats",)
+    assert np.isnan(found.figures["heart_rate"])
+
+
+def test_template_match_against_corrcoef() -> None:
+    lead = clean(ecg(seed=3) + 0.1 * ecg(bpm=97), 500, SPEC)[1]
+    peaks = r_peaks(lead, 100.0)
+    beats = np.array([lead[p - 25 : p + 41] for p in peaks if p >= 25 and p + 41 <= lead.size], dtype=np.float64)
+    expected = [np.corrcoef(beats[i], np.delete(beats, i, axis=0).mean(axis=0))[0, 1] for i in range(len(beats))]
+    assert template_match(lead, peaks, 100.0) == pytest.approx(np.mean(expected), abs=1e-9)
+    assert np.isnan(template_match(lead, peaks[:1], 100.0))
+
+
+def test_the_rhythm_is_read_from_another_lead_where_ii_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = ecg()
+    signal[1] = np.nan
+    seen = []
+    monkeypatch.setattr(quality, "r_peaks", lambda lead, rate: seen.append(lead) or r_peaks(lead, rate))
+    assert assess(signal).figures["heart_rate"] == pytest.approx(72, abs=1)
+    np.testing.assert_allclose(seen[0], clean(signal[:1], 500, SPEC)[0], atol=1e-5)
+
+
+@pytest.mark.real
+def test_real_recordings_pass_and_beats_agree_between_rates(real_data: Path) -> None:
+    fine = SignalSpec(sampling_rate=500)
+    equal, paths = 0, sorted((real_data / "ptbxl_500/records500").rglob("*.hea"))[:60]
+    for path in paths:
+        record = wfdb.rdrecord(path.with_suffix(""))
+        signal = record.p_signal.T.astype(np.float32)
+        coarse, full = (assess(signal, names=tuple(record.sig_name), spec=s) for s in (SPEC, fine))
+        assert coarse.rejected is None
+        assert coarse.figures["limb_residual"] < 0.02
+        equal += coarse.figures["beats"] == full.figures["beats"]
+    assert equal >= 0.85 * len(paths)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["JS45542", "JS45544", "JS45551"])
+def test_known_flat_leads_of_a_public_set(real_data: Path, name: str) -> None:
+    path = next(real_data.glob(f"cinc2021/**/{name}.hea"))
+    record = wfdb.rdrecord(path.with_suffix(""))
+    found = assess(record.p_signal.T.astype(np.float32), names=tuple(record.sig_name))
+    assert "flat" in found.reasons
+    assert not found.lead_mask.all()

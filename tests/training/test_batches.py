@@ -1,0 +1,58 @@
+"""Batches: a fair order that is a function of seed and step, and what a batch holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgssl.signal.leads import LEADS
+from ecgssl.training.batches import load_batch, rows_at
+
+CPU = torch.device("cpu")
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 30), batch=st.integers(1, 70), seed=st.integers(0, 2**40), start=st.integers(0, 50))
+def test_every_recording_is_seen_equally_often(count, batch, seed, start):
+    rows = np.arange(100, 100 + count)
+    # as many steps as make whole epochs, from the beginning
+    steps = [rows_at(rows, batch, seed, step) for step in range(count)]
+    seen = np.concatenate(steps)
+    assert len(seen) == count * batch
+    np.testing.assert_array_equal(np.unique(seen, return_counts=True)[1], np.full(count, batch))
+    epochs = seen.reshape(-1, count)
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.broadcast_to(rows, epochs.shape))
+    np.testing.assert_array_equal(rows_at(rows, batch, seed, start), rows_at(rows, batch, seed, start))
+
+
+def test_order_changes_with_seed_and_epoch():
+    rows = np.arange(50)
+    first, second = (rows_at(rows, 50, 0, step) for step in (0, 1))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, rows_at(rows, 50, 1, 0))
+    assert not np.array_equal(first, rows)
+
+
+def test_a_batch_is_normalised_and_knows_its_patients(store):
+    rows = np.array([3, 0, 1])
+    batch = load_batch(store, rows, CPU)
+    assert batch.lead_mask is None
+    signal = store.signals(rows)
+    scale = np.sqrt((signal.astype(np.float64) ** 2).mean(axis=(1, 2), keepdims=True))
+    np.testing.assert_allclose(batch.x, signal / scale, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(batch.rows, rows)
+    codes = batch.patients.tolist()
+    assert codes[1] == codes[2] != codes[0]
+
+
+def test_absent_leads_are_masked(store):
+    (row,) = np.flatnonzero(store.index["record_id"] == "rec5")
+    batch = load_batch(store, np.array([row, row + 1]), CPU)
+    expected = [[lead != "V2" for lead in LEADS], [True] * 12]
+    assert batch.lead_mask.tolist() == expected
+    assert not batch.x[0, LEADS.index("V2")].any()
+    # the divisor is that of the recorded leads
+    assert float(batch.x[0].square().sum() / (11 * 500)) == pytest.approx(1, rel=1e-4)

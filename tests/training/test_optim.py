@@ -1,0 +1,99 @@
+"""Optimiser groups, each parameter once and where it belongs, and the schedule in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import Encoder
+from ecgssl.training.optim import adamw, cosine, finetune_groups, parameter_count, pretrain_groups, set_rates
+from ecgssl.training.pretrain import build_model
+
+
+def ids(parameters) -> list[int]:
+    return sorted(id(p) for p in parameters)
+
+
+def matrices(module: nn.Module) -> list[int]:
+    """What is to be decayed, said another way than by names: the weights of linear layers."""
+    return ids(m.weight for m in module.modules() if isinstance(m, nn.Linear))
+
+
+def test_pretraining_groups(make_params):
+    model = build_model(make_params())
+    decayed, free, maps = pretrain_groups(model, 1e-3, 0.05, 0.01)
+    assert ids([*decayed["params"], *free["params"], *maps["params"]]) == ids(model.parameters())
+    assert ids(decayed["params"]) == matrices(model)
+    assert ids(maps["params"]) == [id(model.fda.importance)]
+    assert [g["weight_decay"] for g in (decayed, free, maps)] == [0.05, 0, 0]
+    assert [g["peak"] for g in (decayed, free, maps)] == [1e-3, 1e-3, 0.01]
+    assert parameter_count(model.parameters()) == sum(p.numel() for g in (decayed, free, maps) for p in g["params"])
+
+
+def test_rates_fall_with_depth(make_params):
+    params = make_params()
+    model = Classifier(Encoder(params.model, params.signal.leads, params.signal.samples), ["AF"])
+    encoder = model.encoder
+    groups = finetune_groups(encoder, model.head, 1e-3, 0.05, 0.5)
+    assert ids(p for g in groups for p in g["params"]) == ids(model.parameters())
+    rate = {id(p): g["peak"] for g in groups for p in g["params"]}
+    expected = {
+        1e-3: [*model.head.parameters(), *encoder.norm.parameters()],
+        5e-4: list(encoder.blocks[1].parameters()),
+        2.5e-4: list(encoder.blocks[0].parameters()),
+        1.25e-4: [
+            *encoder.embed_patch.parameters(), *encoder.embed_norm.parameters(),
+            encoder.global_token, encoder.lead_embedding.weight,
+        ],
+    }  # fmt: skip
+    for value, parameters in expected.items():
+        assert [rate[id(p)] for p in parameters] == pytest.approx([value] * len(parameters))
+    assert sum(map(len, expected.values())) == len(rate)
+    assert ids(p for g in groups if g["weight_decay"] for p in g["params"]) == matrices(model)
+
+
+def test_without_layer_decay_all_rates_are_one(make_params):
+    params = make_params()
+    encoder = Encoder(params.model, params.signal.leads, params.signal.samples)
+    assert {g["peak"] for g in finetune_groups(encoder, nn.Linear(3, 1), 0.01, 0, 1.0)} == {0.01}
+
+
+@given(warmup=st.floats(0, 0.9), progress=st.floats(0, 1))
+def test_schedule(warmup, progress):
+    share = cosine(progress, warmup)
+    assert 0 <= share <= 1
+    if progress < warmup:
+        assert share == pytest.approx(progress / warmup)
+    else:
+        along = (progress - warmup) / (1 - warmup)
+        assert share == pytest.approx(math.cos(math.pi * along / 2) ** 2, abs=1e-9)
+
+
+def test_schedule_ends():
+    assert cosine(0, 0) == cosine(0.1, 0.1) == 1
+    assert cosine(0, 0.1) == 0
+    assert cosine(0.55, 0.1) == pytest.approx(0.5)
+    assert cosine(1, 0.1) == pytest.approx(0)
+
+
+def test_rates_are_shares_of_each_groups_peak():
+    one, two = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    groups = [
+        {"params": [one], "peak": 1e-3, "weight_decay": 0.0},
+        {"params": [], "peak": 1.0, "weight_decay": 0.0},
+        {"params": [two], "peak": 0.1, "weight_decay": 0.0},
+    ]
+    optimiser = adamw(groups)
+    set_rates(optimiser, 0.25)
+    assert [g["lr"] for g in optimiser.param_groups] == [0.00025, 0.025]
+    one.grad, two.grad = torch.ones(2), -3 * torch.ones(2)
+    optimiser.step()
+    # Adam's first step is the rate, whatever the size of the gradient
+    assert one.tolist() == pytest.approx([-0.00025] * 2, rel=1e-4)
+    assert two.tolist() == pytest.approx([0.025] * 2, rel=1e-4)

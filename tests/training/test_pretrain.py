@@ -1,0 +1,223 @@
+"""The pretraining loop: stopped in every way, it resumes to the same losses and weights, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.training import pretrain as module
+from ecgssl.training.checkpoint import RunState
+from ecgssl.training.pretrain import Stopped, build_model, gate_temperature, pretrain
+
+STEPS = 16
+
+
+def run(store, params, folder, **options):
+    return pretrain(store, params, folder, show_progress=False, **{"log_every": 2, **options})
+
+
+@pytest.fixture(scope="module")
+def whole(store, make_params, tmp_path_factory):
+    """The run that nothing interrupts."""
+    return run(store, make_params(), tmp_path_factory.mktemp("whole"))
+
+
+def assert_same(result, whole) -> None:
+    assert result.history == whole.history
+    expected = whole.model.state_dict()
+    assert result.model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in result.model.state_dict().items())
+
+
+def test_history(whole, make_params):
+    assert [row["step"] for row in whole.history] == list(range(2, STEPS + 1, 2))
+    assert [row["samples"] for row in whole.history] == [4 * row["step"] for row in whole.history]
+    assert all(math.isfinite(value) for row in whole.history for value in row.values())
+    weights = make_params().objective
+    for row in whole.history:
+        total = row["reconstruction"] + weights.contrastive_weight * row["contrastive"]
+        assert row["loss"] == pytest.approx(total + weights.budget_weight * row["budget"], rel=1e-5)
+    rates = [row["learning_rate"] for row in whole.history]
+    assert rates[0] == pytest.approx(1e-3 * (1 / 16) / 0.1), "the second step is still warming up"
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-3 * math.cos(math.pi / 2 * (15 / 16 - 0.1) / 0.9) ** 2)
+    assert (whole.precision, whole.device, whole.skipped_steps, whole.seen) == ("fp32", "cpu", 0, 64)
+    assert not whole.model.training
+    assert whole.history[-1]["loss"] < whole.history[0]["loss"]
+
+
+def test_a_row_is_the_mean_of_its_steps(store, make_params, whole, tmp_path):
+    single = run(store, make_params(), tmp_path, log_every=1).history
+    assert len(single) == STEPS
+    for name in ("loss", "reconstruction", "contrastive", "gradient_norm", "kept_fraction"):
+        pairs = np.array([row[name] for row in single]).reshape(-1, 2).mean(axis=1)
+        assert [row[name] for row in whole.history] == pytest.approx(list(pairs), rel=1e-5)
+
+
+def test_seed_decides(store, make_params, whole, tmp_path):
+    assert_same(run(store, make_params(), tmp_path / "again"), whole)
+    other = run(store, make_params(seed=4), tmp_path / "other")
+    assert other.history[0]["loss"] != whole.history[0]["loss"]
+    first, again = build_model(make_params()), build_model(make_params())
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_a_second_call_resumes(store, make_params, whole, tmp_path, number):
+    before = signal.getsignal(number)
+
+    def ask_at_six(row):
+        if row["step"] == 6:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped, match="6 of 16"):
+        run(store, make_params(), tmp_path, on_log=ask_at_six)
+    assert signal.getsignal(number) == before
+    rows = []
+    result = run(store, make_params(), tmp_path, on_log=rows.append)
+    assert [row["step"] for row in rows] == list(range(8, STEPS + 1, 2))
+    assert_same(result, whole)
+
+
+def test_max_time_stops_again_and_again(store, make_params, whole, tmp_path):
+    params = make_params(pretrain={"max_time": 1e-9, "checkpoint_every": 100_000})
+    stops = 0
+    while True:
+        try:
+            result = run(store, params, tmp_path)
+            break
+        except Stopped:
+            stops += 1
+    assert stops == STEPS - 1
+    assert_same(result, whole)
+
+
+DIES = """
+import json, os, pathlib, signal, sys
+from ecgssl.config import parse_params
+from ecgssl.store.store import Store
+from ecgssl.training.pretrain import pretrain
+
+real = pathlib.Path.replace
+
+def replace(self, target):
+    # the twelfth step's checkpoint is written, but not yet in its place
+    if pathlib.Path(target).name == "step-000000012.pt":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, target)
+
+pathlib.Path.replace = replace
+store, folder, params = sys.argv[1:]
+pretrain(Store(store), parse_params(json.loads(params)), pathlib.Path(folder), show_progress=False, log_every=2)
+"""
+
+
+def test_killed_while_it_saves(store, make_params, whole, tmp_path):
+    folder, params = tmp_path / "run", make_params()
+    text = json.dumps(params.model_dump(mode="json"))
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, str(store.path), str(folder), text],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        cwd=Path(__file__).parents[2],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert sorted(p.name for p in folder.glob("step-*")) == ["step-000000004.pt", "step-000000008.pt"]
+    assert len(list(folder.glob(".step-000000012*"))) == 1
+    rows = []
+    result = run(store, params, folder, on_log=rows.append)
+    assert rows[0]["step"] == 10
+    assert_same(result, whole)
+    config = json.loads((folder / "run.json").read_text())
+    RunState(folder, config).discard()
+    assert not folder.exists()
+
+
+def test_a_run_is_not_resumed_under_other_parameters(store, make_params, whole, tmp_path):
+    with pytest.raises(Stopped):
+        run(store, make_params(pretrain={"max_time": 1e-9}), tmp_path)
+    changed = make_params(seed=9, stdm={"time_ratio": 0.6}, pretrain={"batch_size": 8})
+    with pytest.raises(InputError) as caught:
+        run(store, changed, tmp_path)
+    assert [p.field for p in caught.value.problems] == ["pretrain.batch_size", "seed", "stdm.time_ratio"]
+    # how often it saves and how long it may take decide no loss
+    harmless = make_params(pretrain={"max_time": None, "checkpoint_every": 40, "max_bad_steps": 3})
+    assert_same(run(store, harmless, tmp_path), whole)
+
+
+def poison(monkeypatch, calls: set[int], value: float = float("nan")) -> None:
+    """Make the batches of those calls (from 0) useless."""
+    real, count = module.load_batch, [0]
+
+    def load(*args):
+        batch = real(*args)
+        if count[0] in calls:
+            batch.x[0, 0, 0] = value
+        count[0] += 1
+        return batch
+
+    monkeypatch.setattr(module, "load_batch", load)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_non_finite_step_is_left_out_and_counted(store, make_params, whole, tmp_path, monkeypatch, value):
+    poison(monkeypatch, {3, 4}, value)
+    result = run(store, make_params(), tmp_path, log_every=1)
+    assert result.skipped_steps == 2
+    assert [row["step"] for row in result.history] == [s for s in range(1, STEPS + 1) if s not in (4, 5)]
+    assert all(math.isfinite(v) for row in result.history for v in row.values())
+    assert all(bool(p.isfinite().all()) for p in result.model.parameters())
+    clean = whole.history[0]
+    assert np.mean([row["loss"] for row in result.history[:2]]) == pytest.approx(clean["loss"], rel=1e-5)
+
+
+def test_skipped_steps_are_remembered_by_a_resumed_run(store, make_params, tmp_path, monkeypatch):
+    poison(monkeypatch, {1})
+    with pytest.raises(Stopped):
+        run(store, make_params(pretrain={"max_time": 1e-9}), tmp_path)
+    poison(monkeypatch, {4})
+    assert run(store, make_params(), tmp_path).skipped_steps == 2
+
+
+def test_too_many_non_finite_steps_in_a_row_are_fatal(store, make_params, tmp_path, monkeypatch):
+    params = make_params(pretrain={"max_bad_steps": 2})
+    poison(monkeypatch, {2, 3, 5, 6, 8, 9, 10})
+    with pytest.raises(FloatingPointError, match=r"3 non-finite steps in a row at step 10.*learning_rate"):
+        run(store, params, tmp_path)
+
+
+def test_a_store_of_another_contract_is_refused(store, make_params, tmp_path):
+    params = make_params(signal={"clean": {"mains": 50}})
+    with pytest.raises(ContractMismatch, match=r"clean\.mains"):
+        run(store, params, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_recording_is_too_few(store, make_params, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "rows", lambda split: np.array([0]))
+    with pytest.raises(InputError, match="has 1 train recordings"):
+        run(store, make_params(), tmp_path)
+
+
+def test_only_the_train_split_is_seen(store, make_params, tmp_path, monkeypatch):
+    seen, real = set(), module.load_batch
+    monkeypatch.setattr(module, "load_batch", lambda s, rows, d: seen.update(rows.tolist()) or real(s, rows, d))
+    run(store, make_params(), tmp_path)
+    assert seen == set(store.rows("train").tolist())
+
+
+def test_gate_temperature(make_params):
+    params = make_params(fda={"temperature": [2.0, 0.02]})
+    assert [gate_temperature(params, share) for share in (0, 0.5, 1)] == pytest.approx([2, 0.2, 0.02])
