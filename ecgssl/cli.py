@@ -29,6 +29,15 @@ Overrides = Annotated[
 ]
 
 
+def _some_processes(value: int | None) -> int | None:
+    if value is not None and (value == 0 or value < -1):
+        raise typer.BadParameter("-1 takes one process per core; otherwise name 1 or more")
+    return value
+
+
+Workers = Annotated[int, typer.Option(help="Processes; -1 for one per core.", callback=_some_processes)]
+
+
 def main() -> None:
     """Entry point of the console script."""
     exit_with(_run)
@@ -94,8 +103,8 @@ def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
 def simulate(
     out: Annotated[Path, typer.Option(help="New folder for records and manifest.csv.")],
     patients: Annotated[int, typer.Option(min=1)] = 400,
-    seed: int = 0,
-    workers: int = -1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Workers = -1,
 ) -> None:
     """Make synthetic 12-lead recordings (WFDB) with a manifest.
 
@@ -190,7 +199,7 @@ def finetune(
 ) -> None:
     """Fine-tune and evaluate, beside the random encoder.
 
-    Example: ecgssl finetune --store data/mine --encoder B --targets af
+    Example: ecgssl finetune --store data/mine --encoder runs/a/pretrained --targets af --out runs/af
     """
     from ecgssl.config import load_params
     from ecgssl.evaluation.evaluate import evaluate
@@ -264,7 +273,7 @@ def predict(
     bundle: Annotated[Path, typer.Option(help="Bundle of a classifier.")],
     out: Annotated[Path, typer.Option(help="Score file, .csv or .parquet.")],
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> int:
     """Score recordings, one row per input.
 
@@ -283,7 +292,7 @@ def embed(
     bundle: Annotated[Path, typer.Option(help="Bundle of an encoder or classifier.")],
     out: Annotated[Path, typer.Option(help="Embedding file, .csv or .parquet.")],
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> int:
     """Embed recordings, one row per input.
 

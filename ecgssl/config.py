@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.spec import SignalSpec
@@ -18,6 +18,15 @@ from ecgssl.signal.spec import SignalSpec
 Positive = Annotated[int, Field(ge=1)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def _some_processes(value: int) -> int:
+    if value == 0:
+        raise ValueError("0 processes do nothing; -1 takes one per core")
+    return value
+
+
+Workers = Annotated[int, Field(ge=-1), AfterValidator(_some_processes)]
 
 
 class _Section(BaseModel):
@@ -118,7 +127,7 @@ class StoreParams(_Section):
 
     shard_recordings: Positive = 1024
     lsb: Annotated[float, Field(gt=0, le=0.01)] = 0.001
-    workers: Annotated[int, Field(ge=-1)] = -1
+    workers: Workers = -1
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
 
 
@@ -126,7 +135,7 @@ class DecoderParams(_Section):
     width: Positive = 128
     depth: Positive = 1
     heads: Positive = 4
-    scope: Literal["joint", "leadwise"] = "joint"
+    scope: Literal["joint", "leadwise", "axial"] = "joint"
 
 
 class ModelParams(_Section):

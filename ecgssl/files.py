@@ -29,9 +29,14 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
 
     Returns:
         ``path``.
+
+    Raises:
+        InputError: ``path`` is a folder, or its own folder cannot be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise InputError(Problem(str(path), "output file", "is a folder", "Name a file"))
+    make_folder(path.parent)
     temporary = _sibling(path, "tmp")
     try:
         with temporary.open("xb") as file:
@@ -43,6 +48,24 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+    return path
+
+
+def make_folder(path: Path | str) -> Path:
+    """Make a folder for output, and those above it, where absent.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: the place does not allow it, for example because a file is in the way.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"cannot be made ({error.strerror})"
+        raise InputError(Problem(str(path), "output folder", what, "Name a place where folders can be made")) from None
     return path
 
 
@@ -62,13 +85,12 @@ def atomic_directory(path: Path | str, *, marker: str | None = None) -> Iterator
 
     Raises:
         InputError: before the block runs, where ``path`` is a file, the working or home directory or a parent of
-            one, or holds something else than ``marker`` promises.
+            one, holds something else than ``marker`` promises, or cannot be made.
     """
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = _sibling(path, "tmp")
-    building.mkdir()
+    make_folder(path.parent)
+    building = make_folder(_sibling(path, "tmp"))
     try:
         yield building
         for item in [*building.rglob("*"), building]:

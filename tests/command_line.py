@@ -38,3 +38,14 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes()
         for path in sorted(folder.rglob("*"))
     }
+
+
+def refused(done: Done, *told: object) -> None:
+    """Exit code 2, nothing on standard output, and every line of standard error is a message with remedy."""
+    assert (done.code, done.out) == (2, ""), done
+    for text in map(str, told):
+        assert text in done.err
+    for line in done.err.splitlines():
+        assert line.startswith("error: ")
+        assert line.count(": ") >= 3
+        assert "Traceback" not in line

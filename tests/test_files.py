@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgssl.errors import InputError
-from ecgssl.files import atomic_directory, canonical_json, write_atomic, write_json
+from ecgssl.files import atomic_directory, canonical_json, make_folder, write_atomic, write_json
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -183,3 +183,18 @@ def test_numbers_json_cannot_hold_are_refused_with_their_key(tmp_path: Path, num
 def test_what_has_no_plain_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         canonical_json(value)
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for write in (
+        lambda: write_atomic(tmp_path / "file" / "a" / "b.json", "x"),
+        lambda: make_folder(tmp_path / "file" / "a"),
+        lambda: atomic_directory(tmp_path / "file" / "a").__enter__(),
+    ):
+        with pytest.raises(InputError, match=r"file.*: output folder: cannot be made"):
+            write()
+    with pytest.raises(InputError, match="output file: is a folder"):
+        write_atomic(tmp_path / "folder", "x")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]

@@ -20,6 +20,7 @@ from ecgssl.datasets.heart_rhythm import fibrillation_rhythm, sinus_rhythm, with
 from ecgssl.datasets.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
 from ecgssl.datasets.vectorcardiogram import conducted_beat, dipole, ectopic_beat, fibrillation, twelve_leads
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import make_folder
 from ecgssl.io.wfdb_writer import write_wfdb
 from ecgssl.signal.leads import LEADS
 
@@ -112,7 +113,7 @@ def simulate(
     """
     out = Path(out_dir)
     _check(out, params)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     # files.atomic_directory also waits until each file is on the disk: for two small files per recording that took
     # 0.6 to 1 times as long as making them, and a set lost in a power cut can be made again from its seed
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True) as place:

@@ -18,7 +18,7 @@ from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.prepared import COLUMNS, prepare_listed
 from ecgssl.deploy.recordings import list_recordings
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import write_atomic
+from ecgssl.files import make_folder, write_atomic
 from ecgssl.progress import progress
 from ecgssl.training.device import resolve_device
 
@@ -70,7 +70,8 @@ def predict(
         show_progress: draw a progress bar on a terminal.
 
     Raises:
-        InputError: an unusable bundle, one without classifier, inputs without recordings, another suffix of ``out``.
+        InputError: an unusable bundle, one without classifier, inputs without recordings, another suffix of ``out`` or a
+            place that cannot be written to.
     """
 
     def columns(bundle: Bundle) -> tuple[list[str], Fill]:
@@ -124,6 +125,8 @@ def _score(
     items = list_recordings(inputs)
     bundle = load_bundle(bundle_path)
     names, fill = columns(bundle)
+    # found out before hours of scoring
+    make_folder(out.parent)
     bundle.graph.to(resolve_device("auto"))
     values = np.full((len(items), len(names)), np.nan, dtype=np.float32)
     rows: list[dict[str, Any]] = []

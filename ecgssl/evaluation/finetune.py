@@ -139,8 +139,13 @@ def target_array(store: Store, targets: Sequence[str]) -> NDArray[np.float64]:
     """(len(store), K) of 1, 0 and NaN (unknown).
 
     Raises:
-        InputError: naming every target that the store lacks or that has one class in a split.
+        InputError: no target, one named twice, and every one that the store lacks or that has one class in a split.
     """
+    twice = sorted({t for t in targets if list(targets).count(t) > 1})
+    if twice or not targets:
+        what = f"{', '.join(twice)} named more than once" if twice else "none is named"
+        remedy = f"Name each once, of: {', '.join(store.targets)}"
+        raise InputError(Problem("task", "targets", what, remedy))
     missing = [t for t in targets if t not in store.targets]
     if missing:
         raise InputError(

@@ -13,6 +13,9 @@ from ecgssl.model.blocks import Block, init_weights, sincos_position
 from ecgssl.model.encoder import EncoderOutput
 from ecgssl.signal.leads import LEADS
 
+SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", "(b n) l")}
+"""What the tokens of successive blocks attend to: everything; their lead; their lead and their time column in turn."""
+
 
 class Decoder(nn.Module):
     """Narrow transformer over all patches of a recording, hidden ones as mask tokens.
@@ -21,7 +24,8 @@ class Decoder(nn.Module):
     term aligns guides the waveform ("aligns global representations during reconstruction", arXiv 2604.11359).
 
     Args:
-        params: sizes; ``decoder.scope`` ``leadwise`` lets a lead attend only to itself and the global token.
+        params: sizes; ``decoder.scope`` says what a patch attends to beside the global token: ``joint`` all patches,
+            ``leadwise`` its lead, ``axial`` its lead and its time column in turn.
         leads: canonical names of the rows.
         columns: N, patches per lead.
     """
@@ -69,15 +73,26 @@ class Decoder(nn.Module):
         if encoded.valid is not None:
             # a visible token of an absent lead carries nothing and is attended to by nothing
             attend = torch.ones(batch, total, dtype=torch.bool, device=keep.device).scatter(1, keep, encoded.valid)
-        if self.scope == "leadwise":
-            tokens = rearrange(tokens, "b (l n) w -> (b l) n w", l=self.n_leads)
-            attend = None if attend is None else rearrange(attend, "b (l n) -> (b l) n", l=self.n_leads)
-            global_ = global_.repeat_interleave(self.n_leads, dim=0)
-        tokens = torch.cat([global_.to(tokens.dtype), tokens], dim=1)
-        attend = None if attend is None else torch.cat([torch.ones_like(attend[:, :1]), attend], dim=1)
-        for block in self.blocks:
-            tokens = block(tokens, attend)
-        tokens = tokens[:, 1:]
-        if self.scope == "leadwise":
-            tokens = rearrange(tokens, "(b l) n w -> b (l n) w", l=self.n_leads)
+        for number, block in enumerate(self.blocks):
+            tokens = self._attend(block, SCOPES[self.scope][number % len(SCOPES[self.scope])], tokens, global_, attend)
         return self.to_patch(self.norm(tokens))
+
+    def _attend(self, block: nn.Module, among: str, tokens: Tensor, global_: Tensor, attend: Tensor | None) -> Tensor:
+        """Run a block with attention confined to all patches, those of a lead, or those of a time column.
+
+        Args:
+            block: of the decoder.
+            among: einops pattern of the tokens (batch and sequence axes) inside the block.
+            tokens: (B, L N, W).
+            global_: (B, 1, W), which every patch may attend to.
+            attend: (B, L N) bool or ``None``.
+        """
+        size = {"l": self.n_leads, "n": self.columns}
+        inside = rearrange(tokens, f"b (l n) w -> {among} w", **size)
+        context = global_.to(tokens.dtype).repeat_interleave(inside.shape[0] // tokens.shape[0], dim=0)
+        valid = None
+        if attend is not None:
+            grouped = rearrange(attend, f"b (l n) -> {among}", **size)
+            valid = torch.cat([torch.ones_like(grouped[:, :1]), grouped], dim=1)
+        done = block(torch.cat([context, inside], dim=1), valid)[:, 1:]
+        return rearrange(done, f"{among} w -> b (l n) w", **size)

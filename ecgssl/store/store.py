@@ -38,7 +38,10 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         about = self._about()
-        self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
+        try:
+            self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
+        except (TypeError, ValueError) as error:
+            raise self._broken(layout.SPEC, f"holds no signal contract ({type(error).__name__})") from None
         if self.spec.fingerprint != about["fingerprint"]:
             raise self._broken(layout.SPEC, "fingerprint does not belong to the contract beside it")
         self.targets: tuple[str, ...] = tuple(about["targets"])

@@ -17,7 +17,7 @@ from torch import nn
 from ecgssl import __version__
 from ecgssl.config import ModelParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, write_atomic, write_json
+from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
@@ -73,7 +73,11 @@ def load_encoder(
     spec = load_signal(path)
     if expect is not None:
         spec.require_same(expect, str(path), owner)
-    encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples, drop_path)
+    params = load_model_params(path, spec)
+    kind = read_json(path / CONFIG).get("kind")
+    if kind != "encoder":
+        raise _unusable(path / CONFIG, "kind", f"is {kind!r}, not an encoder")
+    encoder = Encoder(params, spec.leads, spec.samples, drop_path)
     load_weights(encoder, path / WEIGHTS)
     return encoder.eval(), spec
 
@@ -192,7 +196,7 @@ class RunState:
             if problems:
                 raise InputError(problems)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             write_json(stored_file, config, digits=None)
         # a run killed while it saved leaves a temporary file of the size of a checkpoint
         for unfinished in folder.glob(".step-*.tmp"):

@@ -83,17 +83,21 @@ def pretrain(
 
     Raises:
         ContractMismatch: store and parameters disagree.
-        InputError: no recordings, or a run of other parameters in ``run_folder``.
+        InputError: no recordings to train on or, afterwards, to assess the model on; or a run of other parameters in
+            ``run_folder``.
         Stopped: on SIGTERM or after ``max_time``, with everything saved.
         FloatingPointError: more than ``max_bad_steps`` non-finite steps in a row.
     """
     store.require_contract(params.signal, "params.yaml")
     p = params.pretrain
     rows = store.rows("train")
-    if len(rows) < 2:
-        raise InputError(
-            Problem(str(store.path), "split", f"has {len(rows)} train recordings", "Pretraining needs more")
-        )
+    problems = [
+        Problem(str(store.path), "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")
+        for split, needed in (("train", 2), ("val", 1))
+        if (count := len(store.rows(split))) < needed
+    ]
+    if problems:
+        raise InputError(problems)
     device = resolve_device(p.device)
     precision = resolve_precision(p.precision, device)
     model = build_model(params).to(device)

@@ -1,0 +1,113 @@
+"""The stages as DVC runs them, tracked in MLflow: one run each under one parent, finished, without any patient."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sqlite3
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+STAGES = ["cohort", "preprocess", "pretrain", "finetune@waves-linear", "evaluate", "export"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder in which every stage has run once, in the order of dvc.yaml."""
+    folder = tmp_path_factory.mktemp("project")
+    params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
+    params["data"]["synthetic"] = {
+        "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
+    }  # fmt: skip
+    params["seed"] = 1
+    params["signal"]["duration"] = 5
+    params["store"]["workers"] = 1
+    params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
+    params["pretrain"] |= {"samples": 128, "batch_size": 32}
+    params["tasks"] = {"waves": ["t_inversion", "ectopy"]}
+    params["finetune"]["modes"] = ["linear"]
+    params["evaluate"]["bootstrap"] = 100
+    params["export"] = {"tolerance": 1e-4, "opset": 20}
+    params["tracking"] = {"backend": "mlflow", "experiment": "tiny"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for stage in STAGES:
+            name, _, item = stage.partition("@")
+            task, _, mode = item.partition("-")
+            patch.setattr(sys, "argv", [f"{name}.py", *(["--task", task, "--mode", mode] if item else [])])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(REPOSITORY / "pipelines" / f"{name}.py"), run_name="__main__")
+            assert ended.value.code == 0, stage
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(project):
+    """Read from the database itself: status, tags, metrics and parameters by name of the run."""
+    with sqlite3.connect(project / "mlflow.db") as database:
+        found = {run: {"status": status} for run, status in database.execute("SELECT run_uuid, status FROM runs")}
+        for kind in ("tags", "metrics", "params"):
+            for values in found.values():
+                values[kind] = {}
+            for run, key, value in database.execute(f"SELECT run_uuid, key, value FROM {kind}"):
+                found[run][kind][key] = value
+    for identity, values in found.items():
+        values["id"] = identity
+    return {values["tags"]["mlflow.runName"].split(" ")[0]: values for values in found.values()}
+
+
+def test_outputs_are_those_that_dvc_waits_for(project):
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            path = next(iter(entry)) if isinstance(entry, dict) else entry
+            assert (project / path.replace("${key}", "waves-linear")).exists(), (name, path)
+
+
+def test_counts_agree_between_stages(project):
+    cohort = json.loads((project / "metrics/cohort.json").read_text())
+    made = json.loads((project / "metrics/preprocess.json").read_text())
+    assert made["recordings"] == cohort["recordings"] == made["stored"] + made["rejected"]
+    headline = json.loads((project / "metrics/evaluate.json").read_text())["waves-linear"]
+    predictions = pd.read_csv(project / "models/finetuned/waves-linear/predictions.csv")
+    part = predictions[(predictions["split"] == "test") & (predictions["model"] == "linear")]
+    assert headline["records"] == len(part) == cohort["splits"]["test"]["recordings"]
+
+
+def test_one_finished_run_per_stage_under_one_parent(runs):
+    assert set(runs) == {"pipeline", *STAGES}
+    assert {run["status"] for run in runs.values()} == {"FINISHED"}
+    assert {runs[stage]["tags"]["mlflow.parentRunId"] for stage in STAGES} == {runs["pipeline"]["id"]}
+
+
+def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
+    made = json.loads((project / "metrics/preprocess.json").read_text())
+    assert runs["preprocess"]["metrics"]["stored"] == made["stored"]
+    told = json.loads((project / "metrics/evaluate.json").read_text())["waves-linear"]
+    assert runs["evaluate"]["metrics"]["waves-linear/auroc"] == pytest.approx(told["auroc"], abs=1e-5)
+    assert runs["pretrain"]["metrics"]["val_loss"] == pytest.approx(
+        json.loads((project / "metrics/pretrain.json").read_text())["loss"], rel=1e-5
+    )
+    assert runs["pretrain"]["params"]["model.width"] == "32"
+    assert runs["finetune@waves-linear"]["tags"]["task"] == "waves"
+
+
+def test_what_was_logged_names_no_patient(project):
+    """Patient ids of the synthetic set are P and five digits; the manifest of the stage's own output holds them."""
+    patients = pd.read_csv(project / "data/raw/manifest.csv")["patient_id"].unique()
+    key = (project / "data/raw/patient.key").read_bytes().strip()
+    secrets = [key, *(patient.encode() for patient in patients)]
+    assert len(secrets) == 61
+    logged = [path for path in (project / "mlartifacts").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".onnx" for path in logged)
+    outputs = [path for place in ("metrics", "models", "exports", "plots") for path in (project / place).rglob("*.*")]
+    for path in [project / "mlflow.db", *logged, *(path for path in outputs if path.is_file())]:
+        data = path.read_bytes()
+        assert [secret for secret in secrets if secret in data] == [], path

@@ -1,0 +1,160 @@
+"""Rules of the repository that no single module can keep: import order, lazy imports, safe loading, profiles, graph."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from ecgssl.cli import app
+from ecgssl.config import load_params
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "ecgssl"
+LAYERS = ("signal", "io", "datasets", "store", "model", "training", "evaluation", "deploy")
+ROOT = {"config", "errors", "files", "fingerprint", "progress"}
+"""Modules of the package's root that sub-packages may use. ``config`` and ``errors`` stand below all of them."""
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "pipelines").rglob("*.py")])
+PROFILES = sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml"))
+HEAVY = ("torch", "neurokit2", "mlflow", "sklearn", "pandas", "scipy", "matplotlib", "wfdb", "onnx", "joblib")
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_imports_point_upwards_only():
+    """signal < io < datasets < store < model < training < evaluation < deploy; the root stands below them."""
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(LAYERS)
+    wrong = []
+    for layer, package in enumerate(LAYERS):
+        allowed = {*LAYERS[: layer + 1], *ROOT, "__version__"}
+        for path in (PACKAGE / package).rglob("*.py"):
+            for number, name in imported(path):
+                parts = name.split(".")
+                if parts[0] == "ecgssl" and parts[1] not in allowed:
+                    wrong.append(f"{path.relative_to(REPOSITORY)}:{number}: {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("library", "home"), [("mlflow", "tracking.py"), ("neurokit2", "signal/quality.py")])
+def test_one_home_for_a_library(library, home):
+    users = {path for path in SOURCES if any(name.split(".")[0] == library for _, name in imported(path))}
+    assert users == {PACKAGE / home}
+
+
+def test_nothing_is_unpickled_or_evaluated():
+    """``torch.load`` and ``numpy.load`` say so at every call; nothing that can run what it reads is called at all."""
+    wrong, loads = [], 0
+    for path in SOURCES:
+        where = path.relative_to(REPOSITORY)
+        for _, name in imported(path):
+            if name.startswith("pickle.") or name.split(".")[0] in ("dill", "cloudpickle", "shelve", "marshal"):
+                wrong.append(f"{where}: imports {name}")
+        for node in ast.walk(ast.parse(path.read_text())):
+            # torch.load raises pickle.UnpicklingError on a damaged file, even with weights_only
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pickle."):
+                if node.attr == "UnpicklingError":
+                    continue
+                wrong.append(f"{where}:{node.lineno}: {ast.unparse(node)}")
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            given = {k.arg: ast.unparse(k.value) for k in node.keywords}
+            if called in ("eval", "exec", "compile", "yaml.load", "joblib.load", "pd.read_pickle", "os.system"):
+                wrong.append(f"{where}:{node.lineno}: {called}")
+            if given.get("shell") == "True" or given.get("allow_pickle") == "True":
+                wrong.append(f"{where}:{node.lineno}: {called}")
+            needed = {"torch.load": ("weights_only", "True"), "np.load": ("allow_pickle", "False")}.get(called)
+            if needed:
+                loads += 1
+                if given.get(needed[0]) != needed[1]:
+                    wrong.append(f"{where}:{node.lineno}: {called} without {needed[0]}={needed[1]}")
+    assert wrong == []
+    assert loads >= 3
+
+
+@pytest.mark.parametrize(
+    "code", ["import ecgssl", "import sys; sys.argv = ['ecgssl', '--help']\nfrom ecgssl.cli import main"]
+)
+def test_import_and_help_load_nothing_heavy(code):
+    run = "try:\n    main()\nexcept SystemExit: pass" if "main" in code else ""
+    script = f"{code}\n{run}\nimport sys; print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert ("preprocess" in done.stdout) == ("main" in code)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_profiles_parse_and_name_every_section(path):
+    params = load_params(path)
+    assert list(yaml.safe_load(path.read_text())) == list(type(params).model_fields)
+
+
+def test_params_are_one_of_the_profiles():
+    """What is committed is what a stranger's `make repro` runs."""
+    assert (REPOSITORY / "params.yaml").read_bytes() in [path.read_bytes() for path in PROFILES]
+
+
+def verbs() -> list:
+    found = []
+    for command in get_command(app).commands.values():
+        found += command.commands.values() if hasattr(command, "commands") else [command]
+    return found
+
+
+@pytest.mark.parametrize("verb", [v for v in verbs() if v.params], ids=lambda verb: verb.name)
+def test_help_has_an_example_that_parses(verb):
+    """The example's options are options of the verb, and all that are required are there."""
+    text = " ".join((verb.help or "").split())
+    _, found, example = text.partition("Example: ecgssl ")
+    if verb.name == "fingerprint":
+        assert "DVC" in text, "run by make, not by people"
+        return
+    assert found, f"{verb.name} has no example"
+    words = example.split()
+    words = words[words.index(verb.name) + 1 :]
+    context = verb.make_context(verb.name, words, resilient_parsing=False)
+    assert context.params
+
+
+STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+def outputs(stage: dict) -> list[str]:
+    entries = [*stage.get("outs", []), *stage.get("metrics", [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages_depend_on_what_there_is(name):
+    """A dependency is a file of the repository or lies in what an earlier stage makes; so does every parameter."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    earlier = list(STAGES)[: list(STAGES).index(name)]
+    made = [Path(out.replace("/${key}", "")) for stage in earlier for out in outputs(STAGES[stage])]
+    for dep in map(Path, STAGES[name]["deps"]):
+        assert dep in made or any(dep in out.parents for out in made) or (REPOSITORY / dep).exists(), dep
+    script = STAGES[name]["cmd"].split()[1]
+    assert script in STAGES[name]["deps"]
+    for key in STAGES[name]["params"]:
+        place = params
+        for part in key.replace("${item.task}", next(iter(params["tasks"]))).split("."):
+            assert part in place, key
+            place = place[part]
+
+
+def test_outputs_of_stages_are_distinct():
+    everything = [out for stage in STAGES.values() for out in outputs(stage)]
+    assert len(everything) == len(set(everything))
