@@ -243,7 +243,7 @@ class LinearParams(_Section):
 
 
 class FullParams(_Section):
-    """Fine-tuning of the whole encoder."""
+    """Fine-tuning of the whole encoder; ``shift`` rolls every training recording in time, as in pretraining."""
 
     epochs: Positive = 10
     batch_size: Annotated[int, Field(ge=2)] = 64
@@ -253,6 +253,7 @@ class FullParams(_Section):
     warmup: Ratio = 0.1
     drop_path: Ratio = 0.1
     patience: Positive = 4
+    shift: bool = True
 
 
 class FinetuneParams(_Section):

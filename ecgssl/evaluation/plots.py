@@ -191,8 +191,9 @@ def _identity(axes: Axes) -> None:
 
 
 def _title(axes: Axes, name: str, counted: str) -> None:
-    axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
-    axes.set_title(counted, fontsize=7, loc="right", color="#555555")
+    # one above the other: a long name would run into the count beside it
+    axes.set_title(name, fontsize=10, loc="left", fontweight="bold", pad=14)
+    axes.text(0, 1.025, counted, transform=axes.transAxes, fontsize=7, color="#555555")
 
 
 def _label_outer(panels: Sequence[Axes], x: str, y: str) -> None:

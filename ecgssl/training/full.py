@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ecgssl.config import FullParams
 from ecgssl.model.classifier import Classifier
+from ecgssl.model.core_ecg import circular_shift
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
@@ -86,6 +87,7 @@ def finetune_full(
         finetune_groups(model.encoder, model.head, params.learning_rate, params.weight_decay, params.layer_decay)
     )
     state = RunState(run_folder, config)
+    generator = torch.Generator(device)
     per_epoch = math.ceil(len(train) / params.batch_size)
     total = per_epoch * params.epochs
     saved = state.newest()
@@ -110,8 +112,9 @@ def finetune_full(
                 set_rates(optimiser, cosine(step / total, params.warmup))
                 rows = rows_at(train, params.batch_size, seed, step)
                 batch = load_batch(store, rows, device)
+                x = circular_shift(batch.x, generator.manual_seed(seed * 1_000_003 + step)) if params.shift else batch.x
                 with autocast(device, precision):
-                    logits = model(batch.x, batch.lead_mask)
+                    logits = model(x, batch.lead_mask)
                 loss = masked_bce(logits, torch.from_numpy(targets[rows]).to(device, torch.float32))
                 if not bool(torch.isfinite(loss)):
                     raise FloatingPointError(f"loss is not finite at step {step}; lower finetune.full.learning_rate")
