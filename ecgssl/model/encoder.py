@@ -82,10 +82,15 @@ class Encoder(nn.Module):
         """(B, L, T) -> (B, L N, P), leads outermost."""
         return rearrange(x, "b l (n p) -> b (l n) p", p=self.patch)
 
-    def positions(self) -> Tensor:
-        """Time position plus lead embedding of every patch: (L N, D)."""
-        lead = self.lead_embedding(self.lead_index)
-        return rearrange(lead[:, None] + self.time_position[None], "l n d -> (l n) d")
+    def positions(self, keep: Tensor | None = None) -> Tensor:
+        """Time position plus lead embedding: (L N, D) of all patches, or (B, K, D) of those in ``keep``.
+
+        The gradient goes through ``nn.Embedding``: indexing a sum of both would accumulate it in an order that depends on
+        threads, and a resumed run would not repeat bit for bit.
+        """
+        if keep is None:
+            keep = torch.arange(len(self.leads) * self.columns, device=self.lead_index.device)
+        return self.lead_embedding(self.lead_index[keep // self.columns]) + self.time_position[keep % self.columns]
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:
         """Encode the visible patches.
@@ -96,13 +101,13 @@ class Encoder(nn.Module):
             keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
         """
         patches = self.patches(x)  # (B, L N, P)
-        position = self.positions()
+        position = self.positions(keep)
         valid = None if lead_mask is None else repeat(lead_mask, "b l -> b (l n)", n=self.columns)
         if keep is None:
             tokens = self.embed_norm(self.embed_patch(patches)) + position
         else:
             visible = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
-            tokens = self.embed_norm(self.embed_patch(visible)) + position[keep]
+            tokens = self.embed_norm(self.embed_patch(visible)) + position
             valid = None if valid is None else valid.gather(1, keep)
         tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)

@@ -54,9 +54,9 @@ class FDA(nn.Module):
     def at_bins(self, knots: Tensor, samples: int) -> Tensor:
         """Linear interpolation from knots (..., K) to the rFFT bins (..., F) of a signal of that length."""
         position = self.frequencies(samples) / (self.sampling_rate / 2) * (knots.shape[-1] - 1)
-        low = position.floor().long().clamp(max=knots.shape[-1] - 2)
-        weight = position - low
-        return torch.lerp(knots[..., low], knots[..., low + 1], weight)
+        distance = (position[None] - torch.arange(knots.shape[-1], device=knots.device)[:, None]).abs()
+        # a product with hat functions, because the gradient of indexing depends on the order of threads
+        return knots @ (1 - distance).clamp_min(0).to(knots.dtype)
 
     def probability(self, samples: int) -> Tensor:
         """(G, F): chance that a bin is critical, by lead group."""
@@ -113,7 +113,8 @@ class FDA(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             # half-precision FFTs need powers of two on CUDA and do not exist in bf16
             spectrum = torch.fft.rfft(x.float(), dim=-1)
-            gain = self.factors(x.shape[0], x.shape[-1], temperature, generator)[:, self.group]  # (B, L, F)
+            gain = self.factors(x.shape[0], x.shape[-1], temperature, generator)  # (B, G, F)
+            gain = gain.index_select(1, self.group)  # (B, L, F)
             return torch.fft.irfft(spectrum * gain, n=x.shape[-1], dim=-1)
 
 

@@ -189,10 +189,10 @@ def test_figures_show_every_label_with_its_support(table: pd.DataFrame, tmp_path
     figure.savefig(tmp_path / "roc.png")
     assert [a.get_title("left") for a in figure.axes] == NAMES
     part = table[(table["model"] == "linear") & (table["split"] == "test")]["target__AF"].dropna()
-    assert figure.axes[0].get_title("right") == f"{int(part.sum())} of {len(part)} positive"
+    assert figure.axes[0].texts[-1].get_text() == f"{int(part.sum())} of {len(part)} positive"
     texts = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
     assert [t.split()[0] for t in texts] == ["linear", "scratch", "random"]
-    assert [t.get_text() for t in figure.axes[2].texts] == ["no positive record"]
+    assert "no positive record" in [t.get_text() for t in figure.axes[2].texts]
     draw_reliability(table).savefig(tmp_path / "reliability.png")
     assert len(draw_roc(table, max_labels=1).axes) == 1
     with pytest.raises(ValueError, match="no predictions"):

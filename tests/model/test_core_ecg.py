@@ -159,3 +159,19 @@ def test_overfits_eight_recordings(small, recordings):
         history.append([terms["reconstruction"].item(), terms["contrastive"].item()])
     start, end = (torch.tensor(part).mean(dim=0) for part in (history[:5], history[-10:]))
     assert bool((end < 0.8 * start).all()), f"from {start} to {end}"
+
+
+def test_two_threads_give_the_same_gradients_every_time(small):
+    # accumulating gradients by indexing is not repeatable on two threads, and large enough tensors show it
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model, x = core(small), torch.randn(64, 12, 500, generator=seeded(5))
+        runs = []
+        for _ in range(4):
+            model.zero_grad()
+            terms_of(model, x)["loss"].backward()
+            runs.append(torch.cat([g.flatten() for g in gradients(model) if g is not None]))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(runs[0], other) for other in runs[1:])
