@@ -85,11 +85,12 @@ class Encoder(nn.Module):
     def positions(self, keep: Tensor | None = None) -> Tensor:
         """Time position plus lead embedding: (L N, D) of all patches, or (B, K, D) of those in ``keep``.
 
-        The gradient goes through ``nn.Embedding``: indexing a sum of both would accumulate it in an order that depends on
-        threads, and a resumed run would not repeat bit for bit.
+        For ``keep`` the gradient goes through ``nn.Embedding``: indexing a sum of both would accumulate it in an order that
+        depends on threads, and a resumed run would not repeat bit for bit.
         """
         if keep is None:
-            keep = torch.arange(len(self.leads) * self.columns, device=self.lead_index.device)
+            lead = self.lead_embedding.weight.index_select(0, self.lead_index)
+            return rearrange(lead[:, None] + self.time_position[None], "l n d -> (l n) d")
         return self.lead_embedding(self.lead_index[keep // self.columns]) + self.time_position[keep % self.columns]
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:

@@ -14,12 +14,13 @@ import pytest
 import torch
 from deploy_models import SPEC, classifier
 
-from ecgssl.config import ExportParams, QualityParams
+from ecgssl.config import ExportParams, ModelParams, QualityParams
 from ecgssl.deploy import bundle as module
 from ecgssl.deploy.bundle import export_bundle, load_bundle
 from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_export import compare_with_torch
+from ecgssl.deploy.onnx_export import compare_with_torch, onnx_bytes
 from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model
 
@@ -300,3 +301,12 @@ def test_weights_that_compute_something_else(copy):
     sign(copy)
     with pytest.raises(InputError, match=r"reference.npz: logits: the model differs from it"):
         load_bundle(copy)
+
+
+def test_graph_of_a_full_size_encoder_names_every_value_once():
+    # large lead embeddings are not folded into constants; their operator must not take the name of an output
+    encoder = Encoder(ModelParams(preset="base", depth=1, patch=50), SPEC.leads, SPEC.samples).eval()
+    graph = onnx.load_model_from_string(onnx_bytes(ContractModel(encoder, SPEC), ExportParams())).graph
+    names = [name for node in graph.node for name in node.output if name]
+    assert len(names) == len(set(names))
+    assert [o.name for o in graph.output] == ["embedding"]
