@@ -1,4 +1,4 @@
-"""Sets of recordings by name: ``synthetic``, ``ptbxl`` and ``cohort`` (a manifest)."""
+"""Sets of recordings by name: the public ones of ``registry``, ``synthetic``, and ``cohort`` (a manifest)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
     Raises:
         InputError: see the loader of the set.
     """
-    if params.set == "ptbxl" and params.root is not None:
-        from ecgssl.datasets.ptbxl import load_ptbxl
+    if params.root is not None and params.set not in ("synthetic", "cohort"):
+        from ecgssl.datasets.registry import public_set
 
-        return load_ptbxl(params.root, params.sampling_rate)
+        return public_set(params.set)(params.root, labels=params.labels, sampling_rate=params.sampling_rate).cohort()
     from ecgssl.datasets.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:

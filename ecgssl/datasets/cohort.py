@@ -14,7 +14,10 @@ from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
 
-DESCRIPTIVE = ("record_id", "path", "patient_id", "split", "fold", "age", "sex", "site", "device")
+DESCRIPTIVE = (
+    *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),
+    *("sampling_rate", "units", "leads", "defect", "defect_action"),
+)
 """Columns that are never targets."""
 
 
@@ -26,8 +29,11 @@ class Cohort:
         name: of the set.
         root: folder that ``path`` is relative to.
         table: one row per recording: ``record_id``, ``path``, ``patient_id`` (str), ``split`` (train, val, test or
-            empty: in none), optionally ``fold``, ``age`` (years), ``sex``, ``site``, ``device``, then one float column
-            per target: 1, 0 or NaN for unknown.
+            empty: in none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
+            ``device``; ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined), which state what a file does not
+            say or says wrongly, NaN or empty where it is to be believed (``ecgssl.io.Stated``); ``defect`` and
+            ``defect_action`` (``ecgssl.datasets.known_defects``); then one float column per target: 1, 0 or NaN for
+            unknown. ``path`` may be ``file#member`` for a file that holds many recordings.
         targets: names of the target columns.
         licence: under which the recordings may be used.
         notes: what a reader of results should know about how the table came about.

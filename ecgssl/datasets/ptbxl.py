@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.public import PublicSet
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.wfdb_reader import header_path
 
@@ -128,3 +129,19 @@ def _unreadable(path: Path, numbers: dict[str, pd.Series], parsed: list[tuple[st
         for column, bad in wrong.items()
         if bad.any()
     ]
+
+
+class PTBXL(PublicSet):
+    """PTB-XL (Wagner et al. 2020)."""
+
+    name = "ptbxl"
+    title = "PTB-XL"
+    licence = "CC BY 4.0"
+    citation = "Wagner et al. 2020, doi:10.1038/s41597-020-0495-6"
+    url = "https://physionet.org/content/ptb-xl/1.0.3/"
+    label_sets = ("superclass",)
+    landmark = "ptbxl_database.csv"
+
+    def cohort(self) -> Cohort:
+        """See ``load_ptbxl``."""
+        return load_ptbxl(self.root, self.sampling_rate)

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.formats import identify
 from ecgssl.io.recording import Recording
-from ecgssl.io.wfdb_reader import header_path, read_wfdb
+from ecgssl.io.stated import NOTHING, Stated
+
+MEMBER = "#"
+"""Separates a file that holds many recordings from the name of one of them: ``exams_part3.hdf5#1169160``."""
 
 
-def read(path: Path | str, *, record_id: str | None = None, patient_id: str | None = None) -> Recording:
-    """Read one recording, whatever its format (WFDB).
+def locate(path: Path | str) -> tuple[Path, str | None]:
+    """File and member of ``file#member``; the member is ``None`` where none is named."""
+    text = str(path)
+    if MEMBER not in text or Path(text).exists():
+        return Path(text), None
+    file, _, member = text.rpartition(MEMBER)
+    return Path(file), member
+
+
+def read(
+    path: Path | str,
+    *,
+    stated: Stated = NOTHING,
+    record_id: str | None = None,
+    patient_id: str | None = None,
+) -> Recording:
+    """Read one recording, whatever its format; the format is found by content.
 
     Args:
-        path: a WFDB record with or without ``.hea``, ``.dat`` or ``.mat``.
-        record_id: by default the name of the file.
+        path: the file; ``file#member`` for one recording of a file that holds many; a WFDB record with or without the
+            suffix of its header or signal file.
+        stated: what the file does not say, or says wrongly.
+        record_id: by default the name of the file, or of the member.
         patient_id: groups recordings of one person.
 
     Raises:
-        RecordingError: ``format`` for a file that no reader knows; otherwise see the reader.
+        RecordingError: ``missing_file``, ``unreadable``, or ``format`` for a file that no reader knows; otherwise see
+            the reader.
     """
-    path = Path(path)
-    # a .mat without a header may be any MATLAB file; a .dat or .hea means WFDB, and read_wfdb names what is missing
-    if path.suffix.lower() not in (".hea", ".dat") and path.is_file() and not header_path(path).exists():
-        raise RecordingError(
-            "format",
-            Problem(str(path), "format", "is not a WFDB record: it has no header beside it", "Convert it to WFDB"),
-        )
-    return read_wfdb(path, record_id=record_id, patient_id=patient_id)
+    file, member = locate(path)
+    recording = identify(file).read(file, member, stated)
+    return replace(recording, record_id=recording.record_id if record_id is None else record_id, patient_id=patient_id)

@@ -6,6 +6,7 @@ wfdb package. Either way lengths and the header's checksums are verified, which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.recording import Recording
+from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.units import millivolts
 from ecgssl.io.wfdb_header import Header, SignalLine, read_header
 from ecgssl.signal.leads import canonical
 
 SUFFIXES = (".hea", ".dat", ".mat")
 
-_MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _BYTES = {fmt: Fraction(width) for fmt, width in {8: 1, 16: 2, 24: 3, 32: 4, 61: 2, 80: 1, 160: 2}.items()}
 _BYTES |= {212: Fraction(3, 2), 310: Fraction(4, 3), 311: Fraction(4, 3)}
 _EXACT = 1 << 23  # differences of integers up to here are exact in float32
@@ -37,13 +39,13 @@ def header_path(path: Path | str) -> Path:
     return path.with_suffix(".hea") if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".hea")
 
 
-def read_wfdb(path: Path | str, *, record_id: str | None = None, patient_id: str | None = None) -> Recording:
+def read_wfdb(path: Path | str, member: str | None = None, stated: Stated = NOTHING) -> Recording:
     """Read the twelve standard leads of a WFDB record.
 
     Args:
         path: the record, with or without the suffix of its header or signal file.
-        record_id: by default the name of the header file.
-        patient_id: groups recordings of one person.
+        member: unused, a record is one recording.
+        stated: what the header says wrongly.
 
     Returns:
         The leads in the file's order and spelling, in mV; digital "no value" (-32768 in format 16) is NaN. Channels
@@ -60,7 +62,7 @@ def read_wfdb(path: Path | str, *, record_id: str | None = None, patient_id: str
         signal, names, rate = _read_segments(hea, header)
     else:
         signal, names, rate = _read_single(hea, header)
-    return Recording(signal, rate, names, hea.stem if record_id is None else record_id, patient_id, header.meta)
+    return Recording(signal, rate, names, hea.stem, None, header.meta)
 
 
 def _read_single(hea: Path, header: Header) -> Part:
@@ -90,7 +92,7 @@ def _checked_leads(hea: Path, signals: Sequence[SignalLine]) -> list[int]:
     if twice:
         raise _error("duplicate_lead", hea, ", ".join(twice), "occurs more than once")
     for i in leads:
-        if signals[i].unit.lower() not in _MILLIVOLTS:
+        if millivolts(signals[i].unit) is None:
             raise _error("unit", hea, f"lead {signals[i].name}", f"unit {signals[i].unit!r} is not a voltage")
         if signals[i].gain == 0:
             raise _error("gain", hea, f"lead {signals[i].name}", "gain 0 or absent: the amplitude is not calibrated")
@@ -149,7 +151,7 @@ def _read_other_format(
     for i, samples, values in zip(wanted, digital, physical, strict=True):
         if not signals[i].skew:
             _check_sum(dat, signals[i], int(np.sum(samples, dtype=np.int64)))
-        out[i] = (np.asarray(values) * _MILLIVOLTS[signals[i].unit.lower()]).astype(np.float32)
+        out[i] = (np.asarray(values) * (millivolts(signals[i].unit) or math.nan)).astype(np.float32)
     return out
 
 
@@ -214,7 +216,7 @@ def _check_sum(dat: Path, line: SignalLine, total: int) -> None:
 
 
 def _steps_per_millivolt(line: SignalLine) -> float:
-    return line.gain / _MILLIVOLTS[line.unit.lower()]
+    return line.gain / (millivolts(line.unit) or math.nan)
 
 
 _REMEDY = {

@@ -1,0 +1,120 @@
+"""Verbs that make and judge models: pretrain, finetune, evaluate, export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, app
+
+
+@app.command()
+def pretrain(
+    store: Annotated[Path, typer.Option(help="Store made by preprocess.")],
+    out: Annotated[Path, typer.Option(help="Folder for encoder, metrics and plots.")],
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain CoRe-ECG; the same command resumes a stopped run.
+
+    Example: ecgssl pretrain --store data/mine --out runs/a
+    """
+    from ecgssl.config import load_params
+    from ecgssl.evaluation.pretraining import publish_pretraining
+    from ecgssl.store.store import Store
+    from ecgssl.tracking import track
+    from ecgssl.training.pretrain import pretrain as run
+    from ecgssl.training.pretrain import run_name
+
+    p, data = load_params(params, overrides), Store(store)
+    with track("pretrain", p) as tracked:
+        result = run(data, p, out / run_name(p, data), on_log=lambda r: tracked.log_metrics(r, step=int(r["samples"])))
+        figures = publish_pretraining(result, data, p, out / "pretrained", out / "pretrain.json", out / "plots")
+        tracked.log_metrics({f"val_{k}": v for k, v in figures.items()}, step=result.seen)
+        result.run_state.discard()
+    typer.echo(f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision})")
+    typer.echo(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=1))
+
+
+@app.command()
+def finetune(
+    store: Annotated[Path, typer.Option(help="Store made by preprocess, with the targets.")],
+    encoder: Annotated[Path, typer.Option(help="Pretrained encoder or bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder for classifier, predictions and metrics.")],
+    targets: Annotated[str, typer.Option(help="Names, separated by commas.")],
+    mode: Annotated[Literal["linear", "full", "scratch"], typer.Option()] = "linear",
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+) -> None:
+    """Fine-tune and evaluate, beside the random encoder.
+
+    Example: ecgssl finetune --store data/mine --encoder runs/a/pretrained --targets af --out runs/af
+    """
+    from ecgssl.config import load_params
+    from ecgssl.evaluation.evaluate import evaluate
+    from ecgssl.evaluation.finetune import finetune as run
+    from ecgssl.evaluation.finetune import publish_finetuning
+    from ecgssl.evaluation.plots import draw_reliability, draw_roc
+    from ecgssl.evaluation.summary import headline, leaderboard
+    from ecgssl.files import write_atomic, write_json
+    from ecgssl.signal.drawing import png_bytes
+    from ecgssl.store.store import Store
+
+    p, data = load_params(params, overrides), Store(store)
+    names = [t.strip() for t in targets.split(",") if t.strip()]
+    result = run(data, encoder, names, mode, p.finetune, p.seed, out / "work")
+    figures = evaluate(result.predictions, p.evaluate, p.seed, main=mode)
+    publish_finetuning(result, data, out / "classifier", ", ".join(names), mode)
+    write_json(out / "evaluation.json", figures)
+    write_atomic(out / "roc.png", png_bytes(draw_roc(result.predictions, main=mode, bootstrap=200)))
+    write_atomic(out / "reliability.png", png_bytes(draw_reliability(result.predictions, model=mode)))
+    shutil.rmtree(out / "work", ignore_errors=True)
+    typer.echo(leaderboard([headline(",".join(names), mode, figures)]), nl=False)
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="predictions.csv of a fine-tuning.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Compute every metric again from a prediction file.
+
+    Example: ecgssl evaluate runs/af/classifier/predictions.csv --out e.json
+    """
+    from ecgssl.config import load_params
+    from ecgssl.evaluation.evaluate import evaluate as run
+    from ecgssl.evaluation.predictions import read_predictions
+    from ecgssl.files import write_json
+
+    p = load_params(params)
+    write_json(out, run(read_predictions(predictions), p.evaluate, p.seed))
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Option(help="Encoder or classifier folder.")],
+    out: Annotated[Path, typer.Option(help="New bundle.")],
+    store: Annotated[Path | None, typer.Option(help="Store whose recordings the graph is checked on, too.")] = None,
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Make a bundle with ONNX graph, checked against torch.
+
+    Example: ecgssl export --model runs/af/classifier --out exports/af
+    """
+    from ecgssl.config import load_params
+    from ecgssl.deploy.bundle import export_bundle
+    from ecgssl.store.store import Store
+
+    p = load_params(params)
+    examples = None
+    if store is not None:
+        data = Store(store)
+        examples = data.signals(data.rows("val")[:7])
+    figures = export_bundle(model, out, p.export, examples=examples, quality=p.quality, lsb=p.store.lsb)
+    typer.echo(json.dumps(figures, indent=1, default=str))

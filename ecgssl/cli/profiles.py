@@ -1,0 +1,74 @@
+"""Verbs around ``params.yaml`` and the pipeline: profile, fingerprint, results."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import ParamsFile, app
+from ecgssl.errors import InputError, Problem
+
+PROFILES = Path("pipelines/profiles")
+profile = typer.Typer(no_args_is_help=True, help="Ready-made parameter files.")
+app.add_typer(profile, name="profile")
+
+
+@profile.command("use")
+def profile_use(
+    name: str, root: Annotated[Path | None, typer.Option(help="data.root of the new params.yaml.")] = None
+) -> None:
+    """Write params.yaml from a profile.
+
+    Example: ecgssl profile use ptbxl --root /data/ptb-xl-1.0.3
+    """
+    from ecgssl.config import load_params
+    from ecgssl.files import write_atomic
+
+    source = PROFILES / f"{name}.yaml"
+    if not source.exists():
+        known = (
+            ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none here: run it in the project's folder"
+        )
+        raise InputError(Problem(str(PROFILES), name, "there is no such profile", f"Profiles: {known}"))
+    text = source.read_text()
+    if root is not None:
+        lines = [f"  root: {json.dumps(str(root))}" if li.startswith("  root:") else li for li in text.splitlines()]
+        text = "\n".join(lines) + "\n"
+    load_params(source)
+    write_atomic("params.yaml", text)
+    typer.echo(f"params.yaml is now profile {name}; 'make repro' runs it")
+
+
+@app.command()
+def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
+    """Write data/fingerprint.json, by which DVC sees that the raw recordings changed."""
+    from ecgssl.config import load_params
+    from ecgssl.datasets import load
+    from ecgssl.files import canonical_json, write_atomic
+    from ecgssl.fingerprint import fingerprint as describe
+
+    p = load_params(params)
+    paths = [] if p.data.set == "synthetic" else load(p.data, "data/raw", p.seed).table["path"].tolist()
+    text = canonical_json(describe(p.data, p.seed, paths))
+    target = Path("data/fingerprint.json")
+    if not target.exists() or target.read_text() != text:
+        write_atomic(target, text)
+
+
+@app.command()
+def results() -> None:
+    """Print the table of results of the last ``make repro`` and where to look next."""
+    board = Path("metrics/leaderboard.md")
+    if not board.exists():
+        raise InputError(Problem(str(board), "file", "does not exist", "Run 'make repro' first"))
+    counts = json.loads(Path("metrics/preprocess.json").read_text())
+    typer.echo(f"\n{counts['recordings']} recordings = {counts['stored']} stored + {counts['rejected']} rejected\n")
+    typer.echo(board.read_text())
+    typer.echo("Figures    plots/evaluate  plots/pretrain   (dvc plots show)")
+    typer.echo("Metrics    metrics/                         (dvc metrics show)")
+    typer.echo("Bundles    exports/encoder  exports/classifier")
+    typer.echo(f"Runs       {os.environ.get('MLFLOW_TRACKING_URI', 'make ui, then http://127.0.0.1:5000')}")

@@ -1,0 +1,101 @@
+"""Verbs on recordings: simulate, preprocess, draw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, Workers, app
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="New folder for records and manifest.csv.")],
+    patients: Annotated[int, typer.Option(min=1)] = 400,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Workers = -1,
+) -> None:
+    """Make synthetic 12-lead recordings (WFDB) with a manifest.
+
+    Example: ecgssl simulate --out demo --patients 100
+    """
+    from ecgssl.config import SyntheticParams
+    from ecgssl.datasets.synthetic import simulate as make
+    from ecgssl.progress import progress
+
+    with progress("simulate", patients, "patients") as advance:
+        manifest = make(out, SyntheticParams(patients=patients), seed, workers, advance)
+    typer.echo(f"wrote {manifest}; these hearts are invented, figures on them say nothing about patients")
+
+
+@app.command()
+def preprocess(
+    out: Annotated[Path, typer.Option(help="New folder of the store.")],
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV of a cohort; sets data.set and data.manifest.")] = None,
+    ptbxl: Annotated[
+        Path | None, typer.Option(help="Folder with ptbxl_database.csv; sets data.set and data.root.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
+) -> int:
+    """Read, check, clean and store recordings.
+
+    Example: ecgssl preprocess --manifest cohort.csv --out data/mine
+    """
+    from ecgssl.config import load_params
+    from ecgssl.datasets import load
+    from ecgssl.store.patient_key import load_or_make_key
+    from ecgssl.store.preprocess import preprocess as run
+
+    chosen = list(overrides or [])
+    if manifest is not None:
+        chosen += ["data.set=cohort", f"data.manifest={json.dumps(str(manifest))}", "data.root=null"]
+    if ptbxl is not None:
+        chosen += ["data.set=ptbxl", f"data.root={json.dumps(str(ptbxl))}"]
+    if workers is not None:
+        chosen += [f"store.workers={workers}"]
+    p = load_params(params, chosen)
+    report = run(load(p.data, "data/raw", p.seed), p, out, load_or_make_key(p.data.patient_key))
+    new = report.counted - report.resumed
+    typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
+    typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
+    for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
+        for reason, count in counts.items():
+            typer.echo(f"  {title} for {reason}: {count}")
+    for warning in report.warnings:
+        typer.echo(f"note: {warning}")
+    return 3 if report.rejected else 0
+
+
+@app.command()
+def draw(
+    record: Annotated[Path, typer.Argument(help="A recording.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    clean: Annotated[bool, typer.Option(help="Band-pass first, as the default contract does.")] = False,
+) -> None:
+    """Draw a recording on 12-lead paper, 25 mm/s and 10 mm/mV.
+
+    Example: ecgssl draw rec1.hea --out rec1.png
+    """
+    import numpy as np
+
+    from ecgssl.files import write_atomic
+    from ecgssl.io import read
+    from ecgssl.signal.cleaning import clean as band_pass
+    from ecgssl.signal.drawing import draw_12_lead, png_bytes
+    from ecgssl.signal.leads import LEADS, arrange
+    from ecgssl.signal.spec import SignalSpec
+
+    recording = read(record)
+    signal, mask = arrange(recording.signal, recording.leads)
+    rate = recording.sampling_rate
+    if clean:
+        spec = SignalSpec(sampling_rate=250.0)
+        usable = mask & np.isfinite(signal).all(axis=1)
+        signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
+    write_atomic(out, png_bytes(draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)))
+    typer.echo(f"wrote {out}")

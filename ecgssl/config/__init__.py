@@ -1,0 +1,182 @@
+"""Typed ``params.yaml``: unknown keys and out-of-range values are errors, all of them listed in one message.
+
+Every field documents its unit. Values that the paper does not give are marked ``assumption`` in ``params.yaml``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from ecgssl.config.data import DataParams, QualityParams, ReasonCode, StoreParams, SyntheticParams
+from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
+from ecgssl.config.section import Section
+from ecgssl.config.training import (
+    EvaluateParams,
+    ExportParams,
+    FinetuneParams,
+    FullParams,
+    LinearParams,
+    PretrainParams,
+    TrackingParams,
+)
+from ecgssl.errors import InputError, Problem
+from ecgssl.signal.spec import SignalSpec
+
+__all__ = [
+    "DataParams",
+    "DecoderParams",
+    "EvaluateParams",
+    "ExportParams",
+    "FDAParams",
+    "FinetuneParams",
+    "FullParams",
+    "LinearParams",
+    "ModelParams",
+    "ObjectiveParams",
+    "Params",
+    "PretrainParams",
+    "QualityParams",
+    "ReasonCode",
+    "STDMParams",
+    "SignalSpec",
+    "StoreParams",
+    "SyntheticParams",
+    "TrackingParams",
+    "load_params",
+    "parse_params",
+]
+
+
+class Params(Section):
+    """All of ``params.yaml``. ``tasks`` maps a task's name to the manifest targets it predicts."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataParams = DataParams()
+    signal: SignalSpec = SignalSpec()
+    quality: QualityParams = QualityParams()
+    store: StoreParams = StoreParams()
+    model: ModelParams = ModelParams()
+    fda: FDAParams = FDAParams()
+    stdm: STDMParams = STDMParams()
+    objective: ObjectiveParams = ObjectiveParams()
+    pretrain: PretrainParams = PretrainParams()
+    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Annotated[list[str], Field(min_length=1)]]
+    finetune: FinetuneParams = FinetuneParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    export: ExportParams = ExportParams()
+    tracking: TrackingParams = TrackingParams()
+
+    @model_validator(mode="after")
+    def _export_exists(self) -> Params:
+        if self.export.task is not None and self.export.task not in self.tasks:
+            raise ValueError(f"export.task '{self.export.task}' is none of tasks {list(self.tasks)}")
+        if self.export.mode is not None and self.export.mode not in self.finetune.modes:
+            raise ValueError(f"export.mode '{self.export.mode}' is none of finetune.modes {self.finetune.modes}")
+        return self
+
+    @property
+    def exported(self) -> tuple[str, str]:
+        """(task, mode) of the classifier to bundle: as named, or the first of each."""
+        return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> Params:
+        if self.signal.samples % self.model.patch:
+            raise ValueError(
+                f"signal of {self.signal.samples} samples is not a whole number of patches of {self.model.patch}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Params:
+        hides = self.stdm.kind != "none" and (self.stdm.time_ratio > 0 or self.stdm.lead_ratio > 0)
+        if self.objective.kind == "reconstruction" and not hides:
+            raise ValueError("objective 'reconstruction' learns nothing where stdm hides nothing")
+        return self
+
+
+def load_params(path: Path | str = "params.yaml", overrides: list[str] | None = None) -> Params:
+    """Read and check a parameter file.
+
+    Args:
+        path: the YAML file.
+        overrides: ``section.key=value`` strings, applied before the check; values are YAML.
+
+    Raises:
+        InputError: the file is missing or not YAML, or with every unknown key and bad value in it.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            Problem(str(path), "file", "does not exist", "Write one with 'ecgssl profile use quickstart'")
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read as UTF-8 text ({type(error).__name__})"
+        raise InputError(Problem(str(path), "file", what, "Name a YAML file")) from None
+    except yaml.YAMLError as error:
+        raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Mend the syntax")) from None
+    if not isinstance(data, dict):
+        raise InputError(Problem(str(path), "content", "is not a mapping of sections", "Start from a profile"))
+    for item in overrides or []:
+        _override(data, item)
+    return parse_params(data, str(path))
+
+
+def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
+    """Check a mapping; see ``load_params``."""
+    try:
+        return Params.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_problem(where, e) for e in error.errors()) from None
+
+
+def _override(data: dict[str, Any], item: str) -> None:
+    key, equals, value = item.partition("=")
+    if not equals or not key:
+        raise InputError(
+            Problem("--set", item, "is not of the form section.key=value", "For example --set pretrain.samples=1000")
+        )
+    *sections, last = key.split(".")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise InputError(Problem("--set", key, f"{section} is not a section", "See params.yaml for the sections"))
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(
+            Problem("--set", key, f"{value!r} is not YAML", "Quote text with special characters")
+        ) from None
+
+
+def _problem(where: str, error: Any) -> Problem:
+    location = [str(p) for p in error["loc"]]
+    field = ".".join(location) or "parameters"
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(location[-1], _known_keys(location[:-1]), n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
+        return Problem(where, field, "unknown key", hint)
+    if error["type"] == "missing":
+        return Problem(where, field, "is missing", "Add it, or start from a profile")
+    message = error["msg"].removeprefix("Value error, ")
+    value = error.get("input")
+    shown = "" if isinstance(value, dict | BaseModel) or value is None else f" (got {value!r})"
+    return Problem(where, field, message + shown, "Correct the value")
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model: type[BaseModel] = Params
+    for part in location:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,115 @@
+"""Sections ``data``, ``quality`` and ``store``: which recordings, what is wrong with them, how they are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ecgssl.config.section import NonNegative, Positive, Ratio, Section, Workers
+
+
+class SyntheticParams(Section):
+    """The embedded set: how many patients and recordings the vectorcardiogram model makes."""
+
+    patients: Positive = 400
+    recordings_per_patient: tuple[Positive, Positive] = (1, 3)
+    sampling_rate: Annotated[float, Field(ge=100, le=1000)] = 500.0
+    duration: Annotated[float, Field(ge=5, le=60)] = 10.0
+
+
+SetName = Literal["synthetic", "cohort", "ptbxl"]
+"""``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.registry``)."""
+
+
+class DataParams(Section):
+    """Which recordings: a registered set and where it lies.
+
+    Args:
+        set: which set.
+        root: folder that holds the recordings; unused by ``synthetic``.
+        manifest: the CSV of a ``cohort``.
+        labels: label set of a public set; none for its first.
+        sampling_rate: Hz; which copy of a recording, where a set has two.
+        patient_key: file with the key that turns patient ids into hashes; made when absent.
+    """
+
+    set: SetName = "synthetic"
+    root: Path | None = None
+    manifest: Path | None = None
+    labels: str | None = None
+    sampling_rate: Literal[100, 500] = 500
+    patient_key: Path = Path("data/patient.key")
+    synthetic: SyntheticParams = SyntheticParams()
+
+    @model_validator(mode="after")
+    def _complete(self) -> DataParams:
+        if self.set not in ("synthetic", "cohort") and self.root is None:
+            raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
+        if self.set == "cohort" and self.manifest is None:
+            raise ValueError("set 'cohort' needs manifest: a CSV with record_id and path")
+        return self
+
+
+Policy = Literal["reject", "mask", "flag"]
+ReasonCode = Literal["nan", "flat", "railed", "amplitude", "limb_law", "heart_rate", "no_beats", "noisy"]
+_POLICY: dict[ReasonCode, Policy] = {
+    "nan": "mask",
+    "flat": "mask",
+    "railed": "mask",
+    "amplitude": "reject",
+    "limb_law": "flag",
+    "heart_rate": "flag",
+    "no_beats": "flag",
+    "noisy": "flag",
+}
+
+
+class QualityParams(Section):
+    """Limits past which a figure becomes a reason code, and what follows: reject, mask the lead, or flag.
+
+    Args:
+        nan_fraction: largest share of NaN samples in a lead; fewer are bridged by straight lines and flagged.
+        flat_sd: a lead whose standard deviation in mV is not above this is flat.
+        amplitude: largest plausible absolute value in mV after cleaning.
+        railed_fraction: largest share of a lead's samples that sit at its extreme value.
+        limb_residual: largest relative residual of the limb-lead laws.
+        heart_rate: plausible range in beats per minute.
+        template_match: smallest mean correlation of the beats with their mean beat.
+        min_leads: recordings with fewer usable leads are rejected.
+        policy: by reason code.
+    """
+
+    nan_fraction: Ratio = 0.0
+    flat_sd: NonNegative = 0.005
+    amplitude: Annotated[float, Field(gt=0)] = 10.0
+    railed_fraction: Ratio = 0.05
+    limb_residual: NonNegative = 0.3
+    heart_rate: tuple[float, float] = (20.0, 250.0)
+    template_match: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    min_leads: Annotated[int, Field(ge=1, le=12)] = 6
+    policy: dict[ReasonCode, Policy] = _POLICY
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _codes_left_out_keep_their_policy(cls, value: Any) -> Any:
+        return {**_POLICY, **value} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _whole_recording_codes_cannot_mask(self) -> QualityParams:
+        wrong = [c for c in ("limb_law", "heart_rate", "no_beats", "noisy") if self.policy.get(c) == "mask"]
+        if wrong:
+            raise ValueError(f"policy 'mask' needs a finding of one lead; {wrong} concern the whole recording")
+        if self.policy["nan"] == "flag":
+            raise ValueError("policy 'flag' for nan is impossible: a lead with gaps cannot be cleaned; mask or reject")
+        return self
+
+
+class StoreParams(Section):
+    """How preprocessed recordings lie on disk. ``lsb`` is the mV of one int16 step."""
+
+    shard_recordings: Positive = 1024
+    lsb: Annotated[float, Field(gt=0, le=0.01)] = 0.001
+    workers: Workers = -1
+    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2

@@ -1,0 +1,90 @@
+"""Sections ``model``, ``fda``, ``stdm`` and ``objective``: the method (docs/method.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ecgssl.config.section import NonNegative, Positive, Ratio, Section
+
+
+class DecoderParams(Section):
+    width: Positive = 128
+    depth: Positive = 1
+    heads: Positive = 4
+    scope: Literal["joint", "leadwise", "axial"] = "joint"
+
+
+class ModelParams(Section):
+    """Encoder and decoder. ``patch`` is in samples; explicit width, depth or heads override the preset."""
+
+    preset: Literal["tiny", "small", "base"] = "tiny"
+    width: Positive | None = None
+    depth: Positive | None = None
+    heads: Positive | None = None
+    patch: Positive = 25
+    mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
+    decoder: DecoderParams = DecoderParams()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(width, depth, heads) with overrides applied."""
+        width, depth, heads = {"tiny": (128, 4, 4), "small": (384, 12, 6), "base": (768, 12, 12)}[self.preset]
+        return self.width or width, self.depth or depth, self.heads or heads
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ModelParams:
+        width, _, heads = self.shape
+        if width % heads or (width // heads) % 2:
+            raise ValueError(f"width {width} must be an even multiple of heads {heads}")
+        if self.decoder.width % self.decoder.heads or self.decoder.width % 2:
+            raise ValueError(
+                f"decoder width {self.decoder.width} must be even and a multiple of heads {self.decoder.heads}"
+            )
+        return self
+
+
+class FDAParams(Section):
+    """Frequency Dynamic Augmentation.
+
+    Args:
+        kind: ``fda``, or the ablations ``jitter_scale`` and ``none``.
+        knots: of the importance map between 0 Hz and Nyquist.
+        share: which leads share one map and one draw.
+        temperature: of the binary-concrete gate, (start, end) of an exponential schedule.
+        strength: largest relative change of amplitude of an unimportant bin.
+        keep: target of the kept fraction in the budget term.
+        protect_below: Hz under which every bin passes (DC and what the band-pass removed).
+        views: perturb one view or both.
+    """
+
+    kind: Literal["fda", "jitter_scale", "none"] = "fda"
+    knots: Annotated[int, Field(ge=4, le=512)] = 64
+    share: Literal["all", "limb", "none"] = "limb"
+    temperature: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 0.1)
+    strength: Annotated[float, Field(gt=0, le=4)] = 1.0
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    protect_below: NonNegative = 0.5
+    views: Literal["one_sided", "two_sided"] = "two_sided"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+
+
+class STDMParams(Section):
+    """Spatio-Temporal Dual Masking: ratios of time columns and of leads that are hidden."""
+
+    kind: Literal["paper", "einthoven", "random", "none"] = "paper"
+    time_ratio: Ratio = 0.5
+    lead_ratio: Ratio = 0.2
+
+
+class ObjectiveParams(Section):
+    """L = L_rec + contrastive_weight * L_con + budget_weight * L_budget."""
+
+    kind: Literal["core", "contrastive", "reconstruction"] = "core"
+    contrastive_weight: NonNegative = 1.0
+    budget_weight: NonNegative = 1.0
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
+    projector: Positive = 128
+    target: Literal["patch_norm", "plain"] = "patch_norm"
+    same_patient: Literal["ignore", "positive"] = "ignore"

@@ -1,0 +1,19 @@
+"""Public sets by name. Adding a set is one file with one class, one line here, one name in ``config.data.SetName``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from ecgssl.datasets.public import PublicSet
+
+PUBLIC_SETS: dict[str, str] = {
+    "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
+}
+"""``module:class`` by name, imported when asked for."""
+
+
+def public_set(name: str) -> type[PublicSet]:
+    """The class of a public set."""
+    module, _, attribute = PUBLIC_SETS[name].partition(":")
+    return cast(type[PublicSet], getattr(importlib.import_module(module), attribute))
