@@ -16,10 +16,12 @@ from ecgssl.config import QualityParams
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.recording import Recording
+from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.store.wanted import Wanted
 
 _LARGEST = np.iinfo(np.int16).max
 _HASH_STEP = 0.02
@@ -40,21 +42,21 @@ class Chunk:
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
-def prepare_chunk(paths: Sequence[Path], first: int, spec: SignalSpec, quality: QualityParams, lsb: float) -> Chunk:
+def prepare_chunk(items: Sequence[Wanted], first: int, spec: SignalSpec, quality: QualityParams, lsb: float) -> Chunk:
     """Prepare recordings one after another; those that cannot be used are told of, never raised.
 
     Args:
-        paths: of the recordings.
+        items: the recordings.
         first: place of the first one in the cohort's table.
         spec: the signal contract.
         quality: limits and policy.
         lsb: mV of one int16 step.
     """
-    digital = np.empty((len(paths), len(spec.leads), spec.samples), dtype=np.int16)
+    digital = np.empty((len(items), len(spec.leads), spec.samples), dtype=np.int16)
     chunk = Chunk(digital)
-    for place, path in enumerate(paths, first):
+    for place, item in enumerate(items, first):
         try:
-            found = prepare(read_or_reject(path), spec, quality, lsb, digital[len(chunk.found)])
+            found = _prepare_wanted(item, spec, quality, lsb, digital[len(chunk.found)])
             chunk.found.append({"place": place} | found)
         except Rejected as refusal:
             chunk.rejected.append(
@@ -62,6 +64,17 @@ def prepare_chunk(paths: Sequence[Path], first: int, spec: SignalSpec, quality: 
             )
     chunk.digital = digital[: len(chunk.found)]
     return chunk
+
+
+def _prepare_wanted(
+    item: Wanted, spec: SignalSpec, quality: QualityParams, lsb: float, out: NDArray[np.int16]
+) -> dict[str, Any]:
+    if item.excluded:
+        raise Rejected("known_defect", "known_defect", item.defect)
+    found = prepare(read_or_reject(item.path, item.stated), spec, quality, lsb, out)
+    if item.defect:
+        found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
+    return found
 
 
 class Rejected(Exception):
@@ -84,10 +97,10 @@ class Rejected(Exception):
         return cls(stage, error.reason, f"{problem.field}: {problem.what}")
 
 
-def read_or_reject(path: Path) -> Recording:
+def read_or_reject(path: Path | str, stated: Stated = NOTHING) -> Recording:
     """``ecgssl.io.read``, with ``Rejected`` for what it raises."""
     try:
-        return read(path)
+        return read(path, stated=stated)
     except RecordingError as error:
         raise Rejected.by(error, "read") from error
 

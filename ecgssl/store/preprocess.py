@@ -25,6 +25,7 @@ from ecgssl.progress import progress as progress_bar
 from ecgssl.store import layout
 from ecgssl.store.patient_key import patient_hash
 from ecgssl.store.prepare import Chunk, prepare_chunk
+from ecgssl.store.wanted import wanted
 
 CHUNK = 64
 """Recordings that a worker takes at a time: enough to hide the cost of handing over, few enough to share evenly."""
@@ -135,28 +136,28 @@ def _part_paths(cohort: Cohort, params: Params, partial: Path) -> list[Path]:
 def _make_shards(cohort: Cohort, params: Params, partial: Path, progress: bool) -> int:
     """Make the shards that ``partial`` lacks; returns how many recordings were done already."""
     size = params.store.shard_recordings
-    paths = [cohort.root / path for path in cohort.table["path"]]
+    count = len(cohort)
     part_paths = _part_paths(cohort, params, partial)
     todo = [number for number, path in enumerate(part_paths) if not _is_whole(path)]
     pieces = [
-        (number, begin, min(begin + CHUNK, (number + 1) * size, len(paths)))
+        (number, begin, min(begin + CHUNK, (number + 1) * size, count))
         for number in todo
-        for begin in range(number * size, min((number + 1) * size, len(paths)), CHUNK)
+        for begin in range(number * size, min((number + 1) * size, count), CHUNK)
     ]
-    done = len(paths) - sum(end - begin for _, begin, end in pieces)
+    done = count - sum(end - begin for _, begin, end in pieces)
     jobs = min(effective_n_jobs(params.store.workers), max(len(pieces), 1))
     with (
-        progress_bar("preprocess", len(paths), done=done, enabled=progress) as advance,
+        progress_bar("preprocess", count, done=done, enabled=progress) as advance,
         parallel_config("loky", inner_max_num_threads=1),
     ):
         chunks: Iterator[Chunk] = Parallel(n_jobs=jobs, return_as="generator")(
-            delayed(prepare_chunk)(paths[begin:end], begin, params.signal, params.quality, params.store.lsb)
+            delayed(prepare_chunk)(wanted(cohort, begin, end), begin, params.signal, params.quality, params.store.lsb)
             for _, begin, end in pieces
         )
         gathered: list[Chunk] = []
         for (number, begin, end), chunk in zip(pieces, chunks, strict=True):
             gathered.append(chunk)
-            if end == min((number + 1) * size, len(paths)):
+            if end == min((number + 1) * size, count):
                 _write_shard(part_paths[number], number, gathered)
                 gathered = []
             advance(end - begin)
