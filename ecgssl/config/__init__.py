@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ecgssl.config.data import DataParams, QualityParams, ReasonCode, StoreParams, SyntheticParams
+from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.section import Section
 from ecgssl.config.training import (
@@ -36,6 +37,7 @@ __all__ = [
     "FinetuneParams",
     "FullParams",
     "LinearParams",
+    "ManifestParams",
     "ModelParams",
     "ObjectiveParams",
     "Params",
@@ -46,8 +48,10 @@ __all__ = [
     "SignalSpec",
     "StoreParams",
     "SyntheticParams",
+    "Target",
     "TrackingParams",
     "load_params",
+    "load_targets_file",
     "parse_params",
 ]
 
@@ -111,12 +115,30 @@ def load_params(path: Path | str = "params.yaml", overrides: list[str] | None = 
         InputError: the file is missing or not YAML, or with every unknown key and bad value in it.
     """
     path = Path(path)
+    data = _read_mapping(path, "Write one with 'ecgssl profile use quickstart'")
+    for item in overrides or []:
+        _override(data, item)
+    return parse_params(data, str(path))
+
+
+def load_targets_file(path: Path | str) -> ManifestParams:
+    """Read and check the YAML beside a manifest that says how its table is to be read.
+
+    Raises:
+        InputError: as ``load_params``.
+    """
+    data = _read_mapping(Path(path), "Write one, or leave out targets_file")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return ManifestParams.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_problem(str(path), e, ManifestParams) for e in error.errors()) from None
+
+
+def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(
-            Problem(str(path), "file", "does not exist", "Write one with 'ecgssl profile use quickstart'")
-        ) from None
+        raise InputError(Problem(str(path), "file", "does not exist", remedy)) from None
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as UTF-8 text ({type(error).__name__})"
         raise InputError(Problem(str(path), "file", what, "Name a YAML file")) from None
@@ -124,9 +146,7 @@ def load_params(path: Path | str = "params.yaml", overrides: list[str] | None = 
         raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Mend the syntax")) from None
     if not isinstance(data, dict):
         raise InputError(Problem(str(path), "content", "is not a mapping of sections", "Start from a profile"))
-    for item in overrides or []:
-        _override(data, item)
-    return parse_params(data, str(path))
+    return data
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
@@ -157,11 +177,11 @@ def _override(data: dict[str, Any], item: str) -> None:
         ) from None
 
 
-def _problem(where: str, error: Any) -> Problem:
+def _problem(where: str, error: Any, root: type[BaseModel] = Params) -> Problem:
     location = [str(p) for p in error["loc"]]
     field = ".".join(location) or "parameters"
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(location[-1], _known_keys(location[:-1]), n=1)
+        close = difflib.get_close_matches(location[-1], _known_keys(location[:-1], root), n=1)
         hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
         return Problem(where, field, "unknown key", hint)
     if error["type"] == "missing":
@@ -172,10 +192,14 @@ def _problem(where: str, error: Any) -> Problem:
     return Problem(where, field, message + shown, "Correct the value")
 
 
-def _known_keys(location: list[str]) -> list[str]:
-    model: type[BaseModel] = Params
-    for part in location:
+def _known_keys(location: list[str], model: type[BaseModel]) -> list[str]:
+    parts = iter(location)
+    for part in parts:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if get_origin(annotation) is dict:
+            # the next part is a key of the user's own
+            annotation = get_args(annotation)[1]
+            next(parts, None)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ecgssl.config.manifest import ManifestParams
 from ecgssl.config.section import NonNegative, Positive, Ratio, Section, Workers
 
 
@@ -23,13 +24,15 @@ SetName = Literal["synthetic", "cohort", "ptbxl"]
 """``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.registry``)."""
 
 
-class DataParams(Section):
-    """Which recordings: a registered set and where it lies.
+class DataParams(ManifestParams):
+    """Which recordings: a registered set and where it lies; of a ``cohort`` also how its table is to be read.
 
     Args:
         set: which set.
         root: folder that holds the recordings; unused by ``synthetic``.
-        manifest: the CSV of a ``cohort``.
+        manifest: the table of a ``cohort``, CSV or Parquet.
+        targets_file: YAML with any of the keys of ``ManifestParams``; by default ``NAME.targets.yaml`` beside the
+            manifest ``NAME.csv``, where there is one. What the parameters say wins over it.
         labels: label set of a public set; none for its first.
         sampling_rate: Hz; which copy of a recording, where a set has two.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
@@ -38,6 +41,7 @@ class DataParams(Section):
     set: SetName = "synthetic"
     root: Path | None = None
     manifest: Path | None = None
+    targets_file: Path | None = None
     labels: str | None = None
     sampling_rate: Literal[100, 500] = 500
     patient_key: Path = Path("data/patient.key")
@@ -48,7 +52,7 @@ class DataParams(Section):
         if self.set not in ("synthetic", "cohort") and self.root is None:
             raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
         if self.set == "cohort" and self.manifest is None:
-            raise ValueError("set 'cohort' needs manifest: a CSV with record_id and path")
+            raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
         return self
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from ecgssl.config import Target
 from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
+EXTERNAL = "external"
+"""Recordings of another place, held for a last test: no patient of theirs may be in another split."""
 
 DESCRIPTIVE = (
     *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),
@@ -28,17 +31,20 @@ class Cohort:
     Args:
         name: of the set.
         root: folder that ``path`` is relative to.
-        table: one row per recording: ``record_id``, ``path``, ``patient_id`` (str), ``split`` (train, val, test or
-            empty: in none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
+        table: one row per recording: ``record_id``, ``path``, ``patient_id`` (str), ``split`` (train, val, test,
+            external or empty: in none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
             ``device``; ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined), which state what a file does not
             say or says wrongly, NaN or empty where it is to be believed (``ecgssl.io.Stated``); ``defect`` and
-            ``defect_action`` (``ecgssl.datasets.known_defects``); then one float column per target: 1, 0 or NaN for
-            unknown. ``path`` may be ``file#member`` for a file that holds many recordings.
+            ``defect_action`` (``ecgssl.datasets.known_defects``); then one float column per target: 1 or 0, the code of
+            a class, or a number, by its kind; NaN for unknown. ``path`` may be ``file#member`` for a file that holds many
+            recordings.
         targets: names of the target columns.
         licence: under which the recordings may be used.
         notes: what a reader of results should know about how the table came about.
         not_binary: columns of the file that cannot be targets, with the rows and cells that stand in the way.
         source: the file behind the table, for messages.
+        kinds: what the numbers of a target mean; targets that are not named here are binary.
+        rows: row of each recording in ``source``, as a spreadsheet counts them; empty where there is no such file.
     """
 
     name: str
@@ -49,9 +55,15 @@ class Cohort:
     notes: tuple[str, ...] = ()
     not_binary: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    kinds: Mapping[str, Target] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def kind(self, target: str) -> Target:
+        """What the numbers of a target mean."""
+        return self.kinds.get(target, Target())
 
 
 def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str] = SPLITS) -> None:
@@ -63,27 +75,39 @@ def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str
         splits: in which both classes are needed.
 
     Raises:
-        InputError: with every missing column, every column with other cells than 1, 0, U or none, and every split in
-            which a target has one class.
+        InputError: with every missing column, every column that is not binary, and every split in which a target has
+            one class.
     """
     where = cohort.source or cohort.name
     problems = []
     for target in targets:
         if target in cohort.not_binary:
-            problems.append(
-                Problem(
-                    where, target, cohort.not_binary[target], "Targets hold 1, 0, U (uncertain) or nothing (unknown)"
-                )
-            )
+            remedy = "Targets hold 1, 0, U (uncertain) or nothing (unknown); for other cells declare it in data.targets"
+            problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target not in cohort.targets:
-            known = [*cohort.targets, *cohort.not_binary]
-            close = difflib.get_close_matches(target, known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Targets here: {', '.join(cohort.targets) or 'none'}"
-            problems.append(Problem(where, target, "there is no such column", hint))
+            problems.append(_absent(cohort, target, where))
+        elif cohort.kind(target).kind != "binary":
+            what = f"is declared {cohort.kind(target).kind}, and only binary targets can be trained"
+            problems.append(Problem(where, target, what, _other_way(cohort.kind(target))))
         else:
             problems += _one_class(cohort.table, target, splits, where)
     if problems:
         raise InputError(problems)
+
+
+def _absent(cohort: Cohort, target: str, where: str) -> Problem:
+    labels = [name for name in cohort.targets if name.startswith(f"{target}:")]
+    if labels:
+        return Problem(where, target, "lists several labels, each a target of its own", f"Name {', '.join(labels)}")
+    close = difflib.get_close_matches(target, [*cohort.targets, *cohort.not_binary], n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Targets here: {', '.join(cohort.targets) or 'none'}"
+    return Problem(where, target, "there is no such column", hint)
+
+
+def _other_way(target: Target) -> str:
+    if target.kind == "multiclass":
+        return "Declare a binary target per class, with its column, and its positive and negative cells"
+    return "Take it out of the task, or put a column into the table that says 1 beyond a limit and 0 within"
 
 
 def _one_class(table: pd.DataFrame, target: str, splits: Sequence[str], where: str) -> list[Problem]:
@@ -104,19 +128,24 @@ def _one_class(table: pd.DataFrame, target: str, splits: Sequence[str], where: s
 
 
 def describe(cohort: Cohort) -> dict[str, Any]:
-    """What a cohort holds: recordings and patients by split, and positives among known cells by target and split."""
+    """What a cohort holds: recordings and patients by split, and by target and split how many cells are known and how
+    many of these are positive, or of each class."""
     table = cohort.table
     out: dict[str, Any] = {"set": cohort.name, "recordings": len(table), "patients": int(table["patient_id"].nunique())}
-    splits = {split: table[table["split"] == split] for split in SPLITS}
+    named = (*SPLITS, EXTERNAL) if (table["split"] == EXTERNAL).any() else SPLITS
+    splits = {split: table[table["split"] == split] for split in named}
     out["splits"] = {s: {"recordings": len(t), "patients": int(t["patient_id"].nunique())} for s, t in splits.items()}
     out["targets"] = {
-        target: {
-            s: {"known": int(t[target].notna().sum()), "positive": int((t[target] == 1).sum())}
-            for s, t in splits.items()
-        }
-        for target in cohort.targets
+        target: {s: _counts(t[target], cohort.kind(target)) for s, t in splits.items()} for target in cohort.targets
     }
     return out
+
+
+def _counts(cells: pd.Series, target: Target) -> dict[str, Any]:
+    known = {"known": int(cells.notna().sum())}
+    if target.kind == "binary":
+        return known | {"positive": int((cells == 1).sum())}
+    return known | {name: int((cells == code).sum()) for code, name in enumerate(target.classes or {})}
 
 
 def rows_text(rows: Sequence[int], most: int = 8) -> str:
