@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -25,6 +25,16 @@ class Labelled:
     matrix: NDArray[np.float64]
     unmapped: Counter[str]
 
+    def notes(self, most: int = 8) -> list[str]:
+        """What a reader of results should know: recordings without a statement, and codes without a label."""
+        unknown = int(np.isnan(self.matrix).all(axis=1).sum()) if self.matrix.shape[1] else 0
+        notes = [f"{unknown} recordings without a statement: their labels are unknown"] if unknown else []
+        if self.unmapped:
+            shown = ", ".join(f"{code} ({count})" for code, count in self.unmapped.most_common(most))
+            more = f" and {len(self.unmapped) - most} more" if len(self.unmapped) > most else ""
+            notes.append(f"{len(self.unmapped)} codes without a label, in so many recordings: {shown}{more}")
+        return notes
+
 
 @dataclass(frozen=True)
 class LabelMap:
@@ -42,6 +52,19 @@ class LabelMap:
     def labels(self) -> tuple[str, ...]:
         """Label names in the order of their first code."""
         return tuple(dict.fromkeys(self.label_of.values()))
+
+    def with_equals(self, equal: Mapping[str, str]) -> LabelMap:
+        """The map in which codes that a standard calls equal share one label.
+
+        Args:
+            equal: by a code, the code that it means the same as, whose label counts where both have one.
+        """
+        label_of = dict(self.label_of)
+        for code, other in equal.items():
+            label = label_of.get(other, label_of.get(code))
+            if label is not None:
+                label_of |= {other: label, code: label}
+        return LabelMap(label_of, self.source)
 
     def apply(self, codes: Sequence[Iterable[str] | None]) -> Labelled:
         """Labels of recordings.
@@ -68,6 +91,11 @@ def package_table(name: str) -> list[dict[str, Any]]:
     """Rows of a CSV in ``ecgssl/datasets/tables``: facts about public sets, each with its source."""
     text = (files("ecgssl.datasets") / "tables" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def equal_snomed_codes() -> dict[str, str]:
+    """SNOMED CT codes that the PhysioNet/CinC Challenge 2021 scores as one: a code, and the one it is merged into."""
+    return {row["code"]: row["equal_to"] for row in package_table("snomed_equal.csv")}
 
 
 def read_label_map(name: str) -> LabelMap:

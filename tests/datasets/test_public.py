@@ -1,0 +1,132 @@
+"""What all public sets share: recognition, looking for files, comparison with what is known of a release."""
+
+from __future__ import annotations
+
+import importlib
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgssl.config.data import SetName
+from ecgssl.datasets import release_counts
+from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.public import PublicSet
+from ecgssl.datasets.registry import PUBLIC_SETS, public_set
+from ecgssl.datasets.sources import SOURCES
+from ecgssl.errors import InputError
+
+
+class Toy(PublicSet):
+    name = "toy"
+    title = "Toy"
+    licence = "CC0"
+    citation = "nobody"
+    url = "https://toy.invalid/"
+    label_sets = ("some", "all")
+    landmark = "list.csv"
+
+    def cohort(self) -> Cohort:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def toy(tmp_path):
+    (tmp_path / "list.csv").touch()
+    for number in range(40):
+        folder = tmp_path / f"r/{number // 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:02d}.hea").touch()
+    return Toy(tmp_path)
+
+
+PATHS = [f"r/{number // 10}/{number:02d}" for number in range(40)]
+
+
+@pytest.mark.parametrize("name", PUBLIC_SETS)
+def test_every_set_is_whole(name, tmp_path):
+    """Registry, parameters and downloads know the same sets; each says what it is, and refuses a strange folder."""
+    found = public_set(name)
+    assert found.name == name
+    assert name in get_args(SetName)
+    assert name in SOURCES
+    assert found.url.startswith("https://")
+    for text in (found.title, found.licence, found.citation, found.landmark):
+        assert text.strip()
+    assert len(set(found.label_sets)) == len(found.label_sets) > 0
+    module = importlib.import_module(PUBLIC_SETS[name].partition(":")[0])
+    assert module.__doc__
+    with pytest.raises(InputError) as caught:
+        found(tmp_path, labels="no such labels")
+    assert {problem.field for problem in caught.value.problems} == {"data.root", "no such labels"}
+
+
+def test_nothing_is_absent(toy):
+    assert toy.absent(toy.root / "list.csv", PATHS) == []
+    assert toy.absent(toy.root / "list.csv", [f"{path}.mat" for path in PATHS]) == []
+
+
+def test_absent_recordings_are_counted_with_their_rows(toy):
+    (toy.root / "r/1/13.hea").unlink()
+    (problem,) = toy.absent(toy.root / "list.csv", [*PATHS, "q/0/41"])
+    assert "2 of 41 recordings" in problem.what
+    assert "rows 15, 42" in problem.what
+    assert toy.url in problem.remedy
+    (problem,) = toy.absent(toy.root / "list.csv", PATHS, rows=range(100, 140), field="path", remedy="Look again")
+    assert (problem.field, problem.remedy) == ("path", "Look again")
+    assert "row 113)" in problem.what
+
+
+@pytest.mark.parametrize("path", ["../r/0/00", "r/0/../../../etc/00", "/etc/hosts"])
+def test_paths_stay_under_the_root(toy, path):
+    (problem,) = toy.absent(toy.root / "list.csv", [*PATHS, path], most=2)
+    assert "row 42" in problem.what
+
+
+def test_a_sample_is_enough_where_asked(toy):
+    for number in range(20, 40):
+        (toy.root / f"r/{number // 10}/{number:02d}.hea").unlink()
+    (problem,) = toy.absent(toy.root / "list.csv", PATHS, most=4)
+    assert "2 of 4 looked for" in problem.what
+    assert toy.absent(toy.root / "list.csv", PATHS[:20], most=4) == []
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    rows = [("", "recordings", 6), ("", "patients", 5), ("one", "train", 3), ("one", "A", 2), ("one", "unlabelled", 1)]
+    rows += [("one", "patients of train", 2), ("one", "targets", 2), ("two", "B", 99)]
+    table = [{"set": "toy", "labels": label, "counted": what, "count": str(count)} for label, what, count in rows]
+    monkeypatch.setattr(release_counts, "package_table", lambda _: table)
+
+
+def whole() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "patient_id": ["a", "a", "b", "c", "d", "e"],
+            "split": ["train", "train", "train", "val", "test", "test"],
+            "A": [1, 0, 1, 0, 0, np.nan],
+            "B": [0, 0, 0, 0, 1, np.nan],
+        }
+    )
+
+
+def test_a_whole_release_agrees(counts):
+    assert release_counts.compare(whole(), ["A", "B"], "toy", "one", "list.csv") == []
+    assert release_counts.share(6, "toy") == "6 recordings"
+
+
+def test_a_table_that_is_not_the_release_is_named(counts):
+    table = whole()
+    table.loc[0, "A"] = 0
+    table.loc[0, "patient_id"] = "z"
+    (problem,) = release_counts.compare(table, ["A", "B"], "toy", "one", "list.csv")
+    assert "A 1 (2)" in problem.what
+    assert "patients 6 (5)" in problem.what
+    assert "patients of train 3 (2)" in problem.what
+    assert "unlabelled" not in problem.what
+
+
+def test_a_part_of_a_release_is_not_compared(counts):
+    assert release_counts.compare(whole().head(4), ["A"], "toy", "one", "list.csv") == []
+    assert release_counts.share(4, "toy") == "4 of 6 recordings"
