@@ -20,7 +20,7 @@ from pathlib import Path
 from ecgssl.config import parse_params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.manifest import load_manifest
-from ecgssl.datasets.ptbxl import load_ptbxl
+from ecgssl.datasets.ptbxl import PTBXL
 from ecgssl.io import read
 from ecgssl.io.wfdb_reader import header_path
 from ecgssl.store.preprocess import preprocess
@@ -66,7 +66,7 @@ def main() -> None:
     if arguments.manifest:
         cohort = load_manifest(arguments.manifest, arguments.root)
     elif arguments.root:
-        cohort = load_ptbxl(arguments.root, arguments.sampling_rate)
+        cohort = PTBXL(arguments.root, sampling_rate=arguments.sampling_rate).cohort()
     else:
         parser.error("--root or --manifest is needed")
     cohort = replace(cohort, table=cohort.table.head(arguments.count))
