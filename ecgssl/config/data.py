@@ -20,7 +20,7 @@ class SyntheticParams(Section):
     duration: Annotated[float, Field(ge=5, le=60)] = 10.0
 
 
-SetName = Literal["synthetic", "cohort", "ptbxl"]
+SetName = Literal["synthetic", "cohort", "cinc2020", "cinc2021", "georgia", "ptbxl"]
 """``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.registry``)."""
 
 
@@ -35,6 +35,9 @@ class DataParams(ManifestParams):
             manifest ``NAME.csv``, where there is one. What the parameters say wins over it.
         labels: label set of a public set; none for its first.
         sampling_rate: Hz; which copy of a recording, where a set has two.
+        subsets: parts of a public set that is made of parts (cinc2020, cinc2021, code15); all where empty.
+        standardised_as_mv: use a set whose samples were published as z-scores (echonext) as if one were 1 mV; voltages
+            then mean nothing.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
     """
 
@@ -44,6 +47,8 @@ class DataParams(ManifestParams):
     targets_file: Path | None = None
     labels: str | None = None
     sampling_rate: Literal[100, 500] = 500
+    subsets: tuple[str, ...] = ()
+    standardised_as_mv: bool = False
     patient_key: Path = Path("data/patient.key")
     synthetic: SyntheticParams = SyntheticParams()
 

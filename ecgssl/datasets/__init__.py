@@ -26,7 +26,13 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
     if params.root is not None and params.set not in ("synthetic", "cohort"):
         from ecgssl.datasets.registry import public_set
 
-        return public_set(params.set)(params.root, labels=params.labels, sampling_rate=params.sampling_rate).cohort()
+        return public_set(params.set)(
+            params.root,
+            labels=params.labels,
+            sampling_rate=params.sampling_rate,
+            subsets=params.subsets,
+            standardised_as_mv=params.standardised_as_mv,
+        ).cohort()
     from ecgssl.datasets.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:

@@ -8,6 +8,9 @@ from typing import cast
 from ecgssl.datasets.public import PublicSet
 
 PUBLIC_SETS: dict[str, str] = {
+    "cinc2020": "ecgssl.datasets.cinc2020:CinC2020",
+    "cinc2021": "ecgssl.datasets.cinc2021:CinC2021",
+    "georgia": "ecgssl.datasets.georgia:Georgia",
     "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
 }
 """``module:class`` by name, imported when asked for."""
