@@ -24,6 +24,7 @@ from ecgssl.datasets.public import PublicSet
 from ecgssl.datasets.release_counts import compare, share
 from ecgssl.datasets.release_table import read_table
 from ecgssl.errors import InputError, Problem
+from ecgssl.io.person import OLDEST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 LIKELIHOOD = "_likelihood50"
@@ -31,7 +32,6 @@ _LEAST = 50.0
 _COLUMNS = ("ecg_id", "patient_id", "age", "sex", "site", "device", "scp_codes", "strat_fold")
 _STATEMENTS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _FILE = {100: "filename_lr", 500: "filename_hr"}
-_OLDEST = 90.0
 
 
 class PTBXL(PublicSet):
@@ -76,7 +76,7 @@ class PTBXL(PublicSet):
                 "split": numbers["strat_fold"].map(split_of),
                 "fold": numbers["strat_fold"].astype(float),
                 # the release writes 300 for everyone above 89
-                "age": numbers["age"].clip(upper=_OLDEST),
+                "age": numbers["age"].clip(upper=OLDEST),
                 "sex": numbers["sex"].map({0: "male", 1: "female"}).fillna(""),
                 "site": table["site"].map(_site),
                 "device": table["device"].fillna("").astype(str).str.strip(),
@@ -94,9 +94,9 @@ class PTBXL(PublicSet):
             notes.append(f"{int(unlabelled.sum())} recordings have no code of label set {self.labels}: targets unknown")
         if self.labels == "all":
             notes += labelled.notes()
-        old = int((numbers["age"] > _OLDEST).sum())
+        old = int((numbers["age"] > OLDEST).sum())
         if old:
-            notes.append(f"{old} ages are 'above 89' (300 in the release) and given as {_OLDEST:g}")
+            notes.append(f"{old} ages are 'above 89' (300 in the release) and given as {OLDEST:g}")
         return Cohort(self.name, self.root, whole, names.labels, self.licence, tuple(notes), source=str(database))
 
     def _label_map(self) -> LabelMap:

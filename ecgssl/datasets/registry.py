@@ -10,6 +10,7 @@ from ecgssl.datasets.public import PublicSet
 PUBLIC_SETS: dict[str, str] = {
     "cinc2020": "ecgssl.datasets.cinc2020:CinC2020",
     "cinc2021": "ecgssl.datasets.cinc2021:CinC2021",
+    "cpsc2018": "ecgssl.datasets.cpsc2018:CPSC2018",
     "georgia": "ecgssl.datasets.georgia:Georgia",
     "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
 }

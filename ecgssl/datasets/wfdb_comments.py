@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgssl.errors import InputError, Problem
+from ecgssl.io.person import OLDEST
+from ecgssl.io.person import age as age_of
+from ecgssl.io.person import sex as sex_of
 from ecgssl.io.wfdb_header import LARGEST_HEADER
 
 _NOTHING = {"", "nan", "unknown", "none", "n/a"}
-_SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
-_OLDEST = 90.0
 _OVER_89 = {">89", "> 89", "300"}
 """How PTB-XL, LUDB and their copies write an age that would identify."""
 
@@ -52,7 +54,7 @@ def parse_comments(text: str) -> HeaderComments:
         if key.casefold() == "dx":
             codes |= {part.strip(): None for part in value.split(",") if part.strip().casefold() not in _NOTHING}
         elif key.casefold() == "sex":
-            sex = _SEX.get(word, "")
+            sex = sex_of(word) or ""
         else:
             age = _age(word)
     return HeaderComments(tuple(codes) or None, age, sex)
@@ -60,10 +62,9 @@ def parse_comments(text: str) -> HeaderComments:
 
 def _age(word: str) -> float:
     if word in _OVER_89:
-        return _OLDEST
-    if not re.fullmatch(r"\d{1,3}(\.\d*)?", word) or float(word) > 130:
-        return math.nan
-    return min(float(word), _OLDEST)
+        return OLDEST
+    known = age_of(float(word)) if re.fullmatch(r"\d{1,3}(\.\d*)?", word) else None
+    return math.nan if known is None else known
 
 
 def read_comments(headers: Sequence[Path | str], workers: int = 8) -> list[HeaderComments | None]:
@@ -94,6 +95,20 @@ def _read(header: Path | str) -> HeaderComments | None:
     # comments follow the signal lines
     begin = data.find(b"#")
     return parse_comments(data[max(begin, 0) :].decode("utf-8", errors="replace").replace("\r", "\n"))
+
+
+def comments_of(root: Path, paths: Sequence[str]) -> list[HeaderComments]:
+    """Comments of records that ``find_records`` has found.
+
+    Raises:
+        InputError: where headers cannot be read, with their number.
+    """
+    found = read_comments([root / f"{path}.hea" for path in paths])
+    unread = [path for path, comments in zip(paths, found, strict=True) if comments is None]
+    if unread:
+        what = f"{len(unread)} of {len(paths)} headers cannot be read, such as {unread[0]}.hea"
+        raise InputError(Problem(str(root), "headers", what, "Check disk and permissions"))
+    return [comments for comments in found if comments is not None]
 
 
 def find_records(root: Path | str, under: str = "") -> list[str]:
