@@ -49,8 +49,8 @@ def settle(
     stated: Stated,
     rows: int,
     *,
-    sampling_rate: float | None = None,
-    unit: str | Sequence[str] | None = None,
+    sampling_rate: float | Sequence[float | None] | None = None,
+    unit: str | Sequence[str | None] | None = None,
     leads: Sequence[str] | None = None,
 ) -> Settled:
     """Settle rate, leads and units.
@@ -59,35 +59,38 @@ def settle(
         path: names the file in messages.
         stated: wins over what the file says.
         rows: channels in the file, leads or not.
-        sampling_rate: Hz, as the file says.
-        unit: as the file says, of all rows or of each.
+        sampling_rate: Hz, as the file says, of all rows or of each.
+        unit: as the file says, of all rows or of each; ``None`` where it does not.
         leads: name of each row, as the file says.
 
     Raises:
-        RecordingError: ``rate`` (unknown, or outside ``SLOWEST`` to ``FASTEST``), ``no_leads`` (rows without names, or
-            none of the twelve among them), ``duplicate_lead``, ``unit`` (unknown, or no voltage), ``leads`` (as many
-            names as rows were not stated).
+        RecordingError: ``rate`` (unknown, or outside ``SLOWEST`` to ``FASTEST``), ``rates`` (leads sampled at different
+            rates), ``no_leads`` (rows without names, or none of the twelve among them), ``duplicate_lead``, ``unit``
+            (unknown, or no voltage), ``leads`` (as many names as rows were not stated).
     """
-    overridden = []
     if stated.leads is not None and len(stated.leads) != rows:
-        what = f"{len(stated.leads)} are stated, the file has {rows} rows"
-        raise _error("leads", path, "leads", what)
+        raise _error("leads", path, "leads", f"{len(stated.leads)} are stated, the file has {rows} rows")
     names = stated.leads if stated.leads is not None else leads
     if names is None:
         raise _error("no_leads", path, "leads", f"the file does not name its {rows} rows")
-    if leads is not None and tuple(names) != tuple(leads):
-        overridden.append("leads")
     kept, found = _twelve(path, names)
-    if stated.sampling_rate is not None and sampling_rate not in (None, stated.sampling_rate):
-        overridden.append("sampling_rate")
-    rate = _rate(path, sampling_rate if stated.sampling_rate is None else stated.sampling_rate)
-    said = [unit] * rows if unit is None or isinstance(unit, str) else list(unit)
-    scale = [_scale(path, names[i], stated.unit or said[i]) for i in kept]
-    if stated.unit is not None and any(
-        text is not None and millivolts(text) != millivolts(stated.unit) for text in (said[i] for i in kept)
-    ):
-        overridden.append("unit")
-    return Settled(rate, kept, found, tuple(scale), tuple(overridden))
+    rates = [sampling_rate] * rows if sampling_rate is None or isinstance(sampling_rate, float | int) else sampling_rate
+    units = [unit] * rows if unit is None or isinstance(unit, str) else unit
+    if len({rates[i] for i in kept}) > 1:
+        raise _error("rates", path, "leads", "are sampled at different rates")
+    said = rates[kept[0]]
+    won = {
+        "sampling_rate": stated.sampling_rate is not None and said not in (None, stated.sampling_rate),
+        "unit": stated.unit is not None and any(_differ(units[i], stated.unit) for i in kept),
+        "leads": leads is not None and tuple(names) != tuple(leads),
+    }
+    return Settled(
+        sampling_rate=_rate(path, said if stated.sampling_rate is None else stated.sampling_rate),
+        rows=kept,
+        leads=found,
+        scale=tuple(_scale(path, names[i], stated.unit or units[i]) for i in kept),
+        overridden=tuple(field for field, true in won.items() if true),
+    )
 
 
 def finish(
@@ -138,6 +141,10 @@ def _twelve(path: Path, names: Sequence[str]) -> tuple[tuple[int, ...], tuple[st
     return kept, tuple(names[i] for i in kept)
 
 
+def _differ(said: str | None, stated: str) -> bool:
+    return said is not None and millivolts(said) != millivolts(stated)
+
+
 def _rate(path: Path, rate: float | None) -> float:
     if rate is None:
         raise _error("rate", path, "sampling rate", "the file does not say it")
@@ -158,6 +165,7 @@ def _scale(path: Path, lead: str, unit: str | None) -> float:
 _REMEDY = {
     "rate": "State it in Hz (column sampling_rate of a manifest)",
     "unit": "State nV, uV, mV or V (column units of a manifest)",
+    "rates": "Resample the leads to one rate",
     "no_leads": "Name the rows I, II, III, aVR, aVL, aVF, V1 to V6 (column leads of a manifest: names joined by ;)",
     "leads": "State one name for each row of the file, in its order",
     "duplicate_lead": "Name each lead once",

@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.person import person
 
 LARGEST_HEADER = 1 << 20
 """Bytes; a larger file is no header."""
 
-_FORMAT = re.compile(r"(?P<format>\d+)(x(?P<per_frame>\d+))?(:(?P<skew>\d+))?(\+(?P<offset>\d+))?$")
-_GAIN = re.compile(r"(?P<gain>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)(\((?P<baseline>-?\d+)\))?(/+(?P<unit>\S+))?$", re.I)
+LARGEST_SEGMENTS = 10_000
+"""Segments of one record; far more than the longest bedside recordings have."""
+
+# whole numbers are bounded, and no two parts of a pattern can match the same digits: a header may be hostile
+_FORMAT = re.compile(r"(?P<format>\d{1,4})(x(?P<per_frame>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,15}))?$")
+_NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
+_GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
 _FILE = re.compile(r"[-\w]+(\.\w+)*$")
-_RATE = re.compile(r"(?P<rate>(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)(/.*)?$", re.I)
+_RATE = re.compile(rf"(?P<rate>{_NUMBER})(/.*)?$", re.I)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class SignalLine:
         gain: digital steps per ``unit``; 0 where the header states none, which means "not calibrated".
         baseline: digital value of zero.
         unit: as spelled; mV where the header states none.
+        first: the first sample's digital value, from which differences count (format 8).
         checksum: of the digital samples, modulo 65536; ``None`` where absent.
         name: description, which for ECG records is the name of the lead.
     """
@@ -47,6 +54,7 @@ class SignalLine:
     gain: float
     baseline: int
     unit: str
+    first: int
     checksum: int | None
     name: str
 
@@ -56,7 +64,8 @@ class Header:
     """A parsed header: either signal lines or segments (record name, frames), never both.
 
     Args:
-        sampling_rate: frames per second in Hz.
+        sampling_rate: frames per second in Hz; ``None`` where the header leaves it open (the standard's 250 would be a
+            guess).
         frames: length; ``None`` where the header leaves it open.
         signals: one per channel of a single-segment record.
         segments: (record name, frames) of a multi-segment record; name ``~`` is a gap.
@@ -64,7 +73,7 @@ class Header:
             because headers hold subject numbers, dates and histories.
     """
 
-    sampling_rate: float
+    sampling_rate: float | None
     frames: int | None
     signals: tuple[SignalLine, ...]
     segments: tuple[tuple[str, int], ...]
@@ -109,17 +118,16 @@ def parse_header(text: str, path: Path) -> Header:
     if not lines:
         raise _broken(path, "record line", "is absent")
     tokens = lines[0].split()
-    if len(tokens) < 3:
-        raise _broken(path, "record line", "does not state the number of signals and the sampling rate")
+    if len(tokens) < 2:
+        raise _broken(path, "record line", "does not state the number of signals")
     _, slash, segment_count = tokens[0].partition("/")
     count = _whole(tokens[1], path, "number of signals")
-    rate_match = _RATE.match(tokens[2])
-    rate = float(rate_match["rate"]) if rate_match else math.nan
-    if not (math.isfinite(rate) and rate > 0):
-        raise _broken(path, "sampling rate", f"{tokens[2][:40]!r} is not a positive number")
+    rate = _rate(tokens[2], path) if len(tokens) > 2 else None
     frames = _whole(tokens[3], path, "number of samples") if len(tokens) > 3 else 0
     expected = _whole(segment_count, path, "number of segments") if slash else count
     body = lines[1:]
+    if slash and expected > LARGEST_SEGMENTS:
+        raise _broken(path, "record line", f"announces {expected} segments, more than {LARGEST_SEGMENTS}")
     if len(body) != expected:
         kind = "segments" if slash else "signals"
         raise _broken(path, "record line", f"announces {expected} {kind}, {len(body)} lines follow")
@@ -130,6 +138,14 @@ def parse_header(text: str, path: Path) -> Header:
         segments=tuple(_segment_line(line, path, n) for n, line in enumerate(body, 1)) if slash else (),
         meta=_meta(comments),
     )
+
+
+def _rate(token: str, path: Path) -> float:
+    match = _RATE.match(token)
+    rate = float(match["rate"]) if match else math.nan
+    if not (math.isfinite(rate) and rate > 0):
+        raise _broken(path, "sampling rate", f"{token[:40]!r} is not a positive number")
+    return rate
 
 
 def _signal_line(line: str, path: Path, number: int) -> SignalLine:
@@ -164,6 +180,8 @@ def _signal_line(line: str, path: Path, number: int) -> SignalLine:
         # the standard: where no baseline is given it is the ADC zero
         baseline=zero if baseline is None else baseline,
         unit=unit,
+        # the standard again: an initial value that is left out is the ADC zero
+        first=numbers[2] if len(numbers) > 2 else zero,
         checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
         name=tokens[8].strip() if len(tokens) > 8 else "",
     )
@@ -178,16 +196,12 @@ def _segment_line(line: str, path: Path, number: int) -> tuple[str, int]:
 
 
 def _meta(comments: list[str]) -> dict[str, Any]:
-    meta: dict[str, Any] = {}
+    said: dict[str, str] = {}
     for comment in comments:
         key, _, value = comment.partition(":")
-        key, value = key.strip().casefold(), value.strip().casefold()
-        if key == "sex" and value in ("m", "male", "f", "female"):
-            meta["sex"] = "male" if value.startswith("m") else "female"
-        elif key == "age" and re.match(r"\d{1,3}(\.\d+)?$", value) and float(value) <= 130:
-            # ages above 89 identify
-            meta["age"] = min(float(value), 90.0)
-    return meta
+        said[key.strip().casefold()] = value.strip()
+    years = said.get("age", "")
+    return dict(person(float(years) if re.match(r"\d{1,3}(\.\d{1,6})?$", years) else None, said.get("sex")))
 
 
 def _whole(token: str, path: Path, field: str) -> int:

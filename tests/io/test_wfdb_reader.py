@@ -17,7 +17,7 @@ from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.wfdb_header import parse_header
 from ecgssl.io.wfdb_reader import header_path, read_wfdb
-from ecgssl.signal.leads import LEADS, canonical
+from ecgssl.signal.leads import LEADS
 
 UNITS = {"mV": 1.0, "MV": 1.0, "uV": 1e-3, "UV": 1e-3, "V": 1e3, "v": 1e3}
 
@@ -57,7 +57,7 @@ def test_agrees_with_wfdb_on_any_calibration(gain, baseline, unit, values, first
     assert got.sampling_rate == float(rate)
     np.testing.assert_allclose(got.signal, expected, rtol=4e-7, atol=1e-30)
     assert np.isnan(got.signal).sum() == values.count(-32768)
-    assert set(got.meta) <= {"age", "sex"}
+    assert set(got.meta) <= {"format", "age", "sex"}
 
 
 @settings(max_examples=150, deadline=None)
@@ -73,40 +73,6 @@ def test_any_text_is_a_header_or_a_named_error(text):
             raise
 
 
-def test_agrees_with_wfdb_in_other_formats(tmp_path):
-    signal = np.random.default_rng(1).normal(0, 0.5, (400, 3))
-    for fmt in ("16", "212", "80", "24", "32"):
-        gain = [50.0] * 3 if fmt == "80" else [200.0] * 3
-        wfdb.wrsamp(
-            f"r{fmt}", 250, ["mV"] * 3, ["I", "ii", "MDC_ECG_LEAD_V1"], signal, fmt=[fmt] * 3, adc_gain=gain,
-            baseline=[0] * 3, write_dir=str(tmp_path),
-        )  # fmt: skip
-        got = read_wfdb(tmp_path / f"r{fmt}.hea")
-        np.testing.assert_allclose(got.signal, by_wfdb(tmp_path / f"r{fmt}", got.leads), rtol=4e-7)
-        assert [canonical(lead) for lead in got.leads] == ["I", "II", "V1"]
-
-
-def test_cut_and_altered_files_of_other_formats_are_refused(tmp_path):
-    signal = np.random.default_rng(1).normal(0, 0.5, (400, 2))
-    wfdb.wrsamp(
-        "r",
-        250,
-        ["mV"] * 2,
-        ["I", "II"],
-        signal,
-        fmt=["212"] * 2,
-        adc_gain=[200] * 2,
-        baseline=[0] * 2,
-        write_dir=str(tmp_path),
-    )
-    dat = tmp_path / "r.dat"
-    whole = dat.read_bytes()
-    dat.write_bytes(whole[:-30])
-    assert reason(tmp_path / "r") == "truncated"
-    dat.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
-    assert reason(tmp_path / "r") == "checksum"
-
-
 def test_channels_that_are_no_leads_are_left_out_with_their_file(tmp_path):
     digital = noise(2, 50)
     path = write_record(tmp_path, "p", digital, ("i", "v1"), rate=1000)
@@ -117,27 +83,13 @@ def test_channels_that_are_no_leads_are_left_out_with_their_file(tmp_path):
     assert read(path).leads == ("i", "v1")
 
 
-def test_segments_are_joined_and_gaps_are_nan(tmp_path):
-    one, two = noise(2, 40, 1), noise(1, 30, 2)
-    write_record(tmp_path, "s1", one, ("I", "II"))
-    write_record(tmp_path, "s2", two, ("II",))
-    (tmp_path / "m.hea").write_text("m/4 2 500 80\nlayout 0\ns1 40\n~ 10\ns2 30\n")
-    got = read(tmp_path / "m")
-    assert got.leads == ("I", "II")
-    assert got.signal.shape == (2, 80)
-    np.testing.assert_allclose(got.signal[:, :40], one / 1000, rtol=1e-6)
-    np.testing.assert_allclose(got.signal[1, 50:], two[0] / 1000, rtol=1e-6)
-    assert np.isnan(got.signal[:, 40:50]).all()
-    assert np.isnan(got.signal[0, 50:]).all()
-
-
 def test_path_may_carry_a_suffix_and_meta_is_safe(tmp_path):
     comments = "# <subject_id>: 12177274\n#Age: 97\n# sex: F\n# ECG date: 01/10/1990\n"
     path = write_record(tmp_path, "x.y", noise(), comments=comments, suffix="mat")
     for suffix in ("", ".hea", ".mat"):
         got = read(Path(f"{path}{suffix}"), patient_id="p")
         assert (got.record_id, got.patient_id) == ("x.y", "p")
-        assert got.meta == {"sex": "female", "age": 90.0}
+        assert got.meta == {"format": "wfdb", "sex": "female", "age": 90.0}
     assert header_path("a/b.c") == Path("a/b.c.hea")
 
 
@@ -183,6 +135,8 @@ def test_one_altered_sample_is_noticed(tmp_path):
         ("1000(0)/mmHg", "unit"),
         ("0/mV", "gain"),
         ("0.0(5)/mV", "gain"),
+        ("1e-300/mV", "gain"),
+        ("1e300/mV", "gain"),
         ("abc", "header"),
         ("1e999/mV", "header"),
     ],
@@ -196,7 +150,8 @@ def test_calibration_that_cannot_be_used(tmp_path, gain, expected):
     [
         ("r 12 500 5000\n", "r 12 500 5000 ", "header"),  # JS01052: record line and first signal line merged
         ("r 12 500 5000\n", "r 13 500 5000\n", "header"),
-        ("r 12 500 5000\n", "r 12\n", "header"),
+        ("r 12 500 5000\n", "r\n", "header"),
+        ("r 12 500 5000\n", "r 12\n", "rate"),
         ("r 12 500 5000\n", "r 12 0 5000\n", "header"),
         ("r 12 500 5000\n", "r 12 500 -5\n", "header"),
         ("r.dat 16 ", "../r.dat 16 ", "header"),
@@ -229,14 +184,3 @@ def test_files_that_are_none(tmp_path):
     error = caught.value
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.reason, copy.problems) == (error.reason, error.problems)
-
-
-@pytest.mark.real
-def test_agrees_with_wfdb_on_real_records(real_data):
-    paths = sorted(real_data.glob("ptbxl_500/records*/*/*1_?r.hea"))[::7] + sorted(real_data.glob("cinc2021/*/*1.hea"))
-    paths += sorted(real_data.glob("ptb/*.hea"))
-    assert len(paths) >= 10
-    for path in paths:
-        got = read(path)
-        np.testing.assert_allclose(got.signal, by_wfdb(path.with_suffix(""), got.leads), rtol=4e-7)
-        assert len(got.leads) == 12

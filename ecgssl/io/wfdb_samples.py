@@ -1,0 +1,188 @@
+"""Digital samples of WFDB signal files, by storage format.
+
+Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are those of the wfdb package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.guard import guarded
+
+Bytes = NDArray[np.uint8]
+Integers = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How samples lie in a file.
+
+    Args:
+        samples, bytes: of a group; a file ends anywhere in its last group, or pads it.
+        missing: digital value that means "no value"; ``None`` where every value is one.
+        unpack: bytes of whole groups to samples.
+    """
+
+    samples: int
+    bytes: int
+    missing: int | None
+    unpack: Callable[[Bytes], Integers]
+
+
+def _signed(values: Integers, bits: int) -> Integers:
+    """Two's complement of ``bits`` bits."""
+    half = 1 << (bits - 1)
+    return ((values + half) & (2 * half - 1)) - half
+
+
+def _unpack_24(data: Bytes) -> Integers:
+    low, middle, high = data.reshape(-1, 3).astype(np.int32).T
+    return _signed(low | middle << 8 | high << 16, 24)
+
+
+def _unpack_212(data: Bytes) -> Integers:
+    a, b, c = data.reshape(-1, 3).astype(np.int16).T
+    return _signed(np.stack([a | (b & 0x0F) << 8, c | (b >> 4) << 8], axis=1).ravel(), 12)
+
+
+def _unpack_310(data: Bytes) -> Integers:
+    a, b, c, d = data.reshape(-1, 4).astype(np.int16).T
+    triplet = [a >> 1 | (b & 0x07) << 7, c >> 1 | (d & 0x07) << 7, b >> 3 | (d >> 3) << 5]
+    return _signed(np.stack(triplet, axis=1).ravel(), 10)
+
+
+def _unpack_311(data: Bytes) -> Integers:
+    word = data.view("<u4").astype(np.int32)
+    return _signed(np.stack([word & 0x3FF, word >> 10 & 0x3FF, word >> 20 & 0x3FF], axis=1).ravel(), 10)
+
+
+STORAGE = {
+    # 8-bit first differences; their sum is the caller's, who knows the first sample
+    8: Storage(1, 1, None, lambda data: data.view("i1")),
+    16: Storage(1, 2, -(1 << 15), lambda data: data.view("<i2")),
+    24: Storage(1, 3, -(1 << 23), _unpack_24),
+    32: Storage(1, 4, -(1 << 31), lambda data: data.view("<i4")),
+    61: Storage(1, 2, -(1 << 15), lambda data: data.view(">i2")),
+    80: Storage(1, 1, -(1 << 7), lambda data: data.astype(np.int16) - 128),
+    160: Storage(1, 2, -(1 << 15), lambda data: data.view("<u2").astype(np.int32) - 32768),
+    212: Storage(2, 3, -(1 << 11), _unpack_212),
+    310: Storage(3, 4, -(1 << 9), _unpack_310),
+    311: Storage(3, 4, -(1 << 9), _unpack_311),
+}
+"""Formats that are unpacked here."""
+
+FLAC = {508: -(1 << 7), 516: -(1 << 15), 524: -(1 << 23)}
+"""Compressed formats, which the wfdb package unpacks, with the value that means "no value"."""
+
+
+def missing_value(storage_format: int) -> int | None:
+    """Digital value that means "no value" in a format of ``STORAGE`` or ``FLAC``."""
+    return STORAGE[storage_format].missing if storage_format in STORAGE else FLAC[storage_format]
+
+
+def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, frames: int | None) -> int:
+    """How many frames a signal file holds, checked against its size.
+
+    Args:
+        dat: the file.
+        storage_format: of ``STORAGE``.
+        per_frame: samples of one frame, over all channels in the file.
+        offset: bytes before the first sample.
+        frames: as the header says, or ``None``.
+
+    Raises:
+        RecordingError: ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
+    """
+    storage = STORAGE[storage_format]
+    try:
+        size = dat.stat().st_size - offset
+    except FileNotFoundError:
+        raise _error("missing_file", dat, "file", "the header names it, but it does not exist") from None
+    except OSError as error:
+        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
+    if frames is None:
+        frames = max(size, 0) * storage.samples // (storage.bytes * per_frame)
+        if frames == 0 or size > _whole_groups(storage, frames * per_frame):
+            what = f"{max(size, 0)} bytes are not a whole number of frames of {per_frame} samples"
+            raise _error("truncated", dat, "size", what)
+        return frames
+    least = _needed(storage, frames * per_frame)
+    if size < least:
+        raise _error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, the header announces {least}")
+    if size > _whole_groups(storage, frames * per_frame):
+        raise _error("length", dat, "size", f"{size} bytes of samples, the header announces {least}")
+    return frames
+
+
+def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Integers:
+    """Samples of a file whose size was checked, in the order in which they are stored.
+
+    Args:
+        dat: the file.
+        storage_format: of ``STORAGE``.
+        count: of samples.
+        offset: bytes before the first one.
+
+    Raises:
+        RecordingError: ``unreadable``, or ``truncated`` where the file shrank since.
+    """
+    storage = STORAGE[storage_format]
+    needed = _needed(storage, count)
+    try:
+        data = np.fromfile(dat, np.uint8, needed, offset=offset)
+    except OSError as error:
+        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
+    if len(data) < needed:
+        raise _error("truncated", dat, "size", f"{len(data)} bytes of samples, the header announces {needed}")
+    padding = _whole_groups(storage, count) - needed
+    return storage.unpack(np.pad(data, (0, padding)) if padding else data)[:count]
+
+
+def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_frame: int) -> list[Integers]:
+    """Samples of each channel of a FLAC file, unpacked by wfdb.
+
+    Args:
+        hea: header of the record.
+        dat: the file, for messages.
+        channels: their numbers in the header.
+        frames: as the header says.
+        per_frame: samples of one channel in a frame.
+
+    Raises:
+        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` where it holds fewer samples.
+    """
+    import wfdb
+
+    if not dat.is_file():
+        raise _error("missing_file", dat, "file", "the header names it, but it does not exist")
+    with guarded(dat, "wfdb"):
+        record = wfdb.rdrecord(
+            str(hea.with_suffix("")), channels=channels, physical=False, smooth_frames=False, ignore_skew=True
+        )
+        samples: list[Integers] = list(record.e_d_signal)
+    if any(len(channel) != frames * per_frame for channel in samples):
+        raise _error("truncated", dat, "length", f"the header announces {frames} frames, there are fewer")
+    return samples
+
+
+def _needed(storage: Storage, count: int) -> int:
+    """Bytes that hold ``count`` samples, without padding of the last group."""
+    whole, rest = divmod(count, storage.samples)
+    # one sample of a group of three lies in its first two bytes; two of 311 in three, of 310 in all four
+    extra = {0: 0, 1: 2, 2: 3 if storage.unpack is _unpack_311 else storage.bytes}[rest]
+    return whole * storage.bytes + extra
+
+
+def _whole_groups(storage: Storage, count: int) -> int:
+    return -(-count // storage.samples) * storage.bytes
+
+
+def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
+    return RecordingError(reason, Problem(str(path), field, what, "Fetch the record again or leave it out"))
