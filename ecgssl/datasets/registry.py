@@ -11,7 +11,11 @@ PUBLIC_SETS: dict[str, str] = {
     "cinc2020": "ecgssl.datasets.cinc2020:CinC2020",
     "cinc2021": "ecgssl.datasets.cinc2021:CinC2021",
     "cpsc2018": "ecgssl.datasets.cpsc2018:CPSC2018",
+    "ecg_arrhythmia": "ecgssl.datasets.ecg_arrhythmia:ECGArrhythmia",
     "georgia": "ecgssl.datasets.georgia:Georgia",
+    "incart": "ecgssl.datasets.incart:INCART",
+    "ptb": "ecgssl.datasets.ptb:PTB",
+    "ningbo": "ecgssl.datasets.ningbo:Ningbo",
     "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
 }
 """``module:class`` by name, imported when asked for."""
