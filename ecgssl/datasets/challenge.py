@@ -1,7 +1,7 @@
 """The PhysioNet/CinC Challenge's releases: ``training/{subset}/g*/X.{hea,mat}``, labels in the headers (Reyna et al. 2021).
 
-They hold other public sets under other names. Where the crosswalk is known a recording keeps the name that its own set
-gives it (HR00001 is ``ptbxl-00001``), so that an overlap of two cohorts shows in their names.
+They hold other public sets, some of them under other names. Where the crosswalk is known a recording gets the
+``record_id`` of its own set (HR00001 is ``ptbxl-00001``), so that an overlap of two cohorts shows in their names.
 
 No patient ids are published. A subset in which patients are known to have several recordings (PTB-XL, PTB, INCART)
 therefore only trains: dealt out by recording it would test on patients that it trained on.
@@ -15,19 +15,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ecgssl.datasets.challenge_headers import ChallengeHeader, read_headers
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
 from ecgssl.datasets.known_defects import Defect, known_defects
-from ecgssl.datasets.label_map import Labelled, LabelMap, package_table
+from ecgssl.datasets.label_map import Labelled, LabelMap, equal_snomed_codes, package_table, read_label_map
 from ecgssl.datasets.public import PublicSet
+from ecgssl.datasets.release_counts import compare
 from ecgssl.errors import InputError, Problem
 
 LABELS = "snomed_cinc2021.csv"
 _EXAMPLES = 4
 _STRATIFY_BY = "scored2021"
-"""Folds follow these labels whatever labels are asked for, so that every cohort has a recording in the same fold."""
 
 _SAME_NAMES = {"cpsc_2018": "cpsc2018", "chapman_shaoxing": "ecg_arrhythmia", "ningbo": "ecg_arrhythmia"}
 """Subsets that hold the signal files of another set under its names, and so their defects."""
@@ -52,8 +53,8 @@ class Challenge(PublicSet):
         """Recordings, labels and splits.
 
         Raises:
-            InputError: where a subset is not there, headers have the gain of before August 2020, or signal files are
-                absent.
+            InputError: where a subset is not there, headers have the gain of before August 2020, signal files are
+                absent, or as many recordings as the release has do not have its labels.
         """
         folders = self.subsets or self.folders
         training = self.root / self.landmark
@@ -69,10 +70,13 @@ class Challenge(PublicSet):
             raise InputError(problems)
         parts = [_subset_table(known[name], headers[name]) for name in folders]
         every = [header for name in folders for header in headers[name]]
-        labelled = _label(self.labels, every)
+        labelled = _label(label_map(self.labels), every)
         targets = label_map(self.labels).labels
         table = pd.concat(parts, ignore_index=True)
         table = pd.concat([table, pd.DataFrame(labelled.matrix, columns=list(targets))], axis=1)
+        problems = compare(table, targets, self.name, self.labels, str(training))
+        if problems:
+            raise InputError(problems)
         notes = [*labelled.notes(), *_notes(self.name, known, headers)]
         return Cohort(self.name, self.root, table, targets, self.licence, tuple(notes), {}, str(training))
 
@@ -97,8 +101,8 @@ def original_name(subset: str, header: ChallengeHeader) -> str:
     return header.record
 
 
-def _label(labels: str, headers: Sequence[ChallengeHeader]) -> Labelled:
-    return label_map(labels).apply([header.comments.codes if header.comments else None for header in headers])
+def _label(labels: LabelMap, headers: Sequence[ChallengeHeader]) -> Labelled:
+    return labels.apply([header.comments.codes if header.comments else None for header in headers])
 
 
 def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Problem]:
@@ -139,7 +143,7 @@ def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.D
     defects = _defects(subset)
     folds = np.full(len(headers), np.nan)
     if known["patients"] != "repeat":
-        folds = stratified_folds(_label(_STRATIFY_BY, headers).matrix, names, subset).astype(float)
+        folds = _folds(subset, headers, names)
     return pd.DataFrame(
         {
             "record_id": names,
@@ -154,6 +158,14 @@ def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.D
             "defect_action": [defects[h.record].action if h.record in defects else "" for h in headers],
         }
     )
+
+
+def _folds(subset: str, headers: list[ChallengeHeader], names: list[str]) -> NDArray[np.float64]:
+    """The folds in which the subset's own set has its recordings, whatever else is chosen and whatever the labels."""
+    if subset == "cpsc_2018":
+        labels = read_label_map("cpsc2018.csv").with_equals(equal_snomed_codes())
+        return stratified_folds(_label(labels, headers).matrix, names, "cpsc2018").astype(float)
+    return stratified_folds(_label(label_map(_STRATIFY_BY), headers).matrix, names, subset).astype(float)
 
 
 def _defects(subset: str) -> dict[str, Defect]:
@@ -180,8 +192,9 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
         notes.append(f"{', '.join(dealt)}: no patient ids are published, so splits may share patients")
     copies = list(dict.fromkeys(known[name]["set"] for name in headers if known[name]["set"] not in ("", own)))
     if copies:
-        what = f"holds recordings of {', '.join(copies)} under other names"
-        notes.append(f"{what}: what is pretrained on them must not be tested on them")
+        notes.append(
+            f"holds recordings of {', '.join(copies)}: what is pretrained here must not be tested on those sets"
+        )
     if own == "georgia":
         notes.append("the same recordings are in cinc2020 and cinc2021")
     if "ptb-xl" in headers:

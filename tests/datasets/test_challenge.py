@@ -6,6 +6,7 @@ import csv
 from importlib.resources import files
 
 import numpy as np
+import pandas as pd
 import pytest
 from challenge_release import FOLDERS, write_header_and_signal
 
@@ -14,6 +15,7 @@ from ecgssl.datasets import load
 from ecgssl.datasets.challenge import label_map
 from ecgssl.datasets.cinc2020 import CinC2020
 from ecgssl.datasets.cinc2021 import CinC2021
+from ecgssl.datasets.cpsc2018 import CPSC2018
 from ecgssl.datasets.georgia import Georgia
 from ecgssl.datasets.label_map import equal_snomed_codes, package_table
 from ecgssl.errors import InputError, RecordingError
@@ -80,7 +82,7 @@ def test_defects_and_notes(release):
     assert "164867002 (1)" in text
     assert "1 recordings without a statement" in text
     assert "1 headers name a signal file that is called otherwise: S23074 (JS23074.mat)" in text
-    assert "holds recordings of cpsc2018, incart, ptb, ptbxl, georgia, ecg_arrhythmia under other names" in text
+    assert "holds recordings of cpsc2018, incart, ptb, ptbxl, georgia, ecg_arrhythmia: what" in text
     assert "PTB-XL 1.0.1" in text
     assert "ningbo 3 of 34905" in text
 
@@ -106,6 +108,16 @@ def test_subsets_whose_patients_repeat_only_train(tmp_path):
     inside = cohort.table[cohort.table["site"] == "georgia"].set_index("record_id")["fold"]
     alone = Georgia(tmp_path, labels="all").cohort().table.set_index("record_id")["fold"]
     assert inside.to_dict() == alone.to_dict()
+
+
+def test_a_subset_has_the_folds_of_its_own_set(tmp_path):
+    for number in range(1, 61):
+        code = ("426783006", "164889003,59118001", "713427006")[number % 3]
+        write_header_and_signal(tmp_path, "cpsc_2018", f"A{number:04d}", code, samples=1)
+    inside = CinC2021(tmp_path, subsets=["cpsc_2018"]).cohort().table.set_index("record_id")
+    alone = CPSC2018(tmp_path / "training/cpsc_2018").cohort().table.set_index("record_id")
+    assert inside["split"].value_counts().to_dict() == {"train": 48, "val": 6, "test": 6}
+    pd.testing.assert_frame_equal(inside[["fold", "split", "patient_id"]], alone[["fold", "split", "patient_id"]])
 
 
 def test_choice_of_subsets(release):
@@ -184,6 +196,17 @@ def test_subsets_add_up_to_the_releases():
     assert [row["subset"] for row in rows if row["since"] == "2020"] == list(CinC2020.subset_names)
     assert sum(int(row["recordings"]) for row in rows) == 88_253
     assert sum(int(row["recordings"]) for row in rows if row["since"] == "2020") == 43_101
+
+
+def test_another_table_of_the_same_size_is_refused(tmp_path, monkeypatch):
+    counts = {"recordings": 2, "AF": 1, "NSR": 1}
+    monkeypatch.setattr("ecgssl.datasets.release_counts.release_counts", lambda name, labels="": counts)
+    write_header_and_signal(tmp_path, "georgia", "E00001", "164889003", samples=1)
+    write_header_and_signal(tmp_path, "georgia", "E00002", samples=1)
+    assert len(Georgia(tmp_path).cohort()) == 2
+    write_header_and_signal(tmp_path, "georgia", "E00002", "164889003", samples=1)
+    with pytest.raises(InputError, match=r"is not the release: AF 2 \(1\), NSR 0 \(1\)"):
+        Georgia(tmp_path).cohort()
 
 
 EXCERPT = {"cpsc_2018": "CPSC_CPSC-Extra/A", "cpsc_2018_extra": "CPSC_CPSC-Extra/Q", "georgia": "G12EC/E"}
