@@ -20,7 +20,23 @@ class SyntheticParams(Section):
     duration: Annotated[float, Field(ge=5, le=60)] = 10.0
 
 
-SetName = Literal["synthetic", "cohort", "cinc2020", "cinc2021", "georgia", "ptbxl"]
+SetName = Literal[
+    "synthetic",
+    "cohort",
+    "cinc2020",
+    "cinc2021",
+    "code15",
+    "cpsc2018",
+    "ecg_arrhythmia",
+    "echonext",
+    "georgia",
+    "incart",
+    "ludb",
+    "ningbo",
+    "ptb",
+    "ptbxl",
+    "sph",
+]
 """``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.registry``)."""
 
 

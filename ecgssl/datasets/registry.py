@@ -10,6 +10,7 @@ from ecgssl.datasets.public import PublicSet
 PUBLIC_SETS: dict[str, str] = {
     "cinc2020": "ecgssl.datasets.cinc2020:CinC2020",
     "cinc2021": "ecgssl.datasets.cinc2021:CinC2021",
+    "code15": "ecgssl.datasets.code15:CODE15",
     "cpsc2018": "ecgssl.datasets.cpsc2018:CPSC2018",
     "ecg_arrhythmia": "ecgssl.datasets.ecg_arrhythmia:ECGArrhythmia",
     "georgia": "ecgssl.datasets.georgia:Georgia",
@@ -17,6 +18,7 @@ PUBLIC_SETS: dict[str, str] = {
     "ptb": "ecgssl.datasets.ptb:PTB",
     "ningbo": "ecgssl.datasets.ningbo:Ningbo",
     "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
+    "sph": "ecgssl.datasets.sph:SPH",
 }
 """``module:class`` by name, imported when asked for."""
 
