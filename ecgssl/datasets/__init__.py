@@ -36,5 +36,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
     from ecgssl.datasets.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:
-        return load_manifest(params.manifest, params.root, seed=seed)
+        return load_manifest(
+            params.manifest, params.root, reading=params, targets_file=params.targets_file, seed=seed
+        )
     return load_manifest(Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed)

@@ -47,7 +47,7 @@ def test_cells_mean_what_they_say(folder):
     assert list(table["sex"]) == ["female", "male", "", "other"]
     np.testing.assert_array_equal(table["age"], [63, np.nan, 90, 20])
     assert any("AF: 2 uncertain" in note for note in cohort.notes)
-    assert any("1 ages above 90" in note for note in cohort.notes)
+    assert any("1 ages above 89" in note for note in cohort.notes)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -86,13 +86,13 @@ def test_everything_wrong_is_told_at_once_by_row_and_without_patient_ids(folder)
     text = str(caught.value)
     for part in (
         "rows 2, 3: not unique",
-        "row 4: no WFDB header",
+        "row 4: no such file",
         "row 5: empty",
         "row 6: leaves the root",
         "row 7: 'dev'",
     ):
         assert part in text
-    assert "1 patients have recordings in more than one split (rows 2, 8)" in text
+    assert "rows 2, 8: patients whose recordings lie in more than one split" in text
     for field, row in (("age", 9), ("sex", 10), ("record_id", 11)):
         assert any(p.field == field and f"row {row}" in p.what for p in caught.value.problems)
     assert "secret7" not in text
@@ -104,7 +104,7 @@ def test_files_that_are_no_manifest(folder):
     assert "rows" in problems(write(folder, []))[0]
     assert "row length" in problems(write(folder, ["a,r0,p,train,,,1"]))[0]
     assert "AF" in problems(write(folder, ["a,r0,1,1"], header="record_id,path,AF,AF"))[0]
-    (folder / "m.csv").write_bytes(b"record_id,path\na,\xff\n")
+    (folder / "m.csv").write_bytes(b"record_id,path\na,\x81\n")
     assert "encoding" in problems(folder / "m.csv")[0]
 
 
@@ -112,7 +112,9 @@ def test_split_made_here_is_by_patient_balanced_and_repeatable(folder):
     generator = np.random.default_rng(0)
     patients = generator.integers(0, 200, 1000)
     labels = generator.random(1000) < 0.1
-    rows = [f"x{i},r{i % 40},p{p},{int(af)}" for i, (p, af) in enumerate(zip(patients, labels, strict=True))]
+    for number in range(40, 1000):
+        (folder / f"r{number}.hea").touch()
+    rows = [f"x{i},r{i},p{p},{int(af)}" for i, (p, af) in enumerate(zip(patients, labels, strict=True))]
     path = write(folder, rows, header="record_id,path,patient_id,AF")
     one, two = load_manifest(path, seed=3), load_manifest(path, seed=3)
     assert one.table.equals(two.table)

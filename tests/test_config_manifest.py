@@ -1,0 +1,85 @@
+"""Declarations of targets and of a table's reading: what they may say, and what is refused with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecgssl.config import ManifestParams, Target, load_targets_file, parse_params
+from ecgssl.errors import InputError
+
+
+def refused(data):
+    with pytest.raises(InputError) as caught:
+        parse_params({"tasks": {"t": ["a"]}, "data": data})
+    return {problem.field: f"{problem.what}. {problem.remedy}" for problem in caught.value.problems}
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"positive": [True]}, "put quotes around the word"),
+        ({"positive": {"a": 1}}, "must be text or a number"),
+        ({"range": [1, 2]}, "range means nothing for kind 'binary'"),
+        ({"kind": "regression", "positive": ["1"]}, "positive means nothing for kind 'regression'"),
+        ({"kind": "multiclass", "classes": ["a", "b"], "uncertain": "positive"}, "uncertain means nothing"),
+        ({"kind": "multiclass"}, "needs classes"),
+        ({"kind": "multiclass", "classes": ["a"]}, "needs classes"),
+        ({"kind": "multiclass", "classes": ["a", "a"]}, "class named twice: 'a'"),
+        ({"kind": "multiclass", "classes": {"A": ["x"], "B": ["X"]}}, "'x' has two meanings"),
+        ({"kind": "multiclass", "classes": "A"}, "must be a list of class names"),
+        ({"positive": ["1"], "negative": ["1"]}, "'1' has two meanings"),
+        ({"kind": "regression", "range": [9, 5]}, "range 9 to 5 is empty"),
+        ({"kind": "ordinal"}, "Input should be 'binary'"),
+    ],
+)
+def test_declarations_that_cannot_be(declared, told):
+    assert any(told in text for text in refused({"targets": {"t": declared}}).values())
+
+
+def test_empty_cells_are_never_negative():
+    told = refused({"targets": {"t": {"missing": "negative"}}})
+    assert "always unknown" in told["data.targets.t.missing"]
+
+
+def test_unknown_keys_are_corrected_below_a_name_of_the_users_own():
+    told = refused({"targets": {"range": {"kimd": "binary"}}, "colums": {}})
+    assert told["data.targets.range.kimd"] == "unknown key. Did you mean 'kind'?"
+    assert told["data.colums"] == "unknown key. Did you mean 'columns'?"
+
+
+def test_cells_are_text_whatever_yaml_makes_of_them():
+    target = Target(positive=2, negative=[1, " no "])
+    assert (target.positives, target.negatives) == (("2",), ("1", "no"))
+    assert ManifestParams(values={"sex": {1: "male"}}).values == {"sex": {"1": "male"}}
+
+
+def test_what_a_store_says_of_a_target_reads_back_without_cells_of_the_table():
+    declared = Target(kind="multiclass", column="Diagnose", classes={"SR": ["Sinus"], "AF": []}, unknown=["?"])
+    assert declared.published() == {"kind": "multiclass", "classes": ["SR", "AF"]}
+    assert list(Target.model_validate(declared.published()).classes or {}) == ["SR", "AF"]
+    number = Target(kind="regression", unit="%", range=(5, 90), column="EF")
+    assert number.published() == {"kind": "regression", "unit": "%", "range": [5.0, 90.0]}
+    assert Target.model_validate(number.published()).range == (5, 90)
+
+
+def test_what_wins():
+    mine = ManifestParams(columns={"age": "A"}, dates="day_first")
+    file = ManifestParams(columns={"age": "B", "sex": "C"}, dates="month_first", encoding="cp850")
+    both = mine.over(file)
+    assert (both.columns, both.dates, both.encoding) == ({"age": "A", "sex": "C"}, "day_first", "cp850")
+    assert ManifestParams().over(file) == file
+
+
+def test_a_targets_file(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text("targets:\n  ef: {kind: regression, rnge: [1, 2]}\ncolumn: {}\n")
+    with pytest.raises(InputError) as caught:
+        load_targets_file(path)
+    told = {problem.field: problem.remedy for problem in caught.value.problems}
+    assert told == {"targets.ef.rnge": "Did you mean 'range'?", "column": "Did you mean 'columns'?"}
+    path.write_text("targets: {ef: {kind: regression, range: [1, 2]}}\n")
+    assert load_targets_file(path).targets["ef"].range == (1, 2)
+    for text, what in (("a: [", "YAML"), ("- a", "content")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=what):
+            load_targets_file(path)
