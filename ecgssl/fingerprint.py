@@ -28,8 +28,8 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
     Args:
         data: section ``data`` of the parameters.
         seed: of the parameters; the synthetic set follows from it.
-        paths: record paths relative to the root (column ``path`` of a cohort's table), with or without suffix; unused
-            for the synthetic set.
+        paths: record paths relative to the root (column ``path`` of a cohort's table), with or without suffix, or
+            ``file#member``; unused for the synthetic set.
 
     Returns:
         For ``synthetic`` its parameters and seed. Otherwise ``lists`` (file name: SHA-256), ``records`` (distinct
@@ -41,7 +41,10 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
     if data.set == "synthetic":
         return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
     root = data.root or (data.manifest.parent if data.manifest else Path())
-    lists = [root / name for name in _LISTS[data.set]]
+    lists = [root / name for name in _LISTS.get(data.set, _OPTIONAL)]
+    if data.set not in _LISTS:
+        # tables of other sets lie in the root, or one folder below it (CPSC2018)
+        lists += sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
     if data.set == "cohort" and data.manifest:
         lists.insert(0, data.manifest)
     hashes: dict[str, str] = {}
@@ -50,7 +53,7 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
         if file.name in _OPTIONAL and not file.exists():
             continue
         try:
-            hashes[file.name] = sha256_of(file)
+            hashes[file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name] = sha256_of(file)
         except OSError as error:
             problems.append(
                 Problem(str(file), "file", error.strerror or "cannot be read", "Check data.root and data.manifest")
@@ -72,7 +75,9 @@ def sha256_of(path: Path) -> str:
 def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:
     wanted: dict[str, set[str]] = defaultdict(set)
     for path in paths:
-        parent, name = os.path.split(str(PurePosixPath(path)))
+        # of "file.suffix#member" the file
+        file = PurePosixPath(path.rpartition("#")[0])
+        parent, name = os.path.split(str(file if file.suffix else PurePosixPath(path)))
         wanted[parent].add(_record_name(name))
     files = size = missing = 0
     # One listing per folder: a stat per expected file name would be several times slower on network drives.

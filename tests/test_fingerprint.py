@@ -78,6 +78,16 @@ def test_missing_lists_are_all_named(tmp_path: Path) -> None:
     assert [Path(p.where).name for p in caught.value.problems] == ["ptbxl_database.csv", "scp_statements.csv"]
 
 
+def test_tables_and_members_of_any_public_set(root: Path) -> None:
+    """CPSC2018 has its tables one folder below the root; a file with many recordings is one file."""
+    (root / "r/REFERENCE.csv").write_text("Recording,First_label\n")
+    paths = ["r/00/a", "r/01/c.xml#1", "r/01/c.xml#2"]
+    found = fingerprint(DataParams(set="cpsc2018", root=root), 0, paths)
+    assert list(found["lists"]) == ["cohort.csv", "r/REFERENCE.csv"]
+    assert (found["records"], found["files"], found["missing"]) == (2, 3, 0)
+    assert fingerprint(DataParams(set="mimic_iv_ecg", root=root), 0, paths)["lists"] == found["lists"]
+
+
 def test_the_synthetic_set_is_its_parameters() -> None:
     first = fingerprint(DataParams(), 0)
     assert json.loads(canonical_json(first)) == first
