@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from challenge_release import write_header_and_signal
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 from wfdb_files import noise
 
 from ecgssl.config import DataParams
@@ -82,6 +82,7 @@ def test_original_form(original):
     assert first["path"] == "TrainingSet1/A0001.mat"
     assert first["patient_id"] == "record:cpsc2018-A0001"
     told = wanted(cohort, 0, len(cohort))
+    assert read(told[0].path, stated=told[0].stated).signal.shape == (12, 3000)
     assert {entry.stated for entry in told} == {Stated(500.0, "mV", LEADS)}
     assert "11 of 6,877 recordings, as first released" in cohort.notes
     assert any("no split by patient is possible" in note for note in cohort.notes)
@@ -195,3 +196,8 @@ def test_real_original(real_data, tmp_path):
     (tmp_path / "REFERENCE.csv").write_text("\n".join(["Recording,First_label,Second_label,Third_label", *rows]))
     cohort = CPSC2018(tmp_path).cohort()
     assert list(cohort.table["path"]) == [f"{name}.mat" for name in names]
+    for name, told in zip(names, wanted(cohort, 0, len(cohort)), strict=True):
+        recording = read(told.path, stated=told.stated)
+        data = loadmat(tmp_path / f"{name}.mat")["ECG"][0, 0]["data"]
+        assert (recording.sampling_rate, recording.leads) == (500.0, LEADS)
+        np.testing.assert_allclose(recording.signal, data, atol=1e-6)
