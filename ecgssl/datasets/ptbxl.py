@@ -83,15 +83,16 @@ class PTBXL(PublicSet):
             }
         )
         labelled = names.apply([self._counted(codes or {}) for codes in stated])
-        unlabelled = ~labelled.matrix.any(axis=1)
-        matrix = np.where(unlabelled[:, None], np.nan, labelled.matrix)
+        unlabelled = np.flatnonzero(labelled.matrix.sum(axis=1) == 0)
+        matrix = labelled.matrix.copy()
+        matrix[unlabelled] = np.nan
         whole = pd.concat([described, pd.DataFrame(matrix, columns=list(names.labels))], axis=1)
         problems = compare(whole, names.labels, self.name, self.labels, str(database))
         if problems:
             raise InputError(problems)
         notes = [self._release_note(len(whole))]
-        if unlabelled.any():
-            notes.append(f"{int(unlabelled.sum())} recordings have no code of label set {self.labels}: targets unknown")
+        if len(unlabelled):
+            notes.append(f"{len(unlabelled)} recordings have no code of label set {self.labels}: targets unknown")
         if self.labels == "all":
             notes += labelled.notes()
         old = int((numbers["age"] > OLDEST).sum())
