@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
+from ecgssl.datasets.ages import known_ages
 from ecgssl.datasets.cohort import Cohort, rows_text
 from ecgssl.datasets.folds import hashed_folds
 from ecgssl.datasets.mimic_labels import (
@@ -38,7 +39,6 @@ from ecgssl.datasets.public import PublicSet
 from ecgssl.datasets.release_counts import compare, share
 from ecgssl.datasets.release_table import read_table
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.person import OLDEST
 
 _COLUMNS = ["subject_id", "study_id", "path"]
 _EXT_ICD = "https://physionet.org/content/mimic-iv-ecg-ext-icd-labels/1.0.1/"
@@ -128,7 +128,7 @@ class MIMICIVECG(PublicSet):
             }
         )
         if diagnoses is not None:
-            table["age"] = pd.to_numeric(diagnoses["age"], errors="coerce").clip(upper=OLDEST)
+            table["age"] = known_ages(diagnoses["age"])
             table["sex"] = diagnoses["gender"].map({"M": "male", "F": "female"}).fillna("")
         return table
 
@@ -153,9 +153,9 @@ def _unusable_ids(source: Path, listed: pd.DataFrame) -> list[Problem]:
 
 def _published_folds(diagnoses: pd.DataFrame, patient: NDArray[np.intp], where: str) -> NDArray[np.float64]:
     fold = diagnoses["fold"].to_numpy(dtype=np.float64)
-    first = np.full(int(patient.max()) + 1, np.nan)
-    first[patient] = fold
-    shared = len(np.unique(patient[first[patient] != fold]))
+    one = np.full(int(patient.max()) + 1, np.nan)
+    one[patient] = fold
+    shared = len(np.unique(patient[one[patient] != fold]))
     if shared:
         what = f"{shared} patients are in more than one fold"
         raise InputError(Problem(where, "fold", what, "Fetch the file again and compare it with SHA256SUMS.txt"))
