@@ -32,6 +32,7 @@ SetName = Literal[
     "georgia",
     "incart",
     "ludb",
+    "mimic_iv_ecg",
     "ningbo",
     "ptb",
     "ptbxl",
