@@ -18,7 +18,6 @@ PUBLIC_SETS: dict[str, str] = {
     "incart": "ecgssl.datasets.incart:INCART",
     "ludb": "ecgssl.datasets.ludb:LUDB",
     "mimic_iv_ecg": "ecgssl.datasets.mimic_iv_ecg:MIMICIVECG",
-    "mimic_iv_ecg": "ecgssl.datasets.mimic_iv_ecg:MIMICIVECG",
     "ningbo": "ecgssl.datasets.ningbo:Ningbo",
     "ptb": "ecgssl.datasets.ptb:PTB",
     "ptbxl": "ecgssl.datasets.ptbxl:PTBXL",
