@@ -10,7 +10,9 @@ from ecgssl.config import DataParams
 from ecgssl.datasets import load
 from ecgssl.datasets.code15 import CODE15
 from ecgssl.errors import InputError
+from ecgssl.io import read
 from ecgssl.signal.leads import LEADS
+from ecgssl.store.wanted import wanted
 
 HEADER = "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,death,timey,normal_ecg,trace_file"
 ROWS = [
@@ -68,6 +70,19 @@ def test_table(release):
         in cohort.notes
     )
     assert "2 rows of zeros with exam_id 0 are not used" in cohort.notes
+
+
+def test_every_exam_is_read_from_its_own_row(release):
+    cohort = CODE15(release, subsets=PARTS).cohort()
+    for item, exam in zip(wanted(cohort, 0, len(cohort)), cohort.table["record_id"], strict=True):
+        number = int(exam.removeprefix("code15-"))
+        part = next(part for part, ids in FILES.items() if number in ids)
+        recording = read(item.path, stated=item.stated)
+        with h5py.File(release / f"exams_part{part}.hdf5") as file:
+            tracing = file["tracings"][FILES[part].index(number)]
+        # without the zeros that fill it up
+        np.testing.assert_array_equal(recording.signal, tracing[581:-581].T)
+        assert (recording.sampling_rate, recording.leads) == (400.0, LEADS)
 
 
 def test_label_sets(release):

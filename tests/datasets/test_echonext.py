@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,10 @@ from ecgssl.config import DataParams
 from ecgssl.datasets import load
 from ecgssl.datasets.echonext import COMPOSITE, EchoNext
 from ecgssl.datasets.label_map import package_table
-from ecgssl.errors import InputError
+from ecgssl.errors import InputError, RecordingError
+from ecgssl.io import read
+from ecgssl.signal.leads import LEADS
+from ecgssl.store.wanted import wanted
 
 SPLITS = ["train", "no_split", "train", "test", "val", "no_split", "train"]
 """Of the table's rows: those of a split are not neighbours."""
@@ -38,11 +43,15 @@ def metadata():
     return table
 
 
+def waveforms(split, count):
+    return np.random.default_rng(len(split)).normal(size=(count, 1, 2500, 12)).astype(np.float32)
+
+
 def write(root, table):
     table.to_csv(root / "echonext_metadata_100k.csv")
     for split in ("train", "val", "test", "no_split"):
         count = int((table["split"] == split).sum())
-        np.save(root / f"EchoNext_{split}_waveforms.npy", np.zeros((count, 1, 2500, 12), np.float32))
+        np.save(root / f"EchoNext_{split}_waveforms.npy", waveforms(split, count))
     return root
 
 
@@ -77,6 +86,20 @@ def test_rows_of_the_arrays_and_no_split(release):
     assert set(table["defect_action"]) == {"flag"}
     assert any(note.startswith("2 recordings are in no split of the release and left out") for note in cohort.notes)
     assert any("z-scores" in note for note in cohort.notes)
+
+
+def test_every_row_is_read_and_never_as_millivolts_unless_accepted(release):
+    cohort = EchoNext(release, standardised_as_mv=True).cohort()
+    items = wanted(cohort, 0, len(cohort))
+    for item, row in zip(items, (0, 1, 0, 0, 2), strict=True):
+        split = item.path.split("_")[-2]
+        recording = read(item.path, stated=item.stated)
+        np.testing.assert_array_equal(recording.signal, waveforms(split, row + 1)[row, 0].T)
+        assert (recording.sampling_rate, recording.leads) == (250.0, LEADS)
+        assert (item.defect, item.excluded) == ("the samples are z-scores, of which one counts as 1 mV", False)
+    with pytest.raises(RecordingError) as caught:
+        read(items[0].path, stated=replace(items[0].stated, unit="z"))
+    assert caught.value.reason == "unit"
 
 
 def test_a_zero_that_was_not_measured(release):

@@ -12,6 +12,9 @@ from ecgssl.config import DataParams
 from ecgssl.datasets import load
 from ecgssl.datasets.sph import SPH
 from ecgssl.errors import InputError
+from ecgssl.io import read
+from ecgssl.signal.leads import limb_residual
+from ecgssl.store.wanted import wanted
 
 CODES = """Category,Code,Description
 A,1,Normal ECG
@@ -121,3 +124,9 @@ def test_real_excerpt(excerpt):
     assert "1 files in records are not in metadata.csv and not used" in cohort.notes
     assert table["Normal ECG"].sum() == 6
     assert table.loc["sph-SPH00007", "Right bundle-branch block"] == 1
+    for item in wanted(cohort, 0, len(cohort)):
+        recording = read(item.path, stated=item.stated)
+        assert recording.signal.shape[0] == 12
+        assert recording.sampling_rate == 500
+        assert 0.3 < np.abs(recording.signal).max() < 10
+        assert limb_residual(recording.signal) < 0.05
