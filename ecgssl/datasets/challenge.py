@@ -10,6 +10,7 @@ therefore only trains: dealt out by recording it would test on patients that it 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -54,7 +55,7 @@ class Challenge(PublicSet):
 
         Raises:
             InputError: where a subset is not there, headers have the gain of before August 2020, signal files are
-                absent, or as many recordings as the release has do not have its labels.
+                absent, a recording is there twice, or as many recordings as the release has do not have its labels.
         """
         folders = self.subsets or self.folders
         training = self.root / self.landmark
@@ -109,7 +110,14 @@ def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Prob
     fetch = f"Fetch it again ({url})"
     if not headers:
         return [Problem(where, "headers", "there are none", fetch)]
+    count = Counter(header.record for header in headers)
     found = (
+        (
+            [h for h in headers if count[h.record] > 1],
+            "names",
+            "are not the only one of their name",
+            "Keep one copy of the subset",
+        ),
         (
             [h for h in headers if h.old_gain],
             "gain",

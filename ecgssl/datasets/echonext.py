@@ -2,7 +2,7 @@
 
 Layout: ``echonext_metadata_100k.csv`` and ``EchoNext_{train,val,test,no_split}_waveforms.npy`` (N, 1, 2500, 12); row n of
 a split in the table is row n of its array. The lead order is not documented; by the limb-lead laws it is the standard one
-(ecgbench 1.0.0).
+(ecgbench 1.0.0). The tabular features are not read; the release's README gives their columns in a wrong order.
 
 The samples are z-scores: the publisher filtered and clipped each lead, and standardised all with a mean and a standard
 deviation that are not released. They are not mV and cannot be made so, and everything here that says mV would say what

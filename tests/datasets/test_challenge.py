@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from importlib.resources import files
 
 import numpy as np
@@ -145,6 +146,13 @@ def test_old_gain_and_absent_signals_are_refused(release):
     assert {problem.field for problem in caught.value.problems} == {"gain", "signal files"}
     assert "1 of 3 headers (E00002) have gain 4880" in str(caught.value)
     assert "1 of 1 headers (S0001) name a file that is not beside them" in str(caught.value)
+
+
+def test_two_copies_of_a_subset_are_refused(release):
+    copy = release / "training/ptb/g2"
+    shutil.copytree(release / "training/ptb/g1", copy)
+    with pytest.raises(InputError, match=r"names: 2 of 2 headers \(S0001, S0001\) are not the only one of their name"):
+        CinC2020(release).cohort()
 
 
 @pytest.mark.parametrize("spelling", ["4880/mV", "4880(0)/mV", "4880.0(0)/mV", "4880"])
