@@ -1,0 +1,185 @@
+"""HL7 annotated ECG (``<AnnotatedECG>``, ANSI/HL7 V3 ECG R1) to ``Recording``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.io.fault import fault
+from ecgssl.io.person import person
+from ecgssl.io.recording import Recording
+from ecgssl.io.sample_text import count_words, parse_integers, same_length
+from ecgssl.io.settle import finish, settle
+from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.strips import Strip, check_channels, choose, record_id
+from ecgssl.io.units import millivolts
+from ecgssl.io.xml_document import parse_number, read_xml, text_of
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+NAME = "aecg"
+
+_SECONDS = {"s": 1, "ms": 1000, "us": 1_000_000}
+_YEARS = {"a": 1.0, "mo": 1 / 12, "wk": 7 / 365.25, "d": 1 / 365.25}
+_AGE = "21612-7"
+_CONTROL = "MDC_ECG_CTL_VBL_ATTR_FILTER_"
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Sequences that were recorded at the same time.
+
+    Args:
+        leads: code and value of each sequence of samples.
+        increment: element with the time between samples; ``None`` where the set has no regular time.
+    """
+
+    leads: list[tuple[str, Element]]
+    increment: Element | None
+
+
+def read_aecg(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+    """Read the rhythm series of an annotated ECG, never its representative beat or another derived series.
+
+    Args:
+        path: the file.
+        member: place of a set of rhythm sequences, from 1, in a file that holds several.
+        stated: what the file says wrongly.
+
+    Returns:
+        The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` holds
+        age, sex, device and filters in Hz, where the file says so.
+
+    Raises:
+        RecordingError: as ``read_xml``, ``choose`` and ``settle``; ``header``, ``gain`` (no scale), ``content`` (digits
+            that are none), ``length`` (leads of different lengths).
+    """
+    document = read_xml(path)
+    root = document.root
+    if root.tag != "AnnotatedECG":
+        raise fault("header", path, "root element", "is not AnnotatedECG")
+    series = root.findall("component/series")
+    rhythms = [one for one in series if _code(one).upper() == "RHYTHM"]
+    sets = [(one, _read_set(found)) for one in rhythms for found in one.findall("component/sequenceSet")]
+    sets = [(one, found) for one, found in sets if found.leads]
+    beats = len(series) - len(rhythms) + sum(1 for _ in root.iter("derivedSeries"))
+    strips = [_strip(path, found) for _, found in sets]
+    chosen, found = sets[choose(path, strips, member, beats)]
+
+    check_channels(path, len(found.leads))
+    settled = settle(
+        path,
+        stated,
+        len(found.leads),
+        sampling_rate=_rate(path, found.increment),
+        unit=[_unit(value) for _, value in found.leads],
+        leads=[code for code, _ in found.leads],
+    )
+    rows = [_samples(path, *found.leads[i], in_unit=stated.unit) for i in settled.rows]
+    same_length(path, rows)
+    meta = _meta(root, chosen) | document.meta
+    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+
+
+def _read_set(element: Element) -> _Set:
+    leads, increment = [], None
+    for sequence in element.findall("component/sequence"):
+        code, value = _code(sequence), sequence.find("value")
+        if value is None:
+            continue
+        if code.upper().startswith("TIME_"):
+            increment = value.find("increment")
+        else:
+            leads.append((code, value))
+    return _Set(leads, increment)
+
+
+def _strip(path: Path, found: _Set) -> Strip:
+    samples = max(count_words(value.findtext("digits", "")) for _, value in found.leads)
+    return Strip.of((code for code, _ in found.leads), samples, _rate(path, found.increment))
+
+
+def _code(element: Element) -> str:
+    code = element.find("code")
+    return "" if code is None else code.get("code", "").strip()
+
+
+def _rate(path: Path, increment: Element | None) -> float | None:
+    if increment is None:
+        return None
+    value, unit = increment.get("value", ""), increment.get("unit", "").strip()
+    step = parse_number(path, "increment", value)
+    if unit not in _SECONDS or not step or step < 0:
+        raise fault("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is no time between samples")
+    # of decimal text, so that 0.002 s is 500 Hz and not nearly so
+    return float(_SECONDS[unit] / Fraction(value.strip()))
+
+
+def _unit(value: Element) -> str | None:
+    scale = value.find("scale")
+    return None if scale is None else scale.get("unit", "").strip() or None
+
+
+def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
+    """Numbers in the unit of the scale."""
+    field = f"lead {code}"
+    scale, origin = value.find("scale"), value.find("origin")
+    step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
+    if scale is None or not step:
+        raise fault("gain", path, field, "its scale is absent or 0: it is not calibrated")
+    start = 0.0
+    if origin is not None:
+        start = parse_number(path, f"{field}: origin", origin.get("value")) or 0.0
+    if start and origin is not None and in_unit is None:
+        start *= _ratio(path, field, origin.get("unit", ""), scale.get("unit", ""))
+    return start + step * parse_integers(path, field, value.findtext("digits", ""), " ")
+
+
+def _ratio(path: Path, field: str, unit: str, to: str) -> float:
+    one, other = millivolts(unit), millivolts(to)
+    if one is None or other is None:
+        raise fault("unit", path, field, f"the unit of its origin, {unit[:20]!r}, is not a voltage")
+    return one / other
+
+
+def _meta(root: Element, series: Element) -> dict[str, Any]:
+    gender = next(root.iter("administrativeGenderCode"), None)
+    meta: dict[str, Any] = person(_age(root), None if gender is None else gender.get("code"))
+    device = series.find("author/seriesAuthor/manufacturedSeriesDevice")
+    if device is not None and text_of(device, "manufacturerModelName"):
+        meta["device"] = text_of(device, "manufacturerModelName")[:40]
+    filters = dict(_filters(series))
+    return meta | ({"filters": filters} if filters else {})
+
+
+def _age(root: Element) -> float | None:
+    for observation in root.findall("controlVariable/relatedObservation"):
+        value = observation.find("value")
+        if _code(observation) == _AGE and value is not None:
+            unit = _YEARS.get(value.get("unit", ""))
+            years = _plain(value.get("value", ""))
+            return None if unit is None or years is None else years * unit
+    return None
+
+
+def _filters(series: Element) -> Iterator[tuple[str, float]]:
+    kinds = {f"{_CONTROL}LOW_PASS": "low_pass", f"{_CONTROL}HIGH_PASS": "high_pass", f"{_CONTROL}NOTCH": "notch"}
+    for variable in series.findall("controlVariable/controlVariable"):
+        name = kinds.get(_code(variable))
+        for part in variable.findall("component/controlVariable"):
+            value = part.find("value")
+            hertz = None if value is None or value.get("unit") != "Hz" else _plain(value.get("value", ""))
+            if name and hertz and _code(part) in (f"{_CONTROL}CUTOFF_FREQ", f"{_CONTROL}NOTCH_FREQ"):
+                yield name, hertz
+
+
+def _plain(text: str) -> float | None:
+    """Number of a fact that no sample depends on."""
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 10 else None

@@ -1,0 +1,143 @@
+"""DICOM ECG waveforms (12-lead, general and ambulatory ECG) to ``Recording``."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.io.dicom_codes import Contradiction, lead_name
+from ecgssl.io.dicom_waveform import Channel, Group, Waveforms, read_waveforms
+from ecgssl.io.fault import fault
+from ecgssl.io.limits import check_size, read_limited
+from ecgssl.io.person import person
+from ecgssl.io.recording import Recording
+from ecgssl.io.sample_text import check_length
+from ecgssl.io.settle import finish, settle
+from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.strips import Strip, check_channels, choose, record_id
+
+NAME = "dicom"
+
+LARGEST_DICOM = 256 << 20
+"""Bytes; eight leads of 24 hours at 180 Hz."""
+
+_TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
+_COMPANDED = {"MB": "mu-law", "AB": "A-law"}
+_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+
+
+def read_dicom(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+    """Read the rhythm group of a DICOM ECG, never a median or another derived one.
+
+    Args:
+        path: the file, in a plain transfer syntax, with or without preamble.
+        member: place of a rhythm group, from 1, in a file that holds several.
+        stated: what the file says wrongly.
+
+    Returns:
+        The twelve leads by their canonical names, in the file's order: sample x sensitivity x correction + baseline, and
+        NaN for the padding value. ``meta`` holds age, sex, device, filters in Hz, and ``skew`` (the largest, in
+        seconds) where channels lag by less than a sample, which is left as it is.
+
+    Raises:
+        RecordingError: as ``read_waveforms``, ``choose`` and ``settle``; ``header``, ``gain`` (no sensitivity),
+            ``truncated`` or ``length`` (other than declared), ``skew`` (channels lag by a sample or more), ``compressed``
+            (companded samples).
+    """
+    found = read_waveforms(path, read_limited(path, LARGEST_DICOM))
+    if not found.groups:
+        raise fault("no_leads", path, "content", "holds no waveform")
+    rhythms = [group for group in found.groups if group.rhythm]
+    names = [_names(path, group) for group in rhythms]
+    strips = [Strip.of(n, g.samples or 0, g.sampling_rate) for g, n in zip(rhythms, names, strict=True)]
+    chosen = choose(path, strips, member, len(found.groups) - len(rhythms))
+    group = rhythms[chosen]
+
+    check_channels(path, len(group.channels), group.announced)
+    settled = settle(
+        path,
+        stated,
+        len(group.channels),
+        sampling_rate=group.sampling_rate,
+        unit=[channel.unit for channel in group.channels],
+        leads=names[chosen],
+    )
+    kept = [group.channels[i] for i in settled.rows]
+    skew = _skew(path, kept, settled.sampling_rate)
+    rows = _rows(path, group, found.little_endian, settled.rows, settled.leads)
+    meta = _meta(found, kept) | ({"skew": skew} if skew else {})
+    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+
+
+def _names(path: Path, group: Group) -> list[str]:
+    try:
+        return [lead_name(channel.code, channel.meaning) for channel in group.channels]
+    except Contradiction as error:
+        raise fault("header", path, "channel source", str(error)) from None
+
+
+def _rows(
+    path: Path, group: Group, little_endian: bool, kept: tuple[int, ...], leads: tuple[str, ...]
+) -> list[NDArray[np.float64]]:
+    if group.interpretation in _COMPANDED:
+        raise fault("compressed", path, "samples", f"are companded ({_COMPANDED[group.interpretation]})")
+    kind = _TYPES.get((group.interpretation, group.bits or 0))
+    if kind is None:
+        what = f"{group.interpretation[:4]!r} of {group.bits} bits is no known kind"
+        raise fault("header", path, "sample interpretation", what)
+    if group.samples is None:
+        raise fault("header", path, "number of samples", "is absent")
+    count = len(group.channels)
+    check_size(path, count, group.samples)
+    dtype = np.dtype(kind).newbyteorder("<" if little_endian else ">")
+    expected = group.samples * count * dtype.itemsize
+    # a byte of padding makes an odd length even
+    odd = len(group.data) == expected + 1 and expected % 2
+    check_length(path, "waveform data", len(group.data) - (1 if odd else 0), expected, "bytes")
+    samples = np.frombuffer(group.data, dtype, group.samples * count).reshape(group.samples, count)
+    missing = _padding(path, group.padding, dtype)
+    rows = []
+    for place, lead in zip(kept, leads, strict=True):
+        channel = group.channels[place]
+        factor = (channel.sensitivity or 0.0) * channel.correction
+        if not (math.isfinite(factor) and factor and math.isfinite(channel.baseline)):
+            raise fault("gain", path, f"lead {lead}", "its sensitivity is absent or 0: it is not calibrated")
+        row = samples[:, place] * factor + channel.baseline
+        if missing is not None:
+            row[samples[:, place] == missing] = np.nan
+        rows.append(row)
+    return rows
+
+
+def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
+    if not padding:
+        return None
+    if len(padding) < dtype.itemsize:
+        raise fault("header", path, "padding value", "is shorter than a sample")
+    return int(np.frombuffer(padding, dtype, 1)[0])
+
+
+def _skew(path: Path, channels: list[Channel], rate: float) -> float:
+    """Seconds between the first and the last channel, up to one sample (they share one converter)."""
+    lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
+    skew = max(lags) - min(lags)
+    if not skew < 1 / rate:
+        raise fault("skew", path, "channel skew", f"channels lag by {skew:g} s, a sample or more")
+    return skew
+
+
+def _meta(found: Waveforms, channels: list[Channel]) -> dict[str, Any]:
+    age = re.fullmatch(r"([0-9]{1,3})([YMWD])", found.age)
+    meta: dict[str, Any] = person(float(age[1]) * _YEARS[age[2]] if age else None, found.sex)
+    if found.model:
+        meta["device"] = found.model[:40]
+    if channels[0].filters and all(channel.filters == channels[0].filters for channel in channels):
+        meta["filters"] = channels[0].filters
+    if not found.preamble:
+        meta["preamble"] = "absent"
+    return meta

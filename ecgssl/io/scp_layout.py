@@ -1,0 +1,68 @@
+"""Checks on SCP-ECG (EN 1064) that its parser leaves out: lengths declared against lengths stored, before decoding."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from ecgssl.errors import RecordingError
+from ecgssl.io.fault import fault
+from ecgssl.io.limits import check_size
+from ecgssl.io.sample_text import check_length
+
+_SECTION_HEADER = 16
+_POINTERS = 6 + _SECTION_HEADER
+
+
+def check_scp(path: Path, data: bytes) -> None:
+    """Refuse a record whose leads are not as long as section 3 says.
+
+    Args:
+        path: names the file in messages.
+        data: its content.
+
+    Raises:
+        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` where sections lie outside the file.
+    """
+    try:
+        (size,) = struct.unpack_from("<I", data, 2)
+        if size > len(data):
+            check_length(path, "record", len(data), size, "bytes")
+        sections = _sections(data)
+        if 3 not in sections or 6 not in sections:
+            missing = 3 if 3 not in sections else 6
+            raise _header(path, f"section {missing} is absent")
+        _check_leads(path, sections[3], sections[6], packed=2 in sections)
+    except struct.error:
+        raise _header(path, "sections end beyond the file") from None
+
+
+def _sections(data: bytes) -> dict[int, bytes]:
+    """Content of each section by its number."""
+    (length,) = struct.unpack_from("<I", data, 10)
+    sections = {}
+    for place in range(_POINTERS, min(6 + length, len(data)) - 9, 10):
+        number, size, index = struct.unpack_from("<HII", data, place)
+        if size:
+            sections[number] = data[index - 1 + _SECTION_HEADER : index - 1 + size]
+    return sections
+
+
+def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) -> None:
+    count = definition[0] if definition else 0
+    bounds = [struct.unpack_from("<II", definition, 2 + 9 * i) for i in range(count)]
+    sizes = struct.unpack_from(f"<{count}H", rhythm, 6)
+    if not bounds:
+        raise _header(path, "section 3 defines no leads")
+    check_size(path, count, max(end for _, end in bounds) - min(start for start, _ in bounds) + 1)
+    for place, ((start, end), size) in enumerate(zip(bounds, sizes, strict=True), 1):
+        samples = end - start + 1
+        if not packed:
+            check_length(path, f"lead {place}", size / 2, samples, "samples")
+        elif samples > 8 * size:
+            # the shortest Huffman code is one bit
+            check_length(path, f"lead {place}", 8 * size, samples, "bits for samples")
+
+
+def _header(path: Path, what: str) -> RecordingError:
+    return fault("header", path, "sections", what)

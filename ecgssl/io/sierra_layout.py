@@ -1,0 +1,119 @@
+"""Checks on Philips Sierra XML that its parser leaves out: how long the leads really are, before anything is unpacked.
+
+XLI is LZW of 10-bit codes over the high and low bytes of second differences, one chunk per channel. An LZW code can stand
+for hundreds of bytes, so the length is counted first, without making the bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecgssl.errors import RecordingError
+from ecgssl.io.fault import fault
+from ecgssl.io.limits import check_size
+from ecgssl.io.sample_text import check_length, count_words, decode_base64
+from ecgssl.io.strips import check_channels
+from ecgssl.io.xml_document import parse_number
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_HEADER = 8
+_CODE_BITS = 10
+_LAST_CODE = (1 << _CODE_BITS) - 2
+_SPARE = 4
+"""Bytes that the bits after the last sample of a chunk can spell."""
+
+
+def count_channels(path: Path, root: Element) -> int:
+    """How many channels the rhythm waveform holds, each as long as the file declares.
+
+    Args:
+        path: names the file in messages.
+        root: ``restingecgdata``.
+
+    Raises:
+        RecordingError: ``header``, ``rate``, ``too_large``, ``content`` (no base64, no LZW), ``truncated`` or ``length``
+            (other than declared), ``compressed`` (by another method than XLI).
+    """
+    found = list(root.iter("parsedwaveforms"))
+    if len(found) != 1:
+        raise _error("header", path, f"{len(found)} of them, one is expected")
+    waveform = found[0]
+    samples = _samples(path, root, waveform)
+    text = waveform.text or ""
+    method = (waveform.get("compression") or waveform.get("compressmethod") or "").strip().upper()
+    if waveform.get("compressflag", "true").strip().casefold() in ("false", "no", "f", "0"):
+        method = ""
+    if method not in ("", "NONE", "UNCOMPRESSED", "XLI"):
+        raise _error("compressed", path, f"by {method[:20]!r}, only XLI is known")
+    if method == "XLI":
+        chunks = _chunks(path, decode_base64(path, "parsedwaveforms", text))
+        check_channels(path, len(chunks))
+        check_size(path, len(chunks), samples)
+        for place, chunk in enumerate(chunks, 1):
+            length = _unpacked_length(path, chunk, 2 * samples + _SPARE)
+            if not 0 <= length - 2 * samples <= _SPARE:
+                check_length(path, f"channel {place}", length / 2, samples, "samples")
+        return len(chunks)
+    if waveform.get("dataencoding", "").strip() == "Plain":
+        total = count_words(text)
+    else:
+        total = len(decode_base64(path, "parsedwaveforms", text)) // 2
+    channels = total // samples
+    check_channels(path, channels)
+    check_size(path, channels, samples)
+    check_length(path, "parsedwaveforms", total, channels * samples, "samples")
+    return channels
+
+
+def _samples(path: Path, root: Element, waveform: Element) -> int:
+    """Samples per channel, as duration and rate declare."""
+    declared = waveform.get("samplespersecond") or next((e.text for e in root.iter("samplingrate")), None)
+    rate = parse_number(path, "samplingrate", declared)
+    if not rate or rate < 0:
+        raise _error("rate", path, "the sampling rate is absent or not positive")
+    duration = parse_number(path, "durationperchannel", waveform.get("durationperchannel"))
+    if not duration or duration < 0 or round(duration * rate / 1000) < 1:
+        raise _error("header", path, "durationperchannel is absent or not positive")
+    return round(duration * rate / 1000)
+
+
+def _chunks(path: Path, data: bytes) -> list[bytes]:
+    chunks: list[bytes] = []
+    start = 0
+    while start < len(data):
+        size = int.from_bytes(data[start : start + 4], "little", signed=True)
+        start += _HEADER
+        if size <= 0 or start + size > len(data):
+            raise _error("truncated", path, f"channel {len(chunks) + 1} ends beyond the data")
+        chunks.append(data[start : start + size])
+        start += size
+    return chunks
+
+
+def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
+    """Bytes that an LZW chunk unpacks to; past ``enough`` counting stops."""
+    bits = np.unpackbits(np.frombuffer(chunk, dtype=np.uint8))
+    count = bits.size // _CODE_BITS
+    codes = bits[: count * _CODE_BITS].reshape(count, _CODE_BITS) @ (1 << np.arange(_CODE_BITS)[::-1])
+    lengths = [1] * 256
+    total = previous = 0
+    for code in codes.tolist():
+        if code > _LAST_CODE or total > enough:
+            break
+        if code > len(lengths) or (code == len(lengths) and not previous):
+            raise _error("content", path, "the LZW codes make no sense")
+        length = lengths[code] if code < len(lengths) else previous + 1
+        if previous and len(lengths) <= _LAST_CODE:
+            lengths.append(previous + 1)
+        previous = length
+        total += length
+    return total
+
+
+def _error(reason: str, path: Path, what: str) -> RecordingError:
+    return fault(reason, path, "parsedwaveforms", what)

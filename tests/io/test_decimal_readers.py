@@ -1,0 +1,128 @@
+"""CardioSoft and Schiller XML, whose samples are whole numbers between commas: round trips and planted faults."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hospital_checks import anonymous, reason, swap
+from hospital_xml import cardiosoft, digital, schiller
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecgssl.io import read
+from ecgssl.io.stated import Stated
+from ecgssl.signal.leads import LEADS
+
+WRITERS = {"cardiosoft": (cardiosoft, 0.005, 500), "schiller": (schiller, 0.001, 1000)}
+
+
+def save(folder, text, encoding="latin-1"):
+    path = folder / "a.xml"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(sorted(WRITERS)),
+    rows=st.lists(st.lists(st.integers(-32768, 32767), min_size=4, max_size=4), min_size=12, max_size=12),
+)
+def test_round_trip(tmp_path_factory, name, rows):
+    write, step, rate = WRITERS[name]
+    leads = {lead: np.array(row, dtype=np.int16) for lead, row in zip(LEADS, rows, strict=True)}
+    got = read(save(tmp_path_factory.mktemp(name), write(leads)))
+    assert (got.leads, got.sampling_rate, got.record_id) == (LEADS, rate, "a")
+    np.testing.assert_allclose(got.signal, np.array(rows) * step, rtol=2e-7)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_meta_holds_technical_facts_and_no_person(tmp_path, name):
+    got = read(save(tmp_path, WRITERS[name][0](digital())))
+    anonymous(got)
+    assert (
+        got.meta
+        == {
+            "cardiosoft": {
+                "format": "cardiosoft",
+                "age": 90.0,
+                "sex": "female",
+                "device": "CardioSoft",
+                "filters": {"low_pass": 100.0, "notch": 50.0},
+            },
+            "schiller": {"format": "schiller", "sex": "female", "device": "AT-102"},
+        }[name]
+    )
+
+
+BOTH = {
+    "lead twice": ([(r"V6(?=[\"<])", "V5")], "duplicate_lead"),
+    "sample no number": ([(r",(-?\d+)(?=,?</)", r",\1?")], "content"),
+    "sample left out": ([(r",(-?\d+)(?=,?</)", ",,7")], "content"),
+    "sample absurd": ([(r",(-?\d+)(?=,?</)", f",{'9' * 300}")], "content"),
+    "no samples": ([(r"(?<=[\">])\s*-?\d+,[^<]*(?=</(?:WaveformData|data))", "")], None),
+    "resolution 0": ([(r">(5|1)(?=</(Resolution|value></yres))", ">0")], "gain"),
+    "no resolution": ([(r">(5|1)(?=</(Resolution|value></yres))", ">")], "gain"),
+    "unit": ([("uV", "mm")], "unit"),
+    "no unit": ([("uV(perLsb)?", "")], "unit"),
+    "rate 0": ([(r">(500|1000)(?=</(SampleRate|value></samplerate))", ">0")], "rate"),
+    "no rate": ([(r">(500|1000)(?=</(SampleRate|value></samplerate))", ">")], "rate"),
+    "unit of rate": ([('H[zZ](?=["<])', "ms")], "rate"),
+    "no lead known": ([(r"(?<=lead=\")\w+|(?<=<name>)\w+", "X")], "no_leads"),
+    "only a median": ([("StripData", "MedianSamples")], "no_leads"),
+    "cut": ([(r"</(StripData|event)>.*", "")], "header"),
+}
+CARDIOSOFT = {
+    "ten million samples": ([("Total>500<", "Total>10000000<")], "truncated"),
+    "a sample more": ([(r",(-?\d+)(?=</)", r",\1,7")], "length"),
+    "lead gone": ([(r"<WaveformData lead=\"V6\">[^<]*</WaveformData>", "")], "header"),
+}
+SCHILLER = {
+    "lead shorter": ([(r",(-?\d+),(?=</data>)", ",")], "length"),
+    "another form": ([("COMMASEPARATE", "BASE64")], "header"),
+}
+CASES = [(name, fault) for name in WRITERS for fault in BOTH if (name, fault) != ("schiller", "only a median")]
+CASES += [("cardiosoft", fault) for fault in CARDIOSOFT] + [("schiller", fault) for fault in SCHILLER]
+
+
+@pytest.mark.parametrize(("name", "fault"), CASES)
+def test_faults_have_names(tmp_path, name, fault):
+    """Each planted in the rhythm, the last thing of the file, or everywhere."""
+    text = WRITERS[name][0](digital())
+    changes, expected = (BOTH | CARDIOSOFT | SCHILLER)[fault]
+    for pattern, new in changes:
+        everywhere = fault in ("no lead known", "unit of rate", "only a median", "no samples")
+        places = list(re.finditer(pattern, text, re.DOTALL))
+        assert places, pattern
+        for place in reversed(places if everywhere else places[-1:]):
+            text = text[: place.start()] + place.expand(new) + text[place.end() :]
+    got = reason(save(tmp_path, text))
+    assert got == (expected or {"cardiosoft": "truncated", "schiller": "length"}[name])
+
+
+@pytest.mark.parametrize("kind", ["ECG_AVERAGES", "OTHER"])
+def test_schiller_averages_are_no_recording(tmp_path, kind):
+    assert reason(save(tmp_path, swap(schiller(digital()), ("ECG_RHYTHMS", kind)))) == "no_leads"
+
+
+def test_one_of_several_strips_needs_a_choice(tmp_path):
+    text = cardiosoft(digital())
+    strip = text[text.index("<StripData>") : text.index("</CardiologyXML>")]
+    path = save(tmp_path, swap(text, ("</CardiologyXML>", strip + "</CardiologyXML>")))
+    assert reason(path) == "member"
+    assert read(f"{path}#2").signal.shape == (12, 500)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_stated_fills_gaps(tmp_path, name):
+    text = re.sub(r"uV(perLsb)?", "", WRITERS[name][0](digital()))
+    got = read(save(tmp_path, text), stated=Stated(unit="uV", sampling_rate=250.0))
+    assert (got.sampling_rate, got.meta["overridden"]) == (250.0, ("sampling_rate",))
+
+
+def test_encodings_of_cardiosoft(tmp_path):
+    text = cardiosoft(digital(("I", "II"))).replace("CardioSoft<", "CardioSoft Ü<")
+    assert read(save(tmp_path, text)).meta["device"] == "CardioSoft Ü"
+    got = read(save(tmp_path, text.replace("ISO8859-1", "UTF-16"), "utf-16"))
+    assert got.meta["device"] == "CardioSoft Ü"
