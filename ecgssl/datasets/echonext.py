@@ -50,6 +50,7 @@ class EchoNext(PublicSet):
     url = "https://physionet.org/content/echonext/1.1.0/"
     label_sets = ("shd", "measured", "released")
     landmark = "echonext_metadata_100k.csv"
+    standardised = True
 
     def cohort(self) -> Cohort:
         """Recordings of the three splits with their flags.

@@ -30,10 +30,11 @@ class PublicSet(ABC):
         label_sets: names of the target sets it offers, the default first.
         landmark: a file or folder, relative to the root, by which the layout is recognised.
         subset_names: parts that may be used without the others; empty for a set that is used as a whole.
+        standardised: whether its samples were published as z-scores.
 
     Raises:
-        InputError: where the root does not look like the set, ``labels`` is none of its label sets, or ``subsets`` are
-            not among its parts.
+        InputError: where the root does not look like the set, ``labels`` is none of its label sets, ``subsets`` are not
+            among its parts, or z-scores are to be accepted that it does not hold.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class PublicSet(ABC):
     label_sets: ClassVar[tuple[str, ...]]
     landmark: ClassVar[str]
     subset_names: ClassVar[tuple[str, ...]] = ()
+    standardised: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -64,6 +66,9 @@ class PublicSet(ABC):
         if unknown:
             known = f"Known: {', '.join(self.subset_names)}" if self.subset_names else "Leave data.subsets out"
             problems.append(Problem("data.subsets", ", ".join(unknown), f"is no part of {self.name}", known))
+        if standardised_as_mv and not self.standardised:
+            what = f"is true, but {self.name} is published in mV"
+            problems.append(Problem("data.standardised_as_mv", "value", what, "Leave it out"))
         if self.labels not in self.label_sets:
             known = ", ".join(self.label_sets)
             problems.append(Problem("data.labels", self.labels, f"is no label set of {self.name}", f"Known: {known}"))

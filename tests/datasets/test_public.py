@@ -130,3 +130,15 @@ def test_a_table_that_is_not_the_release_is_named(counts):
 def test_a_part_of_a_release_is_not_compared(counts):
     assert release_counts.compare(whole().head(4), ["A"], "toy", "one", "list.csv") == []
     assert release_counts.share(4, "toy") == "4 of 6 recordings"
+
+
+def test_options_of_other_sets_are_refused_together(tmp_path):
+    """What would be ignored in silence is not accepted."""
+    (tmp_path / "list.csv").touch()
+    with pytest.raises(InputError) as caught:
+        Toy(tmp_path, labels="none", subsets=["half"], standardised_as_mv=True)
+    assert {problem.where for problem in caught.value.problems} == {
+        "data.labels",
+        "data.subsets",
+        "data.standardised_as_mv",
+    }
