@@ -5,7 +5,7 @@ What the paper fixes and what we assume is listed in ``docs/method.md``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +15,19 @@ from torch import Tensor, nn
 from ecgssl.config import FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.model.blocks import init_weights
 from ecgssl.model.decoder import Decoder
+from ecgssl.model.draws import integers
 from ecgssl.model.encoder import Encoder, EncoderOutput
 from ecgssl.model.fda import FDA
 from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss
 from ecgssl.model.stdm import Mask, draw_mask
+
+Share = Callable[[Tensor], Tensor]
+"""From what this part of a batch has, (B, ...), to what all of its parts have; every part calls it equally often."""
+
+
+def alone(value: Tensor) -> Tensor:
+    """The ``Share`` of a batch that is all here."""
+    return value
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class CoReECG(nn.Module):
         step: int,
         gate_temperature: float,
         generator: torch.Generator,
+        share: Share = alone,
     ) -> dict[str, Tensor]:
         """All terms of the loss for a batch.
 
@@ -83,13 +93,14 @@ class CoReECG(nn.Module):
             step: of the run (mask counts alternate with it).
             gate_temperature: of FDA.
             generator: all randomness of this step, on the device of ``x``.
+            share: what the other parts of the batch have, where this is one of several.
 
         Returns:
             ``loss`` and its terms ``reconstruction``, ``contrastive``, ``budget``, and ``kept_fraction``; scalars.
         """
         both = self.fda.params.views == "two_sided"
         views = [self.view(x, lead_mask, step, gate_temperature, generator, augment) for augment in (True, both)]
-        return self.terms(views, lead_mask, patients)
+        return self.terms(views, lead_mask, patients, share)
 
     def view(
         self,
@@ -112,16 +123,19 @@ class CoReECG(nn.Module):
         decode = self.objective.kind != "contrastive"
         return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
 
-    def terms(self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None) -> dict[str, Tensor]:
-        """The objective over the views of one batch."""
+    def terms(
+        self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, share: Share = alone
+    ) -> dict[str, Tensor]:
+        """The objective over the views of one batch; the mean over its equal parts, where it has some, is that of the whole."""
         o = self.objective
         zero = views[0].x.new_zeros(())
-        parts = [self.reconstruction(v, lead_mask) for v in views if v.predicted is not None]
-        reconstruction = torch.stack(parts).mean() if parts else zero
+        scored = [self.reconstruction(v, lead_mask, share) for v in views if v.predicted is not None]
+        reconstruction = torch.stack(scored).mean() if scored else zero
         contrastive = zero
         if o.kind != "reconstruction":
-            z1, z2 = (self.projector(v.encoded.global_) for v in views)
-            contrastive = nt_xent(z1, z2, o.temperature, patients, o.same_patient)
+            z1, z2 = (share(self.projector(v.encoded.global_)) for v in views)
+            everyone = None if patients is None else share(patients)
+            contrastive = nt_xent(z1, z2, o.temperature, everyone, o.same_patient)
         samples = views[0].x.shape[-1]
         learned = self.fda.params.kind == "fda"
         budget = self.fda.budget(samples) if learned else zero
@@ -135,19 +149,21 @@ class CoReECG(nn.Module):
             "kept_fraction": kept,
         }
 
-    def reconstruction(self, view: View, lead_mask: Tensor | None) -> Tensor:
+    def reconstruction(self, view: View, lead_mask: Tensor | None, share: Share = alone) -> Tensor:
         """Mean squared error over the hidden patches of recorded leads of one view."""
         assert view.predicted is not None
         target = patch_target(self.encoder.patches(view.original), self.objective.target)
         scored = view.mask.hidden.flatten(1)
         if lead_mask is not None:
             scored = scored & repeat(lead_mask, "b l -> b (l n)", n=self.encoder.columns)
-        return reconstruction_loss(view.predicted, target, scored)
+        # absent leads make the parts of a batch unequal: each divides by what they have on average
+        counts = share(scored.sum(dim=1))
+        return reconstruction_loss(view.predicted, target, scored, counts.sum() * (len(scored) / len(counts)))
 
 
 def circular_shift(x: Tensor, generator: torch.Generator) -> Tensor:
     """Roll every recording (B, L, T) by its own random number of samples, all leads together."""
     batch, leads, samples = x.shape
-    offset = torch.randint(samples, (batch, 1), generator=generator, device=x.device)
+    offset = integers(samples, batch, 1, generator=generator)
     index = (torch.arange(samples, device=x.device)[None] + offset) % samples
     return x.gather(2, index[:, None].expand(-1, leads, -1))

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ecgssl.config import FDAParams
+from ecgssl.model.draws import normal, uniform
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 
 
@@ -79,9 +80,8 @@ class FDA(nn.Module):
         backward one, so "critical" means untouched, not nearly untouched.
         """
         groups, knots = self.importance.shape
-        device = self.importance.device
-        u = torch.rand(batch, groups, knots, generator=generator, device=device).clamp(1e-4, 1 - 1e-4)
-        draw = 2 * torch.rand(batch, groups, knots, generator=generator, device=device) - 1
+        u = uniform(batch, groups, knots, generator=generator).clamp(1e-4, 1 - 1e-4)
+        draw = 2 * uniform(batch, groups, knots, generator=generator) - 1
         # noise is drawn per knot and interpolated: independent 0.1 Hz bins would average to no augmentation at all
         logits = self.at_bins(self.importance.float() + torch.logit(u), samples)
         soft = torch.sigmoid(logits / temperature)
@@ -120,6 +120,6 @@ class FDA(nn.Module):
 
 def _jitter_scale(x: Tensor, generator: torch.Generator) -> Tensor:
     """The usual time-domain pair, for ablation: one gain per recording and white noise, 10 % each."""
-    gain = 1 + 0.1 * torch.randn(x.shape[0], generator=generator, device=x.device)
-    noise = torch.randn(x.shape, generator=generator, device=x.device)
+    gain = 1 + 0.1 * normal(x.shape[0], generator=generator)
+    noise = normal(*x.shape, generator=generator)
     return x * rearrange(gain, "b -> b 1 1") + 0.1 * noise

@@ -22,15 +22,17 @@ def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tenso
     return (patches - mean) / torch.sqrt(variance + TARGET_FLOOR**2)
 
 
-def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor) -> Tensor:
+def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count: Tensor | None = None) -> Tensor:
     """Mean squared error over scored patches.
 
     Args:
         predicted, target: (B, M, P).
         scored: (B, M) bool, hidden patches of recorded leads. 0 where there are none.
+        count: to divide by, where it is not that of ``scored`` (parts of a larger batch).
     """
     error = (predicted.float() - target.float()).square().mean(dim=-1)
-    return (error * scored).sum() / scored.sum().clamp_min(1)
+    count = scored.sum() if count is None else count
+    return (error * scored).sum() / torch.where(count > 0, count, 1)
 
 
 def nt_xent(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ecgssl.config import STDMParams
+from ecgssl.model.draws import uniform
 from ecgssl.signal.leads import LIMB_LEADS
 
 
@@ -107,7 +108,7 @@ def _drop_outside_span(ratio: float, batch: int, leads: Sequence[str], step: int
 
 def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
     """(batch, total) bool with exactly ``count`` true per row, uniformly at random."""
-    order = torch.rand(batch, total, generator=generator, device=generator.device).argsort(dim=1)
+    order = uniform(batch, total, generator=generator).argsort(dim=1)
     chosen = torch.zeros(batch, total, dtype=torch.bool, device=generator.device)
     return chosen.scatter_(1, order[:, :count], True)
 
