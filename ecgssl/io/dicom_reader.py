@@ -23,8 +23,8 @@ from ecgssl.io.strips import Strip, check_channels, choose, record_id
 
 NAME = "dicom"
 
-LARGEST_DICOM = 256 << 20
-"""Bytes; eight leads of 24 hours at 180 Hz."""
+LARGEST_DICOM = 32 << 20
+"""Bytes; twelve leads of 20 minutes at 1 kHz."""
 
 _TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
 _COMPANDED = {"MB": "mu-law", "AB": "A-law"}

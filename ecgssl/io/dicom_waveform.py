@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.fault import fault
 from ecgssl.io.guard import guarded
 
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes without compression: implicit and explicit little endian, explicit big endian."""
 
+MOST_ITEMS = 100_000
+"""Items of sequences; a file with a median beat and 77 annotations has 330."""
+
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 _WANTED = (
@@ -109,13 +114,15 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         data: its content.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), or ``unreadable`` for whatever pydicom cannot read.
+        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), or ``unreadable`` for whatever pydicom cannot read.
     """
     import pydicom
 
     # it would be inflated to any size before it could be asked
     if _DEFLATED in data:
         raise _compressed(path, "deflated")
+    if sum(map(data.count, _ITEMS)) > MOST_ITEMS:
+        raise fault("header", path, "sequences", f"have more than {MOST_ITEMS} items")
     with guarded(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
         dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED))
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")

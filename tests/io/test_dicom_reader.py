@@ -18,6 +18,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.dicom_codes import Contradiction, lead_name
+from ecgssl.io.dicom_reader import LARGEST_DICOM
+from ecgssl.io.dicom_waveform import MOST_ITEMS
 from ecgssl.io.stated import Stated
 from ecgssl.signal.leads import LEADS, limb_residual
 
@@ -239,6 +241,12 @@ def test_files_without_a_readable_waveform(tmp_path):
     data = dicom(one)
     uid = b"1.2.840.10008.1.2.1\0"
     assert reason(save(tmp_path, data.replace(uid, b"1.2.840.10008.1.2.5\0", 1))) == "compressed", "run length"
+    flood = data[:-8] + b"\xfe\xff\x00\xe0\0\0\0\0" * (MOST_ITEMS + 1)
+    assert reason(save(tmp_path, flood)) == "header"
+    large = save(tmp_path, data)
+    with large.open("r+b") as stream:
+        stream.truncate(LARGEST_DICOM + 1)
+    assert reason(large) == "too_large"
     assert reason(save(tmp_path, data[:-4000])) in ("truncated", "unreadable")
     assert reason(save(tmp_path, data[:300])) in ("no_leads", "unreadable")
     assert reason(save(tmp_path, b"\0" * 128 + b"DICM" + b"\xff" * 500)) in ("no_leads", "unreadable")

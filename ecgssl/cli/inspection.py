@@ -1,0 +1,55 @@
+"""The verb inspect."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Workers, app
+
+
+@app.command()
+def inspect(
+    paths: Annotated[list[str], typer.Argument(help="Files in any format, file#member, WFDB records, folders.")],
+    json: Annotated[bool, typer.Option("--json", help="Everything that was found, for machines.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Folder for 12-lead pages; a .png for a single one.")] = None,
+    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the files do not say it or are wrong.")] = None,
+    units: Annotated[
+        str | None, typer.Option(help="nV, uV, mV or V, where the files do not say it or are wrong.")
+    ] = None,
+    leads: Annotated[str | None, typer.Option(help="Name of each row of the files, separated by commas.")] = None,
+    params: Annotated[Path | None, typer.Option(help="Parameter file with other limits than the default.")] = None,
+    workers: Workers = 1,
+) -> int:
+    """Say what recordings are: format, leads, rate, duration, quality, and why one cannot be used.
+
+    Example: ecgssl inspect ecg.xml exams.hdf5#1169160 hospital/ --plot pages
+    """
+    from ecgssl.config import QualityParams, load_params
+    from ecgssl.errors import InputError, Problem
+    from ecgssl.files import canonical_json
+    from ecgssl.io.stated import Stated
+    from ecgssl.io.units import millivolts
+    from ecgssl.progress import progress
+    from ecgssl.signal.spec import SignalSpec
+    from ecgssl.store.inspect import find
+    from ecgssl.store.inspect import inspect as run
+    from ecgssl.store.inspect_table import as_text
+
+    if units is not None and millivolts(units) is None:
+        raise InputError(Problem("command line", "--units", f"{units!r} is not a voltage", "Name nV, uV, mV or V"))
+    names = tuple(name.strip() for name in leads.split(",")) if leads is not None else None
+    spec, quality = SignalSpec(), QualityParams()
+    if params is not None:
+        chosen = load_params(params)
+        spec, quality = chosen.signal, chosen.quality
+    found = find(paths)
+    with progress("inspect", len(found.recordings)) as advance:
+        stated = Stated(sampling_rate, units, names)
+        result = run(found, spec, quality, stated=stated, plot=plot, workers=workers, advance=advance)
+    text = canonical_json(result.to_dict()) if json else as_text(result, shutil.get_terminal_size((100, 24)).columns)
+    typer.echo(text, nl=False)
+    return 3 if result.count("unreadable") else 0

@@ -1,0 +1,268 @@
+"""What a recording is and what preprocessing would make of it, told for any file without storing anything."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgssl.config import QualityParams
+from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.files import make_folder, write_atomic
+from ecgssl.io import MEMBER, locate, read
+from ecgssl.io.formats import identify
+from ecgssl.io.listing import Found, find_recordings
+from ecgssl.io.recording import Recording
+from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.progress import Advance
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import LEADS, arrange, canonical, measured
+from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.reasons import in_words
+from ecgssl.signal.spec import SignalSpec
+
+Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What is known of one recording.
+
+    Args:
+        path: as it was given, or below the folder that was given.
+        verdict: ``flagged`` is kept all the same, ``rejected`` by the policy of quality, ``unreadable`` by its reader.
+        format: its name; ``None`` where no reader knows it.
+        leads: canonical names of those that the file holds, in its order.
+        derived: limb leads that follow from them.
+        sampling_rate: Hz.
+        duration: seconds.
+        meta: of the recording (``Recording.meta``).
+        figures: of quality, by name; ``None`` where undefined. Voltages are in mV.
+        reasons: codes of everything that was found, worst first: those for which it is rejected, then the others.
+        detail: the findings, or the message of the reader, in words.
+    """
+
+    path: str
+    verdict: Verdict
+    format: str | None = None
+    leads: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+    sampling_rate: float | None = None
+    duration: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float | None] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, ready for JSON; ``unit`` is that of every voltage in it."""
+        return {**vars(self), "meta": {k: v for k, v in self.meta.items() if k != "format"}, "unit": "mV"}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in paths: recordings, and files of folders that no reader knows."""
+
+    recordings: tuple[Inspected, ...]
+    unknown: tuple[str, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many recordings have this verdict."""
+        return sum(recording.verdict == verdict for recording in self.recordings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, ready for JSON."""
+        return {"recordings": [recording.to_dict() for recording in self.recordings], "unknown": list(self.unknown)}
+
+
+def find(paths: Sequence[Path | str]) -> Found:
+    """The recordings in files and folders, in the order of ``paths``.
+
+    Args:
+        paths: files in any format, ``file#member``, WFDB records with or without suffix, folders. A file that holds many
+            recordings stands for all of them.
+
+    Raises:
+        InputError: with every path that does not exist and every folder without a recording.
+    """
+    recordings: list[str] = []
+    unknown: list[Path] = []
+    problems: list[Problem] = []
+    for path in paths:
+        if Path(path).is_dir():
+            found = find_recordings(path)
+            recordings += found.recordings
+            unknown += found.unknown
+            if not found.recordings:
+                what = f"holds no recording in a known format ({len(found.unknown)} other files)"
+                problems.append(Problem(str(path), "folder", what, "Name a folder of recordings"))
+            continue
+        file, member = locate(path)
+        try:
+            members = identify(file).list_members(file) if member is None else ()
+        except RecordingError as error:
+            members = ()
+            if error.reason == "missing_file" and not file.exists():
+                problems += error.problems
+        recordings += [f"{path}{MEMBER}{name}" for name in members] or [str(path)]
+    if problems:
+        raise InputError(problems)
+    return Found(tuple(recordings), tuple(unknown))
+
+
+def inspect(
+    found: Found,
+    spec: SignalSpec,
+    quality: QualityParams,
+    *,
+    stated: Stated = NOTHING,
+    plot: Path | None = None,
+    workers: int = 1,
+    advance: Advance = lambda count=1, **figures: None,
+) -> Inspection:
+    """Look at recordings.
+
+    Args:
+        found: which.
+        spec: the signal contract that they are held against.
+        quality: limits and policy.
+        stated: what the files do not say, or say wrongly; the same for all.
+        plot: folder for a 12-lead page of each that can be read, or a ``.png`` for a single one.
+        workers: processes; -1 for one per core.
+        advance: called after each recording.
+
+    Raises:
+        InputError: ``plot`` cannot be written, or is one file for several recordings.
+    """
+    pages = _pages(found.recordings, plot)
+    done = []
+    for result in _each(found.recordings, pages, spec, quality, stated, workers):
+        done.append(result)
+        advance(1)
+    return Inspection(tuple(done), tuple(map(str, found.unknown)))
+
+
+def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
+    """A file for each drawing, named after its recording; the second of a name has ``-2``."""
+    if plot is None:
+        return [None] * len(listed)
+    if plot.suffix.lower() == ".png":
+        if len(listed) > 1:
+            what = f"is one file, there are {len(listed)} recordings"
+            raise InputError(Problem(str(plot), "plot", what, "Name a folder"))
+        return [plot]
+    make_folder(plot)
+    pages: list[Path | None] = []
+    taken: set[str] = set()
+    for path in listed:
+        file, member = locate(path)
+        name = first = re.sub(r"[^\w.-]+", "_", file.stem if member is None else f"{file.stem}_{member}")[:100]
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{first}-{number}"
+        taken.add(name.casefold())
+        pages.append(plot / f"{name}.png")
+    return pages
+
+
+def _each(
+    listed: Sequence[str],
+    pages: list[Path | None],
+    spec: SignalSpec,
+    quality: QualityParams,
+    stated: Stated,
+    workers: int,
+) -> Iterator[Inspected]:
+    if workers == 1:
+        for path, page in zip(listed, pages, strict=True):
+            yield inspect_one(path, spec, quality, stated, page)
+        return
+    from joblib import Parallel, delayed
+
+    run = Parallel(n_jobs=workers, return_as="generator")
+    jobs = zip(listed, pages, strict=True)
+    yield from run(delayed(inspect_one)(path, spec, quality, stated, page) for path, page in jobs)
+
+
+def inspect_one(
+    path: str, spec: SignalSpec, params: QualityParams, stated: Stated = NOTHING, page: Path | None = None
+) -> Inspected:
+    """Look at one recording; what cannot be read is told of, never raised.
+
+    Args:
+        path: of the file, or ``file#member``.
+        spec: the signal contract.
+        params: limits and policy of quality.
+        stated: what the file does not say, or says wrongly.
+        page: PNG to draw, where it can be read.
+    """
+    name = None
+    try:
+        name = identify(locate(path)[0]).name
+        recording = read(path, stated=stated)
+    except RecordingError as error:
+        problem = error.problems[0]
+        detail = f"{problem.field}: {problem.what}. {problem.remedy}"
+        return Inspected(path, "unreadable", name, reasons=(error.reason,), detail=detail)
+    if page is not None:
+        write_atomic(page, _draw(recording))
+    stored = {canonical(lead) for lead in recording.leads}
+    _, present = arrange(recording.signal[:, :1], recording.leads)
+    assessed = _assess(recording, spec, params)
+    return Inspected(
+        path=path,
+        format=name,
+        leads=tuple(str(canonical(lead)) for lead in recording.leads),
+        derived=tuple(lead for lead, there in zip(LEADS, present, strict=True) if there and lead not in stored),
+        sampling_rate=recording.sampling_rate,
+        duration=recording.duration,
+        meta=recording.meta,
+        **assessed,
+    )
+
+
+def _assess(recording: Recording, spec: SignalSpec, params: QualityParams) -> dict[str, Any]:
+    raw, present = arrange(recording.signal, recording.leads, spec.leads)
+    there = measured(recording.leads, spec.leads)
+    quality, usable = assess_raw(raw, recording.sampling_rate, present, there, params, spec)
+    rejected = set(quality.rejected.split(";")) if quality.rejected else set()
+    words = ""
+    if quality.lead_mask.any():
+        try:
+            cleaned = crop(clean(usable, recording.sampling_rate, spec), spec)
+        except RecordingError as error:
+            rejected.add(error.reason)
+            words = f"{error.reason}: {error.problems[0].field}: {error.problems[0].what}"
+        else:
+            quality = assess_cleaned(cleaned, quality, params, spec)
+            rejected |= set(quality.rejected.split(";")) if quality.rejected else set()
+    return {
+        "verdict": "rejected" if rejected else "flagged" if quality.findings else "ok",
+        "figures": {name: None if math.isnan(value) else value for name, value in quality.figures.items()},
+        "reasons": (*sorted(rejected), *(code for code in quality.reasons if code not in rejected)),
+        "detail": "; ".join(filter(None, (words, _told(quality, rejected, params)))),
+    }
+
+
+def _told(quality: Quality, rejected: set[str], params: QualityParams) -> str:
+    worst_first = sorted(quality.findings, key=lambda finding: finding.code not in rejected)
+    words = in_words(worst_first, params)
+    few = rejected & {"min_leads", "missing_leads"}
+    return words if words or not few else f"{int(quality.lead_mask.sum())} usable leads"
+
+
+def _draw(recording: Recording) -> bytes:
+    """The first ten seconds as they were recorded, each lead about its median: electrodes have offsets of many mV."""
+    from ecgssl.signal.drawing import draw_12_lead, png_bytes
+
+    signal, present = arrange(recording.signal, recording.leads)
+    finite = np.isfinite(signal)
+    middle = [np.median(row[there]) if there.any() else 0.0 for row, there in zip(signal, finite, strict=True)]
+    shown = signal - np.array(middle)[:, None]
+    return png_bytes(draw_12_lead(shown, recording.sampling_rate, LEADS, present, title=recording.record_id))

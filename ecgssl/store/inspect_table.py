@@ -1,0 +1,82 @@
+"""An inspection as text for people: a table that fits a screen, and below it what was found, in words."""
+
+from __future__ import annotations
+
+import io
+
+from ecgssl.signal.leads import LEADS
+from ecgssl.store.inspect import Inspected, Inspection
+
+TOLD = 20
+"""Recordings whose findings are spelled out."""
+
+NARROWEST = 80
+
+
+def as_text(inspection: Inspection, width: int = 100) -> str:
+    """Table, findings and counts.
+
+    Args:
+        inspection: what was found.
+        width: of the screen in characters; at least ``NARROWEST`` are used.
+    """
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(file=out, width=max(width, NARROWEST), color_system=None, highlight=False, markup=False)
+    console.print(_table(inspection.recordings))
+    found = [recording for recording in inspection.recordings if recording.detail]
+    for recording in found[:TOLD]:
+        console.print(f"{recording.path}: {recording.detail}", soft_wrap=True)
+    if len(found) > TOLD:
+        console.print(f"and {len(found) - TOLD} more; --json spells all of them out")
+    console.print(_counts(inspection), soft_wrap=True)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _table(recordings: tuple[Inspected, ...]) -> object:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Recording", overflow="fold", min_width=20)
+    table.add_column("Format", no_wrap=True)
+    table.add_column("Leads", no_wrap=True)
+    for name in ("Hz", "s", "mV", "bpm"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Result", overflow="fold", min_width=20)
+    for recording in recordings:
+        # a path may hold what rich takes for markup
+        table.add_row(*map(Text, _cells(recording)))
+    return table
+
+
+def _cells(recording: Inspected) -> tuple[str, ...]:
+    numbers = (
+        recording.sampling_rate,
+        recording.duration,
+        recording.figures.get("amplitude"),
+        recording.figures.get("heart_rate"),
+    )
+    forms = ("{:g}", "{:.1f}", "{:.2f}", "{:.0f}")
+    told = ["" if value is None else form.format(value) for value, form in zip(numbers, forms, strict=True)]
+    result = recording.verdict + (f": {', '.join(recording.reasons)}" if recording.reasons else "")
+    return recording.path, recording.format or "", _leads(recording), *told, result
+
+
+def _leads(recording: Inspected) -> str:
+    """``12``, ``8+4`` where four follow from eight, names where there are no more than three."""
+    count = len(recording.leads)
+    if 0 < count <= 3:
+        return ",".join(sorted(recording.leads, key=LEADS.index))
+    return (f"{count}+{len(recording.derived)}" if recording.derived else str(count)) if count else ""
+
+
+def _counts(inspection: Inspection) -> str:
+    verdicts = [f"{inspection.count(verdict)} {verdict}" for verdict in ("ok", "flagged", "rejected", "unreadable")]
+    count = len(inspection.recordings)
+    text = f"{count} recording{'' if count == 1 else 's'} = {' + '.join(verdicts)}"
+    unknown = len(inspection.unknown)
+    files = "1 file" if unknown == 1 else f"{unknown} files"
+    return text + (f"; besides {files} in no known format" if unknown else "")

@@ -1,0 +1,208 @@
+"""The verb inspect and the function behind it: what is told of recordings of many formats, and how."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from command_line import contents, ecgssl, refused
+from dicom_files import dicom, group
+from heartbeats import heartbeats
+from hospital_checks import told
+from hospital_xml import EIGHT, aecg, muse
+from wfdb_files import write_record
+
+from ecgssl.config import QualityParams, SyntheticParams
+from ecgssl.datasets.synthetic import simulate
+from ecgssl.errors import InputError
+from ecgssl.io import read
+from ecgssl.io.stated import Stated
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import LEADS, arrange, measured
+from ecgssl.signal.quality import assess_cleaned, assess_raw
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store.inspect import find, inspect, inspect_one
+from ecgssl.store.inspect_table import TOLD, as_text
+
+SPEC, QUALITY = SignalSpec(), QualityParams()
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The same heart in three formats, one with a flat lead, a short one, an altered one, and a note."""
+    base = tmp_path_factory.mktemp("hospital")
+    simulate(base.with_name("invented"), SyntheticParams(patients=1, recordings_per_patient=(1, 1)), 0, 1)
+    (made,) = find([base.with_name("invented") / "records"]).recordings
+    signal = read(made).signal
+    digital = {name: np.rint(row / 0.005).astype(np.int16) for name, row in zip(LEADS, signal, strict=True)}
+    eight = {name: digital[name] for name in EIGHT}
+    flat = digital | {"V3": np.zeros_like(digital["V3"])}
+    short = {name: row[:2000] for name, row in digital.items()}
+    (base / "deep").mkdir()
+    (base / "a.xml").write_text(muse(eight, per_bit="5"), encoding="latin-1")
+    (base / "b.dcm").write_bytes(dicom(group(digital, sensitivity="5")))
+    write_record(base / "deep", "a", np.stack(list(digital.values())), gain="200/mV")
+    (base / "flat.xml").write_text(aecg(flat))
+    (base / "short.xml").write_text(muse(short), encoding="latin-1")
+    altered = muse(eight).replace("<LeadDataCRC32>", "<LeadDataCRC32>1")
+    (base / "altered.xml").write_text(altered, encoding="latin-1")
+    (base / "note.txt").write_text("no recording")
+    return base
+
+
+def by_name(inspection):
+    return {recording.path.rpartition("/")[2]: recording for recording in inspection.recordings}
+
+
+def test_every_recording_of_a_folder_is_told_of(folder):
+    counted = []
+    result = inspect(find([folder]), SPEC, QUALITY, advance=lambda count=1, **figures: counted.append(count))
+    found = by_name(result)
+    assert sum(counted) == len(result.recordings) == 6
+    assert [name.rpartition("/")[2] for name in result.unknown] == ["note.txt"]
+    assert {name: (one.format, one.verdict) for name, one in found.items()} == {
+        "a.hea": ("wfdb", "ok"),
+        "a.xml": ("muse", "ok"),
+        "b.dcm": ("dicom", "ok"),
+        "flat.xml": ("aecg", "flagged"),
+        "short.xml": ("muse", "rejected"),
+        "altered.xml": ("muse", "unreadable"),
+    }
+    assert (found["a.xml"].leads, found["a.xml"].derived) == (EIGHT, ("III", "aVR", "aVL", "aVF"))
+    assert (found["a.hea"].leads, found["a.hea"].derived) == (LEADS, ())
+    assert {(one.sampling_rate, one.duration) for one in found.values()} == {(500, 10), (500, 4), (None, None)}
+    assert found["flat.xml"].reasons == ("flat",)
+    assert "V3" in found["flat.xml"].detail
+    assert found["short.xml"].reasons[0] == "too_short"
+    assert found["altered.xml"].reasons == ("checksum",)
+    assert result.count("ok") == 3
+
+
+def test_figures_are_those_of_preprocessing(folder):
+    path = folder / "b.dcm"
+    recording = read(path)
+    raw, present = arrange(recording.signal, recording.leads)
+    quality, usable = assess_raw(raw, 500.0, present, measured(recording.leads), QUALITY, SPEC)
+    quality = assess_cleaned(crop(clean(usable, 500.0, SPEC), SPEC), quality, QUALITY, SPEC)
+    found = inspect_one(str(path), SPEC, QUALITY)
+    assert set(found.figures) == set(quality.figures)
+    for name, value in quality.figures.items():
+        assert found.figures[name] == (None if np.isnan(value) else value), name
+    assert found.figures["heart_rate"] == pytest.approx(
+        by_name(inspect(find([folder]), SPEC, QUALITY))["a.xml"].figures["heart_rate"]
+    )
+
+
+def test_workers_change_nothing(folder):
+    found = find([folder / "a.xml", folder / "short.xml", folder / "altered.xml"])
+    one, two = (inspect(found, SPEC, QUALITY, workers=workers) for workers in (1, 2))
+    assert one.to_dict() == two.to_dict()
+
+
+def test_members_files_and_what_is_stated(folder, tmp_path):
+    strip = muse({name: np.arange(-500, 500, dtype=np.int16) for name in EIGHT}).replace(">Median<", ">Rhythm<")
+    path = tmp_path / "two.xml"
+    path.write_text(strip, encoding="latin-1")
+    found = find([str(path), f"{path}#1", str(folder / "deep" / "a")])
+    assert found.recordings == (str(path), f"{path}#1", str(folder / "deep" / "a"))
+    result = inspect(found, SPEC, QUALITY, stated=Stated(sampling_rate=250.0))
+    assert [one.sampling_rate for one in result.recordings] == [250.0] * 3
+    assert result.recordings[0].meta["overridden"] == ("sampling_rate",)
+    assert [one.duration for one in result.recordings] == [4.0, 60 / 250, 20.0]
+
+
+def test_a_file_of_many_recordings_stands_for_all(tmp_path):
+    signal = heartbeats(3, seconds=10.0, rate=500.0)
+    path = tmp_path / "many.npy"
+    np.save(path, signal)
+    found = find([path])
+    assert len(found.recordings) == 3
+    result = inspect(found, SPEC, QUALITY, stated=Stated(500.0, "mV", LEADS))
+    assert [one.verdict for one in result.recordings] != ["unreadable"] * 3
+    assert all(one.leads == LEADS for one in result.recordings)
+
+
+def test_no_leads_left_is_rejected_not_a_crash(tmp_path):
+    path = write_record(tmp_path, "silent", np.zeros((12, 5000), dtype=np.int16))
+    found = inspect_one(str(path), SPEC, QUALITY)
+    assert found.verdict == "rejected"
+    assert {"min_leads", "flat"} <= set(found.reasons)
+
+
+def test_pages_have_names_of_their_own(folder, tmp_path):
+    plain = inspect(find([folder]), SPEC, QUALITY, plot=tmp_path / "pages")
+    pages = contents(tmp_path / "pages")
+    assert set(pages) == {"a.png", "a-2.png", "b.png", "flat.png", "short.png"}
+    assert all(page.startswith(PNG) for page in pages.values())
+    assert plain.count("unreadable") == 1
+    single = tmp_path / "one" / "page.png"
+    inspect(find([folder / "b.dcm"]), SPEC, QUALITY, plot=single)
+    assert single.read_bytes() == pages["b.png"]
+    with pytest.raises(InputError):
+        inspect(find([folder]), SPEC, QUALITY, plot=tmp_path / "all.png")
+
+
+def test_offsets_of_electrodes_do_not_leave_the_page(tmp_path):
+    signal = np.rint(heartbeats(1, seconds=10.0, rate=500.0)[0] * 1000).astype(np.int16)
+    for name, offset in (("level", 0), ("high", 9000)):
+        path = write_record(tmp_path, name, signal + np.int16(offset))
+        inspect_one(str(path), SPEC, QUALITY, page=tmp_path / "x" / f"{name}.png")
+    level, high = ((tmp_path / "x" / f"{name}.png").read_bytes() for name in ("level", "high"))
+    assert abs(len(level) - len(high)) < 0.05 * len(level), "the same traces, but for the title"
+
+
+def test_table_fits_its_width_and_spells_out_some(folder):
+    result = inspect(find([folder]), SPEC, QUALITY)
+    table, _, below = as_text(result, 100).partition(f"{folder}/altered.xml: ")
+    assert max(map(len, table.splitlines())) <= 100
+    assert "8+4" in table
+    assert "unreadable: checksum" in table
+    assert "CRC-32" in below
+    assert below.splitlines()[-1].startswith(
+        "6 recordings = 3 ok + 1 flagged + 1 rejected + 1 unreadable; besides 1 file"
+    )
+    many = SimpleNamespace(recordings=result.recordings * 30, unknown=(), count=result.count)
+    assert f"and {90 - TOLD} more" in as_text(many)
+
+
+def test_a_path_may_hold_what_rich_takes_for_markup(folder, tmp_path):
+    path = tmp_path / "[red]x[b].xml"
+    path.write_bytes((folder / "a.xml").read_bytes())
+    assert path.name in as_text(inspect(find([path]), SPEC, QUALITY), 200)
+
+
+def test_verb(folder, tmp_path):
+    done = ecgssl("inspect", folder, "--plot", tmp_path / "p")
+    assert (done.code, done.err) == (3, "")
+    assert told(done.out) == []
+    done = ecgssl("inspect", folder / "a.xml", folder / "b.dcm", "--json")
+    assert done.code == 0
+    first, second = json.loads(done.out)["recordings"]
+    assert (first["format"], first["leads"], first["unit"], first["verdict"]) == ("muse", list(EIGHT), "mV", "ok")
+    assert first["figures"]["heart_rate"] == pytest.approx(second["figures"]["heart_rate"])
+    assert told(done.out) == []
+    done = ecgssl(
+        "inspect", folder / "a.xml", "--json", "--sampling-rate", 1000, "--units", "mV", "--leads", ",".join(EIGHT)
+    )
+    (only,) = json.loads(done.out)["recordings"]
+    assert (only["sampling_rate"], only["meta"]["overridden"]) == (1000, ["sampling_rate", "unit"])
+
+
+def test_verb_with_other_limits(folder, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("tasks: {x: [AF]}\nquality: {amplitude: 0.1}\n")
+    done = ecgssl("inspect", folder / "b.dcm", "--params", params)
+    assert "amplitude" in done.out
+
+
+def test_usage_is_refused_before_anything_is_written(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = ecgssl("inspect", tmp_path / "absent.xml", tmp_path / "empty", folder, "--plot", tmp_path / "p")
+    refused(done, "absent.xml", "empty")
+    assert not (tmp_path / "p").exists()
+    refused(ecgssl("inspect", folder / "a.xml", "--units", "furlong"), "--units")
+    refused(ecgssl("inspect", folder, "--plot", tmp_path / "x.png"), "Name a folder")
+    assert ecgssl("inspect").code == 2
