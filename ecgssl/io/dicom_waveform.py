@@ -114,7 +114,8 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         data: its content.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), or ``unreadable`` for whatever pydicom cannot read.
+        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), or ``unreadable`` for whatever
+            pydicom cannot read.
     """
     import pydicom
 
