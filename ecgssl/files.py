@@ -70,7 +70,7 @@ def make_folder(path: Path | str) -> Path:
 
 
 @contextmanager
-def atomic_directory(path: Path | str, *, marker: str | None = None) -> Iterator[Path]:
+def atomic_directory(path: Path | str, *, marker: str | None = None, building: Path | None = None) -> Iterator[Path]:
     """Build a directory beside ``path`` and put it in place only when the block ends without an exception.
 
     An existing directory keeps its name until the new one is complete; after an exception it is untouched.
@@ -79,6 +79,8 @@ def atomic_directory(path: Path | str, *, marker: str | None = None) -> Iterator
         path: the directory to make or to replace.
         marker: a file that every directory of this kind holds (``spec.json`` of a store). With it, a directory that
             is neither empty nor such a directory is refused, so that a mistyped output path deletes nothing.
+        building: the directory to write into, on the same file system, where an interrupted run is to be taken up
+            again: it may exist, and after an exception it is left as it is.
 
     Yields:
         The temporary directory to write into.
@@ -90,14 +92,15 @@ def atomic_directory(path: Path | str, *, marker: str | None = None) -> Iterator
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
     make_folder(path.parent)
-    building = make_folder(_sibling(path, "tmp"))
+    temporary = make_folder(_sibling(path, "tmp") if building is None else building)
     try:
-        yield building
-        for item in [*building.rglob("*"), building]:
+        yield temporary
+        for item in [*temporary.rglob("*"), temporary]:
             _sync(item)
-        _swap(building, path)
+        _swap(temporary, path)
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
+        if building is None:
+            shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync(path.parent)
 

@@ -100,6 +100,20 @@ def test_an_exception_leaves_the_old_directory(tmp_path: Path, error: type[BaseE
     assert _names(tmp_path) == {"store"}
 
 
+def test_a_directory_under_way_survives_an_exception_and_is_taken_up_again(tmp_path: Path) -> None:
+    out, under_way = tmp_path / "store", tmp_path / ".partial/store"
+    with pytest.raises(KeyboardInterrupt), atomic_directory(out, building=under_way) as building:
+        (building / "half").write_text("half")
+        raise KeyboardInterrupt
+    assert not out.exists()
+    with atomic_directory(out, building=under_way) as building:
+        assert building == under_way
+        assert _names(building) == {"half"}
+        (building / "rest").write_text("rest")
+    assert _names(out) == {"half", "rest"}
+    assert not under_way.exists()
+
+
 def test_a_swap_that_fails_halfway_puts_the_old_directory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "store"
     out.mkdir()

@@ -133,9 +133,28 @@ class QualityParams(Section):
 
 
 class StoreParams(Section):
-    """How preprocessed recordings lie on disk. ``lsb`` is the mV of one int16 step."""
+    """How preprocessed recordings lie on disk, and what makes them.
 
-    shard_recordings: Positive = 1024
+    Args:
+        shard_recordings: most recordings that a shard is made from; also what a worker takes at a time, holds in memory
+            and loses where it is killed.
+        lsb: mV of one int16 step.
+        workers: processes of this machine; -1 for one per core. Unused with ``scheduler``.
+        backend: ``loky``, or with an extra installed ``dask`` or ``ray``.
+        scheduler: address of a running Dask scheduler or Ray cluster whose machines all see the same folders; by
+            default one of ``workers`` processes is started on this machine.
+        max_rejected_fraction: a run stops as soon as more than this share of the cohort cannot be used.
+    """
+
+    shard_recordings: Positive = 256
     lsb: Annotated[float, Field(gt=0, le=0.01)] = 0.001
     workers: Workers = -1
+    backend: Literal["loky", "dask", "ray"] = "loky"
+    scheduler: Annotated[str, Field(min_length=1)] | None = None
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _loky_has_no_scheduler(self) -> StoreParams:
+        if self.scheduler is not None and self.backend == "loky":
+            raise ValueError("a scheduler needs backend 'dask' or 'ray'; loky starts processes of this machine")
+        return self

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,56 +23,6 @@ from ecgssl.store.wanted import Wanted
 
 _LARGEST = np.iinfo(np.int16).max
 _HASH_STEP = 0.02
-
-
-@dataclass
-class Chunk:
-    """What became of some recordings, in their order.
-
-    Args:
-        digital: (stored, leads, samples) int16.
-        found: a mapping per stored recording: its place in the cohort's table, and what preprocessing found.
-        rejected: a mapping per recording left out: its place, stage, reason and detail.
-    """
-
-    digital: NDArray[np.int16]
-    found: list[dict[str, Any]] = field(default_factory=list)
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-
-
-def prepare_chunk(items: Sequence[Wanted], first: int, spec: SignalSpec, quality: QualityParams, lsb: float) -> Chunk:
-    """Prepare recordings one after another; those that cannot be used are told of, never raised.
-
-    Args:
-        items: the recordings.
-        first: place of the first one in the cohort's table.
-        spec: the signal contract.
-        quality: limits and policy.
-        lsb: mV of one int16 step.
-    """
-    digital = np.empty((len(items), len(spec.leads), spec.samples), dtype=np.int16)
-    chunk = Chunk(digital)
-    for place, item in enumerate(items, first):
-        try:
-            found = _prepare_wanted(item, spec, quality, lsb, digital[len(chunk.found)])
-            chunk.found.append({"place": place} | found)
-        except Rejected as refusal:
-            chunk.rejected.append(
-                {"place": place, "stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
-            )
-    chunk.digital = digital[: len(chunk.found)]
-    return chunk
-
-
-def _prepare_wanted(
-    item: Wanted, spec: SignalSpec, quality: QualityParams, lsb: float, out: NDArray[np.int16]
-) -> dict[str, Any]:
-    if item.excluded:
-        raise Rejected("known_defect", "known_defect", item.defect)
-    found = prepare(read_or_reject(item.path, item.stated), spec, quality, lsb, out)
-    if item.defect:
-        found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
-    return found
 
 
 class Rejected(Exception):
@@ -103,6 +51,22 @@ def read_or_reject(path: Path | str, stated: Stated = NOTHING) -> Recording:
         return read(path, stated=stated)
     except RecordingError as error:
         raise Rejected.by(error, "read") from error
+
+
+def prepare_wanted(
+    item: Wanted, spec: SignalSpec, quality: QualityParams, lsb: float, out: NDArray[np.int16]
+) -> dict[str, Any]:
+    """Read and ``prepare`` a recording of a cohort; a known defect is a reason of its own (``known_defect``).
+
+    Raises:
+        Rejected: where it cannot be read or used, or is excluded by its set's known defects.
+    """
+    if item.excluded:
+        raise Rejected("known_defect", "known_defect", item.defect)
+    found = prepare(read_or_reject(item.path, item.stated), spec, quality, lsb, out)
+    if item.defect:
+        found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
+    return found
 
 
 def prepare(

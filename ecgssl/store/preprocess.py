@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-
+from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, canonical_json, write_json
+from ecgssl.files import atomic_directory, canonical_json, make_folder
 from ecgssl.fingerprint import sha256_of
 from ecgssl.progress import progress as progress_bar
 from ecgssl.store import layout
-from ecgssl.store.patient_key import patient_hash
-from ecgssl.store.prepare import Chunk, prepare_chunk
-from ecgssl.store.wanted import wanted
-
-CHUNK = 64
-"""Recordings that a worker takes at a time: enough to hide the cost of handing over, few enough to share evenly."""
+from ecgssl.store.assemble import shared_waveforms, write_index, write_rejected
+from ecgssl.store.backends import spread
+from ecgssl.store.shards import UNFINISHED, Made, Work, make_shard, read_part
+from ecgssl.store.wanted import COLUMNS, wanted
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
     """Read, check, clean and store the recordings of a cohort.
 
     ``out`` appears when all is done, or not at all; an existing store there is replaced. What an interrupted run has
-    done waits in a hidden folder beside ``out`` and is used again if cohort, contract, limits and key are the same.
+    done waits in a hidden folder beside ``out`` and is used again if the recordings, contract and limits are the same.
 
     Args:
         cohort: what to preprocess.
@@ -70,42 +66,46 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
 
     Raises:
         InputError: where the cohort is empty, a target is named like another column, ``out`` holds something else than
-            a store, or more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out.
+            a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, or the
+            backend fails (``ecgssl.store.backends``).
     """
     start = time.perf_counter()
-    out = Path(out)
-    _require_usable(cohort)
-    with atomic_directory(out, marker=layout.SPEC) as building:
-        partial = out.absolute().with_name(f".{out.name}.partial-{_run_key(cohort, params, key)}")
-        partial.mkdir(exist_ok=True)
-        resumed = _make_shards(cohort, params, partial, progress)
-        parts = [json.loads(path.read_text()) for path in _part_paths(cohort, params, partial)]
-        rejected = _rejected_table(cohort, parts)
-        rejected.to_csv(partial / layout.REJECTED, index=False, lineterminator="\n")
-        _require_enough(cohort, params, rejected, partial / layout.REJECTED)
-        index = _index(cohort, parts, key)
-        if len(index) + len(rejected) != len(cohort):
-            raise AssertionError(f"{len(cohort)} recordings in, {len(index)} stored, {len(rejected)} rejected")
-        index.to_parquet(building / layout.INDEX, engine="pyarrow", compression="zstd", index=False)
-        write_json(building / layout.SPEC, _about(cohort, params, parts, index, rejected, building), digits=None)
-        for path in [partial / layout.REJECTED, *(partial / part["file"] for part in parts)]:
-            path.replace(building / path.name)
-    for stale in out.absolute().parent.glob(f".{out.name}.partial-*"):
+    out = Path(out).absolute()
+    require_usable(cohort)
+    partial = out.with_name(f".{out.name}.partial-{_run_key(cohort, params)}")
+    work = Work(partial / "store", partial / "parts", params.signal, params.quality, params.store.lsb)
+    with atomic_directory(out, marker=layout.SPEC, building=work.shards) as building:
+        for unfinished in make_folder(work.parts).glob(f"*{UNFINISHED}"):
+            unfinished.unlink(missing_ok=True)
+        made = sorted(_make(cohort, params, work, progress), key=lambda shard: shard.number)
+        parts = [work.part(shard.number) for shard in made]
+        reasons = write_rejected(building / layout.REJECTED, cohort, parts)
+        _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
+        stored, flags = write_index(building / layout.INDEX, cohort, parts, key)
+        if stored + reasons.total() != len(cohort):
+            raise AssertionError(f"{len(cohort)} recordings in, {stored} stored, {reasons.total()} rejected")
+        about = _about(cohort, params, work, made, building)
+        # last, and not atomically: the folder it lies in is not in place yet
+        (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
+        warnings = (*cohort.notes, *shared_waveforms(building / layout.INDEX))
+    for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
         shutil.rmtree(stale, ignore_errors=True)
-    flags = Counter(code for cell in index["reasons"] for code in cell.split(";") if code)
     return PreprocessReport(
-        counted=len(cohort),
-        stored=len(index),
-        rejected=len(rejected),
-        reasons=_count_reasons(rejected),
+        **about["counts"],
+        reasons=dict(sorted(reasons.items())),
         flags=dict(sorted(flags.items())),
-        warnings=(*cohort.notes, *_shared_waveforms(index)),
+        warnings=warnings,
         seconds=time.perf_counter() - start,
-        resumed=resumed,
+        resumed=sum(shard.count for shard in made if shard.resumed),
     )
 
 
-def _require_usable(cohort: Cohort) -> None:
+def require_usable(cohort: Cohort) -> None:
+    """Refuse a cohort without recordings, or with a target named like another column of an index.
+
+    Raises:
+        InputError: naming each such target.
+    """
     where = cohort.source or cohort.name
     if len(cohort) == 0:
         raise InputError(Problem(where, "rows", "there are no recordings", "Name a set with recordings"))
@@ -115,134 +115,79 @@ def _require_usable(cohort: Cohort) -> None:
         raise InputError(Problem(where, name, "is not a possible target name", remedy) for name in sorted(taken))
 
 
-def _run_key(cohort: Cohort, params: Params, key: bytes) -> str:
+def _run_key(cohort: Cohort, params: Params) -> str:
+    """Of everything that shards follow from; labels and patients only enter the index, which is made anew each time."""
     about = {
-        "version": layout.VERSION,
+        "ecgssl": __version__,
+        "store": layout.VERSION,
         "signal": params.signal.fingerprint,
         "quality": params.quality.model_dump(mode="json"),
-        "store": params.store.model_dump(mode="json", include={"lsb", "shard_recordings"}),
+        "lsb": params.store.lsb,
+        "shard_recordings": params.store.shard_recordings,
         "root": str(cohort.root.absolute()),
-        "key": hashlib.sha256(key).hexdigest(),
     }
-    table = cohort.table.to_csv(index=False).encode()
-    return hashlib.sha256(canonical_json(about).encode() + table).hexdigest()[:12]
+    digest = hashlib.sha256(canonical_json(about).encode())
+    for name in COLUMNS:
+        if name in cohort.table:
+            digest.update("\0".join([f"\0\0{name}", *map(str, cohort.table[name])]).encode())
+    return digest.hexdigest()[:12]
 
 
-def _part_paths(cohort: Cohort, params: Params, partial: Path) -> list[Path]:
-    shards = -(-len(cohort) // params.store.shard_recordings)
-    return [partial / f"part-{number:05d}.json" for number in range(shards)]
+def _slices(cohort: Cohort, params: Params) -> list[tuple[int, int]]:
+    """First and last place of each shard's recordings: as few shards as allowed, all of one size, so that none of them
+    ends a run alone."""
+    count = -(-len(cohort) // params.store.shard_recordings)
+    edges = [number * len(cohort) // count for number in range(count + 1)]
+    return list(pairwise(edges))
 
 
-def _make_shards(cohort: Cohort, params: Params, partial: Path, progress: bool) -> int:
-    """Make the shards that ``partial`` lacks; returns how many recordings were done already."""
-    size = params.store.shard_recordings
-    count = len(cohort)
-    part_paths = _part_paths(cohort, params, partial)
-    todo = [number for number, path in enumerate(part_paths) if not _is_whole(path)]
-    pieces = [
-        (number, begin, min(begin + CHUNK, (number + 1) * size, count))
-        for number in todo
-        for begin in range(number * size, min((number + 1) * size, count), CHUNK)
-    ]
-    done = count - sum(end - begin for _, begin, end in pieces)
-    jobs = min(effective_n_jobs(params.store.workers), max(len(pieces), 1))
+def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[Made]:
+    """Make the shards that are not there yet, until all are done or too many recordings are rejected."""
+    slices = _slices(cohort, params)
+    tasks = ((work, number, begin, wanted(cohort, begin, end)) for number, (begin, end) in enumerate(slices))
+    made: list[Made] = []
+    rejected = 0
     with (
-        progress_bar("preprocess", count, done=done, enabled=progress) as advance,
-        parallel_config("loky", inner_max_num_threads=1),
+        progress_bar("preprocess", len(cohort), enabled=progress) as advance,
+        closing(spread(make_shard, tasks, len(slices), params.store)) as shards,
     ):
-        chunks: Iterator[Chunk] = Parallel(n_jobs=jobs, return_as="generator")(
-            delayed(prepare_chunk)(wanted(cohort, begin, end), begin, params.signal, params.quality, params.store.lsb)
-            for _, begin, end in pieces
-        )
-        gathered: list[Chunk] = []
-        for (number, begin, end), chunk in zip(pieces, chunks, strict=True):
-            gathered.append(chunk)
-            if end == min((number + 1) * size, count):
-                _write_shard(part_paths[number], number, gathered)
-                gathered = []
-            advance(end - begin)
-    return done
+        for shard in shards:
+            made.append(shard)
+            rejected += shard.rejected
+            advance(shard.count, rejected=rejected)
+            if rejected / len(cohort) > params.store.max_rejected_fraction:
+                break
+    return made
 
 
-def _write_shard(part_path: Path, number: int, chunks: list[Chunk]) -> None:
-    shard = part_path.with_name(layout.shard_name(number))
-    digital = np.concatenate([chunk.digital for chunk in chunks])
-    with shard.open("wb") as stream:
-        np.save(stream, digital, allow_pickle=False)
-    # written last: a shard without its part file does not count
-    write_json(
-        part_path,
-        {
-            "file": shard.name,
-            "count": len(digital),
-            "sha256": sha256_of(shard),
-            "found": [row for chunk in chunks for row in chunk.found],
-            "rejected": [row for chunk in chunks for row in chunk.rejected],
-        },
-        digits=None,
-    )
-
-
-def _is_whole(part_path: Path) -> bool:
-    try:
-        part = json.loads(part_path.read_text())
-        return bool(sha256_of(part_path.with_name(part["file"])) == part["sha256"])
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _rejected_table(cohort: Cohort, parts: list[dict[str, Any]]) -> pd.DataFrame:
-    rows = pd.DataFrame(
-        [row for part in parts for row in part["rejected"]], columns=["place", *layout.REJECTED_COLUMNS]
-    )
-    rows["record_id"] = cohort.table["record_id"].to_numpy()[rows["place"].to_numpy(dtype=np.int64)]
-    return rows[list(layout.REJECTED_COLUMNS)]
-
-
-def _count_reasons(rejected: pd.DataFrame) -> dict[str, int]:
-    return {str(reason): int(count) for reason, count in sorted(rejected["reason"].value_counts().items())}
-
-
-def _require_enough(cohort: Cohort, params: Params, rejected: pd.DataFrame, listing: Path) -> None:
-    fraction = len(rejected) / len(cohort)
-    if fraction <= params.store.max_rejected_fraction and len(rejected) < len(cohort):
+def _require_enough(cohort: Cohort, params: Params, made: list[Made], reasons: Counter[str], listing: Path) -> None:
+    rejected = reasons.total()
+    allowed = params.store.max_rejected_fraction
+    if rejected / len(cohort) <= allowed and rejected < len(cohort):
         return
-    counts = ", ".join(f"{reason} {count}" for reason, count in _count_reasons(rejected).items())
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    seen = sum(shard.count for shard in made)
+    stopped = f"; stopped after {seen} recordings" if seen < len(cohort) else ""
     raise InputError(
         Problem(
             cohort.source or cohort.name,
             "store.max_rejected_fraction",
-            f"{len(rejected)} of {len(cohort)} recordings cannot be used ({counts}), "
-            f"{params.store.max_rejected_fraction:.0%} is allowed",
+            f"{rejected} of {len(cohort)} recordings cannot be used ({counts}), {allowed:.0%} is allowed{stopped}",
             f"See {listing}; mend the recordings, adapt section quality, or raise the limit",
         )
     )
 
 
-def _index(cohort: Cohort, parts: list[dict[str, Any]], key: bytes) -> pd.DataFrame:
-    found = pd.concat([pd.DataFrame(part["found"]) for part in parts if part["found"]], ignore_index=True)
-    rows = cohort.table.iloc[found.pop("place").to_numpy(dtype=np.int64)].reset_index(drop=True)
-    hashes = {patient: patient_hash(key, patient) for patient in rows["patient_id"].unique()}
-    index = pd.DataFrame({"record_id": rows["record_id"].astype(str), "patient": rows["patient_id"].map(hashes)})
-    for column in layout.DESCRIPTIVE_COLUMNS[2:]:
-        if column in ("fold", "age"):
-            index[column] = rows[column].astype(float) if column in rows else np.nan
-        else:
-            index[column] = rows[column].fillna("").astype(str) if column in rows else ""
-    targets = rows[list(cohort.targets)].astype(float)
-    return pd.concat(
-        [index, targets, found[list(layout.FOUND_COLUMNS)], found[list(layout.FIGURE_COLUMNS)].astype(float)], axis=1
-    )
-
-
-def _about(
-    cohort: Cohort,
-    params: Params,
-    parts: list[dict[str, Any]],
-    index: pd.DataFrame,
-    rejected: pd.DataFrame,
-    folder: Path,
-) -> dict[str, Any]:
+def _about(cohort: Cohort, params: Params, work: Work, made: list[Made], folder: Path) -> dict[str, Any]:
+    stored = sum(shard.count - shard.rejected for shard in made)
+    shards = [
+        {
+            "file": work.shard(shard.number).name,
+            "count": shard.count - shard.rejected,
+            "sha256": read_part(work.part(shard.number))[1],
+        }
+        for shard in made
+    ]
     return {
         "format": layout.FORMAT,
         "version": layout.VERSION,
@@ -250,22 +195,12 @@ def _about(
         "fingerprint": params.signal.fingerprint,
         "quality": params.quality.model_dump(mode="json"),
         "lsb": params.store.lsb,
-        "count": len(index),
+        "count": stored,
         "shard_recordings": params.store.shard_recordings,
-        "shards": [{name: part[name] for name in ("file", "count", "sha256")} for part in parts],
+        "shards": shards,
         "index_sha256": sha256_of(folder / layout.INDEX),
         "targets": list(cohort.targets),
+        "target_kinds": {name: cohort.kind(name).published() for name in cohort.targets if name in cohort.kinds},
         "cohort": {"name": cohort.name, "licence": cohort.licence, "notes": list(cohort.notes)},
-        "counts": {"counted": len(cohort), "stored": len(index), "rejected": len(rejected)},
+        "counts": {"counted": len(cohort), "stored": stored, "rejected": len(cohort) - stored},
     }
-
-
-def _shared_waveforms(index: pd.DataFrame) -> list[str]:
-    """Recordings that look the same and lie in different splits: the test would be on what was trained on."""
-    stated = index[index["split"] != ""]
-    splits = stated.groupby("waveform_hash")["split"].nunique()
-    shared = stated[stated["waveform_hash"].isin(splits.index[splits > 1])]
-    if shared.empty:
-        return []
-    examples = ", ".join(shared.sort_values("waveform_hash")["record_id"].head(4))
-    return [f"{len(shared)} recordings have the waveform of a recording in another split ({examples})"]

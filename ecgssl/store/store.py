@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import resource
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,13 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 _REMEDY = "Make the store again with 'ecgssl preprocess'"
+_MOST_MAPS = 1 << 15  # half of what Linux lets a process map
+
+
+def _most_maps() -> int:
+    """Shards to keep mapped at a time: each holds a file open, and half of what a process may open is left to others."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MOST_MAPS if files == resource.RLIM_INFINITY else max(1, min(files // 2, _MOST_MAPS))
 
 
 class Store:
@@ -48,7 +57,7 @@ class Store:
         self.lsb: float = about["lsb"]
         self.about: dict[str, Any] = about
         self._starts = np.cumsum([0, *(shard["count"] for shard in about["shards"])])
-        self._check_shards()
+        self._offsets = self._check_shards()
         self.index: pd.DataFrame = self._index()
         self._maps: dict[int, NDArray[np.int16]] = {}
 
@@ -72,10 +81,10 @@ class Store:
             raise IndexError(f"rows between {rows.min()} and {rows.max()} of a store of {len(self)}")
         digital = np.empty((len(rows), len(self.spec.leads), self.spec.samples), dtype=np.int16)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
-        for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
-            places = places[np.argsort(rows[places], kind="stable")]
-            digital[places] = self._map(int(shard))[rows[places] - self._starts[shard]]
+        within = (rows - self._starts[shards]).tolist()
+        # one plain copy per recording: gathering by shard first is slower the more shards a batch touches
+        for place, shard in zip(np.argsort(rows, kind="stable").tolist(), np.sort(shards).tolist(), strict=True):
+            digital[place] = self._map(shard)[within[place]]
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -123,10 +132,16 @@ class Store:
         return (bits[:, None] >> np.arange(len(self.spec.leads)) & 1).astype(bool)
 
     def _map(self, shard: int) -> NDArray[np.int16]:
-        if shard not in self._maps:
-            # as a plain array: indexing the memmap subclass costs more than the copy itself
-            self._maps[shard] = np.asarray(np.load(self._file(shard), mmap_mode="r", allow_pickle=False))
-        return self._maps[shard]
+        found = self._maps.get(shard)
+        if found is None:
+            if len(self._maps) >= _most_maps():
+                del self._maps[next(iter(self._maps))]
+            with self._file(shard).open("rb") as stream:
+                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            # as a plain array: indexing numpy's memmap costs more than the copy itself
+            shape = (-1, len(self.spec.leads), self.spec.samples)
+            found = self._maps[shard] = np.frombuffer(mapped, np.int16, offset=self._offsets[shard]).reshape(shape)
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         # maps would be pickled as their contents
@@ -152,8 +167,9 @@ class Store:
             raise self._broken(layout.SPEC, f"lacks {', '.join(sorted(lacking))}")
         return about
 
-    def _check_shards(self) -> None:
-        problems = []
+    def _check_shards(self) -> list[int]:
+        """Where the samples of each shard begin, in bytes."""
+        problems, offsets = [], []
         if len(self) != self.about["count"]:
             problems.append(self._problem(layout.SPEC, f"count {self.about['count']}, but its shards hold {len(self)}"))
         for shard in self.about["shards"]:
@@ -162,8 +178,8 @@ class Store:
                 with (self.path / shard["file"]).open("rb") as stream:
                     np.lib.format.read_magic(stream)
                     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-                    start = stream.tell()
-                    body = stream.seek(0, 2) - start
+                    offsets.append(stream.tell())
+                    body = stream.seek(0, 2) - offsets[-1]
             except FileNotFoundError:
                 problems.append(self._problem(shard["file"], "does not exist"))
                 continue
@@ -176,6 +192,7 @@ class Store:
                 problems.append(self._problem(shard["file"], f"is cut or padded: {body} bytes of samples"))
         if problems:
             raise InputError(problems)
+        return offsets
 
     def _index(self) -> pd.DataFrame:
         try:

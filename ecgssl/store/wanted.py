@@ -10,6 +10,9 @@ import pandas as pd
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.io.stated import NOTHING, Stated
 
+COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
+"""Columns of a cohort's table that a recording's signal follows from; all but ``path`` may be absent."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -31,10 +34,10 @@ class Wanted:
 def wanted(cohort: Cohort, begin: int, end: int) -> list[Wanted]:
     """The recordings of rows ``begin`` to ``end`` of a cohort's table, in their order."""
     rows = cohort.table.iloc[begin:end]
-    columns = [_cells(rows, name) for name in ("sampling_rate", "units", "leads", "defect", "defect_action")]
+    columns = [_cells(rows, name) for name in COLUMNS]
     return [
         Wanted(str(cohort.root / path), _stated(rate, units, leads), _text(defect), _text(action) == "exclude")
-        for path, rate, units, leads, defect, action in zip(rows["path"], *columns, strict=True)
+        for path, rate, units, leads, defect, action in zip(*columns, strict=True)
     ]
 
 

@@ -1,84 +1,26 @@
-"""Preprocessing: what is counted, what is stored, and that neither workers nor interruptions change a byte."""
+"""Preprocessing: what is counted, what is stored, what is refused, and how a store is read."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import contents
+from store_cohort import KEY, RATE, beats, params
 from wfdb_files import write_record
 
-from ecgssl.config import parse_params
 from ecgssl.datasets.manifest import load_manifest
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.io import read
 from ecgssl.signal.cleaning import clean, crop
-from ecgssl.signal.leads import LEADS, LIMB_MATRIX
+from ecgssl.signal.leads import LEADS
 from ecgssl.signal.quality import assess_cleaned, assess_raw
 from ecgssl.store import layout
-from ecgssl.store import preprocess as module
 from ecgssl.store.patient_key import load_or_make_key, patient_hash
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
-
-KEY = bytes(32)
-RATE = 250
-
-
-def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
-    """(12, samples) in uV: Gaussian beats once a second, limb leads from I and II."""
-    generator = np.random.default_rng(seed)
-    time = np.arange(int(seconds * RATE)) / RATE
-    wave = sum(
-        np.exp(-0.5 * (((time - shift + 0.5) % 1 - 0.5) / width) ** 2) * size
-        for shift, width, size in ((0.3, 0.015, 1.0), (0.55, 0.06, 0.3), (0.12, 0.03, 0.1))
-    )
-    sources = wave * generator.uniform(0.6, 1.2, (8, 1)) + generator.normal(0, 0.01, (8, time.size))
-    sources[2] *= high
-    return np.rint(1000 * np.concatenate([LIMB_MATRIX @ sources[:2], sources[2:]])).astype(np.int16)
-
-
-def params(**sections):
-    sections = {"store": {"shard_recordings": 8, "workers": 1, "max_rejected_fraction": 0.5}, **sections}
-    return parse_params({"tasks": {"t": ["AF"]}, **sections})
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory):
-    """20 recordings of 10 patients; four of them cannot be used."""
-    folder = tmp_path_factory.mktemp("cohort")
-    rows = ["record_id,path,patient_id,split,AF"]
-    for number in range(20):
-        signal, names = beats(number), LEADS
-        if number == 3:
-            signal = beats(3, seconds=4)
-        if number == 9:
-            signal = beats(9, high=30)
-        if number == 12:
-            signal, names = signal[[0, 1, 6, 7, 8, 9, 10, 11]], ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-        if number == 15:
-            signal[8] = 0
-        path = write_record(folder, f"r{number}", signal, names, rate=RATE, checksum=number != 5)
-        if number == 17:
-            path.with_suffix(".dat").write_bytes(b"short")
-        split = ("train", "train", "val", "test")[number // 2 % 4]
-        rows.append(f"rec{number},r{number},patient{number // 2},{split},{number % 2}")
-    (folder / "m.csv").write_text("\n".join(rows) + "\n")
-    return folder / "m.csv"
-
-
-@pytest.fixture(scope="module")
-def cohort(manifest):
-    return load_manifest(manifest)
-
-
-@pytest.fixture(scope="module")
-def made(cohort, tmp_path_factory):
-    out = tmp_path_factory.mktemp("store") / "processed"
-    return out, preprocess(cohort, params(), out, KEY, progress=False)
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_every_recording_is_stored_or_rejected_with_a_reason(made):
@@ -130,7 +72,7 @@ def test_eight_leads_are_completed(made):
     np.testing.assert_allclose(three, two - one, atol=0.002)
 
 
-def test_random_batches_equal_plain_indexing(made):
+def test_random_batches_equal_plain_indexing(made, monkeypatch):
     store = Store(made[0])
     everything = np.concatenate([np.load(made[0] / shard["file"]) for shard in store.about["shards"]])
     rows = np.random.default_rng(0).integers(0, len(store), 50)
@@ -138,46 +80,47 @@ def test_random_batches_equal_plain_indexing(made):
     assert store.signals(np.array([], dtype=int)).shape == (0, 12, 1000)
     with pytest.raises(IndexError):
         store.signals(np.array([len(store)]))
+    # with room for one open shard every change of shard maps anew
+    monkeypatch.setattr("ecgssl.store.store._MOST_MAPS", 1)
+    narrow = Store(made[0])
+    np.testing.assert_array_equal(narrow.signals(rows), everything[rows] * np.float32(store.lsb))
+    assert (len(narrow._maps), len(store._maps)) == (1, 3)
     splits = [store.rows(split) for split in ("train", "val", "test")]
     np.testing.assert_array_equal(np.sort(np.concatenate(splits)), np.arange(len(store)))
 
 
-def test_two_workers_make_the_same_bytes(cohort, made, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 3)
-    settings = params(store={"shard_recordings": 8, "workers": 2, "max_rejected_fraction": 0.5})
-    preprocess(cohort, settings, tmp_path / "two", KEY, progress=False)
-    assert contents(tmp_path / "two") == contents(made[0])
+def test_too_many_rejections_stop_the_run_with_nothing_at_out(cohort, made, tmp_path):
+    def limit(fraction):
+        return params(store={"shard_recordings": 5, "workers": 1, "max_rejected_fraction": fraction})
 
-
-def test_a_killed_run_goes_on_where_it_was(cohort, made, tmp_path, monkeypatch):
-    seen, real = [], module.prepare_chunk
-
-    def dies_in_the_last_shard(paths, first, *rest):
-        seen.append(first)
-        if first == 16 and len(seen) == 3:
-            raise KeyboardInterrupt
-        return real(paths, first, *rest)
-
-    monkeypatch.setattr(module, "prepare_chunk", dies_in_the_last_shard)
-    with pytest.raises(KeyboardInterrupt):
-        preprocess(cohort, params(), tmp_path / "out", KEY, progress=False)
+    with pytest.raises(InputError, match=r"3 of 20 .*checksum 1.*10% is allowed; stopped after 10 rec") as told:
+        preprocess(cohort, limit(0.1), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
-    (partial,) = tmp_path.iterdir()
-    # a shard damaged meanwhile is made again
-    (partial / "shard-00001.npy").write_bytes(b"damaged")
-    report = preprocess(cohort, params(), tmp_path / "out", KEY, progress=False)
-    assert seen == [0, 8, 16, 8, 16]
-    assert report.resumed == 8
-    assert contents(tmp_path / "out") == contents(made[0])
+    (listing,) = tmp_path.glob(".out.partial-*/store/rejected.csv")
+    assert str(listing) in str(told.value)
+    assert list(pd.read_csv(listing)["record_id"]) == ["rec3", "rec5", "rec9"]
+    # just below and at the limit: all is looked at, and only then refused or not
+    with pytest.raises(InputError, match=r"4 of 20 .*truncated 1.*19% is allowed\. See"):
+        preprocess(cohort, limit(0.19), tmp_path / "out", KEY, progress=False)
+    report = preprocess(cohort, limit(0.2), tmp_path / "out", KEY, progress=False)
+    assert (report.stored, report.resumed) == (16, 20)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_too_many_rejections_end_with_nothing_at_out(cohort, tmp_path):
-    settings = params(store={"shard_recordings": 8, "workers": 1, "max_rejected_fraction": 0.1})
-    with pytest.raises(InputError, match=r"4 of 20 .*checksum 1.*10% is allowed"):
-        preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
-    assert not (tmp_path / "out").exists()
-    assert preprocess(cohort, params(), tmp_path / "out", KEY, progress=False).resumed == 20
+def test_a_cohort_without_one_usable_recording_is_refused(manifest, tmp_path):
+    cohort = load_manifest(manifest)
+    only = replace(cohort, table=cohort.table.iloc[[3, 9]].reset_index(drop=True))
+    settings = params(store={"workers": 1, "max_rejected_fraction": 1})
+    with pytest.raises(InputError, match="2 of 2 recordings cannot be used"):
+        preprocess(only, settings, tmp_path / "out", KEY, progress=False)
+
+
+def test_shards_are_of_one_size(cohort, tmp_path):
+    settings = params(store={"shard_recordings": 6, "workers": 1, "max_rejected_fraction": 0.5})
+    preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
+    rejected = np.array([3, 5, 9, 17])
+    counts = [5 - np.isin(np.arange(first, first + 5), rejected).sum() for first in (0, 5, 10, 15)]
+    assert [shard["count"] for shard in Store(tmp_path / "out").about["shards"]] == counts
 
 
 def test_target_named_like_a_quality_figure_is_refused_at_once(manifest, tmp_path):

@@ -1,0 +1,170 @@
+"""A worker's share of preprocessing: the recordings of one shard, from their files to two whole files on disk.
+
+A shard and its part (an Arrow file with a row per recording, stored or not) are written under another name,
+synchronised and renamed, the part last. A shard counts once its part is there and knows its SHA-256, whenever the run
+was killed. Nothing is locked or appended to, so this holds on network drives too; and where a cluster lets two workers
+make one shard, both write the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ecgssl.config import QualityParams
+from ecgssl.errors import InputError, Problem
+from ecgssl.fingerprint import sha256_of
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store import layout
+from ecgssl.store.prepare import Rejected, prepare_wanted
+from ecgssl.store.tables import PART_SCHEMA
+from ecgssl.store.wanted import Wanted
+
+UNFINISHED = ".unfinished"
+"""Suffix of files that are being written."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all shards of a run share.
+
+    Args:
+        shards: folder of the shards.
+        parts: folder of their parts and of unfinished files, on the same file system.
+        spec: the signal contract.
+        quality: limits and policy.
+        lsb: mV of one int16 step.
+    """
+
+    shards: Path
+    parts: Path
+    spec: SignalSpec
+    quality: QualityParams
+    lsb: float
+
+    def shard(self, number: int) -> Path:
+        """Path of a shard."""
+        return self.shards / layout.shard_name(number)
+
+    def part(self, number: int) -> Path:
+        """Path of its part."""
+        return self.parts / f"part-{number:05d}.arrow"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one shard.
+
+    Args:
+        number: of the shard.
+        count: recordings that it was to hold.
+        rejected: how many of them were left out.
+        resumed: whether an earlier run had made it.
+    """
+
+    number: int
+    count: int
+    rejected: int
+    resumed: bool
+
+
+def make_shard(work: Work, number: int, first: int, items: Sequence[Wanted]) -> Made:
+    """Prepare and write the recordings of one shard, unless an earlier run did.
+
+    Args:
+        work: where and how.
+        number: of the shard.
+        first: place of the first recording in the cohort's table.
+        items: the recordings.
+
+    Raises:
+        InputError: where the files cannot be written.
+    """
+    part = _made_before(work, number, len(items))
+    resumed = part is not None
+    if part is None:
+        digital, part = _prepare(work, first, items)
+        try:
+            digest = _write(work, work.shard(number), _npy(digital))
+            _write(work, work.part(number), _arrow(part.replace_schema_metadata({"sha256": digest})))
+        except OSError as error:
+            what = f"shard {number} cannot be written ({error.strerror})"
+            remedy = "Make room, or give the right to write; the same command then goes on from here"
+            raise InputError(Problem(str(work.shards), "output", what, remedy)) from error
+    return Made(number, len(items), len(items) - part["stage"].null_count, resumed)
+
+
+def read_part(path: Path) -> tuple[pa.Table, str]:
+    """The part at ``path`` and the SHA-256 (hex) of its shard.
+
+    Raises:
+        OSError: where it cannot be read.
+        pa.ArrowInvalid: where it is no Arrow file.
+    """
+    with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+        table = reader.read_all()
+    return table, (table.schema.metadata or {}).get(b"sha256", b"").decode()
+
+
+def _made_before(work: Work, number: int, count: int) -> pa.Table | None:
+    try:
+        part, digest = read_part(work.part(number))
+        whole = part.num_rows == count and sha256_of(work.shard(number)) == digest
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return part if whole else None
+
+
+def _prepare(work: Work, first: int, items: Sequence[Wanted]) -> tuple[NDArray[np.int16], pa.Table]:
+    digital = np.empty((len(items), len(work.spec.leads), work.spec.samples), dtype=np.int16)
+    rows: list[dict[str, Any]] = []
+    stored = 0
+    for place, item in enumerate(items, first):
+        try:
+            row = prepare_wanted(item, work.spec, work.quality, work.lsb, digital[stored])
+            stored += 1
+        except Rejected as refusal:
+            row = {name: getattr(refusal, name) for name in layout.REJECTED_COLUMNS[1:]}
+        rows.append({"place": place} | row)
+    return digital[:stored], pa.Table.from_pylist(rows, schema=PART_SCHEMA)
+
+
+def _npy(digital: NDArray[np.int16]) -> list[bytes | memoryview]:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(digital))
+    return [header.getvalue(), digital.reshape(-1).data.cast("B")]
+
+
+def _arrow(table: pa.Table) -> list[bytes | memoryview]:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return [memoryview(sink.getvalue())]
+
+
+def _write(work: Work, path: Path, pieces: Sequence[bytes | memoryview]) -> str:
+    """Write a file whole or not at all; returns its SHA-256 (hex)."""
+    digest = hashlib.sha256()
+    temporary = work.parts / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{UNFINISHED}"
+    try:
+        with temporary.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+                digest.update(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return digest.hexdigest()

@@ -1,0 +1,21 @@
+"""Tasks for backends, in a module that their processes can import."""
+
+from __future__ import annotations
+
+import os
+
+from ecgssl.errors import InputError, Problem
+
+
+def double(number: int) -> int:
+    """Twice as much; of a negative number a named error, of zero the end of the process."""
+    if number < 0:
+        raise InputError([Problem("task", str(number), "is negative", "Give another"), Problem("a", "b", "c", "d")])
+    if number == 0:
+        os._exit(1)
+    return 2 * number
+
+
+def divide(number: int) -> float:
+    """Its inverse; of zero an error that is a bug."""
+    return 1 / number
