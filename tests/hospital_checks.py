@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -43,4 +44,13 @@ def swap(text: str, *changes: tuple[str, str], count: int = 1) -> str:
     for old, new in changes:
         assert old in text, old
         text = new.join(text.rsplit(old, count))
+    return text
+
+
+def plant(text: str, pattern: str, new: str, *, everywhere: bool = False) -> str:
+    """The last match of a pattern replaced, or all of them; ``new`` may refer to its groups."""
+    places = list(re.finditer(pattern, text, re.DOTALL))
+    assert places, pattern
+    for place in reversed(places if everywhere else places[-1:]):
+        text = text[: place.start()] + place.expand(new) + text[place.end() :]
     return text

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hospital_checks import anonymous, reason, swap
+from hospital_checks import anonymous, plant, reason, swap
 from hospital_xml import aecg, digital
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,10 +110,7 @@ def test_faults_have_names(tmp_path, fault):
     others = {"same": rhythm(text), "other": rhythm(aecg({"III": leads["III"][:90]}))}
     for pattern, new in changes:
         everywhere = fault in ("no lead known", "unit of increment", "no increment", "increment 0")
-        places = list(re.finditer(pattern, text, re.DOTALL))
-        assert places, pattern
-        for place in reversed(places if everywhere else places[-1:]):
-            text = text[: place.start()] + new.format(**others) + text[place.end() :]
+        text = plant(text, pattern, new.format(**others), everywhere=everywhere)
     assert reason(save(tmp_path, text)) == code
 
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hospital_checks import anonymous, reason, swap
+from hospital_checks import anonymous, plant, reason, swap
 from hospital_xml import cardiosoft, digital, schiller
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,10 +93,7 @@ def test_faults_have_names(tmp_path, name, fault):
     changes, expected = (BOTH | CARDIOSOFT | SCHILLER)[fault]
     for pattern, new in changes:
         everywhere = fault in ("no lead known", "unit of rate", "only a median", "no samples")
-        places = list(re.finditer(pattern, text, re.DOTALL))
-        assert places, pattern
-        for place in reversed(places if everywhere else places[-1:]):
-            text = text[: place.start()] + place.expand(new) + text[place.end() :]
+        text = plant(text, pattern, new, everywhere=everywhere)
     got = reason(save(tmp_path, text))
     assert got == (expected or {"cardiosoft": "truncated", "schiller": "length"}[name])
 
