@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, Workers, app
+from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
 
 
 @app.command()
@@ -36,7 +37,13 @@ def preprocess(
     out: Annotated[Path, typer.Option(help="New folder of the store.")],
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV of a cohort; sets data.set and data.manifest.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Table of a cohort; sets data.set and data.manifest.")] = None,
+    root: Root = None,
+    column: Columns = None,
+    value: Values = None,
+    path_prefix: PathPrefix = None,
+    dates: Dates = None,
+    targets_file: TargetsFile = None,
     ptbxl: Annotated[
         Path | None, typer.Option(help="Folder with ptbxl_database.csv; sets data.set and data.root.")
     ] = None,
@@ -53,7 +60,7 @@ def preprocess(
 
     chosen = list(overrides or [])
     if manifest is not None:
-        chosen += ["data.set=cohort", f"data.manifest={json.dumps(str(manifest))}", "data.root=null"]
+        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     if ptbxl is not None:
         chosen += ["data.set=ptbxl", f"data.root={json.dumps(str(ptbxl))}"]
     if workers is not None:

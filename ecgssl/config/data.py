@@ -75,6 +75,10 @@ class DataParams(ManifestParams):
             raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
         if self.set == "cohort" and self.manifest is None:
             raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
+        if self.set != "cohort":
+            given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
+            if given:
+                raise ValueError(f"{', '.join(given)} means nothing for set {self.set!r}, only for 'cohort'")
         return self
 
 

@@ -136,13 +136,11 @@ def examine_manifest(
     binary = tuple(t for t in read.values if read.kinds.get(t, _PLAIN).kind == "binary")
     described = [column for column in DESCRIPTIVE if column in table]
     table = pd.concat([table[described], pd.DataFrame(read.values, index=table.index, dtype=float)], axis=1)
-    if not issues and not (table["split"] != "").any():
-        try:
-            table["split"] = grouped_split(table, binary, seed)
-            notes.append(f"no split given: made 70/10/20 by patient, stratified by target, seed {seed}")
-        except ValueError:
-            what = f"is not given, and {table['patient_id'].nunique()} patients are too few to make one"
-            issues.append(Issue("split", what, f"Fill the column split, or add recordings (at least {FOLDS} patients)"))
+    if not (table["split"] != "").any():
+        if issues:
+            notes.append("no split given: one is made when the table is in order")
+        else:
+            issues += _make_split(table, binary, seed, notes)
     elif (table["split"] == "").any():
         notes.append(f"{int((table['split'] == '').sum())} recordings are in no split")
     cohort = Cohort(
@@ -158,6 +156,16 @@ def examine_manifest(
         rows=tuple(rows),
     )
     return Examined(cohort, tuple(issues), there, tuple(read.not_binary))
+
+
+def _make_split(table: pd.DataFrame, targets: tuple[str, ...], seed: int, notes: list[str]) -> list[Issue]:
+    try:
+        table["split"] = grouped_split(table, targets, seed)
+    except ValueError:
+        what = f"is not given, and {table['patient_id'].nunique()} patients are too few to make one"
+        return [Issue("split", what, f"Fill the column split, or add recordings (at least {FOLDS} patients)")]
+    notes.append(f"no split given: made 70/10/20 by patient, stratified by target, seed {seed}")
+    return []
 
 
 def listed_recordings(path: Path | str, root: Path | str | None = None) -> list[tuple[str, Path]]:
@@ -191,7 +199,7 @@ def _complete(path: Path, reading: ManifestParams, targets_file: Path | str | No
     if targets_file is None and not beside.is_file():
         return reading, []
     file = beside if targets_file is None else Path(targets_file)
-    return reading.over(load_targets_file(file)), ["the table is read as the YAML beside it says"]
+    return reading.over(load_targets_file(file)), ["the table is read as its targets file says"]
 
 
 def _named(sheet: Sheet, reading: ManifestParams) -> tuple[pd.DataFrame, list[Issue], list[str]]:

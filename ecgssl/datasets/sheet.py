@@ -144,7 +144,7 @@ def _decode(where: str, data: bytes, encoding: str | None) -> tuple[str, list[st
 
 def _place(data: bytes, error: UnicodeError) -> str:
     start = error.start if isinstance(error, UnicodeDecodeError) else 0
-    return f"first in line {data.count(bytes([10]), 0, start) + 1}"
+    return f"seen first in line {data.count(bytes([10]), 0, start) + 1}"
 
 
 def _csv(where: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:

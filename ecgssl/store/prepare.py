@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,28 @@ def read_or_reject(path: Path | str, stated: Stated = NOTHING) -> Recording:
 
 
 def prepare_wanted(
-    item: Wanted, spec: SignalSpec, quality: QualityParams, lsb: float, out: NDArray[np.int16]
+    item: Wanted,
+    spec: SignalSpec,
+    quality: QualityParams,
+    lsb: float,
+    out: NDArray[np.int16],
+    seen: Callable[[Recording], None] = lambda recording: None,
 ) -> dict[str, Any]:
     """Read and ``prepare`` a recording of a cohort; a known defect is a reason of its own (``known_defect``).
+
+    Args:
+        item: the recording.
+        spec, quality, lsb, out: as for ``prepare``.
+        seen: is shown what was read, before it is prepared.
 
     Raises:
         Rejected: where it cannot be read or used, or is excluded by its set's known defects.
     """
     if item.excluded:
         raise Rejected("known_defect", "known_defect", item.defect)
-    found = prepare(read_or_reject(item.path, item.stated), spec, quality, lsb, out)
+    recording = read_or_reject(item.path, item.stated)
+    seen(recording)
+    found = prepare(recording, spec, quality, lsb, out)
     if item.defect:
         found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
     return found

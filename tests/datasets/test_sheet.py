@@ -77,7 +77,7 @@ def test_a_stated_encoding_wins(tmp_path):
         (b"\x1f\x8brest", "compressed"),
         ("a,b\n1,2\n".encode("utf-16-le"), "zero bytes"),
         (b"\xff\xfea", "breaks off"),
-        (b"a,b\n1,\x81\n", "neither UTF-8 nor Windows-1252 (first in line 2)"),
+        (b"a,b\n1,\x81\n", "neither UTF-8 nor Windows-1252 (seen first in line 2)"),
         (b'a,b\n"1,2\n', "is no CSV (line"),
         (b'a,b\n"1"x,2\n', "is no CSV (line 2"),
         (b"", "is empty"),

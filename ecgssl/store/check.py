@@ -1,0 +1,198 @@
+"""A cohort looked at before anything is made of it: everything wrong with its table and its recordings, at once.
+
+Recordings take the very way of preprocessing (``ecgssl.store.prepare.prepare_wanted``), so that what is left out here
+is what preprocessing leaves out, for the same reasons. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.config import Params, QualityParams, SignalSpec
+from ecgssl.datasets.cohort import Cohort, require_targets
+from ecgssl.datasets.issues import Issue
+from ecgssl.datasets.manifest import examine_manifest
+from ecgssl.errors import InputError, Problem
+from ecgssl.io.recording import Recording
+from ecgssl.progress import progress as progress_bar
+from ecgssl.signal.leads import canonical
+from ecgssl.store import layout
+from ecgssl.store.backends import spread
+from ecgssl.store.prepare import Rejected, prepare_wanted
+from ecgssl.store.preprocess import require_usable
+from ecgssl.store.wanted import Wanted, wanted
+
+_CHUNK = 64
+_WORDS = ("stage", "reason", "detail", "format", "overridden", "file_sex", "reasons", "waveform_hash")
+_NUMBERS = (
+    "rate",
+    "duration",
+    "leads_in_file",
+    "file_age",
+    "source_rate",
+    "lead_mask",
+    "clipped",
+    *layout.FIGURE_COLUMNS,
+)
+_TYPES = {"place": "int64"} | dict.fromkeys(_WORDS, "object") | dict.fromkeys(_NUMBERS, "float64")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found.
+
+    Args:
+        cohort: the table, as far as it could be understood.
+        issues: what is wrong with the table; empty where preprocessing would accept it.
+        recordings: a row per recording that was read: ``place`` in the cohort's table; ``stage``, ``reason`` and
+            ``detail`` of its rejection (``None`` where it is kept); what its file says (``format``, ``rate`` in Hz,
+            ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found.
+        there: (len(cohort),) whether the file of a row is there; only these were read.
+        params: by which it was judged.
+    """
+
+    cohort: Cohort
+    issues: tuple[Issue, ...]
+    recordings: pd.DataFrame
+    there: NDArray[np.bool_]
+    params: Params
+
+    @property
+    def rejected(self) -> pd.DataFrame:
+        """The recordings that would be left out."""
+        return self.recordings[self.recordings["reason"].notna()]
+
+    @property
+    def kept(self) -> pd.DataFrame:
+        """The recordings that would be stored."""
+        return self.recordings[self.recordings["reason"].isna()]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row number in the manifest for each place of the cohort's table."""
+        return np.asarray(self.cohort.rows, dtype=np.int64)
+
+    def described(self, part: pd.DataFrame) -> pd.DataFrame:
+        """``part`` of ``recordings`` with ``row`` and what the table says: ``split``, ``patient_id``, ``age``, ``sex``,
+        ``site``, ``device`` where it has them, and its targets as ``target NAME``."""
+        table = self.cohort.table
+        known = [name for name in ("split", "patient_id", "age", "sex", "site", "device") if name in table]
+        targets = {name: f"target {name}" for name in self.cohort.targets}
+        rows = table[[*known, *targets]].rename(columns=targets).assign(row=self.rows).iloc[part["place"].astype(int)]
+        return pd.concat([part.reset_index(drop=True), rows.reset_index(drop=True)], axis=1)
+
+    @property
+    def exit_code(self) -> int:
+        """2 where the table is wrong, 3 where recordings would be left out, otherwise 0."""
+        return 2 if self.issues else 3 if len(self.rejected) else 0
+
+    @property
+    def would_stop(self) -> bool:
+        """Whether preprocessing would stop because too many recordings are left out."""
+        count, out = len(self.cohort), len(self.rejected)
+        return out > self.params.store.max_rejected_fraction * count or (count > 0 and out == count)
+
+
+def check(params: Params, targets: Sequence[str] = (), progress: bool = True) -> Checked:
+    """Read a manifest and every recording that it names.
+
+    Args:
+        params: section ``data`` with the manifest; ``signal``, ``quality`` and ``store`` as for preprocessing.
+        targets: columns that a task is to predict; each must be binary and have both classes in every split.
+        progress: show a bar where there is a terminal.
+
+    Raises:
+        InputError: where there is no manifest, or none that is a table.
+    """
+    data = params.data
+    if data.manifest is None:
+        raise InputError(Problem("data.manifest", "none", "there is no table to check", "Name a CSV or Parquet file"))
+    examined = examine_manifest(
+        data.manifest, data.root, reading=data, targets_file=data.targets_file, seed=params.seed
+    )
+    cohort = examined.cohort
+    issues = list(examined.issues)
+    for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets)):
+        # an empty table is among the issues already
+        if len(cohort):
+            try:
+                needed()
+            except InputError as error:
+                issues += [Issue(p.field, p.what, p.remedy) for p in error.problems]
+    return Checked(cohort, tuple(issues), _read_all(cohort, examined.there, params, progress), examined.there, params)
+
+
+def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress: bool) -> pd.DataFrame:
+    starts = range(0, len(cohort), _CHUNK)
+    shared = (params.signal, params.quality, params.store.lsb)
+    tasks = ((start, _present(cohort, start, there), *shared) for start in starts)
+    frames = []
+    with (
+        progress_bar("check", len(cohort), enabled=progress) as advance,
+        closing(spread(look_at, tasks, len(starts), params.store)) as results,
+    ):
+        for start, frame in results:
+            frames.append(frame)
+            advance(min(_CHUNK, len(cohort) - start))
+    found = [frame for frame in frames if len(frame)]
+    if not found:
+        return _frame([])
+    return pd.concat(found, ignore_index=True).sort_values("place", ignore_index=True)
+
+
+def _present(cohort: Cohort, start: int, there: NDArray[np.bool_]) -> list[Wanted | None]:
+    items = wanted(cohort, start, min(start + _CHUNK, len(cohort)))
+    return [item if is_there else None for item, is_there in zip(items, there[start : start + _CHUNK], strict=True)]
+
+
+def look_at(
+    first: int, items: Sequence[Wanted | None], spec: SignalSpec, quality: QualityParams, lsb: float
+) -> tuple[int, pd.DataFrame]:
+    """A worker's share: prepare recordings and keep what was found, not the signal.
+
+    Args:
+        first: place of the first item in the cohort's table.
+        items: the recordings; ``None`` for one whose file is not there.
+        spec, quality, lsb: as for ``prepare_wanted``.
+
+    Returns:
+        ``first``, and a row for each that was read (``Checked.recordings``).
+    """
+    digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
+    rows = []
+    for place, item in enumerate(items, first):
+        if item is None:
+            continue
+        row: dict[str, Any] = {"place": place}
+        try:
+            row |= prepare_wanted(item, spec, quality, lsb, digital, partial(_note, row))
+        except Rejected as refusal:
+            row |= {"stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
+        rows.append(row)
+    return first, _frame(rows)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    # stated types: in a chunk without any value pandas would find others
+    return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
+
+
+def _note(row: dict[str, Any], recording: Recording) -> None:
+    meta = recording.meta
+    row |= {
+        "format": meta.get("format"),
+        "rate": recording.sampling_rate,
+        "duration": recording.duration,
+        "leads_in_file": sum(canonical(name) is not None for name in recording.leads),
+        "overridden": ";".join(meta.get("overridden", ())),
+        "file_age": meta.get("age"),
+        "file_sex": meta.get("sex"),
+    }

@@ -1,0 +1,52 @@
+"""Reason codes in plain words, for people who have not read the code that raises them."""
+
+from __future__ import annotations
+
+MEANINGS = {
+    # of reading a file
+    "missing_file": "there is no such file",
+    "unreadable": "the file cannot be opened, or is no plain file",
+    "format": "no reader knows this kind of file",
+    "header": "what the file says of its signal is missing or makes no sense",
+    "content": "the file holds something else than its kind of file should",
+    "compressed": "the waveform is compressed in a way that cannot be undone, or unpacks to something wrong",
+    "entities": "the XML holds entity declarations, which are refused",
+    "link": "the file points to another file outside of its folder",
+    "member": "the file holds several recordings and the one named is not there, or none is named",
+    "missing_extra": "a reader that is not installed is needed: pip install 'ecgssl[vendor]'",
+    "too_large": "the file is larger than a recording can be",
+    "no_leads": "none of the twelve leads is in the file",
+    "leads": "the names of the leads are missing or do not fit the rows; state them in column leads",
+    "duplicate_lead": "a lead is there twice",
+    "unit": "the unit is no voltage, or not stated; state it in column units",
+    "gain": "the scale from stored numbers to millivolts is missing or zero",
+    "rate": "the sampling rate is missing or makes no sense; state it in column sampling_rate",
+    "rates": "the leads have different sampling rates",
+    "skew": "the leads are shifted in time against each other",
+    "gaps": "the recording is interrupted",
+    "truncated": "the file ends before the samples that it announces",
+    "length": "the number of samples is not the one announced",
+    "checksum": "the samples are not those that were written: their checksum differs",
+    # of what is in it
+    "known_defect": "the set is known to be wrong here",
+    "sampling_rate": "sampled too slowly for the contract's band",
+    "too_short": "shorter than the contract's duration; it is not padded",
+    "min_leads": "too few usable leads are left",
+    "missing_leads": "a lead of the contract is absent or unusable",
+    "nan": "a lead has gaps",
+    "flat": "a lead is flat, all along or for too long",
+    "railed": "a lead sits at its largest or smallest value: the amplifier was saturated",
+    "amplitude": "voltages beyond what a heart produces",
+    "unit_suspect": "voltages so small or large that the unit is probably not the stated one",
+    "hf_noise": "fast noise between the beats, from muscles or the mains",
+    "wander": "the baseline wanders far",
+    "mains": "hum of the mains at 50 or 60 Hz",
+    "identical": "two leads are the same",
+    "limb_law": "the limb leads contradict each other: swapped, inverted or of a wrong unit",
+    "limb_swap": "two limb electrodes are probably exchanged",
+    "chest_swap": "two chest electrodes are probably exchanged",
+    "no_beats": "no beats are found",
+    "heart_rate": "the heart rate is beyond what is plausible",
+    "noisy": "the beats differ so much from each other that noise is likely",
+}
+"""By code: what is the matter with the recording."""
