@@ -22,6 +22,7 @@ MOST_ITEMS = 100_000
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
+_WAVEFORM_CLASSES = "1.2.840.10008.5.1.4.1.1.9."
 _PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 _WANTED = (
     "SOPClassUID",
@@ -114,8 +115,8 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         data: its content.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), or ``unreadable`` for whatever
-            pydicom cannot read.
+        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), ``truncated``, or
+            ``unreadable`` for whatever pydicom cannot read.
     """
     import pydicom
 
@@ -125,7 +126,11 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
     if sum(map(data.count, _ITEMS)) > MOST_ITEMS:
         raise fault("header", path, "sequences", f"have more than {MOST_ITEMS} items")
     with guarded(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
-        dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED))
+        try:
+            dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED))
+        except (EOFError, OSError):
+            # nothing was read from a disk here: pydicom met the end of the data
+            raise fault("truncated", path, "content", "an element ends beyond the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
         sop_class = _text(dataset, "SOPClassUID")
@@ -141,6 +146,9 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         )
     if syntax not in ("", *PLAIN):
         raise _compressed(path, "compressed")
+    if sop_class.startswith(_WAVEFORM_CLASSES) and not groups:
+        # pydicom ends quietly where a file does
+        raise fault("truncated", path, "content", "should hold a waveform and does not: the file is cut off")
     if sop_class == _PDF:
         remedy = "Export the waveform; a printed ECG needs a digitiser, which ecgssl is not"
         raise RecordingError("no_leads", Problem(str(path), "content", "is a PDF, without samples", remedy))
