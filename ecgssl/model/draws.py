@@ -23,7 +23,7 @@ class PartGenerator(torch.Generator):
     start: int
 
     def __new__(cls, device: torch.device, whole: int, start: int) -> PartGenerator:
-        made = super().__new__(cls, device)  # type: ignore[call-arg]  (the stub knows only __init__)
+        made = super().__new__(cls, device)  # type: ignore[call-arg]
         made.whole, made.start = whole, start
         return made
 
