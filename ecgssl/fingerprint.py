@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ecgssl.config import DataParams
+from ecgssl.config.manifest import targets_file_of
 from ecgssl.errors import InputError, Problem
 
 _RECORD_SUFFIXES = (".hea", ".dat", ".mat")
@@ -46,7 +47,8 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
         # tables of other sets lie in the root, or one folder below it (CPSC2018)
         lists += sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
     if data.set == "cohort" and data.manifest:
-        lists.insert(0, data.manifest)
+        declared = targets_file_of(data.manifest, data.targets_file)
+        lists[:0] = [data.manifest, *([declared] if declared else [])]
     hashes: dict[str, str] = {}
     problems: list[Problem] = []
     for file in lists:

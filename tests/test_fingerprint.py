@@ -72,6 +72,16 @@ def test_it_changes_with_the_data(root: Path, change: str) -> None:
     assert fingerprint(_cohort(root), 0, ["r/00/a"]) != before
 
 
+def test_what_declares_the_targets_belongs_to_the_data(root: Path) -> None:
+    before = fingerprint(_cohort(root), 0, ["r/00/a"])
+    (root / "cohort.targets.yaml").write_text("targets: {}\n")
+    beside = fingerprint(_cohort(root), 0, ["r/00/a"])
+    assert beside["lists"].keys() - before["lists"].keys() == {"cohort.targets.yaml"}
+    (root / "cohort.targets.yaml").rename(root / "mine.yaml")
+    named = DataParams(set="cohort", manifest=root / "cohort.csv", targets_file=root / "mine.yaml")
+    assert fingerprint(named, 0, ["r/00/a"])["lists"]["mine.yaml"] == beside["lists"]["cohort.targets.yaml"]
+
+
 def test_missing_lists_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         fingerprint(DataParams(set="ptbxl", root=tmp_path), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -139,6 +140,12 @@ class Target(Section):
         """What a store or a model may say of the target: kind, class names, unit and range, not the cells of a table."""
         kept = self.model_dump(mode="json", include={"kind", "unit", "range"}, exclude_none=True)
         return kept | ({"classes": list(self.classes)} if self.classes else {})
+
+
+def targets_file_of(manifest: Path, given: Path | None) -> Path | None:
+    """The YAML that says more of a table: as given, or ``NAME.targets.yaml`` beside ``NAME.csv`` where there is one."""
+    beside = manifest.with_suffix(".targets.yaml")
+    return given if given is not None else beside if beside.is_file() else None
 
 
 class ManifestParams(Section):

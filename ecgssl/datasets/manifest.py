@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import ManifestParams, Target, load_targets_file
+from ecgssl.config.manifest import targets_file_of
 from ecgssl.datasets.cells import is_empty
 from ecgssl.datasets.cohort import DESCRIPTIVE, Cohort, rows_text
 from ecgssl.datasets.columns import OURS, likely, named, option, rename
@@ -189,16 +190,10 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> list[
     return [(name, base / file) for name, file in zip(table["record_id"], table["path"], strict=True)]
 
 
-def targets_file_of(path: Path | str) -> Path:
-    """Where the YAML beside a manifest lies, if there is one."""
-    return Path(path).with_suffix(".targets.yaml")
-
-
 def _complete(path: Path, reading: ManifestParams, targets_file: Path | str | None) -> tuple[ManifestParams, list[str]]:
-    beside = targets_file_of(path)
-    if targets_file is None and not beside.is_file():
+    file = targets_file_of(path, None if targets_file is None else Path(targets_file))
+    if file is None:
         return reading, []
-    file = beside if targets_file is None else Path(targets_file)
     return reading.over(load_targets_file(file)), ["the table is read as its targets file says"]
 
 

@@ -139,7 +139,8 @@ def target_array(store: Store, targets: Sequence[str]) -> NDArray[np.float64]:
     """(len(store), K) of 1, 0 and NaN (unknown).
 
     Raises:
-        InputError: no target, one named twice, and every one that the store lacks or that has one class in a split.
+        InputError: no target, one named twice, and every one that the store lacks, that is not binary, or that has one
+            class in a split.
     """
     twice = sorted({t for t in targets if list(targets).count(t) > 1})
     if twice or not targets:
@@ -151,6 +152,13 @@ def target_array(store: Store, targets: Sequence[str]) -> NDArray[np.float64]:
         raise InputError(
             Problem(str(store.path), t, "is not a target of this store", f"It has: {', '.join(store.targets)}")
             for t in missing
+        )
+    other = {t: store.kinds[t].kind for t in targets if t in store.kinds and store.kinds[t].kind != "binary"}
+    if other:
+        remedy = "Take it out of the task, or declare binary targets of its column and preprocess again"
+        raise InputError(
+            Problem(str(store.path), t, f"is {kind}, and only binary targets can be trained", remedy)
+            for t, kind in other.items()
         )
     values = store.index[list(targets)].to_numpy(dtype=np.float64)
     problems = []

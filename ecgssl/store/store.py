@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecgssl.config import Target
 from ecgssl.errors import InputError, Problem
 from ecgssl.fingerprint import sha256_of
 from ecgssl.signal.spec import SignalSpec
@@ -38,6 +39,7 @@ class Store:
         spec: the signal contract.
         index: one row per recording in storage order; row numbers below refer to it.
         targets: names of the target columns of ``index``.
+        kinds: what the numbers of a target mean; targets that are not named here are binary.
 
     Raises:
         InputError: where it is no store, one of another version, or one with files missing, cut or exchanged.
@@ -51,6 +53,10 @@ class Store:
             self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
         except (TypeError, ValueError) as error:
             raise self._broken(layout.SPEC, f"holds no signal contract ({type(error).__name__})") from None
+        try:
+            self.kinds = {name: Target.model_validate(kind) for name, kind in about.get("target_kinds", {}).items()}
+        except (AttributeError, ValueError) as error:
+            raise self._broken(layout.SPEC, f"target_kinds cannot be read ({type(error).__name__})") from None
         if self.spec.fingerprint != about["fingerprint"]:
             raise self._broken(layout.SPEC, "fingerprint does not belong to the contract beside it")
         self.targets: tuple[str, ...] = tuple(about["targets"])

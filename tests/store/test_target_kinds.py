@@ -1,0 +1,71 @@
+"""Kinds of targets travel with a store, and what cannot be trained yet is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from store_cohort import KEY, make_cohort, params
+
+from ecgssl.config import ManifestParams, Target
+from ecgssl.datasets.manifest import load_manifest
+from ecgssl.errors import InputError
+from ecgssl.evaluation.finetune import target_array
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+
+TARGETS = {
+    "rhythm": Target(kind="multiclass", column="Rhythmus", classes={"SR": ("Sinus",), "AF": ()}),
+    "ef": Target(kind="regression", unit="%", range=(5, 90)),
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    manifest = make_cohort(tmp_path_factory.mktemp("cohort"))
+    lines = manifest.read_text().splitlines()
+    extra = [f",{('Sinus', 'AF', '')[n % 3]},{50 + n}" for n in range(20)]
+    lines = [lines[0] + ",Rhythmus,ef", *(line + more for line, more in zip(lines[1:], extra, strict=True))]
+    manifest.write_text("\n".join(lines) + "\n")
+    cohort = load_manifest(manifest, reading=ManifestParams(targets=TARGETS))
+    out = tmp_path_factory.mktemp("store") / "processed"
+    preprocess(cohort, params(), out, KEY, progress=False)
+    return Store(out)
+
+
+def test_a_store_says_what_its_numbers_mean(store):
+    assert store.targets == ("rhythm", "ef", "AF")
+    assert store.about["target_kinds"] == {
+        "rhythm": {"kind": "multiclass", "classes": ["SR", "AF"]},
+        "ef": {"kind": "regression", "unit": "%", "range": [5.0, 90.0]},
+    }
+    assert (store.kinds["rhythm"].kind, list(store.kinds["rhythm"].classes or {})) == ("multiclass", ["SR", "AF"])
+    assert (store.kinds["ef"].unit, store.kinds["ef"].range) == ("%", (5, 90))
+    numbers = store.index["record_id"].str.removeprefix("rec").astype(int).to_numpy()
+    np.testing.assert_array_equal(store.index["ef"], 50 + numbers)
+    np.testing.assert_array_equal(store.index["rhythm"], np.array([0, 1, np.nan])[numbers % 3])
+    assert "Sinus" not in (store.path / "spec.json").read_text(), "cells of the table stay there"
+
+
+def test_only_binary_targets_are_trained(store):
+    with pytest.raises(InputError) as caught:
+        target_array(store, ["AF", "ef", "rhythm"])
+    assert {problem.field: problem.what for problem in caught.value.problems} == {
+        "ef": "is regression, and only binary targets can be trained",
+        "rhythm": "is multiclass, and only binary targets can be trained",
+    }
+    assert target_array(store, ["AF"]).shape == (len(store), 1)
+
+
+def test_older_stores_have_binary_targets_and_damaged_kinds_are_told(store, tmp_path):
+    copy = shutil.copytree(store.path, tmp_path / "store")
+    about = json.loads((copy / "spec.json").read_text())
+    for kinds, told in (({"ef": {"kind": "odd"}}, "target_kinds"), ([1], "target_kinds")):
+        (copy / "spec.json").write_text(json.dumps(about | {"target_kinds": kinds}))
+        with pytest.raises(InputError, match=told):
+            Store(copy)
+    del about["target_kinds"]
+    (copy / "spec.json").write_text(json.dumps(about))
+    assert Store(copy).kinds == {}
