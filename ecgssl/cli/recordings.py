@@ -48,6 +48,10 @@ def preprocess(
         Path | None, typer.Option(help="Folder with ptbxl_database.csv; sets data.set and data.root.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
+    backend: Annotated[str | None, typer.Option(help="loky, dask or ray; sets store.backend.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask or Ray cluster; sets store.scheduler.")
+    ] = None,
 ) -> int:
     """Read, check, clean and store recordings.
 
@@ -65,6 +69,10 @@ def preprocess(
         chosen += ["data.set=ptbxl", f"data.root={json.dumps(str(ptbxl))}"]
     if workers is not None:
         chosen += [f"store.workers={workers}"]
+    if backend is not None:
+        chosen += [f"store.backend={json.dumps(backend)}"]
+    if scheduler is not None:
+        chosen += [f"store.scheduler={json.dumps(scheduler)}"]
     p = load_params(params, chosen)
     report = run(load(p.data, "data/raw", p.seed), p, out, load_or_make_key(p.data.patient_key))
     new = report.counted - report.resumed

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import contents
+from command_line import contents, ecgssl, refused
 from small_tasks import divide, double
 from store_cohort import KEY, params
 
@@ -33,6 +33,23 @@ def test_a_scheduler_that_is_not_there_is_named(backend, scheduler):
     need(backend)
     with pytest.raises(InputError, match=rf"store.scheduler: {scheduler}: cannot be reached"):
         list(spread(double, [(1,)], 1, settings(backend, scheduler=scheduler)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--backend", "spark"), "store.backend: Input should be 'loky', 'dask' or 'ray'"),
+        (("--scheduler", "127.0.0.1:8786"), "store: a scheduler needs backend 'dask' or 'ray'"),
+        (("--backend", "dask", "--scheduler", "127.0.0.1:9"), "store.scheduler: 127.0.0.1:9: cannot be reached"),
+    ],
+)
+def test_the_verb_takes_backend_and_scheduler(options, told, manifest, tmp_path):
+    if "dask" in options:
+        need("dask")
+    key = ("--set", f"data.patient_key={tmp_path}/key")
+    done = ecgssl("preprocess", "--manifest", manifest, "--out", tmp_path / "out", *key, *options)
+    refused(done, told)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture(scope="module", params=["loky", "dask", "ray"])
