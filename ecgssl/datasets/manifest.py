@@ -22,7 +22,7 @@ from ecgssl.datasets.manifest_columns import (
     drop_repeated,
     fill_patients,
 )
-from ecgssl.datasets.manifest_paths import check_paths
+from ecgssl.datasets.manifest_paths import check_paths, read_paths
 from ecgssl.datasets.sheet import Sheet, read_sheet
 from ecgssl.datasets.splits import FOLDS, grouped_split
 from ecgssl.datasets.targets import read_target
@@ -116,9 +116,7 @@ def examine_manifest(
         there = paths.there.to_numpy(dtype=bool)
         issues += paths.issues
         notes += paths.notes
-        table["path"] = paths.cells
-        if reading.columns.get("record_id") in ("path", reading.columns.get("path", "path")):
-            table["record_id"] = paths.cells
+        _set_paths(table, paths.cells, reading)
     else:
         there, table["path"] = np.zeros(len(table), dtype=bool), ""
     if "record_id" not in table:
@@ -159,6 +157,13 @@ def examine_manifest(
     return Examined(cohort, tuple(issues), there, tuple(read.not_binary))
 
 
+def _set_paths(table: pd.DataFrame, paths: pd.Series, reading: ManifestParams) -> None:
+    """Put in the paths as they are to be read; names of recordings that the user made of paths follow them."""
+    if "record_id" in reading.columns and "record_id" in table and table["record_id"].equals(table["path"]):
+        table["record_id"] = paths
+    table["path"] = paths
+
+
 def _make_split(table: pd.DataFrame, targets: tuple[str, ...], seed: int, notes: list[str]) -> list[Issue]:
     try:
         table["split"] = grouped_split(table, targets, seed)
@@ -184,6 +189,10 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> list[
     sheet = read_sheet(path, reading.encoding)
     table, issues, _ = _named(sheet, reading)
     table, rows, repeated = drop_repeated(table, sheet.rows)
+    if "path" in table:
+        paths, _, wrong = read_paths(table["path"], base, reading.path_prefix)
+        issues += wrong
+        _set_paths(table, paths, reading)
     issues = [*sheet.issues, *issues, *repeated, *check_ids(table, rows)]
     if issues:
         raise InputError(issue.problem(str(path)) for issue in issues)

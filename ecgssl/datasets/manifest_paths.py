@@ -42,12 +42,8 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
         root: folder of relative paths.
         prefix: removed from the start of paths.
     """
-    cells, notes, issues = _without_prefix(cells, prefix)
-    foreign = cells.map(lambda cell: os.sep == "/" and _DRIVE.match(cell) is not None)
-    back = ~foreign & cells.str.contains("\\", regex=False) & ~cells.map(lambda cell: _there(root, cell))
-    if back.any():
-        cells = cells.where(~back, cells.str.replace("\\", "/", regex=False))
-        notes.append(f"backslashes of {int(back.sum())} paths are read as slashes")
+    cells, notes, issues = read_paths(cells, root, prefix)
+    foreign = cells.map(_is_foreign)
     empty = cells == ""
     outside = cells.map(_leaves)
     named = ~empty & ~outside & ~foreign
@@ -72,6 +68,27 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
         if wrong.any()
     ]
     return Paths(cells, there, issues, notes)
+
+
+def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Series, list[str], list[Issue]]:
+    """Paths as this machine spells them: without the prefix, and with slashes where no file has a backslash in its name.
+
+    Args:
+        cells, root, prefix: as for ``check_paths``.
+
+    Returns:
+        The paths; what was assumed; what is wrong.
+    """
+    cells, notes, issues = _without_prefix(cells, prefix)
+    back = cells.str.contains("\\", regex=False) & ~cells.map(_is_foreign) & ~cells.map(lambda cell: _there(root, cell))
+    if back.any():
+        cells = cells.where(~back, cells.str.replace("\\", "/", regex=False))
+        notes.append(f"backslashes of {int(back.sum())} paths are read as slashes")
+    return cells, notes, issues
+
+
+def _is_foreign(cell: str) -> bool:
+    return os.sep == "/" and _DRIVE.match(cell) is not None
 
 
 def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str], list[Issue]]:

@@ -57,6 +57,7 @@ class Checked:
             ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found.
         there: (len(cohort),) whether the file of a row is there; only these were read.
         params: by which it was judged.
+        asked: targets that a task is to predict; empty where none were named.
     """
 
     cohort: Cohort
@@ -64,6 +65,7 @@ class Checked:
     recordings: pd.DataFrame
     there: NDArray[np.bool_]
     params: Params
+    asked: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> pd.DataFrame:
@@ -127,7 +129,8 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
                 needed()
             except InputError as error:
                 issues += [Issue(p.field, p.what, p.remedy) for p in error.problems]
-    return Checked(cohort, tuple(issues), _read_all(cohort, examined.there, params, progress), examined.there, params)
+    recordings = _read_all(cohort, examined.there, params, progress)
+    return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
 
 
 def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress: bool) -> pd.DataFrame:

@@ -91,7 +91,8 @@ def _small(checked: Checked, kept: pd.DataFrame) -> list[Warned]:
         count = int((kept["split"] == split).sum())
         if count < SMALL:
             warned.append(Warned(f"split {split} has {count} usable recordings"))
-    few = [target for target in cohort.targets if cohort.kind(target).kind == "binary" and _is_small(kept, target)]
+    asked = [target for target in cohort.targets if target in checked.asked] if checked.asked else cohort.targets
+    few = [target for target in asked if cohort.kind(target).kind == "binary" and _is_small(kept, target)]
     if few:
         shown = ", ".join(few[:_NAMED]) + (f" and {len(few) - _NAMED} more" if len(few) > _NAMED else "")
         warned.append(Warned(f"fewer than {SMALL} positives or negatives in train, val or test: {shown}"))

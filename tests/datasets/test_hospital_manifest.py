@@ -11,7 +11,7 @@ from ecgssl.config import DataParams, ManifestParams, Target
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_targets
 from ecgssl.datasets.columns import likely
-from ecgssl.datasets.manifest import examine_manifest, load_manifest
+from ecgssl.datasets.manifest import examine_manifest, listed_recordings, load_manifest
 from ecgssl.errors import InputError
 
 GERMAN = """sep=;
@@ -89,6 +89,10 @@ def test_the_yaml_beside_the_table_says_the_same(german):
     named = german.with_name("mine.yaml")
     german.with_suffix(".targets.yaml").rename(named)
     pd.testing.assert_frame_equal(load_manifest(german, targets_file=named).table, beside.table)
+    german.with_suffix(".targets.yaml").write_bytes(named.read_bytes())
+    listed = listed_recordings(german)
+    assert listed == [(name, german.parent / name) for name in ("2021/a.xml", "2021/b.xml", "2022/c.xml")]
+    german.with_suffix(".targets.yaml").unlink()
     # what the parameters say wins, name by name
     params = DataParams(
         set="cohort", manifest=german, targets_file=named, values={"sex": {"2": "other"}}, columns={"site": "Name"}
@@ -136,6 +140,16 @@ def test_mapping_what_is_not_there(tmp_path):
         ("data.columns.patient", "Did you mean 'patient_id'?"),
         ("data.values.ag", "Columns: record_id, path, MRN"),
     ]
+
+
+@pytest.mark.parametrize("ours", ["record_id", "path"])
+def test_mapping_what_is_needed_to_what_is_not_there(tmp_path, ours):
+    (tmp_path / "m.csv").write_text("record_id,path\nx,a\n")
+    reading = ManifestParams(columns={ours: "nowhere"})
+    found = examine_manifest(tmp_path / "m.csv", reading=reading)
+    assert "the column 'nowhere', which stands for it, is absent" in [issue.what for issue in found.issues]
+    with pytest.raises(InputError):
+        load_manifest(tmp_path / "m.csv", reading=reading)
 
 
 def test_a_column_of_our_name_with_another_meaning_gives_way(tmp_path):
