@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.hospital_signatures import has_root, is_dicom, is_mortara, is_scp
 from ecgssl.io.recording import Recording
+from ecgssl.io.signatures import is_csv, is_edf, is_hdf5, is_matlab, is_npy, is_npz, is_wfdb
 from ecgssl.io.stated import Stated
 
 HEAD = 4096
@@ -54,13 +56,26 @@ def _load(name: str) -> object:
     return getattr(importlib.import_module(module), function)
 
 
-def _is_wfdb(path: Path, head: bytes) -> bool:
-    from ecgssl.io.wfdb_reader import header_path
+_SCHILLER = "com.xiriuz.sema.xml.schillerEDI.SchillerEDI"
 
-    return header_path(path).is_file()
-
-
-FORMATS: tuple[Format, ...] = (Format("wfdb", "WFDB", _is_wfdb, "ecgssl.io.wfdb_reader:read_wfdb"),)
+FORMATS: tuple[Format, ...] = (
+    Format("wfdb", "WFDB", is_wfdb, "ecgssl.io.wfdb_reader:read_wfdb"),
+    Format("matlab", "MATLAB", is_matlab, "ecgssl.io.matlab_reader:read_matlab"),
+    Format("hdf5", "HDF5", is_hdf5, "ecgssl.io.hdf5_reader:read_hdf5", "ecgssl.io.hdf5_reader:hdf5_members"),
+    Format("npy", "NumPy .npy", is_npy, "ecgssl.io.numpy_reader:read_npy", "ecgssl.io.numpy_reader:npy_members"),
+    Format("npz", "NumPy .npz", is_npz, "ecgssl.io.numpy_reader:read_npz"),
+    Format("edf", "EDF", is_edf, "ecgssl.io.edf_reader:read_edf"),
+    Format("muse", "GE MUSE XML", has_root("RestingECG"), "ecgssl.io.muse_reader:read_muse"),
+    Format("aecg", "HL7 aECG", has_root("AnnotatedECG"), "ecgssl.io.aecg_reader:read_aecg"),
+    Format("cardiosoft", "CardioSoft XML", has_root("CardiologyXML"), "ecgssl.io.cardiosoft_reader:read_cardiosoft"),
+    Format("schiller", "Schiller XML", has_root(_SCHILLER), "ecgssl.io.schiller_reader:read_schiller"),
+    Format("sierra", "Philips Sierra XML", has_root("restingecgdata"), "ecgssl.io.vendor_reader:read_sierra"),
+    Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendor_reader:read_mortara"),
+    Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom_reader:read_dicom"),
+    Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendor_reader:read_scp"),
+    # last, because any text may be a table
+    Format("csv", "CSV", is_csv, "ecgssl.io.csv_reader:read_csv"),
+)
 """In the order in which a file is tried."""
 
 
@@ -70,11 +85,12 @@ def identify(path: Path) -> Format:
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, or ``format`` for a file that no reader knows.
     """
+    head = b""
     try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD)
-    except FileNotFoundError:
-        head = b""  # a WFDB record is named without its suffix
+        # a WFDB record is named without its suffix, perhaps like a folder beside it; a pipe would never end
+        if path.is_file():
+            with path.open("rb") as stream:
+                head = stream.read(HEAD)
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
         raise RecordingError("unreadable", Problem(str(path), "file", what, "Check disk and permissions")) from error
@@ -84,5 +100,7 @@ def identify(path: Path) -> Format:
     if not path.exists():
         problem = Problem(str(path), "file", "does not exist", "Correct the path of the record")
         raise RecordingError("missing_file", problem)
+    if not path.is_file():
+        raise RecordingError("unreadable", Problem(str(path), "file", "is a folder or no file", "Name a file"))
     known = ", ".join(entry.title for entry in FORMATS)
     raise RecordingError("format", Problem(str(path), "format", "no reader knows it", f"Convert it to one of: {known}"))

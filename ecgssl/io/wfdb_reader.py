@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.limits import check_size
+from ecgssl.io.member import refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.settle import Settled, settle
 from ecgssl.io.stated import NOTHING, Stated
@@ -41,7 +42,7 @@ def read_wfdb(path: Path | str, member: str | None = None, stated: Stated = NOTH
 
     Args:
         path: the record, with or without the suffix of its header or signal file.
-        member: unused, a record is one recording.
+        member: none, a record is one recording.
         stated: what the header says wrongly; ``leads`` names all signals of the header.
 
     Returns:
@@ -54,6 +55,7 @@ def read_wfdb(path: Path | str, member: str | None = None, stated: Stated = NOTH
             ``length`` (the signal file is shorter or longer than the header says), ``checksum``, ``rates`` (leads sampled
             at different rates), ``too_large``; and as ``settle``.
     """
+    refuse_member(Path(path), member)
     hea = header_path(path)
     header = read_header(hea)
     part = _read_segments(hea, header, stated) if header.segments else _read_single(hea, header, stated)

@@ -1,0 +1,172 @@
+"""Files of MATLAB 5 to 7, parsed here: scipy's parser trusts the types that a file declares, and ends the process on some.
+
+Format: MathWorks, "MAT-File Format", version 5.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.limits import LARGEST
+
+LARGEST_MATLAB = 256 << 20
+"""Bytes of a file, packed or unpacked: twelve leads of 90 minutes at 500 Hz in double precision."""
+
+_MATRIX, _COMPRESSED = 14, 15
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
+_CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
+_COMPLEX = 0x800
+_DEEPEST = 8
+_MOST_ELEMENTS = 100_000
+
+
+def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
+    """Variables of a file.
+
+    Args:
+        path: names the file in messages.
+        data: all of it, at most ``LARGEST_MATLAB`` bytes.
+
+    Returns:
+        By name: an array in MATLAB's orientation; a text; a tuple of texts for a cell array or a matrix of them; for a
+        struct the same again by field. Complex and sparse arrays, arrays of structs, objects and functions are left out.
+
+    Raises:
+        RecordingError: ``truncated``, ``header`` (elements that do not lie within what holds them, or hold other than they
+            declare), ``unreadable`` (damaged compression), ``too_large`` (unpacked, or by the shape of a variable).
+    """
+    file = _File(path, "<" if data[126:128] == b"IM" else ">")
+    variables, position, size = {}, 128, 0
+    while position < len(data):
+        kind, content, end = file.element(memoryview(data)[position:], packed=True)
+        position += end
+        if kind == _COMPRESSED:
+            kind, content, _ = file.element(memoryview(file.inflated(content, LARGEST_MATLAB - size)))
+        if kind != _MATRIX:
+            raise file.error("header", f"element of type {kind} where a variable belongs")
+        size += len(content)
+        name, value = file.matrix(content, 0)
+        if value is not None:
+            variables[name] = value
+    return variables
+
+
+class _File:
+    """What is known of a file while it is parsed: its byte order, and how many elements there were so far."""
+
+    def __init__(self, path: Path, order: str) -> None:
+        self.path, self.order, self.seen = path, order, 0
+
+    def element(self, data: memoryview, packed: bool = False) -> tuple[int, memoryview, int]:
+        """Type and content of the element that begins here, and where the next one does."""
+        if len(data) < 8:
+            raise self.error("truncated", "ends within the tag of an element")
+        kind, length = struct.unpack(f"{self.order}2I", data[:8])
+        start, end = 8, 8 + (length if packed else -(-length // 8) * 8)
+        if kind >> 16:
+            # up to four bytes stand in the place of the length, which moves to the upper half of the type
+            kind, length, start, end = kind & 0xFFFF, kind >> 16, 4, 8
+        content = data[start : start + length]
+        if len(content) < length or start + length > end:
+            raise self.error("truncated" if packed else "header", "an element is longer than what holds it")
+        self.seen += 1
+        if self.seen > _MOST_ELEMENTS:
+            raise self.error("too_large", f"has more than {_MOST_ELEMENTS} elements")
+        return kind, content, end
+
+    def elements(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Types and contents of the elements one after another."""
+        while data:
+            kind, content, end = self.element(data)
+            yield kind, content
+            data = data[end:]
+
+    def inflated(self, content: memoryview, most: int) -> bytes:
+        unpacker = zlib.decompressobj()
+        try:
+            data = unpacker.decompress(content, max(most, 1))
+        except zlib.error as error:
+            raise self.error("unreadable", "a compressed variable is damaged") from error
+        if not unpacker.eof:
+            reason = "too_large" if unpacker.unconsumed_tail else "truncated"
+            raise self.error(reason, f"a compressed variable goes on after {len(data)} bytes")
+        return data
+
+    def matrix(self, data: memoryview, depth: int) -> tuple[str, Any]:
+        """Name and value of a variable, or of a part of one; ``None`` for a value that is left out."""
+        if depth > _DEEPEST:
+            raise self.error("header", f"is nested more than {_DEEPEST} deep")
+        if not data:
+            return "", None
+        parts = list(self.elements(data))
+        if len(parts) < 3 or len(parts[0][1]) != 8 or parts[0][0] != 6 or parts[1][0] != 5 or parts[2][0] != 1:
+            raise self.error("header", "a variable does not begin with its flags, shape and name")
+        (flags,) = struct.unpack(f"{self.order}I", parts[0][1][:4])
+        sides = tuple(np.frombuffer(parts[1][1], f"{self.order}i4", len(parts[1][1]) // 4).tolist())
+        name = bytes(parts[2][1]).decode("latin-1")
+        if min(sides, default=-1) < 0 or math.prod(sides) > LARGEST:
+            raise self.error("too_large", f"a variable of {' x '.join(map(str, sides[:4]))}")
+        kind, rest = flags & 0xFF, parts[3:]
+        if kind == _CELL:
+            return name, self._cell(sides, rest, depth)
+        if kind == _STRUCT:
+            return name, self._struct(sides, rest, depth)
+        if not rest or flags & _COMPLEX:
+            return name, None
+        if kind == _CHAR:
+            return name, self._text(sides, *rest[0])
+        return name, self._array(sides, *rest[0]) if kind in _NUMERIC else None
+
+    def _array(self, sides: tuple[int, ...], kind: int, content: memoryview) -> Any:
+        if kind not in _TYPES:
+            raise self.error("header", f"numbers of type {kind}")
+        dtype = np.dtype(f"{self.order}{_TYPES[kind]}")
+        if len(content) != math.prod(sides) * dtype.itemsize:
+            raise self.error("header", f"{len(content)} bytes of numbers, they are declared otherwise")
+        return np.frombuffer(content, dtype).reshape(sides, order="F")
+
+    def _text(self, sides: tuple[int, ...], kind: int, content: memoryview) -> str | tuple[str, ...] | None:
+        encoding = _ENCODINGS.get(kind, "latin-1")
+        if encoding == "utf-16":
+            encoding += "-le" if self.order == "<" else "-be"
+        text = bytes(content).decode(encoding, errors="replace")
+        if len(sides) != 2 or len(text) != math.prod(sides):
+            return None
+        # letters lie down the columns
+        return text if sides[0] == 1 else tuple(text[row :: sides[0]] for row in range(sides[0]))
+
+    def _cell(self, sides: tuple[int, ...], parts: list[tuple[int, memoryview]], depth: int) -> tuple[str, ...] | None:
+        if len(parts) != math.prod(sides) or any(kind != _MATRIX for kind, _ in parts):
+            raise self.error("header", f"a list of {len(parts)} parts, it is declared otherwise")
+        items = [self.matrix(content, depth + 1)[1] for _, content in parts]
+        return tuple(items) if items and all(isinstance(item, str) for item in items) else None
+
+    def _struct(self, sides: tuple[int, ...], parts: list[tuple[int, memoryview]], depth: int) -> dict[str, Any] | None:
+        if len(parts) < 2 or len(parts[0][1]) != 4:
+            raise self.error("header", "a struct without names of its fields")
+        (width,) = struct.unpack(f"{self.order}i", parts[0][1])
+        packed = bytes(parts[1][1])
+        if width < 1 or len(packed) % width:
+            raise self.error("header", "a struct with unreadable names of its fields")
+        names = [packed[i : i + width].partition(b"\0")[0].decode("latin-1") for i in range(0, len(packed), width)]
+        if len(parts) - 2 != len(names) * math.prod(sides) or any(kind != _MATRIX for kind, _ in parts[2:]):
+            raise self.error("header", f"a struct of {len(parts) - 2} parts, it is declared otherwise")
+        if math.prod(sides) != 1:
+            return None
+        values = [self.matrix(content, depth + 1)[1] for _, content in parts[2:]]
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+    def error(self, reason: str, what: str) -> RecordingError:
+        remedy = (
+            "Save the signal alone, or in parts" if reason == "too_large" else "Fetch the file again or leave it out"
+        )
+        return RecordingError(reason, Problem(str(self.path), "content", what, remedy))

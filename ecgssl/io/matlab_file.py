@@ -1,0 +1,61 @@
+"""Variables of MATLAB files as plain arrays, texts and structs, whatever the version of the file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgssl.io.guard import guarded
+from ecgssl.io.hdf5_file import attributes, check_values, children, is_group, is_numeric, open_hdf5, read_small
+from ecgssl.io.limits import LARGEST, read_limited
+from ecgssl.io.matlab_5 import LARGEST_MATLAB, parse_matlab_5
+from ecgssl.io.signatures import matlab_version
+
+_LONGEST_TEXT = 10_000
+
+Variables = dict[str, Any]
+"""By name: an array in MATLAB's orientation, a text, a tuple of texts, or for a struct the same again."""
+
+
+def read_variables(path: Path) -> Variables:
+    """All variables that are numbers, texts, lists of texts or structs of these; others are left out.
+
+    Raises:
+        RecordingError: ``missing_file``, ``unreadable``, ``too_large``; as ``parse_matlab_5`` for versions 5 to 7, and as
+            ``children`` and ``read_small`` for version 7.3, which is HDF5.
+    """
+    with guarded(path, "the system"), path.open("rb") as stream:
+        version = matlab_version(stream.read(128))
+    if version == "7.3":
+        with open_hdf5(path) as file:
+            top = {name: item for name, item in children(path, file).items() if not name.startswith("#")}
+            check_values(path, top.values(), LARGEST)
+            return {name: kept for name, item in top.items() if (kept := _stored(path, item)) is not None}
+    data = read_limited(path, LARGEST_MATLAB)
+    if version == "5":
+        return parse_matlab_5(path, data)
+    import scipy.io
+
+    with guarded(path, "scipy"):
+        loaded = scipy.io.loadmat(io.BytesIO(data))
+    return {
+        name: value for name, value in loaded.items() if isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+    }
+
+
+def _stored(path: Path, item: Any) -> Any:
+    """A value as HDF5 holds it: axes turned round, texts as numbers; ``None`` for what has no place in ``Variables``."""
+    if is_group(item):
+        inner = children(path, item)
+        check_values(path, inner.values(), LARGEST)
+        fields = {name: _stored(path, field) for name, field in inner.items() if not is_group(field)}
+        return {name: kept for name, kept in fields.items() if kept is not None}
+    told = attributes(item) if is_numeric(item) else {}
+    if not is_numeric(item) or told.get("MATLAB_empty"):
+        return None
+    if told.get("MATLAB_class") == b"char":
+        return "".join(map(chr, read_small(path, item, _LONGEST_TEXT).reshape(-1).tolist()))
+    return read_small(path, item, LARGEST).T

@@ -1,0 +1,131 @@
+"""NumPy files to ``Recording``: ``.npy`` with one recording or many, ``.npz`` that says what its samples are."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.arrays import (
+    LEAD_NAMES,
+    RATE_NAMES,
+    UNIT_NAMES,
+    pick_row,
+    read_array,
+    row_names,
+    said_leads,
+    said_rate,
+    said_unit,
+)
+from ecgssl.io.guard import guarded
+from ecgssl.io.limits import LARGEST
+from ecgssl.io.member import refuse_member
+from ecgssl.io.recording import Recording
+from ecgssl.io.stated import NOTHING, Stated
+
+_LARGEST_ENTRY = 8 * LARGEST
+_LARGEST_WORD = 1 << 16
+
+
+def read_npy(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+    """Read one recording of an ``.npy`` file, which is mapped, never loaded whole and never unpickled.
+
+    Args:
+        path: the file; an array (leads, samples) or (samples, leads), a list of such, (recordings, leads, samples), or
+            with an axis of length 1 behind the first, as EchoNext has it.
+        member: number of the recording in a list, from 0.
+        stated: rate, unit and leads: the file says none of them.
+
+    Raises:
+        RecordingError: ``unreadable``, ``length`` (more bytes than declared); and as ``read_array`` and ``pick_row``.
+    """
+    array = _mapped(path)
+    chosen = pick_row(path, array.shape, member)
+    record_id = path.stem if member is None else member
+    return read_array(path, array[chosen], stated, record_id=record_id, name="npy")
+
+
+def npy_members(path: Path) -> tuple[str, ...]:
+    """Row numbers of the recordings in a list; empty for a single recording."""
+    return row_names(path, _mapped(path).shape)
+
+
+def read_npz(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+    """Read an ``.npz`` file with ``signal`` (leads, samples), ``sampling_rate`` in Hz, ``leads`` and ``unit``.
+
+    Args:
+        path: the file. Keys other than ``signal`` may be left out where they are stated; ``said_rate`` and its neighbours
+            tell what else they may be called. Further arrays are not looked at.
+        member: none, a file is one recording.
+        stated: wins over the file.
+
+    Raises:
+        RecordingError: ``unreadable``, ``content`` (no ``signal``, or arrays other than they declare), ``too_large``; and
+            as ``read_array``.
+    """
+    refuse_member(path, member)
+    with guarded(path, "numpy"), zipfile.ZipFile(path) as archive:
+        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if "signal" not in entries:
+            raise _error("content", path, "signal", "there is no array of this name")
+        signal = _entry(path, archive, entries["signal"], _LARGEST_ENTRY)
+        words = {*RATE_NAMES, *UNIT_NAMES, *LEAD_NAMES} & {key.lower() for key in entries}
+        found = {
+            key: _entry(path, archive, info, _LARGEST_WORD) for key, info in entries.items() if key.lower() in words
+        }
+    return read_array(
+        path,
+        signal,
+        stated,
+        record_id=path.stem,
+        name="npz",
+        sampling_rate=said_rate(found),
+        unit=said_unit(found),
+        leads=said_leads(found),
+    )
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    with guarded(path, "numpy"):
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        surplus = path.stat().st_size - array.offset - array.nbytes
+    if surplus:
+        raise _error("length", path, "size", f"{surplus} bytes more than the array that it declares")
+    mapped: NDArray[Any] = array
+    return mapped
+
+
+def _entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int) -> NDArray[Any]:
+    """One array of an archive, read only when its declared size is in order and equal to its shape's."""
+    if info.file_size > largest:
+        raise _error("too_large", path, info.filename[:40], f"declares {info.file_size} bytes, more than {largest}")
+    data = io.BytesIO()
+    with archive.open(info) as stream:
+        shutil.copyfileobj(stream, data, 1 << 20)
+    data.seek(0)
+    version = np.lib.format.read_magic(data)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(data)
+    start = data.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != info.file_size - start:
+        raise _error("content", path, info.filename[:40], "does not hold what it declares")
+    values: NDArray[Any] = np.frombuffer(data.getbuffer()[start:], dtype)
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+_REMEDY = {
+    "content": "Write it with numpy.savez(file, signal=..., sampling_rate=..., leads=..., unit=...)",
+    "too_large": "Cut the recording into parts",
+    "length": "Write the file again",
+}
+
+
+def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
+    return RecordingError(reason, Problem(str(path), field, what, _REMEDY[reason]))
