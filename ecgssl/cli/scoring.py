@@ -12,7 +12,7 @@ from ecgssl.cli.app import Workers, app
 
 @app.command()
 def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="Records, folders or a manifest.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings in any format, folders or a manifest.")],
     bundle: Annotated[Path, typer.Option(help="Bundle of a classifier.")],
     out: Annotated[Path, typer.Option(help="Score file, .csv or .parquet.")],
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
@@ -26,12 +26,13 @@ def predict(
 
     report = run(bundle, inputs, out, batch_size=batch_size, workers=workers)
     typer.echo(f"{report.counted} inputs = {report.scored} scored + {report.rejected} rejected -> {out}")
+    _tell_unknown(report.unknown)
     return 3 if report.rejected else 0
 
 
 @app.command()
 def embed(
-    inputs: Annotated[list[Path], typer.Argument(help="Records, folders or a manifest.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings in any format, folders or a manifest.")],
     bundle: Annotated[Path, typer.Option(help="Bundle of an encoder or classifier.")],
     out: Annotated[Path, typer.Option(help="Embedding file, .csv or .parquet.")],
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
@@ -45,4 +46,10 @@ def embed(
 
     report = run(bundle, inputs, out, batch_size=batch_size, workers=workers)
     typer.echo(f"{report.counted} inputs = {report.scored} embedded + {report.rejected} rejected -> {out}")
+    _tell_unknown(report.unknown)
     return 3 if report.rejected else 0
+
+
+def _tell_unknown(count: int) -> None:
+    if count:
+        typer.echo(f"note: {count} files in the folders are in no known format")

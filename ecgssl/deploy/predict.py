@@ -35,6 +35,7 @@ class PredictReport:
     Args:
         counted: rows written; ``scored + rejected``.
         scored, rejected: how many.
+        unknown: files in folders that no reader knows; they get no row.
         reasons: of rejections, with counts.
         seconds: wall time by stage: ``load``, ``prepare`` (reading and cleaning), ``model``, ``write``.
     """
@@ -42,6 +43,7 @@ class PredictReport:
     counted: int
     scored: int
     rejected: int
+    unknown: int
     reasons: dict[str, int]
     seconds: dict[str, float]
 
@@ -63,7 +65,7 @@ def predict(
 
     Args:
         bundle_path: folder of ``export_bundle``.
-        inputs: WFDB records, folders and manifests, see ``list_recordings``.
+        inputs: recordings in any format, folders and manifests, see ``list_recordings``.
         out: ``.csv`` or ``.parquet``; appears whole or not at all.
         batch_size: recordings at a time.
         workers: processes that read and clean; -1 for one per core.
@@ -122,7 +124,8 @@ def _score(
         raise InputError(Problem(str(out), "suffix", "is not .csv or .parquet", "Name a table to write"))
     if batch_size < 1:
         raise InputError(Problem("batch size", "value", f"is {batch_size}", "Take 1 or more"))
-    items = list_recordings(inputs)
+    listed = list_recordings(inputs)
+    items = listed.items
     bundle = load_bundle(bundle_path)
     names, fill = columns(bundle)
     # found out before hours of scoring
@@ -159,7 +162,8 @@ def _score(
     seconds["write"] = time.perf_counter() - since
     refused = Counter(row["reasons"] for row in rows if row["status"] == "rejected")
     rejected = sum(refused.values())
-    return PredictReport(len(rows), len(rows) - rejected, rejected, dict(sorted(refused.items())), seconds)
+    reasons = dict(sorted(refused.items()))
+    return PredictReport(len(rows), len(rows) - rejected, rejected, listed.unknown, reasons, seconds)
 
 
 def _write(out: Path, table: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""What is to be scored: files, folders and manifests as one list of named recordings."""
+"""What is to be scored: files, folders and manifests as one list of named recordings, in whatever formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from pathlib import Path
 
 from ecgssl.datasets.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.wfdb_reader import header_path
+from ecgssl.io import locate
+from ecgssl.io.listing import find_recordings
+from ecgssl.io.sample_table import is_sample_file
+from ecgssl.io.wfdb_reader import SUFFIXES, header_path
+
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -19,22 +24,36 @@ class Listed:
 
     Args:
         record_id: unique in its list, without any path of this machine.
-        path: of the file; whether it is there is not known yet.
+        path: of the file, or ``file#member``; whether it is there is not known yet.
     """
 
     record_id: str
     path: Path
 
 
-def list_recordings(inputs: Sequence[Path | str]) -> list[Listed]:
-    """Expand inputs, in their order.
-
-    A recording of a manifest keeps its name there. Any other is called by its file's name without suffix; where two would
-    have the same one, by its path relative to the folder that all inputs share; and ``#2`` is added to what is named twice.
+@dataclass(frozen=True)
+class Inputs:
+    """What inputs expand to.
 
     Args:
-        inputs: WFDB records with or without suffix, folders (every ``.hea`` in and below them, sorted by path), manifests
-            (``.csv`` with record_id and path).
+        items: the recordings.
+        unknown: how many files of folders no reader knows; they are none, and get no row.
+    """
+
+    items: tuple[Listed, ...]
+    unknown: int
+
+
+def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
+    """Expand inputs, in their order.
+
+    A recording of a manifest keeps its name there. Any other is called by its file's name without suffix, or by its name
+    among its file's members; where two would have the same one, by its path relative to the folder that all inputs share,
+    with the suffix unless it is a WFDB record; and ``#2`` is added to what is named twice.
+
+    Args:
+        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``; folders (``find_recordings``
+            of ``ecgssl.io.listing``); manifests (tables with record_id and path).
 
     Raises:
         InputError: with every input that holds no recordings at all: no input, an empty folder, an unusable manifest. A
@@ -42,36 +61,56 @@ def list_recordings(inputs: Sequence[Path | str]) -> list[Listed]:
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
+    unknown = 0
     problems: list[Problem] = []
     for item in map(Path, inputs):
-        if item.suffix.lower() == ".csv":
-            try:
+        try:
+            if item.suffix.lower() in _TABLES and not is_sample_file(item):
                 found += [Listed(name, path) for name, path in listed_recordings(item)]
-            except InputError as error:
-                problems += error.problems
+                continue
+            paths = [item]
+            if item.is_dir():
+                inside = find_recordings(item)
+                paths = list(map(Path, inside.recordings))
+                unknown += len(inside.unknown)
+                if not paths:
+                    what = f"holds no recording in a known format ({len(inside.unknown)} other files)"
+                    problems.append(Problem(str(item), "folder", what, "Name a folder of recordings"))
+        except InputError as error:
+            problems += error.problems
             continue
-        paths = sorted(item.rglob("*.hea")) if item.is_dir() else [item]
-        if not paths:
-            problems.append(Problem(str(item), "folder", "holds no .hea file", "Name a folder of WFDB records"))
         unnamed.update(range(len(found), len(found) + len(paths)))
-        found += [Listed(header_path(path).stem, path) for path in paths]
+        found += [Listed(_name(path), path) for path in paths]
     if not inputs:
-        problems.append(Problem("inputs", "files", "there are none", "Name records, folders or a manifest"))
+        problems.append(Problem("inputs", "files", "there are none", "Name recordings, folders or a manifest"))
     if problems:
         raise InputError(problems)
-    return _distinct(found, unnamed)
+    return Inputs(tuple(_distinct(found, unnamed)), unknown)
+
+
+def _name(path: Path) -> str:
+    file, member = locate(path)
+    return member if member is not None else _without_suffix(file).name
+
+
+def _without_suffix(file: Path) -> Path:
+    """A WFDB record may be named without suffix, and have a dot in its name."""
+    if file.suffix.lower() in SUFFIXES or (file.is_file() and not header_path(file).is_file()):
+        return file.with_suffix("")
+    return file
 
 
 def _distinct(found: list[Listed], unnamed: set[int]) -> list[Listed]:
     counts = Counter(item.record_id for item in found)
-    headers = {i: Path(os.path.abspath(header_path(found[i].path))) for i in unnamed}  # noqa: PTH100 (links stay)
-    shared = os.path.commonpath([path.parent for path in headers.values()]) if headers else ""
+    places = {i: Path(os.path.abspath(found[i].path)) for i in unnamed}  # noqa: PTH100 (links stay)
+    shared = os.path.commonpath([path.parent for path in places.values()]) if places else ""
     names: list[str] = []
     taken: set[str] = set()
     for i, item in enumerate(found):
         name = item.record_id
         if counts[name] > 1 and i in unnamed:
-            name = headers[i].relative_to(shared).with_suffix("").as_posix()
+            place = places[i].relative_to(shared)
+            name = (place.with_suffix("") if place.suffix.lower() in SUFFIXES else place).as_posix()
         base, number = name, 1
         while name in taken:
             number += 1

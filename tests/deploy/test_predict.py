@@ -78,9 +78,9 @@ def by_hand(path, model):
 
 def test_every_input_has_its_row_in_order(scored):
     report, table, _ = scored
-    names = ["good3", "cut", "nanlead", "short", "good0", "notes.txt", "limb", "absent", "long", "good1"]
+    names = ["good3", "cut", "nanlead", "short", "good0", "notes", "limb", "absent", "long", "good1"]
     assert table["record_id"].tolist() == names
-    rejected = {"cut": "truncated", "short": "too_short", "notes.txt": "format", "absent": "missing_file"}
+    rejected = {"cut": "truncated", "short": "too_short", "notes": "format", "absent": "missing_file"}
     table = table.set_index("record_id")
     assert {n: table["reasons"][n] for n in names if table["status"][n] == "rejected"} == rejected
     assert (report.counted, report.scored, report.rejected) == (10, 6, 4)
@@ -97,7 +97,7 @@ def test_rows_say_what_was_seen(scored, exported):
     assert table["leads"]["nanlead"].split() == [lead for lead in LEADS if lead != "V3"]
     assert table["flags"]["nanlead"] == "nan"
     assert (table["sampling_rate"]["long"], table["duration"]["long"], table["duration"]["short"]) == (500, 12, 4)
-    assert table["sampling_rate"].isna().tolist() == [n in ("cut", "notes.txt", "absent") for n in table.index]
+    assert table["sampling_rate"].isna().tolist() == [n in ("cut", "notes", "absent") for n in table.index]
     period = np.random.default_rng(3).uniform(0.7, 1.1)
     assert table["heart_rate"]["good3"] == pytest.approx(60 / period, abs=1)
     assert set(table["model"]) == {load_bundle(exported.path).version}
@@ -230,12 +230,34 @@ def test_folders_and_manifests_expand_in_order(files, tmp_path):
         write_record(tmp_path / "in" / ward, "0001", beats(1), rate=250)
     (tmp_path / "in" / "list.csv").write_text(f"record_id;path;patient_id\nanna;{files}/good1;7\nbert;north/none;8\n")
     listed = list_recordings([tmp_path / "in", files / "good2.dat", tmp_path / "in/list.csv", files / "good2"])
-    ids = [item.record_id for item in listed]
+    ids = [item.record_id for item in listed.items]
     assert ids[:2] == [f"{tmp_path.relative_to(shared(tmp_path, files))}/in/{ward}/0001" for ward in ("north", "south")]
     assert ids[3:5] == ["anna", "bert"]
     assert ids[5] == ids[2] + "#2"
     alone = list_recordings([tmp_path / "in"])
-    assert [item.record_id for item in alone] == ["north/0001", "south/0001"]
+    assert [item.record_id for item in alone.items] == ["north/0001", "south/0001"]
+    assert (listed.unknown, alone.unknown) == (1, 1), "the manifest in the folder"
+
+
+def test_a_folder_of_any_formats_is_scored(scored, exported, files, tmp_path):
+    """The same signal as WFDB, table of text and one member of a list; what no reader knows is counted, and has no row."""
+    signal = read(files / "good1").signal
+    for suffix in ("dat", "hea"):
+        shutil.copy(files / f"good1.{suffix}", tmp_path)
+    rows = "\n".join(f"{i / 250};{';'.join(f'{v:.4f}' for v in column)}" for i, column in enumerate(signal.T))
+    (tmp_path / "table.csv").write_text(f"time_s;{';'.join(f'{lead} (mV)' for lead in LEADS)}\n{rows}\n")
+    np.save(tmp_path / "list.npy", np.stack([signal, signal]))
+    (tmp_path / "notes.txt").write_text("not an ECG")
+    report = predict(exported.path, [tmp_path], tmp_path / "out.csv", show_progress=False)
+    table = read_scores(tmp_path / "out.csv").set_index("record_id")
+    assert table.index.tolist() == ["good1", "0", "1", "table"]
+    assert (report.scored, report.unknown, report.reasons) == (2, 1, {"no_leads": 2})
+    assert table["sampling_rate"]["table"] == 250
+    np.testing.assert_allclose(
+        table[SCORES].loc["table"].astype(float), table[SCORES].loc["good1"].astype(float), atol=1e-5
+    )
+    alone = predict(exported.path, [tmp_path / "table.csv"], tmp_path / "one.csv", show_progress=False)
+    assert alone.scored == 1, "a table of samples is no manifest"
 
 
 def shared(a: Path, b: Path) -> Path:
@@ -248,6 +270,7 @@ def test_inputs_without_recordings_are_all_told(tmp_path):
     with pytest.raises(InputError) as caught:
         list_recordings([tmp_path / "empty", tmp_path / "bad.csv", tmp_path / "none.csv"])
     assert [problem.field for problem in caught.value.problems] == ["folder", "path", "file"]
+    assert "0 other files" in str(caught.value)
     with pytest.raises(InputError, match="there are none"):
         list_recordings([])
 
