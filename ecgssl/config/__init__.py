@@ -12,9 +12,10 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ecgssl.config.data import DataParams, QualityParams, ReasonCode, StoreParams, SyntheticParams
+from ecgssl.config.data import DataParams, StoreParams, SyntheticParams
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
+from ecgssl.config.quality import QualityParams, ReasonCode
 from ecgssl.config.section import Section
 from ecgssl.config.training import (
     EvaluateParams,

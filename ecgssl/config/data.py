@@ -1,14 +1,14 @@
-"""Sections ``data``, ``quality`` and ``store``: which recordings, what is wrong with them, how they are kept."""
+"""Sections ``data`` and ``store``: which recordings, and how they are kept."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ecgssl.config.manifest import ManifestParams
-from ecgssl.config.section import NonNegative, Positive, Ratio, Section, Workers
+from ecgssl.config.section import Positive, Section, Workers
 
 
 class SyntheticParams(Section):
@@ -79,60 +79,6 @@ class DataParams(ManifestParams):
             given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
             if given:
                 raise ValueError(f"{', '.join(given)} means nothing for set {self.set!r}, only for 'cohort'")
-        return self
-
-
-Policy = Literal["reject", "mask", "flag"]
-ReasonCode = Literal["nan", "flat", "railed", "amplitude", "limb_law", "heart_rate", "no_beats", "noisy"]
-_POLICY: dict[ReasonCode, Policy] = {
-    "nan": "mask",
-    "flat": "mask",
-    "railed": "mask",
-    "amplitude": "reject",
-    "limb_law": "flag",
-    "heart_rate": "flag",
-    "no_beats": "flag",
-    "noisy": "flag",
-}
-
-
-class QualityParams(Section):
-    """Limits past which a figure becomes a reason code, and what follows: reject, mask the lead, or flag.
-
-    Args:
-        nan_fraction: largest share of NaN samples in a lead; fewer are bridged by straight lines and flagged.
-        flat_sd: a lead whose standard deviation in mV is not above this is flat.
-        amplitude: largest plausible absolute value in mV after cleaning.
-        railed_fraction: largest share of a lead's samples that sit at its extreme value.
-        limb_residual: largest relative residual of the limb-lead laws.
-        heart_rate: plausible range in beats per minute.
-        template_match: smallest mean correlation of the beats with their mean beat.
-        min_leads: recordings with fewer usable leads are rejected.
-        policy: by reason code.
-    """
-
-    nan_fraction: Ratio = 0.0
-    flat_sd: NonNegative = 0.005
-    amplitude: Annotated[float, Field(gt=0)] = 10.0
-    railed_fraction: Ratio = 0.05
-    limb_residual: NonNegative = 0.3
-    heart_rate: tuple[float, float] = (20.0, 250.0)
-    template_match: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    min_leads: Annotated[int, Field(ge=1, le=12)] = 6
-    policy: dict[ReasonCode, Policy] = _POLICY
-
-    @field_validator("policy", mode="before")
-    @classmethod
-    def _codes_left_out_keep_their_policy(cls, value: Any) -> Any:
-        return {**_POLICY, **value} if isinstance(value, dict) else value
-
-    @model_validator(mode="after")
-    def _whole_recording_codes_cannot_mask(self) -> QualityParams:
-        wrong = [c for c in ("limb_law", "heart_rate", "no_beats", "noisy") if self.policy.get(c) == "mask"]
-        if wrong:
-            raise ValueError(f"policy 'mask' needs a finding of one lead; {wrong} concern the whole recording")
-        if self.policy["nan"] == "flag":
-            raise ValueError("policy 'flag' for nan is impossible: a lead with gaps cannot be cleaned; mask or reject")
         return self
 
 

@@ -7,6 +7,7 @@ III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2; so any two of t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,15 +99,20 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
         0 for a perfect set, near 1 and above for swapped leads, a wrong unit or Cabrera's -aVR; NaN where fewer than
         three limb leads are present, where they carry NaN, or where they are silent.
     """
-    order = [lead for lead in LIMB_LEADS if lead in leads]
+    order = tuple(lead for lead in LIMB_LEADS if lead in leads)
     if len(order) < 3:
         return float("nan")
-    limb = np.stack([signal[list(leads).index(lead)] for lead in order]).astype(np.float64)
+    limb = signal[[list(leads).index(lead) for lead in order]]
     limb = limb - limb.mean(axis=1, keepdims=True)
-    basis = LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in order]]
-    # orthogonal projector onto the plane that the laws allow
-    projector = basis @ np.linalg.pinv(basis)
-    power = float(np.mean(limb**2))
+    power = float(np.einsum("ij,ij->", limb, limb))
     if not power > 0:
         return float("nan")
-    return float(np.sqrt(np.mean((limb - projector @ limb) ** 2) / power))
+    outside = _unlawful(order).astype(limb.dtype) @ limb
+    return float(np.sqrt(np.einsum("ij,ij->", outside, outside) / power))
+
+
+@lru_cache
+def _unlawful(limb: tuple[str, ...]) -> NDArray[np.float64]:
+    """(len(limb) - 2, len(limb)): orthonormal basis of all that the laws forbid these limb leads."""
+    basis = LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in limb]]
+    return np.linalg.qr(basis, mode="complete").Q[:, 2:].T

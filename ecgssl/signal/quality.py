@@ -1,8 +1,9 @@
 """Quality of one recording: figures, findings past their limits, and what follows by the policy of each reason code.
 
 Two steps, because cleaning lies between them: ``assess_raw`` looks at what the device delivered and says which leads
-can be cleaned, ``assess_cleaned`` looks at voltages and beats. Our own checks come first; neurokit2 (Makowski et al.
-2021) only sees a lead that passed them, and its failure is a finding (``no_beats``), never a number.
+can be cleaned, ``assess_cleaned`` looks at voltages, noise, the order of the leads and beats. Our own checks come
+first; neurokit2 (Makowski et al. 2021) only sees a lead that passed them, and its failure is a finding (``no_beats``),
+never a number.
 """
 
 from __future__ import annotations
@@ -14,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams, ReasonCode
+from ecgssl.signal.beats import beat_lead, high_frequency, template_match
+from ecgssl.signal.lead_order import difference, lead_order, second_moments
 from ecgssl.signal.leads import LIMB_LEADS, limb_residual
+from ecgssl.signal.raw_figures import bridge, raw_figures
 from ecgssl.signal.spec import SignalSpec
-
-RHYTHM_LEADS = ("II", "I", "V5", "V4", "V6", "V3", "V2", "aVF", "III", "V1", "aVL", "aVR")
-"""Where beats are looked for, best first: upright R waves before inverted ones."""
-
-_BEAT = (-0.25, 0.4)
-_RUN = 3
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Quality:
     """What is known of one recording's quality.
 
     Args:
-        figures: by name; NaN where undefined. Fractions and amplitude are those of the worst lead.
+        figures: by name; NaN where undefined. Figures of leads are those of the worst lead.
         findings: every figure past its limit.
         lead_mask: (leads,) the leads that are present and usable.
         rejected: ";"-joined reason codes for which the recording is refused, ``None`` where it is kept. Besides those
@@ -64,6 +62,7 @@ class Quality:
 
 def assess_raw(
     raw: NDArray[np.float32],
+    sampling_rate: float,
     lead_mask: NDArray[np.bool_],
     measured: NDArray[np.bool_],
     params: QualityParams,
@@ -71,8 +70,11 @@ def assess_raw(
 ) -> tuple[Quality, NDArray[np.float32]]:
     """First step, on the recording as the device delivered it.
 
+    What is measured is the part that the contract keeps; gaps count within reach of the cleaning filter too.
+
     Args:
         raw: (leads, samples) in mV, arranged in the order of ``spec.leads``; NaN for "no value".
+        sampling_rate: Hz.
         lead_mask: (leads,) true where a lead is present.
         measured: (leads,) true where a lead was recorded, not derived (``ecgssl.signal.leads.measured``).
         params: limits and policy.
@@ -84,54 +86,63 @@ def assess_raw(
     """
     present = np.asarray(lead_mask, dtype=bool)
     finite = np.isfinite(raw)
-    gaps = 1.0 - finite.mean(axis=1)
-    signal = raw if finite.all() else _bridge(raw, finite)
-    deviation = signal.std(axis=1)
+    signal = bridge(raw, finite)
+    kept, reach = kept_part(raw.shape[1], sampling_rate, spec)
+    found = raw_figures(signal[:, kept], sampling_rate)
+    gaps = 1.0 - finite[:, reach].mean(axis=1) if signal is not raw else np.zeros(len(raw))
+    silence = np.where(found.deviation > params.flat_sd, found.silence, (kept.stop - kept.start) / sampling_rate)
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
     derived = present & ~measured
     # one fault, one name: gaps first, and a flat line sits at its extremes by nature
     gappy = gaps > params.nan_fraction
-    flat = ~gappy & ~(deviation > params.flat_sd)
-    railed = np.where(gappy | flat, 0.0, _railed(signal))
-    bad: dict[ReasonCode, NDArray[np.bool_]] = {
-        "nan": gappy,
-        "flat": flat,
-        "railed": railed > params.railed_fraction,
+    flat = ~gappy & ((silence > params.flat_seconds) | ~(found.deviation > params.flat_sd))
+    railed = np.where(gappy | flat, 0.0, found.railed)
+    lead_figures: dict[ReasonCode, tuple[NDArray[np.bool_], NDArray[np.floating]]] = {
+        "nan": (gappy, gaps),
+        "flat": (flat, silence),
+        "railed": (railed > params.railed_fraction, railed),
+        "wander": (~gappy & ~flat & (found.wander > params.wander), found.wander),
+        "mains": (~gappy & ~flat & (found.mains > params.mains), found.mains),
     }
-    values: dict[ReasonCode, NDArray[np.floating]] = {"nan": gaps, "flat": deviation, "railed": railed}
-    usable = present.copy()
     findings: list[Finding] = []
-    for code, past in bad.items():
-        # a derived lead is no better than the two it was made from
-        past[derived] |= bool(past[sources].any())
-        past &= present
-        findings += [Finding(code, spec.leads[i], float(values[code][i])) for i in np.flatnonzero(past)]
-        if params.policy[code] == "mask":
-            usable &= ~past
-    refused: set[str] = {f.code for f in findings if params.policy[f.code] == "reject"}
-    bridged = present & (gaps > 0) & ~bad["nan"]
-    findings += [Finding("nan", spec.leads[i], float(gaps[i])) for i in np.flatnonzero(bridged)]
+    usable = present
+    for code, (past, values) in lead_figures.items():
+        if code in ("nan", "flat", "railed"):
+            # a derived lead is no better than the two it was made from
+            past[derived] |= bool(past[sources].any())
+        findings += [Finding(code, spec.leads[i], float(values[i])) for i in np.flatnonzero(past & present)]
+        usable = usable & ~past if params.policy[code] == "mask" else usable
 
-    sound = present & measured & ~bad["nan"] & ~bad["flat"]
-    residual = limb_residual(signal[sound], [lead for lead, keep in zip(spec.leads, sound, strict=True) if keep])
+    sound = present & measured & ~gappy & ~flat
+    residual = limb_residual(signal[:, kept], _named(sound, spec))
     if residual > params.limb_residual:
         findings.append(Finding("limb_law", None, residual))
-        if params.policy["limb_law"] == "reject":
-            refused.add("limb_law")
+    spans = found.span[present & (found.span > 0)]
+    span = float(np.median(spans)) if spans.size else float("nan")
+    if not params.span[0] <= span <= params.span[1] and spans.size:
+        findings.append(Finding("unit_suspect", None, span))
+    refused = _refused(findings, params)
+    bridged = present & (gaps > 0) & ~gappy
+    findings += [Finding("nan", spec.leads[i], float(gaps[i])) for i in np.flatnonzero(bridged)]
+
     figures = {
         "leads": float(usable.sum()),
         "nan_fraction": _worst(gaps[present]),
+        "flat_seconds": _worst(found.silence[present]),
         "railed_fraction": _worst(railed[present]),
-        "lowest_sd": -_worst(-deviation[present]),
+        "lowest_sd": -_worst(-found.deviation[present]),
+        "span": span,
+        "wander": _worst(found.wander[present]),
+        "mains": _worst(found.mains[present]),
         "limb_residual": residual,
     }
     quality = Quality(figures, tuple(findings), usable, _verdict(refused, usable, params, spec))
-    return quality, np.where(usable[:, None], signal, np.float32(0.0)).astype(np.float32, copy=False)
+    return quality, signal if usable.all() else np.where(usable[:, None], signal, np.float32(0.0))
 
 
 def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: QualityParams, spec: SignalSpec) -> Quality:
-    """Second step, on the cleaned and cropped signal: voltages and beats.
+    """Second step, on the cleaned and cropped signal: voltages, noise, order of the leads, beats.
 
     Args:
         cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
@@ -142,45 +153,74 @@ def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: Quali
     Returns:
         The quality with both steps' figures and findings. ``heart_rate`` is in beats per minute (60 s over the median
         interval of R-peaks), ``template_match`` that of the function of this name; both NaN with fewer than two whole
-        beats (``no_beats``). Where ``lead_mask`` lost a lead in this step, zero its row before storing.
+        beats (``no_beats``), and where ``params.beats`` is ``none``. Where ``lead_mask`` lost a lead in this step, zero
+        its row before storing.
     """
+    present = quality.lead_mask
+    sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec)
     peak = np.abs(cleaned).max(axis=1)
-    high = quality.lead_mask & (peak > params.amplitude)
-    findings = [Finding("amplitude", spec.leads[i], float(peak[i])) for i in np.flatnonzero(high)]
-    usable = quality.lead_mask & ~high if params.policy["amplitude"] == "mask" else quality.lead_mask
-    figures = {
-        "amplitude": _worst(peak[quality.lead_mask]),
-        "beats": 0.0,
-        "heart_rate": np.nan,
-        "template_match": np.nan,
+    noise, sharpness = high_frequency(cleaned, spec.sampling_rate)
+    names = _named(sound, spec)
+    moments = second_moments(cleaned)
+    apart = difference(moments, names)
+    order = lead_order(moments, names)
+    paired = np.array([lead in order.chest_pair for lead in spec.leads])
+    lead_figures: dict[ReasonCode, tuple[NDArray[np.bool_], NDArray[np.floating]]] = {
+        "amplitude": (peak > params.amplitude, peak),
+        "hf_noise": (noise > params.hf_noise, noise),
+        "identical": (apart <= params.identical, apart),
+        "chest_swap": (paired & (order.chest_swap > params.chest_swap), np.full(len(paired), order.chest_swap)),
     }
-
-    candidates = [lead for lead in RHYTHM_LEADS if lead in spec.leads and (usable & ~high)[spec.leads.index(lead)]]
-    peaks: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-    if candidates:
-        row = cleaned[spec.leads.index(candidates[0])]
-        peaks = r_peaks(row, spec.sampling_rate)
-    figures["beats"] = float(peaks.size)
-    match = template_match(row, peaks, spec.sampling_rate) if peaks.size else float("nan")
-    if np.isnan(match):
-        findings.append(Finding("no_beats", candidates[0] if candidates else None, float(peaks.size)))
-    else:
-        rate = 60.0 * spec.sampling_rate / float(np.median(np.diff(peaks)))
-        figures |= {"heart_rate": rate, "template_match": match}
-        if not params.heart_rate[0] <= rate <= params.heart_rate[1]:
-            findings.append(Finding("heart_rate", candidates[0], rate))
-        if match < params.template_match:
-            findings.append(Finding("noisy", candidates[0], match))
-
-    refused: set[str] = {f.code for f in findings if params.policy[f.code] == "reject"}
-    refused |= set(quality.rejected.split(";")) if quality.rejected else set()
+    findings: list[Finding] = []
+    usable = present
+    for code, (past, values) in lead_figures.items():
+        findings += [Finding(code, spec.leads[i], float(values[i])) for i in np.flatnonzero(past & present)]
+        usable = usable & ~past if params.policy[code] == "mask" else usable
+    if order.limb_swap > params.limb_swap:
+        findings.append(Finding("limb_swap", None, order.limb_swap))
+    figures = {
+        "amplitude": _worst(peak[present]),
+        "hf_noise": _worst(noise[present]),
+        "lead_difference": -_worst(-apart[np.isfinite(apart)]),
+        "limb_swap": order.limb_swap,
+        "chest_swap": order.chest_swap,
+    }
+    passed = usable & sound & ~(peak > params.amplitude)
+    lead = beat_lead(spec.leads, passed, noise, sharpness, params.hf_noise)
+    beats, more = _beats(cleaned, lead, params, spec)
+    findings += more
+    refused = _refused(findings, params) | set(quality.rejected.split(";") if quality.rejected else ())
     return replace(
         quality,
-        figures={**quality.figures, **figures, "leads": float(usable.sum())},
+        figures={**quality.figures, **figures, **beats, "leads": float(usable.sum())},
         findings=quality.findings + tuple(findings),
         lead_mask=usable,
         rejected=_verdict(refused, usable, params, spec),
     )
+
+
+def _beats(
+    cleaned: NDArray[np.float32], lead: str | None, params: QualityParams, spec: SignalSpec
+) -> tuple[dict[str, float], list[Finding]]:
+    nothing = float("nan")
+    figures = {"beats": nothing, "heart_rate": nothing, "template_match": nothing}
+    if params.beats == "none":
+        return figures, []
+    if lead is None:
+        return figures | {"beats": 0.0}, [Finding("no_beats", None, 0.0)]
+    row = cleaned[spec.leads.index(lead)]
+    peaks = r_peaks(row, spec.sampling_rate)
+    figures["beats"] = float(peaks.size)
+    match = template_match(row, peaks, spec.sampling_rate)
+    if np.isnan(match):
+        return figures, [Finding("no_beats", lead, float(peaks.size))]
+    rate = 60.0 * spec.sampling_rate / float(np.median(np.diff(peaks)))
+    findings: list[Finding] = []
+    if not params.heart_rate[0] <= rate <= params.heart_rate[1]:
+        findings.append(Finding("heart_rate", lead, rate))
+    if match < params.template_match:
+        findings.append(Finding("noisy", lead, match))
+    return figures | {"heart_rate": rate, "template_match": match}, findings
 
 
 def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]:
@@ -209,33 +249,6 @@ def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]
     return np.asarray(found, dtype=np.intp)
 
 
-def template_match(lead: NDArray[np.float32], peaks: NDArray[np.intp], sampling_rate: float) -> float:
-    """Mean Pearson correlation of each beat with the mean of the *other* beats, 0.25 s before to 0.4 s after its R-peak.
-
-    After the template matching of Orphanidou et al. 2015 (doi:10.1109/JBHI.2014.2338351). A beat is kept out of its own
-    template, because of few beats each would resemble it: white noise then reaches 0.8, left out it stays under 0.5.
-
-    Args:
-        lead: (samples,) in mV.
-        peaks: indices of R-peaks.
-        sampling_rate: Hz.
-
-    Returns:
-        -1 to 1; NaN with fewer than two whole beats.
-    """
-    window = np.arange(round(_BEAT[0] * sampling_rate), round(_BEAT[1] * sampling_rate) + 1)
-    whole = peaks[(peaks + window[0] >= 0) & (peaks + window[-1] < lead.size)]
-    if whole.size < 2:
-        return float("nan")
-    beats = lead[whole[:, None] + window].astype(np.float64)
-    beats -= beats.mean(axis=1, keepdims=True)
-    others = beats.sum(axis=0) - beats
-    norms = np.linalg.norm(beats, axis=1) * np.linalg.norm(others, axis=1)
-    if not (norms > 0).all():
-        return float("nan")
-    return float(np.mean(np.sum(beats * others, axis=1) / norms))
-
-
 def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: str) -> NDArray[np.float32]:
     """Each lead through a cleaner of neurokit2, for comparison with ours.
 
@@ -253,40 +266,34 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
     return np.asarray(rows, dtype=np.float32)
 
 
-def _bridge(raw: NDArray[np.float32], finite: NDArray[np.bool_]) -> NDArray[np.float32]:
-    signal = np.array(raw, dtype=np.float32)
-    index = np.arange(raw.shape[1])
-    for row, good in zip(signal, finite, strict=True):
-        if not good.any():
-            row[:] = 0.0
-        elif not good.all():
-            row[~good] = np.interp(index[~good], index[good], row[good])
-    return signal
+def kept_part(samples: int, sampling_rate: float, spec: SignalSpec) -> tuple[slice, slice]:
+    """The part of a raw recording that ``crop`` keeps, and the same with what cleaning reaches beyond it."""
+    length = min(samples, round(spec.duration * sampling_rate))
+    start = (samples - length) // 2 if spec.crop == "center" else 0
+    beyond = round(spec.clean.support * sampling_rate)
+    return slice(start, start + length), slice(max(0, start - beyond), start + length + beyond)
 
 
-def _railed(signal: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Share of samples at the lead's extremes, in runs too long to be the crest of a quantised wave."""
-    extreme = [signal == signal.max(axis=1, keepdims=True), signal == signal.min(axis=1, keepdims=True)]
-    share = np.zeros(signal.shape[0])
-    if signal.shape[1] < _RUN:
-        return share
-    for at in extreme:
-        # only rows where enough samples sit at the extreme can hold runs worth counting
-        for i in np.flatnonzero(at.sum(axis=1) >= _RUN):
-            run = np.logical_and.reduce([at[i, k : at.shape[1] - _RUN + 1 + k] for k in range(_RUN)])
-            inside = np.zeros(at.shape[1], dtype=bool)
-            for k in range(_RUN):
-                inside[k : run.size + k] |= run
-            share[i] += inside.mean()
-    return np.minimum(share, 1.0)
+def _concerned(findings: tuple[Finding, ...], codes: tuple[str, ...], spec: SignalSpec) -> NDArray[np.bool_]:
+    leads = {finding.lead for finding in findings if finding.code in codes}
+    return np.array([lead in leads for lead in spec.leads])
+
+
+def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> list[str]:
+    """Names of the rows that count, none for the others."""
+    return [lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True)]
 
 
 def _worst(values: NDArray[np.floating]) -> float:
     return float(values.max()) if values.size else float("nan")
 
 
+def _refused(findings: list[Finding], params: QualityParams) -> set[str]:
+    return {finding.code for finding in findings if params.policy[finding.code] == "reject"}
+
+
 def _verdict(codes: set[str], usable: NDArray[np.bool_], params: QualityParams, spec: SignalSpec) -> str | None:
-    refused = set(codes) - {"min_leads", "missing_leads"}
+    refused = codes - {"min_leads", "missing_leads"}
     if usable.sum() < min(params.min_leads, len(spec.leads)):
         refused.add("min_leads")
     if spec.missing_leads == "reject" and not usable.all():

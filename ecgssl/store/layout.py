@@ -13,23 +13,32 @@ REJECTED = "rejected.csv"
 DESCRIPTIVE_COLUMNS = ("record_id", "patient", "split", "fold", "age", "sex", "site", "device")
 """First columns of the index; the targets follow, then what preprocessing found."""
 
-FOUND_COLUMNS = ("source_rate", "lead_mask", "reasons", "clipped", "waveform_hash")
+FOUND_COLUMNS = ("source_rate", "lead_mask", "reasons", "findings", "clipped", "waveform_hash")
 """What preprocessing states of every recording besides its quality figures."""
 
 FIGURE_COLUMNS = (
     "amplitude",
     "beats",
+    "chest_swap",
+    "flat_seconds",
     "heart_rate",
+    "hf_noise",
+    "lead_difference",
     "leads",
     "limb_residual",
+    "limb_swap",
     "lowest_sd",
+    "mains",
     "nan_fraction",
     "railed_fraction",
+    "span",
     "template_match",
+    "wander",
 )
 """Quality figures (``ecgssl.signal.quality``)."""
 
-REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail")
+REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail", "findings")
+"""``findings`` here and in the index: ``ecgssl.signal.reasons.from_cell`` reads it."""
 
 
 def shard_name(number: int) -> str:

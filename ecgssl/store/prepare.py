@@ -19,6 +19,7 @@ from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.reasons import in_words, to_cell
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.wanted import Wanted
 
@@ -33,11 +34,12 @@ class Rejected(Exception):
         stage: at which it was refused.
         reason: ";"-joined reason codes.
         detail: for people; without any path, which may hold a patient's number and is this machine's.
+        findings: of the quality checks, as far as they came (``ecgssl.signal.reasons.to_cell``).
     """
 
-    def __init__(self, stage: str, reason: str, detail: str) -> None:
+    def __init__(self, stage: str, reason: str, detail: str, findings: str = "") -> None:
         super().__init__(f"{stage}: {reason}: {detail}")
-        self.stage, self.reason, self.detail = stage, reason, detail
+        self.stage, self.reason, self.detail, self.findings = stage, reason, detail, findings
 
     @classmethod
     def by(cls, error: RecordingError, stage: str) -> Rejected:
@@ -96,7 +98,8 @@ def prepare(
 
     Returns:
         What preprocessing found: ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (";"-joined flags),
-        ``clipped``, ``waveform_hash`` and the quality figures (``None`` where undefined).
+        ``findings`` (``ecgssl.signal.reasons.to_cell``), ``clipped``, ``waveform_hash`` and the quality figures
+        (``None`` where undefined).
 
     Raises:
         Rejected: where it cannot be used.
@@ -106,7 +109,9 @@ def prepare(
         raise Rejected(stage, "too_short", "duration: 0 s, there are no samples")
     try:
         raw, present = arrange(recording.signal, recording.leads, spec.leads)
-        quality, usable = assess_raw(raw, present, measured(recording.leads, spec.leads), params, spec)
+        quality, usable = assess_raw(
+            raw, recording.sampling_rate, present, measured(recording.leads, spec.leads), params, spec
+        )
         _refuse(quality, "quality of the raw signal", params)
         stage = "cleaning"
         cleaned = crop(clean(usable, recording.sampling_rate, spec), spec)
@@ -126,6 +131,7 @@ def prepare(
         "source_rate": recording.sampling_rate,
         "lead_mask": int(np.sum(quality.lead_mask.astype(np.int64) << np.arange(len(spec.leads)))),
         "reasons": ";".join(reasons),
+        "findings": to_cell(quality.findings),
         "clipped": clipped,
         "waveform_hash": waveform_hash(out, quality.lead_mask, lsb, spec),
     } | {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
@@ -136,8 +142,8 @@ def _refuse(quality: Quality, stage: str, params: QualityParams) -> None:
         return
     codes = quality.rejected.split(";")
     told = [f for f in quality.findings if f.code in codes] or list(quality.findings)
-    detail = ", ".join(f"{f.code}{f' in {f.lead}' if f.lead else ''} {f.value:.3g}" for f in told[:12])
-    raise Rejected(stage, quality.rejected, detail or f"{int(quality.lead_mask.sum())} usable leads")
+    detail = in_words(told, params) or f"{int(quality.lead_mask.sum())} usable leads"
+    raise Rejected(stage, quality.rejected, detail, to_cell(quality.findings))
 
 
 def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -> int:

@@ -134,7 +134,7 @@ def test_index_holds_every_quality_figure():
     spec, quality = params().signal, params().quality
     raw = beats(0).astype(np.float32) / 1000
     present = np.ones(12, dtype=bool)
-    first, usable = assess_raw(raw, present, present, quality, spec)
+    first, usable = assess_raw(raw, RATE, present, present, quality, spec)
     cleaned = crop(clean(usable, RATE, spec), spec)
     assert set(assess_cleaned(cleaned, first, quality, spec).figures) == set(layout.FIGURE_COLUMNS)
 

@@ -1,0 +1,155 @@
+"""Are the leads what their names say? What the correlations of a recording's leads tell of exchanged electrodes.
+
+The eight independent leads of an ECG move together in a way that hardly differs between people, because one dipole
+explains most of them. ``USUAL`` is how they move together on average. A recording whose leads are named wrongly is
+unusual, and becomes less so once the exchange is undone in thought. That any lead can be told from the others, and so
+an exchange found, is the idea of Kors and van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1); here all leads are
+compared at once, through the Mahalanobis distance from silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
+
+WINDOWS = 5
+"""Parts of a recording that are judged apart, so that an artefact in one of them decides nothing."""
+
+INDEPENDENT = ("I", "II", *CHEST_LEADS)
+
+USUAL: NDArray[np.float64] = 1e-4 * np.array(
+    [
+        [646, 388, -452, -52, 307, 599, 692, 614],
+        [388, 595, -324, -54, 414, 712, 735, 622],
+        [-452, -324, 818, 860, 352, -205, -486, -521],
+        [-52, -54, 860, 2031, 1389, 592, 63, -163],
+        [307, 414, 352, 1389, 1815, 1319, 786, 441],
+        [599, 712, -205, 592, 1319, 1662, 1320, 953],
+        [692, 735, -486, 63, 786, 1320, 1412, 1090],
+        [614, 622, -521, -163, 441, 953, 1090, 1021],
+    ]
+)
+"""Second moments of ``INDEPENDENT`` after cleaning, each recording's scaled to trace 1: mean of 1,319 recordings of
+PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6, CC BY 4.0; folds 1 to 7 of the first 2,000).
+``benchmarks/quality.py --fit`` computes it."""
+
+_FLOOR = 0.05 / len(INDEPENDENT)
+"""Added to ``USUAL``: movement that no lead shares with another, such as noise, does not count for much."""
+
+_LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
+    # what is recorded as I and II, from what they are; left arm and leg are left out: that exchange looks like another
+    # axis of the heart, and was found in one recording of five
+    "left and right arm": np.array([[-1.0, 0.0], [-1.0, 1.0]]),
+    "right arm and leg": np.array([[1.0, -1.0], [0.0, -1.0]]),
+    "all limb electrodes, one way": np.array([[-1.0, 1.0], [-1.0, 0.0]]),
+    "all limb electrodes, the other way": np.array([[0.0, -1.0], [1.0, -1.0]]),
+}
+
+CHEST_PAIRS = tuple(
+    # other neighbours resemble each other so much that an exchange is no more unusual than many hearts
+    (a, b)
+    for a, b in combinations(CHEST_LEADS, 2)
+    if (a, b) == ("V1", "V2") or CHEST_LEADS.index(b) - CHEST_LEADS.index(a) > 1
+)
+
+
+@dataclass(frozen=True)
+class LeadOrder:
+    """How much less unusual a recording becomes by undoing the exchange that suits it best: at most 1, below 0 where it
+    becomes more unusual, NaN where a lead of ``INDEPENDENT`` is missing.
+
+    Args:
+        limb_swap: with two or three limb electrodes.
+        chest_swap: with two chest electrodes.
+        chest_pair: which two.
+    """
+
+    limb_swap: float
+    chest_swap: float
+    chest_pair: tuple[str, str]
+
+
+def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean products of every two leads in each window, in mV^2.
+
+    Args:
+        cleaned: (leads, samples) in mV, without offset.
+
+    Returns:
+        (``WINDOWS``, leads, leads).
+    """
+    leads = cleaned.shape[0]
+    length = cleaned.shape[1] // WINDOWS
+    parts = cleaned[:, : WINDOWS * length].reshape(leads, WINDOWS, length).transpose(1, 0, 2)
+    return np.asarray(parts @ parts.transpose(0, 2, 1) / max(length, 1), dtype=np.float32)
+
+
+def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
+    """Compare the leads with their usual company.
+
+    Args:
+        moments: (windows, leads, leads) of ``second_moments``.
+        leads: canonical name of each row that is present and usable, none for the others.
+    """
+    if not set(INDEPENDENT) <= set(leads):
+        return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
+    rows = [list(leads).index(lead) for lead in INDEPENDENT]
+    unusual = moments[:, rows][:, :, rows].reshape(len(moments), -1) @ _DISTANCES
+    unusual = unusual[unusual[:, 0] > 0]
+    if not len(unusual):
+        return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
+    gains = np.sort(1.0 - unusual[:, 1:] / unusual[:, :1], axis=0)[len(unusual) // 2]
+    limb, chest = gains[: len(_LIMB_EXCHANGES)], gains[len(_LIMB_EXCHANGES) :]
+    return LeadOrder(float(limb.max()), float(chest.max()), CHEST_PAIRS[int(chest.argmax())])
+
+
+def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
+    """How far each lead is from the lead it resembles most.
+
+    Two limb leads are not compared: where the third of a triangle is silent, they are equal by law.
+
+    Args:
+        moments: (windows, leads, leads) of ``second_moments``.
+        leads: canonical name of each row that is present and usable, none for the others.
+
+    Returns:
+        (leads,) root mean square of the difference over that of the larger of the two; NaN without another lead.
+    """
+    total = moments.mean(axis=0, dtype=np.float64)
+    power = total.diagonal()
+    larger = np.maximum(power[:, None], power)
+    apart = power[:, None] + power - 2.0 * total
+    limb = np.array([lead in LIMB_LEADS for lead in leads])
+    named = np.array([bool(lead) for lead in leads])
+    compared = named[:, None] & named & ~(limb[:, None] & limb) & (larger > 0)
+    np.fill_diagonal(compared, False)
+    relative = np.sqrt(np.clip(np.divide(apart, larger, where=compared, out=np.full_like(apart, np.inf)), 0, None))
+    smallest = relative.min(axis=1)
+    return np.where(np.isfinite(smallest), smallest, np.nan)
+
+
+def _distances() -> NDArray[np.float32]:
+    """(64, 1 + exchanges): products with a recording's moments give its distance as it is and with each exchange
+    undone."""
+    size = len(INDEPENDENT)
+    undone = [np.eye(size)]
+    for recorded in _LIMB_EXCHANGES.values():
+        matrix = np.eye(size)
+        matrix[:2, :2] = np.linalg.inv(recorded)
+        undone.append(matrix)
+    for pair in CHEST_PAIRS:
+        order = list(range(size))
+        first, second = (INDEPENDENT.index(lead) for lead in pair)
+        order[first], order[second] = second, first
+        undone.append(np.eye(size)[order])
+    precision = np.linalg.inv(USUAL + _FLOOR * np.eye(size))
+    return np.stack([(m.T @ precision @ m).reshape(-1) for m in undone], axis=1).astype(np.float32)
+
+
+_DISTANCES = _distances()
