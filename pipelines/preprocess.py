@@ -8,11 +8,12 @@ from ecgssl.errors import exit_with
 from ecgssl.files import write_json
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.preprocess import preprocess
+from ecgssl.store.worst_figure import write_worst
 from ecgssl.tracking import track
 
 
 def main() -> None:
-    """Write data/processed and metrics/preprocess.json."""
+    """Write data/processed, metrics/preprocess.json and plots/preprocess/worst.png."""
     params = load_params()
     with track("preprocess", params) as run:
         cohort = load(params.data, "data/raw", params.seed)
@@ -21,6 +22,7 @@ def main() -> None:
         write_json("metrics/preprocess.json", {**counts, "rejected_for": report.reasons, "flagged_for": report.flags})
         run.log_metrics({**counts, "seconds": report.seconds})
         run.log_artifact("metrics/preprocess.json")
+        run.log_artifact(write_worst("plots/preprocess/worst.png", cohort, "data/processed", params))
         for warning in report.warnings:
             print(f"note: {warning}")
 

@@ -52,10 +52,16 @@ def preprocess(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running Dask or Ray cluster; sets store.scheduler.")
     ] = None,
+    max_rejected_fraction: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Stop where more of the recordings cannot be used.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG of the worst recordings of each reason code, by row number only.")
+    ] = None,
 ) -> int:
     """Read, check, clean and store recordings.
 
-    Example: ecgssl preprocess --manifest cohort.csv --out data/mine
+    Example: ecgssl preprocess --manifest cohort.csv --out data/mine --figure findings.png
     """
     from ecgssl.config import load_params
     from ecgssl.datasets import load
@@ -73,8 +79,11 @@ def preprocess(
         chosen += [f"store.backend={json.dumps(backend)}"]
     if scheduler is not None:
         chosen += [f"store.scheduler={json.dumps(scheduler)}"]
+    if max_rejected_fraction is not None:
+        chosen += [f"store.max_rejected_fraction={max_rejected_fraction}"]
     p = load_params(params, chosen)
-    report = run(load(p.data, "data/raw", p.seed), p, out, load_or_make_key(p.data.patient_key))
+    cohort = load(p.data, "data/raw", p.seed)
+    report = run(cohort, p, out, load_or_make_key(p.data.patient_key))
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
     typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
@@ -83,6 +92,10 @@ def preprocess(
             typer.echo(f"  {title} for {reason}: {count}")
     for warning in report.warnings:
         typer.echo(f"note: {warning}")
+    if figure is not None:
+        from ecgssl.store.worst_figure import write_worst
+
+        typer.echo(f"wrote {write_worst(figure, cohort, out, p)}")
     return 3 if report.rejected else 0
 
 

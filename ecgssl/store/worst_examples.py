@@ -1,0 +1,185 @@
+"""Which recordings are behind a store's reason codes: the worst of each, chosen from its tables, read from their files.
+
+Recordings are named by their row in the cohort's table only; ``ecgssl.store.worst_figure`` draws them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.config import QualityParams, ReasonCode
+from ecgssl.datasets.cohort import Cohort
+from ecgssl.errors import RecordingError
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, arrange, limb_residual
+from ecgssl.signal.quality import Finding, kept_part
+from ecgssl.signal.raw_figures import bridge
+from ecgssl.signal.reasons import REASONS, from_cell
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store import layout
+from ecgssl.store.prepare import Rejected, read_or_reject
+from ecgssl.store.wanted import wanted
+
+MOST = 3
+"""Examples of each reason."""
+
+_RAW: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
+"""Found before cleaning, so shown before cleaning."""
+_OF_ALL: dict[ReasonCode, tuple[str, ...]] = {
+    "unit_suspect": ("II", "V2"),
+    "limb_swap": ("I", "II", "V6"),
+}
+"""Leads that show a finding of a whole recording; lead II otherwise."""
+BY_LAW = "\nby law"
+"""Follows the name of a limb lead that is drawn as the others say it should be."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recording that shows a reason.
+
+    Args:
+        finding: the worst of its code in this recording.
+        row: of the cohort's table, counted from 1.
+        rejected: whether it was left out, for whatever reason.
+        others: leads with the same finding that are not shown.
+        leads: shown; one with ``BY_LAW`` is not as recorded, but as it follows from the other limb leads.
+        traces: (leads shown, samples) in mV; NaN for no value.
+        sampling_rate: Hz.
+        cleaned: whether the traces are.
+    """
+
+    finding: Finding
+    row: int
+    rejected: bool
+    others: int
+    leads: tuple[str, ...]
+    traces: NDArray[np.float32]
+    sampling_rate: float
+    cleaned: bool
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Of one reason code.
+
+    Args:
+        code: the code.
+        flagged, rejected: recordings that have it, of those kept and of those left out.
+        worst: up to ``MOST``, the worst first; fewer where files can no longer be read.
+    """
+
+    code: ReasonCode
+    flagged: int
+    rejected: int
+    worst: tuple[Example, ...]
+
+
+def worst_examples(
+    cohort: Cohort, store: Path | str, params: QualityParams, spec: SignalSpec
+) -> tuple[list[Examples], dict[str, int]]:
+    """Choose and read the worst recordings of each reason.
+
+    Args:
+        cohort: from which the store was made.
+        store: its folder.
+        params, spec: it was made with.
+
+    Returns:
+        A reason each, in the order of ``REASONS``; and how many recordings were left out for reasons that leave nothing
+        to show (files that cannot be read), by reason.
+    """
+    tables = [
+        (False, pd.read_parquet(Path(store) / layout.INDEX, columns=["record_id", "findings"])),
+        (True, pd.read_csv(Path(store) / layout.REJECTED, dtype=str, keep_default_na=False)),
+    ]
+    places = {str(name): place for place, name in enumerate(cohort.table["record_id"])}
+    found: dict[ReasonCode, list[tuple[float, bool, int, list[Finding]]]] = {code: [] for code in REASONS}
+    unseen: Counter[str] = Counter()
+    for rejected, table in tables:
+        if rejected:
+            unseen.update(table.loc[table["findings"] == "", "reason"])
+        for name, cell in table.loc[table["findings"] != "", ["record_id", "findings"]].itertuples(index=False):
+            findings = from_cell(cell)
+            for code in dict.fromkeys(finding.code for finding in findings):
+                own = sorted((f for f in findings if f.code == code), key=lambda f: -_severity(f, params))
+                found[code].append((_severity(own[0], params), rejected, places[str(name)], own))
+    out = []
+    for code, candidates in found.items():
+        if candidates:
+            left_out = sum(rejected for _, rejected, _, _ in candidates)
+            ranked = sorted(candidates, key=lambda candidate: (-candidate[0], candidate[2]))
+            worst = _first(MOST, (_example(cohort, *candidate[1:], spec) for candidate in ranked))
+            out.append(Examples(code, len(candidates) - left_out, left_out, worst))
+    return out, dict(sorted(unseen.items()))
+
+
+def _severity(finding: Finding, params: QualityParams) -> float:
+    """Larger is worse, within a code."""
+    reason, value = REASONS[finding.code], finding.value
+    if np.isnan(value):
+        return np.inf
+    if reason.allowed == "between" and reason.limit is not None:
+        low, high = getattr(params, reason.limit)
+        return max(low / value if value > 0 else np.inf, value / high)
+    return -value if reason.allowed == "from" or reason.limit is None else value
+
+
+def _first(count: int, examples: Iterator[Example | None]) -> tuple[Example, ...]:
+    chosen: list[Example] = []
+    for example in examples:
+        chosen += [example] if example is not None else []
+        if len(chosen) == count:
+            break
+    return tuple(chosen)
+
+
+def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spec: SignalSpec) -> Example | None:
+    """The example of row ``place``; ``None`` where its file cannot be read now."""
+    code = own[0].code
+    leads = _shown(own, spec)
+    item = wanted(cohort, place, place + 1)[0]
+    try:
+        recording = read_or_reject(item.path, item.stated)
+        raw, _ = arrange(recording.signal, recording.leads, spec.leads)
+        rate = recording.sampling_rate
+        if code in _RAW:
+            signal = raw[:, kept_part(raw.shape[1], rate, spec)[0]]
+        else:
+            signal, rate = crop(clean(bridge(raw, np.isfinite(raw)), rate, spec), spec), spec.sampling_rate
+    except (Rejected, RecordingError):
+        return None
+    if code == "limb_law":
+        leads, traces = _by_law(signal, spec.leads)
+    else:
+        traces = signal[[spec.leads.index(lead) for lead in leads]]
+    others = len({finding.lead for finding in own} - {None, *leads})
+    return Example(own[0], place + 1, rejected, others, leads, traces, rate, code not in _RAW)
+
+
+def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:
+    worst = own[0]
+    if worst.code in ("identical", "chest_swap"):
+        names = tuple(finding.lead for finding in own if finding.lead)[:2]
+    else:
+        names = (worst.lead,) if worst.lead else _OF_ALL.get(worst.code, ("II",))
+    return tuple(name for name in names if name in spec.leads) or spec.leads[:1]
+
+
+def _by_law(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """The limb lead without which the others keep their laws best, and what they make of it."""
+    signal = np.nan_to_num(signal)
+    limb = [lead for lead in LIMB_LEADS if lead in leads]
+    left = {lead: limb_residual(signal, [name if name != lead else "" for name in leads]) for lead in limb}
+    odd = min(limb, key=lambda lead: np.nan_to_num(left[lead], nan=np.inf))
+    rest = [lead for lead in limb if lead != odd]
+    to_one_two = np.linalg.pinv(LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in rest]])
+    expected = LIMB_MATRIX[LIMB_LEADS.index(odd)] @ to_one_two @ signal[[leads.index(lead) for lead in rest]]
+    return (odd, odd + BY_LAW), np.stack([signal[leads.index(odd)], expected]).astype(np.float32)
