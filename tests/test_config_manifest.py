@@ -39,6 +39,7 @@ def test_declarations_that_cannot_be(declared, told):
 def test_empty_cells_are_never_negative():
     told = refused({"targets": {"t": {"missing": "negative"}}})
     assert "always unknown" in told["data.targets.t.missing"]
+    assert "an empty cell means unknown" in refused({"values": {"af": {"": "0"}}})["data.values"]
 
 
 def test_unknown_keys_are_corrected_below_a_name_of_the_users_own():

@@ -168,6 +168,13 @@ class ManifestParams(Section):
     encoding: str | None = None
     targets: dict[Cell, Target] = {}
 
+    @field_validator("values")
+    @classmethod
+    def _empty_means_nothing(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        if any("" in cells for cells in value.values()):
+            raise ValueError("an empty cell means unknown; write into the table what is known")
+        return value
+
     def over(self, other: ManifestParams) -> ManifestParams:
         """This with what only ``other`` says; where both say something, this wins, key by key."""
         fields = ManifestParams.model_fields

@@ -174,14 +174,20 @@ def _make_split(table: pd.DataFrame, targets: tuple[str, ...], seed: int, notes:
     return []
 
 
-def listed_recordings(path: Path | str, root: Path | str | None = None) -> list[tuple[str, Path]]:
-    """Names and files of a manifest's recordings, in its order; that a file is there is not asked.
+def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohort:
+    """The recordings of a manifest, in its order, with nothing but what their signal follows from; that a file is there
+    is not asked.
 
     Args:
-        path, root: as for ``load_manifest``; columns other than ``record_id`` and ``path`` are ignored.
+        path, root: as for ``load_manifest``; the YAML beside the manifest is read, too.
+
+    Returns:
+        A cohort without patients, splits and targets: ``record_id``, ``path``, and where the manifest has them
+        ``sampling_rate``, ``units`` and ``leads``.
 
     Raises:
-        InputError: as ``load_manifest`` where it is no table with these columns, or names are empty or not unique.
+        InputError: as ``load_manifest`` where it is no table with these columns, names are empty or not unique, or a cell
+            is not understood.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)
@@ -193,10 +199,11 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> list[
         paths, _, wrong = read_paths(table["path"], base, reading.path_prefix)
         issues += wrong
         _set_paths(table, paths, reading)
-    issues = [*sheet.issues, *issues, *repeated, *check_ids(table, rows)]
+    table = table[[name for name in ("record_id", "path", "sampling_rate", "units", "leads") if name in table]].copy()
+    issues = [*sheet.issues, *issues, *repeated, *check_ids(table, rows), *describe_recordings(table, rows, None)[0]]
     if issues:
         raise InputError(issue.problem(str(path)) for issue in issues)
-    return [(name, base / file) for name, file in zip(table["record_id"], table["path"], strict=True)]
+    return Cohort(path.stem, base, table, (), "", source=str(path), rows=tuple(rows))
 
 
 def _complete(path: Path, reading: ManifestParams, targets_file: Path | str | None) -> tuple[ManifestParams, list[str]]:

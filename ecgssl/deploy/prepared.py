@@ -58,7 +58,7 @@ def prepare_listed(items: Sequence[Listed], spec: SignalSpec, quality: QualityPa
         row: dict[str, Any] = {"record_id": item.record_id}
         rows.append(row)
         try:
-            recording = read_or_reject(item.path)
+            recording = read_or_reject(item.path, item.stated)
             row |= {"sampling_rate": recording.sampling_rate, "duration": recording.duration}
             found = prepare(recording, spec, quality, lsb, digital[len(masks)])
         except Rejected as refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgssl.datasets.manifest import listed_recordings
@@ -13,7 +13,9 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.io import locate
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.sample_table import is_sample_file
+from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.io.wfdb_reader import SUFFIXES, header_path
+from ecgssl.store.wanted import wanted
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -25,10 +27,12 @@ class Listed:
     Args:
         record_id: unique in its list, without any path of this machine.
         path: of the file, or ``file#member``; whether it is there is not known yet.
+        stated: what a manifest says of it and the file does not, or says wrongly.
     """
 
     record_id: str
     path: Path
+    stated: Stated = NOTHING
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     for item in map(Path, inputs):
         try:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
-                found += [Listed(name, path) for name, path in listed_recordings(item)]
+                found += _of_manifest(item)
                 continue
             paths = [item]
             if item.is_dir():
@@ -86,6 +90,12 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     if problems:
         raise InputError(problems)
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
+
+
+def _of_manifest(path: Path) -> list[Listed]:
+    cohort = listed_recordings(path)
+    items = wanted(cohort, 0, len(cohort))
+    return [Listed(name, Path(i.path), i.stated) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 
 
 def _name(path: Path) -> str:
@@ -117,4 +127,4 @@ def _distinct(found: list[Listed], unnamed: set[int]) -> list[Listed]:
             name = f"{base}#{number}"
         taken.add(name)
         names.append(name)
-    return [Listed(name, item.path) for name, item in zip(names, found, strict=True)]
+    return [replace(item, record_id=name) for name, item in zip(names, found, strict=True)]

@@ -264,6 +264,21 @@ def shared(a: Path, b: Path) -> Path:
     return next(parent for parent in a.parents if parent in b.parents)
 
 
+def test_what_a_manifest_states_of_a_file_wins(scored, exported, tmp_path):
+    """A header that calls microvolts millivolts, and one that states half the rate."""
+    write_record(tmp_path, "unit", beats(0), gain="1.0(0)/mV", rate=250)
+    write_record(tmp_path, "rate", beats(0), rate=125)
+    (tmp_path / "m.csv").write_text("record_id,path,units,sampling_rate\na,unit,uV,\nb,rate,,250 Hz\nc,unit,,\n")
+    predict(exported.path, [tmp_path / "m.csv"], tmp_path / "s.csv", show_progress=False)
+    scores = read_scores(tmp_path / "s.csv")
+    sound = scored[1].loc[scored[1]["record_id"] == "good0", SCORES].to_numpy()
+    np.testing.assert_allclose(scores[SCORES].to_numpy()[:2], np.repeat(sound, 2, axis=0), atol=1e-5)
+    assert list(scores["status"]) == ["ok", "ok", "rejected"]
+    (tmp_path / "m.csv").write_text("record_id,path,units\na,unit,bpm\n")
+    with pytest.raises(InputError, match="units: row 2: 'bpm': not understood"):
+        list_recordings([tmp_path / "m.csv"])
+
+
 def test_inputs_without_recordings_are_all_told(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.csv").write_text("record_id,file\na,b\n")
