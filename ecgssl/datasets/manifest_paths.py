@@ -1,17 +1,22 @@
-"""The files that a cohort's table names: found, or said to be absent, outside, doubled or written for another machine."""
+"""The files that a cohort's table names: found, or said to be absent, outside, doubled or written for another machine.
+
+Paths are plain strings here, because a table may name a million of them.
+"""
+
+# ruff: noqa: PTH112, PTH113, PTH117, PTH118 (see above)
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from ecgssl.datasets.issues import Issue, where_true
-from ecgssl.io import locate
+from ecgssl.io import MEMBER, locate
 from ecgssl.io.wfdb_reader import SUFFIXES, header_path
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -43,14 +48,15 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
         prefix: removed from the start of paths.
     """
     cells, notes, issues = read_paths(cells, root, prefix)
+    files = [_file(root, cell) for cell in cells]
     foreign = cells.map(_is_foreign)
     empty = cells == ""
     outside = cells.map(_leaves)
     named = ~empty & ~outside & ~foreign
-    there = named & cells.map(lambda cell: cell != "" and _there(root, cell))
-    folder = named & ~there & cells.map(lambda cell: _is(Path.is_dir, root / cell))
+    there = named & pd.Series([_there(file) for file, _ in files], dtype=bool, index=cells.index)
+    folder = named & ~there & pd.Series([os.path.isdir(file) for file, _ in files], dtype=bool, index=cells.index)
     absent = named & ~there & ~folder
-    twice = cells.map(lambda cell: _key(root, cell)).duplicated(keep=False) & there
+    twice = pd.Series([_key(*file) for file in files], dtype=object, index=cells.index).duplicated(keep=False) & there
     issues += [
         Issue("path", what, remedy, where_true(rows, wrong))
         for wrong, what, remedy in (
@@ -80,7 +86,7 @@ def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Serie
         The paths; what was assumed; what is wrong.
     """
     cells, notes, issues = _without_prefix(cells, prefix)
-    back = cells.str.contains("\\", regex=False) & ~cells.map(_is_foreign) & ~cells.map(lambda cell: _there(root, cell))
+    back = cells.map(lambda cell: "\\" in cell and not _is_foreign(cell) and not _there(_file(root, cell)[0]))
     if back.any():
         cells = cells.where(~back, cells.str.replace("\\", "/", regex=False))
         notes.append(f"backslashes of {int(back.sum())} paths are read as slashes")
@@ -102,36 +108,36 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
 
 
 def _leaves(cell: str) -> bool:
-    file = locate(cell)[0]
-    return not file.is_absolute() and Path(os.path.normpath(file)).parts[:1] == ("..",)
-
-
-def _there(root: Path, cell: str) -> bool:
-    file = locate(root / cell)[0]
-    # a WFDB record may be named without suffix, or by one of the files of its kind
-    return _is(Path.is_file, file) or _is(Path.is_file, header_path(file))
-
-
-def _is(ask: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return ask(path)
-    except (OSError, ValueError):
-        # a name too long for the file system, or with a zero byte
+    if ".." not in cell or os.path.isabs(cell):
         return False
+    # with and without what may be a member
+    return any(Path(os.path.normpath(file)).parts[:1] == ("..",) for file in (cell, cell.rpartition(MEMBER)[0]))
 
 
-def _key(root: Path, cell: str) -> str:
-    file, member = locate(root / cell)
-    if file.suffix.lower() in SUFFIXES and _is(Path.is_file, header_path(file)):
-        file = file.with_suffix("")
-    return f"{os.path.normpath(file)}#{member or ''}"
+def _file(root: Path, cell: str) -> tuple[str, str]:
+    """File and member of a cell."""
+    if MEMBER in cell:
+        file, member = locate(root / cell)
+        return str(file), member or ""
+    return os.path.join(root, cell), ""
+
+
+def _there(file: str) -> bool:
+    # a WFDB record may be named without suffix, or by one of the files of its kind
+    return os.path.isfile(file) or os.path.isfile(header_path(file))
+
+
+def _key(file: str, member: str) -> str:
+    if file.lower().endswith(SUFFIXES) and os.path.isfile(header_path(file)):
+        file = file[:-4]
+    return f"{os.path.normpath(file)}{MEMBER}{member}"
 
 
 def _remedy(root: Path, cells: pd.Series) -> str:
     """What may be the matter, found out for the first few."""
     remedy = "Correct the path, or name the folder that paths are relative to with --root"
     for cell in cells.head(20):
-        file = locate(root / cell)[0]
+        file = Path(_file(root, cell)[0])
         try:
             names = {name.casefold() for name in os.listdir(file.parent)}  # noqa: PTH208 (names alone)
         except (OSError, ValueError):

@@ -287,6 +287,9 @@ def test_paths_for_other_machines_and_files_of_many_recordings(tmp_path):
     (tmp_path / "m.csv").write_text("record_id,path,split\na,sub/upper.xml,train\nb,sub/exams.hdf5/x#2,train\n")
     with pytest.raises(InputError, match=r"rows 2, 3: no such file.*differs in upper and lower case"):
         load_manifest(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_text("record_id,path,split\na,a#b/../../x,train\nb,sub/../../x#1,train\n")
+    with pytest.raises(InputError, match=r"rows 2, 3: leaves the root"):
+        load_manifest(tmp_path / "m.csv")
     long = "x" * 5000
     (tmp_path / "m.csv").write_text(f"record_id,path,split\na,{long},train\n")
     with pytest.raises(InputError, match="row 2: no such file"):
