@@ -9,7 +9,8 @@ from ecgssl.errors import exit_with
 from ecgssl.evaluation.pretraining import publish_pretraining
 from ecgssl.store.store import Store
 from ecgssl.tracking import track
-from ecgssl.training.pretrain import pretrain, run_name
+from ecgssl.training.pretrain import pretrain
+from ecgssl.training.run import run_name
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
         run.log_metrics({f"val_{k}": v for k, v in figures.items()} | {"seconds": result.seconds}, step=result.seen)
         for path in ("models/pretrained", "plots/pretrain"):
             run.log_artifact(path)
-        result.run_state.discard()
+        result.discard()
 
 
 if __name__ == "__main__":

@@ -28,14 +28,14 @@ def pretrain(
     from ecgssl.store.store import Store
     from ecgssl.tracking import track
     from ecgssl.training.pretrain import pretrain as run
-    from ecgssl.training.pretrain import run_name
+    from ecgssl.training.run import run_name
 
     p, data = load_params(params, overrides), Store(store)
     with track("pretrain", p) as tracked:
         result = run(data, p, out / run_name(p, data), on_log=lambda r: tracked.log_metrics(r, step=int(r["samples"])))
         figures = publish_pretraining(result, data, p, out / "pretrained", out / "pretrain.json", out / "plots")
         tracked.log_metrics({f"val_{k}": v for k, v in figures.items()}, step=result.seen)
-        result.run_state.discard()
+        result.discard()
     typer.echo(f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision})")
     typer.echo(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=1))
 

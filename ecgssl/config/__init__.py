@@ -18,6 +18,7 @@ from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, Objective
 from ecgssl.config.quality import QualityParams, ReasonCode
 from ecgssl.config.section import Section
 from ecgssl.config.training import (
+    CollapseParams,
     EvaluateParams,
     ExportParams,
     FinetuneParams,
@@ -30,6 +31,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [
+    "CollapseParams",
     "DataParams",
     "DecoderParams",
     "EvaluateParams",

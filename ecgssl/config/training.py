@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ecgssl.config.section import NonNegative, Positive, Ratio, Section
+
+
+class ProbeParams(Section):
+    """What is looked at while pretraining lasts, on at most ``recordings`` of the train and of the validation split.
+
+    Args:
+        targets: of the store, for a linear probe on frozen features; none for figures without labels alone.
+        every_epochs: epochs between looks.
+    """
+
+    targets: list[str] = []
+    every_epochs: Positive = 1
+    recordings: Annotated[int, Field(ge=32)] = 512
+
+
+class CollapseParams(Section):
+    """Limits beyond which the representation has collapsed; ``action`` on it: say so, or stop the run too."""
+
+    min_effective_rank: NonNegative = 2.0
+    max_uniformity: Annotated[float, Field(le=0)] = -0.05
+    action: Literal["warn", "stop"] = "warn"
 
 
 class PretrainParams(Section):
@@ -14,8 +35,15 @@ class PretrainParams(Section):
 
     Args:
         samples: recordings seen in all (the schedule is in samples).
+        batch_size: of one step, over all processes and pieces.
+        accumulate: pieces that a process computes its part of the batch in, one after the other, for less memory.
+        compile: compile the transformer blocks; pays off on GPUs.
         max_time: minutes after which a run stops early; none for no limit.
         checkpoint_every: samples between resumable checkpoints.
+        keep_checkpoints: how many of them are kept.
+        max_bad_steps: non-finite steps in a row that are left out before the run ends.
+        spike: robust deviations from the newest losses beyond which a loss is noted as a spike.
+        select: weights of the last step, or of the epoch that the online probe liked best.
     """
 
     samples: Positive = 8000
@@ -29,7 +57,22 @@ class PretrainParams(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_every: Positive = 20000
     max_time: Annotated[float, Field(gt=0)] | None = None
+    keep_checkpoints: Positive = 2
     max_bad_steps: Positive = 10
+    spike: Annotated[float, Field(gt=0)] = 10.0
+    accumulate: Positive = 1
+    compile: bool = False
+    select: Literal["last", "best"] = "last"
+    probe: ProbeParams = ProbeParams()
+    collapse: CollapseParams = CollapseParams()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PretrainParams:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} does not divide into accumulate {self.accumulate} pieces")
+        if self.select == "best" and not self.probe.targets:
+            raise ValueError("select 'best' needs probe.targets to choose by")
+        return self
 
 
 class LinearParams(Section):

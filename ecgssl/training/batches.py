@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +33,84 @@ class Batch:
     rows: NDArray[np.int64]
     patients: Tensor
 
+    def piece(self, where: slice) -> Batch:
+        """Some of its recordings."""
+        mask = None if self.lead_mask is None else self.lead_mask[where]
+        return Batch(self.x[where], mask, self.rows[where], self.patients[where])
+
+
+@dataclass(frozen=True)
+class HostBatch:
+    """Recordings as read, in memory of the host: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
+
+    signal: Tensor
+    present: Tensor
+    patients: Tensor
+    rows: NDArray[np.int64]
+
+
+def read_batch(store: Store, rows: NDArray[np.int64], device: torch.device) -> HostBatch:
+    """Read the recordings of ``rows``, for a GPU into pinned memory, from where copies do not hold up the host."""
+    tensors = [torch.from_numpy(a) for a in (store.signals(rows), store.lead_mask(rows), store.patients[rows])]
+    signal, present, patients = (t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
+    return HostBatch(signal, present, patients, rows)
+
+
+def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
+    """Copy to the device and normalise there."""
+    signal, mask, patients = (t.to(device, non_blocking=True) for t in (host.signal, host.present, host.patients))
+    x = normalise(signal, mask, store.spec.normalise)
+    return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients)
+
 
 def load_batch(store: Store, rows: NDArray[np.int64], device: torch.device) -> Batch:
     """Read and normalise the recordings of ``rows``."""
-    present = store.lead_mask(rows)
-    signal = torch.from_numpy(store.signals(rows)).to(device, non_blocking=True)
-    mask = torch.from_numpy(present).to(device)
-    x = normalise(signal, mask, store.spec.normalise)
-    patients = torch.from_numpy(store.patients[rows]).to(device)
-    return Batch(x, None if present.all() else mask, rows, patients)
+    return to_device(read_batch(store, rows, device), store, device)
+
+
+class Reader:
+    """Reads the batch of the next step on a thread of its own while this one is computed.
+
+    Which recordings a step has is a function of the step alone, so the order does not depend on the thread.
+
+    Args:
+        store: to read from; the thread has its own memory maps.
+        rows_of: recordings of a step.
+        device: for which batches are read.
+        last: steps in all; nothing is read beyond them.
+
+    Attributes:
+        waited: seconds that ``batch`` has waited for the thread.
+    """
+
+    def __init__(
+        self, store: Store, rows_of: Callable[[int], NDArray[np.int64]], device: torch.device, last: int
+    ) -> None:
+        self._store, self._rows_of, self._device, self._last = copy(store), rows_of, device, last
+        self._thread = ThreadPoolExecutor(1, "read")
+        self._next: tuple[int, Future[HostBatch]] | None = None
+        self.waited = 0.0
+
+    def batch(self, step: int) -> Batch:
+        """The batch of ``step``, from 0; steps asked for one after the other are read ahead."""
+        start = time.perf_counter()
+        if self._next is None or self._next[0] != step:
+            self._ask(step)
+        assert self._next is not None
+        host = self._next[1].result()
+        self.waited += time.perf_counter() - start
+        if step + 1 < self._last:
+            self._ask(step + 1)
+        return to_device(host, self._store, self._device)
+
+    def _ask(self, step: int) -> None:
+        self._next = step, self._thread.submit(lambda: read_batch(self._store, self._rows_of(step), self._device))
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 def rows_at(rows: NDArray[np.int64], batch_size: int, seed: int, step: int) -> NDArray[np.int64]:

@@ -23,8 +23,12 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
 
 WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
+BEST = "best.pt"
 PRETRAINING = "pretraining.safetensors"
 """Beside a pretrained encoder: all of CoRe-ECG (decoder, projector, FDA), for figures and continued pretraining."""
+
+_DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
+"""What ``torch.load`` raises for a file that is cut or altered."""
 
 
 def write_model(
@@ -166,19 +170,33 @@ def load_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(state)
 
 
+def state_bytes(state: dict[str, Any]) -> bytes:
+    """Tensors, numbers and texts, in containers, as a file of ``torch.save``."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def state_from(data: bytes) -> dict[str, Any]:
+    """The reverse of ``state_bytes``, onto the CPU; nothing is executed."""
+    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return state
+
+
 class RunState:
-    """Resumable state of one training run in a folder: the newest two checkpoints and the configuration they belong to.
+    """Resumable state of one training run in a folder: the newest checkpoints and the configuration they belong to.
 
     Args:
         folder: made when absent.
         config: everything that decides the losses; a run is never resumed under another one.
+        keep: checkpoints that are kept.
 
     Raises:
         InputError: the folder holds a run of another configuration; lists what differs.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, config: dict[str, Any], keep: int = 2) -> None:
+        self.folder, self.keep = folder, keep
         stored_file = folder / "run.json"
         config = json.loads(json.dumps(config))
         if stored_file.exists():
@@ -199,29 +217,46 @@ class RunState:
             make_folder(folder)
             write_json(stored_file, config, digits=None)
         # a run killed while it saved leaves a temporary file of the size of a checkpoint
-        for unfinished in folder.glob(".step-*.tmp"):
+        for unfinished in [*folder.glob(".step-*.tmp"), *folder.glob(f".{BEST}.*.tmp")]:
             unfinished.unlink(missing_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after ``step`` steps; the one before the last is removed only afterwards."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomic(self.folder / f"step-{step:09d}.pt", buffer.getvalue())
-        for old in sorted(self.folder.glob("step-*.pt"))[:-2]:
+        """Write the state after ``step`` steps; what is no longer kept is removed only afterwards."""
+        write_atomic(self.folder / f"step-{step:09d}.pt", state_bytes(state))
+        for old in sorted(self.folder.glob("step-*.pt"))[: -self.keep]:
             old.unlink()
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Write the state that is the best so far, in place of the one before."""
+        write_atomic(self.folder / BEST, state_bytes(state))
+
+    def best(self) -> dict[str, Any]:
+        """What ``save_best`` wrote last.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            return state_from((self.folder / BEST).read_bytes())
+        except _DAMAGED:
+            raise InputError(
+                Problem(
+                    str(self.folder / BEST), "checkpoint", "is missing or damaged", "Pretrain again in another folder"
+                )
+            ) from None
 
     def newest(self) -> dict[str, Any] | None:
         """The newest state that reads whole, or ``None`` for a fresh run."""
         for file in sorted(self.folder.glob("step-*.pt"), reverse=True):
             try:
-                return torch.load(file, map_location="cpu", weights_only=True)
-            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                return state_from(file.read_bytes())
+            except _DAMAGED:
                 file.unlink()
         return None
 
     def discard(self) -> None:
         """Remove the folder's checkpoints after the run has been published."""
-        for file in [*self.folder.glob("step-*.pt"), self.folder / "run.json"]:
+        for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / "run.json"]:
             file.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

@@ -41,3 +41,9 @@ def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.devic
 def autocast(device: torch.device, precision: Literal["bf16", "fp32"]) -> AbstractContextManager[None]:
     """Mixed precision in bf16 for ``bf16``, nothing for ``fp32``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def use_tensor_cores(device: torch.device) -> None:
+    """Let fp32 matrix products of a CUDA GPU round their inputs to TF32; what must be exact (FFTs) is none of them."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.signal.leads import LEADS
-from ecgssl.training.batches import load_batch, rows_at
+from ecgssl.training.batches import Reader, load_batch, rows_at
 
 CPU = torch.device("cpu")
 
@@ -56,3 +56,37 @@ def test_absent_leads_are_masked(store):
     assert not batch.x[0, LEADS.index("V2")].any()
     # the divisor is that of the recorded leads
     assert float(batch.x[0].square().sum() / (11 * 500)) == pytest.approx(1, rel=1e-4)
+
+
+def test_a_reader_gives_the_batches_of_their_steps(store):
+    """In order, after a jump, and again; beyond the last step it reads nothing."""
+    rows, asked = store.rows("train"), []
+
+    def rows_of(step):
+        asked.append(step)
+        return rows_at(rows, 4, 1, step)
+
+    with Reader(store, rows_of, CPU, last=5) as reader:
+        for step in (0, 1, 2, 2, 4):
+            batch, expected = reader.batch(step), load_batch(store, rows_at(rows, 4, 1, step), CPU)
+            assert torch.equal(batch.x, expected.x)
+            assert torch.equal(batch.patients, expected.patients)
+            np.testing.assert_array_equal(batch.rows, expected.rows)
+    assert max(asked) == 4
+    assert reader.waited > 0
+
+
+def test_what_goes_wrong_while_reading_is_raised(store):
+    with Reader(store, lambda step: np.array([10_000]), CPU, last=3) as reader, pytest.raises(IndexError):
+        reader.batch(0)
+
+
+def test_a_piece_of_a_batch(store):
+    (row,) = np.flatnonzero(store.index["record_id"] == "rec5")
+    batch = load_batch(store, np.array([0, row, 2]), CPU)
+    piece = batch.piece(slice(1, 3))
+    assert torch.equal(piece.x, batch.x[1:])
+    assert torch.equal(piece.lead_mask, batch.lead_mask[1:])
+    assert piece.rows.tolist() == [row, 2]
+    assert torch.equal(piece.patients, batch.patients[1:])
+    assert load_batch(store, np.array([0, 2]), CPU).piece(slice(0, 1)).lead_mask is None

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ecgssl.errors import ContractMismatch, InputError
-from ecgssl.training import pretrain as module
+from ecgssl.training import batches
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.pretrain import Stopped, build_model, gate_temperature, pretrain
 
@@ -159,7 +159,7 @@ def test_a_run_is_not_resumed_under_other_parameters(store, make_params, whole, 
 
 def poison(monkeypatch, calls: set[int], value: float = float("nan")) -> None:
     """Make the batches of those calls (from 0) useless."""
-    real, count = module.load_batch, [0]
+    real, count = batches.to_device, [0]
 
     def load(*args):
         batch = real(*args)
@@ -168,7 +168,7 @@ def poison(monkeypatch, calls: set[int], value: float = float("nan")) -> None:
         count[0] += 1
         return batch
 
-    monkeypatch.setattr(module, "load_batch", load)
+    monkeypatch.setattr(batches, "to_device", load)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -212,8 +212,8 @@ def test_one_recording_is_too_few(store, make_params, tmp_path, monkeypatch):
 
 
 def test_only_the_train_split_is_seen(store, make_params, tmp_path, monkeypatch):
-    seen, real = set(), module.load_batch
-    monkeypatch.setattr(module, "load_batch", lambda s, rows, d: seen.update(rows.tolist()) or real(s, rows, d))
+    seen, real = set(), batches.read_batch
+    monkeypatch.setattr(batches, "read_batch", lambda s, rows, d: seen.update(rows.tolist()) or real(s, rows, d))
     run(store, make_params(), tmp_path)
     assert seen == set(store.rows("train").tolist())
 
@@ -221,3 +221,118 @@ def test_only_the_train_split_is_seen(store, make_params, tmp_path, monkeypatch)
 def test_gate_temperature(make_params):
     params = make_params(fda={"temperature": [2.0, 0.02]})
     assert [gate_temperature(params, share) for share in (0, 0.5, 1)] == pytest.approx([2, 0.2, 0.02])
+
+
+def test_gradient_norms_of_single_terms(whole, make_params):
+    """Both pull at the encoder, the budget at the map; only a learned map has one."""
+    for row in whole.history:
+        assert all(row[f"gradient_{term}"] > 0 for term in ("reconstruction", "contrastive"))
+        assert row["gradient_budget"] >= 0
+
+
+def test_measuring_gradients_changes_nothing(store, make_params, whole, tmp_path):
+    seldom = run(store, make_params(), tmp_path, log_every=STEPS)
+    expected = whole.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in seldom.model.state_dict().items())
+
+
+def looked(store, params, folder, figures=lambda step: {}, **options):
+    """A run whose every look at an epoch gives ``figures(step)``; also the steps of the looks and the mode of the model."""
+    looks = []
+
+    def look(model, step):
+        looks.append((step, model.training))
+        return {"figure": float(step), **figures(step)}
+
+    return run(store, params, folder, on_epoch=look, **options), looks
+
+
+def test_every_epoch_is_looked_at(store, make_params, whole, tmp_path):
+    """16 recordings in batches of 4: an epoch is four steps."""
+    rows = []
+    result, looks = looked(store, make_params(), tmp_path, on_log=rows.append)
+    assert looks == [(step, False) for step in (4, 8, 12, 16)]
+    assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4]
+    assert [row["figure"] for row in result.epochs] == [4, 8, 12, 16]
+    assert [row for row in rows if "figure" in row] == result.epochs
+    assert_same(result, whole)
+    assert 0 < result.watched < 1
+    assert 0 < result.waited < 1
+
+
+@pytest.mark.parametrize(
+    ("every", "samples", "steps"), [(2, 64, [8, 16]), (3, 64, [12, 16]), (9, 64, [16]), (1, 8, [2])]
+)
+def test_some_epochs_are_looked_at_and_always_the_end(store, make_params, tmp_path, every, samples, steps):
+    params = make_params(pretrain={"samples": samples, "probe": {"every_epochs": every}})
+    assert [step for step, _ in looked(store, params, tmp_path)[1]] == steps
+
+
+def test_the_best_epoch_can_be_selected(store, make_params, tmp_path):
+    """Also by a run that was stopped after it."""
+    reached = {4: 0.6, 8: 0.8, 12: 0.7, 16: 0.8}
+    select = {"select": "best", "probe": {"targets": ["AF"]}}
+
+    def stop_at_ten(row):
+        if row["step"] == 10 and not row.get("figure"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        looked(
+            store,
+            make_params(pretrain=select),
+            tmp_path,
+            lambda step: {"probe_auroc": reached[step]},
+            on_log=stop_at_ten,
+        )
+    result, _ = looked(store, make_params(pretrain=select), tmp_path, lambda step: {"probe_auroc": reached[step]})
+    saved = result.run_state.best()
+    assert (saved["step"], saved["probe_auroc"]) == (8, 0.8)
+    assert all(torch.equal(value, saved["model"][name]) for name, value in result.model.state_dict().items())
+    last, _ = looked(store, make_params(), tmp_path / "last", lambda step: {"probe_auroc": reached[step]})
+    assert any(not torch.equal(value, saved["model"][name]) for name, value in last.model.state_dict().items())
+    result.discard()
+    assert [p.name for p in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_collapse_is_told_and_noted(store, make_params, tmp_path, caplog):
+    flat = {4: 9.0, 8: 1.1, 12: 1.2, 16: 1.0}
+    result, _ = looked(store, make_params(), tmp_path, lambda step: {"effective_rank": flat[step]})
+    assert [row["collapsed"] for row in result.epochs] == [0, 1, 1, 1]
+    assert result.collapse == "dimensional collapse: effective rank 1 is below 2"
+    assert [r.getMessage() for r in caplog.records] == [
+        "pretraining: dimensional collapse: effective rank 1.1 is below 2 (step 8)"
+    ]
+
+
+def test_a_collapse_can_stop_the_run(store, make_params, tmp_path):
+    params = make_params(pretrain={"collapse": {"action": "stop"}})
+    with pytest.raises(Stopped, match="stopped after 4 of 16 steps: complete collapse"):
+        looked(store, params, tmp_path, lambda step: {"uniformity": -0.001})
+
+
+def test_spikes_are_counted_and_not_skipped(store, make_params, tmp_path, monkeypatch):
+    monkeypatch.setattr("ecgssl.training.record.LEAST", 4)
+    quiet = run(store, make_params(pretrain={"spike": 1e6}), tmp_path / "quiet", log_every=1)
+    alert = run(store, make_params(pretrain={"spike": 1e-3}), tmp_path / "alert", log_every=1)
+    assert quiet.spikes == []
+    assert alert.spikes
+    losses = {row["step"]: row["loss"] for row in alert.history}
+    for spike in alert.spikes:
+        assert losses[spike["step"]] == spike["loss"] > spike["limit"]
+    assert alert.history[-1]["loss_spikes"] == len(alert.spikes)
+    assert [row["loss"] for row in quiet.history] == list(losses.values())
+
+
+def test_accumulated_pieces_train_as_the_whole_batch(store, make_params, whole, tmp_path):
+    result = run(store, make_params(pretrain={"accumulate": 2}), tmp_path)
+    assert result.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-5)
+    for row, expected in zip(result.history, whole.history, strict=True):
+        assert row == pytest.approx(expected, rel=2e-3)
+
+
+def test_keep_checkpoints(store, make_params, tmp_path):
+    result = run(store, make_params(pretrain={"keep_checkpoints": 3, "checkpoint_every": 4}), tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("step-*")) == [f"step-{n:09d}.pt" for n in (13, 14, 15)]
+    result.discard()
+    assert not tmp_path.exists()

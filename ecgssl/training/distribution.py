@@ -1,0 +1,100 @@
+"""The processes of one run: as ``torchrun`` starts them, on one machine or several, or one alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Who this process is among those of the run; without arguments, the only one.
+
+    Args:
+        rank: from 0, over all machines.
+        size: number of processes.
+        device: of the tensors that they exchange.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes, logs and draws."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over processes of equal tensors; of one process, what it has."""
+        if self.size == 1:
+            return values
+        total = values.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
+
+    def gather(self, values: Tensor) -> Tensor:
+        """(B, ...) of every process, in the order of ranks, along the first axis; without a gradient."""
+        if self.size == 1:
+            return values.detach()
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(parts, values.detach().contiguous())
+        return torch.cat(parts)
+
+    def from_first(self, produce: Callable[[], bytes]) -> bytes:
+        """What ``produce`` gives in the first process, in all of them.
+
+        An exception of it is raised in the first process and told there; the others then end quietly.
+        """
+        if self.size == 1:
+            return produce()
+        size = torch.full((1,), -1, device=self.device)
+        content = b""
+        try:
+            if self.first:
+                content = produce()
+                size.fill_(len(content))
+        finally:
+            dist.broadcast(size, 0)
+        if int(size) < 0:
+            raise SystemExit(2)
+        if int(size) == 0:
+            return b""
+        if self.first:
+            data = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(self.device)
+        else:
+            data = torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[Ranks]:
+    """Join the other processes that ``torchrun`` has started, for the time of the block; without it, be alone.
+
+    Args:
+        device: of the run: GPUs talk by NCCL, each process on the GPU of its number on the machine; CPUs by Gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()

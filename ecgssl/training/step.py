@@ -1,0 +1,89 @@
+"""One step of pretraining up to the gradient, whatever the batch is spread over."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ecgssl.model.core_ecg import CoReECG, Share, alone
+from ecgssl.model.draws import PartGenerator
+from ecgssl.training.batches import Batch
+from ecgssl.training.device import autocast
+from ecgssl.training.gradients import TermGradients
+from ecgssl.training.parts import Parts
+
+
+class Step:
+    """Loss and gradient of the whole batch from the recordings of this process.
+
+    Args:
+        model: on the device.
+        parts: over which the batch is spread.
+        precision: of the forward pass.
+    """
+
+    def __init__(self, model: CoReECG, parts: Parts, precision: Literal["bf16", "fp32"]) -> None:
+        self._model, self._parts, self._precision = model, parts, precision
+        # without some terms of the objective, some of its parameters have no gradient
+        self._module: nn.Module = (
+            DistributedDataParallel(model, find_unused_parameters=True) if parts.ranks.size > 1 else model
+        )
+        self._gradients = TermGradients(model)
+
+    def __call__(
+        self, batch: Batch, step: int, gate_temperature: float, seed: int, measure: bool
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Add the gradient of the loss to ``.grad`` of the parameters.
+
+        Args:
+            batch: what this process has of the batch.
+            step: of the run.
+            gate_temperature: of FDA.
+            seed: of all draws of the whole batch.
+            measure: find the gradient norms of single terms, too.
+
+        Returns:
+            Terms of the loss over the whole batch, and the norms.
+        """
+        count = self._parts.pieces
+        size = len(batch.rows) // count
+        pieces = [batch.piece(slice(i * size, (i + 1) * size)) for i in range(count)]
+
+        def forward(module: nn.Module, piece: int, share: Share) -> dict[str, Tensor]:
+            part = pieces[piece]
+            generator = self._generator(part.x.device, piece, size).manual_seed(seed)
+            with autocast(part.x.device, self._precision):
+                terms: dict[str, Tensor] = module(
+                    part.x, part.lead_mask, part.patients, step, gate_temperature, generator, share
+                )
+            return terms
+
+        if count > 1:
+            share_of = self._parts.rehearsed(lambda piece, share: forward(self._model, piece, share))
+        elif self._parts.count > 1:
+            share_of = self._parts.live
+        else:
+            share_of = lambda piece: alone  # noqa: E731
+        sums: dict[str, Tensor] = {}
+        for piece in range(count):
+            # gradients of a process are summed over its pieces before they are averaged over processes
+            waits = isinstance(self._module, DistributedDataParallel) and piece < count - 1
+            with self._module.no_sync() if waits else nullcontext():  # type: ignore[operator]
+                terms = forward(self._module, piece, share_of(piece))
+                if measure:
+                    self._gradients.add(terms, 1 / count)
+                (terms["loss"] / count).backward()
+            for name, value in terms.items():
+                sums[name] = sums[name] + value.detach() / count if name in sums else value.detach() / count
+        means = self._parts.ranks.mean(torch.stack(list(sums.values())))
+        norms = self._gradients.norms(self._parts.ranks) if measure else {}
+        return dict(zip(sums, means, strict=True)), norms
+
+    def _generator(self, device: torch.device, piece: int, size: int) -> torch.Generator:
+        if self._parts.count == 1:
+            return torch.Generator(device)
+        return PartGenerator(device, self._parts.count * size, self._parts.start(piece, size))

@@ -1,0 +1,72 @@
+"""What the processes of one run do in the tests: called by ``torchrun`` with a folder and, of a pretraining, its options."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecgssl.config import Params, parse_params
+from ecgssl.errors import exit_with
+from ecgssl.store.store import Store
+from ecgssl.training.batches import Batch
+from ecgssl.training.distribution import Ranks, processes
+from ecgssl.training.parts import Parts
+from ecgssl.training.pretrain import build_model, pretrain
+from ecgssl.training.step import Step
+
+CPU = torch.device("cpu")
+
+
+def uneven_batch(size: int = 8) -> Batch:
+    """Recordings of which the later ones lack ever more leads, two of each patient."""
+    generator = torch.Generator().manual_seed(11)
+    x = torch.randn(size, 12, 500, generator=generator)
+    mask = torch.arange(12)[None] < torch.tensor([12, 12, 11, 9, 8, 6, 4, 3])[:size, None]
+    return Batch(torch.where(mask[..., None], x, 0), mask, torch.arange(size).numpy(), torch.arange(size) // 2)
+
+
+def gradient_of(params: Params, ranks: Ranks, pieces: int) -> dict[str, Any]:
+    """Terms, norms of their gradients and the gradient of one step on ``uneven_batch``, shared out."""
+    model = build_model(params)
+    batch = uneven_batch()
+    here = len(batch.rows) // ranks.size
+    own = batch.piece(slice(ranks.rank * here, (ranks.rank + 1) * here))
+    terms, norms = Step(model, Parts(ranks, pieces), "fp32")(own, 3, 0.5, 17, measure=True)
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {"terms": terms, "norms": norms, "gradients": gradients}
+
+
+def main() -> None:
+    folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    with processes(CPU) as ranks:
+        if "gradients" in options:
+            found = {
+                f"{name} {pieces}": gradient_of(parse_params(params), ranks, pieces)
+                for name, params in options["gradients"].items()
+                for pieces in (1, 2)
+            }
+            torch.save(found, folder / f"gradients-{ranks.rank}.pt")
+        if "pretrain" in options:
+            params = parse_params(options["pretrain"])
+
+            def stop(row: dict[str, float]) -> None:
+                if row["step"] == options.get("stop_at"):
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            result = pretrain(
+                Store(options["store"]), params, folder / "run", ranks=ranks, show_progress=False, log_every=2,
+                on_log=stop, on_epoch=lambda model, step: {"looks": float(step)},
+            )  # fmt: skip
+            if ranks.first:
+                (folder / "history.json").write_text(json.dumps([result.history, result.epochs]))
+            torch.save(result.model.state_dict(), folder / f"model-{ranks.rank}.pt")
+
+
+if __name__ == "__main__":
+    exit_with(main)
