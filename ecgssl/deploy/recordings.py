@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecgssl.datasets.manifest import listed_recordings
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
-from ecgssl.io.listing import find_recordings
+from ecgssl.io.listing import find_recordings, with_members
 from ecgssl.io.sample_table import is_sample_file
 from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.io.wfdb_reader import SUFFIXES, header_path
@@ -56,8 +56,9 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     with the suffix unless it is a WFDB record; and ``#2`` is added to what is named twice.
 
     Args:
-        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``; folders (``find_recordings``
-            of ``ecgssl.io.listing``); manifests (tables with record_id and path).
+        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``, or the file alone for all of
+            its members; folders (``find_recordings`` of ``ecgssl.io.listing``); manifests (tables with record_id and
+            path).
 
     Raises:
         InputError: with every input that holds no recordings at all: no input, an empty folder, an unusable manifest. A
@@ -72,7 +73,6 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
                 found += _of_manifest(item)
                 continue
-            paths = [item]
             if item.is_dir():
                 inside = find_recordings(item)
                 paths = list(map(Path, inside.recordings))
@@ -80,6 +80,8 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
                 if not paths:
                     what = f"holds no recording in a known format ({len(inside.unknown)} other files)"
                     problems.append(Problem(str(item), "folder", what, "Name a folder of recordings"))
+            else:
+                paths = _of_file(item)
         except InputError as error:
             problems += error.problems
             continue
@@ -90,6 +92,13 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     if problems:
         raise InputError(problems)
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
+
+
+def _of_file(path: Path) -> list[Path]:
+    try:
+        return list(map(Path, with_members(path)))
+    except RecordingError:
+        return [path]  # its row says what is wrong
 
 
 def _of_manifest(path: Path) -> list[Listed]:

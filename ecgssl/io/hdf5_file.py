@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
+import mmap
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.guard import guarded
+from ecgssl.io.hdf5_samples import Samples
 
 if TYPE_CHECKING:
     import h5py
 
-LARGEST_CHUNK = 256 << 20
-"""Bytes that may have to be unpacked to read one value."""
-
+_HEAP = b"GCOL\x01"
+_MOST_ATTRIBUTES = 100
 _LARGEST_ATTRIBUTE = 4096
 _MOST_OBJECTS = 10_000
 
@@ -101,48 +101,71 @@ def check_values(path: Path, items: Iterable[Any], most: int) -> None:
         raise _error("too_large", path, "content", f"{total} values, more than {most}")
 
 
-def check_dataset(path: Path, dataset: h5py.Dataset) -> None:
-    """Refuse samples that lie in another file or in absurd chunks.
-
-    Raises:
-        RecordingError: ``link`` or ``too_large``.
-    """
-    if dataset.external or dataset.is_virtual:
-        raise _error("link", path, f"data set {dataset.name[:20]!r}", "lies in another file")
-    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    if chunk > LARGEST_CHUNK:
-        raise _error("too_large", path, f"data set {dataset.name[:20]!r}", f"is packed in chunks of {chunk} bytes")
-
-
 def read_small(path: Path, dataset: h5py.Dataset, most: int) -> NDArray[Any]:
     """All values of a data set of at most ``most``.
 
     Raises:
-        RecordingError: as ``check_dataset``, and ``too_large`` for more.
+        RecordingError: as ``Samples``, and ``too_large`` for more.
     """
-    check_dataset(path, dataset)
+    samples = Samples(path, dataset)
     if dataset.size > most:
         raise _error("too_large", path, f"data set {dataset.name[:20]!r}", f"has {dataset.size} values, not {most}")
-    values: NDArray[Any] = np.asarray(dataset[...])
-    return values
+    return samples[...]
 
 
-def attributes(item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
-    """Attributes that are numbers or texts, of sane size."""
+def attributes(path: Path, item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
+    """Attributes that are numbers, texts or lists of these, of sane size; others are left out.
+
+    Raises:
+        RecordingError: ``unreadable`` where texts lie in a damaged heap.
+    """
     import h5py
 
     found = {}
-    for name in list(item.attrs)[:100]:
+    for name in list(item.attrs)[:_MOST_ATTRIBUTES]:
         attribute = h5py.h5a.open(item.id, name.encode())
-        if attribute.get_storage_size() <= _LARGEST_ATTRIBUTE:
-            found[name] = item.attrs[name]
+        kind = attribute.get_type()
+        if attribute.get_storage_size() > _LARGEST_ATTRIBUTE:
+            continue
+        if isinstance(kind, h5py.h5t.TypeStringID):
+            if kind.is_variable_str():
+                check_heaps(path)
+        elif not isinstance(kind, h5py.h5t.TypeIntegerID | h5py.h5t.TypeFloatID):
+            continue
+        found[name] = item.attrs[name]
     return found
+
+
+def check_heaps(path: Path) -> None:
+    """Walk through the heaps in which texts of any length lie: libhdf5 never returns from one with a part of no size.
+
+    Format: The HDF Group, "HDF5 File Format Specification", version 3, III.E.
+
+    Raises:
+        RecordingError: ``unreadable``.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
+            position, end = start + 16, start + size
+            if end > len(data):
+                raise _error("unreadable", path, "heap", "is longer than the file")
+            while position + 16 <= end:
+                index, _, length = struct.unpack("<H6sQ", data[position : position + 16])
+                # the rest that is free counts its own 16 bytes, a text does not, and fills up to eights
+                step = length if index == 0 else 16 + -(-length // 8) * 8
+                if step < 16 or position + step > end:
+                    raise _error("unreadable", path, "heap", "is damaged")
+                position += step
+            start = data.find(_HEAP, start + 1)
 
 
 _REMEDY = {
     "link": "Copy what it points to into the file",
     "content": "Keep one array of leads x samples in the file",
     "too_large": "Write the recordings into smaller files",
+    "unreadable": "Fetch the file again or leave it out",
 }
 
 

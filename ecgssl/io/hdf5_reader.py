@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.arrays import MOST_MEMBERS, check_real, read_array, said_leads, said_rate, said_unit
-from ecgssl.io.hdf5_file import attributes, check_dataset, children, is_numeric, only_array, open_hdf5, read_small
+from ecgssl.io.arrays import MOST_MEMBERS, read_array, said_leads, said_rate, said_unit
+from ecgssl.io.hdf5_file import attributes, children, is_numeric, only_array, open_hdf5, read_small
+from ecgssl.io.hdf5_samples import Samples
 from ecgssl.io.limits import check_size
 from ecgssl.io.member import refuse_member
 from ecgssl.io.recording import Recording
@@ -34,8 +35,8 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
         stated: what the file leaves open, which is the sampling rate in the first two layouts.
 
     Raises:
-        RecordingError: ``unreadable``, ``link`` (content outside the file), ``member`` (absent, ambiguous or not named),
-            ``content`` (another layout), ``length`` (a tracing of zeros only), ``too_large``; and as ``read_array``.
+        RecordingError: ``unreadable``, ``member`` (absent, ambiguous or not named), ``content`` (another layout), ``length``
+            (a tracing of zeros only), ``too_large``; and as ``children``, ``Samples`` and ``read_array``.
     """
     with open_hdf5(path) as file:
         top = children(path, file)
@@ -43,12 +44,11 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
             return _read_exam(path, top, member, stated)
         refuse_member(path, member)
         array = only_array(path, top)
-        check_dataset(path, array)
-        told = attributes(file) | attributes(array)
+        told = attributes(path, file) | attributes(path, array)
         sph = array.name == "/ecg" and array.dtype == np.float16 and array.shape[0] == len(LEADS)
         return read_array(
             path,
-            array,
+            Samples(path, array),
             stated,
             record_id=path.stem,
             name="hdf5",
@@ -78,10 +78,9 @@ def _read_exam(path: Path, top: dict[str, Any], member: str | None, stated: Stat
         raise _error("member", path, f"exam {member[:20]!r}", f"occurs {len(found)} times")
     if not is_numeric(tracings) or tracings.ndim != 3 or len(tracings) != len(ids):
         raise _error("content", path, "tracings", f"are not {len(ids)} exams of samples and leads")
-    check_dataset(path, tracings)
-    check_real(path, tracings.dtype)
     check_size(path, *tracings.shape[:0:-1])
-    samples, (before, after) = _without_padding(tracings[int(found[0])])
+    row = int(found[0])
+    samples, (before, after) = _without_padding(Samples(path, tracings).rows(row, row + 1)[0])
     if len(samples) == 0:
         raise _error("length", path, f"exam {member}", "holds zeros only")
     known = samples.shape[1] == len(LEADS)

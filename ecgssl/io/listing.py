@@ -66,17 +66,26 @@ def find_recordings(folder: Path | str) -> Found:
     return Found(tuple(recordings), tuple(unknown))
 
 
-def _listed(path: Path) -> list[str]:
-    try:
-        form = identify(path)
-    except RecordingError as error:
-        # what cannot even be opened may be a recording; a pipe is none
-        return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
+def with_members(path: Path) -> list[str]:
+    """The recordings of one file: ``file#member`` for each of many, otherwise, and where they cannot be told, the path.
+
+    Raises:
+        RecordingError: as ``identify``.
+    """
+    form = identify(path)
     try:
         members = form.list_members(path)
     except RecordingError:
         members = ()
     return [f"{path}{MEMBER}{member}" for member in members] or [str(path)]
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return with_members(path)
+    except RecordingError as error:
+        # what cannot even be opened may be a recording; a pipe is none
+        return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
 
 
 def _parts_of_wfdb(headers: set[Path]) -> set[Path]:

@@ -53,7 +53,7 @@ def _stored(path: Path, item: Any) -> Any:
         check_values(path, inner.values(), LARGEST)
         fields = {name: _stored(path, field) for name, field in inner.items() if not is_group(field)}
         return {name: kept for name, kept in fields.items() if kept is not None}
-    told = attributes(item) if is_numeric(item) else {}
+    told = attributes(path, item) if is_numeric(item) else {}
     if not is_numeric(item) or told.get("MATLAB_empty"):
         return None
     if told.get("MATLAB_class") == b"char":

@@ -258,6 +258,8 @@ def test_a_folder_of_any_formats_is_scored(scored, exported, files, tmp_path):
     )
     alone = predict(exported.path, [tmp_path / "table.csv"], tmp_path / "one.csv", show_progress=False)
     assert alone.scored == 1, "a table of samples is no manifest"
+    members = list_recordings([tmp_path / "list.npy", tmp_path / "list.npy#1"]).items
+    assert [item.record_id for item in members] == ["0", "list.npy#1", "list.npy#1#2"]
 
 
 def shared(a: Path, b: Path) -> Path:

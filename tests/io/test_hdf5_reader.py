@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import zlib
 from pathlib import Path
 
 import h5py
@@ -11,6 +13,7 @@ import pytest
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
+from ecgssl.io.hdf5_samples import Samples
 from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.leads import LEADS, limb_residual
 
@@ -164,6 +167,86 @@ def test_declared_sizes_are_not_allocated(tmp_path):
         file.create_dataset("tracings", (1, 10**10, 12), "f4", chunks=(1, 4096, 12))
     for name in ("shape.h5", "chunk.h5", "exams.h5#1", "long.h5#1"):
         assert reason(f"{tmp_path}/{name}", STATED) == "too_large"
+
+
+@pytest.mark.parametrize("block", [0, 512])
+@pytest.mark.parametrize("kind", ["<f2", "<f4", ">f8", "<i2", ">u4"])
+@pytest.mark.parametrize("chunks", [None, (2, 10, 5), (1, 33, 12), (7, 33, 12), (9, 40, 13)])
+def test_samples_are_as_h5py_reads_them(tmp_path, block, kind, chunks):
+    """Whole and in ranges, in chunks that stand out over the edge or not, through every combination of filters."""
+    values = np.random.default_rng(0).normal(50, 500, (7, 33, 12)).clip(0).astype(kind)
+    filters = list(itertools.product([None, "gzip"], [False, True], [False, True])) if chunks else [(None, None, None)]
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=block) as file:
+        for number, (packing, shuffle, sums) in enumerate(filters):
+            file.create_dataset(
+                str(number), data=values, chunks=chunks, compression=packing, shuffle=shuffle, fletcher32=sums,
+                maxshape=chunks and (None, None, None),
+            )  # fmt: skip
+    with h5py.File(tmp_path / "a.h5") as file:
+        for dataset in file.values():
+            samples = Samples(tmp_path / "a.h5", dataset)
+            np.testing.assert_array_equal(samples[...], values)
+            for first, end in ((0, 1), (3, 4), (2, 7)):
+                np.testing.assert_array_equal(samples.rows(first, end), dataset[first:end])
+
+
+def test_samples_in_the_header_of_their_data_set(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((12, 30))
+        stored = h5py.h5d.create(file.id, b"a", h5py.h5t.IEEE_F32LE, space, plan)
+        stored.write(h5py.h5s.ALL, h5py.h5s.ALL, signal(30))
+    np.testing.assert_array_equal(read(tmp_path / "a.h5", stated=STATED).signal, signal(30))
+
+
+def test_samples_that_were_never_written_are_not_made_up(tmp_path):
+    with h5py.File(tmp_path / "some.h5", "w") as file:
+        file.create_dataset("a", (12, 300), "f4", chunks=(12, 100))[:, :200] = signal(200)
+    with h5py.File(tmp_path / "none.h5", "w") as file:
+        file.create_dataset("a", (12, 300), "f4")
+    assert reason(tmp_path / "some.h5", STATED) == reason(tmp_path / "none.h5", STATED) == "truncated"
+
+
+def test_filters(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", data=signal(), compression="lzf")
+    assert reason(tmp_path / "a.h5", STATED) == "compressed"
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        place = file.create_dataset("a", data=signal(), chunks=(12, 300), fletcher32=True).id.get_chunk_info(0)
+    with (tmp_path / "b.h5").open("r+b") as stream:
+        stream.seek(place.byte_offset + 1000)
+        stream.write(b"\xff\xff")
+    assert reason(tmp_path / "b.h5", STATED) == "checksum"
+
+
+def test_a_chunk_does_not_unpack_to_more_than_it_declares(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        stored = file.create_dataset("a", (12, 300), "f4", chunks=(12, 300), compression="gzip")
+        stored.id.write_direct_chunk((0, 0), zlib.compress(bytes(100 << 20)))
+    assert reason(tmp_path / "a.h5", STATED) == "unreadable"
+
+
+def test_texts_of_attributes_lie_in_heaps_that_are_walked_first(tmp_path):
+    """libhdf5 walks for ever through a heap in which something has no size."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        stored = file.create_dataset("a", data=signal())
+        stored.attrs["fs"], stored.attrs["unit"], stored.attrs["leads"] = 500, "mV", list(LEADS)
+        stored.attrs["ids"] = np.array([file.ref])
+        stored.attrs["long"] = "x" * 100_000
+    assert read(path).leads == LEADS
+    data = bytearray(path.read_bytes())
+    start = data.index(b"GCOL") + 16
+    free = start
+    while int.from_bytes(data[free : free + 2], "little"):
+        free += 16 + -(-int.from_bytes(data[free + 8 : free + 16], "little") // 8) * 8
+    data[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(data)
+    assert reason(path) == "unreadable"
+    data[data.index(b"GCOL") + 8 : data.index(b"GCOL") + 16] = b"\xff" * 8
+    path.write_bytes(data)
+    assert reason(path) == "unreadable"
 
 
 def test_groups_that_lead_back_to_themselves(tmp_path):
