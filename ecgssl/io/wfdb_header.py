@@ -9,13 +9,16 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.person import person
 
 LARGEST_HEADER = 1 << 20
 """Bytes; a larger file is no header."""
+
+MOST_SIGNALS = 256
+"""Signals of one record; the largest body surface maps have fewer."""
 
 LARGEST_SEGMENTS = 10_000
 """Segments of one record; far more than the longest bedside recordings have."""
@@ -26,10 +29,10 @@ _NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
 _FILE = re.compile(r"[-\w]+(\.\w+)*$")
 _RATE = re.compile(rf"(?P<rate>{_NUMBER})(/.*)?$", re.I)
+_INTEGER = re.compile(r"[-+]?\d{1,18}$")
 
 
-@dataclass(frozen=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One channel of a record, as its header describes it.
 
     Args:
@@ -128,13 +131,15 @@ def parse_header(text: str, path: Path) -> Header:
     body = lines[1:]
     if slash and expected > LARGEST_SEGMENTS:
         raise _broken(path, "record line", f"announces {expected} segments, more than {LARGEST_SEGMENTS}")
+    if not slash and expected > MOST_SIGNALS:
+        raise _broken(path, "record line", f"announces {expected} signals, more than {MOST_SIGNALS}")
     if len(body) != expected:
         kind = "segments" if slash else "signals"
         raise _broken(path, "record line", f"announces {expected} {kind}, {len(body)} lines follow")
     return Header(
         sampling_rate=rate,
         frames=frames or None,
-        signals=() if slash else tuple(_signal_line(line, path, n) for n, line in enumerate(body, 1)),
+        signals=() if slash else _signal_lines(body, path),
         segments=tuple(_segment_line(line, path, n) for n, line in enumerate(body, 1)) if slash else (),
         meta=_meta(comments),
     )
@@ -148,42 +153,77 @@ def _rate(token: str, path: Path) -> float:
     return rate
 
 
-def _signal_line(line: str, path: Path, number: int) -> SignalLine:
-    field = f"signal line {number}"
+class _Storage(NamedTuple):
+    """The first three words of a signal line: file, storage, calibration."""
+
+    file: str
+    format: int
+    per_frame: int
+    skew: int
+    offset: int
+    gain: float
+    baseline: int | None
+    unit: str
+
+
+def _signal_lines(lines: list[str], path: Path) -> tuple[SignalLine, ...]:
+    # most records store all channels alike; taking the same words apart once halves the time of a header
+    known: dict[tuple[str, ...], _Storage] = {}
+    return tuple(_signal_line(line, path, f"signal line {n}", known) for n, line in enumerate(lines, 1))
+
+
+def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...], _Storage]) -> SignalLine:
     tokens = line.split(None, 8)
-    if len(tokens) < 2:
-        raise _broken(path, field, "does not state file and format")
-    if tokens[0] != "~" and not _FILE.match(tokens[0]):
-        raise _broken(path, field, f"{tokens[0][:60]!r} is not a plain file name")
-    storage = _FORMAT.match(tokens[1])
+    words = tuple(tokens[:3])
+    storage = known.get(words)
     if storage is None:
-        raise _broken(path, field, f"{tokens[1][:40]!r} is not a storage format")
-    gain, baseline, unit = 0.0, None, "mV"
-    if len(tokens) > 2:
-        calibration = _GAIN.match(tokens[2])
-        if calibration is None:
-            raise _broken(path, field, f"{tokens[2][:40]!r} is not a gain")
-        gain = float(calibration["gain"])
-        if not math.isfinite(gain):
-            raise _broken(path, field, f"{tokens[2][:40]!r} is not a finite gain")
-        baseline = None if calibration["baseline"] is None else int(calibration["baseline"])
-        unit = calibration["unit"] or unit
+        storage = known[words] = _storage(words, path, field)
     numbers = [_integer(token, path, field) for token in tokens[3:8]]
     zero = numbers[1] if len(numbers) > 1 else 0
     return SignalLine(
-        file=tokens[0],
+        file=storage.file,
+        format=storage.format,
+        per_frame=storage.per_frame,
+        skew=storage.skew,
+        offset=storage.offset,
+        gain=storage.gain,
+        # the standard: where no baseline is given it is the ADC zero
+        baseline=zero if storage.baseline is None else storage.baseline,
+        unit=storage.unit,
+        # the standard again: an initial value that is left out is the ADC zero
+        first=numbers[2] if len(numbers) > 2 else zero,
+        checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
+        name=tokens[8].strip() if len(tokens) > 8 else "",
+    )
+
+
+def _storage(words: tuple[str, ...], path: Path, field: str) -> _Storage:
+    if len(words) < 2:
+        raise _broken(path, field, "does not state file and format")
+    if words[0] != "~" and not _FILE.match(words[0]):
+        raise _broken(path, field, f"{words[0][:60]!r} is not a plain file name")
+    storage = _FORMAT.match(words[1])
+    if storage is None:
+        raise _broken(path, field, f"{words[1][:40]!r} is not a storage format")
+    gain, baseline, unit = 0.0, None, "mV"
+    if len(words) > 2:
+        calibration = _GAIN.match(words[2])
+        if calibration is None:
+            raise _broken(path, field, f"{words[2][:40]!r} is not a gain")
+        gain = float(calibration["gain"])
+        if not math.isfinite(gain):
+            raise _broken(path, field, f"{words[2][:40]!r} is not a finite gain")
+        baseline = None if calibration["baseline"] is None else int(calibration["baseline"])
+        unit = calibration["unit"] or unit
+    return _Storage(
+        file=words[0],
         format=int(storage["format"]),
         per_frame=int(storage["per_frame"] or 1) or 1,
         skew=int(storage["skew"] or 0),
         offset=int(storage["offset"] or 0),
         gain=gain,
-        # the standard: where no baseline is given it is the ADC zero
-        baseline=zero if baseline is None else baseline,
+        baseline=baseline,
         unit=unit,
-        # the standard again: an initial value that is left out is the ADC zero
-        first=numbers[2] if len(numbers) > 2 else zero,
-        checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
-        name=tokens[8].strip() if len(tokens) > 8 else "",
     )
 
 
@@ -212,7 +252,7 @@ def _whole(token: str, path: Path, field: str) -> int:
 
 
 def _integer(token: str, path: Path, field: str) -> int:
-    if not re.match(r"[-+]?\d{1,18}$", token):
+    if not _INTEGER.match(token):
         raise _broken(path, field, f"{token[:40]!r} is not a whole number")
     return int(token)
 

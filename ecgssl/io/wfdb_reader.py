@@ -137,7 +137,9 @@ def _read_file(hea: Path, header: Header, group: list[int], wanted: Sequence[int
     for i in (i for i in group if i in wanted):
         if storage == 8:
             channels[i] = header.signals[i].first + np.cumsum(channels[i], dtype=np.int64)
-        _check_sum(dat, header.signals[i], int(channels[i].sum(dtype=np.int64)))
+        # 16 bits wrap around at what the checksum counts
+        total = int(channels[i].astype(np.int16, copy=False).sum(dtype=np.int16))
+        _check_sum(dat, header.signals[i], total)
     return {i: channels[i] for i in group if i in wanted}
 
 
@@ -165,10 +167,15 @@ def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
         raise _error("header", hea, "segments", f"add up to {total} samples, the record line says {header.frames}")
     check_size(hea, len(LEADS), total)
     parts: list[tuple[int, _Part]] = []
+    # one segment may stand in a record thousands of times
+    known: dict[str, Header] = {}
     start = 0
     for name, frames in header.segments:
+        part = None
         # of length 0 is the layout of a record whose segments differ, it has no samples
-        part = None if name == "~" or frames == 0 else _read_segment(hea, header, name, frames, stated)
+        if name != "~" and frames > 0:
+            known[name] = known.get(name) or read_header(hea.with_name(name + ".hea"))
+            part = _read_segment(hea, header, known[name], name, frames, stated)
         if part is not None:
             parts.append((start, part))
         start += frames
@@ -192,10 +199,11 @@ def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
     return _Part(signal, Settled(first.settled.sampling_rate, (), leads, (), overridden), first.per_frame)
 
 
-def _read_segment(hea: Path, header: Header, name: str, frames: int, stated: Stated) -> _Part | None:
+def _read_segment(
+    hea: Path, header: Header, segment: Header, name: str, frames: int, stated: Stated
+) -> _Part | None:
     """One segment, or ``None`` where it holds none of the leads."""
     path = hea.with_name(name + ".hea")
-    segment = read_header(path)
     if segment.segments:
         raise _error("header", hea, f"segment {name}", "is itself made of segments")
     if segment.frames not in (None, frames) or segment.sampling_rate not in (None, header.sampling_rate):

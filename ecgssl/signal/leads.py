@@ -24,12 +24,14 @@ LIMB_MATRIX: NDArray[np.float64] = np.array(
 
 _ALIASES = {name.lower(): name for name in LEADS}
 _ALIASES |= {f"mdc_ecg_lead_{name}".lower(): name for name in LEADS}
+_ALIASES |= {name: name for name in LEADS} | {name.upper(): name for name in LEADS}
 _ALIASES |= {f"lead {name}".lower(): name for name in LEADS} | {f"lead_{name}".lower(): name for name in LEADS}
 
 
 def canonical(name: str) -> str | None:
     """Canonical name of a lead, or ``None`` for anything that is not one of the twelve (Frank leads, markers)."""
-    return _ALIASES.get(name.strip().lower())
+    # as public sets spell them; a hundred names are looked up for every recording
+    return _ALIASES.get(name) or _ALIASES.get(name.strip().lower())
 
 
 def arrange(
