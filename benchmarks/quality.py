@@ -4,8 +4,8 @@
     python benchmarks/quality.py --synthetic 100
     python benchmarks/quality.py --fit cohort.csv --root FOLDER
 
-``--root`` (default: the environment's ECGSSL_REAL_DATA) holds WFDB records at any depth; without one, invented
-recordings are used. Every readable recording counts for the false alarms; faults are planted in up to ``--count``
+``--root`` (default: the environment's ECGSSL_REAL_DATA) holds recordings at any depth; without one, invented recordings
+are used. Every readable recording counts for the false alarms; faults are planted in up to ``--count``
 recordings of 250 Hz or more. A fault counts as caught where a finding has one of its codes and names a lead that it
 touched; recordings that have such a finding untouched are left out. Where the root holds ``ptbxl_database.csv``, its
 folds 1 to 7, from which the usual order of leads was learned, get no faults, and its cardiologists' notes of noise and
@@ -36,23 +36,30 @@ from ecgssl.datasets.planted_faults import FAULTS, Fault
 from ecgssl.datasets.synthetic import simulate
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
+from ecgssl.io.listing import find_recordings
 from ecgssl.io.wfdb_writer import write_wfdb
+from ecgssl.signal.beats import beat_lead, high_frequency
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.lead_order import INDEPENDENT, second_moments
 from ecgssl.signal.leads import LEADS, arrange, measured
-from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw, r_peaks
 from ecgssl.signal.spec import SignalSpec
 
 SPEC, PARAMS = SignalSpec(), QualityParams()
+EVERY = np.ones(len(LEADS), dtype=bool)
 FITTED_FOLDS = 7
 NOTES = {"static_noise": "hf_noise", "burst_noise": "hf_noise", "baseline_drift": "wander"}
 """Columns of ``ptbxl_database.csv``, with the figure that should tell them."""
 
 
-def assess(signal: np.ndarray, rate: float, present: np.ndarray, recorded: np.ndarray) -> Quality:
-    """Both steps; the second is taken whatever the first has found, so that every code has its chance."""
+def assess(
+    signal: np.ndarray, rate: float, present: np.ndarray = EVERY, recorded: np.ndarray = EVERY
+) -> tuple[Quality, np.ndarray]:
+    """Both steps, and the cleaned signal; the second is taken whatever the first has found, so that every code has its
+    chance."""
     first, ready = assess_raw(signal, rate, present, recorded, PARAMS, SPEC)
-    return assess_cleaned(crop(clean(ready, rate, SPEC), SPEC), first, PARAMS, SPEC)
+    cleaned = crop(clean(ready, rate, SPEC), SPEC)
+    return assess_cleaned(cleaned, first, PARAMS, SPEC), cleaned
 
 
 def rate_of(hits: int, of: int) -> dict[str, Any]:
@@ -72,8 +79,7 @@ def caught(found: Quality, fault: Fault, leads: Sequence[str]) -> bool:
 
 def plant_all(recordings: list[tuple[np.ndarray, float]], seed: int) -> list[dict[str, Any]]:
     """The catch rate of every fault over complete twelve-lead recordings."""
-    all_leads = np.ones(len(LEADS), dtype=bool)
-    untouched = [assess(signal, rate, all_leads, all_leads).reasons for signal, rate in recordings]
+    untouched = [assess(signal, rate)[0].reasons for signal, rate in recordings]
     rows = []
     for number, fault in enumerate(FAULTS):
         hits = of = 0
@@ -81,7 +87,7 @@ def plant_all(recordings: list[tuple[np.ndarray, float]], seed: int) -> list[dic
             if rate < fault.least_rate or set(fault.codes) & set(untouched[place]):
                 continue
             planted, leads = fault.plant(signal, rate, np.random.default_rng([seed, number, place]))
-            hits += caught(assess(planted, rate, all_leads, all_leads), fault, leads)
+            hits += caught(assess(planted, rate)[0], fault, leads)
             of += 1
         rows.append({"group": fault.group, "fault": fault.name, "codes": list(fault.codes), **rate_of(hits, of)})
     return rows
@@ -132,10 +138,25 @@ def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
     return out
 
 
+def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | None:
+    """Whether the lead that is chosen, and lead II, have the beats that most leads have; ``None`` where leads differ."""
+    peaks = [r_peaks(row, SPEC.sampling_rate) for row in cleaned]
+    counts = np.array([len(found) for found in peaks], dtype=float)
+    rates = np.array([6000 / np.median(np.diff(found)) if len(found) > 2 else np.nan for found in peaks])
+    count, rate = np.median(counts[usable]), np.nanmedian(rates[usable])
+    if np.sum(np.abs(counts - count)[usable] < 1) < 6:
+        return None
+    chosen = beat_lead(LEADS, usable, *high_frequency(cleaned, SPEC.sampling_rate), PARAMS.hf_noise)
+    out = {}
+    for name, row in (("chosen", LEADS.index(chosen or "II")), ("II", LEADS.index("II"))):
+        out[f"rate_{name}"] = bool(abs(rates[row] - rate) <= 3)
+        out[f"count_{name}"] = bool(abs(counts[row] - count) < 1)
+    return out
+
+
 def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
     """Microseconds of this process per recording, best of five passes."""
-    everything = np.ones(len(LEADS), dtype=bool)
-    first = [assess_raw(signal, rate, everything, everything, PARAMS, SPEC) for signal, rate in recordings]
+    first = [assess_raw(signal, rate, EVERY, EVERY, PARAMS, SPEC) for signal, rate in recordings]
     cleaned = [crop(clean(x, rate, SPEC), SPEC) for (_, x), (_, rate) in zip(first, recordings, strict=True)]
     without = QualityParams(beats="none")
 
@@ -150,7 +171,7 @@ def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
 
     pairs = [(x, quality) for x, (quality, _) in zip(cleaned, first, strict=True)]
     return {
-        "raw": best(lambda x, rate: assess_raw(x, rate, everything, everything, PARAMS, SPEC), recordings),
+        "raw": best(lambda x, rate: assess_raw(x, rate, EVERY, EVERY, PARAMS, SPEC), recordings),
         "cleaned": best(lambda x, quality: assess_cleaned(x, quality, without, SPEC), pairs),
         "cleaned_with_neurokit2": best(lambda x, quality: assess_cleaned(x, quality, PARAMS, SPEC), pairs),
     }
@@ -175,23 +196,28 @@ def synthetic(patients: int, seed: int, folder: Path) -> Path:
 
 
 def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
-    """Everything, over the WFDB records under a folder."""
+    """Everything, over the recordings under a folder."""
     table = next(iter(sorted(root.rglob("ptbxl_database.csv"))), None)
     notes = pd.read_csv(table, index_col="ecg_id") if table else pd.DataFrame()
-    complete, found, noted, unreadable = [], [], {}, Counter()
-    for header in sorted(root.rglob("*.hea")):
+    complete, found, noted, unreadable, rhythms = [], [], {}, Counter(), []
+    for path in find_recordings(root).recordings:
         try:
-            recording = read(header)
+            recording = read(path)
             raw, present = arrange(recording.signal, recording.leads)
-            quality = assess(raw, recording.sampling_rate, present, measured(recording.leads))
+            quality, cleaned = assess(raw, recording.sampling_rate, present, measured(recording.leads))
         except RecordingError as error:
             unreadable[error.reason] += 1
             continue
         found.append(quality)
-        official = table is not None and table.parent in header.parents
-        if official and header.stem.endswith("_hr"):
-            noted[int(header.stem[:5])] = quality
-        fitted = official and notes.loc[int(header.stem[:5]), "strat_fold"] <= FITTED_FOLDS
+        if quality.lead_mask.all():
+            rhythms += [same for same in [same_beats(cleaned, quality.lead_mask)] if same]
+        official = table is not None and table.parent in Path(path).parents
+        number = int(Path(path).stem[:5]) if official else 0
+        if official and path.endswith("_hr.hea"):
+            noted[number] = quality
+        # HR are the Challenge's copies of PTB-XL
+        copied = table is not None and Path(path).stem.startswith("HR")
+        fitted = copied or (official and notes.loc[number, "strat_fold"] <= FITTED_FOLDS)
         if recording.sampling_rate >= 250 and present.all() and np.isfinite(raw).all() and not fitted:
             complete.append((raw[:, : round(SPEC.duration * recording.sampling_rate)], recording.sampling_rate))
     chosen = np.random.default_rng(seed).permutation(len(complete))[:count]
@@ -203,6 +229,9 @@ def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
         "false_alarms": false_alarms(found),
         "caught": [*plant_all(recordings, seed), altered_files(recordings, seed)],
         "cardiologists_notes": agreement(notes, noted) if noted else {},
+        "same_beats_as_most_leads": {
+            name: rate_of(sum(same[name] for same in rhythms), len(rhythms)) for name in (rhythms or [{}])[0]
+        },
         "microseconds": timing(recordings),
         "limits": PARAMS.model_dump(mode="json", exclude={"policy"}),
     }
@@ -228,6 +257,8 @@ def markdown(result: dict[str, Any]) -> str:
     for note, row in result["cardiologists_notes"].items():
         flagged = f"{percent(row['flagged_where_noted'])} | {percent(row['flagged_elsewhere'])}"
         lines.append(f"| {note} ({row['noted']} of {row['of']}) | {row['figure']} | {row['auroc']} | {flagged} |")
+    lines += ["", "| same beats as most leads | share | of |", "|---|---|---|"]
+    lines += [f"| {n} | {percent(row)} | {row['of']} |" for n, row in result["same_beats_as_most_leads"].items()]
     return "\n".join(lines)
 
 

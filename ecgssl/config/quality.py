@@ -37,8 +37,9 @@ _POLICY: dict[ReasonCode, Policy] = {
 class QualityParams(Section):
     """Limits past which a figure becomes a reason code, and what follows: reject, mask the lead, or flag.
 
-    The limits lie beyond what untouched recordings of nine public sets show (``docs/quality.md``: how often each is
-    passed there, and how often planted faults are caught; ``benchmarks/quality.py`` measures both again).
+    The limits lie beyond what 2,386 untouched recordings show, most of them of PTB-XL, some of six other sets
+    (``docs/quality.md``: how often each limit is passed there, and how often planted faults are caught;
+    ``benchmarks/quality.py`` measures both again).
 
     Args:
         nan_fraction: largest share of NaN samples in a lead; fewer are bridged by straight lines and flagged.
@@ -49,16 +50,16 @@ class QualityParams(Section):
         span: plausible range of a recording's typical peak-to-peak voltage in mV, beyond which the unit is suspected;
             real recordings lie between 0.4 and 4.2.
         amplitude: largest plausible absolute value in mV after cleaning.
-        hf_noise: most noise between beats above some 15 Hz, in mV, in a lead's worst second after cleaning; one real
-            recording in a hundred has more.
-        wander: most that a lead's baseline moves, in mV from its lowest to its highest second; two in a hundred.
-        mains: largest amplitude in mV of 50 or 60 Hz in a lead; three in a thousand.
-        identical: two leads that differ by no more than this share of their own size are one; one in two thousand.
+        hf_noise: most noise between beats above some 20 Hz, in mV, in a lead's worst second after cleaning; two real
+            recordings in a hundred have more.
+        wander: most that a lead's baseline moves, in mV from its lowest to its highest second; two in a hundred more.
+        mains: largest amplitude in mV of 50 or 60 Hz in a lead; two in a thousand more.
+        identical: two leads that differ by less than this share of their own size are one; one in two thousand.
         limb_residual: largest relative residual of the limb-lead laws; real recordings keep them to 0.01, one in two
             thousand to 0.07.
         limb_swap: how much less unusual the recording may become if two limb electrodes are taken for exchanged, as a
-            share (``ecgssl.signal.lead_order``); four in a thousand pass this, most of them with an extreme axis.
-        chest_swap: the same for two chest leads; one in a hundred.
+            share (``ecgssl.signal.lead_order``); two in a thousand pass this, hearts with an extreme axis among them.
+        chest_swap: the same for two chest electrodes; six in a thousand.
         beats: what looks for R-peaks: ``neurokit2``, or ``none`` to leave out heart rate and template match.
         heart_rate: plausible range in beats per minute.
         template_match: smallest mean correlation of the beats with their mean beat.

@@ -19,7 +19,7 @@ _QUIET, _STEEP = 0.25, 0.93
 def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[NDArray[np.float32], ...]:
     """Noise between the beats, and how far the beats rise out of it.
 
-    Of second differences over 10 ms, which pass what is faster than 15 Hz or so, in pieces of 50 ms: a QRS complex
+    Of second differences over 10 ms, which pass what is faster than 20 Hz or so, in pieces of 50 ms: a QRS complex
     fills two or three of the twenty pieces of a second, noise fills them all.
 
     Args:

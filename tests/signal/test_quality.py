@@ -19,7 +19,7 @@ from ecgssl.datasets.synthetic import render
 from ecgssl.datasets.synthetic_patients import draw_episode, draw_patient
 from ecgssl.signal import quality
 from ecgssl.signal.cleaning import clean, crop
-from ecgssl.signal.leads import LEADS, LIMB_MATRIX, arrange, limb_residual, measured
+from ecgssl.signal.leads import LEADS, LIMB_MATRIX, arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw, r_peaks
 from ecgssl.signal.spec import SignalSpec
 
@@ -261,17 +261,6 @@ def test_planted_faults_are_caught(fault: Fault, heart: list[np.ndarray]) -> Non
         assert hits <= 0.3 * len(heart)
     elif (fault.group, fault.name) not in AT_THE_LIMIT:
         assert hits >= 0.75 * len(heart)
-
-
-def test_faults_change_what_they_say(heart: list[np.ndarray]) -> None:
-    for fault in FAULTS:
-        planted, leads = fault.plant(heart[0], 500.0, np.random.default_rng(0))
-        assert planted.shape == heart[0].shape
-        assert planted.dtype == np.float32
-        changed = {lead for lead, a, b in zip(LEADS, planted, heart[0], strict=True) if not np.array_equal(a, b)}
-        assert set(leads) & changed or (changed and not leads)
-        if fault.group in ("white noise", "muscle, 3 s", "limb electrodes"):
-            assert limb_residual(planted) < 1e-3
 
 
 def test_the_part_that_the_contract_keeps_is_what_counts() -> None:
