@@ -1,4 +1,4 @@
-"""Stage pretrain: CoRe-ECG on the train split; resumable under runs/ until the encoder is published."""
+"""Stage pretrain: CoRe-ECG on the train split; resumable under runs/ until the encoder is published. Also by torchrun."""
 
 from __future__ import annotations
 
@@ -7,26 +7,42 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.pretraining import publish_pretraining
+from ecgssl.evaluation.watch import Watch
 from ecgssl.store.store import Store
 from ecgssl.tracking import track
+from ecgssl.training.device import resolve_device
+from ecgssl.training.distribution import processes
 from ecgssl.training.pretrain import pretrain
 from ecgssl.training.run import run_name
 
 
 def main() -> None:
-    """Write models/pretrained, metrics/pretrain.json, plots/pretrain.csv and plots/pretrain/*.png."""
+    """Write models/pretrained, metrics/pretrain.json, and plots/pretrain: losses and epochs as CSV, figures as PNG."""
     params = load_params()
     store = Store("data/processed")
-    with track("pretrain", params) as run:
+    with (
+        processes(resolve_device(params.pretrain.device)) as ranks,
+        track("pretrain", params, enabled=ranks.first) as run,
+    ):
         run.log_params(
             {s: getattr(params, s).model_dump(mode="json") for s in ("model", "fda", "stdm", "objective", "pretrain")}
         )
-        folder = Path("runs") / run_name(params, store)
-        result = pretrain(store, params, folder, on_log=lambda row: run.log_metrics(row, step=int(row["samples"])))
+        result = pretrain(
+            store,
+            params,
+            Path("runs") / run_name(params, store),
+            ranks=ranks,
+            on_log=lambda row: run.log_metrics(row, step=int(row["samples"])),
+            on_epoch=Watch(store, params),
+        )
+        if not ranks.first:
+            return
         figures = publish_pretraining(
             result, store, params, Path("models/pretrained"), Path("metrics/pretrain.json"), Path("plots/pretrain")
         )
-        run.log_metrics({f"val_{k}": v for k, v in figures.items()} | {"seconds": result.seconds}, step=result.seen)
+        shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.watched}
+        run.log_metrics({f"val_{k}": v for k, v in figures.items()} | shares, step=result.seen)
+        run.set_tags({"collapse": result.collapse or "none"})
         for path in ("models/pretrained", "plots/pretrain"):
             run.log_artifact(path)
         result.discard()

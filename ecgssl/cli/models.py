@@ -16,27 +16,48 @@ from ecgssl.cli.app import Overrides, ParamsFile, app
 def pretrain(
     store: Annotated[Path, typer.Option(help="Store made by preprocess.")],
     out: Annotated[Path, typer.Option(help="Folder for encoder, metrics and plots.")],
+    max_time: Annotated[float | None, typer.Option(help="Minutes after which it saves and stops.")] = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Pretrain CoRe-ECG; the same command resumes a stopped run.
+    """Pretrain CoRe-ECG; the same command resumes a stopped run. Several processes or machines: by torchrun.
 
-    Example: ecgssl pretrain --store data/mine --out runs/a
+    Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
     """
     from ecgssl.config import load_params
     from ecgssl.evaluation.pretraining import publish_pretraining
+    from ecgssl.evaluation.watch import Watch
     from ecgssl.store.store import Store
     from ecgssl.tracking import track
+    from ecgssl.training.device import resolve_device
+    from ecgssl.training.distribution import processes
     from ecgssl.training.pretrain import pretrain as run
     from ecgssl.training.run import run_name
 
-    p, data = load_params(params, overrides), Store(store)
-    with track("pretrain", p) as tracked:
-        result = run(data, p, out / run_name(p, data), on_log=lambda r: tracked.log_metrics(r, step=int(r["samples"])))
+    limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
+    p, data = load_params(params, [*(overrides or []), *limit]), Store(store)
+    with (
+        processes(resolve_device(p.pretrain.device)) as ranks,
+        track("pretrain", p, enabled=ranks.first) as tracked,
+    ):
+        result = run(
+            data,
+            p,
+            out / run_name(p, data),
+            ranks=ranks,
+            on_log=lambda row: tracked.log_metrics(row, step=int(row["samples"])),
+            on_epoch=Watch(data, p),
+        )
+        if not ranks.first:
+            return
         figures = publish_pretraining(result, data, p, out / "pretrained", out / "pretrain.json", out / "plots")
         tracked.log_metrics({f"val_{k}": v for k, v in figures.items()}, step=result.seen)
+        tracked.set_tags({"collapse": result.collapse or "none"})
         result.discard()
-    typer.echo(f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision})")
+    typer.echo(
+        f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision}, "
+        f"processes: {result.processes}, waiting for data: {result.waited:.1%}, looking on: {result.watched:.1%})"
+    )
     typer.echo(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=1))
 
 

@@ -113,7 +113,7 @@ def publish_pretraining(
         params: of the run.
         model_out: folder for the encoder (and all of CoRe-ECG beside it), replaced as a whole.
         metrics_out: JSON file of the assessment.
-        plots_out: folder for ``losses.csv``, ``importance.png`` and ``reconstruction.png``.
+        plots_out: folder for ``losses.csv``, ``epochs.csv``, ``importance.png`` and ``reconstruction.png``.
 
     Returns:
         The assessment.
@@ -122,6 +122,7 @@ def publish_pretraining(
     temperature = gate_temperature(params, 1.0)
     figures = assess_pretraining(result.model, store, rows, temperature, params.seed)
     figures |= {"parameters": float(parameter_count(result.model.encoder.parameters()))}
+    figures |= {"collapsed": float(result.collapse is not None), "loss_spikes": float(len(result.spikes))}
     made = {
         "seen": result.seen,
         "precision": result.precision,
@@ -136,6 +137,10 @@ def publish_pretraining(
         pd.DataFrame(result.history).to_csv(
             folder / "losses.csv", index=False, lineterminator="\n", float_format="%.6g"
         )
+        if result.epochs:
+            pd.DataFrame(result.epochs).to_csv(
+                folder / "epochs.csv", index=False, lineterminator="\n", float_format="%.6g"
+            )
         if result.model.fda.params.kind == "fda":
             figure = draw_importance(result.model, store.spec.samples)
             (folder / "importance.png").write_bytes(png_bytes(figure))

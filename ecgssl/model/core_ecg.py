@@ -110,8 +110,9 @@ class CoReECG(nn.Module):
         gate_temperature: float,
         generator: torch.Generator,
         augment: bool,
+        decode: bool = True,
     ) -> View:
-        """Shift, augment, mask, encode and, unless purely contrastive, decode one view."""
+        """Shift, augment, mask, encode and, where asked for and not purely contrastive, decode one view."""
         if self.shift:
             x = circular_shift(x, generator)
         original = x
@@ -120,7 +121,7 @@ class CoReECG(nn.Module):
         mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
         encoded = self.encoder(x, lead_mask, mask.keep)
         # also where a low ratio hides nothing in this step: the loss is then 0, but still has a gradient
-        decode = self.objective.kind != "contrastive"
+        decode = decode and self.objective.kind != "contrastive"
         return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
 
     def terms(

@@ -1,0 +1,8 @@
+"""``python -m ecgssl``: the command where a launcher wants a module, such as ``torchrun -m ecgssl pretrain ...``."""
+
+from __future__ import annotations
+
+from ecgssl.cli import main
+
+if __name__ == "__main__":
+    main()

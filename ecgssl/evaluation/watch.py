@@ -1,0 +1,125 @@
+"""Looking at a model while it is pretrained: an online probe, the geometry of its vectors, and what FDA perturbs.
+
+The figures steer nothing but the choice of an epoch where ``pretrain.select`` asks for it. They see train and validation only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgssl.config import LinearParams, Params
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.metrics import ranking_metrics
+from ecgssl.evaluation.probe import fit_probe
+from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
+from ecgssl.model.core_ecg import CoReECG
+from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch
+
+_PROBE = LinearParams(C=[0.01], class_weight=["none"])
+"""One candidate: nothing is selected, so validation is only scored."""
+_GEOMETRY = 256
+"""Recordings whose two views are compared: enough for effective ranks well above any that means a collapse."""
+
+
+class Watch:
+    """Figures of a model at an epoch; see ``__call__``.
+
+    Args:
+        store: that the model is trained on.
+        params: of the run; ``pretrain.probe`` says what is looked at.
+        batch_size: recordings at a time.
+
+    Raises:
+        InputError: with every target that the store lacks, and every one with a single class in the recordings looked at.
+    """
+
+    def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
+        self._store, self._params, self._batch_size = store, params, batch_size
+        probe = params.pretrain.probe
+        missing = [name for name in probe.targets if name not in store.targets]
+        if missing:
+            raise InputError(_problem(f"'{name}' is none of {list(store.targets)}") for name in missing)
+        self._targets = store.index[list(probe.targets)].to_numpy(dtype=np.float64)
+        labelled = ~np.isnan(self._targets).all(axis=1)
+        self._shown = self._some(store.rows("val"), _GEOMETRY)
+        self._train, self._val = (
+            self._some((rows := store.rows(split))[labelled[rows]], probe.recordings) for split in ("train", "val")
+        )
+        problems = []
+        for k, name in enumerate(probe.targets):
+            for split, rows in (("train", self._train), ("val", self._val)):
+                values = self._targets[rows, k]
+                if not np.array_equal(np.unique(values[~np.isnan(values)]), [0.0, 1.0]):
+                    what = f"'{name}' is not both 0 and 1, and nothing else, in the {len(rows)} {split} recordings looked at"
+                    problems.append(_problem(what))
+        if problems:
+            raise InputError(problems)
+
+    @torch.inference_mode()
+    def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
+        """Look at a model where it lies; its mode and its random numbers are left alone.
+
+        Args:
+            model: in eval mode.
+            step: of the run; not used, as every look draws the same views and masks.
+
+        Returns:
+            ``alignment`` and ``uniformity`` of the projected vectors of two views, where the objective has a contrastive
+            term; ``effective_rank`` of the global vectors; and with targets ``probe_auroc``, the macro AUROC on validation
+            of a linear probe on frozen features of train, and ``probe_auroc_TARGET``.
+        """
+        return {**self._geometry(model), **self._probe(model)}
+
+    def _some(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        return np.sort(np.random.default_rng(self._params.seed).permutation(rows)[:count])
+
+    def _geometry(self, model: CoReECG) -> dict[str, float]:
+        device = next(model.parameters()).device
+        generator = torch.Generator(device)
+        both = model.fda.params.views == "two_sided"
+        vectors: list[torch.Tensor] = []
+        projected: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
+        for start in range(0, len(self._shown), self._batch_size):
+            batch = load_batch(self._store, self._shown[start : start + self._batch_size], device)
+            generator.manual_seed(self._params.seed * 1_000_003 + start)
+            for part, augment in zip(projected, (True, both), strict=True):
+                # the gate's last temperature, so that epochs differ by the model alone
+                temperature = self._params.fda.temperature[1]
+                view = model.view(batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False)
+                part.append(model.projector(view.encoded.global_))
+                if part is projected[0]:
+                    vectors.append(view.encoded.global_)
+        out = {"effective_rank": effective_rank(torch.cat(vectors).float().cpu().numpy())}
+        if self._params.objective.kind != "reconstruction" and len(self._shown) > 1:
+            first, second = (torch.cat(part).float().cpu().numpy() for part in projected)
+            out |= {"alignment": alignment(first, second), "uniformity": uniformity(first)}
+        return out
+
+    def _probe(self, model: CoReECG) -> dict[str, float]:
+        names = self._params.pretrain.probe.targets
+        if not names:
+            return {}
+        train, val = (self._embedded(model, rows) for rows in (self._train, self._val))
+        y, vy = self._targets[self._train], self._targets[self._val]
+        groups = self._store.patients[self._train]
+        probe = fit_probe(train, y, val, vy, _PROBE, names=names, groups=groups, seed=self._params.seed)
+        logits = probe.logits(val)
+        found = {
+            f"probe_auroc_{name}": float(ranking_metrics(vy[:, k], logits[:, k])[0][0]) for k, name in enumerate(names)
+        }
+        return {"probe_auroc": float(np.mean([*found.values()])), **found}
+
+    def _embedded(self, model: CoReECG, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        device = next(model.parameters()).device
+        parts = []
+        for start in range(0, len(rows), self._batch_size):
+            batch = load_batch(self._store, rows[start : start + self._batch_size], device)
+            parts.append(model.encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy())
+        return np.concatenate(parts)
+
+
+def _problem(what: str) -> Problem:
+    return Problem("params.yaml", "pretrain.probe.targets", what, "Name others or look at more recordings")

@@ -1,0 +1,126 @@
+"""Looking at a model in training: planted labels are found, planted collapses are seen, nothing else is touched."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from heartbeats import heartbeats
+
+from ecgssl.config import Params, parse_params
+from ecgssl.errors import InputError
+from ecgssl.evaluation.watch import Watch
+from ecgssl.training.collapse import named_collapse
+from ecgssl.training.pretrain import build_model
+
+COUNT = 120
+
+
+def make_params(targets=(), recordings=64, **sections) -> Params:
+    return parse_params(
+        {
+            "seed": 5,
+            "tasks": {"t": ["slow"]},
+            "signal": {"duration": 5.0},
+            "model": {
+                "width": 32,
+                "depth": 2,
+                "heads": 2,
+                "patch": 50,
+                "decoder": {"width": 16, "depth": 1, "heads": 2},
+            },
+            "fda": {"knots": 8},
+            "pretrain": {"probe": {"targets": list(targets), "recordings": recordings}},
+            **sections,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def store():
+    """Recordings of which the positive ones are drawn out to half the speed; ``noise`` is labelled at random."""
+    rng = np.random.default_rng(0)
+    slow = np.arange(COUNT) % 3 == 0
+    signals = np.stack(list(heartbeats(COUNT, rate=100.0)))[..., :500].astype(np.float32)
+    signals[slow] = np.repeat(signals[slow][..., :250], 2, axis=-1)
+    index = pd.DataFrame(
+        {
+            "split": np.where(np.arange(COUNT) % 2, "train", "val"),
+            "slow": np.where(np.arange(COUNT) < 100, slow, np.nan),
+            "noise": rng.integers(0, 2, COUNT).astype(float),
+            "always": 1.0,
+            "age": rng.uniform(20, 80, COUNT),
+        }
+    )
+    return SimpleNamespace(
+        spec=make_params().signal,
+        index=index,
+        targets=("slow", "noise", "always", "age"),
+        patients=np.arange(COUNT) // 2,
+        rows=lambda split: np.flatnonzero(index["split"] == split),
+        signals=lambda rows: signals[rows],
+        lead_mask=lambda rows: np.ones((len(rows), 12), dtype=bool),
+    )
+
+
+def test_a_label_that_shows_is_found_and_one_that_does_not_is_not(store):
+    params = make_params(["slow", "noise"])
+    figures = Watch(store, params)(build_model(params).eval(), 3)
+    assert figures["probe_auroc_slow"] > 0.9
+    assert 0.2 < figures["probe_auroc_noise"] < 0.8
+    assert figures["probe_auroc"] == pytest.approx((figures["probe_auroc_slow"] + figures["probe_auroc_noise"]) / 2)
+
+
+def test_only_as_many_recordings_as_asked_for_and_never_the_test_split(store):
+    seen = []
+    read = store.signals
+    counted = SimpleNamespace(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
+    params = make_params(["slow"], recordings=32)
+    Watch(counted, params)(build_model(params).eval(), 3)
+    labelled = set(np.flatnonzero(store.index["slow"].notna()))
+    probed = seen[len(store.rows("val")) :]
+    assert len(probed) == len(set(probed)) == 64
+    assert set(probed) <= labelled
+
+
+def test_looking_draws_no_random_numbers_and_repeats(store):
+    params = make_params(["slow"])
+    model = build_model(params).eval()
+    before, state = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
+    watch = Watch(store, params)
+    assert watch(model, 3) == watch(model, 4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_a_planted_collapse_is_seen(store):
+    params = make_params()
+    model, watch, limits = build_model(params).eval(), Watch(store, params), params.pretrain.collapse
+    with torch.no_grad():
+        model.projector[-1].weight.zero_()
+        model.projector[-1].bias.fill_(1)
+        figures = watch(model, 3)
+        assert figures["uniformity"] == pytest.approx(0, abs=1e-6)
+        assert named_collapse(figures, limits).startswith("complete collapse")
+        model.encoder.norm.weight.zero_()
+        model.encoder.norm.bias.fill_(1)
+        figures = watch(model, 3)
+    assert figures["effective_rank"] == 0
+    assert "dimensional collapse: effective rank 0" in named_collapse(figures, limits)
+
+
+def test_without_a_contrastive_term_the_projector_is_not_judged(store):
+    params = make_params(objective={"kind": "reconstruction"})
+    assert Watch(store, params)(build_model(params).eval(), 3).keys() == {"effective_rank"}
+
+
+def test_every_unusable_target_is_named(store):
+    with pytest.raises(InputError) as caught:
+        Watch(store, make_params(["slow", "lvef", "unknown"]))
+    assert [p.what.split(" is none")[0] for p in caught.value.problems] == ["'lvef'", "'unknown'"]
+    with pytest.raises(InputError) as caught:
+        Watch(store, make_params(["slow", "always", "age"]))
+    assert [p.what.split("'")[1] for p in caught.value.problems] == ["always", "always", "age", "age"]
