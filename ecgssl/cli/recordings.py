@@ -10,6 +10,7 @@ import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, Workers, app
 from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
+from ecgssl.errors import InputError, Problem
 
 
 @app.command()
@@ -44,9 +45,10 @@ def preprocess(
     path_prefix: PathPrefix = None,
     dates: Dates = None,
     targets_file: TargetsFile = None,
-    ptbxl: Annotated[
-        Path | None, typer.Option(help="Folder with ptbxl_database.csv; sets data.set and data.root.")
+    public: Annotated[
+        str | None, typer.Option(help="Public set; sets data.set, and data.root to --root (docs/data.md).")
     ] = None,
+    labels: Annotated[str | None, typer.Option(help="Label set of the public set; sets data.labels.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
     backend: Annotated[str | None, typer.Option(help="loky, dask or ray; sets store.backend.")] = None,
     scheduler: Annotated[
@@ -69,10 +71,14 @@ def preprocess(
     from ecgssl.store.preprocess import preprocess as run
 
     chosen = list(overrides or [])
+    if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):
+        what = "--root and --labels belong to a table or to a public set, and only one of these is read"
+        raise InputError(Problem("preprocess", "--manifest, --public", what, "Name one of the two"))
     if manifest is not None:
         chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
-    if ptbxl is not None:
-        chosen += ["data.set=ptbxl", f"data.root={json.dumps(str(ptbxl))}"]
+    if public is not None:
+        chosen += [f"data.set={json.dumps(public)}", f"data.labels={json.dumps(labels)}"]
+        chosen += [f"data.root={json.dumps(str(root))}"] if root is not None else []
     if workers is not None:
         chosen += [f"store.workers={workers}"]
     if backend is not None:

@@ -185,3 +185,18 @@ def test_console_script_prints_no_traceback(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     refused(Done(done.returncode, done.stdout, done.stderr), "none.csv: file: does not exist. Run the fine-tuning")
     assert contents(tmp_path) == {}
+
+
+def test_root_and_labels_belong_to_one_set(tmp_path):
+    """What would be ignored in silence is refused, and nothing is written."""
+    out = tmp_path / "store"
+    for options in (["--root", tmp_path], ["--labels", "x"], ["--manifest", "c.csv", "--public", "ptbxl"]):
+        refused(ecgssl("preprocess", "--out", out, *options), "only one of these is read")
+    refused(ecgssl("preprocess", "--out", out, "--public", "ptbx", "--root", tmp_path), "data.set", "'ptbxl'")
+    refused(ecgssl("preprocess", "--out", out, "--public", "ptbxl"), "needs root")
+    refused(
+        ecgssl("preprocess", "--out", out, "--public", "ptbxl", "--root", tmp_path, "--labels", "super"),
+        "is no label set of ptbxl",
+        "holds no ptbxl_database.csv",
+    )
+    assert not out.exists()
