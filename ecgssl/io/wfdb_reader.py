@@ -94,6 +94,8 @@ def _read_single(hea: Path, header: Header, stated: Stated) -> _Part:
             raise _error("gain", hea, f"lead {lead}", f"{line.gain / scale:g} steps per mV are no calibration")
         if line.file == "~":
             raise _error("header", hea, f"lead {lead}", "has no signal file")
+    if _is_plain(signals, lines):
+        return _Part(_read_plain(hea, header, settled, lines), settled, 1)
     digital: dict[int, NDArray[Any]] = {}
     for file in dict.fromkeys(line.file for line in lines):
         group = [i for i, line in enumerate(signals) if line.file == file]
@@ -105,6 +107,35 @@ def _read_single(hea: Path, header: Header, stated: Stated) -> _Part:
     for out, i, scale in zip(signal, settled.rows, settled.scale, strict=True):
         _to_millivolts(digital[i], signals[i], scale, out)
     return _Part(signal, settled, lines[0].per_frame)
+
+
+def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
+    """Whether the record is stored as most are: format 16, all channels in one file, sample by sample."""
+    stored = {(signal.file, signal.format, signal.per_frame, signal.offset) for signal in signals}
+    return stored == {(lines[0].file, 16, 1, lines[0].offset)} and all(
+        line.skew == 0 and abs(line.baseline) < _EXACT for line in lines
+    )
+
+
+def _read_plain(hea: Path, header: Header, settled: Settled, lines: Sequence[SignalLine]) -> NDArray[np.float32]:
+    """What ``_read_file`` and ``_to_millivolts`` give for a plain record, all leads at once: half of their time."""
+    dat, width = hea.parent / lines[0].file, len(header.signals)
+    frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
+    check_size(dat, width, frames)
+    stored = read_samples(dat, 16, frames * width, lines[0].offset).reshape(frames, width)
+    digital = np.ascontiguousarray((stored if len(lines) == width else stored[:, settled.rows]).T)
+    for line, total in zip(lines, digital.sum(axis=1, dtype=np.int16).tolist(), strict=True):
+        _check_sum(dat, line, total)
+    signal = digital.astype(np.float32)
+    baselines = np.array([[line.baseline] for line in lines], dtype=np.float32)
+    if baselines.any():
+        signal -= baselines
+    steps = [line.gain / scale for line, scale in zip(lines, settled.scale, strict=True)]
+    signal /= np.array(steps, dtype=np.float32)[:, None]
+    missing = missing_value(16)
+    if digital.min(initial=0) == missing:
+        signal[digital == missing] = np.nan
+    return signal
 
 
 def _read_file(hea: Path, header: Header, group: list[int], wanted: Sequence[int]) -> dict[int, NDArray[Any]]:
@@ -199,9 +230,7 @@ def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
     return _Part(signal, Settled(first.settled.sampling_rate, (), leads, (), overridden), first.per_frame)
 
 
-def _read_segment(
-    hea: Path, header: Header, segment: Header, name: str, frames: int, stated: Stated
-) -> _Part | None:
+def _read_segment(hea: Path, header: Header, segment: Header, name: str, frames: int, stated: Stated) -> _Part | None:
     """One segment, or ``None`` where it holds none of the leads."""
     path = hea.with_name(name + ".hea")
     if segment.segments:
