@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +20,10 @@ from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
 from ecgssl.signal.reasons import in_words, to_cell
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.signal.waveform_hash import waveform_hash
 from ecgssl.store.wanted import Wanted
 
 _LARGEST = np.iinfo(np.int16).max
-_HASH_STEP = 0.02
 
 
 class Rejected(Exception):
@@ -114,7 +113,8 @@ def prepare(
         )
         _refuse(quality, "quality of the raw signal", params)
         stage = "cleaning"
-        cleaned = crop(clean(usable, recording.sampling_rate, spec), spec)
+        whole = clean(usable, recording.sampling_rate, spec)
+        cleaned = crop(whole, spec)
     except RecordingError as error:
         raise Rejected.by(error, stage) from error
     quality = assess_cleaned(cleaned, quality, params, spec)
@@ -133,7 +133,7 @@ def prepare(
         "reasons": ";".join(reasons),
         "findings": to_cell(quality.findings),
         "clipped": clipped,
-        "waveform_hash": waveform_hash(out, quality.lead_mask, lsb, spec),
+        "waveform_hash": waveform_hash(whole, quality.lead_mask, spec.sampling_rate, spec.leads),
     } | {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
 
 
@@ -153,23 +153,3 @@ def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -
     np.clip(steps, -_LARGEST, _LARGEST, out=steps)
     out[...] = steps
     return clipped
-
-
-def waveform_hash(digital: NDArray[np.int16], lead_mask: NDArray[np.bool_], lsb: float, spec: SignalSpec) -> str:
-    """Hash that equal recordings share under whatever name they come, to find one recording in two splits or sets.
-
-    The range (largest minus smallest value) of every lead in every second, in steps of 20 uV, with the lead mask;
-    SHA-256 of these, first 16 hex digits. So coarse that rounding on another machine rarely matters; two different
-    recordings would have to agree in all of it.
-
-    Args:
-        digital: (leads, samples) as stored.
-        lead_mask: (leads,) leads present.
-        lsb: mV of one step of ``digital``.
-        spec: the contract.
-    """
-    seconds = max(1, int(spec.duration))
-    blocks = np.array_split(digital.astype(np.int32), seconds, axis=1)
-    ranges = np.stack([block.max(axis=1) - block.min(axis=1) for block in blocks])
-    coarse = np.rint(ranges * (lsb / _HASH_STEP)).astype("<i4")
-    return hashlib.sha256(coarse.tobytes() + np.packbits(lead_mask).tobytes()).hexdigest()[:16]

@@ -20,6 +20,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder
 from ecgssl.fingerprint import sha256_of
 from ecgssl.progress import progress as progress_bar
+from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
 from ecgssl.store.assemble import shared_waveforms, write_index, write_rejected
 from ecgssl.store.backends import spread
@@ -120,6 +121,7 @@ def _run_key(cohort: Cohort, params: Params) -> str:
     about = {
         "ecgssl": __version__,
         "store": layout.VERSION,
+        "waveform_hash": WAVEFORM_HASH,
         "signal": params.signal.fingerprint,
         "quality": params.quality.model_dump(mode="json"),
         "lsb": params.store.lsb,
