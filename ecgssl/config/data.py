@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ecgssl.config.manifest import ManifestParams
 from ecgssl.config.section import Positive, Section, Workers
+from ecgssl.config.split import SplitParams
 
 
 class SyntheticParams(Section):
@@ -55,6 +56,7 @@ class DataParams(ManifestParams):
         subsets: parts of a public set that is made of parts (cinc2020, cinc2021, code15); all where empty.
         standardised_as_mv: use a set whose samples were published as z-scores (echonext) as if one were 1 mV; voltages
             then mean nothing.
+        split: which recordings train, validate and test.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
     """
 
@@ -66,6 +68,7 @@ class DataParams(ManifestParams):
     sampling_rate: Literal[100, 500] = 500
     subsets: tuple[str, ...] = ()
     standardised_as_mv: bool = False
+    split: SplitParams = SplitParams()
     patient_key: Path = Path("data/patient.key")
     synthetic: SyntheticParams = SyntheticParams()
 

@@ -18,25 +18,34 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
     Args:
         params: which set and where it lies.
         cohort_dir: folder in which ``simulate`` has put the synthetic set; unused by the others.
-        seed: of the split of a manifest that states none.
+        seed: of a split that is made here (``data.split``).
 
     Raises:
         InputError: see the loader of the set.
     """
     if params.root is not None and params.set not in ("synthetic", "cohort"):
         from ecgssl.datasets.registry import public_set
+        from ecgssl.datasets.splits import resplit
 
-        return public_set(params.set)(
+        found = public_set(params.set)(
             params.root,
             labels=params.labels,
             sampling_rate=params.sampling_rate,
             subsets=params.subsets,
             standardised_as_mv=params.standardised_as_mv,
         ).cohort()
+        return resplit(found, params.split, seed)
     from ecgssl.datasets.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:
         return load_manifest(
-            params.manifest, params.root, reading=params, targets_file=params.targets_file, seed=seed
+            params.manifest,
+            params.root,
+            reading=params,
+            targets_file=params.targets_file,
+            seed=seed,
+            split=params.split,
         )
-    return load_manifest(Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed)
+    return load_manifest(
+        Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed, split=params.split
+    )

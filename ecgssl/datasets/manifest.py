@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ecgssl.config import ManifestParams, Target, load_targets_file
 from ecgssl.config.manifest import targets_file_of
+from ecgssl.config.split import SplitParams
 from ecgssl.datasets.cells import is_empty
 from ecgssl.datasets.cohort import DESCRIPTIVE, Cohort, rows_text
 from ecgssl.datasets.columns import OURS, likely, named, option, rename
@@ -24,7 +26,7 @@ from ecgssl.datasets.manifest_columns import (
 )
 from ecgssl.datasets.manifest_paths import check_paths, read_paths
 from ecgssl.datasets.sheet import Sheet, read_sheet
-from ecgssl.datasets.splits import FOLDS, grouped_split
+from ecgssl.datasets.splits import CannotSplit, make_split
 from ecgssl.datasets.targets import read_target
 from ecgssl.errors import InputError
 
@@ -58,6 +60,7 @@ def load_manifest(
     name: str | None = None,
     licence: str = "",
     seed: int = 0,
+    split: SplitParams | None = None,
 ) -> Cohort:
     """Read and check a manifest; nothing is changed on disk, and no recording is opened.
 
@@ -72,7 +75,8 @@ def load_manifest(
         reading: how the table is to be read.
         targets_file: YAML with more of it; by default ``NAME.targets.yaml`` beside the manifest, where there is one.
         name, licence: of the cohort; by default the manifest's name, and none.
-        seed: of the split that is made where the manifest states none: 70/10/20 by patient.
+        seed: of a split that is made here.
+        split: how to split; by default as the manifest states, otherwise 70/10/20 by patient.
 
     Returns:
         The cohort; its ``notes`` tell of assumptions made (no patient ids, split made here, uncertain cells).
@@ -81,7 +85,7 @@ def load_manifest(
         InputError: with everything that is wrong, by row number as a spreadsheet shows it (the header is row 1).
     """
     found = examine_manifest(
-        path, root, reading=reading, targets_file=targets_file, name=name, licence=licence, seed=seed
+        path, root, reading=reading, targets_file=targets_file, name=name, licence=licence, seed=seed, split=split
     )
     if found.issues:
         raise InputError(issue.problem(str(path)) for issue in found.issues)
@@ -97,6 +101,7 @@ def examine_manifest(
     name: str | None = None,
     licence: str = "",
     seed: int = 0,
+    split: SplitParams | None = None,
 ) -> Examined:
     """As ``load_manifest``, but what is wrong is returned beside what could be understood.
 
@@ -132,15 +137,15 @@ def examine_manifest(
     read = _targets(raw, rows, reading)
     issues += read.issues
     notes += read.notes
-    binary = tuple(t for t in read.values if read.kinds.get(t, _PLAIN).kind == "binary")
     described = [column for column in DESCRIPTIVE if column in table]
     table = pd.concat([table[described], pd.DataFrame(read.values, index=table.index, dtype=float)], axis=1)
-    if not (table["split"] != "").any():
-        if issues:
+    split = split or SplitParams()
+    if issues:
+        if not (table["split"] != "").any():
             notes.append("no split given: one is made when the table is in order")
-        else:
-            issues += _make_split(table, binary, seed, notes)
-    elif (table["split"] == "").any():
+    else:
+        issues += _split(table, tuple(read.values), read.kinds, split, seed, notes)
+    if (table["split"] != "").any() and (table["split"] == "").any():
         notes.append(f"{int((table['split'] == '').sum())} recordings are in no split")
     cohort = Cohort(
         name=name or path.stem,
@@ -164,13 +169,23 @@ def _set_paths(table: pd.DataFrame, paths: pd.Series, reading: ManifestParams) -
     table["path"] = paths
 
 
-def _make_split(table: pd.DataFrame, targets: tuple[str, ...], seed: int, notes: list[str]) -> list[Issue]:
+def _split(
+    table: pd.DataFrame,
+    targets: tuple[str, ...],
+    kinds: Mapping[str, Target],
+    params: SplitParams,
+    seed: int,
+    notes: list[str],
+) -> list[Issue]:
+    given = bool((table["split"] != "").any())
     try:
-        table["split"] = grouped_split(table, targets, seed)
-    except ValueError:
-        what = f"is not given, and {table['patient_id'].nunique()} patients are too few to make one"
-        return [Issue("split", what, f"Fill the column split, or add recordings (at least {FOLDS} patients)")]
-    notes.append(f"no split given: made 70/10/20 by patient, stratified by target, seed {seed}")
+        made = make_split(table, targets, params, seed, kinds)
+    except CannotSplit as error:
+        what = error.what if given or params.kind != "auto" else f"is not given, and {error.what}"
+        return [Issue("split", what, error.remedy)]
+    if made is not None:
+        table["split"] = made.names
+        notes.append(made.note if given else f"no split given: {made.note}")
     return []
 
 

@@ -118,7 +118,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     if data.manifest is None:
         raise InputError(Problem("data.manifest", "none", "there is no table to check", "Name a CSV or Parquet file"))
     examined = examine_manifest(
-        data.manifest, data.root, reading=data, targets_file=data.targets_file, seed=params.seed
+        data.manifest, data.root, reading=data, targets_file=data.targets_file, seed=params.seed, split=data.split
     )
     cohort = examined.cohort
     issues = list(examined.issues)

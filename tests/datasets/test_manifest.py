@@ -124,7 +124,7 @@ def test_split_made_here_is_by_patient_balanced_and_repeatable(folder):
     share = table["split"].value_counts(normalize=True)
     np.testing.assert_allclose([share["train"], share["val"], share["test"]], [0.7, 0.1, 0.2], atol=0.03)
     np.testing.assert_allclose(table.groupby("split")["AF"].mean(), labels.mean(), atol=0.03)
-    assert any("made 70/10/20" in note for note in one.notes)
+    assert any("split 70/10/20 by patient" in note for note in one.notes)
 
 
 def test_too_few_patients_to_split(folder):

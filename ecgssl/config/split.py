@@ -1,0 +1,54 @@
+"""Section ``data.split``: which recordings train, validate and test."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ecgssl.config.section import Section
+
+Share = Annotated[float, Field(gt=0, lt=1, multiple_of=0.05)]
+
+
+class SplitParams(Section):
+    """How a set is split; patients never cross, whatever the kind (``ecgssl.datasets.splits``).
+
+    Args:
+        kind: ``auto`` keeps the split that the set states, or makes a ``grouped`` one; ``official`` keeps it, or is an
+            error; ``grouped`` by patient, stratified by target; ``temporal`` by time of recording; ``site`` tests on the
+            named sites; ``external`` makes all of it test; ``kfold`` is one fold of a repeated k-fold by patient.
+        val, test: shares of the patients; multiples of 0.05. Not used by ``official``, ``external`` and ``kfold``.
+        val_from, test_from: of ``temporal``: first day of validation and of test, instead of shares.
+        sites: of ``site``: what is held out.
+        folds, repeat, fold: of ``kfold``: how many; which repetition, and which of its folds tests (from 0). The next
+            fold validates.
+    """
+
+    kind: Literal["auto", "official", "grouped", "temporal", "site", "external", "kfold"] = "auto"
+    val: Share = 0.1
+    test: Share = 0.2
+    val_from: date | None = None
+    test_from: date | None = None
+    sites: tuple[str, ...] = ()
+    folds: Annotated[int, Field(ge=3, le=100)] = 5
+    repeat: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> SplitParams:
+        if self.val + self.test > 0.95:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+        if (self.kind == "site") != bool(self.sites):
+            raise ValueError("kind 'site' and sites belong together: name the sites that are held out")
+        if (self.val_from is None) != (self.test_from is None):
+            raise ValueError("val_from and test_from belong together")
+        if self.val_from is not None and self.test_from is not None:
+            if self.kind != "temporal":
+                raise ValueError("val_from and test_from are of kind 'temporal'")
+            if not self.val_from < self.test_from:
+                raise ValueError(f"val_from {self.val_from} is not before test_from {self.test_from}")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds}: they count from 0")
+        return self
