@@ -16,8 +16,11 @@ MEMBER = "#"
 def locate(path: Path | str) -> tuple[Path, str | None]:
     """File and member of ``file#member``; the member is ``None`` where none is named."""
     text = str(path)
-    if MEMBER not in text or Path(text).exists():
-        return Path(text), None
+    try:
+        if MEMBER not in text or Path(text).exists():
+            return Path(text), None
+    except OSError:
+        pass  # a name that is too long only together with the member
     file, _, member = text.rpartition(MEMBER)
     return Path(file), member
 

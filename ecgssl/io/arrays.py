@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,11 +64,20 @@ def said_leads(entries: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def said_texts(value: Any) -> tuple[str, ...] | None:
     """Texts of a text, or of a list or array of texts in whatever encoding; ``None`` for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and not _are_letters(value):
+        return None
     flat = np.asarray(value, dtype=object).reshape(-1).tolist() if value is not None else []
     texts = [item.decode("utf-8", errors="replace") if isinstance(item, bytes) else item for item in flat]
     if not texts or not all(isinstance(text, str) for text in texts):
         return None
-    return tuple(text.strip() for text in texts)
+    # halves of letters, which no file or terminal takes, become question marks
+    return tuple(text.encode("utf-8", errors="replace").decode().strip() for text in texts)
+
+
+def _are_letters(array: NDArray[Any]) -> bool:
+    """Whether an array of texts holds code points only: numpy makes broken texts of anything else, without a word."""
+    codes = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    return bool(codes.max(initial=0) <= sys.maxunicode)
 
 
 def read_array(

@@ -13,12 +13,19 @@ from typing import Any
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.fault import fault
 from ecgssl.io.guard import guarded
+from ecgssl.io.strips import MOST_CHANNELS
 
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes without compression: implicit and explicit little endian, explicit big endian."""
 
-MOST_ITEMS = 100_000
+MOST_ITEMS = 30_000
 """Items of sequences; a file with a median beat and 77 annotations has 330."""
+
+MOST_READS = 300_000
+"""Times that a file is read from; an element takes one or two, whatever it holds. That file takes 3,600."""
+
+_LONGEST = 1024
+"""Bytes of a number or text; one that ends nowhere would become millions of them."""
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -115,10 +122,12 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         data: its content.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items), ``truncated``, or
-            ``unreadable`` for whatever pydicom cannot read.
+        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items or elements, or a value that is
+            too long), ``truncated``, or ``unreadable`` for whatever pydicom cannot read.
     """
     import pydicom
+
+    budget = _Budget(path)
 
     # it would be inflated to any size before it could be asked
     if _DEFLATED in data:
@@ -127,21 +136,22 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         raise fault("header", path, "sequences", f"have more than {MOST_ITEMS} items")
     with guarded(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
         try:
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True, specific_tags=list(_WANTED))
+            dataset = pydicom.dcmread(_Counted(data, budget), force=True, specific_tags=list(_WANTED))
         except (EOFError, OSError):
             # nothing was read from a disk here: pydicom met the end of the data
             raise fault("truncated", path, "content", "an element ends beyond the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
-        sop_class = _text(dataset, "SOPClassUID")
+        root = _Item(path, dataset, budget)
+        sop_class = root.text("SOPClassUID")
         # only plain syntaxes say how their elements are to be read
-        groups = tuple(map(_group, dataset.get("WaveformSequence") or ())) if syntax in ("", *PLAIN) else ()
+        groups = tuple(map(_group, root.items("WaveformSequence"))) if syntax in ("", *PLAIN) else ()
         found = Waveforms(
             groups=groups,
             little_endian=implicit_little[1] is not False,
-            model=_text(dataset, "ManufacturerModelName"),
-            age=_text(dataset, "PatientAge"),
-            sex=_text(dataset, "PatientSex"),
+            model=root.text("ManufacturerModelName"),
+            age=root.text("PatientAge"),
+            sex=root.text("PatientSex"),
             preamble=data[128:132] == b"DICM",
         )
     if syntax not in ("", *PLAIN):
@@ -166,57 +176,111 @@ def _unlogged() -> Iterator[None]:
         logger.disabled = disabled
 
 
-def _group(item: Any) -> Group:
-    label = _text(item, "MultiplexGroupLabel").casefold()
-    derived = _text(item, "WaveformOriginality").upper() == "DERIVED" and "rhythm" not in label
+class _Budget:
+    """How often a file may still be read from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.left = path, MOST_READS
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise fault("header", self.path, "content", f"has more than {MOST_READS} elements or parts of them")
+
+
+class _Counted(io.BytesIO):
+    """Bytes that can be read from only so often."""
+
+    def __init__(self, data: bytes, budget: _Budget) -> None:
+        super().__init__(data)
+        self._budget = budget
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._budget.spend()
+        return super().read(size)
+
+
+class _Item:
+    """A data set whose values are made of bytes only when asked for, and only where they are of a sane size."""
+
+    def __init__(self, path: Path, dataset: Any, budget: _Budget) -> None:
+        self.path, self.dataset, self.budget = path, dataset, budget
+
+    def value(self, keyword: str) -> Any:
+        """Of an element that is no sequence; ``None`` where it is absent."""
+        element = self.dataset.get_item(keyword)
+        # bytes until it is unpacked
+        if element is not None and isinstance(element.value, bytes) and len(element.value) > _LONGEST:
+            raise fault("header", self.path, keyword, f"of {len(element.value)} bytes is too long")
+        return self.dataset.get(keyword)
+
+    def text(self, keyword: str) -> str:
+        value = self.value(keyword)
+        return "" if value is None else str(value).strip()
+
+    def number(self, keyword: str) -> float | None:
+        value = self.value(keyword)
+        return None if value is None or value == "" else float(value)
+
+    def whole(self, keyword: str) -> int | None:
+        value = self.value(keyword)
+        return None if value is None or value == "" else int(value)
+
+    def data(self, keyword: str) -> bytes:
+        return bytes(self.dataset.get(keyword) or b"")
+
+    def items(self, keyword: str) -> list[_Item]:
+        """Of a sequence; pydicom would unpack it without counting."""
+        from pydicom.filereader import read_sequence
+
+        element = self.dataset.get_item(keyword)
+        found = None if element is None else element.value
+        if isinstance(found, bytes):
+            source = _Counted(found, self.budget)
+            encoding = self.dataset.original_character_set or "iso8859"
+            found = read_sequence(source, element.is_implicit_VR, element.is_little_endian, len(found), encoding)
+        items = list(found or ())
+        if len(items) > MOST_CHANNELS:
+            raise fault("header", self.path, keyword, f"has {len(items)} items, more than {MOST_CHANNELS}")
+        return [_Item(self.path, item, self.budget) for item in items]
+
+
+def _group(item: _Item) -> Group:
+    label = item.text("MultiplexGroupLabel").casefold()
+    derived = item.text("WaveformOriginality").upper() == "DERIVED" and "rhythm" not in label
     return Group(
         rhythm=not derived and not any(word in label for word in _BEATS),
-        announced=_whole(item, "NumberOfWaveformChannels"),
-        samples=_whole(item, "NumberOfWaveformSamples"),
-        sampling_rate=_number(item, "SamplingFrequency"),
-        bits=_whole(item, "WaveformBitsAllocated"),
-        interpretation=_text(item, "WaveformSampleInterpretation").upper(),
-        padding=bytes(item.get("WaveformPaddingValue") or b""),
-        data=bytes(item.get("WaveformData") or b""),
-        channels=tuple(_channel(channel) for channel in item.get("ChannelDefinitionSequence") or ()),
+        announced=item.whole("NumberOfWaveformChannels"),
+        samples=item.whole("NumberOfWaveformSamples"),
+        sampling_rate=item.number("SamplingFrequency"),
+        bits=item.whole("WaveformBitsAllocated"),
+        interpretation=item.text("WaveformSampleInterpretation").upper(),
+        padding=item.data("WaveformPaddingValue"),
+        data=item.data("WaveformData"),
+        channels=tuple(map(_channel, item.items("ChannelDefinitionSequence"))),
     )
 
 
-def _channel(item: Any) -> Channel:
-    source = (item.get("ChannelSourceSequence") or [{}])[0]
-    units = (item.get("ChannelSensitivityUnitsSequence") or [{}])[0]
-    correction = _number(item, "ChannelSensitivityCorrectionFactor")
+def _channel(item: _Item) -> Channel:
+    source = next(iter(item.items("ChannelSourceSequence")), None)
+    units = next(iter(item.items("ChannelSensitivityUnitsSequence")), None)
+    correction = item.number("ChannelSensitivityCorrectionFactor")
     filters = {
-        "high_pass": _number(item, "FilterLowFrequency"),
-        "low_pass": _number(item, "FilterHighFrequency"),
-        "notch": _number(item, "NotchFilterFrequency"),
+        "high_pass": item.number("FilterLowFrequency"),
+        "low_pass": item.number("FilterHighFrequency"),
+        "notch": item.number("NotchFilterFrequency"),
     }
     return Channel(
-        code=_text(source, "CodeValue"),
-        meaning=_text(source, "CodeMeaning") or _text(item, "ChannelLabel"),
-        unit=_text(units, "CodeValue") or None,
-        sensitivity=_number(item, "ChannelSensitivity"),
+        code=source.text("CodeValue") if source else "",
+        meaning=(source.text("CodeMeaning") if source else "") or item.text("ChannelLabel"),
+        unit=(units.text("CodeValue") if units else "") or None,
+        sensitivity=item.number("ChannelSensitivity"),
         correction=1.0 if correction is None else correction,
-        baseline=_number(item, "ChannelBaseline") or 0.0,
-        sample_skew=_number(item, "ChannelSampleSkew") or 0.0,
-        time_skew=_number(item, "ChannelTimeSkew") or 0.0,
+        baseline=item.number("ChannelBaseline") or 0.0,
+        sample_skew=item.number("ChannelSampleSkew") or 0.0,
+        time_skew=item.number("ChannelTimeSkew") or 0.0,
         filters={name: value for name, value in filters.items() if value},
     )
-
-
-def _text(item: Any, keyword: str) -> str:
-    value = item.get(keyword)
-    return "" if value is None else str(value).strip()
-
-
-def _number(item: Any, keyword: str) -> float | None:
-    value = item.get(keyword)
-    return None if value is None or value == "" else float(value)
-
-
-def _whole(item: Any, keyword: str) -> int | None:
-    value = item.get(keyword)
-    return None if value is None or value == "" else int(value)
 
 
 def _compressed(path: Path, how: str) -> RecordingError:

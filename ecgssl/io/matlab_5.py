@@ -27,6 +27,8 @@ _CELL, _STRUCT, _CHAR, _NUMERIC = 1, 2, 4, range(6, 16)
 _COMPLEX = 0x800
 _DEEPEST = 8
 _MOST_ELEMENTS = 100_000
+_LONGEST_TEXT = 100_000
+"""Bytes; a longer one says nothing of samples, and a column of letters would become as many texts."""
 
 
 def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
@@ -38,7 +40,8 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
 
     Returns:
         By name: an array in MATLAB's orientation; a text; a tuple of texts for a cell array or a matrix of them; for a
-        struct the same again by field. Complex and sparse arrays, arrays of structs, objects and functions are left out.
+        struct the same again by field. Complex and sparse arrays, arrays of structs, objects, functions and very long
+        texts are left out.
 
     Raises:
         RecordingError: ``truncated``, ``header`` (elements that do not lie within what holds them, or hold other than they
@@ -50,10 +53,12 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
         kind, content, end = file.element(memoryview(data)[position:], packed=True)
         position += end
         if kind == _COMPRESSED:
-            kind, content, _ = file.element(memoryview(file.inflated(content, LARGEST_MATLAB - size)))
+            unpacked = file.inflated(content, LARGEST_MATLAB - size)
+            # what lies behind the variable counts as well: it is held as long as the variable is
+            size += len(unpacked)
+            kind, content, _ = file.element(memoryview(unpacked))
         if kind != _MATRIX:
             raise file.error("header", f"element of type {kind} where a variable belongs")
-        size += len(content)
         name, value = file.matrix(content, 0)
         if value is not None:
             variables[name] = value
@@ -135,6 +140,8 @@ class _File:
         return np.frombuffer(content, dtype).reshape(sides, order="F")
 
     def _text(self, sides: tuple[int, ...], kind: int, content: memoryview) -> str | tuple[str, ...] | None:
+        if len(content) > _LONGEST_TEXT:
+            return None
         encoding = _ENCODINGS.get(kind, "latin-1")
         if encoding == "utf-16":
             encoding += "-le" if self.order == "<" else "-be"

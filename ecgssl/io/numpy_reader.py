@@ -32,6 +32,7 @@ from ecgssl.io.stated import NOTHING, Stated
 
 _LARGEST_ENTRY = 8 * LARGEST
 _LARGEST_WORD = 1 << 16
+_LARGEST_HEADER = 1 << 16
 
 
 def read_npy(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
@@ -103,19 +104,21 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int) -> NDArray[Any]:
-    """One array of an archive, read only when its declared size is in order and equal to its shape's."""
+    """One array of an archive, unpacked only when its declared size is in order and equal to its shape's."""
     if info.file_size > largest:
         raise _error("too_large", path, info.filename[:40], f"declares {info.file_size} bytes, more than {largest}")
     data = io.BytesIO()
     with archive.open(info) as stream:
+        data.write(stream.read(_LARGEST_HEADER))
+        data.seek(0)
+        version = np.lib.format.read_magic(data)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(data)
+        start = data.tell()
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != info.file_size - start:
+            raise _error("content", path, info.filename[:40], "does not hold what it declares")
+        data.seek(0, io.SEEK_END)
         shutil.copyfileobj(stream, data, 1 << 20)
-    data.seek(0)
-    version = np.lib.format.read_magic(data)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(data)
-    start = data.tell()
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != info.file_size - start:
-        raise _error("content", path, info.filename[:40], "does not hold what it declares")
     values: NDArray[Any] = np.frombuffer(data.getbuffer()[start:], dtype)
     return values.reshape(shape, order="F" if fortran else "C")
 

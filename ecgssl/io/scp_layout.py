@@ -22,13 +22,14 @@ def check_scp(path: Path, data: bytes) -> None:
         data: its content.
 
     Raises:
-        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` where sections lie outside the file.
+        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` where sections lie outside the file or
+            one over the other: a thousand pointers to all of it would cost a thousand times its size.
     """
     try:
         (size,) = struct.unpack_from("<I", data, 2)
         if size > len(data):
             check_length(path, "record", len(data), size, "bytes")
-        sections = _sections(data)
+        sections = _sections(path, data)
         if 3 not in sections or 6 not in sections:
             missing = 3 if 3 not in sections else 6
             raise _header(path, f"section {missing} is absent")
@@ -37,15 +38,18 @@ def check_scp(path: Path, data: bytes) -> None:
         raise _header(path, "sections end beyond the file") from None
 
 
-def _sections(data: bytes) -> dict[int, bytes]:
+def _sections(path: Path, data: bytes) -> dict[int, bytes]:
     """Content of each section by its number."""
     (length,) = struct.unpack_from("<I", data, 10)
-    sections = {}
-    for place in range(_POINTERS, min(6 + length, len(data)) - 9, 10):
-        number, size, index = struct.unpack_from("<HII", data, place)
-        if size:
-            sections[number] = data[index - 1 + _SECTION_HEADER : index - 1 + size]
-    return sections
+    places = range(_POINTERS, min(6 + length, len(data)) - 9, 10)
+    pointers = [struct.unpack_from("<HII", data, place) for place in places]
+    if sum(size for _, size, _ in pointers) > len(data):
+        raise _header(path, "sections are longer together than the file")
+    return {
+        number: data[index - 1 + _SECTION_HEADER : index - 1 + size]
+        for number, size, index in pointers
+        if size and index
+    }
 
 
 def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) -> None:

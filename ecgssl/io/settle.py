@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,8 @@ def _twelve(path: Path, names: Sequence[str]) -> tuple[tuple[int, ...], tuple[st
     if not kept:
         found = ", ".join(name[:20] or "(unnamed)" for name in names[:15]) or "no signal"
         raise _error("no_leads", path, "leads", f"none of the twelve leads is among: {found}")
-    leads = [canonical(names[i]) for i in kept]
-    twice = sorted({str(lead) for lead in leads if leads.count(lead) > 1})
+    leads = Counter(canonical(names[i]) for i in kept)
+    twice = sorted(str(lead) for lead, count in leads.items() if count > 1)
     if twice:
         raise _error("duplicate_lead", path, ", ".join(twice), "occurs more than once")
     return kept, tuple(names[i] for i in kept)

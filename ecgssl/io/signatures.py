@@ -16,8 +16,11 @@ _MATLAB = {b"\x00\x01IM": "5", b"\x01\x00MI": "5", b"\x00\x02IM": "7.3"}
 def is_wfdb(path: Path, head: bytes) -> bool:
     """A header, or a record that has one. A file with a header beside it which names another one is not of the record."""
     header = header_path(path)
-    if not header.is_file():
-        return False
+    try:
+        if not header.is_file():
+            return False
+    except OSError:
+        return False  # with the suffix the name is longer than names may be
     if header == path or not path.is_file():
         return True
     try:

@@ -160,8 +160,12 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
     """
     import wfdb
 
-    if not dat.is_file():
-        raise _error("missing_file", dat, "file", "the header names it, but it does not exist")
+    try:
+        dat.stat()
+    except FileNotFoundError:
+        raise _error("missing_file", dat, "file", "the header names it, but it does not exist") from None
+    except OSError as error:
+        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
     with guarded(dat, "wfdb"):
         record = wfdb.rdrecord(
             str(hea.with_suffix("")), channels=channels, physical=False, smooth_frames=False, ignore_skew=True

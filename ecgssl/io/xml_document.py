@@ -31,11 +31,19 @@ DEEPEST = 64
 MOST_ELEMENTS = 200_000
 """An annotated ECG with the waves of every beat has 1,500."""
 
+MOST_ATTRIBUTES = 200_000
+"""The same has 2,000. The parser holds those of one element all at once before it tells of the first."""
+
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _PROLOG = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[.*?\]\s*+)?>)*+", re.DOTALL)
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([\w.-]+)")
 _DOCTYPE = re.compile(r"<!DOCTYPE\s+(?:[\w.-]+:)?([\w.-]+)")
 _DECLARED = re.compile(r"<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.-]+)[\"'][^>]*\?>")
+_ENCODING = re.compile(
+    r"utf-?(8|16)(-?[lb]e)?|(us-)?ascii|iso[-_]?8859[-_]?\d{1,2}|latin-?1|(windows-?|cp)(125\d|437|850)|koi8-r|gb\w+",
+    re.I,
+)
+"""Encodings of a document that is repaired. Python knows others under such names that take hours (punycode)."""
 _BARE = re.compile(r"&(?!(?:[A-Za-z_][\w.-]*|#[0-9]+|#x[0-9A-Fa-f]+);)")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$", re.ASCII)
 
@@ -83,9 +91,12 @@ def read_xml(path: Path, *, repair: bool = True) -> Document:
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (it declares some), ``header`` (not
-            well-formed, nested too deeply, or of too many elements). Messages repeat nothing of the text.
+            well-formed, nested too deeply, or of too many elements or attributes). Messages repeat nothing of the text.
     """
     data = read_limited(path, LARGEST_XML)
+    # each holds this byte in every encoding that the parser takes; text and base64 hold next to none
+    if data.count(b"=") > MOST_ATTRIBUTES:
+        raise fault("header", path, "attributes", f"are more than {MOST_ATTRIBUTES}")
     try:
         return Document(_parse(path, data), ())
     except _NotWellFormed as error:
@@ -196,6 +207,8 @@ def _mend(data: bytes) -> tuple[str, tuple[str, ...]]:
     repaired = []
     declared = _DECLARED.search(data[:200].decode("latin-1"))
     encoding = _UTF_16.get(data[:2]) or (declared[1] if declared else "utf-8")
+    if not _ENCODING.fullmatch(encoding):
+        return "", ()
     try:
         content = data.decode(encoding)
     except (LookupError, UnicodeError):
