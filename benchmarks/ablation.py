@@ -1,0 +1,204 @@
+"""What each part of the method is worth: rows of equal compute, several seeds, probes at several shares of the labels.
+
+    python benchmarks/ablation.py run --store data/real --params pipelines/profiles/ptbxl.yaml --out runs/ablation \
+        --task superclass=NORM,MI,STTC,CD,HYP --task rhythm=rhythm_SR,rhythm_AFIB --seeds 3 --tflop 600
+    python benchmarks/ablation.py report --out runs/ablation                # validation
+    python benchmarks/ablation.py report --out runs/ablation --split test   # once, when nothing is to be chosen any more
+
+``run`` pretrains one encoder per row and seed on split ``train`` and fits probes on its frozen embeddings, chosen on ``val``.
+Stopped, it goes on where it was; a cell that is there is not made again. Every row has the same number of floating-point
+operations (counted in its own step, forward and backward), so a row without decoder sees more recordings. Cells lie in
+``OUT/cells``, and ``OUT/results.parquet`` has one line per row, seed, task, share and mode. No figure of the test split is
+computed before ``report --split test`` asks for it.
+
+``--full 1.0 0.1`` also fine-tunes the whole encoder at these shares of the labels; of the row ``random`` that is training
+from scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from ablation_report import report
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecgssl.config import Params, load_params
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.finetune import macro_auroc, with_probe
+from ecgssl.evaluation.label_fraction import label_fraction
+from ecgssl.evaluation.pretraining import assess_pretraining
+from ecgssl.evaluation.probe import fit_probe
+from ecgssl.files import atomic_directory, canonical_json, write_atomic
+from ecgssl.model.core_ecg import CoReECG
+from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import RunState, load_weights, weight_bytes
+from ecgssl.training.embed import embed_store
+from ecgssl.training.full import finetune_full, predict_logits
+from ecgssl.training.pretrain import build_model, gate_temperature, pretrain
+
+ROWS: dict[str, list[str] | None] = {
+    "random": None,
+    "reconstruction": ["objective.kind=reconstruction"],
+    "contrastive": ["objective.kind=contrastive"],
+    "core": [],
+    "core, no FDA": ["fda.kind=none"],
+    "core, jitter and scale": ["fda.kind=jitter_scale"],
+    "core, random masking": ["stdm.kind=random"],
+    "core, einthoven": ["stdm.kind=einthoven"],
+}
+"""Overrides of the parameters; ``None`` is the encoder before any training."""
+
+
+def flops(params: Params) -> float:
+    """Floating-point operations of one recording in one training step, forward and backward, matrix products only."""
+    batch = 8
+    model = build_model(params).train()
+    x = torch.randn(batch, len(params.signal.leads), params.signal.samples)
+    with FlopCounterMode(display=False) as counter:
+        model(x, None, torch.arange(batch), 0, 1.0, torch.Generator().manual_seed(0))["loss"].backward()
+    return counter.get_total_flops() / batch
+
+
+def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) -> tuple[Params, float]:
+    """Parameters of a cell, with as many samples as the budget allows, and the operations per recording."""
+    overrides = [*extra, *(ROWS[row] or []), f"seed={seed}"]
+    params = load_params(path, overrides)
+    cost = flops(params)
+    samples = max(round(tflop * 1e12 / cost / params.pretrain.batch_size), 1) * params.pretrain.batch_size
+    return load_params(path, [*overrides, f"pretrain.samples={samples}"]), cost
+
+
+def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG, dict[str, float]]:
+    """The model of a cell and the figures of its run; taken from the cell where it is finished."""
+    weights, figures = cell / "model.safetensors", cell / "pretrain.json"
+    model = build_model(params)
+    if figures.exists():
+        load_weights(model, weights)
+        return model.eval(), json.loads(figures.read_text())
+    found: dict[str, float] = {}
+    if ROWS[row] is not None:
+        before = time.process_time()
+        result = pretrain(store, params, cell / "run")
+        model = result.model
+        found = {"seconds": result.seconds, "cpu_seconds": time.process_time() - before, "seen": float(result.seen)}
+        write_atomic(cell / "losses.csv", pd.DataFrame(result.history).to_csv(index=False))
+        found |= assess_pretraining(model, store, store.rows("val"), gate_temperature(params, 1.0), 0)
+    write_atomic(weights, weight_bytes(model))
+    write_atomic(figures, canonical_json(found))
+    if ROWS[row] is not None:
+        result.discard()
+    return model.eval(), found
+
+
+def evaluate_cell(
+    cell: Path, model: CoReECG, store: Store, params: Params, tasks: dict[str, list[str]], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Probes (and fine-tuned models) of a cell: validation figures out, logits of validation and test kept for the report."""
+    embeddings = embed_store(model.encoder, store, np.arange(len(store)), show_progress=False)
+    train, val, test = (store.rows(name) for name in ("train", "val", "test"))
+    lines: list[dict[str, Any]] = []
+    kept: dict[str, np.ndarray] = {}
+    for task, targets in tasks.items():
+        values = store.index[targets].to_numpy(dtype=np.float64)
+        labelled = {name: rows[~np.isnan(values[rows]).all(axis=1)] for name, rows in (("train", train), ("val", val))}
+        for share in args.shares:
+            chosen = label_fraction(values[labelled["train"]], store.patients[labelled["train"]], share, params.seed)
+            some, look = labelled["train"][chosen], labelled["val"]
+            probe = fit_probe(
+                embeddings[some], values[some], embeddings[look], values[look], params.finetune.linear,
+                names=targets, groups=store.patients[some], seed=params.seed,
+            )  # fmt: skip
+            scored = {"linear": {name: probe.logits(embeddings[rows]) for name, rows in (("val", val), ("test", test))}}
+            if share in args.full:
+                partly = values.copy()
+                partly[np.setdiff1d(train, some)] = np.nan
+                folder = cell / f"full-{task}-{share:g}"
+                config = {"cell": cell.name, "share": share, "task": task}
+                result = finetune_full(
+                    with_probe(model.encoder, probe), store, partly, params.finetune.full, params.seed, macro_auroc,
+                    folder, config,
+                )  # fmt: skip
+                scored["full"] = {n: predict_logits(result.model, store, r) for n, r in (("val", val), ("test", test))}
+                RunState(folder, config).discard()
+            for mode, logits in scored.items():
+                kept |= {f"{task}/{share:g}/{mode}/{split}": found for split, found in logits.items()}
+                reached = macro_auroc(values[val], logits["val"])
+                lines.append({"task": task, "share": share, "mode": mode, "labelled": len(some), "val_auroc": reached})
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **kept)
+    write_atomic(cell / "logits.npz", buffer.getvalue())
+    return lines
+
+
+def run(args: argparse.Namespace) -> None:
+    """All cells that are not there yet, seed by seed, so that an unfinished table is fair to all rows."""
+    store = Store(args.store)
+    tasks = {name: targets.split(",") for name, targets in (item.split("=", 1) for item in args.task)}
+    asked = {
+        "params": load_params(args.params, args.set).model_dump(mode="json", exclude={"data", "tracking", "tasks"}),
+        "store": store.about["index_sha256"], "tasks": tasks, "tflop": args.tflop, "shares": args.shares,
+        "full": args.full,
+    }  # fmt: skip
+    settled = args.out / "run.json"
+    if settled.exists() and json.loads(settled.read_text()) != json.loads(canonical_json(asked)):
+        raise InputError(Problem(str(settled), "run", "is of other parameters", "Take another --out, or remove it"))
+    write_atomic(settled, canonical_json(asked))
+    with atomic_directory(args.out / "truth") as folder:
+        index = store.index[["split", *{t: None for targets in tasks.values() for t in targets}]]
+        index.assign(patient=store.patients).to_parquet(folder / "truth.parquet")
+    table = args.out / "results.parquet"
+    for seed in range(args.seeds):
+        for row in args.rows.split(";") if args.rows else ROWS:
+            cell = args.out / "cells" / f"{row.replace(',', '').replace(' ', '-')}-{seed}"
+            if (cell / "logits.npz").exists():
+                continue
+            params, cost = parameters(args.params, row, seed, args.tflop, args.set)
+            model, figures = trained(cell, store, params, row)
+            lines = evaluate_cell(cell, model, store, params, tasks, args)
+            shown = {"row": row, "seed": seed, "cell": cell.name, "flop_per_recording": cost}
+            added = pd.DataFrame([{**shown, **line, **figures} for line in lines])
+            whole = pd.concat([pd.read_parquet(table), added]) if table.exists() else added
+            buffer = io.BytesIO()
+            whole.to_parquet(buffer, index=False)
+            write_atomic(table, buffer.getvalue())
+            print(
+                json.dumps({k: v for k, v in shown.items() if k != "cell"} | {"val": lines[-1]["val_auroc"]}),
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    make = verbs.add_parser("run", help="make the cells that are missing")
+    make.add_argument("--store", type=Path, required=True)
+    make.add_argument("--params", type=Path, required=True)
+    make.add_argument("--task", action="append", required=True, metavar="NAME=TARGET,TARGET")
+    make.add_argument("--seeds", type=int, default=3)
+    make.add_argument("--rows", help="some of the rows, separated by ';'")
+    make.add_argument("--tflop", type=float, required=True, help="10^12 operations of pretraining per cell")
+    make.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.1, 1.0])
+    make.add_argument("--full", type=float, nargs="*", default=[])
+    make.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    show = verbs.add_parser("report", help="print tables, write figures")
+    show.add_argument("--split", choices=("val", "test"), default="val")
+    show.add_argument("--against", default="core", help="row that the others are compared with")
+    for verb in (make, show):
+        verb.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    if args.verb == "run":
+        run(args)
+    else:
+        print(report(args.out, args.split, args.against))
+
+
+if __name__ == "__main__":
+    main()
