@@ -68,8 +68,8 @@ def read_npz(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
         stated: wins over the file.
 
     Raises:
-        RecordingError: ``unreadable``, ``content`` (no ``signal``, or arrays other than they declare), ``too_large``; and
-            as ``read_array``.
+        RecordingError: ``unreadable``, ``content`` (no ``signal``, or arrays other than they declare), ``too_large``,
+            ``compressed`` (by other means than NumPy's); and as ``read_array``.
     """
     refuse_member(path, member)
     with guarded(path, "numpy"), zipfile.ZipFile(path) as archive:
@@ -107,6 +107,9 @@ def _entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest:
     """One array of an archive, unpacked only when its declared size is in order and equal to its shape's."""
     if info.file_size > largest:
         raise _error("too_large", path, info.filename[:40], f"declares {info.file_size} bytes, more than {largest}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks the others without bounds: 4 KiB of bzip2 become gigabytes at once
+        raise _error("compressed", path, info.filename[:40], f"is packed by method {info.compress_type}")
     data = io.BytesIO()
     with archive.open(info) as stream:
         data.write(stream.read(_LARGEST_HEADER))
@@ -126,6 +129,7 @@ def _entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest:
 _REMEDY = {
     "content": "Write it with numpy.savez(file, signal=..., sampling_rate=..., leads=..., unit=...)",
     "too_large": "Cut the recording into parts",
+    "compressed": "Write it with numpy.savez or numpy.savez_compressed",
     "length": "Write the file again",
 }
 
