@@ -15,7 +15,7 @@ from ecgssl.errors import RecordingError
 from ecgssl.io.fault import fault
 from ecgssl.io.limits import check_size
 from ecgssl.io.sample_text import check_length, count_words, decode_base64
-from ecgssl.io.strips import check_channels
+from ecgssl.io.strips import MOST_CHANNELS, check_channels
 from ecgssl.io.xml_document import parse_number
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def count_channels(path: Path, root: Element) -> int:
     if len(found) != 1:
         raise _error("header", path, f"{len(found)} of them, one is expected")
     waveform = found[0]
+    _check_declared(path, root, waveform)
     samples = _samples(path, root, waveform)
     text = waveform.text or ""
     method = (waveform.get("compression") or waveform.get("compressmethod") or "").strip().upper()
@@ -68,6 +69,18 @@ def count_channels(path: Path, root: Element) -> int:
     check_size(path, channels, samples)
     check_length(path, "parsedwaveforms", total, channels * samples, "samples")
     return channels
+
+
+def _check_declared(path: Path, root: Element, waveform: Element) -> None:
+    """The parser makes a name for each channel that the file declares or names, however many, before it counts them."""
+    if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
+        raise fault("header", path, "leadlabels", f"are more than {MOST_CHANNELS}")
+    for name in ("numberchannelsallocated", "numberchannelsvalid"):
+        for element in root.iter(name):
+            # as the parser reads it, without what stands in elements inside
+            said = (element.text or "") + "".join(inner.tail or "" for inner in element)
+            if (parse_number(path, name, said) or 0) > MOST_CHANNELS:
+                raise fault("header", path, name, f"{said.strip()[:20]} are more than any ECG has")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:

@@ -48,6 +48,18 @@ def _scp() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "long leads", lambda: record(pointers, section_3 + bytes(8000))
 
 
+def _sierra(document: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    place, end = b"allocated>12</", b"</signalcharacteristics>"
+    yield "channels", lambda: document.replace(place, b"allocated>1e300</")
+    yield "channels in parts", lambda: document.replace(place, b"allocated>1<x/>e9</")
+    valid = b"<numberchannelsvalid>999999999</numberchannelsvalid>"
+    yield "channels, valid", lambda: document.replace(place, b"allocated></").replace(end, valid + end)
+    yield (
+        "labels",
+        lambda: document.replace(b"<parsedwaveforms ", b'<parsedwaveforms leadlabels="%b" ' % (b"I " * (10 << 20))),
+    )
+
+
 def _element(kind: int, content: bytes) -> bytes:
     return struct.pack("<2I", kind, len(content)) + content + bytes(-len(content) % 8)
 
@@ -221,7 +233,9 @@ def _all() -> Iterator[Bomb]:
     header = b"b 40000 500 10\n" + b"a.dat 16 1 0 0 0 0 0 x\n" * 39_999 + b"a.dat 16 1 0 0 0 0 0 I\n"
     segment = {"s.hea": header, "a.dat": bytes(2 * 40_000 * 10)}
     unnamed = Stated(500.0, "mV")
+    sierra = next(seed.content for seed in seeds if seed.format == "sierra")
     for form, bombs, file, beside, stated in (
+        ("sierra", _sierra(sierra), "b.xml", {}, NOTHING),
         ("dicom", dicom_bombs(), "b.dcm", {}, NOTHING),
         ("scp", _scp(), "b.scp", {}, NOTHING),
         ("matlab", _matlab(), "b.mat", {}, STATED),
