@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecgssl.model.blocks import Attention, Block, DropPath, sincos_position
+from ecgssl.model import blocks
+from ecgssl.model.blocks import Attention, Block, DropPath, attend_in_products, sincos_position
 
 
 @pytest.mark.parametrize(("length", "width"), [(1, 2), (40, 16), (240, 128)])
@@ -66,3 +67,33 @@ def test_a_block_that_drops_everything_is_the_identity():
     x = torch.randn(2, 5, 8)
     assert torch.equal(Block(8, 2, 4.0, drop_path=1 - 1e-7).train()(x), x)
     assert not torch.equal(Block(8, 2, 4.0).eval()(x), x)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_products_are_the_fused_attention(masked):
+    """With its gradient, in fp32."""
+    torch.manual_seed(0)
+    mask = (torch.rand(2, 1, 1, 7) < 0.6).index_fill(3, torch.tensor([0]), True) if masked else None
+    inputs = [torch.randn(2, 3, 7, 4, requires_grad=True) for _ in range(3)]
+    weight = torch.randn(2, 3, 7, 4)
+    found = []
+    for attend in (attend_in_products, torch.nn.functional.scaled_dot_product_attention):
+        y = attend(*inputs, attn_mask=mask)
+        found.append([y, *torch.autograd.grad((y * weight).sum(), inputs)])
+    for products, fused in zip(*found, strict=True):
+        torch.testing.assert_close(products, fused, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_in_bf16_is_the_same_in_training(monkeypatch):
+    """Plain products there, the fused kernel elsewhere; a rounding of bf16 apart."""
+    torch.manual_seed(0)
+    attention = Attention(32, 2)
+    x, valid = torch.randn(4, 9, 32), torch.arange(9)[None] < torch.tensor([9, 8, 5, 1])[:, None]
+    exact = attention(x, valid)
+    used = []
+    monkeypatch.setattr(blocks, "attend_in_products", lambda *a, **k: used.append(1) or attend_in_products(*a, **k))
+    with torch.autocast("cpu", torch.bfloat16):
+        training, fused = attention.train()(x, valid), attention.eval()(x, valid)
+    assert used == [1]
+    torch.testing.assert_close(training.float(), exact, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(training, fused, atol=0.02, rtol=0.02)
