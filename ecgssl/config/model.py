@@ -79,7 +79,10 @@ class STDMParams(Section):
 
 
 class ObjectiveParams(Section):
-    """L = L_rec + contrastive_weight * L_con + budget_weight * L_budget."""
+    """L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
+
+    ``views`` 1, for ``reconstruction`` only, halves a step: there is nothing to compare a second view with.
+    """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"
     contrastive_weight: NonNegative = 1.0
@@ -88,3 +91,10 @@ class ObjectiveParams(Section):
     projector: Positive = 128
     target: Literal["patch_norm", "plain"] = "patch_norm"
     same_patient: Literal["ignore", "positive"] = "ignore"
+    views: Literal[1, 2] = 2
+
+    @model_validator(mode="after")
+    def _pairs(self) -> ObjectiveParams:
+        if self.views == 1 and self.kind != "reconstruction":
+            raise ValueError(f"objective {self.kind!r} compares two views")
+        return self

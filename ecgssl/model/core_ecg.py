@@ -99,7 +99,8 @@ class CoReECG(nn.Module):
             ``loss`` and its terms ``reconstruction``, ``contrastive``, ``budget``, and ``kept_fraction``; scalars.
         """
         both = self.fda.params.views == "two_sided"
-        views = [self.view(x, lead_mask, step, gate_temperature, generator, augment) for augment in (True, both)]
+        augmented = (True, both)[: self.objective.views]
+        views = [self.view(x, lead_mask, step, gate_temperature, generator, augment) for augment in augmented]
         return self.terms(views, lead_mask, patients, share)
 
     def view(

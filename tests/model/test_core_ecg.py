@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from ecgssl.config import FDAParams, ObjectiveParams, STDMParams
 from ecgssl.model.core_ecg import CoReECG, circular_shift
@@ -175,3 +176,16 @@ def test_two_threads_give_the_same_gradients_every_time(small):
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(runs[0], other) for other in runs[1:])
+
+
+def test_reconstruction_can_do_with_one_view(small, recordings):
+    """Its loss is that of the first of two views; a contrast needs both."""
+    model = core(small, "reconstruction")
+    both = terms_of(model, recordings)
+    view = model.view(recordings, None, 3, 0.5, seeded(), True)
+    model.objective = ObjectiveParams(kind="reconstruction", projector=8, views=1)
+    one = terms_of(model, recordings)
+    torch.testing.assert_close(one["reconstruction"], model.reconstruction(view, None))
+    assert one["reconstruction"].item() != both["reconstruction"].item()
+    with pytest.raises(ValidationError, match="compares two views"):
+        ObjectiveParams(views=1)
