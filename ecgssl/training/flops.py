@@ -1,0 +1,59 @@
+"""Floating-point operations of a training step, counted from the model: what a share of the peak refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ecgssl.model.blocks import Attention
+
+
+def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
+    """Operations of the matrix products in one forward and backward pass.
+
+    A linear layer from ``I`` to ``O`` features takes ``2 n I O`` for ``n`` vectors, a convolution of ``I`` channels into
+    ``O`` by a kernel of ``k`` samples in ``g`` groups ``2 n I O k / g`` for ``n`` samples out, attention of ``n`` tokens of
+    width ``D`` among themselves ``4 n^2 D`` (products with keys and with values). The backward pass takes that once for the
+    gradient of the weight, where it learns, and once for that of each input, where it has one. Nothing else is counted: no
+    element-wise part, norm, softmax, FFT or optimiser, and no product that is computed twice.
+
+    Args:
+        model: in training.
+        forward: one pass of it with a graph; what it returns is not looked at.
+    """
+    counted = [0]
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor, *, of: Callable[..., int]) -> None:
+        x = inputs[0]
+        learns = any(p.requires_grad for p in module.parameters(recurse=False) if p.ndim > 1)
+        counted[0] += of(module, x, output) * (1 + learns + x.requires_grad)
+
+    def attend(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        batch, tokens, width = inputs[0].shape
+        counted[0] += 4 * batch * tokens**2 * width * 3
+
+    hooks = []
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            hooks.append(module.register_forward_hook(partial(count, of=_linear)))
+        elif isinstance(module, nn.Conv1d):
+            hooks.append(module.register_forward_hook(partial(count, of=_convolution)))
+        elif isinstance(module, Attention):
+            hooks.append(module.register_forward_hook(attend))
+    try:
+        forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return counted[0]
+
+
+def _linear(module: nn.Linear, x: Tensor, output: Tensor) -> int:
+    return 2 * output.numel() * module.in_features
+
+
+def _convolution(module: nn.Conv1d, x: Tensor, output: Tensor) -> int:
+    return 2 * output.numel() * (module.in_channels // module.groups) * module.kernel_size[0]
