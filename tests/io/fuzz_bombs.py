@@ -108,7 +108,7 @@ def _hdf5() -> Iterator[tuple[str, Callable[[], bytes]]]:
     def chunk(file: h5py.File) -> None:
         data = file.create_dataset("a", (12, 1000), "f4", chunks=(12, 1000), compression="gzip")
         packer = zlib.compressobj(1)
-        zeros = b"".join(packer.compress(bytes(16 * MEBIBYTE)) for _ in range(256)) + packer.flush()
+        zeros = b"".join(packer.compress(bytes(16 * MEBIBYTE)) for _ in range(128)) + packer.flush()
         data.id.write_direct_chunk((0, 0), zeros)
 
     def names(file: h5py.File) -> None:
