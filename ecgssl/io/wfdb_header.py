@@ -30,6 +30,7 @@ _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(
 _FILE = re.compile(r"[-\w]+(\.\w+)*$")
 _RATE = re.compile(rf"(?P<rate>{_NUMBER})(/.*)?$", re.I)
 _INTEGER = re.compile(r"[-+]?\d{1,18}$")
+_INTEGERS = re.compile(r"[-+]?\d{1,18}( [-+]?\d{1,18})*$")
 
 
 class SignalLine(NamedTuple):
@@ -112,7 +113,7 @@ def parse_header(text: str, path: Path) -> Header:
         RecordingError: ``header``, with the line concerned.
     """
     lines, comments = [], []
-    for raw in re.split(r"[\r\n]+", text):
+    for raw in text.replace("\r", "\n").split("\n"):
         line = raw.strip()
         if line.startswith("#"):
             comments.append(line[1:])
@@ -174,11 +175,14 @@ def _signal_lines(lines: list[str], path: Path) -> tuple[SignalLine, ...]:
 
 def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...], _Storage]) -> SignalLine:
     tokens = line.split(None, 8)
-    words = tuple(tokens[:3])
-    storage = known.get(words)
+    start = tuple(tokens[:3])
+    storage = known.get(start)
     if storage is None:
-        storage = known[words] = _storage(words, path, field)
-    numbers = [_integer(token, path, field) for token in tokens[3:8]]
+        storage = known[start] = _storage(start, path, field)
+    words = tokens[3:8]
+    # one match for a line, not five: there are a dozen lines in every record
+    whole = _INTEGERS.match(" ".join(words))
+    numbers = [int(word) if whole else _integer(word, path, field) for word in words]
     zero = numbers[1] if len(numbers) > 1 else 0
     return SignalLine(
         file=storage.file,
