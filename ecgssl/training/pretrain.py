@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._functorch.config
 
 from ecgssl.config import Params
 from ecgssl.errors import InputError, Problem, Stopped
@@ -149,9 +150,7 @@ def pretrain(
             state.save(record.step, content)
 
     if p.compile:
-        for module in model.modules():
-            if isinstance(module, Block):
-                module.compile()
+        compile_blocks(model)
     steps = math.ceil(p.samples / p.batch_size)
     every = max(1, p.checkpoint_every // p.batch_size)
     here = p.batch_size // ranks.size
@@ -228,6 +227,15 @@ def pretrain(
         seconds, reader.waited / seconds, watched / seconds, precision, str(device), ranks.size,
         record.skipped, steps * p.batch_size, state,
     )  # fmt: skip
+
+
+def compile_blocks(model: CoReECG) -> None:
+    """Compile every transformer block where it stands; the names of weights stay as they are."""
+    # compiled code may reuse memory of the graph, but the norms of single terms walk the graph again
+    torch._functorch.config.donated_buffer = False
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.compile()
 
 
 def gate_temperature(params: Params, share: float) -> float:

@@ -336,3 +336,56 @@ def test_keep_checkpoints(store, make_params, tmp_path):
     assert sorted(p.name for p in tmp_path.glob("step-*")) == [f"step-{n:09d}.pt" for n in (13, 14, 15)]
     result.discard()
     assert not tmp_path.exists()
+
+
+def test_bf16_resumes_bit_for_bit_and_trains_as_fp32(store, make_params, whole, tmp_path):
+    params = make_params(pretrain={"precision": "bf16"})
+    undisturbed = run(store, params, tmp_path / "undisturbed")
+    assert undisturbed.precision == "bf16"
+    assert all(value.dtype == torch.float32 for value in undisturbed.model.parameters())
+
+    def stop_at_six(row):
+        if row["step"] == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        run(store, params, tmp_path / "run", on_log=stop_at_six)
+    assert_same(run(store, params, tmp_path / "run"), undisturbed)
+    for row, exact in zip(undisturbed.history, whole.history, strict=True):
+        assert row["loss"] == pytest.approx(exact["loss"], rel=0.02)
+    assert undisturbed.history[-1]["loss"] != whole.history[-1]["loss"]
+
+
+def test_compiled_blocks_train_the_same_and_save_the_same(store, make_params, whole, tmp_path, monkeypatch):
+    """Traced and differentiated as a compiler would have it, but not built: that takes a C++ compiler and half a minute."""
+    compiled, real = [], torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__) or real(self, backend="aot_eager")
+    )
+    params = make_params(pretrain={"compile": True})
+    with pytest.raises(Stopped):
+        run(
+            store,
+            params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"max_time": 1e-9})}),
+            tmp_path,
+        )
+    result = run(store, params, tmp_path)
+    assert compiled == 2 * 3 * ["Block"]
+    assert result.model.state_dict().keys() == whole.model.state_dict().keys()
+    for row, expected in zip(result.history, whole.history, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(InputError, match=r"pretrain\.compile"):
+        RunState(tmp_path, {**json.loads((tmp_path / "run.json").read_text()), "pretrain.compile": False})
+
+
+def test_schedules_are_in_samples(store, make_params, tmp_path):
+    """Runs of other batches have the same rate and gate after the same number of recordings."""
+    rates = {}
+    for size in (4, 8):
+        params = make_params(pretrain={"batch_size": size, "warmup": 0.25})
+        history = run(store, params, tmp_path / str(size), log_every=1).history
+        # a row has the rate of the step that it ends, decided by what was seen before it
+        rates[size] = {row["samples"] - size: row["learning_rate"] for row in history}
+    assert rates[8].keys() < rates[4].keys()
+    assert all(rates[4][seen] == pytest.approx(rate) for seen, rate in rates[8].items())
+    assert rates[8][16] == pytest.approx(1e-3)
