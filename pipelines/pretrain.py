@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from ecgssl.config import load_params
@@ -18,7 +19,12 @@ from ecgssl.training.run import run_name
 
 def main() -> None:
     """Write models/pretrained, metrics/pretrain.json, and plots/pretrain: losses and epochs as CSV, figures as PNG."""
-    params = load_params()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--max-time", type=float, help="minutes after which it saves and stops; the same command resumes"
+    )
+    limit = parser.parse_args().max_time
+    params = load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"])
     store = Store("data/processed")
     with (
         processes(resolve_device(params.pretrain.device)) as ranks,
