@@ -1,90 +1,276 @@
-"""Preprocessing speed: ours against a plain loop of wfdb and neurokit2 over the same recordings, in the same run.
+"""Preprocessing speed: ours by stage, beside plain loops of other libraries over the same recordings, in one run.
 
-    python benchmarks/preprocess.py --root PTBXL_FOLDER --sampling-rate 500 --count 200
-    python benchmarks/preprocess.py --manifest cohort.csv --count 200
+    python benchmarks/preprocess.py                                    # generated recordings, 12 x 5000
+    python benchmarks/preprocess.py --set ptbxl --root PTBXL_FOLDER
+    python benchmarks/preprocess.py --set cohort --manifest cohort.csv
+    python benchmarks/preprocess.py --memory 1000 20000                # peak memory instead of speed
 
-Prints JSON: recordings per second of each, and the ratio. The plain loop reads a record with ``wfdb.rdsamp`` and cleans
-each lead with ``neurokit2.ecg_clean``; it neither resamples nor checks nor stores anything, which ours does.
+Prints JSON. Rates are recordings per second of CPU time of this process, whose BLAS has one thread; wall-clock rates
+stand beside them. Contestants take turns, round after round; figures are medians of the rounds, and ``best`` is the best
+round of each: on a machine that does other work, a core that shares its caches is slower by CPU time as well.
+
+- ``store``: what ``ecgssl preprocess`` does with a shard on one core: read, assess, clean, resample, quantise, write.
+  ``store_without_beats`` is the same with ``quality.beats: none``, so without neurokit2. ``store_without_quality`` is
+  what is left of it when the stage ``quality`` is subtracted: it cannot be switched off.
+- ``wfdb_neurokit2``: ``wfdb.rdsamp`` and ``neurokit2.ecg_clean`` on every lead, nothing else;
+  ``wfdb_neurokit2_peaks``: and ``neurokit2.ecg_peaks`` on every lead.
+- ``wfdb_torch_ecg``: ``wfdb.rdrecord`` and torch_ecg's ``PreprocManager`` (resample, band-pass, z-score), if installed;
+  ``equal_work`` is ours for the same result: read, band-pass, resample, normalise, in memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import platform
+import statistics
 import tempfile
 import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from ecgssl.config import parse_params
+import numpy as np
+from preprocess_memory import cpu_seconds, memory, repeated
+from threadpoolctl import threadpool_limits
+
+from ecgssl.config import Params, SyntheticParams, parse_params
+from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.manifest import load_manifest
-from ecgssl.datasets.ptbxl import PTBXL
+from ecgssl.datasets.synthetic import simulate
 from ecgssl.io import read
 from ecgssl.io.wfdb_reader import header_path
+from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.leads import arrange
+from ecgssl.store import prepare, shards
 from ecgssl.store.preprocess import preprocess
+from ecgssl.store.wanted import Wanted, wanted
+
+STAGES = {
+    "read": ("read",),
+    "arrange": ("arrange", "measured"),
+    "quality": ("assess_raw", "assess_cleaned"),
+    "clean": ("clean", "crop"),
+    "hash": ("waveform_hash",),
+}
+"""Names in ``ecgssl.store.prepare`` that are timed; what is left of a shard's time is ``quantise_and_write``."""
 
 
-def plain_loop(paths: list[Path]) -> float:
-    """Seconds that wfdb and neurokit2 take, after one recording to warm up."""
+def settings(beats: str, **store: Any) -> Params:
+    """Parameters with or without neurokit2; nothing is refused because of too many rejections."""
+    return parse_params(
+        {
+            "tasks": {"none": ["none"]},
+            "quality": {"beats": beats},
+            "store": {"max_rejected_fraction": 1.0, **store},
+        }
+    )
+
+
+def make_shard(items: list[Wanted], params: Params, folder: Path) -> None:
+    """One shard of all recordings, written and forgotten."""
+    work = shards.Work(folder, folder, params.signal, params.quality, params.store.lsb)
+    shards.make_shard(work, 0, 0, items)
+    work.part(0).unlink()
+
+
+def stages(items: list[Wanted], params: Params, folder: Path) -> dict[str, float]:
+    """CPU milliseconds of a recording by stage."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            start = time.process_time()
+            try:
+                return function(*arguments, **named)
+            finally:
+                spent[name] += time.process_time() - start
+
+        return call
+
+    originals = {name: getattr(prepare, name) for names in STAGES.values() for name in names}
+    try:
+        for stage, names in STAGES.items():
+            for name in names:
+                setattr(prepare, name, timed(stage, originals[name]))
+        start = time.process_time()
+        make_shard(items, params, folder)
+        whole = time.process_time() - start
+    finally:
+        for name, function in originals.items():
+            setattr(prepare, name, function)
+    spent["quantise_and_write"] = whole - sum(spent.values())
+    return {stage: 1000 * seconds / len(items) for stage, seconds in spent.items()}
+
+
+def equal_work(items: list[Wanted], params: Params) -> None:
+    """Read, band-pass, resample and normalise, as torch_ecg's manager does; nothing is assessed or written."""
+    for item in items:
+        recording = read(item.path, stated=item.stated)
+        signal, _ = arrange(recording.signal, recording.leads, params.signal.leads)
+        cleaned = crop(clean(signal, recording.sampling_rate, params.signal), params.signal)
+        cleaned / max(float(np.sqrt(np.mean(np.square(cleaned)))), params.signal.normalise.floor)
+
+
+def wfdb_neurokit2(items: list[Wanted], peaks: bool) -> None:
+    """wfdb, then neurokit2's own cleaning of each lead, and its R-peaks if wanted."""
     import neurokit2
     import wfdb
 
-    def one(path: Path) -> None:
-        signal, fields = wfdb.rdsamp(str(header_path(path).with_suffix("")))
+    for item in items:
+        signal, fields = wfdb.rdsamp(str(header_path(item.path).with_suffix("")))
         for lead in signal.T:
-            neurokit2.ecg_clean(lead, sampling_rate=int(fields["fs"]))
+            cleaned = neurokit2.ecg_clean(lead, sampling_rate=int(fields["fs"]))
+            if peaks:
+                try:
+                    neurokit2.ecg_peaks(cleaned, sampling_rate=int(fields["fs"]))
+                # whatever its internals raise where they find nothing
+                except Exception:
+                    continue
 
-    one(paths[0])
-    start = time.perf_counter()
-    for path in paths:
-        one(path)
-    return time.perf_counter() - start
+
+def wfdb_torch_ecg(items: list[Wanted], params: Params) -> None:
+    """wfdb, then torch_ecg's manager to the same band and sampling rate."""
+    import wfdb
+    from torch_ecg._preprocessors import PreprocManager
+
+    low, high = params.signal.clean.band
+    manager = PreprocManager.from_config(
+        {
+            "resample": {"fs": int(params.signal.sampling_rate)},
+            "bandpass": {"lowcut": low, "highcut": high, "filter_type": "butter", "filter_order": 3},
+            "normalize": {"method": "z-score"},
+        }
+    )
+    for item in items:
+        record = wfdb.rdrecord(str(header_path(item.path).with_suffix("")))
+        manager(record.p_signal.T, record.fs)
 
 
-def ours(cohort: Cohort, workers: int, warm_up: int) -> float:
-    """Seconds that ``preprocess`` takes from files to a finished store, its processes already started."""
-    params = parse_params({"tasks": {"none": ["none"]}, "store": {"workers": workers, "max_rejected_fraction": 1.0}})
+def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> dict[str, dict[str, float]]:
+    """``preprocess`` from table to finished store by number of processes, which have run before.
+
+    Wall-clock rates, and rates by the CPU time of all processes together: what is lost to each other and to the parent.
+    """
+    larger, first = repeated(cohort, count), repeated(cohort, 64 * max(workers, default=1))
+    wall, cpu = defaultdict(list), defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        first = replace(cohort, table=cohort.table.head(warm_up))
-        preprocess(first, params, Path(folder) / "warm", bytes(32), progress=False)
-        start = time.perf_counter()
-        preprocess(cohort, params, Path(folder) / "store", bytes(32), progress=False)
-        return time.perf_counter() - start
+        for turn in range(rounds):
+            for number in workers:
+                params = settings("neurokit2", workers=number)
+                small = settings("neurokit2", workers=number, shard_recordings=32)
+                preprocess(first, small, Path(folder) / f"warm-{turn}-{number}", bytes(32), False)
+                spent = cpu_seconds()
+                report = preprocess(larger, params, Path(folder) / f"store-{turn}-{number}", bytes(32), False)
+                cpu[number].append(report.counted / (cpu_seconds() - spent))
+                wall[number].append(report.counted / report.seconds)
+    return {
+        str(number): {
+            "per_second": round(statistics.median(wall[number]), 1),
+            "best_per_second": round(max(wall[number]), 1),
+            "per_cpu_second": round(statistics.median(cpu[number]), 1),
+        }
+        for number in workers
+    }
+
+
+def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
+    """All contestants, ``rounds`` times in turn."""
+    items = wanted(cohort, 0, len(cohort))
+    with_beats, without = settings("neurokit2"), settings("none")
+    cpu, wall, parts = defaultdict(list), defaultdict(list), defaultdict(list)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        contestants: dict[str, Callable[[], None]] = {
+            "store": lambda: make_shard(items, with_beats, folder),
+            "store_without_beats": lambda: make_shard(items, without, folder),
+            "equal_work": lambda: equal_work(items, without),
+            "wfdb_neurokit2": lambda: wfdb_neurokit2(items, peaks=False),
+            "wfdb_neurokit2_peaks": lambda: wfdb_neurokit2(items, peaks=True),
+        }
+        if importlib.util.find_spec("torch_ecg"):
+            contestants["wfdb_torch_ecg"] = lambda: wfdb_torch_ecg(items, without)
+        for run in contestants.values():  # warm: imports, plans of the FFT, the page cache
+            run()
+        for _ in range(rounds):
+            for name, run in contestants.items():
+                start, begin = time.process_time(), time.perf_counter()
+                run()
+                cpu[name].append(len(items) / (time.process_time() - start))
+                wall[name].append(len(items) / (time.perf_counter() - begin))
+            spent = stages(items, with_beats, folder)
+            for stage, milliseconds in spent.items():
+                parts[stage].append(milliseconds)
+            cpu["store_without_quality"].append(1000 / (sum(spent.values()) - spent["quality"]))
+    rate = {name: statistics.median(values) for name, values in cpu.items()}
+    ratios = {
+        f"{ours}_to_{other}": round(rate[ours] / rate[other], 2)
+        for ours in ("store", "store_without_beats", "equal_work")
+        for other in ("wfdb_neurokit2", "wfdb_neurokit2_peaks", "wfdb_torch_ecg")
+        if other in rate
+    }
+    return {
+        "per_cpu_second": {name: round(value, 1) for name, value in rate.items()},
+        "best": {name: round(max(values), 1) for name, values in cpu.items()},
+        "per_second": {name: round(statistics.median(values), 1) for name, values in wall.items()},
+        "ratios": ratios,
+        "stages_ms": {stage: round(statistics.median(values), 4) for stage, values in parts.items()},
+        "stages_best_ms": {stage: round(min(values), 4) for stage, values in parts.items()},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what it was measured."""
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    packages = [name for name in ("numpy", "scipy", "wfdb", "neurokit2", "torch_ecg") if importlib.util.find_spec(name)]
+    return {
+        "cpu": cpu[0] if cpu else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, help="PTB-XL in its official layout, or the root of the manifest")
+    parser.add_argument("--set", default="synthetic", help="as in section data; without it recordings are generated")
+    parser.add_argument("--root", type=Path)
     parser.add_argument("--manifest", type=Path)
-    parser.add_argument("--sampling-rate", type=int, choices=(100, 500), default=500)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--count", type=int, default=256, help="recordings")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="*", default=[], help="whole runs with so many processes, too")
+    parser.add_argument("--run", type=int, default=2048, help="recordings of a whole run")
+    parser.add_argument("--memory", type=int, nargs="*", default=[], help="peak memory at so many recordings, no rates")
     arguments = parser.parse_args()
-    if arguments.manifest:
-        cohort = load_manifest(arguments.manifest, arguments.root)
-    elif arguments.root:
-        cohort = PTBXL(arguments.root, sampling_rate=arguments.sampling_rate).cohort()
-    else:
-        parser.error("--root or --manifest is needed")
-    cohort = replace(cohort, table=cohort.table.head(arguments.count))
-    paths = [cohort.root / path for path in cohort.table["path"]]
-    for path in paths:
-        read(path)  # both from the page cache
-    plain = len(cohort) / plain_loop(paths)
-    result: dict[str, object] = {
-        "recordings": len(cohort),
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
-        "plain_loop_per_second": round(plain, 1),
-    }
-    for workers in arguments.workers:
-        rate = len(cohort) / ours(cohort, workers, warm_up=min(128, len(cohort)))
-        result[f"ours_{workers}_workers_per_second"] = round(rate, 1)
-        result[f"ratio_{workers}_workers"] = round(rate / plain, 2)
-    print(json.dumps(result, indent=2))
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.set == "synthetic":
+            patients = SyntheticParams(patients=arguments.count // 2, recordings_per_patient=(2, 2))
+            simulate(Path(folder) / "set", patients, seed=0)
+        sources = {name: str(value) for name in ("root", "manifest") if (value := getattr(arguments, name))}
+        params = parse_params({"tasks": {"none": ["none"]}, "data": {"set": arguments.set, **sources}})
+        cohort = load(params.data, Path(folder) / "set")
+        cohort = replace(cohort, table=cohort.table.head(arguments.count).reset_index(drop=True), rows=())
+        figures: dict[str, Any] = {"recordings": len(cohort), "set": arguments.set, "machine": machine()}
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the other libraries
+            if arguments.memory:
+                figures["memory_mib"] = memory(cohort, settings("neurokit2", workers=2), arguments.memory)
+            else:
+                figures |= {"rounds": arguments.rounds, **measure(cohort, arguments.rounds)}
+                figures["whole_runs"] = whole_runs(cohort, arguments.workers, arguments.rounds, arguments.run)
+    print(json.dumps({**figures, "load_after": round(os.getloadavg()[0], 2)}, indent=2))
 
 
 if __name__ == "__main__":

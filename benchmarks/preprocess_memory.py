@@ -1,0 +1,151 @@
+"""Peak memory of making a store and of reading it, by number of recordings: ``preprocess.py --memory 1000 20000``.
+
+Every figure is of a process that does nothing else, started afresh. A cohort of any size is a small one over and over
+under other names, so that no disk is filled with recordings; each is read, assessed, cleaned and stored every time.
+
+``rss`` counts the pages of mapped files too, which the kernel takes back when it needs them; ``anonymous`` is what the
+process itself holds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecgssl.config import Params
+from ecgssl.datasets.cohort import Cohort
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+
+EVERY = 0.05
+"""Seconds between two looks at what processes hold; their peak RSS is kept by the kernel, so no look can miss it."""
+BATCH = 256
+
+
+def repeated(cohort: Cohort, count: int) -> Cohort:
+    """A cohort of ``count`` recordings and proportionally many patients, made of one of a few."""
+    times = -(-count // len(cohort))
+    table = pd.concat([_copy(cohort.table, number) for number in range(times)], ignore_index=True)
+    return replace(cohort, table=table.head(count), rows=())
+
+
+def _copy(table: pd.DataFrame, number: int) -> pd.DataFrame:
+    return table.assign(**{name: table[name] + f"-{number}" for name in ("record_id", "patient_id")})
+
+
+def held(process: int | str = "self") -> dict[str, float]:
+    """MiB of a process: ``rss`` at its peak, ``anonymous`` now; empty where it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return {}
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    names = {"rss": "VmHWM", "anonymous": "RssAnon"}
+    return {key: int(fields[name].split()[0]) / 1024 for key, name in names.items() if name in fields}
+
+
+def children() -> list[int]:
+    """Processes that this one has started."""
+    lists = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+    return [int(process) for found in lists for process in found]
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that run."""
+    spent = time.process_time()
+    for process in children():
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+class Watch:
+    """Highest figures of this process (``parent``) and of any of its children (``worker``) while a block runs."""
+
+    def __init__(self) -> None:
+        self.peaks: dict[str, dict[str, float]] = {"parent": {}, "worker": {}}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(EVERY):
+            self._look()
+
+    def _look(self) -> None:
+        for role, process in [("parent", "self"), *(("worker", str(child)) for child in children())]:
+            peaks = self.peaks[role]
+            for name, value in held(process).items():
+                peaks[name] = max(peaks.get(name, 0.0), value)
+
+    def rounded(self) -> dict[str, dict[str, int]]:
+        """MiB, without roles that nobody had."""
+        return {role: {name: round(v) for name, v in peaks.items()} for role, peaks in self.peaks.items() if peaks}
+
+
+def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
+    """Make a store of a cohort."""
+    before = {name: round(value) for name, value in held().items()}
+    with Watch() as watch:
+        report = preprocess(cohort, params, out, bytes(32), progress=False)
+    return {"stored": report.stored, "seconds": round(report.seconds, 1), "before": before, **watch.rounded()}
+
+
+def reading(out: Path, shuffled: bool) -> dict[str, Any]:
+    """Read a whole store once, in its order or in that of a training epoch."""
+    store = Store(out)
+    rows = np.arange(len(store))
+    if shuffled:
+        np.random.default_rng(0).shuffle(rows)
+    before = {name: round(value) for name, value in held().items()}
+    start = time.process_time()
+    with Watch() as watch:
+        for begin in range(0, len(rows), BATCH):
+            store.signals(rows[begin : begin + BATCH])
+    spent = time.process_time() - start
+    rate = round(len(rows) / spent)
+    return {"recordings": len(rows), "per_cpu_second": rate, "before": before, **watch.rounded()}
+
+
+def memory(cohort: Cohort, params: Params, counts: list[int]) -> dict[str, Any]:
+    """Peak memory at each number of recordings, in MiB."""
+    figures: dict[str, Any] = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "store"
+            figures[str(count)] = {
+                "making": _alone(making, repeated(cohort, count), params, out),
+                "reading": _alone(reading, out, False),
+                "reading_shuffled": _alone(reading, out, True),
+                "store_bytes": sum(file.stat().st_size for file in out.iterdir()),
+            }
+    return figures
+
+
+def _alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Call in a process of its own, which has imported no more than it needs."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
