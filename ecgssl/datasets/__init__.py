@@ -45,6 +45,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
             targets_file=params.targets_file,
             seed=seed,
             split=params.split,
+            may_cross=params.overlap != "error",
         )
     return load_manifest(
         Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed, split=params.split

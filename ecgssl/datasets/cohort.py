@@ -16,6 +16,8 @@ from ecgssl.errors import InputError, Problem
 SPLITS = ("train", "val", "test")
 EXTERNAL = "external"
 """Recordings of another place, held for a last test: no patient of theirs may be in another split."""
+NO_PATIENT = "record:"
+"""Begins the patient id of a recording whose patient is not known, and that stands for one by itself."""
 
 DESCRIPTIVE = (
     *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),

@@ -61,6 +61,7 @@ def load_manifest(
     licence: str = "",
     seed: int = 0,
     split: SplitParams | None = None,
+    may_cross: bool = False,
 ) -> Cohort:
     """Read and check a manifest; nothing is changed on disk, and no recording is opened.
 
@@ -77,6 +78,7 @@ def load_manifest(
         name, licence: of the cohort; by default the manifest's name, and none.
         seed: of a split that is made here.
         split: how to split; by default as the manifest states, otherwise 70/10/20 by patient.
+        may_cross: do not refuse patients in more than one split (``data.overlap`` other than ``error``).
 
     Returns:
         The cohort; its ``notes`` tell of assumptions made (no patient ids, split made here, uncertain cells).
@@ -85,7 +87,15 @@ def load_manifest(
         InputError: with everything that is wrong, by row number as a spreadsheet shows it (the header is row 1).
     """
     found = examine_manifest(
-        path, root, reading=reading, targets_file=targets_file, name=name, licence=licence, seed=seed, split=split
+        path,
+        root,
+        reading=reading,
+        targets_file=targets_file,
+        name=name,
+        licence=licence,
+        seed=seed,
+        split=split,
+        may_cross=may_cross,
     )
     if found.issues:
         raise InputError(issue.problem(str(path)) for issue in found.issues)
@@ -102,6 +112,7 @@ def examine_manifest(
     licence: str = "",
     seed: int = 0,
     split: SplitParams | None = None,
+    may_cross: bool = False,
 ) -> Examined:
     """As ``load_manifest``, but what is wrong is returned beside what could be understood.
 
@@ -130,7 +141,7 @@ def examine_manifest(
     notes += fill_patients(table, _suggestion("patient_id", sheet, reading))
     notes += _suggestions(sheet, reading, table)
     table["split"] = table["split"].str.lower() if "split" in table else ""
-    issues += check_splits(table, rows)
+    issues += check_splits(table, rows, may_cross)
     wrong, more = describe_recordings(table, rows, reading.dates)
     issues += wrong
     notes += more

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ecgssl.datasets import cells as read
-from ecgssl.datasets.cohort import EXTERNAL, SPLITS, rows_text
+from ecgssl.datasets.cohort import EXTERNAL, NO_PATIENT, SPLITS, rows_text
 from ecgssl.datasets.dates import Order, read_dates
 from ecgssl.datasets.issues import Issue, some, where_true
 from ecgssl.io.person import OLDEST
@@ -61,19 +61,23 @@ def check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
 def fill_patients(table: pd.DataFrame, suggestion: str) -> list[str]:
     """Let recordings without a patient stand for one each; returns what was assumed."""
     if "patient_id" not in table:
-        table["patient_id"] = table["record_id"]
+        table["patient_id"] = NO_PATIENT + table["record_id"].astype(str)
         note = "no patient_id: every recording counts as a patient of its own, so splits may share patients"
         return [note + suggestion]
     without = table["patient_id"] == ""
     if not without.any():
         return []
-    # a prefix no reader can confuse with a patient's own number
-    table.loc[without, "patient_id"] = "record:" + table.loc[without, "record_id"]
+    table.loc[without, "patient_id"] = NO_PATIENT + table.loc[without, "record_id"]
     return [f"{int(without.sum())} recordings without patient_id count as patients of their own"]
 
 
-def check_splits(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
-    """What is wrong with the stated splits; ``table["split"]`` is in lower case already."""
+def check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool = False) -> list[Issue]:
+    """What is wrong with the stated splits; ``table["split"]`` is in lower case already.
+
+    Args:
+        table, rows: of the manifest.
+        may_cross: leave patients in more than one split to ``ecgssl.store.overlap``, which counts them or leaves them out.
+    """
     issues = []
     unknown = ~table["split"].isin([*_WORDS, ""])
     if unknown.any():
@@ -83,10 +87,11 @@ def check_splits(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
     stated = table[table["split"].isin(_WORDS)]
     in_splits = stated.groupby("patient_id")["split"].nunique()
     shared = in_splits.index[in_splits > 1]
-    if len(shared):
+    if len(shared) and not may_cross:
         wrong = table["patient_id"].isin(shared) & table["split"].isin(_WORDS)
         what = "patients whose recordings lie in more than one split"
-        issues.append(Issue("split", what, "Keep each patient in one split", where_true(rows, wrong)))
+        remedy = "Keep each patient in one split, or set data.overlap to drop_train or warn"
+        issues.append(Issue("split", what, remedy, where_true(rows, wrong)))
     return issues
 
 

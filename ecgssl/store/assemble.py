@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.cohort import NO_PATIENT, Cohort
 from ecgssl.store import layout
 from ecgssl.store.patient_key import patient_hash
 from ecgssl.store.shards import read_part
@@ -22,31 +22,41 @@ ROW_GROUP = 1 << 16
 """Rows of the index that are gathered before they are written."""
 
 
-def write_rejected(path: Path, cohort: Cohort, parts: Sequence[Path]) -> Counter[str]:
+def write_rejected(
+    path: Path, cohort: Cohort, parts: Sequence[Path], left_out: Mapping[int, str] | None = None
+) -> Counter[str]:
     """Write ``rejected.csv``.
 
     Args:
         path: of the file.
         cohort: whose recordings the parts tell of.
         parts: files in the order of their shards.
+        left_out: places in the cohort's table of usable recordings that are left out for overlap, and why.
 
     Returns:
         Recordings left out, by reason.
     """
     reasons: Counter[str] = Counter()
+    left_out = left_out or {}
+    also = pa.array(list(left_out), pa.int64())
     names = cohort.table["record_id"].to_numpy()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(layout.REJECTED_COLUMNS)
         for part, _ in map(read_part, parts):
-            left_out = part.filter(pc.is_valid(part["stage"]))
-            for row in left_out.select(["place", *layout.REJECTED_COLUMNS[1:]]).to_pylist():
-                writer.writerow([names[row.pop("place")], *row.values()])
+            gone = part.filter(pc.or_(pc.is_valid(part["stage"]), pc.is_in(part["place"], value_set=also)))
+            for row in gone.select(["place", *layout.REJECTED_COLUMNS[1:]]).to_pylist():
+                place = row.pop("place")
+                if place in left_out:
+                    row |= {"stage": "overlap", "reason": "overlap", "detail": left_out[place]}
+                writer.writerow([names[place], *row.values()])
                 reasons[row["reason"]] += 1
     return reasons
 
 
-def write_index(path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes) -> tuple[int, Counter[str]]:
+def write_index(
+    path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes, left_out: Mapping[int, str] | None = None
+) -> tuple[int, Counter[str]]:
     """Write ``index.parquet``: a row per stored recording, in storage order.
 
     Args:
@@ -54,6 +64,7 @@ def write_index(path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes) -
         cohort: whose recordings the parts tell of.
         parts: files in the order of their shards.
         key: that patient ids are hashed with.
+        left_out: as for ``write_rejected``.
 
     Returns:
         Number of rows; findings of stored recordings, by code.
@@ -62,7 +73,7 @@ def write_index(path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes) -
     stored = 0
     flags: Counter[str] = Counter()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for found in _gathered(parts):
+        for found in _gathered(parts, left_out or {}):
             writer.write_table(_index_rows(cohort, found, key, schema))
             stored += found.num_rows
             for cell in pc.value_counts(found["reasons"]).to_pylist():
@@ -70,26 +81,19 @@ def write_index(path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes) -
     return stored, flags
 
 
-def shared_waveforms(index: Path) -> list[str]:
-    """A note where recordings look the same and lie in different splits: the test would be on what was trained on."""
-    table = pq.read_table(index, columns=["record_id", "split", "waveform_hash"])
-    table = table.filter(pc.not_equal(table["split"], ""))
-    splits = table.group_by("waveform_hash").aggregate([("split", "count_distinct")])
-    several = splits.filter(pc.greater(splits["split_count_distinct"], 1))["waveform_hash"]
-    shared = table.filter(pc.is_in(table["waveform_hash"], value_set=several.combine_chunks()))
-    if not shared.num_rows:
-        return []
-    ordered = shared.sort_by([("waveform_hash", "ascending"), ("record_id", "ascending")])
-    examples = ", ".join(ordered["record_id"][:4].to_pylist())
-    return [f"{shared.num_rows} recordings have the waveform of a recording in another split ({examples})"]
+def usable(path: Path) -> pa.Table:
+    """What the part at ``path`` tells of recordings that can be used, in the order of their shard."""
+    part, _ = read_part(path)
+    return part.filter(pc.is_null(part["stage"])).replace_schema_metadata()
 
 
-def _gathered(parts: Sequence[Path]) -> Iterator[pa.Table]:
+def _gathered(parts: Sequence[Path], left_out: Mapping[int, str]) -> Iterator[pa.Table]:
     """What was found of stored recordings, ``ROW_GROUP`` rows or a few more at a time."""
     tables: list[pa.Table] = []
+    gone = pa.array(list(left_out), pa.int64())
     for number, path in enumerate(parts, 1):
-        part, _ = read_part(path)
-        tables.append(part.filter(pc.is_null(part["stage"])).replace_schema_metadata())
+        part = usable(path)
+        tables.append(part.filter(pc.invert(pc.is_in(part["place"], value_set=gone))))
         if number == len(parts) or sum(table.num_rows for table in tables) >= ROW_GROUP:
             yield pa.concat_tables(tables)
             tables = []
@@ -99,7 +103,10 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
     rows = cohort.table.iloc[found["place"].to_numpy()]
     columns: dict[str, Any] = {
         "record_id": rows["record_id"].astype(str),
-        "patient": [patient_hash(key, patient) for patient in rows["patient_id"]],
+        "patient": [
+            patient_hash(key, _told_apart(patient, code))
+            for patient, code in zip(rows["patient_id"], found["waveform_hash"].to_pylist(), strict=True)
+        ],
     }
     for name in layout.DESCRIPTIVE_COLUMNS[2:]:
         if name not in rows:
@@ -116,3 +123,8 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
         for field, column in ((field, columns[field.name]) for field in schema)
     ]
     return pa.Table.from_arrays(made, schema=schema)
+
+
+def _told_apart(patient: str, code: str) -> str:
+    """A recording that stands for its own patient is another patient than its namesake in another cohort."""
+    return f"{patient}\0{code}" if patient.startswith(NO_PATIENT) else patient

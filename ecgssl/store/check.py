@@ -24,8 +24,11 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.leads import canonical
+from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 from ecgssl.store import layout
+from ecgssl.store.apart import Policy, crossings_of
 from ecgssl.store.backends import spread
+from ecgssl.store.overlap import MOST_TOLD, ORDER, REMEDY
 from ecgssl.store.prepare import Rejected, prepare_wanted
 from ecgssl.store.preprocess import require_usable
 from ecgssl.store.wanted import Wanted, wanted
@@ -54,7 +57,8 @@ class Checked:
         issues: what is wrong with the table; empty where preprocessing would accept it.
         recordings: a row per recording that was read: ``place`` in the cohort's table; ``stage``, ``reason`` and
             ``detail`` of its rejection (``None`` where it is kept); what its file says (``format``, ``rate`` in Hz,
-            ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found.
+            ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found;
+            ``waveform``, a number that copies of one recording share, -1 where there is no code.
         there: (len(cohort),) whether the file of a row is there; only these were read.
         params: by which it was judged.
         asked: targets that a task is to predict; empty where none were named.
@@ -118,7 +122,13 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     if data.manifest is None:
         raise InputError(Problem("data.manifest", "none", "there is no table to check", "Name a CSV or Parquet file"))
     examined = examine_manifest(
-        data.manifest, data.root, reading=data, targets_file=data.targets_file, seed=params.seed, split=data.split
+        data.manifest,
+        data.root,
+        reading=data,
+        targets_file=data.targets_file,
+        seed=params.seed,
+        split=data.split,
+        may_cross=data.overlap != "error",
     )
     cohort = examined.cohort
     issues = list(examined.issues)
@@ -130,7 +140,35 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
             except InputError as error:
                 issues += [Issue(p.field, p.what, p.remedy) for p in error.problems]
     recordings = _read_all(cohort, examined.there, params, progress)
+    issues += _hold_apart(cohort, recordings, data.overlap)
     return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
+
+
+def _hold_apart(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
+    """Find copies, and what crosses the splits: as issues, or as rejections, which are put into ``recordings``."""
+    kept = np.flatnonzero(recordings["reason"].isna())
+    places = recordings["place"].to_numpy(dtype=np.int64)[kept]
+    waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
+    recordings["waveform"] = -1
+    recordings.loc[kept, "waveform"] = waveforms
+    found = crossings_of(cohort, places, waveforms)
+    if policy == "drop_train":
+        for row, why in found.left_out().items():
+            recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
+    if policy != "error":
+        return []
+    # patients in several splits are among the issues of the table
+    crossings = [(c, tuple(cohort.rows[places[row]] for row in c.rows)) for c in found.of("waveform")]
+    issues = [
+        Issue(
+            "split", f"have one waveform and lie in {', '.join(sorted(set(c.splits), key=ORDER.index))}", REMEDY, rows
+        )
+        for c, rows in crossings[:MOST_TOLD]
+    ]
+    if more := crossings[MOST_TOLD:]:
+        rows = tuple(row for _, concerned in more for row in concerned)
+        issues.append(Issue("split", f"{len(more)} more groups have one waveform and lie in several", REMEDY, rows))
+    return issues
 
 
 def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress: bool) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import SPLITS
+from ecgssl.store.apart import Policy
 from ecgssl.store.check import Checked
 
 SMALL = 10
@@ -15,6 +16,7 @@ SMALL = 10
 
 _YEARS = 2.0
 _NAMED = 8
+_SAME = (("waveform", "waveform"), ("patient_id", "patient"))
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Warned:
 def warnings_of(checked: Checked) -> list[Warned]:
     """All warnings, the gravest first."""
     kept = checked.described(checked.kept)
-    return [*_stop(checked), *_same_waveforms(kept), *_contradictions(kept), *_small(checked, kept)]
+    return [*_stop(checked), *_twice(kept, checked.params.data.overlap), *_contradictions(kept), *_small(checked, kept)]
 
 
 def _stop(checked: Checked) -> list[Warned]:
@@ -44,19 +46,19 @@ def _stop(checked: Checked) -> list[Warned]:
     return [Warned(f"preprocessing would stop: {out} of {count} recordings are left out, {allowed:.0%} is allowed")]
 
 
-def _same_waveforms(kept: pd.DataFrame) -> list[Warned]:
+def _twice(kept: pd.DataFrame, policy: Policy) -> list[Warned]:
     """One recording under two names: a leak where the splits differ, a wrong id where the patients do."""
+    leak = "of a recording in another split: the test would be on what was trained on"
+    # under "error" they are issues
+    found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
+    found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
     warned = []
-    for column, what in (
-        ("split", "have the waveform of a recording in another split: the test would be on what was trained on"),
-        ("patient_id", "have the waveform of a recording of another patient"),
-    ):
-        stated = kept[kept[column] != ""]
-        several = stated.groupby("waveform_hash")[column].nunique()
-        shared = stated[stated["waveform_hash"].isin(several.index[several > 1])]
+    for column, other, what in found:
+        stated = kept[kept[other] != ""]
+        shared = stated[stated.groupby(column)[other].transform("nunique") > 1]
         if len(shared):
             warned.append(Warned(f"{len(shared)} recordings {what}", _rows(shared)))
-    same = kept[kept.duplicated(["waveform_hash", "patient_id", "split"], keep=False)]
+    same = kept[kept.duplicated(["waveform", "patient_id", "split"], keep=False)]
     if len(same):
         warned.append(Warned(f"{len(same)} recordings are given more than once under different names", _rows(same)))
     return warned

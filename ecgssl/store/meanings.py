@@ -47,6 +47,7 @@ MEANINGS = {
     "chest_swap": "two chest electrodes are probably exchanged",
     "no_beats": "no beats are found",
     "heart_rate": "the heart rate is beyond what is plausible",
+    "overlap": "it shares a patient or a waveform with a recording of a later split (data.overlap: drop_train)",
     "noisy": "the beats differ so much from each other that noise is likely",
 }
 """By code: what is the matter with the recording."""

@@ -55,6 +55,18 @@ def patient_hash(key: bytes, patient_id: str) -> str:
     return hmac.new(key, patient_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def numbering_check(key: bytes, numbering: str) -> str:
+    """Says whose hashes can be compared: equal only under one key and for ids of one numbering, 16 hex digits.
+
+    Args:
+        key: that patient ids are hashed with.
+        numbering: who gave the ids: a public set, or nobody named for those of the holder of the key. Patient 17 of one
+            set is not patient 17 of another.
+    """
+    # no patient id begins with a NUL
+    return hmac.new(key, b"\0numbering of " + numbering.encode(), hashlib.sha256).hexdigest()[:16]
+
+
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # mkstemp makes it with mode 0600; link fails where another process was first, whose key then counts

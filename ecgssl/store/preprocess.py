@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from ecgssl.fingerprint import sha256_of
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
-from ecgssl.store.assemble import shared_waveforms, write_index, write_rejected
+from ecgssl.store.apart import hold_apart
+from ecgssl.store.assemble import write_index, write_rejected
 from ecgssl.store.backends import spread
+from ecgssl.store.patient_key import numbering_check
 from ecgssl.store.shards import UNFINISHED, Made, Work, make_shard, read_part
 from ecgssl.store.wanted import COLUMNS, wanted
 
@@ -40,6 +42,7 @@ class PreprocessReport:
         warnings: what a reader of later results should know.
         seconds: wall time of this run.
         resumed: recordings that an earlier, interrupted run had done.
+        overlap: recordings that share a patient or a waveform across splits (``ecgssl.store.overlap.Within.counts``).
     """
 
     counted: int
@@ -50,6 +53,7 @@ class PreprocessReport:
     warnings: tuple[str, ...]
     seconds: float
     resumed: int = 0
+    overlap: dict[str, int] = field(default_factory=dict)
 
 
 def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, progress: bool = True) -> PreprocessReport:
@@ -60,15 +64,16 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
 
     Args:
         cohort: what to preprocess.
-        params: sections ``signal``, ``quality`` and ``store``.
+        params: sections ``signal``, ``quality`` and ``store``, and ``data.overlap``.
         out: folder of the store.
         key: that patient ids are hashed with (``load_or_make_key``).
         progress: show a bar where there is a terminal.
 
     Raises:
         InputError: where the cohort is empty, a target is named like another column, ``out`` holds something else than
-            a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, or the
-            backend fails (``ecgssl.store.backends``).
+            a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, recordings
+            of different splits share a patient or a waveform and ``data.overlap`` is ``error``, or the backend fails
+            (``ecgssl.store.backends``).
     """
     start = time.perf_counter()
     out = Path(out).absolute()
@@ -82,13 +87,21 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         parts = [work.part(shard.number) for shard in made]
         reasons = write_rejected(building / layout.REJECTED, cohort, parts)
         _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
-        stored, flags = write_index(building / layout.INDEX, cohort, parts, key)
+        apart = hold_apart(cohort, parts, params.data.overlap, partial / "overlap.csv")
+        if apart.left_out:
+            reasons = write_rejected(building / layout.REJECTED, cohort, parts, apart.left_out)
+            _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
+        pruned = apart.prune(work, made)
+        stored, flags = write_index(building / layout.INDEX, cohort, parts, key, apart.left_out)
         if stored + reasons.total() != len(cohort):
             raise AssertionError(f"{len(cohort)} recordings in, {stored} stored, {reasons.total()} rejected")
-        about = _about(cohort, params, work, made, building)
+        about = _about(cohort, params, work, made, pruned, building) | {
+            "overlap": {"policy": params.data.overlap, "left_out": len(apart.left_out), **apart.found.counts()},
+            "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
+        }
         # last, and not atomically: the folder it lies in is not in place yet
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
-        warnings = (*cohort.notes, *shared_waveforms(building / layout.INDEX))
+        warnings = (*cohort.notes, *apart.warnings)
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
         shutil.rmtree(stale, ignore_errors=True)
     return PreprocessReport(
@@ -98,6 +111,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         warnings=warnings,
         seconds=time.perf_counter() - start,
         resumed=sum(shard.count for shard in made if shard.resumed),
+        overlap=about["overlap"],
     )
 
 
@@ -180,16 +194,14 @@ def _require_enough(cohort: Cohort, params: Params, made: list[Made], reasons: C
     )
 
 
-def _about(cohort: Cohort, params: Params, work: Work, made: list[Made], folder: Path) -> dict[str, Any]:
-    stored = sum(shard.count - shard.rejected for shard in made)
+def _about(
+    cohort: Cohort, params: Params, work: Work, made: list[Made], pruned: dict[int, tuple[int, str]], folder: Path
+) -> dict[str, Any]:
+    held = {s.number: (s.count - s.rejected, read_part(work.part(s.number))[1]) for s in made} | pruned
     shards = [
-        {
-            "file": work.shard(shard.number).name,
-            "count": shard.count - shard.rejected,
-            "sha256": read_part(work.part(shard.number))[1],
-        }
-        for shard in made
+        {"file": work.shard(number).name, "count": count, "sha256": digest} for number, (count, digest) in held.items()
     ]
+    stored = sum(count for count, _ in held.values())
     return {
         "format": layout.FORMAT,
         "version": layout.VERSION,

@@ -104,6 +104,20 @@ def make_shard(work: Work, number: int, first: int, items: Sequence[Wanted]) -> 
     return Made(number, len(items), len(items) - part["stage"].null_count, resumed)
 
 
+def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
+    """Write a shard anew with some of its recordings; returns its SHA-256 (hex).
+
+    Its part stays as it is: should the run be killed before the store is in place, the shard is no longer the one that
+    the part knows, and is made again.
+
+    Args:
+        work, number: as for ``make_shard``.
+        keep: (recordings in the shard,) which stay.
+    """
+    digital = np.load(work.shard(number), mmap_mode="r", allow_pickle=False)
+    return _write(work, work.shard(number), _npy(digital[keep]))
+
+
 def read_part(path: Path) -> tuple[pa.Table, str]:
     """The part at ``path`` and the SHA-256 (hex) of its shard.
 

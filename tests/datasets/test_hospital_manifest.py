@@ -117,7 +117,7 @@ def test_without_a_mapping_the_table_is_refused_with_likely_columns_and_without_
     assert [hint.split("perhaps ")[1] for hint in hints[1:]] == [
         "--column acq_time=Aufnahmedatum", "--column age=Alter", "--column sex=Geschlecht", "--column site=Standort",
     ]  # fmt: skip
-    assert list(found.cohort.table["patient_id"]) == ["row 2", "row 3", "row 4"], "suggested, not applied"
+    assert list(found.cohort.table["patient_id"]) == [f"record:row {i}" for i in (2, 3, 4)], "suggested, not applied"
 
 
 @pytest.mark.parametrize(

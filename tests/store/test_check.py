@@ -257,7 +257,9 @@ def test_warnings_by_row(tmp_path):
         write_record(tmp_path, f"r{number}", beats(number if number != 3 else 0), rate=RATE)
     rows = ["a,r0,p0,train", "b,r1,p1,train", "c,r2,p2,val", "d,r3,p3,test"]
     (tmp_path / "m.csv").write_text("\n".join(["record_id,path,patient_id,split", *rows]) + "\n")
-    told = {warned.what.split(":")[0]: warned.rows for warned in warnings_of(run(tmp_path / "m.csv"))}
+    found = run(tmp_path / "m.csv", overlap="warn")
+    told = {warned.what.split(":")[0]: warned.rows for warned in warnings_of(found)}
+    assert (found.issues, found.exit_code) == ((), 0)
     assert told["2 recordings have the waveform of a recording in another split"] == (2, 5)
     assert told["2 recordings have the waveform of a recording of another patient"] == (2, 5)
     assert told["split val has 1 usable recordings"] == ()

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from command_line import contents
 from store_cohort import KEY, RATE, beats, params
-from wfdb_files import write_record
 
 from ecgssl.datasets.manifest import load_manifest
 from ecgssl.errors import ContractMismatch, InputError
@@ -159,16 +158,6 @@ def test_values_beyond_int16_never_wrap(manifest, tmp_path):
     assert store.signals(row).min() > -32767 * 0.0005
 
 
-def test_one_waveform_in_two_splits_is_told(tmp_path):
-    rows = ["record_id,path,patient_id,split,AF"]
-    for number, split in enumerate(["train", "train", "test"]):
-        write_record(tmp_path, f"r{number}", beats(number % 2), rate=RATE)
-        rows.append(f"rec{number},r{number},p{number},{split},0")
-    (tmp_path / "m.csv").write_text("\n".join(rows))
-    report = preprocess(load_manifest(tmp_path / "m.csv"), params(), tmp_path / "out", KEY, progress=False)
-    assert any("rec0, rec2" in warning for warning in report.warnings)
-
-
 @pytest.mark.parametrize(
     ("file", "change"),
     [
@@ -217,15 +206,3 @@ def test_key_is_made_once_and_private(tmp_path):
     path.write_text("no key")
     with pytest.raises(InputError, match="32 bytes"):
         load_or_make_key(path)
-
-
-@pytest.mark.real
-def test_the_same_recording_at_100_and_500_hz_and_under_another_name(real_data, tmp_path):
-    folder = real_data / "ptbxl_500"
-    rows = ["record_id,path,split"]
-    rows += [f"a{i},records500/00000/{i:05d}_hr,train" for i in range(1, 6)]
-    rows += [f"b{i},{real_data}/cinc2021/PTB_PTBXL/HR{i:05d},test" for i in range(1, 6)]
-    (tmp_path / "m.csv").write_text("\n".join(rows))
-    report = preprocess(load_manifest(tmp_path / "m.csv", folder), params(), tmp_path / "out", KEY, progress=False)
-    assert report.stored == 10
-    assert any(warning.startswith("10 recordings have the waveform") for warning in report.warnings)

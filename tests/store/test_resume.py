@@ -146,7 +146,7 @@ def test_labels_and_key_may_change_meanwhile(small, tmp_path):
     strict = {**SETTINGS, "max_rejected_fraction": 0.28}
     with pytest.raises(InputError):
         preprocess(small, params(store=strict), tmp_path / "out", KEY, progress=False)
-    relabelled = replace(small, table=small.table.assign(AF=1.0, patient_id="one"))
+    relabelled = replace(small, table=small.table.assign(AF=1.0, patient_id="one", split="train"))
     report = preprocess(relabelled, params(store=SETTINGS), tmp_path / "out", b"k" * 32, progress=False)
     assert report.resumed == 7
     index = Store(tmp_path / "out").index

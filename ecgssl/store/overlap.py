@@ -1,0 +1,231 @@
+"""Recordings on both sides of a line that must not be crossed: between splits, and between a test set and what an
+encoder was pretrained on.
+
+Two things make two recordings one for this purpose: the same patient, and the same waveform
+(``ecgssl.signal.waveform_match``), whatever the two are called and in whatever format, scale or rate they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ecgssl.datasets.cohort import EXTERNAL, SPLITS
+from ecgssl.errors import Problem
+from ecgssl.signal.waveform_match import find_copies
+from ecgssl.store.identities import Identities
+
+By = Literal["patient", "waveform"]
+BOTH: tuple[By, By] = ("patient", "waveform")
+
+ORDER = (*SPLITS, EXTERNAL)
+"""From what a model learns from to what it is judged by."""
+REMEDY = "Keep them in one split, or set data.overlap: drop_train leaves out those nearer to training, warn only counts"
+MOST_TOLD = 50
+"""Problems of this kind in one message; what is beyond is counted."""
+_MEMBERS = 8
+_SHARED = {"patient": "are of one patient", "waveform": "have one waveform"}
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Recordings that share a patient or a waveform and do not lie in one split.
+
+    Args:
+        by: what they share.
+        rows: of them, in what was compared.
+        splits: of each.
+    """
+
+    by: By
+    rows: tuple[int, ...]
+    splits: tuple[str, ...]
+
+    @property
+    def held_out(self) -> str:
+        """The last of their splits in ``ORDER``, whose recordings stay."""
+        return max(self.splits, key=ORDER.index)
+
+    def what(self, name: Callable[[int], str]) -> str:
+        """What is wrong, for a message; ``name`` says how a row is called."""
+        pairs = list(zip(self.rows, self.splits, strict=True))
+        by_split = ([(row, split) for row, split in pairs if split == each] for each in ORDER)
+        # in turns, so that every split concerned is among those shown
+        turns = [pair for turn in zip_longest(*by_split) for pair in turn if pair is not None]
+        shown = ", ".join(f"{name(row)} in {split}" for row, split in turns[:_MEMBERS])
+        more = f" and {len(turns) - _MEMBERS} more" if len(turns) > _MEMBERS else ""
+        return f"{shown}{more} {_SHARED[self.by]}"
+
+
+@dataclass(frozen=True)
+class Within:
+    """What crosses the splits of one cohort.
+
+    Args:
+        crossings: by patient, then by waveform.
+        two_patients: recordings with the waveform of another patient's recording in their split: one of the two ids is
+            wrong, or one person has two.
+    """
+
+    crossings: tuple[Crossing, ...]
+    two_patients: int
+
+    def of(self, by: By) -> list[Crossing]:
+        """Those that share a patient, or a waveform."""
+        return [crossing for crossing in self.crossings if crossing.by == by]
+
+    def left_out(self) -> dict[int, str]:
+        """Rows that ``drop_train`` leaves out, ascending, and why: of recordings that cross, all but those of the split
+        that is last in ``ORDER``."""
+        why: dict[int, str] = {}
+        for crossing in self.crossings:
+            shared = "of a patient" if crossing.by == "patient" else "has the waveform of a recording"
+            for row, split in zip(crossing.rows, crossing.splits, strict=True):
+                if split != crossing.held_out:
+                    why.setdefault(row, f"{shared} of split {crossing.held_out}")
+        return dict(sorted(why.items()))
+
+    def counts(self) -> dict[str, int]:
+        """Recordings concerned."""
+        found = {f"by_{by}": sum(len(crossing.rows) for crossing in self.of(by)) for by in BOTH}
+        return found | {"two_patients": self.two_patients}
+
+    def warnings(self) -> list[str]:
+        """In words, where there is anything."""
+        counts = self.counts()
+        said = [
+            f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split: figures are too good"
+            for by in BOTH
+            if counts[f"by_{by}"]
+        ]
+        if self.two_patients:
+            said.append(f"{self.two_patients} recordings have the waveform of another patient's in their split")
+        return said
+
+
+def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64]) -> Within:
+    """What crosses the splits of n recordings.
+
+    Args:
+        splits: (n,) of ``ORDER``; those of any other split, or in none, cross nothing.
+        patients: (n,) ids or hashes.
+        waveforms: (n,) numbers that copies share (``ecgssl.signal.waveform_match.same_recording``).
+    """
+    place = {split: rank for rank, split in enumerate(ORDER)}
+    ranks = np.array([place.get(split, -1) for split in np.asarray(splits, dtype=object)], dtype=np.int64)
+    groups = {
+        "patient": pd.factorize(np.asarray(patients, dtype=object))[0].astype(np.int64),
+        "waveform": waveforms,
+    }
+    crossings = [crossing for by in BOTH for crossing in _crossings(by, groups[by], ranks)]
+    # of each waveform, the distinct patients that it has in one split
+    cells = pd.DataFrame({"cell": groups["waveform"] * (len(ORDER) + 1) + ranks, "patient": groups["patient"]})
+    distinct = cells.groupby("cell")["patient"].transform("nunique")
+    return Within(tuple(crossings), int((distinct > 1).sum()))
+
+
+def _crossings(by: By, group: NDArray[np.int64], ranks: NDArray[np.int64]) -> Iterable[Crossing]:
+    rows = np.flatnonzero(ranks >= 0)
+    size = int(group.max(initial=-1)) + 1
+    low, high = np.full(size, len(ORDER)), np.full(size, -1)
+    np.minimum.at(low, group[rows], ranks[rows])
+    np.maximum.at(high, group[rows], ranks[rows])
+    rows = rows[low[group[rows]] < high[group[rows]]]
+    rows = rows[np.argsort(group[rows], kind="stable")]
+    parts = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1) if len(rows) else []
+    found = [Crossing(by, tuple(part.tolist()), tuple(ORDER[rank] for rank in ranks[part])) for part in parts]
+    return sorted(found, key=lambda crossing: crossing.rows)
+
+
+def told(problems: Sequence[Problem], rest: str) -> list[Problem]:
+    """The first of many problems, and how many more there are; ``rest`` says where they stand."""
+    more = len(problems) - MOST_TOLD
+    if more <= 0:
+        return list(problems)
+    last = problems[-1]
+    return [*problems[:MOST_TOLD], Problem(last.where, last.field, f"{more} more of this kind{rest}", last.remedy)]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Recordings of a set ``b`` that share something with one of a set ``a``.
+
+    Args:
+        rows: (m,) of b, ascending.
+        others: (m,) of a, for each the first or, by waveform, the closest.
+        rows_a: how many recordings of a share with one of b.
+        distances: (m,) of the waveforms; empty by patient.
+    """
+
+    rows: NDArray[np.int64]
+    others: NDArray[np.int64]
+    rows_a: int
+    distances: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Between:
+    """What two sets have in common.
+
+    Args:
+        counts: recordings of a and of b that were compared.
+        waveform: found by waveform.
+        patient: found by patient; ``None`` where that could not be told: other keys or ids of another numbering.
+    """
+
+    counts: tuple[int, int]
+    waveform: Pairs
+    patient: Pairs | None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(m,) rows of b that share anything, ascending."""
+        found = [self.waveform.rows, *([self.patient.rows] if self.patient else [])]
+        return np.unique(np.concatenate(found))
+
+    def outcome(self) -> dict[str, Any]:
+        """In numbers, for JSON."""
+        by_patient = None if self.patient is None else len(self.patient)
+        found = {"by_waveform": len(self.waveform), "by_patient": by_patient, "found": len(self.rows)}
+        return {"pretrained_on": self.counts[0], "compared": self.counts[1]} | found
+
+
+def between(a: Identities, b: Identities) -> Between:
+    """What two sets have in common.
+
+    Args:
+        a: the larger; for example what an encoder was pretrained on.
+        b: the other; for example validation and test.
+    """
+    in_a, in_b = find_copies(a.codes, b.codes)
+    waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
+    # without a numbering the hashes may be of two keys, and equal or not say nothing
+    comparable = bool(a.numbering) and a.numbering == b.numbering
+    return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
+
+
+def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
+    known, first = np.unique(a, return_index=True)
+    place = np.minimum(np.searchsorted(known, b), max(len(known) - 1, 0))
+    rows = np.flatnonzero(known[place] == b) if len(known) else np.zeros(0, np.int64)
+    others = first[place[rows]] if len(rows) else np.zeros(0, np.int64)
+    return Pairs(rows.astype(np.int64), others.astype(np.int64), int(np.isin(a, b).sum()), np.zeros(0))
+
+
+def in_words(outcome: Mapping[str, Any]) -> str:
+    """``Between.outcome`` as a sentence, for model cards and terminals."""
+    if "pretrained_on" not in outcome:
+        return f"not checked: {outcome['unknown']}"
+    by = "waveform" if outcome["by_patient"] is None else "waveform and patient"
+    said = f"{outcome['found']:,} of {outcome['compared']:,} validation and test recordings are among the "
+    said += f"{outcome['pretrained_on']:,} of pretraining, compared by {by}"
+    return said + (" (patients not comparable: other key or other numbering)" if outcome["by_patient"] is None else "")

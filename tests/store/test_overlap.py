@@ -1,0 +1,260 @@
+"""Recordings on both sides of a split: found whatever they are called and however they are kept, then refused, counted
+or left out; and two sets compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import contents
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import resample
+from store_cohort import KEY, RATE, beats, params
+from wfdb_files import write_record
+
+from ecgssl.config import Params
+from ecgssl.datasets.manifest import load_manifest
+from ecgssl.errors import InputError, Problem
+from ecgssl.signal.leads import LEADS
+from ecgssl.store.check import check
+from ecgssl.store.check_summary import summarise
+from ecgssl.store.overlap import MOST_TOLD, ORDER, Crossing, told, within
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+
+PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+
+
+def disguised(folder: Path) -> list[str]:
+    """Recordings 0 to 4 again: as text, as an array, at another gain and rate, scaled, and without two leads; paths."""
+    signals = [beats(number).astype(np.float32) / 1000 for number in range(5)]
+    np.savetxt(folder / "copy0.csv", signals[0].T, delimiter=",", header=",".join(LEADS), comments="", fmt="%.3f")
+    np.save(folder / "copy1.npy", signals[1])
+    faster = np.rint(resample(signals[2], 2 * signals[2].shape[1], axis=1) * 200).astype(np.int16)
+    write_record(folder, "copy2", faster, rate=2 * RATE, gain="200.0(0)/mV")
+    write_record(folder, "copy3", np.rint(beats(3) * 0.6).astype(np.int16), rate=RATE)
+    lacking = [row for row in range(12) if row not in (6, 9)]
+    write_record(folder, "copy4", beats(4)[lacking], tuple(LEADS[row] for row in lacking), rate=RATE)
+    return ["copy0.csv", "copy1.npy", "copy2", "copy3", "copy4"]
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory) -> Path:
+    """Twelve recordings of twelve patients in train, val and test; five of train again in test, under other patients."""
+    folder = tmp_path_factory.mktemp("leaky")
+    rows = ["record_id,path,patient_id,split,AF,sampling_rate,units,leads"]
+    for number in range(12):
+        write_record(folder, f"r{number}", beats(number), rate=RATE)
+        split = "train" if number < 6 else "val" if number < 8 else "test"
+        rows.append(f"rec{number},r{number},mrn{number},{split},{number % 2},,,")
+    for number, path in enumerate(disguised(folder)):
+        stated = f"{RATE},mV,{';'.join(LEADS) if number else ''}" if number < 2 else ",,"
+        rows.append(f"again{number},{path},other{number},test,{number % 2},{stated}")
+    (folder / "m.csv").write_text("\n".join(rows) + "\n")
+    return folder / "m.csv"
+
+
+def with_policy(policy: str, manifest: Path | None = None, **store) -> Params:
+    data = {"overlap": policy} | ({"set": "cohort", "manifest": str(manifest)} if manifest else {})
+    return params(data=data, store={"shard_recordings": 4, "workers": 1, "max_rejected_fraction": 0.5} | store)
+
+
+def load(manifest: Path, policy: str = "error"):
+    return load_manifest(manifest, may_cross=policy != "error")
+
+
+def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
+    """All of them at once; nobody's patient id is told; and mending the policy takes up what was done."""
+    cohort = load(leaky)
+    with pytest.raises(InputError) as caught:
+        preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+    said = [str(problem) for problem in caught.value.problems]
+    assert len(said) == 5
+    for number, text in enumerate(said):
+        named = f"rec{number} (row {number + 2}) in train, again{number} (row {number + 14}) in test have one waveform"
+        assert text.startswith(f"{leaky}: split: {named}. Keep them in one split, or set data.overlap: drop_train")
+        assert "mrn" not in text
+        assert "other" not in text
+    (listing,) = tmp_path.glob(".out.partial-*/overlap.csv")
+    assert not (tmp_path / "out").exists()
+    table = pd.read_csv(listing)
+    assert table["record_id"].tolist() == [f"{name}{n}" for n in range(5) for name in ("rec", "again")]
+    assert set(table["share"]) == {"waveform"}
+    report = preprocess(cohort, with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    assert (report.resumed, report.stored) == (17, 17)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_they_are_only_counted_where_that_is_asked_for(leaky, tmp_path):
+    report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    counts = {"policy": "warn", "left_out": 0, "by_patient": 0, "by_waveform": 10, "two_patients": 0}
+    assert report.overlap == counts == Store(tmp_path / "out").about["overlap"]
+    assert any("10 recordings have the waveform of a recording in another split" in w for w in report.warnings)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_those_of_train_are_left_out_counted_and_quarantined(leaky, tmp_path, workers):
+    settings = with_policy("drop_train", workers=workers)
+    report = preprocess(load(leaky), settings, tmp_path / "out", KEY, progress=False)
+    assert (report.counted, report.stored, report.rejected) == (17, 12, 5)
+    assert report.reasons == {"overlap": 5}
+    rejected = pd.read_csv(tmp_path / "out/rejected.csv", keep_default_na=False)
+    assert rejected["record_id"].tolist() == [f"rec{number}" for number in range(5)]
+    assert set(rejected["stage"]) == set(rejected["reason"]) == {"overlap"}
+    assert set(rejected["detail"]) == {"has the waveform of a recording of split test"}
+    store = Store(tmp_path / "out")
+    store.verify()
+    assert store.index["record_id"].tolist() == [
+        *(f"rec{n}" for n in range(5, 12)),
+        *(f"again{n}" for n in range(5)),
+    ]
+    # what stays is what was there before
+    preprocess(load(leaky), with_policy("warn"), tmp_path / "all", KEY, progress=False)
+    everything = Store(tmp_path / "all")
+    kept = np.flatnonzero(everything.index["record_id"].isin(store.index["record_id"]))
+    np.testing.assert_array_equal(store.signals(np.arange(12)), everything.signals(kept))
+    if workers == 2:
+        preprocess(load(leaky), with_policy("drop_train"), tmp_path / "one", KEY, progress=False)
+        assert contents(tmp_path / "one") == contents(tmp_path / "out")
+
+
+def test_a_run_killed_after_a_shard_was_pruned_is_taken_up_again(leaky, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ecgssl.store.preprocess.write_index", stop)
+        with pytest.raises(KeyboardInterrupt):
+            preprocess(load(leaky), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+    # another policy now: nothing of the earlier one may be left in the shards
+    report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    assert (report.stored, report.rejected) == (17, 0)
+    assert 0 < report.resumed < 17
+    preprocess(load(leaky), with_policy("warn"), tmp_path / "other", KEY, progress=False)
+    assert contents(tmp_path / "out") == contents(tmp_path / "other")
+
+
+def test_what_is_left_out_counts_for_the_limit(leaky, tmp_path):
+    settings = with_policy("drop_train", max_rejected_fraction=0.2)
+    with pytest.raises(InputError, match=r"5 of 17 recordings cannot be used \(overlap 5\), 20% is allowed"):
+        preprocess(load(leaky), settings, tmp_path / "out", KEY, progress=False)
+
+
+def test_a_patient_in_two_splits(tmp_path):
+    rows = ["record_id,path,patient_id,split,AF"]
+    for number, (patient, split) in enumerate([("A", "train"), ("A", "val"), ("B", "train"), ("C", "external")]):
+        write_record(tmp_path, f"r{number}", beats(number), rate=RATE)
+        rows.append(f"rec{number},r{number},{patient},{split},0")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+    with pytest.raises(InputError, match=r"split: rows 2, 3: patients .* set data\.overlap to drop_train or warn"):
+        load(manifest)
+    report = preprocess(load(manifest, "warn"), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    assert report.overlap["by_patient"] == 2
+    report = preprocess(load(manifest, "drop"), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+    assert report.reasons == {"overlap": 1}
+    assert "of a patient of split val" in (tmp_path / "out/rejected.csv").read_text()
+    # a cohort that was put together without the check of a manifest is refused after reading
+    with pytest.raises(InputError, match=r"rec0 \(row 2\) in train, rec1 \(row 3\) in val are of one patient"):
+        preprocess(load(manifest, "warn"), with_policy("error"), tmp_path / "no", KEY, progress=False)
+
+
+@pytest.mark.parametrize("policy", ["error", "warn", "drop_train"])
+def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
+    found = check(with_policy(policy, leaky), progress=False)
+    if policy == "error":
+        with pytest.raises(InputError) as caught:
+            preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
+        assert found.exit_code == 2
+        assert [issue.rows for issue in found.issues] == [(n + 2, n + 14) for n in range(5)]
+        assert len(caught.value.problems) == len(found.issues)
+        assert found.issues[0].what == "have one waveform and lie in train, test"
+    else:
+        report = preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
+        assert found.issues == ()
+        assert found.exit_code == (3 if report.rejected else 0)
+        rejected = pd.read_csv(tmp_path / "out/rejected.csv", keep_default_na=False)
+        ours = found.rejected[["stage", "reason", "detail"]].to_numpy().tolist()
+        assert ours == rejected[["stage", "reason", "detail"]].to_numpy().tolist()
+    told = [w["what"] for w in summarise(found)["warnings"] if "in another split" in w["what"]]
+    assert len(told) == (policy == "warn")
+
+
+def test_check_tells_of_patients_in_two_splits_once(tmp_path):
+    for number in range(2):
+        write_record(tmp_path, f"r{number}", beats(number), rate=RATE)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("record_id,path,patient_id,split\na,r0,p,train\nb,r1,p,test\n")
+    assert [issue.rows for issue in check(with_policy("error", manifest), progress=False).issues] == [(2, 3)]
+    warned = summarise(check(with_policy("warn", manifest), progress=False))["warnings"]
+    assert [w["rows"] for w in warned if "have the patient of a recording in another split" in w["what"]] == [[2, 3]]
+
+
+names = st.sampled_from([*ORDER, "", "dev"])
+
+
+@given(st.lists(st.tuples(names, st.integers(0, 5), st.integers(0, 5)), max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_crossings_are_what_comparing_every_pair_finds(recordings):
+    splits, patients, waveforms = (list(part) for part in zip(*recordings, strict=True)) if recordings else ([], [], [])
+    found = within(splits, [f"p{p}" for p in patients], np.array(waveforms, dtype=np.int64))
+    count = range(len(recordings))
+    rank = {split: number for number, split in enumerate(ORDER)}
+    gone = set()
+    for by, values in (("patient", patients), ("waveform", waveforms)):
+        pairs = {
+            frozenset((i, j))
+            for i in count
+            for j in count
+            if values[i] == values[j] and splits[i] in rank and splits[j] in rank and splits[i] != splits[j]
+        }
+        ours = found.of(by)
+        assert {frozenset((i, j)) for c in ours for i in c.rows for j in c.rows if splits[i] != splits[j]} == pairs
+        assert all(tuple(splits[row] for row in c.rows) == c.splits for c in ours)
+        gone |= {i for i, j in map(sorted, pairs) if rank[splits[i]] < rank[splits[j]]}
+        gone |= {j for i, j in map(sorted, pairs) if rank[splits[j]] < rank[splits[i]]}
+    assert list(found.left_out()) == sorted(gone)
+    same = {
+        i
+        for i in count
+        for j in count
+        if waveforms[i] == waveforms[j]
+        and patients[i] != patients[j]
+        and (splits[i] == splits[j] or {splits[i], splits[j]} <= {"", "dev"})
+    }
+    assert found.two_patients == len(same)
+
+
+def test_long_stories_are_cut_short():
+    crossing = Crossing("waveform", tuple(range(30)), ("train",) * 29 + ("test",))
+    said = crossing.what(str)
+    assert said.startswith("0 in train, 29 in test, 1 in train")
+    assert said.endswith("and 22 more have one waveform")
+    many = [Problem("w", "f", str(number), "r") for number in range(MOST_TOLD + 7)]
+    assert [p.what for p in told(many, "; see x")][-1] == "7 more of this kind; see x"
+    assert told(many[:MOST_TOLD], "") == many[:MOST_TOLD]
+
+
+@pytest.mark.real
+def test_the_challenge_renames_ptbxl(real_data, tmp_path):
+    """HR00001-10 of the Challenge at 500 Hz are ecg_id 1-10 of PTB-XL at 100 Hz."""
+    folder = real_data / "ptbxl_500"
+    rows = ["record_id,path,split"]
+    rows += [f"ptbxl{i},records100/00000/{i:05d}_lr,train" for i in range(1, 41)]
+    rows += [f"HR{i},{real_data}/cinc2021/PTB_PTBXL/HR{i:05d},test" for i in range(1, 11)]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    cohort = load_manifest(tmp_path / "m.csv", folder)
+    with pytest.raises(InputError) as caught:
+        preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+    said = [p.what for p in caught.value.problems]
+    expected = [
+        f"ptbxl{i} (row {i + 1}) in train, HR{i} (row {i + 41}) in test have one waveform" for i in range(1, 11)
+    ]
+    assert said == expected
+    report = preprocess(cohort, with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+    assert report.reasons == {"overlap": 10}
+    rejected = pd.read_csv(tmp_path / "out/rejected.csv")
+    assert rejected["record_id"].tolist() == [f"ptbxl{i}" for i in range(1, 11)]
