@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import contents, ecgssl, refused
-from small_tasks import divide, double
+from small_tasks import divide, double, make_first_shards
 from store_cohort import KEY, params
 
 from ecgssl.errors import InputError
@@ -50,6 +50,14 @@ def test_the_verb_takes_backend_and_scheduler(options, told, manifest, tmp_path)
     done = ecgssl("preprocess", "--manifest", manifest, "--out", tmp_path / "out", *key, *options)
     refused(done, told)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def by_one(cohort, tmp_path_factory):
+    """What a single process, this one, makes of the cohort."""
+    out = tmp_path_factory.mktemp("by_one") / "out"
+    preprocess(cohort, params(store={**TWO, "workers": 1}), out, KEY, progress=False)
+    return contents(out)
 
 
 @pytest.fixture(scope="module", params=["loky", "dask", "ray"])
@@ -112,14 +120,25 @@ def test_a_process_that_dies_is_told_of(two):
         list(spread(double, [(0,), (0,)], 2, two))  # one task alone would run in this process
 
 
+def test_a_run_whose_processes_died_is_taken_up_again(two, cohort, by_one, tmp_path, monkeypatch):
+    settings = params(store=two.model_dump())
+    monkeypatch.setattr("ecgssl.store.preprocess.make_shard", make_first_shards)
+    with pytest.raises(InputError, match="a process died"):
+        preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    report = preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
+    assert 4 <= report.resumed < 20
+    assert contents(tmp_path) == {"out": None, **{f"out/{name}": data for name, data in by_one.items()}}
+
+
 @pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
-def test_every_backend_makes_the_same_bytes(backend, cohort, tmp_path):
-    """On processes that it starts itself, two of them; the reference is made in this one."""
+def test_every_backend_makes_the_same_bytes(backend, cohort, by_one, tmp_path):
+    """On processes that it starts itself, two of them."""
     need(backend)
-    preprocess(cohort, params(store={**TWO, "workers": 1}), tmp_path / "one", KEY, progress=False)
     preprocess(cohort, params(store={**TWO, "backend": backend}), tmp_path / "two", KEY, progress=False)
     assert len(list((tmp_path / "two").glob("shard-*"))) == 5
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert contents(tmp_path / "two") == by_one
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
