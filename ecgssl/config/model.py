@@ -10,10 +10,28 @@ from ecgssl.config.section import NonNegative, Positive, Ratio, Section
 
 
 class DecoderParams(Section):
+    """The decoder; see docs/method.md for what each of these is worth.
+
+    Args:
+        scope: what a patch attends to: everything, its lead, or its lead and its time column in turn.
+        mixing: patches that a convolution over time reaches over before the first block; 1 for none.
+        head: the last layer is one for all leads, or one for each.
+        global_representation: give the decoder the encoder's global representation, or leave it to the tokens.
+    """
+
     width: Positive = 128
-    depth: Positive = 1
+    depth: Positive = 2
     heads: Positive = 4
-    scope: Literal["joint", "leadwise", "axial"] = "joint"
+    scope: Literal["joint", "leadwise", "axial"] = "axial"
+    mixing: Annotated[int, Field(ge=1, le=31)] = 5
+    head: Literal["shared", "lead"] = "lead"
+    global_representation: bool = True
+
+    @model_validator(mode="after")
+    def _mixing_has_a_middle(self) -> DecoderParams:
+        if self.mixing % 2 == 0:
+            raise ValueError(f"mixing {self.mixing} must be odd")
+        return self
 
 
 class ModelParams(Section):

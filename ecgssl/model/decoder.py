@@ -16,16 +16,20 @@ from ecgssl.signal.leads import LEADS
 SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", "(b n) l")}
 """What the tokens of successive blocks attend to: everything; their lead; their lead and their time column in turn."""
 
+START = 0.01
+"""Size of the last layer at the start, relative to the usual one: the first prediction is then the mean of a patch, and the
+steps that would go into unlearning a random one are saved."""
+
 
 class Decoder(nn.Module):
     """Narrow transformer over all patches of a recording, hidden ones as mask tokens.
 
     The global representation enters twice: added to every mask token and as a token of its own, so that what the contrastive
-    term aligns guides the waveform ("aligns global representations during reconstruction", arXiv 2604.11359).
+    term aligns guides the waveform ("aligns global representations during reconstruction", arXiv 2604.11359). An absent lead
+    is a hidden one.
 
     Args:
-        params: sizes; ``decoder.scope`` says what a patch attends to beside the global token: ``joint`` all patches,
-            ``leadwise`` its lead, ``axial`` its lead and its time column in turn.
+        params: sizes and switches, see ``DecoderParams``.
         leads: canonical names of the rows.
         columns: N, patches per lead.
     """
@@ -40,17 +44,20 @@ class Decoder(nn.Module):
         self.scope = d.scope
         self.n_leads, self.columns = len(leads), columns
         self.from_tokens = nn.Linear(encoder_width, d.width)
-        self.from_global = nn.Linear(encoder_width, d.width)
+        self.from_global = nn.Linear(encoder_width, d.width) if d.global_representation else None
         self.mask_token = nn.Parameter(torch.empty(1, 1, d.width))
         self.lead_embedding = nn.Embedding(len(LEADS), d.width)
+        self.mixing = TimeMixing(d.width, d.mixing) if d.mixing > 1 else None
         self.blocks = nn.ModuleList(Block(d.width, d.heads, params.mlp_ratio) for _ in range(d.depth))
         self.norm = nn.LayerNorm(d.width)
-        self.to_patch = nn.Linear(d.width, params.patch)
+        self.to_patch = LeadHead(leads, d.width, params.patch) if d.head == "lead" else nn.Linear(d.width, params.patch)
         self.register_buffer("lead_index", torch.tensor([LEADS.index(lead) for lead in leads]), persistent=False)
         self.register_buffer("time_position", sincos_position(columns, d.width), persistent=False)
         self.apply(init_weights)
         nn.init.normal_(self.lead_embedding.weight, std=0.02)
         nn.init.normal_(self.mask_token, std=0.02)
+        with torch.no_grad():
+            self.to_patch.weight.mul_(START)
 
     def forward(self, encoded: EncoderOutput, keep: Tensor) -> Tensor:
         """Predict every patch.
@@ -62,37 +69,83 @@ class Decoder(nn.Module):
         Returns:
             (B, L N, P); only hidden patches are meant to be read.
         """
-        batch, total = keep.shape[0], self.n_leads * self.columns
-        global_ = self.from_global(encoded.global_)[:, None]  # (B, 1, W)
         visible = self.from_tokens(encoded.tokens)  # (B, K, W)
-        hidden = (self.mask_token + global_).to(visible.dtype).expand(batch, total, -1)
-        tokens = hidden.scatter(1, keep[..., None].expand(-1, -1, visible.shape[-1]), visible)
-        position = self.lead_embedding(self.lead_index)[:, None] + self.time_position[None]  # (L, N, W)
-        tokens = tokens + rearrange(position, "l n w -> (l n) w")
-        attend = None
+        hidden = self.mask_token.to(visible.dtype)
+        context = None
+        if self.from_global is not None:
+            context = self.from_global(encoded.global_)[:, None].to(visible.dtype)  # (B, 1, W)
+            hidden = hidden + context
         if encoded.valid is not None:
-            # a visible token of an absent lead carries nothing and is attended to by nothing
-            attend = torch.ones(batch, total, dtype=torch.bool, device=keep.device).scatter(1, keep, encoded.valid)
+            # a visible token of an absent lead carries nothing
+            visible = torch.where(encoded.valid[..., None], visible, hidden)
+        tokens = hidden.expand(len(keep), self.n_leads * self.columns, -1)
+        tokens = tokens.scatter(1, keep[..., None].expand_as(visible), visible)
+        position = self.lead_embedding(self.lead_index)[:, None] + self.time_position[None]  # (L, N, W)
+        tokens = rearrange(tokens, "b (l n) w -> b l n w", l=self.n_leads) + position
+        if self.mixing is not None:
+            tokens = self.mixing(tokens)
         for number, block in enumerate(self.blocks):
-            tokens = self._attend(block, SCOPES[self.scope][number % len(SCOPES[self.scope])], tokens, global_, attend)
-        return self.to_patch(self.norm(tokens))
+            tokens = self._attend(block, SCOPES[self.scope][number % len(SCOPES[self.scope])], tokens, context)
+        return rearrange(self.to_patch(self.norm(tokens)), "b l n p -> b (l n) p")
 
-    def _attend(self, block: nn.Module, among: str, tokens: Tensor, global_: Tensor, attend: Tensor | None) -> Tensor:
+    def _attend(self, block: nn.Module, among: str, tokens: Tensor, context: Tensor | None) -> Tensor:
         """Run a block with attention confined to all patches, those of a lead, or those of a time column.
 
         Args:
             block: of the decoder.
             among: einops pattern of the tokens (batch and sequence axes) inside the block.
-            tokens: (B, L N, W).
-            global_: (B, 1, W), which every patch may attend to.
-            attend: (B, L N) bool or ``None``.
+            tokens: (B, L, N, W).
+            context: (B, 1, W), which every patch may attend to, or ``None``.
         """
-        size = {"l": self.n_leads, "n": self.columns}
-        inside = rearrange(tokens, f"b (l n) w -> {among} w", **size)
-        context = global_.to(tokens.dtype).repeat_interleave(inside.shape[0] // tokens.shape[0], dim=0)
-        valid = None
-        if attend is not None:
-            grouped = rearrange(attend, f"b (l n) -> {among}", **size)
-            valid = torch.cat([torch.ones_like(grouped[:, :1]), grouped], dim=1)
-        done = block(torch.cat([context, inside], dim=1), valid)[:, 1:]
-        return rearrange(done, f"{among} w -> b (l n) w", **size)
+        inside = rearrange(tokens, f"b l n w -> {among} w")
+        if context is not None:
+            context = context.to(tokens.dtype).repeat_interleave(len(inside) // len(tokens), dim=0)
+            inside = torch.cat([context, inside], dim=1)
+        done = block(inside)
+        done = done if context is None else done[:, 1:]
+        return rearrange(done, f"{among} w -> b l n w", l=self.n_leads, n=self.columns)
+
+
+class TimeMixing(nn.Module):
+    """x + convolution(norm(x)) over the patches of a lead: neighbours in time are at hand, and need not be found.
+
+    Args:
+        width: W, of a token.
+        kernel: patches that it reaches over, odd.
+    """
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.convolution = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, L, N, W) -> (B, L, N, W)."""
+        mixed = self.convolution(rearrange(self.norm(tokens), "b l n w -> (b l) w n"))
+        return tokens + rearrange(mixed, "(b l) w n -> b l n w", b=len(tokens))
+
+
+class LeadHead(nn.Module):
+    """A linear layer for each lead, all with the same start: limb leads differ by sign and weight, which one layer cannot.
+
+    Args:
+        leads: canonical names of the rows; a layer belongs to the name.
+        width: W, of a token.
+        patch: P, samples of one.
+    """
+
+    lead_index: Tensor
+
+    def __init__(self, leads: Sequence[str], width: int, patch: int) -> None:
+        super().__init__()
+        self.in_features = width
+        start = nn.init.xavier_uniform_(torch.empty(width, patch))
+        self.weight = nn.Parameter(start.repeat(len(LEADS), 1, 1))
+        self.bias = nn.Parameter(torch.zeros(len(LEADS), 1, patch))
+        self.register_buffer("lead_index", torch.tensor([LEADS.index(lead) for lead in leads]), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, L, N, W) -> (B, L, N, P)."""
+        weight, bias = (p.index_select(0, self.lead_index) for p in (self.weight, self.bias))
+        out: Tensor = torch.einsum("blnw,lwp->blnp", tokens, weight) + bias
+        return out

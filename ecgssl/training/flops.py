@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ecgssl.model.blocks import Attention
+from ecgssl.model.decoder import LeadHead
 
 
 def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
@@ -37,7 +38,7 @@ def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
 
     hooks = []
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, (nn.Linear, LeadHead)):
             hooks.append(module.register_forward_hook(partial(count, of=_linear)))
         elif isinstance(module, nn.Conv1d):
             hooks.append(module.register_forward_hook(partial(count, of=_convolution)))
@@ -51,7 +52,7 @@ def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
     return counted[0]
 
 
-def _linear(module: nn.Linear, x: Tensor, output: Tensor) -> int:
+def _linear(module: nn.Linear | LeadHead, x: Tensor, output: Tensor) -> int:
     return 2 * output.numel() * module.in_features
 
 

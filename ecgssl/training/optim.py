@@ -15,7 +15,7 @@ from ecgssl.model.encoder import Encoder
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Whether weight decay applies: to matrices, not to biases, norms, tokens, embeddings or importance maps."""
     # by whole parts of the name: ``from_tokens.weight`` is a matrix, ``mask_token`` is not
-    exempt = any(part.endswith(("_token", "_embedding", "importance")) for part in name.split("."))
+    exempt = any(part.endswith(("bias", "_token", "_embedding", "importance")) for part in name.split("."))
     return parameter.ndim >= 2 and not exempt
 
 

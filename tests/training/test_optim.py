@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecgssl.model.classifier import Classifier
+from ecgssl.model.decoder import LeadHead
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.optim import adamw, cosine, finetune_groups, parameter_count, pretrain_groups, set_rates
 from ecgssl.training.pretrain import build_model
@@ -21,8 +22,8 @@ def ids(parameters) -> list[int]:
 
 
 def matrices(module: nn.Module) -> list[int]:
-    """What is to be decayed, said another way than by names: the weights of linear layers."""
-    return ids(m.weight for m in module.modules() if isinstance(m, nn.Linear))
+    """What is to be decayed, said another way than by names: the weights of linear layers and convolutions."""
+    return ids(m.weight for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv1d, LeadHead)))
 
 
 def test_pretraining_groups(make_params):
