@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
@@ -110,6 +111,8 @@ def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
     before = {name: round(value) for name, value in held().items()}
     with Watch() as watch:
         report = preprocess(cohort, params, out, bytes(32), progress=False)
+    # idle processes would keep this one from ending for five minutes
+    get_reusable_executor().shutdown()
     return {"stored": report.stored, "seconds": round(report.seconds, 1), "before": before, **watch.rounded()}
 
 
