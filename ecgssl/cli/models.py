@@ -83,6 +83,7 @@ def finetune(
     from ecgssl.evaluation.summary import headline, leaderboard
     from ecgssl.files import write_atomic, write_json
     from ecgssl.signal.drawing import png_bytes
+    from ecgssl.store.overlap import in_words
     from ecgssl.store.store import Store
 
     p, data = load_params(params, overrides), Store(store)
@@ -94,6 +95,7 @@ def finetune(
     write_atomic(out / "roc.png", png_bytes(draw_roc(result.predictions, main=mode, bootstrap=200)))
     write_atomic(out / "reliability.png", png_bytes(draw_reliability(result.predictions, model=mode)))
     shutil.rmtree(out / "work", ignore_errors=True)
+    typer.echo(f"overlap with pretraining: {in_words(result.overlap)}")
     typer.echo(leaderboard([headline(",".join(names), mode, figures)]), nl=False)
 
 

@@ -97,9 +97,17 @@ class FullParams(Section):
 
 
 class FinetuneParams(Section):
+    """How encoders are fine-tuned.
+
+    ``overlap`` is what follows where recordings or patients of validation or test are among those that the encoder was
+    pretrained on: an ``error``, or ``warn``. Leaving some out, as ``data.overlap`` can, is no choice here: what an encoder
+    has learned stays learned.
+    """
+
     modes: Annotated[list[Literal["linear", "full", "scratch"]], Field(min_length=1)] = ["linear", "full"]
     linear: LinearParams = LinearParams()
     full: FullParams = FullParams()
+    overlap: Literal["error", "warn"] = "error"
 
 
 class EvaluateParams(Section):

@@ -22,6 +22,7 @@ from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.store.identities import Identities
 from ecgssl.training.checkpoint import CONFIG, load_classifier, load_encoder, read_json, write_model
 
 LABELS, CARD = "labels.json", "README.md"
@@ -103,6 +104,7 @@ def export_bundle(
     onnx_name = "classifier.onnx" if targets else "encoder.onnx"
     about = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     about |= {"quality": quality.model_dump(mode="json"), "lsb": lsb, "export": params.model_dump(mode="json")}
+    shown = about | ({"targets": targets} if targets else {})
     with atomic_directory(out, marker=SUMS) as folder:
         write_model(folder, model, spec, about)
         if targets:
@@ -111,7 +113,11 @@ def export_bundle(
         content = onnx_bytes(graph, params, {"targets": ",".join(targets)} if targets else None)
         worst = compare_with_torch(content, graph, params, examples, str(Path(out) / onnx_name))
         write_atomic(folder / onnx_name, content)
-        card = model_card(graph, params, about | ({"targets": targets} if targets else {}), onnx_name)
+        known = Identities.read(model_dir)
+        if known is not None and (open_set := known.to_pass_on()) is not None:
+            open_set.write(folder)
+            shown |= {"recordings": len(open_set)}
+        card = model_card(graph, params, shown, onnx_name)
         write_atomic(folder / CARD, card)
         write_sums(folder)
         # what is delivered is what has been read back

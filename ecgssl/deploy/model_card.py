@@ -9,6 +9,8 @@ from ecgssl.config import ExportParams
 from ecgssl.deploy.graph import ContractModel
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.store.identities import FILE
+from ecgssl.store.overlap import in_words
 
 _TEMPLATE = """\
 # {title}
@@ -56,7 +58,8 @@ def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, A
         graph: the model.
         params: of the export.
         about: ``config.json`` of the model. Shown where present: ``task``, ``mode``, ``data`` (the set's name, or a
-            mapping of plain values such as name and counts).
+            mapping of plain values such as name and counts), ``overlap`` (with the recordings of pretraining), and
+            ``recordings`` (how many the bundle holds codes of).
         onnx_name: file name of the graph.
     """
     targets = about.get("targets")
@@ -70,6 +73,10 @@ def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, A
     else:
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."
     facts = {"Task": about.get("task"), "Training": about.get("mode"), "Data": about.get("data")}
+    if overlap := about.get("overlap"):
+        facts["Overlap with pretraining"] = in_words(overlap)
+    if count := about.get("recordings"):
+        facts["Recordings"] = f"`{FILE}` holds waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
     training = [f"- {name}: {_plain(value)}" for name, value in facts.items() if value]
     return _TEMPLATE.format(
         title="ECG classifier" if targets else "ECG encoder",

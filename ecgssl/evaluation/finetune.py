@@ -20,6 +20,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.metrics import macro, ranking_metrics
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.probe import Probe, fit_probe
+from ecgssl.evaluation.unseen import require_unseen
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
@@ -41,12 +42,14 @@ class FinetuneResult:
         predictions: prediction table of validation and test for the mode and for ``random``.
         choices: what validation selected: C and class weight per target, or the epoch.
         history: of full fine-tuning, per epoch.
+        overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.store.overlap.in_words``).
     """
 
     classifier: Classifier
     predictions: pd.DataFrame
     choices: dict[str, Any]
     history: list[dict[str, float]]
+    overlap: dict[str, Any]
 
 
 def finetune(
@@ -74,12 +77,16 @@ def finetune(
         show_progress: draw progress bars on a terminal.
 
     Raises:
-        InputError: a target is missing, or has one class in train, or a split is empty.
+        InputError: a target is missing, or has one class in train, or a split is empty; or the encoder was pretrained on
+            recordings of validation or test, and ``params.overlap`` is ``error``.
         ContractMismatch: encoder and store disagree.
     """
     values = target_array(store, targets)
     drop_path = 0.0 if mode == "linear" else params.full.drop_path
     pretrained, _ = load_encoder(encoder_path, store.spec, str(store.path), drop_path)
+    overlap = {"not_checked": "nothing was pretrained"}
+    if mode != "scratch":
+        overlap = require_unseen(store, encoder_path, params.overlap)
     random = random_encoder(pretrained.params, store, seed, drop_path)
     cache = work / "embeddings"
     baseline, baseline_classifier = _linear(random, store, values, targets, params, seed, cache, show_progress)
@@ -117,13 +124,14 @@ def finetune(
         )
         for name, z in logits.items()
     ]
-    return FinetuneResult(classifier, pd.concat(tables, ignore_index=True), choices, history)
+    return FinetuneResult(classifier, pd.concat(tables, ignore_index=True), choices, history, overlap)
 
 
 def publish_finetuning(result: FinetuneResult, store: Store, out: Path, task: str, mode: Mode) -> None:
     """Write classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``, all of it or nothing."""
     with atomic_directory(out, marker=CONFIG) as folder:
-        write_model(folder, result.classifier, store.spec, {"task": task, "mode": mode, "data": store.described})
+        about = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
+        write_model(folder, result.classifier, store.spec, about)
         write_predictions(result.predictions, folder / "predictions.csv")
         history = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in result.history]
         write_json(folder / "choices.json", {"choices": result.choices, "history": history})

@@ -20,6 +20,7 @@ from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import TARGET_FLOOR, patch_target
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LIMB_LEADS
+from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch
 from ecgssl.training.checkpoint import CONFIG, PRETRAINING, load_weights, read_json, weight_bytes, write_model
@@ -111,7 +112,8 @@ def publish_pretraining(
         result: of ``pretrain``.
         store: that it was trained on.
         params: of the run.
-        model_out: folder for the encoder (and all of CoRe-ECG beside it), replaced as a whole.
+        model_out: folder for the encoder (and all of CoRe-ECG beside it, and by what its recordings are known again),
+            replaced as a whole.
         metrics_out: JSON file of the assessment.
         plots_out: folder for ``losses.csv``, ``epochs.csv``, ``importance.png`` and ``reconstruction.png``.
 
@@ -131,6 +133,7 @@ def publish_pretraining(
     with atomic_directory(model_out, marker=CONFIG) as folder:
         write_model(folder, result.model.encoder, store.spec, {"pretraining": made, "data": store.described})
         write_atomic(folder / PRETRAINING, weight_bytes(result.model))
+        Identities.of_store(store, store.rows("train")).write(folder)
         write_json(folder / "params.json", params.model_dump(mode="json", exclude={"data", "tracking"}), digits=None)
     write_json(metrics_out, figures)
     with atomic_directory(plots_out, marker="losses.csv") as folder:

@@ -8,6 +8,7 @@ whether it was among them: they are not for everyone's eyes unless the recording
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes
+from ecgssl.store import layout
 from ecgssl.store.store import Store
 
 FILE = "recordings.safetensors"
 """Beside a pretrained encoder."""
 
-OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
-"""Licences that let anyone pass on tables made from a set; the licence of any other set begins otherwise."""
+_OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
+"""Licences that let anyone pass on tables made from a set; the licence of any other set begins otherwise, and a local
+cohort has none."""
 
 _FORMAT, _VERSION = "ecgssl-recordings", 1
 _ABOUT = ("numbering", "set", "licence")
@@ -79,6 +82,28 @@ class Identities:
         )
 
     @classmethod
+    def of_folder(cls, path: Path | str, splits: Sequence[str] = ()) -> Identities:
+        """Those of a store, only of some splits where these are named, or those beside an encoder.
+
+        Raises:
+            InputError: where the folder is neither, the store has no recording in the splits, or has no codes.
+        """
+        known = cls.read(path)
+        if known is not None:
+            return known
+        if not (Path(path) / layout.SPEC).exists():
+            what = f"is no store, and no encoder that tells its recordings ({FILE})"
+            raise InputError(
+                Problem(str(path), "folder", what, "Name a store, or a folder that 'ecgssl pretrain' made")
+            )
+        store = Store(path)
+        rows = np.flatnonzero(store.index["split"].isin(splits)) if splits else np.arange(len(store))
+        if not len(rows):
+            remedy = f"Splits here: {', '.join(sorted(filter(None, set(store.index['split']))))}"
+            raise InputError(Problem(str(path), "splits", f"none is {' or '.join(splits)}", remedy))
+        return cls.of_store(store, rows)
+
+    @classmethod
     def read(cls, folder: Path | str) -> Identities | None:
         """Those that ``write`` has put beside an encoder; ``None`` where there are none.
 
@@ -123,8 +148,11 @@ class Identities:
         """For comparison."""
         return WaveformCodes.unpack(self.waveforms, self.where)
 
-    def without_patients(self) -> Identities:
-        """What may be passed on of an open set: hashes of patients serve only who has the key."""
+    def to_pass_on(self) -> Identities | None:
+        """What a bundle may hold: nothing of a local cohort or of a set whose licence is not open; of open sets the
+        waveform codes, as hashes of patients serve only who has the key."""
+        if not self.licence.startswith(_OPEN_LICENCES):
+            return None
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
     def label(self, row: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.datasets.cohort import EXTERNAL, SPLITS
-from ecgssl.errors import Problem
+from ecgssl.errors import InputError, Problem
 from ecgssl.signal.waveform_match import find_copies
 from ecgssl.store.identities import Identities
 
@@ -203,10 +204,12 @@ def between(a: Identities, b: Identities) -> Between:
     """What two sets have in common.
 
     Args:
-        a: the larger; for example what an encoder was pretrained on.
+        a: for example what an encoder was pretrained on.
         b: the other; for example validation and test.
     """
-    in_a, in_b = find_copies(a.codes, b.codes)
+    # the search sorts its first set and takes the second in turns
+    turned = len(a) < len(b)
+    in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
     # without a numbering the hashes may be of two keys, and equal or not say nothing
     comparable = bool(a.numbering) and a.numbering == b.numbering
@@ -223,9 +226,52 @@ def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
 
 def in_words(outcome: Mapping[str, Any]) -> str:
     """``Between.outcome`` as a sentence, for model cards and terminals."""
-    if "pretrained_on" not in outcome:
-        return f"not checked: {outcome['unknown']}"
-    by = "waveform" if outcome["by_patient"] is None else "waveform and patient"
-    said = f"{outcome['found']:,} of {outcome['compared']:,} validation and test recordings are among the "
-    said += f"{outcome['pretrained_on']:,} of pretraining, compared by {by}"
-    return said + (" (patients not comparable: other key or other numbering)" if outcome["by_patient"] is None else "")
+    if "pretrained_on" in outcome:
+        by = "waveform and patient"
+        if outcome["by_patient"] is None:
+            by = "waveform (patients not: other key, or ids of another numbering)"
+        said = f"{outcome['found']:,} of {outcome['compared']:,} held-out recordings are among the "
+        said += f"{outcome['pretrained_on']:,} of pretraining, compared by {by}"
+    else:
+        said = f"not checked, because {outcome['not_checked']}"
+    across = outcome.get("across_splits", 0)
+    return said + (f"; {across:,} recordings share a patient or waveform across splits" if across else "")
+
+
+def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, Any]:
+    """What two stores, two encoders, or one of each have in common.
+
+    Args:
+        a, b: folder of a store, or of an encoder that tells its recordings.
+        splits: of a store only these; all where empty.
+
+    Returns:
+        ``recordings`` of both, ``found`` (recordings of b that share anything), and under ``waveform`` and ``patient`` how
+        many of ``a`` and of ``b`` share it, with ``pairs`` of names, one for each of b; ``None`` under ``patient`` where
+        hashes are of another key or numbering.
+
+    Raises:
+        InputError: for each folder that is neither, or has no waveform codes of this release.
+    """
+    problems: list[Problem] = []
+    sets = []
+    for path in (a, b):
+        try:
+            sets.append(Identities.of_folder(path, splits))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    found = between(*sets)
+
+    def told_of(pairs: Pairs) -> dict[str, Any]:
+        both = zip(pairs.others.tolist(), pairs.rows.tolist(), strict=True)
+        names = [[sets[0].label(other), sets[1].label(row)] for other, row in both]
+        return {"a": pairs.rows_a, "b": len(pairs), "pairs": names}
+
+    return {
+        "recordings": list(found.counts),
+        "found": len(found.rows),
+        "waveform": told_of(found.waveform),
+        "patient": None if found.patient is None else told_of(found.patient),
+    }

@@ -18,6 +18,7 @@ from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.progress import progress
+from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Reader, rows_at
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from
@@ -115,8 +116,8 @@ def pretrain(
 
     Raises:
         ContractMismatch: store and parameters disagree.
-        InputError: no recordings to train on or, afterwards, to assess the model on; a batch that does not divide into
-            equal parts; or a run of other parameters in ``run_folder``.
+        InputError: no recordings to train on or, afterwards, to assess the model on; a store without waveform codes of
+            this release; a batch that does not divide into equal parts; or a run of other parameters in ``run_folder``.
         Stopped: on SIGTERM, after ``max_time`` or, where asked for, on collapse, with everything saved.
         FloatingPointError: more than ``max_bad_steps`` non-finite steps in a row.
     """
@@ -272,6 +273,8 @@ def _look(model: CoReECG, look: Look, record: Record, place: Row, state: RunStat
 
 def _require_usable(store: Store, params: Params, ranks: Ranks) -> None:
     store.require_contract(params.signal, "params.yaml")
+    # an encoder is published with the codes of its recordings: told now, not after days
+    Identities.of_store(store, store.rows("train")[:1])
     problems = [
         Problem(str(store.path), "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")
         for split, needed in (("train", 2), ("val", 1))

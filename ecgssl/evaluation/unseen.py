@@ -1,0 +1,57 @@
+"""Whether what a model is judged by is among what its encoder was pretrained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ecgssl.datasets.cohort import EXTERNAL
+from ecgssl.errors import InputError, Problem
+from ecgssl.store.identities import Identities
+from ecgssl.store.overlap import between, told
+from ecgssl.store.store import Store
+
+_REMEDY = "Pretrain without it or judge by others; finetune.overlap=warn goes on, and the model card then says so"
+
+
+def require_unseen(store: Store, encoder_path: Path | str, policy: Literal["error", "warn"]) -> dict[str, Any]:
+    """Compare validation, test and external recordings of a store with those that an encoder was pretrained on.
+
+    Args:
+        store: that is fine-tuned and judged on.
+        encoder_path: folder of the encoder, or a bundle.
+        policy: ``finetune.overlap``.
+
+    Returns:
+        The outcome for configuration and model card (``ecgssl.store.overlap.in_words``).
+
+    Raises:
+        InputError: policy ``error``, and some are among them, each named; or the store has no waveform codes to compare.
+    """
+    own = store.about.get("overlap", {})
+    across = {"across_splits": own["by_patient"] + own["by_waveform"]} if own.get("policy") == "warn" else {}
+    known = Identities.read(encoder_path)
+    if known is None:
+        return {"not_checked": "the encoder does not tell its recordings"} | across
+    held_out = Identities.of_store(store, np.concatenate([store.rows(split) for split in ("val", "test", EXTERNAL)]))
+    found = between(known, held_out)
+    if policy == "error" and len(found.rows):
+        by_waveform = set(found.waveform.rows.tolist())
+        raise InputError(
+            told(
+                [
+                    Problem(
+                        str(encoder_path),
+                        "overlap",
+                        f"{held_out.label(row)} of {store.path} "
+                        + ("was pretrained on" if row in by_waveform else "is of a patient that was pretrained on"),
+                        _REMEDY,
+                    )
+                    for row in found.rows.tolist()
+                ],
+                f"; 'ecgssl overlap {encoder_path} {store.path}' names all",
+            )
+        )
+    return found.outcome() | across

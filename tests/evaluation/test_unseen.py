@@ -1,0 +1,265 @@
+"""What an encoder was pretrained on, and whether validation and test are among it: kept, compared, refused, told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import contents, ecgssl, refused
+from deploy_models import SPEC, beats, classifier
+from safetensors.numpy import load_file
+from wfdb_files import write_record
+
+from ecgssl.config import ExportParams, FinetuneParams, QualityParams, parse_params
+from ecgssl.datasets.manifest import load_manifest
+from ecgssl.deploy.bundle import export_bundle
+from ecgssl.errors import InputError
+from ecgssl.evaluation.finetune import finetune, publish_finetuning
+from ecgssl.evaluation.unseen import require_unseen
+from ecgssl.files import atomic_directory
+from ecgssl.signal.waveform_hash import CODE_BYTES
+from ecgssl.store.identities import FILE, Identities
+from ecgssl.store.overlap import between, in_words
+from ecgssl.store.patient_key import numbering_check
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import CONFIG, write_model
+
+PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+KEY, OTHER_KEY = bytes(32), b"k" * 32
+
+
+def make_store(folder: Path, seeds, *, patients=None, gain=1.0, key=KEY, licence="", name=None, prefix="rec") -> Store:
+    """A store of one recording per seed, dealt out to train, train, val and test in turn."""
+    rows = ["record_id,path,patient_id,split,AF"]
+    for number, seed in enumerate(seeds):
+        digital = np.rint(beats(seed) * gain).astype(np.int16)
+        write_record(folder / "records", f"r{number}", digital, rate=250)
+        split = ("train", "train", "val", "test")[number // 2 % 4]
+        patient = f"{prefix}-patient{seed}" if patients is None else patients[number]
+        rows.append(f"{prefix}{number},records/r{number},{patient},{split},{number % 2}")
+    (folder / "m.csv").write_text("\n".join(rows) + "\n")
+    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1, "max_rejected_fraction": 0}})
+    cohort = load_manifest(folder / "m.csv", licence=licence, name=name)
+    preprocess(cohort, params, folder / "store", key, progress=False)
+    return Store(folder / "store")
+
+
+def make_encoder(folder: Path, store: Store) -> Path:
+    """What pretraining on the train split of a store leaves, with random weights."""
+    with atomic_directory(folder, marker=CONFIG) as building:
+        write_model(building, classifier().encoder, SPEC, {"data": store.described})
+        Identities.of_store(store, store.rows("train")).write(building)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> SimpleNamespace:
+    """A store of 16 recordings, an encoder that was pretrained on its train split, and stores that are others."""
+    base = tmp_path_factory.mktemp("unseen")
+    store = make_store(base / "own", range(16))
+    encoder = make_encoder(base / "encoder", store)
+    # recordings 0 and 1 of train are now in val and test; at another scale, under other names
+    leaky = make_store(base / "leaky", [*range(20, 24), 0, 24, 1, *range(25, 34)], gain=0.7, prefix="new")
+    return SimpleNamespace(base=base, store=store, encoder=encoder, leaky=leaky)
+
+
+def test_the_honest_case_just_works(made):
+    outcome = require_unseen(made.store, made.encoder, "error")
+    assert outcome == {"pretrained_on": 8, "compared": 8, "by_waveform": 0, "by_patient": 0, "found": 0}
+    said = in_words(outcome)
+    assert said == "0 of 8 held-out recordings are among the 8 of pretraining, compared by waveform and patient"
+
+
+def test_recordings_of_pretraining_in_validation_and_test_are_refused(made):
+    with pytest.raises(InputError) as caught:
+        require_unseen(made.leaky, made.encoder, "error")
+    said = [str(problem) for problem in caught.value.problems]
+    assert len(said) == 2
+    assert f"overlap: new4 (val) of {made.leaky.path} was pretrained on" in said[0]
+    assert "new6 (test)" in said[1]
+    assert all("patient" not in text for text in said)
+    outcome = require_unseen(made.leaky, made.encoder, "warn")
+    assert (outcome["found"], outcome["by_waveform"], outcome["by_patient"]) == (2, 2, 0)
+
+
+def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
+    patients = [f"rec-patient{number}" for number in range(40, 56)]
+    # the patient of recording 0 of pretraining has other recordings in validation here
+    patients[4] = "rec-patient0"
+    same = make_store(tmp_path / "same", range(40, 56), patients=patients)
+    with pytest.raises(InputError, match=r"rec4 \(val\) of .* is of a patient that was pretrained on"):
+        require_unseen(same, made.encoder, "error")
+    for number, changed in enumerate(({"key": OTHER_KEY}, {"licence": "CC BY 4.0", "name": "ptbxl"})):
+        other = make_store(tmp_path / str(number), range(40, 56), patients=patients, **changed)
+        outcome = require_unseen(other, made.encoder, "error")
+        assert (outcome["by_patient"], outcome["found"]) == (None, 0)
+        assert "waveform (patients not: other key, or ids of another numbering)" in in_words(outcome)
+    # hashes that are equal by chance of being of two keys are not taken for the same
+    forged = Identities(np.zeros((0, CODE_BYTES), np.uint8), np.array([7], np.uint64), "", "s", "")
+    assert between(forged, forged).patient is None
+    assert numbering_check(KEY, "") != numbering_check(OTHER_KEY, "") != numbering_check(OTHER_KEY, "ptbxl")
+
+
+def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
+    """Record 3 of one hospital's table without patients is not record 3 of another's."""
+    stores = [make_store(tmp_path / str(n), range(n, n + 16), patients=[""] * 16) for n in (0, 50)]
+    one, other = (Identities.of_store(store, np.arange(16)) for store in stores)
+    assert one.numbering == other.numbering
+    found = between(one, other)
+    assert found.patient is not None
+    assert (len(found.patient), len(found.waveform)) == (0, 0)
+    assert len(between(one, one).patient) == 16
+
+
+def test_the_outcome_reaches_classifier_and_card(made, tmp_path):
+    params = FinetuneParams(linear={"C": [0.1]}, overlap="warn")
+    for store, found in ((made.store, 0), (made.leaky, 2)):
+        out = tmp_path / str(found)
+        result = finetune(store, made.encoder, ["AF"], "linear", params, 0, out / "work", show_progress=False)
+        publish_finetuning(result, store, out / "classifier", "rhythm", "linear")
+        export_bundle(out / "classifier", out / "bundle", ExportParams(), quality=QualityParams())
+        card = (out / "bundle/README.md").read_text()
+        assert f"- Overlap with pretraining: {found} of 8 held-out recordings are among the 8 of pretraining" in card
+        assert not (out / "bundle" / FILE).exists()
+    result = finetune(made.leaky, made.encoder, ["AF"], "scratch", FinetuneParams(
+        linear={"C": [0.1]}, full={"epochs": 1, "batch_size": 8}), 0, tmp_path / "w", show_progress=False)  # fmt: skip
+    assert in_words(result.overlap) == "not checked, because nothing was pretrained"
+
+
+def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
+    """Of a hospital's cohort nothing by which a recording could be recognised leaves with the model."""
+    private = tmp_path / "private"
+    export_bundle(made.encoder, private, ExportParams(), quality=QualityParams())
+    assert not (private / FILE).exists()
+    codes = Identities.read(made.encoder).waveforms
+    # the first bytes of codes of different recordings may agree
+    marks = [row.tobytes()[3:35] for row in codes]
+    assert not any(mark in data or mark.hex().encode() in data for data in contents(private).values() for mark in marks)
+    for licence, named in (("CC BY 4.0", True), ("PhysioNet Restricted Health Data License 1.5.0", False)):
+        folder = tmp_path / licence[:5]
+        store = make_store(folder, range(16), licence=licence, name="someset")
+        make_encoder(folder / "encoder", store)
+        export_bundle(folder / "encoder", folder / "bundle", ExportParams(), quality=QualityParams())
+        assert (folder / "bundle" / FILE).exists() == named
+        assert (f"`{FILE}` holds waveform codes of 8" in (folder / "bundle/README.md").read_text()) == named
+        if named:
+            known = Identities.read(folder / "bundle")
+            assert (len(known), len(known.patients), known.numbering) == (8, 0, "")
+            # and so a bundle can be refused like the encoder that it was made of
+            with pytest.raises(InputError, match=r"new4 \(val\) of .* was pretrained on"):
+                require_unseen(made.leaky, folder / "bundle", "error")
+    outcome = require_unseen(made.leaky, private, "error")
+    assert in_words(outcome) == "not checked, because the encoder does not tell its recordings"
+
+
+def test_what_is_written_is_read_and_little(made, tmp_path):
+    known = Identities.of_store(made.store, made.store.rows("train"))
+    back = Identities.read(made.encoder)
+    np.testing.assert_array_equal(back.waveforms, known.waveforms)
+    np.testing.assert_array_equal(back.patients, known.patients)
+    assert (back.numbering, back.set, back.licence, back.names) == (numbering_check(KEY, ""), "m", "", ())
+    assert (made.encoder / FILE).stat().st_size < 8 * (CODE_BYTES + 8) + 400
+    raw = load_file(made.encoder / FILE)
+    assert {name: (a.shape, a.dtype.name) for name, a in raw.items()} == {
+        "waveforms": ((8, CODE_BYTES), "uint8"), "patients": ((8,), "uint64"),
+    }  # fmt: skip
+    known.write(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == (made.encoder / FILE).read_bytes()
+    assert b"rec" not in (tmp_path / FILE).read_bytes().replace(b"ecgssl-recordings", b"")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-1],
+        lambda data: b"",
+        lambda data: data.replace(b"ecgssl-recordings", b"ecgssl-recordingz"),
+        lambda data: data.replace(b"numbering", b"numberinG"),
+        lambda data: data.replace(b'"U8"', b'"I8"'),
+        lambda data: data[: -8 * (CODE_BYTES + 8)] + bytes(8 * (CODE_BYTES + 8)),
+    ],
+)
+def test_damaged_files_are_refused_by_name(made, tmp_path, change):
+    original = (made.encoder / FILE).read_bytes()
+    assert change(original) != original
+    (tmp_path / FILE).write_bytes(change(original))
+    with pytest.raises(InputError, match=FILE):
+        Identities.read(tmp_path)
+
+
+def test_a_store_of_an_earlier_release_is_refused_before_pretraining(made, tmp_path):
+    from ecgssl.training.pretrain import pretrain
+
+    old = shutil.copytree(made.store.path, tmp_path / "old")
+    index = pd.read_parquet(old / "index.parquet")
+    index.assign(waveform_hash="00" * 16).to_parquet(old / "index.parquet")
+    with pytest.raises(InputError, match="no waveform codes of version"):
+        pretrain(Store(old), parse_params({"tasks": {"t": ["AF"]}}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_verb(made, tmp_path):
+    store, leaky = made.store.path, made.leaky.path
+    done = ecgssl("overlap", made.encoder, leaky, "--splits", "val,test")
+    assert (done.code, done.err) == (3, "")
+    lines = done.out.splitlines()
+    assert lines[0] == f"A: {made.encoder}, 8 recordings; B: {leaky}, 8 recordings"
+    assert lines[1] == "by waveform: 2 of A, 2 of B"
+    assert lines[2:] == [
+        "  pretraining recording 0 = new4 (val)",
+        "  pretraining recording 1 = new6 (test)",
+        "by patient: 0 of A, 0 of B",
+    ]
+    done = ecgssl("overlap", made.encoder, store, "--splits", "val,test")
+    assert (done.code, done.out.count("0 of A, 0 of B")) == (0, 2)
+    told = json.loads(ecgssl("overlap", store, made.encoder, "--json").out)
+    assert (told["recordings"], told["found"]) == ([16, 8], 8)
+    trained = made.store.index["record_id"].iloc[made.store.rows("train")]
+    expected = [[f"{name} (train)", f"pretraining recording {number}"] for number, name in enumerate(trained)]
+    assert told["waveform"] == told["patient"] == {"a": 8, "b": 8, "pairs": expected}
+    done = ecgssl("overlap", store, leaky, "--most", "1")
+    assert done.code == 3
+    assert "  rec0 (train) = new4 (val)\n  and 1 more" in done.out
+    assert "rec-patient" not in done.out
+    other = make_store(tmp_path / "other", range(60, 76), key=OTHER_KEY)
+    done = ecgssl("overlap", store, other.path)
+    assert done.code == 0
+    assert "by patient: cannot be compared: other key" in done.out
+    refused(ecgssl("overlap", tmp_path, tmp_path / "none"), f"{tmp_path}: folder: is no store", "none: folder: is no")
+    refused(ecgssl("overlap", store, leaky, "--splits", "dev"), "splits: none is dev. Splits here: test, train, val")
+
+
+def test_finetune_refuses_on_the_command_line(made, tmp_path):
+    given = ("--encoder", made.encoder, "--targets", "AF", "--params", PROFILE, "--out", tmp_path / "out")
+    done = ecgssl("finetune", "--store", made.leaky.path, *given)
+    refused(done, f"{made.encoder}: overlap: new4 (val)", "finetune.overlap=warn")
+    assert contents(tmp_path) == {}
+    quick = ("--set", "evaluate.bootstrap=100", "--set", "finetune.overlap=warn")
+    done = ecgssl("finetune", "--store", made.leaky.path, *given, *quick)
+    assert (done.code, done.err) == (0, "")
+    assert "overlap with pretraining: 2 of 8 held-out recordings" in done.out
+    assert json.loads((tmp_path / "out/classifier/config.json").read_text())["overlap"]["found"] == 2
+
+
+@pytest.mark.real
+def test_the_challenge_is_found_in_an_encoder_that_saw_ptbxl(real_data, tmp_path):
+    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1}})
+    rows = [f"p{i},ptbxl_500/records500/00000/{i:05d}_hr,train" for i in range(1, 31)]
+    (tmp_path / "p.csv").write_text("\n".join(["record_id,path,split", *rows]))
+    rows = [f"HR{i},cinc2021/PTB_PTBXL/HR{i:05d},test" for i in range(1, 11)]
+    (tmp_path / "c.csv").write_text("\n".join(["record_id,path,split", *rows]))
+    for name in "pc":
+        preprocess(load_manifest(tmp_path / f"{name}.csv", real_data), params, tmp_path / name, KEY, progress=False)
+    encoder = make_encoder(tmp_path / "encoder", Store(tmp_path / "p"))
+    with pytest.raises(InputError) as caught:
+        require_unseen(Store(tmp_path / "c"), encoder, "error")
+    assert [p.what.split(" of ")[0] for p in caught.value.problems] == [f"HR{i} (test)" for i in range(1, 11)]
+    done = ecgssl("overlap", tmp_path / "p", tmp_path / "c", "--json")
+    pairs = json.loads(done.out)["waveform"]["pairs"]
+    assert pairs == [[f"p{i} (train)", f"HR{i} (test)"] for i in range(1, 11)]
