@@ -23,10 +23,14 @@ class ProbeParams(Section):
 
 
 class CollapseParams(Section):
-    """Limits beyond which the representation has collapsed; ``action`` on it: say so, or stop the run too."""
+    """Limits beyond which the representation has collapsed; ``action`` on it: say so, or stop the run too.
+
+    Projected vectors of a healthy run are closest together after its first steps: a uniformity of -0.013 was measured
+    there, and -0.00001 to -0.00004 in runs that a learning rate of 0.1 and more had collapsed.
+    """
 
     min_effective_rank: NonNegative = 2.0
-    max_uniformity: Annotated[float, Field(le=0)] = -0.05
+    max_uniformity: Annotated[float, Field(le=0)] = -0.001
     action: Literal["warn", "stop"] = "warn"
 
 

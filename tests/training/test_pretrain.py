@@ -308,7 +308,7 @@ def test_a_collapse_is_told_and_noted(store, make_params, tmp_path, caplog):
 def test_a_collapse_can_stop_the_run(store, make_params, tmp_path):
     params = make_params(pretrain={"collapse": {"action": "stop"}})
     with pytest.raises(Stopped, match="stopped after 4 of 16 steps: complete collapse"):
-        looked(store, params, tmp_path, lambda step: {"uniformity": -0.001})
+        looked(store, params, tmp_path, lambda step: {"uniformity": -0.0001})
 
 
 def test_spikes_are_counted_and_not_skipped(store, make_params, tmp_path, monkeypatch):

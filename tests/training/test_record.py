@@ -68,11 +68,12 @@ def test_it_comes_back_from_a_checkpoint():
     ("figures", "named"),
     [
         ({"effective_rank": 20.0, "uniformity": -2.0}, None),
+        ({"effective_rank": 47.0, "uniformity": -0.013}, None),
         ({"effective_rank": 1.2, "uniformity": -2.0}, "dimensional collapse: effective rank 1.2 is below 2"),
-        ({"effective_rank": 20.0, "uniformity": -0.01}, "complete collapse: uniformity -0.01 is above -0.05"),
+        ({"effective_rank": 20.0, "uniformity": -0.0001}, "complete collapse: uniformity -0.0001 is above -0.001"),
         (
             {"effective_rank": 0.0, "uniformity": 0.0},
-            "complete collapse: uniformity 0 is above -0.05; dimensional collapse: effective rank 0 is below 2",
+            "complete collapse: uniformity 0 is above -0.001; dimensional collapse: effective rank 0 is below 2",
         ),
         ({"effective_rank": 1.2}, "dimensional collapse: effective rank 1.2 is below 2"),
         ({}, None),
