@@ -17,6 +17,7 @@ from ecgssl.evaluation.representation import alignment, effective_rank, uniformi
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
+from ecgssl.training.device import autocast, resolve_precision
 
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
 """One candidate: nothing is selected, so validation is only scored."""
@@ -60,7 +61,7 @@ class Watch:
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Look at a model where it lies; its mode and its random numbers are left alone.
+        """Look at a model where it lies, in the precision of its run; its mode and its random numbers are left alone.
 
         Args:
             model: in eval mode.
@@ -71,7 +72,9 @@ class Watch:
             term; ``effective_rank`` of the global vectors; and with targets ``probe_auroc``, the macro AUROC on validation
             of a linear probe on frozen features of train, and ``probe_auroc_TARGET``.
         """
-        return {**self._geometry(model), **self._probe(model)}
+        device = next(model.parameters()).device
+        with autocast(device, resolve_precision(self._params.pretrain.precision, device)):
+            return {**self._geometry(model), **self._probe(model)}
 
     def _some(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         return np.sort(np.random.default_rng(self._params.seed).permutation(rows)[:count])
