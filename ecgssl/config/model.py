@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -70,9 +71,12 @@ class FDAParams(Section):
         kind: ``fda``, or the ablations ``jitter_scale`` and ``none``.
         knots: of the importance map between 0 Hz and Nyquist.
         share: which leads share one map and one draw.
+        dynamic: add a term of the recording's own log-spectrum to the map.
         temperature: of the binary-concrete gate, (start, end) of an exponential schedule.
-        strength: largest relative change of amplitude of an unimportant bin.
-        keep: target of the kept fraction in the budget term.
+        strength: relative change of amplitude of a bin of mean unimportance.
+        phase: largest turn of an unimportant bin in radians; 0 leaves phases alone.
+        budget: hold the kept fraction at ``keep``, or press it down at a constant rate.
+        keep: target of the kept fraction in the ``square`` budget.
         protect_below: Hz under which every bin passes (DC and what the band-pass removed).
         views: perturb one view or both.
     """
@@ -80,8 +84,11 @@ class FDAParams(Section):
     kind: Literal["fda", "jitter_scale", "none"] = "fda"
     knots: Annotated[int, Field(ge=4, le=512)] = 64
     share: Literal["all", "limb", "none"] = "limb"
-    temperature: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 0.1)
-    strength: Annotated[float, Field(gt=0, le=4)] = 1.0
+    dynamic: bool = False
+    temperature: tuple[Annotated[float, Field(ge=1e-3)], Annotated[float, Field(ge=1e-3)]] = (1.0, 0.1)
+    strength: Annotated[float, Field(ge=0, le=4)] = 1.0
+    phase: Annotated[float, Field(ge=0, le=math.pi)] = 0.0
+    budget: Literal["square", "l1"] = "square"
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
     protect_below: NonNegative = 0.5
     views: Literal["one_sided", "two_sided"] = "two_sided"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import Params, parse_params
+from ecgssl.evaluation.augmentation import draw_importance
 from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.model.core_ecg import CoReECG, View
@@ -145,7 +146,7 @@ def publish_pretraining(
                 folder / "epochs.csv", index=False, lineterminator="\n", float_format="%.6g"
             )
         if result.model.fda.params.kind == "fda":
-            figure = draw_importance(result.model, store.spec.samples)
+            figure = draw_importance(result.model.fda, store.spec.samples)
             (folder / "importance.png").write_bytes(png_bytes(figure))
         if params.objective.kind != "contrastive" and params.stdm.kind != "none":
             figure = draw_reconstruction(result.model, store, int(rows[0]), params.seed)
@@ -225,27 +226,3 @@ def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Fi
     return draw_12_lead(
         r.original, store.spec.sampling_rate, store.spec.leads, title=title, hidden=r.hidden, overlay=overlay
     )
-
-
-def draw_importance(model: CoReECG, samples: int) -> Figure:
-    """FDA's learned map: chance of being critical against Hz, by lead group, over the bands of P, QRS and T."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    with torch.inference_mode():
-        frequency = model.fda.frequencies(samples).numpy()
-        probability = model.fda.probability(samples).numpy()
-    # main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)
-    for low, high, name, height in ((0.5, 10, "T", 1.10), (5, 15, "P", 1.05), (8, 40, "QRS", 1.0)):
-        axes.annotate(
-            "", (low, height), (high, height), arrowprops={"arrowstyle": "|-|, widthA=0.2, widthB=0.2", "color": "0.4"}
-        )
-        axes.text(high + 0.4, height, name, va="center", fontsize=8, color="0.3")
-    for name, line in zip(model.fda.group_names, probability, strict=True):
-        axes.plot(
-            frequency, line, label="limb leads" if name == "limb" else name, lw=2.5 if name in ("limb", "all") else 1.2
-        )
-    axes.axhline(model.fda.params.keep, color="0.6", lw=0.8, ls=":", label="budget")
-    axes.set(xlabel="Frequency (Hz)", ylabel="Chance of being critical", ylim=(0, 1.15), xlim=(0, frequency[-1]))
-    axes.set_title("FDA: learned frequency importance", loc="left")
-    axes.legend(ncols=2, fontsize=8, frameon=False)
-    return figure

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecgssl.config import LinearParams, Params
 from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.augmentation import augmentation_figures
 from ecgssl.evaluation.metrics import ranking_metrics
 from ecgssl.evaluation.probe import fit_probe
 from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
@@ -69,12 +70,13 @@ class Watch:
 
         Returns:
             ``alignment`` and ``uniformity`` of the projected vectors of two views, where the objective has a contrastive
-            term; ``effective_rank`` of the global vectors; and with targets ``probe_auroc``, the macro AUROC on validation
-            of a linear probe on frozen features of train, and ``probe_auroc_TARGET``.
+            term; ``effective_rank`` of the global vectors; those of ``augmentation_figures`` where FDA learns; and with
+            targets ``probe_auroc``, the macro AUROC on validation of a linear probe on frozen features of train, and
+            ``probe_auroc_TARGET``.
         """
         device = next(model.parameters()).device
         with autocast(device, resolve_precision(self._params.pretrain.precision, device)):
-            return {**self._geometry(model), **self._probe(model)}
+            return {**self._geometry(model), **self._augmentation(model), **self._probe(model)}
 
     def _some(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         return np.sort(np.random.default_rng(self._params.seed).permutation(rows)[:count])
@@ -100,6 +102,14 @@ class Watch:
             first, second = (torch.cat(part).float().cpu().numpy() for part in projected)
             out |= {"alignment": alignment(first, second), "uniformity": uniformity(first)}
         return out
+
+    def _augmentation(self, model: CoReECG) -> dict[str, float]:
+        if model.fda.params.kind != "fda":
+            return {}
+        device = next(model.parameters()).device
+        batch = load_batch(self._store, self._shown[: self._batch_size], device)
+        generator = torch.Generator(device).manual_seed(self._params.seed)
+        return augmentation_figures(model.fda, batch.x, batch.lead_mask, self._params.fda.temperature[1], generator)
 
     def _probe(self, model: CoReECG) -> dict[str, float]:
         names = self._params.pretrain.probe.targets

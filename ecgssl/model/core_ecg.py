@@ -138,17 +138,17 @@ class CoReECG(nn.Module):
             z1, z2 = (share(self.projector(v.encoded.global_)) for v in views)
             everyone = None if patients is None else share(patients)
             contrastive = nt_xent(z1, z2, o.temperature, everyone, o.same_patient)
-        samples = views[0].x.shape[-1]
-        learned = self.fda.params.kind == "fda"
-        budget = self.fda.budget(samples) if learned else zero
-        kept = self.fda.kept_fraction(samples).detach() if learned else zero
+        kept = budget = zero
+        if self.fda.params.kind == "fda":
+            kept = share(self.fda.kept_fraction(views[0].original)).mean()
+            budget = self.fda.budget(kept)
         loss = reconstruction + o.contrastive_weight * contrastive + o.budget_weight * budget
         return {
             "loss": loss,
             "reconstruction": reconstruction,
             "contrastive": contrastive,
             "budget": budget,
-            "kept_fraction": kept,
+            "kept_fraction": kept.detach(),
         }
 
     def reconstruction(self, view: View, lead_mask: Tensor | None, share: Share = alone) -> Tensor:

@@ -1,8 +1,9 @@
 """Frequency Dynamic Augmentation (CoRe-ECG, arXiv 2604.11359; relative of FreRA, arXiv 2505.23181).
 
 A learned importance map over frequency says which bins are critical. Critical bins pass unchanged; the others are perturbed
-in amplitude in proportion to their unimportance. Leads that share a map share the draw, so a filter common to the limb leads
-keeps Einthoven's and Goldberger's laws exactly.
+in amplitude, and on request in phase, in proportion to their unimportance. Leads that share a map share the draw: the limb
+leads then pass through one and the same linear filter, and Einthoven's and Goldberger's laws, which are linear, survive it
+exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ecgssl.config import FDAParams
 from ecgssl.model.draws import normal, uniform
+from ecgssl.model.spectrum import SpectrumTerm, hats
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 
 
@@ -31,7 +33,6 @@ class FDA(nn.Module):
     The map is one logit per knot, linear between 0 Hz and Nyquist, so it serves any length and rate of signal.
     """
 
-    band_bins: Tensor
     group: Tensor
 
     def __init__(
@@ -46,6 +47,7 @@ class FDA(nn.Module):
         self.group_names = list(dict.fromkeys(names))
         self.register_buffer("group", torch.tensor([self.group_names.index(n) for n in names]), persistent=False)
         self.importance = nn.Parameter(torch.zeros(len(self.group_names), params.knots))
+        self.dynamic = SpectrumTerm(params.knots) if params.dynamic else None
 
     def frequencies(self, samples: int) -> Tensor:
         """Hz of the rFFT bins of a signal of that length: (F,)."""
@@ -54,52 +56,90 @@ class FDA(nn.Module):
 
     def at_bins(self, knots: Tensor, samples: int) -> Tensor:
         """Linear interpolation from knots (..., K) to the rFFT bins (..., F) of a signal of that length."""
-        position = self.frequencies(samples) / (self.sampling_rate / 2) * (knots.shape[-1] - 1)
-        distance = (position[None] - torch.arange(knots.shape[-1], device=knots.device)[:, None]).abs()
-        # a product with hat functions, because the gradient of indexing depends on the order of threads
-        return knots @ (1 - distance).clamp_min(0).to(knots.dtype)
+        # a product, because the gradient of indexing depends on the order of threads
+        return knots @ hats(knots.shape[-1], samples, knots.device).to(knots.dtype)
 
-    def probability(self, samples: int) -> Tensor:
-        """(G, F): chance that a bin is critical, by lead group."""
-        return torch.sigmoid(self.at_bins(self.importance.float(), samples))
-
-    def kept_fraction(self, samples: int) -> Tensor:
-        """Mean chance of being critical over the bins of the band: the quantity that the budget holds."""
+    def protected(self, samples: int) -> Tensor:
+        """(F,) bool: bins that always pass. DC is one of them: what the band-pass left of it is no ECG to perturb."""
         f = self.frequencies(samples)
-        live = (f >= self.band[0]) & (f <= self.band[1])
-        return self.probability(samples)[:, live].mean()
+        return (f < self.params.protect_below) | (f == 0)
 
-    def budget(self, samples: int) -> Tensor:
-        """(kept fraction - target)^2: what keeps the map from collapsing to identity (or to nothing)."""
-        return (self.kept_fraction(samples) - self.params.keep) ** 2
+    def logits(self, spectrum: Tensor | None = None, samples: int = 0) -> Tensor:
+        """The map at its knots: (1, G, K) where it is the same for all recordings, (B, G, K) with the dynamic term.
 
-    def factors(self, batch: int, samples: int, temperature: float, generator: torch.Generator) -> Tensor:
-        """Draw the real gain of every bin: (B, G, F), exactly 1 where the bin is critical.
+        Args:
+            spectrum: (B, L, F) rFFT of recordings of ``samples``, at which only the dynamic term looks; without it the
+                static map.
+        """
+        static = self.importance.float()[None]
+        if self.dynamic is None or spectrum is None:
+            return static
+        return static + self.dynamic(spectrum, samples, self.group, len(self.group_names))
+
+    def probability(self, logits: Tensor, samples: int) -> Tensor:
+        """(..., G, F): chance that a bin is critical, from the map at its knots (..., G, K)."""
+        return torch.sigmoid(self.at_bins(logits, samples))
+
+    def kept_fraction(self, x: Tensor) -> Tensor:
+        """(B,): mean chance of being critical over the bins of the band and the groups of leads, by recording (B, L, T).
+
+        It does not depend on a circular shift, so both views of a recording have the same.
+        """
+        samples = x.shape[-1]
+        with torch.autocast(x.device.type, enabled=False):
+            spectrum = None if self.dynamic is None else torch.fft.rfft(x.float(), dim=-1)
+            chance = self.probability(self.logits(spectrum, samples), samples).mean(dim=1)  # (1 or B, F)
+        f = self.frequencies(samples)
+        live = ((f >= self.band[0]) & (f <= self.band[1])).to(chance.dtype)
+        return ((chance * live).sum(dim=1) / live.sum().clamp_min(1)).expand(x.shape[0])
+
+    def budget(self, kept: Tensor) -> Tensor:
+        """What keeps the map from collapsing to identity, from the mean kept fraction of a batch.
+
+        ``square``: its squared distance from ``keep``, so that it collapses to nothing no more than to identity. ``l1``: the
+        kept fraction itself, a constant pressure that the contrastive term has to hold out against (FreRA).
+        """
+        return kept if self.params.budget == "l1" else (kept - self.params.keep) ** 2
+
+    def factors(
+        self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        """Draw the gain of every bin: (B, G, F), exactly 1 where the bin is critical; complex where phase is perturbed.
 
         The gate is a binary-concrete relaxation (Maddison et al. 2017) made hard in the forward pass and left soft in the
         backward one, so "critical" means untouched, not nearly untouched.
+
+        Args:
+            logits: (1 or B, G, K) map at its knots.
+            batch, samples: B and T.
+            temperature: of the gate.
+            generator: on the device of the map.
         """
-        groups, knots = self.importance.shape
-        u = uniform(batch, groups, knots, generator=generator).clamp(1e-4, 1 - 1e-4)
-        draw = 2 * uniform(batch, groups, knots, generator=generator) - 1
+        shape = (batch, *self.importance.shape)
+        u = uniform(*shape, generator=generator).clamp(1e-4, 1 - 1e-4)
+        draw = 2 * uniform(*shape, generator=generator) - 1
         # noise is drawn per knot and interpolated: independent 0.1 Hz bins would average to no augmentation at all
-        logits = self.at_bins(self.importance.float() + torch.logit(u), samples)
-        soft = torch.sigmoid(logits / temperature)
+        soft = torch.sigmoid(self.at_bins(logits + torch.logit(u), samples) / temperature)
         # the brackets make the sum exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
-        unimportance = 1 - self.probability(samples)
+        unimportance = 1 - self.probability(logits, samples)
         # mean unimportance scales out, so a map far on one side changes what is perturbed and not how much
         unimportance = unimportance / unimportance.mean(dim=-1, keepdim=True).clamp_min(1e-6)
         change = (self.params.strength * unimportance * self.at_bins(draw, samples)).clamp(-1, 1)
         gain = 1 + (1 - gate) * change
-        protected = self.frequencies(samples) < self.params.protect_below
-        return torch.where(protected, torch.ones_like(gain), gain)
+        if self.params.phase:
+            turn = 2 * uniform(*shape, generator=generator) - 1
+            angle = self.params.phase * (unimportance * self.at_bins(turn, samples)).clamp(-1, 1)
+            # a real signal has a real Nyquist bin: turning it would change its amplitude
+            turned = self.frequencies(samples) < self.sampling_rate / 2 * (1 - 1e-6)
+            gain = torch.polar(gain, (1 - gate) * angle * turned)
+        return torch.where(self.protected(samples), torch.ones_like(gain), gain)
 
     def forward(self, x: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
         """One augmented view.
 
         Args:
-            x: (B, L, T) normalised signal.
+            x: (B, L, T) normalised signal; absent leads 0.
             temperature: of the gate.
             generator: on the device of ``x``.
 
@@ -113,9 +153,11 @@ class FDA(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             # half-precision FFTs need powers of two on CUDA and do not exist in bf16
             spectrum = torch.fft.rfft(x.float(), dim=-1)
-            gain = self.factors(x.shape[0], x.shape[-1], temperature, generator)  # (B, G, F)
+            samples = x.shape[-1]
+            logits = self.logits(spectrum, samples)
+            gain = self.factors(logits, x.shape[0], samples, temperature, generator)  # (B, G, F)
             gain = gain.index_select(1, self.group)  # (B, L, F)
-            return torch.fft.irfft(spectrum * gain, n=x.shape[-1], dim=-1)
+            return torch.fft.irfft(spectrum * gain, n=samples, dim=-1)
 
 
 def _jitter_scale(x: Tensor, generator: torch.Generator) -> Tensor:

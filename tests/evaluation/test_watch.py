@@ -78,7 +78,7 @@ def test_only_as_many_recordings_as_asked_for_and_never_the_test_split(store):
     seen = []
     read = store.signals
     counted = SimpleNamespace(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
-    params = make_params(["slow"], recordings=32)
+    params = make_params(["slow"], recordings=32, fda={"kind": "none"})
     Watch(counted, params)(build_model(params).eval(), 3)
     labelled = set(np.flatnonzero(store.index["slow"].notna()))
     probed = seen[len(store.rows("val")) :]
@@ -112,8 +112,15 @@ def test_a_planted_collapse_is_seen(store):
     assert "dimensional collapse: effective rank 0" in named_collapse(figures, limits)
 
 
+def test_the_augmentation_is_looked_at_where_it_learns(store):
+    params = make_params()
+    found = Watch(store, params)(build_model(params).eval(), 3)
+    assert 0 < found["fda_correlation"] < 1
+    assert found["fda_kept_5_15hz"] == pytest.approx(0.5, abs=0.01), "the map starts undecided"
+
+
 def test_without_a_contrastive_term_the_projector_is_not_judged(store):
-    params = make_params(objective={"kind": "reconstruction"})
+    params = make_params(objective={"kind": "reconstruction"}, fda={"kind": "none"})
     assert Watch(store, params)(build_model(params).eval(), 3).keys() == {"effective_rank"}
 
 

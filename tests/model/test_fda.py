@@ -1,4 +1,4 @@
-"""FDA against NumPy, the limb-lead laws and its own promises in the corners."""
+"""FDA against NumPy, the limb-lead laws and what it promises in the corners."""
 
 from __future__ import annotations
 
@@ -29,6 +29,25 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def wake(module: FDA) -> FDA:
+    """Give the dynamic term, which starts at nothing, something to say."""
+    if module.dynamic is not None:
+        torch.nn.init.normal_(module.dynamic.outer.weight, std=0.5, generator=seeded(7))
+    return module
+
+
+def drawn(module: FDA, batch: int, samples: int = 500) -> torch.Tensor:
+    return module.factors(module.logits(), batch, samples, 0.5, seeded()).detach()
+
+
+def kept(module: FDA, samples: int = 1000) -> torch.Tensor:
+    return module.kept_fraction(torch.zeros(1, 12, samples)).mean()
+
+
+def budget(module: FDA) -> torch.Tensor:
+    return module.budget(kept(module))
+
+
 def law_residual(x: torch.Tensor) -> float:
     """Largest relative departure of (B, 12, T) from Einthoven's and Goldberger's laws."""
     limb = x[:, :6].double()
@@ -47,9 +66,10 @@ def test_map_is_linear_between_knots(samples, knots, seed):
     np.testing.assert_allclose(module.frequencies(samples), frequencies, rtol=1e-5)
 
 
-def test_critical_bins_pass_unchanged_and_others_do_not(recordings):
+@pytest.mark.parametrize("phase", [0.0, 2.0])
+def test_critical_bins_pass_unchanged_and_others_do_not(recordings, phase):
     logits = np.where((NYQUIST_KNOTS > 8) & (NYQUIST_KNOTS < 25), 50.0, -50.0)
-    out = fda(logits)(recordings, 0.1, seeded())
+    out = fda(logits, phase=phase)(recordings, 0.1, seeded())
     frequencies = np.fft.rfftfreq(recordings.shape[-1], 1 / RATE)
     # 50 outweighs any draw of the gate, so both neighbouring knots being high settles a bin
     critical = np.interp(frequencies, NYQUIST_KNOTS, logits) == 50
@@ -64,7 +84,7 @@ def test_critical_bins_pass_unchanged_and_others_do_not(recordings):
 @pytest.mark.parametrize("importance", [-3.0, 0.0, 3.0])
 def test_gain_is_exactly_one_or_within_its_range(importance):
     module = fda(importance, strength=4.0)
-    gain = module.factors(16, 500, 0.5, seeded()).detach()
+    gain = drawn(module, 16)
     assert bool((gain[..., :3] == 1).all()), "below 0.5 Hz everything passes"
     assert 0 <= gain.min() < 1 < gain.max() <= 2
     passed = float((gain == 1).float().mean())
@@ -74,9 +94,10 @@ def test_gain_is_exactly_one_or_within_its_range(importance):
 
 @pytest.mark.parametrize("share", ["all", "limb", "none"])
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
-def test_limb_lead_laws(recordings, share, temperature):
+@pytest.mark.parametrize("switches", [{}, {"phase": 2.0}, {"dynamic": True, "phase": 1.0}])
+def test_limb_lead_laws(recordings, share, temperature, switches):
     assert law_residual(recordings) < 1e-5
-    out = fda(share=share)(recordings, temperature, seeded()).detach()
+    out = wake(fda(share=share, **switches))(recordings, temperature, seeded()).detach()
     assert float((out - recordings).abs().max()) > 0.05
     if share == "none":
         assert law_residual(out) > 0.05
@@ -93,7 +114,7 @@ def test_leads_of_a_group_share_the_draw_and_others_do_not(recordings, share, gr
     assert different == [groups, groups]
     if share == "limb":
         assert len(out[0, :6].unique(dim=0)) == 1
-    gain = fda(share=share).factors(2, 500, 0.5, seeded())
+    gain = drawn(fda(share=share), 2)
     assert not torch.equal(gain[0], gain[1]), "recordings have draws of their own"
 
 
@@ -105,20 +126,62 @@ def test_subset_of_leads_in_any_order():
 
 @pytest.mark.parametrize("importance", [-50.0, 0.0, 50.0, "mixed"])
 @pytest.mark.parametrize("samples", [10, 11, 499, 1000])
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("silent", [False, True])
-def test_finite_in_every_corner(importance, samples, batch, silent):
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("temperature", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("switches", [{}, {"dynamic": True, "phase": 3.0}])
+def test_finite_in_every_corner(importance, samples, size, temperature, switches):
     values = np.where(np.arange(KNOTS) % 2, 50.0, -50.0) if importance == "mixed" else importance
-    module = fda(values, protect_below=0.0, strength=4.0)
-    x = torch.zeros(batch, 12, samples) if silent else torch.randn(batch, 12, samples, generator=seeded(1))
-    out = module(x, 0.01, seeded())
+    module = wake(fda(values, protect_below=0.0, strength=4.0, **switches))
+    x = size * torch.randn(3, 12, samples, generator=seeded(1))
+    x[0] = 0  # all leads absent
+    x[1, 6:] = 0
+    out = module(x, temperature, seeded())
     assert out.shape == x.shape
     assert out.dtype == torch.float32
     assert bool(out.isfinite().all())
-    if silent:
-        assert not out.any()
-    (out.square().mean() + module.budget(samples)).backward()
-    assert bool(module.importance.grad.isfinite().all())
+    assert not out[0].any()
+    assert not out[1, 6:].any()
+    scaled = out / max(size, 1e-30)
+    (scaled.square().mean() + module.budget(module.kept_fraction(x).mean())).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in module.parameters())
+
+
+@pytest.mark.parametrize("samples", [500, 501])
+def test_phase_alone_turns_and_keeps_amplitudes(samples):
+    x = torch.randn(4, 12, samples, generator=seeded(2))
+    out = fda(strength=0.0, phase=1.5)(x, 0.5, seeded()).detach()
+    before, after = (np.fft.rfft(v.double().numpy()) for v in (x, out))
+    np.testing.assert_allclose(np.abs(after), np.abs(before), rtol=1e-3, atol=1e-3)
+    turn = np.abs(np.angle(after / before))
+    assert turn.max() > 0.5
+    assert turn.max() <= 1.5 + 1e-3
+    assert turn[..., -1].max() < 1e-3 or samples % 2, "a Nyquist bin is real"
+
+
+def test_gradients_reach_map_and_dynamic_term(recordings):
+    module = fda(dynamic=True, phase=0.5)
+    out = module(recordings, 1.0, seeded())
+    (out * torch.randn(out.shape, generator=seeded(3))).sum().backward()
+    assert int((module.importance.grad != 0).sum()) > 0.5 * module.importance.numel()
+    assert bool(module.dynamic.outer.weight.grad.any())
+    assert not module.dynamic.inner.weight.grad.any(), "the last layer starts at zero"
+    module.zero_grad()
+    wake(module)
+    module.budget(module.kept_fraction(recordings).mean()).backward()
+    assert bool(module.dynamic.inner.weight.grad.any())
+
+
+def test_dynamic_term_starts_as_the_static_map_and_then_tells_recordings_apart(recordings):
+    module, static = fda(dynamic=True), fda()
+    assert torch.equal(module(recordings, 0.5, seeded()), static(recordings, 0.5, seeded()))
+    wake(module)
+    seen = module.kept_fraction(recordings).detach()
+    assert float(seen.std()) > 1e-3
+    shifted = recordings.roll(123, dims=2)
+    torch.testing.assert_close(module.kept_fraction(shifted), seen, atol=1e-4, rtol=0)
+    torch.testing.assert_close(module.kept_fraction(1000 * recordings), seen, atol=1e-4, rtol=0)
+    alone = torch.cat([module.kept_fraction(recordings[i : i + 1]) for i in range(len(recordings))])
+    torch.testing.assert_close(alone, seen)
 
 
 def test_deterministic_under_a_generator(recordings):
@@ -133,25 +196,30 @@ def test_kept_fraction_counts_the_band_only():
     frequencies = np.fft.rfftfreq(1000, 1 / RATE)
     chance = 1 / (1 + np.exp(-np.interp(frequencies, NYQUIST_KNOTS, values)))
     live = (frequencies >= 0.5) & (frequencies <= 40)
-    assert fda(values).kept_fraction(1000).item() == pytest.approx(chance[live].mean(), abs=1e-5)
+    assert kept(fda(values)).item() == pytest.approx(chance[live].mean(), abs=1e-5)
     closed = values.copy()
     closed[NYQUIST_KNOTS > 45] = -50
-    assert fda(closed).kept_fraction(1000) == fda(values).kept_fraction(1000)
-    protected = fda(values, protect_below=10.0).kept_fraction(1000).item()
+    assert kept(fda(closed)) == kept(fda(values))
+    protected = kept(fda(values, protect_below=10.0)).item()
     assert protected == pytest.approx(chance[(frequencies >= 10) & (frequencies <= 40)].mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.8])
 def test_budget_is_least_at_keep(keep):
     best = float(np.log(keep / (1 - keep)))
-    at = [fda(best + shift, keep=keep).budget(1000).item() for shift in (-2, -0.5, 0, 0.5, 2)]
+    at = [budget(fda(best + shift, keep=keep)).item() for shift in (-2, -0.5, 0, 0.5, 2)]
     assert at[2] == pytest.approx(0, abs=1e-10)
     assert at[0] > at[1] > at[2] < at[3] < at[4]
     for shift, sign in ((-0.5, -1), (0.5, 1)):
         module = fda(best + shift, keep=keep)
-        module.budget(1000).backward()
+        budget(module).backward()
         inside = module.importance.grad[:, torch.from_numpy(NYQUIST_KNOTS <= 40)]
         assert bool((inside.sign() == sign).all())
+
+
+def test_l1_budget_is_the_kept_fraction():
+    for value in (-2.0, 0.0, 2.0):
+        assert budget(fda(value, budget="l1")).item() == pytest.approx(1 / (1 + np.exp(-value)), rel=1e-5)
 
 
 def test_views_of_a_recording_teach_the_map(recordings):

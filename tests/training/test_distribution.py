@@ -17,7 +17,11 @@ from ecgssl.training.pretrain import pretrain
 
 OBJECTIVES = {
     "core": {},
-    "positive": {"objective": {"same_patient": "positive", "contrastive_weight": 0.3}, "stdm": {"kind": "einthoven"}},
+    "positive": {
+        "objective": {"same_patient": "positive", "contrastive_weight": 0.3},
+        "stdm": {"kind": "einthoven"},
+        "fda": {"dynamic": True, "phase": 0.5},
+    },
     "contrastive": {"objective": {"kind": "contrastive"}, "fda": {"kind": "jitter_scale"}},
     "reconstruction": {
         "objective": {"kind": "reconstruction"},

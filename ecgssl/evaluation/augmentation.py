@@ -1,0 +1,106 @@
+"""What FDA does to recordings: figures of an epoch, and its map against Hz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecgssl.evaluation.plots import BASELINE, COLOURS
+from ecgssl.model.fda import FDA
+
+BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
+"""Hz: drift; T and much of P; P and the low part of QRS; QRS; noise."""
+WAVES = ((0.5, 10, "T"), (5, 15, "P"), (8, 40, "QRS"))
+"""Hz of the main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)."""
+
+
+def band_name(low: float, high: float) -> str:
+    """``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
+    if low == 0:
+        return f"below_{high:g}hz"
+    return f"above_{low:g}hz" if np.isinf(high) else f"{low:g}_{high:g}hz"
+
+
+@torch.inference_mode()
+def augmentation_figures(
+    fda: FDA, x: Tensor, lead_mask: Tensor | None, temperature: float, generator: torch.Generator
+) -> dict[str, float]:
+    """Figures that tell an augmentation that has become nothing or everything.
+
+    Args:
+        fda: of kind ``fda``, where it lies.
+        x: (B, L, T) normalised recordings, absent leads 0.
+        lead_mask: (B, L) bool, or ``None`` where all leads are there.
+        temperature: of the gate.
+        generator: on the device of ``x``.
+
+    Returns:
+        ``fda_gate``: share of drawn gates that are open, in the band that the budget counts; ``fda_kept_BAND``: mean chance
+        of passing unchanged, protected bins among them, by band in Hz; ``fda_map_spread``: standard deviation of the map
+        over the band, 0 while it prefers no frequency; ``fda_correlation``: mean Pearson r between a lead and its view, 1
+        for no augmentation, left out where no lead has a signal.
+    """
+    samples = x.shape[-1]
+    f = fda.frequencies(samples)
+    live = (f >= fda.band[0]) & (f <= fda.band[1])
+    with torch.autocast(x.device.type, enabled=False):
+        spectrum = torch.fft.rfft(x.float(), dim=-1)
+        logits = fda.logits(spectrum, samples)
+        chance = fda.probability(logits, samples)
+        gain = fda.factors(logits, len(x), samples, temperature, generator)
+    view = torch.fft.irfft(spectrum * gain.index_select(1, fda.group), n=samples, dim=-1)
+    passed = torch.where(fda.protected(samples), 1.0, chance).mean(dim=(0, 1))
+    a, b = (v - v.mean(dim=-1, keepdim=True) for v in (x.float(), view))
+    size = a.norm(dim=-1) * b.norm(dim=-1)
+    there = size > 0 if lead_mask is None else lead_mask & (size > 0)
+    out = {
+        "fda_gate": float((gain[..., live] == 1).float().mean()),
+        "fda_map_spread": float(chance.mean(dim=(0, 1))[live].std(correction=0)),
+    }
+    if bool(there.any()):
+        out["fda_correlation"] = float(((a * b).sum(dim=-1) / size)[there].mean())
+    for low, high in BANDS:
+        inside = (f >= low) & (f < high)
+        if bool(inside.any()):
+            out[f"fda_kept_{band_name(low, high)}"] = float(passed[inside].mean())
+    return out
+
+
+def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray[np.float32]]] = ()) -> Figure:
+    """FDA's learned map: chance of being critical against Hz, by lead group, over the bands of P, QRS and T.
+
+    Args:
+        fda: the static map is drawn; the dynamic term moves it from recording to recording.
+        samples: T, which decides the bins.
+        earlier: (label, mean map over the groups (F,)) of earlier steps of training, drawn thin.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    with torch.inference_mode():
+        frequency = fda.frequencies(samples).cpu().numpy()
+        probability = fda.probability(fda.logits(), samples)[0].cpu().numpy()
+    for (low, high, name), height in zip(WAVES, (1.10, 1.05, 1.0), strict=True):
+        axes.annotate(
+            "", (low, height), (high, height), arrowprops={"arrowstyle": "|-|, widthA=0.2, widthB=0.2", "color": "0.4"}
+        )
+        axes.text(high + 0.4, height, name, va="center", fontsize=8, color="0.3")
+    axes.axvspan(0, fda.band[0], color="0.9", lw=0)
+    axes.axvspan(min(fda.band[1], frequency[-1]), frequency[-1], color="0.9", lw=0)
+    for k, (label, line) in enumerate(earlier):
+        axes.plot(frequency, line, color=BASELINE, alpha=0.3 + 0.6 * (k + 1) / len(earlier), lw=0.8, label=label)
+    for k, (name, line) in enumerate(zip(fda.group_names, probability, strict=True)):
+        shared = name in ("limb", "all")
+        axes.plot(
+            frequency, line, color=COLOURS[k % len(COLOURS)], ls="-" if k < len(COLOURS) else "--",
+            label={"limb": "limb leads", "all": "all leads"}.get(name, name), lw=2.5 if shared else 1.2,
+        )  # fmt: skip
+    axes.axhline(fda.params.keep, color="0.6", lw=0.8, ls=":", label="budget")
+    axes.set(xlabel="Frequency (Hz)", ylabel="Chance of being critical", ylim=(0, 1.15), xlim=(0, frequency[-1]))
+    axes.set_title("FDA: learned frequency importance (grey: outside of the budget's band)", loc="left", fontsize=10)
+    axes.legend(ncols=2, fontsize=8, frameon=False, loc="lower left")
+    return figure
