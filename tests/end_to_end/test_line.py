@@ -215,6 +215,24 @@ def test_no_output_holds_a_patient_or_a_place(line):
     assert "MRN-4711" not in "".join(done.out for done in line.said.values())
 
 
+def test_the_encoder_knows_its_recordings_and_the_bundles_do_not(line, store):
+    """The cohort is a local one: what recognises its recordings stays in the encoder's folder."""
+    encoder = line.out / "run/pretrained"
+    done = ecgssl("overlap", encoder, line.out / "store", "--json")
+    assert (done.code, done.err) == (3, "")
+    told = json.loads(done.out)
+    train = store.index["record_id"].iloc[store.rows("train")]
+    for by in ("waveform", "patient"):
+        assert [name for _, name in told[by]["pairs"]] == [f"{name} (train)" for name in train]
+    held_out = len(store.rows("val")) + len(store.rows("test"))
+    said = f"0 of {held_out:,} held-out recordings are among the {len(train):,} of pretraining"
+    for mode in MODES:
+        assert f"overlap with pretraining: {said}, compared by waveform and patient" in line.said[mode].out
+    assert said in (line.out / "bundles/classifier/README.md").read_text()
+    assert (encoder / "recordings.safetensors").exists()
+    assert not list((line.out / "bundles").rglob("recordings.safetensors"))
+
+
 def test_nothing_is_left_behind(line):
     """Hidden building sites and resumable state are gone once a command has ended well."""
     left = [name for name in contents(line.out) if any(part.startswith(".") for part in Path(name).parts)]

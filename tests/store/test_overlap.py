@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import contents
+from command_line import contents, ecgssl, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample
@@ -181,6 +181,27 @@ def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
         assert ours == rejected[["stage", "reason", "detail"]].to_numpy().tolist()
     told = [w["what"] for w in summarise(found)["warnings"] if "in another split" in w["what"]]
     assert len(told) == (policy == "warn")
+
+
+def test_one_waveform_under_two_patients_of_a_split_is_only_told(tmp_path):
+    rows = ["record_id,path,patient_id,split,AF"]
+    for number, split in enumerate(["train", "train", "train", "test"]):
+        write_record(tmp_path, f"r{number}", beats(max(number, 1)), rate=RATE)
+        rows.append(f"rec{number},r{number},p{number},{split},0")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    report = preprocess(load(tmp_path / "m.csv"), with_policy("error"), tmp_path / "out", KEY, progress=False)
+    assert (report.stored, report.overlap["two_patients"], report.overlap["by_waveform"]) == (4, 2, 0)
+    assert "2 recordings have the waveform of another patient's in their split" in report.warnings
+
+
+def test_the_figure_of_findings_does_not_mind(leaky, tmp_path):
+    given = ("--manifest", leaky, "--out", tmp_path / "out", "--params", PROFILE, "--figure", tmp_path / "f.png")
+    settings = ("data.overlap=drop_train", f"data.patient_key={tmp_path / 'key'}", "store.max_rejected_fraction=0.5")
+    done = ecgssl("preprocess", *given, "--workers", 1, *(word for item in settings for word in ("--set", item)))
+    assert (done.code, done.err) == (3, "")
+    assert "rejected for overlap: 5" in done.out
+    assert (tmp_path / "f.png").exists()
+    refused(ecgssl("preprocess", *given[:-2], "--workers", 1, "--set", settings[1]), "again4 (row 18) in test")
 
 
 def test_check_tells_of_patients_in_two_splits_once(tmp_path):
