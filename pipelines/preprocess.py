@@ -19,7 +19,8 @@ def main() -> None:
         cohort = load(params.data, "data/raw", params.seed)
         report = preprocess(cohort, params, "data/processed", load_or_make_key(params.data.patient_key))
         counts = {"recordings": report.counted, "stored": report.stored, "rejected": report.rejected}
-        write_json("metrics/preprocess.json", {**counts, "rejected_for": report.reasons, "flagged_for": report.flags})
+        found = {"rejected_for": report.reasons, "flagged_for": report.flags, "overlap": report.overlap}
+        write_json("metrics/preprocess.json", {**counts, **found})
         run.log_metrics({**counts, "seconds": report.seconds})
         run.log_artifact("metrics/preprocess.json")
         run.log_artifact(write_worst("plots/preprocess/worst.png", cohort, "data/processed", params))
