@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from einops import rearrange, repeat
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import Params, parse_params
 from ecgssl.evaluation.augmentation import draw_importance
+from ecgssl.evaluation.gallery import SHOWN, add_reconstruction, draw_gallery, draw_reconstruction
 from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
 from ecgssl.files import atomic_directory, write_atomic, write_json
-from ecgssl.model.core_ecg import CoReECG, View
-from ecgssl.model.losses import TARGET_FLOOR, patch_target
-from ecgssl.signal.drawing import draw_12_lead, png_bytes
-from ecgssl.signal.leads import LIMB_LEADS
+from ecgssl.model.causes import ErrorByCause
+from ecgssl.model.core_ecg import CoReECG
+from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
-from ecgssl.training.batches import Batch, load_batch
+from ecgssl.training.batches import load_batch
 from ecgssl.training.checkpoint import CONFIG, PRETRAINING, load_weights, read_json, weight_bytes, write_model
 from ecgssl.training.optim import parameter_count
 from ecgssl.training.pretrain import PretrainResult, build_model, gate_temperature
@@ -45,16 +42,15 @@ def assess_pretraining(
 
     Returns:
         Every term of the loss; ``alignment`` and ``uniformity`` of the projected vectors of two views (Wang and Isola 2020) and
-        ``effective_rank`` of the global vectors (Roy and Vetterli 2007), which tell a collapse; ``reconstruction_CAUSE`` and
-        ``correlation_CAUSE`` for patches hidden by time, by lead drop, or both: mean squared error in units of the target
-        (1.0 is what predicting the mean gives) and mean Pearson r within a patch; limb and chest leads apart.
+        ``effective_rank`` of the global vectors (Roy and Vetterli 2007), which tell a collapse; and the figures of
+        ``ErrorByCause``: how well patches hidden by time, by lead drop or both came back, limb and chest leads apart.
     """
     model.eval()
     generator = torch.Generator()
     sums: dict[str, float] = {}
     globals_: list[Tensor] = []
     projected: tuple[list[Tensor], list[Tensor]] = ([], [])
-    errors: dict[str, list[Tensor]] = {}
+    errors = ErrorByCause()
     for number, start in enumerate(range(0, len(rows), batch_size)):
         batch = load_batch(store, rows[start : start + batch_size], torch.device("cpu"))
         generator.manual_seed(seed * 1_000_003 + number)
@@ -69,39 +65,13 @@ def assess_pretraining(
         for part, view in zip(projected, views, strict=True):
             part.append(model.projector(view.encoded.global_))
         if views[0].predicted is not None:
-            _collect(model, views[0], batch, errors)
+            add_reconstruction(errors, model, views[0], batch, store)
     out = {name: value / len(rows) for name, value in sums.items()}
     first, second = (torch.cat(p).float().numpy() for p in projected)
     out["alignment"] = alignment(first, second)
     out["uniformity"] = uniformity(first)
     out["effective_rank"] = effective_rank(torch.cat(globals_).float().numpy())
-    for name, parts in errors.items():
-        values = torch.cat(parts)
-        if len(values):
-            out[name] = float(values.mean())
-    return out
-
-
-def _collect(model: CoReECG, view: View, batch: Batch, errors: dict[str, list[Tensor]]) -> None:
-    """Append error and correlation of every hidden patch under the name of what hid it."""
-    assert view.predicted is not None
-    target = patch_target(model.encoder.patches(view.original), model.objective.target)  # (B, L N, P)
-    predicted = view.predicted.float()
-    error = (predicted - target).square().mean(-1)
-    a, b = predicted - predicted.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
-    r = (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-8)
-    columns, leads = model.encoder.columns, model.encoder.leads
-    time = repeat(view.mask.hidden_time, "b n -> b (l n)", l=len(leads))
-    lead = repeat(view.mask.hidden_lead, "b l -> b (l n)", n=columns)
-    hidden = view.mask.hidden.flatten(1)
-    if batch.lead_mask is not None:
-        hidden = hidden & repeat(batch.lead_mask, "b l -> b (l n)", n=columns)
-    limb = torch.tensor([name in LIMB_LEADS for name in leads])
-    limb = repeat(limb, "l -> (l n)", n=columns).expand_as(hidden)
-    causes = {"time": time & ~lead, "lead": lead & ~time, "time_and_lead": time & lead, "limb": limb, "chest": ~limb}
-    for cause, where in causes.items():
-        errors.setdefault(f"reconstruction_{cause}", []).append(error[hidden & where])
-        errors.setdefault(f"correlation_{cause}", []).append(r[hidden & where])
+    return out | errors.figures()
 
 
 def publish_pretraining(
@@ -116,7 +86,8 @@ def publish_pretraining(
         model_out: folder for the encoder (and all of CoRe-ECG beside it, and by what its recordings are known again),
             replaced as a whole.
         metrics_out: JSON file of the assessment.
-        plots_out: folder for ``losses.csv``, ``epochs.csv``, ``importance.png`` and ``reconstruction.png``.
+        plots_out: folder for ``losses.csv``, ``epochs.csv``, ``importance.png``, ``reconstruction.png`` and
+            ``gallery.png``, as far as the run has them.
 
     Returns:
         The assessment.
@@ -151,6 +122,8 @@ def publish_pretraining(
         if params.objective.kind != "contrastive" and params.stdm.kind != "none":
             figure = draw_reconstruction(result.model, store, int(rows[0]), params.seed)
             (folder / "reconstruction.png").write_bytes(png_bytes(figure))
+            figure = draw_gallery(result.model, store, rows[:SHOWN], params.seed)
+            (folder / "gallery.png").write_bytes(png_bytes(figure))
     return figures
 
 
@@ -165,64 +138,3 @@ def load_pretraining(path: Path | str) -> tuple[CoReECG, Params]:
     model = build_model(params)
     load_weights(model, path / PRETRAINING)
     return model.eval(), params
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """One recording as the model saw and completed it; arrays (L, T) in mV.
-
-    Args:
-        original: the recording (as augmented views would be scored against).
-        completed: original where visible, the model's prediction where hidden.
-        hidden: (L, T) bool.
-    """
-
-    original: NDArray[np.float32]
-    completed: NDArray[np.float32]
-    hidden: NDArray[np.bool_]
-
-
-@torch.inference_mode()
-def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
-    """Hide part of one recording by STDM, without augmentation, and let the model complete it.
-
-    With the ``patch_norm`` target the model predicts the *shape* of a patch; its mean and spread are then taken from the
-    original, as He et al. (2022) do for their figures.
-    """
-    batch = load_batch(store, np.array([row]), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(seed)
-    shift, model.shift = model.shift, False
-    try:
-        view = model.view(batch.x, batch.lead_mask, 0, 1.0, generator, augment=False)
-    finally:
-        model.shift = shift
-    assert view.predicted is not None
-    patches = model.encoder.patches(view.original)
-    predicted = view.predicted.float()
-    if model.objective.target == "patch_norm":
-        spread = torch.sqrt(patches.var(-1, keepdim=True, unbiased=False) + TARGET_FLOOR**2)
-        predicted = predicted * spread + patches.mean(-1, keepdim=True)
-    hidden = view.mask.hidden.flatten(1)[..., None]
-    completed = torch.where(hidden, predicted, patches)
-    original = store.signals(np.array([row]))[0]
-    # the normaliser is one gain for the recording; undo it
-    scale = float(np.abs(original).max() / view.original.abs().max().clamp_min(1e-6))
-    form = {"l": len(model.encoder.leads), "p": model.encoder.patch}
-    whole = rearrange(completed[0], "(l n) p -> l (n p)", **form).numpy() * scale
-    shown = rearrange(hidden[0].expand(-1, model.encoder.patch), "(l n) p -> l (n p)", **form).numpy()
-    return Reconstruction(original, whole.astype(np.float32), shown)
-
-
-def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
-    """Original, what was hidden and what came back, on 12-lead paper."""
-    r = reconstruct(model, store, row, seed)
-    how = (
-        "shape predicted, mean and spread of a patch as in the original"
-        if model.objective.target == "patch_norm"
-        else ""
-    )
-    title = "Reconstruction of hidden patches (shaded)" + (f": {how}" if how else "")
-    overlay = np.where(r.hidden, r.completed, np.nan)
-    return draw_12_lead(
-        r.original, store.spec.sampling_rate, store.spec.leads, title=title, hidden=r.hidden, overlay=overlay
-    )

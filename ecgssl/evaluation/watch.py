@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ecgssl.config import LinearParams, Params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.augmentation import augmentation_figures
+from ecgssl.evaluation.gallery import add_reconstruction
 from ecgssl.evaluation.metrics import ranking_metrics
 from ecgssl.evaluation.probe import fit_probe
 from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
+from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
@@ -70,13 +72,19 @@ class Watch:
 
         Returns:
             ``alignment`` and ``uniformity`` of the projected vectors of two views, where the objective has a contrastive
-            term; ``effective_rank`` of the global vectors; those of ``augmentation_figures`` where FDA learns; and with
-            targets ``probe_auroc``, the macro AUROC on validation of a linear probe on frozen features of train, and
+            term; ``effective_rank`` of the global vectors; those of ``augmentation_figures`` where FDA learns;
+            ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause`` where patches are predicted; and with targets
+            ``probe_auroc``, the macro AUROC on validation of a linear probe on frozen features of train, and
             ``probe_auroc_TARGET``.
         """
         device = next(model.parameters()).device
         with autocast(device, resolve_precision(self._params.pretrain.precision, device)):
-            return {**self._geometry(model), **self._augmentation(model), **self._probe(model)}
+            return {
+                **self._geometry(model),
+                **self._augmentation(model),
+                **self._reconstruction(model),
+                **self._probe(model),
+            }
 
     def _some(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         return np.sort(np.random.default_rng(self._params.seed).permutation(rows)[:count])
@@ -110,6 +118,20 @@ class Watch:
         batch = load_batch(self._store, self._shown[: self._batch_size], device)
         generator = torch.Generator(device).manual_seed(self._params.seed)
         return augmentation_figures(model.fda, batch.x, batch.lead_mask, self._params.fda.temperature[1], generator)
+
+    def _reconstruction(self, model: CoReECG) -> dict[str, float]:
+        if self._params.objective.kind == "contrastive":
+            return {}
+        device = next(model.parameters()).device
+        batch = load_batch(self._store, self._shown[: self._batch_size], device)
+        errors = ErrorByCause()
+        # successive steps: each may drop another number of leads
+        for step in range(2):
+            generator = torch.Generator(device).manual_seed(self._params.seed + step)
+            view = model.view(batch.x, batch.lead_mask, step, self._params.fda.temperature[1], generator, augment=False)
+            add_reconstruction(errors, model, view, batch, self._store)
+        figures = errors.figures()
+        return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}
 
     def _probe(self, model: CoReECG) -> dict[str, float]:
         names = self._params.pretrain.probe.targets

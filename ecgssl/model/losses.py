@@ -17,9 +17,14 @@ def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tenso
     """Reconstruction target of patches (..., P): as they are, or each with its own mean and spread removed (He et al. 2022)."""
     if kind == "plain":
         return patches
-    mean = patches.mean(dim=-1, keepdim=True)
-    variance = patches.var(dim=-1, keepdim=True, unbiased=False)
-    return (patches - mean) / torch.sqrt(variance + TARGET_FLOOR**2)
+    return (patches - patches.mean(dim=-1, keepdim=True)) / patch_spread(patches, kind)[..., None]
+
+
+def patch_spread(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
+    """(...): how much of the recording's units a unit of the target is, for patches (..., P)."""
+    if kind == "plain":
+        return torch.ones_like(patches[..., 0])
+    return torch.sqrt(patches.var(dim=-1, unbiased=False) + TARGET_FLOOR**2)
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count: Tensor | None = None) -> Tensor:

@@ -78,7 +78,7 @@ def test_only_as_many_recordings_as_asked_for_and_never_the_test_split(store):
     seen = []
     read = store.signals
     counted = SimpleNamespace(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
-    params = make_params(["slow"], recordings=32, fda={"kind": "none"})
+    params = make_params(["slow"], recordings=32, fda={"kind": "none"}, objective={"kind": "contrastive"})
     Watch(counted, params)(build_model(params).eval(), 3)
     labelled = set(np.flatnonzero(store.index["slow"].notna()))
     probed = seen[len(store.rows("val")) :]
@@ -120,8 +120,20 @@ def test_the_augmentation_is_looked_at_where_it_learns(store):
 
 
 def test_without_a_contrastive_term_the_projector_is_not_judged(store):
-    params = make_params(objective={"kind": "reconstruction"}, fda={"kind": "none"})
-    assert Watch(store, params)(build_model(params).eval(), 3).keys() == {"effective_rank"}
+    params = make_params(objective={"kind": "reconstruction"})
+    found = Watch(store, params)(build_model(params).eval(), 3)
+    assert "effective_rank" in found
+    assert not {"alignment", "uniformity"} & found.keys()
+
+
+def test_reconstruction_is_looked_at_by_cause(store):
+    params = make_params()
+    found = Watch(store, params)(build_model(params).eval(), 3)
+    for cause in ("time", "lead", "time_and_lead", "limb", "chest", "lead_limb", "lead_chest"):
+        assert found[f"relative_{cause}"] == pytest.approx(1, abs=0.05), "a fresh decoder predicts the mean"
+        assert abs(found[f"correlation_{cause}"]) < 0.5
+    contrastive = make_params(objective={"kind": "contrastive"})
+    assert not any("relative" in name for name in Watch(store, contrastive)(build_model(contrastive).eval(), 3))
 
 
 def test_every_unusable_target_is_named(store):

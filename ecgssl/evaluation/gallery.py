@@ -1,0 +1,164 @@
+"""Recordings as a pretrained model saw and completed them: figures of error by cause, and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecgssl.evaluation.plots import COLOURS
+from ecgssl.model.causes import ErrorByCause, hidden_by
+from ecgssl.model.core_ecg import CoReECG, View
+from ecgssl.model.losses import patch_spread, patch_target
+from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.store.store import Store
+from ecgssl.training.batches import Batch, load_batch
+
+SHOWN = 3
+"""Recordings of a gallery."""
+_STEP = 2.0
+"""mV between the baselines of two leads of a gallery."""
+
+
+def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: Batch, store: Store) -> None:
+    """Take in how well the hidden patches of a decoded view came back.
+
+    Args:
+        errors: grows.
+        model: that made the view.
+        view: of the batch.
+        batch, store: recordings, and where they are in mV.
+    """
+    assert view.predicted is not None
+    patches, kind = model.encoder.patches(view.original), model.objective.target
+    gain = repeat(lead_gain(batch, store), "b l -> b (l n)", n=model.encoder.columns)
+    causes = hidden_by(view.mask, model.encoder.leads, batch.lead_mask)
+    errors.add(view.predicted, patch_target(patches, kind), causes, gain * patch_spread(patches, kind))
+
+
+def lead_gain(batch: Batch, store: Store) -> Tensor:
+    """(B, L): what the normaliser divided each lead by, in mV; 0 for a silent lead."""
+    volts = torch.from_numpy(store.signals(batch.rows)).to(batch.x.device).nan_to_num(0.0)
+    before, after = (v.double().square().sum(dim=-1).sqrt() for v in (volts, batch.x))
+    return torch.where(after > 0, before / after.clamp_min(1e-12), 0.0)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """One recording as the model saw and completed it; arrays (L, T) in mV.
+
+    Args:
+        original: the recording (as augmented views would be scored against).
+        completed: original where visible, the model's prediction where hidden.
+        hidden: (L, T) bool.
+        present: (L,) bool, leads that were recorded.
+        errors: its figures of ``ErrorByCause``.
+    """
+
+    original: NDArray[np.float32]
+    completed: NDArray[np.float32]
+    hidden: NDArray[np.bool_]
+    present: NDArray[np.bool_]
+    errors: dict[str, float]
+
+
+@torch.inference_mode()
+def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
+    """Hide part of one recording by STDM, without augmentation, and let the model complete it.
+
+    With the ``patch_norm`` target the model predicts the *shape* of a patch; its mean and spread are then taken from the
+    original, as He et al. (2022) do for their figures.
+
+    Args:
+        model: on the CPU, with a decoder that its objective trains.
+        store: of its contract.
+        row: of the store.
+        seed: of the mask.
+    """
+    batch = load_batch(store, np.array([row]), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    shift, model.shift = model.shift, False
+    try:
+        view = model.view(batch.x, batch.lead_mask, 0, 1.0, generator, augment=False)
+    finally:
+        model.shift = shift
+    assert view.predicted is not None
+    errors = ErrorByCause()
+    add_reconstruction(errors, model, view, batch, store)
+    patches, kind = model.encoder.patches(view.original), model.objective.target
+    predicted = view.predicted.float() * patch_spread(patches, kind)[..., None]
+    if kind == "patch_norm":
+        predicted = predicted + patches.mean(-1, keepdim=True)
+    hidden = view.mask.hidden.flatten(1)[..., None]
+    completed = torch.where(hidden, predicted, patches)
+    form = {"l": len(model.encoder.leads), "p": model.encoder.patch}
+    whole = rearrange(completed[0], "(l n) p -> l (n p)", **form) * lead_gain(batch, store)[0][:, None]
+    shown = rearrange(hidden[0].expand(-1, model.encoder.patch), "(l n) p -> l (n p)", **form).numpy()
+    present = store.lead_mask(np.array([row]))[0]
+    original = store.signals(np.array([row]))[0]
+    return Reconstruction(original, whole.numpy().astype(np.float32), shown, present, errors.figures())
+
+
+def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
+    """Original, what was hidden and what came back, on 12-lead paper."""
+    r = reconstruct(model, store, row, seed)
+    how = (
+        "" if model.objective.target == "plain" else ": shape predicted, mean and spread of a patch as in the original"
+    )
+    overlay = np.where(r.hidden, r.completed, np.nan)
+    return draw_12_lead(
+        r.original, store.spec.sampling_rate, store.spec.leads, r.present,
+        title="Reconstruction of hidden patches (shaded)" + how, hidden=r.hidden, overlay=overlay,
+    )  # fmt: skip
+
+
+def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: int) -> Figure:
+    """A line per recording: original, what was visible, what came back (blue where it was hidden).
+
+    Args:
+        model, store: as in ``reconstruct``.
+        rows: of the store.
+        seed: of the masks, which differ between recordings.
+    """
+    figure = Figure(figsize=(13, 4.4 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 3, squeeze=False, sharex=True)
+    for number, (row, panels) in enumerate(zip(rows, grid, strict=True)):
+        r = reconstruct(model, store, int(row), seed + number)
+        visible = np.where(r.hidden, np.nan, r.original)
+        returned = np.where(r.hidden, r.completed, np.nan)
+        time = np.arange(r.original.shape[1]) / store.spec.sampling_rate
+        for axes, lines in zip(panels, ((r.original,), (visible,), (visible, returned)), strict=True):
+            for line, colour in zip(lines, ("black", COLOURS[0]), strict=False):
+                _stack(axes, time, line, store.spec.leads, r.present, colour)
+        panels[0].set_title(f"validation recording {number + 1}", loc="left", fontsize=10)
+        panels[1].set_title(f"visible: {1 - r.hidden[r.present].mean():.0%}", loc="left", fontsize=10)
+        named = (("time", "time"), ("lead", "lead"), ("time_and_lead", "both"))
+        said = [f"{name} {r.errors[f'relative_{key}']:.2f}" for key, name in named if f"relative_{key}" in r.errors]
+        panels[2].set_title("error of patches hidden by " + ", ".join(said), loc="left", fontsize=10)
+    for axes in grid[-1]:
+        axes.set_xlabel("Time (s)")
+    return figure
+
+
+def _stack(
+    axes: Axes,
+    time: NDArray[np.float64],
+    signal: NDArray[np.float32],
+    leads: tuple[str, ...],
+    present: NDArray[np.bool_],
+    colour: str,
+) -> None:
+    """Leads below each other, to one scale; a tall wave may reach into its neighbour's place."""
+    for k, there in enumerate(present):
+        if there:
+            axes.plot(time, signal[k] - k * _STEP, color=colour, lw=0.6)
+    axes.set_yticks([-k * _STEP for k in range(len(leads))], leads, fontsize=7)
+    axes.set_ylim(-(len(leads) - 0.3) * _STEP, 1.0 * _STEP)
+    axes.margins(x=0)
+    axes.spines[["top", "right"]].set_visible(False)

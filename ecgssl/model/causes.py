@@ -1,0 +1,84 @@
+"""Reconstruction error by what hid a patch: time masking, lead drop or both; limb and chest leads apart.
+
+A patch hidden by lead drop alone has other leads visible at its time, and a limb lead then often follows from them by
+arithmetic; one hidden in time has not. A single figure would mix the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from ecgssl.model.stdm import Mask
+from ecgssl.signal.leads import LIMB_LEADS
+
+
+def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
+    """(B, L N) bool by cause: hidden patches of recorded leads. An absent lead is not hidden, and counts for no cause.
+
+    Args:
+        mask: of a view.
+        leads: canonical names of the rows.
+        lead_mask: (B, L) bool, or ``None`` where all leads are there.
+    """
+    hidden = mask.hidden
+    if lead_mask is not None:
+        hidden = hidden & lead_mask[..., None]
+    time = repeat(mask.hidden_time, "b n -> b l n", l=len(leads))
+    lead = repeat(mask.hidden_lead, "b l -> b l n", n=time.shape[-1])
+    limb = torch.tensor([name in LIMB_LEADS for name in leads], device=hidden.device)[None, :, None]
+    causes = {
+        "time": time & ~lead,
+        "lead": lead & ~time,
+        "time_and_lead": time & lead,
+        "limb": limb,
+        "chest": ~limb,
+        "lead_limb": lead & ~time & limb,
+        "lead_chest": lead & ~time & ~limb,
+    }
+    return {name: rearrange(hidden & where, "b l n -> b (l n)") for name, where in causes.items()}
+
+
+class ErrorByCause:
+    """Sums over hidden patches of any number of batches; ``figures`` gives the means."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, predicted: Tensor, target: Tensor, causes: dict[str, Tensor], millivolts: Tensor) -> None:
+        """Take in a view.
+
+        Args:
+            predicted, target: (B, L N, P) in units of the target.
+            causes: of ``hidden_by``.
+            millivolts: (B, L N), how many mV a unit of the target is.
+        """
+        predicted, target = predicted.double(), target.double()
+        error = (predicted - target).square().mean(-1)
+        a, b = (v - v.mean(-1, keepdim=True) for v in (predicted, target))
+        r = (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-12)
+        columns = torch.stack(
+            [error, target.square().mean(-1), r, error * millivolts.double().square(), torch.ones_like(error)], dim=-1
+        )
+        for name, where in causes.items():
+            self._sums[name] = self._sums.get(name, 0) + columns[where].sum(dim=0)
+
+    def figures(self) -> dict[str, float]:
+        """By cause, where there was a patch: ``reconstruction_CAUSE``, mean squared error in units of the target;
+        ``relative_CAUSE``, that over the mean square of the target (1 is what predicting 0 gives); ``correlation_CAUSE``, mean
+        Pearson r within a patch; ``millivolts_CAUSE``, root mean squared error in mV.
+        """
+        out: dict[str, float] = {}
+        for name, sums in self._sums.items():
+            error, power, r, volts, count = sums.tolist()
+            if not count:
+                continue
+            out[f"reconstruction_{name}"] = error / count
+            if power:
+                out[f"relative_{name}"] = error / power
+            out[f"correlation_{name}"] = r / count
+            out[f"millivolts_{name}"] = (volts / count) ** 0.5
+        return out
