@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ from typing import Any
 import numpy as np
 
 from ecgssl.errors import InputError, Problem
+
+_KEPT = 40
+"""Characters of a target's name that the name of its temporary holds."""
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
@@ -163,18 +167,27 @@ def _refuse_unsafe(path: Path, marker: str | None) -> None:
 
 
 def _swap(building: Path, path: Path) -> None:
-    if not os.path.lexists(path):
+    if os.path.lexists(path):
+        old = _sibling(path, "old")
+        path.rename(old)
+        try:
+            building.rename(path)
+        except BaseException:
+            old.rename(path)
+            raise
+        _remove(old)
+    else:
         building.rename(path)
-        return
-    old = _sibling(path, "old")
-    path.rename(old)
-    try:
-        building.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
+    # of replacements that were killed before they had removed it; a name that was cut may be another directory's
+    if len(path.name) <= _KEPT:
+        left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.old")
+        for item in [item for item in path.parent.iterdir() if left.fullmatch(item.name)]:
+            _remove(item)
+
+
+def _remove(old: Path) -> None:
     if old.is_symlink():
-        old.unlink()
+        old.unlink(missing_ok=True)
     else:
         # Read-only files, as a DVC cache links them, must not keep the new directory from being done.
         shutil.rmtree(old, ignore_errors=True)
@@ -182,7 +195,7 @@ def _swap(building: Path, path: Path) -> None:
 
 def _sibling(path: Path, kind: str) -> Path:
     # Cut, so that a long name stays within the 255 bytes that file systems allow.
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.{kind}")
+    return path.with_name(f".{path.name[:_KEPT]}.{os.getpid()}-{secrets.token_hex(4)}.{kind}")
 
 
 def _sync(path: Path) -> None:

@@ -132,6 +132,28 @@ def test_a_swap_that_fails_halfway_puts_the_old_directory_back(tmp_path: Path, m
     assert _names(tmp_path) == {"store"}
 
 
+def test_what_a_killed_replacement_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    out, cut = tmp_path / "out", tmp_path / ("n" * 41)
+    left = tmp_path / ".out.123-0123abcd.old"
+    others = [
+        ".out.123-0123abcd.tmp",
+        ".outer.123-0123abcd.old",
+        ".out.x.123-0123abcd.old",
+        f".{'n' * 40}.1-0123abcd.old",
+    ]
+    for folder in [left, *(tmp_path / name for name in others)]:
+        (folder / "inner").mkdir(parents=True)
+    # killed between its two steps, a replacement leaves no directory in place; killed later, the new one
+    for _ in range(2):
+        left.mkdir(exist_ok=True)
+        with atomic_directory(out):
+            pass
+        assert not left.exists()
+    with atomic_directory(cut):
+        pass
+    assert _names(tmp_path) == {"out", cut.name, *others}
+
+
 def test_a_link_to_a_directory_is_replaced_and_its_target_kept(tmp_path: Path) -> None:
     target = tmp_path / "cache"
     target.mkdir()
