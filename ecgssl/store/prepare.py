@@ -1,9 +1,13 @@
-"""One recording from its file to the int16 rows of a store, or the reason why it cannot be used."""
+"""One recording from its file to the int16 rows of a store, or the reason why it cannot be used.
+
+The way is a generator that pauses after every stage, so that ``ecgssl.store.side_by_side`` can take many recordings
+through each; ``prepare`` and ``prepare_wanted`` take one through all.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ from ecgssl.signal.reasons import in_words, to_cell
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
 from ecgssl.store.wanted import Wanted
+
+Steps = Generator[int, None, dict[str, Any]]
+"""A recording on its way: yields after each stage how many values its signal has, and returns what was found."""
 
 _LARGEST = np.iinfo(np.int16).max
 
@@ -73,11 +80,24 @@ def prepare_wanted(
     Raises:
         Rejected: where it cannot be read or used, or is excluded by its set's known defects.
     """
+    return _to_the_end(steps_wanted(item, spec, quality, lsb, out, seen))
+
+
+def steps_wanted(
+    item: Wanted,
+    spec: SignalSpec,
+    quality: QualityParams,
+    lsb: float,
+    out: NDArray[np.int16],
+    seen: Callable[[Recording], None] = lambda recording: None,
+) -> Steps:
+    """``prepare_wanted``, stage by stage: the same arguments, result and errors."""
     if item.excluded:
         raise Rejected("known_defect", "known_defect", item.defect)
     recording = read_or_reject(item.path, item.stated)
     seen(recording)
-    found = prepare(recording, spec, quality, lsb, out)
+    yield recording.signal.size
+    found = yield from _steps(recording, spec, quality, lsb, out)
     if item.defect:
         found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
     return found
@@ -103,6 +123,18 @@ def prepare(
     Raises:
         Rejected: where it cannot be used.
     """
+    return _to_the_end(_steps(recording, spec, params, lsb, out))
+
+
+def _to_the_end(steps: Steps) -> dict[str, Any]:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return dict(end.value)
+
+
+def _steps(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float, out: NDArray[np.int16]) -> Steps:
     stage = "signal"
     if recording.signal.shape[1] == 0:
         raise Rejected(stage, "too_short", "duration: 0 s, there are no samples")
@@ -112,13 +144,16 @@ def prepare(
             raw, recording.sampling_rate, present, measured(recording.leads, spec.leads), params, spec
         )
         _refuse(quality, "quality of the raw signal", params)
+        yield raw.size
         stage = "cleaning"
         whole = clean(usable, recording.sampling_rate, spec)
         cleaned = crop(whole, spec)
     except RecordingError as error:
         raise Rejected.by(error, stage) from error
+    yield raw.size
     quality = assess_cleaned(cleaned, quality, params, spec)
     _refuse(quality, "quality of the cleaned signal", params)
+    yield raw.size
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = quality.reasons
     if clipped and "amplitude" not in reasons:

@@ -26,7 +26,8 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.fingerprint import sha256_of
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.prepare import Rejected, prepare_wanted
+from ecgssl.store.prepare import Rejected, steps_wanted
+from ecgssl.store.side_by_side import side_by_side
 from ecgssl.store.tables import PART_SCHEMA
 from ecgssl.store.wanted import Wanted
 
@@ -141,16 +142,16 @@ def _made_before(work: Work, number: int, count: int) -> pa.Table | None:
 
 def _prepare(work: Work, first: int, items: Sequence[Wanted]) -> tuple[NDArray[np.int16], pa.Table]:
     digital = np.empty((len(items), len(work.spec.leads), work.spec.samples), dtype=np.int16)
+    tasks = (
+        steps_wanted(item, work.spec, work.quality, work.lsb, out) for item, out in zip(items, digital, strict=True)
+    )
     rows: list[dict[str, Any]] = []
-    stored = 0
-    for place, item in enumerate(items, first):
-        try:
-            row = prepare_wanted(item, work.spec, work.quality, work.lsb, digital[stored])
-            stored += 1
-        except Rejected as refusal:
-            row = {name: getattr(refusal, name) for name in layout.REJECTED_COLUMNS[1:]}
-        rows.append({"place": place} | row)
-    return digital[:stored], pa.Table.from_pylist(rows, schema=PART_SCHEMA)
+    for place, found in enumerate(side_by_side(tasks), first):
+        if isinstance(found, Rejected):
+            found = {name: getattr(found, name) for name in layout.REJECTED_COLUMNS[1:]}
+        rows.append({"place": place} | found)
+    stored = ["stage" not in row for row in rows]
+    return digital if all(stored) else digital[stored], pa.Table.from_pylist(rows, schema=PART_SCHEMA)
 
 
 def _npy(digital: NDArray[np.int16]) -> list[bytes | memoryview]:
