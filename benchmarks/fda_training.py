@@ -1,0 +1,134 @@
+"""What becomes of FDA's importance map in training: neither identity nor nothing, and what the budget has to do with it.
+
+    python benchmarks/fda_training.py --store data/processed --params pipelines/profiles/ptbxl.yaml --steps 200 --out runs/fda
+
+Pretrains once per variant and looks at FDA on validation recordings after every epoch: kept fraction, correlation
+of a view with its recording, and how far the map has come from flat. Writes ``fda.json``, ``curves.png`` (all variants)
+and ``map.png`` (the first variant, over training), and prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from ecgssl.config import Params, load_params
+from ecgssl.evaluation.augmentation import augmentation_figures, draw_importance
+from ecgssl.evaluation.plots import COLOURS
+from ecgssl.files import write_atomic, write_json
+from ecgssl.model.core_ecg import CoReECG
+from ecgssl.signal.drawing import png_bytes
+from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch
+from ecgssl.training.pretrain import build_model, pretrain
+
+VARIANTS: dict[str, list[str]] = {
+    "budget of 0.5": [],
+    "dynamic term": ["fda.dynamic=true"],
+    "no budget": ["objective.budget_weight=0"],
+    "L1 of weight 1": ["fda.budget=l1"],
+}
+FIGURES = {
+    "fda_kept": "kept fraction of the band",
+    "fda_correlation": "correlation with the recording",
+    "fda_map_spread": "spread of the map",
+}
+
+
+class Look:
+    """Figures of FDA on the same recordings with the same draws at every look, and its mean map."""
+
+    def __init__(self, store: Store, params: Params, count: int) -> None:
+        self.batch = load_batch(store, store.rows("val")[:count], torch.device("cpu"))
+        self.params = params
+        self.rows: list[dict[str, Any]] = []
+
+    @torch.inference_mode()
+    def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
+        """Look at a model in eval mode."""
+        fda, x = model.fda, self.batch.x
+        generator = torch.Generator().manual_seed(0)
+        figures = augmentation_figures(fda, x, self.batch.lead_mask, self.params.fda.temperature[1], generator)
+        figures["fda_kept"] = float(fda.kept_fraction(x).mean())
+        chance = fda.probability(fda.logits(), x.shape[-1])[0].mean(dim=0)
+        self.rows.append({"step": step, **figures, "map": [round(float(v), 4) for v in chance]})
+        return figures
+
+
+def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, list[dict[str, Any]]]:
+    """One variant, looked at as often as asked for; the epochs of its run are that long."""
+    size = args.batch_size
+    params = load_params(
+        args.params,
+        [*args.set, *VARIANTS[name], f"pretrain.batch_size={size}", f"pretrain.samples={size * args.steps}"],
+    )
+    look = Look(store, params, args.val)
+    look(build_model(params).eval(), 0)
+    folder = args.out / name.replace(" ", "-")
+    result = pretrain(store, params, folder / "run", on_epoch=look)
+    result.discard()
+    look.rows[-1]["contrastive"] = result.history[-1]["contrastive"]
+    return result.model, look.rows
+
+
+def draw(found: dict[str, list[dict[str, Any]]]) -> Figure:
+    """A panel per figure, a line per variant."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, len(FIGURES)), FIGURES.items(), strict=True):
+        for colour, (name, rows) in zip(COLOURS, found.items(), strict=False):
+            axes.plot([r["step"] for r in rows], [r[key] for r in rows], color=colour, marker="o", ms=3, label=name)
+        axes.set(xlabel="Steps", title=label, ylim=(0, 0.5 if key == "fda_map_spread" else 1.02))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(fontsize=8, frameon=False, loc="lower left")
+    return figure
+
+
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: the last look of every variant."""
+    bands = [key for key in next(iter(found.values()))[0] if key.startswith("fda_kept_")]
+    names = [key.removeprefix("fda_kept_").replace("_", " ") for key in bands]
+    lines = [
+        "| variant | steps | kept | " + " | ".join(names) + " | correlation | spread |",
+        "|---" * (5 + len(bands)) + "|",
+    ]
+    for name, rows in found.items():
+        last = rows[-1]
+        values = [last["fda_kept"], *(last[key] for key in bands), last["fda_correlation"], last["fda_map_spread"]]
+        lines.append(f"| {name} | {last['step']} | " + " | ".join(f"{v:.2f}" for v in values) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train, draw, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--params", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--val", type=int, default=64, help="recordings to look at")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    args = parser.parse_args()
+    store = Store(args.store)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, name in enumerate(args.variants):
+        model, rows = train(name, args, store)
+        found[name] = rows
+        if number == 0:
+            earlier = [(f"step {r['step']}", np.array(r["map"], dtype=np.float32)) for r in rows[:-1]]
+            write_atomic(args.out / "map.png", png_bytes(draw_importance(model.fda, store.spec.samples, earlier)))
+        write_json(args.out / "fda.json", found)
+        write_atomic(args.out / "curves.png", png_bytes(draw(found)))
+        print(json.dumps({"variant": name, "contrastive": rows[-1]["contrastive"]}), flush=True)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""What of a hidden patch least squares can read off the visible ones, under each kind of masking.
+
+    python benchmarks/masking_study.py --store data/processed --out runs/masking
+
+For a hidden patch, the best linear prediction from all visible samples of its own time column and the columns beside it is
+E[h | v] = C_hv (C_vv + ridge)^-1 v, with the covariance C of train recordings. It is evaluated on validation recordings, so no
+patient is on both sides, and given as R2 = 1 - sum of squared errors / sum of squares, with a bootstrap over patients. A hidden
+limb patch is *determined* where two other limb leads are visible at its time: Einthoven's and Goldberger's laws then give it
+exactly, and a reconstruction loss on it teaches arithmetic, not the heart.
+
+Writes ``masking.json`` and ``masking.png``, and prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ecgssl.config import STDMParams
+from ecgssl.files import write_atomic, write_json
+from ecgssl.model.stdm import draw_mask
+from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.leads import LIMB_LEADS
+from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch
+
+KINDS = ("random", "paper", "einthoven")
+NEIGHBOURS = 1
+"""Columns on either side that predict, too."""
+RIDGE = 1e-5
+"""Of the mean variance: keeps the inverse stable without hiding what the laws give."""
+Array = NDArray[np.float64]
+
+
+def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.int64]]:
+    """Up to ``count`` complete recordings of a split as training sees them, (B, L, T), and the code of their patient."""
+    rows = store.rows(split)
+    rows = rows[store.lead_mask(rows).all(axis=1)][:count]
+    batch = load_batch(store, rows, torch.device("cpu"))
+    return batch.x.double().numpy(), store.patients[rows]
+
+
+def covariance(x: Array, patch: int) -> Array:
+    """Of all samples of 2 NEIGHBOURS + 1 successive columns in all leads: (L W, L W) with W samples in the window."""
+    window = (2 * NEIGHBOURS + 1) * patch
+    total, seen = np.zeros((x.shape[1] * window,) * 2), 0
+    for start in range(0, x.shape[-1] - window + 1, patch):
+        piece = x[:, :, start : start + window].reshape(len(x), -1)
+        total, seen = total + piece.T @ piece, seen + len(piece)
+    return total / seen
+
+
+def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -> bool:
+    """Whether a limb lead is a linear combination of limb leads visible at its time."""
+    others = sum(bool(visible[i]) for i, name in enumerate(leads) if name in LIMB_LEADS and i != lead)
+    return leads[lead] in LIMB_LEADS and others >= 2
+
+
+def study(
+    kind: str, x: Array, cov: Array, leads: tuple[str, ...], patch: int, per_recording: int
+) -> list[dict[str, Any]]:
+    """A row per patch looked at: its recording, what hid it, error and power.
+
+    Args:
+        kind: of masking, with the paper's ratios.
+        x: (B, L, T) recordings.
+        cov: of windows of train recordings.
+        leads: names of the rows.
+        patch: samples of one.
+        per_recording: hidden patches drawn from each recording.
+    """
+    columns = x.shape[-1] // patch
+    width = (2 * NEIGHBOURS + 1) * patch
+    ridge = RIDGE * float(np.trace(cov)) / len(cov)
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for number, recording in enumerate(x):
+        generator = torch.Generator().manual_seed(number)
+        # the step decides between floor and ceil of the counts, and for einthoven which kind of lead is dropped
+        mask = draw_mask(STDMParams(kind=kind), 1, leads, columns, number, generator)
+        hidden, dropped, times = (m[0].numpy() for m in (mask.hidden, mask.hidden_lead, mask.hidden_time))
+        inner = np.argwhere(hidden[:, NEIGHBOURS : columns - NEIGHBOURS])
+        for lead, column in rng.permutation(inner)[:per_recording]:
+            column += NEIGHBOURS
+            around = slice(column - NEIGHBOURS, column + NEIGHBOURS + 1)
+            seen = np.repeat(~hidden[:, around], patch, axis=1).ravel()
+            piece = recording[:, around.start * patch : around.stop * patch].ravel()
+            start = lead * width + NEIGHBOURS * patch
+            wanted = np.arange(start, start + patch)
+            visible = np.flatnonzero(seen)
+            inner_part = cov[np.ix_(visible, visible)] + ridge * np.eye(len(visible))
+            found = cov[np.ix_(wanted, visible)] @ np.linalg.solve(inner_part, piece[visible])
+            target = piece[wanted]
+            cause = ("time", "lead", "both")[2 if dropped[lead] and times[column] else int(dropped[lead])]
+            rows.append(
+                {
+                    "recording": number,
+                    "cause": "patch" if kind == "random" else cause,
+                    "leads": "limb" if leads[lead] in LIMB_LEADS else "chest",
+                    "determined": by_the_laws(int(lead), ~hidden[:, column], leads),
+                    "error": float(np.square(found - target).sum()),
+                    "power": float(np.square(target).sum()),
+                }
+            )
+    return rows
+
+
+def summary(kind: str, rows: list[dict[str, Any]], patients: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """R2 with its 95 % interval by cause and group of leads."""
+    cells = sorted({(r["cause"], r["leads"], r["determined"]) for r in rows})
+    out = []
+    for cell in cells:
+        chosen = [r for r in rows if (r["cause"], r["leads"], r["determined"]) == cell]
+        who = patients[[r["recording"] for r in chosen]]
+        error, power = (np.array([r[name] for r in chosen]) for name in ("error", "power"))
+        _, place = np.unique(who, return_inverse=True)
+        sums = np.stack([np.bincount(place, weights=values) for values in (error, power)])
+        draws = np.random.default_rng(0).multinomial(sums.shape[1], np.full(sums.shape[1], 1 / sums.shape[1]), 1000)
+        again = draws @ sums.T
+        low, high = np.quantile(1 - again[:, 0] / again[:, 1], (0.025, 0.975))
+        out.append(
+            {
+                "masking": kind,
+                "cause": cell[0],
+                "leads": cell[1],
+                "determined": bool(cell[2]),
+                "share_of_hidden": len(chosen) / len(rows),
+                "patches": len(chosen),
+                "r2": float(1 - error.sum() / power.sum()),
+                "interval": [float(low), float(high)],
+            }
+        )
+    return out
+
+
+def table(cells: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| masking | hidden by | leads | two limb leads visible | share of hidden patches | R2 (95 % interval) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for c in cells:
+        low, high = c["interval"]
+        lines.append(
+            f"| {c['masking']} | {c['cause']} | {c['leads']} | {'yes' if c['determined'] else 'no'} "
+            f"| {100 * c['share_of_hidden']:.0f} % | {c['r2']:.3f} ({low:.3f} to {high:.3f}) |"
+        )
+    return "\n".join(lines)
+
+
+def draw(cells: list[dict[str, Any]]) -> Figure:
+    """R2 of every cell, a panel per kind of masking; the bar's height is its share of the hidden patches."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(KINDS), sharex=True)
+    for axes, kind in zip(panels, KINDS, strict=True):
+        place = 0.0
+        for c in (c for c in cells if c["masking"] == kind):
+            height, (low, high) = c["share_of_hidden"], c["interval"]
+            colour = "#D55E00" if c["determined"] else "#0072B2" if c["leads"] == "limb" else "#009E73"
+            axes.barh(place, max(c["r2"], 0), height=height, align="edge", color=colour, edgecolor="white")
+            axes.plot([max(low, 0), max(high, 0)], [place + height / 2] * 2, color="black", lw=1)
+            note = ", given by the laws" if c["determined"] else ""
+            inside = c["r2"] > 0.5
+            axes.text(
+                0.02 if inside else max(high, 0) + 0.02, place + height / 2, f"{c['cause']}, {c['leads']}{note}",
+                va="center", fontsize=7, color="white" if inside else "black",
+            )  # fmt: skip
+            place += height
+        axes.set(title=kind, xlim=(0, 1.02), ylim=(1, 0), xlabel="R2 of least squares", yticks=[0, 0.5, 1])
+    panels[0].set_ylabel("share of hidden patches")
+    return figure
+
+
+def main() -> None:
+    """Study, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, required=True, help="of ecgssl preprocess")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--patch", type=int, default=50, help="samples")
+    parser.add_argument("--train", type=int, default=2000, help="recordings for the covariance")
+    parser.add_argument("--val", type=int, default=150, help="recordings to predict in")
+    parser.add_argument("--per-recording", type=int, default=16, help="hidden patches of each")
+    args = parser.parse_args()
+    store = Store(args.store)
+    leads = tuple(store.spec.leads)
+    train, trained_on = recordings(store, "train", args.train)
+    x, patients = recordings(store, "val", args.val)
+    assert not set(trained_on) & set(patients), "a patient on both sides"
+    cov = covariance(train, args.patch)
+    cells = []
+    for kind in KINDS:
+        cells += summary(kind, study(kind, x, cov, leads, args.patch, args.per_recording), patients)
+    args.out.mkdir(parents=True, exist_ok=True)
+    about = {"train_recordings": len(train), "val_recordings": len(x), "patch": args.patch, "ridge": RIDGE}
+    write_json(args.out / "masking.json", {**about, "cells": cells})
+    write_atomic(args.out / "masking.png", png_bytes(draw(cells)))
+    print(json.dumps(about))
+    print(table(cells))
+
+
+if __name__ == "__main__":
+    main()
