@@ -102,9 +102,14 @@ def test_an_exception_leaves_the_old_directory(tmp_path: Path, error: type[BaseE
 
 def test_a_directory_under_way_survives_an_exception_and_is_taken_up_again(tmp_path: Path) -> None:
     out, under_way = tmp_path / "store", tmp_path / ".partial/store"
-    with pytest.raises(KeyboardInterrupt), atomic_directory(out, building=under_way) as building:
-        (building / "half").write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with atomic_directory(out, building=under_way) as building:
+            (building / "half").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not out.exists()
     with atomic_directory(out, building=under_way) as building:
         assert building == under_way
