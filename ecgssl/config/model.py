@@ -115,7 +115,7 @@ class ObjectiveParams(Section):
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
     projector: Positive = 128
     target: Literal["patch_norm", "plain"] = "patch_norm"
-    same_patient: Literal["ignore", "positive"] = "ignore"
+    same_patient: Literal["ignore", "positive", "negative"] = "ignore"
     views: Literal[1, 2] = 2
 
     @model_validator(mode="after")

@@ -45,16 +45,16 @@ def nt_xent(
     second: Tensor,
     temperature: float,
     patients: Tensor | None = None,
-    same_patient: Literal["ignore", "positive"] = "ignore",
+    same_patient: Literal["ignore", "positive", "negative"] = "ignore",
 ) -> Tensor:
     """Symmetric normalised-temperature cross-entropy (Chen et al. 2020).
 
     Args:
         first, second: (B, E) vectors of the two views, row i of both from recording i.
         temperature: divides cosine similarities.
-        patients: (B,) codes; other recordings of a patient are never negatives. ``None`` where all differ.
-        same_patient: leave them out (``ignore``), or pull them together too (``positive``: the mean over positives of the
-            log-likelihood, Khosla et al. 2020).
+        patients: (B,) codes. ``None`` where all differ.
+        same_patient: what other recordings of a patient are: left out (``ignore``), pulled together too (``positive``: the
+            mean over positives of the log-likelihood, Khosla et al. 2020), or strangers like all others (``negative``).
     """
     batch = first.shape[0]
     z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
@@ -62,7 +62,7 @@ def nt_xent(
     index = torch.arange(2 * batch, device=z.device)
     itself = index[:, None] == index[None]
     positive = (index[:, None] % batch == index[None] % batch) & ~itself
-    if patients is not None:
+    if patients is not None and same_patient != "negative":
         code = torch.cat([patients, patients])
         related = (code[:, None] == code[None]) & ~itself
         if same_patient == "positive":

@@ -136,6 +136,20 @@ def test_recordings_of_one_patient_are_no_negatives(small, recordings):
     kin = terms_of(model, recordings[:2], patients=torch.tensor([7, 7]))["contrastive"]
     assert strangers > 0.1
     assert kin.item() == pytest.approx(0, abs=1e-6)
+    model = core(small, "contrastive", fda="none", same_patient="negative")
+    assert terms_of(model, recordings[:2], patients=torch.tensor([7, 7]))["contrastive"] == strangers
+
+
+@torch.inference_mode()
+def test_decoder_without_the_global_representation(small, recordings):
+    """The contrastive term can then reach the waveform through the encoder alone."""
+    for switch in (True, False):
+        decoder = small.decoder.model_copy(update={"global_representation": switch})
+        model = core(small.model_copy(update={"decoder": decoder}), fda="none").eval()
+        view = model.view(recordings, None, 1, 0.5, seeded(), False)
+        out = view.encoded
+        other = model.decoder(type(out)(out.tokens, out.global_ + 1, out.valid), view.mask.keep)
+        assert torch.equal(other, view.predicted) != switch
 
 
 def test_a_step_that_hides_nothing_can_be_learnt_from(small, recordings):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgssl.config import ModelParams
 from ecgssl.model.encoder import Encoder, EncoderOutput, pool
 from ecgssl.signal.leads import LEADS
 
@@ -60,6 +61,22 @@ def test_an_embedding_does_not_depend_on_the_batch(encoder, recordings):
     together = encoder.embed(recordings, mask)
     alone = torch.cat([encoder.embed(recordings[i : i + 1], mask[i : i + 1]) for i in range(8)])
     assert differ(together, alone) < 1e-5
+
+
+@pytest.mark.parametrize(("preset", "width", "depth"), [("tiny", 128, 4), ("small", 384, 12)])
+@torch.inference_mode()
+def test_presets_never_mix_recordings(recordings, preset, width, depth):
+    torch.manual_seed(0)
+    encoder = Encoder(ModelParams(preset=preset, patch=50), LEADS, 500).eval()
+    assert (encoder.width, len(encoder.blocks)) == (width, depth)
+    assert ModelParams(preset="base").shape == (768, 12, 12)
+    mask = torch.ones(3, 12, dtype=torch.bool)
+    mask[1, 2:] = False
+    mask[2, :7] = False
+    together, alone = encoder(recordings[:3], mask), [encoder(recordings[i : i + 1], mask[i : i + 1]) for i in range(3)]
+    for i, single in enumerate(alone):
+        assert differ(together.global_[i], single.global_[0]) < 1e-5
+        assert differ(together.tokens[i, together.valid[i]], single.tokens[0, single.valid[0]]) < 1e-5
 
 
 @torch.inference_mode()

@@ -29,7 +29,7 @@ def slow_nt_xent(first, second, temperature, patients, same_patient) -> float:
             kin = code[a % batch] == code[b % batch]
             if same_recording or (kin and same_patient == "positive"):
                 positives.append(b)
-            if same_recording or not kin or same_patient == "positive":
+            if same_recording or not kin or same_patient != "ignore":
                 others.append(b)
         denominator = math.log(sum(math.exp(z[a] @ z[b] / temperature) for b in others))
         total += np.mean([denominator - z[a] @ z[b] / temperature for b in positives])
@@ -47,7 +47,7 @@ def pair(batch: int, dim: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     dim=st.integers(2, 16),
     temperature=st.sampled_from([0.07, 0.2, 1.0, 10.0]),
     patients=st.one_of(st.none(), st.lists(st.integers(0, 3), min_size=7, max_size=7)),
-    same_patient=st.sampled_from(["ignore", "positive"]),
+    same_patient=st.sampled_from(["ignore", "positive", "negative"]),
     seed=st.integers(0, 1000),
 )
 def test_nt_xent_equals_the_double_loop(batch, dim, temperature, patients, same_patient, seed):
@@ -86,6 +86,7 @@ def test_recordings_of_one_patient_never_repel_each_other():
         z = torch.stack([axes[0], kin, axes[2]])
         assert nt_xent(z, z, 0.2, patients).item() == pytest.approx(expected, abs=1e-5)
     assert nt_xent(z, z, 0.2).item() > 0
+    assert nt_xent(z, z, 0.2, patients, "negative") == nt_xent(z, z, 0.2)
     duplicate = axes[[0, 0, 2]]
     assert nt_xent(duplicate, duplicate, 0.2).item() > nt_xent(duplicate, duplicate, 0.2, patients).item() + 0.5
     first, second = pair(2, 8, 0)
