@@ -53,7 +53,13 @@ def test_history(whole, make_params):
     assert rates[-1] == pytest.approx(1e-3 * math.cos(math.pi / 2 * (15 / 16 - 0.1) / 0.9) ** 2)
     assert (whole.precision, whole.device, whole.skipped_steps, whole.seen) == ("fp32", "cpu", 0, 64)
     assert not whole.model.training
-    assert whole.history[-1]["loss"] < whole.history[0]["loss"]
+
+
+def test_it_learns(store, make_params, tmp_path):
+    """Sixteen recordings, 64 times each."""
+    history = run(store, make_params(pretrain={"samples": 1024, "learning_rate": 5e-3}), tmp_path, log_every=64).history
+    for term in ("loss", "reconstruction", "contrastive"):
+        assert history[-1][term] < history[0][term]
 
 
 def test_a_row_is_the_mean_of_its_steps(store, make_params, whole, tmp_path):
