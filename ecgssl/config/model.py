@@ -36,7 +36,14 @@ class DecoderParams(Section):
 
 
 class ModelParams(Section):
-    """Encoder and decoder. ``patch`` is in samples; explicit width, depth or heads override the preset."""
+    """Encoder and decoder.
+
+    Args:
+        preset: sizes of the encoder; explicit width, depth or heads override it.
+        patch: samples of one.
+        residual: size of the last layers of the encoder's residual branches at the start, relative to the usual one. Small
+            ones leave the tokens nearer to the patches: reconstruction then learns sooner, the contrastive term later.
+    """
 
     preset: Literal["tiny", "small", "base"] = "tiny"
     width: Positive | None = None
@@ -44,6 +51,7 @@ class ModelParams(Section):
     heads: Positive | None = None
     patch: Positive = 25
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
+    residual: Annotated[float, Field(ge=0, le=1)] = 1.0
     decoder: DecoderParams = DecoderParams()
 
     @property

@@ -75,6 +75,13 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.drop_path = DropPath(drop_path)
 
+    def shrink(self, size: float) -> None:
+        """Multiply what both branches add by ``size``, for a start nearer to the identity."""
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                if name in ("attention.out.weight", "mlp.2.weight"):
+                    weight.mul_(size)
+
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """(B, K, D) -> (B, K, D)."""
         x = x + self.drop_path(self.attention(self.norm1(x), valid))

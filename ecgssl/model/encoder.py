@@ -61,13 +61,14 @@ class Encoder(nn.Module):
         self.embed_norm = nn.LayerNorm(width)
         self.lead_embedding = nn.Embedding(len(LEADS), width)
         self.global_token = nn.Parameter(torch.empty(1, 1, width))
-        self.blocks = nn.ModuleList(
-            Block(width, heads, params.mlp_ratio, drop_path * i / max(depth - 1, 1)) for i in range(depth)
-        )
+        blocks = [Block(width, heads, params.mlp_ratio, drop_path * i / max(depth - 1, 1)) for i in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.register_buffer("lead_index", torch.tensor([LEADS.index(lead) for lead in leads]), persistent=False)
         self.register_buffer("time_position", sincos_position(self.columns, width), persistent=False)
         self.apply(init_weights)
+        for block in blocks:
+            block.shrink(params.residual)
         # Xavier-uniform weights have variance 2 / (patch + width)
         nn.init.normal_(self.embed_patch.bias, std=math.sqrt(2 * params.patch / (params.patch + width)))
         nn.init.normal_(self.lead_embedding.weight, std=0.02)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 
 from ecgssl.model import blocks
-from ecgssl.model.blocks import Attention, Block, DropPath, attend_in_products, sincos_position
+from ecgssl.model.blocks import Attention, Block, DropPath, attend_in_products, init_weights, sincos_position
 
 
 @pytest.mark.parametrize(("length", "width"), [(1, 2), (40, 16), (240, 128)])
@@ -97,3 +99,16 @@ def test_attention_in_bf16_is_the_same_in_training(monkeypatch):
     assert used == [1]
     torch.testing.assert_close(training.float(), exact, atol=0.02, rtol=0.02)
     torch.testing.assert_close(training, fused, atol=0.02, rtol=0.02)
+
+
+@torch.inference_mode()
+def test_a_shrunk_block_starts_nearer_to_the_identity():
+    torch.manual_seed(0)
+    block, x = Block(16, 2, 2.0).apply(init_weights), torch.randn(2, 5, 16)
+    change = []
+    for size in (1.0, 0.1, 0.0):
+        copy = deepcopy(block)
+        copy.shrink(size)
+        change.append(float((copy(x) - x).norm()))
+    assert 0.05 * change[0] < change[1] < 0.2 * change[0]
+    assert change[2] == 0

@@ -45,6 +45,14 @@ def test_patches_are_cut_lead_by_lead(encoder, recordings):
 
 
 @torch.inference_mode()
+def test_residual_zero_starts_with_tokens_of_their_patches_alone(small, recordings):
+    torch.manual_seed(0)
+    encoder = Encoder(small.model_copy(update={"residual": 0.0}), LEADS, 500).eval()
+    expected = encoder.embed_norm(encoder.embed_patch(encoder.patches(recordings))) + encoder.positions()
+    assert differ(encoder(recordings).tokens, encoder.norm(expected)) < 1e-5
+
+
+@torch.inference_mode()
 def test_absent_leads_change_nothing(encoder, recordings):
     mask = leads_mask("aVL", "V3", "V4").expand(8, -1)
     garbage = torch.where(mask[..., None], recordings, 1000 * torch.randn(500))
