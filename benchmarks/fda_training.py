@@ -66,8 +66,11 @@ def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, l
     size = args.batch_size
     params = load_params(
         args.params,
-        [*args.set, *VARIANTS[name], f"pretrain.batch_size={size}", f"pretrain.samples={size * args.steps}"],
-    )
+        [
+            *args.set, *VARIANTS[name], f"pretrain.batch_size={size}", f"pretrain.samples={size * args.steps}",
+            "pretrain.probe.every_epochs=1",
+        ],
+    )  # fmt: skip
     look = Look(store, params, args.val)
     look(build_model(params).eval(), 0)
     folder = args.out / name.replace(" ", "-")

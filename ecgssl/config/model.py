@@ -100,7 +100,7 @@ class FDAParams(Section):
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
     protect_below: NonNegative = 0.5
     views: Literal["one_sided", "two_sided"] = "two_sided"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
 
 
 class STDMParams(Section):
