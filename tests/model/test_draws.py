@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ def part(start: int, whole: int = 6) -> torch.Generator:
     return PartGenerator(CPU, whole, start).manual_seed(5)
 
 
-def assert_parts_of_whole(draw) -> None:
+def assert_parts_of_whole(draw, same=torch.equal) -> None:
     """``draw(count, generator)`` twice in a row, for the whole and for parts of 1, 2 and 3."""
     generator = torch.Generator().manual_seed(5)
     whole = [draw(slice(0, 6), generator) for _ in range(2)]
@@ -27,7 +29,7 @@ def assert_parts_of_whole(draw) -> None:
     for start, stop in ((0, 1), (1, 3), (3, 6)):
         generator = part(start)
         for expected in whole:
-            assert torch.equal(draw(slice(start, stop), generator), expected[start:stop])
+            assert same(draw(slice(start, stop), generator), expected[start:stop])
 
 
 def count(where: slice) -> int:
@@ -57,5 +59,6 @@ def test_views(kind):
     x = torch.randn(6, 12, 200, generator=torch.Generator().manual_seed(0))
     fda = FDA(FDAParams(kind=kind, knots=8), LEADS, 100.0, (0.5, 40.0))
     with torch.no_grad():
-        assert_parts_of_whole(lambda where, g: fda(x[where], 0.5, g))
+        # the draws are the same to the bit; a matrix product of fewer rows may round otherwise
+        assert_parts_of_whole(lambda where, g: fda(x[where], 0.5, g), partial(torch.allclose, rtol=0, atol=1e-6))
     assert_parts_of_whole(lambda where, g: circular_shift(x[where], g))
