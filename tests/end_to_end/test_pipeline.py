@@ -28,7 +28,7 @@ def project(tmp_path_factory):
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
-    params["pretrain"] |= {"samples": 128, "batch_size": 32}
+    params["pretrain"] |= {"samples": 128, "batch_size": 32, "probe": {"targets": ["ectopy"]}}
     params["tasks"] = {"waves": ["t_inversion", "ectopy"]}
     params["finetune"]["modes"] = ["linear"]
     params["evaluate"]["bootstrap"] = 100
