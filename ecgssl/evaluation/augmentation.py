@@ -79,7 +79,7 @@ def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray
         samples: T, which decides the bins.
         earlier: (label, mean map over the groups (F,)) of earlier steps of training, drawn thin.
     """
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     with torch.inference_mode():
         frequency = fda.frequencies(samples).cpu().numpy()
@@ -102,5 +102,5 @@ def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray
     axes.axhline(fda.params.keep, color="0.6", lw=0.8, ls=":", label="budget")
     axes.set(xlabel="Frequency (Hz)", ylabel="Chance of being critical", ylim=(0, 1.15), xlim=(0, frequency[-1]))
     axes.set_title("FDA: learned frequency importance (grey: outside of the budget's band)", loc="left", fontsize=10)
-    axes.legend(ncols=2, fontsize=8, frameon=False, loc="lower left")
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -126,7 +126,7 @@ def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: in
         rows: of the store.
         seed: of the masks, which differ between recordings.
     """
-    figure = Figure(figsize=(13, 4.4 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(11, 3.6 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 3, squeeze=False, sharex=True)
     for number, (row, panels) in enumerate(zip(rows, grid, strict=True)):
         r = reconstruct(model, store, int(row), seed + number)
@@ -140,7 +140,7 @@ def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: in
         panels[1].set_title(f"visible: {1 - r.hidden[r.present].mean():.0%}", loc="left", fontsize=10)
         named = (("time", "time"), ("lead", "lead"), ("time_and_lead", "both"))
         said = [f"{name} {r.errors[f'relative_{key}']:.2f}" for key, name in named if f"relative_{key}" in r.errors]
-        panels[2].set_title("error of patches hidden by " + ", ".join(said), loc="left", fontsize=10)
+        panels[2].set_title("relative error: " + ", ".join(said), loc="left", fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel("Time (s)")
     return figure
