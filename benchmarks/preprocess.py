@@ -43,7 +43,7 @@ from threadpoolctl import threadpool_limits
 from ecgssl.config import Params, SyntheticParams, parse_params
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.synthetic import simulate
+from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.io import read
 from ecgssl.io.wfdb_reader import header_path
 from ecgssl.signal.cleaning import clean, crop

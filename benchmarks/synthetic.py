@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgssl.config import SyntheticParams
-from ecgssl.datasets.synthetic import simulate
+from ecgssl.datasets.synthetic.simulate import simulate
 
 
 def measure(patients: int, workers: int) -> dict[str, float]:

@@ -20,7 +20,7 @@ def main() -> None:
     params = load_params()
     with track("cohort", params) as run:
         if params.data.set == "synthetic":
-            from ecgssl.datasets.synthetic import simulate
+            from ecgssl.datasets.synthetic.simulate import simulate
 
             simulate(RAW, params.data.synthetic, params.seed, workers=params.store.workers)
         else:

@@ -25,7 +25,7 @@ def simulate(
     Example: ecgssl simulate --out demo --patients 100
     """
     from ecgssl.config import SyntheticParams
-    from ecgssl.datasets.synthetic import simulate as make
+    from ecgssl.datasets.synthetic.simulate import simulate as make
     from ecgssl.progress import progress
 
     with progress("simulate", patients, "patients") as advance:

@@ -39,7 +39,7 @@ SetName = Literal[
     "ptbxl",
     "sph",
 ]
-"""``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.registry``)."""
+"""``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.public.registry``)."""
 
 
 class DataParams(ManifestParams):

@@ -24,7 +24,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         InputError: see the loader of the set.
     """
     if params.root is not None and params.set not in ("synthetic", "cohort"):
-        from ecgssl.datasets.registry import public_set
+        from ecgssl.datasets.public.registry import public_set
         from ecgssl.datasets.splits import resplit
 
         found = public_set(params.set)(
@@ -35,7 +35,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
             standardised_as_mv=params.standardised_as_mv,
         ).cohort()
         return resplit(found, params.split, seed)
-    from ecgssl.datasets.manifest import load_manifest
+    from ecgssl.datasets.local.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:
         return load_manifest(

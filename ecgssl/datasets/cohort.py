@@ -37,7 +37,7 @@ class Cohort:
             external or empty: in none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
             ``device``; ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined), which state what a file does not
             say or says wrongly, NaN or empty where it is to be believed (``ecgssl.io.Stated``); ``defect`` and
-            ``defect_action`` (``ecgssl.datasets.known_defects``); then one float column per target: 1 or 0, the code of
+            ``defect_action`` (``ecgssl.datasets.public.known_defects``); then one float column per target: 1 or 0, the code of
             a class, or a number, by its kind; NaN for unknown. ``path`` may be ``file#member`` for a file that holds many
             recordings.
         targets: names of the target columns.

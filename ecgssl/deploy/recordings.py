@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgssl.datasets.manifest import listed_recordings
+from ecgssl.datasets.local.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
 from ecgssl.io.listing import find_recordings, with_members

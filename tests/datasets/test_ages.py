@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.ages import known_ages
+from ecgssl.datasets.public.ages import known_ages
 from ecgssl.io.person import age
 
 

@@ -13,12 +13,12 @@ from challenge_release import FOLDERS, write_header_and_signal
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.challenge import label_map
-from ecgssl.datasets.cinc2020 import CinC2020
-from ecgssl.datasets.cinc2021 import CinC2021
-from ecgssl.datasets.cpsc2018 import CPSC2018
-from ecgssl.datasets.georgia import Georgia
-from ecgssl.datasets.label_map import equal_snomed_codes, package_table
+from ecgssl.datasets.public.challenge import label_map
+from ecgssl.datasets.public.cinc2020 import CinC2020
+from ecgssl.datasets.public.cinc2021 import CinC2021
+from ecgssl.datasets.public.cpsc2018 import CPSC2018
+from ecgssl.datasets.public.georgia import Georgia
+from ecgssl.datasets.public.label_map import equal_snomed_codes, package_table
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
 
@@ -192,7 +192,7 @@ def test_equal_codes_share_a_label_and_others_do_not():
     equal = equal_snomed_codes()
     assert all(everything.label_of[code] == everything.label_of[other] for code, other in equal.items())
     assert set(label_map("scored2020").labels) <= set(label_map("scored2021").labels)
-    text = (files("ecgssl.datasets") / "tables/snomed_cinc2021.csv").read_text()
+    text = (files("ecgssl.datasets.public") / "tables/snomed_cinc2021.csv").read_text()
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     shared = [row for row in rows if row["label"] != row["abbreviation"]]
     assert {row["code"] for row in shared} == {"733534002", "713427006", "63593006", "17338001", "61721007"}
@@ -208,7 +208,7 @@ def test_subsets_add_up_to_the_releases():
 
 def test_another_table_of_the_same_size_is_refused(tmp_path, monkeypatch):
     counts = {"recordings": 2, "AF": 1, "NSR": 1}
-    monkeypatch.setattr("ecgssl.datasets.release_counts.release_counts", lambda name, labels="": counts)
+    monkeypatch.setattr("ecgssl.datasets.public.release_counts.release_counts", lambda name, labels="": counts)
     write_header_and_signal(tmp_path, "georgia", "E00001", "164889003", samples=1)
     write_header_and_signal(tmp_path, "georgia", "E00002", samples=1)
     assert len(Georgia(tmp_path).cohort()) == 2

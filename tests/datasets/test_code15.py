@@ -8,7 +8,7 @@ import pytest
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.code15 import CODE15
+from ecgssl.datasets.public.code15 import CODE15
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.signal.leads import LEADS

@@ -9,8 +9,9 @@ from scipy.io import loadmat, savemat
 from wfdb_files import noise
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load, release_counts
-from ecgssl.datasets.cpsc2018 import CPSC2018
+from ecgssl.datasets import load
+from ecgssl.datasets.public import release_counts
+from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.io.stated import Stated

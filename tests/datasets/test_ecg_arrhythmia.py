@@ -7,10 +7,11 @@ import pytest
 from challenge_release import write_header_and_signal
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load, release_counts
-from ecgssl.datasets.cinc2021 import CinC2021
-from ecgssl.datasets.ecg_arrhythmia import ECGArrhythmia
-from ecgssl.datasets.ningbo import Ningbo
+from ecgssl.datasets import load
+from ecgssl.datasets.public import release_counts
+from ecgssl.datasets.public.cinc2021 import CinC2021
+from ecgssl.datasets.public.ecg_arrhythmia import ECGArrhythmia
+from ecgssl.datasets.public.ningbo import Ningbo
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
 from ecgssl.signal.leads import arrange

@@ -10,8 +10,8 @@ import pytest
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.echonext import COMPOSITE, EchoNext
-from ecgssl.datasets.label_map import package_table
+from ecgssl.datasets.public.echonext import COMPOSITE, EchoNext
+from ecgssl.datasets.public.label_map import package_table
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
 from ecgssl.signal.leads import LEADS

@@ -7,7 +7,7 @@ from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.incart import INCART
+from ecgssl.datasets.public.incart import INCART
 from ecgssl.errors import InputError
 from ecgssl.io import read
 

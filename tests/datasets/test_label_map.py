@@ -7,10 +7,12 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from ecgssl.datasets.known_defects import add_defects, known_defects
-from ecgssl.datasets.label_map import LabelMap, equal_snomed_codes, package_table, read_label_map
+from ecgssl.datasets.public.known_defects import add_defects, known_defects
+from ecgssl.datasets.public.label_map import LabelMap, equal_snomed_codes, package_table, read_label_map
 
-TABLES = sorted(path.name for path in (files("ecgssl.datasets") / "tables").iterdir() if path.name.endswith(".csv"))
+TABLES = sorted(
+    path.name for path in (files("ecgssl.datasets.public") / "tables").iterdir() if path.name.endswith(".csv")
+)
 
 
 def test_only_whole_codes_match():

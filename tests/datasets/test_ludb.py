@@ -10,8 +10,8 @@ from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams, QualityParams
 from ecgssl.datasets import load
-from ecgssl.datasets.label_map import package_table
-from ecgssl.datasets.ludb import LUDB
+from ecgssl.datasets.public.label_map import package_table
+from ecgssl.datasets.public.ludb import LUDB
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX, limb_residual

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ecgssl.config import ReasonCode
-from ecgssl.datasets.planted_faults import FAULTS, Fault
-from ecgssl.datasets.synthetic import render
-from ecgssl.datasets.synthetic_patients import draw_episode, draw_patient
+from ecgssl.datasets.synthetic.planted_faults import FAULTS, Fault
+from ecgssl.datasets.synthetic.simulate import render
+from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.signal.leads import LEADS, limb_residual
 
 RATE = 500.0

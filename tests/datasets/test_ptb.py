@@ -8,7 +8,7 @@ from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.ptb import PTB
+from ecgssl.datasets.public.ptb import PTB
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.signal.leads import LEADS

@@ -10,7 +10,7 @@ import pytest
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.sph import SPH
+from ecgssl.datasets.public.sph import SPH
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.signal.leads import limb_residual

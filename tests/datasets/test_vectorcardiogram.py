@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgssl.datasets.electrode_noise import ELECTRODES_TO_LEADS, Noise, electrode_noise
-from ecgssl.datasets.heart_rhythm import fibrillation_rhythm, sinus_rhythm, with_ectopy
-from ecgssl.datasets.vectorcardiogram import (
+from ecgssl.datasets.synthetic.electrode_noise import ELECTRODES_TO_LEADS, Noise, electrode_noise
+from ecgssl.datasets.synthetic.heart_rhythm import fibrillation_rhythm, sinus_rhythm, with_ectopy
+from ecgssl.datasets.synthetic.vectorcardiogram import (
     DOWER,
     INDEPENDENT_LEADS,
     WAVES,

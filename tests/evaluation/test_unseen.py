@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from wfdb_files import write_record
 
 from ecgssl.config import ExportParams, FinetuneParams, QualityParams, parse_params
-from ecgssl.datasets.manifest import load_manifest
+from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.deploy.bundle import export_bundle
 from ecgssl.errors import InputError
 from ecgssl.evaluation.finetune import finetune, publish_finetuning

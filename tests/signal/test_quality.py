@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ecgssl.config import QualityParams
-from ecgssl.datasets.planted_faults import FAULTS, Fault
-from ecgssl.datasets.synthetic import render
-from ecgssl.datasets.synthetic_patients import draw_episode, draw_patient
+from ecgssl.datasets.synthetic.planted_faults import FAULTS, Fault
+from ecgssl.datasets.synthetic.simulate import render
+from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.signal import quality
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX, arrange, measured

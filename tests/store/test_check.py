@@ -17,7 +17,7 @@ from store_cohort import KEY, RATE, beats, make_cohort, params
 from wfdb_files import write_record
 
 from ecgssl.config import Params
-from ecgssl.datasets.manifest import load_manifest
+from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.store.check import Checked, check
 from ecgssl.store.check_examples import draw_examples

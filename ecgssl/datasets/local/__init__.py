@@ -1,0 +1,1 @@
+"""Cohorts of one's own: a table of recordings, read as its hospital wrote it."""

@@ -1,0 +1,147 @@
+"""The files that a cohort's table names: found, or said to be absent, outside, doubled or written for another machine.
+
+Paths are plain strings here, because a table may name a million of them.
+"""
+
+# ruff: noqa: PTH112, PTH113, PTH117, PTH118 (see above)
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ecgssl.datasets.local.issues import Issue, where_true
+from ecgssl.io import MEMBER, locate
+from ecgssl.io.wfdb_reader import SUFFIXES, header_path
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of a table.
+
+    Args:
+        cells: as they are to be read: with slashes, without the prefix.
+        there: whether a file is there to be read.
+        issues, notes: what is wrong, and what was assumed.
+    """
+
+    cells: pd.Series
+    there: pd.Series
+    issues: list[Issue]
+    notes: list[str]
+
+
+def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str = "") -> Paths:
+    """Look for the files; none is opened.
+
+    Args:
+        cells: as the table has them; relative to ``root`` or absolute, ``file#member`` for one of a file's recordings.
+        rows: of the table, for what is said of them.
+        root: folder of relative paths.
+        prefix: removed from the start of paths.
+    """
+    cells, notes, issues = read_paths(cells, root, prefix)
+    files = [_file(root, cell) for cell in cells]
+    foreign = cells.map(_is_foreign)
+    empty = cells == ""
+    outside = cells.map(_leaves)
+    named = ~empty & ~outside & ~foreign
+    there = named & pd.Series([_there(file) for file, _ in files], dtype=bool, index=cells.index)
+    folder = named & ~there & pd.Series([os.path.isdir(file) for file, _ in files], dtype=bool, index=cells.index)
+    absent = named & ~there & ~folder
+    twice = pd.Series([_key(*file) for file in files], dtype=object, index=cells.index).duplicated(keep=False) & there
+    issues += [
+        Issue("path", what, remedy, where_true(rows, wrong))
+        for wrong, what, remedy in (
+            (empty, "empty", "Name the recording's file"),
+            (foreign, "a path of a Windows machine", "Name its folder with --root, and its drive with --path-prefix"),
+            (outside, "leaves the root folder", "Put the recordings under the root, or write an absolute path"),
+            (absent, "no such file", _remedy(root, cells[absent])),
+            (folder, "a folder, not a file", "Name the file in it"),
+            (
+                twice,
+                "a file that another row names, too",
+                "Keep one row for each recording, with all that is known of it",
+            ),
+        )
+        if wrong.any()
+    ]
+    return Paths(cells, there, issues, notes)
+
+
+def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Series, list[str], list[Issue]]:
+    """Paths as this machine spells them: without the prefix, and with slashes where no file has a backslash in its name.
+
+    Args:
+        cells, root, prefix: as for ``check_paths``.
+
+    Returns:
+        The paths; what was assumed; what is wrong.
+    """
+    cells, notes, issues = _without_prefix(cells, prefix)
+    back = cells.map(lambda cell: "\\" in cell and not _is_foreign(cell) and not _there(_file(root, cell)[0]))
+    if back.any():
+        cells = cells.where(~back, cells.str.replace("\\", "/", regex=False))
+        notes.append(f"backslashes of {int(back.sum())} paths are read as slashes")
+    return cells, notes, issues
+
+
+def _is_foreign(cell: str) -> bool:
+    return os.sep == "/" and _DRIVE.match(cell) is not None
+
+
+def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str], list[Issue]]:
+    if not prefix:
+        return cells, [], []
+    begins = cells.str.casefold().str.startswith(prefix.casefold())
+    if not begins.any():
+        return cells, [], [Issue("data.path_prefix", "no path begins with it", "Copy it from a cell of the table")]
+    short = cells.str.slice(len(prefix)).str.lstrip("\\/")
+    return cells.where(~begins, short), [f"the prefix is removed from {int(begins.sum())} paths"], []
+
+
+def _leaves(cell: str) -> bool:
+    if ".." not in cell or os.path.isabs(cell):
+        return False
+    # with and without what may be a member
+    return any(Path(os.path.normpath(file)).parts[:1] == ("..",) for file in (cell, cell.rpartition(MEMBER)[0]))
+
+
+def _file(root: Path, cell: str) -> tuple[str, str]:
+    """File and member of a cell."""
+    if MEMBER in cell:
+        file, member = locate(root / cell)
+        return str(file), member or ""
+    return os.path.join(root, cell), ""
+
+
+def _there(file: str) -> bool:
+    # a WFDB record may be named without suffix, or by one of the files of its kind
+    return os.path.isfile(file) or os.path.isfile(header_path(file))
+
+
+def _key(file: str, member: str) -> str:
+    if file.lower().endswith(SUFFIXES) and os.path.isfile(header_path(file)):
+        file = file[:-4]
+    return f"{os.path.normpath(file)}{MEMBER}{member}"
+
+
+def _remedy(root: Path, cells: pd.Series) -> str:
+    """What may be the matter, found out for the first few."""
+    remedy = "Correct the path, or name the folder that paths are relative to with --root"
+    for cell in cells.head(20):
+        file = Path(_file(root, cell)[0])
+        try:
+            names = {name.casefold() for name in os.listdir(file.parent)}  # noqa: PTH208 (names alone)
+        except (OSError, ValueError):
+            continue
+        if {file.name.casefold(), header_path(file).name.casefold()} & names:
+            return f"{remedy}; a file is there whose name differs in upper and lower case"
+    return remedy

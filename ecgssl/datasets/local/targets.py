@@ -1,0 +1,185 @@
+"""Columns of a cohort's table as targets: 1, 0 or unknown, codes of classes, or numbers, by what the user declared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.config import Target
+from ecgssl.datasets.local.cells import decimal_mark, is_empty, number
+from ecgssl.datasets.local.issues import Issue, some, where_true
+
+_UNCERTAIN = ("u", "-1", "-1.0")
+_COUNTS_AS = {"unknown": math.nan, "negative": 0.0, "positive": 1.0}
+
+
+@dataclass
+class Columns:
+    """What became of a column.
+
+    Args:
+        values: (rows,) float64 by name of the target; NaN for unknown.
+        kinds: what the numbers mean, by name of the target.
+        issues: cells that are not understood, by row.
+        notes: uncertain cells and what they count as.
+    """
+
+    values: dict[str, NDArray[np.float64]]
+    kinds: dict[str, Target]
+    issues: list[Issue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_target(name: str, target: Target, cells: pd.Series, rows: Sequence[int]) -> Columns:
+    """Read a column as it is declared.
+
+    Args:
+        name: of the target.
+        target: its declaration.
+        cells: text, without blanks at the ends.
+        rows: of the table, for what is said of them.
+
+    Returns:
+        One column, or one per class of a multilabel, named ``name:class``. Cells that are not understood are unknown
+        in it, and an issue.
+    """
+    distinct = [str(cell) for cell in cells.unique()]
+    return _READERS[target.kind](name, target, cells, distinct, rows)
+
+
+def _binary(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
+    meaning = _meaning({1.0: target.positives, 0.0: target.negatives, math.nan: target.unknown or ()})
+    uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
+    meaning |= {cell.casefold(): _COUNTS_AS[target.uncertain] for cell in uncertain}
+    out, issue = _look_up(name, meaning, cells, distinct, rows, "is neither of its positive nor of its negative cells")
+    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, int(cells.isin(uncertain).sum())))
+
+
+def _multiclass(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
+    codes = {float(code): words for code, words in enumerate((target.classes or {}).values())}
+    meaning = _meaning(codes | {math.nan: target.unknown or ()})
+    uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
+    meaning |= dict.fromkeys((cell.casefold() for cell in uncertain), math.nan)
+    out, issue = _look_up(name, meaning, cells, distinct, rows, "is none of its classes")
+    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, int(cells.isin(uncertain).sum())))
+
+
+def _multilabel(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
+    classes = list(target.classes or {})
+    word = {cell.casefold(): place for place, names in enumerate((target.classes or {}).values()) for cell in names}
+    unknown = {cell.casefold() for cell in target.unknown or ()}
+    none = {cell.casefold() for cell in target.negatives}
+    read: dict[str, NDArray[np.float64]] = {}
+    doubtful: set[str] = set()
+    strange: set[str] = set()
+    for cell in distinct:
+        labels = np.full(len(classes), math.nan)
+        read[cell] = labels
+        if cell.casefold() in none:
+            labels[:] = 0.0
+        elif cell.casefold() in _UNCERTAIN and cell.casefold() not in word:
+            doubtful.add(cell)
+        elif not (cell.casefold() in unknown or (is_empty(cell) and cell.casefold() not in word)):
+            labels[:] = 0.0
+            for part in filter(None, (part.strip() for part in cell.split(target.separator))):
+                asked = part.casefold() not in word and part.endswith("?")
+                place = word.get((part[:-1].rstrip() if asked else part).casefold())
+                if place is None:
+                    strange.add(cell)
+                    continue
+                doubtful |= {cell} if asked else set()
+                labels[place] = _COUNTS_AS[target.uncertain] if asked else 1.0
+            if cell in strange:
+                labels[:] = math.nan
+    issues = []
+    if strange:
+        what = f"holds a label that is none of its classes ({len(classes)} are declared)"
+        issues.append(Issue(name, what, _declare(target), where_true(rows, cells.isin(strange)), some(strange)))
+    table = np.stack([read[cell] for cell in map(str, cells)]) if len(cells) else np.empty((0, len(classes)))
+    names = [f"{name}:{label}" for label in classes]
+    notes = _uncertain(name, target, int(cells.isin(doubtful).sum()))
+    return Columns({n: table[:, i] for i, n in enumerate(names)}, dict.fromkeys(names, Target()), issues, notes)
+
+
+def _regression(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
+    unknown = {cell.casefold() for cell in target.unknown or ()}
+    uncertain = {cell for cell in distinct if cell.casefold() == "u" and "u" not in unknown}
+    numbers = {
+        cell: _without_unit(cell, target.unit)
+        for cell in distinct
+        if not (is_empty(cell) or cell.casefold() in unknown or cell in uncertain)
+    }
+    try:
+        mark = target.decimal or decimal_mark(numbers.values())
+    except ValueError as error:
+        both = str(error) == "both"
+        what = "some decimals are written with a point and some with a comma" if both else "1.234 could be 1234"
+        marked = [cell for cell, text in numbers.items() if "." in text or "," in text]
+        issue = Issue(
+            name, what, f"Declare decimal: '.' or ',' of target {name!r}", where_true(rows, cells.isin(marked))
+        )
+        return Columns({name: np.full(len(cells), math.nan)}, {name: target}, [issue])
+    read = dict.fromkeys(distinct, math.nan)
+    strange: set[str] = set()
+    beyond: set[str] = set()
+    for cell, text in numbers.items():
+        try:
+            value = number(text, mark)
+        except ValueError:
+            strange.add(cell)
+            continue
+        if target.range and not target.range[0] <= value <= target.range[1]:
+            beyond.add(cell)
+        else:
+            read[cell] = value
+    issues = []
+    if strange:
+        remedy = "Write a number or nothing, or declare such cells unknown"
+        issues.append(Issue(name, "is not a number", remedy, where_true(rows, cells.isin(strange)), some(strange)))
+    if beyond and target.range:
+        what = f"is outside of the plausible {target.range[0]:g} to {target.range[1]:g} {target.unit or ''}".rstrip()
+        remedy = "Mend or empty the cells, or widen range"
+        issues.append(Issue(name, what, remedy, where_true(rows, cells.isin(beyond)), some(beyond)))
+    notes = _uncertain(name, target, int(cells.isin(uncertain).sum()))
+    return Columns({name: np.array([read[cell] for cell in cells], dtype=np.float64)}, {name: target}, issues, notes)
+
+
+def _without_unit(cell: str, unit: str | None) -> str:
+    return cell[: -len(unit)].rstrip() if unit and cell.casefold().endswith(unit.casefold()) else cell
+
+
+def _meaning(words: Mapping[float, Sequence[str]]) -> dict[str, float]:
+    return {cell.casefold(): value for value, cells in words.items() for cell in cells}
+
+
+def _look_up(
+    name: str, meaning: Mapping[str, float], cells: pd.Series, distinct: list[str], rows: Sequence[int], what: str
+) -> tuple[NDArray[np.float64], list[Issue]]:
+    strange = {cell for cell in distinct if cell.casefold() not in meaning and not is_empty(cell)}
+    read = {cell: meaning.get(cell.casefold(), math.nan) for cell in distinct}
+    issues = []
+    if strange:
+        remedy = "Mend the cells, or declare what they mean (positive, negative, classes, unknown)"
+        issues.append(Issue(name, what, remedy, where_true(rows, cells.isin(strange)), some(strange)))
+    return np.array([read[cell] for cell in cells], dtype=np.float64), issues
+
+
+def _declare(target: Target) -> str:
+    return f"Declare it among the classes or as unknown; labels are separated by {target.separator!r}"
+
+
+def _uncertain(name: str, target: Target, count: int) -> list[str]:
+    return [f"target {name}: {count} uncertain cells count as {target.uncertain}"] if count else []
+
+
+_READERS: dict[str, Callable[[str, Target, pd.Series, list[str], Sequence[int]], Columns]] = {
+    "binary": _binary,
+    "multilabel": _multilabel,
+    "multiclass": _multiclass,
+    "regression": _regression,
+}

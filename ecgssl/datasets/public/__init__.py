@@ -1,0 +1,1 @@
+"""Public sets: layout, records, labels, split and known defects of each, one class in one file."""

@@ -1,0 +1,177 @@
+"""CODE-15% (Ribeiro et al. 2021): 345,779 recordings of 233,770 patients, 400 Hz, in 18 HDF5 files.
+
+Layout: ``exams.csv`` and ``exams_part{0..17}.hdf5`` with ``exam_id`` (N) and ``tracings`` (N, 4096, 12) in mV, whatever
+the README of its sibling says of 1e-4 V. The order of the table is not that of the files, so a recording is named by its
+``exam_id``. The files name no leads: they are DI, DII, DIII, AVR, AVL, AVF, V1 to V6, the standard order (checked by the
+limb-lead laws, ecgbench 1.0.0); CODE-test has another one. Shorter recordings are padded with zeros at both ends, and
+each part ends with a row of zeros whose ``exam_id`` is 0.
+
+There are so many patients that a hash of their ids shares out every label evenly, to a few per cent; it is not
+stratified because the folds of some parts must be those of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.folds import FOLDS, hashed_folds, split_of
+from ecgssl.datasets.public.ages import known_ages
+from ecgssl.datasets.public.public_set import PublicSet
+from ecgssl.datasets.public.release_counts import compare, share
+from ecgssl.datasets.public.release_table import read_table
+from ecgssl.errors import InputError, Problem
+from ecgssl.signal.leads import LEADS
+
+SIX = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+NORMAL, DEATH = "normal_ecg", "death"
+_COLUMNS = ("exam_id", "age", "is_male", *SIX, "patient_id", DEATH, NORMAL, "trace_file")
+_TRUTH = {"True": 1.0, "TRUE": 1.0, "1": 1.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
+_RATE = 400.0
+_SPLIT = (
+    "no split is published: ten folds are dealt out by a hash of the patient, so that any parts keep those of the whole; "
+    "1-8 train, 9 validates, 10 tests"
+)
+_PADDING = 0
+"""``exam_id`` of the rows of zeros."""
+
+
+class CODE15(PublicSet):
+    """CODE-15%.
+
+    Label sets: ``six`` abnormalities; ``six_normal``, with ``normal_ecg`` as a seventh, because half of the recordings
+    have none of the six and are not normal either; ``death``, unknown for those who were not followed up.
+    """
+
+    name = "code15"
+    title = "CODE-15%"
+    licence = "CC BY 4.0"
+    citation = "Ribeiro et al. 2021, doi:10.5281/zenodo.4916206"
+    url = "https://zenodo.org/records/4916206"
+    label_sets = ("six", "six_normal", "death")
+    landmark = "exams.csv"
+    subset_names = tuple(f"part{number}" for number in range(18))
+
+    def cohort(self) -> Cohort:
+        """Recordings of the chosen parts, labels and folds.
+
+        Raises:
+            InputError: where a part is not there, a cell cannot be read, or table and files do not hold the same exams.
+        """
+        source = self.root / self.landmark
+        table = read_table(
+            source, _COLUMNS, self.url, dtype=str, keep_default_na=False, usecols=lambda c: c in _COLUMNS
+        )
+        files = [f"exams_{part}.hdf5" for part in self.subsets]
+        absent = [part for part, file in zip(self.subsets, files, strict=True) if not (self.root / file).is_file()]
+        if absent:
+            there = [part for part in self.subsets if part not in absent]
+            what = f"{', '.join(absent)}: no such file exams_partN.hdf5 under {self.root}"
+            remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
+            raise InputError(Problem(str(source), "data.subsets", what, remedy))
+        row = np.arange(2, len(table) + 2)
+        inside = table["trace_file"].isin(files).to_numpy()
+        elsewhere = int((~inside).sum())
+        table, row = table[inside].reset_index(drop=True), row[inside]
+        truth = {column: table[column].map(_TRUTH).to_numpy(np.float64) for column in ("is_male", *SIX, NORMAL, DEATH)}
+        exam = pd.to_numeric(table["exam_id"], errors="coerce")
+        problems = _unusable(source, row, table, exam, truth)
+        if problems:
+            raise InputError(problems)
+        padding, more = self._compare_files(files, table, exam.astype(np.int64))
+        described = pd.DataFrame(
+            {
+                "record_id": f"{self.name}-" + table["exam_id"],
+                "path": table["trace_file"] + "#" + table["exam_id"],
+                "patient_id": table["patient_id"],
+                "age": known_ages(table["age"]),
+                "sex": np.where(truth["is_male"] == 1, "male", "female"),
+                "sampling_rate": _RATE,
+                "units": "mV",
+                "leads": ";".join(LEADS),
+            }
+        )
+        targets = {"six": SIX, "six_normal": (*SIX, NORMAL), "death": (DEATH,)}[self.labels]
+        six = np.stack([truth[target] for target in SIX], axis=1)
+        folds = hashed_folds(table["patient_id"].tolist(), self.name, FOLDS) + 1
+        described["fold"] = folds.astype(float)
+        described["split"] = described["fold"].map(split_of)
+        whole = pd.concat([described, pd.DataFrame({target: truth[target] for target in targets})], axis=1)
+        problems = compare(whole, targets, self.name, self.labels, str(source))
+        if problems:
+            raise InputError(problems)
+        notes = [f"{share(len(whole), self.name)} of {whole['patient_id'].nunique():,} patients", _SPLIT]
+        if elsewhere:
+            notes.append(f"{elsewhere:,} exams are in parts that data.subsets does not name")
+        neither = int((~six.any(axis=1) & (truth[NORMAL] == 0)).sum())
+        notes.append(
+            f"{neither:,} recordings have none of the six labels and are not {NORMAL} either: they are 0, not healthy"
+        )
+        if self.labels == "death":
+            unknown = int(np.isnan(truth[DEATH]).sum())
+            notes.append(f"{unknown:,} were not followed up: {DEATH} is unknown")
+        notes.append(f"{padding} rows of zeros with exam_id {_PADDING} are not used")
+        if more:
+            notes.append(f"{more} exams of the files are not in exams.csv and not used")
+        notes.append("a few recordings are filed under two patients: compare waveforms between splits")
+        return Cohort(self.name, self.root, whole, targets, self.licence, tuple(notes), source=str(source))
+
+    def _compare_files(self, files: list[str], table: pd.DataFrame, exam: pd.Series) -> tuple[int, int]:
+        """How many rows of padding and of exams that are not in the table the files hold.
+
+        Raises:
+            InputError: where a file cannot be read or lacks exams of the table.
+        """
+        problems, padding, more = [], 0, 0
+        by_file = {str(file): ids.to_numpy() for file, ids in exam.groupby(table["trace_file"])}
+        for file in files:
+            path, expected = self.root / file, by_file.get(file, np.empty(0, dtype=np.int64))
+            try:
+                held = _exam_ids(path)
+            except (OSError, KeyError, ValueError) as error:
+                what = f"cannot be read as exam_id and tracings ({type(error).__name__})"
+                problems.append(Problem(str(path), "file", what, f"Fetch it again ({self.url})"))
+                continue
+            lacking = np.setdiff1d(expected, held)
+            if len(lacking):
+                what = f"holds {len(expected) - len(lacking)} of the {len(expected)} exams that exams.csv puts there"
+                problems.append(Problem(str(path), "exam_id", what, f"Fetch both again ({self.url})"))
+            padding += int((held == _PADDING).sum())
+            more += len(np.setdiff1d(held[held != _PADDING], expected))
+        if problems:
+            raise InputError(problems)
+        return padding, more
+
+
+def _exam_ids(path: Path) -> NDArray[np.int64]:
+    with h5py.File(path, "r") as file:
+        ids: NDArray[np.int64] = file["exam_id"][:].astype(np.int64)
+        if file["tracings"].ndim != 3 or len(file["tracings"]) != len(ids):
+            raise ValueError("exam_id and tracings have different lengths")
+    return ids
+
+
+def _unusable(
+    source: Path,
+    row: NDArray[np.int64],
+    table: pd.DataFrame,
+    exam: pd.Series,
+    truth: Mapping[str, NDArray[Any]],
+) -> list[Problem]:
+    # death is empty where nobody knows, the others are stated of everyone
+    wrong = {column: np.isnan(cells) for column, cells in truth.items()}
+    wrong[DEATH] &= (table[DEATH] != "").to_numpy()
+    wrong["exam_id"] = (exam.isna() | table["exam_id"].duplicated(keep=False)).to_numpy()
+    wrong["patient_id"] = (table["patient_id"] == "").to_numpy()
+    return [
+        Problem(str(source), column, f"{rows_text(row[bad].tolist())}: not usable", "Fetch exams.csv again")
+        for column, bad in wrong.items()
+        if bad.any()
+    ]

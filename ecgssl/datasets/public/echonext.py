@@ -1,0 +1,159 @@
+"""EchoNext (Poterucha et al. 2025): ECGs of 10 s at 250 Hz, labelled by an echocardiogram of the same patient.
+
+Layout: ``echonext_metadata_100k.csv`` and ``EchoNext_{train,val,test,no_split}_waveforms.npy`` (N, 1, 2500, 12); row n of
+a split in the table is row n of its array. The lead order is not documented; by the limb-lead laws it is the standard one
+(ecgbench 1.0.0). The tabular features are not read; the release's README gives their columns in a wrong order.
+
+The samples are z-scores: the publisher filtered and clipped each lead, and standardised all with a mean and a standard
+deviation that are not released. They are not mV and cannot be made so, and everything here that says mV would say what
+is not so. They are therefore refused, unless ``standardised_as_mv`` accepts that one z-score counts as 1 mV. What stays
+true then is the shape of the waves and, nearly, the ratio of the leads, on which a normalised encoder lives; amplitudes,
+quality limits in mV and reconstruction errors in mV are not those of other sets.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.datasets.cohort import SPLITS, Cohort, rows_text
+from ecgssl.datasets.public.ages import known_ages
+from ecgssl.datasets.public.label_map import package_table
+from ecgssl.datasets.public.public_set import PublicSet
+from ecgssl.datasets.public.release_counts import compare, share
+from ecgssl.datasets.public.release_table import read_table
+from ecgssl.errors import InputError, Problem
+from ecgssl.io.person import sex
+from ecgssl.signal.leads import LEADS
+
+COMPOSITE = "shd_moderate_or_greater_flag"
+_COLUMNS = ("ecg_key", "patient_key", "split", "age_at_ecg", "sex")
+_NO_SPLIT = "no_split"
+_SAMPLES, _RATE = 2500, 250.0
+_DEFECT = "the samples are z-scores, of which one counts as 1 mV"
+
+
+class EchoNext(PublicSet):
+    """EchoNext 1.1.
+
+    Label sets: ``shd``, the composite alone; ``measured``, it and its eleven findings, unknown where a flag is 0 and the
+    echocardiogram did not measure it; ``released``, the flags as they are published.
+    """
+
+    name = "echonext"
+    title = "EchoNext"
+    licence = "PhysioNet Restricted Health Data License 1.5.0: forbids sharing, also of tables that are made from it"
+    citation = "Poterucha et al. 2025, doi:10.1038/s41586-025-09227-0"
+    url = "https://physionet.org/content/echonext/1.1.0/"
+    label_sets = ("shd", "measured", "released")
+    landmark = "echonext_metadata_100k.csv"
+    standardised = True
+
+    def cohort(self) -> Cohort:
+        """Recordings of the three splits with their flags.
+
+        Raises:
+            InputError: where ``standardised_as_mv`` does not accept z-scores, a table or an array cannot be read, they do
+                not hold the same number of recordings, cells cannot be read, splits share patients, or the table has as
+                many rows as the release and is not it.
+        """
+        source = self.root / self.landmark
+        if not self.standardised_as_mv:
+            what = (
+                "the samples are z-scores, standardised by the publisher with figures that are not released: "
+                "they cannot be converted to mV, as the signal contract asks"
+            )
+            remedy = (
+                "Set it to true to use them as if one were 1 mV: shapes of waves stay, voltages, limits and errors in mV "
+                "mean nothing"
+            )
+            raise InputError(Problem(str(source), "data.standardised_as_mv", what, remedy))
+        flags = {
+            row["flag"]: [c for c in row["measurements"].split(";") if c] for row in package_table("echonext_flags.csv")
+        }
+        needed = (*_COLUMNS, *flags, *(column for columns in flags.values() for column in columns))
+        table = read_table(source, needed, self.url, dtype=str, keep_default_na=False)
+        table["row"] = table.groupby("split").cumcount()
+        problems = _unusable(source, table, list(flags)) + self._compare_arrays(table)
+        if problems:
+            raise InputError(problems)
+        unsplit = int((table["split"] == _NO_SPLIT).sum())
+        table = table[table["split"] != _NO_SPLIT].reset_index(drop=True)
+        targets = (COMPOSITE,) if self.labels == "shd" else tuple(flags)
+        values = {flag: pd.to_numeric(table[flag]).to_numpy(np.float64) for flag in targets}
+        if self.labels == "measured":
+            values = {flag: _measured(cells, table[flags[flag]]) for flag, cells in values.items()}
+        described = pd.DataFrame(
+            {
+                "record_id": f"{self.name}-" + table["ecg_key"],
+                "path": "EchoNext_" + table["split"] + "_waveforms.npy#" + table["row"].astype(str),
+                "patient_id": table["patient_key"],
+                "split": table["split"],
+                "age": known_ages(table["age_at_ecg"]),
+                "sex": [sex(cell) or "" for cell in table["sex"]],
+                "sampling_rate": _RATE,
+                "units": "mV",
+                "leads": ";".join(LEADS),
+                "defect": _DEFECT,
+                "defect_action": "flag",
+            }
+        )
+        whole = pd.concat([described, pd.DataFrame(values)], axis=1)
+        problems = compare(whole, targets, self.name, self.labels, str(source))
+        if problems:
+            raise InputError(problems)
+        notes = [
+            f"{share(len(whole), self.name)} of {whole['patient_id'].nunique():,} patients, in the splits of the release",
+            f"{unsplit:,} recordings are in no split of the release and left out: they are of patients of val and test",
+            f"{_DEFECT}: voltages, limits and errors in mV mean nothing; every recording is flagged known_defect",
+            "the licence forbids sharing: keep stores, models' training data and remotes private",
+        ]
+        if self.labels == "released":
+            notes.append("a flag of 0 can mean that the echocardiogram did not measure it: see label set measured")
+        return Cohort(self.name, self.root, whole, targets, self.licence, tuple(notes), source=str(source))
+
+    def _compare_arrays(self, table: pd.DataFrame) -> list[Problem]:
+        problems = []
+        for split in SPLITS:
+            path, rows = self.root / f"EchoNext_{split}_waveforms.npy", int((table["split"] == split).sum())
+            try:
+                shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+            except FileNotFoundError:
+                problems.append(Problem(str(path), "file", "does not exist", f"Complete the download ({self.url})"))
+                continue
+            except (OSError, ValueError) as error:
+                what = f"is no sound array ({type(error).__name__})"
+                problems.append(Problem(str(path), "file", what, "Fetch it again"))
+                continue
+            if shape != (rows, 1, _SAMPLES, len(LEADS)):
+                what = f"is {shape}, the table announces {(rows, 1, _SAMPLES, len(LEADS))}"
+                problems.append(Problem(str(path), "shape", what, "Fetch table and array of the same release"))
+        return problems
+
+
+def _measured(flag: NDArray[np.float64], measurements: pd.DataFrame) -> NDArray[np.float64]:
+    """The flag, but NaN where it is 0 and a measurement is absent."""
+    absent = (measurements == "").any(axis=1).to_numpy() if measurements.shape[1] else np.zeros(len(flag), dtype=bool)
+    return np.where((flag == 0) & absent, np.nan, flag)
+
+
+def _unusable(source: Path, table: pd.DataFrame, flags: list[str]) -> list[Problem]:
+    again = "Fetch the table again and compare it with SHA256SUMS.txt"
+    wrong = {"ecg_key": table["ecg_key"].duplicated(keep=False) | (table["ecg_key"] == "")}
+    wrong["patient_key"] = table["patient_key"] == ""
+    wrong["split"] = ~table["split"].isin([*SPLITS, _NO_SPLIT])
+    wrong |= {flag: ~pd.to_numeric(table[flag], errors="coerce").isin([0, 1]) for flag in flags}
+    problems = [
+        Problem(str(source), column, f"{rows_text((np.flatnonzero(bad) + 2).tolist())}: not usable", again)
+        for column, bad in wrong.items()
+        if bad.any()
+    ]
+    splits = table[table["split"].isin(SPLITS)].groupby("patient_key")["split"].nunique()
+    shared = int((splits > 1).sum())
+    if shared:
+        what = f"{shared} patients are in more than one of {', '.join(SPLITS)}"
+        problems.append(Problem(str(source), "split", what, again))
+    return problems

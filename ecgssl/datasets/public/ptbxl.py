@@ -1,0 +1,165 @@
+"""PTB-XL in its official layout (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; PhysioNet, CC BY 4.0).
+
+Six label sets, as in the benchmark of Strodthoff et al. 2021 (doi:10.1109/JBHI.2020.3022989): ``superclass`` (5),
+``subclass`` (23), ``diagnostic`` (44), ``form`` (19), ``rhythm`` (12) and ``all`` (71 SCP-ECG codes). Every code of a
+recording counts, whatever its likelihood, because 0 means "stated, not graded". ``..._likelihood50`` counts a code from
+50 on: other numbers, not to be compared with published ones; form and rhythm are not graded and have no such variant.
+Recordings without any code of the label set have unknown targets and so are not in the task. Folds 1-8 train, 9
+validate, 10 test; they are disjoint by patient.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.folds import split_of
+from ecgssl.datasets.public.label_map import LabelMap, package_table
+from ecgssl.datasets.public.public_set import PublicSet
+from ecgssl.datasets.public.release_counts import compare, share
+from ecgssl.datasets.public.release_table import read_table
+from ecgssl.errors import InputError, Problem
+from ecgssl.io.person import OLDEST
+
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+LIKELIHOOD = "_likelihood50"
+_LEAST = 50.0
+_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "site", "device", "scp_codes", "strat_fold")
+_STATEMENTS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
+_FILE = {100: "filename_lr", 500: "filename_hr"}
+
+
+class PTBXL(PublicSet):
+    """PTB-XL (Wagner et al. 2020)."""
+
+    name = "ptbxl"
+    title = "PTB-XL"
+    licence = "CC BY 4.0"
+    citation = "Wagner et al. 2020, doi:10.1038/s41597-020-0495-6"
+    url = "https://physionet.org/content/ptb-xl/1.0.3/"
+    label_sets = (
+        *("superclass", "subclass", "diagnostic", "form", "rhythm", "all"),
+        *(f"{labels}{LIKELIHOOD}" for labels in ("superclass", "subclass", "diagnostic")),
+    )
+    landmark = "ptbxl_database.csv"
+
+    def cohort(self) -> Cohort:
+        """Recordings of ``records100`` or ``records500`` with their targets and folds.
+
+        Raises:
+            InputError: where a table or a column is absent, a cell cannot be read, recordings are not there, or 21,799
+                rows are not those of release 1.0.3.
+        """
+        database, file = self.root / self.landmark, _FILE[self.sampling_rate]
+        table = read_table(database, (*_COLUMNS, *_FILE.values()), self.url)
+        names = self._label_map()
+        numbers = {
+            c: pd.to_numeric(table[c], errors="coerce") for c in ("ecg_id", "patient_id", "strat_fold", "age", "sex")
+        }
+        stated = [_likelihoods(cell) for cell in table["scp_codes"]]
+        problems = _unusable(database, numbers, stated)
+        paths = table[file].astype(str).tolist()
+        remedy = f"Download records{self.sampling_rate}, or choose data.sampling_rate {600 - self.sampling_rate}"
+        problems += self.absent(database, paths, field=file, remedy=remedy)
+        if problems:
+            raise InputError(problems)
+        described = pd.DataFrame(
+            {
+                "record_id": [f"ptbxl-{int(i):05d}" for i in numbers["ecg_id"]],
+                "path": paths,
+                "patient_id": [str(int(i)) for i in numbers["patient_id"]],
+                "split": numbers["strat_fold"].map(split_of),
+                "fold": numbers["strat_fold"].astype(float),
+                # the release writes 300 for everyone above 89
+                "age": numbers["age"].clip(upper=OLDEST),
+                "sex": numbers["sex"].map({0: "male", 1: "female"}).fillna(""),
+                "site": table["site"].map(_site),
+                "device": table["device"].fillna("").astype(str).str.strip(),
+            }
+        )
+        labelled = names.apply([self._counted(codes or {}) for codes in stated])
+        unlabelled = np.flatnonzero(labelled.matrix.sum(axis=1) == 0)
+        matrix = labelled.matrix.copy()
+        matrix[unlabelled] = np.nan
+        whole = pd.concat([described, pd.DataFrame(matrix, columns=list(names.labels))], axis=1)
+        problems = compare(whole, names.labels, self.name, self.labels, str(database))
+        if problems:
+            raise InputError(problems)
+        notes = [self._release_note(len(whole))]
+        if len(unlabelled):
+            notes.append(f"{len(unlabelled)} recordings have no code of label set {self.labels}: targets unknown")
+        if self.labels == "all":
+            notes += labelled.notes()
+        old = int((numbers["age"] > OLDEST).sum())
+        if old:
+            notes.append(f"{old} ages are 'above 89' (300 in the release) and given as {OLDEST:g}")
+        return Cohort(self.name, self.root, whole, names.labels, self.licence, tuple(notes), source=str(database))
+
+    def _label_map(self) -> LabelMap:
+        """Labels of the label set by SCP-ECG code, in the order of ``scp_statements.csv``."""
+        path = self.root / "scp_statements.csv"
+        statements = read_table(path, _STATEMENTS, self.url, dtype=str, keep_default_na=False)
+        statements.index = pd.Index(statements.iloc[:, 0])
+        kind = self.labels.removesuffix(LIKELIHOOD)
+        if kind == "all":
+            chosen = statements.index
+        else:
+            flag = kind if kind in ("form", "rhythm") else "diagnostic"
+            chosen = statements.index[statements[flag].isin(["1", "1.0"])]
+        if kind == "superclass":
+            of = statements.loc[chosen, "diagnostic_class"]
+            label_of = {code: name for name in SUPERCLASSES for code in chosen[of == name]}
+        elif kind == "subclass":
+            label_of = statements.loc[chosen, "diagnostic_subclass"].to_dict()
+        else:
+            label_of = {code: code for code in chosen}
+        return LabelMap(label_of, "scp_statements.csv")
+
+    def _counted(self, likelihoods: dict[str, float]) -> list[str]:
+        graded = self.labels.endswith(LIKELIHOOD)
+        return [code for code, likelihood in likelihoods.items() if not graded or likelihood >= _LEAST]
+
+    def _release_note(self, recordings: int) -> str:
+        sums = self.root / "SHA256SUMS.txt"
+        listed = sums.read_text(encoding="utf-8", errors="replace") if sums.is_file() else ""
+        for row in package_table("ptbxl_releases.csv"):
+            whole = int(row["recordings"])
+            if recordings == whole:
+                return f"{recordings:,} recordings, as release {row['release']} has: {row['about']}"
+            if row["listed"] in listed or (self.root / row["listed"]).exists():
+                return f"{recordings:,} of {whole:,} recordings of release {row['release']}: {row['about']}"
+        return f"{share(recordings, self.name)} of release 1.0.3, or of another one: the files do not say"
+
+
+def _likelihoods(cell: object) -> dict[str, float] | None:
+    """Likelihood by code, from a Python dict literal; ``None`` where it is none."""
+    try:
+        value = ast.literal_eval(str(cell))
+        found = {str(code): float(likelihood) for code, likelihood in value.items()}
+    except (ValueError, SyntaxError, TypeError, AttributeError, MemoryError, RecursionError):
+        return None
+    return None if any(math.isnan(likelihood) for likelihood in found.values()) else found
+
+
+def _site(cell: float | str) -> str:
+    return "" if pd.isna(cell) else f"{cell:g}" if isinstance(cell, float) else str(cell)
+
+
+def _unusable(path: Path, numbers: dict[str, pd.Series], stated: list[dict[str, float] | None]) -> list[Problem]:
+    remedy = "Fetch the file again and compare it with SHA256SUMS.txt"
+    wrong = {column: numbers[column].isna().to_numpy() for column in ("ecg_id", "patient_id", "strat_fold")}
+    wrong["scp_codes"] = np.array([codes is None for codes in stated])
+    wrong["ecg_id "] = numbers["ecg_id"].duplicated(keep=False).to_numpy() & ~wrong["ecg_id"]
+    wrong["strat_fold "] = ~(wrong["strat_fold"] | numbers["strat_fold"].isin(range(1, 11)).to_numpy())
+    return [
+        Problem(
+            str(path), column.strip(), f"{rows_text([int(i) + 2 for i in np.flatnonzero(bad)])}: not usable", remedy
+        )
+        for column, bad in wrong.items()
+        if bad.any()
+    ]

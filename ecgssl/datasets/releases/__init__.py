@@ -1,0 +1,1 @@
+"""Releases of public sets: what is downloaded, from where, politely, and verified."""

@@ -1,0 +1,224 @@
+"""Invented patients, their recordings, and the labels that follow from the numbers drawn for them.
+
+Findings are drawn first and decide from which range a number (a QRS duration, a rate) is drawn; labels look at the
+number only. Ranges reach a little over the thresholds, so there are borderline recordings on both sides, as in life.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.datasets.synthetic.electrode_noise import Noise
+from ecgssl.datasets.synthetic.vectorcardiogram import WAVES, Heart, torso
+
+Generator = np.random.Generator
+Vector = tuple[float, float, float]
+
+TARGETS = (
+    "af",
+    "sinus_brady",
+    "sinus_tachy",
+    "first_degree_avb",
+    "wide_qrs",
+    "st_elevation",
+    "t_inversion",
+    "high_voltage",
+    "ectopy",
+)
+
+BRADYCARDIA = 55.0
+TACHYCARDIA = 105.0
+LONG_PR = 0.2
+WIDE_QRS = 0.12
+RAISED_ST = 0.12
+INVERTED_T = -0.1
+HIGH_VOLTAGE = 1.45
+
+_ST_TERRITORIES: dict[str, Vector] = {
+    "anterior": (0.3, -0.1, -0.95),
+    "inferior": (0.0, 0.95, 0.31),
+    "lateral": (0.91, -0.36, 0.2),
+}
+_T_TERRITORIES: tuple[Vector, ...] = ((0.5, 0.3, -0.81), (0.78, 0.62, -0.1))
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What all recordings of one person share.
+
+    Args:
+        age: years; sex: ``F`` or ``M``.
+        heart: the chronic shape of the beats, in sinus rhythm and without acute ST elevation.
+        torso: (8, 3) matrix of the body.
+        resting_rate: beats per minute.
+        fibrillating: chance of a recording to be in atrial fibrillation.
+        st_territory: where ST elevation may arise, none for nowhere.
+        ectopic_focus: (3,) main force of ventricular premature beats, none for no such beats.
+        sinus_arrhythmia: relative respiratory change of the RR interval.
+    """
+
+    age: int
+    sex: str
+    heart: Heart
+    torso: NDArray[np.float64]
+    resting_rate: float
+    fibrillating: float
+    st_territory: str | None
+    ectopic_focus: Vector | None
+    sinus_arrhythmia: float
+
+
+@dataclass(frozen=True)
+class Episode:
+    """The parameters of one recording; times in s, rates per minute, heights in mV."""
+
+    heart: Heart
+    torso: NDArray[np.float64]
+    fibrillation: bool
+    rate: float
+    irregularity: float
+    breathing: float
+    sinus_arrhythmia: float
+    variability: float
+    fibrillatory_rate: float
+    fibrillatory_height: float
+    ectopic_beats: int
+    ectopic_focus: Vector | None
+    ectopic_qrs: float
+    ectopic_height: float
+    noise: Noise
+
+
+def draw_patient(rng: Generator) -> Patient:
+    """One person; findings that come with age are likelier in the old."""
+    age = int(np.clip(rng.normal(60, 16), 18, 92))
+    sex = "F" if rng.random() < 0.5 else "M"
+    ageing = float(np.exp(0.45 * np.clip((age - 60) / 16, -2, 2)))
+
+    def has(chance: float, ages: bool = True) -> bool:
+        return bool(rng.random() < chance * (ageing if ages else 1.0))
+
+    fibrillates, blocked, conducts_slowly, thick = has(0.13), has(0.13), has(0.14), has(0.14)
+    slow, ischaemic, t_changed, ectopic = has(0.17, ages=False), has(0.18), has(0.17), has(0.14)
+
+    pr = rng.uniform(0.19, 0.3) if conducts_slowly else np.clip(rng.normal(0.155, 0.018), 0.115, 0.21)
+    qrs = rng.uniform(0.112, 0.165) if blocked else np.clip(rng.normal(0.09, 0.007), 0.072, 0.115)
+    voltage = rng.uniform(1.35, 2.0) if thick else np.clip(rng.normal(1.0, 0.14), 0.65, 1.4)
+    t_polarity = rng.uniform(-1.2, 0.1) if t_changed else np.clip(rng.normal(0.95, 0.2), 0.2, 1.5)
+    heart = Heart(
+        p_wave=float(np.exp(0.2 * rng.standard_normal())),
+        p_duration=float(np.clip(rng.normal(0.1, 0.009), 0.075, 0.125)),
+        pr=float(pr),
+        qrs=float(qrs - (0.004 if sex == "F" and not blocked else 0)),
+        qtc=float(np.clip(rng.normal(0.415, 0.016), 0.37, 0.47) + (0.01 if sex == "F" else 0)),
+        block=("left" if rng.random() < 0.5 else "right") if blocked else None,
+        voltage=float(voltage * (0.95 if sex == "F" and not thick else 1.0)),
+        t_height=float(np.exp(0.2 * rng.standard_normal())),
+        t_polarity=float(t_polarity),
+        t_direction=_T_TERRITORIES[int(rng.integers(len(_T_TERRITORIES)))],
+        shape=0.13 * rng.standard_normal((WAVES, 3)),
+    )
+    return Patient(
+        age=age,
+        sex=sex,
+        heart=heart,
+        torso=torso(rng),
+        resting_rate=float(rng.normal(49.5, 4.5) if slow else np.clip(rng.normal(73, 9), 52, 100)),
+        fibrillating=float(rng.choice([1.0, 0.6])) if fibrillates else 0.0,
+        st_territory=str(rng.choice(list(_ST_TERRITORIES))) if ischaemic else None,
+        ectopic_focus=_focus(rng) if ectopic else None,
+        sinus_arrhythmia=float(rng.uniform(0.01, 0.06) * np.clip(1.6 - age / 100, 0.6, 1.4)),
+    )
+
+
+def draw_episode(patient: Patient, rng: Generator) -> Episode:
+    """One recording of a person: rate, rhythm of the day, noise, electrodes put on anew."""
+    fibrillation = bool(rng.random() < patient.fibrillating)
+    fast = rng.random() < 0.14
+    rate = rng.normal(117, 12) if fast else patient.resting_rate + rng.normal(0, 4)
+    if fibrillation:
+        rate = rng.normal(95, 22)
+    rate = float(np.clip(rate, 38, 150))
+    acute = patient.st_territory is not None and rng.random() < 0.8
+    height = rng.uniform(0.09, 0.32) if acute else min(abs(rng.normal(0, 0.025)), 0.08)
+    territory = patient.st_territory if acute and patient.st_territory else "anterior"
+    st = tuple(float(height * v) for v in _unit(_ST_TERRITORIES[territory]))
+    heart = replace(
+        patient.heart,
+        p_wave=0.0 if fibrillation else patient.heart.p_wave,
+        # the AV node conducts faster at higher rates
+        pr=float(np.clip(patient.heart.pr - 0.0002 * (rate - 70), 0.1, 0.32)),
+        st=(st[0], st[1], st[2]),
+        t_height=patient.heart.t_height * float(np.exp(0.06 * rng.standard_normal())),
+    )
+    level = float(np.exp(0.45 * rng.standard_normal())) * (2.5 if rng.random() < 0.08 else 1.0)
+    ectopic = patient.ectopic_focus is not None and rng.random() < 0.85
+    return Episode(
+        heart=heart,
+        torso=patient.torso * (1 + 0.03 * rng.standard_normal(patient.torso.shape)),
+        fibrillation=fibrillation,
+        rate=rate,
+        irregularity=float(rng.uniform(0.17, 0.3)),
+        breathing=float(rng.uniform(0.2, 0.33)),
+        sinus_arrhythmia=patient.sinus_arrhythmia * min(1.0, 75 / rate),
+        variability=float(rng.uniform(0.005, 0.02)),
+        fibrillatory_rate=float(rng.uniform(4.5, 8.5)),
+        fibrillatory_height=float(rng.uniform(0.025, 0.09)),
+        ectopic_beats=int(rng.integers(1, 5)) if ectopic else 0,
+        ectopic_focus=patient.ectopic_focus,
+        ectopic_qrs=float(rng.uniform(0.135, 0.17)),
+        ectopic_height=float(rng.uniform(1.3, 2.2)),
+        noise=Noise(
+            white=0.005 * level,
+            pink=0.01 * level,
+            wander=float(0.05 * np.exp(0.6 * rng.standard_normal())) * min(level, 2.0),
+            muscle=0.03 * level if rng.random() < 0.2 else 0.0,
+            mains=float(rng.uniform(0, 0.006)),
+            mains_frequency=float(rng.choice([50.0, 60.0])),
+        ),
+    )
+
+
+def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
+    """What the numbers say: 1, 0, or NaN where the question makes no sense.
+
+    There is no PR interval in atrial fibrillation; ST segment, T wave and voltage criteria do not apply to a widened
+    QRS complex, whose repolarisation is abnormal with it.
+
+    Args:
+        episode: the recording's parameters.
+        ectopic_beats: ventricular premature beats whose R peak lies in the recording.
+    """
+    heart, sinus = episode.heart, not episode.fibrillation
+    wide = heart.qrs > WIDE_QRS
+
+    def narrow(value: bool) -> float:
+        return float("nan") if wide else float(value)
+
+    return {
+        "af": float(not sinus),
+        "sinus_brady": float(sinus and episode.rate < BRADYCARDIA),
+        "sinus_tachy": float(sinus and episode.rate > TACHYCARDIA),
+        "first_degree_avb": float(heart.pr > LONG_PR) if sinus else float("nan"),
+        "wide_qrs": float(wide),
+        "st_elevation": narrow(float(np.linalg.norm(heart.st)) > RAISED_ST),
+        "t_inversion": narrow(heart.t_polarity < INVERTED_T),
+        "high_voltage": narrow(heart.voltage > HIGH_VOLTAGE),
+        "ectopy": float(ectopic_beats > 0),
+    }
+
+
+def _focus(rng: Generator) -> Vector:
+    # outflow tract, left free wall, apex: each points away from where the beat starts
+    foci = np.array([[0.2, 0.95, 0.25], [-0.7, 0.2, -0.7], [0.3, -0.85, 0.4]])
+    main = foci[int(rng.integers(len(foci)))] + 0.2 * rng.standard_normal(3)
+    return float(main[0]), float(main[1]), float(main[2])
+
+
+def _unit(vector: Vector) -> NDArray[np.float64]:
+    array = np.asarray(vector)
+    unit: NDArray[np.float64] = array / np.linalg.norm(array)
+    return unit
