@@ -1,4 +1,4 @@
-"""Verbs that make and judge models: pretrain, finetune, evaluate, export."""
+"""Verbs that make and judge models: pretrain, finetune, evaluate."""
 
 from __future__ import annotations
 
@@ -117,27 +117,3 @@ def evaluate(
     p = load_params(params)
     write_json(out, run(read_predictions(predictions), p.evaluate, p.seed))
     typer.echo(f"wrote {out}")
-
-
-@app.command()
-def export(
-    model: Annotated[Path, typer.Option(help="Encoder or classifier folder.")],
-    out: Annotated[Path, typer.Option(help="New bundle.")],
-    store: Annotated[Path | None, typer.Option(help="Store whose recordings the graph is checked on, too.")] = None,
-    params: ParamsFile = Path("params.yaml"),
-) -> None:
-    """Make a bundle with ONNX graph, checked against torch.
-
-    Example: ecgssl export --model runs/af/classifier --out exports/af
-    """
-    from ecgssl.config import load_params
-    from ecgssl.deploy.bundle import export_bundle
-    from ecgssl.store.store import Store
-
-    p = load_params(params)
-    examples = None
-    if store is not None:
-        data = Store(store)
-        examples = data.signals(data.rows("val")[:7])
-    figures = export_bundle(model, out, p.export, examples=examples, quality=p.quality, lsb=p.store.lsb)
-    typer.echo(json.dumps(figures, indent=1, default=str))
