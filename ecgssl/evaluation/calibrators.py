@@ -1,0 +1,191 @@
+"""Maps from a model's logit to a probability that means what it says, fitted on validation.
+
+Temperature (Guo et al., ICML 2017) and Platt's logistic map (Platt 1999) are straight lines in logit space; isotonic
+regression (Zadrozny & Elkan, KDD 2002) is any rising curve, and needs far more events for it. None of them changes which of
+two recordings scores higher, but for isotonic regression, which makes equals of some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax, softmax
+
+Array = NDArray[np.float64]
+Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
+METHODS: tuple[str, ...] = get_args(Method)
+
+MIN_EVENTS = 10
+"""Recordings of each class below which nothing is fitted: a slope from fewer is noise."""
+MIN_ISOTONIC = 100
+"""Recordings of each class that isotonic regression asks for (events that validating a risk model takes: Collins et al.,
+Stat Med 2016; with little data it overfits: Niculescu-Mizil & Caruana, ICML 2005)."""
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """Logit to probability of one label (of a regression: predicted to calibrated value, in the target's unit).
+
+    Args:
+        method: ``none``, ``temperature`` and ``platt``: the logistic function of ``slope * logit + intercept``;
+            ``isotonic``: linear between ``knots``, level beyond them; ``linear`` (regression): ``slope * x + intercept``.
+        slope: above 0; a temperature is 1 / slope.
+        intercept: in logits (of ``linear``, in the target's unit).
+        knots: (J,) strictly rising logits of ``isotonic``.
+        levels: (J,) non-decreasing probabilities at them.
+        reason: why it is another method than was asked for; empty where it is not.
+    """
+
+    method: Method = "none"
+    slope: float = 1.0
+    intercept: float = 0.0
+    knots: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
+        if not (np.isfinite(self.slope) and np.isfinite(self.intercept) and self.slope > 0):
+            raise ValueError(f"slope {self.slope} must be above 0 and both it and intercept {self.intercept} finite")
+        knots, levels = np.asarray(self.knots, dtype=float), np.asarray(self.levels, dtype=float)
+        if len(knots) != len(levels) or (self.method == "isotonic") != bool(len(knots)):
+            raise ValueError("isotonic, and only isotonic, has knots and as many levels")
+        if not (np.isfinite(knots).all() and (np.diff(knots) > 0).all()):
+            raise ValueError("knots must be finite and strictly rising")
+        if not (((levels >= 0) & (levels <= 1)).all() and (np.diff(levels) >= 0).all()):
+            raise ValueError("levels must be probabilities that do not fall")
+
+    def __call__(self, logits: ArrayLike) -> Array:
+        """Logits of any shape to probabilities (of ``linear``: values) of the same shape, float64."""
+        z = np.asarray(logits, dtype=np.float64)
+        if self.method == "isotonic":
+            return np.asarray(np.interp(z, self.knots, self.levels))
+        line = self.slope * z + self.intercept
+        return line if self.method == "linear" else np.asarray(expit(line))
+
+
+def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
+    """Fit the calibrator of one binary label.
+
+    Too few events give ``none``, or ``platt`` in place of ``isotonic``, and so do scores that do not rise with the target;
+    ``reason`` then says so. Outcomes are smoothed as Platt did, (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0, so that
+    classes that the logit separates completely do not ask for an infinite slope.
+
+    Args:
+        logits: (N,) finite where the target is known.
+        targets: (N,) of 1, 0 and NaN (unknown, left out).
+        method: ``none``, ``temperature``, ``platt`` or ``isotonic``.
+    """
+    z, y = _known(logits, targets)
+    positives = int(y.sum())
+    fewest = min(positives, len(y) - positives)
+    if method == "none":
+        return Calibrator()
+    if fewest < MIN_EVENTS:
+        return Calibrator(reason=f"{positives} positive and {len(y) - positives} negative, {MIN_EVENTS} of each needed")
+    if method == "isotonic" and fewest >= MIN_ISOTONIC:
+        return _isotonic(z, y)
+    reason = ""
+    if method == "isotonic":
+        counts = f"{positives} positive and {len(y) - positives} negative"
+        reason = f"isotonic needs {MIN_ISOTONIC} of each class, there are {counts}"
+    soft = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    if method == "temperature":
+        slope, intercept = _minimum(lambda t: _loss(t[:1], z[:, None], soft), 1)[0], 0.0
+    else:
+        slope, intercept = _platt(z, soft)
+    if slope <= 0:
+        return Calibrator(reason="scores do not rise with the target")
+    return Calibrator(
+        "temperature" if method == "temperature" else "platt", float(slope), float(intercept), (), (), reason
+    )
+
+
+def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "temperature") -> Calibrator:
+    """Fit one temperature for the softmax over K classes by the mean log loss.
+
+    Args:
+        logits: (N, K).
+        classes: (N,) code of the true class, 0..K-1; NaN where unknown.
+        method: ``none`` for none; any other gives a temperature, the only map that keeps a softmax one.
+    """
+    z, y = np.asarray(logits, dtype=np.float64), np.asarray(classes, dtype=np.float64)
+    known = ~np.isnan(y)
+    z, codes = z[known], y[known].astype(int)
+    if method == "none":
+        return Calibrator()
+    if len(codes) < MIN_EVENTS or len(np.unique(codes)) < 2:
+        return Calibrator(reason=f"{len(codes)} known recordings of {len(np.unique(codes))} classes")
+    # a truth that is never quite certain keeps a separable sample from asking for temperature 0
+    soft = np.full(z.shape, 1 / (len(codes) + z.shape[1]))
+    soft[np.arange(len(codes)), codes] += len(codes) / (len(codes) + z.shape[1])
+
+    def loss(t: Array) -> tuple[float, Array]:
+        p = softmax(t[0] * z, axis=1)
+        return -float((soft * log_softmax(t[0] * z, axis=1)).sum(1).mean()), np.array([((p - soft) * z).sum(1).mean()])
+
+    slope = _minimum(loss, 1)[0]
+    if slope <= 0:
+        return Calibrator(reason="scores do not rise with the class")
+    return Calibrator("temperature", float(slope))
+
+
+def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
+    """Least-squares line from predicted to true value; ``none`` with a reason for too few, constant or falling ones.
+
+    Args:
+        predicted: (N,) in the target's unit.
+        targets: (N,) NaN where unknown.
+    """
+    x, y = _known(predicted, targets)
+    if len(y) < MIN_EVENTS:
+        return Calibrator("linear", reason=f"{len(y)} known recordings, {MIN_EVENTS} needed")
+    spread = float(((x - x.mean()) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread if spread > 0 else 0.0
+    if slope <= 0:
+        return Calibrator("linear", reason="predictions do not rise with the target")
+    return Calibrator("linear", slope, float(y.mean() - slope * x.mean()))
+
+
+def _known(scores: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
+    z, y = np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    known = ~np.isnan(y)
+    return z[known], y[known]
+
+
+def _platt(z: Array, soft: Array) -> tuple[float, float]:
+    centre, spread = float(z.mean()), float(z.std())
+    if spread == 0:
+        return 0.0, 0.0
+    design = np.column_stack([(z - centre) / spread, np.ones(len(z))])
+    slope, intercept = _minimum(lambda t: _loss(t, design, soft), 2)
+    return slope / spread, intercept - slope * centre / spread
+
+
+def _loss(t: Array, design: Array, soft: Array) -> tuple[float, Array]:
+    line = design @ t
+    return float((np.logaddexp(0, line) - soft * line).mean()), design.T @ (expit(line) - soft) / len(soft)
+
+
+def _minimum(loss: Callable[[Array], tuple[float, Array]], size: int) -> Array:
+    start = np.zeros(size)
+    start[0] = 1.0
+    return np.asarray(minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 500}).x)
+
+
+def _isotonic(z: Array, y: Array) -> Calibrator:
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression().fit(z, y)
+    # by the rule of succession, so that no finite sample claims certainty
+    lowest = 1 / (len(y) + 2)
+    levels = np.clip(fitted.y_thresholds_, lowest, 1 - lowest)
+    if levels[0] == levels[-1]:
+        return Calibrator(reason="scores do not rise with the target")
+    return Calibrator("isotonic", knots=tuple(fitted.X_thresholds_.tolist()), levels=tuple(levels.tolist()))

@@ -1,0 +1,201 @@
+"""From logits to what is shown and done: calibrators and thresholds of a classifier, fitted on validation and frozen.
+
+Stored as ``decision.json`` beside the weights. Whoever turns a logit into a probability or a call does it through
+``Decision``, so that a report, a score file and a served page agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.calibrators import Array, Calibrator, Method, fit_calibrator, fit_linear, fit_temperature
+from ecgssl.evaluation.thresholds import Threshold, fit_thresholds
+from ecgssl.files import write_json
+
+FILE = "decision.json"
+FORMAT = "ecgssl-decision"
+VERSION = 1
+Kind = Literal["multilabel", "multiclass", "regression"]
+KINDS: tuple[str, ...] = get_args(Kind)
+_REMEDY = "Fine-tune or recalibrate again"
+
+
+@dataclass(frozen=True)
+class LabelDecision:
+    """What is done with the logit of one label.
+
+    Args:
+        name: of the label, of the class (multiclass), or of the target (regression).
+        calibrator: logit to probability; in a multiclass task the same for all.
+        thresholds: by name; none in a multiclass task, where the likeliest class is the answer, and in a regression.
+        positives, negatives: known recordings that it was fitted on; of a regression all are ``positives``.
+    """
+
+    name: str
+    calibrator: Calibrator
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    positives: int = 0
+    negatives: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Calibrators and thresholds of all labels of a classifier, in the order of its logits.
+
+    Args:
+        kind: ``multilabel``, ``multiclass`` or ``regression``.
+        labels: one per logit.
+        fitted_on: where from, for people: split or site, counts of recordings and patients.
+    """
+
+    kind: Kind
+    labels: tuple[LabelDecision, ...]
+    fitted_on: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+        if not self.labels:
+            raise ValueError("a decision needs labels")
+        if self.kind == "multiclass" and len({label.calibrator.slope for label in self.labels}) > 1:
+            raise ValueError("a multiclass task has one temperature")
+        linear = [label.calibrator.method == "linear" for label in self.labels]
+        if any(linear) if self.kind != "regression" else not all(linear):
+            raise ValueError("regression, and only regression, has linear calibrators")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the labels, in order."""
+        return tuple(label.name for label in self.labels)
+
+    def probabilities(self, logits: ArrayLike) -> Array:
+        """(N, K) logits to (N, K) calibrated probabilities; of a multiclass task rows sum to 1.
+
+        Of a regression: predicted to calibrated values, in the target's unit.
+        """
+        z = np.asarray(logits, dtype=np.float64)
+        if z.ndim != 2 or z.shape[1] != len(self.labels):
+            raise ValueError(f"logits of shape {z.shape}, there are {len(self.labels)} labels")
+        if self.kind == "multiclass":
+            return np.asarray(softmax(self.labels[0].calibrator.slope * z, axis=1))
+        return np.column_stack([label.calibrator(z[:, k]) for k, label in enumerate(self.labels)])
+
+    def calls(self, logits: ArrayLike, threshold: str = "youden") -> NDArray[np.float64]:
+        """(N, K) of 1 and 0: called positive or not at the named threshold; NaN for labels without it.
+
+        Of a multiclass task: 1 for the likeliest class, 0 for the others, whatever ``threshold``.
+
+        Raises:
+            ValueError: of a regression, which calls nothing.
+        """
+        if self.kind == "regression":
+            raise ValueError("a regression has no thresholds")
+        p = self.probabilities(logits)
+        if self.kind == "multiclass":
+            return (np.arange(p.shape[1]) == p.argmax(axis=1)[:, None]).astype(np.float64)
+        cuts = [label.thresholds.get(threshold) for label in self.labels]
+        value = np.array([np.nan if cut is None or cut.value is None else cut.value for cut in cuts])
+        return np.where(np.isnan(value), np.nan, (p >= value).astype(np.float64))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and text for JSON; ``from_dict`` reads it."""
+        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = FILE) -> Decision:
+        """Read what ``to_dict`` wrote.
+
+        Raises:
+            InputError: not a decision, or one of another version, or with values that no decision has.
+        """
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InputError(Problem(where, "format", "does not describe calibrators and thresholds", _REMEDY))
+        if data.get("version") != VERSION:
+            what = f"is {data.get('version')}, this release reads {VERSION}"
+            raise InputError(Problem(where, "version", what, _REMEDY))
+        try:
+            labels = tuple(_label(entry) for entry in data["labels"])
+            return cls(data["kind"], labels, dict(data["fitted_on"]))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(Problem(where, "content", f"lacks or misuses {error}", _REMEDY)) from None
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``decision.json`` into a folder, every digit kept; returns its path."""
+        return write_json(Path(folder) / FILE, self.to_dict(), digits=None)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Decision:
+        """Read ``decision.json`` of a classifier's folder.
+
+        Raises:
+            InputError: it is missing, is not JSON, or ``from_dict`` refuses it.
+        """
+        path = Path(folder) / FILE
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(Problem(str(path), "file", "does not exist", _REMEDY)) from None
+        except (OSError, ValueError) as error:
+            what = f"cannot be read ({type(error).__name__})"
+            raise InputError(Problem(str(path), "file", what, _REMEDY)) from None
+        return cls.from_dict(data, str(path))
+
+
+def fit_decision(
+    kind: Kind,
+    names: Sequence[str],
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    method: Method = "platt",
+    sensitivities: Sequence[float] = (0.9,),
+    specificities: Sequence[float] = (0.9,),
+    fitted_on: dict[str, Any] | None = None,
+) -> Decision:
+    """Fit calibrators and thresholds on recordings that the model was not trained on.
+
+    Args:
+        kind: of the task.
+        names: K labels (multiclass: classes; regression: targets).
+        logits: (N, K); of a regression predicted values.
+        targets: (N, K) of 1, 0, NaN (multiclass: one 1 a row, or all NaN); of a regression values or NaN.
+        method: of calibration. A multiclass task takes any but ``none`` as one temperature. A regression was trained to
+            the mean of the target already and is left as it is, unless the method is ``linear``.
+        sensitivities, specificities: wanted of thresholds, beside Youden's.
+        fitted_on: noted in the decision.
+    """
+    z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    if z.shape != y.shape or z.shape[1] != len(names):
+        raise ValueError(f"logits {z.shape}, targets {y.shape} and {len(names)} names do not match")
+    if kind == "multiclass":
+        codes = np.where(np.isnan(y).any(axis=1), np.nan, y.argmax(axis=1))
+        shared = fit_temperature(z, codes, method)
+    labels = []
+    for k, name in enumerate(names):
+        known = ~np.isnan(y[:, k])
+        if kind == "regression":
+            calibrator = fit_linear(z[:, k], y[:, k]) if method == "linear" else Calibrator("linear")
+            labels.append(LabelDecision(name, calibrator, {}, int(known.sum())))
+            continue
+        calibrator, cuts = (shared, {}) if kind == "multiclass" else (fit_calibrator(z[:, k], y[:, k], method), {})
+        if kind == "multilabel":
+            cuts = fit_thresholds(calibrator(z[:, k]), y[:, k], sensitivities, specificities)
+        positives = int((y[known, k] == 1).sum())
+        labels.append(LabelDecision(name, calibrator, cuts, positives, int(known.sum()) - positives))
+    return Decision(kind, tuple(labels), fitted_on or {})
+
+
+def _label(entry: dict[str, Any]) -> LabelDecision:
+    fields = dict(entry["calibrator"])
+    calibrator = Calibrator(**fields | {"knots": tuple(fields["knots"]), "levels": tuple(fields["levels"])})
+    cuts = {name: Threshold(**cut) for name, cut in entry["thresholds"].items()}
+    return LabelDecision(str(entry["name"]), calibrator, cuts, int(entry["positives"]), int(entry["negatives"]))
