@@ -118,13 +118,11 @@ def evaluate_cell(
             )  # fmt: skip
             scored = {"linear": {name: probe.logits(embeddings[rows]) for name, rows in (("val", val), ("test", test))}}
             if share in args.full:
-                partly = values.copy()
-                partly[np.setdiff1d(train, some)] = np.nan
                 folder = cell / f"full-{task}-{share:g}"
                 config = {"cell": cell.name, "share": share, "task": task}
                 result = finetune_full(
-                    with_probe(model.encoder, probe), store, partly, params.finetune.full, params.seed, macro_auroc,
-                    folder, config,
+                    with_probe(model.encoder, probe), store, values, params.finetune.full, params.seed, macro_auroc,
+                    folder, config, train=some, val=look,
                 )  # fmt: skip
                 scored["full"] = {n: predict_logits(result.model, store, r) for n, r in (("val", val), ("test", test))}
                 RunState(folder, config).discard()

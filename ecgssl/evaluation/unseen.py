@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
@@ -16,13 +18,19 @@ from ecgssl.store.store import Store
 _REMEDY = "Pretrain without it or judge by others; finetune.overlap=warn goes on, and the model card then says so"
 
 
-def require_unseen(store: Store, encoder_path: Path | str, policy: Literal["error", "warn"]) -> dict[str, Any]:
+def require_unseen(
+    store: Store,
+    encoder_path: Path | str,
+    policy: Literal["error", "warn"],
+    rows: Mapping[str, NDArray[np.int64]] | None = None,
+) -> dict[str, Any]:
     """Compare validation, test and external recordings of a store with those that an encoder was pretrained on.
 
     Args:
         store: that is fine-tuned and judged on.
         encoder_path: folder of the encoder, or a bundle.
         policy: ``finetune.overlap``.
+        rows: rows of the store by split, where they are not those of the store.
 
     Returns:
         The outcome for configuration and model card (``ecgssl.store.overlap.in_words``).
@@ -35,7 +43,8 @@ def require_unseen(store: Store, encoder_path: Path | str, policy: Literal["erro
     known = Identities.read(encoder_path)
     if known is None:
         return {"not_checked": "the encoder does not tell its recordings"} | across
-    held_out = Identities.of_store(store, np.concatenate([store.rows(split) for split in ("val", "test", EXTERNAL)]))
+    by_split = {split: store.rows(split) for split in ("val", "test", EXTERNAL)} if rows is None else rows
+    held_out = Identities.of_store(store, np.concatenate([r for split, r in by_split.items() if split != "train"]))
     found = between(known, held_out)
     if policy == "error" and len(found.rows):
         by_waveform = set(found.waveform.rows.tolist())

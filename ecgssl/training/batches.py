@@ -49,9 +49,19 @@ class HostBatch:
     rows: NDArray[np.int64]
 
 
-def read_batch(store: Store, rows: NDArray[np.int64], device: torch.device) -> HostBatch:
-    """Read the recordings of ``rows``, for a GPU into pinned memory, from where copies do not hold up the host."""
-    tensors = [torch.from_numpy(a) for a in (store.signals(rows), store.lead_mask(rows), store.patients[rows])]
+def read_batch(
+    store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
+) -> HostBatch:
+    """Read the recordings of ``rows``, for a GPU into pinned memory, from where copies do not hold up the host.
+
+    Args:
+        store: to read from.
+        rows: (B,) rows of it.
+        device: that they are for.
+        leads: (L,) bool, the leads that count as recorded where they were; all where not given.
+    """
+    mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
+    tensors = [torch.from_numpy(a) for a in (store.signals(rows), mask, store.patients[rows])]
     signal, present, patients = (t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
     return HostBatch(signal, present, patients, rows)
 
@@ -63,9 +73,11 @@ def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
     return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients)
 
 
-def load_batch(store: Store, rows: NDArray[np.int64], device: torch.device) -> Batch:
-    """Read and normalise the recordings of ``rows``."""
-    return to_device(read_batch(store, rows, device), store, device)
+def load_batch(
+    store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
+) -> Batch:
+    """Read and normalise the recordings of ``rows``; arguments as ``read_batch``."""
+    return to_device(read_batch(store, rows, device, leads), store, device)
 
 
 class Reader:

@@ -15,7 +15,13 @@ from ecgssl.training.device import autocast, resolve_device, resolve_precision
 
 @torch.inference_mode()
 def embed_store(
-    encoder: Encoder, store: Store, rows: NDArray[np.int64], *, batch_size: int = 64, show_progress: bool = True
+    encoder: Encoder,
+    store: Store,
+    rows: NDArray[np.int64],
+    *,
+    leads: NDArray[np.bool_] | None = None,
+    batch_size: int = 64,
+    show_progress: bool = True,
 ) -> NDArray[np.float32]:
     """(len(rows), E) float32 embeddings, each independent of the batch it was computed in (fp32 on CPU).
 
@@ -23,6 +29,7 @@ def embed_store(
         encoder: in eval mode.
         store: of the encoder's contract (checked by whoever loaded the encoder).
         rows: of the store.
+        leads: (L,) bool, the leads that the encoder may see; all where not given.
         batch_size: recordings at a time.
         show_progress: draw a progress bar on a terminal.
     """
@@ -33,7 +40,7 @@ def embed_store(
     with progress("embed", len(rows), enabled=show_progress) as advance:
         for start in range(0, len(rows), batch_size):
             chunk = rows[start : start + batch_size]
-            batch = load_batch(store, chunk, device)
+            batch = load_batch(store, chunk, device, leads)
             with autocast(device, precision):
                 out[start : start + len(chunk)] = encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy()
             advance(len(chunk))

@@ -60,9 +60,12 @@ def finetune_full(
     run_folder: Path,
     config: dict[str, Any],
     *,
+    train: NDArray[np.int64],
+    val: NDArray[np.int64],
+    leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Fine-tune on the train split; the epoch with the best validation score is kept.
+    """Fine-tune on train recordings; the epoch with the best validation score is kept.
 
     The head starts as it comes: as the linear probe of the frozen encoder it leaves the features intact while it would
     otherwise be learning noise (linear probing, then fine-tuning; Kumar et al. 2022).
@@ -76,12 +79,12 @@ def finetune_full(
         score: of validation, to maximise.
         run_folder: resumable state, one per epoch; the caller discards it.
         config: what decides the result, see ``RunState``.
+        train, val: rows to train on and to select by.
+        leads: (L,) bool, the leads that the model may see; all where not given.
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")
     precision = resolve_precision("auto", device)
-    known: NDArray[np.bool_] = np.any(~np.isnan(targets), axis=1)
-    train, val = (rows[known[rows]] for rows in (store.rows("train"), store.rows("val")))
     model.to(device)
     optimiser = adamw(
         finetune_groups(model.encoder, model.head, params.learning_rate, params.weight_decay, params.layer_decay)
@@ -92,7 +95,7 @@ def finetune_full(
     total = per_epoch * params.epochs
     saved = state.newest()
     if saved is None:
-        start_score = score(targets[val], predict_logits(model, store, val))
+        start_score = score(targets[val], predict_logits(model, store, val, leads))
         best: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
         history = [{"epoch": 0.0, "loss": float("nan"), "score": start_score}]
     else:
@@ -111,7 +114,7 @@ def finetune_full(
                 torch.manual_seed(seed * 1_000_003 + step)
                 set_rates(optimiser, cosine(step / total, params.warmup))
                 rows = rows_at(train, params.batch_size, seed, step)
-                batch = load_batch(store, rows, device)
+                batch = load_batch(store, rows, device, leads)
                 x = circular_shift(batch.x, generator.manual_seed(seed * 1_000_003 + step)) if params.shift else batch.x
                 with autocast(device, precision):
                     logits = model(x, batch.lead_mask)
@@ -123,7 +126,7 @@ def finetune_full(
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 losses.append(float(loss.detach()))
-            reached = score(targets[val], predict_logits(model, store, val))
+            reached = score(targets[val], predict_logits(model, store, val, leads))
             history.append({"epoch": float(epoch), "loss": float(np.mean(losses)), "score": reached})
             if _best_epoch(history) == epoch:
                 best = {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -136,14 +139,26 @@ def finetune_full(
 
 @torch.inference_mode()
 def predict_logits(
-    model: Classifier, store: Store, rows: NDArray[np.int64], batch_size: int = 64
+    model: Classifier,
+    store: Store,
+    rows: NDArray[np.int64],
+    leads: NDArray[np.bool_] | None = None,
+    batch_size: int = 64,
 ) -> NDArray[np.float64]:
-    """(len(rows), K) logits in eval mode, computed in fp32 where the model lies."""
+    """(len(rows), K) logits in eval mode, computed in fp32 where the model lies.
+
+    Args:
+        model: classifier.
+        store: of its contract.
+        rows: of the store.
+        leads: (L,) bool, the leads that the model may see; all where not given.
+        batch_size: recordings at a time.
+    """
     model.eval()
     device = next(model.parameters()).device
     out = []
     for start in range(0, len(rows), batch_size):
-        batch = load_batch(store, rows[start : start + batch_size], device)
+        batch = load_batch(store, rows[start : start + batch_size], device, leads)
         out.append(model(batch.x, batch.lead_mask).double().cpu().numpy())
     return np.concatenate(out) if out else np.empty((0, len(model.targets)))
 

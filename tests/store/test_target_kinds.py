@@ -1,4 +1,4 @@
-"""Kinds of targets travel with a store, and what cannot be trained yet is refused by name."""
+"""Kinds of targets travel with a store, and say what kind of task they make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store_cohort import KEY, make_cohort, params
 from ecgssl.config import ManifestParams, Target
 from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.errors import InputError
-from ecgssl.evaluation.finetune import target_array
+from ecgssl.evaluation.task import Task, resolve_task, task_values
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
@@ -49,14 +49,30 @@ def test_a_store_says_what_its_numbers_mean(store):
     assert "Sinus" not in (store.path / "spec.json").read_text(), "cells of the table stay there"
 
 
-def test_only_binary_targets_are_trained(store):
+def test_a_task_is_of_one_kind(store):
     with pytest.raises(InputError) as caught:
-        target_array(store, ["AF", "ef", "rhythm"])
+        resolve_task(store, ["AF", "ef", "rhythm"])
     assert {problem.field: problem.what for problem in caught.value.problems} == {
-        "ef": "is regression, and only binary targets can be trained",
-        "rhythm": "is multiclass, and only binary targets can be trained",
+        "AF": "is binary, others of the task are not",
+        "ef": "is regression, others of the task are not",
+        "rhythm": "is multiclass, others of the task are not",
     }
-    assert target_array(store, ["AF"]).shape == (len(store), 1)
+    assert resolve_task(store, ["AF"], "fibrillation") == Task("fibrillation", ("AF",), "multilabel")
+    assert resolve_task(store, ["ef"]) == Task("ef", ("ef",), "regression", units=("%",))
+    rhythm = resolve_task(store, ["rhythm"])
+    assert rhythm == Task("rhythm", ("rhythm",), "multiclass", classes=("SR", "AF"))
+    assert rhythm.outputs == ("rhythm:SR", "rhythm:AF")
+    codes = store.index["rhythm"].to_numpy()
+    values = task_values(store, rhythm)
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(codes)[:, None].repeat(2, axis=1))
+    np.testing.assert_array_equal(values[codes == 1], np.tile([0.0, 1.0], ((codes == 1).sum(), 1)))
+    for targets, told in (
+        ([], "none is named"),
+        (["AF", "AF"], "AF named more than once"),
+        (["afib"], "afib: is not a"),
+    ):
+        with pytest.raises(InputError, match=told):
+            resolve_task(store, targets)
 
 
 def test_older_stores_have_binary_targets_and_damaged_kinds_are_told(store, tmp_path):

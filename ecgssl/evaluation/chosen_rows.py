@@ -1,0 +1,133 @@
+"""Which recordings a fine-tuning trains on, selects by and predicts, and which of their leads it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.label_fraction import label_fraction
+from ecgssl.evaluation.task import Array
+from ecgssl.signal.leads import canonical
+from ecgssl.store.store import Store
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """Rows of a store by split, ascending, each with a known target and at least one lead to see.
+
+    Args:
+        train, val, test: rows.
+        unlabelled: recordings left out by split because no target is known.
+        without_leads: recordings left out by split because none of the leads was recorded.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    unlabelled: dict[str, int]
+    without_leads: dict[str, int]
+
+    def by_split(self) -> dict[str, NDArray[np.int64]]:
+        """Rows by the name of the split."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+
+def choose_rows(
+    store: Store,
+    values: Array,
+    leads: NDArray[np.bool_] | None = None,
+    rows: Mapping[str, NDArray[np.int64]] | None = None,
+) -> ChosenRows:
+    """Rows that can be learned from or scored.
+
+    Args:
+        store: with the splits.
+        values: (len(store), K), NaN for unknown.
+        leads: of ``lead_subset``.
+        rows: rows by split in place of the splits of the store, for cross-validation; ``train`` and ``test`` must be there.
+
+    Raises:
+        InputError: a patient is in two splits of ``rows``, or a split that is needed is missing, unknown or empty.
+    """
+    given = {split: store.rows(split) for split in SPLITS} if rows is None else _checked(store, rows)
+    known: NDArray[np.bool_] = ~np.isnan(values).all(axis=1)
+    chosen, unlabelled, without = {}, {}, {}
+    for split in SPLITS:
+        part = given[split]
+        seen = store.lead_mask(part) if leads is None else store.lead_mask(part) & leads
+        there = seen.any(axis=1)
+        unlabelled[split], without[split] = int((~known[part]).sum()), int((known[part] & ~there).sum())
+        chosen[split] = part[known[part] & there]
+    return ChosenRows(**chosen, unlabelled=unlabelled, without_leads=without)
+
+
+def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
+    """Rows of a part of the train patients, stratified by target (``label_fraction``).
+
+    Raises:
+        InputError: the share is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise InputError(Problem("finetune", "share", f"{share:g} is not above 0 and at most 1", "Give 0.05 for 5 %"))
+    if share == 1:
+        return train
+    patients = store.index["patient"].to_numpy(dtype=str)[train]
+    return train[label_fraction(values[train], patients, share, seed)]
+
+
+def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:
+    """(L,) bool mask of named leads, ``None`` for all.
+
+    The others are hidden by the lead mask and nothing is derived: a model of leads I and II does not see lead III, though
+    the two determine it.
+
+    Raises:
+        InputError: no lead is named, one twice, or one that the store's contract does not have.
+    """
+    if leads is None:
+        return None
+    names = [canonical(lead) for lead in leads]
+    remedy = f"Name each once, of: {', '.join(store.spec.leads)}"
+    problems = [
+        Problem("finetune", "leads", f"{lead!r} is none of the store's leads", remedy)
+        for lead, name in zip(leads, names, strict=True)
+        if name not in store.spec.leads
+    ]
+    if not names:
+        problems.append(Problem("finetune", "leads", "none is named", remedy))
+    if len(set(names)) < len(names):
+        problems.append(Problem("finetune", "leads", f"{', '.join(leads)} names one twice", remedy))
+    if problems:
+        raise InputError(problems)
+    mask = np.array([lead in names for lead in store.spec.leads])
+    return None if mask.all() else mask
+
+
+def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    problems = [
+        Problem("rows", split, f"is none of {SPLITS}", "Name train, val or test")
+        for split in rows
+        if split not in SPLITS
+    ]
+    problems += [
+        Problem("rows", split, "has no recording", "Give train and test recordings")
+        for split in ("train", "test")
+        if not len(rows.get(split, ()))
+    ]
+    empty = np.empty(0, dtype=np.int64)
+    given = {split: np.unique(np.asarray(rows.get(split, empty), dtype=np.int64)) for split in SPLITS}
+    patients = {split: set(store.patients[part].tolist()) for split, part in given.items()}
+    for i, one in enumerate(SPLITS):
+        for other in SPLITS[i + 1 :]:
+            if shared := len(patients[one] & patients[other]):
+                what = f"{shared} patients are in {one} and in {other}"
+                problems.append(Problem("rows", "patient", what, "Split by patient"))
+    if problems:
+        raise InputError(problems)
+    return given

@@ -1,0 +1,60 @@
+"""Embeddings of stored recordings, computed once per weights, recordings and leads, and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgssl.files import write_atomic
+from ecgssl.model.encoder import Encoder
+from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import weight_bytes
+from ecgssl.training.embed import embed_store
+
+
+def cached_embeddings(
+    encoder: Encoder,
+    store: Store,
+    rows: NDArray[np.int64],
+    cache: Path,
+    leads: NDArray[np.bool_] | None = None,
+    *,
+    show_progress: bool = True,
+) -> NDArray[np.float32]:
+    """(len(rows), E) embeddings; those that the cache lacks are computed and added to it.
+
+    Args:
+        encoder: frozen.
+        store: of its contract.
+        rows: of the store.
+        cache: folder.
+        leads: (L,) bool, the leads that the encoder may see; all where not given.
+        show_progress: draw a progress bar on a terminal.
+    """
+    seen = "all" if leads is None else " ".join(np.array(store.spec.leads)[leads])
+    key = digest(encoder) + store.about["index_sha256"] + store.spec.fingerprint + seen
+    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    known, kept = np.empty(0, dtype=np.int64), np.empty((0, encoder.embed_dim), dtype=np.float32)
+    if file.exists():
+        with np.load(file, allow_pickle=False) as found:
+            known, kept = found["rows"], found["embeddings"]
+    lacking = np.setdiff1d(rows, known)
+    if len(lacking):
+        fresh = embed_store(encoder, store, lacking, leads=leads, show_progress=show_progress)
+        known, kept = np.concatenate([known, lacking]), np.concatenate([kept, fresh])
+        order = np.argsort(known)
+        known, kept = known[order], kept[order]
+        buffer = io.BytesIO()
+        np.savez(buffer, rows=known, embeddings=kept)
+        write_atomic(file, buffer.getvalue())
+    return kept[np.searchsorted(known, rows)]
+
+
+def digest(model: torch.nn.Module) -> str:
+    """SHA-256 of a model's weights."""
+    return hashlib.sha256(weight_bytes(model)).hexdigest()
