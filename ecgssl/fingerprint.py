@@ -49,6 +49,8 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
     if data.set == "cohort" and data.manifest:
         declared = targets_file_of(data.manifest, data.targets_file)
         lists[:0] = [data.manifest, *([declared] if declared else [])]
+    if data.merl is not None:
+        lists += sorted(data.merl.folder.glob("**/*.csv"))
     hashes: dict[str, str] = {}
     problems: list[Problem] = []
     for file in lists:

@@ -12,35 +12,53 @@ import typer
 from ecgssl.cli.app import ParamsFile, app
 from ecgssl.errors import InputError, Problem
 
-PROFILES = Path("pipelines/profiles")
+PROFILES, BENCHMARKS = Path("pipelines/profiles"), Path("pipelines/benchmarks.yaml")
 profile = typer.Typer(no_args_is_help=True, help="Ready-made parameter files.")
 app.add_typer(profile, name="profile")
+
+
+@profile.command("list")
+def profile_list() -> None:
+    """Name the profiles and the standard benchmarks.
+
+    Example: ecgssl profile list
+    """
+    from ecgssl.config.benchmark import read_benchmarks
+
+    for source in sorted(PROFILES.glob("*.yaml")):
+        typer.echo(f"{source.stem:26}{source.read_text().splitlines()[0].partition(': ')[2]}")
+    for name, benchmark in read_benchmarks(BENCHMARKS).items():
+        typer.echo(f"{name:26}{benchmark.about}")
 
 
 @profile.command("use")
 def profile_use(
     name: str, root: Annotated[Path | None, typer.Option(help="data.root of the new params.yaml.")] = None
 ) -> None:
-    """Write params.yaml from a profile.
+    """Write params.yaml from a profile, or from the profile and the recordings of a standard benchmark.
 
-    Example: ecgssl profile use ptbxl --root /data/ptb-xl-1.0.3
+    Example: ecgssl profile use ptbxl_rhythm --root /data/ptb-xl-1.0.3
     """
     from ecgssl.config import load_params
+    from ecgssl.config.benchmark import read_benchmarks
     from ecgssl.files import write_atomic
 
-    source = PROFILES / f"{name}.yaml"
+    benchmarks = read_benchmarks(BENCHMARKS)
+    chosen = benchmarks.get(name)
+    source = PROFILES / f"{chosen.profile if chosen else name}.yaml"
     if not source.exists():
-        known = (
-            ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none here: run it in the project's folder"
-        )
+        names = sorted(p.stem for p in PROFILES.glob("*.yaml"))
+        known = ", ".join([*names, *benchmarks]) or "none here: run it in the project's folder"
         raise InputError(Problem(str(PROFILES), name, "there is no such profile", f"Profiles: {known}"))
     text = source.read_text()
-    if root is not None:
+    if chosen is not None:
+        text = chosen.params(text, name, root)
+    elif root is not None:
         lines = [f"  root: {json.dumps(str(root))}" if li.startswith("  root:") else li for li in text.splitlines()]
         text = "\n".join(lines) + "\n"
     load_params(source)
     write_atomic("params.yaml", text)
-    typer.echo(f"params.yaml is now profile {name}; 'make repro' runs it")
+    typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}; 'make repro' runs it")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ecgssl.config.data import DataParams, StoreParams, SyntheticParams
+from ecgssl.config.data import DataParams, MerlParams, StoreParams, SyntheticParams
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.quality import QualityParams, ReasonCode
@@ -41,6 +41,7 @@ __all__ = [
     "FullParams",
     "LinearParams",
     "ManifestParams",
+    "MerlParams",
     "ModelParams",
     "ObjectiveParams",
     "Params",

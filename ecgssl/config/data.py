@@ -42,6 +42,18 @@ SetName = Literal[
 """``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.public.registry``)."""
 
 
+class MerlParams(Section):
+    """The splits of MERL's repository (``ecgssl.datasets.public.merl``).
+
+    Args:
+        folder: ``finetune/data_split`` of a copy of it.
+        labels: ``csv``, as they stand in its files, or ``corrected``, those of the release.
+    """
+
+    folder: Path
+    labels: Literal["csv", "corrected"] = "corrected"
+
+
 class DataParams(ManifestParams):
     """Which recordings: a registered set and where it lies; of a ``cohort`` also how its table is to be read.
 
@@ -57,6 +69,7 @@ class DataParams(ManifestParams):
         standardised_as_mv: use a set whose samples were published as z-scores (echonext) as if one were 1 mV; voltages
             then mean nothing.
         split: which recordings train, validate and test.
+        merl: split a public set as MERL does, instead.
         overlap: what follows where recordings of different splits share a patient or a waveform (``ecgssl.store.overlap``):
             an ``error``; ``warn``, they are counted; or ``drop_train``, those nearer to training are left out.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
@@ -71,6 +84,7 @@ class DataParams(ManifestParams):
     subsets: tuple[str, ...] = ()
     standardised_as_mv: bool = False
     split: SplitParams = SplitParams()
+    merl: MerlParams | None = None
     overlap: Literal["error", "warn", "drop_train"] = "error"
     patient_key: Path = Path("data/patient.key")
     synthetic: SyntheticParams = SyntheticParams()
@@ -81,6 +95,10 @@ class DataParams(ManifestParams):
             raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
         if self.set == "cohort" and self.manifest is None:
             raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
+        if self.merl is not None and self.set not in ("ptbxl", "cpsc2018", "ecg_arrhythmia"):
+            raise ValueError(f"merl has no split of set {self.set!r}, only of ptbxl, cpsc2018 and ecg_arrhythmia")
+        if self.merl is not None and self.split.kind not in ("auto", "official"):
+            raise ValueError(f"merl and split.kind {self.split.kind!r} are two splits, name one")
         if self.set != "cohort":
             given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
             if given:

@@ -27,13 +27,18 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         from ecgssl.datasets.public.registry import public_set
         from ecgssl.datasets.splits import resplit
 
-        found = public_set(params.set)(
+        opened = public_set(params.set)(
             params.root,
             labels=params.labels,
             sampling_rate=params.sampling_rate,
             subsets=params.subsets,
             standardised_as_mv=params.standardised_as_mv,
-        ).cohort()
+        )
+        found = opened.cohort()
+        if params.merl is not None:
+            from ecgssl.datasets.public.merl import on_merl_splits
+
+            return on_merl_splits(found, opened.labels, params.merl.folder, params.merl.labels)
         return resplit(found, params.split, seed)
     from ecgssl.datasets.local.manifest import load_manifest
 
