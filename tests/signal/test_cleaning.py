@@ -28,9 +28,8 @@ def noise(seed: int, leads: int, samples: int) -> np.ndarray:
 
 
 def in_torch(signal: np.ndarray, rate: float, spec: SignalSpec) -> np.ndarray:
-    module = cleaning_module(spec, rate, signal.shape[1])
     with torch.no_grad():
-        return module(torch.from_numpy(signal)[None])[0].numpy()
+        return cleaning_module(spec, rate)(torch.from_numpy(signal)[None])[0].numpy()
 
 
 @settings(max_examples=40, deadline=None)
@@ -38,18 +37,30 @@ def in_torch(signal: np.ndarray, rate: float, spec: SignalSpec) -> np.ndarray:
     rate=st.sampled_from(RATES),
     out=st.sampled_from([100.0, 250.0]),
     samples=st.integers(1, 3000),
+    duration=st.sampled_from([0.2, 1.0, 2.0]),
     mains=st.sampled_from([None, 50, 60]),
+    window=st.sampled_from(["start", "center"]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_numpy_and_torch_agree_at_any_rate_and_length(
-    rate: float, out: float, samples: int, mains: int | None, seed: int
+def test_numpy_and_torch_agree_at_any_rate_length_and_window(
+    rate: float, out: float, samples: int, duration: float, mains: int | None, window: str, seed: int
 ) -> None:
-    spec = SignalSpec(sampling_rate=out, clean=CleanSpec(mains=mains))
+    spec = SignalSpec(sampling_rate=out, duration=duration, clean=CleanSpec(mains=mains), crop=window)
     signal = noise(seed, 2, samples)
-    ours = clean(signal, rate, spec)
-    assert ours.dtype == np.float32
-    assert ours.shape == (2, int(np.ceil(samples * out / rate)))
-    np.testing.assert_allclose(in_torch(signal, rate, spec), ours, atol=1e-4, rtol=0)
+    whole, found = clean(signal, rate, spec), in_torch(signal, rate, spec)
+    assert whole.dtype == np.float32
+    assert whole.shape == (2, int(np.ceil(samples * out / rate)))
+    if whole.shape[1] < spec.samples:
+        assert np.isnan(found).all()
+    else:
+        np.testing.assert_allclose(found, crop(whole, spec), atol=1e-4, rtol=0)
+
+
+def test_a_value_that_is_not_finite_stays_in_its_lead_and_cannot_be_missed() -> None:
+    signal = noise(1, 3, 5000)
+    signal[0, 2500], signal[1, 4999] = np.nan, np.inf
+    found = in_torch(signal, 500, SignalSpec())
+    assert list(np.isnan(found).all(axis=1)) == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +216,7 @@ def test_neurokit_cleaner_is_neurokit_then_resampling_and_not_exportable() -> No
     again = scipy_signal.sosfiltfilt(_narrow(100), got[0])
     assert np.abs(again - expected)[100:-100].max() < 0.02
     with pytest.raises(InputError, match="cannot be in a graph"):
-        cleaning_module(spec, 500, 5000)
+        cleaning_module(spec, 500)
 
 
 def _narrow(rate: float = 500) -> np.ndarray:
@@ -213,25 +224,29 @@ def _narrow(rate: float = 500) -> np.ndarray:
     return scipy_signal.butter(4, 15, fs=rate, output="sos")
 
 
-def test_exports_to_onnx_with_a_dynamic_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", ["start", "center"])
+def test_exports_to_onnx_for_any_batch_and_length(window: str) -> None:
     import onnxruntime
 
-    module = cleaning_module(SignalSpec(), 500, 1500).eval()
-    signal = torch.from_numpy(np.stack([noise(i, 12, 1500) for i in range(3)]))
-    size = torch.export.Dim("batch")
-    path = tmp_path / "cleaning.onnx"
-    torch.onnx.export(module, (signal[:2],), path, dynamo=True, dynamic_shapes=({0: size},), verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (out,) = session.run(None, {session.get_inputs()[0].name: signal.numpy()})
-    expected = np.stack([clean(one, 500, SignalSpec()) for one in signal.numpy()])
-    np.testing.assert_allclose(out, expected, atol=1e-4)
+    spec = SignalSpec(duration=2, crop=window)
+    shapes = ({0: torch.export.Dim("batch"), 2: torch.export.Dim("samples")},)
+    example = torch.zeros(2, 3, 800)
+    program = torch.onnx.export(
+        cleaning_module(spec, 360).eval(), (example,), dynamo=True, dynamic_shapes=shapes, verbose=False
+    )
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch, samples in ((1, 720), (3, 733), (2, 2001)):
+        signal = np.stack([noise(i, 3, samples) for i in range(batch)])
+        (out,) = session.run(None, {session.get_inputs()[0].name: signal})
+        np.testing.assert_allclose(out, [crop(clean(one, 360, spec), spec) for one in signal], atol=1e-4)
 
 
 @pytest.mark.real
 def test_numpy_and_torch_agree_on_real_recordings(real_data: Path) -> None:
     for path in sorted((real_data / "ptbxl_500/records500").rglob("*.hea"))[:8]:
         signal = wfdb.rdrecord(path.with_suffix("")).p_signal.T.astype(np.float32)
-        np.testing.assert_allclose(in_torch(signal, 500, SignalSpec()), clean(signal, 500, SignalSpec()), atol=1e-4)
+        spec = SignalSpec()
+        np.testing.assert_allclose(in_torch(signal, 500, spec), crop(clean(signal, 500, spec), spec), atol=1e-4)
 
 
 @pytest.mark.real
