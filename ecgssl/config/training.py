@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ecgssl.config.section import NonNegative, Positive, Ratio, Section
+from ecgssl.signal.lead_sets import LeadSet
 
 
 class ProbeParams(Section):
@@ -106,12 +107,36 @@ class FinetuneParams(Section):
     ``overlap`` is what follows where recordings or patients of validation or test are among those that the encoder was
     pretrained on: an ``error``, or ``warn``. Leaving some out, as ``data.overlap`` can, is no choice here: what an encoder
     has learned stays learned.
+
+    Args:
+        fractions: shares of the train patients whose labels are used, the first of them the one that the others are
+            compared with and that is exported.
+        draws: how often a share below 1 is drawn anew.
+        lead_sets: recorded leads (``ecgssl.signal.lead_sets``), the first as for ``fractions``.
+        folds, repeats: of the cross-validation of a small cohort (``ecgssl.evaluation.cross_validation``).
     """
 
     modes: Annotated[list[Literal["linear", "full", "scratch"]], Field(min_length=1)] = ["linear", "full"]
     linear: LinearParams = LinearParams()
     full: FullParams = FullParams()
     overlap: Literal["error", "warn"] = "error"
+    fractions: Annotated[list[Annotated[int | float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
+    draws: Positive = 1
+    lead_sets: Annotated[list[LeadSet], Field(min_length=1)] = ["12lead"]
+    folds: Annotated[int, Field(ge=2, le=50)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _references_first(self) -> FinetuneParams:
+        for name in ("fractions", "lead_sets"):
+            values: list[Any] = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {values} names one twice")
+        if self.fractions[0] != max(self.fractions):
+            raise ValueError(
+                f"fractions {self.fractions}: the first is the one the others are compared with, so the largest"
+            )
+        return self
 
 
 class EvaluateParams(Section):

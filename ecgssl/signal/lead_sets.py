@@ -1,0 +1,80 @@
+"""Named sets of recorded leads, and which leads a model is shown of a recording that has only these.
+
+The sets of 12, 6, 3 and 2 are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, Will two do?); 8 are the channels
+that a 12-lead machine measures independently; 1 is lead I, as a watch records it.
+
+A recording with two limb leads has all six: ``ecgssl.signal.leads.arrange`` derives the others before anything else is done
+with it, and a model never meets leads I and II without III, aVR, aVL and aVF. So a set stands here for what is *recorded*,
+and what a model is shown is the set and what follows from it: 8 and 12 leads come to the same twelve rows, 2 and 6 leads to
+the same six.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.signal.leads import CHEST_LEADS, LEADS, LIMB_LEADS, canonical
+
+LeadSet = Literal["12lead", "8lead", "6lead", "3lead", "2lead", "1lead"]
+
+LEAD_SETS: dict[str, tuple[str, ...]] = {
+    "12lead": LEADS,
+    "8lead": ("I", "II", *CHEST_LEADS),
+    "6lead": LIMB_LEADS,
+    "3lead": ("I", "II", "V2"),
+    "2lead": ("I", "II"),
+    "1lead": ("I",),
+}
+"""Recorded leads by name of the set."""
+
+assert set(LEAD_SETS) == set(get_args(LeadSet))
+
+
+def named_leads(text: str) -> tuple[str, ...]:
+    """Recorded leads of a set's name, or of names separated by commas.
+
+    Raises:
+        InputError: with every name that is no lead, or that is there twice.
+    """
+    if text in LEAD_SETS:
+        return LEAD_SETS[text]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    found = [canonical(name) for name in names]
+    remedy = f"Name leads as I,II,V2, or a set: {', '.join(LEAD_SETS)}"
+    problems = [
+        Problem("leads", name, "is not one of the twelve leads", remedy)
+        for name, lead in zip(names, found, strict=True)
+        if lead is None
+    ]
+    known = [lead for lead in found if lead is not None]
+    problems += [
+        Problem("leads", lead, "is named more than once", remedy)
+        for lead in sorted(set(known))
+        if known.count(lead) > 1
+    ]
+    if not names:
+        problems.append(Problem("leads", repr(text), "names no lead", remedy))
+    if problems:
+        raise InputError(problems)
+    return tuple(known)
+
+
+def shown_leads(recorded: Sequence[str], contract: Sequence[str] = LEADS) -> tuple[str, ...]:
+    """Leads of the contract that a model is shown of a recording with the recorded ones, in the contract's order.
+
+    Args:
+        recorded: canonical names.
+        contract: leads of the signal contract.
+
+    Raises:
+        InputError: none of the contract's leads can be had from the recorded ones.
+    """
+    limb = [lead for lead in recorded if lead in LIMB_LEADS]
+    there = {*recorded, *(LIMB_LEADS if len(limb) >= 2 else ())}
+    shown = tuple(lead for lead in contract if lead in there)
+    if not shown:
+        what = f"the contract has {', '.join(contract)}, and none of them follows from {', '.join(recorded)}"
+        raise InputError(Problem("leads", ", ".join(recorded), what, "Name leads of the contract"))
+    return shown
