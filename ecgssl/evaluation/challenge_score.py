@@ -1,0 +1,70 @@
+"""The score of the PhysioNet/CinC Challenges 2020 and 2021 (Reyna et al., Computing in Cardiology 2021).
+
+Every true finding earns credit from every finding that is called, by a table of how alike their treatment or outcome is, shared
+over all that are true or called. The sum is scaled so that calling exactly what is true scores 1 and calling always sinus
+rhythm scores 0; it may be negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ecgssl.datasets.public.label_map import package_table
+from ecgssl.evaluation.metrics import Array
+
+NORMAL = "NSR"
+_YEARS = {2021: "scored_2021", 2020: "scored_2020"}
+
+
+@cache
+def challenge_weights() -> pd.DataFrame:
+    """Credit by true (row) and called (column) label, under the label names of the sets ``cinc2020`` and ``cinc2021``."""
+    file = files("ecgssl.evaluation").joinpath("tables/challenge_weights.csv")
+    with file.open(encoding="utf-8") as stream:
+        table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
+    labels = {row["code"]: row["label"] for row in package_table("snomed_cinc2021.csv")}
+    names = [labels[str(code).split("|")[0]] for code in table.columns]
+    return pd.DataFrame(table.to_numpy(dtype=np.float64), names, names)
+
+
+def challenge_year(names: Sequence[str]) -> int | None:
+    """The Challenge whose scored labels these are, all of them and in any order; None for any other labels."""
+    for year, column in _YEARS.items():
+        scored = {row["label"] for row in package_table("snomed_cinc2021.csv") if row[column] == "1"}
+        if set(names) == scored:
+            return year
+    return None
+
+
+def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> float:
+    """Score of a year's Challenge.
+
+    Args:
+        targets: (N, K) of 1 and 0; unknown (NaN) counts as 0, as it does in the Challenge.
+        called: (N, K) bool or 1 and 0.
+        names: K labels, those of one year (``challenge_year``).
+
+    Raises:
+        ValueError: other labels; or calling always sinus rhythm is already right everywhere, so that there is no scale.
+    """
+    if challenge_year(names) is None:
+        raise ValueError("the Challenge's score is of all labels that a Challenge scores, and of no others")
+    weights = challenge_weights().loc[list(names), list(names)].to_numpy()
+    true, positive = np.asarray(targets, dtype=float) == 1, np.asarray(called, dtype=float) == 1
+    always_normal = np.zeros_like(true)
+    always_normal[:, list(names).index(NORMAL)] = True
+    observed, best, lowest = (_credit(weights, true, calls) for calls in (positive, true, always_normal))
+    if best == lowest:
+        raise ValueError("no recording has a finding other than sinus rhythm")
+    return float((observed - lowest) / (best - lowest))
+
+
+def _credit(weights: Array, true: NDArray[np.bool_], called: NDArray[np.bool_]) -> float:
+    shared = np.maximum((true | called).sum(axis=1), 1)
+    return float((((true @ weights) * called).sum(axis=1) / shared).sum())

@@ -1,0 +1,107 @@
+"""DeLong's variance of the AUROC and test of two, in O(N log N) (Sun & Xu 2014), with patients as units (Obuchowski 1997).
+
+Placements are what one recording adds to the area. Where every patient has one recording this is DeLong, DeLong &
+Clarke-Pearson (Biometrics 1988); where patients have several, their placements are summed first (Obuchowski, Biometrics 1997).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import norm, rankdata
+
+from ecgssl.evaluation.metrics import Array
+
+
+@dataclass(frozen=True)
+class AurocEstimate:
+    """AUROCs of models on the same recordings.
+
+    Args:
+        auroc: (M,).
+        covariance: (M, M); NaN where fewer than two patients have, or have not, the finding.
+    """
+
+    auroc: Array
+    covariance: Array
+
+    def interval(self, model: int = 0, confidence: float = 0.95) -> tuple[float, float]:
+        """Normal interval of one AUROC, cut at 0 and 1."""
+        half = norm.ppf((1 + confidence) / 2) * np.sqrt(self.covariance[model, model])
+        return float(max(self.auroc[model] - half, 0.0)), float(min(self.auroc[model] + half, 1.0))
+
+
+@dataclass(frozen=True)
+class AurocDifference:
+    """First less second AUROC, its normal interval and the two-sided p value; NaN where undefined."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = None) -> AurocEstimate:
+    """AUROCs and their covariance.
+
+    Args:
+        target: (N,) of 1, 0, NaN (left out).
+        scores: (N, M), one column per model.
+        patients: (N,) a key per recording; without it every recording is a patient.
+
+    Raises:
+        ValueError: only one class is present.
+    """
+    y, s = np.asarray(target, dtype=float), np.asarray(scores, dtype=float)
+    known = ~np.isnan(y)
+    y, s = y[known], s[known]
+    unit = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients)[known], return_inverse=True)[1]
+    sick, well = y == 1, y == 0
+    m, n = int(sick.sum()), int(well.sum())
+    if not (m and n):
+        raise ValueError("an AUROC needs both classes")
+    # midranks among all less midranks among the own class: how many of the other class lie below
+    overall = rankdata(s, axis=0)
+    placed = np.empty_like(s)
+    placed[sick] = (overall[sick] - rankdata(s[sick], axis=0)) / n
+    placed[well] = 1 - (overall[well] - rankdata(s[well], axis=0)) / m
+    auroc = placed[sick].mean(axis=0)
+    # (units, M): sums over a patient's recordings of placement less area
+    units = int(unit.max()) + 1
+    sums = {}
+    for name, rows in (("sick", sick), ("well", well)):
+        sums[name] = np.zeros((units, s.shape[1]))
+        np.add.at(sums[name], unit[rows], placed[rows] - auroc)
+    with_sick, with_well = len(np.unique(unit[sick])), len(np.unique(unit[well]))
+    if min(with_sick, with_well) < 2:
+        return AurocEstimate(auroc, np.full((s.shape[1], s.shape[1]), np.nan))
+    x, z = sums["sick"], sums["well"]
+    cross = x.T @ z * units / (units - 1)
+    own = x.T @ x * with_sick / (with_sick - 1) / m**2 + z.T @ z * with_well / (with_well - 1) / n**2
+    return AurocEstimate(auroc, own + (cross + cross.T) / (m * n))
+
+
+def delong_difference(
+    target: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike | None = None, confidence: float = 0.95
+) -> AurocDifference:
+    """Compare two models on the same recordings; arguments as of ``delong``.
+
+    Raises:
+        ValueError: only one class is present.
+    """
+    found = delong(target, np.column_stack([first, second]), patients)
+    difference = float(found.auroc[0] - found.auroc[1])
+    contrast = np.array([1.0, -1.0])
+    variance = float(contrast @ found.covariance @ contrast)
+    if np.isnan(variance):
+        return AurocDifference(difference, float("nan"), float("nan"), float("nan"))
+    # models that order all recordings alike differ by nothing, with certainty
+    deviation = np.sqrt(max(variance, 0.0))
+    if deviation < 1e-12:
+        return AurocDifference(difference, difference, difference, 1.0 if abs(difference) < 1e-12 else 0.0)
+    half = float(norm.ppf((1 + confidence) / 2)) * deviation
+    return AurocDifference(
+        difference, difference - half, difference + half, float(2 * norm.sf(abs(difference) / deviation))
+    )
