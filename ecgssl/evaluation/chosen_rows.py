@@ -56,7 +56,7 @@ def choose_rows(
         InputError: a patient is in two splits of ``rows``, or a split that is needed is missing, unknown or empty.
     """
     given = {split: store.rows(split) for split in SPLITS} if rows is None else _checked(store, rows)
-    known: NDArray[np.bool_] = ~np.isnan(values).all(axis=1)
+    known: NDArray[np.bool_] = np.any(~np.isnan(values), axis=1)
     chosen, unlabelled, without = {}, {}, {}
     for split in SPLITS:
         part = given[split]

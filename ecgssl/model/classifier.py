@@ -1,13 +1,18 @@
-"""Encoder plus linear head: what fine-tuning makes and a bundle carries."""
+"""Encoder plus head: what fine-tuning makes and a bundle carries."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from ecgssl.model.encoder import Encoder
+from ecgssl.model.encoder import Encoder, pool
+
+OutputKind = Literal["multilabel", "multiclass", "regression"]
+"""What the outputs mean: logits of labels that are each true or not; logits of classes of which one is true; numbers."""
 
 
 class Head(nn.Module):
@@ -30,20 +35,128 @@ class Head(nn.Module):
         return self.linear((embedding - self.mean) / self.scale)
 
 
+class QueryPooling(nn.Module):
+    """Cross-attention of learned queries over the tokens of a recording: (B, N, D) -> (B, Q D).
+
+    Attentive pooling for probes (Chen et al. 2022, arXiv 2202.03026; Bardes et al. 2024, arXiv 2404.08471). A head of
+    attention scores a token by ``q' W_k t``, and ``W_k' q`` is one learned vector: so queries that meet the tokens
+    themselves can score as any heads of one query, without key, value and output projections (Psomas et al. 2025,
+    arXiv 2506.10178).
+
+    Args:
+        width: D.
+        queries: Q.
+    """
+
+    def __init__(self, width: int, queries: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.empty(queries, width))
+        nn.init.normal_(self.queries)
+
+    def forward(self, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Pool.
+
+        Args:
+            tokens: (B, N, D) of the encoder.
+            valid: (B, N) bool, tokens that carry signal; ``None`` for all.
+        """
+        tokens = tokens.float()
+        scores = torch.einsum("b n d, q d -> b q n", tokens, self.queries) * tokens.shape[-1] ** -0.5
+        if valid is not None:
+            # finite: a recording without any lead gets a mean of its tokens, not NaN
+            scores = scores.masked_fill(~valid[:, None], torch.finfo(scores.dtype).min)
+        pooled = torch.einsum("b q n, b n d -> b q d", scores.softmax(dim=-1), tokens)
+        return rearrange(pooled, "b q d -> b (q d)")
+
+
 class Classifier(nn.Module):
-    """Logits for named targets from clean, normalised recordings.
+    """Outputs for named targets from clean, normalised recordings.
 
     Args:
         encoder: fine-tuned or frozen.
-        targets: K names, in the order of the logits.
+        targets: K names, in the order of the outputs.
+        kind: what the outputs mean.
+        queries: learned queries, whose pooled tokens the head reads beside the embedding; none for a head on the embedding
+            alone.
+
+    Attributes:
+        offset, spread: (K,) of ``regression`` alone: mean and standard deviation of each target in train, so that the head
+            learns standardised numbers and the outputs are in the target's unit.
     """
 
-    def __init__(self, encoder: Encoder, targets: Sequence[str]) -> None:
+    offset: Tensor
+    spread: Tensor
+
+    def __init__(
+        self, encoder: Encoder, targets: Sequence[str], kind: OutputKind = "multilabel", queries: int = 0
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.targets = tuple(targets)
-        self.head = Head(encoder.embed_dim, len(self.targets))
+        self.kind: OutputKind = kind
+        self.pooling = QueryPooling(encoder.width, queries) if queries else None
+        self.head = Head(encoder.embed_dim + queries * encoder.width, len(self.targets))
+        if kind == "regression":
+            self.register_buffer("offset", torch.zeros(len(self.targets)))
+            self.register_buffer("spread", torch.ones(len(self.targets)))
+
+    @property
+    def query_count(self) -> int:
+        """Learned queries of the head; 0 for one on the embedding alone."""
+        return 0 if self.pooling is None else len(self.pooling.queries)
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """(B, L, T), (B, L) bool or ``None`` -> (B, K) float32 logits."""
-        return self.head(self.encoder.embed(x, lead_mask))
+        """(B, L, T), (B, L) bool or ``None`` -> (B, K) float32 logits, or numbers in the unit of their targets."""
+        return self.with_embedding(x, lead_mask)[0]
+
+    def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``forward`` and the encoder's embedding (B, E), from one pass of the encoder."""
+        out = self.encoder(x, lead_mask)
+        embedding = pool(out)
+        return self.from_features(embedding, out.tokens, out.valid), embedding
+
+    def from_features(self, embedding: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Outputs (B, K) from what the encoder has made.
+
+        Args:
+            embedding: (B, E) of the encoder.
+            tokens: (B, N, D); not looked at by a head on the embedding alone.
+            valid: (B, N) bool, tokens that carry signal; ``None`` for all.
+        """
+        if self.pooling is not None:
+            embedding = torch.cat([embedding, self.pooling(tokens, valid)], dim=1)
+        out = self.head(embedding)
+        return out * self.spread + self.offset if self.kind == "regression" else out
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """(B, K) logits to probabilities: of each label by itself, or of the classes, which add up to 1.
+
+        Raises:
+            ValueError: a regression has none.
+        """
+        if self.kind == "regression":
+            raise ValueError("the outputs of a regression are numbers, not logits")
+        return torch.sigmoid(logits) if self.kind == "multilabel" else torch.softmax(logits, dim=-1)
+
+
+def start_attentive(linear: Classifier, queries: int) -> Classifier:
+    """A classifier with learned queries that puts out what a classifier without them does, as a start for training.
+
+    The pooled tokens have weight 0 at first, and are standardised as the mean over the tokens is, which begins the embedding.
+
+    Args:
+        linear: classifier with a head on the embedding alone; its encoder is shared.
+        queries: at least 1; drawn from torch's global generator.
+    """
+    model = Classifier(linear.encoder, linear.targets, linear.kind, queries)
+    width, old, new = linear.encoder.width, linear.head, model.head
+    with torch.no_grad():
+        new.mean.copy_(torch.cat([old.mean, repeat(old.mean[:width], "d -> (q d)", q=queries)]))
+        new.scale.copy_(torch.cat([old.scale, repeat(old.scale[:width], "d -> (q d)", q=queries)]))
+        new.linear.weight.zero_()
+        new.linear.weight[:, : linear.encoder.embed_dim] = old.linear.weight
+        new.linear.bias.copy_(old.linear.bias)
+        if linear.kind == "regression":
+            model.offset.copy_(linear.offset)
+            model.spread.copy_(linear.spread)
+    return model.eval()

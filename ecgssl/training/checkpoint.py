@@ -6,7 +6,7 @@ import io
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from ecgssl import __version__
 from ecgssl.config import ModelParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
-from ecgssl.model.classifier import Classifier
+from ecgssl.model.classifier import Classifier, OutputKind
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
 
@@ -27,6 +27,7 @@ BEST = "best.pt"
 PRETRAINING = "pretraining.safetensors"
 """Beside a pretrained encoder: all of CoRe-ECG (decoder, projector, FDA), for figures and continued pretraining."""
 
+_MOST_QUERIES = 1024
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """What ``torch.load`` raises for a file that is cut or altered."""
 
@@ -44,7 +45,10 @@ def write_model(
     """
     write_atomic(folder / WEIGHTS, weight_bytes(model))
     encoder = model.encoder if isinstance(model, Classifier) else model
-    kind = {"kind": "classifier", "targets": model.targets} if isinstance(model, Classifier) else {"kind": "encoder"}
+    kind: dict[str, Any] = {"kind": "encoder"}
+    if isinstance(model, Classifier):
+        head = {"task_kind": model.kind, "queries": model.query_count}
+        kind = {"kind": "classifier", "targets": model.targets, **head}
     config = {"ecgssl": __version__, **kind, "model": encoder.params.model_dump(mode="json"), **(about or {})}
     write_json(folder / CONFIG, config)
     write_json(folder / SIGNAL, {**spec.to_dict(), "fingerprint": spec.fingerprint}, digits=None)
@@ -98,7 +102,14 @@ def load_classifier(
     targets = config.get("targets")
     if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
         raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    model = Classifier(Encoder(load_model_params(path, spec), spec.leads, spec.samples), targets)
+    # models of earlier releases do not say: they are multilabel, without queries
+    task_kind, queries = config.get("task_kind", "multilabel"), config.get("queries", 0)
+    if task_kind not in get_args(OutputKind):
+        raise _unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, none of {get_args(OutputKind)}")
+    if type(queries) is not int or not 0 <= queries <= _MOST_QUERIES:
+        raise _unusable(path / CONFIG, "queries", f"is {queries!r}, not a number from 0 to {_MOST_QUERIES}")
+    encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples)
+    model = Classifier(encoder, targets, task_kind, queries)
     load_weights(model, path / WEIGHTS)
     return model.eval(), spec
 
