@@ -140,10 +140,33 @@ class FinetuneParams(Section):
 
 
 class EvaluateParams(Section):
-    """``bootstrap`` resamples patients; ``confidence`` is the width of the interval."""
+    """How predictions become numbers (docs/evaluation.md).
+
+    Args:
+        bootstrap: resamples of patients, and permutations of a comparison.
+        confidence: width of the intervals.
+        calibration: fitted on validation; ``platt`` also mends the shift that balanced class weights leave, which a
+            temperature cannot, and needs a tenth of the events that ``isotonic`` does.
+        sensitivities, specificities: wanted on validation, of thresholds beside Youden's.
+        subgroups: columns of the store by which results are told apart; those it lacks are left out.
+        age_bands: years at which a band of ages begins.
+        one_per_patient: only the first recording of each patient counts, in the order of ``record_id``.
+    """
 
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"
+    sensitivities: list[Annotated[float, Field(gt=0, lt=1)]] = [0.9]
+    specificities: list[Annotated[float, Field(gt=0, lt=1)]] = [0.9]
+    subgroups: list[str] = ["sex", "age", "site", "device"]
+    age_bands: list[Annotated[float, Field(gt=0)]] = [18, 40, 65, 75]
+    one_per_patient: bool = False
+
+    @model_validator(mode="after")
+    def _rising(self) -> EvaluateParams:
+        if sorted(set(self.age_bands)) != self.age_bands:
+            raise ValueError(f"age_bands {self.age_bands} must rise")
+        return self
 
 
 class ExportParams(Section):
