@@ -11,6 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from ecgssl.config.section import Section
 
 Kind = Literal["binary", "multilabel", "multiclass", "regression"]
+"""How the cells of a column are to be read."""
+OutputKind = Literal["multilabel", "multiclass", "regression"]
+"""What a model puts out: labels that are each true or not; classes of which one is true; numbers."""
 
 
 def as_cell(value: Any) -> str:

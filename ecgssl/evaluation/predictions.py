@@ -1,19 +1,29 @@
 """Prediction files: everything that is needed to compute every metric again, and nothing that names a patient.
 
-One row per model and record: ``record_id, patient, split, model``, then for each label ``target__NAME`` (1, 0, empty =
-unknown), ``logit__NAME`` and ``prob__NAME``. CSV or Parquet, by suffix.
+One row per model and record: ``record_id, patient, split, model, kind``, then for each label ``target__NAME`` (1, 0, empty =
+unknown), ``logit__NAME`` and ``prob__NAME``. By kind:
+
+- ``multilabel``: each label by itself; the probability is the logistic function of the logit. Files without a column
+  ``kind`` are of this one.
+- ``multiclass``: a label per class, named ``target:class``; a record is 1 in one class and 0 in the others, or unknown in all;
+  the probability is the softmax of the logits.
+- ``regression``: ``target__NAME`` and ``pred__NAME``, numbers in the unit of the target.
+
+CSV or Parquet, by suffix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.special import expit
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, softmax
 
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
 
@@ -28,15 +38,17 @@ def prediction_table(
     names: Sequence[str],
     targets: ArrayLike,
     logits: ArrayLike,
+    kind: OutputKind = "multilabel",
 ) -> pd.DataFrame:
     """Predictions of one model as a table.
 
     Args:
         record_ids, patients, splits: (N,); patients as keyed hashes.
         model: its name, for example ``linear`` or ``random``.
-        names: K labels.
-        targets: (N, K) of 1, 0, NaN.
-        logits: (N, K); the probability is their logistic function.
+        names: K labels, classes or numbers.
+        targets: (N, K) of 1, 0, NaN, or numbers.
+        logits: (N, K) outputs of the model; of a regression the predicted numbers.
+        kind: what the outputs mean.
     """
     y, z = np.asarray(targets, dtype=np.float64), np.asarray(logits, dtype=np.float64)
     columns: dict[str, object] = {
@@ -44,15 +56,37 @@ def prediction_table(
         "patient": list(patients),
         "split": list(splits),
         "model": model,
+        "kind": kind,
     }
-    for k, name in enumerate(names):
-        columns |= {f"target__{name}": y[:, k], f"logit__{name}": z[:, k], f"prob__{name}": expit(z[:, k])}
+    if kind == "regression":
+        for k, name in enumerate(names):
+            columns |= {f"target__{name}": y[:, k], f"pred__{name}": z[:, k]}
+    else:
+        p = expit(z) if kind == "multilabel" else softmax(z, axis=1)
+        for k, name in enumerate(names):
+            columns |= {f"target__{name}": y[:, k], f"logit__{name}": z[:, k], f"prob__{name}": p[:, k]}
     return check_predictions(pd.DataFrame(columns), f"predictions of {model}")
 
 
 def labels_of(predictions: pd.DataFrame) -> list[str]:
     """Labels of a prediction table, in the order of its columns."""
     return [c.removeprefix("target__") for c in predictions.columns if str(c).startswith("target__")]
+
+
+def kind_of(predictions: pd.DataFrame) -> OutputKind:
+    """What the outputs of a prediction table mean; ``multilabel`` where it does not say.
+
+    Raises:
+        InputError: it says several things, or something unknown.
+    """
+    if "kind" not in predictions.columns or not len(predictions):
+        return "multilabel"
+    found = predictions["kind"].drop_duplicates().tolist()
+    if len(found) > 1 or found[0] not in get_args(OutputKind):
+        what = f"holds {', '.join(sorted(map(str, found)))}; it must be one of {', '.join(get_args(OutputKind))} throughout"
+        raise InputError(Problem("predictions", "kind", what, "Keep predictions of one task in a file"))
+    kind: OutputKind = found[0]
+    return kind
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
@@ -93,21 +127,25 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
 
 def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return the table with float columns, or raise.
+    """Return the table with float columns and a column ``kind``, or raise.
 
     Raises:
         InputError: with all of: missing columns, empty keys, a record twice for a model, a patient in two splits,
-            targets other than 1, 0, empty, logits that are not finite, probabilities outside 0..1.
+            targets other than 1, 0, empty, logits or predicted numbers that are not finite, probabilities outside 0..1,
+            records of two classes or of none of them, probabilities of classes that do not add up to 1.
     """
-    names = labels_of(table)
-    wanted = [*KEYS, *(f"{kind}__{n}" for n in names for kind in ("logit", "prob"))]
+    names, kind = labels_of(table), kind_of(table)
+    parts = ("pred",) if kind == "regression" else ("logit", "prob")
+    wanted = [*KEYS, *(f"{part}__{n}" for n in names for part in parts)]
     problems = [Problem(where, c, "column is missing", "Write it again") for c in wanted if c not in table.columns]
     if not names:
         problems.append(Problem(where, "target__*", "no label has a target column", "Write it again"))
     if problems:
         raise InputError(problems)
-    numeric = [c for n in names for c in (f"target__{n}", f"logit__{n}", f"prob__{n}")]
+    numeric = [f"{part}__{n}" for n in names for part in ("target", *parts)]
     table = table.copy()
+    if "kind" not in table.columns:
+        table.insert(len(KEYS), "kind", kind)
     for column in numeric:
         values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
         if (text := int((values.isna() & table[column].notna()).sum())) > 0:
@@ -115,7 +153,9 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
                 Problem(where, column, f"{text} cells are no numbers", "Write numbers or leave targets empty")
             )
         table[column] = values
-    problems += [p for n in names for p in _values(table, n, where)]
+    problems += [p for n in names for p in _values(table, n, kind, where)]
+    if kind == "multiclass":
+        problems += _classes(table, names, where)
     for key in KEYS:
         if (empty := int((table[key].isna() | (table[key] == "")).sum())) > 0:
             problems.append(Problem(where, key, f"{empty} cells are empty", "Fill every row"))
@@ -134,15 +174,35 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     return table
 
 
-def _values(table: pd.DataFrame, name: str, where: str) -> list[Problem]:
-    y, z, p = (table[f"{kind}__{name}"].to_numpy() for kind in ("target", "logit", "prob"))
-    rules = (
-        (f"target__{name}", ~(np.isnan(y) | (y == 0) | (y == 1)), "are not 0, 1 or empty"),
-        (f"logit__{name}", ~np.isfinite(z), "are not finite"),
-        (f"prob__{name}", ~((p >= 0) & (p <= 1)), "are outside 0..1"),
-    )
+def _values(table: pd.DataFrame, name: str, kind: OutputKind, where: str) -> list[Problem]:
+    y = table[f"target__{name}"].to_numpy()
+    if kind == "regression":
+        rules = [
+            (f"target__{name}", np.isinf(y), "are not finite"),
+            (f"pred__{name}", ~np.isfinite(table[f"pred__{name}"].to_numpy()), "are not finite"),
+        ]
+    else:
+        z, p = (table[f"{part}__{name}"].to_numpy() for part in ("logit", "prob"))
+        rules = [
+            (f"target__{name}", ~(np.isnan(y) | (y == 0) | (y == 1)), "are not 0, 1 or empty"),
+            (f"logit__{name}", ~np.isfinite(z), "are not finite"),
+            (f"prob__{name}", ~((p >= 0) & (p <= 1)), "are outside 0..1"),
+        ]
     return [
         Problem(where, c, f"{int(bad.sum())} values {what}", "Write it again") for c, bad, what in rules if bad.any()
+    ]
+
+
+def _classes(table: pd.DataFrame, names: Sequence[str], where: str) -> list[Problem]:
+    y = table[[f"target__{n}" for n in names]].to_numpy()
+    p = table[[f"prob__{n}" for n in names]].to_numpy()
+    known: NDArray[np.bool_] = np.any(~np.isnan(y), axis=1)
+    rules = (
+        ("target__*", known & ~((np.isnan(y).sum(1) == 0) & (np.nansum(y, axis=1) == 1)), "are not of one class"),
+        ("prob__*", np.abs(p.sum(1) - 1) > 1e-6, "have probabilities that do not add up to 1"),
+    )
+    return [
+        Problem(where, c, f"{int(bad.sum())} records {what}", "Write it again") for c, bad, what in rules if bad.any()
     ]
 
 

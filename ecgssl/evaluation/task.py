@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.store import Store
 
-TaskKind = Literal["multilabel", "multiclass", "regression"]
 Array = NDArray[np.float64]
 
 MIN_PATIENTS = 4
@@ -39,7 +38,7 @@ class Task:
 
     name: str
     targets: tuple[str, ...]
-    kind: TaskKind
+    kind: OutputKind
     classes: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
 

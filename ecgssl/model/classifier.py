@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from ecgssl.config.manifest import OutputKind
 from ecgssl.model.encoder import Encoder, pool
-
-OutputKind = Literal["multilabel", "multiclass", "regression"]
-"""What the outputs mean: logits of labels that are each true or not; logits of classes of which one is true; numbers."""
 
 
 class Head(nn.Module):
@@ -75,7 +72,7 @@ class Classifier(nn.Module):
     Args:
         encoder: fine-tuned or frozen.
         targets: K names, in the order of the outputs.
-        kind: what the outputs mean.
+        kind: what the outputs mean; those of labels and classes are logits.
         queries: learned queries, whose pooled tokens the head reads beside the embedding; none for a head on the embedding
             alone.
 

@@ -16,9 +16,10 @@ from torch import nn
 
 from ecgssl import __version__
 from ecgssl.config import ModelParams
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
-from ecgssl.model.classifier import Classifier, OutputKind
+from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
 
