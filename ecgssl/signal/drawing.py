@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ _ROW = 30.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 5.0, 10.0, 10.0
 _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
 _PAPER = "#fffafa"
+_FAINT = 0.05
+_TOWARDS, _AWAY = "#2f6fde", "#f08a1d"
 _MM_PER_INCH = 25.4
 
 
@@ -44,6 +47,7 @@ def draw_12_lead(
     title: str = "",
     hidden: NDArray[np.bool_] | None = None,
     overlay: NDArray[np.floating] | None = None,
+    relevance: NDArray[np.floating] | None = None,
 ) -> Figure:
     """Draw the first ten seconds of a recording on paper.
 
@@ -55,6 +59,8 @@ def draw_12_lead(
         title: printed at the top; keep identities of patients out of it.
         hidden: (leads, samples) samples to shade, such as those a model did not see.
         overlay: (leads, samples) in mV, drawn over ``signal`` in another colour, such as a reconstruction.
+        relevance: (leads, samples) what each sample spoke for (above 0) or against (below 0), marked under the trace as with
+            a felt pen, the stronger the nearer to the largest of the recording; leads that are absent are left out.
 
     Returns:
         The figure; ``figure.savefig(path)`` keeps 1 mm on paper 1 mm.
@@ -66,10 +72,10 @@ def draw_12_lead(
     mask = np.ones(len(leads), dtype=bool) if lead_mask is None else np.asarray(lead_mask, dtype=bool)
     if signal.ndim != 2 or signal.shape[0] != len(leads) or mask.shape != (len(leads),):
         raise ValueError(f"signal {signal.shape} and lead_mask {mask.shape} do not match {len(leads)} leads")
-    for name, other in (("hidden", hidden), ("overlay", overlay)):
+    for name, other in (("hidden", hidden), ("overlay", overlay), ("relevance", relevance)):
         if other is not None and np.shape(other) != signal.shape:
             raise ValueError(f"{name} {np.shape(other)} is not of the signal's shape {signal.shape}")
-    page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay)
+    page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask))
     width = _LEFT + 4 * _SEGMENT * SPEED + _RIGHT
     height = _TOP + 4 * _ROW + _BOTTOM
     axes = _paper(width, height)
@@ -88,6 +94,7 @@ def draw_12_lead(
     axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
+    notes += [(_AWAY, "orange: against"), (_TOWARDS, "blue: for")] if relevance is not None else []
     for i, (colour, text) in enumerate(notes):
         place = width - _RIGHT - 35.0 * i
         axes.text(place, _BOTTOM / 2, text, fontsize=8, ha="right", va="center", color=colour)
@@ -106,9 +113,10 @@ class _Page:
         mask: NDArray[np.bool_],
         hidden: NDArray[np.bool_] | None,
         overlay: NDArray[np.floating] | None,
+        relevance: NDArray[np.float64] | None,
     ) -> None:
         self.signal, self.rate, self.leads, self.mask = signal, sampling_rate, leads, mask
-        self.hidden, self.overlay = hidden, overlay
+        self.hidden, self.overlay, self.relevance = hidden, overlay, relevance
 
     def present(self, lead: str) -> bool:
         return lead in self.leads and bool(self.mask[self.leads.index(lead)])
@@ -129,7 +137,10 @@ class _Page:
         x = _LEFT + np.arange(first, last) / self.rate * SPEED
         if self.hidden is not None:
             self._shade(axes, self.hidden[row, first:last], x, middle)
-        axes.plot(x, middle + GAIN * self.signal[row, first:last], color=_INK, linewidth=0.75, zorder=4, gid=lead)
+        y = middle + GAIN * np.asarray(self.signal[row, first:last], dtype=np.float64)
+        if self.relevance is not None:
+            _mark(axes, x, y, self.relevance[row, first:last])
+        axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid=lead)
         if self.overlay is not None:
             over = middle + GAIN * np.asarray(self.overlay[row, first:last], dtype=np.float64)
             axes.plot(x, over, color=_OVERLAY, linewidth=0.75, alpha=0.9, zorder=5)
@@ -142,6 +153,28 @@ class _Page:
             axes.fill_between(
                 [begin_x, end_x], middle - _ROW / 2, middle + _ROW / 2, color=_HIDDEN, alpha=0.22, linewidth=0, zorder=3
             )
+
+
+def _relative(relevance: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Relevance of the recorded leads, from -1 to 1; 0 elsewhere."""
+    if relevance is None:
+        return None
+    found = np.where(mask[:, None], np.nan_to_num(np.asarray(relevance, dtype=np.float64)), 0.0)
+    return found / max(float(np.abs(found).max()), np.finfo(float).tiny)
+
+
+def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance: NDArray[np.float64]) -> None:
+    """Broad strokes under a trace; opaque, so that no joint is darker than what it joins, the strongest on top."""
+    between = (relevance[1:] + relevance[:-1]) / 2
+    order = np.argsort(np.abs(between))
+    order = order[np.abs(between[order]) > _FAINT]
+    points = np.column_stack([x, y])
+    strokes = np.stack([points[:-1], points[1:]], axis=1)[order]  # (S, 2, 2)
+    hue = np.where(between[order, None] > 0, to_rgb(_TOWARDS), to_rgb(_AWAY))
+    depth = np.abs(between[order, None]) ** 0.7
+    colours = depth * hue + (1 - depth) * np.array(to_rgb(_PAPER))
+    marks = LineCollection(list(strokes), colors=colours, linewidths=6.0, capstyle="round", zorder=3.5, gid="relevance")
+    axes.add_collection(marks, autolim=False)
 
 
 def _paper(width: float, height: float) -> Axes:

@@ -132,3 +132,25 @@ def test_pyplot_stays_out() -> None:
 
     code = "import sys, ecgssl.signal.drawing; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_relevance_is_marked_under_the_trace_by_sign_and_strength() -> None:
+    relevance = np.zeros((12, 5000))
+    relevance[0, 100:200], relevance[0, 300:400], relevance[7, :] = 2.0, -1.0, 2.0
+    mask = np.ones(12, dtype=bool)
+    mask[7] = False
+    figure = draw_12_lead(square_wave(), RATE, lead_mask=mask, relevance=relevance)
+    marks = [c for c in figure.axes[0].collections if c.get_gid() == "relevance"]
+    strokes = np.concatenate([np.asarray(c.get_segments()).reshape(-1, 2, 2) for c in marks])
+    colours = np.concatenate([c.get_colors()[: len(c.get_segments())] for c in marks])
+    seconds = (strokes[:, :, 0].mean(axis=1) - 15) / 25
+    blue = colours[:, 2] > colours[:, 0]
+    assert ((seconds[blue] > 0.19) & (seconds[blue] < 0.41)).all()
+    assert ((seconds[~blue] > 0.59) & (seconds[~blue] < 0.81)).all()
+    assert blue.sum() > 90
+    assert (~blue).sum() > 90
+    # the weaker side is paler: nearer to the paper
+    assert colours[blue, :3].mean() < colours[~blue, :3].mean()
+    assert {"blue: for", "orange: against"} <= set(texts(figure))
+    with pytest.raises(ValueError, match="relevance"):
+        draw_12_lead(square_wave(), RATE, relevance=relevance[:3])

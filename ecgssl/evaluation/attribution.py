@@ -1,0 +1,174 @@
+"""Where a classifier looked: integrated gradients, or attention rollout, per lead and sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+from torch import Tensor, nn
+
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.rollout import rollout
+
+Method = Literal["integrated_gradients", "rollout"]
+
+TOLERANCE = 0.01
+"""Of completeness: the map may miss what the output changed by, by this and by this share of it."""
+
+_FIRST, _LAST = 32, 256
+_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What each sample of a recording contributed to one output of a classifier.
+
+    Args:
+        values: (B, L, T) float32. Integrated gradients: signed, in units of the output (logits, or the unit of a regression);
+            they add up to ``output - baseline``. Rollout: not negative, adding up to 1. Absent leads are exactly 0.
+        output: (B,) of the classifier for the recordings.
+        baseline: (B,) of the classifier for the same leads at 0 mV.
+        gap: (B,) how far ``values`` miss their sum, in units of the output; NaN for rollout, which promises none.
+        steps: (B,) points on the path at which gradients were taken; 0 for rollout.
+        method: which of the two.
+    """
+
+    values: NDArray[np.float32]
+    output: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+    gap: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    method: Method
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """(B,) whether the gap is within ``TOLERANCE``; false for rollout."""
+        return self.gap <= TOLERANCE * (1 + np.abs(self.output - self.baseline))
+
+
+def attribute(
+    classifier: Classifier,
+    x: Tensor,
+    lead_mask: Tensor | None,
+    target: str | int,
+    *,
+    method: Method = "integrated_gradients",
+) -> Attribution:
+    """Attribute one output of a classifier to the samples of its input.
+
+    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) follow the straight path from the baseline, every
+    recorded lead at 0 mV, to the recording as the model sees it, normalised. Normalising first is what makes the path one of
+    voltage: a recording scaled down in mV would be scaled up again. The integral is a Gauss-Legendre sum, whose points are
+    doubled from 32 to at most 256 until the sum of the map is what the output changed by, within ``TOLERANCE``; what is left
+    is told as ``gap``. Each recording is computed alone, so a map does not depend on the batch it was in.
+
+    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) says where tokens mixed from, not what spoke for ``target``.
+
+    Args:
+        classifier: put in eval mode; its device is used.
+        x: (B, L, T) clean, normalised signal (``ecgssl.signal.normalise.normalise``); rows of absent leads are 0.
+        lead_mask: (B, L) bool, leads that were recorded; ``None`` for all.
+        target: name or number of the output: the logit of a label or class, or the number of a regression.
+        method: ``integrated_gradients`` or ``rollout``.
+
+    Raises:
+        ValueError: no such target, or shapes that do not fit.
+    """
+    k = _number(classifier, target)
+    if x.ndim != 3 or (lead_mask is not None and lead_mask.shape != x.shape[:2]):
+        raise ValueError(f"x {tuple(x.shape)} and its lead_mask do not fit (batch, leads, samples) and (batch, leads)")
+    device = next(classifier.parameters()).device
+    was_training = classifier.training
+    classifier.eval()
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.detach().clone().float().to(device)
+            masks = [None] * len(x) if lead_mask is None else lead_mask.detach().clone().to(device)[:, None]
+            found = [_one(classifier, one, mask, k, method) for one, mask in zip(x[:, None], masks, strict=True)]
+    finally:
+        classifier.train(was_training)
+    values = np.stack([one.values for one in found]) if found else np.empty(x.shape, dtype=np.float32)
+    output, baseline, gap = (
+        np.array([getattr(one, name) for one in found], dtype=np.float64) for name in ("output", "baseline", "gap")
+    )
+    steps = np.array([one.steps for one in found], dtype=np.int64)
+    return Attribution(values, output, baseline, gap, steps, method)
+
+
+def in_windows(values: NDArray[np.float32], sampling_rate: float, seconds: float = 0.08) -> NDArray[np.float64]:
+    """Running mean along the last axis, (..., T): the sign of single samples flickers within a wave, its sum does not.
+
+    Args:
+        values: of ``Attribution``.
+        sampling_rate: Hz.
+        seconds: length of the window; about one QRS complex.
+    """
+    window = max(1, round(seconds * sampling_rate))
+    return uniform_filter1d(values.astype(np.float64), window, axis=-1, mode="constant")
+
+
+def share_by_lead(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(..., L) share of each lead in the size of a map (..., L, T), adding up to 1; zero everywhere for an empty map."""
+    size = np.abs(values.astype(np.float64)).sum(axis=-1)
+    total = size.sum(axis=-1, keepdims=True)
+    return np.divide(size, total, out=np.zeros_like(size), where=total > 0)
+
+
+def _number(classifier: nn.Module, target: str | int) -> int:
+    targets = list(classifier.targets)  # type: ignore[arg-type]
+    if isinstance(target, str):
+        if target not in targets:
+            raise ValueError(f"no output {target!r} among {', '.join(targets)}")
+        return targets.index(target)
+    return target
+
+
+@dataclass(frozen=True)
+class _One:
+    """As ``Attribution``, of one recording: values (L, T)."""
+
+    values: NDArray[np.float32]
+    output: float
+    baseline: float
+    gap: float
+    steps: int
+
+
+def _one(classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method: Method) -> _One:
+    """Of one recording: x (1, L, T), mask (1, L) or ``None``."""
+    recorded = torch.ones_like(x) if mask is None else mask[..., None].expand_as(x).float()
+    x = x * recorded
+
+    def output_of(batch: Tensor) -> Tensor:
+        return classifier(batch, None if mask is None else mask.expand(len(batch), -1))[:, k]
+
+    with torch.no_grad():
+        output, baseline = float(output_of(x)[0]), float(output_of(torch.zeros_like(x))[0])
+    if method == "rollout":
+        return _One(rollout(classifier.encoder, x, mask)[0].cpu().numpy(), output, baseline, float("nan"), 0)
+    steps = _FIRST
+    while True:
+        values = (x[0].double() * _mean_gradient(output_of, x, steps) * recorded[0]).float()
+        gap = abs(float(values.double().sum()) - (output - baseline))
+        if gap <= TOLERANCE * (1 + abs(output - baseline)) or steps >= _LAST:
+            return _One(values.cpu().numpy(), output, baseline, gap, steps)
+        steps *= 2
+
+
+def _mean_gradient(output_of: Callable[[Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
+    """Gradient of the output, averaged over the path from 0 to x (1, L, T): (L, T) float64."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    total = torch.zeros(x.shape[1:], dtype=torch.float64, device=x.device)
+    for start in range(0, steps, _TOGETHER):
+        # from [-1, 1] to [0, 1]
+        place = torch.tensor((nodes[start : start + _TOGETHER] + 1) / 2, dtype=x.dtype, device=x.device)
+        weight = torch.tensor(weights[start : start + _TOGETHER] / 2, device=x.device)
+        points = (place[:, None, None] * x).requires_grad_(True)  # (S, L, T)
+        (gradient,) = torch.autograd.grad(output_of(points).sum(), points)
+        total += (gradient.double() * weight[:, None, None]).sum(dim=0)
+    return total
