@@ -60,50 +60,58 @@ def draw_mask(
     if params.kind == "none":
         hidden_time = torch.zeros(batch, columns, dtype=torch.bool, device=device)
         hidden_lead = torch.zeros(batch, n_leads, dtype=torch.bool, device=device)
-        return _assemble(hidden_time, hidden_lead)
+        return _assemble(hidden_time, hidden_lead, n_leads * columns)
     if params.kind == "random":
         visible_share = (1 - params.time_ratio) * (1 - params.lead_ratio)
         count = min(max(alternating_count((1 - visible_share) * n_leads * columns, step), 0), n_leads * columns - 1)
         hidden = _choose(batch, n_leads * columns, count, generator).view(batch, n_leads, columns)
         nothing_time = torch.zeros(batch, columns, dtype=torch.bool, device=device)
-        return Mask(nothing_time, torch.zeros_like(nothing_time[:, :1]).expand(batch, n_leads), hidden, _keep(hidden))
+        nothing_lead = torch.zeros_like(nothing_time[:, :1]).expand(batch, n_leads)
+        return Mask(nothing_time, nothing_lead, hidden, _keep(hidden, n_leads * columns - count))
     time_count = min(alternating_count(params.time_ratio * columns, step), columns - 1)
     hidden_time = _choose(batch, columns, time_count, generator)
     if params.kind == "paper":
         lead_count = min(alternating_count(params.lead_ratio * n_leads, step), n_leads - 1)
         hidden_lead = _choose(batch, n_leads, lead_count, generator)
     else:
-        hidden_lead = _drop_outside_span(params.lead_ratio, batch, leads, step, generator)
-    return _assemble(hidden_time, hidden_lead)
+        hidden_lead, lead_count = _drop_outside_span(params.lead_ratio, batch, leads, step, generator)
+    return _assemble(hidden_time, hidden_lead, (columns - time_count) * (n_leads - lead_count))
 
 
-def _drop_outside_span(ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator) -> Tensor:
-    """(B, L): all limb leads but one, or chest leads only; the mean share of leads dropped is ``ratio``.
+def _drop_outside_span(
+    ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """(B, L) and its count per row: all limb leads but one, or chest leads only; the mean share dropped is ``ratio``.
 
     Any two limb leads give the other four, so a dropped limb lead stays outside the span of the visible ones only where at
     most one of them is visible. Where chest leads alone cannot make up the rest of a high ratio, limb leads are dropped in
     more steps, and chest leads beside them.
     """
-    limb = torch.tensor([lead in LIMB_LEADS for lead in leads], device=generator.device)
-    n_limb, n_chest = int(limb.sum()), len(leads) - int(limb.sum())
+    limb = [i for i, lead in enumerate(leads) if lead in LIMB_LEADS]
+    rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]
+    n_limb, n_chest = len(limb), len(rest)
     if n_limb <= 2:
         # two limb leads are independent: every draw is outside the span
-        return _choose(batch, len(leads), min(alternating_count(ratio * len(leads), step), len(leads) - 1), generator)
+        count = min(alternating_count(ratio * len(leads), step), len(leads) - 1)
+        return _choose(batch, len(leads), count, generator), count
     wanted = ratio * len(leads)
     share = min(max(ratio, (wanted - n_chest) / (n_limb - 1)), 1.0)
     chest = min(wanted - share * (n_limb - 1), n_chest)
     chest_alone = min(chest / (1 - share), n_chest) if share < 1 else 0.0
     chest_beside = (chest - (1 - share) * chest_alone) / share if share > 0 else 0.0
-    hidden = torch.zeros(batch, len(leads), dtype=torch.bool, device=generator.device)
     limb_steps = math.floor(step * share + 1e-9)
-    if alternating_count(share, step):
-        hidden[:, limb] = _choose(batch, n_limb, n_limb - 1, generator)
-        count = alternating_count(chest_beside, limb_steps)
-    else:
-        count = alternating_count(chest_alone, step - limb_steps)
+    limb_count = n_limb - 1 if alternating_count(share, step) else 0
+    dropped = (
+        alternating_count(chest_beside, limb_steps) if limb_count else alternating_count(chest_alone, step - limb_steps)
+    )
+    chest_count = min(dropped, n_chest)
+    none = torch.zeros(batch, n_limb, dtype=torch.bool, device=generator.device)
+    parts = [_choose(batch, n_limb, limb_count, generator) if limb_count else none]
     if n_chest:
-        hidden[:, ~limb] = _choose(batch, n_chest, min(count, n_chest), generator)
-    return hidden
+        parts.append(_choose(batch, n_chest, chest_count, generator))
+    drawn = torch.cat(parts, dim=1).unbind(dim=1)
+    by_lead = dict(zip(limb + rest, drawn, strict=True))
+    return torch.stack([by_lead[i] for i in range(len(leads))], dim=1), limb_count + chest_count
 
 
 def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
@@ -113,14 +121,16 @@ def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> T
     return chosen.scatter_(1, order[:, :count], True)
 
 
-def _assemble(hidden_time: Tensor, hidden_lead: Tensor) -> Mask:
+def _assemble(hidden_time: Tensor, hidden_lead: Tensor, visible: int) -> Mask:
     hidden = hidden_time[:, None, :] | hidden_lead[:, :, None]
-    return Mask(hidden_time, hidden_lead, hidden, _keep(hidden))
+    return Mask(hidden_time, hidden_lead, hidden, _keep(hidden, visible))
 
 
-def _keep(hidden: Tensor) -> Tensor:
-    """Indices (B, K) of visible patches; every row of ``hidden`` (B, L, N) has the same count."""
+def _keep(hidden: Tensor, visible: int) -> Tensor:
+    """Indices (B, K) of the K = ``visible`` patches that every row of ``hidden`` (B, L, N) leaves.
+
+    The count is known from the ratios; to count on the device would make the host wait for it.
+    """
     flat = hidden.flatten(1)
-    visible = int((~flat[0]).sum())
     # stable sort puts visible (False) first and keeps their order
     return flat.to(torch.uint8).sort(dim=1, stable=True).indices[:, :visible]
