@@ -42,8 +42,8 @@ def challenge_year(names: Sequence[str]) -> int | None:
     return None
 
 
-def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> float:
-    """Score of a year's Challenge.
+def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
+    """What each recording adds to the score's numerator and denominator, so that it can be resampled (``ratios``).
 
     Args:
         targets: (N, K) of 1 and 0; unknown (NaN) counts as 0, as it does in the Challenge.
@@ -51,7 +51,7 @@ def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str])
         names: K labels, those of one year (``challenge_year``).
 
     Raises:
-        ValueError: other labels; or calling always sinus rhythm is already right everywhere, so that there is no scale.
+        ValueError: other labels.
     """
     if challenge_year(names) is None:
         raise ValueError("the Challenge's score is of all labels that a Challenge scores, and of no others")
@@ -60,11 +60,21 @@ def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str])
     always_normal = np.zeros_like(true)
     always_normal[:, list(names).index(NORMAL)] = True
     observed, best, lowest = (_credit(weights, true, calls) for calls in (positive, true, always_normal))
-    if best == lowest:
+    return observed - lowest, best - lowest
+
+
+def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> float:
+    """Score of a year's Challenge; arguments as of ``challenge_columns``.
+
+    Raises:
+        ValueError: other labels; or calling always sinus rhythm is already right everywhere, so that there is no scale.
+    """
+    gained, possible = (column.sum() for column in challenge_columns(targets, called, names))
+    if possible == 0:
         raise ValueError("no recording has a finding other than sinus rhythm")
-    return float((observed - lowest) / (best - lowest))
+    return float(gained / possible)
 
 
-def _credit(weights: Array, true: NDArray[np.bool_], called: NDArray[np.bool_]) -> float:
+def _credit(weights: Array, true: NDArray[np.bool_], called: NDArray[np.bool_]) -> Array:
     shared = np.maximum((true | called).sum(axis=1), 1)
-    return float((((true @ weights) * called).sum(axis=1) / shared).sum())
+    return np.asarray(((true @ weights) * called).sum(axis=1) / shared)

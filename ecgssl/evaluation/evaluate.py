@@ -1,9 +1,10 @@
-"""From prediction tables to the numbers of a report: metrics with support and interval, and who beats whom."""
+"""From prediction tables to the numbers of a report: metrics with support and interval, and who beats whom.
+
+The layout of what ``evaluate`` returns is described in docs/evaluation.md.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,28 @@ import pandas as pd
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration import BINS, brier, expected_calibration_error
-from ecgssl.evaluation.intervals import (
-    METRICS,
-    Interval,
-    Replicates,
-    bootstrap,
-    interval,
-    macro_interval,
-    paired_difference,
-)
-from ecgssl.evaluation.metrics import Array, macro, ranking_metrics, support
-from ecgssl.evaluation.predictions import check_predictions, labels_of
+from ecgssl.evaluation.calibration import BINS
+from ecgssl.evaluation.decided import decision_from, first_of_each_patient, targets_of
+from ecgssl.evaluation.decision import Decision, Kind
+from ecgssl.evaluation.delong import delong_difference
+from ecgssl.evaluation.intervals import paired_difference
+from ecgssl.evaluation.metrics import macro, support
+from ecgssl.evaluation.multiclass import measure_multiclass, score_multiclass
+from ecgssl.evaluation.multilabel import decision_curves, measure_multilabel, score_multilabel
+from ecgssl.evaluation.permutation import permutation_test
+from ecgssl.evaluation.predictions import check_predictions, kind_of, labels_of
+from ecgssl.evaluation.ratios import plain
+from ecgssl.evaluation.regression import measure_regression, score_regression
+from ecgssl.evaluation.scored import Scored
+from ecgssl.evaluation.subgroups import SMALLEST, subgroups
 
-SPLITS = ("val", "test")
-
-
-@dataclass(frozen=True)
-class _Scored:
-    point: dict[str, Array]
-    replicates: Replicates
+FORMAT = "ecgssl-evaluation"
+VERSION = 2
+SPLITS = ("val", "test", "external")
+PRIMARY = {"multilabel": "auroc", "multiclass": "auroc", "regression": "mae"}
+"""The metric that a task of each kind is first judged by, under ``macro``."""
+_SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
+_MEASURE = {"multilabel": measure_multilabel, "multiclass": measure_multiclass, "regression": measure_regression}
 
 
 def evaluate(
@@ -39,59 +42,95 @@ def evaluate(
     seed: int,
     baseline: str | None = "random",
     main: str | None = None,
+    *,
+    decision: Decision | None = None,
+    groups: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Evaluate every model of a prediction table on validation and test.
+    """Evaluate every model of a prediction table on validation, test and external recordings.
 
     Args:
         predictions: tables of ``prediction_table``, concatenated; all models on the same records.
-        params: resamples and width of the intervals.
+        params: resamples and width of the intervals, what is fitted on validation, and which subgroups are told apart.
         seed: of the bootstrap; all models of a split share its draws.
         baseline: name of the random encoder's probe, which must be there; none to do without.
         main: the model that is compared with every other; the first that is not the baseline where not given.
+        decision: frozen calibrators and thresholds of the main model; where not given they are fitted on the table's
+            validation rows, as those of the other models always are.
+        groups: a row per recording, indexed by ``record_id``, with the columns of ``params.subgroups`` that are known.
 
     Returns:
-        JSON-ready ``{"labels", "main", "baseline", "method", "splits": {split: {records, patients}},
-        "models": {model: {split: {"macro", "labels"}}}, "paired": {split: {other: {metric:
-        {difference, low, high, p}}}}}``. A number that is not defined is None, with its reason beside it under
+        JSON-ready figures (docs/evaluation.md). A number that is not defined is None, with its reason beside it under
         ``undefined``. ``dropped`` counts the resamples that left a label out.
 
     Raises:
-        InputError: an invalid table, an absent baseline or main model, or models scored on different records.
+        InputError: an invalid table, an absent baseline or main model, models scored on different records, or a decision
+            of other labels.
     """
     table = check_predictions(predictions, "predictions")
+    kind, names = kind_of(table), labels_of(table)
+    table = first_of_each_patient(table) if params.one_per_patient else table
     models = list(dict.fromkeys(table["model"]))
     main = main or next((m for m in models if m != baseline), models[0])
     _require_models(models, baseline, main)
-    names = labels_of(table)
     splits = [s for s in SPLITS if (table["split"] == s).any()]
     if not splits:
-        raise InputError(Problem("predictions", "split", "neither val nor test has a row", "Predict these splits"))
+        what = f"none of {', '.join(SPLITS)} has a row"
+        raise InputError(Problem("predictions", "split", what, "Predict one of these splits"))
+    decisions = {m: decision_from(table, m, params) for m in models if m != main or decision is None}
+    if decision is not None:
+        decisions[main] = _require_fitting(decision, kind, names)
     result: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "primary": PRIMARY[kind],
         "labels": names,
         "main": main,
         "baseline": baseline,
-        "method": {
-            "interval": f"percentile bootstrap of patients, {params.bootstrap} resamples, {params.confidence:g}",
-            "paired": "bootstrap of the macro difference on the same patients, two-sided",
-            "ece": f"{BINS} bins of equal count by rank, ties together",
-            "seed": seed,
-        },
+        "method": _method(params, seed),
+        "decision": decisions[main].to_dict(),
         "splits": {},
         "models": {m: {} for m in models},
+        "net_benefit": {},
+        "subgroups": {},
         "paired": {},
     }
     for split in splits:
         parts = _aligned(table[table["split"] == split], models, names, split)
         patients = parts[main]["patient"].to_numpy().astype(str)
         result["splits"][split] = {"records": len(patients), "patients": len(np.unique(patients))}
-        scored = {}
-        for model, part in parts.items():
-            scored[model] = _score(part, names, patients, params, seed)
-            result["models"][model][split] = _describe(part, names, scored[model], params.confidence)
-        if split == "test":
-            others = [m for m in models if m != main]
-            result["paired"][split] = {m: _compare(scored[main], scored[m], params.confidence) for m in others}
+        scored = {m: _SCORE[kind](part, names, decisions[m], params, seed) for m, part in parts.items()}
+        for model, found in scored.items():
+            result["models"][model][split] = found.figures
+        if split == "val":
+            continue
+        if kind == "multilabel":
+            result["net_benefit"][split] = decision_curves(parts[main], names, decisions[main])
+        if groups is not None:
+            result["subgroups"][split] = _subgroups(parts[main], groups, names, kind, decisions[main], params, seed)
+        result["paired"][split] = {
+            m: _compare(scored[main], scored[m], params.confidence)
+            | _compare_labels(parts[main], parts[m], names, kind, params, seed)
+            for m in models
+            if m != main
+        }
     return result
+
+
+def _method(params: EvaluateParams, seed: int) -> dict[str, Any]:
+    return {
+        "interval": f"percentile bootstrap of patients, {params.bootstrap} resamples, {params.confidence:g}",
+        "paired": "bootstrap of the macro difference on the same patients, two-sided",
+        "permutation": f"exchange of the two models' ranks by patient, {params.bootstrap} exchanges, two-sided",
+        "delong": "normal, patients as units (Obuchowski 1997)",
+        "ece": f"{BINS} bins of equal count by rank, ties together",
+        "calibration": f"{params.calibration}, fitted on validation; on validation itself it flatters",
+        "thresholds": "chosen on validation, frozen",
+        "slope": "normal, sandwich variance by patient",
+        "recordings": "first of each patient, by record_id" if params.one_per_patient else "all of each patient",
+        "subgroups": f"withheld under {SMALLEST} patients, also of the rarer class",
+        "seed": seed,
+    }
 
 
 def _require_models(models: list[str], baseline: str | None, main: str) -> None:
@@ -99,6 +138,13 @@ def _require_models(models: list[str], baseline: str | None, main: str) -> None:
     if missing:
         remedy = "Predict with it as well, or name another"
         raise InputError(Problem("predictions", "model", f"{m!r} is not among {models}", remedy) for m in missing)
+
+
+def _require_fitting(decision: Decision, kind: Kind, names: list[str]) -> Decision:
+    if decision.kind != kind or list(decision.names) != names:
+        what = f"is of {decision.kind} {', '.join(decision.names)}, the predictions are of {kind} {', '.join(names)}"
+        raise InputError(Problem("decision", "labels", what, "Name the decision of the model that predicted"))
+    return decision
 
 
 def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: str) -> dict[str, pd.DataFrame]:
@@ -116,59 +162,49 @@ def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: st
     return parts
 
 
-def _score(part: pd.DataFrame, names: list[str], patients: Any, params: EvaluateParams, seed: int) -> _Scored:
-    targets, logits = _matrix(part, "target", names), _matrix(part, "logit", names)
-    values = np.array([[v[0] for v in ranking_metrics(targets[:, k], logits[:, k])] for k in range(len(names))])
-    point = {metric: values[:, i] for i, metric in enumerate(METRICS)}
-    return _Scored(point, bootstrap(targets, logits, patients, params.bootstrap, seed))
+def _subgroups(
+    part: pd.DataFrame,
+    groups: pd.DataFrame,
+    names: list[str],
+    kind: Kind,
+    decision: Decision,
+    params: EvaluateParams,
+    seed: int,
+) -> list[dict[str, Any]]:
+    columns = [c for c in params.subgroups if c in groups.columns and groups[c].notna().any()]
+
+    def measure(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+        return _MEASURE[kind](rows, names, decision, params, seed)
+
+    return subgroups(part, groups[columns], names, kind, measure, params.age_bands)
 
 
-def _describe(part: pd.DataFrame, names: list[str], scored: _Scored, confidence: float) -> dict[str, Any]:
-    labels: dict[str, Any] = {}
-    for k, name in enumerate(names):
-        target, probability = part[f"target__{name}"].to_numpy(), part[f"prob__{name}"].to_numpy()
-        counted = support(target)
-        entry: dict[str, Any] = {
-            "records": counted.records,
-            "positives": counted.positives,
-            "unknown": counted.unknown,
-            "prevalence": counted.positives / counted.records if counted.records else None,
-        }
-        for metric in METRICS:
-            found = interval(scored.replicates.values[metric][:, k], confidence)
-            entry[metric] = _number(scored.point[metric][k], found)
-        entry["brier"] = _plain(brier(target, probability))
-        entry["ece"] = _plain(expected_calibration_error(target, probability))
-        if counted.undefined:
-            entry["undefined"] = counted.undefined
-        labels[name] = entry
-    means: dict[str, Any] = {}
-    for metric in METRICS:
-        defined = ~np.isnan(scored.point[metric])
-        found = macro_interval(scored.replicates, metric, defined, confidence)
-        means[metric] = _number(float(macro(scored.point[metric])), found)
-    means["labels"] = sum("undefined" not in e for e in labels.values())
-    means["undefined"] = {n: e["undefined"] for n, e in labels.items() if "undefined" in e}
-    return {"macro": means, "labels": labels}
-
-
-def _compare(first: _Scored, second: _Scored, confidence: float) -> dict[str, Any]:
+def _compare(first: Scored, second: Scored, confidence: float) -> dict[str, Any]:
     found = {}
-    for metric in METRICS:
+    for metric in first.point:
         difference = float(macro(first.point[metric]) - macro(second.point[metric]))
         paired = paired_difference(first.replicates, second.replicates, metric, confidence)
-        bounds = {"low": _plain(paired.low), "high": _plain(paired.high), "p": _plain(paired.p)}
-        found[metric] = {"difference": _plain(difference), **bounds}
+        bounds = {"low": plain(paired.low), "high": plain(paired.high), "p": plain(paired.p)}
+        found[metric] = {"difference": plain(difference), **bounds}
     return found
 
 
-def _number(value: float, found: Interval) -> dict[str, Any]:
-    return {"value": _plain(value), "low": _plain(found.low), "high": _plain(found.high), "dropped": found.dropped}
-
-
-def _plain(value: float) -> float | None:
-    return None if isnan(value) else float(value)
-
-
-def _matrix(part: pd.DataFrame, kind: str, names: list[str]) -> Array:
-    return part[[f"{kind}__{n}" for n in names]].to_numpy(dtype=np.float64)
+def _compare_labels(
+    first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: Kind, params: EvaluateParams, seed: int
+) -> dict[str, Any]:
+    """A permutation test of the macro AUROC, and DeLong's test of each label; of a regression neither."""
+    if kind == "regression":
+        return {}
+    column = "prob" if kind == "multiclass" else "logit"
+    y, patients = targets_of(first, names), first["patient"].to_numpy().astype(str)
+    a, b = (part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float) for part in (first, second))
+    labels: dict[str, Any] = {}
+    for k, name in enumerate(names):
+        reason = support(y[:, k]).undefined
+        if reason:
+            labels[name] = {"difference": None, "undefined": reason}
+            continue
+        found = delong_difference(y[:, k], a[:, k], b[:, k], patients, params.confidence)
+        labels[name] = {key: plain(value) for key, value in vars(found).items()}
+    p = permutation_test(y, a, b, patients, params.bootstrap, seed)
+    return {"permutation": {"metric": "auroc", "p": plain(p)}, "delong": labels}

@@ -188,7 +188,7 @@ def test_metrics_are_those_of_sklearn(line, mode):
                 auprcs.append(average_precision_score(y, p))
                 assert label["auroc"]["value"] == pytest.approx(aurocs[-1], abs=1e-5)
                 assert label["auprc"]["value"] == pytest.approx(auprcs[-1], abs=1e-5)
-                assert label["brier"] == pytest.approx(brier_score_loss(y, p), abs=1e-5)
+                assert label["calibration"]["before"]["brier"]["value"] == pytest.approx(brier_score_loss(y, p), abs=1e-5)
             assert told["macro"]["auroc"]["value"] == pytest.approx(np.mean(aurocs), abs=1e-5)
             assert told["macro"]["auprc"]["value"] == pytest.approx(np.mean(auprcs), abs=1e-5)
             low, high = told["macro"]["auroc"]["low"], told["macro"]["auroc"]["high"]

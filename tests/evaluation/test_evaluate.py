@@ -145,7 +145,7 @@ def test_models_must_be_there_and_on_the_same_records(table: pd.DataFrame) -> No
     lost = table.drop(index=table.index[(table["model"] == "random") & (table["split"] == "test")][0])
     with pytest.raises(InputError, match="other records"):
         evaluate(lost, PARAMS, seed=0)
-    with pytest.raises(InputError, match="neither val nor test"):
+    with pytest.raises(InputError, match="none of val, test, external"):
         evaluate(table.assign(split="train"), PARAMS, seed=0)
 
 

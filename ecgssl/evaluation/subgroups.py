@@ -1,0 +1,161 @@
+"""Results told apart by sex, age, site, device or another column, with small groups withheld.
+
+A number of fewer than ten patients may point at one of them, and says little anyway. With such a group the next smallest
+are withheld, too, as its size could otherwise be had by subtraction from the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ecgssl.evaluation.decision import Kind
+
+SMALLEST = 10
+"""Patients that a group, and each class of a finding in it, must have to be shown."""
+MOST_GROUPS = 30
+UNKNOWN = "unknown"
+TOO_FEW = f"fewer than {SMALLEST}"
+BY_SUBTRACTION = "withheld, as a small group could be worked out from it"
+_BINS = 3
+
+Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A label in a group; counts are of known recordings, and of their patients."""
+
+    rows: NDArray[np.bool_]
+    records: int
+    patients: int
+    positives: int
+    fewest: int
+    """Patients of the rarer class."""
+    withheld: str = ""
+
+
+def subgroups(
+    part: pd.DataFrame,
+    groups: pd.DataFrame,
+    names: Sequence[str],
+    kind: Kind,
+    measure: Measure,
+    bands: Sequence[float],
+) -> list[dict[str, Any]]:
+    """Measure a model in every group of every column.
+
+    Args:
+        part: rows of one model and split of a prediction table.
+        groups: a row per recording, indexed by ``record_id``; recordings that it lacks are ``unknown``.
+        names: labels of the table.
+        kind: of the task.
+        measure: rows of a group to ``{label: {metric: ...}}``.
+        bands: years at which a band of ages begins, for the column ``age``.
+
+    Returns:
+        ``{"column", "group", "label", "records", "patients", "positives", "metrics"}`` each; what is withheld or undefined
+        is None, with the reason under ``withheld``. A column that cannot be told apart has one entry, without a group.
+    """
+    found: list[dict[str, Any]] = []
+    for column in groups.columns:
+        values = part["record_id"].map(groups[column])
+        if column == "age":
+            grouped = age_band(values, bands)
+        else:
+            grouped = _grouped(values)
+        order = list(dict.fromkeys(sorted(grouped, key=_sort_key(grouped, values))))
+        if len(order) > MOST_GROUPS:
+            found.append(
+                {
+                    "column": column,
+                    "group": None,
+                    "withheld": f"{len(order)} groups, at most {MOST_GROUPS} are told apart",
+                }
+            )
+            continue
+        cells = {(g, n): _cell(part, (grouped == g).to_numpy(), n, kind) for g in order for n in names}
+        for name in names:
+            _withhold(cells, order, name)
+        for group in order:
+            shown = [n for n in names if cells[group, n].withheld in ("", BY_SUBTRACTION)]
+            measured = measure(part[cells[group, names[0]].rows]) if shown else {}
+            found += [_entry(column, group, n, cells[group, n], measured.get(n), kind) for n in names]
+    return found
+
+
+def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
+    """Names of the bands that ages lie in: ``under 18``, ``18 to under 40``, ``75 and over``, or ``unknown``."""
+    edges = [f"{b:g}" for b in bands]
+    middle = [f"{a} to under {b}" for a, b in pairwise(edges)]
+    names = np.array([f"under {edges[0]}", *middle, f"{edges[-1]} and over", UNKNOWN], dtype=object)
+    age = pd.to_numeric(years, errors="coerce").to_numpy(dtype=float)
+    index = np.where(np.isnan(age), len(names) - 1, np.searchsorted(np.asarray(bands), age, side="right"))
+    return pd.Series(names[index], index=years.index)
+
+
+def _grouped(values: pd.Series) -> pd.Series:
+    """Text and few numbers as they are; many numbers in three equally large parts."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
+    if numeric and numbers.nunique() > SMALLEST:
+        cuts = np.unique(np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1])
+        return age_band(numbers, cuts.tolist())
+    text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
+    blank = values.isna() | (values.astype(str).str.strip() == "")
+    return text.where(~blank, UNKNOWN)
+
+
+def _sort_key(grouped: pd.Series, values: pd.Series) -> Callable[[str], tuple[bool, float, str]]:
+    """Numbers by their size, text by the alphabet, ``unknown`` last."""
+    first = pd.to_numeric(values, errors="coerce").groupby(grouped).min()
+    size = {str(name): float(value) if value == value else 0.0 for name, value in first.items()}
+    return lambda name: (name == UNKNOWN, size.get(name, 0.0), name)
+
+
+def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: Kind) -> _Cell:
+    target = part[f"target__{name}"].to_numpy(dtype=float)
+    patients = part["patient"].to_numpy().astype(str)
+    known = rows & ~np.isnan(target)
+
+    def count(mask: ArrayLike) -> int:
+        return len(np.unique(patients[mask]))
+
+    positives = known & (target == 1)
+    fewest = count(known) if kind == "regression" else min(count(positives), count(known & (target == 0)))
+    return _Cell(rows, int(known.sum()), count(known), int(positives.sum()), fewest)
+
+
+def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) -> None:
+    """Mark what is too small, and the next smallest until what is hidden is of two groups and no longer small itself."""
+    hidden = [g for g in order if cells[g, name].fewest < SMALLEST]
+    for group in hidden:
+        cells[group, name] = replace(cells[group, name], withheld=TOO_FEW)
+    others = sorted((g for g in order if g not in hidden), key=lambda g: cells[g, name].fewest)
+    while others and any(cells[g, name].patients for g in hidden):
+        if len(hidden) > 1 and sum(cells[g, name].fewest for g in hidden) >= SMALLEST:
+            break
+        hidden.append(others.pop(0))
+        cells[hidden[-1], name] = replace(cells[hidden[-1], name], withheld=BY_SUBTRACTION)
+
+
+def _entry(
+    column: str, group: str, name: str, cell: _Cell, measured: dict[str, Any] | None, kind: Kind
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"column": column, "group": group, "label": name}
+    hidden = bool(cell.withheld)
+    entry |= {"records": None if hidden else cell.records, "patients": None if hidden else cell.patients}
+    if kind != "regression":
+        entry["positives"] = None if hidden else cell.positives
+    metrics = None if cell.withheld == TOO_FEW else measured
+    if cell.withheld == BY_SUBTRACTION and metrics is not None:
+        # shares such as a sensitivity may give a count away, an area does not
+        metrics = {k: v for k, v in metrics.items() if k in ("auroc", "mae", "bias")}
+    entry["metrics"] = metrics
+    return entry | ({"withheld": cell.withheld} if hidden else {})
