@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,22 +16,27 @@ import torch
 from numpy.typing import NDArray
 
 from ecgssl.config import FinetuneParams, ModelParams
+from ecgssl.config.training import Mode
 from ecgssl.evaluation.chosen_rows import ChosenRows, choose_rows, lead_subset, share_of
+from ecgssl.evaluation.class_probe import fit_class_probe
 from ecgssl.evaluation.embeddings import cached_embeddings, digest
-from ecgssl.evaluation.metrics import macro, ranking_metrics
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.probe import Probe, fit_probe
-from ecgssl.evaluation.task import require_learnable, resolve_task, task_values
-from ecgssl.evaluation.unseen import require_unseen
+from ecgssl.evaluation.ridge_probe import fit_ridge_probe
+from ecgssl.evaluation.selection import selection_score
+from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
+from ecgssl.evaluation.unseen import learned_from, require_unseen
 from ecgssl.files import atomic_directory, write_json
-from ecgssl.model.classifier import Classifier
+from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
+from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
+from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
-from ecgssl.training.full import finetune_full, predict_logits
+from ecgssl.training.full import FullResult, finetune_full, predict_logits
 
-Mode = Literal["linear", "full", "scratch"]
 BASELINE = "random"
+_PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 
 
 @dataclass
@@ -39,18 +44,23 @@ class FinetuneResult:
     """What a run leaves.
 
     Args:
+        task: what was learned.
         classifier: the fine-tuned model, eval mode.
         predictions: prediction table of validation and test for the mode and for ``random``.
-        choices: what validation selected: C and class weight per target, or the epoch.
-        history: of full fine-tuning, per epoch.
+        choices: what validation selected: C and class weight per output, or the epoch; and ``rows``, how many recordings
+            there were and how many were left out.
+        history: of modes with epochs, per epoch.
         overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.store.overlap.in_words``).
+        learned: by what to know again the recordings that it has learned from (``ecgssl.evaluation.unseen.learned_from``).
     """
 
+    task: Task
     classifier: Classifier
     predictions: pd.DataFrame
     choices: dict[str, Any]
     history: list[dict[str, float]]
     overlap: dict[str, Any]
+    learned: Identities | None = None
 
 
 def finetune(
@@ -72,87 +82,73 @@ def finetune(
     Args:
         store: recordings with the targets.
         encoder_path: pretrained encoder or bundle of the store's contract; ``scratch`` takes only its sizes.
-        targets: names of columns of the store.
-        mode: ``linear`` (frozen encoder, logistic regression), ``full`` (both trained, from the linear probe on), or
-            ``scratch`` (as ``full``, from the random encoder).
-        params: of both.
+        targets: names of columns of the store, or ``age``; all binary, all numbers, or one of several classes.
+        mode: ``linear`` (frozen encoder, logistic or ridge regression), ``attentive`` (frozen encoder, learned queries over
+            its tokens), ``full`` (encoder and head trained); the last two start from the linear probe. ``scratch`` is as
+            ``full``, from the random encoder.
+        params: of all modes.
         seed: of the random encoder, folds and the loop.
         work: folder for cached embeddings and resumable state.
         share: of the train patients whose labels are used, stratified by target; shares of one seed are nested.
             Validation is used whole.
         leads: leads that are seen in training and prediction; all where not given.
-        rows: rows of the store by split, in place of the store's splits, for cross-validation. ``val`` may then be empty,
-            and only train need have both classes; C is then chosen by cross-validation inside train.
+        rows: rows of the store by split, in place of the store's splits, for cross-validation. ``val`` may be left out for
+            ``linear``, which then chooses by cross-validation inside train; ``test`` need not have both classes, and
+            without either the prediction table is empty.
         show_progress: draw progress bars on a terminal.
 
     Raises:
-        InputError: a target is missing or there is too little of it (``require_learnable``); share, leads or rows are not
-            what they should be; or the encoder was pretrained on recordings of validation or test, and ``params.overlap``
-            is ``error``.
+        InputError: a target is missing or there is too little of it (``require_learnable``), or targets of several kinds
+            are named; share, leads or rows are not what they should be; or the encoder was pretrained on recordings of
+            validation or test, and ``params.overlap`` is ``error``.
         ContractMismatch: encoder and store disagree.
     """
     task = resolve_task(store, targets)
     values = task_values(store, task)
     seen = lead_subset(store, leads)
     chosen = choose_rows(store, values, seen, rows)
-    require_learnable(
-        task, values, store.patients, chosen.by_split(), str(store.path), () if rows is not None else ("val", "test")
-    )
+    scored = ("val", "test") if rows is None else () if mode == "linear" else ("val",)
+    require_learnable(task, values, store.patients, chosen.by_split(), str(store.path), scored)
     part = replace(chosen, train=share_of(store, values, chosen.train, share, seed))
     require_learnable(task, values, store.patients, part.by_split(), str(store.path), ())
-    drop_path = 0.0 if mode == "linear" else params.full.drop_path
+    drop_path = params.full.drop_path if mode in ("full", "scratch") else 0.0
     pretrained, _ = load_encoder(encoder_path, store.spec, str(store.path), drop_path)
     overlap = {"not_checked": "nothing was pretrained"}
     if mode != "scratch":
         overlap = require_unseen(store, encoder_path, params.overlap, rows)
     random = random_encoder(pretrained.params, store, seed, drop_path)
-    fit = _Fit(store, values, targets, params, seed, work / "embeddings", part, seen, show_progress)
-    baseline, baseline_classifier = _linear(random, fit)
-    encoder = random if mode == "scratch" else pretrained
-    if mode == "scratch":
-        probe, classifier = baseline, baseline_classifier
-    else:
-        probe, classifier = _linear(encoder, fit)
-    scored = np.concatenate([part.val, part.test])
-    split = ["val"] * len(part.val) + ["test"] * len(part.test)
-    baseline_logits = predict_logits(baseline_classifier, store, scored, seen)
-    choices: dict[str, Any] = {"C": dict(zip(targets, probe.C, strict=True)), "chosen_by": list(probe.chosen_by)}
-    choices["class_weight"] = dict(zip(targets, probe.class_weight, strict=True))
+    run = _Run(store, task, values, mode, params, seed, work, part, seen, show_progress)
+    baseline, baseline_classifier = run.linear(random)
+    logits = {BASELINE: run.predictions(baseline_classifier)}
+    probe, classifier = (baseline, baseline_classifier) if mode == "scratch" else run.linear(pretrained)
+    choices: dict[str, Any] = {
+        "C": dict(zip(task.outputs, probe.C, strict=True)),
+        "chosen_by": list(probe.chosen_by),
+        "class_weight": dict(zip(task.outputs, probe.class_weight, strict=True)),
+    }
     history: list[dict[str, float]] = []
     if mode != "linear":
-        config = {**params.full.model_dump(mode="json"), "seed": seed, "targets": list(targets), "mode": mode}
-        config |= {"weights": digest(classifier), "recordings": store.about["index_sha256"]}
-        config |= {"rows": _digest_of(part.train, part.val), "leads": list(leads or ())}
-        folder = work / f"{mode}-{sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]}"
-        result = finetune_full(
-            classifier, store, values, params.full, seed, macro_auroc, folder, config,
-            train=part.train, val=part.val, leads=seen, show_progress=show_progress,
-        )  # fmt: skip
-        RunState(folder, config).discard()
+        result = run.epochs(classifier)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
-    logits = {mode: predict_logits(classifier, store, scored, seen), BASELINE: baseline_logits}
-    index = store.index.iloc[scored]
-    tables = [
-        prediction_table(
-            index["record_id"].tolist(),
-            index["patient"].tolist(),
-            split,
-            name,
-            targets,
-            values[scored],
-            z,
-        )
-        for name, z in logits.items()
-    ]
-    return FinetuneResult(classifier, pd.concat(tables, ignore_index=True), choices, history, overlap)
+    counts = {split: len(found) for split, found in part.by_split().items()}
+    choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
+    logits = {mode: run.predictions(classifier), **logits}
+    known = learned_from(store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val]))
+    return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known)
 
 
 def publish_finetuning(result: FinetuneResult, store: Store, out: Path, task: str, mode: Mode) -> None:
     """Write classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``, all of it or nothing."""
     with atomic_directory(out, marker=CONFIG) as folder:
-        about = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
+        about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
+        if result.task.kind == "multiclass":
+            about["classes"] = list(result.task.classes)
+        if result.task.kind == "regression":
+            about["units"] = dict(zip(result.task.outputs, result.task.units, strict=True))
         write_model(folder, result.classifier, store.spec, about)
+        if result.learned is not None:
+            result.learned.write(folder)
         write_predictions(result.predictions, folder / "predictions.csv")
         history = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in result.history]
         write_json(folder / "choices.json", {"choices": result.choices, "history": history})
@@ -164,43 +160,88 @@ def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: floa
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
 
 
-def macro_auroc(targets: NDArray[np.float64], logits: NDArray[np.float64]) -> float:
-    """Mean AUROC over the labels that have both classes."""
-    return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
+def with_probe(encoder: Encoder, probe: Probe) -> Classifier:
+    """The classifier that a linear probe on an encoder is."""
+    classifier = Classifier(encoder, probe.names, probe.kind)
+    fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
+    classifier.head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
+    if probe.offset is not None and probe.spread is not None:
+        classifier.offset.copy_(torch.from_numpy(probe.offset))
+        classifier.spread.copy_(torch.from_numpy(probe.spread))
+    return classifier.eval()
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _Run:
     store: Store
+    task: Task
     values: NDArray[np.float64]
-    targets: Sequence[str]
+    mode: Mode
     params: FinetuneParams
     seed: int
-    cache: Path
+    work: Path
     rows: ChosenRows
     leads: NDArray[np.bool_] | None
     show_progress: bool
 
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        return np.concatenate([self.rows.val, self.rows.test])
 
-def _linear(encoder: Encoder, fit: _Fit) -> tuple[Probe, Classifier]:
-    train, val = fit.rows.train, fit.rows.val
-    both = np.concatenate([train, val])
-    embeddings = cached_embeddings(encoder, fit.store, both, fit.cache, fit.leads, show_progress=fit.show_progress)
-    probe = fit_probe(
-        embeddings[: len(train)], fit.values[train], embeddings[len(train) :], fit.values[val], fit.params.linear,
-        names=fit.targets, groups=fit.store.patients[train], seed=fit.seed,
-    )  # fmt: skip
-    return probe, with_probe(encoder, probe)
+    def linear(self, encoder: Encoder) -> tuple[Probe, Classifier]:
+        train, val = self.rows.train, self.rows.val
+        embeddings = cached_embeddings(
+            encoder, self.store, np.concatenate([train, val]), self.work / "embeddings", self.leads,
+            show_progress=self.show_progress,
+        )  # fmt: skip
+        probe = _PROBES[self.task.kind](
+            embeddings[: len(train)], self.values[train], embeddings[len(train) :], self.values[val], self.params.linear,
+            names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
+        )  # fmt: skip
+        return probe, with_probe(encoder, probe)
+
+    def epochs(self, start: Classifier) -> FullResult:
+        """Train from a linear probe on; a run that was stopped goes on."""
+        section = self.params.attentive if self.mode == "attentive" else self.params.full
+        leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
+        config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}
+        config |= {"mode": self.mode, "leads": leads, "rows": _digest_of(self.rows.train, self.rows.val)}
+        config |= {"weights": digest(start), "recordings": self.store.about["index_sha256"]}
+        name = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+        folder = self.work / f"{self.mode}-{name}"
+        score = selection_score(self.task.kind)
+        given = {"train": self.rows.train, "val": self.rows.val, "leads": self.leads}
+        if self.mode == "attentive":
+            torch.manual_seed(self.seed)
+            model = start_attentive(start, self.params.attentive.queries)
+            result = finetune_attentive(
+                model, self.store, self.values, self.params.attentive, self.seed, score, folder, config,
+                **given, show_progress=self.show_progress,
+            )  # fmt: skip
+        else:
+            result = finetune_full(
+                start, self.store, self.values, self.params.full, self.seed, score, folder, config,
+                **given, show_progress=self.show_progress,
+            )  # fmt: skip
+        RunState(folder, config).discard()
+        return result
+
+    def predictions(self, model: Classifier) -> NDArray[np.float64]:
+        """(validation and test, K)."""
+        return predict_logits(model, self.store, self.scored, self.leads)
+
+    def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+        rows, index = self.scored, self.store.index.iloc[self.scored]
+        if not len(rows):
+            return pd.DataFrame()
+        split = ["val"] * len(self.rows.val) + ["test"] * len(self.rows.test)
+        keys = index["record_id"].tolist(), index["patient"].tolist(), split
+        tables = [
+            prediction_table(*keys, name, self.task.outputs, self.values[rows], z, self.task.kind)
+            for name, z in logits.items()
+        ]
+        return pd.concat(tables, ignore_index=True)
 
 
 def _digest_of(*rows: NDArray[np.int64]) -> str:
     return sha256(b"/".join(part.tobytes() for part in rows)).hexdigest()[:16]
-
-
-def with_probe(encoder: Encoder, probe: Probe) -> Classifier:
-    """The classifier that a linear probe on an encoder is."""
-    classifier = Classifier(encoder, probe.names)
-    head = classifier.head
-    fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
-    head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
-    return classifier.eval()

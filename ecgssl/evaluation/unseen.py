@@ -15,7 +15,10 @@ from ecgssl.store.identities import Identities
 from ecgssl.store.overlap import between, told
 from ecgssl.store.store import Store
 
-_REMEDY = "Pretrain without it or judge by others; finetune.overlap=warn goes on, and the model card then says so"
+_REMEDIES = {
+    "pretrained": "Pretrain without it or judge by others; finetune.overlap=warn goes on, and the model card then says so",
+    "trained": "Judge by others; --overlap warn goes on, and the figures then say so",
+}
 
 
 def require_unseen(
@@ -23,14 +26,16 @@ def require_unseen(
     encoder_path: Path | str,
     policy: Literal["error", "warn"],
     rows: Mapping[str, NDArray[np.int64]] | None = None,
+    learned: Literal["pretrained", "trained"] = "pretrained",
 ) -> dict[str, Any]:
     """Compare validation, test and external recordings of a store with those that an encoder was pretrained on.
 
     Args:
         store: that is fine-tuned and judged on.
-        encoder_path: folder of the encoder, or a bundle.
+        encoder_path: folder of the encoder, or a bundle; also of a classifier, which tells what it was ``trained`` on.
         policy: ``finetune.overlap``.
         rows: rows of the store by split, where they are not those of the store.
+        learned: how the model came to know its recordings, for the message.
 
     Returns:
         The outcome for configuration and model card (``ecgssl.store.overlap.in_words``).
@@ -42,7 +47,8 @@ def require_unseen(
     across = {"across_splits": own["by_patient"] + own["by_waveform"]} if own.get("policy") == "warn" else {}
     known = Identities.read(encoder_path)
     if known is None:
-        return {"not_checked": "the encoder does not tell its recordings"} | across
+        owner = "encoder" if learned == "pretrained" else "classifier"
+        return {"not_checked": f"the {owner} does not tell its recordings"} | across
     by_split = {split: store.rows(split) for split in ("val", "test", EXTERNAL)} if rows is None else rows
     held_out = Identities.of_store(store, np.concatenate([r for split, r in by_split.items() if split != "train"]))
     found = between(known, held_out)
@@ -55,8 +61,8 @@ def require_unseen(
                         str(encoder_path),
                         "overlap",
                         f"{held_out.label(row)} of {store.path} "
-                        + ("was pretrained on" if row in by_waveform else "is of a patient that was pretrained on"),
-                        _REMEDY,
+                        + (f"was {learned} on" if row in by_waveform else f"is of a patient that was {learned} on"),
+                        _REMEDIES[learned],
                     )
                     for row in found.rows.tolist()
                 ],
@@ -64,3 +70,21 @@ def require_unseen(
             )
         )
     return found.outcome() | across
+
+
+def learned_from(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
+    """By what to know again the recordings that a classifier has learned from, those of pretraining included.
+
+    Args:
+        store: that it was fine-tuned on.
+        encoder_path: of the pretrained encoder; none where there is none.
+        rows: that it was trained on, or chosen by.
+
+    Returns:
+        None where the store has no waveform codes.
+    """
+    if "waveform_hash" not in store.index:
+        return None
+    own = Identities.of_store(store, rows)
+    before = None if encoder_path is None else Identities.read(encoder_path)
+    return own if before is None else own.with_others(before)

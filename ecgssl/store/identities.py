@@ -148,6 +148,23 @@ class Identities:
         """For comparison."""
         return WaveformCodes.unpack(self.waveforms, self.where)
 
+    def with_others(self, others: Identities) -> Identities:
+        """Those of both, for what a model has learned from in two steps.
+
+        Hashes of patients are kept where both are of one numbering; the licence is open only where both are.
+        """
+        comparable = bool(self.numbering) and self.numbering == others.numbering
+        licences = [self.licence, others.licence]
+        closed = [licence for licence in licences if not licence.startswith(_OPEN_LICENCES)]
+        return Identities(
+            waveforms=np.concatenate([self.waveforms, others.waveforms]),
+            patients=np.concatenate([self.patients, others.patients]) if comparable else np.zeros(0, np.uint64),
+            numbering=self.numbering if comparable else "",
+            set=", ".join(dict.fromkeys([self.set, others.set])),
+            licence=closed[0] if closed else ", ".join(dict.fromkeys(licences)),
+            where=self.where,
+        )
+
     def to_pass_on(self) -> Identities | None:
         """What a bundle may hold: nothing of a local cohort or of a set whose licence is not open; of open sets the
         waveform codes, as hashes of patients serve only who has the key."""
