@@ -19,6 +19,7 @@ from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.training import Mode
 from ecgssl.evaluation.chosen_rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.evaluation.class_probe import fit_class_probe
+from ecgssl.evaluation.decision import Decision
 from ecgssl.evaluation.embeddings import cached_embeddings, digest
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.probe import Probe, fit_probe
@@ -138,10 +139,29 @@ def finetune(
     return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known)
 
 
-def publish_finetuning(result: FinetuneResult, store: Store, out: Path, task: str, mode: Mode) -> None:
-    """Write classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``, all of it or nothing."""
+def publish_finetuning(
+    result: FinetuneResult,
+    store: Store,
+    out: Path,
+    task: str,
+    mode: Mode,
+    *,
+    decision: Decision | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``, all of it or nothing.
+
+    Args:
+        result: what to write.
+        store: that it was fine-tuned on.
+        out: the folder; one that exists is replaced.
+        task, mode: for its configuration.
+        decision: calibrators and thresholds of the classifier.
+        more: entries of its configuration, such as the leads that it was trained on.
+    """
     with atomic_directory(out, marker=CONFIG) as folder:
         about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
+        about |= more or {}
         if result.task.kind == "multiclass":
             about["classes"] = list(result.task.classes)
         if result.task.kind == "regression":
@@ -149,6 +169,8 @@ def publish_finetuning(result: FinetuneResult, store: Store, out: Path, task: st
         write_model(folder, result.classifier, store.spec, about)
         if result.learned is not None:
             result.learned.write(folder)
+        if decision is not None:
+            decision.save(folder)
         write_predictions(result.predictions, folder / "predictions.csv")
         history = [{k: None if math.isnan(v) else v for k, v in row.items()} for row in result.history]
         write_json(folder / "choices.json", {"choices": result.choices, "history": history})
