@@ -32,10 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.finetune import macro_auroc, with_probe
+from ecgssl.evaluation.finetune import with_probe
 from ecgssl.evaluation.label_fraction import label_fraction
 from ecgssl.evaluation.pretraining import assess_pretraining
 from ecgssl.evaluation.probe import fit_probe
+from ecgssl.evaluation.selection import macro_auroc
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.store.store import Store

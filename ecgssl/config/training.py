@@ -80,25 +80,78 @@ class PretrainParams(Section):
         return self
 
 
+Mode = Literal["linear", "attentive", "full", "scratch"]
+"""How a model is fine-tuned (``docs/finetuning.md``)."""
+ClassWeight = Literal["none", "balanced"]
+"""Of recordings in the loss: all alike, or so that every class weighs the same in all."""
+
+
 class LinearParams(Section):
-    """Logistic regression on frozen embeddings; C and class weight are chosen on validation."""
+    """Regression on frozen embeddings: logistic for labels and classes, ridge for numbers.
 
-    C: list[Annotated[float, Field(gt=0)]] = [0.001, 0.01, 0.1, 1.0, 10.0]
-    class_weight: list[Literal["none", "balanced"]] = ["none", "balanced"]
+    ``C`` is the inverse penalty as scikit-learn has it, for ridge 1 / alpha on standardised embeddings. C and class weight
+    are chosen on validation; ridge has no class weight.
+    """
+
+    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0, 10.0]
+    class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
 
 
-class FullParams(Section):
-    """Fine-tuning of the whole encoder; ``shift`` rolls every training recording in time, as in pretraining."""
+class EpochParams(Section):
+    """A loop over epochs whose best one on validation is kept.
 
-    epochs: Positive = 10
+    Args:
+        epochs: at most.
+        batch_size: recordings of a step.
+        learning_rate: at its highest, after the warm-up; half a cosine to 0 follows.
+        weight_decay: of matrices.
+        warmup: share of all steps.
+        patience: epochs without a better score on validation after which it ends.
+        class_weight: in the loss, by the train recordings; a regression has none.
+    """
+
+    epochs: Positive
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.05
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     warmup: Ratio = 0.1
-    drop_path: Ratio = 0.1
+    patience: Positive
+    class_weight: ClassWeight = "none"
+
+
+class AttentiveParams(EpochParams):
+    """Learned queries over the tokens of a frozen encoder (``ecgssl.model.classifier.QueryPooling``).
+
+    Args:
+        queries: how many.
+        cache_gb: tokens are computed once and kept on disk where they take no more than this; otherwise in every epoch.
+    """
+
+    epochs: Positive = 30
+    patience: Positive = 6
+    queries: Annotated[int, Field(ge=1, le=64)] = 4
+    cache_gb: NonNegative = 8.0
+
+
+class FullParams(EpochParams):
+    """Fine-tuning of the whole encoder.
+
+    Args:
+        layer_decay: rate of a layer over that of the layer above it.
+        drop_path: stochastic depth of the last block.
+        shift: roll every training recording in time by a random number of samples, as in pretraining.
+        sampling: of train recordings: ``shuffled``, each once an epoch, or ``balanced``, drawn in proportion to how rare
+            the rarest of a recording's classes is; a regression is always shuffled.
+        crops: views of a recording, shifted in time by equal parts, whose outputs are averaged; part of the model.
+    """
+
+    epochs: Positive = 10
     patience: Positive = 4
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
+    drop_path: Ratio = 0.1
     shift: bool = True
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    crops: Annotated[int, Field(ge=1, le=16)] = 1
 
 
 class FinetuneParams(Section):
@@ -116,8 +169,9 @@ class FinetuneParams(Section):
         folds, repeats: of the cross-validation of a small cohort (``ecgssl.evaluation.cross_validation``).
     """
 
-    modes: Annotated[list[Literal["linear", "full", "scratch"]], Field(min_length=1)] = ["linear", "full"]
+    modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]
     linear: LinearParams = LinearParams()
+    attentive: AttentiveParams = AttentiveParams()
     full: FullParams = FullParams()
     overlap: Literal["error", "warn"] = "error"
     fractions: Annotated[list[Annotated[int | float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
@@ -172,14 +226,25 @@ class EvaluateParams(Section):
 class ExportParams(Section):
     """What the export stage bundles: the classifier of ``task`` and ``mode``, beside the pretrained encoder.
 
-    ``tolerance`` is the largest difference allowed between torch and onnxruntime.
+    Args:
+        tolerance: largest difference allowed between the file pipeline in torch and a graph in onnxruntime.
+        opset: of ONNX.
+        raw_rates: Hz; for each a graph whose input is raw recordings of that sampling rate.
+        pt2: add the model as a program of torch.export.
+        int8: add a graph with weights and activations of 8 bits, measured on validation.
+        int8_loss: largest fall of its macro AUROC (of a regression, of R2; of an encoder, of the embeddings' cosine
+            similarity from 1) that it is still written with.
     """
 
     task: str | None = None
-    mode: Literal["linear", "full", "scratch"] | None = None
+    mode: Mode | None = None
 
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     opset: Annotated[int, Field(ge=18)] = 20
+    raw_rates: list[Annotated[float, Field(gt=0, le=4000)]] = [500.0]
+    pt2: bool = True
+    int8: bool = False
+    int8_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
 
 
 class TrackingParams(Section):

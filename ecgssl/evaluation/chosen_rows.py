@@ -50,10 +50,10 @@ def choose_rows(
         store: with the splits.
         values: (len(store), K), NaN for unknown.
         leads: of ``lead_subset``.
-        rows: rows by split in place of the splits of the store, for cross-validation; ``train`` and ``test`` must be there.
+        rows: rows by split in place of the splits of the store, for cross-validation; ``train`` must be there.
 
     Raises:
-        InputError: a patient is in two splits of ``rows``, or a split that is needed is missing, unknown or empty.
+        InputError: a patient is in two splits of ``rows``, or a split is unknown, or there is nothing to train on.
     """
     given = {split: store.rows(split) for split in SPLITS} if rows is None else _checked(store, rows)
     known: NDArray[np.bool_] = np.any(~np.isnan(values), axis=1)
@@ -68,7 +68,7 @@ def choose_rows(
 
 
 def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
-    """Rows of a part of the train patients, stratified by target (``label_fraction``).
+    """Rows of a part of the train patients, stratified by label, or by third of the first number (``label_fraction``).
 
     Raises:
         InputError: the share is not above 0 and at most 1.
@@ -77,8 +77,12 @@ def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float
         raise InputError(Problem("finetune", "share", f"{share:g} is not above 0 and at most 1", "Give 0.05 for 5 %"))
     if share == 1:
         return train
+    known = values[train]
+    if not np.isin(known[~np.isnan(known)], (0.0, 1.0)).all():
+        limits = np.nanquantile(known[:, 0], [1 / 3, 2 / 3])
+        known = (np.digitize(known[:, 0], limits)[:, None] == np.arange(3)).astype(np.float64)
     patients = store.index["patient"].to_numpy(dtype=str)[train]
-    return train[label_fraction(values[train], patients, share, seed)]
+    return train[label_fraction(known, patients, share, seed)]
 
 
 def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:
@@ -115,11 +119,8 @@ def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, N
         for split in rows
         if split not in SPLITS
     ]
-    problems += [
-        Problem("rows", split, "has no recording", "Give train and test recordings")
-        for split in ("train", "test")
-        if not len(rows.get(split, ()))
-    ]
+    if not len(rows.get("train", ())):
+        problems.append(Problem("rows", "train", "has no recording", "Give train recordings"))
     empty = np.empty(0, dtype=np.int64)
     given = {split: np.unique(np.asarray(rows.get(split, empty), dtype=np.int64)) for split in SPLITS}
     patients = {split: set(store.patients[part].tolist()) for split, part in given.items()}

@@ -1,5 +1,7 @@
 """Linear probe: one logistic regression per label on standardised frozen embeddings.
 
+Classes and numbers have probes of their own (``class_probe``, ``ridge_probe``), of the same form.
+
 How C and class weight are chosen, per label:
 
 1. by the AUROC on validation, where validation holds at least ten positive and ten negative records of the label;
@@ -12,30 +14,30 @@ Ties go to the smaller C and to no class weight. The probe is fitted on train al
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.logistic import Array, PrincipalAxes, principal_axes, solve
 from ecgssl.evaluation.metrics import ranking_metrics
-from ecgssl.files import write_atomic, write_json
 
 MIN_VALIDATION = 10
 FOLDS = 5
-FORMAT = 1
 _COLUMNS = 64
 """Regressions solved side by side; more would only take memory."""
 
 Grid = list[tuple[float, Literal["none", "balanced"]]]
 T = TypeVar("T")
-ChosenBy = Literal["validation_auroc", "cross_validation_log_loss", "strongest_regularisation", "only_candidate"]
+ChosenBy = Literal[
+    *("validation_auroc", "validation_r2", "cross_validation_log_loss", "cross_validation_squared_error"),
+    *("strongest_regularisation", "only_candidate"),
+]
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,16 @@ class Probe:
     """A fitted linear probe; all arrays float64.
 
     Args:
-        names: K labels.
+        names: K labels, classes or numbers.
         mean, scale: (E,) of the train embeddings; the scale of a constant feature is 1.
         weight: (K, E) on standardised embeddings.
         bias: (K,).
         C: chosen inverse penalty per label.
         class_weight: chosen per label, ``none`` or ``balanced``.
-        chosen_by: which rule of this module chose them, per label.
+        chosen_by: which rule chose them, per label.
+        kind: what the outputs mean.
+        offset, spread: (K,) mean and standard deviation of the train targets of a regression, which weight and bias predict
+            in these terms; ``None`` otherwise.
     """
 
     names: tuple[str, ...]
@@ -60,74 +65,15 @@ class Probe:
     C: tuple[float, ...]
     class_weight: tuple[str, ...]
     chosen_by: tuple[ChosenBy, ...]
+    kind: OutputKind = "multilabel"
+    offset: Array | None = None
+    spread: Array | None = None
 
     def logits(self, embeddings: ArrayLike) -> Array:
-        """(N, E) embeddings to (N, K) logits."""
-        return np.asarray(self._standardised(embeddings) @ self.weight.T + self.bias)
-
-    def _standardised(self, embeddings: ArrayLike) -> Array:
-        return (np.asarray(embeddings, dtype=np.float64) - self.mean) / self.scale
-
-    def folded(self) -> tuple[Array, Array]:
-        """(weight (K, E), bias (K,)) of the same probe on embeddings as they are, for an exported graph."""
-        weight = self.weight / self.scale
-        return weight, self.bias - weight @ self.mean
-
-    def save(self, path: Path | str) -> None:
-        """Write ``path`` (safetensors) and a JSON sidecar of the same stem with names and choices."""
-        from safetensors.numpy import save
-
-        path = Path(path)
-        arrays = {k: np.ascontiguousarray(getattr(self, k)) for k in ("mean", "scale", "weight", "bias")}
-        choices = {"C": self.C, "class_weight": self.class_weight, "chosen_by": self.chosen_by}
-        write_atomic(path, save(arrays))
-        write_json(path.with_suffix(".json"), {"format": FORMAT, "names": self.names, **choices}, digits=None)
-
-    @classmethod
-    def load(cls, path: Path | str) -> Probe:
-        """Read what ``save`` wrote.
-
-        Raises:
-            InputError: a file is missing or broken, or the two do not belong together.
-        """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = Path(path)
-        sidecar = path.with_suffix(".json")
-        remedy = "Fit the probe again"
-        try:
-            info = json.loads(sidecar.read_text())
-            arrays = load_file(path)
-            if info["format"] != FORMAT:
-                raise InputError(
-                    Problem(str(sidecar), "format", f"is {info['format']}, this release reads {FORMAT}", remedy)
-                )
-            texts = {k: tuple(info[k]) for k in ("names", "C", "class_weight", "chosen_by")}
-            probe = cls(
-                texts["names"],
-                arrays["mean"],
-                arrays["scale"],
-                arrays["weight"],
-                arrays["bias"],
-                texts["C"],
-                texts["class_weight"],
-                texts["chosen_by"],
-            )
-        except FileNotFoundError as error:
-            raise InputError(Problem(str(error.filename or path), "file", "does not exist", remedy)) from None
-        except (SafetensorError, OSError) as error:
-            raise InputError(Problem(str(path), "tensors", " ".join(str(error).split()), remedy)) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(Problem(str(sidecar), "JSON", str(error), remedy)) from None
-        except (KeyError, TypeError) as error:
-            raise InputError(Problem(str(sidecar), "content", f"lacks or misuses {error}", remedy)) from None
-        shapes = [a.shape for a in (probe.mean, probe.scale, probe.weight, probe.bias)]
-        labels, width = len(probe.names), probe.mean.size
-        if shapes != [(width,), (width,), (labels, width), (labels,)] or any(len(v) != labels for v in texts.values()):
-            what = f"describes {labels} labels, the tensors have shapes {shapes}"
-            raise InputError(Problem(str(sidecar), "names", what, remedy))
-        return probe
+        """(N, E) embeddings to (N, K) logits, or numbers in the unit of their target."""
+        standard = (np.asarray(embeddings, dtype=np.float64) - self.mean) / self.scale
+        out = np.asarray(standard @ self.weight.T + self.bias)
+        return out if self.spread is None or self.offset is None else out * self.spread + self.offset
 
 
 def fit_probe(
@@ -161,8 +107,7 @@ def fit_probe(
     if not (len(x) == len(y) == len(patients) and len(vx) == len(vy) and y.shape[1] == vy.shape[1] == len(names)):
         raise ValueError("embeddings, targets, groups and names do not match in length")
     _check(x, y, vx, vy, names)
-    mean, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
+    mean, scale = standardisation(x)
     basis = principal_axes((x - mean) / scale)
     val_scores = ((vx - mean) / scale) @ basis.axes
     grid = [(C, cw) for C in sorted(set(params.C)) for cw in sorted(set(params.class_weight), reverse=True)]
@@ -200,6 +145,18 @@ def fit_probe(
         tuple(w for _, w in chosen),
         tuple(rules),
     )
+
+
+def standardisation(x: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation (E,) of (N, E) embeddings; the scale of a constant feature is 1."""
+    mean, scale = x.mean(0), x.std(0)
+    return mean, np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
+
+
+def require_finite(x: Array, split: str) -> list[Problem]:
+    """A problem where rows of embeddings are not finite."""
+    bad = int((~np.isfinite(x)).any(axis=1).sum())
+    return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
 
 
 def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
@@ -267,11 +224,7 @@ def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray
 
 
 def _check(x: Array, y: Array, vx: Array, vy: Array, names: Sequence[str]) -> None:
-    problems = []
-    for array, split in ((x, "train"), (vx, "val")):
-        bad = int((~np.isfinite(array)).any(axis=1).sum())
-        if bad:
-            problems.append(Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder"))
+    problems = require_finite(x, "train") + require_finite(vx, "val")
     for array, split in ((y, "train"), (vy, "val")):
         for k, name in enumerate(names):
             known = array[~np.isnan(array[:, k]), k]

@@ -75,6 +75,7 @@ class Classifier(nn.Module):
         kind: what the outputs mean; those of labels and classes are logits.
         queries: learned queries, whose pooled tokens the head reads beside the embedding; none for a head on the embedding
             alone.
+        crops: views, shifted in time by equal parts of the recording, whose outputs are averaged outside of training.
 
     Attributes:
         offset, spread: (K,) of ``regression`` alone: mean and standard deviation of each target in train, so that the head
@@ -85,12 +86,18 @@ class Classifier(nn.Module):
     spread: Tensor
 
     def __init__(
-        self, encoder: Encoder, targets: Sequence[str], kind: OutputKind = "multilabel", queries: int = 0
+        self,
+        encoder: Encoder,
+        targets: Sequence[str],
+        kind: OutputKind = "multilabel",
+        queries: int = 0,
+        crops: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.targets = tuple(targets)
         self.kind: OutputKind = kind
+        self.crops = crops
         self.pooling = QueryPooling(encoder.width, queries) if queries else None
         self.head = Head(encoder.embed_dim + queries * encoder.width, len(self.targets))
         if kind == "regression":
@@ -107,10 +114,15 @@ class Classifier(nn.Module):
         return self.with_embedding(x, lead_mask)[0]
 
     def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``forward`` and the encoder's embedding (B, E), from one pass of the encoder."""
+        """``forward`` and the encoder's embedding (B, E) of the recording as it is, from one pass per crop."""
         out = self.encoder(x, lead_mask)
         embedding = pool(out)
-        return self.from_features(embedding, out.tokens, out.valid), embedding
+        outputs = [self.from_features(embedding, out.tokens, out.valid)]
+        for crop in range(1, 1 if self.training else self.crops):
+            # around the end: the window of the contract is all that there is of a recording
+            view = self.encoder(torch.roll(x, self.encoder.samples * crop // self.crops, dims=-1), lead_mask)
+            outputs.append(self.from_features(pool(view), view.tokens, view.valid))
+        return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
     def from_features(self, embedding: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         """Outputs (B, K) from what the encoder has made.

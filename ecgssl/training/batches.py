@@ -125,7 +125,13 @@ class Reader:
         self._thread.shutdown(cancel_futures=True)
 
 
-def rows_at(rows: NDArray[np.int64], batch_size: int, seed: int, step: int) -> NDArray[np.int64]:
+def rows_at(
+    rows: NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    step: int,
+    chances: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
     """Rows of the batch of a step: epochs are seeded permutations laid end to end, so every recording is seen equally often.
 
     Args:
@@ -133,11 +139,13 @@ def rows_at(rows: NDArray[np.int64], batch_size: int, seed: int, step: int) -> N
         batch_size: B; may exceed the number of rows.
         seed: of the run.
         step: from 0.
+        chances: (len(rows),) of being drawn; epochs are then drawn with replacement instead.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, places = np.divmod(position, len(rows))
     out = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(rows)
+        generator = np.random.default_rng([seed, int(epoch)])
+        order = generator.permutation(rows) if chances is None else generator.choice(rows, len(rows), p=chances)
         out[epochs == epoch] = order[places[epochs == epoch]]
     return out

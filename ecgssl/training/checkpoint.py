@@ -28,7 +28,7 @@ BEST = "best.pt"
 PRETRAINING = "pretraining.safetensors"
 """Beside a pretrained encoder: all of CoRe-ECG (decoder, projector, FDA), for figures and continued pretraining."""
 
-_MOST_QUERIES = 1024
+_MOST = 64
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """What ``torch.load`` raises for a file that is cut or altered."""
 
@@ -48,7 +48,7 @@ def write_model(
     encoder = model.encoder if isinstance(model, Classifier) else model
     kind: dict[str, Any] = {"kind": "encoder"}
     if isinstance(model, Classifier):
-        head = {"task_kind": model.kind, "queries": model.query_count}
+        head = {"task_kind": model.kind, "queries": model.query_count, "crops": model.crops}
         kind = {"kind": "classifier", "targets": model.targets, **head}
     config = {"ecgssl": __version__, **kind, "model": encoder.params.model_dump(mode="json"), **(about or {})}
     write_json(folder / CONFIG, config)
@@ -103,14 +103,16 @@ def load_classifier(
     targets = config.get("targets")
     if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
         raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases do not say: they are multilabel, without queries
-    task_kind, queries = config.get("task_kind", "multilabel"), config.get("queries", 0)
+    # models of earlier releases do not say: they are multilabel, without queries and crops
+    task_kind = config.get("task_kind", "multilabel")
+    numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
     if task_kind not in get_args(OutputKind):
         raise _unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, none of {get_args(OutputKind)}")
-    if type(queries) is not int or not 0 <= queries <= _MOST_QUERIES:
-        raise _unusable(path / CONFIG, "queries", f"is {queries!r}, not a number from 0 to {_MOST_QUERIES}")
+    for name, least in (("queries", 0), ("crops", 1)):
+        if type(numbers[name]) is not int or not least <= numbers[name] <= _MOST:
+            raise _unusable(path / CONFIG, name, f"is {numbers[name]!r}, not a whole number from {least} to {_MOST}")
     encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples)
-    model = Classifier(encoder, targets, task_kind, queries)
+    model = Classifier(encoder, targets, task_kind, numbers["queries"], numbers["crops"])
     load_weights(model, path / WEIGHTS)
     return model.eval(), spec
 

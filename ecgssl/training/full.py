@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import FullParams
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.core_ecg import circular_shift
-from ecgssl.progress import progress
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import autocast, resolve_device, resolve_precision
-from ecgssl.training.optim import adamw, cosine, finetune_groups, set_rates
+from ecgssl.training.epochs import run_epochs
+from ecgssl.training.objectives import objective_of, sampling_chances
+from ecgssl.training.optim import adamw, finetune_groups
 
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
-"""(targets (N, K) with NaN unknown, logits (N, K)) to a number to maximise."""
+"""(targets (N, K) with NaN unknown, outputs (N, K)) to a number to maximise."""
 
 
 @dataclass
@@ -41,13 +41,6 @@ class FullResult:
     model: Classifier
     history: list[dict[str, float]]
     best_epoch: int
-
-
-def masked_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy over known cells of (B, K) targets; unknown ones are NaN and have no part."""
-    known = ~torch.isnan(targets)
-    loss = F.binary_cross_entropy_with_logits(logits.float(), torch.nan_to_num(targets), reduction="none")
-    return (loss * known).sum() / known.sum().clamp_min(1)
 
 
 def finetune_full(
@@ -71,7 +64,7 @@ def finetune_full(
     otherwise be learning noise (linear probing, then fine-tuning; Kumar et al. 2022).
 
     Args:
-        model: encoder (with ``drop_path``) and initialised head.
+        model: encoder (with ``drop_path``) and initialised head; its ``crops`` become those of ``params``.
         store: of the model's contract.
         targets: (len(store), K).
         params: of the loop.
@@ -85,56 +78,29 @@ def finetune_full(
     """
     device = resolve_device("auto")
     precision = resolve_precision("auto", device)
+    model.crops = params.crops
     model.to(device)
     optimiser = adamw(
         finetune_groups(model.encoder, model.head, params.learning_rate, params.weight_decay, params.layer_decay)
     )
-    state = RunState(run_folder, config)
     generator = torch.Generator(device)
-    per_epoch = math.ceil(len(train) / params.batch_size)
-    total = per_epoch * params.epochs
-    saved = state.newest()
-    if saved is None:
-        start_score = score(targets[val], predict_logits(model, store, val, leads))
-        best: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        history = [{"epoch": 0.0, "loss": float("nan"), "score": start_score}]
-    else:
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        best, history = saved["best"], saved["history"]
-    with progress("fine-tune", params.epochs, "epochs", done=len(history) - 1, enabled=show_progress) as advance:
-        for epoch in range(len(history), params.epochs + 1):
-            best_epoch = _best_epoch(history)
-            if epoch - 1 - best_epoch >= params.patience:
-                break
-            model.train()
-            losses = []
-            for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
-                # stochastic depth draws from the global generator: a function of (seed, step), as in pretraining
-                torch.manual_seed(seed * 1_000_003 + step)
-                set_rates(optimiser, cosine(step / total, params.warmup))
-                rows = rows_at(train, params.batch_size, seed, step)
-                batch = load_batch(store, rows, device, leads)
-                x = circular_shift(batch.x, generator.manual_seed(seed * 1_000_003 + step)) if params.shift else batch.x
-                with autocast(device, precision):
-                    logits = model(x, batch.lead_mask)
-                loss = masked_bce(logits, torch.from_numpy(targets[rows]).to(device, torch.float32))
-                if not bool(torch.isfinite(loss)):
-                    raise FloatingPointError(f"loss is not finite at step {step}; lower finetune.full.learning_rate")
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
-                losses.append(float(loss.detach()))
-            reached = score(targets[val], predict_logits(model, store, val, leads))
-            history.append({"epoch": float(epoch), "loss": float(np.mean(losses)), "score": reached})
-            if _best_epoch(history) == epoch:
-                best = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            content = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-            state.save(epoch, {**content, "best": best, "history": history})
-            advance(1, loss=history[-1]["loss"], validation=reached)
-    model.load_state_dict(best)
-    return FullResult(model.cpu().eval(), history, _best_epoch(history))
+    objective = objective_of(model, targets[train], params.class_weight)
+    balanced = params.sampling == "balanced" and model.kind != "regression"
+    chances = sampling_chances(targets[train]) if balanced else None
+
+    def loss(step: int) -> Tensor:
+        rows = rows_at(train, params.batch_size, seed, step, chances)
+        batch = load_batch(store, rows, device, leads)
+        x = circular_shift(batch.x, generator.manual_seed(seed * 1_000_003 + step)) if params.shift else batch.x
+        with autocast(device, precision):
+            outputs = model(x, batch.lead_mask)
+        return objective(outputs, torch.from_numpy(targets[rows]).to(device, torch.float32))
+
+    done = run_epochs(
+        model, optimiser, params, math.ceil(len(train) / params.batch_size), seed, RunState(run_folder, config), loss,
+        lambda: score(targets[val], predict_logits(model, store, val, leads)), show_progress=show_progress,
+    )  # fmt: skip
+    return FullResult(model.cpu().eval(), done.history, done.best)
 
 
 @torch.inference_mode()
@@ -145,7 +111,7 @@ def predict_logits(
     leads: NDArray[np.bool_] | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float64]:
-    """(len(rows), K) logits in eval mode, computed in fp32 where the model lies.
+    """(len(rows), K) outputs in eval mode, computed in fp32 where the model lies: logits, or numbers of a regression.
 
     Args:
         model: classifier.
@@ -161,8 +127,3 @@ def predict_logits(
         batch = load_batch(store, rows[start : start + batch_size], device, leads)
         out.append(model(batch.x, batch.lead_mask).double().cpu().numpy())
     return np.concatenate(out) if out else np.empty((0, len(model.targets)))
-
-
-def _best_epoch(history: list[dict[str, float]]) -> int:
-    """First epoch with the highest validation score."""
-    return int(np.argmax([row["score"] for row in history]))

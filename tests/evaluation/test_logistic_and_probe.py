@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -15,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError
 from ecgssl.evaluation.logistic import principal_axes, solve
-from ecgssl.evaluation.probe import Probe, fit_probe
+from ecgssl.evaluation.probe import fit_probe
 
 
 def problem(records: int, width: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -153,47 +149,6 @@ def test_many_labels_are_fitted_as_one_alone_is() -> None:
     alone = fit_probe(x, y, x, y, params, names=["a"], groups=np.arange(200))
     all_of_them = fit_probe(x, many, x, many, params, names=[f"l{k}" for k in range(70)], groups=np.arange(200))
     np.testing.assert_allclose(all_of_them.weight, np.repeat(alone.weight, 70, axis=0), atol=1e-5)
-
-
-def test_save_load_and_fold(tmp_path: Path) -> None:
-    x, y = problem(200, 6, 2)
-    probe = fit_probe(x, y, x, y, LinearParams(), names=["a", "b"], groups=np.arange(200))
-    probe.save(tmp_path / "probe.safetensors")
-    again = Probe.load(tmp_path / "probe.safetensors")
-    np.testing.assert_array_equal(again.logits(x), probe.logits(x))
-    assert (again.names, again.C, again.class_weight) == (probe.names, probe.C, probe.class_weight)
-    assert again.chosen_by == probe.chosen_by
-    weight, bias = probe.folded()
-    np.testing.assert_allclose(x @ weight.T + bias, probe.logits(x), atol=1e-9)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["probe.json", "probe.safetensors"]
-
-
-@pytest.mark.parametrize(
-    "damage", ["truncated", "no tensors", "no sidecar", "other names", "no key", "not json", "shape"]
-)
-def test_a_damaged_probe_is_an_input_error(tmp_path: Path, damage: str) -> None:
-    x, y = problem(100, 3, 1)
-    path, sidecar = tmp_path / "p.safetensors", tmp_path / "p.json"
-    probe = fit_probe(x, y, x, y, LinearParams(), names=["a"], groups=np.arange(100))
-    probe.save(path)
-    info = json.loads(sidecar.read_text())
-    if damage == "truncated":
-        path.write_bytes(path.read_bytes()[:-20])
-    elif damage == "no tensors":
-        path.unlink()
-    elif damage == "no sidecar":
-        sidecar.unlink()
-    elif damage == "other names":
-        sidecar.write_text(json.dumps(info | {"names": ["a", "b"]}))
-    elif damage == "no key":
-        del info["C"]
-        sidecar.write_text(json.dumps(info))
-    elif damage == "shape":
-        save_file({"mean": np.ones(3), "scale": np.ones(3), "weight": np.ones((1, 4)), "bias": np.ones(1)}, path)
-    else:
-        sidecar.write_text("{")
-    with pytest.raises(InputError, match="Fit the probe again"):
-        Probe.load(path)
 
 
 def test_a_collapsed_encoder_leaves_the_prevalence() -> None:

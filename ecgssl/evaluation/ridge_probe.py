@@ -1,0 +1,113 @@
+"""Linear probe of numbers: ridge regression (Hoerl & Kennard 1970) on standardised frozen embeddings.
+
+The penalty is chosen per target: by R2 on validation, where it holds twenty known numbers, and otherwise by the mean squared
+error of a patient-grouped cross-validation inside train (five folds, or as many as there are patients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecgssl.config import LinearParams
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.logistic import Array, principal_axes
+from ecgssl.evaluation.probe import FOLDS, MIN_VALIDATION, ChosenBy, Probe, require_finite, standardisation
+from ecgssl.evaluation.selection import r2
+
+
+def fit_ridge_probe(
+    embeddings: ArrayLike,
+    targets: ArrayLike,
+    val_embeddings: ArrayLike,
+    val_targets: ArrayLike,
+    params: LinearParams,
+    *,
+    names: Sequence[str],
+    groups: ArrayLike,
+    seed: int = 0,
+) -> Probe:
+    """Fit and select.
+
+    Args:
+        embeddings: (N, E) of the train split.
+        targets: (N, K) numbers in their units; unknown ones are NaN and have no part in their target.
+        val_embeddings, val_targets: the same for validation; may have no rows.
+        params: candidates for C, 1 / alpha in the terms of scikit-learn.
+        names: K targets.
+        groups: (N,) patient of each train record.
+        seed: of the cross-validation folds.
+
+    Raises:
+        InputError: with every target that is unknown or the same number throughout train, and what is not finite.
+    """
+    x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
+    patients = np.unique(np.asarray(groups), return_inverse=True)[1]
+    problems = require_finite(x, "train") + require_finite(vx, "val")
+    for name, cells in zip(names, y.T, strict=True):
+        known = cells[~np.isnan(cells)]
+        if not np.isfinite(known).all():
+            problems.append(Problem("train targets", name, "holds infinite numbers", "Empty these cells"))
+        elif len(np.unique(known)) < 2:
+            what = (
+                f"is the same number in all {len(known)} known records of train" if len(known) else "is nowhere known"
+            )
+            problems.append(Problem("train targets", name, what, "Take it out of the task or add recordings"))
+    if problems:
+        raise InputError(problems)
+    mean, scale = standardisation(x)
+    standard, val_standard = (x - mean) / scale, (vx - mean) / scale
+    grid = sorted(set(params.C))
+    offset, spread = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
+    weight, bias = np.empty((len(names), x.shape[1])), np.empty(len(names))
+    chosen, rules = list[float](), list[ChosenBy]()
+    for k in range(len(names)):
+        known, vknown = ~np.isnan(y[:, k]), ~np.isnan(vy[:, k])
+        z, t = standard[known], (y[known, k] - offset[k]) / spread[k]
+        truth = (vy[vknown, k] - offset[k]) / spread[k]
+        fits = _path(z, t, grid)
+        losses = np.arange(len(grid), dtype=float)
+        rule: ChosenBy = "strongest_regularisation"
+        if len(grid) == 1:
+            rule = "only_candidate"
+        elif len(truth) >= 2 * MIN_VALIDATION and len(np.unique(truth)) > 1:
+            losses = -np.array([r2(truth, val_standard[vknown] @ w + b) for w, b in fits])
+            rule = "validation_r2"
+        else:
+            folds = list(_folds(patients[known], seed))
+            if len(folds) > 1:
+                losses = np.mean([_errors(z, t, held, grid) for held in folds], axis=0)
+                rule = "cross_validation_squared_error"
+        best = int(np.argmin(np.round(losses, 9)))
+        weight[k], bias[k] = fits[best]
+        chosen.append(grid[best])
+        rules.append(rule)
+    return Probe(
+        tuple(names), mean, scale, weight, bias, tuple(chosen), ("none",) * len(names), tuple(rules),
+        "regression", offset, spread,
+    )  # fmt: skip
+
+
+def _path(x: Array, y: Array, grid: Sequence[float]) -> list[tuple[Array, float]]:
+    """(weight (E,), bias) for every C, of ``|y - x w - b|^2 + |w|^2 / C``."""
+    centre, level = x.mean(axis=0), float(y.mean())
+    basis = principal_axes(x - centre)
+    along = basis.scores.T @ (y - level)
+    weights = [basis.axes @ (along / (basis.spread + 1 / C)) for C in grid]
+    return [(w, level - float(centre @ w)) for w in weights]
+
+
+def _errors(x: Array, y: Array, held: NDArray[np.bool_], grid: Sequence[float]) -> Array:
+    return np.array([np.mean((y[held] - x[held] @ w - b) ** 2) for w, b in _path(x[~held], y[~held], grid)])
+
+
+def _folds(patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Masks of held-out records: patients dealt out at random."""
+    unique, place = np.unique(patients, return_inverse=True)
+    folds = min(FOLDS, len(unique))
+    fold_of = np.random.default_rng(seed).permutation(len(unique)) % folds
+    for fold in range(folds):
+        yield fold_of[place] == fold

@@ -1,0 +1,44 @@
+"""The one number by which validation selects, by what a model puts out; always one to maximise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from ecgssl.config.manifest import OutputKind
+from ecgssl.evaluation.metrics import macro, ranking_metrics
+
+Array = NDArray[np.float64]
+
+
+def macro_auroc(targets: Array, logits: Array) -> float:
+    """Mean AUROC over the labels that have both classes."""
+    return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
+
+
+def macro_class_auroc(targets: Array, logits: Array) -> float:
+    """Mean AUROC of each class against the rest, by its probability (softmax), over the classes that occur."""
+    return macro_auroc(targets, softmax(logits, axis=1))
+
+
+def mean_r2(targets: Array, values: Array) -> float:
+    """Mean over the targets of ``r2``, on known cells; targets with fewer than two different numbers have no part."""
+    found = []
+    for y, predicted in zip(targets.T, values.T, strict=True):
+        known = ~np.isnan(y)
+        if len(np.unique(y[known])) > 1:
+            found.append(r2(y[known], predicted[known]))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def r2(target: Array, value: Array) -> float:
+    """Coefficient of determination: 1 less squared error over squared distance to the mean of the targets."""
+    return float(1 - ((target - value) ** 2).sum() / ((target - target.mean()) ** 2).sum())
+
+
+def selection_score(kind: OutputKind) -> Callable[[Array, Array], float]:
+    """(targets (N, K), outputs (N, K)) to the number that selects: macro AUROC, or mean R2 of a regression."""
+    return {"multilabel": macro_auroc, "multiclass": macro_class_auroc, "regression": mean_r2}[kind]

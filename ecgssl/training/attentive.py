@@ -1,0 +1,139 @@
+"""Training of an attentive head on the tokens of a frozen encoder, computed once where they fit on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import repeat
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ecgssl.config.training import AttentiveParams
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import pool
+from ecgssl.progress import progress
+from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch, rows_at
+from ecgssl.training.checkpoint import RunState
+from ecgssl.training.device import resolve_device
+from ecgssl.training.epochs import run_epochs
+from ecgssl.training.full import FullResult, Score
+from ecgssl.training.objectives import objective_of
+from ecgssl.training.optim import adamw, decays
+
+Features = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]
+"""Rows to embedding (B, E), tokens (B, N, D) and which of them are valid (B, N)."""
+
+
+def finetune_attentive(
+    model: Classifier,
+    store: Store,
+    targets: NDArray[np.float64],
+    params: AttentiveParams,
+    seed: int,
+    score: Score,
+    run_folder: Path,
+    config: dict[str, Any],
+    *,
+    train: NDArray[np.int64],
+    val: NDArray[np.int64],
+    leads: NDArray[np.bool_] | None = None,
+    show_progress: bool = True,
+) -> FullResult:
+    """Train queries and head of a classifier; its encoder stays as it is.
+
+    Args:
+        model: of ``start_attentive``, so that epoch 0 is the linear probe.
+        store, targets, seed, score, run_folder, config, train, val, leads, show_progress: as ``finetune_full``.
+        params: of the loop.
+
+    Raises:
+        ValueError: the model has no queries.
+    """
+    if model.pooling is None:
+        raise ValueError("the classifier has no queries to train")
+    device = resolve_device("auto")
+    model.to(device).eval()
+    trained = nn.ModuleDict({"pooling": model.pooling, "head": model.head})
+    named = list(trained.named_parameters())
+    groups = [
+        {
+            "params": [p for n, p in named if decays(n, p) == decayed],
+            "peak": params.learning_rate,
+            "weight_decay": params.weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)
+    ]
+    objective = objective_of(model, targets[train], params.class_weight)
+    state = RunState(run_folder, config)
+    rows = np.union1d(train, val)
+    features = _on_the_fly(model, store, leads, device)
+    if _gigabytes(model, len(rows)) <= params.cache_gb:
+        features = _cached(features, model, rows, run_folder / "tokens.npy", device, show_progress)
+
+    def loss(step: int) -> Tensor:
+        here = rows_at(train, params.batch_size, seed, step)
+        outputs = model.from_features(*features(here))
+        return objective(outputs, torch.from_numpy(targets[here]).to(device, torch.float32))
+
+    @torch.inference_mode()
+    def validate() -> float:
+        parts = [model.from_features(*features(val[start : start + 64])) for start in range(0, len(val), 64)]
+        return score(targets[val], torch.cat(parts).double().cpu().numpy())
+
+    steps = math.ceil(len(train) / params.batch_size)
+    done = run_epochs(
+        trained, adamw(groups), params, steps, seed, state, loss, validate, show_progress=show_progress
+    )  # fmt: skip
+    (run_folder / "tokens.npy").unlink(missing_ok=True)
+    return FullResult(model.cpu().eval(), done.history, done.best)
+
+
+def _on_the_fly(model: Classifier, store: Store, leads: NDArray[np.bool_] | None, device: torch.device) -> Features:
+    @torch.no_grad()
+    def features(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        batch = load_batch(store, rows, device, leads)
+        out = model.encoder(batch.x, batch.lead_mask)
+        valid = torch.ones(out.tokens.shape[:2], dtype=torch.bool, device=device) if out.valid is None else out.valid
+        return pool(out), out.tokens, valid
+
+    return features
+
+
+def _gigabytes(model: Classifier, recordings: int) -> float:
+    encoder = model.encoder
+    return 2 * recordings * len(encoder.leads) * encoder.columns * encoder.width / 1e9
+
+
+def _cached(
+    compute: Features, model: Classifier, rows: NDArray[np.int64], file: Path, device: torch.device, show_progress: bool
+) -> Features:
+    """Tokens of ``rows`` in float16 in a file, and the rest, which is small, in memory."""
+    encoder = model.encoder
+    shape = (len(rows), len(encoder.leads) * encoder.columns, encoder.width)
+    embeddings = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)
+    leads = np.empty((len(rows), len(encoder.leads)), dtype=bool)
+    unfinished = file.with_suffix(".tmp")
+    tokens = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
+    with progress("tokens", len(rows), enabled=show_progress) as advance:
+        for start in range(0, len(rows), 64):
+            part = slice(start, start + 64)
+            embedding, made, valid = compute(rows[part])
+            embeddings[part], tokens[part] = embedding.cpu().numpy(), made.half().cpu().numpy()
+            leads[part] = valid.cpu().numpy()[:, :: encoder.columns]
+            advance(len(embedding))
+    tokens.flush()
+    unfinished.replace(file)
+
+    def features(wanted: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        at = np.searchsorted(rows, wanted)
+        valid = repeat(torch.from_numpy(leads[at]), "b l -> b (l n)", n=encoder.columns)
+        found = torch.from_numpy(embeddings[at]), torch.from_numpy(tokens[at]).float(), valid
+        return found[0].to(device), found[1].to(device), found[2].to(device)
+
+    return features

@@ -1,0 +1,107 @@
+"""The loop of fine-tuning: epochs, early stop by a score on validation, and a state that a killed run resumes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecgssl.config.training import EpochParams
+from ecgssl.progress import progress
+from ecgssl.training.checkpoint import RunState
+from ecgssl.training.optim import cosine, set_rates
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What a loop has left.
+
+    Args:
+        history: per epoch: epoch, mean train loss, score on validation; epoch 0 is the start.
+        best: first epoch with the highest score, whose weights the module has.
+    """
+
+    history: list[dict[str, float]]
+    best: int
+
+
+def run_epochs(
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    params: EpochParams,
+    steps: int,
+    seed: int,
+    state: RunState,
+    loss: Callable[[int], Tensor],
+    score: Callable[[], float],
+    *,
+    show_progress: bool = True,
+) -> Epochs:
+    """Train, and leave the module in the state of the best epoch.
+
+    A step is a function of seed and its number, so that a resumed run ends in the same weights, bit for bit on a CPU.
+
+    Args:
+        module: all that is trained, and its buffers.
+        optimiser: of it, with a peak rate in each group (``ecgssl.training.optim``).
+        params: of the loop.
+        steps: per epoch.
+        seed: of what is drawn in a step.
+        state: of this run; one state an epoch is saved.
+        loss: of a step by its number, from 0.
+        score: of the module as it is, on validation, to maximise.
+        show_progress: draw a progress bar on a terminal.
+
+    Raises:
+        FloatingPointError: the loss or the score is not finite.
+    """
+    saved, total = state.newest(), steps * params.epochs
+    if saved is None:
+        best = _copy(module)
+        history = [{"epoch": 0.0, "loss": float("nan"), "score": _finite(score(), "score before training")}]
+    else:
+        module.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        best, history = saved["best"], saved["history"]
+    with progress("fine-tune", params.epochs, "epochs", done=len(history) - 1, enabled=show_progress) as advance:
+        for epoch in range(len(history), params.epochs + 1):
+            if epoch - 1 - _best(history) >= params.patience:
+                break
+            module.train()
+            losses = []
+            for step in range((epoch - 1) * steps, epoch * steps):
+                # stochastic depth draws from the global generator: a function of (seed, step), as in pretraining
+                torch.manual_seed(seed * 1_000_003 + step)
+                set_rates(optimiser, cosine(step / total, params.warmup))
+                here = loss(step)
+                losses.append(_finite(float(here.detach()), f"loss at step {step}"))
+                here.backward()
+                torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+            reached = _finite(score(), f"score of epoch {epoch}")
+            history.append({"epoch": float(epoch), "loss": float(np.mean(losses)), "score": reached})
+            if _best(history) == epoch:
+                best = _copy(module)
+            content = {"model": module.state_dict(), "optimiser": optimiser.state_dict()}
+            state.save(epoch, {**content, "best": best, "history": history})
+            advance(1, loss=history[-1]["loss"], validation=reached)
+    module.load_state_dict(best)
+    return Epochs(history, _best(history))
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _best(history: list[dict[str, float]]) -> int:
+    return int(np.argmax([row["score"] for row in history]))
+
+
+def _finite(value: float, what: str) -> float:
+    if not np.isfinite(value):
+        raise FloatingPointError(f"{what} is not finite; lower the learning rate of this mode under finetune")
+    return value
