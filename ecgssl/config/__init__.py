@@ -18,6 +18,7 @@ from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, Objective
 from ecgssl.config.quality import QualityParams, ReasonCode
 from ecgssl.config.section import Section
 from ecgssl.config.training import (
+    AttentiveParams,
     CollapseParams,
     EvaluateParams,
     ExportParams,
@@ -31,6 +32,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [
+    "AttentiveParams",
     "CollapseParams",
     "DataParams",
     "DecoderParams",
@@ -108,18 +110,25 @@ class Params(Section):
         return self
 
 
-def load_params(path: Path | str = "params.yaml", overrides: list[str] | None = None) -> Params:
+def load_params(
+    path: Path | str = "params.yaml", overrides: list[str] | None = None, default: dict[str, Any] | None = None
+) -> Params:
     """Read and check a parameter file.
 
     Args:
         path: the YAML file.
         overrides: ``section.key=value`` strings, applied before the check; values are YAML.
+        default: what counts where ``params.yaml`` itself is asked for and there is none, for those who work without a
+            project's folder; everything else then has its default.
 
     Raises:
         InputError: the file is missing or not YAML, or with every unknown key and bad value in it.
     """
     path = Path(path)
-    data = _read_mapping(path, "Write one with 'ecgssl profile use quickstart'")
+    if default is not None and path == Path("params.yaml") and not path.exists():
+        data = dict(default)
+    else:
+        data = _read_mapping(path, "Write one with 'ecgssl profile use quickstart'")
     for item in overrides or []:
         _override(data, item)
     return parse_params(data, str(path))

@@ -1,0 +1,242 @@
+"""Fine-tuning from a store to predictions, for every kind of task and mode; and what is refused, each by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from heartbeats import heartbeats
+from wfdb_files import write_record
+
+from ecgssl.config import FinetuneParams, ManifestParams, ModelParams, Target, parse_params
+from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.errors import InputError
+from ecgssl.evaluation.chosen_rows import choose_rows, lead_subset, share_of
+from ecgssl.evaluation.finetune import finetune, publish_finetuning
+from ecgssl.evaluation.predictions import kind_of, read_predictions
+from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
+from ecgssl.model.encoder import Encoder
+from ecgssl.signal.leads import LEADS
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import load_classifier, save_model
+from ecgssl.training.full import predict_logits
+
+SECTIONS = {
+    "tasks": {"t": ["AF"]},
+    "signal": {"duration": 5.0},
+    "store": {"workers": 1, "max_rejected_fraction": 0},
+    "data": {"overlap": "warn"},
+}
+RECORDINGS = 60
+PARAMS = FinetuneParams(
+    linear={"C": [0.01, 1.0]},
+    attentive={"epochs": 2, "batch_size": 16, "queries": 2},
+    full={"epochs": 2, "batch_size": 16},
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """60 recordings of 30 patients, 36 of them for training; recording 7 has no limb leads, number 9 knows nothing."""
+    folder = tmp_path_factory.mktemp("cohort")
+    columns = "AF,MI,rare,one_class,empty,constant,rhythm,gone,ef,age"
+    rows = [f"record_id,path,patient_id,split,{columns}"]
+    for n, signal in enumerate(heartbeats(RECORDINGS, rate=100.0)):
+        digital, leads = np.rint(1000 * signal).astype(np.int16), LEADS
+        if n == 7:
+            digital, leads = digital[6:], LEADS[6:]
+        write_record(folder, f"r{n}", digital, leads, rate=100)
+        patient = n // 2
+        split = ("train", "train", "train", "val", "test")[patient % 5]
+        rhythm = ("SR", "AF", "PACE")[(n % 2 + patient) % 3]
+        cells = [
+            (n + patient) % 2, "" if n % 4 == 0 else n % 2, int(n in (0, 2, 4) if split == "train" else n % 2), 1, "", 7,
+            rhythm, "SR" if rhythm == "PACE" and split == "train" else rhythm, 30 + n, 40 + n,
+        ]  # fmt: skip
+        cells = [""] * 10 if n == 9 else cells
+        rows.append(f"rec{n},r{n},p{patient},{split}," + ",".join(map(str, cells)))
+    (folder / "m.csv").write_text("\n".join(rows) + "\n")
+    classes = {"SR": (), "AF": (), "PACE": ()}
+    targets = {
+        **{name: Target(kind="multiclass", classes=classes) for name in ("rhythm", "gone")},
+        "ef": Target(kind="regression", unit="%"),
+        "constant": Target(kind="regression"),
+        "empty": Target(),
+    }
+    reading = ManifestParams(targets=targets)
+    out = tmp_path_factory.mktemp("store") / "processed"
+    preprocess(load_manifest(folder / "m.csv", reading=reading), parse_params(SECTIONS), out, bytes(32), progress=False)
+    return Store(out)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory, store) -> Path:
+    torch.manual_seed(4)
+    model = Encoder(ModelParams(width=32, depth=1, heads=2, patch=50), store.spec.leads, store.spec.samples)
+    path = tmp_path_factory.mktemp("encoder") / "e"
+    save_model(path, model, store.spec)
+    return path
+
+
+def run(store, encoder, work, targets, mode="linear", **changes):
+    return finetune(store, encoder, targets, mode, PARAMS, 3, work, show_progress=False, **changes)
+
+
+@pytest.mark.parametrize("mode", ["linear", "attentive", "full", "scratch"])
+@pytest.mark.parametrize(
+    ("targets", "kind", "outputs"),
+    [
+        (["AF", "MI"], "multilabel", ("AF", "MI")),
+        (["rhythm"], "multiclass", ("rhythm:SR", "rhythm:AF", "rhythm:PACE")),
+        (["ef", "age"], "regression", ("ef", "age")),
+    ],
+)
+def test_every_kind_in_every_mode(store, encoder, tmp_path, mode, targets, kind, outputs):
+    result = run(store, encoder, tmp_path / "work", targets, mode)
+    assert (result.task.kind, result.task.outputs) == (kind, outputs)
+    publish_finetuning(result, store, tmp_path / "c", "a task", mode)
+    table = read_predictions(tmp_path / "c" / "predictions.csv")
+    assert kind_of(table) == kind
+    assert list(table["model"].unique()) == [mode, "random"]
+    rows = np.concatenate([store.rows("val"), store.rows("test")])
+    assert set(table["record_id"]) == set(store.index["record_id"].iloc[rows]) - {"rec9"}
+    loaded, _ = load_classifier(tmp_path / "c", store.spec)
+    assert (loaded.targets, loaded.kind) == (outputs, kind)
+    own = table[table["model"] == mode]
+    part = "pred" if kind == "regression" else "logit"
+    known = rows[np.isin(rows, np.flatnonzero(store.index["record_id"] != "rec9"))]
+    expected = predict_logits(loaded, store, known)
+    np.testing.assert_array_equal(own[[f"{part}__{name}" for name in outputs]].to_numpy(), expected)
+    config = json.loads((tmp_path / "c" / "config.json").read_text())
+    if kind == "regression":
+        assert config["units"] == {"ef": "%", "age": "years"}
+        assert abs(expected[:, 0].mean() - 60) < 25
+    if kind == "multiclass":
+        assert config["classes"] == ["SR", "AF", "PACE"]
+    choices = json.loads((tmp_path / "c" / "choices.json").read_text())["choices"]
+    assert choices["rows"]["train"] == 36 - (9 in store.rows("train"))
+    assert list((tmp_path / "work").rglob("step-*.pt")) == []
+
+
+def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
+    """Independent: a store in which every other lead holds something else gives the same predictions."""
+
+    class Other(Store):
+        def signals(self, rows):
+            out = super().signals(rows)
+            out[:, [i for i, lead in enumerate(self.spec.leads) if lead not in ("I", "II")]] = 3
+            return out
+
+    for mode in ("linear", "attentive", "full"):
+        one, other = (
+            run(s, encoder, tmp_path / f"{mode}{k}", ["AF"], mode, leads=["II", "i"]).predictions
+            for k, s in enumerate((store, Other(store.path)))
+        )
+        np.testing.assert_array_equal(one["logit__AF"], other["logit__AF"])
+    whole = run(store, encoder, tmp_path / "linear0", ["AF"])
+    two = run(store, encoder, tmp_path / "linear0", ["AF"], leads=["I", "II"])
+    assert len(list((tmp_path / "linear0/embeddings").iterdir())) == 4, "kept by encoder and leads"
+    assert not np.allclose(whole.predictions["logit__AF"].iloc[:10], two.predictions["logit__AF"].iloc[:10])
+    gone = [split for split in ("train", "val", "test") if 7 in store.rows(split)]
+    assert two.choices["rows"]["without_leads"] == {s: int([s] == gone) for s in ("train", "val", "test")}
+    assert two.choices["rows"]["unlabelled"] == {s: int(9 in store.rows(s)) for s in ("train", "val", "test")}
+    twelve = run(store, encoder, tmp_path / "linear0", ["AF"], leads=list(LEADS))
+    np.testing.assert_array_equal(twelve.predictions["logit__AF"], whole.predictions["logit__AF"])
+
+
+@pytest.mark.parametrize("targets", [["AF", "MI"], ["rhythm"], ["ef"]])
+def test_a_share_is_of_patients_and_of_train_alone(store, targets):
+    values = task_values(store, resolve_task(store, targets))
+    train = choose_rows(store, values).train
+    half, more = (share_of(store, values, train, share, 0) for share in (0.5, 0.8))
+    patients = store.patients
+    assert set(half) < set(more) < set(train)
+    assert not set(patients[half]) & set(patients[np.setdiff1d(train, half)])
+    assert 0.4 < len(half) / len(train) < 0.8
+
+
+def test_rows_of_ones_own(store, encoder, tmp_path):
+    usable = np.flatnonzero(store.index["record_id"] != "rec9")
+    fold = store.patients[usable] % 3 == 0
+    result = run(store, encoder, tmp_path, ["AF"], rows={"train": usable[~fold], "test": usable[fold]})
+    assert set(result.predictions["split"]) == {"test"}
+    assert set(result.predictions["record_id"]) == set(store.index["record_id"].iloc[usable[fold]])
+    assert result.choices["chosen_by"] == ["cross_validation_log_loss"]
+    final = run(store, encoder, tmp_path, ["AF"], rows={"train": usable})
+    assert len(final.predictions) == 0
+    for rows, told in (
+        ({"train": usable, "test": usable[:1]}, "1 patients are in train and in test"),
+        ({"train": usable[:0], "test": usable}, "train: has no recording"),
+        ({"train": usable, "dev": usable}, "dev: is none of"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run(store, encoder, tmp_path, ["AF"], rows=rows)
+    with pytest.raises(InputError, match="AF: has no known value in split 'val'"):
+        run(store, encoder, tmp_path, ["AF"], "full", rows={"train": usable[~fold], "test": usable[fold]})
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        (["AF", "one_class"], "one_class: has 36 positive and 0 negative recordings, both classes of at least 4"),
+        (["rare"], "rare: has 3 positive"),
+        (["empty"], "empty: has no known value in split 'train'"),
+        (["constant"], "constant: is 7 in all 36 recordings that state it in split 'train'"),
+        (["gone"], "gone:PACE: has recordings of 0 patients, at least 4 are needed, in split 'train'"),
+        (["AF", "ef"], "ef: is regression, others of the task are not"),
+        (["rhythm", "gone"], "gone: is one of several multiclass targets"),
+        (["af"], "af: is not a target of this store"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, told):
+    for mode in ("linear", "full"):
+        with pytest.raises(InputError) as caught:
+            run(store, encoder, tmp_path / "work", targets, mode)
+        assert told in str(caught.value).replace(f"{store.path}: ", "")
+    assert not (tmp_path / "work").exists(), "refused before anything is computed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"share": 0.0}, "share: 0 is not above 0"),
+        ({"share": 0.1}, "both classes of at least 4 patients are needed"),
+        ({"leads": []}, "leads: none is named"),
+        ({"leads": ["I", "Vx"]}, "'Vx' is none of the store's leads"),
+        ({"leads": ["I", "i"]}, "names one twice"),
+    ],
+)
+def test_odd_shares_and_leads(store, encoder, tmp_path, changes, told):
+    with pytest.raises(InputError, match=told):
+        run(store, encoder, tmp_path, ["AF"], **changes)
+
+
+def test_every_shortage_is_told_at_once():
+    task = Task("t", ("a", "b"), "multilabel")
+    values = np.column_stack([np.r_[np.ones(9), 0], np.full(10, np.nan)])
+    rows = {split: np.arange(10) for split in ("train", "val", "test")}
+    with pytest.raises(InputError) as caught:
+        require_learnable(task, values, np.arange(10), rows, "here")
+    assert len(caught.value.problems) == 4, "one negative is enough to score by, not to learn from"
+
+
+def test_patients_count_not_recordings():
+    task = Task("t", ("a",), "multilabel")
+    values = np.r_[np.ones(20), np.zeros(20)][:, None]
+    rows = {"train": np.arange(40)}
+    with pytest.raises(InputError, match="at least 4 patients"):
+        require_learnable(task, values, np.r_[np.arange(20) % 3, np.arange(20) + 9], rows, "here", ())
+    require_learnable(task, values, np.r_[np.arange(20) % 4, np.arange(20) + 9], rows, "here", ())
+
+
+def test_age_of_a_set_that_states_it(store):
+    """Years from the index, where no target has this name."""
+    assert "age" not in store.targets
+    task = resolve_task(store, ["age"])
+    assert (task.kind, task.units) == ("regression", ("years",))
+    np.testing.assert_array_equal(task_values(store, task)[:, 0], store.index["age"])
+    assert lead_subset(store, None) is None
