@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.datasets import load
-from ecgssl.datasets.cohort import describe, require_targets
+from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
 from ecgssl.tracking import track
@@ -27,6 +27,7 @@ def main() -> None:
             shutil.rmtree(RAW, ignore_errors=True)
             RAW.mkdir(parents=True)
         cohort = load(params.data, RAW, params.seed)
+        require_one_kind(cohort, params.tasks)
         require_targets(cohort, sorted({t for targets in params.tasks.values() for t in targets}))
         figures = describe(cohort)
         write_json("metrics/cohort.json", figures)

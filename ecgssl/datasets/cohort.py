@@ -14,6 +14,8 @@ from ecgssl.config import Target
 from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
+AGE = "age"
+"""A descriptive column that is also a target, a number in years, where no target has this name."""
 EXTERNAL = "external"
 """Recordings of another place, held for a last test: no patient of theirs may be in another split."""
 NO_PATIENT = "record:"
@@ -69,16 +71,19 @@ class Cohort:
 
 
 def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str] = SPLITS) -> None:
-    """Make sure that a task's targets exist, are binary, and have both classes in every split.
+    """Make sure that targets exist and can be learned and scored.
+
+    A binary target needs both classes in every split, a multiclass one every class in train and two in the others, a
+    number two different values in each.
 
     Args:
         cohort: the set.
-        targets: columns that the task predicts.
-        splits: in which both classes are needed.
+        targets: columns to predict, or ``age``.
+        splits: that are needed.
 
     Raises:
-        InputError: with every missing column, every column that is not binary, and every split in which a target has
-            one class.
+        InputError: with every missing column, every column that is no target, and every split in which a target has too
+            little.
     """
     where = cohort.source or cohort.name
     problems = []
@@ -86,13 +91,12 @@ def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str
         if target in cohort.not_binary:
             remedy = "Targets hold 1, 0, U (uncertain) or nothing (unknown); for other cells declare it in data.targets"
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
+        elif target == AGE and AGE not in cohort.targets and AGE in cohort.table:
+            problems += _too_little(cohort.table, AGE, Target(kind="regression"), splits, where)
         elif target not in cohort.targets:
             problems.append(_absent(cohort, target, where))
-        elif cohort.kind(target).kind != "binary":
-            what = f"is declared {cohort.kind(target).kind}, and only binary targets can be trained"
-            problems.append(Problem(where, target, what, _other_way(cohort.kind(target))))
         else:
-            problems += _one_class(cohort.table, target, splits, where)
+            problems += _too_little(cohort.table, target, cohort.kind(target), splits, where)
     if problems:
         raise InputError(problems)
 
@@ -106,26 +110,46 @@ def _absent(cohort: Cohort, target: str, where: str) -> Problem:
     return Problem(where, target, "there is no such column", hint)
 
 
-def _other_way(target: Target) -> str:
-    if target.kind == "multiclass":
-        return "Declare a binary target per class, with its column, and its positive and negative cells"
-    return "Take it out of the task, or put a column into the table that says 1 beyond a limit and 0 within"
+def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None:
+    """Make sure that one model can learn each task: binary targets together, numbers together, or one multiclass target.
+
+    Args:
+        cohort: the set.
+        tasks: targets by name of the task; those that the cohort lacks are left to ``require_targets``.
+
+    Raises:
+        InputError: with every task of several kinds or of several multiclass targets.
+    """
+    problems = []
+    for name, targets in tasks.items():
+        kinds = {t: cohort.kind(t).kind if t in cohort.targets else "regression" for t in targets
+                 if t in cohort.targets or t == AGE}  # fmt: skip
+        named = ", ".join(f"{target} ({kind})" for target, kind in kinds.items())
+        remedy = "Make a task of each kind, and of each multiclass target"
+        if len(set(kinds.values())) > 1 or list(kinds.values()).count("multiclass") > 1:
+            problems.append(Problem("tasks", name, f"cannot be learned by one model: {named}", remedy))
+    if problems:
+        raise InputError(problems)
 
 
-def _one_class(table: pd.DataFrame, target: str, splits: Sequence[str], where: str) -> list[Problem]:
+def _too_little(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[str], where: str) -> list[Problem]:
     problems = []
     for split in splits:
-        cells = table.loc[table["split"] == split, target]
-        ones, zeros = int((cells == 1).sum()), int((cells == 0).sum())
-        if not (ones and zeros):
-            problems.append(
-                Problem(
-                    where,
-                    target,
-                    f"has {ones} ones and {zeros} zeros in split {split!r}, both classes are needed",
-                    "Take it out of the task, add recordings, or split anew",
-                )
-            )
+        cells = table.loc[table["split"] == split, target].dropna()
+        what = ""
+        if kind.kind == "binary":
+            ones, zeros = int((cells == 1).sum()), int((cells == 0).sum())
+            if not (ones and zeros):
+                what = f"has {ones} ones and {zeros} zeros in split {split!r}, both classes are needed"
+        elif kind.kind == "multiclass":
+            absent = [name for code, name in enumerate(kind.classes or {}) if not (cells == code).any()]
+            if absent and (split == "train" or cells.nunique() < 2):
+                what = f"has no recording of {', '.join(absent)} in split {split!r}"
+        elif cells.nunique() < 2:
+            what = f"has {cells.nunique()} different numbers in split {split!r}, two are needed"
+        if what:
+            remedy = "Take it out of the task, add recordings, or split anew"
+            problems.append(Problem(where, target, what, remedy))
     return problems
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ecgssl.config import Target
 from ecgssl.config.manifest import OutputKind
+from ecgssl.datasets.cohort import AGE
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.store import Store
 
@@ -19,8 +20,6 @@ MIN_PATIENTS = 4
 """Patients of each class in train: with fewer, no two folds of a cross-validation can both train and test on two."""
 MIN_NUMBERS = 8
 """Patients with a known number in train, for a regression."""
-AGE = "age"
-"""Years, of every set that states them: a regression where no target has this name."""
 
 
 @dataclass(frozen=True)

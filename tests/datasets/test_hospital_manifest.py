@@ -9,7 +9,7 @@ import yaml
 
 from ecgssl.config import DataParams, ManifestParams, Target
 from ecgssl.datasets import load
-from ecgssl.datasets.cohort import describe, require_targets
+from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
 from ecgssl.datasets.local.columns import likely
 from ecgssl.datasets.local.manifest import examine_manifest, listed_recordings, load_manifest
 from ecgssl.errors import InputError
@@ -175,16 +175,30 @@ def test_targets_from_columns_that_also_describe(tmp_path):
     assert cohort.table["age"][0] == 90
 
 
-def test_only_binary_targets_can_be_trained(german):
+def test_what_there_is_too_little_of_is_told(german):
     cohort = load_manifest(german, reading=READING)
     with pytest.raises(InputError) as caught:
-        require_targets(cohort, ["rhythm", "lvef", "dx", "Name"], splits=("train",))
+        require_targets(cohort, ["rhythm", "lvef", "dx", "Name", "af", "age"], splits=("train", "test"))
     told = {problem.field: (problem.what, problem.remedy) for problem in caught.value.problems}
-    assert told["rhythm"][0] == "is declared multiclass, and only binary targets can be trained"
-    assert told["lvef"][0].startswith("is declared regression")
+    assert told["rhythm"][0] == "has no recording of SR, AF in split 'test'"
+    assert told["lvef"][0] == "has 1 different numbers in split 'test', two are needed"
     assert told["dx"] == ("lists several labels, each a target of its own", "Name dx:LBBB, dx:PVC")
     assert "declare it in data.targets" in told["Name"][1]
-    require_targets(cohort, ["dx:LBBB", "af"], splits=("train",))
+    assert told["af"][0] == "has 0 ones and 0 zeros in split 'test', both classes are needed"
+    assert told["age"][0] == "has 1 different numbers in split 'test', two are needed"
+    require_targets(cohort, ["dx:LBBB", "af", "rhythm", "age"], splits=("train",))
+
+
+def test_a_task_is_of_one_kind(german):
+    cohort = load_manifest(german, reading=READING)
+    require_one_kind(cohort, {"a": ["af", "dx:PVC"], "b": ["lvef", "age"], "c": ["rhythm"], "d": ["nowhere"]})
+    with pytest.raises(InputError) as caught:
+        require_one_kind(cohort, {"a": ["af", "age"], "b": ["lvef", "rhythm"], "c": ["af"]})
+    told = {problem.field: problem.what for problem in caught.value.problems}
+    assert told == {
+        "a": "cannot be learned by one model: af (binary), age (regression)",
+        "b": "cannot be learned by one model: lvef (regression), rhythm (multiclass)",
+    }
 
 
 HEADER = "record_id,path,patient_id,split,fold,acq_time,age,sex,sampling_rate,units,leads,AF,EF,rhythm,dx,AF"
