@@ -16,10 +16,10 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from ecgssl.config import SyntheticParams
-from ecgssl.datasets.synthetic import simulate
+from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.store.store import Store
 
-TARGETS = ["t_inversion", "ectopy"]
+TARGETS = ["t_inversion", "st_elevation"]
 MODES = ["linear", "full"]
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
 BROKEN = {"truncated": "truncated", "header": "header", "flat": "min_leads"}
@@ -33,7 +33,7 @@ def overridden(folder: Path) -> Path:
     params["store"] |= {"workers": 1, "shard_recordings": 100}
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "patch": 50}
     params["model"]["decoder"] |= {"width": 32, "heads": 2}
-    params["pretrain"] |= {"samples": 384, "batch_size": 32}
+    params["pretrain"] |= {"samples": 384, "batch_size": 32, "probe": {"targets": TARGETS}}
     params["tasks"] = {"waves": TARGETS}
     params["finetune"]["full"] |= {"epochs": 2, "batch_size": 32}
     params["evaluate"]["bootstrap"] = 100
@@ -188,7 +188,9 @@ def test_metrics_are_those_of_sklearn(line, mode):
                 auprcs.append(average_precision_score(y, p))
                 assert label["auroc"]["value"] == pytest.approx(aurocs[-1], abs=1e-5)
                 assert label["auprc"]["value"] == pytest.approx(auprcs[-1], abs=1e-5)
-                assert label["calibration"]["before"]["brier"]["value"] == pytest.approx(brier_score_loss(y, p), abs=1e-5)
+                assert label["calibration"]["before"]["brier"]["value"] == pytest.approx(
+                    brier_score_loss(y, p), abs=1e-5
+                )
             assert told["macro"]["auroc"]["value"] == pytest.approx(np.mean(aurocs), abs=1e-5)
             assert told["macro"]["auprc"]["value"] == pytest.approx(np.mean(auprcs), abs=1e-5)
             low, high = told["macro"]["auroc"]["low"], told["macro"]["auroc"]["high"]

@@ -15,7 +15,7 @@ from hospital_xml import EIGHT, aecg, muse
 from wfdb_files import write_record
 
 from ecgssl.config import QualityParams, SyntheticParams
-from ecgssl.datasets.synthetic import simulate
+from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.io.stated import Stated
