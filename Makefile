@@ -28,8 +28,9 @@ repro: $(VENV)/installed  ## run the pipeline on params.yaml (default: synthetic
 	dvc repro
 	@ecgssl results
 
+# a file is tested by one process, since its tests share what they make; one thread each, or they would wait for each other
 test: $(VENV)/installed  ## all tests
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/installed  ## ruff and mypy
 	ruff check .
