@@ -1,50 +1,93 @@
-"""Stage evaluate: every fine-tuned model on validation and test, with intervals, beside the random encoder."""
+"""Stage evaluate: every setting on validation and test, with intervals, beside the random encoder; and the leaderboard."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from ecgssl.config import load_params
+import pandas as pd
+
+from ecgssl.config import Params, load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.curves import reliability_rows, roc_rows, write_rows
 from ecgssl.evaluation.evaluate import evaluate
+from ecgssl.evaluation.finetune import BASELINE
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
-from ecgssl.evaluation.predictions import read_predictions
-from ecgssl.evaluation.summary import headline, leaderboard
+from ecgssl.evaluation.predictions import kind_of, read_predictions
+from ecgssl.evaluation.protocol import Setting, reference, settings
+from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
+from ecgssl.evaluation.repeated import score_repetitions
+from ecgssl.evaluation.summary import Entry, entry, leaderboard, leaderboard_rows
 from ecgssl.files import write_atomic, write_json
 from ecgssl.signal.drawing import png_bytes
-from ecgssl.tracking import track
+from ecgssl.store.store import Store
+from ecgssl.tracking import TrackedRun, track
 
-PLOTS = Path("plots/evaluate")
+PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
 
 
 def main() -> None:
-    """Write metrics/evaluate.json (headline), metrics/evaluate/*.json (all), metrics/leaderboard.md and plots/evaluate."""
+    """Write metrics/evaluate.json (headlines), metrics/evaluate (all), metrics/leaderboard.{json,md} and plots/evaluate."""
     params = load_params()
-    shutil.rmtree(PLOTS, ignore_errors=True)
-    shutil.rmtree("metrics/evaluate", ignore_errors=True)
-    rows = []
+    for folder in (PLOTS, FIGURES):
+        shutil.rmtree(folder, ignore_errors=True)
+    index = Store("data/processed").index.set_index("record_id")
+    groups = index[[column for column in params.evaluate.subgroups if column in index]]
+    entries = []
+    for setting in settings(params):
+        with track(f"evaluate@{setting.key}", params, tags=setting.about()) as run:
+            run.log_params(setting.about())
+            found = _evaluate(setting, params, groups, run)
+            entries.append(found)
+            run.log_metrics({f"test_{name}": value for name, value in found.metrics().items()})
+    write_json("metrics/evaluate.json", {s.key: e.metrics() for s, e in zip(settings(params), entries, strict=True)})
+    entries += [_fewer(task, mode, leads, params) for task, mode, leads in _others(params)]
+    write_json("metrics/leaderboard.json", leaderboard_rows(entries))
+    write_atomic("metrics/leaderboard.md", leaderboard(entries))
     with track("evaluate", params) as run:
-        for task in params.tasks:
-            for mode in params.finetune.modes:
-                name = f"{task}-{mode}"
-                predictions = read_predictions(Path("models/finetuned") / name / "predictions.csv")
-                figures = evaluate(predictions, params.evaluate, params.seed, main=mode)
-                write_json(Path("metrics/evaluate") / f"{name}.json", figures)
-                rows.append(headline(task, mode, figures))
-                roc = draw_roc(predictions, main=mode, bootstrap=200, seed=params.seed)
-                for kind, figure in (("roc", roc), ("reliability", draw_reliability(predictions, model=mode))):
-                    write_atomic(PLOTS / f"{kind}-{name}.png", png_bytes(figure))
-                    run.log_artifact(PLOTS / f"{kind}-{name}.png")
-                write_rows(roc_rows(predictions), PLOTS / f"roc-{name}.json")
-                write_rows(reliability_rows(predictions), PLOTS / f"reliability-{name}.json")
-        write_json("metrics/evaluate.json", {f"{r.task}-{r.mode}": r.metrics() for r in rows})
-        write_atomic("metrics/leaderboard.md", leaderboard(rows))
-        for r in rows:
-            run.log_metrics({f"{r.task}-{r.mode}/{k}": v for k, v in r.metrics().items()})
-        run.log_artifact("metrics/evaluate")
-        run.log_artifact("metrics/leaderboard.md")
+        if len(params.finetune.fractions) > 1:
+            write_atomic(PLOTS / "fractions.png", png_bytes(draw_fractions(entries)))
+        if len(params.finetune.lead_sets) > 1:
+            write_atomic(PLOTS / "leads.png", png_bytes(draw_leads(entries)))
+        for path in (FIGURES, PLOTS, Path("metrics/leaderboard.md"), Path("metrics/leaderboard.json")):
+            run.log_artifact(path)
+
+
+def _evaluate(setting: Setting, params: Params, groups: pd.DataFrame, run: TrackedRun) -> Entry:
+    folder = Path("models/finetuned") / setting.key
+    predictions = read_predictions(folder / "predictions.csv")
+    told = setting == reference(params, setting.task, setting.mode)
+    figures = evaluate(predictions, params.evaluate, params.seed, main=setting.mode, groups=groups if told else None)
+    write_json(FIGURES / f"{setting.key}.json", figures)
+    if told and kind_of(predictions) != "regression":
+        roc = draw_roc(predictions, main=setting.mode, bootstrap=200, seed=params.seed)
+        for kind, figure in (("roc", roc), ("reliability", draw_reliability(predictions, model=setting.mode))):
+            write_atomic(PLOTS / f"{kind}-{setting.key}.png", png_bytes(figure))
+        write_rows(roc_rows(predictions), PLOTS / f"roc-{setting.key}.json")
+        write_rows(reliability_rows(predictions), PLOTS / f"reliability-{setting.key}.json")
+    draws = [read_predictions(path) for path in sorted(folder.glob("draw-*.csv"))]
+    repetitions = None
+    if draws:
+        repetitions = score_repetitions(
+            [predictions, *draws], setting.mode, params.evaluate, params.seed, against=BASELINE
+        )
+    return entry(figures, setting.task, setting.mode, setting.share, setting.leads, repetitions=repetitions)
+
+
+def _others(params: Params) -> list[tuple[str, str, str]]:
+    return [
+        (task, mode, leads)
+        for task in params.tasks
+        for mode in params.finetune.modes
+        for leads in params.finetune.lead_sets[1:]
+    ]
+
+
+def _fewer(task: str, mode: str, leads: str, params: Params) -> Entry:
+    predictions = read_predictions(Path("models/fewer_leads") / f"{task}-{mode}" / f"{leads}.csv")
+    figures = evaluate(predictions, params.evaluate, params.seed, None, mode)
+    first = params.finetune
+    return entry(figures, task, mode, first.fractions[0], first.lead_sets[0], tested_on=leads)
 
 
 if __name__ == "__main__":

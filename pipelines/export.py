@@ -7,6 +7,7 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.deploy.bundle import export_bundle
 from ecgssl.errors import exit_with
+from ecgssl.evaluation.protocol import reference
 from ecgssl.files import write_json
 from ecgssl.store.store import Store
 from ecgssl.tracking import track
@@ -18,7 +19,10 @@ def main() -> None:
     store = Store("data/processed")
     examples = store.signals(store.rows("val")[:7])
     task, mode = params.exported
-    sources = {"encoder": Path("models/pretrained"), "classifier": Path("models/finetuned") / f"{task}-{mode}"}
+    sources = {
+        "encoder": Path("models/pretrained"),
+        "classifier": Path("models/finetuned") / reference(params, task, mode).key,
+    }
     figures = {}
     with track("export", params) as run:
         for name, source in sources.items():

@@ -1,4 +1,4 @@
-"""Stage finetune@task-mode: one task in one mode, with the random encoder's probe beside it."""
+"""Stage finetune@task-mode-share-leads: one setting of the protocol, with the random encoder's probe beside it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.finetune import finetune, publish_finetuning
+from ecgssl.evaluation.decided import decision_from
+from ecgssl.evaluation.finetune import publish_finetuning
+from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.evaluation.protocol import run_setting, settings
+from ecgssl.signal.lead_sets import LEAD_SETS
 from ecgssl.store.store import Store
 from ecgssl.tracking import track
 
 
 def main() -> None:
-    """Write models/finetuned/TASK-MODE: classifier, predictions.csv, choices.json."""
+    """Write models/finetuned/KEY: classifier, predictions.csv, choices.json, and draw-N.csv of further draws of a share."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--mode", required=True, choices=("linear", "full", "scratch"))
+    parser.add_argument("--setting", required=True, help="key of the setting, as dvc.yaml spells it")
     args = parser.parse_args()
     params = load_params()
     store = Store("data/processed")
-    name = f"{args.task}-{args.mode}"
-    with track(f"finetune@{name}", params, tags={"task": args.task, "mode": args.mode}) as run:
-        run.log_params(params.finetune.model_dump(mode="json"))
-        result = finetune(
+    setting = {s.key: s for s in settings(params)}[args.setting]
+    with track(f"finetune@{setting.key}", params, tags=setting.about()) as run:
+        run.log_params(setting.about() | params.finetune.model_dump(mode="json"))
+        drawn = run_setting(
             store,
             "models/pretrained",
-            params.tasks[args.task],
-            args.mode,
+            params.tasks[setting.task],
+            setting,
             params.finetune,
             params.seed,
             Path("runs/finetune"),
         )
-        publish_finetuning(result, store, Path("models/finetuned") / name, args.task, args.mode)
-        for row in result.history:
+        out = Path("models/finetuned") / setting.key
+        decision = decision_from(drawn.result.predictions, setting.mode, params.evaluate)
+        publish_finetuning(
+            drawn.result, store, out, setting.task, setting.mode,
+            decision=decision, more={"share": setting.share, "recorded_leads": LEAD_SETS[setting.leads]},
+        )  # fmt: skip
+        for number, predictions in enumerate(drawn.others, 1):
+            write_predictions(predictions, out / f"draw-{number}.csv")
+        for row in drawn.result.history:
             run.log_metrics({k: v for k, v in row.items() if v == v}, step=int(row["epoch"]))
 
 

@@ -1,15 +1,15 @@
-"""Verbs that make and judge models: pretrain, finetune, evaluate."""
+"""Verbs that make models: pretrain, finetune."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
 
 
 @app.command()
@@ -63,40 +63,53 @@ def pretrain(
 
 @app.command()
 def finetune(
-    store: Annotated[Path, typer.Option(help="Store made by preprocess, with the targets.")],
-    encoder: Annotated[Path, typer.Option(help="Pretrained encoder or bundle.")],
     out: Annotated[Path, typer.Option(help="Folder for classifier, predictions and metrics.")],
-    targets: Annotated[str, typer.Option(help="Names, separated by commas.")],
-    mode: Annotated[Literal["linear", "full", "scratch"], typer.Option()] = "linear",
+    targets: Annotated[str, typer.Option(help="Names, separated by commas; or age.")],
+    store: Annotated[Path | None, typer.Option(help="Store made by preprocess, with the targets.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Instead of a store: table of a cohort.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Pretrained encoder, where it is no bundle.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle of an encoder; with --manifest, also its contract.")
+    ] = None,
+    mode: Annotated[Literal["linear", "attentive", "full", "scratch"], typer.Option()] = "linear",
+    share: Annotated[float, typer.Option(help="Part of the train patients whose labels are used.")] = 1.0,
+    leads: Annotated[str, typer.Option(help="Recorded leads, such as I,II,V2, or a set: 3lead.")] = "12lead",
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Cross-validate a small cohort, by patient (linear).")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="How often the folds are dealt anew.")] = None,
+    root: Root = None,
+    column: Columns = None,
+    value: Values = None,
+    path_prefix: PathPrefix = None,
+    dates: Dates = None,
+    targets_file: TargetsFile = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Fine-tune and evaluate, beside the random encoder.
+    """Fine-tune and evaluate, beside the random encoder; from a store, or from a table and a bundle.
 
-    Example: ecgssl finetune --store data/mine --encoder runs/a/pretrained --targets af --out runs/af
+    Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
+    from ecgssl.cli.sources import data_and_encoder, one_source
     from ecgssl.config import load_params
-    from ecgssl.evaluation.evaluate import evaluate
-    from ecgssl.evaluation.finetune import finetune as run
-    from ecgssl.evaluation.finetune import publish_finetuning
-    from ecgssl.evaluation.plots import draw_reliability, draw_roc
-    from ecgssl.evaluation.summary import headline, leaderboard
-    from ecgssl.files import write_atomic, write_json
-    from ecgssl.signal.drawing import png_bytes
+    from ecgssl.evaluation.run import fine_tune_and_judge
     from ecgssl.store.overlap import in_words
-    from ecgssl.store.store import Store
 
-    p, data = load_params(params, overrides), Store(store)
     names = [t.strip() for t in targets.split(",") if t.strip()]
-    result = run(data, encoder, names, mode, p.finetune, p.seed, out / "work")
-    figures = evaluate(result.predictions, p.evaluate, p.seed, main=mode)
-    publish_finetuning(result, data, out / "classifier", ", ".join(names), mode)
-    write_json(out / "evaluation.json", figures)
-    write_atomic(out / "roc.png", png_bytes(draw_roc(result.predictions, main=mode, bootstrap=200)))
-    write_atomic(out / "reliability.png", png_bytes(draw_reliability(result.predictions, model=mode)))
-    shutil.rmtree(out / "work", ignore_errors=True)
-    typer.echo(f"overlap with pretraining: {in_words(result.overlap)}")
-    typer.echo(leaderboard([headline(",".join(names), mode, figures)]), nl=False)
+    one_source(store, manifest, encoder, bundle, [root, column, value, path_prefix, dates, targets_file])
+    given = list(overrides or [])
+    if manifest is not None:
+        given += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    given += [f"finetune.folds={folds}"] if folds is not None else []
+    given += [f"finetune.repeats={repeats}"] if repeats is not None else []
+    p = load_params(params, given, default={"tasks": {"task": names}})
+    data, source = data_and_encoder(p, store, encoder, bundle, names, out)
+    run = fine_tune_and_judge(
+        data, source, names, mode, p, out, share=share, recorded=leads, cross_validated=folds is not None
+    )
+    typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
+    typer.echo(run.board, nl=False)
 
 
 @app.command()

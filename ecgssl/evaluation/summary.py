@@ -1,66 +1,144 @@
-"""The headline of an evaluation: one row per task and mode, as metrics and as a table to read."""
+"""The leaderboard: one entry per setting of the protocol, as metrics, as JSON and as a table to read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecgssl.evaluation.finetune import BASELINE
 
+_LOWER_IS_BETTER = ("mae", "rmse")
+
 
 @dataclass(frozen=True)
-class Headline:
-    """Macro AUROC and AUPRC on test of one model, beside the random encoder's probe.
+class Entry:
+    """The first metric of one model on test, beside the random encoder's probe under the same setting.
 
-    Numbers that are undefined are ``None``. ``low`` and ``high`` bound the patient-clustered bootstrap interval;
-    ``gain`` is the paired difference to the random encoder.
+    Numbers that are undefined, or that the setting does not have, are ``None``.
+
+    Args:
+        task, mode, share: of the setting.
+        trained_on, tested_on: sets of recorded leads; empty where all leads of the contract were used.
+        metric: ``auroc`` (macro), or of a regression ``mae``.
+        records: test recordings.
+        value, low, high: with the bounds of the patient-clustered bootstrap interval.
+        repetitions: draws of the share, or of the folds, that all of these are means of.
+        auprc: macro, of classes.
+        random: the metric of the random encoder's probe.
+        gain, gain_low, gain_high, gain_p: paired difference to it.
     """
 
     task: str
     mode: str
+    share: float
+    trained_on: str
+    tested_on: str
+    metric: str
     records: int
-    auroc: float | None
-    auroc_low: float | None
-    auroc_high: float | None
-    auprc: float | None
-    random_auroc: float | None
-    gain: float | None
-    gain_low: float | None
-    gain_high: float | None
-    gain_p: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    repetitions: int = 1
+    auprc: float | None = None
+    random: float | None = None
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    gain_p: float | None = None
 
     def metrics(self) -> dict[str, float]:
-        """All defined numbers, flat, for ``dvc metrics`` and MLflow."""
-        return {k: v for k, v in vars(self).items() if isinstance(v, int | float)}
+        """All defined numbers, flat and equally named in every setting, for ``dvc metrics`` and MLflow."""
+        numbers: dict[str, float | None] = {"records": self.records}
+        numbers |= {self.metric: self.value, f"{self.metric}_low": self.low, f"{self.metric}_high": self.high}
+        numbers |= {"auprc": self.auprc, f"random_{self.metric}": self.random}
+        numbers |= {k: getattr(self, k) for k in ("gain", "gain_low", "gain_high", "gain_p")}
+        return {k: v for k, v in numbers.items() if v is not None}
 
 
-def headline(task: str, mode: str, figures: dict[str, Any], split: str = "test") -> Headline:
-    """Pick the headline out of what ``evaluate`` returns."""
-    own = figures["models"][mode][split]["macro"]
-    random = figures["models"][BASELINE][split]["macro"]
-    gain = figures["paired"][split][BASELINE]["auroc"]
-    return Headline(
-        task, mode, figures["splits"][split]["records"],
-        own["auroc"]["value"], own["auroc"]["low"], own["auroc"]["high"], own["auprc"]["value"],
-        random["auroc"]["value"], gain["difference"], gain["low"], gain["high"], gain["p"],
+def entry(
+    figures: dict[str, Any],
+    task: str,
+    mode: str,
+    share: float = 1.0,
+    leads: str = "",
+    *,
+    tested_on: str | None = None,
+    repetitions: dict[str, dict[str, Any]] | None = None,
+) -> Entry:
+    """Pick the entry of a model out of what ``evaluate`` returns.
+
+    Args:
+        figures: of ``evaluate``.
+        task, mode, share, leads: of the setting.
+        tested_on: set of leads of the test recordings, where it is another one than was trained on.
+        repetitions: of ``score_repetitions``, where the share or the folds were drawn several times.
+    """
+    metric = figures["primary"]
+    own = figures["models"][mode]["test"]["macro"]
+    value = own[metric]
+    compared: dict[str, float | None] = {}
+    if repetitions:
+        value = repetitions[metric]
+        compared = {"random": value.get("other"), **_gain(value.get("paired", {}))}
+    elif BASELINE in figures["models"]:
+        other = figures["models"][BASELINE]["test"]["macro"][metric]["value"]
+        compared = {"random": other, **_gain(figures["paired"]["test"][BASELINE][metric])}
+    auprc = repetitions.get("auprc") if repetitions else own.get("auprc")
+    return Entry(
+        task, mode, share, leads, leads if tested_on is None else tested_on,
+        metric, figures["splits"]["test"]["records"], value["value"], value["low"], value["high"],
+        repetitions=len(value["repetitions"]) if repetitions else 1,
+        auprc=None if auprc is None else auprc["value"],
+        **compared,
     )  # fmt: skip
 
 
-def leaderboard(rows: Sequence[Headline]) -> str:
-    """A Markdown table, best AUROC of a task first."""
-    lines = [
-        "| task | mode | test recordings | macro AUROC (95 % interval) | macro AUPRC | random encoder | gain (interval, p) |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for r in sorted(rows, key=lambda r: (r.task, -(r.auroc or 0))):
+def _gain(paired: dict[str, Any]) -> dict[str, float | None]:
+    names = {"gain": "difference", "gain_low": "low", "gain_high": "high", "gain_p": "p"}
+    return {ours: paired.get(theirs) for ours, theirs in names.items()}
+
+
+def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Entries for JSON, in the order of the table."""
+    return [asdict(e) for e in _ordered(entries)]
+
+
+def leaderboard(entries: Sequence[Entry]) -> str:
+    """A Markdown table; of a task, most labels and most leads first, and in these the best first."""
+    heads = ("task", "mode", "labels", "leads", "test recordings", "metric", "value (95 % interval)", "macro AUPRC")
+    heads += ("random encoder", "gain (interval, p)")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for e in _ordered(entries):
+        leads = e.trained_on if e.trained_on == e.tested_on else f"{e.trained_on}, tested on {e.tested_on}"
+        share = f"{100 * e.share:g} %" + (f", mean of {e.repetitions}" if e.repetitions > 1 else "")
+        gain = "-"
+        if e.random is not None:
+            bounds = f"{_number(e.gain_low, '+')} to {_number(e.gain_high, '+')}, p {_number(e.gain_p)}"
+            gain = f"{_number(e.gain, '+')} ({bounds})"
+        metric = "macro AUROC" if e.metric == "auroc" else e.metric.upper()
         lines.append(
-            f"| {r.task} | {r.mode} | {r.records} | {_number(r.auroc)} ({_number(r.auroc_low)} to {_number(r.auroc_high)}) "
-            f"| {_number(r.auprc)} | {_number(r.random_auroc)} "
-            f"| {_number(r.gain, '+')} ({_number(r.gain_low, '+')} to {_number(r.gain_high, '+')}, p {_number(r.gain_p)}) |"
+            f"| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {metric} "
+            f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} | {gain} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def _ordered(entries: Sequence[Entry]) -> list[Entry]:
+    places = {leads: place for place, leads in enumerate(dict.fromkeys(e.tested_on for e in entries))}
+
+    def rank(e: Entry) -> tuple[Any, ...]:
+        worst = e.value is None
+        value = 0.0 if e.value is None else e.value
+        better = value if e.metric in _LOWER_IS_BETTER else -value
+        return e.task, -e.share, places[e.tested_on], e.trained_on != e.tested_on, worst, better
+
+    return sorted(entries, key=rank)
+
+
 def _number(value: float | None, sign: str = "") -> str:
     return "undefined" if value is None else f"{value:{sign}.3f}"
+
+
+def _maybe(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -13,7 +13,18 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-STAGES = ["cohort", "preprocess", "pretrain", "finetune@waves-linear", "evaluate", "export"]
+SETTINGS = ["waves-linear-1.0-12lead", "waves-linear-1.0-1lead"]
+STAGES = {
+    "cohort": [],
+    "preprocess": [],
+    "pretrain": [],
+    **{f"finetune@{setting}": ["--setting", setting] for setting in SETTINGS},
+    "fewer_leads@waves-linear": ["--task", "waves", "--mode", "linear"],
+    "evaluate": [],
+    "export": [],
+}
+"""Arguments by stage, in the order of dvc.yaml."""
+TRACKED = [*(stage for stage in STAGES if "fewer" not in stage), *(f"evaluate@{setting}" for setting in SETTINGS)]
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +39,9 @@ def project(tmp_path_factory):
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
-    params["pretrain"] |= {"samples": 128, "batch_size": 32, "probe": {"targets": ["ectopy"]}}
-    params["tasks"] = {"waves": ["t_inversion", "ectopy"]}
-    params["finetune"]["modes"] = ["linear"]
+    params["pretrain"] |= {"samples": 128, "batch_size": 32, "probe": {"targets": ["t_inversion"]}}
+    params["tasks"] = {"waves": ["t_inversion", "st_elevation"]}
+    params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead", "1lead"]}
     params["evaluate"]["bootstrap"] = 100
     params["export"] = {"tolerance": 1e-4, "opset": 20}
     params["tracking"] = {"backend": "mlflow", "experiment": "tiny"}
@@ -38,10 +49,9 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        for stage in STAGES:
-            name, _, item = stage.partition("@")
-            task, _, mode = item.partition("-")
-            patch.setattr(sys, "argv", [f"{name}.py", *(["--task", task, "--mode", mode] if item else [])])
+        for stage, arguments in STAGES.items():
+            name = stage.partition("@")[0]
+            patch.setattr(sys, "argv", [f"{name}.py", *arguments])
             with pytest.raises(SystemExit) as ended:
                 runpy.run_path(str(REPOSITORY / "pipelines" / f"{name}.py"), run_name="__main__")
             assert ended.value.code == 0, stage
@@ -68,35 +78,54 @@ def test_outputs_are_those_that_dvc_waits_for(project):
     for name, stage in stages.items():
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             path = next(iter(entry)) if isinstance(entry, dict) else entry
-            assert (project / path.replace("${key}", "waves-linear")).exists(), (name, path)
+            key = SETTINGS[0] if name == "finetune" else "waves-linear"
+            assert (project / path.replace("${key}", key)).exists(), (name, path)
 
 
 def test_counts_agree_between_stages(project):
     cohort = json.loads((project / "metrics/cohort.json").read_text())
     made = json.loads((project / "metrics/preprocess.json").read_text())
     assert made["recordings"] == cohort["recordings"] == made["stored"] + made["rejected"]
-    headline = json.loads((project / "metrics/evaluate.json").read_text())["waves-linear"]
-    predictions = pd.read_csv(project / "models/finetuned/waves-linear/predictions.csv")
+    headline = json.loads((project / "metrics/evaluate.json").read_text())[SETTINGS[0]]
+    predictions = pd.read_csv(project / f"models/finetuned/{SETTINGS[0]}/predictions.csv")
     part = predictions[(predictions["split"] == "test") & (predictions["model"] == "linear")]
-    assert headline["records"] == len(part) == cohort["splits"]["test"]["recordings"]
+    table = pd.read_csv(project / "data/raw/manifest.csv").query("split == 'test'")
+    assert len(table) == cohort["splits"]["test"]["recordings"]
+    known = table[["t_inversion", "st_elevation"]].notna().any(axis=1)
+    assert headline["records"] == len(part) == known.sum()
 
 
 def test_one_finished_run_per_stage_under_one_parent(runs):
-    assert set(runs) == {"pipeline", *STAGES}
+    assert set(runs) == {"pipeline", *TRACKED}
     assert {run["status"] for run in runs.values()} == {"FINISHED"}
-    assert {runs[stage]["tags"]["mlflow.parentRunId"] for stage in STAGES} == {runs["pipeline"]["id"]}
+    assert {runs[stage]["tags"]["mlflow.parentRunId"] for stage in TRACKED} == {runs["pipeline"]["id"]}
 
 
 def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
     made = json.loads((project / "metrics/preprocess.json").read_text())
     assert runs["preprocess"]["metrics"]["stored"] == made["stored"]
-    told = json.loads((project / "metrics/evaluate.json").read_text())["waves-linear"]
-    assert runs["evaluate"]["metrics"]["waves-linear/auroc"] == pytest.approx(told["auroc"], abs=1e-5)
+    for setting in SETTINGS:
+        told = json.loads((project / "metrics/evaluate.json").read_text())[setting]
+        run = runs[f"evaluate@{setting}"]
+        # one name of a metric in every run, so that they can be compared side by side
+        assert run["metrics"]["test_auroc"] == pytest.approx(told["auroc"], abs=1e-5)
+        wanted = {"task": "waves", "mode": "linear", "share": "1.0", "leads": setting.rpartition("-")[2]}
+        assert wanted.items() <= run["params"].items()
+        assert wanted.items() <= run["tags"].items()
     assert runs["pretrain"]["metrics"]["val_loss"] == pytest.approx(
         json.loads((project / "metrics/pretrain.json").read_text())["loss"], rel=1e-5
     )
     assert runs["pretrain"]["params"]["model.width"] == "32"
-    assert runs["finetune@waves-linear"]["tags"]["task"] == "waves"
+    assert runs[f"finetune@{SETTINGS[0]}"]["tags"]["task"] == "waves"
+
+
+def test_leaderboard_has_every_setting_and_the_model_on_fewer_leads(project):
+    rows = json.loads((project / "metrics/leaderboard.json").read_text())
+    found = {(row["trained_on"], row["tested_on"]) for row in rows}
+    assert found == {("12lead", "12lead"), ("1lead", "1lead"), ("12lead", "1lead")}
+    assert len((project / "metrics/leaderboard.md").read_text().splitlines()) == 2 + len(rows)
+    assert (project / "plots/evaluate/leads.png").exists()
+    assert not (project / "plots/evaluate/fractions.png").exists()
 
 
 def test_what_was_logged_names_no_patient(project):

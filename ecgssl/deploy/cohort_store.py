@@ -1,0 +1,96 @@
+"""A cohort's store under the contract of a bundle, for those who have a bundle and a table and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecgssl import __version__
+from ecgssl.config import Params
+from ecgssl.datasets import load
+from ecgssl.datasets.cohort import Cohort
+from ecgssl.deploy.bundle import Bundle, load_bundle
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import canonical_json
+from ecgssl.fingerprint import fingerprint
+from ecgssl.store import layout
+from ecgssl.store.patient_key import load_or_make_key
+from ecgssl.store.preprocess import PreprocessReport, preprocess
+from ecgssl.store.store import Store
+
+_PLAIN = ("age",)
+"""Columns of an index that a task may predict though they are no targets."""
+
+
+@dataclass(frozen=True)
+class CohortStore:
+    """A store, and what became of the recordings; ``report`` is ``None`` where the store was there already."""
+
+    store: Store
+    report: PreprocessReport | None
+
+
+def cohort_store(
+    params: Params, bundle_path: Path | str, targets: Sequence[str], folder: Path, *, show_progress: bool = True
+) -> CohortStore:
+    """The store of the cohort that ``params.data`` names, preprocessed as a bundle's own recordings were.
+
+    Signal contract, limits of quality and rounding are the bundle's, whatever the parameters say. The store is named after
+    all that it follows from, so a second call with the same recordings, table, bundle and release takes the first one's.
+
+    Args:
+        params: sections ``data`` and ``store``, and the seed of a split.
+        bundle_path: bundle of an encoder.
+        targets: that the table must have.
+        folder: that the store is put into.
+        show_progress: draw a progress bar on a terminal.
+
+    Raises:
+        InputError: the bundle is altered or holds a classifier, a target is missing from the table, or the cohort cannot
+            be preprocessed (``ecgssl.store.preprocess``).
+        ContractMismatch: the bundle was made by another version of the cleaning code.
+    """
+    bundle = load_bundle(bundle_path)
+    if bundle.targets:
+        what = f"holds a classifier of {', '.join(bundle.targets)}"
+        raise InputError(Problem(str(bundle_path), "bundle", what, "Name the bundle of an encoder"))
+    cohort = load(params.data, "data/raw", params.seed)
+    _require_targets(cohort, targets)
+    own = _under_contract(params, bundle)
+    described = fingerprint(params.data, params.seed, cohort.table["path"].tolist())
+    about = {
+        "ecgssl": __version__,
+        "recordings": described,
+        "data": params.data.model_dump(mode="json"),
+        "seed": params.seed,
+        "signal": own.signal.fingerprint,
+        "quality": own.quality.model_dump(mode="json"),
+        "lsb": own.store.lsb,
+    }
+    key = hashlib.sha256(canonical_json(about).encode()).hexdigest()[:12]
+    path = folder / f"store-{key}"
+    if (path / layout.SPEC).exists():
+        return CohortStore(Store(path), None)
+    report = preprocess(cohort, own, path, load_or_make_key(params.data.patient_key), progress=show_progress)
+    return CohortStore(Store(path), report)
+
+
+def _under_contract(params: Params, bundle: Bundle) -> Params:
+    kept = params.store.model_copy(update={"lsb": bundle.lsb})
+    return params.model_copy(update={"signal": bundle.spec, "quality": bundle.quality, "store": kept})
+
+
+def _require_targets(cohort: Cohort, targets: Sequence[str]) -> None:
+    where = cohort.source or cohort.name
+    problems = []
+    for target in targets:
+        if target in cohort.not_binary:
+            remedy = "Targets hold 1, 0, U (uncertain) or nothing (unknown); for other cells declare it in data.targets"
+            problems.append(Problem(where, target, cohort.not_binary[target], remedy))
+        elif target not in cohort.targets and not (target in _PLAIN and target in cohort.table):
+            known = ", ".join(cohort.targets) or "none"
+            problems.append(Problem(where, target, "there is no such column of targets", f"Targets here: {known}"))
+    if problems:
+        raise InputError(problems)

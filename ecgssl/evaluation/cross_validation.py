@@ -1,0 +1,146 @@
+"""Small cohorts: every recording is predicted by a model that has not seen its patient, several times over.
+
+Folds are dealt by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). In each, a linear probe is
+fitted on the other folds, and its C and class weight are chosen by a cross-validation inside them; so nothing of a recording,
+not even a choice, enters its own prediction. Fitted on all recordings at the end, by choices that folds inside them make, is
+the classifier that is kept; its performance is estimated by that of the folds' models, which learned from a little less.
+
+The predictions of a repetition are pooled over its folds before a metric is computed: with few events most folds would
+have none. Scores of different folds are then compared with each other, which makes pooled AUROC a little pessimistic
+(Forman & Scholz, SIGKDD Explorations 2010). Calibration and thresholds have no recordings of their own left to be fitted
+on, so none are, and metrics that need them are undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.config import FinetuneParams
+from ecgssl.datasets.splits import CannotSplit, repeated_folds
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.chosen_rows import SPLITS, lead_subset
+from ecgssl.evaluation.finetune import FinetuneResult, finetune
+from ecgssl.evaluation.task import Array, Task, resolve_task, task_values
+from ecgssl.store.store import Store
+
+MIN_RECORDINGS = 40
+MIN_PATIENTS = 10
+"""Of each class (of a regression: twice as many with a number): with fewer, an interval of AUROC spans most of 0.5 to 1."""
+
+
+@dataclass
+class CrossValidation:
+    """What a cross-validation leaves.
+
+    Args:
+        final: the classifier fitted on all recordings, with what inner folds chose; its prediction table holds the first
+            repetition's out-of-fold predictions, as split ``test``.
+        repetitions: out-of-fold prediction tables, one per repetition.
+        folds: k.
+    """
+
+    final: FinetuneResult
+    repetitions: list[pd.DataFrame]
+    folds: int
+
+
+def cross_validate(
+    store: Store,
+    encoder_path: Path | str,
+    targets: Sequence[str],
+    params: FinetuneParams,
+    seed: int,
+    work: Path,
+    *,
+    leads: Sequence[str] | None = None,
+    show_progress: bool = True,
+) -> CrossValidation:
+    """Repeated grouped stratified k-fold of the linear probe, over the recordings of train, validation and test together.
+
+    Args:
+        store: the cohort; its splits are not used, recordings in none or of ``external`` take no part.
+        encoder_path, targets, leads, show_progress: as of ``finetune``.
+        params: ``folds`` and ``repeats``, and the grid of the probe.
+        seed: of folds and of the random encoder.
+        work: folder for cached embeddings.
+
+    Raises:
+        InputError: there are too few recordings, or patients of a class; or as ``finetune``.
+        ContractMismatch: encoder and store disagree.
+    """
+    task = resolve_task(store, targets)
+    values = task_values(store, task)
+    rows = _usable(store, values, leads)
+    _require_enough(task, values, store, rows, params.folds)
+    fold = _folds(store, task, rows, params, seed)
+    tables: list[list[pd.DataFrame]] = [[] for _ in range(params.repeats)]
+    for repeat, train, test in _parts(rows, fold):
+        found = finetune(
+            store, encoder_path, targets, "linear", params, seed, work,
+            leads=leads, rows={"train": train, "test": test}, show_progress=show_progress,
+        )  # fmt: skip
+        tables[repeat].append(found.predictions)
+    repetitions = [pd.concat(parts, ignore_index=True) for parts in tables]
+    final = finetune(
+        store, encoder_path, targets, "linear", params, seed, work,
+        leads=leads, rows={"train": rows, "test": rows[:0]}, show_progress=show_progress,
+    )  # fmt: skip
+    final.predictions = repetitions[0]
+    return CrossValidation(final, repetitions, params.folds)
+
+
+def _usable(store: Store, values: Array, leads: Sequence[str] | None) -> NDArray[np.int64]:
+    rows = np.sort(np.concatenate([store.rows(split) for split in SPLITS]))
+    seen = lead_subset(store, leads)
+    mask = store.lead_mask(rows) if seen is None else store.lead_mask(rows) & seen
+    return rows[mask.any(axis=1) & ~np.isnan(values[rows]).all(axis=1)]
+
+
+def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.int64], folds: int) -> None:
+    where, problems = str(store.path), []
+    remedy = "Add recordings, or join rare classes into one target"
+    if len(rows) < MIN_RECORDINGS:
+        what = (
+            f"has {len(rows)} usable recordings with a known target, {MIN_RECORDINGS} are needed for a cross-validation"
+        )
+        problems.append(Problem(where, task.name, what, remedy))
+    patients, least = store.patients[rows], max(MIN_PATIENTS, folds)
+    for name, cells in zip(task.outputs, values[rows].T, strict=True):
+        if task.kind == "regression":
+            counts = {"a known value": len(np.unique(patients[~np.isnan(cells)]))}
+            needed = 2 * least
+        else:
+            counts = {f"{word} recordings": len(np.unique(patients[cells == is_]))
+                      for word, is_ in (("positive", 1), ("negative", 0))}  # fmt: skip
+            needed = least
+        short = ", ".join(f"{n} patients with {what}" for what, n in counts.items() if n < needed)
+        if short:
+            what = f"has {short}, {needed} are needed for {folds} folds"
+            problems.append(Problem(where, name, what, remedy))
+    if problems:
+        raise InputError(problems)
+
+
+def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:
+    """(rows, repeats) the fold that tests each row."""
+    table = store.index.iloc[rows].rename(columns={"patient": "patient_id"}).reset_index(drop=True)
+    stratify = [target for target in task.targets if target in store.targets]
+    try:
+        return repeated_folds(table, stratify, params.folds, params.repeats, seed, store.kinds)
+    except CannotSplit as error:
+        raise InputError(Problem(str(store.path), "finetune.folds", error.what, error.remedy)) from None
+
+
+def _parts(
+    rows: NDArray[np.int64], fold: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    for repeat in range(fold.shape[1]):
+        for number in np.unique(fold[:, repeat]):
+            held = fold[:, repeat] == number
+            yield repeat, rows[~held], rows[held]

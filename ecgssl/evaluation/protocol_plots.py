@@ -1,0 +1,96 @@
+"""Two curves of the protocol: what fewer labels cost, and what fewer leads cost, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ecgssl.evaluation.summary import Entry
+from ecgssl.signal.lead_sets import LEAD_SETS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH, _HEIGHT = 4.6, 3.4
+
+
+def draw_fractions(entries: Sequence[Entry]) -> Figure:
+    """The metric over the share of labelled patients, a panel per task and a line per mode, at the first set of leads.
+
+    Args:
+        entries: of the leaderboard; those tested on other leads than the first entry's are left out.
+    """
+    kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
+    figure, panels = _panels(kept)
+    for task, axes in panels.items():
+        for number, mode in enumerate(dict.fromkeys(e.mode for e in kept if e.task == task)):
+            line = sorted((e for e in kept if e.task == task and e.mode == mode), key=lambda e: e.share)
+            _line(axes, [100 * e.share * 1.02**number for e in line], line, mode, f"C{number}")
+        axes.set_xscale("log")
+        shares = sorted({100 * e.share for e in kept if e.task == task})
+        axes.set_xticks(shares, [f"{share:g}" for share in shares], minor=False)
+        axes.set_xticks([], minor=True)
+        _finish(axes, task, "labelled patients (%)", next(e.metric for e in kept if e.task == task))
+    return figure
+
+
+def draw_leads(entries: Sequence[Entry]) -> Figure:
+    """The metric over the number of recorded leads, trained on them (solid) and on the first set (dashed), at the first share.
+
+    Args:
+        entries: of the leaderboard; those of other shares than the first entry's are left out.
+    """
+    kept = [e for e in entries if e.share == entries[0].share]
+    reference = entries[0].trained_on
+    figure, panels = _panels(kept)
+    for task, axes in panels.items():
+        for number, mode in enumerate(dict.fromkeys(e.mode for e in kept if e.task == task)):
+            own = [e for e in kept if e.task == task and e.mode == mode]
+            trained = sorted((e for e in own if e.trained_on == e.tested_on), key=_leads)
+            tested = sorted((e for e in own if e.trained_on == reference), key=_leads)
+            color = f"C{number}"
+            _line(axes, [_leads(e) + 0.08 * number for e in trained], trained, f"{mode}, trained on them", color)
+            if len(tested) > 1:
+                label = f"{mode}, trained on {_count(reference)}"
+                _line(axes, [_leads(e) - 0.08 * (number + 1) for e in tested], tested, label, color, "--")
+        counts = sorted({_leads(e) for e in kept if e.task == task})
+        axes.set_xticks(counts, [f"{count}" for count in counts])
+        _finish(axes, task, "recorded leads", next(e.metric for e in kept if e.task == task))
+    return figure
+
+
+def _panels(entries: Sequence[Entry]) -> tuple[Figure, dict[str, Axes]]:
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(e.task for e in entries))
+    figure = Figure(figsize=(_WIDTH * len(tasks), _HEIGHT), layout="constrained")
+    grid = figure.subplots(1, len(tasks), squeeze=False)[0]
+    return figure, dict(zip(tasks, grid, strict=True))
+
+
+def _line(axes: Axes, x: list[float], line: list[Entry], label: str, color: str, style: str = "-") -> None:
+    drawn = [(place, e.value, e.low, e.high) for place, e in zip(x, line, strict=True) if e.value is not None]
+    places, values = [d[0] for d in drawn], [d[1] for d in drawn]
+    below = [v - (v if low is None else low) for _, v, low, _ in drawn]
+    above = [(v if high is None else high) - v for _, v, _, high in drawn]
+    axes.errorbar(
+        places, values, [below, above], marker="o", markersize=3, linewidth=1.2, capsize=2, elinewidth=0.7,
+        linestyle=style, color=color, label=label,
+    )  # fmt: skip
+
+
+def _finish(axes: Axes, task: str, across: str, metric: str) -> None:
+    axes.set_xlabel(across)
+    axes.set_ylabel("macro AUROC" if metric == "auroc" else metric.upper())
+    axes.set_title(task, fontsize=10)
+    axes.legend(fontsize=7, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _leads(e: Entry) -> int:
+    return _count(e.tested_on)
+
+
+def _count(leads: str) -> int:
+    return len(LEAD_SETS[leads])

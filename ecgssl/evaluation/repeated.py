@@ -1,0 +1,98 @@
+"""A metric over repetitions: draws of a share of the labels, or repeated folds of a small cohort.
+
+What is told is the mean over the repetitions, and an interval from a bootstrap of patients in which every repetition meets
+the same resampled patients: how sure one can be of that mean for other patients of the kind. How far the repetitions differ
+is told beside it, and is no interval: they share their patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecgssl.config import EvaluateParams
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.decided import decision_from
+from ecgssl.evaluation.intervals import Replicates, interval, paired_difference
+from ecgssl.evaluation.metrics import macro
+from ecgssl.evaluation.multiclass import score_multiclass
+from ecgssl.evaluation.multilabel import score_multilabel
+from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.ratios import plain
+from ecgssl.evaluation.regression import score_regression
+
+_SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
+
+
+def score_repetitions(
+    tables: Sequence[pd.DataFrame],
+    model: str,
+    params: EvaluateParams,
+    seed: int,
+    *,
+    against: str | None = None,
+    split: str = "test",
+) -> dict[str, dict[str, Any]]:
+    """Macro metrics of a model over repetitions.
+
+    Args:
+        tables: a prediction table per repetition, all of the same recordings.
+        model: its name in each.
+        params: resamples and width of the intervals.
+        seed: of the bootstrap.
+        against: a model in the same tables, that this one is compared with.
+        split: that is scored.
+
+    Returns:
+        ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``, ``None`` where undefined; with ``against``
+        also its ``other`` value and ``paired``: ``{"difference", "low", "high", "p"}``.
+
+    Raises:
+        InputError: a repetition has other recordings than the first.
+    """
+    own = _mean_of(tables, model, params, seed, split)
+    other = None if against is None else _mean_of(tables, against, params, seed, split)
+    out: dict[str, dict[str, Any]] = {}
+    for metric, values in own.values.items():
+        found = interval(own.replicates.values[metric][:, 0], params.confidence)
+        out[metric] = {
+            "value": plain(float(np.mean(values))),
+            "low": plain(found.low),
+            "high": plain(found.high),
+            "repetitions": [plain(value) for value in values],
+        }
+        if other is not None:
+            theirs = float(np.mean(other.values[metric]))
+            paired = paired_difference(own.replicates, other.replicates, metric, params.confidence)
+            bounds = {"low": plain(paired.low), "high": plain(paired.high), "p": plain(paired.p)}
+            difference = plain(float(np.mean(values)) - theirs)
+            out[metric] |= {"other": plain(theirs), "paired": {"difference": difference, **bounds}}
+    return out
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """Macro values of every repetition, and their mean in every resample as a single column (R, 1)."""
+
+    values: dict[str, list[float]]
+    replicates: Replicates
+
+
+def _mean_of(tables: Sequence[pd.DataFrame], model: str, params: EvaluateParams, seed: int, split: str) -> _Mean:
+    parts = [t[(t["model"] == model) & (t["split"] == split)].sort_values("record_id") for t in tables]
+    for number, part in enumerate(parts):
+        if part["record_id"].tolist() != parts[0]["record_id"].tolist():
+            what = f"repetition {number} has other recordings than the first"
+            raise InputError(Problem("predictions", "record_id", what, "Predict the same recordings in each"))
+    kind, names = kind_of(tables[0]), labels_of(tables[0])
+    scored = [
+        _SCORE[kind](part, names, decision_from(table, model, params), params, seed)
+        for part, table in zip(parts, tables, strict=True)
+    ]
+    values = {metric: [float(macro(one.point[metric])) for one in scored] for metric in scored[0].point}
+    means = {metric: np.mean([one.replicates.macro(metric) for one in scored], axis=0)[:, None] for metric in values}
+    return _Mean(values, Replicates(means, scored[0].replicates.draws))

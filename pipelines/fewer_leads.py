@@ -1,0 +1,32 @@
+"""Stage fewer_leads@task-mode: a model that was trained on the first set of leads, tested on each of the others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ecgssl.config import load_params
+from ecgssl.errors import exit_with
+from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.evaluation.protocol import predict_with_leads, reference
+from ecgssl.files import atomic_directory
+from ecgssl.store.store import Store
+
+
+def main() -> None:
+    """Write models/fewer_leads/TASK-MODE: a prediction table LEADS.csv per set; none where there is one set only."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--mode", required=True)
+    args = parser.parse_args()
+    params = load_params()
+    store = Store("data/processed")
+    model = Path("models/finetuned") / reference(params, args.task, args.mode).key
+    with atomic_directory(Path("models/fewer_leads") / f"{args.task}-{args.mode}") as folder:
+        for leads in params.finetune.lead_sets[1:]:
+            predictions = predict_with_leads(model, store, params.tasks[args.task], args.mode, leads)
+            write_predictions(predictions, folder / f"{leads}.csv")
+
+
+if __name__ == "__main__":
+    exit_with(main)

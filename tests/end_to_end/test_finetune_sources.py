@@ -1,0 +1,112 @@
+"""Fine-tuning from a table and a bundle alone: under the bundle's contract, once, and with every mistake told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from command_line import contents, ecgssl, refused
+from sound_cohort import write_manifest
+
+from ecgssl.config import ExportParams, QualityParams
+from ecgssl.deploy.bundle import export_bundle
+
+SMALL = ("--set", "evaluate.bootstrap=100", "--set", "finetune.linear.C=[0.01]", "--set", "store.workers=1")
+
+
+@pytest.fixture(scope="module")
+def bundle(made, tmp_path_factory):
+    """Of the encoder; rounding and limits are not the defaults, so that it shows where they come from."""
+    out = tmp_path_factory.mktemp("bundle") / "encoder"
+    quick = ExportParams(raw_rates=[], pt2=False)
+    export_bundle(made.base / "encoder", out, quick, quality=QualityParams(amplitude=9), lsb=0.002)
+    return out
+
+
+def finetune(bundle, manifest, out, *more):
+    return ecgssl(
+        "finetune", "--bundle", bundle, "--manifest", manifest, "--targets", "AF", "--out", out, *SMALL, *more
+    )
+
+
+def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = finetune(bundle, made.manifest, tmp_path / "run", "--leads", "2lead")
+    assert done.code == 0, done.err
+    assert "16 recordings = 16 stored + 0 rejected" in done.out
+    assert "| AF | linear | 100 % | 2lead | 4 |" in done.out
+    stores = [p for p in (tmp_path / "run").iterdir() if p.name.startswith("store-")]
+    about = json.loads((stores[0] / "spec.json").read_text())
+    assert (about["lsb"], about["quality"]["amplitude"]) == (0.002, 9)
+    config = json.loads((tmp_path / "run/classifier/config.json").read_text())
+    assert config["recorded_leads"] == ["I", "II"]
+    before = contents(stores[0])
+    again = finetune(bundle, made.manifest, tmp_path / "run", "--share", "1")
+    assert again.code == 0, again.err
+    assert "16 recordings, preprocessed before" in again.out
+    assert contents(stores[0]) == before
+    assert "params.yaml" not in {p.name for p in tmp_path.iterdir()}
+
+
+def test_another_table_is_another_store(made, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changed = write_manifest(tmp_path / "m.csv", made.base / "records", RARE={1: "1"})
+    for manifest in (made.manifest, changed):
+        assert finetune(bundle, manifest, tmp_path / "run").code == 0
+    assert len([p for p in (tmp_path / "run").iterdir() if p.name.startswith("store-")]) == 2
+
+
+def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "run"
+    crossing = write_manifest(tmp_path / "crossing.csv", made.base / "records", patient_id={0: "p2", 1: "p2"})
+    given = ("--targets", "AF", "--out", out)
+    broken = shutil.copytree(bundle, tmp_path / "broken")
+    (broken / "signal.json").write_text((broken / "signal.json").read_text().replace("100.0", "250.0", 1))
+    cases = [
+        (finetune(bundle, crossing, out), "lie in more than one split"),
+        (finetune(bundle, made.manifest, out, "--targets", "VF"), "VF: there is no such column of targets"),
+        (finetune(broken, made.manifest, out), "signal.json"),
+        (finetune(made.base / "bundle", made.manifest, out), "holds a classifier of MI, NORM"),
+        (ecgssl("finetune", "--bundle", bundle, *given), "--store, --manifest: one of the two is needed"),
+        (ecgssl("finetune", "--manifest", made.manifest, *given), "--encoder, --bundle: one of the two is needed"),
+        (finetune(bundle, made.manifest, out, "--store", made.store), "--store, --manifest: both are given"),
+        (
+            finetune(bundle, made.manifest, out, "--encoder", made.base / "encoder"),
+            "--encoder, --bundle: both are given",
+        ),
+        (
+            ecgssl("finetune", "--manifest", made.manifest, "--encoder", made.base / "encoder", *given),
+            "says nothing of the limits of quality",
+        ),
+        (
+            ecgssl("finetune", "--store", made.store, "--bundle", bundle, "--root", tmp_path, *given),
+            "belong to --manifest",
+        ),
+    ]
+    for done, message in cases:
+        refused(done, message)
+    assert not out.exists() or not any(out.iterdir())
+
+
+def test_a_bundle_of_another_contract_is_refused(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("--targets", "AF", "--out", tmp_path / "run", "--encoder", made.base / "encoder250")
+    refused(ecgssl("finetune", "--store", made.store, *given), "signal contract: sampling_rate", "250.0", "100.0")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--leads", "I,V7"), "V7: is not one of the twelve leads"),
+        (("--leads", ""), "names no lead"),
+        (("--share", "0"), "0 is not above 0"),
+        (("--folds", "3"), "16 usable recordings with a known target, 40 are needed"),
+    ],
+)
+def test_settings_that_cannot_be(made, tmp_path, monkeypatch, option, message):
+    monkeypatch.chdir(tmp_path)
+    given = ("--store", made.store, "--encoder", made.base / "encoder", "--targets", "AF", "--out", tmp_path / "run")
+    refused(ecgssl("finetune", *given, *option), message)
+    assert not (tmp_path / "run/classifier").exists()

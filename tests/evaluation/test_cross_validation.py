@@ -1,0 +1,162 @@
+"""Small cohorts: every recording is predicted without its patient, and too few events are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import ecgssl, refused
+from sklearn.metrics import mean_absolute_error, roc_auc_score
+from small_cohort import small_encoder, small_params, small_store
+
+from ecgssl.config import EvaluateParams
+from ecgssl.errors import InputError
+from ecgssl.evaluation import cross_validation
+from ecgssl.evaluation.cross_validation import cross_validate
+from ecgssl.evaluation.predictions import prediction_table
+from ecgssl.evaluation.repeated import score_repetitions
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    store = small_store(folder)
+    return store, small_encoder(folder / "encoder", store)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Rows of every fit."""
+    calls, plain = [], cross_validation.finetune
+
+    def spy(*arguments, rows, **more):
+        calls.append(rows)
+        return plain(*arguments, rows=rows, **more)
+
+    monkeypatch.setattr(cross_validation, "finetune", spy)
+    return calls
+
+
+@pytest.mark.parametrize("target", ["HIGH", "VOLTS"])
+def test_no_patient_is_predicted_by_a_model_that_has_seen_him(cohort, seen, tmp_path, target):
+    store, encoder = cohort
+    params = small_params(folds=4, repeats=2).finetune
+    found = cross_validate(store, encoder, [target], params, 1, tmp_path, show_progress=False)
+    assert len(found.repetitions) == 2
+    assert len(seen) == 2 * 4 + 1
+    for rows in seen:
+        assert not set(store.patients[rows["train"]]) & set(store.patients[rows["test"]])
+    for number, table in enumerate(found.repetitions):
+        folds = seen[4 * number : 4 * number + 4]
+        assert sorted(np.concatenate([rows["test"] for rows in folds])) == list(range(len(store)))
+        for model in ("linear", "random"):
+            part = table[table["model"] == model]
+            assert sorted(part["record_id"]) == sorted(store.index["record_id"])
+            assert set(part["split"]) == {"test"}
+    one, other = (t.query("model == 'linear'").set_index("record_id").sort_index() for t in found.repetitions)
+    assert not np.allclose(one.filter(regex="logit|pred"), other.filter(regex="logit|pred"))
+    assert len(seen[-1]["train"]) == len(store)
+    assert not len(seen[-1]["test"])
+    assert found.final.predictions.equals(found.repetitions[0])
+
+
+def test_folds_hold_similar_shares_of_the_target(cohort, seen, tmp_path):
+    store, encoder = cohort
+    cross_validate(
+        store, encoder, ["HIGH"], small_params(folds=5, repeats=1).finetune, 1, tmp_path, show_progress=False
+    )
+    positive = store.index["HIGH"].to_numpy()
+    shares = [positive[rows["test"]].mean() for rows in seen[:-1]]
+    assert max(shares) - min(shares) <= 0.25
+
+
+@pytest.mark.parametrize("positive", [3, 0, 22])
+def test_too_few_events_are_refused(tmp_path, positive):
+    store = small_store(tmp_path, positive=positive)
+    encoder = small_encoder(tmp_path / "encoder", store)
+    with pytest.raises(InputError) as caught:
+        cross_validate(store, encoder, ["HIGH"], small_params().finetune, 1, tmp_path / "w", show_progress=False)
+    rare, word = (positive, "positive") if positive < 10 else (25 - positive, "negative")
+    assert f"has {rare} patients with {word} recordings, 10 are needed for 5 folds" in str(caught.value)
+    assert not (tmp_path / "w").exists()
+
+
+def test_too_few_recordings_are_refused(tmp_path):
+    store = small_store(tmp_path, patients=15)
+    with pytest.raises(InputError, match="30 usable recordings with a known target, 40 are needed"):
+        cross_validate(
+            store, small_encoder(tmp_path / "e", store), ["HIGH"], small_params().finetune, 1, tmp_path / "w"
+        )
+
+
+def repetitions(seed: int, kind: str) -> list[pd.DataFrame]:
+    rng = np.random.default_rng(seed)
+    y = (rng.random((60, 2)) < 0.4).astype(float) if kind == "multilabel" else rng.normal(0, 1, (60, 2))
+    ids, patients = [f"r{i}" for i in range(60)], [f"p{i // 2}" for i in range(60)]
+    return [
+        pd.concat(
+            [
+                prediction_table(
+                    ids, patients, ["test"] * 60, model, ["a", "b"], y, y + rng.normal(0, s, y.shape), kind
+                )
+                for model, s in (("linear", 1.0), ("random", 3.0))
+            ]
+        )
+        for _ in range(3)
+    ]
+
+
+def test_means_over_repetitions_are_those_of_sklearn():
+    params = EvaluateParams(bootstrap=200)
+    tables = repetitions(0, "multilabel")
+    told = score_repetitions(tables, "linear", params, 0, against="random")["auroc"]
+
+    def auroc(model: str) -> list[float]:
+        parts = [t[t["model"] == model] for t in tables]
+        return [np.mean([roc_auc_score(p[f"target__{n}"], p[f"logit__{n}"]) for n in "ab"]) for p in parts]
+
+    assert told["repetitions"] == pytest.approx(auroc("linear"))
+    assert told["value"] == pytest.approx(np.mean(auroc("linear")))
+    assert told["other"] == pytest.approx(np.mean(auroc("random")))
+    assert told["low"] < told["value"] < told["high"]
+    paired = told["paired"]
+    assert paired["difference"] == pytest.approx(told["value"] - told["other"])
+    assert 0 < paired["low"] < paired["difference"] < paired["high"]
+    assert paired["p"] <= 0.05
+    # one repetition thrice is no more certain than once
+    once, thrice = (score_repetitions(tables[:1] * n, "linear", params, 0)["auroc"] for n in (1, 3))
+    assert (once["low"], once["high"]) == pytest.approx((thrice["low"], thrice["high"]))
+
+
+def test_numbers_too():
+    tables = repetitions(1, "regression")
+    told = score_repetitions(tables, "linear", EvaluateParams(bootstrap=100), 0)["mae"]
+    parts = [t[t["model"] == "linear"] for t in tables]
+    wanted = [np.mean([mean_absolute_error(p[f"target__{n}"], p[f"pred__{n}"]) for n in "ab"]) for p in parts]
+    assert told["repetitions"] == pytest.approx(wanted)
+
+
+def test_repetitions_of_other_recordings_are_refused():
+    tables = repetitions(0, "multilabel")
+    with pytest.raises(InputError, match="repetition 1 has other recordings"):
+        score_repetitions([tables[0], tables[1].iloc[1:]], "linear", EvaluateParams(bootstrap=100), 0)
+
+
+def test_folds_by_the_command(cohort, tmp_path):
+    store, encoder = cohort
+    given = ("finetune", "--store", store.path, "--encoder", encoder, "--targets", "HIGH", "--out", tmp_path / "run")
+    smaller = ("--set", "evaluate.bootstrap=100", "--set", "finetune.linear.C=[0.01]", "--folds", "3", "--repeats", "2")
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.chdir(tmp_path)
+        done = ecgssl(*given, *smaller)
+        assert done.code == 0, done.err
+        assert "| HIGH | linear | 100 %, mean of 2 | 12lead | 50 |" in done.out
+        refused(
+            ecgssl(*given, *smaller, "--mode", "full", "--share", "0.5"),
+            "small cohorts get the linear probe",
+            "no meaning",
+        )
+    made = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*")}
+    assert {"folds/repetition-0.csv", "folds/repetition-1.csv", "evaluation.json", "classifier/decision.json"} <= made
+    assert not any("work" in name for name in made)
