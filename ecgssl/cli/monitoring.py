@@ -1,0 +1,36 @@
+"""Verb that looks after a deployed model: monitor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import app
+
+
+@app.command()
+def monitor(
+    scores: Annotated[list[Path], typer.Argument(help="Files of predict (or embed), taken together as one batch.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that scored them, exported with --store.")],
+    out: Annotated[Path, typer.Option(help="Page, .html; the same as .json is put beside it.")],
+    embeddings: Annotated[
+        list[Path] | None, typer.Option(help="File of embed with the same bundle, for the distance of embeddings.")
+    ] = None,
+) -> None:
+    """Compare a batch of scores with the recordings that the model was validated on; aggregated only.
+
+    Example: ecgssl monitor --bundle exports/classifier scores.csv --embeddings embeddings.parquet --out drift.html
+    """
+    from ecgssl.deploy.monitor import monitor as run
+
+    summary = run(bundle, scores, out, embeddings or [])
+    typer.echo(f"{summary['verdict']}: {summary['comparisons']} comparisons -> {out}")
+    everything = [one for shape in ("shares", "categories", "numbers") for one in summary[shape]]
+    embedding = summary["embedding"]
+    if embedding and embedding["level"] != "steady":
+        typer.echo(f"{embedding['level']}: embeddings, distance {embedding['distance']:.3g}")
+    for one in sorted(everything, key=lambda one: -one["size"]):
+        if one["level"] != "steady":
+            typer.echo(f"{one['level']}: {one['name']}, size {one['size']:.2f}, p {one['p']:.2g}")

@@ -1,0 +1,135 @@
+"""``ecgssl monitor``: a batch of score files beside the reference in the bundle. Nothing here knows a recording's name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecgssl import __version__
+from ecgssl.deploy.checksums import verify_sums
+from ecgssl.deploy.monitor_compare import compare
+from ecgssl.deploy.monitor_features import NEEDED, embeddings, features
+from ecgssl.deploy.monitor_page import render
+from ecgssl.deploy.monitor_reference import STATISTICS, require_statistics
+from ecgssl.deploy.score_file import FORMATS
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import write_atomic, write_json
+from ecgssl.training.checkpoint import load_signal, read_json
+
+FEWEST = 50
+"""Scored recordings of a batch that is compared at all."""
+_UNSEEN = ("record_id", "detail")
+"""Columns that are never read."""
+
+
+def monitor(
+    bundle: Path | str, scores: Sequence[Path | str], out: Path | str, embedded: Sequence[Path | str] = ()
+) -> dict[str, Any]:
+    """Compare a batch with the reference of the bundle that scored it; write a page and, beside it, the same as JSON.
+
+    Args:
+        bundle: with ``reference_statistics.json``, which ``ecgssl export --store`` puts there. Its model is not loaded.
+        scores: files of ``ecgssl predict`` or ``embed``, taken together.
+        out: the page, ``.html``; the JSON has the same name with ``.json``.
+        embedded: files of ``ecgssl embed`` with the same bundle, for the distance of embeddings.
+
+    Returns:
+        The content of the JSON: ``verdict`` (``steady``, ``watch``, ``drift``), counts, and every comparison.
+
+    Raises:
+        InputError: no reference in the bundle, an unreadable file, one of another bundle, fewer than ``FEWEST`` scored
+            recordings.
+    """
+    bundle, out = Path(bundle), Path(out)
+    if out.suffix.lower() != ".html":
+        raise InputError(Problem(str(out), "suffix", "is not .html", "Name a page to write"))
+    digest = verify_sums(bundle)[:16]
+    if not (bundle / STATISTICS).exists():
+        remedy = "Export it with --store, from a store with 30 validation patients or more"
+        raise InputError(Problem(str(bundle), STATISTICS, "is not in the bundle, nothing to compare with", remedy))
+    reference = read_json(bundle / STATISTICS)
+    require_statistics(reference, str(bundle / STATISTICS))
+    table, more = _read(scores, digest), _read(embedded, digest) if embedded else None
+    found = features(table, load_signal(bundle).leads)
+    vectors = embeddings(table if more is None else more)
+    few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
+    problems = [
+        Problem(name, "recordings", f"are {n}, a batch needs {FEWEST} that are not rejected", "Collect more of them")
+        for name, n in few
+        if n < FEWEST
+    ]
+    if problems:
+        raise InputError(problems)
+    summary = compare(reference, found, vectors if vectors.shape[1] else None)
+    policies = set(table["window_policy"]) - {"contract"}
+    notes = []
+    if policies:
+        notes.append(f"Windows were taken by {', '.join(sorted(policies))}; the reference has one window a recording.")
+    summary |= {"ecgssl": __version__, "bundle": digest, "smallest_batch": FEWEST, "notes": notes}
+    write_json(out.with_suffix(".json"), summary)
+    write_atomic(out, render(summary))
+    return summary
+
+
+def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
+    tables, problems = [], []
+    for path in map(Path, paths):
+        try:
+            table = _READERS[path.suffix.lower()](path)
+        except KeyError:
+            problems.append(Problem(str(path), "suffix", f"is not {', '.join(FORMATS)}", "Name a score file"))
+            continue
+        except FileNotFoundError:
+            problems.append(Problem(str(path), "file", "does not exist", "Name a score file"))
+            continue
+        except (OSError, ValueError, pd.errors.ParserError) as error:
+            what = f"cannot be read ({type(error).__name__})"
+            problems.append(Problem(str(path), "file", what, "Name a file of 'ecgssl predict' or 'ecgssl embed'"))
+            continue
+        lacking = [name for name in (*NEEDED, "model", "window_policy") if name not in table]
+        if lacking:
+            remedy = "Name a file of 'ecgssl predict' or 'ecgssl embed'"
+            problems.append(Problem(str(path), "columns", f"lack {', '.join(lacking)}", remedy))
+        elif not table["model"].astype(str).str.endswith(f"+{digest}").all():
+            remedy = "Name the bundle that scored it"
+            problems.append(Problem(str(path), "model", "is another bundle than the one named", remedy))
+        else:
+            tables.append(table)
+    if problems:
+        raise InputError(problems)
+    kinds = {tuple(sorted(table)) for table in tables}
+    if len(kinds) > 1:
+        remedy = "Name those of embeddings with --embeddings"
+        raise InputError(Problem("scores", "columns", "are not the same in all files", remedy))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    texts = dict.fromkeys(("status", "reasons", "flags", "leads", "model", "window_policy", "predicted"), str)
+    return pd.read_csv(
+        path, usecols=lambda name: name not in _UNSEEN, dtype=texts, na_values=[""], keep_default_na=False
+    )
+
+
+def _json_lines(path: Path) -> pd.DataFrame:
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            rows.append({name: value for name, value in row.items() if name not in _UNSEEN})
+    return pd.DataFrame(rows).replace({None: np.nan})
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    names = [name for name in parquet.read_schema(path).names if name not in _UNSEEN]
+    return parquet.read_table(path, columns=names).to_pandas()
+
+
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}

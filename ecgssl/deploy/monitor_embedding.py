@@ -1,0 +1,125 @@
+"""Where a batch lies among the embeddings of the reference: Frechet distance with what chance makes of it, and outliers.
+
+The reference is halved by chance. One half gives the directions in which embeddings differ most; the other, to which these
+directions owe nothing, gives the distribution along them. Else every new batch would seem different: directions fit the
+recordings that they were found with better than any others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.deploy.monitor_cells import SMALLEST, numbers_told
+
+FEWEST = 6 * SMALLEST
+"""Recordings from which a reference of embeddings is made."""
+_MOST_DIRECTIONS = 8
+_DRAWS = 500
+_BATCHES = (50, 100, 200, 500, 1000, 2000)
+
+Matrix = NDArray[np.float64]
+
+
+def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
+    """What is kept of embeddings; nothing of fewer than ``FEWEST``.
+
+    Args:
+        values: (n, E), of one recording per patient.
+        seed: of the halves and of the resampling.
+
+    Returns:
+        ``center`` (E,) and ``directions`` (d, E) of the first half; of the second ``recordings``, ``mean`` (d,) and
+        ``covariance`` (d, d) along them, histograms of ``distance`` and ``residual`` (see ``outlying``); and ``chance``, by
+        size of a batch: quantiles 0.5 and 0.99 of the distance between a resampled reference and a resampled batch.
+    """
+    if len(values) < FEWEST:
+        return None
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(values))
+    first, second = values[order[: len(order) // 2]], values[order[len(order) // 2 :]]
+    center = first.mean(axis=0)
+    count = min(_MOST_DIRECTIONS, len(first) // SMALLEST, values.shape[1])
+    directions = np.linalg.svd(first - center, full_matrices=False)[2][:count]
+    # a direction and its opposite are one: fixed, so that the same embeddings give the same bytes
+    signs = np.sign(directions[np.arange(count), np.abs(directions).argmax(axis=1)])
+    directions = directions * signs[:, None]
+    along = (second - center) @ directions.T
+    kept: dict[str, Any] = {
+        "center": center.tolist(),
+        "directions": directions.tolist(),
+        "recordings": len(second),
+        "mean": along.mean(axis=0).tolist(),
+        "covariance": np.atleast_2d(np.cov(along, rowvar=False)).tolist(),
+    }
+    kept |= {name: numbers_told(own) for name, own in outlying(second, kept).items()}
+    kept["chance"] = {str(size): _chance(along, size, generator) for size in _BATCHES}
+    return kept
+
+
+def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
+    """How far each recording lies out, (n,): Mahalanobis ``distance`` along the directions, ``residual`` away from them."""
+    centered = values - np.asarray(kept["center"])
+    along = centered @ np.asarray(kept["directions"]).T
+    inverse = np.linalg.pinv(np.asarray(kept["covariance"]))
+    off = along - np.asarray(kept["mean"])
+    # (n, d), (d, d), (n, d) -> (n,)
+    squared = np.einsum("nd,de,ne->n", off, inverse, off)
+    rest = centered - along @ np.asarray(kept["directions"])
+    return {"distance": np.sqrt(np.maximum(squared, 0)), "residual": np.linalg.norm(rest, axis=1)}
+
+
+def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
+    """Frechet distance of a batch, as a share of the reference's variance.
+
+    Args:
+        values: (n, E), n at least the smallest size in ``chance``.
+        kept: of ``embedding_reference``.
+
+    Returns:
+        ``distance``, and what it is by chance: ``expected`` (median) and ``limit`` (99 in 100 are below) of batches of
+        ``batch`` recordings, the largest size that is not larger than this one.
+    """
+    along = (values - np.asarray(kept["center"])) @ np.asarray(kept["directions"]).T
+    mean, covariance = np.asarray(kept["mean"]), np.asarray(kept["covariance"])
+    distance = float(frechet(mean, covariance, along.mean(axis=0), np.atleast_2d(np.cov(along, rowvar=False))))
+    size = max(int(size) for size in kept["chance"] if int(size) <= len(values))
+    expected, limit = kept["chance"][str(size)]
+    return {"distance": distance, "expected": expected, "limit": limit, "batch": size}
+
+
+def frechet(mean: Matrix, covariance: Matrix, other_mean: Matrix, other_covariance: Matrix) -> Matrix:
+    """Frechet distance of two normal distributions, squared, over the first one's total variance (Dowson & Landau 1982).
+
+    Args:
+        mean, other_mean: (..., d).
+        covariance, other_covariance: (..., d, d).
+
+    Returns:
+        (...); 0 where the first has no variance.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    # the trace of the root of a product is that of a symmetric matrix with the same eigenvalues
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum(axis=-1)
+    total, other = (np.trace(c, axis1=-2, axis2=-1) for c in (covariance, other_covariance))
+    squared = ((mean - other_mean) ** 2).sum(axis=-1) + total + other - 2 * cross
+    return np.divide(np.maximum(squared, 0), total, out=np.zeros_like(total), where=total > 0)
+
+
+def _chance(along: Matrix, size: int, generator: np.random.Generator) -> list[float]:
+    (mean, covariance), other = (_resampled(along, n, generator) for n in (len(along), size))
+    return [float(value) for value in np.quantile(frechet(mean, covariance, *other), (0.5, 0.99))]
+
+
+def _resampled(along: Matrix, size: int, generator: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """Means (draws, d) and covariances (draws, d, d) of samples with replacement: how often each recording was drawn says
+    all of a sample."""
+    count, width = along.shape
+    weights = generator.multinomial(size, np.full(count, 1 / count), size=_DRAWS) / size
+    means = weights @ along
+    products = np.einsum("nd,ne->nde", along, along).reshape(count, width * width)  # (n, d), (n, d) -> (n, d * d)
+    second = (weights @ products).reshape(_DRAWS, width, width)  # (draws, d * d) -> (draws, d, d)
+    return means, (second - means[:, :, None] * means[:, None, :]) * size / (size - 1)

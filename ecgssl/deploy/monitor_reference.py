@@ -1,0 +1,125 @@
+"""``reference_statistics.json`` of a bundle: what recordings and scores were like where the model was validated."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.deploy.graph import ContractModel
+from ecgssl.deploy.monitor_cells import SMALLEST, categories_told, count_told, numbers_told
+from ecgssl.deploy.monitor_embedding import embedding_reference
+from ecgssl.deploy.monitor_features import Features, features, table_of
+from ecgssl.deploy.scores import score_cells
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import write_json
+from ecgssl.store import layout
+from ecgssl.store.store import Store
+
+STATISTICS = "reference_statistics.json"
+FORMAT = "ecgssl-reference-statistics"
+VERSION = 1
+FEWEST = 3 * SMALLEST
+"""Recordings that a reference is made from."""
+_MOST = 2000
+_AT_A_TIME = 16
+
+
+def write_reference(folder: Path, graph: ContractModel, store: Store) -> bool:
+    """Write the statistics into a bundle; whether there were recordings enough.
+
+    Args:
+        folder: of the bundle.
+        graph: the deployed function.
+        store: of the model's contract; its validation split is the reference, at most 2,000 patients of it.
+    """
+    rows = one_per_patient(store)
+    if len(rows) < FEWEST:
+        return False
+    outputs = _run(graph, store, rows)
+    found = features(_table(store, rows, graph, outputs), store.spec.leads)
+    rejections = _rejections(store)
+    write_json(folder / STATISTICS, reference_statistics(found, outputs["embedding"], rejections), digits=None)
+    return True
+
+
+def reference_statistics(
+    found: Features, embeddings: NDArray[np.floating], rejections: tuple[int, dict[str, int]]
+) -> dict[str, Any]:
+    """Aggregates of recordings of different patients; counts under ten are ranges, and no histogram has a smaller bin.
+
+    Args:
+        found: of the recordings.
+        embeddings: (n, E) of the same.
+        rejections: how many recordings were tried when the store was made, and how many of them rejected, by reason; under
+            ``""`` for any.
+    """
+    tried, rejected = rejections
+    n = found.recordings
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "recordings": n,
+        "smallest_cell": SMALLEST,
+        "rejected": {
+            "recordings": tried,
+            "counts": {code: count_told(count, tried) for code, count in rejected.items()},
+        },
+        "shares": {name: count_told(int(values.sum()), n) for name, values in found.shares.items()},
+        "categories": {name: categories_told(values) for name, values in found.categories.items()},
+        "numbers": {name: numbers_told(values) for name, values in found.numbers.items()},
+        "embedding": embedding_reference(np.asarray(embeddings, dtype=np.float64)),
+    }
+
+
+def require_statistics(data: dict[str, Any], where: str) -> None:
+    """Refuse what is no reference of this release.
+
+    Raises:
+        InputError: for it.
+    """
+    if data.get("format") != FORMAT or data.get("version") != VERSION:
+        what = f"is {data.get('format')} {data.get('version')}, this release reads {FORMAT} {VERSION}"
+        raise InputError(Problem(where, "format", what, "Make the bundle again with 'ecgssl export'"))
+
+
+def one_per_patient(store: Store) -> NDArray[np.int64]:
+    """Row of the first validation recording of each patient; evenly chosen where they are too many.
+
+    Tests take recordings to be independent, and those of one patient are not.
+    """
+    rows = store.rows("val")
+    first = np.sort(np.unique(store.patients[rows], return_index=True)[1])
+    rows = rows[first]
+    return rows[:: math.ceil(len(rows) / _MOST) or 1]
+
+
+def _run(graph: ContractModel, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    chunks = [rows[i : i + _AT_A_TIME] for i in range(0, len(rows), _AT_A_TIME)]
+    parts = [graph.run(store.signals(chunk), store.lead_mask(chunk)) for chunk in chunks]
+    return {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
+
+
+def _table(
+    store: Store, rows: NDArray[np.int64], graph: ContractModel, outputs: dict[str, NDArray[np.float32]]
+) -> pd.DataFrame:
+    index = store.index.iloc[rows]
+    leads = [" ".join(np.array(store.spec.leads)[mask]) for mask in store.lead_mask(rows)]
+    scores = {} if graph.decision is None else score_cells(graph.decision, outputs["logits"])
+    known = {"reasons": [""] * len(rows), "flags": index["reasons"], "sampling_rate": index["source_rate"]}
+    return table_of(known | {"leads": leads, "heart_rate": index["heart_rate"]}, scores)
+
+
+def _rejections(store: Store) -> tuple[int, dict[str, int]]:
+    """Of the whole store: what is rejected has no split. Known defects are excluded by a list, not by what is measured."""
+    rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str, keep_default_na=False, usecols=["stage", "reason"])
+    rejected = rejected[rejected["stage"] != "known_defect"]
+    counts = {"": len(rejected)}
+    for cell in rejected["reason"]:
+        for code in filter(None, cell.split(";")):
+            counts[code] = counts.get(code, 0) + 1
+    return len(store) + len(rejected), counts

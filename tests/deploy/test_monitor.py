@@ -1,0 +1,250 @@
+"""Drift: planted changes are found, equal batches are not, nothing small is told, and tests are those of scipy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from deploy_models import SPEC, classifier
+from scipy import linalg, stats
+
+from ecgssl.deploy import monitor_tests
+from ecgssl.deploy.checksums import verify_sums, write_sums
+from ecgssl.deploy.monitor import FEWEST, monitor
+from ecgssl.deploy.monitor_cells import (
+    categories_told,
+    category_counts,
+    count_told,
+    nearest,
+    number_counts,
+    numbers_told,
+)
+from ecgssl.deploy.monitor_compare import compare
+from ecgssl.deploy.monitor_embedding import embedding_reference, frechet
+from ecgssl.deploy.monitor_features import features
+from ecgssl.deploy.monitor_reference import STATISTICS, reference_statistics
+from ecgssl.errors import InputError
+from ecgssl.files import write_json
+from ecgssl.training.checkpoint import save_model
+
+LEADS = SPEC.leads
+WIDTH = 24
+
+
+def batch(seed: int, n: int = 150, *, noise=0.1, rate=500.0, without="", sick=0.2, heart=75.0, far=0.0, lost=0.03):
+    """A score file and embeddings of n recordings; arguments are what a site may differ in."""
+    g = np.random.default_rng(seed)
+    ill = g.random(n) < sick
+    rejected = g.random(n) < lost
+    leads = [" ".join(one for one in LEADS if one != (without if g.random() < 0.4 else "")) for _ in range(n)]
+    logit = g.normal(-2, 1, n) + 3 * ill
+    status = np.where(rejected, "rejected", "ok")
+    table = pd.DataFrame(
+        {
+            "status": status,
+            "reasons": np.where(rejected, "flat;min_leads", ""),
+            "flags": [";".join(np.array(["hf_noise", "wander"])[g.random(2) < (noise, 0.15)]) for _ in range(n)],
+            "sampling_rate": np.where(g.random(n) < 0.7, rate, 1000.0),
+            "leads": leads,
+            "heart_rate": np.where(g.random(n) < 0.05, np.nan, g.normal(heart, 15, n)),
+            "logit__MI": logit,
+            "prob__MI": 1 / (1 + np.exp(-logit)),
+            "call__MI__youden": pd.array((logit > 0).astype(int), dtype="Int64"),
+        }
+    )
+    scales = np.linspace(3, 0.1, WIDTH)
+    vectors = g.standard_t(5, (n, WIDTH)) * scales + far * scales + ill[:, None] * np.linspace(0, 1, WIDTH)
+    return table, vectors[~rejected]
+
+
+def made(table: pd.DataFrame, vectors: np.ndarray) -> dict:
+    found = features(table, LEADS)
+    return json.loads(json.dumps(reference_statistics(found, vectors, (found.tried, found.rejected))))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return made(*batch(10_000, 400))
+
+
+def against(reference: dict, table: pd.DataFrame, vectors: np.ndarray) -> dict:
+    return compare(reference, features(table, LEADS), vectors)
+
+
+def loud(summary: dict, level: str = "drift") -> set[str]:
+    return {e["name"] for shape in ("shares", "categories", "numbers") for e in summary[shape] if e["level"] == level}
+
+
+@pytest.mark.parametrize(
+    ("shift", "names"),
+    [
+        ({"without": "V4"}, {"lead V4 missing", "leads"}),
+        ({"noise": 0.6}, {"finding hf_noise"}),
+        ({"rate": 250.0}, {"sampling rate"}),
+        ({"sick": 0.7}, {"logit of MI", "MI called at youden"}),
+        ({"heart": 100.0}, {"heart rate"}),
+        ({"lost": 0.4}, {"rejected", "rejected for flat", "rejected for min_leads"}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_planted_change_is_found_and_named(reference, shift, names):
+    for seed in range(5):
+        summary = against(reference, *batch(seed, **shift))
+        assert summary["verdict"] == "drift"
+        assert names <= loud(summary)
+        assert loud(summary) - names <= {"embedding distance", "embedding residual"}
+
+
+def test_embeddings_elsewhere_are_found(reference):
+    for seed in range(5):
+        summary = against(reference, *batch(seed, far=0.8))
+        assert summary["embedding"]["level"] == "drift"
+        assert loud(summary) <= {"embedding distance", "embedding residual"}
+
+
+def test_false_alarms_are_rare(reference):
+    """Of 60 batches of 60 to 300 recordings like the reference: drift in none or one, to be watched in 5 % at most."""
+    verdicts = [against(reference, *batch(seed, 60 + 4 * seed))["verdict"] for seed in range(60)]
+    assert verdicts.count("drift") <= 1
+    assert verdicts.count("watch") <= 3
+
+
+def test_false_alarms_with_a_small_reference():
+    """The reference itself is drawn anew each time, so its own chance is in it."""
+    verdicts = [against(made(*batch(500 + seed, 80)), *batch(seed, 80))["verdict"] for seed in range(20)]
+    assert verdicts.count("drift") <= 1
+    assert verdicts.count("watch") <= 2
+
+
+def test_tests_are_those_of_scipy():
+    g = np.random.default_rng(0)
+    a, b = np.rint(g.normal(0, 3, 300)), np.rint(g.normal(1, 3, 90))
+    edges = list(np.arange(-9.5, 10))
+    p, d = monitor_tests.kolmogorov_smirnov(number_counts(a, edges), number_counts(b, edges))
+    wanted = stats.ks_2samp(a, b, method="asymp")
+    assert (p, d) == pytest.approx((wanted.pvalue, wanted.statistic))
+    counts = [[50, 30, 20], [10, 30, 40]]
+    p, v = monitor_tests.category_test(*counts)
+    assert p == pytest.approx(stats.chi2_contingency(counts).pvalue)
+    equal = np.array([np.array(row) / sum(row) for row in counts])
+    assert v == pytest.approx(stats.contingency.association(np.rint(1000 * equal).astype(int)), abs=1e-3)
+    assert monitor_tests.share_test((3, 50), (20, 60))[0] == pytest.approx(
+        stats.fisher_exact([[3, 47], [20, 40]]).pvalue
+    )
+    assert monitor_tests.category_test([171, 0], [90, 10])[0] == pytest.approx(
+        stats.fisher_exact([[171, 0], [90, 10]]).pvalue
+    )
+    assert monitor_tests.category_test([100, 0], [60, 0]) == (1.0, 0.0)
+    # too rare to be tested are put together, and not lost
+    assert monitor_tests.category_test([400, 2, 1, 1], [80, 6, 5, 6])[0] < 1e-6
+    # Holm's example: sorted p times the number of hypotheses left
+    assert monitor_tests.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    index, expected = monitor_tests.stability_index([500, 500], [250, 750])
+    assert index == pytest.approx(0.25 * np.log(3), abs=1e-2)
+    assert expected == pytest.approx(2 / 1000)
+
+
+def test_frechet_distance_is_that_of_a_matrix_root():
+    g = np.random.default_rng(1)
+    a, b = (g.normal(size=(50, 4)) @ g.normal(size=(4, 4)) for _ in range(2))
+    (ma, ca), (mb, cb) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (a, b))
+    wanted = (((ma - mb) ** 2).sum() + np.trace(ca + cb - 2 * linalg.sqrtm(ca @ cb).real)) / np.trace(ca)
+    assert frechet(ma, ca, mb, cb) == pytest.approx(wanted)
+    assert frechet(ma, ca, ma, ca) == pytest.approx(0, abs=1e-9)
+    assert embedding_reference(a) is None
+
+
+def test_nothing_of_one_to_nine_is_told(reference):
+    assert [count_told(k, 100) for k in (0, 1, 9, 10, 90, 91, 100)] == [0, (1, 9), (1, 9), 10, 90, (91, 99), 100]
+    assert nearest((1, 9), 100, 0.5) == 9
+    assert nearest((1, 9), 100, 0.0) == 1
+    told = categories_told(np.repeat(["a", "b", "c", "d"], [40, 12, 6, 2]))
+    assert told == {"a": 40, "other": 20}, "8 rare ones take b in, or n would tell them"
+    assert category_counts(np.array(["a", "b", "z"]), told) == [1, 2]
+    skewed = np.concatenate([np.zeros(80), np.arange(1.0, 41)])
+    counts = numbers_told(skewed)["counts"]
+    assert sum(counts) == 120
+    assert min(counts) >= 10
+    assert numbers_told(np.array([1.0] * 15 + [np.nan] * 5)) == {"known": (11, 19)}
+
+    def small(value):
+        if isinstance(value, dict):
+            return [
+                n
+                for key, v in value.items()
+                if key not in ("version", "center", "chance", "mean", "sd")
+                for n in small(v)
+            ]
+        if isinstance(value, list):
+            return [] if len(value) == 2 and value[0] == 1 else [n for v in value for n in small(v)]
+        return [value] if isinstance(value, int) and 0 < value < 10 else []
+
+    assert small(reference) == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, reference):
+    """What monitor needs of a bundle."""
+    path = tmp_path_factory.mktemp("monitor") / "bundle"
+    save_model(path, classifier(), SPEC)
+    write_json(path / STATISTICS, reference, digits=None)
+    write_sums(path)
+    return path
+
+
+def written(folder: Path, path: Path, table: pd.DataFrame) -> Path:
+    digest = verify_sums(folder)[:16]
+    named = table.assign(record_id=[f"Doe_{i}" for i in range(len(table))], detail="of Doe", window_policy="contract")
+    named["model"] = f"1.0+{digest}"
+    if path.suffix == ".csv":
+        named.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        named.to_json(path, orient="records", lines=True)
+    else:
+        named.to_parquet(path)
+    return path
+
+
+def test_the_three_formats_say_the_same_and_name_nobody(folder, tmp_path):
+    table, vectors = batch(3, noise=0.6)
+    columns = {
+        f"emb_{i:04d}": pd.Series(vectors[:, i], index=table.index[table["status"] == "ok"]) for i in range(WIDTH)
+    }
+    embedded = written(folder, tmp_path / "e.parquet", table.filter(regex="^(?!logit|prob|call)").assign(**columns))
+    told = []
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        scores = written(folder, tmp_path / f"s{suffix}", table)
+        monitor(folder, [scores], tmp_path / "drift.html", [embedded])
+        told.append(json.loads((tmp_path / "drift.json").read_text()))
+    assert told[0] == told[1] == told[2]
+    page = (tmp_path / "drift.html").read_text()
+    assert told[0]["verdict"] == "drift"
+    assert "finding hf_noise" in page
+    assert "Frechet" in page
+    assert "<script" not in page
+    for text in (page, json.dumps(told[0])):
+        assert "Doe" not in text
+
+
+def test_what_cannot_be_compared_is_refused(folder, tmp_path):
+    few = written(folder, tmp_path / "few.csv", batch(0, FEWEST - 1, lost=0)[0])
+    with pytest.raises(InputError, match=f"a batch needs {FEWEST}"):
+        monitor(folder, [few], tmp_path / "d.html")
+    other = written(folder, tmp_path / "other.csv", batch(0)[0])
+    other.write_text(other.read_text().replace(verify_sums(folder)[:16], "0" * 16))
+    with pytest.raises(InputError) as caught:
+        monitor(folder, [other, tmp_path / "none.csv", tmp_path / "x.txt"], tmp_path / "d.html")
+    said = str(caught.value)
+    assert all(text in said for text in ("another bundle", "does not exist", "suffix"))
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="columns"):
+        monitor(folder, [tmp_path / "odd.csv"], tmp_path / "d.html")
+    bare = tmp_path / "bare"
+    save_model(bare, classifier(), SPEC)
+    write_sums(bare)
+    with pytest.raises(InputError, match="nothing to compare with"):
+        monitor(bare, [other], tmp_path / "d.html")
+    assert not (tmp_path / "d.html").exists()
