@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.deploy.bundle import export_bundle
+from ecgssl.deploy.monitor_reference import write_reference
+from ecgssl.deploy.tried import tried_on
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.protocol import reference
 from ecgssl.files import write_json
@@ -17,7 +20,6 @@ def main() -> None:
     """Write exports/encoder, exports/classifier and metrics/export.json."""
     params = load_params()
     store = Store("data/processed")
-    examples = store.signals(store.rows("val")[:7])
     task, mode = params.exported
     sources = {
         "encoder": Path("models/pretrained"),
@@ -27,11 +29,19 @@ def main() -> None:
     with track("export", params) as run:
         for name, source in sources.items():
             bundle = Path("exports") / name
+            tried = tried_on(store, source, measure=params.export.int8)
             figures[name] = export_bundle(
-                source, bundle, params.export, examples=examples, quality=params.quality, lsb=params.store.lsb
+                source,
+                bundle,
+                params.export,
+                tried=tried,
+                quality=params.quality,
+                lsb=params.store.lsb,
+                add=partial(write_reference, store=store),
             )
             run.log_model_onnx(bundle / f"{name}.onnx", name)
             run.log_artifact(bundle)
+            run.log_model_bundle(bundle, f"ecgssl-{name}")
         write_json("metrics/export.json", figures)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ecgssl.config import ModelParams
+from ecgssl.config import ExportParams, ModelParams
+from ecgssl.evaluation.calibrators import Calibrator
+from ecgssl.evaluation.decision import Decision, LabelDecision
+from ecgssl.evaluation.thresholds import Threshold
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LIMB_MATRIX
@@ -13,6 +16,8 @@ from ecgssl.signal.spec import SignalSpec
 
 TINY = ModelParams(width=32, depth=2, heads=2, patch=50)
 SPEC = SignalSpec()
+LEAN = ExportParams(raw_rates=[], pt2=False)
+"""The one graph that a bundle cannot be without."""
 
 
 def beats(seed: int, rate: int = 250, seconds: float = 10.0) -> np.ndarray:
@@ -37,3 +42,12 @@ def classifier(spec: SignalSpec = SPEC) -> Classifier:
     model.head.mean += 0.1 * torch.randn_like(model.head.mean)
     model.head.scale *= 0.5
     return model.eval()
+
+
+def decision() -> Decision:
+    """Of ``classifier``: a straight calibrator with a threshold, and a curved one whose threshold was not to be had."""
+    cut = Threshold(0.4, 0.9, 0.7)
+    straight = LabelDecision("MI", Calibrator("platt", 0.8, -0.3), {"youden": cut}, 30, 70)
+    curve = Calibrator("isotonic", knots=(-1.0, 0.0, 0.5, 2.0), levels=(0.1, 0.2, 0.7, 0.95))
+    curved = LabelDecision("NORM", curve, {"youden": Threshold(None, reason="too few")}, 50, 50)
+    return Decision("multilabel", (straight, curved), {"split": "val"})

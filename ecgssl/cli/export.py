@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import ParamsFile, app
+from ecgssl.cli.app import Overrides, ParamsFile, app
 
 
 @app.command()
 def export(
     model: Annotated[Path, typer.Option(help="Encoder or classifier folder.")],
     out: Annotated[Path, typer.Option(help="New bundle.")],
-    store: Annotated[Path | None, typer.Option(help="Store whose recordings the graph is checked on, too.")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Store whose validation recordings graphs are tried on and batches compared with."),
+    ] = None,
+    recordings: Annotated[
+        list[Path] | None, typer.Option(help="Recordings, folders or manifests that raw graphs are tried on.")
+    ] = None,
     params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
 ) -> None:
-    """Make a bundle with ONNX graph, checked against torch.
+    """Make a bundle: weights, ONNX graphs and program, checked against the file pipeline.
 
-    Example: ecgssl export --model runs/af/classifier --out exports/af
+    Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """
     from ecgssl.config import load_params
     from ecgssl.deploy.bundle import export_bundle
+    from ecgssl.deploy.monitor_reference import write_reference
+    from ecgssl.deploy.tried import Tried, raw_recordings, tried_on
     from ecgssl.store.store import Store
 
-    p = load_params(params)
-    examples = None
+    p = load_params(params, overrides)
+    raw = raw_recordings(recordings or [])
+    tried, add = Tried(recordings=raw), None
     if store is not None:
         data = Store(store)
-        examples = data.signals(data.rows("val")[:7])
-    figures = export_bundle(model, out, p.export, examples=examples, quality=p.quality, lsb=p.store.lsb)
+        tried = tried_on(data, model, measure=p.export.int8, recordings=raw)
+        add = partial(write_reference, store=data)
+    figures = export_bundle(model, out, p.export, tried=tried, quality=p.quality, lsb=p.store.lsb, add=add)
     typer.echo(json.dumps(figures, indent=1, default=str))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ecgssl import __version__
 from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.deploy.checksums import SUMS, verify_sums, write_sums
 from ecgssl.deploy.graph import ContractModel
+from ecgssl.deploy.graphs import write_graphs
+from ecgssl.deploy.labels import LABELS, decision_beside, labels_dict, read_labels
 from ecgssl.deploy.model_card import model_card
-from ecgssl.deploy.onnx_export import compare_with_torch, onnx_bytes
 from ecgssl.deploy.reference import REFERENCE, reference_bytes, verify_reference
+from ecgssl.deploy.tried import Tried
 from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.decision import Decision
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
@@ -25,8 +27,8 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.identities import Identities
 from ecgssl.training.checkpoint import CONFIG, load_classifier, load_encoder, read_json, write_model
 
-LABELS, CARD = "labels.json", "README.md"
-_OWN_KEYS = {"ecgssl", "kind", "targets", "model", "quality", "lsb", "export"}
+CARD = "README.md"
+_OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Bundle:
         return self.graph.model
 
     @property
+    def decision(self) -> Decision | None:
+        """Calibrators and thresholds of a classifier; none of an encoder."""
+        return self.graph.decision
+
+    @property
     def embed_dim(self) -> int:
         """Width of an embedding."""
         return (self.model.encoder if isinstance(self.model, Classifier) else self.model).embed_dim
@@ -70,66 +77,69 @@ def export_bundle(
     out: Path | str,
     params: ExportParams,
     *,
-    examples: NDArray[np.float32] | None = None,
     quality: QualityParams,
+    tried: Tried | None = None,
     lsb: float = StoreParams().lsb,
+    add: Callable[[Path, ContractModel], object] | None = None,
 ) -> dict[str, Any]:
     """Make a bundle; ``out`` appears when every check has passed, or not at all. The same model gives the same bytes.
 
     Args:
-        model_dir: encoder or classifier of ``ecgssl.training.checkpoint.save_model``.
+        model_dir: encoder or classifier of ``ecgssl.training.checkpoint.save_model``; calibrators and thresholds are
+            those of ``decision.json`` beside it.
         out: the bundle; one that exists is replaced.
-        params: opset, and the largest difference allowed between torch and onnxruntime.
-        examples: (n, L, T) real clean recordings in mV to compare the two on, besides random input. Rows that are 0
-            throughout are absent leads. None of them gets into the bundle.
+        params: which graphs, of which opset, and the largest difference allowed between them and the file pipeline.
         quality: limits that the training recordings were accepted under.
-        lsb: of the store that they were in.
+        tried: recordings to compare the two on, besides noise. None of them gets into the bundle.
+        lsb: of the store that the training recordings were in.
+        add: writes more files into the folder before it is sealed, such as ``ecgssl.deploy.monitor_reference`` does.
 
     Returns:
-        ``max_difference`` (by input and output, see ``compare_with_torch``), ``tolerance``, ``parameters``,
-        ``onnx_bytes``, ``version`` and ``fingerprint``.
+        ``max_difference`` (by file, see ``Graphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and
+        ``fingerprint``; ``int8`` (its cost) where asked for.
 
     Raises:
         InputError: an unusable model or output folder, examples of another shape, an output that is not finite or too
-            far off.
+            far off, a rate of ``export.raw_rates`` that the contract does not take.
         ContractMismatch: the model was made by another version of the cleaning code.
     """
-    model_dir = Path(model_dir)
+    model_dir, tried = Path(model_dir), tried or Tried()
     config = read_json(model_dir / CONFIG)
     classifies = config.get("kind") == "classifier"
     model, spec = load_classifier(model_dir) if classifies else load_encoder(model_dir)
-    _require_shape(examples, spec)
-    graph = ContractModel(model, spec)
-    targets = list(model.targets) if isinstance(model, Classifier) else []
-    onnx_name = "classifier.onnx" if targets else "encoder.onnx"
+    _require_shape(tried, spec)
+    decision = decision_beside(model_dir, model) if isinstance(model, Classifier) else None
+    graph = ContractModel(model, spec, decision)
     about = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     about |= {"quality": quality.model_dump(mode="json"), "lsb": lsb, "export": params.model_dump(mode="json")}
-    shown = about | ({"targets": targets} if targets else {})
     with atomic_directory(out, marker=SUMS) as folder:
-        write_model(folder, model, spec, about)
-        if targets:
-            write_json(folder / LABELS, {"targets": targets, "task": config.get("task"), "kind": "multilabel"})
+        if graph.decision is not None:
+            write_json(folder / LABELS, labels_dict(graph.decision), digits=None)
         write_atomic(folder / REFERENCE, reference_bytes(graph))
-        content = onnx_bytes(graph, params, {"targets": ",".join(targets)} if targets else None)
-        worst = compare_with_torch(content, graph, params, examples, str(Path(out) / onnx_name))
-        write_atomic(folder / onnx_name, content)
+        made = write_graphs(folder, graph, params, quality, lsb, tried, Path(out))
+        if made.int8:
+            about["int8"] = made.int8
+        write_model(folder, model, spec, about)
         known = Identities.read(model_dir)
+        codes = 0
         if known is not None and (open_set := known.to_pass_on()) is not None:
             open_set.write(folder)
-            shown |= {"recordings": len(open_set)}
-        card = model_card(graph, params, shown, onnx_name)
+            codes = len(open_set)
+        card = model_card(graph, params, about | {"recordings": codes}, made)
         write_atomic(folder / CARD, card)
+        if add is not None:
+            add(folder, graph)
         write_sums(folder)
         # what is delivered is what has been read back
         bundle = load_bundle(folder)
     return {
-        "max_difference": worst,
+        "max_difference": made.worst,
         "tolerance": params.tolerance,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "onnx_bytes": len(content),
+        "bytes": made.size,
         "version": bundle.version,
         "fingerprint": bundle.fingerprint,
-    }
+    } | ({"int8": made.int8} if made.int8 else {})
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -148,23 +158,29 @@ def load_bundle(path: Path | str) -> Bundle:
     classifies = config.get("kind") == "classifier"
     model, spec = load_classifier(path) if classifies else load_encoder(path)
     targets = tuple(model.targets) if isinstance(model, Classifier) else ()
-    if targets and read_json(path / LABELS).get("targets") != list(targets):
-        raise _unusable(path / LABELS, "targets", f"are not those of {CONFIG}")
+    decision = read_labels(path, model) if isinstance(model, Classifier) else None
     try:
         quality = QualityParams(**config["quality"])
         lsb = StoreParams(lsb=config["lsb"]).lsb
         export = ExportParams(**config["export"])
     except (KeyError, TypeError, ValidationError):
         raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or not what they should be") from None
-    graph = ContractModel(model, spec)
+    graph = ContractModel(model, spec, decision)
     verify_reference(path, graph, export.tolerance)
     return Bundle(graph, spec, quality, lsb, targets, f"{__version__}+{digest[:16]}")
 
 
-def _require_shape(examples: NDArray[np.float32] | None, spec: SignalSpec) -> None:
-    if examples is not None and (examples.ndim != 3 or examples.shape[1:] != (len(spec.leads), spec.samples)):
-        what = f"have shape {examples.shape}, the model takes (n, {len(spec.leads)}, {spec.samples})"
-        raise InputError(Problem("examples", "shape", what, "Take them from a store of the model's contract"))
+def _require_shape(tried: Tried, spec: SignalSpec) -> None:
+    wanted = (len(spec.leads), spec.samples)
+    signals = {"examples": tried.examples, "validation": tried.validation.ecg if tried.validation else None}
+    remedy = "Take them from a store of the model's contract"
+    problems = [
+        Problem(name, "shape", f"have shape {ecg.shape}, the model takes (n, {wanted[0]}, {wanted[1]})", remedy)
+        for name, ecg in signals.items()
+        if ecg is not None and (ecg.ndim != 3 or ecg.shape[1:] != wanted)
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _unusable(path: Path, field: str, what: str) -> InputError:

@@ -1,4 +1,4 @@
-"""The deployed function: from clean recordings in mV to embeddings or probabilities, normalising inside."""
+"""The deployed function: from clean recordings in mV to embeddings and calibrated scores, normalising inside."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ecgssl.deploy.calibration import Calibration
+from ecgssl.evaluation.calibrators import Calibrator
+from ecgssl.evaluation.decision import Decision, LabelDecision
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
-from ecgssl.signal.leads import LIMB_LEADS
+from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
 from ecgssl.signal.normalise import normalise
 from ecgssl.signal.spec import SignalSpec
 
@@ -20,18 +23,27 @@ class ContractModel(nn.Module):
     Args:
         model: encoder or classifier; put in eval mode.
         spec: its signal contract.
+        decision: of a classifier, with its labels; none for what its outputs say by themselves.
 
     Attributes:
-        outputs: names of what ``forward`` returns, in order: ``embedding`` of an encoder; ``logits``, ``probability``
-            (sigmoid, each target by itself) and ``embedding`` of a classifier.
+        outputs: names of what ``forward`` returns, in order: ``embedding`` of an encoder; of a classifier ``logits``,
+            ``probability`` (calibrated; each label by itself, or of classes that add up to 1) and ``embedding``. A
+            regression has ``value`` in place of ``probability``, in the targets' units; its ``logits`` are the same before
+            calibration.
+        decision: of a classifier; none of an encoder.
     """
 
-    def __init__(self, model: Encoder | Classifier, spec: SignalSpec) -> None:
+    def __init__(self, model: Encoder | Classifier, spec: SignalSpec, decision: Decision | None = None) -> None:
         super().__init__()
         self.model = model
         self.spec = spec
-        classifies = isinstance(model, Classifier)
-        self.outputs = ("logits", "probability", "embedding") if classifies else ("embedding",)
+        self.outputs: tuple[str, ...] = ("embedding",)
+        self.decision: Decision | None = None
+        if isinstance(model, Classifier):
+            score = "value" if model.kind == "regression" else "probability"
+            self.outputs = ("logits", score, "embedding")
+            self.decision = decision or uncalibrated(model)
+            self.calibration = Calibration(self.decision)
         self.eval()
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:
@@ -42,13 +54,12 @@ class ContractModel(nn.Module):
             lead_mask: (B, L) bool, true where a lead is present.
 
         Returns:
-            Float32 tensors, one per name in ``outputs``: (B, K) logits and probabilities, (B, E) embedding.
+            Float32 tensors, one per name in ``outputs``: (B, K) logits and scores, (B, E) embedding.
         """
         x = normalise(ecg, lead_mask, self.spec.normalise)
         if isinstance(self.model, Classifier):
-            embedding = self.model.encoder.embed(x, lead_mask)
-            logits = self.model.head(embedding)
-            return logits, torch.sigmoid(logits), embedding
+            logits, embedding = self.model.with_embedding(x, lead_mask)
+            return logits, self.calibration(logits), embedding
         return (self.model.embed(x, lead_mask),)
 
     @torch.inference_mode()
@@ -62,8 +73,21 @@ class ContractModel(nn.Module):
         return {name: tensor.cpu().numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
 
 
+def uncalibrated(model: Classifier) -> Decision:
+    """What the outputs of a classifier say by themselves: no calibration, no thresholds."""
+    calibrator = Calibrator("linear" if model.kind == "regression" else "none")
+    return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))
+
+
 def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
     """Sets of leads that devices deliver, as (L,) masks by name; those without a lead in the contract are left out."""
-    wanted = {"all leads": spec.leads, "limb leads": LIMB_LEADS, "I and II": ("I", "II"), "one lead": spec.leads[:1]}
+    wanted = {
+        "all leads": spec.leads,
+        "limb leads": LIMB_LEADS,
+        "chest leads": CHEST_LEADS,
+        "eight leads": ("I", "II", *CHEST_LEADS),
+        "I and II": ("I", "II"),
+        "one lead": spec.leads[:1],
+    }
     masks = {name: np.array([lead in leads for lead in spec.leads]) for name, leads in wanted.items()}
     return {name: mask for name, mask in masks.items() if mask.any()}

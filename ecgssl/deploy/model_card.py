@@ -7,6 +7,8 @@ from typing import Any
 
 from ecgssl.config import ExportParams
 from ecgssl.deploy.graph import ContractModel
+from ecgssl.deploy.graphs import RAW_NAME, Graphs
+from ecgssl.deploy.torch_program import PROGRAM
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.identities import FILE
@@ -39,19 +41,28 @@ import ecgssl
 model = ecgssl.load("path/to/this/folder")
 model.embed(signal, sampling_rate=500, leads=["I", "II", ...])    # raw recording in mV, (leads, samples)
 {predict}```
+{thresholds}
+{graphs}
 
-`{onnx}` (ONNX opset {opset}) takes `ecg`, float32 (batch, {leads}, {samples}), in mV, cleaned and cropped as above but not
-normalised (that is inside), and `lead_mask`, bool (batch, {leads}). It returns {outputs}. When it was made, onnxruntime and
-torch agreed to {tolerance:g} at batch 1, 2 and 7, with twelve leads and fewer.
+Each takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}. When they were made, onnxruntime
+and the file pipeline agreed to {tolerance:g} at batch 1, 2 and 7, with twelve leads and fewer.{int8}
 
 ## Files
 
-`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`); loading verifies it, and computes `reference.npz` again.
-Nothing here is a pickle.
+`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`); loading verifies it, and computes `reference.npz` again. Weights are
+safetensors, nothing that `ecgssl` reads is a pickle.{program}
 """
 
+_SCORES = {
+    "multilabel": "Probabilities of {names} from a 12-lead ECG, each by itself",
+    "multiclass": "Probabilities of the classes {names} from a 12-lead ECG, which add up to 1",
+    "regression": "Values of {names} from a 12-lead ECG, in the units of the training data",
+}
+_PROGRAM = """ `model.pt2` is for libtorch; `torch.export.load` unpickles part of such a
+file, so load it only from a source that you trust."""
 
-def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, Any], onnx_name: str) -> str:
+
+def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, Any], made: Graphs) -> str:
     """Write the card.
 
     Args:
@@ -60,16 +71,17 @@ def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, A
         about: ``config.json`` of the model. Shown where present: ``task``, ``mode``, ``data`` (the set's name, or a
             mapping of plain values such as name and counts), ``overlap`` (with the recordings of pretraining), and
             ``recordings`` (how many the bundle holds codes of).
-        onnx_name: file name of the graph.
+        made: the executable files.
     """
-    targets = about.get("targets")
+    classifies = isinstance(graph.model, Classifier)
     encoder_model = graph.model.encoder if isinstance(graph.model, Classifier) else graph.model
     width, depth, heads = encoder_model.params.shape
     size = sum(p.numel() for p in graph.parameters())
     encoder = f"a vision transformer over patches of leads and time (width {width}, depth {depth}, {heads} heads)"
-    if targets:
-        what = f"Probabilities of {', '.join(f'`{name}`' for name in targets)} from a 12-lead ECG, each by itself: {encoder} "
-        what += f"with a linear head, {size:,} parameters."
+    if isinstance(graph.model, Classifier):
+        names = ", ".join(f"`{name}`" for name in graph.model.targets)
+        head = "an attentive head" if graph.model.query_count else "a linear head"
+        what = f"{_SCORES[graph.model.kind].format(names=names)}: {encoder} with {head}, {size:,} parameters."
     else:
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."
     facts = {"Task": about.get("task"), "Training": about.get("mode"), "Data": about.get("data")}
@@ -78,22 +90,62 @@ def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, A
     if count := about.get("recordings"):
         facts["Recordings"] = f"`{FILE}` holds waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
     training = [f"- {name}: {_plain(value)}" for name, value in facts.items() if value]
+    spec = graph.spec
     return _TEMPLATE.format(
-        title="ECG classifier" if targets else "ECG encoder",
+        title="ECG classifier" if classifies else "ECG encoder",
         what=what,
-        contract=_contract(graph.spec),
-        fingerprint=graph.spec.fingerprint,
+        contract=_contract(spec),
+        fingerprint=spec.fingerprint,
         training="\n".join(training) or "Not stated.",
-        predict="model.predict(signal, sampling_rate=500, leads=[...])             # probability by target\n"
-        if targets
+        predict="model.predict(signal, sampling_rate=500, leads=[...])             # scores and calls by target\n"
+        if classifies
         else "",
-        onnx=onnx_name,
-        opset=params.opset,
-        leads=len(graph.spec.leads),
-        samples=graph.spec.samples,
+        thresholds=_thresholds(graph),
+        graphs="\n".join(_inputs(name, spec) for name in made.size if name.endswith(".onnx")),
+        leads=len(spec.leads),
         outputs=", ".join(f"`{name}`" for name in graph.outputs),
         tolerance=params.tolerance,
+        int8=_int8(made),
+        program=_PROGRAM if PROGRAM in made.size else "",
     )
+
+
+def _inputs(name: str, spec: SignalSpec) -> str:
+    leads = len(spec.leads)
+    if match := RAW_NAME.search(name):
+        longest = f"at {match[1]} Hz, of {spec.duration:g} s or more"
+        return f"- `{name}`: `ecg` (batch, {leads}, samples) {longest}, as recorded: all is inside."
+    batch = 1 if ".int8." in name else "batch"
+    return (
+        f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), cleaned and cropped as above, not normalised (inside)."
+    )
+
+
+def _int8(made: Graphs) -> str:
+    if not made.int8:
+        return ""
+    f = made.int8
+    text = " The 8-bit graph, for one recording at a time, does not agree to that: its {metric} on {recordings} validation "
+    text += "recordings is {int8:.4f}, against {float:.4f}; a score differs by up to {largest_difference:.2g}."
+    return text.format(**f)
+
+
+def _thresholds(graph: ContractModel) -> str:
+    """What was chosen on validation, as a table."""
+    if graph.decision is None or graph.decision.kind == "regression":
+        return ""
+    rows = [
+        f"| `{label.name}` | {name} | {cut.value:.4f} | {cut.sensitivity:.3f} | {cut.specificity:.3f} |"
+        for label in graph.decision.labels
+        for name, cut in label.thresholds.items()
+        if cut.value is not None
+    ]
+    methods = sorted({label.calibrator.method for label in graph.decision.labels})
+    calibration = f"\nCalibration: {', '.join(methods)}, fitted on validation.\n"
+    if not rows:
+        return calibration
+    head = "| target | threshold | calibrated probability from | sensitivity | specificity |\n|---|---|---|---|---|\n"
+    return f"{calibration}\nThresholds, chosen on validation and measured there:\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def _contract(spec: SignalSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,23 @@ from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io.recording import Recording
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.prepare import Rejected
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a classifier says of one recording.
+
+    Args:
+        scores: by label: calibrated probability; of exclusive classes they add up to 1; of a regression the value, in the
+            target's unit.
+        calls: by label and name of threshold: whether the probability reaches it. Thresholds were chosen on validation;
+            one that was not to be had there is absent.
+        predicted: the likeliest of exclusive classes; none for other kinds.
+    """
+
+    scores: dict[str, float]
+    calls: dict[str, dict[str, bool]]
+    predicted: str | None = None
 
 
 class Predictor:
@@ -62,16 +80,23 @@ class Predictor:
         """
         return self._run(signal, sampling_rate, leads)["embedding"][0]
 
-    def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> dict[str, float]:
-        """Probability of each target for one raw recording; arguments and errors as ``embed``.
+    def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
+        """Calibrated scores of one raw recording, and what is called at each threshold; arguments and errors as ``embed``.
 
         Raises:
             InputError: the bundle holds an encoder only.
         """
-        if not self.targets:
+        decision = self.bundle.decision
+        if decision is None:
             raise InputError(Problem("bundle", "kind", "is an encoder, it has no targets to score", "Use embed"))
-        outputs = self._run(signal, sampling_rate, leads)
-        return dict(zip(self.targets, outputs["probability"][0].tolist(), strict=True))
+        logits = self._run(signal, sampling_rate, leads)["logits"]
+        scores = dict(zip(decision.names, decision.probabilities(logits)[0].tolist(), strict=True))
+        calls: dict[str, dict[str, bool]] = {}
+        for k, label in enumerate(decision.labels):
+            given = [name for name, cut in label.thresholds.items() if cut.value is not None]
+            calls[label.name] = {name: bool(decision.calls(logits, name)[0, k]) for name in given}
+        likeliest = max(scores, key=lambda name: scores[name]) if decision.kind == "multiclass" else None
+        return Scores(scores, calls, likeliest)
 
     def _run(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         array = np.asarray(signal, dtype=np.float32)

@@ -96,7 +96,7 @@ def cleaning_module(spec: SignalSpec, sampling_rate: float) -> Cleaning:
                 "signal contract",
                 "clean.method",
                 f"'{spec.clean.method}' is a cleaner of neurokit2: it runs in Python only and cannot be in a graph",
-                "Use clean.method: fir, or export without cleaning",
+                "Use clean.method: fir, or export.raw_rates: []",
             )
         )
     kernel = design(float(sampling_rate), spec.sampling_rate, spec.clean, spec.clean.support)

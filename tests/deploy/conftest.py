@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from deploy_models import SPEC, TINY, beats, classifier
+from deploy_models import LEAN, SPEC, TINY, beats, classifier, decision
 
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.deploy.bundle import export_bundle
+from ecgssl.deploy.tried import Tried
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model
 
@@ -20,10 +21,15 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     about = {"task": "superclass", "mode": "linear", "data": {"set": "synthetic", "train": 300}}
     save_model(folder / "model", classifier(), SPEC, about)
+    decision().save(folder / "model")
     examples = np.stack([beats(i, 100) / np.float32(1000) for i in range(3)]).astype(np.float32)
     examples[1, 6:] = 0
     result = export_bundle(
-        folder / "model", folder / "bundle", ExportParams(), examples=examples, quality=QualityParams(flat_sd=0.004)
+        folder / "model",
+        folder / "bundle",
+        ExportParams(),
+        tried=Tried(examples),
+        quality=QualityParams(flat_sd=0.004),
     )
     return SimpleNamespace(model_dir=folder / "model", path=folder / "bundle", result=result, examples=examples)
 
@@ -33,5 +39,5 @@ def encoder_bundle(tmp_path_factory):
     """A bundle without targets."""
     folder = tmp_path_factory.mktemp("encoder")
     save_model(folder / "model", Encoder(TINY, SPEC.leads, SPEC.samples), SPEC)
-    export_bundle(folder / "model", folder / "bundle", ExportParams(), quality=QualityParams())
+    export_bundle(folder / "model", folder / "bundle", LEAN, quality=QualityParams())
     return folder / "bundle"

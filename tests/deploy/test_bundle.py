@@ -12,13 +12,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from deploy_models import SPEC, classifier
+from deploy_models import LEAN, SPEC, classifier, decision
 
 from ecgssl.config import ExportParams, ModelParams, QualityParams
-from ecgssl.deploy import bundle as module
+from ecgssl.deploy import graphs
 from ecgssl.deploy.bundle import export_bundle, load_bundle
 from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_export import compare_with_torch, onnx_bytes
+from ecgssl.deploy.onnx_check import compare_with_pipeline
+from ecgssl.deploy.onnx_export import onnx_bytes
+from ecgssl.deploy.trials import trials
+from ecgssl.deploy.tried import Tried
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
@@ -27,8 +30,10 @@ from ecgssl.training.checkpoint import save_model
 FILES = [
     "README.md",
     "classifier.onnx",
+    "classifier.raw-500.onnx",
     "config.json",
     "labels.json",
+    "model.pt2",
     "model.safetensors",
     "reference.npz",
     "signal.json",
@@ -59,23 +64,25 @@ def by_hand(model, ecg, present):
     with torch.no_grad():
         embedding = model.encoder.embed(torch.tensor(np.array(rows), dtype=torch.float32), torch.tensor(present))
         logits = model.head(embedding)
-    return logits.numpy(), 1 / (1 + np.exp(-logits.numpy())), embedding.numpy()
+    return logits.numpy(), decision().probabilities(logits.numpy()), embedding.numpy()
 
 
 def test_holds_what_scoring_needs_and_nothing_else(exported):
     assert sorted(path.name for path in exported.path.iterdir()) == sorted([*FILES, "SHA256SUMS"])
     assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=exported.path, check=False).returncode == 0
     labels = json.loads((exported.path / "labels.json").read_text())
-    assert labels == {"kind": "multilabel", "targets": ["MI", "NORM"], "task": "superclass"}
+    assert labels == {"kind": "multilabel", "targets": ["MI", "NORM"], "decision": decision().to_dict()}
     card = (exported.path / "README.md").read_text()
     for text in ("research only", SPEC.fingerprint, "set synthetic, train 300", "`MI`, `NORM`", "0.5 to 40 Hz"):
         assert text in card
+    assert "| `MI` | youden | 0.4000 | 0.900 | 0.700 |" in card
+    assert "at 500 Hz, of 10 s or more, as recorded" in card
 
 
 def test_round_trip(exported):
     bundle = load_bundle(exported.path)
     assert (bundle.spec, bundle.targets, bundle.quality.flat_sd) == (SPEC, ("MI", "NORM"), 0.004)
-    assert bundle.lsb == 0.001
+    assert (bundle.lsb, bundle.decision) == (0.001, decision())
     assert bundle.fingerprint == SPEC.fingerprint
     assert bundle.version.endswith(hashlib.sha256((exported.path / "SHA256SUMS").read_bytes()).hexdigest()[:16])
     want = classifier().state_dict()
@@ -123,9 +130,13 @@ def test_onnx_file_is_one_file_and_names_no_place(exported):
 
 def test_reports_differences(exported):
     worst = exported.result["max_difference"]
-    assert set(worst) == {"random", "examples"}
-    assert all(set(outputs) == {"logits", "probability", "embedding"} for outputs in worst.values())
-    assert 0 < max(worst["random"].values()) <= 1e-4
+    assert set(worst) == {"classifier.onnx", "classifier.raw-500.onnx", "model.pt2"}
+    assert worst.pop("model.pt2") <= 1e-4
+    assert set(worst["classifier.onnx"]) == {"random", "examples"}
+    assert set(worst["classifier.raw-500.onnx"]) == {"random", "examples", "random, longer"}
+    for sources in worst.values():
+        assert all(set(outputs) == {"logits", "probability", "embedding"} for outputs in sources.values())
+        assert 0 < max(sources["random"].values()) <= 1e-4
     assert exported.result["parameters"] == sum(p.numel() for p in classifier().parameters())
 
 
@@ -146,7 +157,7 @@ def test_encoder(encoder_bundle):
 @pytest.mark.parametrize(
     ("params", "text"),
     [
-        (ExportParams(tolerance=1e-12), r"bundle/classifier.onnx: logits: differs from torch by .*batch"),
+        (ExportParams(tolerance=1e-12), r"bundle/classifier.onnx: logits: differs from the file pipeline by .*batch"),
         (ExportParams(opset=99), "export.opset: 99"),
     ],
 )
@@ -154,7 +165,7 @@ def test_failed_export_leaves_nothing(exported, tmp_path, params, text, monkeypa
     if params.opset == 20:
         # what export_bundle would make of the same model, seconds later
         content = (exported.path / "classifier.onnx").read_bytes()
-        monkeypatch.setattr(module, "onnx_bytes", lambda *_: content)
+        monkeypatch.setattr(graphs, "onnx_bytes", lambda *_: content)
     with pytest.raises(InputError, match=text):
         export_bundle(exported.model_dir, tmp_path / "bundle", params, quality=QualityParams())
     assert list(tmp_path.iterdir()) == []
@@ -171,16 +182,22 @@ def test_model_of_not_finite_weights_is_not_exported(tmp_path):
     model.head.linear.bias.data[1] = torch.nan
     save_model(tmp_path / "model", model, SPEC)
     with pytest.raises(InputError, match="logits: is not finite"):
-        export_bundle(tmp_path / "model", tmp_path / "bundle", ExportParams(), quality=QualityParams())
+        export_bundle(tmp_path / "model", tmp_path / "bundle", LEAN, quality=QualityParams())
     assert not (tmp_path / "bundle").exists()
+
+
+def compared(content, graph, examples=None):
+    return compare_with_pipeline(
+        content, graph, ExportParams(), trials(graph, examples, (), QualityParams()), "file.onnx"
+    )
 
 
 def test_onnx_of_another_model_is_refused(exported):
     other = classifier()
     other.encoder.blocks[1].attention.out.weight.data[0, 0] += 0.1
     content = (exported.path / "classifier.onnx").read_bytes()
-    with pytest.raises(InputError, match="embedding: differs from torch"):
-        compare_with_torch(content, ContractModel(other, SPEC), ExportParams(), exported.examples, "file.onnx")
+    with pytest.raises(InputError, match="embedding: differs from the file pipeline"):
+        compared(content, ContractModel(other, SPEC), exported.examples)
 
 
 def test_file_that_onnxruntime_cannot_run_is_refused(exported):
@@ -189,7 +206,7 @@ def test_file_that_onnxruntime_cannot_run_is_refused(exported):
     next(node for node in model.graph.node if node.op_type == "Gelu").domain = "nowhere"
     for content in (b"no graph", model.SerializeToString()):
         with pytest.raises(InputError, match=r"file.onnx: graph: onnxruntime cannot run it"):
-            compare_with_torch(content, ContractModel(classifier(), SPEC), ExportParams(), None, "file.onnx")
+            compared(content, ContractModel(classifier(), SPEC))
 
 
 def test_examples_of_another_shape(exported, tmp_path):
@@ -198,7 +215,7 @@ def test_examples_of_another_shape(exported, tmp_path):
             exported.model_dir,
             tmp_path / "bundle",
             ExportParams(),
-            examples=np.zeros((1, 12, 500), np.float32),
+            tried=Tried(np.zeros((1, 12, 500), np.float32)),
             quality=QualityParams(),
         )
 

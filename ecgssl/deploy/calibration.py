@@ -1,0 +1,66 @@
+"""A classifier's decision as tensor operations, so that a graph gives the probabilities that ``Decision`` gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecgssl.evaluation.decision import Decision
+
+
+class Calibration(nn.Module):
+    """(B, K) logits -> (B, K) calibrated probabilities (of a regression: values in the targets' units).
+
+    The same numbers as ``Decision.probabilities``, in float32. An isotonic curve is a sum of ramps: rounding of a logit
+    matters where it rises steeply, as it does there.
+
+    Args:
+        decision: of the classifier.
+    """
+
+    slope: Tensor
+    intercept: Tensor
+    isotonic: Tensor
+    floor: Tensor
+    knot: Tensor
+    width: Tensor
+    rise: Tensor
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__()
+        self.kind = decision.kind
+        calibrators = [label.calibrator for label in decision.labels]
+        segments = max(max(len(c.knots) - 1, 0) for c in calibrators)
+        self.curved = segments > 0
+        knot, rise = np.zeros((len(calibrators), segments)), np.zeros((len(calibrators), segments))
+        width = np.ones_like(knot)
+        for row, c in enumerate(calibrators):
+            used = slice(0, max(len(c.knots) - 1, 0))
+            knot[row, used], width[row, used] = c.knots[:-1], np.diff(c.knots)
+            rise[row, used] = np.diff(c.levels)
+        buffers = {
+            "slope": [c.slope for c in calibrators],
+            "intercept": [c.intercept for c in calibrators],
+            "floor": [c.levels[0] if c.levels else 0.0 for c in calibrators],
+            "knot": knot,
+            "width": width,
+            "rise": rise,
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, torch.tensor(np.asarray(value, dtype=np.float32)), persistent=False)
+        curved = torch.tensor([c.method == "isotonic" for c in calibrators])
+        self.register_buffer("isotonic", curved, persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        line = logits * self.slope + self.intercept
+        if self.kind == "regression":
+            return line
+        if self.kind == "multiclass":
+            return torch.softmax(line, dim=-1)
+        probability = torch.sigmoid(line)
+        if not self.curved:
+            return probability
+        # (B, K, segments): how far along each segment of its curve a logit has come
+        along = ((logits[..., None] - self.knot) / self.width).clamp(0.0, 1.0)
+        return torch.where(self.isotonic, self.floor + (along * self.rise).sum(dim=-1), probability)

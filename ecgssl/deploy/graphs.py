@@ -1,0 +1,109 @@
+"""The executable files of a bundle: ONNX graphs and the program of torch.export, each checked before it is written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecgssl.config import ExportParams, QualityParams
+from ecgssl.deploy.graph import ContractModel
+from ecgssl.deploy.onnx_check import compare_with_pipeline
+from ecgssl.deploy.onnx_export import onnx_bytes, traced
+from ecgssl.deploy.quantised import quantised
+from ecgssl.deploy.raw_graph import RawModel
+from ecgssl.deploy.torch_program import PROGRAM, compare_program, program_bytes
+from ecgssl.deploy.trials import trials
+from ecgssl.deploy.tried import Tried
+from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.files import write_atomic
+from ecgssl.model.classifier import Classifier
+
+RAW_NAME = re.compile(r"\.raw-([0-9.e+]+)\.onnx$")
+"""Of the file names of raw graphs; the group is the sampling rate in Hz."""
+
+
+@dataclass
+class Graphs:
+    """What was written.
+
+    Args:
+        worst: largest differences by file, source and output (``compare_with_pipeline``; of ``model.pt2`` one number).
+        size: bytes by file.
+        int8: what 8 bits cost (``ecgssl.deploy.quantised``); empty without.
+    """
+
+    worst: dict[str, Any] = field(default_factory=dict)
+    size: dict[str, int] = field(default_factory=dict)
+    int8: dict[str, Any] = field(default_factory=dict)
+
+
+def graph_name(graph: ContractModel, rate: float | None = None) -> str:
+    """File name of a graph, such as ``classifier.onnx`` or ``classifier.raw-500.onnx``."""
+    stem = "classifier" if isinstance(graph.model, Classifier) else "encoder"
+    return f"{stem}.onnx" if rate is None else f"{stem}.raw-{rate:g}.onnx"
+
+
+def write_graphs(
+    folder: Path,
+    graph: ContractModel,
+    params: ExportParams,
+    quality: QualityParams,
+    lsb: float,
+    tried: Tried,
+    shown: Path,
+) -> Graphs:
+    """Export, check and write every graph that the parameters ask for.
+
+    Args:
+        folder: of the bundle in the making.
+        graph: the model.
+        params: which graphs; tolerance; opset.
+        quality, lsb: of the file pipeline.
+        tried: what to try them on.
+        shown: the bundle's path, for messages.
+
+    Raises:
+        InputError: with what is wrong with the first graph that fails; the contract cannot be in a graph, or takes none
+            of a sampling rate asked for.
+    """
+    made = Graphs()
+    raws = [_raw(graph, rate, lsb) for rate in params.raw_rates]
+
+    def keep(name: str, content: bytes) -> None:
+        write_atomic(folder / name, content)
+        made.size[name] = len(content)
+
+    program = traced(graph)
+    name = graph_name(graph)
+    content = onnx_bytes(graph, params, program)
+    where = str(shown / name)
+    known = trials(graph, tried.examples, tried.recordings, quality)
+    made.worst[name] = compare_with_pipeline(content, graph, params, known, where)
+    keep(name, content)
+    if params.int8:
+        if tried.validation is None:
+            what = "is asked for without recordings to measure its loss on"
+            raise InputError(Problem(where, "export.int8", what, "Name the store: ecgssl export --store"))
+        small, made.int8 = quantised(content, graph, params, tried.validation, where)
+        keep(name.replace(".onnx", ".int8.onnx"), small)
+    for raw in raws:
+        name = graph_name(graph, raw.sampling_rate)
+        content = onnx_bytes(raw, params)
+        known = trials(raw, tried.examples, tried.recordings, quality)
+        made.worst[name] = compare_with_pipeline(content, raw, params, known, str(shown / name))
+        keep(name, content)
+    if params.pt2:
+        content = program_bytes(program)
+        made.worst[PROGRAM] = compare_program(content, graph, params.tolerance, str(shown / PROGRAM))
+        keep(PROGRAM, content)
+    return made
+
+
+def _raw(graph: ContractModel, rate: float, lsb: float) -> RawModel:
+    try:
+        return RawModel(graph, rate, lsb)
+    except RecordingError as error:
+        what = f"{rate:g}: {error.problems[0].what}"
+        raise InputError(Problem("params.yaml", "export.raw_rates", what, "Leave it out")) from error

@@ -1,0 +1,50 @@
+"""``labels.json`` of a bundle: what the outputs of a classifier are, their calibrators and thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.decision import FILE as DECISION
+from ecgssl.evaluation.decision import Decision
+from ecgssl.model.classifier import Classifier
+from ecgssl.training.checkpoint import read_json
+
+LABELS = "labels.json"
+
+
+def labels_dict(decision: Decision) -> dict[str, Any]:
+    """Plain content of the file: ``kind``, ``targets`` in the order of the outputs, and the ``decision``."""
+    return {"kind": decision.kind, "targets": list(decision.names), "decision": decision.to_dict()}
+
+
+def decision_beside(folder: Path, model: Classifier) -> Decision | None:
+    """``decision.json`` of a classifier's folder, or none where fine-tuning has not written one.
+
+    Raises:
+        InputError: it is unusable, or of other labels than the classifier's.
+    """
+    return _matching(Decision.load(folder), model, folder / DECISION) if (folder / DECISION).exists() else None
+
+
+def read_labels(folder: Path, model: Classifier) -> Decision:
+    """The decision in ``labels.json`` of a bundle.
+
+    Raises:
+        InputError: the file is missing or unusable, or of other labels than the classifier's.
+    """
+    path = folder / LABELS
+    data = read_json(path)
+    decision = _matching(Decision.from_dict(data.get("decision"), str(path)), model, path)
+    stated = {name: data.get(name) for name in ("kind", "targets")}
+    if stated != {"kind": model.kind, "targets": list(model.targets)}:
+        raise InputError(Problem(str(path), "targets", "are not those of the model", "Make the bundle again"))
+    return decision
+
+
+def _matching(decision: Decision, model: Classifier, path: Path) -> Decision:
+    if (decision.kind, decision.names) != (model.kind, model.targets):
+        what = f"are {decision.kind} {', '.join(decision.names)}; of the model {model.kind} {', '.join(model.targets)}"
+        raise InputError(Problem(str(path), "labels", what, "Fine-tune or recalibrate again"))
+    return decision

@@ -1,0 +1,127 @@
+"""Recordings that an exported graph is tried on, with what the file pipeline makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from ecgssl.config import QualityParams
+from ecgssl.deploy.graph import ContractModel, lead_subsets
+from ecgssl.deploy.raw_graph import RawModel
+from ecgssl.io.recording import Recording
+from ecgssl.signal.leads import arrange
+from ecgssl.store.prepare import Rejected, prepare
+
+BATCHES = (1, 2, 7)
+_COUNT = 9
+_LONGER = 1.31
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Recordings of one length.
+
+    Args:
+        source: where from, for messages.
+        ecg: (n, L, T) mV, what the graph is given.
+        present: (n, L) leads that carry a signal.
+        contract: (n, L, samples) mV, what preprocessing makes of them.
+    """
+
+    source: str
+    ecg: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    contract: NDArray[np.float32]
+
+    def batches(
+        self, graph: ContractModel | RawModel
+    ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
+        """Where, input, lead mask and contract signal of batches of 1, 2 and 7, for every set of ``lead_subsets``.
+
+        Absent leads hold NaN: whatever reaches a result from them shows.
+        """
+        start = 0
+        for batch in BATCHES:
+            for name, mask in lead_subsets(graph.spec).items():
+                rows = (start + np.arange(batch)) % len(self.ecg)
+                start += batch
+                present = mask & self.present[rows]
+                ecg, contract = (
+                    np.where(present[..., None], signal[rows], np.float32(np.nan))
+                    for signal in (self.ecg, self.contract)
+                )
+                yield f"{self.source}, batch {batch}, {name}", ecg, present, contract
+
+
+def trials(
+    graph: ContractModel | RawModel,
+    examples: NDArray[np.float32] | None,
+    recordings: Sequence[Recording],
+    quality: QualityParams,
+) -> list[Trials]:
+    """What to try ``graph`` on: noise, real clean recordings, and real raw ones where the graph takes those.
+
+    Args:
+        graph: that a file was made of.
+        examples: (n, L, samples) clean recordings in mV; rows that are 0 throughout are absent leads. A raw graph gets
+            them at its own sampling rate, with an offset in every lead.
+        recordings: as recorded; those of another sampling rate, or that the file pipeline refuses or has to bridge gaps
+            in, are left out.
+        quality: limits of the file pipeline.
+    """
+    sources = {"random": _random(graph)}
+    if examples is not None and len(examples):
+        sources["examples"] = np.asarray(examples, dtype=np.float32)
+    present = {name: np.asarray(rows.any(axis=2)) for name, rows in sources.items()}
+    if not isinstance(graph, RawModel):
+        return [Trials(name, rows, present[name], rows) for name, rows in sources.items()]
+    if "examples" in sources:
+        sources["examples"] = _as_recorded(sources["examples"], graph)
+    found = [Trials(name, rows, present[name], graph.prepared(rows)) for name, rows in sources.items()]
+    longer = np.concatenate([sources["random"]] * 2, axis=2)[..., : round(_LONGER * graph.shortest)]
+    found.append(Trials("random, longer", longer, present["random"], graph.prepared(longer)))
+    return found + _real(graph, recordings, quality)
+
+
+def _random(graph: ContractModel | RawModel) -> NDArray[np.float32]:
+    """Noise in mV: like an ECG, quieter than the normaliser's floor, and far louder; raw with an offset in every lead."""
+    generator = np.random.default_rng(0)
+    raw = isinstance(graph, RawModel)
+    samples = graph.shortest if isinstance(graph, RawModel) else graph.spec.samples
+    noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
+    # what the band lets pass of white noise falls with the rate
+    scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
+    offset = generator.uniform(-3, 3, (_COUNT, len(graph.spec.leads), 1)) if raw else 0.0
+    return (scale * noise + offset).astype(np.float32)
+
+
+def _as_recorded(examples: NDArray[np.float32], graph: RawModel) -> NDArray[np.float32]:
+    ratio = Fraction(graph.sampling_rate / graph.spec.sampling_rate).limit_denominator(1000)
+    raw = resample_poly(examples, ratio.numerator, ratio.denominator, axis=2)
+    offset = np.random.default_rng(1).uniform(-3, 3, (*raw.shape[:2], 1))
+    return (raw + offset).astype(np.float32)
+
+
+def _real(graph: RawModel, recordings: Sequence[Recording], quality: QualityParams) -> list[Trials]:
+    by_length: dict[int, list[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]] = {}
+    for recording in recordings:
+        if recording.sampling_rate != graph.sampling_rate:
+            continue
+        digital = np.zeros((len(graph.spec.leads), graph.spec.samples), dtype=np.int16)
+        try:
+            bits = prepare(recording, graph.spec, quality, graph.lsb, digital)["lead_mask"]
+        except Rejected:
+            continue
+        present = np.array([bits >> i & 1 for i in range(len(digital))], dtype=bool)
+        ecg, _ = arrange(recording.signal, recording.leads, graph.spec.leads)
+        if np.isfinite(ecg[present]).all():
+            by_length.setdefault(ecg.shape[1], []).append((ecg, present, digital * np.float32(graph.lsb)))
+    return [
+        Trials(f"recordings of {length / graph.sampling_rate:g} s", *map(np.stack, zip(*group, strict=True)))
+        for length, group in sorted(by_length.items())
+    ]
