@@ -35,6 +35,7 @@ _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5f
 _PAPER = "#fffafa"
 _FAINT = 0.05
 _TOWARDS, _AWAY = "#2f6fde", "#f08a1d"
+_TOWARDS_TEXT, _AWAY_TEXT = "#1d4fae", "#9a4f00"
 _MM_PER_INCH = 25.4
 
 
@@ -94,7 +95,7 @@ def draw_12_lead(
     axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
-    notes += [(_AWAY, "orange: against"), (_TOWARDS, "blue: for")] if relevance is not None else []
+    notes += [(_AWAY_TEXT, "orange: against"), (_TOWARDS_TEXT, "blue: for")] if relevance is not None else []
     for i, (colour, text) in enumerate(notes):
         place = width - _RIGHT - 35.0 * i
         axes.text(place, _BOTTOM / 2, text, fontsize=8, ha="right", va="center", color=colour)

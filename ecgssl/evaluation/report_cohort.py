@@ -1,0 +1,160 @@
+"""Who is in a run, for its report: from recordings counted to recordings scored, labels and people by split. Counts alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.subgroups import SMALLEST
+from ecgssl.evaluation.task import Task, resolve_task, task_values
+from ecgssl.store.store import Store
+
+SPLITS = ("train", "val", "test", "external")
+_PEOPLE = ("sex", "site", "device")
+_MOST = 8
+_RARE = "all others"
+
+
+def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task) -> dict[str, Any]:
+    """Recordings counted, rejected by reason, stored, by split, labelled and scored.
+
+    Args:
+        store: that the run was made from.
+        predictions: of the run.
+        task: of the run.
+
+    Returns:
+        ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "overlap", "notes", "splits":
+        [{split, recordings, patients, labelled, scored}]}``.
+    """
+    counts = store.about.get("counts", {})
+    rejected = _rejected(store.path)
+    split = store.index["split"].to_numpy().astype(str)
+    known = ~np.isnan(task_values(store, task)).all(axis=1)
+    scored = predictions.drop_duplicates(["split", "record_id"])["split"].value_counts()
+    rows = [
+        {
+            "split": name,
+            "recordings": int((split == name).sum()),
+            "patients": len(np.unique(store.patients[split == name])),
+            "labelled": int((known & (split == name)).sum()),
+            "scored": int(scored.get(name, 0)),
+        }
+        for name in SPLITS
+        if (split == name).any()
+    ]
+    return {
+        "counted": int(counts.get("counted", len(store) + len(rejected))),
+        "rejected": int(counts.get("rejected", len(rejected))),
+        "reasons": [{"reason": str(r), "recordings": int(n)} for r, n in rejected.value_counts().sort_index().items()],
+        "stored": len(store),
+        "patients": len(np.unique(store.patients)),
+        "overlap": store.about.get("overlap", {}),
+        "notes": [n for n in store.about.get("cohort", {}).get("notes", []) if "patient_id" in n and "/" not in n],
+        "splits": rows,
+    }
+
+
+def prevalence(predictions: pd.DataFrame, store: Store | None, task: Task | None) -> list[dict[str, Any]]:
+    """What is known of every output in every split; without a store, of the splits that were scored alone.
+
+    Returns:
+        ``{"label", "split", "recordings", "unknown"}`` each, and ``positives`` and ``share``, or of a regression ``mean``,
+        ``sd`` and the 5th and 95th percentile, ``low`` and ``high``.
+    """
+    kind, names = kind_of(predictions), labels_of(predictions)
+    if store is not None and task is not None:
+        split, values = store.index["split"].to_numpy().astype(str), task_values(store, task)
+    else:
+        table = predictions.drop_duplicates(["split", "record_id"])
+        split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
+    found = []
+    for k, name in enumerate(names):
+        for part in SPLITS:
+            cells = values[split == part, k]
+            if not len(cells):
+                continue
+            known = cells[~np.isnan(cells)]
+            entry = {"label": name, "split": part, "recordings": len(known), "unknown": len(cells) - len(known)}
+            found.append(entry | (_numbers(known) if kind == "regression" else _share(known)))
+    return found
+
+
+def people(store: Store) -> dict[str, Any]:
+    """Age, sex, site and device of the recordings of every split; counts under ``SMALLEST`` are withheld as ``None``.
+
+    Returns:
+        ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``;
+        what no recording states is left out.
+    """
+    index = store.index
+    splits = [s for s in SPLITS if (index["split"] == s).any()]
+    found: dict[str, Any] = {"splits": splits}
+    if "age" in index and index["age"].notna().any():
+        found["age"] = {s: _ages(index.loc[index["split"] == s, "age"]) for s in splits}
+    for column in _PEOPLE:
+        if column not in index:
+            continue
+        text = index[column].fillna("").astype(str).str.strip()
+        if not (text != "").any():
+            continue
+        text = text.where(text != "", "unknown")
+        common = text.value_counts().index[:_MOST]
+        text = text.where(text.isin(common), _RARE)
+        counts = pd.crosstab(text, index["split"]).reindex(columns=splits, fill_value=0)
+        found[column] = [
+            {"value": str(value), "counts": [_shown(int(n)) for n in row]}
+            for value, row in zip(counts.index, counts.to_numpy(), strict=True)
+        ]
+    return found
+
+
+def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
+    """The task of a run, from the configuration of its classifier.
+
+    Args:
+        store: that the run was made from.
+        config: ``config.json`` of the classifier.
+        names: outputs of the predictions; of a multiclass task ``target:class``.
+    """
+    targets = config.get("task_targets") or (
+        [names[0].partition(":")[0]] if config.get("task_kind") == "multiclass" else names
+    )
+    return resolve_task(store, targets, str(config.get("task") or ""))
+
+
+def _rejected(path: Path) -> pd.Series:
+    try:
+        table = pd.read_csv(path / "rejected.csv", dtype=str, usecols=["reason"])
+    except (OSError, ValueError):
+        return pd.Series([], dtype=str)
+    return table["reason"]
+
+
+def _share(known: NDArray[np.float64]) -> dict[str, Any]:
+    positives = int((known == 1).sum())
+    return {"positives": positives, "share": positives / len(known) if len(known) else None}
+
+
+def _numbers(known: NDArray[np.float64]) -> dict[str, Any]:
+    if len(known) < SMALLEST:
+        return {"mean": None, "sd": None, "low": None, "high": None}
+    low, high = np.quantile(known, [0.05, 0.95])
+    return {"mean": float(known.mean()), "sd": float(known.std(ddof=1)), "low": float(low), "high": float(high)}
+
+
+def _ages(ages: pd.Series) -> dict[str, Any]:
+    known = pd.to_numeric(ages, errors="coerce").dropna().to_numpy(dtype=float)
+    if len(known) < SMALLEST:
+        return {"known": _shown(len(known)), "median": None, "low": None, "high": None}
+    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
+    return {"known": len(known), "median": float(median), "low": float(low), "high": float(high)}
+
+
+def _shown(count: int) -> int | None:
+    return count if count == 0 or count >= SMALLEST else None

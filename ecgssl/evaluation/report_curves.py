@@ -1,0 +1,108 @@
+"""Curves of a run for its report, thinned to what a page can show: ROC, precision and recall, reliability, agreement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from ecgssl.evaluation.calibration import BINS, reliability
+from ecgssl.evaluation.curves import roc_curve, thin
+from ecgssl.evaluation.decided import outputs_of
+from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.metrics import Array, cumulative_counts, support
+from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.subgroups import SMALLEST
+
+POINTS = 120
+
+
+def precision_recall(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
+    """Recall and precision at every distinct score, for falling scores; average precision is the area of its steps.
+
+    Args:
+        target: (N,) of 1, 0, NaN (left out).
+        score: (N,).
+
+    Raises:
+        ValueError: no record is positive.
+    """
+    hits, false = (counts[0] for counts in cumulative_counts(target, score))
+    if not len(hits) or not hits[-1]:
+        raise ValueError("precision and recall need a positive record")
+    return hits / hits[-1], hits / (hits + false)
+
+
+def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, main: str) -> dict[str, Any]:
+    """What the page draws of one split.
+
+    Args:
+        predictions: a checked table of all models of a run.
+        split: whose records.
+        decision: calibrators of the main model; ``None`` for runs that have none.
+        main: the model.
+
+    Returns:
+        ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, and of a
+        regression ``{"agreement": {target: [group]}}`` instead: records of similar predicted number, their mean and the
+        10th and 90th percentile of the truth.
+    """
+    table = predictions[predictions["split"] == split]
+    kind, names = kind_of(table), labels_of(table)
+    own = table[table["model"] == main]
+    if kind == "regression":
+        return {"agreement": _agreement(own, names)}
+    found: dict[str, Any] = {"roc": {}, "pr": {}, "reliability": {}}
+    after = None if decision is None else decision.probabilities(outputs_of(own, names, kind))
+    for k, name in enumerate(names):
+        target = own[f"target__{name}"].to_numpy(dtype=float)
+        if support(target).undefined:
+            continue
+        found["roc"][name], found["pr"][name] = {}, {}
+        for model in dict.fromkeys(table["model"]):
+            part = table[table["model"] == model]
+            y = part[f"target__{name}"].to_numpy(dtype=float)
+            z = part[f"{'prob' if kind == 'multiclass' else 'logit'}__{name}"].to_numpy(dtype=float)
+            found["roc"][name][model] = _plain(*thin(*roc_curve(y, z), POINTS))
+            found["pr"][name][model] = _plain(*thin(*precision_recall(y, z), POINTS))
+        stages = {"before": own[f"prob__{name}"].to_numpy(dtype=float)}
+        if after is not None:
+            stages["after"] = after[:, k]
+        found["reliability"][name] = {when: _bins(target, p) for when, p in stages.items()}
+    return found
+
+
+def _bins(target: Array, probability: Array) -> list[dict[str, float]]:
+    return [
+        {"records": b.records} | {key: round(getattr(b, key), 4) for key in ("predicted", "observed", "low", "high")}
+        for b in reliability(target, probability)
+    ]
+
+
+def _agreement(own: pd.DataFrame, names: list[str]) -> dict[str, Any]:
+    """Groups of records of similar predicted number; single records would be people."""
+    found = {}
+    for name in names:
+        known = own[own[f"target__{name}"].notna()]
+        true, predicted = (known[f"{side}__{name}"].to_numpy(dtype=float) for side in ("target", "pred"))
+        groups = max(1, min(BINS, len(true) // SMALLEST))
+        index = np.floor(groups * (rankdata(predicted) - 0.5) / max(len(true), 1)).astype(int)
+        found[name] = [
+            {
+                "records": int((index == g).sum()),
+                "predicted": float(predicted[index == g].mean()),
+                "true": float(true[index == g].mean()),
+                "low": float(np.quantile(true[index == g], 0.1)),
+                "high": float(np.quantile(true[index == g], 0.9)),
+            }
+            for g in range(groups)
+            if (index == g).sum() >= SMALLEST
+        ]
+    return found
+
+
+def _plain(x: Array, y: Array) -> list[list[float]]:
+    return [np.round(x, 4).tolist(), np.round(y, 4).tolist()]

@@ -1,0 +1,182 @@
+"""The recordings that a model got most right and most wrong, drawn with where it looked; numbered, never named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from ecgssl.evaluation.attribution import Attribution, Method, attribute, in_windows, share_by_lead
+from ecgssl.evaluation.decided import outputs_of, targets_of
+from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.model.classifier import Classifier
+from ecgssl.progress import progress
+from ecgssl.signal.drawing import draw_12_lead, png_bytes
+from ecgssl.signal.normalise import normalise
+from ecgssl.store.store import Store
+
+Looked = Method | Literal["none"]
+
+_DPI = 110
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One recording of the report.
+
+    Args:
+        facts: for JSON: number within the report, ``best`` or ``worst``, what is true and what was predicted, attribution.
+        png: the 12-lead page.
+    """
+
+    facts: dict[str, Any]
+    png: bytes
+
+
+def draw_recordings(
+    store: Store,
+    classifier: Classifier,
+    predictions: pd.DataFrame,
+    decision: Decision | None,
+    *,
+    count: int,
+    looked: Looked = "integrated_gradients",
+    leads: NDArray[np.bool_] | None = None,
+    show_progress: bool = True,
+) -> list[Drawn]:
+    """Draw the best and the worst of the scored recordings, at most one of a patient.
+
+    Best and worst is by log loss over what is known (of a regression: by absolute error); among the best are only recordings
+    with a finding to be right about.
+
+    Args:
+        store: that the recordings lie in.
+        classifier: the model.
+        predictions: its rows of the split.
+        decision: calibrators, where there are any.
+        count: how many of each.
+        looked: how to attribute; ``none`` draws the recordings alone.
+        leads: (L,) false for leads that the model was not shown; ``None`` for all shown.
+        show_progress: draw a progress bar on a terminal.
+    """
+    kind, names = kind_of(predictions), labels_of(predictions)
+    place = pd.Series(np.arange(len(store)), index=store.index["record_id"].astype(str))
+    table = predictions[predictions["record_id"].astype(str).isin(place.index)].sort_values(
+        "record_id", ignore_index=True
+    )
+    truth, outputs = targets_of(table, names), outputs_of(table, names, kind)
+    shown = _shown(table, names, outputs, decision, kind)
+    losses = _losses(truth, shown, kind)
+    chosen = _choose(losses, truth, table["patient"].to_numpy().astype(str), kind, count)
+    drawn = []
+    with progress("draw", len(chosen), enabled=show_progress) as advance:
+        for number, (how, row) in enumerate(chosen, start=1):
+            k = int(np.nanargmax(losses[row])) if how == "worst" else _best_output(losses[row], truth[row], kind)
+            asked = _asked(k, truth[row], shown[row], kind, how)
+            at = np.array([int(place[str(table["record_id"].iloc[row])])])
+            facts = {
+                "number": number,
+                "how": how,
+                "outputs": [
+                    {
+                        "label": name,
+                        "true": None if np.isnan(truth[row, i]) else float(truth[row, i]),
+                        "predicted": float(shown[row, i]),
+                    }
+                    for i, name in enumerate(names)
+                ],
+                "looked_for": names[asked],
+            }
+            drawn.append(_draw(store, classifier, at, asked, facts, looked, leads))
+            advance(1)
+    return drawn
+
+
+def _draw(
+    store: Store,
+    classifier: Classifier,
+    at: NDArray[np.int64],
+    k: int,
+    facts: dict[str, Any],
+    looked: Looked,
+    leads: NDArray[np.bool_] | None,
+) -> Drawn:
+    signal, present = store.signals(at), store.lead_mask(at)
+    if leads is not None:
+        present = present & leads
+    relevance = None
+    if looked != "none":
+        mask = torch.from_numpy(present)
+        x = normalise(torch.from_numpy(signal), mask, store.spec.normalise)
+        found = attribute(classifier, x, mask, k, method=looked)
+        relevance = in_windows(found.values[0], store.spec.sampling_rate)
+        facts = facts | {"attribution": _attribution(found, store.spec.leads, present[0])}
+    title = f"Recording {facts['number']}"
+    figure = draw_12_lead(
+        signal[0], store.spec.sampling_rate, store.spec.leads, present[0], title=title, relevance=relevance
+    )
+    return Drawn(facts, png_bytes(figure, _DPI))
+
+
+def _attribution(found: Attribution, leads: tuple[str, ...], present: NDArray[np.bool_]) -> dict[str, Any]:
+    share = share_by_lead(found.values)[0]
+    gap = float(found.gap[0])
+    return {
+        "method": found.method,
+        "output": float(found.output[0]),
+        "baseline": float(found.baseline[0]),
+        "gap": None if np.isnan(gap) else gap,
+        "complete": bool(found.complete[0]),
+        "share_by_lead": {lead: float(s) for lead, s, there in zip(leads, share, present, strict=True) if there},
+    }
+
+
+def _shown(table: pd.DataFrame, names: list[str], outputs: Array, decision: Decision | None, kind: str) -> Array:
+    if decision is not None:
+        return decision.probabilities(outputs)
+    return outputs if kind == "regression" else table[[f"prob__{n}" for n in names]].to_numpy(dtype=float)
+
+
+def _losses(truth: Array, shown: Array, kind: str) -> Array:
+    """(N, K) loss of each output; NaN where the truth is unknown."""
+    if kind == "regression":
+        return np.abs(shown - truth)
+    p = np.clip(shown, _TINY, 1 - _TINY)
+    return np.where(np.isnan(truth), np.nan, -np.where(truth == 1, np.log(p), np.log1p(-p)))
+
+
+def _choose(
+    losses: Array, truth: Array, patients: NDArray[np.str_], kind: str, count: int
+) -> list[tuple[Literal["best", "worst"], int]]:
+    known = ~np.isnan(losses)
+    mean = np.where(known, np.nan_to_num(losses), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    findings = known.any(axis=1) if kind == "regression" else (truth == 1).any(axis=1)
+    taken: set[str] = set()
+    chosen: list[tuple[Literal["best", "worst"], int]] = []
+    order = np.argsort(mean, kind="stable")
+    for how, rows in (("worst", order[::-1]), ("best", order)):
+        left = count
+        for row in rows:
+            eligible = findings[row] if how == "best" else known[row].any()
+            if left and eligible and patients[row] not in taken:
+                taken.add(patients[row])
+                chosen.append(("best" if how == "best" else "worst", int(row)))
+                left -= 1
+    return chosen
+
+
+def _best_output(losses: Array, truth: Array, kind: str) -> int:
+    """The finding that it was most right about."""
+    return int(np.nanargmin(losses if kind == "regression" else np.where(truth == 1, losses, np.nan)))
+
+
+def _asked(k: int, truth: Array, shown: Array, kind: str, how: str) -> int:
+    """Of a wrong class the one that was called is explained."""
+    return int(np.argmax(shown)) if kind == "multiclass" and how == "worst" else k
