@@ -34,6 +34,7 @@ from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
+from ecgssl.training.device import resolve_device
 from ecgssl.training.full import FullResult, finetune_full, predict_logits
 
 BASELINE = "random"
@@ -119,22 +120,25 @@ def finetune(
         overlap = require_unseen(store, encoder_path, params.overlap, rows)
     random = random_encoder(pretrained.params, store, seed, drop_path)
     run = _Run(store, task, values, mode, params, seed, work, part, seen, show_progress)
-    baseline, baseline_classifier = run.linear(random)
-    logits = {BASELINE: run.predictions(baseline_classifier)}
-    probe, classifier = (baseline, baseline_classifier) if mode == "scratch" else run.linear(pretrained)
+    baseline = run.linear(random)
+    logits = {BASELINE: baseline.outputs}
+    start = baseline if mode == "scratch" else run.linear(pretrained)
+    probe, classifier = start.probe, start.classifier
     choices: dict[str, Any] = {
         "C": dict(zip(task.outputs, probe.C, strict=True)),
         "chosen_by": list(probe.chosen_by),
         "class_weight": dict(zip(task.outputs, probe.class_weight, strict=True)),
     }
     history: list[dict[str, float]] = []
+    outputs = start.outputs
     if mode != "linear":
         result = run.epochs(classifier)
         classifier, history = result.model, result.history
         choices = {"epoch": result.best_epoch, "started_from": choices}
+        outputs = predict_logits(classifier, store, run.scored, seen)
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
-    logits = {mode: run.predictions(classifier), **logits}
+    logits = {mode: outputs, **logits}
     known = learned_from(store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val]))
     return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known)
 
@@ -194,6 +198,15 @@ def with_probe(encoder: Encoder, probe: Probe) -> Classifier:
 
 
 @dataclass(frozen=True)
+class _Linear:
+    """A probe, the classifier that it is, and the outputs (validation and test, K)."""
+
+    probe: Probe
+    classifier: Classifier
+    outputs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class _Run:
     store: Store
     task: Task
@@ -210,17 +223,25 @@ class _Run:
     def scored(self) -> NDArray[np.int64]:
         return np.concatenate([self.rows.val, self.rows.test])
 
-    def linear(self, encoder: Encoder) -> tuple[Probe, Classifier]:
+    def linear(self, encoder: Encoder) -> _Linear:
         train, val = self.rows.train, self.rows.val
         embeddings = cached_embeddings(
-            encoder, self.store, np.concatenate([train, val]), self.work / "embeddings", self.leads,
+            encoder, self.store, np.concatenate([train, self.scored]), self.work / "embeddings", self.leads,
             show_progress=self.show_progress,
         )  # fmt: skip
+        learned, scored = embeddings[: len(train)], embeddings[len(train) :]
         probe = _PROBES[self.task.kind](
-            embeddings[: len(train)], self.values[train], embeddings[len(train) :], self.values[val], self.params.linear,
+            learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip
-        return probe, with_probe(encoder, probe)
+        classifier = with_probe(encoder, probe)
+        if resolve_device("auto").type == "cpu":
+            with torch.inference_mode():
+                outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
+        else:
+            # embeddings may be of half precision there, predictions are not
+            outputs = predict_logits(classifier, self.store, self.scored, self.leads)
+        return _Linear(probe, classifier, outputs)
 
     def epochs(self, start: Classifier) -> FullResult:
         """Train from a linear probe on; a run that was stopped goes on."""
@@ -247,10 +268,6 @@ class _Run:
             )  # fmt: skip
         RunState(folder, config).discard()
         return result
-
-    def predictions(self, model: Classifier) -> NDArray[np.float64]:
-        """(validation and test, K)."""
-        return predict_logits(model, self.store, self.scored, self.leads)
 
     def table(self, logits: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
         rows, index = self.scored, self.store.index.iloc[self.scored]

@@ -124,15 +124,20 @@ class Classifier(nn.Module):
             outputs.append(self.from_features(pool(view), view.tokens, view.valid))
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
-    def from_features(self, embedding: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+    def from_features(self, embedding: Tensor, tokens: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Outputs (B, K) from what the encoder has made.
 
         Args:
             embedding: (B, E) of the encoder.
-            tokens: (B, N, D); not looked at by a head on the embedding alone.
+            tokens: (B, N, D); a head on the embedding alone does without.
             valid: (B, N) bool, tokens that carry signal; ``None`` for all.
+
+        Raises:
+            ValueError: there are queries, but no tokens.
         """
         if self.pooling is not None:
+            if tokens is None:
+                raise ValueError("queries need tokens")
             embedding = torch.cat([embedding, self.pooling(tokens, valid)], dim=1)
         out = self.head(embedding)
         return out * self.spread + self.offset if self.kind == "regression" else out

@@ -110,7 +110,8 @@ def test_every_kind_in_every_mode(store, encoder, tmp_path, mode, targets, kind,
     part = "pred" if kind == "regression" else "logit"
     known = rows[np.isin(rows, np.flatnonzero(store.index["record_id"] != "rec9"))]
     expected = predict_logits(loaded, store, known)
-    np.testing.assert_array_equal(own[[f"{part}__{name}" for name in outputs]].to_numpy(), expected)
+    # the linear probe's come from kept embeddings, computed in other batches
+    np.testing.assert_allclose(own[[f"{part}__{name}" for name in outputs]].to_numpy(), expected, rtol=1e-5, atol=1e-5)
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     if kind == "regression":
         assert config["units"] == {"ef": "%", "age": "years"}
