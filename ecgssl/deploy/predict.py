@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-from numpy.typing import NDArray
+from joblib import effective_n_jobs
 
 from ecgssl.deploy.bundle import Bundle, load_bundle
-from ecgssl.deploy.prepared import COLUMNS, prepare_listed
-from ecgssl.deploy.recordings import list_recordings
-from ecgssl.errors import InputError, Problem
-from ecgssl.files import make_folder, write_atomic
+from ecgssl.deploy.in_order import in_order
+from ecgssl.deploy.prepared import COLUMNS, POLICIES, Ready, Windows, prepare_listed
+from ecgssl.deploy.recordings import Listed, list_recordings
+from ecgssl.deploy.score_file import PART, ScoreFile, require_format
+from ecgssl.deploy.scores import of_recordings, require_policy, require_targets, score_cells, score_columns
+from ecgssl.errors import InputError, Problem, Stopped
+from ecgssl.files import make_folder
 from ecgssl.progress import progress
 from ecgssl.training.device import resolve_device
+from ecgssl.training.stop import StopRequest
 
-SUFFIXES = (".csv", ".parquet")
-
-Fill = Callable[[dict[str, NDArray[np.float32]]], NDArray[np.float32]]
-"""From the model's outputs by name to (B, columns)."""
+Device = Literal["auto", "cpu", "cuda"]
+Cells = Callable[[list[Ready]], dict[str, list[Any]]]
+"""What the model says of some recordings, by column."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class PredictReport:
         scored, rejected: how many.
         unknown: files in folders that no reader knows; they get no row.
         reasons: of rejections, with counts.
-        seconds: wall time by stage: ``load``, ``prepare`` (reading and cleaning), ``model``, ``write``.
+        seconds: wall time by stage: ``load``, ``prepare`` (waiting for what was read and cleaned), ``model``, ``write``.
+        resumed: rows that an earlier, interrupted run had done.
     """
 
     counted: int
@@ -46,6 +49,7 @@ class PredictReport:
     unknown: int
     reasons: dict[str, int]
     seconds: dict[str, float]
+    resumed: int = 0
 
 
 def predict(
@@ -53,43 +57,46 @@ def predict(
     inputs: Sequence[Path | str],
     out: Path | str,
     *,
+    windows: Windows = "contract",
     batch_size: int = 32,
     workers: int = 1,
+    device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
     """Score recordings with a classifier.
 
-    The table has the columns of ``ecgssl.deploy.prepared.COLUMNS``, then ``model`` (``Bundle.version``), ``fingerprint``
-    (of the signal contract), and for each target ``prob__NAME`` and ``logit__NAME``, empty for a rejected recording.
-    Scores of a recording do not depend on what else is scored, up to rounding (1e-5), nor on ``workers``.
+    The table has the columns of ``ecgssl.deploy.prepared.COLUMNS``, then ``window_policy``, ``model`` (``Bundle.version``),
+    ``fingerprint`` (of the signal contract) and those of ``ecgssl.deploy.scores.score_columns``, empty for a rejected
+    recording. On a CPU, scores of a recording do not depend on what else is scored, on ``batch_size`` or ``workers``, bit for
+    bit; on a GPU up to rounding (1e-5).
+
+    A run that was stopped or killed leaves its parts in a hidden folder beside ``out``; the same command goes on from there,
+    and ends in the same bytes. Files are not looked at again: leave them alone meanwhile.
 
     Args:
         bundle_path: folder of ``export_bundle``.
-        inputs: recordings in any format, folders and manifests, see ``list_recordings``.
-        out: ``.csv`` or ``.parquet``; appears whole or not at all.
-        batch_size: recordings at a time.
+        inputs: recordings in any format, folders, patterns and manifests, see ``list_recordings``.
+        out: ``.csv``, ``.jsonl`` or ``.parquet``; appears whole or not at all.
+        windows: what is scored of a recording of two durations or more.
+        batch_size: recordings that a process reads at a time, and that a GPU is given at a time.
         workers: processes that read and clean; -1 for one per core.
+        device: ``auto`` takes the GPU where there is one.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
         InputError: an unusable bundle, one without classifier, inputs without recordings, another suffix of ``out`` or a
-            place that cannot be written to.
+            place that cannot be written to, a policy that makes no sense for the bundle, or a process that died.
+        Stopped: by SIGTERM or Ctrl-C, with everything but the part in work saved.
     """
 
-    def columns(bundle: Bundle) -> tuple[list[str], Fill]:
-        if not bundle.targets:
-            what = "is an encoder, it has no targets to score"
-            remedy = "Embed the recordings, or name the bundle of a classifier"
-            raise InputError(Problem(str(bundle_path), "kind", what, remedy))
-        names = [f"{kind}__{target}" for target in bundle.targets for kind in ("prob", "logit")]
+    def columns(bundle: Bundle) -> tuple[dict[str, type], Cells]:
+        decision = require_targets(bundle, str(bundle_path))
+        require_policy(bundle, windows, "logits")
+        return score_columns(decision), lambda ready: score_cells(
+            decision, of_recordings(bundle, ready, "logits", windows)
+        )
 
-        def pairs(outputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-            both = np.stack([outputs["probability"], outputs["logits"]], axis=2)
-            return both.reshape(len(both), -1)
-
-        return names, pairs
-
-    return _score(bundle_path, inputs, out, columns, batch_size, workers, show_progress)
+    return _score("predict", bundle_path, inputs, out, columns, windows, batch_size, workers, device, show_progress)
 
 
 def embed(
@@ -97,80 +104,123 @@ def embed(
     inputs: Sequence[Path | str],
     out: Path | str,
     *,
+    windows: Windows = "contract",
     batch_size: int = 32,
     workers: int = 1,
+    device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
     """Embed recordings with an encoder, or that of a classifier; as ``predict``, with columns ``emb_0000`` and on."""
 
-    def columns(bundle: Bundle) -> tuple[list[str], Fill]:
-        return [f"emb_{i:04d}" for i in range(bundle.embed_dim)], lambda outputs: outputs["embedding"]
+    def columns(bundle: Bundle) -> tuple[dict[str, type], Cells]:
+        require_policy(bundle, windows, "embedding")
+        names = [f"emb_{i:04d}" for i in range(bundle.embed_dim)]
 
-    return _score(bundle_path, inputs, out, columns, batch_size, workers, show_progress)
+        def cells(ready: list[Ready]) -> dict[str, list[Any]]:
+            values = of_recordings(bundle, ready, "embedding", windows)
+            scored = [len(one.digital) > 0 for one in ready]
+            return {
+                name: [value if ok else None for value, ok in zip(values[:, k], scored, strict=True)]
+                for k, name in enumerate(names)
+            }
+
+        return dict.fromkeys(names, float), cells
+
+    return _score("embed", bundle_path, inputs, out, columns, windows, batch_size, workers, device, show_progress)
 
 
 def _score(
+    verb: str,
     bundle_path: Path | str,
     inputs: Sequence[Path | str],
     out: Path | str,
-    columns: Callable[[Bundle], tuple[list[str], Fill]],
+    columns: Callable[[Bundle], tuple[dict[str, type], Cells]],
+    windows: Windows,
     batch_size: int,
     workers: int,
+    device: Device,
     show_progress: bool,
 ) -> PredictReport:
     start = time.perf_counter()
     out = Path(out)
-    if out.suffix.lower() not in SUFFIXES or out.is_dir():
-        raise InputError(Problem(str(out), "suffix", "is not .csv or .parquet", "Name a table to write"))
+    require_format(out)
     if batch_size < 1:
         raise InputError(Problem("batch size", "value", f"is {batch_size}", "Take 1 or more"))
+    if windows not in POLICIES:
+        raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     listed = list_recordings(inputs)
     items = listed.items
     bundle = load_bundle(bundle_path)
-    names, fill = columns(bundle)
+    own, score = columns(bundle)
     # found out before hours of scoring
     make_folder(out.parent)
-    bundle.graph.to(resolve_device("auto"))
-    values = np.full((len(items), len(names)), np.nan, dtype=np.float32)
-    rows: list[dict[str, Any]] = []
+    try:
+        where = resolve_device(device)
+    except InputError:
+        raise InputError(Problem("device", device, "there is no such device here", "Use 'auto' or 'cpu'")) from None
+    bundle.graph.to(where)
+    stated = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
+    about = stated | {"verb": verb, "device": where.type, "inputs": _digest(items)}
+    file = ScoreFile(out, COLUMNS | dict.fromkeys(stated, str) | own, about, len(items))
+    done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
+    resumed = sum(len(_of_part(items, number)) for number in done)
     seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
-    chunks = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-    jobs = min(effective_n_jobs(workers), len(chunks))
+    # windows of a long recording are many
+    chunk = batch_size if windows == "contract" else 1
+    chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))
+    tasks = ((part, bundle.spec, bundle.quality, bundle.lsb, windows) for _, part in chunks)
+    jobs = max(min(effective_n_jobs(workers), len(chunks)), 1)
     with (
-        progress("score", len(items), enabled=show_progress) as advance,
-        parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else parallel_config("sequential"),
+        progress("score", len(items), done=resumed, enabled=show_progress) as advance,
+        closing(in_order(prepare_listed, tasks, jobs)) as prepared,
+        StopRequest() as stop,
     ):
+        ready: list[dict[str, Any]] = []
+        cells: dict[str, list[Any]] = {name: [] for name in own}
         since = time.perf_counter()
-        prepared = Parallel(n_jobs=jobs, return_as="generator")(
-            delayed(prepare_listed)(chunk, bundle.spec, bundle.quality, bundle.lsb) for chunk in chunks
-        )
-        for chunk in prepared:
+        for (number, part), made in zip(chunks, prepared, strict=True):
             now = time.perf_counter()
             seconds["prepare"] += now - since
-            ok = [len(rows) + i for i, row in enumerate(chunk.rows) if row["status"] == "ok"]
-            if ok:
-                values[ok] = fill(bundle.graph.run(chunk.signal, chunk.lead_mask))
-            rows += chunk.rows
-            advance(len(chunk.rows))
+            for name, values in score(made).items():
+                cells[name] += values
+            ready += [one.row for one in made]
             since = time.perf_counter()
             seconds["model"] += since - now
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table["model"] = bundle.version
-    table["fingerprint"] = bundle.fingerprint
-    table = pd.concat([table, pd.DataFrame(values, columns=names)], axis=1)
-    _write(out, table)
-    seconds["write"] = time.perf_counter() - since
-    refused = Counter(row["reasons"] for row in rows if row["status"] == "rejected")
-    rejected = sum(refused.values())
-    reasons = dict(sorted(refused.items()))
-    return PredictReport(len(rows), len(rows) - rejected, rejected, listed.unknown, reasons, seconds)
+            if len(ready) == len(_of_part(items, number)):
+                done[number] = Counter(row["reasons"] for row in ready if row["status"] == "rejected")
+                table = {name: [row.get(name) for row in ready] for name in COLUMNS}
+                table |= {name: [value] * len(ready) for name, value in stated.items()}
+                file.write(number, table | cells, done[number])
+                ready, cells = [], {name: [] for name in own}
+                now, since = since, time.perf_counter()
+                seconds["write"] += since - now
+            advance(len(part))
+            if stop.requested and len(done) < file.parts:
+                kept = sum(len(_of_part(items, n)) for n in done)
+                raise Stopped(
+                    f"stopped with {kept} of {len(items)} recordings saved; the same command goes on from there"
+                )
+    file.finish()
+    seconds["write"] += time.perf_counter() - since
+    reasons = sum(done.values(), Counter[str]())
+    rejected = reasons.total()
+    counts = (len(items), len(items) - rejected, rejected, listed.unknown)
+    return PredictReport(*counts, dict(sorted(reasons.items())), seconds, resumed)
 
 
-def _write(out: Path, table: pd.DataFrame) -> None:
-    if out.suffix.lower() == ".parquet":
-        for name in ("sampling_rate", "duration", "heart_rate"):
-            table[name] = table[name].astype(float)
-        write_atomic(out, table.to_parquet(None, engine="pyarrow", compression="zstd", index=False))
-    else:
-        # nine digits give every float32 back
-        write_atomic(out, table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+def _of_part(items: Sequence[Listed], number: int) -> Sequence[Listed]:
+    return items[number * PART : (number + 1) * PART]
+
+
+def _chunks(items: Sequence[Listed], parts: list[int], size: int) -> Iterator[tuple[int, Sequence[Listed]]]:
+    for number in parts:
+        own = _of_part(items, number)
+        yield from ((number, own[i : i + size]) for i in range(0, len(own), size))
+
+
+def _digest(items: Sequence[Listed]) -> str:
+    """Of the names and places of all recordings, and of what is stated of them."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr((item.record_id, str(Path(item.path).absolute()), item.stated)).encode())
+    return digest.hexdigest()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ecgssl.store.wanted import wanted
 _TABLES = (".csv", ".tsv", ".parquet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A recording to score.
 
@@ -31,7 +32,7 @@ class Listed:
     """
 
     record_id: str
-    path: Path
+    path: str
     stated: Stated = NOTHING
 
 
@@ -61,21 +62,21 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
             path).
 
     Raises:
-        InputError: with every input that holds no recordings at all: no input, an empty folder, an unusable manifest. A
-            single file that is absent is listed, so that it gets its row.
+        InputError: with every input that holds no recordings at all: no input, an empty folder, a pattern that matches
+            nothing, an unusable manifest. A single file that is absent is listed, so that it gets its row.
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
     unknown = 0
     problems: list[Problem] = []
-    for item in map(Path, inputs):
+    for item in map(Path, _matched(inputs, problems)):
         try:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
                 found += _of_manifest(item)
                 continue
             if item.is_dir():
                 inside = find_recordings(item)
-                paths = list(map(Path, inside.recordings))
+                paths = list(inside.recordings)
                 unknown += len(inside.unknown)
                 if not paths:
                     what = f"holds no recording in a known format ({len(inside.unknown)} other files)"
@@ -94,20 +95,34 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
 
 
-def _of_file(path: Path) -> list[Path]:
+def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[str]:
+    """Patterns expanded; those that match nothing become problems."""
+    for item in map(str, inputs):
+        if not glob.has_magic(item) or os.path.lexists(item) or os.path.lexists(locate(item)[0]):
+            yield item
+            continue
+        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 (one that is absolute has no root here)
+        if not matches:
+            problems.append(Problem(item, "pattern", "matches nothing", "Correct it, or quote it for the shell"))
+        # the signal file of a record whose header is there too
+        headers = {match.removesuffix(".hea") for match in matches if match.endswith(".hea")}
+        yield from (m for m in matches if m.endswith(".hea") or os.path.splitext(m)[0] not in headers)  # noqa: PTH122
+
+
+def _of_file(path: Path) -> list[str]:
     try:
-        return list(map(Path, with_members(path)))
+        return with_members(path)
     except RecordingError:
-        return [path]  # its row says what is wrong
+        return [str(path)]  # its row says what is wrong
 
 
 def _of_manifest(path: Path) -> list[Listed]:
     cohort = listed_recordings(path)
     items = wanted(cohort, 0, len(cohort))
-    return [Listed(name, Path(i.path), i.stated) for name, i in zip(cohort.table["record_id"], items, strict=True)]
+    return [Listed(name, i.path, i.stated) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 
 
-def _name(path: Path) -> str:
+def _name(path: str) -> str:
     file, member = locate(path)
     return member if member is not None else _without_suffix(file).name
 
@@ -121,14 +136,16 @@ def _without_suffix(file: Path) -> Path:
 
 def _distinct(found: list[Listed], unnamed: set[int]) -> list[Listed]:
     counts = Counter(item.record_id for item in found)
-    places = {i: Path(os.path.abspath(found[i].path)) for i in unnamed}  # noqa: PTH100 (links stay)
-    shared = os.path.commonpath([path.parent for path in places.values()]) if places else ""
+    places: dict[int, str] = {}
+    if len(counts) < len(found):
+        places = {i: os.path.abspath(found[i].path) for i in unnamed}  # noqa: PTH100 (links stay)
+    shared = os.path.commonpath([os.path.dirname(path) for path in places.values()]) if places else ""  # noqa: PTH120
     names: list[str] = []
     taken: set[str] = set()
     for i, item in enumerate(found):
         name = item.record_id
         if counts[name] > 1 and i in unnamed:
-            place = places[i].relative_to(shared)
+            place = Path(places[i]).relative_to(shared)
             name = (place.with_suffix("") if place.suffix.lower() in SUFFIXES else place).as_posix()
         base, number = name, 1
         while name in taken:

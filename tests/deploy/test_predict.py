@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from deploy_models import SPEC, beats, classifier
+from plain_bundle import plain_bundle
 from wfdb_files import write_record
 
 import ecgssl
@@ -28,6 +30,16 @@ from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.normalise import normalise
 
 SCORES = ["prob__MI", "logit__MI", "prob__NORM", "logit__NORM"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> SimpleNamespace:
+    return SimpleNamespace(path=plain_bundle(tmp_path_factory.mktemp("plain"), decided=False))
+
+
+@pytest.fixture(scope="module")
+def encoder_bundle(tmp_path_factory) -> Path:
+    return plain_bundle(tmp_path_factory.mktemp("encoder"), "encoder")
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +184,7 @@ def test_encoder_has_nothing_to_predict(encoder_bundle, files, tmp_path):
 @pytest.mark.parametrize("out", ["scores", "scores.xlsx", "folder.csv"])
 def test_output_that_cannot_be(exported, files, tmp_path, out):
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match=r"is not .csv or .parquet"):
+    with pytest.raises(InputError, match=r"is not .csv, .jsonl, .parquet"):
         predict(exported.path, [files / "good1"], tmp_path / out, show_progress=False)
 
 
@@ -193,7 +205,7 @@ def test_signal_in_memory_as_from_its_file(scored, exported, files):
     names = [f"MDC_ECG_LEAD_{recording.leads[i]}" for i in order]
     found = model.predict(recording.signal[order], recording.sampling_rate, names)
     row = scored[1].set_index("record_id").loc["nanlead"]
-    assert found == pytest.approx({"MI": row["prob__MI"], "NORM": row["prob__NORM"]}, abs=1e-5)
+    assert found.scores == pytest.approx({"MI": row["prob__MI"], "NORM": row["prob__NORM"]}, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""Bundles without graphs, made in a second: for tests of what scores with torch alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from deploy_models import SPEC, TINY, classifier
+
+import ecgssl.deploy.bundle as bundles
+from ecgssl.config import ExportParams, QualityParams
+from ecgssl.deploy.graphs import Graphs
+from ecgssl.evaluation.decision import fit_decision
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import Encoder
+from ecgssl.training.checkpoint import save_model
+
+
+def plain_bundle(folder: Path, kind: str = "multilabel", *, decided: bool = True) -> Path:
+    """A bundle of random weights.
+
+    Args:
+        folder: new.
+        kind: of task, or ``encoder``.
+        decided: with calibrators and thresholds, fitted on noise.
+    """
+    model = _model(kind)
+    save_model(folder / "model", model, SPEC, {"task": "superclass", "mode": "linear"})
+    if isinstance(model, Classifier) and decided:
+        generator = np.random.default_rng(0)
+        logits = generator.normal(size=(200, len(model.targets)))
+        noisy = logits + generator.normal(size=logits.shape)
+        targets = {
+            "multilabel": (noisy > 0).astype(float),
+            "multiclass": np.eye(logits.shape[1])[noisy.argmax(axis=1)],
+            "regression": noisy,
+        }[kind]
+        fit_decision(kind, model.targets, logits, targets, fitted_on={"split": "val", "recordings": 200}).save(
+            folder / "model"
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundles, "write_graphs", lambda *_: Graphs())
+        bundles.export_bundle(folder / "model", folder / "bundle", ExportParams(), quality=QualityParams(flat_sd=0.004))
+    return folder / "bundle"
+
+
+def _model(kind: str) -> Encoder | Classifier:
+    if kind == "encoder":
+        return Encoder(TINY, SPEC.leads, SPEC.samples)
+    if kind == "multilabel":
+        return classifier()
+    torch.manual_seed(1)
+    return Classifier(Encoder(TINY, SPEC.leads, SPEC.samples), ("A", "B", "C"), kind=kind)
