@@ -78,6 +78,7 @@ def finetune(
         int | None, typer.Option(min=2, help="Cross-validate a small cohort, by patient (linear).")
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="How often the folds are dealt anew.")] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html and report.json, too.")] = True,
     root: Root = None,
     column: Columns = None,
     value: Values = None,
@@ -110,6 +111,11 @@ def finetune(
     )
     typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
     typer.echo(run.board, nl=False)
+    if report:
+        from ecgssl.evaluation.report import HTML, write_report
+
+        write_report(out, data)
+        typer.echo(f"wrote {out / HTML}")
 
 
 @app.command()

@@ -21,7 +21,10 @@ def report(
     compare: Annotated[bool, typer.Option("--compare", help="Runs side by side, against the first.")] = False,
     answers: Annotated[Path | None, typer.Option(help="YAML of what only people can say, by key.")] = None,
     recordings: Annotated[int, typer.Option(min=0, help="Best and worst recordings to draw; 0 for none.")] = 2,
-    attribution: Annotated[Literal["integrated_gradients", "rollout", "none"], typer.Option()] = "integrated_gradients",
+    attribution: Annotated[
+        Literal["integrated_gradients", "rollout", "none"] | None,
+        typer.Option(help="Where it looked; by default integrated gradients, and none for large models."),
+    ] = None,
 ) -> None:
     """Write what a run was, whom it was made of, how well it does, and what is still to be said by people.
 

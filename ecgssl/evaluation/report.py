@@ -24,6 +24,7 @@ from ecgssl.evaluation.report_page import render
 from ecgssl.evaluation.report_recordings import Drawn, Looked, draw_recordings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.model.classifier import Classifier
+from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, load_signal, read_json
 
@@ -31,6 +32,8 @@ FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"
 RECORDINGS = 2
 """Best, and as many worst recordings, that are drawn where nothing else is asked for."""
+CHEAP = 5_000_000
+"""Parameters up to which a model's attribution takes seconds a recording on one core; of larger ones it is asked for."""
 _ORDER = ("external", "test", "val")
 
 
@@ -78,7 +81,7 @@ def write_report(
     out: Path | str | None = None,
     given: Mapping[str, str] | None = None,
     recordings: int = RECORDINGS,
-    looked: Looked = "integrated_gradients",
+    looked: Looked | None = None,
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Write ``report.html`` and ``report.json`` of a run.
@@ -89,7 +92,8 @@ def write_report(
         out: folder for both files; the run's own where not given.
         given: what people say, by key of the model card or by item of a checklist (``tripod_ai.17``).
         recordings: best and worst recordings to draw, of each; 0 for none.
-        looked: how to attribute what is drawn; ``none`` for not at all.
+        looked: how to attribute what is drawn; ``none`` for not at all. Where not given: integrated gradients, and none for
+            a model of more than ``CHEAP`` parameters.
         show_progress: draw progress bars on a terminal.
 
     Returns:
@@ -106,8 +110,10 @@ def write_report(
     drawn: list[Drawn] = []
     if store is not None and recordings:
         own = _of(files, report["split"])
-        leads = files.config.get("leads")
-        seen = None if not leads else np.isin(store.spec.leads, leads)
+        recorded = files.config.get("recorded_leads")
+        seen = np.isin(store.spec.leads, shown_leads(recorded, store.spec.leads)) if recorded else None
+        size = sum(p.numel() for p in files.classifier.parameters())
+        looked = looked or ("integrated_gradients" if size <= CHEAP else "none")
         drawn = draw_recordings(
             store, files.classifier, own, _decision(files), count=recordings, looked=looked, leads=seen,
             show_progress=show_progress,
@@ -130,6 +136,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         remedy = f"Keys are {', '.join(CARD)}, and items such as tripod_ai.17 or stard_ai.28"
         raise InputError(Problem("answers", key, "is no question of the report", remedy) for key in unknown)
     figures, names = files.evaluation, labels_of(files.predictions)
+    folded = figures.get("cross_validation")
     split = next(s for s in _ORDER if s in figures["splits"])
     data = files.config.get("data")
     parameters = sum(p.numel() for p in files.classifier.parameters())
@@ -144,7 +151,8 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
             "units": files.config.get("units") or {},
             "mode": str(files.config.get("mode", figures["main"])),
             "share": files.config.get("share", 1.0),
-            "leads": files.config.get("leads"),
+            "recorded_leads": files.config.get("recorded_leads"),
+            "folds": {key: folded[key] for key in ("folds", "repeats")} if folded else None,
             "set": data.get("set", "cohort") if isinstance(data, dict) else str(data or "cohort"),
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
@@ -163,10 +171,10 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
     task = None
     if store is not None:
         task = task_of(store, files.config, names)
-        report["cohort"] = cohort_flow(store, files.predictions, task)
+        report["cohort"] = cohort_flow(store, files.predictions, task, folded=bool(folded))
         report["people"] = people(store)
         report["licence"] = str(store.about.get("cohort", {}).get("licence", ""))
-    report["prevalence"] = prevalence(files.predictions, store, task)
+    report["prevalence"] = prevalence(files.predictions, store, task, folded=bool(folded))
     known = answers(report)
     report["card"] = {key: str(given.get(key, "")) for key in CARD}
     report["checklists"] = {name: fill(name, known, given) for name in CHECKLISTS}

@@ -134,5 +134,5 @@ def _of_cohort(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _weights(choices: Mapping[str, Any]) -> str:
-    chosen = choices.get("class_weight") or choices.get("started_from", {}).get("class_weight") or {}
+    chosen = choices.get("class_weight") or (choices.get("started_from") or {}).get("class_weight")
     return ", ".join(f"{name} {weight}" for name, weight in chosen.items()) if isinstance(chosen, Mapping) else ""

@@ -15,18 +15,21 @@ from ecgssl.evaluation.task import Task, resolve_task, task_values
 from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
+FOLDS = "folds"
+"""In place of splits, where every recording was scored by a model that had not learned from it."""
 _PEOPLE = ("sex", "site", "device")
 _MOST = 8
 _RARE = "all others"
 
 
-def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task) -> dict[str, Any]:
+def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, folded: bool = False) -> dict[str, Any]:
     """Recordings counted, rejected by reason, stored, by split, labelled and scored.
 
     Args:
         store: that the run was made from.
         predictions: of the run.
         task: of the run.
+        folded: the run was scored by folds over all splits, which then are told as one, ``folds``.
 
     Returns:
         ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "overlap", "notes", "splits":
@@ -35,6 +38,9 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task) -> dict[str
     counts = store.about.get("counts", {})
     rejected = _rejected(store.path)
     split = store.index["split"].to_numpy().astype(str)
+    if folded:
+        split = np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
+        predictions = predictions.assign(split=FOLDS)
     known = ~np.isnan(task_values(store, task)).all(axis=1)
     scored = predictions.drop_duplicates(["split", "record_id"])["split"].value_counts()
     rows = [
@@ -45,7 +51,7 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task) -> dict[str
             "labelled": int((known & (split == name)).sum()),
             "scored": int(scored.get(name, 0)),
         }
-        for name in SPLITS
+        for name in (FOLDS, *SPLITS)
         if (split == name).any()
     ]
     return {
@@ -60,8 +66,13 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task) -> dict[str
     }
 
 
-def prevalence(predictions: pd.DataFrame, store: Store | None, task: Task | None) -> list[dict[str, Any]]:
+def prevalence(
+    predictions: pd.DataFrame, store: Store | None, task: Task | None, *, folded: bool = False
+) -> list[dict[str, Any]]:
     """What is known of every output in every split; without a store, of the splits that were scored alone.
+
+    Args:
+        predictions, store, task, folded: as of ``cohort_flow``; folds are scored all alike and told as ``folds``.
 
     Returns:
         ``{"label", "split", "recordings", "unknown"}`` each, and ``positives`` and ``share``, or of a regression ``mean``,
@@ -73,9 +84,11 @@ def prevalence(predictions: pd.DataFrame, store: Store | None, task: Task | None
     else:
         table = predictions.drop_duplicates(["split", "record_id"])
         split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
+    if folded:
+        split = np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
     found = []
     for k, name in enumerate(names):
-        for part in SPLITS:
+        for part in (FOLDS, *SPLITS):
             cells = values[split == part, k]
             if not len(cells):
                 continue

@@ -120,8 +120,10 @@ def _asked(report: Mapping[str, Any]) -> str:
     ]
     if asked["share"] not in (None, 1.0):
         facts.append(("Labels used", f"{100 * asked['share']:g} % of the train patients"))
-    if asked["leads"]:
-        facts.append(("Leads shown to it", escape(", ".join(asked["leads"]))))
+    if asked["recorded_leads"] and set(asked["recorded_leads"]) < set(contract["leads"]):
+        facts.append(("Recorded leads", escape(", ".join(asked["recorded_leads"]))))
+    if asked["folds"]:
+        facts.append(("Folds", f"{asked['folds']['folds']} folds of patients, {asked['folds']['repeats']} times over"))
     if asked["overlap"]:
         facts.append(("Overlap with pretraining", escape(in_words(asked["overlap"]))))
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)

@@ -31,10 +31,12 @@ def results(report: Mapping[str, Any]) -> str:
     else:
         parts += [_labels(report), _confusion(report), _ranking_curves(report)]
     method = report["evaluation"].get("method", {})
-    lead = (
-        f"<p>On {_split(report)}. Validation chose everything; these recordings were scored once. Intervals: "
-        f"{escape(method.get('interval', 'not stated'))}.</p>"
+    how = (
+        "Each recording was scored by models that had not learned from its patient."
+        if report["asked"]["folds"]
+        else "Validation chose everything; these recordings were scored once."
     )
+    lead = f"<p>On {_split(report)}. {how} Intervals: {escape(method.get('interval', 'not stated'))}.</p>"
     return f"<h2 id='results'>Results</h2>{lead}{''.join(parts)}"
 
 
