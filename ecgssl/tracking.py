@@ -1,4 +1,4 @@
-"""MLflow: one run per stage under a pipeline's parent run. The only module that imports mlflow.
+"""MLflow: one run per stage under a pipeline's parent run; only this, ``registering`` and ``mlflow_model`` import mlflow.
 
 Tracking is a convenience: whatever goes wrong with it is said once, in one line, and the stage goes on. Only what a
 caller passes is logged, and tables are refused, so that no patient data leaves by this way.
@@ -13,16 +13,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ecgssl.config import Params
 from ecgssl.loggable import legal_name, number, settings
 from ecgssl.provenance import provenance
 from ecgssl.redaction import one_line
+from ecgssl.registering import log_bundle, log_onnx
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,7 +148,17 @@ class TrackedRun:
             name: of the model.
             pip_requirements: to load it; by default the ONNX packages in use here.
         """
-        self._attempt("logging the model", lambda: self._log_onnx(Path(path), name, list(pip_requirements)))
+        log = partial(log_onnx, Path(path), name, pip_requirements)
+        self._attempt("logging the model", lambda: self._in_run(log))
+
+    def log_model_bundle(self, path: Path | str, name: str) -> None:
+        """Log a bundle as an MLflow model that takes raw recordings, and register it with the alias ``candidate``.
+
+        Args:
+            path: the bundle.
+            name: of the registered model.
+        """
+        self._attempt("registering", lambda: self._in_run(partial(log_bundle, Path(path), name, self._client)))
 
     def _open(self, stage: str, params: Params, tags: dict[str, object]) -> None:
         named = os.environ.get(_URI_VARIABLE)
@@ -195,17 +204,10 @@ class TrackedRun:
         for i in range(0, len(items), _ITEMS_PER_CALL):
             self._send(what, "log_batch", **{field: items[i : i + _ITEMS_PER_CALL]})
 
-    def _log_onnx(self, path: Path, name: str, pip_requirements: list[str]) -> None:
-        import onnx
-        from mlflow import onnx as onnx_flavor
-
-        model = onnx.load(path)
-        needs = pip_requirements or [f"{p}=={version(p)}" for p in ("numpy", "onnx", "onnxruntime")]
-        signature = _signature(model)
+    def _in_run(self, action: Callable[[], Any]) -> None:
         # log_model files the model under the experiment of the active run, whatever run_id it is given.
         with _mlflow().start_run(run_id=self._run_id, nested=True):
-            known = {"signature": signature, "pip_requirements": needs}
-            onnx_flavor.log_model(model, name=name, save_as_external_data=False, **known)
+            action()
         self._client.update_run(self._run_id, status="RUNNING")
 
     def _send(self, what: str, method: str, *arguments: Any, **named: Any) -> bool:
@@ -279,20 +281,3 @@ def _pipeline_run(client: Any, experiment: str, made_by: dict[str, str]) -> str:
         client.update_run(found[0].info.run_id, status="RUNNING")
         return found[0].info.run_id
     return client.create_run(experiment, run_name=f"pipeline {tags['pipeline'][:8]}", tags=tags).info.run_id
-
-
-def _signature(model: Any) -> Any:
-    import onnx
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    def schema(values: Any) -> Schema:
-        specs: list[Any] = []
-        for value in values:
-            tensor = value.type.tensor_type
-            shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
-            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-            specs.append(TensorSpec(dtype, shape, value.name))
-        return Schema(specs)
-
-    return ModelSignature(inputs=schema(model.graph.input), outputs=schema(model.graph.output))

@@ -86,3 +86,25 @@ def number_counts(known: NDArray[np.float64], edges: list[float]) -> list[int]:
     """Counts of finite values by bin; a value on an edge belongs above it."""
     places = np.searchsorted(np.asarray(edges), known, side="right")
     return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
+
+
+def merged(edges: list[float], reference: list[int], batch: list[int]) -> tuple[list[float], list[int], list[int]]:
+    """The same histograms with neighbouring bins put together until none of the batch holds one to nine."""
+    ends: list[int] = []
+    held: list[int] = []
+    waiting = 0
+    for place, count in enumerate(batch):
+        waiting += count
+        if waiting == 0 or waiting >= SMALLEST:
+            ends.append(place)
+            held.append(waiting)
+            waiting = 0
+    while waiting and ends and waiting < SMALLEST:
+        ends.pop()
+        waiting += held.pop()
+    if waiting:
+        ends.append(len(batch) - 1)
+        held.append(waiting)
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    sums = [sum(reference[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
+    return [edges[end] for end in ends[:-1]], sums, held

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.deploy.monitor_cells import SMALLEST, Count, category_counts, count_told, nearest, number_counts
+from ecgssl.deploy.monitor_cells import SMALLEST, Count, category_counts, count_told, merged, nearest, number_counts
 from ecgssl.deploy.monitor_embedding import embedding_distance, outlying
 from ecgssl.deploy.monitor_features import Features
 from ecgssl.deploy.monitor_tests import (
@@ -29,10 +29,7 @@ _SHAPE = ("shares", "categories", "numbers")
 
 @dataclass(frozen=True)
 class _Compared:
-    """Args:
-    entry: what is told.
-    p, size: of the test.
-    """
+    """What is told of a comparison, with the p-value and the size of its test."""
 
     entry: dict[str, Any]
     p: float
@@ -105,7 +102,7 @@ def _shares(reference: dict[str, Any], batch: Features) -> list[_Compared]:
         if name in batch.shares:
             own = (int(batch.shares[name].sum()), batch.recordings)
             found.append(_share(name, (told, reference["recordings"]), own))
-    return [one for one in found if one is not None]
+    return found
 
 
 def _share(name: str, reference: tuple[Any, int], batch: tuple[int, int]) -> _Compared:
@@ -151,15 +148,16 @@ def _number(
     p, d = kolmogorov_smirnov(told["counts"], counts)
     index, expected = stability_index(told["counts"], counts)
     mean = float(known.mean())
+    edges, reference_counts, batch_counts = merged(told["edges"], told["counts"], counts)
     entry = {
         "name": name,
-        "edges": told["edges"],
-        "reference": {"known": told["known"], "mean": told["mean"], "sd": told["sd"], "counts": told["counts"]},
+        "edges": edges,
+        "reference": {"known": told["known"], "mean": told["mean"], "sd": told["sd"], "counts": reference_counts},
         "batch": {
             "known": count_told(len(known), len(values)),
             "mean": mean,
             "sd": float(known.std(ddof=1)),
-            "counts": [count_told(count, len(known)) for count in counts],
+            "counts": batch_counts,
         },
         "shift": (mean - told["mean"]) / told["sd"] if told["sd"] else None,
         "psi": index,

@@ -140,14 +140,14 @@ def _numbers(numbers: Sequence[Mapping[str, Any]]) -> str:
 
 def _chart(one: Mapping[str, Any]) -> str:
     """Shares by bin, reference and batch side by side."""
-    sides = [[_middle(count) for count in one[side]["counts"]] for side in ("reference", "batch")]
+    sides = [one[side]["counts"] for side in ("reference", "batch")]
     shares = [[count / max(sum(side), 1) for count in side] for side in sides]
     top = max(max(side) for side in shares) or 1.0
     wide = (_WIDTH - _LEFT) / len(shares[0])
     tall = _HEIGHT - _TOP - _BOTTOM
     parts = [
         f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{_TOP + tall}" y2="{_TOP + tall}"/>',
-        f'<text class="num" x="{_LEFT - 5}" y="{_TOP + 9}">{_percent(top)}</text>',
+        f'<text class="num" x="{_LEFT - 5}" y="{_TOP + 9}">{100 * top:.0f} %</text>',
         f'<text class="num" x="{_LEFT - 5}" y="{_TOP + tall}">0</text>',
     ]
     for side, (series, place) in enumerate((("s2", 0.08), ("s0", 0.52))):

@@ -18,6 +18,7 @@ from ecgssl.deploy.monitor_cells import (
     categories_told,
     category_counts,
     count_told,
+    merged,
     nearest,
     number_counts,
     numbers_told,
@@ -168,6 +169,9 @@ def test_nothing_of_one_to_nine_is_told(reference):
     counts = numbers_told(skewed)["counts"]
     assert sum(counts) == 120
     assert min(counts) >= 10
+    assert merged([1.0, 2.0, 3.0, 4.0], [20] * 5, [0, 4, 8, 0, 3]) == ([1.0], [20, 80], [0, 15])
+    assert merged([1.0, 2.0], [20] * 3, [12, 0, 10]) == ([1.0, 2.0], [20] * 3, [12, 0, 10])
+    assert merged([1.0], [20, 20], [2, 3]) == ([], [40], [5])
     assert numbers_told(np.array([1.0] * 15 + [np.nan] * 5)) == {"known": (11, 19)}
 
     def small(value):

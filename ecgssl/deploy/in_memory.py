@@ -1,0 +1,77 @@
+"""Recordings in a table in memory, scored as files are: one row each, refusals included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecgssl.deploy.bundle import Bundle
+from ecgssl.deploy.prepared import Ready, make_ready
+from ecgssl.deploy.scores import of_recordings, score_cells
+from ecgssl.io.recording import Recording
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store.prepare import Rejected
+
+INPUTS = ("signal", "sampling_rate", "leads")
+"""Columns of the table: mV as recorded, a list of samples per lead; Hz; a name per lead."""
+TOLD: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
+"""Columns that come before the scores, with their types."""
+_EXAMPLE_RATE = 250.0
+
+
+def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
+    """Score recordings with a classifier, or embed them with an encoder.
+
+    Args:
+        bundle: loaded.
+        table: with the columns of ``INPUTS``; its index is kept.
+
+    Returns:
+        ``status`` (ok or rejected), ``reasons`` of a rejection, ``flags``, ``heart_rate``, and the columns of
+        ``ecgssl.deploy.scores.score_columns``, or ``embedding``, a list of numbers. A cell without value is ``None``.
+    """
+    ready = [_prepared(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
+    cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in ready] for name in TOLD}
+    decision = bundle.graph.decision
+    if decision is not None:
+        scores = score_cells(decision, of_recordings(bundle, ready, "logits", "contract"))
+        cells |= {name: list(map(_plain, values)) for name, values in scores.items()}
+    else:
+        vectors = of_recordings(bundle, ready, "embedding", "contract")
+        cells["embedding"] = [v.tolist() if len(one.digital) else None for v, one in zip(vectors, ready, strict=True)]
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in cells.items()}).set_axis(table.index)
+
+
+def example_frame(spec: SignalSpec) -> pd.DataFrame:
+    """One recording of nobody, as ``score_frame`` takes it: bell curves once a second, of other heights in each lead."""
+    time = np.arange(round(spec.duration * _EXAMPLE_RATE)) / _EXAMPLE_RATE
+    parts = ((0.35, 0.012, 1.0), (0.6, 0.05, 0.25), (0.2, 0.025, 0.12))
+    beat = sum(size * np.exp(-0.5 * ((time % 1.0 - place) / width) ** 2) for place, width, size in parts)
+    signal = [np.round((0.4 + 0.05 * i) * beat, 4).tolist() for i in range(len(spec.leads))]
+    return pd.DataFrame({"signal": [signal], "sampling_rate": [_EXAMPLE_RATE], "leads": [list(spec.leads)]})
+
+
+def _prepared(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> Ready:
+    try:
+        # (L, samples)
+        array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
+        recording = Recording(array, float(sampling_rate), tuple(leads), "in memory")
+    except (TypeError, ValueError) as error:
+        return _refused(bundle, "malformed", str(error))
+    try:
+        return make_ready(recording, bundle.spec, bundle.quality, bundle.lsb)
+    except Rejected as refusal:
+        return _refused(bundle, refusal.reason, refusal.detail)
+
+
+def _refused(bundle: Bundle, reason: str, detail: str) -> Ready:
+    nothing = np.zeros((0, len(bundle.spec.leads), bundle.spec.samples), dtype=np.int16)
+    row = {"status": "rejected", "reasons": reason, "detail": detail}
+    return Ready(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
