@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from ecgssl.cli import cohorts, download, export, inspection, models, overlap, profiles, recordings, report, scoring  # noqa: F401 (importing adds verbs)
+from ecgssl.cli import (  # noqa: F401 (importing adds verbs)
+    cohorts,
+    download,
+    export,
+    inspection,
+    models,
+    monitoring,
+    overlap,
+    profiles,
+    recordings,
+    report,
+    scoring,
+)
 from ecgssl.cli.app import app, main
 
 __all__ = ["app", "main"]
