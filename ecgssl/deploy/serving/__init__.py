@@ -1,0 +1,1 @@
+"""A bundle behind HTTP: recordings in, scores out, nothing kept; the page shows what the model saw."""

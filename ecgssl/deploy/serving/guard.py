@@ -1,0 +1,131 @@
+"""The outermost layer of the service: limits, token, headers, and a log that names nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+import traceback
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ecgssl.deploy.serving.limits import LOG, Limits
+from ecgssl.deploy.serving.refusal import Refused
+from ecgssl.deploy.serving.schemas import refusal_dict
+from ecgssl.errors import Problem
+
+OPEN = ("/", "/health")
+"""Paths that need no token, besides the files of the page: they tell nothing of model or recordings."""
+ASSETS = "/assets/"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: to guard.
+        limits: of requests.
+        token: that ``Authorization: Bearer`` must bring; ``None`` for none.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, token: str | None) -> None:
+        self.app, self.limits = app, limits
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._present = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = message | {"headers": [*message["headers"], *own]}
+            await send(message)
+
+        self._present += 1
+        try:
+            self._admit(scope)
+            await self.app(scope, self._limited(scope, receive), answer)
+        except Refused as refusal:
+            await refused(refusal)(scope, receive, answer)
+        except Exception as error:
+            # frames only: the message of an exception may hold what was sent
+            frames = traceback.extract_tb(error.__traceback__)[-5:]
+            places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
+            LOG.error("%s in %s", type(error).__name__, places)
+            if not status:
+                problem = Problem("service", "request", "met a bug of the service", "Tell its operator the time")
+                await refused(Refused(500, problem))(scope, receive, answer)
+        finally:
+            self._present -= 1
+            route = getattr(scope.get("route"), "path", "-")
+            took = (time.perf_counter() - start) * 1000
+            LOG.info("%s %s %d %.0f ms", scope["method"], route, status, took)
+
+    def _admit(self, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        if self._present > self.limits.waiting:
+            raise Refused(503, Problem("service", "load", "is answering as many requests as it may", "Try again later"))
+        path = scope["path"]
+        if self._expected is not None and path not in OPEN and not path.startswith(ASSETS):
+            given = headers.get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                what = "is wrong" if given else "is missing"
+                raise Refused(401, Problem("request", "token", what, "Send the header 'Authorization: Bearer TOKEN'"))
+        stated = headers.get(b"content-length", b"0")
+        if stated.isdigit() and int(stated) > self.limits.size:
+            raise self._too_large()
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        loop = asyncio.get_running_loop()
+        size, until, whole = 0, loop.time() + self.limits.seconds, False
+
+        async def limited() -> Message:
+            nonlocal size, whole
+            if whole:
+                # what comes after the body is the end of the connection; there is no hurry
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - loop.time())
+            except TimeoutError:
+                what = f"has not arrived within {self.limits.seconds:g} s"
+                raise Refused(408, Problem("request", "body", what, "Send it faster, or smaller")) from None
+            size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if size > self.limits.size:
+                raise self._too_large()
+            return message
+
+        return limited
+
+    def _too_large(self) -> Refused:
+        what = f"is larger than {self.limits.size / (1 << 20):g} MiB, the most that is taken"
+        return Refused(413, Problem("request", "body", what, "Send one recording at a time, or use 'ecgssl predict'"))
+
+
+def refused(refusal: Refused) -> JSONResponse:
+    """The answer that tells of a refusal."""
+    headers: dict[str, str] = {}
+    if refusal.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    elif refusal.status == 503:
+        headers["retry-after"] = "1"
+    elif refusal.status in (408, 413):
+        # the rest of the body is not read
+        headers["connection"] = "close"
+    content: dict[str, Any] = refusal_dict(refusal)
+    return JSONResponse(content, refusal.status, headers)

@@ -1,0 +1,158 @@
+"""From the body of a request to what is to be read: files of a form, or a recording as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import numpy as np
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from ecgssl.deploy.serving.reading import Upload
+from ecgssl.deploy.serving.refusal import Refused
+from ecgssl.deploy.serving.schemas import SignalIn
+from ecgssl.errors import Problem
+from ecgssl.io.recording import Recording
+from ecgssl.io.stated import Stated
+
+_FILES, _FIELDS = 8, 8
+_UNITS = ("nV", "uV", "mV", "V")
+_FILE_FIELDS = ("files", "file")
+"""The second is what many clients call a single file."""
+_TEXT = {"member", "sampling_rate", "unit", "leads"}
+
+FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["files"],
+    "additionalProperties": False,
+    "properties": {
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": _FILES,
+            "items": {"type": "string", "format": "binary"},
+            "description": "One recording in any supported format; header and signal file of a WFDB record.",
+        },
+        "member": {"type": "string", "minLength": 1, "description": "Which recording, of a file that holds many."},
+        "sampling_rate": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 100_000,
+            "description": "Hz, where the file does not say it.",
+        },
+        "unit": {"type": "string", "enum": list(_UNITS), "description": "Where the file does not say it."},
+        "leads": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Comma-separated names of the rows, where the file does not say them.",
+        },
+    },
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": FORM_SCHEMA,
+                "encoding": {"files": {"contentType": "application/octet-stream"}},
+            },
+            "application/json": {"schema": SignalIn.model_json_schema()},
+        },
+    }
+}
+"""Of ``openapi.json``."""
+
+
+async def take(request: Request) -> Upload | Recording:
+    """Read the body of a request.
+
+    Raises:
+        Refused: it is neither, or not what its schema says.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return await anyio.to_thread.run_sync(_recording, await request.body())
+    if kind == "multipart/form-data":
+        return await _upload(request)
+    what = f"is {kind or 'not stated'}"[:80]
+    raise Refused(415, _problem("content-type", what, "Send multipart/form-data with files, or application/json"))
+
+
+def _recording(body: bytes) -> Recording:
+    try:
+        sent = SignalIn.model_validate_json(body)
+    except ValidationError as error:
+        problems = [
+            _problem(".".join(map(str, item["loc"][:2])) or "body", _plain(item), "See /openapi.json")
+            for item in error.errors(include_input=False, include_url=False)[:10]
+        ]
+        raise Refused(422, problems) from None
+    lengths = {len(row) for row in sent.signal}
+    if len(lengths) > 1:
+        raise Refused(422, _problem("signal", "has rows of different lengths", "Send all leads over the same time"))
+    if len(sent.signal) != len(sent.leads):
+        what = f"names {len(sent.leads)} of {len(sent.signal)} rows of the signal"
+        raise Refused(422, _problem("leads", what, "Name each row once"))
+    with np.errstate(over="ignore"):
+        signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
+    # beyond float32, as null: no value
+    return Recording(
+        np.where(np.isfinite(signal), signal, np.float32(np.nan)), sent.sampling_rate, tuple(sent.leads), ""
+    )
+
+
+def _plain(item: Any) -> str:
+    # messages of pydantic quote no input but for JSON that cannot be parsed
+    return "is not JSON" if item["type"] == "json_invalid" else str(item["msg"])
+
+
+async def _upload(request: Request) -> Upload:
+    try:
+        form = await request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=1 << 16)
+    except HTTPException as error:
+        raise Refused(400, _problem("body", f"is no valid form ({error.detail})", "Send multipart/form-data")) from None
+    try:
+        unknown = sorted({name for name in form if name not in _FILE_FIELDS and name not in _TEXT})
+        if unknown:
+            raise Refused(
+                422, _problem("form", f"has {len(unknown)} unknown fields", f"Use files, {', '.join(sorted(_TEXT))}")
+            )
+        sent = [item for name in _FILE_FIELDS for item in form.getlist(name)]
+        if not sent:
+            raise Refused(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
+        files = []
+        for item in sent:
+            # a part without a file's name is text to a form
+            content = await item.read() if isinstance(item, UploadFile) else item.encode()
+            files.append((item.filename or "file" if isinstance(item, UploadFile) else "file", content))
+        texts = {name: form.getlist(name) for name in _TEXT if name in form}
+    finally:
+        await form.close()
+    return Upload(tuple(files), **_stated(texts))
+
+
+def _stated(texts: dict[str, list[Any]]) -> dict[str, Any]:
+    for name, values in texts.items():
+        if len(values) > 1 or not isinstance(values[0], str) or not values[0].strip():
+            raise Refused(422, _problem(name, "is not one piece of text", "Send it once"))
+    text = {name: values[0].strip() for name, values in texts.items()}
+    rate = None
+    if "sampling_rate" in text:
+        try:
+            rate = float(text["sampling_rate"])
+        except ValueError:
+            rate = -1.0
+        if not 0 < rate <= 100_000:
+            raise Refused(422, _problem("sampling_rate", "is no number of Hz above 0", "Send a number such as 500"))
+    unit = text.get("unit")
+    if unit is not None and unit not in _UNITS:
+        raise Refused(422, _problem("unit", "is no known unit", f"Send one of {', '.join(_UNITS)}"))
+    leads = tuple(name.strip() for name in text.get("leads", "").split(",") if name.strip()) or None
+    return {"member": text.get("member"), "stated": Stated(rate, unit, leads)}
+
+
+def _problem(field: str, what: str, remedy: str) -> Problem:
+    return Problem("request", field, what, remedy)

@@ -1,0 +1,47 @@
+"""A private folder for the time that a service runs; what a killed one left is removed by the next."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PREFIX = "ecgssl-serve-"
+_LOCK = "lock"
+
+
+@contextmanager
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A new folder that only this user can look into, removed in the end.
+
+    Folders of services that no longer run, whose lock nobody holds, are removed first.
+
+    Args:
+        parent: by default the system's folder for temporary files.
+    """
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    for old in parent.glob(f"{_PREFIX}*"):
+        _remove_if_left(old)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_left(folder: Path) -> None:
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            return
+        with (folder / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        # held by one that runs, or gone meanwhile
+        return

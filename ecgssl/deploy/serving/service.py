@@ -1,0 +1,245 @@
+"""What the service says of a recording: the same numbers as a score file, in words where people read them."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecgssl.deploy.bundle import Bundle
+from ecgssl.deploy.scores import of_recordings, require_policy
+from ecgssl.deploy.serving.readers import Readers
+from ecgssl.deploy.serving.reading import Job, Read
+from ecgssl.deploy.serving.refusal import Refused
+from ecgssl.deploy.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.attribution import Method, attribute, in_windows, share_by_lead
+from ecgssl.evaluation.decision import Decision
+from ecgssl.model.classifier import Classifier
+from ecgssl.signal.drawing import draw_12_lead, png_bytes
+from ecgssl.signal.leads import LEADS
+from ecgssl.signal.normalise import normalise
+from ecgssl.store.meanings import MEANINGS
+
+PATIENCE = 20.0
+"""Seconds that integrated gradients may take; where they would take longer, attention rollout is shown instead."""
+
+_PASSES = 100.0
+"""What integrated gradients cost at least, in single passes forward: 32 points, forward and back."""
+_SHOWN = 0.4
+"""Leads named in words together hold at least this share of the attributions."""
+
+
+class Service:
+    """Answers, one request at a time for the model, several for the readers.
+
+    Args:
+        bundle: with its model on the device to use.
+        readers: that prepare recordings.
+    """
+
+    def __init__(self, bundle: Bundle, readers: Readers) -> None:
+        self.bundle, self.readers = bundle, readers
+        self.method: Method | None = None
+        if bundle.graph.decision is not None:
+            spec = bundle.spec
+            ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
+            bundle.graph.run(ecg, mask)
+            start = time.perf_counter()
+            bundle.graph.run(ecg, mask)
+            affordable = (time.perf_counter() - start) * _PASSES <= PATIENCE
+            self.method = "integrated_gradients" if affordable else "rollout"
+
+    @property
+    def decision(self) -> Decision:
+        """Of a classifier.
+
+        Raises:
+            Refused: the bundle holds an encoder only.
+        """
+        if self.bundle.graph.decision is None:
+            problem = Problem("service", "model", "is an encoder, it has no targets to score", "Use /embed")
+            raise Refused(404, problem)
+        return self.bundle.graph.decision
+
+    def read(self, job: Job, seconds: float) -> Read:
+        """Bring what was sent under the contract.
+
+        Raises:
+            Refused: it cannot be.
+        """
+        return self.readers.ask(job, seconds)
+
+    def model(self, size: int) -> ModelOut:
+        """What is served."""
+        bundle, decision = self.bundle, self.bundle.graph.decision
+        labels = decision.labels if decision is not None else ()
+        fitted = ", ".join(f"{key}: {value}" for key, value in decision.fitted_on.items()) if decision else ""
+        methods = {label.calibrator.method for label in labels}
+        note = (
+            f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted or 'validation'}). They hold "
+            "where the findings are as frequent as there."
+            if methods - {"none", "linear"}
+            else "Scores are the model's own, not calibrated."
+        )
+        return ModelOut(
+            model=bundle.version,
+            fingerprint=bundle.fingerprint,
+            kind=decision.kind if decision else "encoder",
+            targets=[
+                TargetOut(
+                    name=label.name,
+                    calibration=label.calibrator.method,
+                    thresholds=[
+                        ThresholdOut(
+                            name=name,
+                            value=cut.value,
+                            sensitivity=cut.sensitivity,
+                            specificity=cut.specificity,
+                            reason=cut.reason,
+                        )
+                        for name, cut in label.thresholds.items()
+                    ],
+                )
+                for label in labels
+            ],
+            calibration_note=note if decision else "",
+            embed_dim=bundle.embed_dim,
+            leads=list(bundle.spec.leads),
+            sampling_rate=bundle.spec.sampling_rate,
+            duration=bundle.spec.duration,
+            explains=self.method,
+            largest_request=size,
+            notice=NOTICE,
+        )
+
+    def require(self, windows: str, output: str) -> None:
+        """Refuse a policy for long recordings that makes no sense.
+
+        Raises:
+            Refused: for it.
+        """
+        if output == "logits":
+            _ = self.decision
+        try:
+            require_policy(self.bundle, windows, output)  # type: ignore[arg-type]
+        except InputError as error:
+            raise Refused(422, list(error.problems)) from None
+
+    def about(self, read: Read) -> dict[str, Any]:
+        """What every answer says (``AnswerOut``)."""
+        row = read.ready.row
+        told = dict.fromkeys(cell for one in read.ready.findings for cell in one.split(";") if cell)
+        findings = [_finding(*cell.split(":")) for cell in told]
+        recording = {
+            "sampling_rate": read.sampling_rate,
+            "duration": read.duration,
+            "leads": row["leads"].split(),
+            "heart_rate": row["heart_rate"],
+            "windows": row["windows"],
+            "windows_rejected": row["windows_rejected"],
+            "findings": findings,
+        }
+        return {
+            "model": self.bundle.version,
+            "fingerprint": self.bundle.fingerprint,
+            "recording": recording,
+            "notice": NOTICE,
+        }
+
+    def predict(self, read: Read, windows: str) -> dict[str, Any]:
+        """Scores (``PredictionOut``)."""
+        decision = self.decision
+        logits = of_recordings(self.bundle, [read.ready], "logits", windows)  # type: ignore[arg-type]
+        values = decision.probabilities(logits)[0]
+        number = decision.kind == "regression"
+        scores = []
+        for k, label in enumerate(decision.labels):
+            calls = [
+                CallOut(threshold=name, value=cut.value, positive=bool(values[k] >= cut.value))
+                for name, cut in label.thresholds.items()
+                if cut.value is not None
+            ]
+            value = float(np.float32(values[k]))
+            scores.append(
+                ScoreOut(
+                    target=label.name,
+                    logit=None if number else float(logits[0, k]),
+                    probability=None if number else value,
+                    value=value if number else None,
+                    calls=calls,
+                )
+            )
+        predicted = decision.names[int(values.argmax())] if decision.kind == "multiclass" else None
+        return self.about(read) | {"scores": scores, "predicted": predicted}
+
+    def embed(self, read: Read, windows: str) -> dict[str, Any]:
+        """An embedding (``EmbeddingOut``)."""
+        embedding = of_recordings(self.bundle, [read.ready], "embedding", windows)[0]  # type: ignore[arg-type]
+        return self.about(read) | {"embedding": embedding.tolist()}
+
+    def draw(self, read: Read) -> str:
+        """The recording as it was recorded, as a data: URI."""
+        if read.raw is None or read.raw_mask is None:
+            raise ValueError("the job did not ask for a drawing")
+        return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
+
+    def look(self, read: Read, target: str) -> dict[str, Any]:
+        """Where the model looked for one target (``LookedOut``), in the first window scored.
+
+        Raises:
+            Refused: there is no such target.
+        """
+        decision, model = self.decision, self.bundle.model
+        if target not in decision.names or not isinstance(model, Classifier) or self.method is None:
+            problem = Problem("request", "target", "is none of the model's", f"Use one of {', '.join(decision.names)}")
+            raise Refused(422, problem)
+        spec = self.bundle.spec
+        signal = read.ready.digital[:1] * np.float32(self.bundle.lsb)
+        mask = read.ready.lead_mask[:1]
+        present = torch.from_numpy(mask)
+        x = normalise(torch.from_numpy(signal), present, spec.normalise)
+        found = attribute(model, x, present, target, method=self.method)
+        figure = draw_12_lead(
+            signal[0],
+            spec.sampling_rate,
+            spec.leads,
+            mask[0],
+            title=f"What the model saw, and what spoke for and against {target}"
+            if self.method == "integrated_gradients"
+            else "What the model saw, and where its attention came from",
+            relevance=in_windows(found.values[0], spec.sampling_rate),
+        )
+        shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
+        return self.about(read) | {
+            "target": target,
+            "method": self.method,
+            "drawing": _uri(png_bytes(figure)),
+            "shares": shares,
+            "in_words": _in_words(shares, target, self.method),
+        }
+
+
+def _finding(code: str, lead: str, value: str) -> FindingOut:
+    number = float(value)
+    return FindingOut(
+        code=code, meaning=MEANINGS.get(code, code), lead=lead or None, value=number if np.isfinite(number) else None
+    )
+
+
+def _in_words(shares: dict[str, float], target: str, method: Method) -> str:
+    ordered = sorted(shares, key=lambda lead: -shares[lead])
+    count = next(
+        (n for n in range(1, len(ordered)) if sum(shares[lead] for lead in ordered[:n]) >= _SHOWN), len(ordered)
+    )
+    told = ", ".join(f"{lead} ({shares[lead]:.0%})" for lead in ordered[:count])
+    if method == "rollout":
+        return f"Most attention came from {told}. It says where the model looked, not what spoke for {target}."
+    return f"What counted most for {target}, for or against: {told}. It says what this model used, not what is there."
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
