@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecgssl.cli import (  # noqa: F401 (importing adds verbs)
     cohorts,
     download,
+    evaluation,
     export,
     inspection,
     models,

@@ -116,23 +116,3 @@ def finetune(
 
         write_report(out, data)
         typer.echo(f"wrote {out / HTML}")
-
-
-@app.command()
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="predictions.csv of a fine-tuning.")],
-    out: Annotated[Path, typer.Option(help="JSON file to write.")],
-    params: ParamsFile = Path("params.yaml"),
-) -> None:
-    """Compute every metric again from a prediction file.
-
-    Example: ecgssl evaluate runs/af/classifier/predictions.csv --out e.json
-    """
-    from ecgssl.config import load_params
-    from ecgssl.evaluation.evaluate import evaluate as run
-    from ecgssl.evaluation.predictions import read_predictions
-    from ecgssl.files import write_json
-
-    p = load_params(params)
-    write_json(out, run(read_predictions(predictions), p.evaluate, p.seed))
-    typer.echo(f"wrote {out}")

@@ -171,7 +171,7 @@ def _subgroups(
     params: EvaluateParams,
     seed: int,
 ) -> list[dict[str, Any]]:
-    columns = [c for c in params.subgroups if c in groups.columns and groups[c].notna().any()]
+    columns = [c for c in params.subgroups if c in groups.columns]
 
     def measure(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
         return _MEASURE[kind](rows, names, decision, params, seed)

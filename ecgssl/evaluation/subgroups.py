@@ -61,7 +61,8 @@ def subgroups(
 
     Returns:
         ``{"column", "group", "label", "records", "patients", "positives", "metrics"}`` each; what is withheld or undefined
-        is None, with the reason under ``withheld``. A column that cannot be told apart has one entry, without a group.
+        is None, with the reason under ``withheld``. A column of too many groups has one entry, without a group; one that
+        is unknown of every recording has none.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
@@ -71,6 +72,8 @@ def subgroups(
         else:
             grouped = _grouped(values)
         order = list(dict.fromkeys(sorted(grouped, key=_sort_key(grouped, values))))
+        if order == [UNKNOWN]:
+            continue
         if len(order) > MOST_GROUPS:
             found.append(
                 {
@@ -105,8 +108,9 @@ def _grouped(values: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
     if numeric and numbers.nunique() > SMALLEST:
-        cuts = np.unique(np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1])
-        return age_band(numbers, cuts.tolist())
+        cuts = np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1]
+        # rounded, as an exact cut is one recording's value
+        return age_band(numbers, sorted({float(f"{cut:.2g}") for cut in cuts}))
     text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
     blank = values.isna() | (values.astype(str).str.strip() == "")
     return text.where(~blank, UNKNOWN)

@@ -86,7 +86,8 @@ def line(tmp_path_factory):
         given = ("--encoder", out / "run/pretrained", "--targets", ",".join(TARGETS), "--mode", mode)
         step(mode, "finetune", "--store", out / "store", *given, "--out", out / mode, "--params", params)
     made = out / "full/classifier"
-    step("evaluate", "evaluate", made / "predictions.csv", "--out", out / "again.json", "--params", params)
+    given = ("--store", out / "store", "--out", out / "again.json", "--params", params)
+    step("evaluate", "evaluate", made / "predictions.csv", *given)
     for name, model in (("classifier", made), ("encoder", out / "run/pretrained")):
         given = ("--model", model, "--out", out / "bundles" / name, "--store", out / "store")
         step(f"export {name}", "export", *given, "--params", params)

@@ -1,0 +1,255 @@
+"""External evaluation of a frozen run, its recalibration, and what it refuses; on synthetic recordings and a random encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ecgssl.cli import app
+from ecgssl.config import Params, SyntheticParams, parse_params
+from ecgssl.datasets import load
+from ecgssl.datasets.synthetic.simulate import simulate
+from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.evaluation.decided import decision_from
+from ecgssl.evaluation.decision import Decision, fit_decision
+from ecgssl.evaluation.external import judge_elsewhere, recalibrated_run
+from ecgssl.evaluation.finetune import finetune, publish_finetuning, random_encoder
+from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
+from ecgssl.evaluation.predictions import prediction_table, read_predictions
+from ecgssl.store.preprocess import preprocess
+from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import save_model
+
+TARGETS = ["fast", "wave"]
+KEY = bytes(range(32))
+BASE: dict[str, Any] = {
+    "tasks": {"t": TARGETS},
+    "signal": {"sampling_rate": 100},
+    "store": {"workers": 1, "shard_recordings": 64},
+    "evaluate": {"bootstrap": 100, "sensitivities": [0.8]},
+    "data": {"split": {"val": 0.35}},
+    "model": {"width": 32, "depth": 1, "heads": 2},
+    "finetune": {"linear": {"C": [0.01, 0.1]}},
+}
+
+
+def _table(folder: Path) -> dict[str, Any]:
+    return {"set": "cohort", "manifest": folder / "manifest.csv", "root": folder}
+
+
+def made(folder: Path, name: str, patients: int, seed: int, **changes: Any) -> Path:
+    params = parse_params({**BASE, "seed": seed, **changes})
+    simulate(folder / name, SyntheticParams(patients=patients, recordings_per_patient=(1, 2)), seed, 1, lambda n: None)
+    table = pd.read_csv(folder / name / "manifest.csv").drop(columns="split")
+    # frequent enough for thresholds in few recordings
+    table["fast"] = table[["sinus_tachy", "af", "ectopy", "sinus_brady"]].max(axis=1)
+    table["wave"] = table[["st_elevation", "high_voltage", "wide_qrs"]].max(axis=1)
+    for column in ("record_id", "patient_id"):
+        table[column] = f"{name}-" + table[column].astype(str)
+    table.to_csv(folder / name / "manifest.csv", index=False)
+    cohort = load(params.data.model_copy(update=_table(folder / name)), "", params.seed)
+    preprocess(cohort, params, folder / f"{name}-store", KEY, progress=False)
+    return folder / f"{name}-store"
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return parse_params(BASE)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
+    """A folder with a store, a run on it, and another store."""
+    folder = tmp_path_factory.mktemp("frozen")
+    (folder / "key").write_text(KEY.hex())
+    store = Store(made(folder, "first", 100, 0))
+    made(folder, "second", 60, 1)
+    encoder = random_encoder(params.model, store, 3)
+    save_model(folder / "encoder", encoder, store.spec)
+    result = finetune(
+        store, folder / "encoder", TARGETS, "linear", params.finetune, 0, folder / "work", show_progress=False
+    )
+    decision = decision_from(result.predictions, "linear", params.evaluate)
+    publish_finetuning(result, store, folder / "run/classifier", "t", "linear", decision=decision)
+    return folder
+
+
+def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> None:
+    before = {p.name: p.read_bytes() for p in (place / "run/classifier").iterdir()}
+    found = judge_elsewhere(place / "run", params, place / "out", place / "second-store")
+    figures = json.loads((place / "out/evaluation.json").read_text())
+    store, frozen = Store(place / "second-store"), load_frozen(place / "run")
+    assert {p.name: p.read_bytes() for p in (place / "run/classifier").iterdir()} == before
+    assert list(figures["splits"]) == ["external"]
+    assert figures["splits"]["external"]["records"] == len(store) == figures["external"]["judged"]
+    assert figures["external"]["leads"] == {"all": len(store), "missing": {}}
+    assert figures["external"]["overlap"]["found"] == 0
+    assert found.figures["decision"] == frozen.decision.to_dict()
+    # thresholds and calibrators by hand, from the stored files
+    table = read_predictions(place / "out/predictions.csv")
+    p = frozen.decision.probabilities(table[[f"logit__{n}" for n in TARGETS]])[:, 0]
+    cut = frozen.decision.labels[0].thresholds["youden"].value
+    told = figures["models"]["linear"]["external"]["labels"]["fast"]["thresholds"]["youden"]
+    assert told["tp"] == int(((p >= cut) & (table["target__fast"] == 1)).sum())
+    assert told["value"] == pytest.approx(cut, abs=1e-5)
+
+
+def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, params: Params) -> None:
+    manifest = place / "second/manifest.csv"
+    options = [
+        "--set",
+        "evaluate.bootstrap=100",
+        "--set",
+        "store.workers=1",
+        "--set",
+        f"data.patient_key={place / 'key'}",
+    ]
+    options += ["--set", "signal.sampling_rate=250", "--params", str(place / "params.yaml")]
+    (place / "params.yaml").write_text("tasks: {t: [fast]}\n")
+    command = [
+        "evaluate",
+        "--run",
+        str(place / "run"),
+        "--manifest",
+        str(manifest),
+        "--out",
+        str(place / "files"),
+        *options,
+    ]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "recordings = " in done.output
+    stored = predict_frozen(load_frozen(place / "run"), Store(place / "second-store"))
+    both = stored.merge(read_predictions(place / "files/predictions.csv"), on=["record_id", "patient"])
+    assert len(both) == len(stored)
+    np.testing.assert_allclose(both["logit__wave_x"], both["logit__wave_y"], atol=1e-6)
+    assert len(Store(place / "files-store")) == len(stored)
+
+
+def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path, params: Params) -> None:
+    found = recalibrated_run(place / "run", params, place / "second-store", place / "site", share=0.5)
+    first, new = load_frozen(place / "run"), load_frozen(place / "site")
+    table = read_predictions(place / "site/classifier/predictions.csv")
+    learned, judged = (set(table[table["split"] == s]["patient"]) for s in ("val", "external"))
+    assert learned
+    assert judged
+    assert not learned & judged
+    assert found.figures["splits"]["external"]["patients"] == len(judged)
+    assert new.decision == found.recalibrated
+    assert new.decision != first.decision
+    for old, label in zip(first.decision.labels, new.decision.labels, strict=True):
+        assert label.thresholds == old.thresholds
+    assert json.loads((place / "site/evaluation.json").read_text())["recalibrated"]["share"] == 0.5
+    for name in ("model.safetensors", "signal.json", "config.json", "choices.json"):
+        assert (place / "site/classifier" / name).read_bytes() == (place / "run/classifier" / name).read_bytes()
+    chosen = evaluate_frozen(first, Store(place / "second-store"), params, share=0.5, new_thresholds=True).recalibrated
+    assert chosen is not None
+    assert chosen.labels[0].thresholds != first.decision.labels[0].thresholds
+    with pytest.raises(InputError, match="is the run itself"):
+        recalibrated_run(place / "run", params, place / "second-store", place / "run", share=0.5)
+    for share in (0.0, 1.0):
+        with pytest.raises(InputError, match="no one is left"):
+            evaluate_frozen(first, Store(place / "second-store"), params, share=share)
+
+
+def test_too_few_events_keep_the_calibrators_of_the_first_site(params: Params) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(60, 2))
+    y = (z + rng.normal(size=z.shape) > 0).astype(float)
+    first = fit_decision("multilabel", ["a", "b"], z, y)
+    y[:, 1] = np.arange(60) < 3
+    ids = [f"{i}" for i in range(60)]
+    table = prediction_table(ids, ids, ["val"] * 60, "m", ["a", "b"], y, 2 * z - 1)
+    found = recalibrate(first, table, "m", params)
+    assert found.labels[0].calibrator != first.labels[0].calibrator
+    kept = found.labels[1].calibrator
+    assert (kept.slope, kept.intercept) == (first.labels[1].calibrator.slope, first.labels[1].calibrator.intercept)
+    assert "kept from the first site: 3 positive" in kept.reason
+    assert Decision.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_what_the_run_has_learned_from_is_no_external_cohort(place: Path, params: Params) -> None:
+    frozen = load_frozen(place / "run")
+    with pytest.raises(InputError, match="was trained on") as error:
+        evaluate_frozen(frozen, Store(place / "first-store"), params)
+    assert len(error.value.problems) > 10
+    told = evaluate_frozen(frozen, Store(place / "first-store"), params, overlap="warn").figures["external"]["overlap"]
+    assert told["found"] > 10
+
+
+def test_another_contract_is_refused_with_both_sides(place: Path, params: Params) -> None:
+    other = made(place, "other", 20, 2, signal={"sampling_rate": 250})
+    with pytest.raises(ContractMismatch, match="sampling_rate"):
+        predict_frozen(load_frozen(place / "run"), Store(other))
+
+
+def test_targets_that_are_absent_unknown_or_of_another_kind(place: Path, params: Params) -> None:
+    frozen, store = load_frozen(place / "run"), Store(place / "second-store")
+    store.targets = tuple(t for t in store.targets if t != "wave")
+    store.index = store.index.drop(columns="wave")
+    found = evaluate_frozen(frozen, store, params).figures
+    assert found["external"]["absent_targets"] == ["wave"]
+    entry = found["models"]["linear"]["external"]
+    assert entry["labels"]["wave"]["undefined"] == "no record with a known target"
+    assert entry["macro"]["labels"] == 1
+    store.index["fast"] = np.nan
+    with pytest.raises(InputError, match="no recording with a known"):
+        predict_frozen(frozen, store)
+    store.index["fast"] = 1.0
+    one_class = evaluate_frozen(frozen, store, params).figures["models"]["linear"]["external"]
+    assert one_class["macro"]["auroc"]["value"] is None
+    assert one_class["labels"]["fast"]["undefined"] == "no negative record"
+    store.targets = ()
+    with pytest.raises(InputError, match="none of the model's targets"):
+        predict_frozen(frozen, store)
+
+
+def test_missing_leads_are_counted(place: Path, params: Params) -> None:
+    store = Store(place / "second-store")
+    bits = store.index["lead_mask"].to_numpy(dtype=np.int64).copy()
+    bits[:5] &= ~(1 << 7)
+    store.index["lead_mask"] = bits
+    leads = evaluate_frozen(load_frozen(place / "run"), store, params).figures["external"]["leads"]
+    assert leads == {"all": len(store) - 5, "missing": {"V2": 5}}
+
+
+def test_a_run_without_or_with_a_foreign_decision_is_refused(place: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(place / "run/classifier", tmp_path / "c")
+    (tmp_path / "c/decision.json").unlink()
+    with pytest.raises(InputError, match=r"decision\.json.*does not exist"):
+        load_frozen(tmp_path / "c")
+    z = np.random.default_rng(0).normal(size=(50, 1))
+    fit_decision("multilabel", ["AF"], z, (z > 0).astype(float)).save(tmp_path / "c")
+    with pytest.raises(InputError, match="the classifier of fast, wave"):
+        load_frozen(tmp_path / "c")
+
+
+def test_options_that_do_not_go_together_are_named(place: Path, tmp_path: Path) -> None:
+    for options, named in (
+        ([], "predictions, --run"),
+        (["p.csv", "--run", "r"], "both are given"),
+        (["--run", "r"], "--store, --manifest"),
+        (["p.csv", "--manifest", "m.csv"], "has no meaning"),
+    ):
+        done = CliRunner().invoke(app, ["evaluate", *options, "--out", str(tmp_path / "o")])
+        assert done.exit_code != 0
+        assert named in str(done.exception)
+
+
+def test_a_prediction_file_is_scored_again_with_subgroups(place: Path) -> None:
+    command = ["evaluate", str(place / "run/classifier/predictions.csv"), "--out", str(place / "again.json")]
+    (place / "params.yaml").write_text("tasks: {t: [fast]}\nevaluate: {bootstrap: 100}\n")
+    command += ["--params", str(place / "params.yaml"), "--store", str(place / "first-store")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((place / "again.json").read_text())
+    rows = pd.DataFrame(figures["subgroups"]["test"])
+    assert {"sex", "age"} <= set(rows["column"])
