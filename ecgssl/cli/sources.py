@@ -54,6 +54,10 @@ def data_and_encoder(
     source = encoder or bundle
     assert source is not None
     if store is not None:
+        if bundle is not None:
+            from ecgssl.deploy.checksums import verify_sums
+
+            verify_sums(bundle)
         return Store(store), source
     from ecgssl.deploy.cohort_store import cohort_store
 

@@ -68,6 +68,7 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
         (finetune(bundle, crossing, out), "lie in more than one split"),
         (finetune(bundle, made.manifest, out, "--targets", "VF"), "VF: there is no such column of targets"),
         (finetune(broken, made.manifest, out), "signal.json"),
+        (ecgssl("finetune", "--store", made.store, "--bundle", broken, *given), "signal.json"),
         (finetune(made.base / "bundle", made.manifest, out), "holds a classifier of MI, NORM"),
         (ecgssl("finetune", "--bundle", bundle, *given), "--store, --manifest: one of the two is needed"),
         (ecgssl("finetune", "--manifest", made.manifest, *given), "--encoder, --bundle: one of the two is needed"),

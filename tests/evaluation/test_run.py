@@ -1,0 +1,42 @@
+"""One call from a store to figures, for findings and for numbers, in a mode with epochs and in one without."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from small_cohort import small_encoder, small_params, small_store
+
+from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.run import fine_tune_and_judge
+from ecgssl.training.checkpoint import load_classifier
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    store = small_store(folder)
+    return store, small_encoder(folder / "encoder", store)
+
+
+@pytest.mark.parametrize(
+    ("target", "mode", "metric"), [("HIGH", "attentive", "macro AUROC"), ("VOLTS", "linear", "MAE")]
+)
+def test_a_run_is_complete(cohort, tmp_path, target, mode, metric):
+    store, encoder = cohort
+    params = small_params(attentive={"epochs": 1, "patience": 1})
+    run = fine_tune_and_judge(
+        store, encoder, [target], mode, params, tmp_path, recorded="3lead", share=0.8, show_progress=False
+    )
+    assert f"| {target} | {mode} | 80 % | 3lead | 8 | {metric} |" in run.board
+    figures = json.loads((tmp_path / "evaluation.json").read_text())
+    assert figures["labels"] == [target]
+    assert set(figures["models"]) == {mode, "random"}
+    model, _ = load_classifier(tmp_path / "classifier", store.spec)
+    assert model.targets == (target,)
+    assert Decision.load(tmp_path / "classifier").names == (target,)
+    predictions = pd.read_csv(tmp_path / "classifier/predictions.csv")
+    assert predictions["split"].value_counts().to_dict() == {"val": 16, "test": 16}
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"classifier", "evaluation.json"} | ({"roc.png", "reliability.png"} if target == "HIGH" else set())
