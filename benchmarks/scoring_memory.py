@@ -1,0 +1,80 @@
+"""Peak memory of batch scoring by the number of inputs: files and model are simulated, everything between them is not.
+
+    python benchmarks/scoring_memory.py --bundle exports/classifier [--counts 1000 20000 100000] [--suffix .csv]
+
+A manifest names so many recordings; instead of reading them, each is given one same prepared signal, and the model's outputs are
+noise. What is measured is what grows with the inputs: the list of them, rows, parts and the table. Prints JSON: rows, peak
+resident memory in MiB, seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
+    """Score ``count`` simulated recordings in this process."""
+    import ecgssl.deploy.predict as scoring
+    from ecgssl.deploy.graph import ContractModel
+    from ecgssl.deploy.prepared import Ready
+
+    def prepared(items, spec, *_):  # type: ignore[no-untyped-def]
+        digital = np.ones((1, len(spec.leads), spec.samples), dtype=np.int16)
+        mask = np.ones((1, len(spec.leads)), dtype=bool)
+        row = {"status": "ok", "flags": "", "leads": " ".join(spec.leads), "heart_rate": 60.0, "windows": 1}
+        return [Ready(digital.copy(), mask, {"record_id": item.record_id, **row}) for item in items]
+
+    def outputs(self, ecg, lead_mask):  # type: ignore[no-untyped-def]
+        width = {"embedding": 96}
+        names = len(self.model.targets)
+        return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}
+
+    noise = np.random.default_rng(0)
+    # the bundle itself is verified with the real model
+    real = scoring.load_bundle
+
+    def load(path):  # type: ignore[no-untyped-def]
+        loaded = real(path)
+        ContractModel.run = outputs  # type: ignore[method-assign]
+        return loaded
+
+    scoring.load_bundle, scoring.prepare_listed = load, prepared
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder, "manifest.csv")
+        with manifest.open("w") as file:
+            file.write("record_id,path\n")
+            file.writelines(f"recording-{i:07d},ward/{i % 100:02d}/recording-{i:07d}.hea\n" for i in range(count))
+        start = time.perf_counter()
+        report = scoring.predict(bundle, [manifest], Path(folder, f"scores{suffix}"), show_progress=False)
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rows": report.counted, "peak_mib": round(peak, 1), "seconds": round(seconds, 1)}
+
+
+def main() -> None:
+    """Measure each count in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 20000, 100000])
+    parser.add_argument("--suffix", default=".csv")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.here:
+        print(json.dumps(measure(given.bundle, given.counts[0], given.suffix)))
+        return
+    for count in given.counts:
+        command = [sys.executable, __file__, "--here", "--bundle", given.bundle, "--counts", count, "--suffix", given.suffix]
+        subprocess.run(list(map(str, command)), check=True)
+
+
+if __name__ == "__main__":
+    main()
