@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
@@ -43,16 +45,18 @@ def log_bundle(bundle: Path, name: str, client: Any) -> str:
 
     loaded = load_bundle(bundle)
     columns = TOLD if loaded.decision is None else TOLD | score_columns(loaded.decision)
-    info = pyfunc.log_model(
-        name=name,
-        python_model=str(Path(__file__).with_name("mlflow_model.py")),
-        artifacts={"bundle": str(bundle)},
-        signature=_bundle_signature(columns, loaded.decision is not None),
-        input_example=example_frame(loaded.spec),
-        pip_requirements=_pinned(),
-        registered_model_name=name,
-        metadata={"bundle": loaded.version, "fingerprint": loaded.fingerprint},
-    )
+    # it tells of every version it makes
+    with redirect_stderr(io.StringIO()):
+        info = pyfunc.log_model(
+            name=name,
+            python_model=str(Path(__file__).with_name("mlflow_model.py")),
+            artifacts={"bundle": str(bundle)},
+            signature=_bundle_signature(columns, loaded.decision is not None),
+            input_example=example_frame(loaded.spec),
+            pip_requirements=_pinned(),
+            registered_model_name=name,
+            metadata={"bundle": loaded.version, "fingerprint": loaded.fingerprint},
+        )
     number = str(info.registered_model_version)
     client.set_registered_model_alias(name, ALIAS, number)
     return number

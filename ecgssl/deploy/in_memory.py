@@ -12,6 +12,7 @@ from ecgssl.deploy.bundle import Bundle
 from ecgssl.deploy.prepared import Ready, make_ready
 from ecgssl.deploy.scores import of_recordings, score_cells
 from ecgssl.io.recording import Recording
+from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.prepare import Rejected
 
@@ -46,11 +47,15 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def example_frame(spec: SignalSpec) -> pd.DataFrame:
-    """One recording of nobody, as ``score_frame`` takes it: bell curves once a second, of other heights in each lead."""
+    """One recording of nobody, as ``score_frame`` takes it: bell curves once a second, higher from lead to lead."""
     time = np.arange(round(spec.duration * _EXAMPLE_RATE)) / _EXAMPLE_RATE
     parts = ((0.35, 0.012, 1.0), (0.6, 0.05, 0.25), (0.2, 0.025, 0.12))
     beat = sum(size * np.exp(-0.5 * ((time % 1.0 - place) / width) ** 2) for place, width, size in parts)
-    signal = [np.round((0.4 + 0.05 * i) * beat, 4).tolist() for i in range(len(spec.leads))]
+    # a baseline that moves a little, as no electrode is still
+    drift = 0.03 * np.sin(2 * np.pi * 0.3 * time)
+    sources = np.outer(np.linspace(0.4, 1.1, 8), beat) + np.outer(np.linspace(1, -1, 8), drift)
+    rows = dict(zip(LEADS, np.round(np.concatenate([LIMB_MATRIX @ sources[:2], sources[2:]]), 4), strict=True))
+    signal = [rows[lead].tolist() for lead in spec.leads]
     return pd.DataFrame({"signal": [signal], "sampling_rate": [_EXAMPLE_RATE], "leads": [list(spec.leads)]})
 
 
