@@ -95,7 +95,10 @@ def draw_12_lead(
     axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
-    notes += [(_AWAY_TEXT, "orange: against"), (_TOWARDS_TEXT, "blue: for")] if relevance is not None else []
+    if relevance is not None and np.any(np.asarray(relevance) < 0):
+        notes += [(_AWAY_TEXT, "orange: against"), (_TOWARDS_TEXT, "blue: for")]
+    elif relevance is not None:
+        notes += [(_TOWARDS_TEXT, "blue: looked at")]
     for i, (colour, text) in enumerate(notes):
         place = width - _RIGHT - 35.0 * i
         axes.text(place, _BOTTOM / 2, text, fontsize=8, ha="right", va="center", color=colour)
