@@ -32,6 +32,7 @@ def test_a_benchmark_is_a_whole_parameter_file(name):
     assert params.data.root == Path("/a place/of: it")
     assert params.data.labels in public_set(params.data.set).label_sets
     assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
+    assert params.finetune.fractions == benchmark.fractions
     assert ("merl" in name) == (params.data.merl is not None)
     # what the profile explains stays explained
     assert text.count("#") > 15

@@ -25,6 +25,7 @@ class Benchmark(Section):
         data: section ``data`` without the root.
         task: name of the task.
         targets: that it predicts.
+        fractions: shares of the labels; where labels are rare, a small one leaves too few patients to learn from.
         profile: everything else.
     """
 
@@ -32,6 +33,7 @@ class Benchmark(Section):
     data: dict[str, Any]
     task: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     targets: Annotated[list[str], Field(min_length=1)]
+    fractions: list[float] = [1.0]
     profile: str = "ptbxl"
 
     def params(self, profile: str, name: str, root: Path | str | None = None) -> str:
@@ -48,6 +50,7 @@ class Benchmark(Section):
         text = _section(profile, "data", [f"  {key}: {_flow(value)}" for key, value in data.items()])
         text = _section(text, "tasks", [f"  {self.task}: {_flow(self.targets)}"])
         text = re.sub(r"(?m)^(  probe: \{targets: )\[[^\]]*\]", rf"\g<1>{_flow(self.targets[:_WATCHED])}", text)
+        text = re.sub(r"(?m)^(  fractions: )\[[^\]]*\]", rf"\g<1>{_flow(self.fractions)}", text)
         text = re.sub(r"(?m)^(export: .*\btask: )\w+", rf"\g<1>{self.task}", text)
         head = f"# Benchmark {name}: {self.about}.\n"
         return head + text[text.index('# "assumption"') :]
