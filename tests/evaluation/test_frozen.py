@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ecgssl.cli import app
@@ -22,9 +24,11 @@ from ecgssl.evaluation.external import judge_elsewhere, recalibrated_run
 from ecgssl.evaluation.finetune import finetune, publish_finetuning, random_encoder
 from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
+from ecgssl.model.classifier import Classifier
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import save_model
+from ecgssl.training.embed import embed_store
 
 TARGETS = ["fast", "wave"]
 KEY = bytes(range(32))
@@ -208,6 +212,32 @@ def test_targets_that_are_absent_unknown_or_of_another_kind(place: Path, params:
     store.targets = ()
     with pytest.raises(InputError, match="none of the model's targets"):
         predict_frozen(frozen, store)
+
+
+def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params) -> None:
+    first, store = load_frozen(place / "run"), Store(place / "second-store")
+    torch.manual_seed(0)
+    classifier = Classifier(first.classifier.encoder, ["age"], "regression").eval()
+    with torch.no_grad():
+        # towards a prediction that rises with age, so that there is a line to fit
+        rows = np.arange(len(store))
+        age = torch.from_numpy(store.index["age"].to_numpy(dtype=np.float32))
+        x = torch.from_numpy(embed_store(classifier.encoder, store, rows, show_progress=False))
+        weight = torch.linalg.lstsq(x, 0.5 * age[:, None]).solution
+        classifier.head.linear.weight.copy_(weight.T)
+        classifier.head.linear.bias.zero_()
+    decision = fit_decision("regression", ["age"], np.zeros((1, 1)), np.zeros((1, 1)))
+    frozen = replace(first, classifier=classifier, decision=decision)
+    found = evaluate_frozen(frozen, store, params, share=0.5)
+    before = found.figures["models"]["linear"]["external"]["labels"]["age"]
+    after = found.figures["recalibrated"]["models"]["linear"]["external"]["labels"]["age"]
+    table = found.predictions[found.predictions["split"] == "external"]
+    assert before["mae"]["value"] == pytest.approx((table["pred__age"] - table["target__age"]).abs().mean())
+    assert before["bias"]["high"] < -10
+    assert abs(after["bias"]["value"]) < 10
+    other = replace(frozen, classifier=Classifier(first.classifier.encoder, ["wave"], "regression"))
+    with pytest.raises(InputError, match="is multilabel here, the model's is regression"):
+        predict_frozen(other, store)
 
 
 def test_missing_leads_are_counted(place: Path, params: Params) -> None:
