@@ -122,12 +122,16 @@ class EpochParams(Section):
 class AttentiveParams(EpochParams):
     """Learned queries over the tokens of a frozen encoder (``ecgssl.model.classifier.QueryPooling``).
 
+    The rate is low because the start, a linear probe, is as regularised as validation wants it: on 1,311 real recordings 1e-3
+    lost 0.03 of its AUROC in the first epoch.
+
     Args:
         queries: how many.
         cache_gb: tokens are computed once and kept on disk where they take no more than this; otherwise in every epoch.
     """
 
     epochs: Positive = 30
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     patience: Positive = 6
     queries: Annotated[int, Field(ge=1, le=64)] = 4
     cache_gb: NonNegative = 8.0
