@@ -1,0 +1,268 @@
+"""Identifiers planted wherever hospitals keep them, everything run, and every byte that came of it searched.
+
+Where a record's name may stand, and nothing else of a person, says ``NAMES_RECORDS``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from command_line import ecgssl
+from deploy_models import beats
+from dicom_files import dicom, group
+from hospital_xml import PERSON, aecg, muse
+from wfdb_files import write_record
+
+from ecgssl.config import load_params
+from ecgssl.io.wfdb_reader import header_path
+from ecgssl.signal.leads import LEADS
+from ecgssl.tracking import track
+
+PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+COUNT = 72
+HEADER = {"name": "Headerfamily", "mrn": "HDR-660417", "birth": "1944-11-23", "street": "Headerstrasse 17b"}
+FOLDER = "Folderfamily_Annegret_19520817"
+FILES = "Filefamily-FN81127"
+TABLE = {
+    "name": "Tablefamily",
+    "mrn": "MRN-5150",
+    "birth": "1961-03-09",
+    "street": "12 Tablestreet",
+    "time": "2019-07-21",
+}
+RECORD = "studyname"
+"""Beginning of the manifest's names of recordings, which by themselves say nothing."""
+
+PERSONS = [*PERSON.values(), "19310415", "20240229", "4711-0815", *HEADER.values(), FOLDER, FILES, *TABLE.values()]
+"""What nothing but the user's own files may hold. Compared without regard to case."""
+
+NAMES_RECORDS = (
+    "store/index.parquet",
+    "store/rejected.csv",
+    "store/overlap*",
+    "*/predictions.csv",
+    "scores.csv",
+    "scores.jsonl",
+    "embeddings.parquet",
+)
+"""Files in which a record's name stands, because people must find the recording again: a store, predictions, score files."""
+
+
+def hospital(folder: Path) -> Path:
+    """Recordings in four formats with persons in headers and names, and their table."""
+    records = folder / FOLDER
+    for i in range(COUNT - 3):
+        notes = f"# Name: {HEADER['name']}\n# MRN {HEADER['mrn']}\n# Age: 61 Sex: F DOB: {HEADER['birth']}\n"
+        notes += f"# {HEADER['street']}\n"
+        write_record(records, f"{FILES}-{i}", beats(i), rate=250, comments=notes)
+    leads = [dict(zip(LEADS, beats(900 + i), strict=True)) for i in range(3)]
+    write = {
+        "xml": muse(leads[0], rate=250, per_bit="1").encode("latin-1"),
+        "aecg.xml": aecg(leads[1], increment='value="4" unit="ms"', scale="1").encode(),
+        "dcm": dicom(group(leads[2], rate="250", sensitivity="1")),
+    }
+    for suffix, data in write.items():
+        (records / f"{FILES}.{suffix}").write_bytes(data)
+    paths = [f"{FOLDER}/{FILES}-{i}" for i in range(COUNT - 3)] + [f"{FOLDER}/{FILES}.{suffix}" for suffix in write]
+    # one is broken, so that there is a rejection to tell of
+    header = header_path(folder / paths[1])
+    header.write_text(header.read_text().replace(" 250 ", " fast ", 1))
+    table = pd.DataFrame(
+        {
+            "record_id": [f"{RECORD}-{i}" for i in range(COUNT)],
+            "path": paths,
+            "patient_id": [f"{TABLE['mrn']}-{i}" for i in range(COUNT)],
+            "split": [("train", "val", "test", "val")[i % 4] for i in range(COUNT)],
+            "acq_time": TABLE["time"],
+            "age": [30 + i % 50 for i in range(COUNT)],
+            "sex": ["female", "male"] * (COUNT // 2),
+            "site": "ward",
+            "Name": TABLE["name"],
+            "Born": TABLE["birth"],
+            "Address": TABLE["street"],
+            "MI": [i // 4 % 2 for i in range(COUNT)],
+        }
+    )
+    table.to_csv(folder / "cohort.csv", index=False)
+    return folder / "cohort.csv"
+
+
+def small(folder: Path) -> Path:
+    params = yaml.safe_load(PROFILE.read_text())
+    params["data"]["patient_key"] = str(folder / "patient.key")
+    params["quality"]["beats"] = "none"
+    params["store"] |= {"workers": 1}
+    params["model"] |= {"width": 32, "depth": 1, "heads": 2, "patch": 50}
+    params["model"]["decoder"] |= {"width": 32, "depth": 1, "heads": 2}
+    params["pretrain"] |= {"samples": 32, "batch_size": 16, "probe": {"targets": []}}
+    params["tasks"] = {"infarct": ["MI"]}
+    params["finetune"]["linear"] |= {"C": [0.1]}
+    params["evaluate"] |= {"bootstrap": 100}
+    params["export"] |= {"task": "infarct", "mode": "linear", "raw_rates": [], "pt2": False}
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    """Everything run once: what was said by step, and the folder of all that was written."""
+    base = tmp_path_factory.mktemp("privacy")
+    (base / "made").mkdir()
+    manifest, params, out = hospital(base / "hospital"), small(base), base / "made"
+    said: dict[str, str] = {}
+
+    def step(name: str, *arguments: object, codes: tuple[int, ...] = (0,)) -> None:
+        done = ecgssl(*arguments)
+        said[name] = done.out + done.err
+        assert done.code in codes, done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(out)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        given = ("--params", params)
+        records = manifest.parent / FOLDER
+        step(
+            "inspect", "inspect", records / f"{FILES}.xml", records / f"{FILES}.dcm", "--json", "--plot", out / "pages"
+        )
+        step("check", "check", manifest, "--targets", "MI", "--out", out / "check.html", *given, codes=(3,))
+        step("preprocess", "preprocess", "--manifest", manifest, "--out", out / "store", *given, codes=(3,))
+        step("pretrain", "pretrain", "--store", out / "store", "--out", out / "run", *given)
+        step("finetune", "finetune", "--store", out / "store", "--encoder", out / "run/pretrained",
+             "--targets", "MI", "--out", out / "tuned", *given)  # fmt: skip
+        step("report", "report", out / "tuned", "--store", out / "store", "--attribution", "none", "--recordings", "1")
+        step("export", "export", "--model", out / "tuned/classifier", "--out", out / "bundle", "--store", out / "store",
+             *given)  # fmt: skip
+        with track("export", load_params(params)) as run:
+            run.log_artifact(out / "bundle")
+            run.log_model_bundle(out / "bundle", "ecgssl-classifier")
+        for suffix in ("csv", "jsonl"):
+            step(f"predict {suffix}", "predict", manifest, "--bundle", out / "bundle", "--out", out / f"scores.{suffix}",
+                 codes=(3,))  # fmt: skip
+        step("embed", "embed", manifest, "--bundle", out / "bundle", "--out", out / "embeddings.parquet", codes=(3,))
+        step("monitor", "monitor", out / "scores.csv", "--embeddings", out / "embeddings.parquet", "--bundle", out / "bundle",
+             "--out", out / "drift.html")  # fmt: skip
+    said["bad predict"] = ecgssl("predict", manifest, "--bundle", out / "bundle", "--out", out / "scores.txt").err
+    said["serve"] = served(out / "bundle", records)
+    return SimpleNamespace(base=base, out=out, said=said)
+
+
+def served(bundle: Path, records: Path) -> str:
+    """What the service wrote while it answered a recording and refused two."""
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "ecgssl", "serve", "--bundle", str(bundle), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        first = server.stdout.readline()
+        address = re.search(r"http://\S+", first)[0].rstrip("/")
+        answers = [post(address, f"{FILES}.xml", (records / f"{FILES}.xml").read_bytes())]
+        answers.append(post(address, f"{FILES}.dcm", (records / f"{FILES}.dcm").read_bytes()[:2000]))
+        answers.append(post(address, f"{FILES}.txt", HEADER["name"].encode()))
+        assert "prob" in answers[0] or "score" in answers[0]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        rest = server.communicate(timeout=60)[0]
+    return "\n".join([first, rest, *answers])
+
+
+def post(address: str, name: str, data: bytes) -> str:
+    """A file as a browser sends it; the body of the answer, whatever its status."""
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    body = f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + data + f"\r\n--{boundary}--\r\n".encode()
+    request = urllib.request.Request(
+        f"{address}/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    )
+    opener = urllib.request.build_opener(NoError())
+    until = time.monotonic() + 30
+    while True:
+        try:
+            with opener.open(request, timeout=60) as answered:
+                return answered.read().decode()
+        except urllib.error.URLError as error:
+            # the address is told a moment before it answers
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+class NoError(urllib.request.HTTPErrorProcessor):
+    def http_response(self, request, response):
+        return response
+
+
+def found(data: bytes, words: list[str]) -> list[str]:
+    """Words in bytes, in the three encodings that files here may have."""
+    lower = data.lower()
+    return [w for w in words if any(w.lower().encode(e) in lower for e in ("utf-8", "utf-16-le", "latin-1"))]
+
+
+def contents(path: Path) -> bytes:
+    """Of a file as it is, and of a compressed table as text, too."""
+    data = path.read_bytes()
+    if path.suffix == ".parquet":
+        data += pd.read_parquet(path).to_csv().encode()
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            data += "".join(f"{name}{arrays[name]}" for name in arrays).encode()
+    return data
+
+
+def test_no_person_is_in_anything_that_was_written(line):
+    files = [path for path in line.out.rglob("*") if path.is_file()]
+    leaks = {str(path.relative_to(line.out)): words for path in files if (words := found(contents(path), PERSONS))}
+    assert leaks == {}
+    # inspect is for looking at files, and calls its pages like them
+    paths = [path.relative_to(line.out) for path in line.out.rglob("*")]
+    paths = [str(path) for path in paths if path.parts[0] != "pages"]
+    assert found("\n".join(paths).encode(), PERSONS) == []
+    kinds = {path.suffix for path in files} | {path.name for path in files}
+    assert kinds >= {".html", ".json", ".db", ".safetensors", ".onnx", ".parquet", ".png", "MLmodel", "SHA256SUMS"}
+
+
+def test_names_of_recordings_are_only_where_they_must_be(line):
+    files = [path for path in line.out.rglob("*") if path.is_file()]
+    named = {str(path.relative_to(line.out)) for path in files if found(contents(path), [RECORD])}
+    wrong = {name for name in named if not any(fnmatch.fnmatch(name, pattern) for pattern in NAMES_RECORDS)}
+    assert wrong == set()
+    assert {"store/index.parquet", "scores.csv", "scores.jsonl", "embeddings.parquet"} <= named
+
+
+def test_nothing_that_was_said_names_anybody(line):
+    """Verbs that are given files by name may say that name again, and no more."""
+    told = {name: words for name, text in line.said.items() if (words := found(text.encode(), [*PERSONS, RECORD]))}
+    assert set(told.pop("inspect", [])) <= {FOLDER, FILES}
+    assert told == {}
+
+
+def test_a_patient_is_a_keyed_hash(line):
+    patients = pd.read_parquet(line.out / "store/index.parquet")["patient"]
+    assert patients.nunique() == len(patients)
+    assert all(re.fullmatch(r"[0-9a-f]{16,}", patient) for patient in patients)
+    assert os.stat(line.base / "patient.key").st_mode & 0o077 == 0  # noqa: PTH116 (bits are the point)
+
+
+def test_the_drift_report_has_no_small_cell(line):
+    told = json.loads((line.out / "drift.json").read_text())
+    counts = [side["count"] for one in told["shares"] for side in (one["reference"], one["batch"])]
+    counts += [count for one in told["numbers"] for side in ("reference", "batch") for count in one[side]["counts"]]
+    counts += [row[side] for one in told["categories"] for row in one["counts"] for side in ("reference", "batch")]
+    assert [count for count in counts if isinstance(count, int) and 0 < count < 10] == []
+    assert counts
+    assert told["verdict"] != "drift", "it is the store's own recordings"
