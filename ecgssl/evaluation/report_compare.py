@@ -25,6 +25,7 @@ _METRICS = {
     "multiclass": (("auroc", "mean AUROC"), ("accuracy", "accuracy")),
     "regression": (("mae", "mean absolute error"), ("rmse", "root mean squared error"), ("r2", "R²")),
 }
+_ABOUT = ("mode", "task", "labels used", "recorded leads", "encoder", "signal contract")
 _MARKS = ("main", "base", "other")
 
 
@@ -96,10 +97,7 @@ def render(comparison: Mapping[str, Any]) -> str:
     """The page as text."""
     metrics = _METRICS[comparison["kind"]]
     first, *others = comparison["runs"]
-    about = [
-        [f"<b>{name}</b>", *(escape(str(run[key])) for key in ("mode", "task", "encoder", "contract"))]
-        for name, run in comparison["runs"].items()
-    ]
+    about = [[f"<b>{name}</b>", *(escape(str(run[key])) for key in _ABOUT)] for name, run in comparison["runs"].items()]
     macro = [
         [f"<b>{name}</b>", *(estimate(comparison["models"][name]["macro"].get(metric)) for metric, _ in metrics)]
         for name in comparison["runs"]
@@ -117,9 +115,9 @@ def render(comparison: Mapping[str, Any]) -> str:
         f"<h1>{len(comparison['runs'])} runs compared</h1><p class='soft'>On the same {comparison['records']:,} test "
         f"recordings of {comparison['patients']:,} patients. Runs are called by letters; the page names no patient, file or "
         "recording.</p>"
-        f"<h2>The runs</h2>{table(['', 'mode', 'task', 'encoder', 'signal contract'], about, text=5)}"
+        f"<h2>The runs</h2>{table(['', *_ABOUT], about, text=len(_ABOUT) + 1)}"
         f"<h2>Over all outputs</h2>{table(['', *(title for _, title in metrics)], macro)}"
-        f"<h2>Differences</h2><p>On the same recordings, patients drawn together. {interval}.</p>"
+        f"<h2>Differences</h2><p>On the same recordings, patients drawn together. Intervals: {interval}.</p>"
         f"{table(['', 'of', 'difference (interval)', ''], paired, text=2)}"
         f"<h2>Each output</h2>{key if comparison['kind'] != 'regression' else ''}{_labels(comparison)}"
         "<footer>Research use only. Not a medical device.</footer>"
@@ -173,6 +171,8 @@ def _about(run: RunFiles) -> dict[str, str]:
     return {
         "mode": str(run.config.get("mode", run.evaluation["main"])),
         "task": str(run.config.get("task") or ""),
+        "labels used": f"{100 * float(run.config.get('share') or 1.0):g} %",
+        "recorded leads": str(len(run.config.get("recorded_leads") or run.contract["leads"])),
         "encoder": f"width {width}, depth {depth}, {heads} heads",
-        "contract": str(run.contract["short"]),
+        "signal contract": str(run.contract["short"]),
     }

@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
+from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.calibration import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
-from ecgssl.evaluation.decided import outputs_of
+from ecgssl.evaluation.decided import decision_from, outputs_of
 from ecgssl.evaluation.decision import Decision
 from ecgssl.evaluation.metrics import Array, cumulative_counts, support
 from ecgssl.evaluation.predictions import kind_of, labels_of
@@ -57,22 +58,43 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
         return {"agreement": _agreement(own, names)}
     found: dict[str, Any] = {"roc": {}, "pr": {}, "reliability": {}}
     after = None if decision is None else decision.probabilities(outputs_of(own, names, kind))
+    models = list(dict.fromkeys(table["model"]))
+    scores = {m: _scores(predictions, split, m, decision, main) for m in models}
     for k, name in enumerate(names):
         target = own[f"target__{name}"].to_numpy(dtype=float)
         if support(target).undefined:
             continue
         found["roc"][name], found["pr"][name] = {}, {}
-        for model in dict.fromkeys(table["model"]):
-            part = table[table["model"] == model]
-            y = part[f"target__{name}"].to_numpy(dtype=float)
-            z = part[f"{'prob' if kind == 'multiclass' else 'logit'}__{name}"].to_numpy(dtype=float)
+        for model in models:
+            y = table.loc[table["model"] == model, f"target__{name}"].to_numpy(dtype=float)
+            z = scores[model][:, k]
             found["roc"][name][model] = _plain(*thin(*roc_curve(y, z), POINTS))
-            found["pr"][name][model] = _plain(*thin(*precision_recall(y, z), POINTS))
+            found["pr"][name][model] = _plain(*thin(*_stairs(*precision_recall(y, z)), POINTS))
         stages = {"before": own[f"prob__{name}"].to_numpy(dtype=float)}
         if after is not None:
             stages["after"] = after[:, k]
         found["reliability"][name] = {when: _bins(target, p) for when, p in stages.items()}
     return found
+
+
+def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decision | None, main: str) -> Array:
+    """What recordings are ranked by, (N, K): logits, or calibrated probabilities of classes, whose order depends on it."""
+    kind, names = kind_of(predictions), labels_of(predictions)
+    part = predictions[(predictions["split"] == split) & (predictions["model"] == model)]
+    if kind != "multiclass":
+        return outputs_of(part, names, kind)
+    if decision is None:
+        return part[[f"prob__{n}" for n in names]].to_numpy(dtype=float)
+    own = decision
+    if model != main:
+        own = decision_from(predictions, model, EvaluateParams(), method=decision.labels[0].calibrator.method)
+    return own.probabilities(outputs_of(part, names, kind))
+
+
+def _stairs(recall: Array, precision: Array) -> tuple[Array, Array]:
+    """The steps whose area is the average precision: of every recall the highest score that reaches it, from recall 0 on."""
+    rises = np.diff(recall, prepend=0.0) > 0
+    return np.r_[0.0, recall[rises]], np.r_[precision[rises][:1], precision[rises]]
 
 
 def _bins(target: Array, probability: Array) -> list[dict[str, float]]:

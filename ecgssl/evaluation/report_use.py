@@ -13,7 +13,7 @@ from ecgssl.evaluation.subgroups import UNKNOWN
 
 _UNIT = (0.0, 1.0)
 _CUTS = {"youden": "Youden's index", "sensitivity": "sensitivity", "specificity": "specificity"}
-_METRICS = (("auroc", "AUROC"), ("recall", "found"), ("mae", "mean absolute error"), ("bias", "bias"))
+_METRICS = (("auroc", "AUROC"), ("mae", "Mean absolute error"))
 
 
 def calibration(report: Mapping[str, Any]) -> str:
@@ -173,15 +173,16 @@ def _by_column(entries: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             [escape(group), "" if counted is None else f"{counted:,}", *(_cell(cells[name]) for name in labels)]
         )
-    return table(["group", "recordings", *(escape(name) for name in labels)], rows)
+    shown = next((title for entry in entries for m, title in _METRICS if m in (entry.get("metrics") or {})), "")
+    return table(["group", "recordings", *(escape(name) for name in labels)], rows, caption=shown)
 
 
 def _cell(entry: Mapping[str, Any]) -> str:
     metrics = entry.get("metrics")
     if not metrics:
         return f"<span class='soft'>{escape(str(entry.get('withheld') or 'undefined'))}</span>"
-    metric, title = next((m, t) for m, t in _METRICS if m in metrics)
+    metric = next(m for m, _ in _METRICS if m in metrics)
     positives = entry.get("positives")
     support = f"<br><small>{positives:,} positive</small>" if positives is not None else ""
-    digits = 2 if metric in ("auroc", "recall") else 1
-    return f"<span title='{escape(title)}'>{estimate(metrics[metric], digits, brief=True)}</span>{support}"
+    digits = 2 if metric == "auroc" else 1
+    return estimate(metrics[metric], digits, brief=True) + support

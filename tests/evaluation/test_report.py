@@ -1,0 +1,315 @@
+"""The report of a run: complete for every kind of task and for old runs, names nobody, and opens without a complaint."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from importlib.resources import files
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import Page
+from command_line import ecgssl, refused
+from report_runs import SECRETS, make_run, make_store
+from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
+
+from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.report import read_run, write_report
+from ecgssl.evaluation.report_charts import ticks
+from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill, items
+from ecgssl.evaluation.report_compare import write_comparison
+from ecgssl.evaluation.report_curves import precision_recall
+
+TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store, a run of every kind of task, one of an old version, and their reports."""
+    folder = tmp_path_factory.mktemp("report")
+    store = make_store(folder)
+    runs = {name: make_run(store, folder / name, targets) for name, targets in TASKS.items()}
+    runs["old"] = make_run(store, folder / "old", TASKS["findings"], old=True)
+    kept = {}
+    for name, run in runs.items():
+        drawn = 1 if name != "old" else 0
+        kept[name] = write_report(run, store if name != "old" else None, recordings=drawn, show_progress=False)
+    pages = {name: (run / "report.html").read_text() for name, run in runs.items()}
+    return SimpleNamespace(folder=folder, store=store, runs=runs, reports=kept, pages=pages)
+
+
+def titles(page: str) -> list[str]:
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+
+
+def test_the_flow_adds_up(made):
+    for name in TASKS:
+        flow = made.reports[name]["cohort"]
+        assert flow["counted"] == 96
+        assert flow["counted"] == flow["stored"] + flow["rejected"]
+        assert sum(r["recordings"] for r in flow["reasons"]) == flow["rejected"] == 2
+        assert sum(s["recordings"] for s in flow["splits"]) == flow["stored"]
+    index = made.store.index
+    by_split = {row["split"]: row for row in made.reports["findings"]["cohort"]["splits"]}
+    for split, row in by_split.items():
+        part = index[index["split"] == split]
+        assert (row["recordings"], row["patients"]) == (len(part), part["patient"].nunique())
+        assert row["labelled"] == int(part[["af", "lvh"]].notna().any(axis=1).sum())
+    assert by_split["train"]["scored"] == 0
+    assert by_split["test"]["scored"] == len(index[index["split"] == "test"])
+
+
+def test_prevalence_is_that_of_the_store(made):
+    for row in made.reports["findings"]["prevalence"]:
+        cells = made.store.index.loc[made.store.index["split"] == row["split"], row["label"]]
+        assert (row["recordings"], row["positives"]) == (int(cells.notna().sum()), int(cells.sum()))
+        assert row["unknown"] == int(cells.isna().sum())
+    for row in made.reports["classes"]["prevalence"]:
+        codes = made.store.index.loc[made.store.index["split"] == row["split"], "rhythm"]
+        assert row["positives"] == int(
+            (codes == ["rhythm:sinus", "rhythm:af", "rhythm:paced"].index(row["label"])).sum()
+        )
+    for row in made.reports["numbers"]["prevalence"]:
+        cells = made.store.index.loc[made.store.index["split"] == row["split"], "lvef"]
+        assert row["mean"] == pytest.approx(cells.mean())
+        assert row["sd"] == pytest.approx(cells.std())
+
+
+def test_every_kind_of_task_has_its_parts(made):
+    always = ["What was asked", "Who is in it", "Results", "Subgroups", "Best and worst recordings", "Model card"]
+    for name, page in made.pages.items():
+        found = titles(page)
+        assert [t for t in found if t in always] == always
+        assert ("Calibration" in found) == (name != "numbers")
+        assert ("Thresholds" in found and "Decision curve" in found) == (name in ("findings", "old"))
+        assert page.count("<svg") >= (1 if name == "numbers" else 4)
+    assert "<h3>Confusion</h3>" in made.pages["classes"]
+    assert "limits of agreement" in made.pages["numbers"]
+    assert "Youden" in made.pages["findings"]
+
+
+def test_what_an_old_run_lacks_is_said(made):
+    said = re.findall(r"<p class='absent'>(.*?)</p>", made.pages["old"])
+    for part in (
+        "flow of recordings",
+        "calibrated probabilities",
+        "thresholds",
+        "net benefit",
+        "subgroups",
+        "drawings",
+    ):
+        assert any(part in text for text in said), part
+    assert made.reports["old"]["people"] is None
+
+
+def test_figures_on_the_page_are_those_of_the_evaluation(made):
+    figures = json.loads((made.runs["findings"] / "evaluation.json").read_text())
+    macro = figures["models"]["linear"]["test"]["macro"]["auroc"]
+    shown = f"{macro['value']:.3f} <span class='ci'>({macro['low']:.3f} to {macro['high']:.3f})</span>"
+    assert shown in made.pages["findings"]
+    point = figures["models"]["linear"]["test"]["labels"]["lvh"]["thresholds"]["youden"]
+    if point["value"] is not None:
+        assert f"{point['tp']} / {point['fp']} / {point['fn']} / {point['tn']}" in made.pages["findings"]
+    assert json.loads((made.runs["findings"] / "report.json").read_text())["evaluation"] == figures
+
+
+def test_no_page_names_a_patient_a_recording_or_a_place(made):
+    """The names are in the files that the page is made of."""
+    predictions = (made.runs["findings"] / "classifier/predictions.csv").read_text()
+    assert "HOLTER-" in predictions
+    hashes = set(made.store.index["patient"])
+    places = [str(made.folder), made.folder.name, *SECRETS]
+    for run in made.runs.values():
+        for name in ("report.html", "report.json"):
+            text = (run / name).read_text()
+            assert len(text) > 10_000
+            assert not [secret for secret in places if secret in text], name
+            assert not [patient for patient in hashes if patient in text], name
+
+
+def test_small_groups_are_withheld(made):
+    for entry in made.reports["findings"]["people"]["site"]:
+        assert all(n is None or n == 0 or n >= 10 for n in entry["counts"])
+    assert "under 10" in made.pages["findings"] or "fewer than 10" in made.pages["findings"]
+
+
+def test_recordings_are_the_best_and_the_worst(made):
+    """By log loss, worked out again with scikit-learn; each with a complete map."""
+    report, run = made.reports["findings"], read_run(made.runs["findings"])
+    names = ["af", "lvh"]
+    table = run.predictions[(run.predictions["model"] == "linear") & (run.predictions["split"] == "test")]
+    told = Decision.from_dict(run.evaluation["decision"]).probabilities(table[[f"logit__{n}" for n in names]])
+    truth = table[[f"target__{n}" for n in names]].to_numpy()
+    losses = []
+    for y, p in zip(truth, told, strict=True):
+        known = ~np.isnan(y)
+        losses.append(log_loss(y[known], p[known], labels=[0, 1]))
+    found = (truth == 1).any(axis=1)
+    wanted = {"worst": int(np.argmax(losses)), "best": int(np.flatnonzero(found)[np.argmin(np.array(losses)[found])])}
+    assert [(one["number"], one["how"]) for one in report["recordings"]] == [(1, "worst"), (2, "best")]
+    for one in report["recordings"]:
+        row = wanted[one["how"]]
+        assert [o["label"] for o in one["outputs"]] == names
+        np.testing.assert_allclose([o["predicted"] for o in one["outputs"]], told[row])
+        true = [np.nan if o["true"] is None else o["true"] for o in one["outputs"]]
+        np.testing.assert_array_equal(true, truth[row])
+        assert one["attribution"]["complete"]
+        assert sum(one["attribution"]["share_by_lead"].values()) == pytest.approx(1)
+    assert made.pages["findings"].count("src='data:image/png;base64,") == 2
+
+
+def test_a_run_by_folds_of_few_leads(made, tmp_path):
+    run = make_run(made.store, tmp_path / "folds", TASKS["findings"], folded=True)
+    report = write_report(run, made.store, recordings=1, looked="rollout", show_progress=False)
+    (row,) = report["cohort"]["splits"]
+    assert (row["split"], row["recordings"], row["scored"]) == ("folds", 94, 94)
+    assert {entry["split"] for entry in report["prevalence"]} == {"folds"}
+    page = (run / "report.html").read_text()
+    assert "4 folds of patients, 2 times over" in page
+    assert "I, II, V2" in page
+    shown = set(report["recordings"][0]["attribution"]["share_by_lead"])
+    assert shown == {"I", "II", "III", "aVR", "aVL", "aVF", "V2"}
+    assert report["recordings"][0]["attribution"]["gap"] is None
+
+
+def test_the_report_is_the_same_again(made, tmp_path):
+    write_report(made.runs["classes"], made.store, out=tmp_path, recordings=1, show_progress=False)
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / name).read_bytes() == (made.runs["classes"] / name).read_bytes()
+
+
+def test_checklists_have_the_items_of_the_guidelines():
+    """27 items in 52 parts (Collins 2024), 40 items in 48 parts (Sounderajah 2025)."""
+    for name, whole, parts in (("tripod_ai", 27, 52), ("stard_ai", 40, 48)):
+        rows = items(name)
+        assert len(rows) == parts
+        numbers = [int(re.match(r"\d+", row["item"])[0]) for row in rows]
+        assert sorted(set(numbers)) == list(range(1, whole + 1))
+        assert numbers == sorted(numbers)
+        assert len({row["item"] for row in rows}) == parts
+        assert all(row["covers"] in (("whole", "part") if row["answers"] else ("",)) for row in rows)
+        assert (files("ecgssl.evaluation") / "tables" / f"{name}.csv").is_file()
+        with (files("ecgssl.evaluation") / "tables" / f"{name}.csv").open() as stream:
+            assert len(list(csv.reader(stream))) == parts + 1
+
+
+def test_every_answer_that_an_item_names_is_one_that_runs_give(made):
+    from ecgssl.evaluation.report_answers import answers
+
+    known = set().union(*(answers(report) for report in made.reports.values()))
+    asked = {key for name in CHECKLISTS for row in items(name) for key in row["answers"].split()}
+    assert asked - known <= {"differences", "imbalance", "clusters", "cluster_results", "licence"}
+    assert known <= asked
+
+
+def test_gaps_are_visible_until_people_fill_them(made, tmp_path):
+    report = made.reports["findings"]
+    assert set(CARD) <= set(report["gaps"])
+    assert "tripod_ai.17" in report["gaps"]
+    assert made.pages["findings"].count("class='gap'") >= len(report["gaps"])
+    given = {"ethics": "Approved <by> the board", "stard_ai.38": "No funder", "intended_use": "Triage"}
+    again = write_report(made.runs["findings"], None, out=tmp_path, given=given, show_progress=False)
+    page = (tmp_path / "report.html").read_text()
+    assert "Approved &lt;by&gt; the board" in page
+    assert not {"ethics", "tripod_ai.17", "tripod_ai.3b", "stard_ai.38"} & set(again["gaps"])
+    assert fill("tripod_ai", {}, {})[0]["status"] == "open"
+    assert set(report["gaps"]) <= answerable()
+
+
+def test_precision_and_recall_are_those_of_sklearn():
+    rng = np.random.default_rng(0)
+    y, s = rng.integers(0, 2, 60).astype(float), np.round(rng.normal(size=60), 1)
+    y[:5] = np.nan
+    recall, precision = precision_recall(y, s)
+    known = ~np.isnan(y)
+    theirs, ours = precision_recall_curve(y[known], s[known])[:2], (precision[::-1], recall[::-1])
+    np.testing.assert_allclose(ours[0], theirs[0][:-1])
+    np.testing.assert_allclose(ours[1], theirs[1][:-1])
+    area = np.sum(np.diff(np.r_[0, recall]) * precision)
+    assert area == pytest.approx(average_precision_score(y[known], s[known]))
+    with pytest.raises(ValueError, match="positive"):
+        precision_recall(np.zeros(3), np.arange(3))
+
+
+def test_drawn_curves_have_the_areas_that_are_told(made):
+    for name in ("findings", "classes"):
+        report = made.reports[name]
+        for model in ("linear", "random"):
+            for label, told in report["evaluation"]["models"][model]["test"]["labels"].items():
+                x, y = (np.array(side) for side in report["curves"]["roc"][label][model])
+                assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(told["auroc"]["value"], abs=2e-3)
+                x, y = (np.array(side) for side in report["curves"]["pr"][label][model])
+                assert np.sum(np.diff(x) * y[1:]) == pytest.approx(told["auprc"]["value"], abs=2e-3)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.04, 0.2), (12, 87), (0.5, 1.0), (3, 3)])
+def test_ticks_are_round_and_inside(low, high):
+    found = ticks(low, high)
+    assert 1 <= len(found) <= 6
+    assert all(low - 1e-9 <= t <= high + 1e-9 for t in found)
+    assert len(set(np.round(np.diff(found), 9))) <= 1
+
+
+def test_runs_are_compared_on_their_shared_recordings(made, tmp_path):
+    other = make_run(made.store, tmp_path / "gamma-run", TASKS["findings"], seed=7)
+    assert write_comparison([made.runs["findings"], other], tmp_path / "compare.html") == ["A", "B"]
+    told = json.loads((tmp_path / "compare.json").read_text())
+    alone = [json.loads((run / "evaluation.json").read_text()) for run in (made.runs["findings"], other)]
+    values = [one["models"]["linear"]["test"]["macro"]["auroc"]["value"] for one in alone]
+    for name, value in zip("AB", values, strict=True):
+        assert told["models"][name]["macro"]["auroc"]["value"] == pytest.approx(value, abs=1e-5)
+    gain = told["paired"]["B"]["auroc"]
+    assert gain["difference"] == pytest.approx(values[0] - values[1], abs=1e-5)
+    assert gain["low"] <= gain["difference"] <= gain["high"]
+    page = (tmp_path / "compare.html").read_text()
+    assert not [secret for secret in (*SECRETS, str(tmp_path), "gamma-run") if secret in page]
+
+
+def test_runs_of_other_recordings_or_outputs_are_not_compared(made, tmp_path):
+    other = shutil.copytree(made.runs["findings"], tmp_path / "cut")
+    table = pd.read_csv(other / "classifier/predictions.csv")
+    last = table.loc[table["split"] == "test", "record_id"].iloc[-1]
+    table[table["record_id"] != last].to_csv(other / "classifier/predictions.csv", index=False)
+    for second, told in ((other, "was tested on other recordings"), (made.runs["numbers"], "has other outputs")):
+        done = ecgssl("report", "--compare", made.runs["findings"], second, "--out", tmp_path / "c.html")
+        refused(done, told, second, made.runs["findings"])
+    assert not (tmp_path / "c.html").exists()
+
+
+def test_the_command(made, tmp_path):
+    answers = tmp_path / "answers.yaml"
+    answers.write_text("ethics: Approved\ntripod_ai.18a: Nobody\n")
+    done = ecgssl("report", made.runs["numbers"], "--out", tmp_path / "out", "--answers", answers, "--recordings", 0)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"wrote {tmp_path / 'out/report.html'}; ")
+    assert "Approved" in (tmp_path / "out/report.html").read_text()
+    answers.write_text("ethic: Approved\n")
+    refused(
+        ecgssl("report", made.runs["numbers"], "--out", tmp_path / "x", "--answers", answers), "ethic", "no question"
+    )
+    refused(ecgssl("report", tmp_path / "none"), "none")
+    refused(ecgssl("report", made.runs["numbers"], made.runs["findings"]), "2 are named")
+    refused(ecgssl("report", "--compare", made.runs["numbers"], made.runs["findings"]), "--out")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_open_without_a_complaint(made, width):
+    """Nothing is asked of the network, every picture is there, and nothing but a table's own box scrolls sideways."""
+    tab = Page(width)
+    try:
+        for name, run in made.runs.items():
+            address = (run / "report.html").as_uri()
+            tab.open(address)
+            assert tab.run("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
+            assert tab.run("document.images.length") == (0 if name == "old" else 2)
+            assert tab.run("document.documentElement.scrollWidth") <= width
+        assert tab.complaints == []
+        assert {url.split(":")[0] for url in tab.requested} <= {"file", "data", "about"}
+        assert not [u for u in tab.requested if u.startswith("file") and not u.endswith("report.html")]
+    finally:
+        tab.close()
