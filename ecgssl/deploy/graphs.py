@@ -10,7 +10,7 @@ from typing import Any
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.deploy.graph import ContractModel
 from ecgssl.deploy.onnx_check import compare_with_pipeline
-from ecgssl.deploy.onnx_export import onnx_bytes, traced
+from ecgssl.deploy.onnx_export import onnx_bytes, require_opset, traced
 from ecgssl.deploy.quantised import quantised
 from ecgssl.deploy.raw_graph import RawModel
 from ecgssl.deploy.torch_program import PROGRAM, compare_program, program_bytes
@@ -68,6 +68,7 @@ def write_graphs(
         InputError: with what is wrong with the first graph that fails; the contract cannot be in a graph, or takes none
             of a sampling rate asked for.
     """
+    require_opset(params)
     made = Graphs()
     raws = [_raw(graph, rate, lsb) for rate in params.raw_rates]
 

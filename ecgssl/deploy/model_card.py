@@ -15,6 +15,11 @@ from ecgssl.store.identities import FILE
 from ecgssl.store.overlap import in_words
 
 _TEMPLATE = """\
+---
+library_name: ecgssl
+tags: [ecg, electrocardiogram, onnx, safetensors]
+---
+
 # {title}
 
 {what}
@@ -44,8 +49,9 @@ model.embed(signal, sampling_rate=500, leads=["I", "II", ...])    # raw recordin
 {thresholds}
 {graphs}
 
-Each takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}. When they were made, onnxruntime
-and the file pipeline agreed to {tolerance:g} at batch 1, 2 and 7, with twelve leads and fewer.{int8}
+Each takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}; a raw one `signal` too, which is
+what the model saw. A graph checks no quality. When they were made, onnxruntime and the file pipeline agreed to {tolerance:g} at
+batch 1, 2 and 7, with twelve leads and fewer, but for samples halfway between two steps of the signal's rounding.{int8}
 
 ## Files
 
@@ -114,11 +120,9 @@ def _inputs(name: str, spec: SignalSpec) -> str:
     leads = len(spec.leads)
     if match := RAW_NAME.search(name):
         longest = f"at {match[1]} Hz, of {spec.duration:g} s or more"
-        return f"- `{name}`: `ecg` (batch, {leads}, samples) {longest}, as recorded: all is inside."
+        return f"- `{name}`: `ecg` (batch, {leads}, samples) {longest}, as recorded."
     batch = 1 if ".int8." in name else "batch"
-    return (
-        f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), cleaned and cropped as above, not normalised (inside)."
-    )
+    return f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), cleaned and cropped as above, not normalised."
 
 
 def _int8(made: Graphs) -> str:

@@ -33,6 +33,20 @@ def traced(graph: ContractModel | RawModel) -> torch.export.ExportedProgram:
         return torch.export.export(graph, example, dynamic_shapes=(shapes, {0: batch}))
 
 
+def require_opset(params: ExportParams) -> None:
+    """Refuse what the installed onnx does not know, before any long work.
+
+    Raises:
+        InputError: for such an opset.
+    """
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    if params.opset > newest:
+        what = f"{params.opset} is unknown to the installed onnx, whose newest is {newest}"
+        raise InputError(Problem("params.yaml", "export.opset", what, "Use 20"))
+
+
 def onnx_bytes(
     graph: ContractModel | RawModel, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
@@ -49,10 +63,6 @@ def onnx_bytes(
     """
     import onnx
 
-    newest = onnx.defs.onnx_opset_version()
-    if params.opset > newest:
-        what = f"{params.opset} is unknown to the installed onnx, whose newest is {newest}"
-        raise InputError(Problem("params.yaml", "export.opset", what, "Use 20"))
     axes = {0: "batch", 2: "samples"} if isinstance(graph, RawModel) else {0: "batch"}
     try:
         with _quiet(), torch.no_grad():

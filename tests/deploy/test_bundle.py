@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -18,11 +19,12 @@ from ecgssl.config import ExportParams, ModelParams, QualityParams
 from ecgssl.deploy import graphs
 from ecgssl.deploy.bundle import export_bundle, load_bundle
 from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_check import compare_with_pipeline
+from ecgssl.deploy.onnx_check import TIES, compare_with_pipeline
 from ecgssl.deploy.onnx_export import onnx_bytes
 from ecgssl.deploy.trials import trials
 from ecgssl.deploy.tried import Tried
 from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.evaluation.decision import Decision
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model
@@ -71,12 +73,14 @@ def test_holds_what_scoring_needs_and_nothing_else(exported):
     assert sorted(path.name for path in exported.path.iterdir()) == sorted([*FILES, "SHA256SUMS"])
     assert subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=exported.path, check=False).returncode == 0
     labels = json.loads((exported.path / "labels.json").read_text())
-    assert labels == {"kind": "multilabel", "targets": ["MI", "NORM"], "decision": decision().to_dict()}
+    assert (labels["kind"], labels["targets"]) == ("multilabel", ["MI", "NORM"])
+    assert Decision.from_dict(labels["decision"]) == decision()
     card = (exported.path / "README.md").read_text()
     for text in ("research only", SPEC.fingerprint, "set synthetic, train 300", "`MI`, `NORM`", "0.5 to 40 Hz"):
         assert text in card
     assert "| `MI` | youden | 0.4000 | 0.900 | 0.700 |" in card
     assert "at 500 Hz, of 10 s or more, as recorded" in card
+    assert card.startswith("---\nlibrary_name: ecgssl\n")
 
 
 def test_round_trip(exported):
@@ -99,9 +103,9 @@ def test_runs_as_by_hand(exported):
         np.testing.assert_allclose(found[name], want, atol=2e-5)
 
 
-def test_same_model_same_bytes_and_not_a_word(exported, tmp_path, capfd):
-    export_bundle(exported.model_dir, tmp_path / "again", ExportParams(), quality=QualityParams(flat_sd=0.004))
-    assert (tmp_path / "again/SHA256SUMS").read_bytes() == (exported.path / "SHA256SUMS").read_bytes()
+def test_same_model_same_bytes_and_not_a_word(encoder_bundle, tmp_path, capfd):
+    export_bundle(encoder_bundle.parent / "model", tmp_path / "again", LEAN, quality=QualityParams())
+    assert (tmp_path / "again/SHA256SUMS").read_bytes() == (encoder_bundle / "SHA256SUMS").read_bytes()
     assert capfd.readouterr() == ("", "")
 
 
@@ -129,14 +133,18 @@ def test_onnx_file_is_one_file_and_names_no_place(exported):
 
 
 def test_reports_differences(exported):
-    worst = exported.result["max_difference"]
+    worst = deepcopy(exported.result["max_difference"])
     assert set(worst) == {"classifier.onnx", "classifier.raw-500.onnx", "model.pt2"}
     assert worst.pop("model.pt2") <= 1e-4
     assert set(worst["classifier.onnx"]) == {"random", "examples"}
     assert set(worst["classifier.raw-500.onnx"]) == {"random", "examples", "random, longer"}
     for sources in worst.values():
-        assert all(set(outputs) == {"logits", "probability", "embedding"} for outputs in sources.values())
-        assert 0 < max(sources["random"].values()) <= 1e-4
+        for outputs in sources.values():
+            # ties: of the raw graph alone, and not held to the tolerance
+            assert outputs.pop("signal", 0.0) <= TIES
+            assert outputs.pop("pipeline", 0.0) < 0.01
+            assert set(outputs) == {"logits", "probability", "embedding"}
+            assert 0 < max(outputs.values()) <= 1e-4
     assert exported.result["parameters"] == sum(p.numel() for p in classifier().parameters())
 
 

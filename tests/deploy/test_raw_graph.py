@@ -21,8 +21,10 @@ from ecgssl.deploy.calibration import Calibration
 from ecgssl.deploy.graph import ContractModel
 from ecgssl.deploy.graphs import write_graphs
 from ecgssl.deploy.onnx_check import TIES, compare_with_pipeline
+from ecgssl.deploy.onnx_export import traced
 from ecgssl.deploy.quantised import quantised
 from ecgssl.deploy.raw_graph import RawModel
+from ecgssl.deploy.torch_program import program_bytes
 from ecgssl.deploy.trials import trials
 from ecgssl.deploy.tried import Tried, Validation, raw_recordings
 from ecgssl.errors import InputError
@@ -87,7 +89,7 @@ def test_file_says_what_it_is(exported):
     about = {p.key: p.value for p in onnx.load(exported.path / "classifier.raw-500.onnx").metadata_props}
     assert (about["ecgssl.sampling_rate"], about["ecgssl.shortest"]) == ("500", "4996")
     assert about["ecgssl.fingerprint"] == SPEC.fingerprint
-    assert json.loads(about["ecgssl.labels"])["decision"] == decision().to_dict()
+    assert Decision.from_dict(json.loads(about["ecgssl.labels"])["decision"]) == decision()
 
 
 def test_file_takes_any_batch_and_length_and_answers_as_the_file_pipeline(exported, session):
@@ -134,6 +136,7 @@ def test_rates_and_cleaners_that_no_graph_can_have(tmp_path):
 
 def test_program_names_no_place_and_is_the_model(exported):
     content = (exported.path / "model.pt2").read_bytes()
+    assert program_bytes(traced(ContractModel(classifier(), SPEC, decision()))) == content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [archive.read(name) for name in archive.namelist()]
     places = (b"site-packages", b"/home", str(Path(__file__).parents[2]).encode(), str(exported.path).encode())
