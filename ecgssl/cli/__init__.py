@@ -15,6 +15,7 @@ from ecgssl.cli import (  # noqa: F401 (importing adds verbs)
     recordings,
     report,
     scoring,
+    serving,
 )
 from ecgssl.cli.app import app, main
 
