@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ecgssl.deploy.bundle import Bundle
+from ecgssl.deploy.prepared import Windows
 from ecgssl.deploy.scores import of_recordings, require_policy
 from ecgssl.deploy.serving.readers import Readers
 from ecgssl.deploy.serving.reading import Job, Read
@@ -118,7 +119,7 @@ class Service:
             notice=NOTICE,
         )
 
-    def require(self, windows: str, output: str) -> None:
+    def require(self, windows: Windows, output: str) -> None:
         """Refuse a policy for long recordings that makes no sense.
 
         Raises:
@@ -127,7 +128,7 @@ class Service:
         if output == "logits":
             _ = self.decision
         try:
-            require_policy(self.bundle, windows, output)  # type: ignore[arg-type]
+            require_policy(self.bundle, windows, output)
         except InputError as error:
             raise Refused(422, list(error.problems)) from None
 
@@ -152,10 +153,10 @@ class Service:
             "notice": NOTICE,
         }
 
-    def predict(self, read: Read, windows: str) -> dict[str, Any]:
+    def predict(self, read: Read, windows: Windows) -> dict[str, Any]:
         """Scores (``PredictionOut``)."""
         decision = self.decision
-        logits = of_recordings(self.bundle, [read.ready], "logits", windows)  # type: ignore[arg-type]
+        logits = of_recordings(self.bundle, [read.ready], "logits", windows)
         values = decision.probabilities(logits)[0]
         number = decision.kind == "regression"
         scores = []
@@ -178,9 +179,9 @@ class Service:
         predicted = decision.names[int(values.argmax())] if decision.kind == "multiclass" else None
         return self.about(read) | {"scores": scores, "predicted": predicted}
 
-    def embed(self, read: Read, windows: str) -> dict[str, Any]:
+    def embed(self, read: Read, windows: Windows) -> dict[str, Any]:
         """An embedding (``EmbeddingOut``)."""
-        embedding = of_recordings(self.bundle, [read.ready], "embedding", windows)[0]  # type: ignore[arg-type]
+        embedding = of_recordings(self.bundle, [read.ready], "embedding", windows)[0]
         return self.about(read) | {"embedding": embedding.tolist()}
 
     def draw(self, read: Read) -> str:
