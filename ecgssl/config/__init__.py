@@ -25,6 +25,7 @@ from ecgssl.config.training import (
     FinetuneParams,
     FullParams,
     LinearParams,
+    Mode,
     PretrainParams,
     TrackingParams,
 )
@@ -90,7 +91,7 @@ class Params(Section):
         return self
 
     @property
-    def exported(self) -> tuple[str, str]:
+    def exported(self) -> tuple[str, Mode]:
         """(task, mode) of the classifier to bundle: as named, or the first of each."""
         return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
 

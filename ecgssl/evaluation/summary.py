@@ -106,8 +106,10 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 def leaderboard(entries: Sequence[Entry]) -> str:
     """A Markdown table; of a task, most labels and most leads first, and in these the best first."""
-    heads = ("task", "mode", "labels", "leads", "test recordings", "metric", "value (95 % interval)", "macro AUPRC")
-    heads += ("random encoder", "gain (interval, p)")
+    heads = (
+        *("task", "mode", "labels", "leads", "test recordings", "metric"),
+        *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),
+    )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for e in _ordered(entries):
         leads = e.trained_on if e.trained_on == e.tested_on else f"{e.trained_on}, tested on {e.tested_on}"
