@@ -15,7 +15,7 @@ from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.in_memory import score_frame
 
 
-class BundleModel(PythonModel):  # type: ignore[misc]  # mlflow's base class is untyped
+class BundleModel(PythonModel):
     """Raw recordings to scores or embeddings; columns in and out are those of ``ecgssl.deploy.in_memory.score_frame``."""
 
     def load_context(self, context: PythonModelContext) -> None:

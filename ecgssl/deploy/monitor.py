@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
             tables.append(table)
     if problems:
         raise InputError(problems)
-    kinds = {tuple(sorted(table)) for table in tables}
+    kinds = {tuple(sorted(map(str, table))) for table in tables}
     if len(kinds) > 1:
         remedy = "Name those of embeddings with --embeddings"
         raise InputError(Problem("scores", "columns", "are not the same in all files", remedy))
@@ -110,7 +110,9 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(("status", "reasons", "flags", "leads", "model", "window_policy", "predicted"), str)
+    texts: dict[Hashable, type[str]] = dict.fromkeys(
+        ("status", "reasons", "flags", "leads", "model", "window_policy", "predicted"), str
+    )
     return pd.read_csv(
         path, usecols=lambda name: name not in _UNSEEN, dtype=texts, na_values=[""], keep_default_na=False
     )

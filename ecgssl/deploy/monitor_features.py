@@ -76,7 +76,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
 
 def embeddings(table: pd.DataFrame) -> NDArray[np.float64]:
     """(n, E) of the scored recordings of an embedding file; E is 0 where it holds none."""
-    names = sorted(column for column in table if column.startswith("emb_"))
+    names = sorted(column for column in map(str, table) if column.startswith("emb_"))
     return table.loc[table["status"] == "ok", names].to_numpy(dtype=np.float64)
 
 

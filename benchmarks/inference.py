@@ -1,0 +1,210 @@
+"""Latency and throughput of scoring, by preset, runtime and threads, in one run.
+
+    python benchmarks/inference.py                                   # tiny, small and base; a folder of 5,000 recordings
+    python benchmarks/inference.py --presets tiny --runs 10 --folder 100
+    python benchmarks/inference.py --bundle exports/classifier       # a bundle of one's own
+
+Prints JSON. Weights are random unless a bundle is named: time does not depend on them. Recordings are generated, 12 leads of
+10 s at 500 Hz.
+
+- ``file_to_score``: ms from a WFDB file to calibrated scores: read, assess, clean, resample, normalise, model; torch.
+  ``read_and_clean`` is the part before the model.
+- ``tensor_to_embedding``: ms per recording from the contract signal in memory to the embedding, for batches of 1 and 64;
+  ``torch``, ``onnxruntime`` and, where the bundle has it, ``int8``, which takes one at a time. p50 and p95 are
+  of runs; of a batch, its time / 64.
+- ``folder``: ``ecgssl predict`` of a folder with one process; records/s, and the share of the time that reading and cleaning
+  took.
+
+Every combination of preset and threads runs in a process of its own, so that pools of threads are as large as is said. Do it on
+a machine that does nothing else: what shares the cores shares the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgssl.config import ExportParams, ModelParams, QualityParams, SyntheticParams
+from ecgssl.datasets.synthetic.simulate import simulate
+
+BATCHES = (1, 64)
+RUNTIMES = {"onnxruntime": "{kind}.onnx", "int8": "{kind}.int8.onnx"}
+"""File of the bundle that a runtime runs; what a bundle does not hold is not measured."""
+_EXAMPLES = 20
+
+
+def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
+    """A classifier of five labels with random weights."""
+    from ecgssl.deploy.bundle import export_bundle
+    from ecgssl.deploy.tried import Tried, Validation
+    from ecgssl.model.classifier import Classifier
+    from ecgssl.model.encoder import Encoder
+    from ecgssl.signal.spec import SignalSpec
+    from ecgssl.training.checkpoint import save_model
+
+    spec = SignalSpec()
+    encoder = Encoder(ModelParams(preset=preset), spec.leads, spec.samples)
+    save_model(folder / "model", Classifier(encoder, ("NORM", "MI", "STTC", "CD", "HYP")).eval(), spec)
+    # whatever 8 bits cost a random classifier in AUROC
+    params = ExportParams(raw_rates=[], pt2=False, int8=int8, int8_loss=0.99)
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 0.3, (32, len(spec.leads), spec.samples)).astype(np.float32)
+    tried = Tried(validation=Validation(noise, generator.integers(0, 2, (32, 5)).astype(np.float64)))
+    export_bundle(folder / "model", folder / "bundle", params, quality=QualityParams(), tried=tried)
+    return folder / "bundle"
+
+
+def quantiles(run: Callable[[], Any], runs: int, recordings: int = 1) -> dict[str, float]:
+    """Milliseconds per recording: median and 95th percentile of the runs, after two that do not count."""
+    times = []
+    for _ in range(runs + 2):
+        start = time.perf_counter()
+        run()
+        times.append(1000 * (time.perf_counter() - start) / recordings)
+    p50, p95 = np.quantile(times[2:], (0.5, 0.95))
+    return {"p50": round(float(p50), 2), "p95": round(float(p95), 2)}
+
+
+def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> dict[str, Any]:
+    """All figures of a bundle in this process."""
+    import torch
+
+    from ecgssl.deploy.bundle import load_bundle
+    from ecgssl.deploy.prepared import prepare_listed
+    from ecgssl.deploy.recordings import list_recordings
+    from ecgssl.deploy.scores import of_recordings, require_targets, score_cells
+
+    torch.set_num_threads(threads)
+    bundle = load_bundle(path)
+    decision = require_targets(bundle, str(path))
+    items = list_recordings([records]).items
+    turns = iter(range(1 << 30))
+
+    def prepared() -> Any:
+        item = items[next(turns) % min(_EXAMPLES, len(items))]
+        return prepare_listed([item], bundle.spec, bundle.quality, bundle.lsb, "contract")
+
+    def score() -> None:
+        score_cells(decision, of_recordings(bundle, prepared(), "logits", "contract"))
+
+    tensor: dict[str, Any] = {}
+    signals = np.concatenate([prepared()[0].digital for _ in range(_EXAMPLES)]) * np.float32(bundle.lsb)
+    for size in BATCHES:
+        ecg = np.resize(signals, (size, *signals.shape[1:]))
+        mask = np.ones(ecg.shape[:2], dtype=bool)
+        for name, run in sessions(path, bundle, threads):
+            if name == "int8" and size > 1:
+                continue
+            count = runs if size == 1 else max(runs // 10, 2)
+            tensor.setdefault(name, {})[f"batch {size}"] = quantiles(partial(run, ecg, mask), count, size)
+    return {
+        "threads": threads,
+        "parameters": sum(p.numel() for p in bundle.model.parameters()),
+        "file_to_score": quantiles(score, runs),
+        "read_and_clean": quantiles(prepared, runs),
+        "tensor_to_embedding": tensor,
+        "folder": throughput(path, records, folder) if folder else None,
+    }
+
+
+def sessions(path: Path, bundle: Any, threads: int) -> Iterator[tuple[str, Callable[[Any, Any], Any]]]:
+    """By name of the runtime, from contract signals (n, L, T) and lead masks (n, L) to embeddings."""
+    import onnxruntime
+
+    yield "torch", bundle.graph.run
+    kind = "classifier" if bundle.targets else "encoder"
+    for name, pattern in RUNTIMES.items():
+        file = path / pattern.format(kind=kind)
+        if file.exists():
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            yield name, partial(embedding, session)
+
+
+def embedding(session: Any, ecg: Any, mask: Any) -> Any:
+    """By onnxruntime."""
+    return session.run(["embedding"], {"ecg": ecg, "lead_mask": mask})
+
+
+def throughput(path: Path, records: Path, count: int) -> dict[str, Any]:
+    """Of ``ecgssl predict`` over a folder whose recordings are links to a few hundred, so that the disk has them cached."""
+    from ecgssl.deploy.predict import predict
+
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made)
+        headers = sorted(records.rglob("*.hea"))
+        for i in range(count):
+            source = headers[i % len(headers)]
+            own = place / f"{i // len(headers):05d}"
+            own.mkdir(exist_ok=True)
+            for suffix in (".hea", ".dat"):
+                (own / source.with_suffix(suffix).name).symlink_to(source.with_suffix(suffix).resolve())
+        report = predict(path, [place], place / "scores.parquet", show_progress=False)
+    spent = {name: value for name, value in report.seconds.items() if name != "load"}
+    total = sum(spent.values())
+    return {
+        "recordings": report.counted,
+        "rejected": report.rejected,
+        "per_second": round(report.counted / total, 1),
+        "read_and_clean_share": round(spent["prepare"] / total, 3),
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """Of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presets", nargs="+", default=["tiny", "small", "base"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--folder", type=int, default=5000, help="recordings of the folder; 0 for none")
+    parser.add_argument("--bundle", type=Path, help="instead of presets")
+    parser.add_argument("--int8", action="store_true", help="make 8-bit graphs for the presets, too")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    given = arguments()
+    if given.one:
+        found = measure(Path(given.one[0]), Path(given.one[1]), given.threads[0], given.runs, given.folder)
+        print(json.dumps(found))
+        return
+    figures: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": {name: version(name) for name in ("ecgssl", "torch", "onnxruntime", "numpy")},
+    }
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        shape = SyntheticParams(patients=min(max(given.folder, _EXAMPLES), 200), recordings_per_patient=(1, 1))
+        records = simulate(folder / "cohort", shape, seed=0).parent
+        for name in ["bundle"] if given.bundle else given.presets:
+            path = given.bundle or make_bundle(name, folder / name, given.int8)
+            for threads in given.threads:
+                command = [sys.executable, __file__, "--one", str(path), str(records), "--threads", str(threads)]
+                command += ["--runs", str(given.runs), "--folder", str(given.folder)]
+                own = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+                done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    sys.exit(done.stderr)
+                figures.setdefault(name, []).append(json.loads(done.stdout))
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
