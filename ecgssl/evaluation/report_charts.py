@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
+from typing import Any
 
 _SIZE = 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 10, 10, 40
@@ -89,9 +90,16 @@ class Panel:
         return self.height - _BOTTOM - share * (self.height - _TOP - _BOTTOM)
 
 
-def forest(
-    rows: Sequence[tuple[str, str, Sequence[tuple[str, float | None, float | None, float | None]]]], axis: str
-) -> str:
+Mark = tuple[str, float | None, float | None, float | None]
+"""Class of a model, and its value with the bounds of its interval."""
+
+
+def mark(kind: str, found: Mapping[str, Any]) -> Mark:
+    """A mark of ``{"value", "low", "high"}``."""
+    return kind, found["value"], found["low"], found["high"]
+
+
+def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> str:
     """Numbers with intervals, one row each, for example AUROC by finding.
 
     Args:

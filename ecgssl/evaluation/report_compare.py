@@ -15,7 +15,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.report import RunFiles, read_run
-from ecgssl.evaluation.report_charts import forest
+from ecgssl.evaluation.report_charts import Mark, forest, mark
 from ecgssl.evaluation.report_template import PAGE, STYLE
 from ecgssl.evaluation.report_text import estimate, plain_estimate, probability, table
 from ecgssl.files import write_atomic, write_json
@@ -128,7 +128,8 @@ def render(comparison: Mapping[str, Any]) -> str:
 def _labels(comparison: Mapping[str, Any]) -> str:
     metric = _METRICS[comparison["kind"]][0][0]
     names = list(comparison["runs"])
-    rows, bars = [], []
+    bars: list[tuple[str, str, list[Mark]]] = []
+    rows: list[list[str]] = []
     for label in comparison["labels"]:
         found = [comparison["models"][name]["labels"][label] for name in names]
         support = (
@@ -137,10 +138,7 @@ def _labels(comparison: Mapping[str, Any]) -> str:
             else f"{found[0]['records']:,}"
         )
         rows.append([escape(label), support, *(estimate(one[metric]) for one in found)])
-        marks = [
-            (_MARKS[min(i, len(_MARKS) - 1)], *(one[metric][key] for key in ("value", "low", "high")))
-            for i, one in enumerate(found)
-        ]
+        marks = [mark(_MARKS[min(i, len(_MARKS) - 1)], one[metric]) for i, one in enumerate(found)]
         bars.append((label, plain_estimate(found[0][metric]), marks))
     chart = forest(bars, "AUROC, with interval") if metric == "auroc" and len(names) <= 3 and len(bars) <= 30 else ""
     return f"<div class='scroll'>{chart}</div>" + table(

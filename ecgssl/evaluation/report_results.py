@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-from ecgssl.evaluation.report_charts import Panel, forest
+from ecgssl.evaluation.report_charts import Mark, Panel, forest, mark
 from ecgssl.evaluation.report_text import (
     absent,
     estimate,
@@ -100,7 +100,9 @@ def _labels(report: Mapping[str, Any]) -> str:
     baseline = figures.get("baseline")
     base = figures["models"].get(baseline, {}).get(split, {}).get("labels", {})
     delong = figures.get("paired", {}).get(split, {}).get(baseline, {}).get("delong", {})
-    rows, bars, cautions = [], [], []
+    bars: list[tuple[str, str, list[Mark]]] = []
+    rows: list[list[str]] = []
+    cautions: list[str] = []
     for name in report["asked"]["labels"]:
         found, other = own[name], base.get(name, {}).get("auroc")
         gain = delong.get(name, {})
@@ -114,9 +116,7 @@ def _labels(report: Mapping[str, Any]) -> str:
                 f"{estimate(gain, sign='+')}<br><small>{probability(gain.get('p'))}</small>" if gain else "",
             ]
         )
-        marks = [("main", *(found["auroc"][key] for key in ("value", "low", "high")))]
-        if other:
-            marks.append(("base", *(other[key] for key in ("value", "low", "high"))))
+        marks = [mark("main", found["auroc"]), *([mark("base", other)] if other else [])]
         beside = f"{plain_estimate(found['auroc'])}, {found['positives']:,} positive"
         bars.append((name, beside, marks))
         if found.get("undefined") or found.get("caution"):
