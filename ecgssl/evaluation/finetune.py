@@ -253,18 +253,18 @@ class _Run:
         name = sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
         folder = self.work / f"{self.mode}-{name}"
         score = selection_score(self.task.kind)
-        given = {"train": self.rows.train, "val": self.rows.val, "leads": self.leads}
+        train, val = self.rows.train, self.rows.val
         if self.mode == "attentive":
             torch.manual_seed(self.seed)
             model = start_attentive(start, self.params.attentive.queries)
             result = finetune_attentive(
                 model, self.store, self.values, self.params.attentive, self.seed, score, folder, config,
-                **given, show_progress=self.show_progress,
+                train=train, val=val, leads=self.leads, show_progress=self.show_progress,
             )  # fmt: skip
         else:
             result = finetune_full(
                 start, self.store, self.values, self.params.full, self.seed, score, folder, config,
-                **given, show_progress=self.show_progress,
+                train=train, val=val, leads=self.leads, show_progress=self.show_progress,
             )  # fmt: skip
         RunState(folder, config).discard()
         return result

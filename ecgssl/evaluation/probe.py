@@ -35,8 +35,12 @@ _COLUMNS = 64
 Grid = list[tuple[float, Literal["none", "balanced"]]]
 T = TypeVar("T")
 ChosenBy = Literal[
-    *("validation_auroc", "validation_r2", "cross_validation_log_loss", "cross_validation_squared_error"),
-    *("strongest_regularisation", "only_candidate"),
+    "validation_auroc",
+    "validation_r2",
+    "cross_validation_log_loss",
+    "cross_validation_squared_error",
+    "strongest_regularisation",
+    "only_candidate",
 ]
 
 
