@@ -60,8 +60,16 @@ def predict(
     """
     from ecgssl.deploy.predict import predict as run
 
-    given = {"batch_size": batch_size, "workers": workers}
-    return _tell(run(bundle, inputs, out, windows=windows.value, device=device.value, **given), "scored", out, as_json)
+    report = run(
+        bundle,
+        inputs,
+        out,
+        windows=windows.value,
+        batch_size=batch_size,
+        workers=workers,
+        device=device.value,
+    )
+    return _tell(report, "scored", out, as_json)
 
 
 @app.command()
@@ -81,10 +89,16 @@ def embed(
     """
     from ecgssl.deploy.predict import embed as run
 
-    given = {"batch_size": batch_size, "workers": workers}
-    return _tell(
-        run(bundle, inputs, out, windows=windows.value, device=device.value, **given), "embedded", out, as_json
+    report = run(
+        bundle,
+        inputs,
+        out,
+        windows=windows.value,
+        batch_size=batch_size,
+        workers=workers,
+        device=device.value,
     )
+    return _tell(report, "embedded", out, as_json)
 
 
 def _tell(report: PredictReport, done: str, out: Path, as_json: bool) -> int:

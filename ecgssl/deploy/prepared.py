@@ -114,7 +114,7 @@ def make_ready(
     row = {
         "status": "ok",
         "flags": ";".join(flags),
-        "leads": " ".join(lead for lead, seen in zip(spec.leads, mask.any(axis=0), strict=True) if seen),
+        "leads": " ".join(lead for lead, seen in zip(spec.leads, np.asarray(mask.any(axis=0)), strict=True) if seen),
         "heart_rate": float(np.median(rates)) if rates else None,
         "windows": len(found),
         "windows_rejected": len(refusals),

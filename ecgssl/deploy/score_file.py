@@ -177,7 +177,8 @@ def _append(parts: Iterator[Path], out: BinaryIO) -> None:
 
 
 def _series(values: Sequence[Any], kind: type) -> pd.Series[Any]:
-    return pd.Series(list(values), dtype={str: object, int: "Int64", float: float}[kind])
+    dtype: Any = {str: object, int: "Int64", float: float}[kind]
+    return pd.Series(list(values), dtype=dtype)
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

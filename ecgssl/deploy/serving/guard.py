@@ -53,7 +53,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = message | {"headers": [*message["headers"], *own]}
+                message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
         self._present += 1
