@@ -1,0 +1,31 @@
+"""One service for all tests of it: its readers take seconds to start."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from plain_bundle import plain_bundle
+from served import listening
+
+pytest.importorskip("python_multipart", reason="the extra 'serve' is not installed")
+
+from ecgssl.deploy.bundle import load_bundle
+from ecgssl.deploy.serving.app import create_app
+from ecgssl.deploy.serving.limits import Limits
+from ecgssl.deploy.serving.readers import Readers
+from ecgssl.deploy.serving.service import Service
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """Address, bundle, service, and the folder where files lie while they are read."""
+    path = plain_bundle(tmp_path_factory.mktemp("served"))
+    bundle = load_bundle(path)
+    root = tmp_path_factory.mktemp("scratch")
+    readers = Readers(1, root, bundle.spec, bundle.quality, bundle.lsb)
+    service = Service(bundle, readers)
+    app = create_app(service, Limits(seconds=300, waiting=512))
+    with listening(app) as address:
+        yield SimpleNamespace(address=address, path=path, bundle=bundle, service=service, root=root, app=app)
+    readers.close()
