@@ -1,0 +1,43 @@
+"""The service against its own description: whatever fits or does not fit it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+
+def test_the_description_keeps_its_word(served):
+    """schemathesis against ``/openapi.json``, seeded: no server error, no status, header or body that it does not tell of."""
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    import hypothesis
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    hypothesis.seed(0)
+    schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json")
+    # that a signal is no ECG is not for a schema to say
+    schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
+    tried = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        few = settings(
+            max_examples=12,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        for mode in schemathesis.GenerationMode:
+
+            @few
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def check(case):
+                nonlocal tried
+                tried += 1
+                case.call_and_validate(timeout=60)
+
+            # nothing of the kind can be made for some, such as a wrong body where there is none
+            with suppress(hypothesis.errors.Unsatisfiable):
+                check()
+    assert tried > 40
