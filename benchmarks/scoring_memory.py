@@ -2,7 +2,7 @@
 
     python benchmarks/scoring_memory.py --bundle exports/classifier [--counts 1000 20000 100000] [--suffix .csv]
 
-A manifest names so many recordings; instead of reading them, each is given one same prepared signal, and the model's outputs are
+A manifest names so many recordings; instead of reading them, each is given one same prepared signal, and the outputs are
 noise. What is measured is what grows with the inputs: the list of them, rows, parts and the table. Prints JSON: rows, peak
 resident memory in MiB, seconds.
 """
@@ -72,7 +72,17 @@ def main() -> None:
         print(json.dumps(measure(given.bundle, given.counts[0], given.suffix)))
         return
     for count in given.counts:
-        command = [sys.executable, __file__, "--here", "--bundle", given.bundle, "--counts", count, "--suffix", given.suffix]
+        command = [
+            sys.executable,
+            __file__,
+            "--here",
+            "--bundle",
+            given.bundle,
+            "--counts",
+            count,
+            "--suffix",
+            given.suffix,
+        ]
         subprocess.run(list(map(str, command)), check=True)
 
 

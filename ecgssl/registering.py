@@ -74,7 +74,7 @@ def _bundle_signature(columns: dict[str, type], classifies: bool) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
 
-    inputs = [
+    inputs: list[Any] = [
         ColSpec(Array(Array(DataType.double)), "signal"),
         ColSpec(DataType.double, "sampling_rate"),
         ColSpec(Array(DataType.string), "leads"),
@@ -83,7 +83,7 @@ def _bundle_signature(columns: dict[str, type], classifies: bool) -> Any:
     told: dict[str, Any] = {name: types[kind] for name, kind in columns.items()}
     if not classifies:
         told["embedding"] = Array(DataType.double)
-    outputs = [ColSpec(kind, name, required=False) for name, kind in told.items()]
+    outputs: list[Any] = [ColSpec(kind, name, required=False) for name, kind in told.items()]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -139,7 +139,7 @@ def _tell(found: External, out: Path) -> None:
     typer.echo(f"wrote {out}")
 
 
-def _again(found: External) -> dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]] | None:
+def _again(found: External) -> dict[str, Any] | None:
     return found.figures["recalibrated"]["models"] if "recalibrated" in found.figures else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,14 @@ def _table(
     index = store.index.iloc[rows]
     leads = [" ".join(np.array(store.spec.leads)[mask]) for mask in store.lead_mask(rows)]
     scores = {} if graph.decision is None else score_cells(graph.decision, outputs["logits"])
-    known = {"reasons": [""] * len(rows), "flags": index["reasons"], "sampling_rate": index["source_rate"]}
-    return table_of(known | {"leads": leads, "heart_rate": index["heart_rate"]}, scores)
+    known: dict[str, Sequence[Any]] = {
+        "reasons": [""] * len(rows),
+        "flags": index["reasons"].tolist(),
+        "sampling_rate": index["source_rate"].tolist(),
+        "leads": leads,
+        "heart_rate": index["heart_rate"].tolist(),
+    }
+    return table_of(known, scores)
 
 
 def _rejections(store: Store) -> tuple[int, dict[str, int]]:

@@ -106,7 +106,7 @@ def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> str:
         rows: name, what is told beside it, and ``(class, value, low, high)`` of each model; undefined ones are left out.
         axis: what the numbers are.
     """
-    numbers = [n for _, _, marks in rows for _, *three in marks for n in three if n is not None]
+    numbers = [n for _, _, marks in rows for mark in marks for n in mark[1:] if n is not None]
     if not numbers:
         return ""
     low, high = min(*numbers, 0.5), max(*numbers, 1.0)
@@ -119,10 +119,10 @@ def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> str:
         return left + span * (value - low) / (high - low)
 
     parts = []
-    for value in ticks(low, high):
-        at = across(value)
+    for tick in ticks(low, high):
+        at = across(tick)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="6" y2="{height - 38}"/>')
-        parts.append(f'<text class="bin" x="{at:.1f}" y="{height - 23}">{value:g}</text>')
+        parts.append(f'<text class="bin" x="{at:.1f}" y="{height - 23}">{tick:g}</text>')
     if low <= 0.5:
         parts.append(
             f'<line class="line chance" x1="{across(0.5):.1f}" x2="{across(0.5):.1f}" y1="6" y2="{height - 38}"/>'

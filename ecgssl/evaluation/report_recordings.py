@@ -157,7 +157,7 @@ def _choose(
 ) -> list[tuple[Literal["best", "worst"], int]]:
     known = ~np.isnan(losses)
     mean = np.where(known, np.nan_to_num(losses), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    findings = known.any(axis=1) if kind == "regression" else (truth == 1).any(axis=1)
+    findings = np.any(known if kind == "regression" else truth == 1, axis=1)
     taken: set[str] = set()
     chosen: list[tuple[Literal["best", "worst"], int]] = []
     order = np.argsort(mean, kind="stable")

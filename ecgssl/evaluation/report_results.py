@@ -161,8 +161,9 @@ def _ranking_curves(report: Mapping[str, Any]) -> str:
         second.line((0, 1), (prevalence, prevalence), "chance")
         for model in reversed(_models(report)):
             kind = _kind(report, model)
-            first.line(*roc[name][model], kind)
-            second.line(*pr[name][model], kind, steps=True)
+            (false, true), (recall, precision) = roc[name][model], pr[name][model]
+            first.line(false, true, kind)
+            second.line(recall, precision, kind, steps=True)
         boxes.append(f"<div class='pair'><h4>{escape(name)}</h4><div>{first.svg()}{second.svg()}</div></div>")
     kinds = list(dict.fromkeys(_kind(report, model) for model in _models(report)))
     left = len(roc) - len(names)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ecgssl.evaluation.decision import Kind
 
@@ -128,7 +128,7 @@ def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: Kind) ->
     patients = part["patient"].to_numpy().astype(str)
     known = rows & ~np.isnan(target)
 
-    def count(mask: ArrayLike) -> int:
+    def count(mask: NDArray[np.bool_]) -> int:
         return len(np.unique(patients[mask]))
 
     positives = known & (target == 1)
