@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,10 @@ def serve(
             config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
             server = uvicorn.Server(config)
             name = f"[{host}]" if ":" in host else host
+            # who is told the address may ask at once, and waits in the queue
+            socket.listen(config.backlog)
+            # uvicorn raises the signal that ended it once more: it must not end the process before all is tidied up
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             started(f"http://{name}:{socket.getsockname()[1]}")
             server.run(sockets=[socket])
         finally:

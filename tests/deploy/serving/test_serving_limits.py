@@ -256,19 +256,22 @@ def test_killed_in_the_middle_of_a_request(served, tmp_path):
     answers = []
     for end in (signal.SIGKILL, signal.SIGTERM):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout is not None
-            address = process.stdout.readline().decode().split()[0]
-            assert len(list(tmp_path.glob("ecgssl-serve-*"))) == 1, "the one before is gone"
-            answers.append(requests.post(f"{address}/predict", files=files, headers=headers, timeout=60).json())
-            place = urlsplit(address)
-            with socket.create_connection((place.hostname, place.port), timeout=60) as line:
-                line.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode())
-                if end == signal.SIGKILL:
-                    line.sendall(
-                        b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n--b\r\n"
-                    )
-                process.send_signal(end)
-            process.wait(60)
+            try:
+                assert process.stdout is not None
+                address = process.stdout.readline().decode().split()[0]
+                assert len(list(tmp_path.glob("ecgssl-serve-*"))) == 1, "the one before is gone"
+                answers.append(requests.post(f"{address}/predict", files=files, headers=headers, timeout=60).json())
+                place = urlsplit(address)
+                with socket.create_connection((place.hostname, place.port), timeout=60) as line:
+                    line.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode())
+                    if end == signal.SIGKILL:
+                        line.sendall(
+                            b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n--b\r\n"
+                        )
+                    process.send_signal(end)
+                process.wait(60)
+            finally:
+                process.kill()
     assert answers[0]["scores"] == answers[1]["scores"]
     assert list(tmp_path.glob("ecgssl-serve-*")) == []
 
