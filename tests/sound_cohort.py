@@ -24,7 +24,7 @@ def make_cohort(base: Path) -> SimpleNamespace:
     params["data"]["patient_key"] = str(base / "patient.key")
     params["store"]["workers"] = 1
     params["store"]["max_rejected_fraction"] = 0.5
-    params["pretrain"] |= {"samples": 16, "batch_size": 8}
+    params["pretrain"] |= {"samples": 16, "batch_size": 8, "probe": {"targets": []}}
     params["tasks"] = {"rhythm": ["AF"]}
     params["export"] = {"tolerance": 1e-4, "opset": 20}
     params["tracking"] = {"backend": "none"}

@@ -56,7 +56,13 @@ def test_patient_in_two_splits(made, tmp_path):
 
 def test_target_with_one_class_or_none(made, tmp_path):
     for targets, told in (
-        ("RARE", [f"{made.store}: RARE: has 0 positive and 4 negative recordings in split 'val'", "in split 'test'"]),
+        (
+            "RARE",
+            [
+                f"{made.store}: RARE: has 0 positive and 4 negative recordings, both are needed, in split '{split}'"
+                for split in ("val", "test")
+            ],
+        ),
         ("AF,MI", [f"{made.store}: MI: is not a target of this store. It has: AF, RARE"]),
         ("AF,AF", ["targets: AF named more than once. Name each once"]),
         (",", ["targets: none is named. Name each once, of: AF, RARE"]),
