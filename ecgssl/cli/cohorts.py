@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, app
 from ecgssl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ecgssl.store.preprocess import PreprocessReport
 
 Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
 Columns = Annotated[
@@ -64,6 +67,15 @@ def cohort_overrides(
     chosen += [f"data.values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
     given = (("path_prefix", path_prefix), ("dates", dates), ("targets_file", targets_file))
     return chosen + [f"data.{name}={_yaml(str(value))}" for name, value in given if value is not None]
+
+
+def tell_findings(report: PreprocessReport) -> None:
+    """Print what recordings were rejected and flagged for, and what else there is to know of a preprocessing."""
+    for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
+        for reason, count in counts.items():
+            typer.echo(f"  {title} for {reason}: {count}")
+    for warning in report.warnings:
+        typer.echo(f"note: {warning}")
 
 
 def _yaml(value: object) -> str:

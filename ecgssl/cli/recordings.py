@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, Workers, app
-from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
+from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides, tell_findings
 from ecgssl.errors import InputError, Problem
 
 
@@ -93,11 +93,7 @@ def preprocess(
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
     typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
-    for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
-        for reason, count in counts.items():
-            typer.echo(f"  {title} for {reason}: {count}")
-    for warning in report.warnings:
-        typer.echo(f"note: {warning}")
+    tell_findings(report)
     if figure is not None:
         from ecgssl.store.worst_figure import write_worst
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ecgssl.cli.cohorts import tell_findings
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -67,9 +68,5 @@ def data_and_encoder(
     else:
         report = made.report
         typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected")
-        for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
-            for reason, count in counts.items():
-                typer.echo(f"  {title} for {reason}: {count}")
-        for warning in report.warnings:
-            typer.echo(f"note: {warning}")
+        tell_findings(report)
     return made.store, source

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from string import Template
 from typing import Any
 
-from ecgssl.store.check_template import STYLE
+from ecgssl.store.page import STYLE, page
 
 _SAID = {
     "steady": ("Like the reference", "Nothing differs by more than chance and by enough to matter"),
@@ -15,23 +14,6 @@ _SAID = {
     "drift": ("Drift", "This batch differs from the recordings that the model was validated on"),
 }
 _TONE = {"steady": "sound", "watch": "rejected", "drift": "table"}
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="robots" content="noindex">
-<title>Drift of a batch</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-$body
-</main>
-</body>
-</html>
-""")
 _MORE = """
 .level { font-weight: 600; white-space: nowrap; } .level.drift { color: var(--red); } .level.watch { color: var(--amber); }
 .level.steady { color: var(--green); font-weight: 400; }
@@ -55,7 +37,7 @@ def render(summary: Mapping[str, Any]) -> str:
         _not_compared(summary["not_compared"]),
         _how(summary),
     )
-    return _PAGE.substitute(style=STYLE + _MORE, body="\n".join(filter(None, sections)))
+    return page("Drift of a batch", STYLE + _MORE, "\n".join(filter(None, sections)), images=False)
 
 
 def _head(summary: Mapping[str, Any]) -> str:

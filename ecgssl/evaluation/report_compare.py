@@ -16,9 +16,10 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.report import RunFiles, read_run
 from ecgssl.evaluation.report_charts import Mark, forest, mark
-from ecgssl.evaluation.report_template import PAGE, STYLE
+from ecgssl.evaluation.report_template import STYLE
 from ecgssl.evaluation.report_text import estimate, plain_estimate, probability, table
 from ecgssl.files import write_atomic, write_json
+from ecgssl.store.page import page
 
 _METRICS = {
     "multilabel": (("auroc", "mean AUROC"), ("auprc", "mean AUPRC")),
@@ -122,7 +123,7 @@ def render(comparison: Mapping[str, Any]) -> str:
         f"<h2>Each output</h2>{key if comparison['kind'] != 'regression' else ''}{_labels(comparison)}"
         "<footer>Research use only. Not a medical device.</footer>"
     )
-    return PAGE.substitute(title="Runs compared", style=STYLE, body=body)
+    return page("Runs compared", STYLE, body)
 
 
 def _labels(comparison: Mapping[str, Any]) -> str:

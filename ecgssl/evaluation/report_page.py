@@ -10,10 +10,11 @@ from typing import Any
 from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, SOURCES
 from ecgssl.evaluation.report_people import cohort, recordings
 from ecgssl.evaluation.report_results import results, split_words
-from ecgssl.evaluation.report_template import PAGE, STYLE
+from ecgssl.evaluation.report_template import STYLE
 from ecgssl.evaluation.report_text import estimate, gap, model_name, plain_estimate, table
 from ecgssl.evaluation.report_use import calibration, net_benefit, subgroups, thresholds
 from ecgssl.store.overlap import in_words
+from ecgssl.store.page import page
 
 _KINDS = {
     "multilabel": "findings, each there or not",
@@ -46,7 +47,7 @@ def render(report: Mapping[str, Any], pngs: Sequence[bytes]) -> str:
         _foot(report),
     )
     title = f"Report: {report['asked']['task']}"
-    return PAGE.substitute(title=escape(title), style=STYLE, body="\n".join(filter(None, sections)))
+    return page(escape(title), STYLE, "\n".join(filter(None, sections)))
 
 
 def _head(report: Mapping[str, Any]) -> str:

@@ -1,31 +1,11 @@
-"""Frame and style of reports: those of the cohort check, and what charts, gaps and checklists need beyond them."""
+"""Style of reports: that of every page, and what charts, gaps and checklists need beyond it."""
 
 from __future__ import annotations
 
-from string import Template
-
-from ecgssl.store.check_template import STYLE as CHECK_STYLE
-
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="robots" content="noindex">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-$body
-</main>
-</body>
-</html>
-""")
+from ecgssl.store.page import STYLE as PAGE_STYLE
 
 STYLE = (
-    CHECK_STYLE
+    PAGE_STYLE
     + """
 h1 { overflow-wrap: anywhere; }
 h4 { font-size: 14px; margin: 12px 0 2px; break-after: avoid; }

@@ -10,8 +10,8 @@ from typing import Any
 from ecgssl.store.check_charts import histogram, legend
 from ecgssl.store.check_examples import Example
 from ecgssl.store.check_labels import labels
-from ecgssl.store.check_template import PAGE, STYLE
 from ecgssl.store.meanings import MEANINGS
+from ecgssl.store.page import STYLE, page
 
 _ROWS = 40
 _REASONS = 6
@@ -37,7 +37,7 @@ def render(summary: Mapping[str, Any], examples: Sequence[Example]) -> str:
         _examples(examples),
         _foot(summary),
     )
-    return PAGE.substitute(style=STYLE, body="\n".join(filter(None, sections)))
+    return page("Cohort check", STYLE, "\n".join(filter(None, sections)))
 
 
 def _head(summary: Mapping[str, Any]) -> str:

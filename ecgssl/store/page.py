@@ -1,17 +1,17 @@
-"""Frame and style of the page of a check: one file, nothing loaded from anywhere, no script."""
+"""Frame and style of every page that is written as a file: nothing loaded from anywhere, no script."""
 
 from __future__ import annotations
 
 from string import Template
 
-PAGE = Template("""<!doctype html>
+_FRAME = Template("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; ${images}style-src 'unsafe-inline'">
 <meta name="robots" content="noindex">
-<title>Cohort check</title>
+<title>$title</title>
 <style>$style</style>
 </head>
 <body>
@@ -108,3 +108,15 @@ footer { margin-top: 44px; padding-top: 12px; border-top: 1px solid var(--line);
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """
+
+
+def page(title: str, style: str, body: str, *, images: bool = True) -> str:
+    """A whole page.
+
+    Args:
+        title: as text of HTML.
+        style: ``STYLE``, and what the page needs beyond it.
+        body: of ``main``.
+        images: whether it holds any, as ``data:``.
+    """
+    return _FRAME.substitute(title=title, style=style, body=body, images="img-src data:; " if images else "")
