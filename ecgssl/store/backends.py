@@ -27,6 +27,9 @@ Result = TypeVar("Result")
 AHEAD = 2
 """Tasks handed over for each process: one that runs and one that waits."""
 
+PATIENCE = 60.0
+"""Seconds without any result, and without any worker, after which Dask's workers are taken to be gone."""
+
 
 def spread(
     function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], count: int, params: StoreParams
@@ -43,7 +46,8 @@ def spread(
         Results in the order in which they are done. Where the caller stops asking, tasks not yet begun are dropped.
 
     Raises:
-        InputError: where the backend is not installed, its scheduler cannot be reached, or a process died.
+        InputError: where the backend is not installed, its scheduler cannot be reached, its workers are gone, or a
+            process died.
     """
     jobs = max(min(effective_n_jobs(params.workers), count), 1)
     if params.backend == "dask":
@@ -74,29 +78,39 @@ def _dask(
     function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], jobs: int, scheduler: str | None
 ) -> Generator[Result]:
     try:
-        from distributed import Client, KilledWorker, as_completed
+        import dask
+        from distributed import Client, KilledWorker, wait
     except ImportError as error:
         raise _absent("dask") from error
     local = {"n_workers": jobs, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     try:
         _require_answer(scheduler)
-        client = Client(scheduler, set_as_default=False) if scheduler else Client(set_as_default=False, **local)
+        # a worker that dies is told of at once, as by the other backends; a repeat would most often kill the next
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+            client = Client(scheduler, set_as_default=False) if scheduler else Client(set_as_default=False, **local)
     except (OSError, ValueError) as error:
         raise _unreachable(scheduler, error) from error
     with client:
-        running = as_completed(loop=client.loop)
-
-        def hand_over() -> None:
-            free = AHEAD * max(sum(client.nthreads().values()), 1) - running.count()
-            running.update([client.submit(function, *task, pure=False) for task in islice(tasks, max(free, 0))])
-
-        hand_over()
-        for done in running:
+        running: list[Any] = []
+        while True:
+            free = AHEAD * max(sum(client.nthreads().values()), 1) - len(running)
+            running += [client.submit(function, *task, pure=False) for task in islice(tasks, max(free, 0))]
+            if not running:
+                return
             try:
-                yield done.result()
+                with client.as_current():
+                    done, waiting = wait(running, timeout=PATIENCE, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                # Dask itself waits for ever, although its workers may have gone for good
+                if client.nthreads():
+                    continue
+                raise InputError(_deserted(scheduler)) from None
+            running = list(waiting)
+            try:
+                for future in done:
+                    yield future.result()
             except KilledWorker as error:
                 raise _died() from error
-            hand_over()
 
 
 def _ray(
@@ -152,6 +166,12 @@ def _unreachable(scheduler: str | None, error: Exception) -> InputError:
     what = f"cannot be reached ({type(error).__name__})" if scheduler else f"cannot be started ({error})"
     remedy = "Start it, or correct the address; without one, a cluster is started on this machine"
     return InputError(Problem("store.scheduler", scheduler or "local", what, remedy))
+
+
+def _deserted(scheduler: str | None) -> Problem:
+    what = f"has had no worker for {PATIENCE:g} s"
+    remedy = "Start workers, or see in their logs why they ended; what is done is kept, the same command goes on"
+    return Problem("store.scheduler", scheduler or "local", what, remedy)
 
 
 def _died() -> InputError:

@@ -115,21 +115,38 @@ def test_bugs_and_named_errors_come_back_as_they_are(two):
     assert [str(problem) for problem in told.value.problems] == ["task: -1: is negative. Give another", "a: b: c. d"]
 
 
+def mortal(two):
+    """The same, but for Dask a cluster of the run's own: one whose workers die while they start is never whole again."""
+    return two.model_copy(update={"scheduler": None})
+
+
 def test_a_process_that_dies_is_told_of(two):
     with pytest.raises(InputError, match=r"store: workers: a process died.*the same command goes on"):
-        list(spread(double, [(0,), (0,)], 2, two))  # one task alone would run in this process
+        list(spread(double, [(0,), (0,)], 2, mortal(two)))  # one task alone would run in this process
 
 
 def test_a_run_whose_processes_died_is_taken_up_again(two, cohort, by_one, tmp_path, monkeypatch):
-    settings = params(store=two.model_dump())
-    monkeypatch.setattr("ecgssl.store.preprocess.make_shard", make_first_shards)
-    with pytest.raises(InputError, match="a process died"):
-        preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("ecgssl.store.preprocess.make_shard", make_first_shards)
+        with pytest.raises(InputError, match="a process died"):
+            preprocess(cohort, params(store=mortal(two).model_dump()), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
-    monkeypatch.undo()
-    report = preprocess(cohort, settings, tmp_path / "out", KEY, progress=False)
+    report = preprocess(cohort, params(store=two.model_dump()), tmp_path / "out", KEY, progress=False)
     assert 4 <= report.resumed < 20
     assert contents(tmp_path) == {"out": None, **{f"out/{name}": data for name, data in by_one.items()}}
+
+
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
+    need("dask")
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("ecgssl.store.backends.PATIENCE", 0.1)
+    told = r"store.scheduler: tcp://.*: has had no worker for 0.1 s"
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,
+        pytest.raises(InputError, match=told),
+    ):
+        list(spread(double, [(1,), (2,)], 2, settings("dask", scheduler=cluster.scheduler_address)))
 
 
 @pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
