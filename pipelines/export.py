@@ -40,7 +40,6 @@ def main() -> None:
                 add=partial(write_reference, store=store),
             )
             run.log_model_onnx(bundle / f"{name}.onnx", name)
-            run.log_artifact(bundle)
             run.log_model_bundle(bundle, f"ecgssl-{name}")
         write_json("metrics/export.json", figures)
 
