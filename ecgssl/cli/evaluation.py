@@ -39,6 +39,7 @@ def evaluate(
     share: Share = 0.5,
     new_thresholds: NewThresholds = False,
     overlap: Overlap = "error",
+    report: Annotated[bool, typer.Option(help="With --run, write report.html and report.json, too.")] = True,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
@@ -48,6 +49,7 @@ def evaluate(
     """
     from ecgssl.config import load_params
     from ecgssl.files import write_json
+    from ecgssl.store.store import Store
 
     _one_source(predictions, run, store, manifest)
     given = list(overrides or [])
@@ -58,20 +60,23 @@ def evaluate(
     if predictions is not None:
         from ecgssl.evaluation.evaluate import evaluate as score
         from ecgssl.evaluation.predictions import read_predictions
-        from ecgssl.store.store import Store
 
         index = None if store is None else Store(store).index.set_index("record_id")
         groups = None if index is None else index[[c for c in p.evaluate.subgroups if c in index]]
         write_json(out, score(read_predictions(predictions), p.evaluate, p.seed, groups=groups))
         typer.echo(f"wrote {out}")
         return
-    from ecgssl.evaluation.external import judge_elsewhere
+    from ecgssl.evaluation.external import judge_elsewhere, store_of
+    from ecgssl.evaluation.report import HTML, write_report
 
     assert run is not None
     found = judge_elsewhere(
         run, p, out, store, overlap=overlap, share=share if recalibrate else None, new_thresholds=new_thresholds
     )
     _tell(found, out)
+    if report:
+        write_report(run, Store(store or store_of(out)), judged=out)
+        typer.echo(f"wrote {out / HTML}")
 
 
 @app.command()

@@ -15,6 +15,9 @@ from ecgssl.errors import InputError, Problem
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folder of ecgssl finetune; with --compare several.")],
     store: Annotated[Path | None, typer.Option(help="Store that the run was made from.")] = None,
+    judged: Annotated[
+        Path | None, typer.Option(help="Folder of evaluate --run: the report is of that; --store is its store.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html and report.json; with --compare the page.")
     ] = None,
@@ -48,8 +51,10 @@ def report(
         )
     given = {} if answers is None else _answers(answers)
     data = None if store is None else Store(store)
-    found = write_report(runs[0], data, out=out, given=given, recordings=recordings, looked=attribution)
-    typer.echo(f"wrote {(out or runs[0]) / HTML}; {len(found['gaps'])} points are to be filled by you")
+    found = write_report(
+        runs[0], data, judged=judged, out=out, given=given, recordings=recordings, looked=attribution
+    )
+    typer.echo(f"wrote {(out or judged or runs[0]) / HTML}; {len(found['gaps'])} points are to be filled by you")
 
 
 def _answers(path: Path) -> dict[str, str]:

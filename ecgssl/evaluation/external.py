@@ -21,6 +21,11 @@ from ecgssl.training.checkpoint import CONFIG
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
 
+def store_of(out: Path) -> Path:
+    """Where a cohort that is judged from its table is stored."""
+    return out.with_name(f"{out.name}-store")
+
+
 def judge_elsewhere(
     run: Path | str,
     params: Params,
@@ -51,7 +56,7 @@ def judge_elsewhere(
     else:
         own = params.model_copy(update={"signal": frozen.spec})
         cohort = load(own.data, "data/raw", own.seed)
-        beside = out.with_name(f"{out.name}-store")
+        beside = store_of(out)
         preprocess(cohort, own, beside, load_or_make_key(own.data.patient_key))
         found = evaluate_frozen(frozen, Store(beside), own, **options)
     with atomic_directory(out, marker=EVALUATION) as folder:

@@ -60,14 +60,18 @@ class Frozen:
     recorded: tuple[str, ...] = ()
 
 
+def classifier_of(run: Path) -> Path:
+    """The folder of a run's classifier, where that or the run's own is named."""
+    return run / "classifier" if (run / "classifier").is_dir() else run
+
+
 def load_frozen(run: Path | str) -> Frozen:
     """Read a run, or the classifier's folder of one.
 
     Raises:
         InputError: a file is missing or not what it should be, or decision and classifier are of different labels.
     """
-    path = Path(run)
-    folder = path / "classifier" if (path / "classifier").is_dir() else path
+    folder = classifier_of(Path(run))
     classifier, spec = load_classifier(folder)
     decision = Decision.load(folder)
     if list(decision.names) != list(classifier.targets) or decision.kind != classifier.kind:

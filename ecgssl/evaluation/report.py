@@ -15,10 +15,11 @@ import pandas as pd
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.frozen import classifier_of
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.evaluation.report_answers import answers
 from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill
-from ecgssl.evaluation.report_cohort import cohort_flow, people, prevalence, task_of
+from ecgssl.evaluation.report_cohort import FOLDS, cohort_flow, people, prevalence, task_of
 from ecgssl.evaluation.report_curves import curves
 from ecgssl.evaluation.report_page import render
 from ecgssl.evaluation.report_recordings import Drawn, Looked, draw_recordings
@@ -57,20 +58,24 @@ class RunFiles:
     contract: dict[str, Any]
 
 
-def read_run(run: Path | str) -> RunFiles:
+def read_run(run: Path | str, judged: Path | str | None = None) -> RunFiles:
     """Read a folder of ``ecgssl finetune``.
+
+    Args:
+        run: the folder, or with ``judged`` also that of its classifier.
+        judged: folder of an external evaluation of the run: figures and predictions are taken from there.
 
     Raises:
         InputError: it lacks one of its files, or one is not what it should be.
     """
     run = Path(run)
-    folder = run / "classifier"
+    folder = classifier_of(run)
     classifier, _ = load_classifier(folder)
     spec = load_signal(folder)
     contract = {**spec.to_dict(), "fingerprint": spec.fingerprint, "short": spec.fingerprint[:12]}
-    evaluation = read_json(run / "evaluation.json")
+    evaluation = read_json((run if judged is None else Path(judged)) / "evaluation.json")
     choices = read_json(folder / "choices.json").get("choices", {})
-    predictions = read_predictions(folder / "predictions.csv")
+    predictions = read_predictions((folder if judged is None else Path(judged)) / "predictions.csv")
     return RunFiles(read_json(folder / "config.json"), choices, evaluation, predictions, classifier, contract)
 
 
@@ -78,6 +83,7 @@ def write_report(
     run: Path | str,
     store: Store | None = None,
     *,
+    judged: Path | str | None = None,
     out: Path | str | None = None,
     given: Mapping[str, str] | None = None,
     recordings: int = RECORDINGS,
@@ -89,7 +95,8 @@ def write_report(
     Args:
         run: folder of ``ecgssl finetune``.
         store: that it was made from; without it the report has no cohort, no prevalence in train and no drawings, and says so.
-        out: folder for both files; the run's own where not given.
+        judged: folder of an external evaluation of the run, which the report then is of; ``store`` is that cohort's.
+        out: folder for both files; where not given ``judged``, or the run's own.
         given: what people say, by key of the model card or by item of a checklist (``tripod_ai.17``).
         recordings: best and worst recordings to draw, of each; 0 for none.
         looked: how to attribute what is drawn; ``none`` for not at all. Where not given: integrated gradients, and none for
@@ -103,9 +110,9 @@ def write_report(
         InputError: an unusable run, a key that nothing asks for.
         ContractMismatch: run and store are of different contracts.
     """
-    files = read_run(run)
+    files = read_run(run, judged)
     if store is not None:
-        store.require_contract(load_signal(Path(run) / "classifier"), "the run")
+        store.require_contract(load_signal(classifier_of(Path(run))), "the run")
     report = gather(files, store, given or {})
     drawn: list[Drawn] = []
     if store is not None and recordings:
@@ -119,7 +126,7 @@ def write_report(
             show_progress=show_progress,
         )  # fmt: skip
     report["recordings"] = [one.facts for one in drawn]
-    folder = Path(run if out is None else out)
+    folder = Path(next(place for place in (out, judged, run) if place is not None))
     write_json(folder / JSON, report)
     write_atomic(folder / HTML, render(report, [one.png for one in drawn]))
     return report
@@ -136,7 +143,8 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         remedy = f"Keys are {', '.join(CARD)}, and items such as tripod_ai.17 or stard_ai.28"
         raise InputError(Problem("answers", key, "is no question of the report", remedy) for key in unknown)
     figures, names = files.evaluation, labels_of(files.predictions)
-    folded = figures.get("cross_validation")
+    folded, abroad = figures.get("cross_validation"), figures.get("external")
+    as_one = FOLDS if folded else "external" if abroad else None
     split = next(s for s in _ORDER if s in figures["splits"])
     data = files.config.get("data")
     parameters = sum(p.numel() for p in files.classifier.parameters())
@@ -154,10 +162,11 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
             "recorded_leads": files.config.get("recorded_leads"),
             "folds": {key: folded[key] for key in ("folds", "repeats")} if folded else None,
             "set": data.get("set", "cohort") if isinstance(data, dict) else str(data or "cohort"),
+            "judged_on": abroad["set"] if abroad else None,
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
             "parameters": f"width {width}, depth {depth}, {heads} heads, {parameters:,} parameters",
-            "overlap": files.config.get("overlap"),
+            "overlap": abroad["overlap"] if abroad else files.config.get("overlap"),
         },
         "contract": files.contract,
         "choices": files.choices,
@@ -171,10 +180,10 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
     task = None
     if store is not None:
         task = task_of(store, files.config, names)
-        report["cohort"] = cohort_flow(store, files.predictions, task, folded=bool(folded))
-        report["people"] = people(store)
+        report["cohort"] = cohort_flow(store, files.predictions, task, as_one=as_one)
+        report["people"] = people(store, as_one="external" if abroad else None)
         report["licence"] = str(store.about.get("cohort", {}).get("licence", ""))
-    report["prevalence"] = prevalence(files.predictions, store, task, folded=bool(folded))
+    report["prevalence"] = prevalence(files.predictions, store, task, as_one=as_one)
     known = answers(report)
     report["card"] = {key: str(given.get(key, "")) for key in CARD}
     report["checklists"] = {name: fill(name, known, given) for name in CHECKLISTS}

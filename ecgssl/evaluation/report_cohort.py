@@ -22,14 +22,15 @@ _MOST = 8
 _RARE = "all others"
 
 
-def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, folded: bool = False) -> dict[str, Any]:
+def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: str | None = None) -> dict[str, Any]:
     """Recordings counted, rejected by reason, stored, by split, labelled and scored.
 
     Args:
         store: that the run was made from.
         predictions: of the run.
         task: of the run.
-        folded: the run was scored by folds over all splits, which then are told as one, ``folds``.
+        as_one: name under which all splits are told as one: ``folds``, where the run was scored by folds over them, or
+            ``external``, where the store is of another cohort.
 
     Returns:
         ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "overlap", "notes", "splits":
@@ -38,8 +39,9 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, folded: 
     counts = store.about.get("counts", {})
     rejected = _rejected(store.path)
     split = store.index["split"].to_numpy().astype(str)
-    if folded:
-        split = np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
+    if as_one is not None:
+        split = np.where(np.isin(split, SPLITS), as_one, split)
+    if as_one == FOLDS:
         predictions = predictions.assign(split=FOLDS)
     known = ~np.isnan(task_values(store, task)).all(axis=1)
     scored = predictions.drop_duplicates(["split", "record_id"])["split"].value_counts()
@@ -67,12 +69,12 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, folded: 
 
 
 def prevalence(
-    predictions: pd.DataFrame, store: Store | None, task: Task | None, *, folded: bool = False
+    predictions: pd.DataFrame, store: Store | None, task: Task | None, *, as_one: str | None = None
 ) -> list[dict[str, Any]]:
     """What is known of every output in every split; without a store, of the splits that were scored alone.
 
     Args:
-        predictions, store, task, folded: as of ``cohort_flow``; folds are scored all alike and told as ``folds``.
+        predictions, store, task, as_one: as of ``cohort_flow``.
 
     Returns:
         ``{"label", "split", "recordings", "unknown"}`` each, and ``positives`` and ``share``, or of a regression ``mean``,
@@ -84,8 +86,8 @@ def prevalence(
     else:
         table = predictions.drop_duplicates(["split", "record_id"])
         split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
-    if folded:
-        split = np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
+    if as_one is not None:
+        split = np.where(np.isin(split, SPLITS), as_one, split)
     found = []
     for k, name in enumerate(names):
         for part in (FOLDS, *SPLITS):
@@ -98,14 +100,18 @@ def prevalence(
     return found
 
 
-def people(store: Store) -> dict[str, Any]:
+def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
     """Age, sex, site and device of the recordings of every split; counts under ``SMALLEST`` are withheld as ``None``.
+
+    Args:
+        store: of the recordings.
+        as_one: as of ``cohort_flow``.
 
     Returns:
         ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``;
         what no recording states is left out.
     """
-    index = store.index
+    index = store.index if as_one is None else store.index.assign(split=as_one)
     splits = [s for s in SPLITS if (index["split"] == s).any()]
     found: dict[str, Any] = {"splits": splits}
     if "age" in index and index["age"].notna().any():

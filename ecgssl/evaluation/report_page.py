@@ -67,7 +67,7 @@ def _head(report: Mapping[str, Any]) -> str:
     links = "".join(f"<a href='#{key}'>{name}</a>" for key, name in _sections(report))
     return (
         f"<h1>{escape(asked['task'])}</h1><p class='soft'>A model of the 12-lead ECG, mode {escape(asked['mode'])}, set "
-        f"{escape(asked['set'])}. The page names no patient, file or recording.</p>"
+        f"{escape(asked['set'])}{_elsewhere(asked)}. The page names no patient, file or recording.</p>"
         f"<div class='verdict {tone}'><b>{escape(_PRIMARY[primary])} {estimate(main[primary])} on {split_words(split)}</b>"
         f"{verdict}</div><div class='tiles'>{boxes}</div><nav>{links}</nav>"
     )
@@ -126,9 +126,14 @@ def _asked(report: Mapping[str, Any]) -> str:
     if asked["folds"]:
         facts.append(("Folds", f"{asked['folds']['folds']} folds of patients, {asked['folds']['repeats']} times over"))
     if asked["overlap"]:
-        facts.append(("Overlap with pretraining", escape(in_words(asked["overlap"]))))
+        what = "Overlap with what it has learned from" if asked["judged_on"] else "Overlap with pretraining"
+        facts.append((what, escape(in_words(asked["overlap"]))))
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)
     return f"<h2 id='asked'>What was asked</h2><table class='facts'><tbody>{body}</tbody></table>"
+
+
+def _elsewhere(asked: Mapping[str, Any]) -> str:
+    return f", frozen and judged on the external set {escape(asked['judged_on'])}" if asked["judged_on"] else ""
 
 
 def _card(report: Mapping[str, Any]) -> str:

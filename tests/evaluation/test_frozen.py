@@ -24,6 +24,7 @@ from ecgssl.evaluation.external import judge_elsewhere, recalibrated_run
 from ecgssl.evaluation.finetune import finetune, publish_finetuning, random_encoder
 from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
+from ecgssl.evaluation.report import write_report
 from ecgssl.model.classifier import Classifier
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
@@ -104,6 +105,24 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
     assert told["value"] == pytest.approx(cut, abs=1e-5)
 
 
+def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path, params: Params) -> None:
+    judge_elsewhere(place / "run", params, place / "told", place / "second-store")
+    figures, store = json.loads((place / "told/evaluation.json").read_text()), Store(place / "second-store")
+    report = write_report(place / "run/classifier", store, judged=place / "told", recordings=0)
+    assert (report["split"], report["evaluation"]) == ("external", figures)
+    flow = report["cohort"]
+    assert flow["counted"] == figures["external"]["recordings"] == flow["stored"] + flow["rejected"]
+    (row,) = flow["splits"]
+    assert (row["split"], row["recordings"], row["scored"]) == ("external", len(store), figures["external"]["judged"])
+    assert row["patients"] == store.index["patient"].nunique() == figures["splits"]["external"]["patients"]
+    assert {entry["split"] for entry in report["prevalence"]} == set(report["people"]["splits"]) == {"external"}
+    for entry in report["prevalence"]:
+        assert entry["positives"] == store.index[entry["label"]].sum()
+    page = (place / "told/report.html").read_text()
+    assert "frozen and judged on the external set" in page
+    assert not {*store.index["record_id"], *store.index["patient"]} & set(page.split())
+
+
 def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, params: Params) -> None:
     manifest = place / "second/manifest.csv"
     options = [
@@ -129,6 +148,8 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "recordings = " in done.output
+    assert f"wrote {place / 'files/report.html'}" in done.output
+    assert "external recordings" in (place / "files/report.html").read_text()
     stored = predict_frozen(load_frozen(place / "run"), Store(place / "second-store"))
     both = stored.merge(read_predictions(place / "files/predictions.csv"), on=["record_id", "patient"])
     assert len(both) == len(stored)
