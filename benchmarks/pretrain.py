@@ -62,8 +62,6 @@ ST_MEM = {
     "objective": {"kind": "reconstruction", "views": 1},
 }  # fmt: skip
 """Geometry and sizes of ST-MEM (Na et al. 2024): masked reconstruction, a quarter of 360 patches visible."""
-RECORDINGS = 70
-"""In the train split of the store; a round is an epoch at least."""
 SQUARES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 """Edges of the matrix products whose best rate is the peak."""
 
@@ -86,18 +84,18 @@ def settings(arguments: argparse.Namespace, preset: str) -> Params:
     if arguments.st_mem:
         sections = json.loads(json.dumps(ST_MEM))
     sections["model"]["preset"] = preset
-    steps = max(arguments.steps, math.ceil(RECORDINGS / arguments.batch)) * (arguments.rounds + 1)
+    steps = max(arguments.steps, math.ceil(arguments.recordings / arguments.batch)) * (arguments.rounds + 1)
     training = {"samples": steps * arguments.batch, "batch_size": arguments.batch, "accumulate": arguments.accumulate}
     training |= {"precision": arguments.precision, "device": arguments.device, "compile": arguments.compile}
     sections |= {"pretrain": training | {"checkpoint_every": 10**9}, "store": {"workers": 1}}
     return parse_params({"tasks": {"none": ["af"]}, "quality": {"beats": "none"}, **sections})
 
 
-def make_store(params: Params, folder: Path) -> Store:
-    """A store of the run's contract with ``RECORDINGS`` to train on, by the usual preprocessing."""
+def make_store(params: Params, folder: Path, recordings: int) -> Store:
+    """A store of the run's contract with so many recordings to train on, by the usual preprocessing."""
     duration = max(params.signal.duration, 5)
     shape = SyntheticParams(
-        patients=round(RECORDINGS / 0.7), recordings_per_patient=(1, 1), sampling_rate=500, duration=duration
+        patients=round(recordings / 0.7), recordings_per_patient=(1, 1), sampling_rate=500, duration=duration
     )
     manifest = simulate(folder / "set", shape, seed=0)
     preprocess(load_manifest(manifest), params, folder / "store", bytes(32), progress=False)
@@ -175,8 +173,8 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
         return {}
 
     with tempfile.TemporaryDirectory() as name:
-        store = make_store(params, Path(name))
-        every = max(1, arguments.steps * arguments.batch // RECORDINGS)
+        store = make_store(params, Path(name), arguments.recordings)
+        every = max(1, arguments.steps * arguments.batch // arguments.recordings)
         probe = params.pretrain.probe.model_copy(update={"every_epochs": every})
         params = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"probe": probe})})
         never = params.pretrain.samples
@@ -253,6 +251,7 @@ def main() -> None:
     parser.add_argument("--objective", choices=["core", "contrastive", "reconstruction"], default="core")
     parser.add_argument("--views", type=int, choices=[1, 2], default=2)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--recordings", type=int, default=70, help="in the store; a round is an epoch at least")
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

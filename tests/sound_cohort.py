@@ -26,7 +26,7 @@ def make_cohort(base: Path) -> SimpleNamespace:
     params["store"]["max_rejected_fraction"] = 0.5
     params["pretrain"] |= {"samples": 16, "batch_size": 8, "probe": {"targets": []}}
     params["tasks"] = {"rhythm": ["AF"]}
-    params["export"] = {"tolerance": 1e-4, "opset": 20}
+    params["export"] = {"tolerance": 1e-4, "opset": 20, "raw_rates": [], "pt2": False}
     params["tracking"] = {"backend": "none"}
     (base / "params.yaml").write_text(yaml.safe_dump(params))
     for number in range(RECORDS):

@@ -43,7 +43,7 @@ def project(tmp_path_factory):
     params["tasks"] = {"waves": ["t_inversion", "st_elevation"]}
     params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead", "1lead"]}
     params["evaluate"]["bootstrap"] = 100
-    params["export"] = {"tolerance": 1e-4, "opset": 20}
+    params["export"] = {"tolerance": 1e-4, "opset": 20, "raw_rates": [], "pt2": False}
     params["tracking"] = {"backend": "mlflow", "experiment": "tiny"}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.MonkeyPatch.context() as patch:

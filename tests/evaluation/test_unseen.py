@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import contents, ecgssl, refused
-from deploy_models import SPEC, beats, classifier
+from deploy_models import LEAN, SPEC, beats, classifier
 from safetensors.numpy import load_file
 from wfdb_files import write_record
 
-from ecgssl.config import ExportParams, FinetuneParams, QualityParams, parse_params
+from ecgssl.config import FinetuneParams, QualityParams, parse_params
 from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.deploy.bundle import export_bundle
+from ecgssl.deploy.graphs import Graphs
 from ecgssl.errors import InputError
 from ecgssl.evaluation.finetune import finetune, publish_finetuning
 from ecgssl.evaluation.unseen import require_unseen
@@ -117,13 +118,20 @@ def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
     assert len(between(one, one).patient) == 16
 
 
+@pytest.fixture
+def without_graphs(monkeypatch):
+    """Bundles as they are but for their graphs, which take long and are not what is asked about here."""
+    monkeypatch.setattr("ecgssl.deploy.bundle.write_graphs", lambda *_: Graphs())
+
+
+@pytest.mark.usefixtures("without_graphs")
 def test_the_outcome_reaches_classifier_and_card(made, tmp_path):
     params = FinetuneParams(linear={"C": [0.1]}, overlap="warn")
     for store, found in ((made.store, 0), (made.leaky, 2)):
         out = tmp_path / str(found)
         result = finetune(store, made.encoder, ["AF"], "linear", params, 0, out / "work", show_progress=False)
         publish_finetuning(result, store, out / "classifier", "rhythm", "linear")
-        export_bundle(out / "classifier", out / "bundle", ExportParams(), quality=QualityParams())
+        export_bundle(out / "classifier", out / "bundle", LEAN, quality=QualityParams())
         card = (out / "bundle/README.md").read_text()
         assert f"- Overlap with pretraining: {found} of 8 held-out recordings are among the 8 of pretraining" in card
         assert not (out / "bundle" / FILE).exists()
@@ -132,10 +140,11 @@ def test_the_outcome_reaches_classifier_and_card(made, tmp_path):
     assert in_words(result.overlap) == "not checked, because nothing was pretrained"
 
 
+@pytest.mark.usefixtures("without_graphs")
 def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
     """Of a hospital's cohort nothing by which a recording could be recognised leaves with the model."""
     private = tmp_path / "private"
-    export_bundle(made.encoder, private, ExportParams(), quality=QualityParams())
+    export_bundle(made.encoder, private, LEAN, quality=QualityParams())
     assert not (private / FILE).exists()
     codes = Identities.read(made.encoder).waveforms
     # the first bytes of codes of different recordings may agree
@@ -145,7 +154,7 @@ def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
         folder = tmp_path / licence[:5]
         store = make_store(folder, range(16), licence=licence, name="someset")
         make_encoder(folder / "encoder", store)
-        export_bundle(folder / "encoder", folder / "bundle", ExportParams(), quality=QualityParams())
+        export_bundle(folder / "encoder", folder / "bundle", LEAN, quality=QualityParams())
         assert (folder / "bundle" / FILE).exists() == named
         assert (f"`{FILE}` holds waveform codes of 8" in (folder / "bundle/README.md").read_text()) == named
         if named:

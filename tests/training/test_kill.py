@@ -24,7 +24,7 @@ from ecgssl.training.checkpoint import weight_bytes
 from ecgssl.training.pretrain import pretrain
 
 KILLS = int(os.environ.get("ECGSSL_KILLS", "3"))
-STEPS = 80
+STEPS = 40
 FORKS = multiprocessing.get_context("forkserver")
 """Runs start from a process that has loaded the libraries, so that instants of the run are hit and not those of imports."""
 FORKS.set_forkserver_preload([__name__])

@@ -14,7 +14,21 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("geometry", [["--samples", "500", "--objective", "contrastive"], ["--st-mem"]])
 def test_figures_agree(geometry):
-    options = ["--presets", "tiny", "--threads", "1", "--batch", "4", "--steps", "2", "--rounds", "2", *geometry]
+    options = [
+        "--presets",
+        "tiny",
+        "--threads",
+        "1",
+        "--batch",
+        "4",
+        "--recordings",
+        "8",
+        "--steps",
+        "2",
+        "--rounds",
+        "1",
+        *geometry,
+    ]
     done = subprocess.run(
         [sys.executable, "benchmarks/pretrain.py", *options], cwd=REPOSITORY, check=True, capture_output=True, text=True
     )
