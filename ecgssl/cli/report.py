@@ -51,9 +51,7 @@ def report(
         )
     given = {} if answers is None else _answers(answers)
     data = None if store is None else Store(store)
-    found = write_report(
-        runs[0], data, judged=judged, out=out, given=given, recordings=recordings, looked=attribution
-    )
+    found = write_report(runs[0], data, judged=judged, out=out, given=given, recordings=recordings, looked=attribution)
     typer.echo(f"wrote {(out or judged or runs[0]) / HTML}; {len(found['gaps'])} points are to be filled by you")
 
 

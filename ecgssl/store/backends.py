@@ -134,7 +134,7 @@ def _ray(
         except (OSError, ValueError, RuntimeError) as error:
             raise _unreachable(scheduler, error) from error
     try:
-        remote = ray.remote(num_cpus=1)(function)
+        remote = ray.remote(num_cpus=1, max_retries=0)(function)
         ahead = AHEAD * int(ray.cluster_resources().get("CPU", 1))
         running = [remote.remote(*task) for task in islice(tasks, ahead)]
         while running:
