@@ -120,7 +120,8 @@ def _of_cohort(report: Mapping[str, Any]) -> dict[str, str]:
     known = [name for name in ("age", "sex", "site", "device") if name in people]
     sites = len([row for row in people.get("site", []) if row["value"] != "unknown"])
     return found | {
-        "source": f"Set {asked['judged_on'] or asked['set']}: {cohort['stored']:,} recordings of {cohort['patients']:,} patients.",
+        "source": f"Set {asked['judged_on'] or asked['set']}: {cohort['stored']:,} recordings of "
+        f"{cohort['patients']:,} patients.",
         "eligibility": f"Of {cohort['counted']:,} recordings {cohort['rejected']:,} were refused"
         + (f" ({reasons})." if reasons else "."),
         "size": f"All recordings that were there: {by_split}.",
