@@ -49,6 +49,7 @@ ROWS: dict[str, list[str] | None] = {
     "random": None,
     "reconstruction": ["objective.kind=reconstruction"],
     "contrastive": ["objective.kind=contrastive"],
+    "contrastive, no FDA": ["objective.kind=contrastive", "fda.kind=none"],
     "core": [],
     "core, no FDA": ["fda.kind=none"],
     "core, jitter and scale": ["fda.kind=jitter_scale"],
