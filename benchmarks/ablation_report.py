@@ -103,7 +103,7 @@ def draw(table: pd.DataFrame, split: str) -> Figure:
         axis.set(title=f"{task}, {mode}", xlabel=f"macro AUROC, {split}", yticks=range(len(rows)), yticklabels=rows)
         axis.grid(axis="x", lw=0.3)
     axes[0].invert_yaxis()
-    axes[-1].legend(fontsize=8, frameon=False, loc="lower left")
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(shares), frameon=False)
     return figure
 
 
