@@ -38,9 +38,7 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
     """
     counts = store.about.get("counts", {})
     rejected = _rejected(store.path)
-    split = store.index["split"].to_numpy().astype(str)
-    if as_one is not None:
-        split = np.where(np.isin(split, SPLITS), as_one, split)
+    split = _splits(store, as_one)
     if as_one == FOLDS:
         predictions = predictions.assign(split=FOLDS)
     known = ~np.isnan(task_values(store, task)).all(axis=1)
@@ -82,12 +80,12 @@ def prevalence(
     """
     kind, names = kind_of(predictions), labels_of(predictions)
     if store is not None and task is not None:
-        split, values = store.index["split"].to_numpy().astype(str), task_values(store, task)
+        split, values = _splits(store, as_one), task_values(store, task)
     else:
         table = predictions.drop_duplicates(["split", "record_id"])
         split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
-    if as_one is not None:
-        split = np.where(np.isin(split, SPLITS), as_one, split)
+        if as_one == FOLDS:
+            split = np.full(len(split), FOLDS)
     found = []
     for k, name in enumerate(names):
         for part in (FOLDS, *SPLITS):
@@ -111,8 +109,8 @@ def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
         ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``;
         what no recording states is left out.
     """
-    index = store.index if as_one is None else store.index.assign(split=as_one)
-    splits = [s for s in SPLITS if (index["split"] == s).any()]
+    index = store.index.assign(split=_splits(store, as_one))
+    splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
     found: dict[str, Any] = {"splits": splits}
     if "age" in index and index["age"].notna().any():
         found["age"] = {s: _ages(index.loc[index["split"] == s, "age"]) for s in splits}
@@ -145,6 +143,14 @@ def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
         [names[0].partition(":")[0]] if config.get("task_kind") == "multiclass" else names
     )
     return resolve_task(store, targets, str(config.get("task") or ""))
+
+
+def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
+    """(N,) split of every recording; folds leave those apart that are external, another cohort is external whole."""
+    split = store.index["split"].to_numpy().astype(str)
+    if as_one == FOLDS:
+        return np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
+    return split if as_one is None else np.full(len(split), as_one)
 
 
 def _rejected(path: Path) -> pd.Series:

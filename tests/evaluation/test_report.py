@@ -21,6 +21,7 @@ from ecgssl.evaluation.decision import Decision
 from ecgssl.evaluation.report import read_run, write_report
 from ecgssl.evaluation.report_charts import ticks
 from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill, items
+from ecgssl.evaluation.report_cohort import people
 from ecgssl.evaluation.report_compare import write_comparison
 from ecgssl.evaluation.report_curves import precision_recall
 
@@ -160,6 +161,20 @@ def test_recordings_are_the_best_and_the_worst(made):
         assert one["attribution"]["complete"]
         assert sum(one["attribution"]["share_by_lead"].values()) == pytest.approx(1)
     assert made.pages["findings"].count("src='data:image/png;base64,") == 2
+
+
+def test_splits_told_as_one():
+    """Folds are over train, validation and test; another hospital's recordings are external, in a split or not."""
+    store = SimpleNamespace(index=pd.DataFrame({"split": ["train", "val", "test", "external", ""]}))
+    told = {
+        name: people(SimpleNamespace(index=store.index.assign(age=50.0)), as_one=name)["splits"]
+        for name in (None, "folds", "external")
+    }
+    assert told == {
+        None: ["train", "val", "test", "external"],
+        "folds": ["folds", "external"],
+        "external": ["external"],
+    }
 
 
 def test_a_run_by_folds_of_few_leads(made, tmp_path):
