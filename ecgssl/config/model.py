@@ -42,7 +42,7 @@ class ModelParams(Section):
         preset: sizes of the encoder; explicit width, depth or heads override it.
         patch: samples of one.
         residual: size of the last layers of the encoder's residual branches at the start, relative to the usual one. Small
-            ones leave the tokens nearer to the patches: reconstruction then learns sooner, the contrastive term later.
+            ones leave the tokens nearer to the patches: reconstruction then learns sooner (docs/method.md).
     """
 
     preset: Literal["tiny", "small", "base"] = "tiny"
@@ -51,7 +51,7 @@ class ModelParams(Section):
     heads: Positive | None = None
     patch: Positive = 25
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
-    residual: Annotated[float, Field(ge=0, le=1)] = 1.0
+    residual: Annotated[float, Field(ge=0, le=1)] = 0.1
     decoder: DecoderParams = DecoderParams()
 
     @property
@@ -99,7 +99,7 @@ class FDAParams(Section):
     budget: Literal["square", "l1"] = "square"
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
     protect_below: NonNegative = 0.5
-    views: Literal["one_sided", "two_sided"] = "two_sided"
+    views: Literal["one_sided", "two_sided"] = "one_sided"
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
 
 
@@ -114,14 +114,19 @@ class STDMParams(Section):
 class ObjectiveParams(Section):
     """L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
 
-    ``views`` 1, for ``reconstruction`` only, halves a step: there is nothing to compare a second view with.
+    Args:
+        standardise: give every coordinate of the projected vectors mean 0 and spread 1 over the batch before they are
+            compared. Without it the contrastive term stands still until the encoder by chance tells recordings apart
+            (docs/method.md).
+        views: 1, for ``reconstruction`` only, halves a step: there is nothing to compare a second view with.
     """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"
-    contrastive_weight: NonNegative = 1.0
+    contrastive_weight: NonNegative = 0.1
     budget_weight: NonNegative = 1.0
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
     projector: Positive = 128
+    standardise: bool = True
     target: Literal["patch_norm", "plain"] = "patch_norm"
     same_patient: Literal["ignore", "positive", "negative"] = "ignore"
     views: Literal[1, 2] = 2

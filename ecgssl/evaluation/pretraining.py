@@ -13,7 +13,7 @@ from torch import Tensor
 from ecgssl.config import Params, parse_params
 from ecgssl.evaluation.augmentation import draw_importance
 from ecgssl.evaluation.gallery import SHOWN, add_reconstruction, draw_gallery, draw_reconstruction
-from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
+from ecgssl.evaluation.geometry import geometry
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
@@ -41,8 +41,7 @@ def assess_pretraining(
         batch_size: recordings at a time; also the number of contrastive candidates.
 
     Returns:
-        Every term of the loss; ``alignment`` and ``uniformity`` of the projected vectors of two views (Wang and Isola 2020) and
-        ``effective_rank`` of the global vectors (Roy and Vetterli 2007), which tell a collapse; and the figures of
+        Every term of the loss; the figures of ``geometry``, which tell a collapse; and those of
         ``ErrorByCause``: how well patches hidden by time, by lead drop or both came back, limb and chest leads apart.
     """
     model.eval()
@@ -63,15 +62,11 @@ def assess_pretraining(
             sums[name] = sums.get(name, 0.0) + float(value) * len(batch.rows)
         globals_.append(views[0].encoded.global_)
         for part, view in zip(projected, views, strict=True):
-            part.append(model.projector(view.encoded.global_))
+            part.append(model.projected(view.encoded.global_))
         if views[0].predicted is not None:
             add_reconstruction(errors, model, views[0], batch, store)
     out = {name: value / len(rows) for name, value in sums.items()}
-    first, second = (torch.cat(p).float().numpy() for p in projected)
-    out["alignment"] = alignment(first, second)
-    out["uniformity"] = uniformity(first)
-    out["effective_rank"] = effective_rank(torch.cat(globals_).float().numpy())
-    return out | errors.figures()
+    return out | geometry(model, globals_, projected) | errors.figures()
 
 
 def publish_pretraining(

@@ -13,9 +13,9 @@ from ecgssl.config import LinearParams, Params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.augmentation import augmentation_figures
 from ecgssl.evaluation.gallery import add_reconstruction
+from ecgssl.evaluation.geometry import geometry
 from ecgssl.evaluation.metrics import ranking_metrics
 from ecgssl.evaluation.probe import fit_probe
-from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.store.store import Store
@@ -102,14 +102,10 @@ class Watch:
                 # the gate's last temperature, so that epochs differ by the model alone
                 temperature = self._params.fda.temperature[1]
                 view = model.view(batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False)
-                part.append(model.projector(view.encoded.global_))
+                part.append(model.projected(view.encoded.global_))
                 if part is projected[0]:
                     vectors.append(view.encoded.global_)
-        out = {"effective_rank": effective_rank(torch.cat(vectors).float().cpu().numpy())}
-        if self._params.objective.kind != "reconstruction" and len(self._shown) > 1:
-            first, second = (torch.cat(part).float().cpu().numpy() for part in projected)
-            out |= {"alignment": alignment(first, second), "uniformity": uniformity(first)}
-        return out
+        return geometry(model, vectors, projected)
 
     def _augmentation(self, model: CoReECG) -> dict[str, float]:
         if model.fda.params.kind != "fda":

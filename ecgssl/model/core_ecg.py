@@ -18,7 +18,7 @@ from ecgssl.model.decoder import Decoder
 from ecgssl.model.draws import integers
 from ecgssl.model.encoder import Encoder, EncoderOutput
 from ecgssl.model.fda import FDA
-from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss
+from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, standardised
 from ecgssl.model.stdm import Mask, draw_mask
 
 Share = Callable[[Tensor], Tensor]
@@ -135,9 +135,9 @@ class CoReECG(nn.Module):
         reconstruction = torch.stack(scored).mean() if scored else zero
         contrastive = zero
         if o.kind != "reconstruction":
-            z1, z2 = (share(self.projector(v.encoded.global_)) for v in views)
+            first, second = (share(self.projected(v.encoded.global_)) for v in views)
             everyone = None if patients is None else share(patients)
-            contrastive = nt_xent(z1, z2, o.temperature, everyone, o.same_patient)
+            contrastive = nt_xent(*self.compared(first, second), o.temperature, everyone, o.same_patient)
         kept = budget = zero
         if self.fda.params.kind == "fda":
             kept = share(self.fda.kept_fraction(views[0].original)).mean()
@@ -150,6 +150,16 @@ class CoReECG(nn.Module):
             "budget": budget,
             "kept_fraction": kept.detach(),
         }
+
+    def projected(self, global_: Tensor) -> Tensor:
+        """(B, E) of global representations (B, D), in float32: bfloat16 would round away what tells recordings apart, which
+        is at first a hundredth of what they have in common."""
+        with torch.autocast(global_.device.type, enabled=False):
+            return self.projector(global_.float())  # type: ignore[no-any-return]
+
+    def compared(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Projected global vectors (B, E) of both views of a whole batch, as the contrastive term compares them."""
+        return standardised(first, second) if self.objective.standardise else (first, second)
 
     def reconstruction(self, view: View, lead_mask: Tensor | None, share: Share = alone) -> Tensor:
         """Mean squared error over the hidden patches of recorded leads of one view."""

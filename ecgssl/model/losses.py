@@ -13,6 +13,10 @@ TARGET_FLOOR = 0.1
 mostly noise, would be blown up to the same weight as a QRS complex."""
 
 
+SPREAD_FLOOR = 1e-5
+"""Added to the variance of a coordinate over the batch, so that one that says the same of all recordings stays near 0."""
+
+
 def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
     """Reconstruction target of patches (..., P): as they are, or each with its own mean and spread removed (He et al. 2022)."""
     if kind == "plain":
@@ -38,6 +42,22 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count
     error = (predicted.float() - target.float()).square().mean(dim=-1)
     count = scored.sum() if count is None else count
     return (error * scored).sum() / torch.where(count > 0, count, 1)
+
+
+def standardised(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors of two views with mean 0 and spread 1 in every coordinate, over all of both; float32.
+
+    The batch normalisation without gain and offset that ends the heads of MoCo v3 (Chen et al. 2021, arXiv 2104.02057). An
+    untrained encoder says nearly the same of every recording: all cosines are then near 1, whatever is learned moves
+    all vectors alike, and NT-Xent has next to no gradient. What they have in common is taken out here, and what tells them
+    apart is all that is left.
+
+    Args:
+        first, second: (B, E), row i of both from recording i; of the whole batch.
+    """
+    z = torch.cat([first, second]).float()  # (2B, E)
+    z = (z - z.mean(dim=0)) / torch.sqrt(z.var(dim=0, unbiased=False) + SPREAD_FLOOR)
+    return z[: len(first)], z[len(first) :]
 
 
 def nt_xent(

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgssl.model.losses import TARGET_FLOOR, nt_xent, patch_target, reconstruction_loss
+from ecgssl.model.losses import SPREAD_FLOOR, TARGET_FLOOR, nt_xent, patch_target, reconstruction_loss, standardised
 
 
 def slow_nt_xent(first, second, temperature, patients, same_patient) -> float:
@@ -101,6 +101,40 @@ def test_nt_xent_is_computed_in_float32():
     assert half.dtype == torch.float32
     exact = nt_xent(first.bfloat16().float(), second.bfloat16().float(), 0.07)
     assert half == exact
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    batch=st.integers(1, 9),
+    dim=st.integers(1, 12),
+    offset=st.floats(-50, 50),
+    size=st.sampled_from([1e-3, 1.0, 1e3]),
+    seed=st.integers(0, 1000),
+)
+def test_standardised_is_the_batch_norm_of_both_views(batch, dim, offset, size, seed):
+    first, second = (offset + size * z for z in pair(batch, dim, seed))
+    norm = torch.nn.BatchNorm1d(dim, eps=SPREAD_FLOOR, affine=False).double().train()
+    expected = norm(torch.cat([first, second]).double()).float()
+    # float32 keeps seven digits of the offset, which the spread is measured against
+    close = 1e-4 + 1e-5 * abs(offset) / size
+    torch.testing.assert_close(torch.cat(standardised(first, second)), expected, rtol=close, atol=close)
+
+
+def test_standardised_takes_out_what_vectors_have_in_common():
+    first, second = pair(16, 8, 0)
+    common = 100 * torch.randn(8, generator=torch.Generator().manual_seed(1))
+    near = (common + first).requires_grad_()
+    loss, plain = nt_xent(*standardised(near, common + second), 0.2), nt_xent(near, common + second, 0.2)
+    assert loss.item() == pytest.approx(nt_xent(*standardised(first, second), 0.2).item(), rel=1e-3)
+    assert plain.item() == pytest.approx(math.log(31), abs=0.01), "nearly one point for all"
+    (slow,) = torch.autograd.grad(plain, near, retain_graph=True)
+    (quick,) = torch.autograd.grad(loss, near)
+    assert quick.norm() > 50 * slow.norm()
+    ones = torch.ones(4, 8, requires_grad=True)
+    loss = nt_xent(*standardised(ones, ones), 0.2)
+    assert loss.item() == pytest.approx(math.log(7), rel=1e-5)
+    loss.backward()
+    assert bool(ones.grad.isfinite().all())
 
 
 @settings(max_examples=40, deadline=None)

