@@ -30,7 +30,7 @@ repro: $(VENV)/installed  ## run the pipeline on params.yaml (default: synthetic
 
 # a file is tested by one process, since its tests share what they make; one thread each, or they would wait for each other
 test: $(VENV)/installed  ## all tests
-	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed  ## ruff and mypy
 	ruff check .

@@ -13,6 +13,11 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: of several processes, one that took such a file last would let the others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real recordings, named by ECGSSL_REAL_DATA; the test is skipped where there is none."""

@@ -15,6 +15,8 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.splits import CannotSplit, grouped_split, make_split, repeated_folds, resplit
 from ecgssl.errors import InputError
 
+pytestmark = pytest.mark.long
+
 
 def table(recordings: int = 1000, patients: int = 300, seed: int = 0) -> pd.DataFrame:
     g = np.random.default_rng(seed)

@@ -29,6 +29,8 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model
 
+pytestmark = pytest.mark.long
+
 FILES = [
     "README.md",
     "classifier.onnx",

@@ -27,6 +27,8 @@ from ecgssl.signal.leads import LEADS
 from ecgssl.tracking import track
 from ecgssl.training.checkpoint import save_model
 
+pytestmark = pytest.mark.long
+
 SECONDS = 150
 """A busy machine needs a minute to import all that the server does."""
 

@@ -13,6 +13,8 @@ import yaml
 from command_line import Done, contents, ecgssl, refused
 from sound_cohort import PROFILE, RECORDS, preprocess, write_manifest
 
+pytestmark = pytest.mark.long
+
 
 def finetune(made: SimpleNamespace, out: Path, store: Path, encoder: Path, targets: str = "AF") -> Done:
     given = ("--store", store, "--encoder", encoder, "--targets", targets, "--params", made.params)

@@ -12,6 +12,8 @@ from sound_cohort import write_manifest
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.deploy.bundle import export_bundle
 
+pytestmark = pytest.mark.long
+
 SMALL = ("--set", "evaluate.bootstrap=100", "--set", "finetune.linear.C=[0.01]", "--set", "store.workers=1")
 
 

@@ -19,6 +19,8 @@ from ecgssl.config import SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.store.store import Store
 
+pytestmark = pytest.mark.long
+
 TARGETS = ["t_inversion", "st_elevation"]
 MODES = ["linear", "full"]
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = ["waves-linear-1.0-12lead", "waves-linear-1.0-1lead"]
 STAGES = {

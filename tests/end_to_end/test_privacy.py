@@ -34,6 +34,8 @@ from ecgssl.io.wfdb_reader import header_path
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking import track
 
+pytestmark = pytest.mark.long
+
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
 COUNT = 72
 HEADER = {"name": "Headerfamily", "mrn": "HDR-660417", "birth": "1944-11-23", "street": "Headerstrasse 17b"}

@@ -31,6 +31,8 @@ from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, write_model
 
+pytestmark = pytest.mark.long
+
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
 KEY, OTHER_KEY = bytes(32), b"k" * 32
 

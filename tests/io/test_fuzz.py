@@ -23,6 +23,8 @@ from ecgssl.io.stated import Stated
 from ecgssl.io.wfdb_samples import FLAC, STORAGE
 from ecgssl.signal.leads import LEADS
 
+pytestmark = pytest.mark.long
+
 MUTATIONS = 60
 SEEDS = {
     form: [seed.name for seed in make_seeds() if seed.format == form] for form in {s.format: 0 for s in make_seeds()}

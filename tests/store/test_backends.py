@@ -14,6 +14,8 @@ from ecgssl.errors import InputError
 from ecgssl.store.backends import AHEAD, spread
 from ecgssl.store.preprocess import preprocess
 
+pytestmark = pytest.mark.long
+
 TWO = {"shard_recordings": 4, "workers": 2, "max_rejected_fraction": 0.5}
 EXTRAS = {"dask": "distributed", "ray": "ray"}
 

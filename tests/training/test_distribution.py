@@ -15,6 +15,8 @@ from torchrun_tasks import gradient_of
 from ecgssl.training.distribution import ALONE, processes
 from ecgssl.training.pretrain import pretrain
 
+pytestmark = pytest.mark.long
+
 OBJECTIVES = {
     "core": {},
     "positive": {

@@ -23,6 +23,8 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import weight_bytes
 from ecgssl.training.pretrain import pretrain
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("ECGSSL_KILLS", "3"))
 STEPS = 40
 FORKS = multiprocessing.get_context("forkserver")

@@ -19,6 +19,8 @@ from ecgssl.training import batches
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.pretrain import Stopped, build_model, gate_temperature, pretrain
 
+pytestmark = pytest.mark.long
+
 STEPS = 16
 
 

@@ -35,6 +35,8 @@ from ecgssl.deploy.serving.run import serve
 from ecgssl.deploy.serving.scratch import scratch
 from ecgssl.errors import InputError, Problem
 
+pytestmark = pytest.mark.long
+
 TOKEN = "a-token-of-this-test"
 
 
