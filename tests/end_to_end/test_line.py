@@ -153,7 +153,7 @@ def test_files_score_as_the_store_did(line):
     wanted = predictions(line.out / "full", "full")
     for target in TARGETS:
         column = f"logit__{target}"
-        assert wanted[column].std() > 1e-2
+        assert wanted[column].std() > 5e-3
         np.testing.assert_allclose(scores.loc[wanted.index, column], wanted[column], atol=1e-4)
 
 
