@@ -153,9 +153,9 @@ class CoReECG(nn.Module):
 
     def projected(self, global_: Tensor) -> Tensor:
         """(B, E) of global representations (B, D), in float32: bfloat16 would round away what tells recordings apart, which
-        is at first a hundredth of what they have in common."""
+        is little at first beside what they have in common."""
         with torch.autocast(global_.device.type, enabled=False):
-            return self.projector(global_.float())  # type: ignore[no-any-return]
+            return self.projector(global_.float())
 
     def compared(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Projected global vectors (B, E) of both views of a whole batch, as the contrastive term compares them."""
