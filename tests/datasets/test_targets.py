@@ -99,6 +99,11 @@ def test_numbers_with_unit_comma_and_range():
     np.testing.assert_equal(values(["-1"], kind="regression"), {"t": [-1]})
 
 
+def test_cells_that_differ_after_a_nul_are_two():
+    assert [(rows, cells) for _, rows, cells in told(["1", "1\x00", "0"])] == [((3,), ("1\x00",))]
+    np.testing.assert_equal(read(["1", "1\x00", "0"]).values["t"], [1, math.nan, 0])
+
+
 def test_decimals_in_doubt_are_refused_until_they_are_declared():
     assert told(["1.234", "7"], kind="regression") == [("1.234 could be 1234", (2,), ())]
     assert [what for what, _, _ in told(["1.5", "1,5"], kind="regression")] == [

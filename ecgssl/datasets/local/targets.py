@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +48,8 @@ def read_target(name: str, target: Target, cells: pd.Series, rows: Sequence[int]
         One column, or one per class of a multilabel, named ``name:class``. Cells that are not understood are unknown
         in it, and an issue.
     """
-    distinct = [str(cell) for cell in cells.unique()]
+    # pandas takes cells that differ only after a NUL for one, here and in isin
+    distinct = list(dict.fromkeys(str(cell) for cell in cells))
     return _READERS[target.kind](name, target, cells, distinct, rows)
 
 
@@ -57,7 +58,7 @@ def _binary(name: str, target: Target, cells: pd.Series, distinct: list[str], ro
     uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
     meaning |= {cell.casefold(): _COUNTS_AS[target.uncertain] for cell in uncertain}
     out, issue = _look_up(name, meaning, cells, distinct, rows, "is neither of its positive nor of its negative cells")
-    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, int(cells.isin(uncertain).sum())))
+    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, sum(_among(cells, uncertain))))
 
 
 def _multiclass(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
@@ -66,7 +67,7 @@ def _multiclass(name: str, target: Target, cells: pd.Series, distinct: list[str]
     uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
     meaning |= dict.fromkeys((cell.casefold() for cell in uncertain), math.nan)
     out, issue = _look_up(name, meaning, cells, distinct, rows, "is none of its classes")
-    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, int(cells.isin(uncertain).sum())))
+    return Columns({name: out}, {name: target}, issue, _uncertain(name, target, sum(_among(cells, uncertain))))
 
 
 def _multilabel(name: str, target: Target, cells: pd.Series, distinct: list[str], rows: Sequence[int]) -> Columns:
@@ -99,10 +100,10 @@ def _multilabel(name: str, target: Target, cells: pd.Series, distinct: list[str]
     issues = []
     if strange:
         what = f"holds a label that is none of its classes ({len(classes)} are declared)"
-        issues.append(Issue(name, what, _declare(target), where_true(rows, cells.isin(strange)), some(strange)))
+        issues.append(Issue(name, what, _declare(target), where_true(rows, _among(cells, strange)), some(strange)))
     table = np.stack([read[cell] for cell in map(str, cells)]) if len(cells) else np.empty((0, len(classes)))
     names = [f"{name}:{label}" for label in classes]
-    notes = _uncertain(name, target, int(cells.isin(doubtful).sum()))
+    notes = _uncertain(name, target, sum(_among(cells, doubtful)))
     return Columns({n: table[:, i] for i, n in enumerate(names)}, dict.fromkeys(names, Target()), issues, notes)
 
 
@@ -121,7 +122,7 @@ def _regression(name: str, target: Target, cells: pd.Series, distinct: list[str]
         what = "some decimals are written with a point and some with a comma" if both else "1.234 could be 1234"
         marked = [cell for cell, text in numbers.items() if "." in text or "," in text]
         issue = Issue(
-            name, what, f"Declare decimal: '.' or ',' of target {name!r}", where_true(rows, cells.isin(marked))
+            name, what, f"Declare decimal: '.' or ',' of target {name!r}", where_true(rows, _among(cells, marked))
         )
         return Columns({name: np.full(len(cells), math.nan)}, {name: target}, [issue])
     read = dict.fromkeys(distinct, math.nan)
@@ -140,13 +141,17 @@ def _regression(name: str, target: Target, cells: pd.Series, distinct: list[str]
     issues = []
     if strange:
         remedy = "Write a number or nothing, or declare such cells unknown"
-        issues.append(Issue(name, "is not a number", remedy, where_true(rows, cells.isin(strange)), some(strange)))
+        issues.append(Issue(name, "is not a number", remedy, where_true(rows, _among(cells, strange)), some(strange)))
     if beyond and target.range:
         what = f"is outside of the plausible {target.range[0]:g} to {target.range[1]:g} {target.unit or ''}".rstrip()
         remedy = "Mend or empty the cells, or widen range"
-        issues.append(Issue(name, what, remedy, where_true(rows, cells.isin(beyond)), some(beyond)))
-    notes = _uncertain(name, target, int(cells.isin(uncertain).sum()))
+        issues.append(Issue(name, what, remedy, where_true(rows, _among(cells, beyond)), some(beyond)))
+    notes = _uncertain(name, target, sum(_among(cells, uncertain)))
     return Columns({name: np.array([read[cell] for cell in cells], dtype=np.float64)}, {name: target}, issues, notes)
+
+
+def _among(cells: pd.Series, wanted: Collection[str]) -> list[bool]:
+    return [cell in wanted for cell in cells]
 
 
 def _without_unit(cell: str, unit: str | None) -> str:
@@ -165,7 +170,7 @@ def _look_up(
     issues = []
     if strange:
         remedy = "Mend the cells, or declare what they mean (positive, negative, classes, unknown)"
-        issues.append(Issue(name, what, remedy, where_true(rows, cells.isin(strange)), some(strange)))
+        issues.append(Issue(name, what, remedy, where_true(rows, _among(cells, strange)), some(strange)))
     return np.array([read[cell] for cell in cells], dtype=np.float64), issues
 
 
