@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,12 @@ from ecgssl.files import write_atomic
 from ecgssl.signal.drawing import png_bytes
 
 RESAMPLES = 1000
+Reached = tuple[list[float], np.ndarray]
+"""Macro AUROC of every seed, and (R,) means over the seeds in resamples of patients, the same ones whatever is scored."""
 
 
-def mean_replicates(
-    cells: list[Path], name: str, values: np.ndarray, patients: np.ndarray
-) -> tuple[list[float], np.ndarray]:
-    """Macro AUROC of every seed, and (R,) means over the seeds in the same resamples of patients."""
+def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: np.ndarray) -> Reached:
+    """What cells of one row reach."""
     found, replicates = [], []
     for cell in cells:
         with np.load(cell / "logits.npz", allow_pickle=False) as kept:
@@ -33,36 +34,57 @@ def compare(out: Path, split: str, against: str) -> pd.DataFrame:
     """One line per task, mode, share and row: mean over seeds with interval, spread of seeds, difference to a row.
 
     A difference is of means over the seeds that both rows have; its interval resamples patients, so it holds for these
-    pretrained encoders; ``seeds_agree`` says how many of the seeds have its sign.
+    pretrained encoders; ``seeds_agree`` says how many of the seeds have its sign. Several tasks are followed by a
+    last one, ``mean``, over tasks and shares: an encoder is to serve them all.
     """
     results = pd.read_parquet(out / "results.parquet")
     truth = pd.read_parquet(out / "truth" / "truth.parquet")
     tasks = pd.read_json(out / "run.json", typ="series")["tasks"]
     part = truth[truth["split"] == split]
-    lines = []
+    lines: list[dict[str, Any]] = []
+    seen: dict[str, dict[str, list[Reached]]] = {}
+    seeds = {row: tuple(group["seed"].unique()) for row, group in results.groupby("row", sort=False)}
     for (task, mode, share), group in results.groupby(["task", "mode", "share"], sort=False):
         values = part[tasks[task]].to_numpy(dtype=float)
         name = f"{task}/{share:g}/{mode}/{split}"
-        cells = {row: dict(zip(c["seed"], c["cell"], strict=True)) for row, c in group.groupby("row", sort=False)}
-        at = {row: mean_replicates([out / "cells" / c for c in of.values()], name, values, part["patient"].to_numpy())
-              for row, of in cells.items()}  # fmt: skip
-        for row, (found, replicates) in at.items():
-            low, high = (lambda i: (i.low, i.high))(interval(replicates))
-            line = {"task": task, "mode": mode, "share": share, "row": row, "seeds": len(found)}
-            line |= {
-                "auroc": np.mean(found),
-                "low": low,
-                "high": high,
-                "seed_sd": np.std(found, ddof=1) if len(found) > 1 else np.nan,
-            }
-            if against in at and row != against and set(cells[row]) == set(cells[against]):
-                reference = at[against]
-                difference = interval(replicates - reference[1])
-                each = np.subtract(found, reference[0])
-                line |= {"difference": each.mean(), "d_low": difference.low, "d_high": difference.high}
-                line["seeds_agree"] = int((np.sign(each) == np.sign(each.mean())).sum())
-            lines.append(line)
+        at = {row: mean_replicates([out / "cells" / c for c in cells["cell"]], name, values, part["patient"].to_numpy())
+              for row, cells in group.groupby("row", sort=False)}  # fmt: skip
+        for row, reached in at.items():
+            seen.setdefault(mode, {}).setdefault(row, []).append(reached)
+        lines += compared(at, seeds, against, {"task": task, "mode": mode, "share": share})
+    for mode, rows in seen.items():
+        if len(tasks) > 1:
+            whole = {row: all_of(reached) for row, reached in rows.items()}
+            lines += compared(whole, seeds, against, {"task": "mean", "mode": mode, "share": np.nan})
     return pd.DataFrame(lines)
+
+
+def all_of(reached: list[Reached]) -> Reached:
+    """The mean over tasks and shares, whose resamples are of the same patients."""
+    return list(np.mean([found for found, _ in reached], axis=0)), np.mean([r for _, r in reached], axis=0)
+
+
+def compared(
+    at: dict[str, Reached], seeds: dict[str, tuple[int, ...]], against: str, place: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A line for every row of one task, mode and share."""
+    lines = []
+    for row, (found, replicates) in at.items():
+        reached = interval(replicates)
+        line = {**place, "row": row, "seeds": len(found), "auroc": np.mean(found)}
+        line |= {
+            "low": reached.low,
+            "high": reached.high,
+            "seed_sd": np.std(found, ddof=1) if len(found) > 1 else np.nan,
+        }
+        if against in at and row != against and seeds[row] == seeds[against]:
+            reference = at[against]
+            difference = interval(replicates - reference[1])
+            each = np.subtract(found, reference[0])
+            line |= {"difference": each.mean(), "d_low": difference.low, "d_high": difference.high}
+            line["seeds_agree"] = int((np.sign(each) == np.sign(each.mean())).sum())
+        lines.append(line)
+    return lines
 
 
 def markdown(table: pd.DataFrame, against: str) -> str:
@@ -77,10 +99,11 @@ def markdown(table: pd.DataFrame, against: str) -> str:
             sd = "" if np.isnan(line.seed_sd) else f"{line.seed_sd:.3f}"
             reached = f"{line.auroc:.3f} ({line.low:.3f} to {line.high:.3f})"
             gain = agree = ""
+            share = "all" if np.isnan(line.share) else f"{line.share:.0%}"
             if not np.isnan(getattr(line, "difference", np.nan)):
                 gain = f"{line.difference:+.3f} ({line.d_low:+.3f} to {line.d_high:+.3f})"
                 agree = f"{line.seeds_agree:.0f} of {line.seeds}"
-            texts.append(f"| {line.row} | {line.share:.0%} | {reached} | {sd} | {gain} | {agree} |")
+            texts.append(f"| {line.row} | {share} | {reached} | {sd} | {gain} | {agree} |")
     return "\n".join(texts)
 
 
@@ -90,20 +113,23 @@ def draw(table: pd.DataFrame, split: str) -> Figure:
     rows = list(dict.fromkeys(table["row"]))
     figure = Figure(figsize=(4.2 * len(panels) + 1.5, 0.45 * len(rows) + 1.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-    shares = sorted(table["share"].unique())
+    shares = sorted(table["share"].dropna().unique())
+    colours = dict(zip(shares, ("0.6", "tab:orange", "tab:blue", "tab:green")[-len(shares) :], strict=True))
     for axis, ((task, mode), group) in zip(axes, panels, strict=True):
-        for k, share in enumerate(shares):
-            part = group[group["share"] == share]
-            y = np.array([rows.index(r) for r in part["row"]]) + 0.22 * (k - (len(shares) - 1) / 2)
+        for share, part in group.groupby("share", dropna=False):
+            mean = np.isnan(share)
+            y = np.array([rows.index(r) for r in part["row"]], dtype=float)
+            y += 0 if mean else 0.22 * (shares.index(share) - (len(shares) - 1) / 2)
             error = np.stack([part["auroc"] - part["low"], part["high"] - part["auroc"]])
-            colour = ("0.6", "tab:orange", "tab:blue", "tab:green")[-len(shares) :][k]
+            label = "mean over tasks and shares" if mean else f"{share:.0%} of labels"
             axis.errorbar(
-                part["auroc"], y, xerr=error, fmt="o", ms=4, lw=1, color=colour, label=f"{share:.0%} of labels"
+                part["auroc"], y, xerr=error, fmt="o", ms=4, lw=1, color="k" if mean else colours[share], label=label
             )
         axis.set(title=f"{task}, {mode}", xlabel=f"macro AUROC, {split}", yticks=range(len(rows)), yticklabels=rows)
         axis.grid(axis="x", lw=0.3)
     axes[0].invert_yaxis()
-    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(shares), frameon=False)
+    handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
 

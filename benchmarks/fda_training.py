@@ -45,16 +45,17 @@ class Look:
     """Figures of FDA on the same recordings with the same draws at every look, and its mean map."""
 
     def __init__(self, store: Store, params: Params, count: int) -> None:
-        self.batch = load_batch(store, store.rows("val")[:count], torch.device("cpu"))
+        self.store, self.shown = store, store.rows("val")[:count]
         self.params = params
         self.rows: list[dict[str, Any]] = []
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
         """Look at a model in eval mode."""
-        fda, x = model.fda, self.batch.x
-        generator = torch.Generator().manual_seed(0)
-        figures = augmentation_figures(fda, x, self.batch.lead_mask, self.params.fda.temperature[1], generator)
+        fda, device = model.fda, next(model.parameters()).device
+        batch = load_batch(self.store, self.shown, device)
+        x, generator = batch.x, torch.Generator(device).manual_seed(0)
+        figures = augmentation_figures(fda, x, batch.lead_mask, self.params.fda.temperature[1], generator)
         figures["fda_kept"] = float(fda.kept_fraction(x).mean())
         chance = fda.probability(fda.logits(), x.shape[-1])[0].mean(dim=0)
         self.rows.append({"step": step, **figures, "map": [round(float(v), 4) for v in chance]})

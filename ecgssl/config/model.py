@@ -122,7 +122,7 @@ class ObjectiveParams(Section):
     """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"
-    contrastive_weight: NonNegative = 0.1
+    contrastive_weight: NonNegative = 0.03
     budget_weight: NonNegative = 1.0
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
     projector: Positive = 128

@@ -78,7 +78,9 @@ def nt_xent(
     """
     batch = first.shape[0]
     z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
-    similarity = z @ z.T / temperature
+    # autocast would round cosines to 8 bits, and with them the loss and its gradient
+    with torch.autocast(z.device.type, enabled=False):
+        similarity = z @ z.T / temperature
     index = torch.arange(2 * batch, device=z.device)
     itself = index[:, None] == index[None]
     positive = (index[:, None] % batch == index[None] % batch) & ~itself

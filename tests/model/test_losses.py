@@ -101,6 +101,8 @@ def test_nt_xent_is_computed_in_float32():
     assert half.dtype == torch.float32
     exact = nt_xent(first.bfloat16().float(), second.bfloat16().float(), 0.07)
     assert half == exact
+    with torch.autocast("cpu", torch.bfloat16):
+        assert nt_xent(first, second, 0.07) == nt_xent(first.double(), second.double(), 0.07).float()
 
 
 @settings(max_examples=40, deadline=None)
