@@ -27,7 +27,7 @@ def ablation(monkeypatch):
         sys.modules.pop(name)
 
 
-def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tmp_path, capsys):
+def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tmp_path):
     script, report = ablation
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(make_params().model_dump(mode="json")))
