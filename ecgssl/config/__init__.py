@@ -16,7 +16,6 @@ from ecgssl.config.data import DataParams, MerlParams, StoreParams, SyntheticPar
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.quality import QualityParams, ReasonCode
-from ecgssl.config.section import Section
 from ecgssl.config.training import (
     AttentiveParams,
     CollapseParams,
@@ -30,6 +29,7 @@ from ecgssl.config.training import (
     TrackingParams,
 )
 from ecgssl.errors import InputError, Problem
+from ecgssl.params_base import Section
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from ecgssl.config.section import Section
 from ecgssl.errors import InputError, Problem
+from ecgssl.params_base import Section
 
 _WATCHED = 5
 """Targets that are probed while pretraining lasts; more would cost time and say little more."""

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ecgssl.config.manifest import ManifestParams
-from ecgssl.config.section import Positive, Section, Workers
 from ecgssl.config.split import SplitParams
+from ecgssl.params_base import Positive, Section, Workers
 
 
 class SyntheticParams(Section):

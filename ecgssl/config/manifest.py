@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ecgssl.config.section import Section
+from ecgssl.params_base import Section
 
 Kind = Literal["binary", "multilabel", "multiclass", "regression"]
 """How the cells of a column are to be read."""

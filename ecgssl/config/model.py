@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ecgssl.config.section import NonNegative, Positive, Ratio, Section
+from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
 
 class DecoderParams(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from ecgssl.config.section import NonNegative, Ratio, Section
+from ecgssl.params_base import NonNegative, Ratio, Section
 
 Policy = Literal["reject", "mask", "flag"]
 LeadCode = Literal["nan", "flat", "railed", "amplitude", "hf_noise", "wander", "mains", "identical", "chest_swap"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ecgssl.config.section import Section
+from ecgssl.params_base import Section
 
 Share = Annotated[float, Field(gt=0, lt=1, multiple_of=0.05)]
 

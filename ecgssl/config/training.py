@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ecgssl.config.section import NonNegative, Positive, Ratio, Section
+from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 from ecgssl.signal.lead_sets import LeadSet
 
 
