@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ecgssl.config.data import DataParams, MerlParams, StoreParams, SyntheticParams
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
-from ecgssl.config.quality import QualityParams, ReasonCode
 from ecgssl.config.training import (
     AttentiveParams,
     CollapseParams,
@@ -30,6 +29,7 @@ from ecgssl.config.training import (
 )
 from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
+from ecgssl.signal.quality_params import QualityParams, ReasonCode
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [

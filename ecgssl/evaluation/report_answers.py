@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.evaluation.subgroups import UNKNOWN
-from ecgssl.store.meanings import MEANINGS
+from ecgssl.signal.reason_texts import MEANINGS
 from ecgssl.store.overlap import in_words
 
 _KINDS = {"multilabel": "findings, each by itself", "multiclass": "one of several classes", "regression": "a number"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ecgssl.evaluation.report_text import absent, number, share, table
 from ecgssl.evaluation.subgroups import SMALLEST
-from ecgssl.store.meanings import MEANINGS
+from ecgssl.signal.reason_texts import MEANINGS
 
 _REASONS = 8
 _FEW = f"<span class='soft'>under {SMALLEST}</span>"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ecgssl.signal.reason_texts import MEANINGS
 from ecgssl.store.check_charts import histogram, legend
 from ecgssl.store.check_examples import Example
 from ecgssl.store.check_labels import labels
-from ecgssl.store.meanings import MEANINGS
 from ecgssl.store.page import STYLE, page
 
 _ROWS = 40

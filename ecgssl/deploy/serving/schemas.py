@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.store.meanings import MEANINGS
+from ecgssl.signal.reason_texts import MEANINGS
 
 NOTICE = (
     "For research only. Not a medical device, not validated for any clinical decision. The figures of this model hold for "

@@ -23,7 +23,7 @@ from ecgssl.model.classifier import Classifier
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.normalise import normalise
-from ecgssl.store.meanings import MEANINGS
+from ecgssl.signal.reason_texts import MEANINGS
 
 PATIENCE = 20.0
 """Seconds that integrated gradients may take; where they would take longer, attention rollout is shown instead."""
