@@ -45,7 +45,7 @@ from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.io import read
-from ecgssl.io.wfdb_reader import header_path
+from ecgssl.io.wfdb.reader import header_path
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange
 from ecgssl.store import prepare, shards

@@ -37,7 +37,7 @@ from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.wfdb_writer import write_wfdb
+from ecgssl.io.wfdb.writer import write_wfdb
 from ecgssl.signal.beats import beat_lead, high_frequency
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.lead_order import INDEPENDENT, second_moments

@@ -31,8 +31,8 @@ def inspect(
     from ecgssl.config import QualityParams, load_params
     from ecgssl.errors import InputError, Problem
     from ecgssl.files import canonical_json
-    from ecgssl.io.stated import Stated
-    from ecgssl.io.units import millivolts
+    from ecgssl.io.metadata.overrides import Stated
+    from ecgssl.io.metadata.units import millivolts
     from ecgssl.progress import progress
     from ecgssl.signal.spec import SignalSpec
     from ecgssl.store.inspect import find

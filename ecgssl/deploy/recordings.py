@@ -12,10 +12,10 @@ from pathlib import Path
 from ecgssl.datasets.local.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
+from ecgssl.io.files.sample_table import is_sample_file
 from ecgssl.io.listing import find_recordings, with_members
-from ecgssl.io.sample_table import is_sample_file
-from ecgssl.io.stated import NOTHING, Stated
-from ecgssl.io.wfdb_reader import SUFFIXES, header_path
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 from ecgssl.store.wanted import wanted
 
 _TABLES = (".csv", ".tsv", ".parquet")

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecgssl.io.formats import identify
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 
 MEMBER = "#"
 """Separates a file that holds many recordings from the name of one of them: ``exams_part3.hdf5#1169160``."""

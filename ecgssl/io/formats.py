@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import cast
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.hospital_signatures import has_root, is_dicom, is_mortara, is_scp
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.io.recording import Recording
 from ecgssl.io.signatures import is_csv, is_edf, is_hdf5, is_matlab, is_npy, is_npz, is_wfdb
-from ecgssl.io.stated import Stated
+from ecgssl.io.vendors.hospital_signatures import has_root, is_dicom, is_mortara, is_scp
 
 HEAD = 4096
 """Bytes of a file by which its format is recognised."""
@@ -59,22 +59,28 @@ def _load(name: str) -> object:
 _SCHILLER = "com.xiriuz.sema.xml.schillerEDI.SchillerEDI"
 
 FORMATS: tuple[Format, ...] = (
-    Format("wfdb", "WFDB", is_wfdb, "ecgssl.io.wfdb_reader:read_wfdb"),
-    Format("matlab", "MATLAB", is_matlab, "ecgssl.io.matlab_reader:read_matlab"),
-    Format("hdf5", "HDF5", is_hdf5, "ecgssl.io.hdf5_reader:read_hdf5", "ecgssl.io.hdf5_reader:hdf5_members"),
-    Format("npy", "NumPy .npy", is_npy, "ecgssl.io.numpy_reader:read_npy", "ecgssl.io.numpy_reader:npy_members"),
-    Format("npz", "NumPy .npz", is_npz, "ecgssl.io.numpy_reader:read_npz"),
-    Format("edf", "EDF", is_edf, "ecgssl.io.edf_reader:read_edf"),
-    Format("muse", "GE MUSE XML", has_root("RestingECG"), "ecgssl.io.muse_reader:read_muse"),
-    Format("aecg", "HL7 aECG", has_root("AnnotatedECG"), "ecgssl.io.aecg_reader:read_aecg"),
-    Format("cardiosoft", "CardioSoft XML", has_root("CardiologyXML"), "ecgssl.io.cardiosoft_reader:read_cardiosoft"),
-    Format("schiller", "Schiller XML", has_root(_SCHILLER), "ecgssl.io.schiller_reader:read_schiller"),
-    Format("sierra", "Philips Sierra XML", has_root("restingecgdata"), "ecgssl.io.vendor_reader:read_sierra"),
-    Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendor_reader:read_mortara"),
-    Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom_reader:read_dicom"),
-    Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendor_reader:read_scp"),
+    Format("wfdb", "WFDB", is_wfdb, "ecgssl.io.wfdb.reader:read_wfdb"),
+    Format("matlab", "MATLAB", is_matlab, "ecgssl.io.files.matlab_reader:read_matlab"),
+    Format(
+        "hdf5", "HDF5", is_hdf5, "ecgssl.io.files.hdf5_reader:read_hdf5", "ecgssl.io.files.hdf5_reader:hdf5_members"
+    ),
+    Format(
+        "npy", "NumPy .npy", is_npy, "ecgssl.io.files.numpy_reader:read_npy", "ecgssl.io.files.numpy_reader:npy_members"
+    ),
+    Format("npz", "NumPy .npz", is_npz, "ecgssl.io.files.numpy_reader:read_npz"),
+    Format("edf", "EDF", is_edf, "ecgssl.io.files.edf_reader:read_edf"),
+    Format("muse", "GE MUSE XML", has_root("RestingECG"), "ecgssl.io.vendors.muse_reader:read_muse"),
+    Format("aecg", "HL7 aECG", has_root("AnnotatedECG"), "ecgssl.io.vendors.aecg_reader:read_aecg"),
+    Format(
+        "cardiosoft", "CardioSoft XML", has_root("CardiologyXML"), "ecgssl.io.vendors.cardiosoft_reader:read_cardiosoft"
+    ),
+    Format("schiller", "Schiller XML", has_root(_SCHILLER), "ecgssl.io.vendors.schiller_reader:read_schiller"),
+    Format("sierra", "Philips Sierra XML", has_root("restingecgdata"), "ecgssl.io.vendors.vendor_reader:read_sierra"),
+    Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.vendor_reader:read_mortara"),
+    Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
+    Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.vendor_reader:read_scp"),
     # last, because any text may be a table
-    Format("csv", "CSV", is_csv, "ecgssl.io.csv_reader:read_csv"),
+    Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )
 """In the order in which a file is tried."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import MEMBER
 from ecgssl.io.formats import identify
-from ecgssl.io.wfdb_header import read_header
-from ecgssl.io.wfdb_reader import SUFFIXES
+from ecgssl.io.wfdb.header import read_header
+from ecgssl.io.wfdb.reader import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from ecgssl.io.sample_table import is_sample_table
-from ecgssl.io.wfdb_header import LARGEST_HEADER
-from ecgssl.io.wfdb_reader import header_path
+from ecgssl.io.files.sample_table import is_sample_table
+from ecgssl.io.wfdb.header import LARGEST_HEADER
+from ecgssl.io.wfdb.reader import header_path
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MATLAB = {b"\x00\x01IM": "5", b"\x01\x00MI": "5", b"\x00\x02IM": "7.3"}

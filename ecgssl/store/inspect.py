@@ -17,8 +17,8 @@ from ecgssl.files import make_folder, write_atomic
 from ecgssl.io import MEMBER, locate, read
 from ecgssl.io.formats import identify
 from ecgssl.io.listing import Found, find_recordings
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.progress import Advance
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, canonical, measured

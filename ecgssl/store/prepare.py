@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw

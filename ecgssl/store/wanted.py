@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 
 COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
 """Columns of a cohort's table that a recording's signal follows from; all but ``path`` may be absent."""

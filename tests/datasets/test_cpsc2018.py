@@ -14,7 +14,7 @@ from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.errors import InputError
 from ecgssl.io import read
-from ecgssl.io.stated import Stated
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.wanted import wanted
 

@@ -18,8 +18,8 @@ from ecgssl.datasets.synthetic.simulate import patient_key, render, simulate, sp
 from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
 from ecgssl.datasets.synthetic.vectorcardiogram import Heart
 from ecgssl.errors import InputError
-from ecgssl.io.wfdb_reader import read_wfdb
-from ecgssl.io.wfdb_writer import write_wfdb
+from ecgssl.io.wfdb.reader import read_wfdb
+from ecgssl.io.wfdb.writer import write_wfdb
 from ecgssl.signal.leads import LEADS, limb_residual
 from ecgssl.store.patient_key import load_or_make_key
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgssl.datasets.public.wfdb_comments import HeaderComments, find_records, parse_comments, read_comments
-from ecgssl.io.wfdb_header import read_header
+from ecgssl.io.wfdb.header import read_header
 
 HEAD = "JS00001 12 500 5000 23-Mar-2021 20:20:47\nJS00001.mat 16+24 1000/mV 16 0 -254 21756 0 I\n"
 

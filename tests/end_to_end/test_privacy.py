@@ -30,7 +30,7 @@ from hospital_xml import PERSON, aecg, muse
 from wfdb_files import write_record
 
 from ecgssl.config import load_params
-from ecgssl.io.wfdb_reader import header_path
+from ecgssl.io.wfdb.reader import header_path
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking import track
 

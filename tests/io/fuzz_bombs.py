@@ -15,7 +15,7 @@ from dicom_bombs import dicom_bombs
 from fuzz_seeds import MEBIBYTE, STATED, Seed, make_seeds
 from xml_bombs import xml_bombs
 
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sierra_files import sierra
 from wfdb_files import write_record
 from wfdb_formats import RANGE, write_by_hand, write_by_wfdb
 
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 MEBIBYTE = 1 << 20

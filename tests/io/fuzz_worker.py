@@ -23,7 +23,7 @@ from mutations import mutate
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.limits import LARGEST
+from ecgssl.io.limits.size_limits import LARGEST
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.recording import Recording
 from ecgssl.signal.leads import canonical

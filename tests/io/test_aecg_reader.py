@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.io import read
-from ecgssl.io.stated import Stated
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.leads import LEADS, arrange, canonical, limb_residual
 
 

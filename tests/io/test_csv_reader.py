@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.sample_table import is_sample_table, parse_columns
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.files.sample_table import is_sample_table, parse_columns
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 RATE = Stated(500.0)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.io import read
-from ecgssl.io.stated import Stated
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.leads import LEADS
 
 WRITERS = {"cardiosoft": (cardiosoft, 0.005, 500), "schiller": (schiller, 0.001, 1000)}

@@ -17,10 +17,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.dicom_codes import Contradiction, lead_name
-from ecgssl.io.dicom_reader import LARGEST_DICOM
-from ecgssl.io.dicom_waveform import MOST_ITEMS
-from ecgssl.io.stated import Stated
+from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
+from ecgssl.io.dicom.reader import LARGEST_DICOM
+from ecgssl.io.dicom.waveform import MOST_ITEMS
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.leads import LEADS, limb_residual
 
 MEDIAN = {name: row[:60] for name, row in digital().items()}

@@ -11,7 +11,7 @@ from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 

@@ -15,12 +15,12 @@ from mutations import mutate
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.arrays import said_texts
+from ecgssl.io.files.array_layout import said_texts
 from ecgssl.io.formats import FORMATS
-from ecgssl.io.guard import guarded
+from ecgssl.io.limits.parser_errors import guarded
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.stated import Stated
-from ecgssl.io.wfdb_samples import FLAC, STORAGE
+from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.wfdb.samples import FLAC, STORAGE
 from ecgssl.signal.leads import LEADS
 
 pytestmark = pytest.mark.long

@@ -12,9 +12,9 @@ import pytest
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
+from ecgssl.io.files.hdf5_slices import Samples
 from ecgssl.io.formats import identify
-from ecgssl.io.hdf5_samples import Samples
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS, limb_residual
 
 STATED = Stated(500.0, "mV", LEADS)

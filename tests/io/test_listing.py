@@ -16,7 +16,7 @@ from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.stated import Stated
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.leads import LEADS
 
 

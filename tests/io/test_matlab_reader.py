@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.errors import RecordingError
-from ecgssl.io import matlab_5, read
-from ecgssl.io.matlab_5 import parse_matlab_5
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io import read
+from ecgssl.io.files import matlab_5
+from ecgssl.io.files.matlab_5 import parse_matlab_5
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS, limb_residual
 
 STATED = Stated(500.0, "mV", LEADS)

@@ -12,7 +12,7 @@ import pytest
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 STATED = Stated(250.0, "mV", LEADS)

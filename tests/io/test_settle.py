@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ecgssl.errors import RecordingError
-from ecgssl.io.guard import guarded
-from ecgssl.io.limits import LARGEST, check_size, read_limited
-from ecgssl.io.person import person
-from ecgssl.io.settle import Settled, finish, settle
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import LARGEST, check_size, read_limited
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata.resolve_metadata import Settled, finish, settle
 
 FILE = Path("a.bin")
 

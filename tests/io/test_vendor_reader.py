@@ -18,8 +18,8 @@ from sierra_files import pack_xli, sierra, unpack_xli
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
-from ecgssl.io.stated import Stated
-from ecgssl.io.vendor_reader import LARGEST_SCP
+from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.vendors.vendor_reader import LARGEST_SCP
 from ecgssl.signal.leads import LEADS, limb_residual
 
 WRITERS = {"sierra": sierra, "mortara": mortara, "scp": scp}

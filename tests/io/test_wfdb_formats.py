@@ -12,8 +12,8 @@ from wfdb_formats import RANGE, write_by_hand, write_by_wfdb
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.stated import Stated
-from ecgssl.io.wfdb_reader import read_wfdb
+from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.wfdb.reader import read_wfdb
 from ecgssl.signal.leads import LEADS
 
 BY_HAND = (8, 16, 24, 32, 61, 80, 160, 212, 310, 311)

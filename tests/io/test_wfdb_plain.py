@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from wfdb_files import write_record
 
 from ecgssl.errors import RecordingError
-from ecgssl.io import wfdb_reader
-from ecgssl.io.wfdb_reader import read_wfdb
+from ecgssl.io.wfdb import reader as wfdb_reader
+from ecgssl.io.wfdb.reader import read_wfdb
 from ecgssl.signal.leads import LEADS
 
 

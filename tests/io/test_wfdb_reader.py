@@ -15,8 +15,8 @@ from wfdb_files import noise, write_record
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.wfdb_header import parse_header
-from ecgssl.io.wfdb_reader import header_path, read_wfdb
+from ecgssl.io.wfdb.header import parse_header
+from ecgssl.io.wfdb.reader import header_path, read_wfdb
 from ecgssl.signal.leads import LEADS
 
 UNITS = {"mV": 1.0, "MV": 1.0, "uV": 1e-3, "UV": 1e-3, "V": 1e3, "v": 1e3}

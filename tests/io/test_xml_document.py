@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ecgssl.errors import RecordingError
 from ecgssl.io.formats import HEAD
-from ecgssl.io.xml_document import (
+from ecgssl.io.vendors.xml_document import (
     DEEPEST,
     LARGEST_XML,
     MOST_ELEMENTS,

@@ -18,7 +18,7 @@ from ecgssl.config import QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
 from ecgssl.io import read
-from ecgssl.io.stated import Stated
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
 from ecgssl.signal.quality import assess_cleaned, assess_raw

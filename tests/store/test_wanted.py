@@ -11,7 +11,7 @@ from wfdb_files import write_record
 from ecgssl.config import parse_params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.io import read
-from ecgssl.io.stated import NOTHING, Stated
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.store import prepare
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 
-from ecgssl.io.person import OLDEST
-from ecgssl.io.units import millivolts
+from ecgssl.io.metadata.person import OLDEST
+from ecgssl.io.metadata.units import millivolts
 from ecgssl.signal.leads import canonical
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#nv", "."})

@@ -11,7 +11,7 @@ from ecgssl.datasets.cohort import EXTERNAL, NO_PATIENT, SPLITS, rows_text
 from ecgssl.datasets.local import cells as read
 from ecgssl.datasets.local.dates import Order, read_dates
 from ecgssl.datasets.local.issues import Issue, some, where_true
-from ecgssl.io.person import OLDEST
+from ecgssl.io.metadata.person import OLDEST
 
 _WORDS = (*SPLITS, EXTERNAL)
 _Converter = Callable[[str], Any]

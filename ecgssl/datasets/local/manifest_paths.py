@@ -17,7 +17,7 @@ import pandas as pd
 
 from ecgssl.datasets.local.issues import Issue, where_true
 from ecgssl.io import MEMBER, locate
-from ecgssl.io.wfdb_reader import SUFFIXES, header_path
+from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 

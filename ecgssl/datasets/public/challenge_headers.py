@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.datasets.public.wfdb_comments import HeaderComments, parse_comments
-from ecgssl.io.wfdb_header import LARGEST_HEADER
+from ecgssl.io.wfdb.header import LARGEST_HEADER
 from ecgssl.progress import progress
 
 _OLD_GAIN = re.compile(rb"^\S+[ \t]+\S+[ \t]+4880(\.0*)?(\(-?\d+\))?(/\S+)?[ \t\r]", re.MULTILINE)

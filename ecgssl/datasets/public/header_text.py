@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.wfdb_header import LARGEST_HEADER
+from ecgssl.io.wfdb.header import LARGEST_HEADER
 
 
 def header_texts(root: Path, paths: Sequence[str]) -> list[str]:

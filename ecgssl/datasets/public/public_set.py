@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ecgssl.datasets.cohort import Cohort, rows_text
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.wfdb_reader import header_path
+from ecgssl.io.wfdb.reader import header_path
 
 
 class PublicSet(ABC):

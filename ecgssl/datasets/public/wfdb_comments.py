@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.person import OLDEST
-from ecgssl.io.person import age as age_of
-from ecgssl.io.person import sex as sex_of
-from ecgssl.io.wfdb_header import LARGEST_HEADER
+from ecgssl.io.metadata.person import OLDEST
+from ecgssl.io.metadata.person import age as age_of
+from ecgssl.io.metadata.person import sex as sex_of
+from ecgssl.io.wfdb.header import LARGEST_HEADER
 
 _NOTHING = {"", "nan", "unknown", "none", "n/a"}
 _OVER_89 = {">89", "> 89", "300"}

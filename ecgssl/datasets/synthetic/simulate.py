@@ -21,7 +21,7 @@ from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_
 from ecgssl.datasets.synthetic.vectorcardiogram import conducted_beat, dipole, ectopic_beat, fibrillation, twelve_leads
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
-from ecgssl.io.wfdb_writer import write_wfdb
+from ecgssl.io.wfdb.writer import write_wfdb
 from ecgssl.signal.leads import LEADS
 
 MANIFEST = "manifest.csv"

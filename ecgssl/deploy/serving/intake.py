@@ -15,8 +15,8 @@ from ecgssl.deploy.serving.reading import Upload
 from ecgssl.deploy.serving.refusal import Refused
 from ecgssl.deploy.serving.schemas import SignalIn
 from ecgssl.errors import Problem
+from ecgssl.io.metadata.overrides import Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import Stated
 
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")

@@ -15,8 +15,8 @@ from ecgssl.config import QualityParams
 from ecgssl.deploy.prepared import Ready, Windows, make_ready
 from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store.prepare import Rejected, read_or_reject

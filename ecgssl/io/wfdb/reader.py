@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits import check_size
-from ecgssl.io.member import refuse_member
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.resolve_metadata import Settled, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.settle import Settled, settle
-from ecgssl.io.stated import NOTHING, Stated
-from ecgssl.io.wfdb_header import Header, SignalLine, read_header
-from ecgssl.io.wfdb_samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
+from ecgssl.io.wfdb.header import Header, SignalLine, read_header
+from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
 from ecgssl.signal.leads import LEADS, canonical
 
 SUFFIXES = (".hea", ".dat", ".mat")

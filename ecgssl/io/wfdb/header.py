@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.person import person
+from ecgssl.io.metadata.person import person
 
 LARGEST_HEADER = 1 << 20
 """Bytes; a larger file is no header."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.arrays import (
+from ecgssl.io.files.array_layout import (
     LEAD_NAMES,
     RATE_NAMES,
     UNIT_NAMES,
@@ -24,11 +24,11 @@ from ecgssl.io.arrays import (
     said_rate,
     said_unit,
 )
-from ecgssl.io.guard import guarded
-from ecgssl.io.limits import LARGEST
-from ecgssl.io.member import refuse_member
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import LARGEST
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 
 _LARGEST_ENTRY = 8 * LARGEST
 _LARGEST_WORD = 1 << 16

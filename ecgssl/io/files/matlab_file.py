@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ecgssl.io.guard import guarded
-from ecgssl.io.hdf5_file import attributes, check_values, children, is_group, is_numeric, open_hdf5, read_small
-from ecgssl.io.limits import LARGEST, read_limited
-from ecgssl.io.matlab_5 import LARGEST_MATLAB, parse_matlab_5
+from ecgssl.io.files.hdf5_file import attributes, check_values, children, is_group, is_numeric, open_hdf5, read_small
+from ecgssl.io.files.matlab_5 import LARGEST_MATLAB, parse_matlab_5
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import LARGEST, read_limited
 from ecgssl.io.signatures import matlab_version
 
 _LONGEST_TEXT = 10_000

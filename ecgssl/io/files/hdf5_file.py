@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.guard import guarded
-from ecgssl.io.hdf5_samples import Samples
+from ecgssl.io.files.hdf5_slices import Samples
+from ecgssl.io.limits.parser_errors import guarded
 
 if TYPE_CHECKING:
     import h5py

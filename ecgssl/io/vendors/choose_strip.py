@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.fault import fault
+from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.signal.leads import canonical
 
 MOST_CHANNELS = 256

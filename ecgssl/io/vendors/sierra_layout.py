@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgssl.errors import RecordingError
-from ecgssl.io.fault import fault
-from ecgssl.io.limits import check_size
-from ecgssl.io.sample_text import check_length, count_words, decode_base64
-from ecgssl.io.strips import MOST_CHANNELS, check_channels
-from ecgssl.io.xml_document import parse_number
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.vendors.choose_strip import MOST_CHANNELS, check_channels
+from ecgssl.io.vendors.sample_text import check_length, count_words, decode_base64
+from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.vendors.xml_document import parse_number
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

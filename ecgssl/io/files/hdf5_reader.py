@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.arrays import MOST_MEMBERS, read_array, said_leads, said_rate, said_unit
-from ecgssl.io.hdf5_file import attributes, children, is_numeric, only_array, open_hdf5, read_small
-from ecgssl.io.hdf5_samples import Samples
-from ecgssl.io.limits import check_size
-from ecgssl.io.member import refuse_member
+from ecgssl.io.files.array_layout import MOST_MEMBERS, read_array, said_leads, said_rate, said_unit
+from ecgssl.io.files.hdf5_file import attributes, children, is_numeric, only_array, open_hdf5, read_small
+from ecgssl.io.files.hdf5_slices import Samples
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 
@@ -27,7 +27,7 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
     and the order of ``LEADS``; a member is an exam by its id, wherever it lies, and the zeros that fill it up at both ends
     are taken off (``meta["padding_stripped"]``: how many samples at each). **SPH** (Liu et al. 2022): ``ecg`` (12, samples)
     as float16, likewise mV in the order of ``LEADS``. **Any other file** with a single two-dimensional array of numbers;
-    attributes of the array or of the file may say rate, unit and leads (``ecgssl.io.arrays`` tells what they are called).
+    attributes of the array or of the file may say rate, unit and leads (``ecgssl.io.files.array_layout`` tells what they are called).
 
     Args:
         path: the file.

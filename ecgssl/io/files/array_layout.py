@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits import check_size
-from ecgssl.io.member import refuse_member
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.stated import Stated
 
 RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "curr_sample_rate", "samplerate", "fs")
 UNIT_NAMES = ("unit", "units")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.fault import fault
-from ecgssl.io.guard import guarded
-from ecgssl.io.strips import MOST_CHANNELS
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.vendors.choose_strip import MOST_CHANNELS
+from ecgssl.io.vendors.vendor_error import fault
 
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes without compression: implicit and explicit little endian, explicit big endian."""

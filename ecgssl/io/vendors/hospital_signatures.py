@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgssl.io.xml_document import root_name
+from ecgssl.io.vendors.xml_document import root_name
 
 _FIRST_VRS = (b"UL", b"OB", b"UI", b"CS", b"SH", b"DA", b"TM", b"LO")
 _SCP_POINTERS = 22

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
+from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata.units import millivolts
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import Stated
-from ecgssl.io.units import millivolts
 from ecgssl.signal.leads import canonical
 
 SLOWEST, FASTEST = 1.0, 100_000.0

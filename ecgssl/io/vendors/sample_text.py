@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.fault import fault
+from ecgssl.io.vendors.vendor_error import fault
 
 _DECIMAL = {
     ",": re.compile(r"\s*+[-+]?[0-9]{1,9}+\s*+(?:,\s*+[-+]?[0-9]{1,9}+\s*+)*+,?\s*+", re.ASCII),

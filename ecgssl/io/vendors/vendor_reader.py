@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.fault import fault
-from ecgssl.io.guard import guarded
-from ecgssl.io.limits import read_limited
-from ecgssl.io.person import person
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import read_limited
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.sample_text import same_length
-from ecgssl.io.scp_layout import check_scp
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.sierra_layout import count_channels
-from ecgssl.io.stated import NOTHING, Stated
-from ecgssl.io.strips import check_channels
-from ecgssl.io.xml_document import read_xml
+from ecgssl.io.vendors.choose_strip import check_channels
+from ecgssl.io.vendors.sample_text import same_length
+from ecgssl.io.vendors.scp_layout import check_scp
+from ecgssl.io.vendors.sierra_layout import count_channels
+from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.vendors.xml_document import read_xml
 from ecgssl.signal.leads import canonical
 
 LARGEST_SCP = 2 << 20

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgssl.io.fault import fault
-from ecgssl.io.person import person
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.sample_text import parse_integers, same_length
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.stated import NOTHING, Stated
-from ecgssl.io.strips import Strip, check_channels, choose, record_id
-from ecgssl.io.xml_document import parse_number, read_xml, text_of
+from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
+from ecgssl.io.vendors.sample_text import parse_integers, same_length
+from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.vendors.xml_document import parse_number, read_xml, text_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.arrays import read_array, said_leads, said_rate, said_unit
-from ecgssl.io.matlab_file import Variables, read_variables
-from ecgssl.io.member import refuse_member
-from ecgssl.io.person import person
+from ecgssl.io.files.array_layout import read_array, said_leads, said_rate, said_unit
+from ecgssl.io.files.matlab_file import Variables, read_variables
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.person import person
 from ecgssl.io.recording import Recording
-from ecgssl.io.stated import NOTHING, Stated
 from ecgssl.signal.leads import LEADS
 
 _SIGNALS = ("val", "feats", "ecg", "data", "signal")
@@ -26,7 +26,7 @@ def read_matlab(path: Path, member: str | None = None, stated: Stated = NOTHING)
     Two layouts are known. **CPSC2018** (Liu et al. 2018): a struct ``ECG`` with ``sex``, ``age`` and ``data`` (12, samples),
     in mV and the order of ``LEADS``, at a sampling rate that must be stated. **Any other file** with a single array of
     samples, or one that is called ``val``, ``feats``, ``ecg``, ``data`` or ``signal``, at the top or in its only struct;
-    variables beside it may say rate, unit and leads (``ecgssl.io.arrays`` tells what they are called).
+    variables beside it may say rate, unit and leads (``ecgssl.io.files.array_layout`` tells what they are called).
 
     Args:
         path: the file.

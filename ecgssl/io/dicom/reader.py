@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.dicom_codes import Contradiction, lead_name
-from ecgssl.io.dicom_waveform import Channel, Group, Waveforms, read_waveforms
-from ecgssl.io.fault import fault
-from ecgssl.io.limits import check_size, read_limited
-from ecgssl.io.person import person
+from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
+from ecgssl.io.dicom.waveform import Channel, Group, Waveforms, read_waveforms
+from ecgssl.io.limits.size_limits import check_size, read_limited
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.sample_text import check_length
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.stated import NOTHING, Stated
-from ecgssl.io.strips import Strip, check_channels, choose, record_id
+from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
+from ecgssl.io.vendors.sample_text import check_length
+from ecgssl.io.vendors.vendor_error import fault
 
 NAME = "dicom"
 

@@ -6,9 +6,9 @@ import struct
 from pathlib import Path
 
 from ecgssl.errors import RecordingError
-from ecgssl.io.fault import fault
-from ecgssl.io.limits import check_size
-from ecgssl.io.sample_text import check_length
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.vendors.sample_text import check_length
+from ecgssl.io.vendors.vendor_error import fault
 
 _SECTION_HEADER = 16
 _POINTERS = 6 + _SECTION_HEADER

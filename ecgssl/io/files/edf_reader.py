@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.guard import guarded
-from ecgssl.io.limits import check_size
-from ecgssl.io.member import refuse_member
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.stated import NOTHING, Stated
 
 if TYPE_CHECKING:
     from edfio import EdfSignal

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.guard import guarded
+from ecgssl.io.limits.parser_errors import guarded
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[Any]

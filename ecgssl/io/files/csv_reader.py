@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.guard import guarded
-from ecgssl.io.limits import check_size, read_limited
-from ecgssl.io.member import refuse_member
+from ecgssl.io.files.sample_table import Columns, decode, is_numbers, parse_columns
+from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.limits.size_limits import check_size, read_limited
+from ecgssl.io.metadata.member import refuse_member
+from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata.resolve_metadata import finish, settle
 from ecgssl.io.recording import Recording
-from ecgssl.io.sample_table import Columns, decode, is_numbers, parse_columns
-from ecgssl.io.settle import finish, settle
-from ecgssl.io.stated import NOTHING, Stated
 
 LARGEST_TEXT = 256 << 20
 """Bytes; about 1.7 hours of twelve leads at 500 Hz."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ErrorString
 
-from ecgssl.io.fault import fault
-from ecgssl.io.limits import read_limited
+from ecgssl.io.limits.size_limits import read_limited
+from ecgssl.io.vendors.vendor_error import fault
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -1,0 +1,1 @@
+"""General file formats: CSV, NumPy, HDF5, MATLAB, EDF."""

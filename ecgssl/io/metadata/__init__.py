@@ -1,0 +1,1 @@
+"""Metadata of recordings: units, overrides, person."""
