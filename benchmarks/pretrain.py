@@ -38,8 +38,8 @@ from typing import Any
 import torch
 
 from ecgssl.config import Params, SyntheticParams, parse_params
-from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.datasets.synthetic.simulate import simulate
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.model.core_ecg import CoReECG, circular_shift
 from ecgssl.model.stdm import draw_mask
 from ecgssl.signal.leads import LEADS

@@ -31,9 +31,9 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import QualityParams, ReasonCode, SyntheticParams
-from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.datasets.synthetic.planted_faults import FAULTS, Fault
 from ecgssl.datasets.synthetic.simulate import simulate
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.listing import find_recordings

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ecgssl.config import Params
+from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.files import canonical_json
-from ecgssl.fingerprint import sha256_of
 
 _SOURCES = ("*.py", "*.toml", "*.yaml", "constraints.txt")
 

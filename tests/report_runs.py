@@ -12,7 +12,7 @@ from store_cohort import KEY, beats, params
 from wfdb_files import write_record
 
 from ecgssl.config import EvaluateParams, ModelParams
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.task import Task, resolve_task, task_values

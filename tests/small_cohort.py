@@ -11,7 +11,7 @@ from heartbeats import heartbeats
 from wfdb_files import write_record
 
 from ecgssl.config import ModelParams, Params, parse_params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.preprocess import preprocess

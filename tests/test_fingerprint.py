@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from ecgssl.config import DataParams
+from ecgssl.datasets.fingerprint import fingerprint, sha256_of
 from ecgssl.errors import InputError
 from ecgssl.files import canonical_json
-from ecgssl.fingerprint import fingerprint, sha256_of
 
 
 @pytest.fixture

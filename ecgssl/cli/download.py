@@ -10,7 +10,7 @@ import typer
 from ecgssl.cli.app import app
 
 if TYPE_CHECKING:
-    from ecgssl.datasets.releases.download import Plan
+    from ecgssl.datasets.download.download import Plan
 
 
 @app.command()
@@ -27,7 +27,7 @@ def download(
 
     Example: ecgssl download ptbxl --root data/ptbxl --subset 100
     """
-    from ecgssl.datasets.releases.download import download as run
+    from ecgssl.datasets.download.download import download as run
 
     def tell(plan: Plan) -> None:
         typer.echo(f"{name}: {plan} -> {root}")

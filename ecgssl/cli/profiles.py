@@ -66,8 +66,8 @@ def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
     """Write data/fingerprint.json, by which DVC sees that the raw recordings changed."""
     from ecgssl.config import load_params
     from ecgssl.datasets import load
+    from ecgssl.datasets.fingerprint import fingerprint as describe
     from ecgssl.files import canonical_json, write_atomic
-    from ecgssl.fingerprint import fingerprint as describe
 
     p = load_params(params)
     paths = [] if p.data.set == "synthetic" else load(p.data, "data/raw", p.seed).table["path"].tolist()

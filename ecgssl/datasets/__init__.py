@@ -40,7 +40,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
 
             return on_merl_splits(found, opened.labels, params.merl.folder, params.merl.labels)
         return resplit(found, params.split, seed)
-    from ecgssl.datasets.local.manifest import load_manifest
+    from ecgssl.datasets.table.manifest import load_manifest
 
     if params.set == "cohort" and params.manifest is not None:
         return load_manifest(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
-from ecgssl.fingerprint import sha256_of
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")

@@ -11,10 +11,10 @@ from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.fingerprint import fingerprint
 from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json
-from ecgssl.fingerprint import fingerprint
 from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.preprocess import PreprocessReport, preprocess

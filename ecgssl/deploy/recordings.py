@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgssl.datasets.local.manifest import listed_recordings
+from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
 from ecgssl.io.files.sample_table import is_sample_file

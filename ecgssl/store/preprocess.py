@@ -16,9 +16,9 @@ from typing import Any
 from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder
-from ecgssl.fingerprint import sha256_of
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout

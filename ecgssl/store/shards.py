@@ -22,8 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
+from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
-from ecgssl.fingerprint import sha256_of
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.prepare import Rejected, steps_wanted

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.local.cells import is_empty
-from ecgssl.datasets.local.dates import read_dates, stamp
+from ecgssl.datasets.table.cells import is_empty
+from ecgssl.datasets.table.dates import read_dates, stamp
 
 WHEN = st.datetimes(min_value=datetime.datetime(1970, 1, 1), max_value=datetime.datetime(2200, 1, 1)).map(
     lambda when: when.replace(microsecond=0)

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from release_server import Release
 
+from ecgssl.datasets.download.download import JOURNAL, download
+from ecgssl.datasets.download.fetch import unpack
+from ecgssl.datasets.download.polite import Polite, Refused
+from ecgssl.datasets.download.release_files import is_inside, parse_sums
+from ecgssl.datasets.download.sources import SOURCES
 from ecgssl.datasets.public.registry import PUBLIC_SETS
-from ecgssl.datasets.releases.download import JOURNAL, download
-from ecgssl.datasets.releases.fetch import unpack
-from ecgssl.datasets.releases.polite import Polite, Refused
-from ecgssl.datasets.releases.release_files import is_inside, parse_sums
-from ecgssl.datasets.releases.sources import SOURCES
 from ecgssl.errors import InputError
 
 
@@ -216,7 +216,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(release, tmp_path, m
 
 
 def test_a_stop_keeps_the_part(release, tmp_path, monkeypatch):
-    import ecgssl.datasets.releases.download as module
+    import ecgssl.datasets.download.download as module
 
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -10,8 +10,8 @@ import yaml
 from ecgssl.config import DataParams, ManifestParams, Target
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
-from ecgssl.datasets.local.columns import likely
-from ecgssl.datasets.local.manifest import examine_manifest, listed_recordings, load_manifest
+from ecgssl.datasets.table.columns import likely
+from ecgssl.datasets.table.manifest import examine_manifest, listed_recordings, load_manifest
 from ecgssl.errors import InputError
 
 GERMAN = """sep=;

@@ -8,7 +8,7 @@ import pytest
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import require_targets
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 
 

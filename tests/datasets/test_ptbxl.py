@@ -11,8 +11,8 @@ import pytest
 
 from ecgssl.config import DataParams
 from ecgssl.datasets import load
-from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.datasets.public.ptbxl import LIKELIHOOD, PTBXL, SUPERCLASSES
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 
 COLUMNS = "ecg_id,patient_id,age,sex,site,device,scp_codes,strat_fold,filename_lr,filename_hr"

@@ -11,10 +11,10 @@ import pytest
 
 from ecgssl.config.data import SetName
 from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.download.sources import SOURCES
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.public_set import PublicSet
 from ecgssl.datasets.public.registry import PUBLIC_SETS, public_set
-from ecgssl.datasets.releases.sources import SOURCES
 from ecgssl.errors import InputError
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.local.sheet import read_sheet
+from ecgssl.datasets.table.sheet import read_sheet
 from ecgssl.errors import InputError
 
 ROWS = [["Straße", "Größe"], ["a;b", '5" tape'], ["x\ny", "1,5"], ["é", ""]]

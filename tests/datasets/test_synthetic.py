@@ -13,10 +13,10 @@ import wfdb
 from sklearn.metrics import roc_auc_score
 
 from ecgssl.config import SyntheticParams
-from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.datasets.synthetic.simulate import patient_key, render, simulate, split_of_patients
 from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
 from ecgssl.datasets.synthetic.vectorcardiogram import Heart
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.io.wfdb.reader import read_wfdb
 from ecgssl.io.wfdb.writer import write_wfdb

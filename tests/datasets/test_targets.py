@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgssl.config import Target
-from ecgssl.datasets.local.targets import read_target
+from ecgssl.datasets.table.targets import read_target
 
 NAN = math.nan
 

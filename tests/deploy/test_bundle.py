@@ -131,7 +131,7 @@ def test_onnx_file_is_one_file_and_names_no_place(exported):
     model = onnx.load_model_from_string(content)
     assert [item.version for item in model.opset_import] == [20]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
-    assert {item.key: item.value for item in model.metadata_props}["ecgssl.fingerprint"] == SPEC.fingerprint
+    assert {item.key: item.value for item in model.metadata_props}["ecgssl.datasets.fingerprint"] == SPEC.fingerprint
 
 
 def test_reports_differences(exported):

@@ -88,7 +88,7 @@ def session(exported):
 def test_file_says_what_it_is(exported):
     about = {p.key: p.value for p in onnx.load(exported.path / "classifier.raw-500.onnx").metadata_props}
     assert (about["ecgssl.sampling_rate"], about["ecgssl.shortest"]) == ("500", "4996")
-    assert about["ecgssl.fingerprint"] == SPEC.fingerprint
+    assert about["ecgssl.datasets.fingerprint"] == SPEC.fingerprint
     assert Decision.from_dict(json.loads(about["ecgssl.labels"])["decision"]) == decision()
 
 

@@ -12,7 +12,7 @@ from heartbeats import heartbeats
 from wfdb_files import write_record
 
 from ecgssl.config import FinetuneParams, ManifestParams, ModelParams, Target, parse_params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.evaluation.chosen_rows import choose_rows, lead_subset, share_of
 from ecgssl.evaluation.finetune import finetune, publish_finetuning

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from wfdb_files import write_record
 
 from ecgssl.config import FinetuneParams, QualityParams, parse_params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.deploy.bundle import export_bundle
 from ecgssl.deploy.graphs import Graphs
 from ecgssl.errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from store_cohort import KEY, make_cohort, params
 
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.store.preprocess import preprocess
 
 

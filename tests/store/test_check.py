@@ -17,7 +17,7 @@ from store_cohort import KEY, RATE, beats, make_cohort, params
 from wfdb_files import write_record
 
 from ecgssl.config import Params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.signal.reason_texts import MEANINGS
 from ecgssl.store.check import Checked, check

@@ -16,7 +16,7 @@ from store_cohort import KEY, RATE, beats, params
 from wfdb_files import write_record
 
 from ecgssl.config import Params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.check import check

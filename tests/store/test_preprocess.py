@@ -10,7 +10,7 @@ import pytest
 from command_line import contents
 from store_cohort import KEY, RATE, beats, params
 
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.io import read
 from ecgssl.signal.cleaning import clean, crop

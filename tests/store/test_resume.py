@@ -13,7 +13,7 @@ import pytest
 from command_line import contents
 from store_cohort import KEY, make_cohort, params
 
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.store import shards
 from ecgssl.store.patient_key import patient_hash

@@ -10,7 +10,7 @@ import pytest
 from store_cohort import KEY, make_cohort, params
 
 from ecgssl.config import ManifestParams, Target
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.evaluation.task import Task, resolve_task, task_values
 from ecgssl.store.preprocess import preprocess

@@ -13,10 +13,10 @@ from wfdb_files import write_record
 
 from ecgssl.config import Params, parse_params
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.local.manifest import load_manifest
 from ecgssl.datasets.synthetic.planted_faults import FAULTS
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.worst_examples import BY_LAW, Examples, worst_examples
 from ecgssl.store.worst_figure import draw_worst, write_worst

@@ -10,7 +10,7 @@ from heartbeats import heartbeats
 from wfdb_files import write_record
 
 from ecgssl.config import Params, parse_params
-from ecgssl.datasets.local.manifest import load_manifest
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from ecgssl.datasets.local.issues import Issue
+from ecgssl.datasets.table.issues import Issue
 
 OURS = (
     *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),

@@ -14,20 +14,20 @@ from ecgssl.config import ManifestParams, Target, load_targets_file
 from ecgssl.config.manifest import targets_file_of
 from ecgssl.config.split import SplitParams
 from ecgssl.datasets.cohort import DESCRIPTIVE, Cohort, rows_text
-from ecgssl.datasets.local.cells import is_empty
-from ecgssl.datasets.local.columns import OURS, likely, named, option, rename
-from ecgssl.datasets.local.issues import Issue
-from ecgssl.datasets.local.manifest_columns import (
+from ecgssl.datasets.splits import CannotSplit, make_split
+from ecgssl.datasets.table.cells import is_empty
+from ecgssl.datasets.table.columns import OURS, likely, named, option, rename
+from ecgssl.datasets.table.issues import Issue
+from ecgssl.datasets.table.manifest_columns import (
     check_ids,
     check_splits,
     describe_recordings,
     drop_repeated,
     fill_patients,
 )
-from ecgssl.datasets.local.manifest_paths import check_paths, read_paths
-from ecgssl.datasets.local.sheet import Sheet, read_sheet
-from ecgssl.datasets.local.targets import read_target
-from ecgssl.datasets.splits import CannotSplit, make_split
+from ecgssl.datasets.table.manifest_paths import check_paths, read_paths
+from ecgssl.datasets.table.sheet import Sheet, read_sheet
+from ecgssl.datasets.table.targets import read_target
 from ecgssl.errors import InputError
 
 _REQUIRED = ("record_id", "path")
@@ -66,7 +66,7 @@ def load_manifest(
     """Read and check a manifest; nothing is changed on disk, and no recording is opened.
 
     Args:
-        path: CSV (``ecgssl.datasets.local.sheet``) or Parquet. ``record_id`` and ``path`` are required; ``patient_id``,
+        path: CSV (``ecgssl.datasets.table.sheet``) or Parquet. ``record_id`` and ``path`` are required; ``patient_id``,
             ``split`` (train, val, test, external or nothing), ``fold``, ``acq_time``, ``age`` (years), ``sex`` (male,
             female, other), ``site``, ``device``, and ``sampling_rate`` (Hz), ``units`` and ``leads``, which win over what
             the file says, are optional. Every other column is a possible target: as declared, otherwise 1, 0, nothing =

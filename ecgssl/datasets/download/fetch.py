@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgssl.datasets.releases.polite import BLOCK, Again, Polite, Refused
-from ecgssl.datasets.releases.release_files import RemoteFile, is_inside
+from ecgssl.datasets.download.polite import BLOCK, Again, Polite, Refused
+from ecgssl.datasets.download.release_files import RemoteFile, is_inside
 
 PART = ".part"
 _RATIO = 200

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ecgssl.datasets.local.issues import Issue
+from ecgssl.datasets.table.issues import Issue
 from ecgssl.errors import InputError, Problem
 
 _MARKS = "\ufeff\u200b\u200c\u200d\u2060"

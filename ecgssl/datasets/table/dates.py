@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ecgssl.datasets.local.cells import is_empty
-from ecgssl.datasets.local.issues import Issue
+from ecgssl.datasets.table.cells import is_empty
+from ecgssl.datasets.table.issues import Issue
 
 Order = Literal["day_first", "month_first"]
 

@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
-from ecgssl.datasets.releases.sources import Source
+from ecgssl.datasets.download.sources import Source
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.datasets.releases.polite import Polite
+    from ecgssl.datasets.download.polite import Polite
 
 SUMS = "SHA256SUMS.txt"
 _SUM_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})\s+\*?(?P<path>\S.*)$")

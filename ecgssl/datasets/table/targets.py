@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
-from ecgssl.datasets.local.cells import decimal_mark, is_empty, number
-from ecgssl.datasets.local.issues import Issue, some, where_true
+from ecgssl.datasets.table.cells import decimal_mark, is_empty, number
+from ecgssl.datasets.table.issues import Issue, some, where_true
 
 _UNCERTAIN = ("u", "-1", "-1.0")
 _COUNTS_AS = {"unknown": math.nan, "negative": 0.0, "positive": 1.0}

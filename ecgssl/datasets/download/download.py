@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ecgssl.datasets.releases.fetch import digest_of, fetch, unpack
-from ecgssl.datasets.releases.polite import Polite, Refused
-from ecgssl.datasets.releases.release_files import RemoteFile, choose, list_release
-from ecgssl.datasets.releases.sources import SOURCES, Source
+from ecgssl.datasets.download.fetch import digest_of, fetch, unpack
+from ecgssl.datasets.download.polite import Polite, Refused
+from ecgssl.datasets.download.release_files import RemoteFile, choose, list_release
+from ecgssl.datasets.download.sources import SOURCES, Source
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
 from ecgssl.progress import progress
@@ -89,7 +89,7 @@ def download(
     Interrupted, the same call continues: whole files are not fetched again, broken ones go on where they broke off.
 
     Args:
-        name: of the set, as ``ecgssl.datasets.releases.sources.SOURCES`` spells it.
+        name: of the set, as ``ecgssl.datasets.download.sources.SOURCES`` spells it.
         root: folder of the release; made where absent.
         base_url: a mirror with the same files and the same ``SHA256SUMS.txt``.
         subsets: names or patterns, see ``choose``.

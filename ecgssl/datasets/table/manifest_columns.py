@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ecgssl.datasets.cohort import EXTERNAL, NO_PATIENT, SPLITS, rows_text
-from ecgssl.datasets.local import cells as read
-from ecgssl.datasets.local.dates import Order, read_dates
-from ecgssl.datasets.local.issues import Issue, some, where_true
+from ecgssl.datasets.table import cells as read
+from ecgssl.datasets.table.dates import Order, read_dates
+from ecgssl.datasets.table.issues import Issue, some, where_true
 from ecgssl.io.metadata.person import OLDEST
 
 _WORDS = (*SPLITS, EXTERNAL)

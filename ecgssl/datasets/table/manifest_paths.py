@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecgssl.datasets.local.issues import Issue, where_true
+from ecgssl.datasets.table.issues import Issue, where_true
 from ecgssl.io import MEMBER, locate
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 

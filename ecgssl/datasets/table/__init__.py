@@ -1,0 +1,1 @@
+"""Local cohorts: a table that lists recordings."""
