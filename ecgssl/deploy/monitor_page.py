@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ecgssl.store.page import STYLE, page
+from ecgssl.html.page import STYLE, page
 
 _SAID = {
     "steady": ("Like the reference", "Nothing differs by more than chance and by enough to matter"),

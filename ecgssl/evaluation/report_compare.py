@@ -19,7 +19,7 @@ from ecgssl.evaluation.report_charts import Mark, forest, mark
 from ecgssl.evaluation.report_template import STYLE
 from ecgssl.evaluation.report_text import estimate, plain_estimate, probability, table
 from ecgssl.files import write_atomic, write_json
-from ecgssl.store.page import page
+from ecgssl.html.page import page
 
 _METRICS = {
     "multilabel": (("auroc", "mean AUROC"), ("auprc", "mean AUPRC")),

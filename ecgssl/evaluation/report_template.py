@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecgssl.store.page import STYLE as PAGE_STYLE
+from ecgssl.html.page import STYLE as PAGE_STYLE
 
 STYLE = (
     PAGE_STYLE

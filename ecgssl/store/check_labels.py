@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ecgssl.store.check_charts import bar
+from ecgssl.html.charts import bar
 from ecgssl.store.check_warnings import SMALL
 
 _GROUPS = ("train", "val", "test", "external", "female", "male", "other")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ecgssl.html.charts import histogram, legend
+from ecgssl.html.page import STYLE, page
 from ecgssl.signal.reason_texts import MEANINGS
-from ecgssl.store.check_charts import histogram, legend
 from ecgssl.store.check_examples import Example
 from ecgssl.store.check_labels import labels
-from ecgssl.store.page import STYLE, page
 
 _ROWS = 40
 _REASONS = 6

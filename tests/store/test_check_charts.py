@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.store.check_charts import bar, histogram, legend
+from ecgssl.html.charts import bar, histogram, legend
 
 COUNTS = st.lists(st.integers(0, 3000), min_size=3, max_size=3)
 

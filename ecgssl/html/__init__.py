@@ -1,0 +1,1 @@
+"""HTML pages: page frame and charts."""
