@@ -117,7 +117,7 @@ def _one_source(predictions: Path | None, run: Path | None, store: Path | None, 
 
 
 def _tell(found: External, out: Path) -> None:
-    from ecgssl.store.overlap import in_words
+    from ecgssl.leakage.overlap import in_words
 
     about, primary = found.figures["external"], found.figures["primary"]
     rejected = sum(about["rejected"].values())

@@ -95,7 +95,7 @@ def finetune(
     from ecgssl.cli.sources import data_and_encoder, one_source
     from ecgssl.config import load_params
     from ecgssl.evaluation.run import fine_tune_and_judge
-    from ecgssl.store.overlap import in_words
+    from ecgssl.leakage.overlap import in_words
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
     one_source(store, manifest, encoder, bundle, [root, column, value, path_prefix, dates, targets_file])

@@ -23,7 +23,7 @@ def overlap(
 
     Example: ecgssl overlap runs/a/pretrained data/mine --splits val,test
     """
-    from ecgssl.store.overlap import compare_folders
+    from ecgssl.leakage.overlap import compare_folders
 
     found = compare_folders(a, b, tuple(name.strip() for name in splits.split(",") if name.strip()))
     if as_json:

@@ -70,7 +70,7 @@ class DataParams(ManifestParams):
             then mean nothing.
         split: which recordings train, validate and test.
         merl: split a public set as MERL does, instead.
-        overlap: what follows where recordings of different splits share a patient or a waveform (``ecgssl.store.overlap``):
+        overlap: what follows where recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
             an ``error``; ``warn``, they are counted; or ``drop_train``, those nearer to training are left out.
         patient_key: file with the key that turns patient ids into hashes; made when absent.
     """

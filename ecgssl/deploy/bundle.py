@@ -21,10 +21,10 @@ from ecgssl.deploy.tried import Tried
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.decision import Decision
 from ecgssl.files import atomic_directory, write_atomic, write_json
+from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.identities import Identities
 from ecgssl.training.checkpoint import CONFIG, load_classifier, load_encoder, read_json, write_model
 
 CARD = "README.md"

@@ -9,10 +9,10 @@ from ecgssl.config import ExportParams
 from ecgssl.deploy.graph import ContractModel
 from ecgssl.deploy.graphs import RAW_NAME, Graphs
 from ecgssl.deploy.torch_program import PROGRAM
+from ecgssl.leakage.identities import FILE
+from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.identities import FILE
-from ecgssl.store.overlap import in_words
 
 _TEMPLATE = """\
 ---

@@ -28,9 +28,9 @@ from ecgssl.evaluation.selection import selection_score
 from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.evaluation.unseen import learned_from, require_unseen
 from ecgssl.files import atomic_directory, write_json
+from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
-from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
@@ -52,7 +52,7 @@ class FinetuneResult:
         choices: what validation selected: C and class weight per output, or the epoch; and ``rows``, how many recordings
             there were and how many were left out.
         history: of modes with epochs, per epoch.
-        overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.store.overlap.in_words``).
+        overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.leakage.overlap.in_words``).
         learned: by what to know again the recordings that it has learned from (``ecgssl.evaluation.unseen.learned_from``).
     """
 

@@ -15,10 +15,10 @@ from ecgssl.evaluation.augmentation import draw_importance
 from ecgssl.evaluation.gallery import SHOWN, add_reconstruction, draw_gallery, draw_reconstruction
 from ecgssl.evaluation.geometry import geometry
 from ecgssl.files import atomic_directory, write_atomic, write_json
+from ecgssl.leakage.identities import Identities
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.signal.drawing import png_bytes
-from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.checkpoint import CONFIG, PRETRAINING, load_weights, read_json, weight_bytes, write_model

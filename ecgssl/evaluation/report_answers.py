@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.evaluation.subgroups import UNKNOWN
+from ecgssl.leakage.overlap import in_words
 from ecgssl.signal.reason_texts import MEANINGS
-from ecgssl.store.overlap import in_words
 
 _KINDS = {"multilabel": "findings, each by itself", "multiclass": "one of several classes", "regression": "a number"}
 _MODES = {

@@ -14,7 +14,7 @@ from ecgssl.evaluation.report_template import STYLE
 from ecgssl.evaluation.report_text import estimate, gap, model_name, plain_estimate, table
 from ecgssl.evaluation.report_use import calibration, net_benefit, subgroups, thresholds
 from ecgssl.html.page import page
-from ecgssl.store.overlap import in_words
+from ecgssl.leakage.overlap import in_words
 
 _KINDS = {
     "multilabel": "findings, each there or not",

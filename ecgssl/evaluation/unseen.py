@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
-from ecgssl.store.identities import Identities
-from ecgssl.store.overlap import between, told
+from ecgssl.leakage.identities import Identities
+from ecgssl.leakage.overlap import between, told
 from ecgssl.store.store import Store
 
 _REMEDIES = {
@@ -38,7 +38,7 @@ def require_unseen(
         learned: how the model came to know its recordings, for the message.
 
     Returns:
-        The outcome for configuration and model card (``ecgssl.store.overlap.in_words``).
+        The outcome for configuration and model card (``ecgssl.leakage.overlap.in_words``).
 
     Raises:
         InputError: policy ``error``, and some are among them, each named; or the store has no waveform codes to compare.

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
+from ecgssl.leakage.overlap import REMEDY, Within, told, within
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 from ecgssl.store.assemble import usable
-from ecgssl.store.overlap import REMEDY, Within, told, within
 from ecgssl.store.shards import Made, Work, prune_shard
 
 Policy = Literal["error", "warn", "drop_train"]

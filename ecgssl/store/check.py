@@ -22,13 +22,13 @@ from ecgssl.datasets.table.issues import Issue
 from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
+from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.leads import canonical
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 from ecgssl.store import layout
 from ecgssl.store.apart import Policy, crossings_of
 from ecgssl.store.backends import spread
-from ecgssl.store.overlap import MOST_TOLD, ORDER, REMEDY
 from ecgssl.store.prepare import Rejected, prepare_wanted
 from ecgssl.store.preprocess import require_usable
 from ecgssl.store.wanted import Wanted, wanted

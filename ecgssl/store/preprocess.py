@@ -42,7 +42,7 @@ class PreprocessReport:
         warnings: what a reader of later results should know.
         seconds: wall time of this run.
         resumed: recordings that an earlier, interrupted run had done.
-        overlap: recordings that share a patient or a waveform across splits (``ecgssl.store.overlap.Within.counts``).
+        overlap: recordings that share a patient or a waveform across splits (``ecgssl.leakage.overlap.Within.counts``).
     """
 
     counted: int

@@ -15,10 +15,10 @@ import torch._functorch.config
 
 from ecgssl.config import Params
 from ecgssl.errors import InputError, Problem, Stopped
+from ecgssl.leakage.identities import Identities
 from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.progress import progress
-from ecgssl.store.identities import Identities
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Reader, rows_at
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from

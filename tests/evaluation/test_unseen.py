@@ -23,9 +23,9 @@ from ecgssl.errors import InputError
 from ecgssl.evaluation.finetune import finetune, publish_finetuning
 from ecgssl.evaluation.unseen import require_unseen
 from ecgssl.files import atomic_directory
+from ecgssl.leakage.identities import FILE, Identities
+from ecgssl.leakage.overlap import between, in_words
 from ecgssl.signal.waveform_hash import CODE_BYTES
-from ecgssl.store.identities import FILE, Identities
-from ecgssl.store.overlap import between, in_words
 from ecgssl.store.patient_key import numbering_check
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store

@@ -18,10 +18,10 @@ from wfdb_files import write_record
 from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
+from ecgssl.leakage.overlap import MOST_TOLD, ORDER, Crossing, told, within
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.check import check
 from ecgssl.store.check_summary import summarise
-from ecgssl.store.overlap import MOST_TOLD, ORDER, Crossing, told, within
 from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 

@@ -76,7 +76,7 @@ def check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool = Fal
 
     Args:
         table, rows: of the manifest.
-        may_cross: leave patients in more than one split to ``ecgssl.store.overlap``, which counts them or leaves them out.
+        may_cross: leave patients in more than one split to ``ecgssl.leakage.overlap``, which counts them or leaves them out.
     """
     issues = []
     unknown = ~table["split"].isin([*_WORDS, ""])

@@ -1,7 +1,7 @@
 """By what recordings are known again without their signals: waveform codes and keyed hashes of patients.
 
 A pretrained encoder keeps those of the recordings that it has learned from, so that a later test set can be compared
-with them (``ecgssl.store.overlap``). Neither names nor samples follow from them, but whoever has a recording can tell
+with them (``ecgssl.leakage.overlap``). Neither names nor samples follow from them, but whoever has a recording can tell
 whether it was among them: they are not for everyone's eyes unless the recordings are.
 """
 

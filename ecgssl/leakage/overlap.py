@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.datasets.cohort import EXTERNAL, SPLITS
 from ecgssl.errors import InputError, Problem
+from ecgssl.leakage.identities import Identities
 from ecgssl.signal.waveform_match import find_copies
-from ecgssl.store.identities import Identities
 
 By = Literal["patient", "waveform"]
 BOTH: tuple[By, By] = ("patient", "waveform")
