@@ -84,8 +84,8 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
 
     from ecgssl.deploy.bundle import load_bundle
     from ecgssl.deploy.prepared import prepare_listed
-    from ecgssl.deploy.recordings import list_recordings
     from ecgssl.deploy.scores import of_recordings, require_targets, score_cells
+    from ecgssl.preprocessing.inputs import list_recordings
 
     torch.set_num_threads(threads)
     bundle = load_bundle(path)

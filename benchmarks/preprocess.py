@@ -46,11 +46,11 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.io import read
 from ecgssl.io.wfdb.reader import header_path
+from ecgssl.preprocessing import prepare, shards
+from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.preprocessing.request import Wanted, wanted
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange
-from ecgssl.store import prepare, shards
-from ecgssl.store.preprocess import preprocess
-from ecgssl.store.wanted import Wanted, wanted
 
 STAGES = {
     "read": ("read",),
@@ -59,7 +59,7 @@ STAGES = {
     "clean": ("clean", "crop"),
     "hash": ("waveform_hash",),
 }
-"""Names in ``ecgssl.store.prepare`` that are timed; what is left of a shard's time is ``quantise_and_write``."""
+"""Names in ``ecgssl.preprocessing.prepare`` that are timed; what is left of a shard's time is ``quantise_and_write``."""
 
 
 def settings(beats: str, **store: Any) -> Params:

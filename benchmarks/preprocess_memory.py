@@ -26,7 +26,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
 EVERY = 0.05

@@ -42,8 +42,8 @@ from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.model.core_ecg import CoReECG, circular_shift
 from ecgssl.model.stdm import draw_mask
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_device, resolve_precision, use_tensor_cores

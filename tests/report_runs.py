@@ -19,8 +19,8 @@ from ecgssl.evaluation.task import Task, resolve_task, task_values
 from ecgssl.files import write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import save_model
 

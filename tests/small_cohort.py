@@ -13,8 +13,8 @@ from wfdb_files import write_record
 from ecgssl.config import ModelParams, Params, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.model.encoder import Encoder
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import save_model
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.store.shards import Made, Work, make_shard
-from ecgssl.store.wanted import Wanted
+from ecgssl.preprocessing.request import Wanted
+from ecgssl.preprocessing.shards import Made, Work, make_shard
 
 
 def double(number: int) -> int:

@@ -12,7 +12,7 @@ from ecgssl.cli.app import Overrides, ParamsFile, app
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.store.preprocess import PreprocessReport
+    from ecgssl.preprocessing.preprocess import PreprocessReport
 
 Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
 Columns = Annotated[

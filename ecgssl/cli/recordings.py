@@ -67,8 +67,8 @@ def preprocess(
     """
     from ecgssl.config import load_params
     from ecgssl.datasets import load
+    from ecgssl.preprocessing.preprocess import preprocess as run
     from ecgssl.store.patient_key import load_or_make_key
-    from ecgssl.store.preprocess import preprocess as run
 
     chosen = list(overrides or [])
     if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):

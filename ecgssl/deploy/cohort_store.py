@@ -15,9 +15,9 @@ from ecgssl.datasets.fingerprint import fingerprint
 from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json
+from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key
-from ecgssl.store.preprocess import PreprocessReport, preprocess
 from ecgssl.store.store import Store
 
 _PLAIN = ("age",)
@@ -49,7 +49,7 @@ def cohort_store(
 
     Raises:
         InputError: the bundle is altered or holds a classifier, a target is missing from the table, or the cohort cannot
-            be preprocessed (``ecgssl.store.preprocess``).
+            be preprocessed (``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made by another version of the cleaning code.
     """
     bundle = load_bundle(bundle_path)

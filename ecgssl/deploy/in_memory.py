@@ -12,9 +12,9 @@ from ecgssl.deploy.bundle import Bundle
 from ecgssl.deploy.prepared import Ready, make_ready
 from ecgssl.deploy.scores import of_recordings, score_cells
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.prepare import Rejected
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.prepare import Rejected
 
 INPUTS = ("signal", "sampling_rate", "leads")
 """Columns of the table: mV as recorded, a list of samples per lead; Hz; a name per lead."""

@@ -13,8 +13,8 @@ from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.prepared import prepare_one
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.prepare import Rejected
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.prepare import Rejected
 
 
 @dataclass(frozen=True)

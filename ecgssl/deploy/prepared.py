@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
-from ecgssl.deploy.recordings import Listed
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.inputs import Listed
+from ecgssl.preprocessing.prepare import Rejected, prepare, read_or_reject
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.prepare import Rejected, prepare, read_or_reject
 
 Windows = Literal["contract", "mean", "max"]
 """What is scored of a recording longer than the contract's duration.

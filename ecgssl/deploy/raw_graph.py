@@ -21,7 +21,7 @@ _LARGEST = float(np.iinfo(np.int16).max)
 
 
 class RawModel(nn.Module):
-    """A model that starts where a device ends; what ``ecgssl.store.prepare`` and ``ContractModel`` do, but for quality.
+    """A model that starts where a device ends; what ``ecgssl.preprocessing.prepare`` and ``ContractModel`` do, but for quality.
 
     Args:
         contract: the model behind preprocessing.

@@ -14,8 +14,8 @@ from ecgssl.config import QualityParams
 from ecgssl.deploy.graph import ContractModel, lead_subsets
 from ecgssl.deploy.raw_graph import RawModel
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.prepare import Rejected, prepare
 from ecgssl.signal.leads import arrange
-from ecgssl.store.prepare import Rejected, prepare
 
 BATCHES = (1, 2, 7)
 _COUNT = 9

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.deploy.recordings import list_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.evaluation.task import resolve_task, task_values
 from ecgssl.io import read
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.inputs import list_recordings
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, read_json
 

@@ -13,8 +13,8 @@ from ecgssl.evaluation.decision import FILE
 from ecgssl.evaluation.frozen import External, evaluate_frozen, load_frozen
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory, write_json
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.patient_key import load_or_make_key
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG
 

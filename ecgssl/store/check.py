@@ -1,6 +1,6 @@
 """A cohort looked at before anything is made of it: everything wrong with its table and its recordings, at once.
 
-Recordings take the very way of preprocessing (``ecgssl.store.prepare.prepare_wanted``), so that what is left out here
+Recordings take the very way of preprocessing (``ecgssl.preprocessing.prepare.prepare_wanted``), so that what is left out here
 is what preprocessing leaves out, for the same reasons. Nothing is written.
 """
 
@@ -23,15 +23,15 @@ from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY
+from ecgssl.preprocessing.enforce_splits import Policy, crossings_of
+from ecgssl.preprocessing.pool import spread
+from ecgssl.preprocessing.prepare import Rejected, prepare_wanted
+from ecgssl.preprocessing.preprocess import require_usable
+from ecgssl.preprocessing.request import Wanted, wanted
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.leads import canonical
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 from ecgssl.store import layout
-from ecgssl.store.apart import Policy, crossings_of
-from ecgssl.store.backends import spread
-from ecgssl.store.prepare import Rejected, prepare_wanted
-from ecgssl.store.preprocess import require_usable
-from ecgssl.store.wanted import Wanted, wanted
 
 _CHUNK = 64
 _WORDS = ("stage", "reason", "detail", "format", "overridden", "file_sex", "reasons", "waveform_hash")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import SPLITS
-from ecgssl.store.apart import Policy
+from ecgssl.preprocessing.enforce_splits import Policy
 from ecgssl.store.check import Checked
 
 SMALL = 10

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams, ReasonCode
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import RecordingError
+from ecgssl.preprocessing.prepare import Rejected, read_or_reject
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, arrange, limb_residual
 from ecgssl.signal.quality import Finding, kept_part
@@ -24,8 +26,6 @@ from ecgssl.signal.raw_figures import bridge
 from ecgssl.signal.reasons import REASONS, from_cell
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.prepare import Rejected, read_or_reject
-from ecgssl.store.wanted import wanted
 
 MOST = 3
 """Examples of each reason."""

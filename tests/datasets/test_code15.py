@@ -11,8 +11,8 @@ from ecgssl.datasets import load
 from ecgssl.datasets.public.code15 import CODE15
 from ecgssl.errors import InputError
 from ecgssl.io import read
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.wanted import wanted
 
 HEADER = "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,death,timey,normal_ecg,trace_file"
 ROWS = [

@@ -15,8 +15,8 @@ from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.io.metadata.overrides import Stated
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.wanted import wanted
 
 NINE = ("NORM", "AF", "IAVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
 SNOMED = ("426783006", "164889003", "270492004", "164909002", "59118001", "284470004", "164884008", "429622005")

@@ -14,8 +14,8 @@ from ecgssl.datasets.public.ecg_arrhythmia import ECGArrhythmia
 from ecgssl.datasets.public.ningbo import Ningbo
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.leads import arrange
-from ecgssl.store.wanted import wanted
 
 CONDITIONS = """Acronym Name,Full Name,Snomed_CT
 IDC,Interior differences conduction,698252002

@@ -14,8 +14,8 @@ from ecgssl.datasets.public.echonext import COMPOSITE, EchoNext
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.wanted import wanted
 
 SPLITS = ["train", "no_split", "train", "test", "val", "no_split", "train"]
 """Of the table's rows: those of a split are not neighbours."""

@@ -13,8 +13,8 @@ from ecgssl.datasets import load
 from ecgssl.datasets.public.sph import SPH
 from ecgssl.errors import InputError
 from ecgssl.io import read
+from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.leads import limb_residual
-from ecgssl.store.wanted import wanted
 
 CODES = """Category,Code,Description
 A,1,Normal ECG

@@ -22,9 +22,9 @@ import ecgssl
 from ecgssl.config import QualityParams
 from ecgssl.deploy.bundle import load_bundle
 from ecgssl.deploy.predict import embed, predict
-from ecgssl.deploy.recordings import list_recordings
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
+from ecgssl.preprocessing.inputs import list_recordings
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.normalise import normalise

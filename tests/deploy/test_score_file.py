@@ -16,10 +16,10 @@ from wfdb_files import write_record
 import ecgssl as package
 import ecgssl.deploy.predict as scoring
 from ecgssl.deploy.predict import embed, predict
-from ecgssl.deploy.recordings import list_recordings
 from ecgssl.errors import InputError, Stopped
 from ecgssl.evaluation.decision import Decision
 from ecgssl.io import read
+from ecgssl.preprocessing.inputs import list_recordings
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from ecgssl.evaluation.finetune import finetune, publish_finetuning
 from ecgssl.evaluation.predictions import kind_of, read_predictions
 from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.model.encoder import Encoder
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, save_model
 from ecgssl.training.full import predict_logits

@@ -26,7 +26,7 @@ from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_froze
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
 from ecgssl.evaluation.report import write_report
 from ecgssl.model.classifier import Classifier
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import save_model
 from ecgssl.training.embed import embed_store

@@ -25,9 +25,9 @@ from ecgssl.evaluation.unseen import require_unseen
 from ecgssl.files import atomic_directory
 from ecgssl.leakage.identities import FILE, Identities
 from ecgssl.leakage.overlap import between, in_words
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.store.patient_key import numbering_check
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, write_model
 

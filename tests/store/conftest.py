@@ -6,7 +6,7 @@ import pytest
 from store_cohort import KEY, make_cohort, params
 
 from ecgssl.datasets.table.manifest import load_manifest
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import preprocess
 
 
 @pytest.fixture(scope="session")

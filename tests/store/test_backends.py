@@ -11,8 +11,8 @@ from small_tasks import divide, double, make_first_shards
 from store_cohort import KEY, params
 
 from ecgssl.errors import InputError
-from ecgssl.store.backends import AHEAD, spread
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.pool import AHEAD, spread
+from ecgssl.preprocessing.preprocess import preprocess
 
 pytestmark = pytest.mark.long
 
@@ -129,7 +129,7 @@ def test_a_process_that_dies_is_told_of(two):
 
 def test_a_run_whose_processes_died_is_taken_up_again(two, cohort, by_one, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("ecgssl.store.preprocess.make_shard", make_first_shards)
+        patch.setattr("ecgssl.preprocessing.preprocess.make_shard", make_first_shards)
         with pytest.raises(InputError, match="a process died"):
             preprocess(cohort, params(store=mortal(two).model_dump()), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
@@ -142,7 +142,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
     need("dask")
     from distributed import LocalCluster
 
-    monkeypatch.setattr("ecgssl.store.backends.PATIENCE", 0.1)
+    monkeypatch.setattr("ecgssl.preprocessing.pool.PATIENCE", 0.1)
     told = r"store.scheduler: tcp://.*: has had no worker for 0.1 s"
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,

@@ -19,13 +19,13 @@ from wfdb_files import write_record
 from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.reason_texts import MEANINGS
 from ecgssl.store.check import Checked, check
 from ecgssl.store.check_examples import draw_examples
 from ecgssl.store.check_page import render, rows_told
 from ecgssl.store.check_summary import SHARED_BY, summarise
 from ecgssl.store.check_warnings import warnings_of
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"

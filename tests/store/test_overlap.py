@@ -19,10 +19,10 @@ from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, Crossing, told, within
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.check import check
 from ecgssl.store.check_summary import summarise
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
@@ -126,7 +126,7 @@ def test_a_run_killed_after_a_shard_was_pruned_is_taken_up_again(leaky, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ecgssl.store.preprocess.write_index", stop)
+        patch.setattr("ecgssl.preprocessing.preprocess.write_index", stop)
         with pytest.raises(KeyboardInterrupt):
             preprocess(load(leaky), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
     # another policy now: nothing of the earlier one may be left in the shards

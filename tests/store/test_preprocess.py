@@ -13,12 +13,12 @@ from store_cohort import KEY, RATE, beats, params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.io import read
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.quality import assess_cleaned, assess_raw
 from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key, patient_hash
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
 

@@ -15,9 +15,9 @@ from store_cohort import KEY, make_cohort, params
 
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
-from ecgssl.store import shards
+from ecgssl.preprocessing import shards
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.patient_key import patient_hash
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
 TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "os.scandir", "os.listdir")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from store_cohort import params
 
-from ecgssl.store.prepare import Rejected, prepare_wanted
-from ecgssl.store.shards import Work, make_shard, read_part
-from ecgssl.store.side_by_side import GROUP, VALUES, side_by_side
-from ecgssl.store.wanted import wanted
+from ecgssl.preprocessing.interleave import GROUP, VALUES, side_by_side
+from ecgssl.preprocessing.prepare import Rejected, prepare_wanted
+from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.shards import Work, make_shard, read_part
 
 
 class Signal:

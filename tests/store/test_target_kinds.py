@@ -13,7 +13,7 @@ from ecgssl.config import ManifestParams, Target
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.evaluation.task import Task, resolve_task, task_values
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
 TARGETS = {

@@ -12,10 +12,10 @@ from ecgssl.config import parse_params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.io import read
 from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.store import prepare
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing import prepare
+from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.preprocessing.request import Wanted, wanted
 from ecgssl.store.store import Store
-from ecgssl.store.wanted import Wanted, wanted
 
 DIGITAL = np.rint(1000 * heartbeats(1, seconds=10, rate=250)[0]).astype(np.int16)
 

@@ -17,7 +17,7 @@ from ecgssl.datasets.synthetic.planted_faults import FAULTS
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.datasets.table.manifest import load_manifest
-from ecgssl.store.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.worst_examples import BY_LAW, Examples, worst_examples
 from ecgssl.store.worst_figure import draw_worst, write_worst
 

@@ -11,8 +11,8 @@ from wfdb_files import write_record
 
 from ecgssl.config import Params, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.preprocess import preprocess
 from ecgssl.store.store import Store
 
 SECTIONS: dict[str, Any] = {

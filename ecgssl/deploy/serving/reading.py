@@ -17,9 +17,9 @@ from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.prepare import Rejected, read_or_reject
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.prepare import Rejected, read_or_reject
 
 SHOWN = 10.0
 """Seconds of a recording that are drawn."""

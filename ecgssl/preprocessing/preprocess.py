@@ -19,15 +19,15 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder
+from ecgssl.preprocessing.enforce_splits import hold_apart
+from ecgssl.preprocessing.merge_shards import write_index, write_rejected
+from ecgssl.preprocessing.pool import spread
+from ecgssl.preprocessing.request import COLUMNS, wanted
+from ecgssl.preprocessing.shards import UNFINISHED, Made, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
-from ecgssl.store.apart import hold_apart
-from ecgssl.store.assemble import write_index, write_rejected
-from ecgssl.store.backends import spread
 from ecgssl.store.patient_key import numbering_check
-from ecgssl.store.shards import UNFINISHED, Made, Work, make_shard, read_part
-from ecgssl.store.wanted import COLUMNS, wanted
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         InputError: where the cohort is empty, a target is named like another column, ``out`` holds something else than
             a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, recordings
             of different splits share a patient or a waveform and ``data.overlap`` is ``error``, or the backend fails
-            (``ecgssl.store.backends``).
+            (``ecgssl.preprocessing.pool``).
     """
     start = time.perf_counter()
     out = Path(out).absolute()

@@ -1,6 +1,6 @@
 """One recording from its file to the int16 rows of a store, or the reason why it cannot be used.
 
-The way is a generator that pauses after every stage, so that ``ecgssl.store.side_by_side`` can take many recordings
+The way is a generator that pauses after every stage, so that ``ecgssl.preprocessing.interleave`` can take many recordings
 through each; ``prepare`` and ``prepare_wanted`` take one through all.
 """
 
@@ -19,13 +19,13 @@ from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.request import Wanted
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
 from ecgssl.signal.reasons import in_words, to_cell
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
-from ecgssl.store.wanted import Wanted
 
 Steps = Generator[int, None, dict[str, Any]]
 """A recording on its way: yields after each stage how many values its signal has, and returns what was found."""

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams
 from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
+from ecgssl.preprocessing.interleave import side_by_side
+from ecgssl.preprocessing.prepare import Rejected, steps_wanted
+from ecgssl.preprocessing.request import Wanted
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.prepare import Rejected, steps_wanted
-from ecgssl.store.side_by_side import side_by_side
 from ecgssl.store.tables import PART_SCHEMA
-from ecgssl.store.wanted import Wanted
 
 UNFINISHED = ".unfinished"
 """Suffix of files that are being written."""

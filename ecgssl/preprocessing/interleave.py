@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ecgssl.store.prepare import Rejected, Steps
+from ecgssl.preprocessing.prepare import Rejected, Steps
 
 GROUP = 16
 """Recordings that are on their way at a time,"""

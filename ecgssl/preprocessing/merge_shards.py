@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecgssl.datasets.cohort import NO_PATIENT, Cohort
+from ecgssl.preprocessing.shards import read_part
 from ecgssl.store import layout
 from ecgssl.store.patient_key import patient_hash
-from ecgssl.store.shards import read_part
 from ecgssl.store.tables import index_schema
 
 ROW_GROUP = 1 << 16

@@ -16,7 +16,7 @@ from ecgssl.io.files.sample_table import is_sample_file
 from ecgssl.io.listing import find_recordings, with_members
 from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
-from ecgssl.store.wanted import wanted
+from ecgssl.preprocessing.request import wanted
 
 _TABLES = (".csv", ".tsv", ".parquet")
 

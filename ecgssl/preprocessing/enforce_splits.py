@@ -19,10 +19,10 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
 from ecgssl.leakage.overlap import REMEDY, Within, told, within
+from ecgssl.preprocessing.merge_shards import usable
+from ecgssl.preprocessing.shards import Made, Work, prune_shard
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
-from ecgssl.store.assemble import usable
-from ecgssl.store.shards import Made, Work, prune_shard
 
 Policy = Literal["error", "warn", "drop_train"]
 

@@ -1,0 +1,1 @@
+"""Preprocessing: from a cohort of recordings to a store."""
