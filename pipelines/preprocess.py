@@ -6,9 +6,9 @@ from ecgssl.config import load_params
 from ecgssl.datasets import load
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
+from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.patient_key import load_or_make_key
-from ecgssl.store.worst_figure import write_worst
 from ecgssl.tracking import track
 
 

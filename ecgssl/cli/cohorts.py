@@ -104,11 +104,11 @@ def check(
     """
     from ecgssl.config import load_params
     from ecgssl.files import canonical_json, write_atomic
+    from ecgssl.inspection.check import check as run
+    from ecgssl.inspection.check_examples import draw_examples
+    from ecgssl.inspection.check_page import render, rows_told
+    from ecgssl.inspection.check_summary import summarise
     from ecgssl.signal.reason_texts import MEANINGS
-    from ecgssl.store.check import check as run
-    from ecgssl.store.check_examples import draw_examples
-    from ecgssl.store.check_page import render, rows_told
-    from ecgssl.store.check_summary import summarise
 
     given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     given += [f"store.workers={workers}"] if workers is not None else []

@@ -31,13 +31,13 @@ def inspect(
     from ecgssl.config import QualityParams, load_params
     from ecgssl.errors import InputError, Problem
     from ecgssl.files import canonical_json
+    from ecgssl.inspection.inspect import find
+    from ecgssl.inspection.inspect import inspect as run
+    from ecgssl.inspection.inspect_table import as_text
     from ecgssl.io.metadata.overrides import Stated
     from ecgssl.io.metadata.units import millivolts
     from ecgssl.progress import progress
     from ecgssl.signal.spec import SignalSpec
-    from ecgssl.store.inspect import find
-    from ecgssl.store.inspect import inspect as run
-    from ecgssl.store.inspect_table import as_text
 
     if units is not None and millivolts(units) is None:
         raise InputError(Problem("command line", "--units", f"{units!r} is not a voltage", "Name nV, uV, mV or V"))

@@ -95,7 +95,7 @@ def preprocess(
     typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
     tell_findings(report)
     if figure is not None:
-        from ecgssl.store.worst_figure import write_worst
+        from ecgssl.inspection.worst_figure import write_worst
 
         typer.echo(f"wrote {write_worst(figure, cohort, out, p)}")
     return 3 if report.rejected else 0

@@ -19,13 +19,13 @@ from wfdb_files import write_record
 from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
+from ecgssl.inspection.check import Checked, check
+from ecgssl.inspection.check_examples import draw_examples
+from ecgssl.inspection.check_page import render, rows_told
+from ecgssl.inspection.check_summary import SHARED_BY, summarise
+from ecgssl.inspection.check_warnings import warnings_of
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.reason_texts import MEANINGS
-from ecgssl.store.check import Checked, check
-from ecgssl.store.check_examples import draw_examples
-from ecgssl.store.check_page import render, rows_told
-from ecgssl.store.check_summary import SHARED_BY, summarise
-from ecgssl.store.check_warnings import warnings_of
 from ecgssl.store.store import Store
 
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
@@ -66,7 +66,7 @@ def test_it_leaves_out_what_preprocessing_leaves_out(checked, manifest, made):
 
 
 def test_two_workers_find_the_same(checked, manifest, monkeypatch):
-    monkeypatch.setattr("ecgssl.store.check._CHUNK", 3)
+    monkeypatch.setattr("ecgssl.inspection.check._CHUNK", 3)
     pd.testing.assert_frame_equal(run(manifest, workers=2).recordings.fillna(""), checked.recordings.fillna(""))
 
 

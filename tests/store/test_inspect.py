@@ -17,14 +17,14 @@ from wfdb_files import write_record
 from ecgssl.config import QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
+from ecgssl.inspection.inspect import find, inspect, inspect_one
+from ecgssl.inspection.inspect_table import TOLD, as_text
 from ecgssl.io import read
 from ecgssl.io.metadata.overrides import Stated
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
 from ecgssl.signal.quality import assess_cleaned, assess_raw
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.store.inspect import find, inspect, inspect_one
-from ecgssl.store.inspect_table import TOLD, as_text
 
 SPEC, QUALITY = SignalSpec(), QualityParams()
 PNG = b"\x89PNG\r\n"

@@ -18,11 +18,11 @@ from wfdb_files import write_record
 from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
+from ecgssl.inspection.check import check
+from ecgssl.inspection.check_summary import summarise
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, Crossing, told, within
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.check import check
-from ecgssl.store.check_summary import summarise
 from ecgssl.store.store import Store
 
 PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"

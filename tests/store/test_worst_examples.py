@@ -17,9 +17,9 @@ from ecgssl.datasets.synthetic.planted_faults import FAULTS
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.datasets.table.manifest import load_manifest
+from ecgssl.inspection.worst_examples import BY_LAW, Examples, worst_examples
+from ecgssl.inspection.worst_figure import draw_worst, write_worst
 from ecgssl.preprocessing.preprocess import preprocess
-from ecgssl.store.worst_examples import BY_LAW, Examples, worst_examples
-from ecgssl.store.worst_figure import draw_worst, write_worst
 
 RATE = 250.0
 PLANTED = {

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import SPLITS
+from ecgssl.inspection.check import Checked
 from ecgssl.preprocessing.enforce_splits import Policy
-from ecgssl.store.check import Checked
 
 SMALL = 10
 """Recordings, or positives among them, below which a figure says little."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
+from ecgssl.inspection.inspect import Inspected, Inspection
 from ecgssl.signal.leads import LEADS
-from ecgssl.store.inspect import Inspected, Inspection
 
 TOLD = 20
 """Recordings whose findings are spelled out."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from ecgssl.html.charts import histogram, legend
 from ecgssl.html.page import STYLE, page
+from ecgssl.inspection.check_examples import Example
+from ecgssl.inspection.check_labels import labels
 from ecgssl.signal.reason_texts import MEANINGS
-from ecgssl.store.check_examples import Example
-from ecgssl.store.check_labels import labels
 
 _ROWS = 40
 _REASONS = 6
@@ -21,7 +21,7 @@ def render(summary: Mapping[str, Any], examples: Sequence[Example]) -> str:
     """The page as text.
 
     Args:
-        summary: of ``ecgssl.store.check_summary.summarise``. It is all that the page knows of the cohort, besides
+        summary: of ``ecgssl.inspection.check_summary.summarise``. It is all that the page knows of the cohort, besides
         examples: the drawings.
     """
     sections = (

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ecgssl.config import Params, QualityParams, ReasonCode
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.files import write_atomic
+from ecgssl.inspection.worst_examples import MOST, Example, Examples, worst_examples
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.signal.reasons import REASONS, limit_of
-from ecgssl.store.worst_examples import MOST, Example, Examples, worst_examples
 
 _INK, _MUTED, _PAPER, _GRID, _REJECTED, _KEPT = "#101010", "#5d6470", "#fffafa", "#f0c4c1", "#b3261e", "#1b5e9b"
 _WIDTH, _ROW, _HEAD, _TOP, _BOTTOM, _SIDE, _GAP = 14.0, 1.75, 0.62, 1.0, 0.55, 0.45, 0.18

@@ -1,6 +1,6 @@
 """Which recordings are behind a store's reason codes: the worst of each, chosen from its tables, read from their files.
 
-Recordings are named by their row in the cohort's table only; ``ecgssl.store.worst_figure`` draws them.
+Recordings are named by their row in the cohort's table only; ``ecgssl.inspection.worst_figure`` draws them.
 """
 
 from __future__ import annotations

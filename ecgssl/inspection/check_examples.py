@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecgssl.inspection.check import Checked
 from ecgssl.preprocessing.prepare import prepare_wanted
 from ecgssl.preprocessing.request import wanted
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
-from ecgssl.store.check import Checked
 
 _DPI = 100
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from ecgssl.html.charts import bar
-from ecgssl.store.check_warnings import SMALL
+from ecgssl.inspection.check_warnings import SMALL
 
 _GROUPS = ("train", "val", "test", "external", "female", "male", "other")
 _FITTED = ("train", "val", "test")
