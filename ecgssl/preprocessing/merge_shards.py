@@ -16,7 +16,7 @@ from ecgssl.datasets.cohort import NO_PATIENT, Cohort
 from ecgssl.preprocessing.shards import read_part
 from ecgssl.store import layout
 from ecgssl.store.patient_key import patient_hash
-from ecgssl.store.tables import index_schema
+from ecgssl.store.schemas import index_schema
 
 ROW_GROUP = 1 << 16
 """Rows of the index that are gathered before they are written."""

@@ -29,7 +29,7 @@ from ecgssl.preprocessing.prepare import Rejected, steps_wanted
 from ecgssl.preprocessing.request import Wanted
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.tables import PART_SCHEMA
+from ecgssl.store.schemas import PART_SCHEMA
 
 UNFINISHED = ".unfinished"
 """Suffix of files that are being written."""
