@@ -10,7 +10,7 @@ from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 RAW = Path("data/raw")
 

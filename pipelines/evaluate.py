@@ -21,7 +21,7 @@ from ecgssl.evaluation.summary import Entry, entry, leaderboard, leaderboard_row
 from ecgssl.files import write_atomic, write_json
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
-from ecgssl.tracking import TrackedRun, track
+from ecgssl.tracking.runs import TrackedRun, track
 
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
 

@@ -13,7 +13,7 @@ from ecgssl.errors import exit_with
 from ecgssl.evaluation.protocol import reference
 from ecgssl.files import write_json
 from ecgssl.store.store import Store
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 
 def main() -> None:

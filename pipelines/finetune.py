@@ -13,7 +13,7 @@ from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.evaluation.protocol import run_setting, settings
 from ecgssl.signal.lead_sets import LEAD_SETS
 from ecgssl.store.store import Store
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 
 def main() -> None:

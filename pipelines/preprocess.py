@@ -9,7 +9,7 @@ from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.patient_key import load_or_make_key
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from ecgssl.errors import exit_with
 from ecgssl.evaluation.pretraining import publish_pretraining
 from ecgssl.evaluation.watch import Watch
 from ecgssl.store.store import Store
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 from ecgssl.training.device import resolve_device
 from ecgssl.training.distribution import processes
 from ecgssl.training.pretrain import pretrain

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ecgssl.config import Params
-from ecgssl.loggable import legal_name
-from ecgssl.provenance import provenance, source_state
-from ecgssl.redaction import one_line
+from ecgssl.tracking.provenance import provenance, source_state
+from ecgssl.tracking.redaction import one_line
+from ecgssl.tracking.values import legal_name
 
 PARAMS = Params(tasks={"rhythm": ["AF"]})
 

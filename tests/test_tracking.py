@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from ecgssl.config import Params
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 
 def _params(seed: int = 0, backend: str = "mlflow") -> Params:
@@ -48,7 +48,7 @@ def _runs(store: Path, seed: int) -> dict[str, dict[str, str]]:
 
 
 def _tag_of(seed: int) -> str:
-    from ecgssl.provenance import provenance
+    from ecgssl.tracking.provenance import provenance
 
     return provenance(_params(seed))["params_sha"]
 
@@ -249,7 +249,7 @@ def test_a_stage_prints_nothing_and_looks_nothing_up(tmp_path: Path) -> None:
         "def refuse(*a, **k): raise SystemExit(f'network: {a}')\n"
         "socket.getaddrinfo = socket.create_connection = refuse\n"
         "from ecgssl.config import Params\n"
-        "from ecgssl.tracking import track\n"
+        "from ecgssl.tracking.runs import track\n"
         "import sys\n"
         "assert 'mlflow' not in sys.modules\n"
         "with track('pretrain', Params(tasks={'rhythm': ['AF']})) as run: run.log_metrics({'loss': 1.0})\n"

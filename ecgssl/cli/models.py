@@ -28,7 +28,7 @@ def pretrain(
     from ecgssl.evaluation.pretraining import publish_pretraining
     from ecgssl.evaluation.watch import Watch
     from ecgssl.store.store import Store
-    from ecgssl.tracking import track
+    from ecgssl.tracking.runs import track
     from ecgssl.training.device import resolve_device
     from ecgssl.training.distribution import processes
     from ecgssl.training.pretrain import pretrain as run

@@ -24,7 +24,7 @@ from ecgssl.config import Params, QualityParams
 from ecgssl.deploy.bundle import export_bundle, load_bundle
 from ecgssl.deploy.in_memory import example_frame, score_frame
 from ecgssl.signal.leads import LEADS
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 from ecgssl.training.checkpoint import save_model
 
 pytestmark = pytest.mark.long

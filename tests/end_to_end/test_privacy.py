@@ -32,7 +32,7 @@ from wfdb_files import write_record
 from ecgssl.config import load_params
 from ecgssl.io.wfdb.reader import header_path
 from ecgssl.signal.leads import LEADS
-from ecgssl.tracking import track
+from ecgssl.tracking.runs import track
 
 pytestmark = pytest.mark.long
 

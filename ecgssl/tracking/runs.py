@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgssl.config import Params
-from ecgssl.loggable import legal_name, number, settings
-from ecgssl.provenance import provenance
-from ecgssl.redaction import one_line
 from ecgssl.registering import log_bundle, log_onnx
+from ecgssl.tracking.provenance import provenance
+from ecgssl.tracking.redaction import one_line
+from ecgssl.tracking.values import legal_name, number, settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
