@@ -12,8 +12,8 @@ from ecgssl.evaluation.watch import Watch
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 from ecgssl.training.device import resolve_device
-from ecgssl.training.distribution import processes
 from ecgssl.training.pretrain import pretrain
+from ecgssl.training.ranks import processes
 from ecgssl.training.run import run_name
 
 

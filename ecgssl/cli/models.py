@@ -30,8 +30,8 @@ def pretrain(
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
     from ecgssl.training.device import resolve_device
-    from ecgssl.training.distribution import processes
     from ecgssl.training.pretrain import pretrain as run
+    from ecgssl.training.ranks import processes
     from ecgssl.training.run import run_name
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]

@@ -23,7 +23,7 @@ from ecgssl.files import make_folder
 from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress
 from ecgssl.training.device import resolve_device
-from ecgssl.training.stop import StopRequest
+from ecgssl.training.graceful_stop import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
 Cells = Callable[[list[Ready]], dict[str, list[Any]]]

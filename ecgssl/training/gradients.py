@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ecgssl.model.core_ecg import CoReECG
-from ecgssl.training.distribution import Ranks
+from ecgssl.training.ranks import Ranks
 
 
 class TermGradients:

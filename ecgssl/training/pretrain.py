@@ -20,17 +20,17 @@ from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
+from ecgssl.training.batch_parts import Parts
 from ecgssl.training.batches import Reader, rows_at
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from
 from ecgssl.training.collapse import named_collapse
 from ecgssl.training.device import resolve_device, resolve_precision, use_tensor_cores
-from ecgssl.training.distribution import ALONE, Ranks
+from ecgssl.training.graceful_stop import StopRequest
 from ecgssl.training.optim import adamw, cosine, pretrain_groups, set_rates
-from ecgssl.training.parts import Parts
+from ecgssl.training.ranks import ALONE, Ranks
 from ecgssl.training.record import Record
 from ecgssl.training.run import run_config
 from ecgssl.training.step import Step
-from ecgssl.training.stop import StopRequest
 
 _logger = logging.getLogger("ecgssl")
 

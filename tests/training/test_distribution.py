@@ -12,8 +12,8 @@ import pytest
 import torch
 from torchrun_tasks import gradient_of
 
-from ecgssl.training.distribution import ALONE, processes
 from ecgssl.training.pretrain import pretrain
+from ecgssl.training.ranks import ALONE, processes
 
 pytestmark = pytest.mark.long
 
@@ -101,7 +101,7 @@ def test_a_part_alone_would_have_another_loss(params_of, wholes):
     """The comparison above could not pass by chance: fewer negatives are easier to tell apart."""
     from torchrun_tasks import uneven_batch
 
-    from ecgssl.training.parts import Parts
+    from ecgssl.training.batch_parts import Parts
     from ecgssl.training.pretrain import build_model
     from ecgssl.training.step import Step
 

@@ -14,10 +14,10 @@ import torch
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import exit_with
 from ecgssl.store.store import Store
+from ecgssl.training.batch_parts import Parts
 from ecgssl.training.batches import Batch
-from ecgssl.training.distribution import Ranks, processes
-from ecgssl.training.parts import Parts
 from ecgssl.training.pretrain import build_model, pretrain
+from ecgssl.training.ranks import Ranks, processes
 from ecgssl.training.step import Step
 
 CPU = torch.device("cpu")

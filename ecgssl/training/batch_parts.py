@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ecgssl.model.core_ecg import Share
-from ecgssl.training.distribution import Ranks
+from ecgssl.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
