@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.decided import decision_from
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.finetune import publish_finetuning
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.evaluation.protocol import run_setting, settings

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from ecgssl.config import ExportParams, ModelParams
-from ecgssl.evaluation.calibrators import Calibrator
-from ecgssl.evaluation.decision import Decision, LabelDecision
-from ecgssl.evaluation.thresholds import Threshold
+from ecgssl.evaluation.calibration.calibrators import Calibrator
+from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
+from ecgssl.evaluation.calibration.thresholds import Threshold
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LIMB_MATRIX

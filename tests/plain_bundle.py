@@ -12,7 +12,7 @@ from deploy_models import SPEC, TINY, classifier
 import ecgssl.deploy.bundle as bundles
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.deploy.graphs import Graphs
-from ecgssl.evaluation.decision import fit_decision
+from ecgssl.evaluation.calibration.decision import fit_decision
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model

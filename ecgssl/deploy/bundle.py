@@ -19,7 +19,7 @@ from ecgssl.deploy.model_card import model_card
 from ecgssl.deploy.reference import REFERENCE, reference_bytes, verify_reference
 from ecgssl.deploy.tried import Tried
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier

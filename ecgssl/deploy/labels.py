@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import FILE as DECISION
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import FILE as DECISION
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.model.classifier import Classifier
 from ecgssl.training.checkpoint import read_json
 

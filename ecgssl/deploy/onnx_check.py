@@ -14,7 +14,7 @@ from ecgssl.deploy.onnx_export import INPUTS
 from ecgssl.deploy.raw_graph import RawModel
 from ecgssl.deploy.trials import Trials
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 
 TIES = 0.01
 """Share of samples that may be rounded the other way."""

@@ -15,7 +15,7 @@ from ecgssl.signal.cleaning_torch import cleaning_module
 from ecgssl.signal.spec import SignalSpec
 
 if TYPE_CHECKING:
-    from ecgssl.evaluation.decision import Decision
+    from ecgssl.evaluation.calibration.decision import Decision
 
 _LARGEST = float(np.iinfo(np.int16).max)
 

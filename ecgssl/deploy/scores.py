@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ecgssl.deploy.bundle import Bundle
 from ecgssl.deploy.prepared import Ready, Windows
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 
 
 def run_windows(

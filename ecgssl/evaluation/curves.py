@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.calibration import BINS, reliability
-from ecgssl.evaluation.metrics import Array, cumulative_counts, support
+from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.predictions import labels_of
+from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
 from ecgssl.files import write_atomic
 
 Row = dict[str, Any]

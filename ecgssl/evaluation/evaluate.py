@@ -12,19 +12,19 @@ import pandas as pd
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration import BINS
-from ecgssl.evaluation.decided import decision_from, first_of_each_patient, targets_of
-from ecgssl.evaluation.decision import Decision, Kind
-from ecgssl.evaluation.delong import delong_difference
-from ecgssl.evaluation.intervals import paired_difference
-from ecgssl.evaluation.metrics import macro, support
-from ecgssl.evaluation.multiclass import measure_multiclass, score_multiclass
-from ecgssl.evaluation.multilabel import decision_curves, measure_multilabel, score_multilabel
-from ecgssl.evaluation.permutation import permutation_test
+from ecgssl.evaluation.calibration.decision import Decision, Kind
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from, first_of_each_patient, targets_of
+from ecgssl.evaluation.calibration.reliability import BINS
 from ecgssl.evaluation.predictions import check_predictions, kind_of, labels_of
-from ecgssl.evaluation.ratios import plain
-from ecgssl.evaluation.regression import measure_regression, score_regression
-from ecgssl.evaluation.scored import Scored
+from ecgssl.evaluation.scoring.multiclass import measure_multiclass, score_multiclass
+from ecgssl.evaluation.scoring.multilabel import decision_curves, measure_multilabel, score_multilabel
+from ecgssl.evaluation.scoring.regression import measure_regression, score_regression
+from ecgssl.evaluation.scoring.result import Scored
+from ecgssl.evaluation.statistics.bootstrap import paired_difference
+from ecgssl.evaluation.statistics.bootstrap_ratios import plain
+from ecgssl.evaluation.statistics.delong import delong_difference
+from ecgssl.evaluation.statistics.metrics import macro, support
+from ecgssl.evaluation.statistics.permutation import permutation_test
 from ecgssl.evaluation.subgroups import SMALLEST, subgroups
 
 FORMAT = "ecgssl-evaluation"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ecgssl.config import Params
 from ecgssl.datasets import load
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import FILE
+from ecgssl.evaluation.calibration.decision import FILE
 from ecgssl.evaluation.frozen import External, evaluate_frozen, load_frozen
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory, write_json

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.training import Mode
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.chosen_rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.evaluation.class_probe import fit_class_probe
-from ecgssl.evaluation.decision import Decision
 from ecgssl.evaluation.embeddings import cached_embeddings, digest
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.probe import Probe, fit_probe

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibrators import Calibrator
+from ecgssl.evaluation.calibration.calibrators import Calibrator
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.chosen_rows import lead_subset
-from ecgssl.evaluation.decided import decision_from
-from ecgssl.evaluation.decision import Decision
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.label_fraction import label_fraction
-from ecgssl.evaluation.metrics import Array
 from ecgssl.evaluation.predictions import prediction_table
+from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.evaluation.task import AGE, resolve_task, task_values
 from ecgssl.evaluation.unseen import require_unseen
 from ecgssl.model.classifier import Classifier

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ecgssl.evaluation.calibration import BINS, brier, expected_calibration_error, reliability
+from ecgssl.evaluation.calibration.reliability import BINS, brier, expected_calibration_error, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
-from ecgssl.evaluation.intervals import interval, patient_weights
-from ecgssl.evaluation.metrics import Array, cumulative_counts, ranking_metrics, support
 from ecgssl.evaluation.predictions import labels_of
+from ecgssl.evaluation.statistics.bootstrap import interval, patient_weights
+from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, ranking_metrics, support
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,7 +25,7 @@ from ecgssl.config import LinearParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.logistic import Array, PrincipalAxes, principal_axes, solve
-from ecgssl.evaluation.metrics import ranking_metrics
+from ecgssl.evaluation.statistics.metrics import ranking_metrics
 
 MIN_VALIDATION = 10
 FOLDS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ecgssl.evaluation.summary import Entry
+from ecgssl.evaluation.leaderboard import Entry
 from ecgssl.signal.lead_sets import LEAD_SETS
 
 if TYPE_CHECKING:

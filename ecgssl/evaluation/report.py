@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.frozen import classifier_of
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.evaluation.report_answers import answers

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.calibration import BINS, reliability
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from, outputs_of
+from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
-from ecgssl.evaluation.decided import decision_from, outputs_of
-from ecgssl.evaluation.decision import Decision
-from ecgssl.evaluation.metrics import Array, cumulative_counts, support
 from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
 from ecgssl.evaluation.subgroups import SMALLEST
 
 POINTS = 120

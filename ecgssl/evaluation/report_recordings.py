@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from ecgssl.evaluation.attribution import Attribution, Method, attribute, in_windows, share_by_lead
-from ecgssl.evaluation.decided import outputs_of, targets_of
-from ecgssl.evaluation.decision import Decision
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
 from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.model.classifier import Classifier
 from ecgssl.progress import progress
 from ecgssl.signal.drawing import draw_12_lead, png_bytes

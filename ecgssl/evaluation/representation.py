@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.metrics import Array
 
 
 def alignment(first: ArrayLike, second: ArrayLike, alpha: float = 2.0) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ecgssl.config.manifest import OutputKind
-from ecgssl.evaluation.metrics import macro, ranking_metrics
+from ecgssl.evaluation.statistics.metrics import macro, ranking_metrics
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.evaluation.decision import Kind
+from ecgssl.evaluation.calibration.decision import Kind
 
 SMALLEST = 10
 """Patients that a group, and each class of a finding in it, must have to be shown."""

@@ -24,7 +24,7 @@ from ecgssl.deploy.onnx_export import onnx_bytes
 from ecgssl.deploy.trials import trials
 from ecgssl.deploy.tried import Tried
 from ecgssl.errors import ContractMismatch, InputError
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model

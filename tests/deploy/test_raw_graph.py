@@ -28,8 +28,8 @@ from ecgssl.deploy.torch_program import program_bytes
 from ecgssl.deploy.trials import trials
 from ecgssl.deploy.tried import Tried, Validation, raw_recordings
 from ecgssl.errors import InputError
-from ecgssl.evaluation.calibrators import Calibrator
-from ecgssl.evaluation.decision import Decision, LabelDecision
+from ecgssl.evaluation.calibration.calibrators import Calibrator
+from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.spec import CleanSpec, SignalSpec
 

@@ -17,7 +17,7 @@ import ecgssl as package
 import ecgssl.deploy.predict as scoring
 from ecgssl.deploy.predict import embed, predict
 from ecgssl.errors import InputError, Stopped
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.io import read
 from ecgssl.preprocessing.inputs import list_recordings
 

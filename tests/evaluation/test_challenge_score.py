@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgssl.evaluation.challenge_score import NORMAL, challenge_score, challenge_weights, challenge_year
+from ecgssl.evaluation.statistics.challenge_score import NORMAL, challenge_score, challenge_weights, challenge_year
 
 NAMES = list(challenge_weights().columns)
 NAMES_2020 = [n for n in NAMES if n not in ("BBB", "PRWP")]

@@ -11,13 +11,13 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from ecgssl.evaluation.calibration_line import calibration_line
-from ecgssl.evaluation.delong import delong, delong_difference
-from ecgssl.evaluation.intervals import patient_weights
-from ecgssl.evaluation.net_benefit import RISKS, net_benefit, treat_all
-from ecgssl.evaluation.operating_points import RATES, describe_point, rate_columns
-from ecgssl.evaluation.permutation import permutation_test
-from ecgssl.evaluation.ratios import ratios
+from ecgssl.evaluation.calibration.net_benefit import RISKS, net_benefit, treat_all
+from ecgssl.evaluation.calibration.operating_points import RATES, describe_point, rate_columns
+from ecgssl.evaluation.calibration.slope import calibration_line
+from ecgssl.evaluation.statistics.bootstrap import patient_weights
+from ecgssl.evaluation.statistics.bootstrap_ratios import ratios
+from ecgssl.evaluation.statistics.delong import delong, delong_difference
+from ecgssl.evaluation.statistics.permutation import permutation_test
 
 
 def scored(count: int = 120, seed: int = 0, digits: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from ecgssl.errors import InputError
 from ecgssl.evaluation import cross_validation
 from ecgssl.evaluation.cross_validation import cross_validate
 from ecgssl.evaluation.predictions import prediction_table
-from ecgssl.evaluation.repeated import score_repetitions
+from ecgssl.evaluation.repetitions import score_repetitions
 
 
 @pytest.fixture(scope="module")

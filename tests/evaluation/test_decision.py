@@ -17,9 +17,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
 
 from ecgssl.errors import InputError
-from ecgssl.evaluation.calibrators import Calibrator, fit_calibrator, fit_linear, fit_temperature
-from ecgssl.evaluation.decision import Decision, fit_decision
-from ecgssl.evaluation.thresholds import Threshold, fit_thresholds
+from ecgssl.evaluation.calibration.calibrators import Calibrator, fit_calibrator, fit_linear, fit_temperature
+from ecgssl.evaluation.calibration.decision import Decision, fit_decision
+from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
 
 
 def scores(count: int = 2000, seed: int = 0, slope: float = 0.5, shift: float = -1.0) -> tuple[np.ndarray, np.ndarray]:

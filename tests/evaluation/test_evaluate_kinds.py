@@ -23,11 +23,11 @@ from sklearn.metrics import (
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError
-from ecgssl.evaluation.challenge_score import challenge_score, challenge_weights
-from ecgssl.evaluation.decided import decision_from
-from ecgssl.evaluation.decision import Decision, fit_decision
+from ecgssl.evaluation.calibration.decision import Decision, fit_decision
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table
+from ecgssl.evaluation.statistics.challenge_score import challenge_score, challenge_weights
 from ecgssl.evaluation.subgroups import BY_SUBTRACTION, TOO_FEW, age_band
 
 PARAMS = EvaluateParams(bootstrap=100)

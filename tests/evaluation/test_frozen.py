@@ -18,8 +18,8 @@ from ecgssl.config import Params, SyntheticParams, parse_params
 from ecgssl.datasets import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
-from ecgssl.evaluation.decided import decision_from
-from ecgssl.evaluation.decision import Decision, fit_decision
+from ecgssl.evaluation.calibration.decision import Decision, fit_decision
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.external import judge_elsewhere, recalibrated_run
 from ecgssl.evaluation.finetune import finetune, publish_finetuning, random_encoder
 from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate

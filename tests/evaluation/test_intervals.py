@@ -7,8 +7,14 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ecgssl.evaluation import intervals
-from ecgssl.evaluation.intervals import bootstrap, interval, macro_interval, paired_difference, patient_weights
+from ecgssl.evaluation.statistics import bootstrap as intervals
+from ecgssl.evaluation.statistics.bootstrap import (
+    bootstrap,
+    interval,
+    macro_interval,
+    paired_difference,
+    patient_weights,
+)
 
 
 def cohort(patients: int = 40, labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

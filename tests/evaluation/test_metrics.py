@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from ecgssl.evaluation.calibration import brier, expected_calibration_error, reliability, wilson
-from ecgssl.evaluation.metrics import macro, macro_metrics, ranking_metrics, support
+from ecgssl.evaluation.calibration.reliability import brier, expected_calibration_error, reliability, wilson
+from ecgssl.evaluation.statistics.metrics import macro, macro_metrics, ranking_metrics, support
 
 rows = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=40

@@ -17,7 +17,7 @@ from command_line import ecgssl, refused
 from report_runs import SECRETS, make_run, make_store
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.report import read_run, write_report
 from ecgssl.evaluation.report_charts import ticks
 from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill, items

@@ -18,7 +18,7 @@ from ecgssl.deploy.serving.refusal import Refused
 from ecgssl.deploy.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.attribution import Method, attribute, in_windows, share_by_lead
-from ecgssl.evaluation.decision import Decision
+from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS

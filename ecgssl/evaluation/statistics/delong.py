@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.metrics import Array
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.metrics import Array
 
 RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 """Threshold risks of the curves."""

@@ -17,8 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibrators import Array, Calibrator, Method, fit_calibrator, fit_linear, fit_temperature
-from ecgssl.evaluation.thresholds import Threshold, fit_thresholds
+from ecgssl.evaluation.calibration.calibrators import (
+    Array,
+    Calibrator,
+    Method,
+    fit_calibrator,
+    fit_linear,
+    fit_temperature,
+)
+from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
 from ecgssl.files import write_json
 
 FILE = "decision.json"

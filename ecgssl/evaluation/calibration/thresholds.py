@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.calibrators import MIN_EVENTS
-from ecgssl.evaluation.metrics import cumulative_counts
+from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
+from ecgssl.evaluation.statistics.metrics import cumulative_counts
 
 YOUDEN = "youden"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.decided import outputs_of, targets_of
-from ecgssl.evaluation.decision import Decision
-from ecgssl.evaluation.intervals import Replicates
-from ecgssl.evaluation.metrics import Array, macro
-from ecgssl.evaluation.ratios import Estimate, ratios
-from ecgssl.evaluation.scored import Scored
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
+from ecgssl.evaluation.scoring.result import Scored
+from ecgssl.evaluation.statistics.bootstrap import Replicates
+from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, ratios
+from ecgssl.evaluation.statistics.metrics import Array, macro
 
 ERRORS = ("mae", "rmse", "r2")
 AGREEMENT = ("bias", "limit_low", "limit_high")

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.datasets.public.label_map import package_table
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.metrics import Array
 
 NORMAL = "NSR"
 _YEARS = {2021: "scored_2021", 2020: "scored_2020"}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.metrics import Array
-from ecgssl.evaluation.ratios import Estimate
+from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate
+from ecgssl.evaluation.statistics.metrics import Array
 
 RATES = ("sensitivity", "specificity", "ppv", "npv")
 Columns = dict[str, tuple[Array, Array]]

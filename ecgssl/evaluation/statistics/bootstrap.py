@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.evaluation.metrics import Array, macro, ranking_metrics
+from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics
 
 METRICS = ("auroc", "auprc")
 _CELLS = 4_000_000

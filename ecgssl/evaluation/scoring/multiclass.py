@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.decided import outputs_of, targets_of
-from ecgssl.evaluation.decision import Decision
-from ecgssl.evaluation.intervals import METRICS, Replicates, bootstrap, macro_interval
-from ecgssl.evaluation.metrics import Array, macro, ranking_metrics, support
-from ecgssl.evaluation.ratios import Estimate, plain, ratios
-from ecgssl.evaluation.scored import Scored
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
+from ecgssl.evaluation.scoring.result import Scored
+from ecgssl.evaluation.statistics.bootstrap import METRICS, Replicates, bootstrap, macro_interval
+from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, plain, ratios
+from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics, support
 
 _SMALLEST = 1e-15
 """Probability below which the log loss of a recording is not taken, as in scikit-learn before version 1.3."""

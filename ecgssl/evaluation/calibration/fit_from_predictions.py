@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.calibrators import Method
-from ecgssl.evaluation.decision import Decision, Kind, fit_decision
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.calibration.calibrators import Method
+from ecgssl.evaluation.calibration.decision import Decision, Kind, fit_decision
 from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.statistics.metrics import Array
 
 
 def decision_from(

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.calibration import expected_calibration_error
-from ecgssl.evaluation.calibration_line import calibration_line
-from ecgssl.evaluation.calibrators import MIN_EVENTS
-from ecgssl.evaluation.challenge_score import challenge_columns, challenge_year
-from ecgssl.evaluation.decided import outputs_of, targets_of
-from ecgssl.evaluation.decision import Decision
-from ecgssl.evaluation.intervals import METRICS, bootstrap, macro_interval
-from ecgssl.evaluation.metrics import Array, macro, ranking_metrics, support
-from ecgssl.evaluation.net_benefit import RISKS, net_benefit, treat_all
-from ecgssl.evaluation.operating_points import RATES, describe_point, rate_columns
-from ecgssl.evaluation.ratios import Estimate, plain, ratios
-from ecgssl.evaluation.scored import Scored
-from ecgssl.evaluation.thresholds import YOUDEN
+from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
+from ecgssl.evaluation.calibration.net_benefit import RISKS, net_benefit, treat_all
+from ecgssl.evaluation.calibration.operating_points import RATES, describe_point, rate_columns
+from ecgssl.evaluation.calibration.reliability import expected_calibration_error
+from ecgssl.evaluation.calibration.slope import calibration_line
+from ecgssl.evaluation.calibration.thresholds import YOUDEN
+from ecgssl.evaluation.scoring.result import Scored
+from ecgssl.evaluation.statistics.bootstrap import METRICS, bootstrap, macro_interval
+from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, plain, ratios
+from ecgssl.evaluation.statistics.challenge_score import challenge_columns, challenge_year
+from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics, support
 
 
 def score_multilabel(

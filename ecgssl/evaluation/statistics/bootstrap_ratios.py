@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecgssl.evaluation.intervals import interval, patient_weights
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.bootstrap import interval, patient_weights
+from ecgssl.evaluation.statistics.metrics import Array
 
 
 @dataclass(frozen=True)

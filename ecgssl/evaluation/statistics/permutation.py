@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from ecgssl.evaluation.metrics import Array, macro
+from ecgssl.evaluation.statistics.metrics import Array, macro
 
 _CELLS = 4_000_000
 """Permutations x recordings ranked at a time."""

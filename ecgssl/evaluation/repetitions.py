@@ -16,14 +16,14 @@ import pandas as pd
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.decided import decision_from
-from ecgssl.evaluation.intervals import Replicates, interval, paired_difference
-from ecgssl.evaluation.metrics import macro
-from ecgssl.evaluation.multiclass import score_multiclass
-from ecgssl.evaluation.multilabel import score_multilabel
+from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.predictions import kind_of, labels_of
-from ecgssl.evaluation.ratios import plain
-from ecgssl.evaluation.regression import score_regression
+from ecgssl.evaluation.scoring.multiclass import score_multiclass
+from ecgssl.evaluation.scoring.multilabel import score_multilabel
+from ecgssl.evaluation.scoring.regression import score_regression
+from ecgssl.evaluation.statistics.bootstrap import Replicates, interval, paired_difference
+from ecgssl.evaluation.statistics.bootstrap_ratios import plain
+from ecgssl.evaluation.statistics.metrics import macro
 
 _SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
 

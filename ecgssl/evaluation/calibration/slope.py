@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from ecgssl.evaluation.metrics import Array
-from ecgssl.evaluation.ratios import plain
+from ecgssl.evaluation.statistics.bootstrap_ratios import plain
+from ecgssl.evaluation.statistics.metrics import Array
 
 _EDGE = 1e-12
 """Probabilities are kept this far from 0 and 1, where they have no logit."""

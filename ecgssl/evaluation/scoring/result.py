@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ecgssl.evaluation.intervals import Replicates
-from ecgssl.evaluation.metrics import Array
+from ecgssl.evaluation.statistics.bootstrap import Replicates
+from ecgssl.evaluation.statistics.metrics import Array
 
 
 @dataclass(frozen=True)
