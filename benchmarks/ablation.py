@@ -35,10 +35,10 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.finetune import with_probe
 from ecgssl.evaluation.label_fraction import label_fraction
 from ecgssl.evaluation.pretraining import assess_pretraining
-from ecgssl.evaluation.probe import fit_probe
-from ecgssl.evaluation.selection import macro_auroc
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.probes.binary import fit_probe
+from ecgssl.probes.selection import macro_auroc
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_weights, weight_bytes
 from ecgssl.training.embed import embed_store

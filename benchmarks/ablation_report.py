@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ecgssl.evaluation.selection import macro_auroc
 from ecgssl.evaluation.statistics.bootstrap import bootstrap, interval
 from ecgssl.files import write_atomic
+from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.drawing import png_bytes
 
 RESAMPLES = 1000

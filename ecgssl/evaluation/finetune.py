@@ -19,18 +19,18 @@ from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.training import Mode
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.chosen_rows import ChosenRows, choose_rows, lead_subset, share_of
-from ecgssl.evaluation.class_probe import fit_class_probe
 from ecgssl.evaluation.embeddings import cached_embeddings, digest
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
-from ecgssl.evaluation.probe import Probe, fit_probe
-from ecgssl.evaluation.ridge_probe import fit_ridge_probe
-from ecgssl.evaluation.selection import selection_score
 from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.evaluation.unseen import learned_from, require_unseen
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
+from ecgssl.probes.binary import Probe, fit_probe
+from ecgssl.probes.multiclass import fit_class_probe
+from ecgssl.probes.ridge import fit_ridge_probe
+from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
 from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model

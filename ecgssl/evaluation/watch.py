@@ -14,10 +14,10 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.augmentation import augmentation_figures
 from ecgssl.evaluation.gallery import add_reconstruction
 from ecgssl.evaluation.geometry import geometry
-from ecgssl.evaluation.probe import fit_probe
 from ecgssl.evaluation.statistics.metrics import ranking_metrics
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.probes.binary import fit_probe
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision

@@ -12,11 +12,11 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError
-from ecgssl.evaluation.class_probe import fit_class_probe
-from ecgssl.evaluation.logistic import principal_axes
-from ecgssl.evaluation.multinomial import solve_multinomial
-from ecgssl.evaluation.ridge_probe import fit_ridge_probe
-from ecgssl.evaluation.selection import macro_class_auroc, mean_r2
+from ecgssl.probes.logistic_solver import principal_axes
+from ecgssl.probes.multiclass import fit_class_probe
+from ecgssl.probes.ridge import fit_ridge_probe
+from ecgssl.probes.selection import macro_class_auroc, mean_r2
+from ecgssl.probes.softmax_solver import solve_multinomial
 
 
 def features(records: int, width: int, seed: int = 0) -> np.ndarray:

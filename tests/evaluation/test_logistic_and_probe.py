@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError
-from ecgssl.evaluation.logistic import principal_axes, solve
-from ecgssl.evaluation.probe import fit_probe
+from ecgssl.probes.binary import fit_probe
+from ecgssl.probes.logistic_solver import principal_axes, solve
 
 
 def problem(records: int, width: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ecgssl.config import FDAParams
-from ecgssl.evaluation.selection import macro_auroc
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.model.fda import FDA
+from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.leads import LEADS
 from ecgssl.training.batches import load_batch
 from ecgssl.training.embed import embed_store

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.logistic import Array, principal_axes
-from ecgssl.evaluation.probe import FOLDS, MIN_VALIDATION, ChosenBy, Probe, require_finite, standardisation
-from ecgssl.evaluation.selection import r2
+from ecgssl.probes.binary import FOLDS, MIN_VALIDATION, ChosenBy, Probe, require_finite, standardisation
+from ecgssl.probes.logistic_solver import Array, principal_axes
+from ecgssl.probes.selection import r2
 
 
 def fit_ridge_probe(

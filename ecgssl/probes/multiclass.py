@@ -1,6 +1,6 @@
 """Linear probe of classes of which one is true: multinomial logistic regression on standardised frozen embeddings.
 
-C and class weight are chosen, for all classes together, by the rules of ``ecgssl.evaluation.probe``: by the macro AUROC (each
+C and class weight are chosen, for all classes together, by the rules of ``ecgssl.probes.binary``: by the macro AUROC (each
 class against the rest) on validation, where it holds ten records of every class, and otherwise by the mean log loss of a
 patient-grouped, class-stratified cross-validation inside train.
 """
@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.logistic import Array, PrincipalAxes, principal_axes
-from ecgssl.evaluation.multinomial import solve_multinomial
-from ecgssl.evaluation.probe import FOLDS, MIN_VALIDATION, ChosenBy, Grid, Probe, require_finite, standardisation
-from ecgssl.evaluation.selection import macro_class_auroc
+from ecgssl.probes.binary import FOLDS, MIN_VALIDATION, ChosenBy, Grid, Probe, require_finite, standardisation
+from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes
+from ecgssl.probes.selection import macro_class_auroc
+from ecgssl.probes.softmax_solver import solve_multinomial
 
 
 def fit_class_probe(

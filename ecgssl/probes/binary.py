@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from ecgssl.config import LinearParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.logistic import Array, PrincipalAxes, principal_axes, solve
 from ecgssl.evaluation.statistics.metrics import ranking_metrics
+from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, solve
 
 MIN_VALIDATION = 10
 FOLDS = 5

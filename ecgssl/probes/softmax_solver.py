@@ -1,6 +1,6 @@
 """L2-regularised multinomial logistic regression (softmax) of scikit-learn's objective.
 
-Solved by L-BFGS (Liu & Nocedal 1989) on principal axes (``ecgssl.evaluation.logistic``), each axis scaled by the curvature
+Solved by L-BFGS (Liu & Nocedal 1989) on principal axes (``ecgssl.probes.logistic_solver``), each axis scaled by the curvature
 that it has where all classes are alike: embeddings, whose spectrum falls steeply, then need tens of steps and not hundreds.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from ecgssl.evaluation.logistic import Array, PrincipalAxes
+from ecgssl.probes.logistic_solver import Array, PrincipalAxes
 
 
 def solve_multinomial(
