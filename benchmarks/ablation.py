@@ -34,16 +34,16 @@ from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.finetune import with_probe
 from ecgssl.evaluation.label_fraction import label_fraction
-from ecgssl.evaluation.pretraining import assess_pretraining
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.publish import assess_pretraining
+from ecgssl.pretraining.loop import build_model, gate_temperature, pretrain
 from ecgssl.probes.binary import fit_probe
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_weights, weight_bytes
 from ecgssl.training.embed import embed_store
 from ecgssl.training.full import finetune_full, predict_logits
-from ecgssl.training.pretrain import build_model, gate_temperature, pretrain
 
 ROWS: dict[str, list[str] | None] = {
     "random": None,

@@ -12,11 +12,11 @@ import argparse
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.evaluation.pretraining import assess_pretraining
 from ecgssl.files import write_json
+from ecgssl.pretraining.diagnostics.publish import assess_pretraining
+from ecgssl.pretraining.loop import pretrain
 from ecgssl.store.store import Store
 from ecgssl.training.optim import parameter_count
-from ecgssl.training.pretrain import pretrain
 
 _PLAIN = ["model.decoder.mixing=1", "model.decoder.head=shared"]
 VARIANTS: dict[str, list[str]] = {

@@ -19,14 +19,14 @@ import torch
 from matplotlib.figure import Figure
 
 from ecgssl.config import Params, load_params
-from ecgssl.evaluation.augmentation import augmentation_figures, draw_importance
 from ecgssl.evaluation.plots import COLOURS
 from ecgssl.files import write_atomic, write_json
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures, draw_importance
+from ecgssl.pretraining.loop import build_model, pretrain
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
-from ecgssl.training.pretrain import build_model, pretrain
 
 VARIANTS: dict[str, list[str]] = {
     "budget of 0.5": [],

@@ -43,13 +43,13 @@ from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.model.core_ecg import CoReECG, circular_shift
 from ecgssl.model.stdm import draw_mask
 from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.pretraining.loop import build_model, pretrain
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_device, resolve_precision, use_tensor_cores
 from ecgssl.training.flops import training_flops
 from ecgssl.training.optim import parameter_count
-from ecgssl.training.pretrain import build_model, pretrain
 
 ST_MEM = {
     "signal": {"sampling_rate": 250.0, "duration": 9.0},

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.pretraining import publish_pretraining
-from ecgssl.evaluation.watch import Watch
+from ecgssl.pretraining.diagnostics.online_probe import Watch
+from ecgssl.pretraining.diagnostics.publish import publish_pretraining
+from ecgssl.pretraining.loop import pretrain
+from ecgssl.pretraining.run_identity import run_name
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 from ecgssl.training.device import resolve_device
-from ecgssl.training.pretrain import pretrain
 from ecgssl.training.ranks import processes
-from ecgssl.training.run import run_name
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ def pretrain(
     Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
     """
     from ecgssl.config import load_params
-    from ecgssl.evaluation.pretraining import publish_pretraining
-    from ecgssl.evaluation.watch import Watch
+    from ecgssl.pretraining.diagnostics.online_probe import Watch
+    from ecgssl.pretraining.diagnostics.publish import publish_pretraining
+    from ecgssl.pretraining.loop import pretrain as run
+    from ecgssl.pretraining.run_identity import run_name
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
     from ecgssl.training.device import resolve_device
-    from ecgssl.training.pretrain import pretrain as run
     from ecgssl.training.ranks import processes
-    from ecgssl.training.run import run_name
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
     p, data = load_params(params, [*(overrides or []), *limit]), Store(store)

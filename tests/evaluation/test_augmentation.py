@@ -8,8 +8,8 @@ import torch
 from heartbeats import heartbeats
 
 from ecgssl.config import FDAParams
-from ecgssl.evaluation.augmentation import BANDS, augmentation_figures, band_name, draw_importance
 from ecgssl.model.fda import FDA
+from ecgssl.pretraining.diagnostics.fda_figures import BANDS, augmentation_figures, band_name, draw_importance
 from ecgssl.signal.leads import LEADS
 
 KNOTS, RATE = 16, 100.0

@@ -10,9 +10,14 @@ import torch
 from heartbeats import heartbeats
 
 from ecgssl.config import Params, parse_params
-from ecgssl.evaluation.gallery import draw_gallery, draw_reconstruction, lead_gain, reconstruct
+from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
+    draw_gallery,
+    draw_reconstruction,
+    lead_gain,
+    reconstruct,
+)
+from ecgssl.pretraining.loop import build_model
 from ecgssl.training.batches import load_batch
-from ecgssl.training.pretrain import build_model
 
 SILENT = 4
 

@@ -205,7 +205,7 @@ def test_damaged_files_are_refused_by_name(made, tmp_path, change):
 
 
 def test_a_store_of_an_earlier_release_is_refused_before_pretraining(made, tmp_path):
-    from ecgssl.training.pretrain import pretrain
+    from ecgssl.pretraining.loop import pretrain
 
     old = shutil.copytree(made.store.path, tmp_path / "old")
     index = pd.read_parquet(old / "index.parquet")

@@ -12,9 +12,9 @@ from heartbeats import heartbeats
 
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import InputError
-from ecgssl.evaluation.watch import Watch
-from ecgssl.training.collapse import named_collapse
-from ecgssl.training.pretrain import build_model
+from ecgssl.pretraining.collapse import named_collapse
+from ecgssl.pretraining.diagnostics.online_probe import Watch
+from ecgssl.pretraining.loop import build_model
 
 COUNT = 120
 

@@ -13,12 +13,12 @@ from ecgssl.config import FDAParams
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.model.fda import FDA
+from ecgssl.pretraining.loop import Stopped, build_model, pretrain
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.leads import LEADS
 from ecgssl.training.batches import load_batch
 from ecgssl.training.embed import embed_store
 from ecgssl.training.full import finetune_full, predict_logits
-from ecgssl.training.pretrain import Stopped, build_model, pretrain
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchrun_tasks import gradient_of
 
-from ecgssl.training.pretrain import pretrain
+from ecgssl.pretraining.loop import pretrain
 from ecgssl.training.ranks import ALONE, processes
 
 pytestmark = pytest.mark.long
@@ -101,9 +101,9 @@ def test_a_part_alone_would_have_another_loss(params_of, wholes):
     """The comparison above could not pass by chance: fewer negatives are easier to tell apart."""
     from torchrun_tasks import uneven_batch
 
+    from ecgssl.pretraining.loop import build_model
+    from ecgssl.pretraining.step import Step
     from ecgssl.training.batch_parts import Parts
-    from ecgssl.training.pretrain import build_model
-    from ecgssl.training.step import Step
 
     half = uneven_batch().piece(slice(0, 4))
     terms, _ = Step(build_model(params_of["core"]), Parts(ALONE), "fp32")(half, 3, 0.5, 17, measure=False)

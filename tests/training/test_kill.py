@@ -19,9 +19,9 @@ import torch
 
 from ecgssl.config import parse_params
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.loop import pretrain
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import weight_bytes
-from ecgssl.training.pretrain import pretrain
 
 pytestmark = pytest.mark.long
 

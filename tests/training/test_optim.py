@@ -13,8 +13,8 @@ from torch import nn
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.decoder import LeadHead
 from ecgssl.model.encoder import Encoder
+from ecgssl.pretraining.loop import build_model
 from ecgssl.training.optim import adamw, cosine, finetune_groups, parameter_count, pretrain_groups, set_rates
-from ecgssl.training.pretrain import build_model
 
 
 def ids(parameters) -> list[int]:

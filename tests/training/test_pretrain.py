@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.pretraining.loop import Stopped, build_model, gate_temperature, pretrain
 from ecgssl.training import batches
 from ecgssl.training.checkpoint import RunState
-from ecgssl.training.pretrain import Stopped, build_model, gate_temperature, pretrain
 
 pytestmark = pytest.mark.long
 
@@ -115,7 +115,7 @@ import hashlib, json, os, pathlib, signal, sys
 from ecgssl.config import parse_params
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import weight_bytes
-from ecgssl.training.pretrain import pretrain
+from ecgssl.pretraining.loop import pretrain
 
 store, folder, params, dies = sys.argv[1:]
 real = pathlib.Path.replace
@@ -328,7 +328,7 @@ def test_a_collapse_can_stop_the_run(store, make_params, tmp_path):
 
 
 def test_spikes_are_counted_and_not_skipped(store, make_params, tmp_path, monkeypatch):
-    monkeypatch.setattr("ecgssl.training.record.LEAST", 4)
+    monkeypatch.setattr("ecgssl.pretraining.history.LEAST", 4)
     quiet = run(store, make_params(pretrain={"spike": 1e6}), tmp_path / "quiet", log_every=1)
     alert = run(store, make_params(pretrain={"spike": 1e-3}), tmp_path / "alert", log_every=1)
     assert quiet.spikes == []

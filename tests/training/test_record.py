@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ecgssl.config import CollapseParams
+from ecgssl.pretraining.collapse import named_collapse
+from ecgssl.pretraining.history import LEAST, WINDOW, Record
 from ecgssl.training.checkpoint import state_bytes, state_from
-from ecgssl.training.collapse import named_collapse
-from ecgssl.training.record import LEAST, WINDOW, Record
 
 
 def fed(losses, deviations=6.0) -> Record:

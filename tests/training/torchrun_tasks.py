@@ -13,12 +13,12 @@ import torch
 
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import exit_with
+from ecgssl.pretraining.loop import build_model, pretrain
+from ecgssl.pretraining.step import Step
 from ecgssl.store.store import Store
 from ecgssl.training.batch_parts import Parts
 from ecgssl.training.batches import Batch
-from ecgssl.training.pretrain import build_model, pretrain
 from ecgssl.training.ranks import Ranks, processes
-from ecgssl.training.step import Step
 
 CPU = torch.device("cpu")
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ecgssl.config import LinearParams, Params
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.augmentation import augmentation_figures
-from ecgssl.evaluation.gallery import add_reconstruction
-from ecgssl.evaluation.geometry import geometry
 from ecgssl.evaluation.statistics.metrics import ranking_metrics
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures
+from ecgssl.pretraining.diagnostics.geometry import geometry
+from ecgssl.pretraining.diagnostics.reconstruction_gallery import add_reconstruction
 from ecgssl.probes.binary import fit_probe
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch

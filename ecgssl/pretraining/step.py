@@ -11,10 +11,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ecgssl.model.core_ecg import CoReECG, Share, alone
 from ecgssl.model.draws import PartGenerator
+from ecgssl.pretraining.term_gradients import TermGradients
 from ecgssl.training.batch_parts import Parts
 from ecgssl.training.batches import Batch
 from ecgssl.training.device import autocast
-from ecgssl.training.gradients import TermGradients
 
 
 class Step:

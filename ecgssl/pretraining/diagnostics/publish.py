@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import Params, parse_params
-from ecgssl.evaluation.augmentation import draw_importance
-from ecgssl.evaluation.gallery import SHOWN, add_reconstruction, draw_gallery, draw_reconstruction
-from ecgssl.evaluation.geometry import geometry
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.fda_figures import draw_importance
+from ecgssl.pretraining.diagnostics.geometry import geometry
+from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
+    SHOWN,
+    add_reconstruction,
+    draw_gallery,
+    draw_reconstruction,
+)
+from ecgssl.pretraining.loop import PretrainResult, build_model, gate_temperature
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.checkpoint import CONFIG, PRETRAINING, load_weights, read_json, weight_bytes, write_model
 from ecgssl.training.optim import parameter_count
-from ecgssl.training.pretrain import PretrainResult, build_model, gate_temperature
 
 
 @torch.inference_mode()

@@ -18,19 +18,19 @@ from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.collapse import named_collapse
+from ecgssl.pretraining.history import Record
+from ecgssl.pretraining.run_identity import run_config
+from ecgssl.pretraining.step import Step
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
 from ecgssl.training.batch_parts import Parts
 from ecgssl.training.batches import Reader, rows_at
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from
-from ecgssl.training.collapse import named_collapse
 from ecgssl.training.device import resolve_device, resolve_precision, use_tensor_cores
 from ecgssl.training.graceful_stop import StopRequest
 from ecgssl.training.optim import adamw, cosine, pretrain_groups, set_rates
 from ecgssl.training.ranks import ALONE, Ranks
-from ecgssl.training.record import Record
-from ecgssl.training.run import run_config
-from ecgssl.training.step import Step
 
 _logger = logging.getLogger("ecgssl")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ecgssl.evaluation.representation import alignment, effective_rank, uniformity
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.embedding_metrics import alignment, effective_rank, uniformity
 
 _COINCIDE = 1e-6
 """Spread of vectors relative to their size up to which they are one and the same: what rounding in float32 makes of them."""

@@ -1,0 +1,1 @@
+"""CoRe-ECG pretraining."""

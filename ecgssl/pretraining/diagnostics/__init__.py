@@ -1,0 +1,1 @@
+"""Diagnostics of pretraining: online probe, geometry, FDA figures, reconstruction gallery."""
