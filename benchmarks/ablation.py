@@ -32,9 +32,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.finetune import with_probe
-from ecgssl.evaluation.label_fraction import label_fraction
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
+from ecgssl.finetuning.finetune import with_probe
+from ecgssl.finetuning.full import finetune_full, predict_logits
+from ecgssl.finetuning.label_fraction import label_fraction
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.publish import assess_pretraining
 from ecgssl.pretraining.loop import build_model, gate_temperature, pretrain
@@ -43,7 +44,6 @@ from ecgssl.probes.selection import macro_auroc
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_weights, weight_bytes
 from ecgssl.training.embed import embed_store
-from ecgssl.training.full import finetune_full, predict_logits
 
 ROWS: dict[str, list[str] | None] = {
     "random": None,

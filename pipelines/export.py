@@ -10,8 +10,8 @@ from ecgssl.deploy.bundle import export_bundle
 from ecgssl.deploy.monitor_reference import write_reference
 from ecgssl.deploy.tried import tried_on
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.protocol import reference
 from ecgssl.files import write_json
+from ecgssl.finetuning.protocol import reference
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 

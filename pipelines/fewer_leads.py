@@ -8,8 +8,8 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.predictions import write_predictions
-from ecgssl.evaluation.protocol import predict_with_leads, reference
 from ecgssl.files import atomic_directory
+from ecgssl.finetuning.protocol import predict_with_leads, reference
 from ecgssl.store.store import Store
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
-from ecgssl.evaluation.finetune import publish_finetuning
 from ecgssl.evaluation.predictions import write_predictions
-from ecgssl.evaluation.protocol import run_setting, settings
+from ecgssl.finetuning.finetune import publish_finetuning
+from ecgssl.finetuning.protocol import run_setting, settings
 from ecgssl.signal.lead_sets import LEAD_SETS
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track

@@ -15,8 +15,8 @@ from ecgssl.config import EvaluateParams, ModelParams
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
-from ecgssl.evaluation.task import Task, resolve_task, task_values
 from ecgssl.files import write_json
+from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.preprocessing.preprocess import preprocess

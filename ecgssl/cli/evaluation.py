@@ -12,7 +12,7 @@ from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Va
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.evaluation.frozen import External
+    from ecgssl.finetuning.frozen import External
 
 Overlap = Annotated[
     Literal["error", "warn"],
@@ -66,8 +66,8 @@ def evaluate(
         write_json(out, score(read_predictions(predictions), p.evaluate, p.seed, groups=groups))
         typer.echo(f"wrote {out}")
         return
-    from ecgssl.evaluation.external import judge_elsewhere, store_of
     from ecgssl.evaluation.report import HTML, write_report
+    from ecgssl.finetuning.evaluate_external import judge_elsewhere, store_of
 
     assert run is not None
     found = judge_elsewhere(
@@ -95,7 +95,7 @@ def recalibrate(
     Example: ecgssl recalibrate --run runs/af --store data/newsite --out runs/af-newsite
     """
     from ecgssl.config import load_params
-    from ecgssl.evaluation.external import recalibrated_run
+    from ecgssl.finetuning.evaluate_external import recalibrated_run
 
     p = load_params(params, overrides, default={"tasks": {"task": ["any"]}})
     _tell(recalibrated_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out)

@@ -94,7 +94,7 @@ def finetune(
     """
     from ecgssl.cli.sources import data_and_encoder, one_source
     from ecgssl.config import load_params
-    from ecgssl.evaluation.run import fine_tune_and_judge
+    from ecgssl.finetuning.pipeline import fine_tune_and_judge
     from ecgssl.leakage.overlap import in_words
 
     names = [t.strip() for t in targets.split(",") if t.strip()]

@@ -170,7 +170,7 @@ class FinetuneParams(Section):
             compared with and that is exported.
         draws: how often a share below 1 is drawn anew.
         lead_sets: recorded leads (``ecgssl.signal.lead_sets``), the first as for ``fractions``.
-        folds, repeats: of the cross-validation of a small cohort (``ecgssl.evaluation.cross_validation``).
+        folds, repeats: of the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
     """
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]

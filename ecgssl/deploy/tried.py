@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem, RecordingError
-from ecgssl.evaluation.task import resolve_task, task_values
+from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.io import read
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.inputs import list_recordings

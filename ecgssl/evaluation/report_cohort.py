@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.subgroups import SMALLEST
-from ecgssl.evaluation.task import Task, resolve_task, task_values
+from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")

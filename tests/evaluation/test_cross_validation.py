@@ -11,10 +11,10 @@ from small_cohort import small_encoder, small_params, small_store
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError
-from ecgssl.evaluation import cross_validation
-from ecgssl.evaluation.cross_validation import cross_validate
 from ecgssl.evaluation.predictions import prediction_table
 from ecgssl.evaluation.repetitions import score_repetitions
+from ecgssl.finetuning import cross_validation
+from ecgssl.finetuning.cross_validation import cross_validate
 
 
 @pytest.fixture(scope="module")

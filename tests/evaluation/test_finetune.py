@@ -14,16 +14,16 @@ from wfdb_files import write_record
 from ecgssl.config import FinetuneParams, ManifestParams, ModelParams, Target, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
-from ecgssl.evaluation.chosen_rows import choose_rows, lead_subset, share_of
-from ecgssl.evaluation.finetune import finetune, publish_finetuning
 from ecgssl.evaluation.predictions import kind_of, read_predictions
-from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
+from ecgssl.finetuning.finetune import finetune, publish_finetuning
+from ecgssl.finetuning.full import predict_logits
+from ecgssl.finetuning.rows import choose_rows, lead_subset, share_of
+from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.model.encoder import Encoder
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, save_model
-from ecgssl.training.full import predict_logits
 
 SECTIONS = {
     "tasks": {"t": ["AF"]},

@@ -20,11 +20,11 @@ from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision
 from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
-from ecgssl.evaluation.external import judge_elsewhere, recalibrated_run
-from ecgssl.evaluation.finetune import finetune, publish_finetuning, random_encoder
-from ecgssl.evaluation.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
 from ecgssl.evaluation.report import write_report
+from ecgssl.finetuning.evaluate_external import judge_elsewhere, recalibrated_run
+from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
+from ecgssl.finetuning.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.model.classifier import Classifier
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store

@@ -9,11 +9,11 @@ from small_cohort import small_encoder, small_params, small_store
 from ecgssl.config import parse_params
 from ecgssl.errors import InputError
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.finetune import publish_finetuning
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
 from ecgssl.evaluation.predictions import check_predictions
-from ecgssl.evaluation.protocol import Setting, predict_with_leads, reference, run_setting, settings
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
+from ecgssl.finetuning.finetune import publish_finetuning
+from ecgssl.finetuning.protocol import Setting, predict_with_leads, reference, run_setting, settings
 from ecgssl.signal.lead_sets import LEAD_SETS
 from ecgssl.store.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 from small_cohort import small_encoder, small_params, small_store
 
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.run import fine_tune_and_judge
+from ecgssl.finetuning.pipeline import fine_tune_and_judge
 from ecgssl.training.checkpoint import load_classifier
 
 

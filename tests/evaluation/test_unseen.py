@@ -20,9 +20,9 @@ from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.deploy.bundle import export_bundle
 from ecgssl.deploy.graphs import Graphs
 from ecgssl.errors import InputError
-from ecgssl.evaluation.finetune import finetune, publish_finetuning
-from ecgssl.evaluation.unseen import require_unseen
 from ecgssl.files import atomic_directory
+from ecgssl.finetuning.finetune import finetune, publish_finetuning
+from ecgssl.finetuning.pretraining_overlap import require_unseen
 from ecgssl.leakage.identities import FILE, Identities
 from ecgssl.leakage.overlap import between, in_words
 from ecgssl.preprocessing.preprocess import preprocess

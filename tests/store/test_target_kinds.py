@@ -12,7 +12,7 @@ from store_cohort import KEY, make_cohort, params
 from ecgssl.config import ManifestParams, Target
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
-from ecgssl.evaluation.task import Task, resolve_task, task_values
+from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 

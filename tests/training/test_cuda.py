@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ecgssl.config import FDAParams
+from ecgssl.finetuning.full import finetune_full, predict_logits
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.model.fda import FDA
@@ -18,7 +19,6 @@ from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.leads import LEADS
 from ecgssl.training.batches import load_batch
 from ecgssl.training.embed import embed_store
-from ecgssl.training.full import finetune_full, predict_logits
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible")
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from ecgssl.config import AttentiveParams, FullParams, ModelParams
+from ecgssl.finetuning.attentive import finetune_attentive
+from ecgssl.finetuning.full import finetune_full, predict_logits
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.selection import mean_r2, selection_score
 from ecgssl.store.store import Store
-from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import load_classifier, save_model, weight_bytes
-from ecgssl.training.full import finetune_full, predict_logits
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])

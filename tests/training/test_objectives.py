@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from ecgssl.model.classifier import Classifier
-from ecgssl.model.encoder import Encoder
-from ecgssl.training.batches import rows_at
-from ecgssl.training.objectives import (
+from ecgssl.finetuning.losses import (
     balanced_class_weights,
     balanced_weights,
     masked_bce,
@@ -22,6 +19,9 @@ from ecgssl.training.objectives import (
     objective_of,
     sampling_chances,
 )
+from ecgssl.model.classifier import Classifier
+from ecgssl.model.encoder import Encoder
+from ecgssl.training.batches import rows_at
 
 
 def labels(seed: int, records: int = 12, count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.label_fraction import label_fraction
-from ecgssl.evaluation.task import Array
+from ecgssl.finetuning.label_fraction import label_fraction
+from ecgssl.finetuning.task import Array
 from ecgssl.signal.leads import canonical
 from ecgssl.store.store import Store
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgssl.config.training import AttentiveParams
+from ecgssl.finetuning.epochs import run_epochs
+from ecgssl.finetuning.full import FullResult, Score
+from ecgssl.finetuning.losses import objective_of
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import pool
 from ecgssl.progress import progress
@@ -21,9 +24,6 @@ from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import resolve_device
-from ecgssl.training.epochs import run_epochs
-from ecgssl.training.full import FullResult, Score
-from ecgssl.training.objectives import objective_of
 from ecgssl.training.optim import adamw, decays
 
 Features = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]

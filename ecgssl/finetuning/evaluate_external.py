@@ -10,9 +10,9 @@ from ecgssl.config import Params
 from ecgssl.datasets import load
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import FILE
-from ecgssl.evaluation.frozen import External, evaluate_frozen, load_frozen
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory, write_json
+from ecgssl.finetuning.frozen import External, evaluate_frozen, load_frozen
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.store import Store

@@ -15,14 +15,14 @@ import pandas as pd
 
 from ecgssl.config import FinetuneParams, Params
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.chosen_rows import choose_rows, lead_subset, share_of
-from ecgssl.evaluation.finetune import FinetuneResult, Mode, finetune
 from ecgssl.evaluation.predictions import prediction_table
-from ecgssl.evaluation.task import resolve_task, task_values
+from ecgssl.finetuning.finetune import FinetuneResult, Mode, finetune
+from ecgssl.finetuning.full import predict_logits
+from ecgssl.finetuning.rows import choose_rows, lead_subset, share_of
+from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier
-from ecgssl.training.full import predict_logits
 
 
 @dataclass(frozen=True)

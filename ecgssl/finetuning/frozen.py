@@ -20,20 +20,20 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
-from ecgssl.evaluation.chosen_rows import lead_subset
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.label_fraction import label_fraction
 from ecgssl.evaluation.predictions import prediction_table
 from ecgssl.evaluation.statistics.metrics import Array
-from ecgssl.evaluation.task import AGE, resolve_task, task_values
-from ecgssl.evaluation.unseen import require_unseen
+from ecgssl.finetuning.full import predict_logits
+from ecgssl.finetuning.label_fraction import label_fraction
+from ecgssl.finetuning.pretraining_overlap import require_unseen
+from ecgssl.finetuning.rows import lead_subset
+from ecgssl.finetuning.task import AGE, resolve_task, task_values
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
-from ecgssl.training.full import predict_logits
 
 FITTED = "val"
 """Split of the recordings that new calibrators are learned from."""

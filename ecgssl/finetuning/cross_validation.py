@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from ecgssl.config import FinetuneParams
 from ecgssl.datasets.splits import CannotSplit, repeated_folds
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.chosen_rows import SPLITS, lead_subset
-from ecgssl.evaluation.finetune import FinetuneResult, finetune
-from ecgssl.evaluation.task import Array, Task, resolve_task, task_values
+from ecgssl.finetuning.finetune import FinetuneResult, finetune
+from ecgssl.finetuning.rows import SPLITS, lead_subset
+from ecgssl.finetuning.task import Array, Task, resolve_task, task_values
 from ecgssl.store.store import Store
 
 MIN_RECORDINGS = 40

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import FullParams
+from ecgssl.finetuning.epochs import run_epochs
+from ecgssl.finetuning.losses import objective_of, sampling_chances
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.core_ecg import circular_shift
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.device import autocast, resolve_device, resolve_precision
-from ecgssl.training.epochs import run_epochs
-from ecgssl.training.objectives import objective_of, sampling_chances
 from ecgssl.training.optim import adamw, finetune_groups
 
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]

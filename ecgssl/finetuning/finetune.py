@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.training import Mode
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.chosen_rows import ChosenRows, choose_rows, lead_subset, share_of
-from ecgssl.evaluation.embeddings import cached_embeddings, digest
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
-from ecgssl.evaluation.task import Task, require_learnable, resolve_task, task_values
-from ecgssl.evaluation.unseen import learned_from, require_unseen
 from ecgssl.files import atomic_directory, write_json
+from ecgssl.finetuning.attentive import finetune_attentive
+from ecgssl.finetuning.embeddings import cached_embeddings, digest
+from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
+from ecgssl.finetuning.pretraining_overlap import learned_from, require_unseen
+from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
+from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
@@ -32,10 +34,8 @@ from ecgssl.probes.multiclass import fit_class_probe
 from ecgssl.probes.ridge import fit_ridge_probe
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
-from ecgssl.training.attentive import finetune_attentive
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
 from ecgssl.training.device import resolve_device
-from ecgssl.training.full import FullResult, finetune_full, predict_logits
 
 BASELINE = "random"
 _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
@@ -53,7 +53,7 @@ class FinetuneResult:
             there were and how many were left out.
         history: of modes with epochs, per epoch.
         overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.leakage.overlap.in_words``).
-        learned: by what to know again the recordings that it has learned from (``ecgssl.evaluation.unseen.learned_from``).
+        learned: by what to know again the recordings that it has learned from (``ecgssl.finetuning.pretraining_overlap.learned_from``).
     """
 
     task: Task
