@@ -66,8 +66,8 @@ def evaluate(
         write_json(out, score(read_predictions(predictions), p.evaluate, p.seed, groups=groups))
         typer.echo(f"wrote {out}")
         return
-    from ecgssl.evaluation.report import HTML, write_report
     from ecgssl.finetuning.evaluate_external import judge_elsewhere, store_of
+    from ecgssl.report.build import HTML, write_report
 
     assert run is not None
     found = judge_elsewhere(

@@ -112,7 +112,7 @@ def finetune(
     typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
     typer.echo(run.board, nl=False)
     if report:
-        from ecgssl.evaluation.report import HTML, write_report
+        from ecgssl.report.build import HTML, write_report
 
         write_report(out, data)
         typer.echo(f"wrote {out / HTML}")

@@ -33,8 +33,8 @@ def report(
 
     Example: ecgssl report runs/af --store data/mine --answers answers.yaml
     """
-    from ecgssl.evaluation.report import HTML, write_report
-    from ecgssl.evaluation.report_compare import write_comparison
+    from ecgssl.report.build import HTML, write_report
+    from ecgssl.report.compare import write_comparison
     from ecgssl.store.store import Store
 
     if compare:

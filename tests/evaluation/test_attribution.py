@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from ecgssl.config import ModelParams
-from ecgssl.evaluation.attribution import TOLERANCE, attribute, in_windows, share_by_lead
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
+from ecgssl.report.attribution import TOLERANCE, attribute, in_windows, share_by_lead
 from ecgssl.signal.leads import LEADS
 
 SIZES = ModelParams(width=32, depth=2, heads=2, patch=25)

@@ -21,12 +21,12 @@ from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision
 from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
-from ecgssl.evaluation.report import write_report
 from ecgssl.finetuning.evaluate_external import judge_elsewhere, recalibrated_run
 from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
 from ecgssl.finetuning.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.model.classifier import Classifier
 from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.report.build import write_report
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import save_model
 from ecgssl.training.embed import embed_store

@@ -18,12 +18,12 @@ from report_runs import SECRETS, make_run, make_store
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.report import read_run, write_report
-from ecgssl.evaluation.report_charts import ticks
-from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill, items
-from ecgssl.evaluation.report_cohort import people
-from ecgssl.evaluation.report_compare import write_comparison
-from ecgssl.evaluation.report_curves import precision_recall
+from ecgssl.report.build import read_run, write_report
+from ecgssl.report.charts import ticks
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
+from ecgssl.report.cohort import people
+from ecgssl.report.compare import write_comparison
+from ecgssl.report.curves import precision_recall
 
 TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
 
@@ -213,7 +213,7 @@ def test_checklists_have_the_items_of_the_guidelines():
 
 
 def test_every_answer_that_an_item_names_is_one_that_runs_give(made):
-    from ecgssl.evaluation.report_answers import answers
+    from ecgssl.report.answers import answers
 
     known = set().union(*(answers(report) for report in made.reports.values()))
     asked = {key for name in CHECKLISTS for row in items(name) for key in row["answers"].split()}

@@ -17,9 +17,9 @@ from ecgssl.deploy.serving.reading import Job, Read
 from ecgssl.deploy.serving.refusal import Refused
 from ecgssl.deploy.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.model.classifier import Classifier
+from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.normalise import normalise

@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ecgssl.evaluation.attribution import Attribution, Method, attribute, in_windows, share_by_lead
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.model.classifier import Classifier
 from ecgssl.progress import progress
+from ecgssl.report.attribution import Attribution, Method, attribute, in_windows, share_by_lead
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.normalise import normalise
 from ecgssl.store.store import Store

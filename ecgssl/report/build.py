@@ -16,15 +16,15 @@ import pandas as pd
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
-from ecgssl.evaluation.report_answers import answers
-from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, answerable, fill
-from ecgssl.evaluation.report_cohort import FOLDS, cohort_flow, people, prevalence, task_of
-from ecgssl.evaluation.report_curves import curves
-from ecgssl.evaluation.report_page import render
-from ecgssl.evaluation.report_recordings import Drawn, Looked, draw_recordings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.frozen import classifier_of
 from ecgssl.model.classifier import Classifier
+from ecgssl.report.answers import answers
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
+from ecgssl.report.cohort import FOLDS, cohort_flow, people, prevalence, task_of
+from ecgssl.report.curves import curves
+from ecgssl.report.page import render
+from ecgssl.report.recordings import Drawn, Looked, draw_recordings
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, load_signal, read_json

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ecgssl.evaluation.report_checklists import CARD, CHECKLISTS, SOURCES
-from ecgssl.evaluation.report_people import cohort, recordings
-from ecgssl.evaluation.report_results import results, split_words
-from ecgssl.evaluation.report_template import STYLE
-from ecgssl.evaluation.report_text import estimate, gap, model_name, plain_estimate, table
-from ecgssl.evaluation.report_use import calibration, net_benefit, subgroups, thresholds
 from ecgssl.html.page import page
 from ecgssl.leakage.overlap import in_words
+from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
+from ecgssl.report.people import cohort, recordings
+from ecgssl.report.results import results, split_words
+from ecgssl.report.template import STYLE
+from ecgssl.report.text import estimate, gap, model_name, plain_estimate, table
+from ecgssl.report.use import calibration, net_benefit, subgroups, thresholds
 
 _KINDS = {
     "multilabel": "findings, each there or not",

@@ -53,7 +53,7 @@ def fill(name: str, known: Mapping[str, str], given: Mapping[str, str]) -> list[
 
     Args:
         name: one of ``CHECKLISTS``.
-        known: by key, what the run says (``ecgssl.evaluation.report_answers``).
+        known: by key, what the run says (``ecgssl.report.answers``).
         given: by ``name.item`` (``tripod_ai.17``), or by key of ``CARD`` for the items that it answers, what people say.
 
     Returns:

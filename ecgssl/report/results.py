@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
-from ecgssl.evaluation.report_charts import Mark, Panel, forest, mark
-from ecgssl.evaluation.report_text import (
+from ecgssl.report.charts import Mark, Panel, forest, mark
+from ecgssl.report.text import (
     absent,
     estimate,
     model_name,

@@ -14,12 +14,12 @@ from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import kind_of, labels_of
-from ecgssl.evaluation.report import RunFiles, read_run
-from ecgssl.evaluation.report_charts import Mark, forest, mark
-from ecgssl.evaluation.report_template import STYLE
-from ecgssl.evaluation.report_text import estimate, plain_estimate, probability, table
 from ecgssl.files import write_atomic, write_json
 from ecgssl.html.page import page
+from ecgssl.report.build import RunFiles, read_run
+from ecgssl.report.charts import Mark, forest, mark
+from ecgssl.report.template import STYLE
+from ecgssl.report.text import estimate, plain_estimate, probability, table
 
 _METRICS = {
     "multilabel": (("auroc", "mean AUROC"), ("auprc", "mean AUPRC")),

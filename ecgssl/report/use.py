@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ecgssl.evaluation.report_charts import Panel
-from ecgssl.evaluation.report_results import most_positive
-from ecgssl.evaluation.report_text import UNDEFINED, absent, estimate, number, table
 from ecgssl.evaluation.subgroups import UNKNOWN
+from ecgssl.report.charts import Panel
+from ecgssl.report.results import most_positive
+from ecgssl.report.text import UNDEFINED, absent, estimate, number, table
 
 _UNIT = (0.0, 1.0)
 _CUTS = {"youden": "Youden's index", "sensitivity": "sensitivity", "specificity": "specificity"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ecgssl.evaluation.report_text import absent, number, share, table
 from ecgssl.evaluation.subgroups import SMALLEST
+from ecgssl.report.text import absent, number, share, table
 from ecgssl.signal.reason_texts import MEANINGS
 
 _REASONS = 8

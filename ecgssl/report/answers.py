@@ -33,7 +33,7 @@ def answers(report: Mapping[str, Any]) -> dict[str, str]:
     """Sentences by key (the column ``answers`` of the checklists); keys that the run knows nothing of are left out.
 
     Args:
-        report: of ``ecgssl.evaluation.report.gather``, without its checklists.
+        report: of ``ecgssl.report.build.gather``, without its checklists.
     """
     found = {**_of_model(report), **_of_figures(report), **_of_cohort(report)}
     return {key: " ".join(text.split()) for key, text in found.items() if text}

@@ -1,0 +1,1 @@
+"""Report of a fine-tuned model: page, JSON, checklists and comparison."""
