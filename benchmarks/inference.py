@@ -48,8 +48,8 @@ _EXAMPLES = 20
 
 def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
     """A classifier of five labels with random weights."""
-    from ecgssl.deploy.bundle import export_bundle
-    from ecgssl.deploy.tried import Tried, Validation
+    from ecgssl.export.bundle import export_bundle
+    from ecgssl.export.validation_recordings import Tried, Validation
     from ecgssl.model.classifier import Classifier
     from ecgssl.model.encoder import Encoder
     from ecgssl.signal.spec import SignalSpec
@@ -82,9 +82,9 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     """All figures of a bundle in this process."""
     import torch
 
-    from ecgssl.deploy.bundle import load_bundle
     from ecgssl.deploy.prepared import prepare_listed
     from ecgssl.deploy.scores import of_recordings, require_targets, score_cells
+    from ecgssl.export.bundle import load_bundle
     from ecgssl.preprocessing.inputs import list_recordings
 
     torch.set_num_threads(threads)

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.deploy.bundle import export_bundle
 from ecgssl.deploy.monitor_reference import write_reference
-from ecgssl.deploy.tried import tried_on
 from ecgssl.errors import exit_with
+from ecgssl.export.bundle import export_bundle
+from ecgssl.export.validation_recordings import tried_on
 from ecgssl.files import write_json
 from ecgssl.finetuning.protocol import reference
 from ecgssl.store.store import Store

@@ -9,10 +9,10 @@ import pytest
 import torch
 from deploy_models import SPEC, TINY, classifier
 
-import ecgssl.deploy.bundle as bundles
+import ecgssl.export.bundle as bundles
 from ecgssl.config import ExportParams, QualityParams
-from ecgssl.deploy.graphs import Graphs
 from ecgssl.evaluation.calibration.decision import fit_decision
+from ecgssl.export.write_graphs import Graphs
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model

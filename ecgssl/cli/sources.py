@@ -56,7 +56,7 @@ def data_and_encoder(
     assert source is not None
     if store is not None:
         if bundle is not None:
-            from ecgssl.deploy.checksums import verify_sums
+            from ecgssl.export.checksums import verify_sums
 
             verify_sums(bundle)
         return Store(store), source

@@ -12,8 +12,8 @@ from ecgssl.config import Params
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.fingerprint import fingerprint
-from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import canonical_json
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.store import layout

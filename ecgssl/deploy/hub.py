@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ecgssl.deploy.bundle import load_bundle
-from ecgssl.deploy.checksums import SUMS, verify_sums
 from ecgssl.deploy.predictor import Predictor
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.bundle import load_bundle
+from ecgssl.export.checksums import SUMS, verify_sums
 from ecgssl.files import atomic_directory
 
 _OF_THE_HUB = [".gitattributes", ".gitignore"]

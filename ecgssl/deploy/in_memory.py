@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgssl.deploy.bundle import Bundle
 from ecgssl.deploy.prepared import Ready, make_ready
 from ecgssl.deploy.scores import of_recordings, score_cells
+from ecgssl.export.bundle import Bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from joblib import effective_n_jobs
 
-from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.in_order import in_order
 from ecgssl.deploy.prepared import COLUMNS, POLICIES, Ready, Windows, prepare_listed
 from ecgssl.deploy.score_file import PART, ScoreFile, require_format
 from ecgssl.deploy.scores import of_recordings, require_policy, require_targets, score_cells, score_columns
 from ecgssl.errors import InputError, Problem, Stopped
+from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import make_folder
 from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress

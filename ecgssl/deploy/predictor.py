@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.prepared import prepare_one
 from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
 from ecgssl.signal.spec import SignalSpec
@@ -38,7 +38,7 @@ class Predictor:
     """Scores recordings one at a time.
 
     Args:
-        path: folder of ``ecgssl.deploy.bundle.export_bundle``.
+        path: folder of ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
         InputError: naming each file that is missing, altered, surplus or unusable.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecgssl.config import Params
-from ecgssl.registering import log_bundle, log_onnx
+from ecgssl.export.mlflow_registry import log_bundle, log_onnx
 from ecgssl.tracking.provenance import provenance
 from ecgssl.tracking.redaction import one_line
 from ecgssl.tracking.values import legal_name, number, settings

@@ -9,8 +9,8 @@ import pytest
 from deploy_models import LEAN, SPEC, TINY, beats, classifier, decision
 
 from ecgssl.config import ExportParams, QualityParams
-from ecgssl.deploy.bundle import export_bundle
-from ecgssl.deploy.tried import Tried
+from ecgssl.export.bundle import export_bundle
+from ecgssl.export.validation_recordings import Tried
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model
 

@@ -16,15 +16,15 @@ import torch
 from deploy_models import LEAN, SPEC, classifier, decision
 
 from ecgssl.config import ExportParams, ModelParams, QualityParams
-from ecgssl.deploy import graphs
-from ecgssl.deploy.bundle import export_bundle, load_bundle
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_check import TIES, compare_with_pipeline
-from ecgssl.deploy.onnx_export import onnx_bytes
-from ecgssl.deploy.trials import trials
-from ecgssl.deploy.tried import Tried
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export import write_graphs as graphs
+from ecgssl.export.bundle import export_bundle, load_bundle
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.onnx_check import TIES, compare_with_pipeline
+from ecgssl.export.onnx_export import onnx_bytes
+from ecgssl.export.test_signals import trials
+from ecgssl.export.validation_recordings import Tried
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model

@@ -10,10 +10,10 @@ from deploy_models import LEAN, SPEC, TINY, beats, decision
 
 import ecgssl
 from ecgssl.config import QualityParams
-from ecgssl.deploy.bundle import export_bundle, load_bundle
 from ecgssl.errors import InputError
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
+from ecgssl.export.bundle import export_bundle, load_bundle
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS

@@ -12,7 +12,6 @@ from deploy_models import SPEC, classifier
 from scipy import linalg, stats
 
 from ecgssl.deploy import monitor_tests
-from ecgssl.deploy.checksums import verify_sums, write_sums
 from ecgssl.deploy.monitor import FEWEST, monitor
 from ecgssl.deploy.monitor_cells import (
     categories_told,
@@ -28,6 +27,7 @@ from ecgssl.deploy.monitor_embedding import embedding_reference, frechet
 from ecgssl.deploy.monitor_features import features
 from ecgssl.deploy.monitor_reference import STATISTICS, reference_statistics
 from ecgssl.errors import InputError
+from ecgssl.export.checksums import verify_sums, write_sums
 from ecgssl.files import write_json
 from ecgssl.training.checkpoint import save_model
 

@@ -17,19 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.config import ExportParams, QualityParams
-from ecgssl.deploy.calibration import Calibration
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.graphs import write_graphs
-from ecgssl.deploy.onnx_check import TIES, compare_with_pipeline
-from ecgssl.deploy.onnx_export import traced
-from ecgssl.deploy.quantised import quantised
-from ecgssl.deploy.raw_graph import RawModel
-from ecgssl.deploy.torch_program import program_bytes
-from ecgssl.deploy.trials import trials
-from ecgssl.deploy.tried import Tried, Validation, raw_recordings
 from ecgssl.errors import InputError
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
+from ecgssl.export.calibration_module import Calibration
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.onnx_check import TIES, compare_with_pipeline
+from ecgssl.export.onnx_export import traced
+from ecgssl.export.quantised import quantised
+from ecgssl.export.raw_module import RawModel
+from ecgssl.export.test_signals import trials
+from ecgssl.export.torch_program import program_bytes
+from ecgssl.export.validation_recordings import Tried, Validation, raw_recordings
+from ecgssl.export.write_graphs import write_graphs
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.spec import CleanSpec, SignalSpec
 

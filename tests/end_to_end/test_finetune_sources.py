@@ -10,7 +10,7 @@ from command_line import contents, ecgssl, refused
 from sound_cohort import write_manifest
 
 from ecgssl.config import ExportParams, QualityParams
-from ecgssl.deploy.bundle import export_bundle
+from ecgssl.export.bundle import export_bundle
 
 pytestmark = pytest.mark.long
 

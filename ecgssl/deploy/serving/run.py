@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgssl.deploy.bundle import load_bundle
 from ecgssl.deploy.serving.limits import LOG, Limits
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.bundle import load_bundle
 
 LARGEST_TOKEN = 512
 

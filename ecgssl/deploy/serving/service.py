@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgssl.deploy.bundle import Bundle
 from ecgssl.deploy.prepared import Windows
 from ecgssl.deploy.scores import of_recordings, require_policy
 from ecgssl.deploy.serving.readers import Readers
@@ -18,6 +17,7 @@ from ecgssl.deploy.serving.refusal import Refused
 from ecgssl.deploy.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.bundle import Bundle
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.signal.drawing import draw_12_lead, png_bytes

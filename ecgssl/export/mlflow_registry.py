@@ -30,7 +30,7 @@ def log_bundle(bundle: Path, name: str, client: Any) -> str:
     """Log a bundle under the active run as a model from code, and register it.
 
     Args:
-        bundle: folder of ``ecgssl.deploy.bundle.export_bundle``.
+        bundle: folder of ``ecgssl.export.bundle.export_bundle``.
         name: of the registered model.
         client: an ``mlflow.MlflowClient`` of the store in use.
 
@@ -39,9 +39,9 @@ def log_bundle(bundle: Path, name: str, client: Any) -> str:
     """
     from mlflow import pyfunc
 
-    from ecgssl.deploy.bundle import load_bundle
     from ecgssl.deploy.in_memory import TOLD, example_frame
     from ecgssl.deploy.scores import score_columns
+    from ecgssl.export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
     columns = TOLD if loaded.decision is None else TOLD | score_columns(loaded.decision)

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.deploy.calibration import Calibration
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
+from ecgssl.export.calibration_module import Calibration
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS

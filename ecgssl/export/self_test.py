@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgssl.deploy.graph import ContractModel, lead_subsets
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.contract_module import ContractModel, lead_subsets
 
 REFERENCE = "reference.npz"
 _REMEDY = "Copy the bundle again; if it is whole, this machine's torch computes something else: use the pinned versions"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.config import ExportParams
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.graphs import RAW_NAME, Graphs
-from ecgssl.deploy.torch_program import PROGRAM
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.torch_program import PROGRAM
+from ecgssl.export.write_graphs import RAW_NAME, Graphs
 from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier

@@ -11,8 +11,8 @@ import io
 import numpy as np
 import torch
 
-from ecgssl.deploy.graph import ContractModel, lead_subsets
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.contract_module import ContractModel, lead_subsets
 
 PROGRAM = "model.pt2"
 _NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -22,7 +22,7 @@ def program_bytes(program: torch.export.ExportedProgram) -> bytes:
     """The program as a file; the same program gives the same bytes, and none of them names a place of this machine.
 
     Args:
-        program: of ``ecgssl.deploy.onnx_export.traced``; its notes of source lines and its example are taken out.
+        program: of ``ecgssl.export.onnx_export.traced``; its notes of source lines and its example are taken out.
     """
     for node in program.graph.nodes:
         for note in _NOTES:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.deploy.graph import ContractModel
+from ecgssl.export.contract_module import ContractModel
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.cleaning_torch import cleaning_module
 from ecgssl.signal.spec import SignalSpec

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import ExportParams
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_check import run_session, session_of
-from ecgssl.deploy.tried import Validation
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.onnx_check import run_session, session_of
+from ecgssl.export.validation_recordings import Validation
 
 
 def quantised(

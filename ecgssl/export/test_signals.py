@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ecgssl.config import QualityParams
-from ecgssl.deploy.graph import ContractModel, lead_subsets
-from ecgssl.deploy.raw_graph import RawModel
+from ecgssl.export.contract_module import ContractModel, lead_subsets
+from ecgssl.export.raw_module import RawModel
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, prepare
 from ecgssl.signal.leads import arrange

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from ecgssl.config import ExportParams
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.labels import labels_dict
-from ecgssl.deploy.raw_graph import RawModel
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.labels import labels_dict
+from ecgssl.export.raw_module import RawModel
 from ecgssl.files import canonical_json
 
 INPUTS = ("ecg", "lead_mask")

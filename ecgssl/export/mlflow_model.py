@@ -1,6 +1,6 @@
 """The code of an MLflow model: MLflow copies this file beside the bundle and runs it, so that nothing is pickled.
 
-Loading takes the bundle through all checks of ``ecgssl.deploy.bundle.load_bundle``.
+Loading takes the bundle through all checks of ``ecgssl.export.bundle.load_bundle``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from ecgssl.deploy.bundle import Bundle, load_bundle
 from ecgssl.deploy.in_memory import score_frame
+from ecgssl.export.bundle import Bundle, load_bundle
 
 
 class BundleModel(PythonModel):

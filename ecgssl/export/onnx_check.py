@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import ExportParams
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_export import INPUTS
-from ecgssl.deploy.raw_graph import RawModel
-from ecgssl.deploy.trials import Trials
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.onnx_export import INPUTS
+from ecgssl.export.raw_module import RawModel
+from ecgssl.export.test_signals import Trials
 
 TIES = 0.01
 """Share of samples that may be rounded the other way."""
@@ -66,7 +66,7 @@ def compare_with_pipeline(
         content: of ``onnx_bytes``.
         graph: that it was made of.
         params: ``tolerance``.
-        tried: see ``ecgssl.deploy.trials.trials``.
+        tried: see ``ecgssl.export.test_signals.trials``.
         where: the file, for messages.
 
     Returns:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.config import ExportParams, QualityParams
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.onnx_check import compare_with_pipeline
-from ecgssl.deploy.onnx_export import onnx_bytes, require_opset, traced
-from ecgssl.deploy.quantised import quantised
-from ecgssl.deploy.raw_graph import RawModel
-from ecgssl.deploy.torch_program import PROGRAM, compare_program, program_bytes
-from ecgssl.deploy.trials import trials
-from ecgssl.deploy.tried import Tried
 from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.onnx_check import compare_with_pipeline
+from ecgssl.export.onnx_export import onnx_bytes, require_opset, traced
+from ecgssl.export.quantised import quantised
+from ecgssl.export.raw_module import RawModel
+from ecgssl.export.test_signals import trials
+from ecgssl.export.torch_program import PROGRAM, compare_program, program_bytes
+from ecgssl.export.validation_recordings import Tried
 from ecgssl.files import write_atomic
 from ecgssl.model.classifier import Classifier
 
@@ -31,7 +31,7 @@ class Graphs:
     Args:
         worst: largest differences by file, source and output (``compare_with_pipeline``; of ``model.pt2`` one number).
         size: bytes by file.
-        int8: what 8 bits cost (``ecgssl.deploy.quantised``); empty without.
+        int8: what 8 bits cost (``ecgssl.export.quantised``); empty without.
     """
 
     worst: dict[str, Any] = field(default_factory=dict)

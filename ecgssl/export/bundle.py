@@ -11,15 +11,15 @@ from pydantic import ValidationError
 
 from ecgssl import __version__
 from ecgssl.config import ExportParams, QualityParams, StoreParams
-from ecgssl.deploy.checksums import SUMS, verify_sums, write_sums
-from ecgssl.deploy.graph import ContractModel
-from ecgssl.deploy.graphs import write_graphs
-from ecgssl.deploy.labels import LABELS, decision_beside, labels_dict, read_labels
-from ecgssl.deploy.model_card import model_card
-from ecgssl.deploy.reference import REFERENCE, reference_bytes, verify_reference
-from ecgssl.deploy.tried import Tried
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.checksums import SUMS, verify_sums, write_sums
+from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.labels import LABELS, decision_beside, labels_dict, read_labels
+from ecgssl.export.model_card import model_card
+from ecgssl.export.self_test import REFERENCE, reference_bytes, verify_reference
+from ecgssl.export.validation_recordings import Tried
+from ecgssl.export.write_graphs import write_graphs
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier

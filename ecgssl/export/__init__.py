@@ -1,0 +1,1 @@
+"""Export of models: bundle, ONNX graphs, model card, MLflow model."""
