@@ -82,10 +82,10 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     """All figures of a bundle in this process."""
     import torch
 
-    from ecgssl.deploy.prepared import prepare_listed
-    from ecgssl.deploy.scores import of_recordings, require_targets, score_cells
     from ecgssl.export.bundle import load_bundle
     from ecgssl.preprocessing.inputs import list_recordings
+    from ecgssl.scoring.preprocess import prepare_listed
+    from ecgssl.scoring.scores import of_recordings, require_targets, score_cells
 
     torch.set_num_threads(threads)
     bundle = load_bundle(path)
@@ -142,7 +142,7 @@ def embedding(session: Any, ecg: Any, mask: Any) -> Any:
 
 def throughput(path: Path, records: Path, count: int) -> dict[str, Any]:
     """Of ``ecgssl predict`` over a folder whose recordings are links to a few hundred, so that the disk has them cached."""
-    from ecgssl.deploy.predict import predict
+    from ecgssl.scoring.files import predict
 
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)

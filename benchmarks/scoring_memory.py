@@ -23,9 +23,9 @@ import numpy as np
 
 def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
     """Score ``count`` simulated recordings in this process."""
-    import ecgssl.deploy.predict as scoring
-    from ecgssl.deploy.prepared import Ready
+    import ecgssl.scoring.files as scoring
     from ecgssl.export.contract_module import ContractModel
+    from ecgssl.scoring.preprocess import Ready
 
     def prepared(items, spec, *_):  # type: ignore[no-untyped-def]
         digital = np.ones((1, len(spec.leads), spec.samples), dtype=np.int16)

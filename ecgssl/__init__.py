@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ecgssl.deploy.predictor import Predictor
+    from ecgssl.scoring.api import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -23,6 +23,6 @@ def load(path: Path | str) -> Predictor:
         InputError: naming each file that is missing, altered, surplus or unusable.
     """
     # torch takes a second to import; `import ecgssl` does not pay for it
-    from ecgssl.deploy.predictor import Predictor
+    from ecgssl.scoring.api import Predictor
 
     return Predictor(path)

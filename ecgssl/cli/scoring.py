@@ -13,7 +13,7 @@ import typer
 from ecgssl.cli.app import Workers, app
 
 if TYPE_CHECKING:
-    from ecgssl.deploy.predict import PredictReport
+    from ecgssl.scoring.files import PredictReport
 
 
 class WindowPolicy(StrEnum):
@@ -58,7 +58,7 @@ def predict(
 
     Example: ecgssl predict --bundle exports/classifier rec1.hea folder --out scores.csv
     """
-    from ecgssl.deploy.predict import predict as run
+    from ecgssl.scoring.files import predict as run
 
     report = run(
         bundle,
@@ -87,7 +87,7 @@ def embed(
 
     Example: ecgssl embed --bundle exports/encoder folder --out embeddings.parquet
     """
-    from ecgssl.deploy.predict import embed as run
+    from ecgssl.scoring.files import embed as run
 
     report = run(
         bundle,

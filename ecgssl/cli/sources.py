@@ -60,7 +60,7 @@ def data_and_encoder(
 
             verify_sums(bundle)
         return Store(store), source
-    from ecgssl.deploy.cohort_store import cohort_store
+    from ecgssl.scoring.cohort_store import cohort_store
 
     made = cohort_store(params, source, targets, out)
     if made.report is None:

@@ -15,10 +15,10 @@ from ecgssl.deploy.monitor_compare import compare
 from ecgssl.deploy.monitor_features import NEEDED, embeddings, features
 from ecgssl.deploy.monitor_page import render
 from ecgssl.deploy.monitor_reference import STATISTICS, require_statistics
-from ecgssl.deploy.score_file import FORMATS
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
 from ecgssl.files import write_atomic, write_json
+from ecgssl.scoring.score_file import FORMATS
 from ecgssl.training.checkpoint import load_signal, read_json
 
 FEWEST = 50

@@ -39,7 +39,7 @@ class Features:
 
 
 def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
-    """Of a score file (``ecgssl.deploy.predict``), or of a store in the same columns.
+    """Of a score file (``ecgssl.scoring.files``), or of a store in the same columns.
 
     Shares are leads that are missing, findings of the quality checks, and calls at each threshold. Categories are the
     sampling rate, how many leads there are, and the likeliest class of a multiclass task. Numbers are the heart rate and
@@ -85,7 +85,7 @@ def table_of(rows: Mapping[str, Sequence[Any]], scores: Mapping[str, Sequence[An
 
     Args:
         rows: ``NEEDED`` but for ``status``, of recordings that all are kept.
-        scores: of ``ecgssl.deploy.scores.score_cells``.
+        scores: of ``ecgssl.scoring.scores.score_cells``.
     """
     table = pd.DataFrame({name: list(values) for name, values in {**rows, **scores}.items()})
     return table.assign(status="ok")

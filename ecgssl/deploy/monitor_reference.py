@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ecgssl.deploy.monitor_cells import SMALLEST, categories_told, count_told, numbers_told
 from ecgssl.deploy.monitor_embedding import embedding_reference
 from ecgssl.deploy.monitor_features import Features, features, table_of
-from ecgssl.deploy.scores import score_cells
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModel
 from ecgssl.files import write_json
+from ecgssl.scoring.scores import score_cells
 from ecgssl.store import layout
 from ecgssl.store.store import Store
 

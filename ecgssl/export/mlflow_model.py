@@ -11,12 +11,12 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from ecgssl.deploy.in_memory import score_frame
 from ecgssl.export.bundle import Bundle, load_bundle
+from ecgssl.scoring.dataframe import score_frame
 
 
 class BundleModel(PythonModel):
-    """Raw recordings to scores or embeddings; columns in and out are those of ``ecgssl.deploy.in_memory.score_frame``."""
+    """Raw recordings to scores or embeddings; columns in and out are those of ``ecgssl.scoring.dataframe.score_frame``."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the bundle that lies among the artifacts."""

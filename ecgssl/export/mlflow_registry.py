@@ -39,9 +39,9 @@ def log_bundle(bundle: Path, name: str, client: Any) -> str:
     """
     from mlflow import pyfunc
 
-    from ecgssl.deploy.in_memory import TOLD, example_frame
-    from ecgssl.deploy.scores import score_columns
     from ecgssl.export.bundle import load_bundle
+    from ecgssl.scoring.dataframe import TOLD, example_frame
+    from ecgssl.scoring.scores import score_columns
 
     loaded = load_bundle(bundle)
     columns = TOLD if loaded.decision is None else TOLD | score_columns(loaded.decision)

@@ -10,9 +10,9 @@ from unittest.mock import create_autospec
 import pytest
 from deploy_models import SPEC
 
-from ecgssl.deploy.hub import from_pretrained, push, save_pretrained
 from ecgssl.errors import InputError
 from ecgssl.export.bundle import load_bundle
+from ecgssl.scoring.hub import from_pretrained, push, save_pretrained
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 

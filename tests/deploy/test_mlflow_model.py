@@ -21,8 +21,8 @@ from deploy_models import LEAN, SPEC, beats, classifier
 from wfdb_files import write_record
 
 from ecgssl.config import Params, QualityParams
-from ecgssl.deploy.in_memory import example_frame, score_frame
 from ecgssl.export.bundle import export_bundle, load_bundle
+from ecgssl.scoring.dataframe import example_frame, score_frame
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking.runs import track
 from ecgssl.training.checkpoint import save_model

@@ -20,11 +20,11 @@ from wfdb_files import write_record
 
 import ecgssl
 from ecgssl.config import QualityParams
-from ecgssl.deploy.predict import embed, predict
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.export.bundle import load_bundle
 from ecgssl.io import read
 from ecgssl.preprocessing.inputs import list_recordings
+from ecgssl.scoring.files import embed, predict
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.normalise import normalise

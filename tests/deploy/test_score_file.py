@@ -14,12 +14,12 @@ from plain_bundle import plain_bundle
 from wfdb_files import write_record
 
 import ecgssl as package
-import ecgssl.deploy.predict as scoring
-from ecgssl.deploy.predict import embed, predict
+import ecgssl.scoring.files as scoring
 from ecgssl.errors import InputError, Stopped
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.io import read
 from ecgssl.preprocessing.inputs import list_recordings
+from ecgssl.scoring.files import embed, predict
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_parts_of_another_run_are_not_used(bundle, files, tmp_path, monkeypatch)
     out = tmp_path / "s.csv"
     with monkeypatch.context() as patch:
         patch.setattr(
-            "ecgssl.deploy.score_file.ScoreFile.finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
+            "ecgssl.scoring.score_file.ScoreFile.finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             run(bundle, files, out)

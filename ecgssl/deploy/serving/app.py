@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ecgssl import __version__
-from ecgssl.deploy.prepared import Windows
 from ecgssl.deploy.serving.guard import Guard, refused
 from ecgssl.deploy.serving.intake import BODY, take
 from ecgssl.deploy.serving.limits import Limits
@@ -33,6 +32,7 @@ from ecgssl.deploy.serving.schemas import (
 )
 from ecgssl.deploy.serving.service import Service
 from ecgssl.errors import Problem
+from ecgssl.scoring.preprocess import Windows
 
 Result = TypeVar("Result")
 Policy = Annotated[

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
-from ecgssl.deploy.prepared import Ready, Windows, make_ready
 from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.metadata.overrides import NOTHING, Stated
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
+from ecgssl.scoring.preprocess import Ready, Windows, make_ready
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgssl.deploy.prepared import Ready, make_ready
-from ecgssl.deploy.scores import of_recordings, score_cells
 from ecgssl.export.bundle import Bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
+from ecgssl.scoring.preprocess import Ready, make_ready
+from ecgssl.scoring.scores import of_recordings, score_cells
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
@@ -32,7 +32,7 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``status`` (ok or rejected), ``reasons`` of a rejection, ``flags``, ``heart_rate``, and the columns of
-        ``ecgssl.deploy.scores.score_columns``, or ``embedding``, a list of numbers. A cell without value is ``None``.
+        ``ecgssl.scoring.scores.score_columns``, or ``embedding``, a list of numbers. A cell without value is ``None``.
     """
     ready = [_prepared(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
     cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in ready] for name in TOLD}

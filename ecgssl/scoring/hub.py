@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ecgssl.deploy.predictor import Predictor
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.checksums import SUMS, verify_sums
 from ecgssl.files import atomic_directory
+from ecgssl.scoring.api import Predictor
 
 _OF_THE_HUB = [".gitattributes", ".gitignore"]
 """Files that the Hub adds to every repository, and that no bundle lists."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.deploy.prepared import Ready, Windows
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle import Bundle
+from ecgssl.scoring.preprocess import Ready, Windows
 
 
 def run_windows(

@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from joblib import effective_n_jobs
 
-from ecgssl.deploy.in_order import in_order
-from ecgssl.deploy.prepared import COLUMNS, POLICIES, Ready, Windows, prepare_listed
-from ecgssl.deploy.score_file import PART, ScoreFile, require_format
-from ecgssl.deploy.scores import of_recordings, require_policy, require_targets, score_cells, score_columns
 from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import make_folder
 from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress
+from ecgssl.scoring.ordered_pool import in_order
+from ecgssl.scoring.preprocess import COLUMNS, POLICIES, Ready, Windows, prepare_listed
+from ecgssl.scoring.score_file import PART, ScoreFile, require_format
+from ecgssl.scoring.scores import of_recordings, require_policy, require_targets, score_cells, score_columns
 from ecgssl.training.device import resolve_device
 from ecgssl.training.graceful_stop import StopRequest
 
@@ -65,8 +65,8 @@ def predict(
 ) -> PredictReport:
     """Score recordings with a classifier.
 
-    The table has the columns of ``ecgssl.deploy.prepared.COLUMNS``, then ``window_policy``, ``model`` (``Bundle.version``),
-    ``fingerprint`` (of the signal contract) and those of ``ecgssl.deploy.scores.score_columns``, empty for a rejected
+    The table has the columns of ``ecgssl.scoring.preprocess.COLUMNS``, then ``window_policy``, ``model`` (``Bundle.version``),
+    ``fingerprint`` (of the signal contract) and those of ``ecgssl.scoring.scores.score_columns``, empty for a rejected
     recording. On a CPU, scores of a recording do not depend on what else is scored, on ``batch_size`` or ``workers``, bit for
     bit; on a GPU up to rounding (1e-5).
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.deploy.prepared import prepare_one
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
+from ecgssl.scoring.preprocess import prepare_one
 from ecgssl.signal.spec import SignalSpec
 
 

@@ -1,0 +1,1 @@
+"""Scoring of recordings with a bundle: files, tables and arrays."""
