@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.deploy.monitor_reference import write_reference
 from ecgssl.errors import exit_with
 from ecgssl.export.bundle import export_bundle
 from ecgssl.export.validation_recordings import tried_on
 from ecgssl.files import write_json
 from ecgssl.finetuning.protocol import reference
+from ecgssl.monitoring.reference import write_reference
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 

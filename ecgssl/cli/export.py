@@ -31,9 +31,9 @@ def export(
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """
     from ecgssl.config import load_params
-    from ecgssl.deploy.monitor_reference import write_reference
     from ecgssl.export.bundle import export_bundle
     from ecgssl.export.validation_recordings import Tried, raw_recordings, tried_on
+    from ecgssl.monitoring.reference import write_reference
     from ecgssl.store.store import Store
 
     p = load_params(params, overrides)

@@ -23,7 +23,7 @@ def monitor(
 
     Example: ecgssl monitor --bundle exports/classifier scores.csv --embeddings embeddings.parquet --out drift.html
     """
-    from ecgssl.deploy.monitor import monitor as run
+    from ecgssl.monitoring.monitor import monitor as run
 
     summary = run(bundle, scores, out, embeddings or [])
     typer.echo(f"{summary['verdict']}: {summary['comparisons']} comparisons -> {out}")

@@ -92,7 +92,7 @@ def export_bundle(
         quality: limits that the training recordings were accepted under.
         tried: recordings to compare the two on, besides noise. None of them gets into the bundle.
         lsb: of the store that the training recordings were in.
-        add: writes more files into the folder before it is sealed, such as ``ecgssl.deploy.monitor_reference`` does.
+        add: writes more files into the folder before it is sealed, such as ``ecgssl.monitoring.reference`` does.
 
     Returns:
         ``max_difference`` (by file, see ``Graphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and

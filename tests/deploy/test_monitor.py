@@ -11,9 +11,11 @@ import pytest
 from deploy_models import SPEC, classifier
 from scipy import linalg, stats
 
-from ecgssl.deploy import monitor_tests
-from ecgssl.deploy.monitor import FEWEST, monitor
-from ecgssl.deploy.monitor_cells import (
+from ecgssl.errors import InputError
+from ecgssl.export.checksums import verify_sums, write_sums
+from ecgssl.files import write_json
+from ecgssl.monitoring import drift_tests as monitor_tests
+from ecgssl.monitoring.cells import (
     categories_told,
     category_counts,
     count_told,
@@ -22,13 +24,11 @@ from ecgssl.deploy.monitor_cells import (
     number_counts,
     numbers_told,
 )
-from ecgssl.deploy.monitor_compare import compare
-from ecgssl.deploy.monitor_embedding import embedding_reference, frechet
-from ecgssl.deploy.monitor_features import features
-from ecgssl.deploy.monitor_reference import STATISTICS, reference_statistics
-from ecgssl.errors import InputError
-from ecgssl.export.checksums import verify_sums, write_sums
-from ecgssl.files import write_json
+from ecgssl.monitoring.compare import compare
+from ecgssl.monitoring.embedding import embedding_reference, frechet
+from ecgssl.monitoring.features import features
+from ecgssl.monitoring.monitor import FEWEST, monitor
+from ecgssl.monitoring.reference import STATISTICS, reference_statistics
 from ecgssl.training.checkpoint import save_model
 
 LEADS = SPEC.leads

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.deploy.monitor_cells import SMALLEST, categories_told, count_told, numbers_told
-from ecgssl.deploy.monitor_embedding import embedding_reference
-from ecgssl.deploy.monitor_features import Features, features, table_of
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModel
 from ecgssl.files import write_json
+from ecgssl.monitoring.cells import SMALLEST, categories_told, count_told, numbers_told
+from ecgssl.monitoring.embedding import embedding_reference
+from ecgssl.monitoring.features import Features, features, table_of
 from ecgssl.scoring.scores import score_cells
 from ecgssl.store import layout
 from ecgssl.store.store import Store

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ecgssl import __version__
-from ecgssl.deploy.monitor_compare import compare
-from ecgssl.deploy.monitor_features import NEEDED, embeddings, features
-from ecgssl.deploy.monitor_page import render
-from ecgssl.deploy.monitor_reference import STATISTICS, require_statistics
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
 from ecgssl.files import write_atomic, write_json
+from ecgssl.monitoring.compare import compare
+from ecgssl.monitoring.features import NEEDED, embeddings, features
+from ecgssl.monitoring.page import render
+from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.scoring.score_file import FORMATS
 from ecgssl.training.checkpoint import load_signal, read_json
 

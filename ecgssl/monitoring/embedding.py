@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.deploy.monitor_cells import SMALLEST, numbers_told
+from ecgssl.monitoring.cells import SMALLEST, numbers_told
 
 FEWEST = 6 * SMALLEST
 """Recordings from which a reference of embeddings is made."""

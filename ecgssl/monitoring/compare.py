@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.deploy.monitor_cells import SMALLEST, Count, category_counts, count_told, merged, nearest, number_counts
-from ecgssl.deploy.monitor_embedding import embedding_distance, outlying
-from ecgssl.deploy.monitor_features import Features
-from ecgssl.deploy.monitor_tests import (
+from ecgssl.monitoring.cells import SMALLEST, Count, category_counts, count_told, merged, nearest, number_counts
+from ecgssl.monitoring.drift_tests import (
     category_test,
     holm,
     kolmogorov_smirnov,
@@ -21,6 +19,8 @@ from ecgssl.deploy.monitor_tests import (
     stability_index,
     worst,
 )
+from ecgssl.monitoring.embedding import embedding_distance, outlying
+from ecgssl.monitoring.features import Features
 
 _FREE = 0.1
 """Share of the reference's variance beyond what chance explains, from which a distance of embeddings is drift."""
@@ -40,7 +40,7 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
     """All comparisons.
 
     Args:
-        reference: of ``ecgssl.deploy.monitor_reference.reference_statistics``.
+        reference: of ``ecgssl.monitoring.reference.reference_statistics``.
         batch: of the score files.
         vectors: (n, E) embeddings; ``None`` where there are none.
 

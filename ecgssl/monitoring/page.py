@@ -25,7 +25,7 @@ def render(summary: Mapping[str, Any]) -> str:
     """The page as text.
 
     Args:
-        summary: of ``ecgssl.deploy.monitor.monitor``; it is all that the page knows.
+        summary: of ``ecgssl.monitoring.monitor.monitor``; it is all that the page knows.
     """
     sections = (
         _head(summary),

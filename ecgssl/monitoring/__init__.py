@@ -1,0 +1,1 @@
+"""Drift monitoring of a deployed model."""
