@@ -29,8 +29,8 @@ def serve(
 
     Example: ecgssl serve --bundle exports/classifier --port 8000
     """
-    from ecgssl.deploy.serving.limits import Limits
-    from ecgssl.deploy.serving.run import serve as run
+    from ecgssl.serving.request_limits import Limits
+    from ecgssl.serving.server import serve as run
 
     if device not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter("auto, cpu or cuda", param_hint="--device")

@@ -10,11 +10,11 @@ from served import listening
 
 pytest.importorskip("python_multipart", reason="the extra 'serve' is not installed")
 
-from ecgssl.deploy.serving.app import create_app
-from ecgssl.deploy.serving.limits import Limits
-from ecgssl.deploy.serving.readers import Readers
-from ecgssl.deploy.serving.service import Service
 from ecgssl.export.bundle import load_bundle
+from ecgssl.serving.app import create_app
+from ecgssl.serving.readers import Readers
+from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from deploy_models import beats
 from plain_bundle import plain_bundle
 from wfdb_files import write_record
 
-from ecgssl.deploy.serving.reading import Job, read_job, safe_name
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.service import Service
 from ecgssl.export.bundle import load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.scoring.files import embed, predict
+from ecgssl.serving.reading import Job, read_job, safe_name
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.service import Service
 from ecgssl.signal.leads import LEADS
 
 CUTS = ("youden", "sensitivity_0.90", "specificity_0.90")

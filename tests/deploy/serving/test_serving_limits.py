@@ -25,15 +25,15 @@ from deploy_models import beats
 from served import listening
 from wfdb_files import write_record
 
-import ecgssl.deploy.serving.readers as reader_module
-from ecgssl.deploy.serving.app import create_app
-from ecgssl.deploy.serving.limits import Limits
-from ecgssl.deploy.serving.readers import Readers
-from ecgssl.deploy.serving.reading import Job, Upload
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.run import serve
-from ecgssl.deploy.serving.scratch import scratch
+import ecgssl.serving.readers as reader_module
 from ecgssl.errors import InputError, Problem
+from ecgssl.serving.app import create_app
+from ecgssl.serving.readers import Readers
+from ecgssl.serving.reading import Job, Upload
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.scratch import scratch
+from ecgssl.serving.server import serve
 
 pytestmark = pytest.mark.long
 

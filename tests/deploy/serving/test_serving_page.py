@@ -11,8 +11,8 @@ from deploy_models import beats
 from served import listening
 from wfdb_files import write_record
 
-from ecgssl.deploy.serving.app import create_app
-from ecgssl.deploy.serving.limits import Limits
+from ecgssl.serving.app import create_app
+from ecgssl.serving.request_limits import Limits
 
 SHOWN = "(!document.getElementById('{}').hidden)"
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgssl.deploy.serving.limits import LOG, Limits
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
+from ecgssl.serving.request_limits import LOG, Limits
 
 LARGEST_TOKEN = 512
 
@@ -48,13 +48,13 @@ def serve(
         import python_multipart  # noqa: F401 (starlette reads forms with it)
         import uvicorn
 
-        from ecgssl.deploy.serving.app import create_app
+        from ecgssl.serving.app import create_app
     except ImportError as error:
         what = f"{error.name} is not installed"
         raise InputError(Problem("ecgssl serve", "packages", what, "pip install 'ecgssl[serve]'")) from None
-    from ecgssl.deploy.serving.readers import Readers
-    from ecgssl.deploy.serving.scratch import scratch
-    from ecgssl.deploy.serving.service import Service
+    from ecgssl.serving.readers import Readers
+    from ecgssl.serving.scratch import scratch
+    from ecgssl.serving.service import Service
     from ecgssl.training.device import resolve_device
 
     bundle = load_bundle(bundle_path)

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ecgssl.deploy.serving.limits import LOG, Limits
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.schemas import refusal_dict
 from ecgssl.errors import Problem
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.request_limits import LOG, Limits
+from ecgssl.serving.schemas import refusal_dict
 
 OPEN = ("/", "/health")
 """Paths that need no token, besides the files of the page: they tell nothing of model or recordings."""

@@ -11,12 +11,12 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ecgssl.deploy.serving.reading import Upload
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.schemas import SignalIn
 from ecgssl.errors import Problem
 from ecgssl.io.metadata.overrides import Stated
 from ecgssl.io.recording import Recording
+from ecgssl.serving.reading import Upload
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.schemas import SignalIn
 
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ecgssl.config import QualityParams
-from ecgssl.deploy.serving.reading import Job, Read, Unusable, read_job
-from ecgssl.deploy.serving.refusal import Refused
 from ecgssl.errors import Problem
 from ecgssl.io.recording import Recording
+from ecgssl.serving.reading import Job, Read, Unusable, read_job
+from ecgssl.serving.refusal import Refused
 from ecgssl.signal.quality import r_peaks
 from ecgssl.signal.spec import SignalSpec
 

@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgssl.deploy.serving.readers import Readers
-from ecgssl.deploy.serving.reading import Job, Read
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle import Bundle
@@ -20,6 +16,10 @@ from ecgssl.model.classifier import Classifier
 from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.scoring.preprocess import Windows
 from ecgssl.scoring.scores import of_recordings, require_policy
+from ecgssl.serving.readers import Readers
+from ecgssl.serving.reading import Job, Read
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.normalise import normalise

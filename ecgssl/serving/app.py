@@ -15,12 +15,14 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ecgssl import __version__
-from ecgssl.deploy.serving.guard import Guard, refused
-from ecgssl.deploy.serving.intake import BODY, take
-from ecgssl.deploy.serving.limits import Limits
-from ecgssl.deploy.serving.reading import Job, Read
-from ecgssl.deploy.serving.refusal import Refused
-from ecgssl.deploy.serving.schemas import (
+from ecgssl.errors import Problem
+from ecgssl.scoring.preprocess import Windows
+from ecgssl.serving.intake import BODY, take
+from ecgssl.serving.reading import Job, Read
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.request_guard import Guard, refused
+from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.schemas import (
     NOTICE,
     EmbeddingOut,
     HealthOut,
@@ -30,9 +32,7 @@ from ecgssl.deploy.serving.schemas import (
     RefusalOut,
     ViewOut,
 )
-from ecgssl.deploy.serving.service import Service
-from ecgssl.errors import Problem
-from ecgssl.scoring.preprocess import Windows
+from ecgssl.serving.service import Service
 
 Result = TypeVar("Result")
 Policy = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ecgssl.deploy.serving.refusal import Refused
+from ecgssl.serving.refusal import Refused
 from ecgssl.signal.reason_texts import MEANINGS
 
 NOTICE = (
