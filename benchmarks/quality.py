@@ -30,8 +30,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
+from benchmarks.planted_faults import FAULTS, Fault
 from ecgssl.config import QualityParams, ReasonCode, SyntheticParams
-from ecgssl.datasets.synthetic.planted_faults import FAULTS, Fault
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import RecordingError

@@ -7,8 +7,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from benchmarks.planted_faults import FAULTS, Fault
 from ecgssl.config import ReasonCode
-from ecgssl.datasets.synthetic.planted_faults import FAULTS, Fault
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.signal.leads import LEADS, limb_residual

@@ -11,9 +11,9 @@ from command_line import ecgssl
 from matplotlib.figure import Figure
 from wfdb_files import write_record
 
+from benchmarks.planted_faults import FAULTS
 from ecgssl.config import Params, parse_params
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.synthetic.planted_faults import FAULTS
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient
 from ecgssl.datasets.table.manifest import load_manifest

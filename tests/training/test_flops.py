@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.flops import training_flops
 from ecgssl.pretraining.loop import build_model
-from ecgssl.training.flops import training_flops
 
 
 def counted(model, forward) -> tuple[int, int]:
