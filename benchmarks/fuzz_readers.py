@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz_readers.py [--mutations 2000] [--seed 0] [--formats dicom scp] [--bombs] [--markdown]
 
-Damages the small valid files of ``tests/io/fuzz_seeds.py`` as ``tests/io/mutations.py`` tells, ``--mutations`` files of each
-format, and with ``--bombs`` reads the files of ``tests/io/fuzz_bombs.py``, which are made to exhaust a reader. With the
+Damages the small valid files of ``tests/helpers/fuzz_seeds.py`` as ``tests/io/mutations.py`` tells, ``--mutations`` files of each
+format, and with ``--bombs`` reads the files of ``tests/helpers/fuzz_bombs.py``, which are made to exhaust a reader. With the
 environment's ECGSSL_REAL_DATA, real files are damaged as well. A worker process of limited memory reads them, those of a
 format one after another, by ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``; a file that takes 10 seconds of the
 CPU hangs. Prints JSON, or a table; exits with 1 where anything failed. A failure names its seed and number: ``--seed``
@@ -17,11 +17,11 @@ import json
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / place) for place in (".", "io")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/helpers"))
 
-from fuzz_bombs import BOMBS  # noqa: E402
-from fuzz_runner import Tally, Worker, run  # noqa: E402
-from fuzz_seeds import make_seeds  # noqa: E402
+from fuzz_bombs import BOMBS
+from fuzz_runner import Tally, Worker, run
+from fuzz_seeds import make_seeds
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ Prints JSON. Every preset runs in a process of its own. Rounds of ``--steps`` st
 figures are medians of the rounds; the first round only warms up. Of the products the fastest round counts.
 
 - ``recordings_per_second``: of training (forward, backward, clipping, AdamW, reading), two views of each unless ``--st-mem``.
-- ``of_peak``: operations of the model's matrix products (``benchmarks.flops``) per second, over the largest rate that
+- ``of_peak``: operations of the model's matrix products (``flops.py``) per second, over the largest rate that
   a square matrix product of the same type reaches (``peak_tflops``).
 - ``matmuls_1024``: time of a training recording in products of 1024 x 1024, in fp32 and in the run's type.
 - ``data_wait``: share of the steps' time spent waiting for the reader.
@@ -36,8 +36,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from flops import training_flops
 
-from benchmarks.flops import training_flops
 from ecgssl.config import Params, SyntheticParams, parse_params
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.datasets.table.manifest import load_manifest

@@ -29,8 +29,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from planted_faults import FAULTS, Fault
 
-from benchmarks.planted_faults import FAULTS, Fault
 from ecgssl.config import QualityParams, ReasonCode, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.datasets.table.manifest import load_manifest

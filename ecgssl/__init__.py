@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecgssl.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ecgssl.scoring.api import Predictor
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 

@@ -5,6 +5,7 @@ Temporaries lie beside their target, so that the final rename stays within one f
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -22,6 +23,12 @@ from ecgssl.errors import InputError, Problem
 
 _KEPT = 40
 """Characters of a target's name that the name of its temporary holds."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:

@@ -13,11 +13,10 @@ from ecgssl.evaluation.curves import reliability_rows, roc_rows, write_rows
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
-from ecgssl.evaluation.predictions import kind_of, read_predictions
+from ecgssl.evaluation.predictions import BASELINE, kind_of, read_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
-from ecgssl.finetuning.finetune import BASELINE
 from ecgssl.finetuning.protocol import Setting, reference, settings
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store

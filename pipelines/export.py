@@ -12,6 +12,7 @@ from ecgssl.export.validation_recordings import tried_on
 from ecgssl.files import write_json
 from ecgssl.finetuning.protocol import reference
 from ecgssl.monitoring.reference import write_reference
+from ecgssl.registry.mlflow_models import log_onnx, register_bundle
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 
@@ -39,8 +40,8 @@ def main() -> None:
                 lsb=params.store.lsb,
                 add=partial(write_reference, store=store),
             )
-            run.log_model_onnx(bundle / f"{name}.onnx", name)
-            run.log_model_bundle(bundle, f"ecgssl-{name}")
+            log_onnx(run, bundle / f"{name}.onnx", name)
+            register_bundle(run, bundle, f"ecgssl-{name}")
         write_json("metrics/export.json", figures)
 
 

@@ -7,7 +7,6 @@ without its set's checksums being altered, escapes it. It names no path, so two 
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from typing import Any
 from ecgssl.config import DataParams
 from ecgssl.config.manifest import targets_file_of
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import sha256_of
 
 _RECORD_SUFFIXES = (".hea", ".dat", ".mat")
 _LISTS = {"ptbxl": ("ptbxl_database.csv", "scp_statements.csv", "SHA256SUMS.txt"), "cohort": ("SHA256SUMS.txt",)}
@@ -68,12 +68,6 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
     if data.set == "ptbxl":
         result["sampling_rate"] = data.sampling_rate
     return result
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ecgssl.finetuning.finetune import BASELINE
+from ecgssl.evaluation.predictions import BASELINE
 
 _LOWER_IS_BETTER = ("mae", "rmse")
 

@@ -28,6 +28,8 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
 
 KEYS = ("record_id", "patient", "split", "model")
+BASELINE = "random"
+"""Model name of the linear probe on the randomly initialised encoder."""
 
 
 def prediction_table(

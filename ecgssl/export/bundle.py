@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ecgssl import __version__
 from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
@@ -26,6 +25,7 @@ from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.checkpoint import CONFIG, load_classifier, load_encoder, read_json, write_model
+from ecgssl.version import __version__
 
 CARD = "README.md"
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}

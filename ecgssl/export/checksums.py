@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import write_atomic
+from ecgssl.files import sha256_of, write_atomic
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")

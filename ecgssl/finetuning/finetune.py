@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ecgssl.config import FinetuneParams, ModelParams
 from ecgssl.config.training import Mode
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.predictions import prediction_table, write_predictions
+from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_predictions
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.attentive import finetune_attentive
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
@@ -37,7 +37,6 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
 from ecgssl.training.device import resolve_device
 
-BASELINE = "random"
 _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 
 
@@ -53,7 +52,7 @@ class FinetuneResult:
             there were and how many were left out.
         history: of modes with epochs, per epoch.
         overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.leakage.overlap.in_words``).
-        learned: by what to know again the recordings that it has learned from (``ecgssl.finetuning.pretraining_overlap.learned_from``).
+        learned: identities of the recordings used in training (``ecgssl.finetuning.pretraining_overlap.learned_from``).
     """
 
     task: Task

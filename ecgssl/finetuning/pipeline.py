@@ -17,11 +17,11 @@ from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import entry, leaderboard
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
-from ecgssl.evaluation.predictions import kind_of, write_predictions
+from ecgssl.evaluation.predictions import BASELINE, kind_of, write_predictions
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.cross_validation import cross_validate
-from ecgssl.finetuning.finetune import BASELINE, FinetuneResult, Mode, finetune, publish_finetuning
+from ecgssl.finetuning.finetune import FinetuneResult, Mode, finetune, publish_finetuning
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.signal.lead_sets import named_leads, shown_leads
 from ecgssl.store.store import Store

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgssl import __version__
 from ecgssl.config import Target
 from ecgssl.datasets.cohort import EXTERNAL, SPLITS
 from ecgssl.inspection.check import Checked
 from ecgssl.inspection.check_warnings import warnings_of
+from ecgssl.version import __version__
 
 SHARED_BY = 5
 """Recordings that must share a site, device or other word of the table before it is named: rarer ones identify."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgssl import __version__
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
 from ecgssl.files import write_atomic, write_json
@@ -20,6 +19,7 @@ from ecgssl.monitoring.page import render
 from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.scoring.score_file import FORMATS
 from ecgssl.training.checkpoint import load_signal, read_json
+from ecgssl.version import __version__
 
 FEWEST = 50
 """Scored recordings of a batch that is compared at all."""

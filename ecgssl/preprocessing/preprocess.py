@@ -13,12 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, canonical_json, make_folder
+from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_of
 from ecgssl.preprocessing.enforce_splits import hold_apart
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
 from ecgssl.preprocessing.pool import spread
@@ -28,6 +26,7 @@ from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
 from ecgssl.store.patient_key import numbering_check
+from ecgssl.version import __version__
 
 
 @dataclass(frozen=True)

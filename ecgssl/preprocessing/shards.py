@@ -22,8 +22,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
-from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import sha256_of
 from ecgssl.preprocessing.interleave import side_by_side
 from ecgssl.preprocessing.prepare import Rejected, steps_wanted
 from ecgssl.preprocessing.request import Wanted

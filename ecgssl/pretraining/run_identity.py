@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.store.store import Store
 from ecgssl.training.device import resolve_device, resolve_precision
+from ecgssl.version import __version__
 
 _DECIDES_NO_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",

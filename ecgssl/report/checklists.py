@@ -44,7 +44,7 @@ def items(name: str) -> list[dict[str, str]]:
     Args:
         name: one of ``CHECKLISTS``.
     """
-    text = (files("ecgssl.evaluation") / "tables" / f"{name}.csv").read_text(encoding="utf-8")
+    text = (files("ecgssl.report") / "tables" / f"{name}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgssl import __version__
 from ecgssl.config import Params
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
@@ -19,6 +18,7 @@ from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.store import Store
+from ecgssl.version import __version__
 
 _PLAIN = ("age",)
 """Columns of an index that a task may predict though they are no targets."""

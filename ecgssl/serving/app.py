@@ -14,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from ecgssl import __version__
 from ecgssl.errors import Problem
 from ecgssl.scoring.preprocess import Windows
 from ecgssl.serving.intake import BODY, take
@@ -33,6 +32,7 @@ from ecgssl.serving.schemas import (
     ViewOut,
 )
 from ecgssl.serving.service import Service
+from ecgssl.version import __version__
 
 Result = TypeVar("Result")
 Policy = Annotated[
@@ -135,7 +135,7 @@ def create_app(service: Service, limits: Limits, token: str | None = None, *, re
 
 
 def _add_page(app: FastAPI) -> None:
-    folder = files("ecgssl.deploy.serving") / "page"
+    folder = files("ecgssl.serving") / "page"
     content = {item.name: item.read_bytes() for item in folder.iterdir() if item.name.endswith(tuple(_MEDIA))}
 
     def answer(name: str) -> Response:

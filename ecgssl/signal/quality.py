@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.config import QualityParams, ReasonCode
 from ecgssl.signal.beats import beat_lead, high_frequency, template_match
 from ecgssl.signal.lead_order import difference, lead_order, second_moments
 from ecgssl.signal.leads import LIMB_LEADS, limb_residual
+from ecgssl.signal.quality_params import QualityParams, ReasonCode
 from ecgssl.signal.raw_figures import bridge, raw_figures
 from ecgssl.signal.spec import SignalSpec
 

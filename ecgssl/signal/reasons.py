@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from ecgssl.config import QualityParams, ReasonCode
 from ecgssl.signal.quality import Finding
+from ecgssl.signal.quality_params import QualityParams, ReasonCode
 
 
 @dataclass(frozen=True)

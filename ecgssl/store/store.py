@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
-from ecgssl.datasets.fingerprint import sha256_of
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import sha256_of
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 

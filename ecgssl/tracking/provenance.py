@@ -9,8 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ecgssl.config import Params
-from ecgssl.datasets.fingerprint import sha256_of
-from ecgssl.files import canonical_json
+from ecgssl.files import canonical_json, sha256_of
 
 _SOURCES = ("*.py", "*.toml", "*.yaml", "constraints.txt")
 

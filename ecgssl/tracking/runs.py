@@ -1,4 +1,4 @@
-"""MLflow: one run per stage under a pipeline's parent run; only this, ``registering`` and ``mlflow_model`` import mlflow.
+"""MLflow runs: one run per stage, nested under the run of its pipeline.
 
 Tracking is a convenience: whatever goes wrong with it is said once, in one line, and the stage goes on. Only what a
 caller passes is logged, and tables are refused, so that no patient data leaves by this way.
@@ -11,20 +11,15 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecgssl.config import Params
-from ecgssl.export.mlflow_registry import log_bundle, log_onnx
 from ecgssl.tracking.provenance import provenance
 from ecgssl.tracking.redaction import one_line
 from ecgssl.tracking.values import legal_name, number, settings
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _logger = logging.getLogger("ecgssl")
 
@@ -135,30 +130,14 @@ class TrackedRun:
         else:
             self._send("uploading", "log_artifact", str(path), folder)
 
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """Upload a figure as ``figures/<name>.png`` (or with the suffix that ``name`` has)."""
-        target = f"figures/{name}" if Path(name).suffix else f"figures/{name}.png"
-        self._send("uploading a figure", "log_figure", figure, target)
-
-    def log_model_onnx(self, path: Path | str, name: str = "encoder", pip_requirements: Sequence[str] = ()) -> None:
-        """Log an ONNX file as an MLflow model whose signature is that of the graph.
+    def call_mlflow(self, what: str, action: Callable[[Any], object]) -> None:
+        """Call a function of MLflow while this run is MLflow's active run.
 
         Args:
-            path: the ``.onnx`` file.
-            name: of the model.
-            pip_requirements: to load it; by default the ONNX packages in use here.
+            what: the action in words, for the warning if it fails.
+            action: called with an ``mlflow.MlflowClient`` of the store in use.
         """
-        log = partial(log_onnx, Path(path), name, pip_requirements)
-        self._attempt("logging the model", lambda: self._in_run(log))
-
-    def log_model_bundle(self, path: Path | str, name: str) -> None:
-        """Log a bundle as an MLflow model that takes raw recordings, and register it with the alias ``candidate``.
-
-        Args:
-            path: the bundle.
-            name: of the registered model.
-        """
-        self._attempt("registering", lambda: self._in_run(partial(log_bundle, Path(path), name, self._client)))
+        self._attempt(what, lambda: self._in_run(action))
 
     def _open(self, stage: str, params: Params, tags: dict[str, object]) -> None:
         named = os.environ.get(_URI_VARIABLE)
@@ -204,10 +183,10 @@ class TrackedRun:
         for i in range(0, len(items), _ITEMS_PER_CALL):
             self._send(what, "log_batch", **{field: items[i : i + _ITEMS_PER_CALL]})
 
-    def _in_run(self, action: Callable[[], Any]) -> None:
+    def _in_run(self, action: Callable[[Any], object]) -> None:
         # log_model files the model under the experiment of the active run, whatever run_id it is given.
         with _mlflow().start_run(run_id=self._run_id, nested=True):
-            action()
+            action(self._client)
         self._client.update_run(self._run_id, status="RUNNING")
 
     def _send(self, what: str, method: str, *arguments: Any, **named: Any) -> bool:

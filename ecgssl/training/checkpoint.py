@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from ecgssl import __version__
 from ecgssl.config import ModelParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
@@ -22,6 +21,7 @@ from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.version import __version__
 
 WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
 BEST = "best.pt"

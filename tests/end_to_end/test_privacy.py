@@ -31,6 +31,7 @@ from wfdb_files import write_record
 
 from ecgssl.config import load_params
 from ecgssl.io.wfdb.reader import header_path
+from ecgssl.registry.mlflow_models import register_bundle
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking.runs import track
 
@@ -153,7 +154,7 @@ def line(tmp_path_factory):
              *given)  # fmt: skip
         with track("export", load_params(params)) as run:
             run.log_artifact(out / "bundle")
-            run.log_model_bundle(out / "bundle", "ecgssl-classifier")
+            register_bundle(run, out / "bundle", "ecgssl-classifier")
         for suffix in ("csv", "jsonl"):
             step(f"predict {suffix}", "predict", manifest, "--bundle", out / "bundle", "--out", out / f"scores.{suffix}",
                  codes=(3,))  # fmt: skip

@@ -11,9 +11,9 @@ import pytest
 import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted_faults import FAULTS, Fault
 from pydantic import ValidationError
 
-from benchmarks.planted_faults import FAULTS, Fault
 from ecgssl.config import QualityParams
 from ecgssl.datasets.synthetic.simulate import render
 from ecgssl.datasets.synthetic.synthetic_patients import draw_episode, draw_patient

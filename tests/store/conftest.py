@@ -1,28 +1,5 @@
-"""One cohort and the store that one worker makes of it without interruption."""
+"""Fixtures of these tests."""
 
 from __future__ import annotations
 
-import pytest
-from store_cohort import KEY, make_cohort, params
-
-from ecgssl.datasets.table.manifest import load_manifest
-from ecgssl.preprocessing.preprocess import preprocess
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory):
-    """20 recordings of 10 patients; four of them cannot be used."""
-    return make_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="session")
-def cohort(manifest):
-    """The cohort of ``manifest``."""
-    return load_manifest(manifest)
-
-
-@pytest.fixture(scope="session")
-def made(cohort, tmp_path_factory):
-    """Folder of the store and the report."""
-    out = tmp_path_factory.mktemp("store") / "processed"
-    return out, preprocess(cohort, params(), out, KEY, progress=False)
+from store_fixtures import cohort, made, manifest  # noqa: F401

@@ -34,7 +34,7 @@ OBJECTIVES = {
 
 
 def torchrun(folder: Path, options: dict, ranks: int = 2) -> subprocess.CompletedProcess:
-    tasks = Path(__file__).with_name("torchrun_tasks.py")
+    tasks = Path(__file__).parents[1] / "helpers/torchrun_tasks.py"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     return subprocess.run(
         [*launch, str(tasks), str(folder), json.dumps(options)],

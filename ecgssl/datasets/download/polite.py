@@ -61,7 +61,7 @@ class Polite:
         sleep: Callable[[float], None] = time.sleep,
         seed: int = 0,
     ) -> None:
-        from ecgssl import __version__
+        from ecgssl.version import __version__
 
         if urlsplit(base_url).scheme not in ("http", "https"):
             raise InputError(Problem("--base-url", base_url, "is no http(s) address", "Name the folder of the release"))

@@ -25,7 +25,7 @@ _YEARS = {2021: "scored_2021", 2020: "scored_2020"}
 @cache
 def challenge_weights() -> pd.DataFrame:
     """Credit by true (row) and called (column) label, under the label names of the sets ``cinc2020`` and ``cinc2021``."""
-    file = files("ecgssl.evaluation").joinpath("tables/challenge_weights.csv")
+    file = files("ecgssl.evaluation.statistics").joinpath("tables/challenge_weights.csv")
     with file.open(encoding="utf-8") as stream:
         table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
     labels = {row["code"]: row["label"] for row in package_table("snomed_cinc2021.csv")}

@@ -27,7 +27,7 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
     and the order of ``LEADS``; a member is an exam by its id, wherever it lies, and the zeros that fill it up at both ends
     are taken off (``meta["padding_stripped"]``: how many samples at each). **SPH** (Liu et al. 2022): ``ecg`` (12, samples)
     as float16, likewise mV in the order of ``LEADS``. **Any other file** with a single two-dimensional array of numbers;
-    attributes of the array or of the file may say rate, unit and leads (``ecgssl.io.files.array_layout`` tells what they are called).
+    attributes of the array or of the file may give rate, unit and leads (names: ``ecgssl.io.files.array_layout``).
 
     Args:
         path: the file.

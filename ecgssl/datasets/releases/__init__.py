@@ -1,1 +1,0 @@
-"""Releases of public sets: what is downloaded, from where, politely, and verified."""

@@ -1,1 +1,0 @@
-"""Models on their way to use: the bundle, its ONNX graph, scoring of files and of signals in memory."""

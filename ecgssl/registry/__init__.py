@@ -1,0 +1,1 @@
+"""Publishing of bundles: MLflow model registry and Hugging Face Hub."""

@@ -1,0 +1,117 @@
+"""Models in MLflow: an ONNX graph as it is, and a whole bundle that takes raw recordings, registered under an alias."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgssl.tracking.runs import TrackedRun
+
+ALIAS = "candidate"
+"""Of the newest version that a pipeline has registered; whoever approves one gives it an alias of their own."""
+
+
+def log_onnx(run: TrackedRun, path: Path | str, name: str, pip_requirements: Sequence[str] = ()) -> None:
+    """Log an ONNX file as an MLflow model whose signature is that of the graph.
+
+    Args:
+        run: the run to log to.
+        path: the ``.onnx`` file.
+        name: of the model.
+        pip_requirements: to load it; by default the ONNX packages in use here.
+    """
+    run.call_mlflow("logging the model", lambda _: _log_onnx(Path(path), name, pip_requirements))
+
+
+def register_bundle(run: TrackedRun, bundle: Path | str, name: str) -> None:
+    """Log a bundle as an MLflow model that takes raw recordings, and register it with the alias ``candidate``.
+
+    Args:
+        run: the run to log to.
+        bundle: folder of ``ecgssl.export.bundle.export_bundle``.
+        name: of the registered model.
+    """
+    run.call_mlflow("registering the model", lambda client: _log_bundle(Path(bundle), name, client))
+
+
+def _log_onnx(path: Path, name: str, pip_requirements: Sequence[str]) -> None:
+    import onnx
+    from mlflow import onnx as onnx_flavor
+
+    model = onnx.load(path)
+    needs = list(pip_requirements) or [f"{p}=={version(p)}" for p in ("numpy", "onnx", "onnxruntime")]
+    known = {"signature": _graph_signature(model), "pip_requirements": needs}
+    onnx_flavor.log_model(model, name=name, save_as_external_data=False, **known)
+
+
+def _log_bundle(bundle: Path, name: str, client: Any) -> None:
+    from mlflow import pyfunc
+
+    from ecgssl.export.bundle import load_bundle
+    from ecgssl.scoring.dataframe import TOLD, example_frame
+    from ecgssl.scoring.scores import score_columns
+
+    loaded = load_bundle(bundle)
+    columns = TOLD if loaded.decision is None else TOLD | score_columns(loaded.decision)
+    # it tells of every version it makes
+    with redirect_stderr(io.StringIO()):
+        info = pyfunc.log_model(
+            name=name,
+            python_model=str(Path(__file__).with_name("mlflow_model.py")),
+            artifacts={"bundle": str(bundle)},
+            signature=_bundle_signature(columns, loaded.decision is not None),
+            input_example=example_frame(loaded.spec),
+            pip_requirements=_pinned(),
+            registered_model_name=name,
+            metadata={"bundle": loaded.version, "fingerprint": loaded.fingerprint},
+        )
+    number = str(info.registered_model_version)
+    client.set_registered_model_alias(name, ALIAS, number)
+
+
+def _pinned() -> list[str]:
+    """This release and what it stands on, at the versions in use here."""
+    names = [line for line in requires("ecgssl") or [] if "extra ==" not in line]
+    plain = ["".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0] for line in names]
+    return [f"{name}=={version(name)}" for name in ("ecgssl", *plain)]
+
+
+def _bundle_signature(columns: dict[str, type], classifies: bool) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    inputs: list[Any] = [
+        ColSpec(Array(Array(DataType.double)), "signal"),
+        ColSpec(DataType.double, "sampling_rate"),
+        ColSpec(Array(DataType.string), "leads"),
+    ]
+    types = {str: DataType.string, int: DataType.long, float: DataType.double}
+    told: dict[str, Any] = {name: types[kind] for name, kind in columns.items()}
+    if not classifies:
+        told["embedding"] = Array(DataType.double)
+    outputs: list[Any] = [ColSpec(kind, name, required=False) for name, kind in told.items()]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def _graph_signature(model: Any) -> Any:
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    def schema(values: Any) -> Schema:
+        specs: list[Any] = []
+        for value in values:
+            tensor = value.type.tensor_type
+            shape = tuple(d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+            dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+            specs.append(TensorSpec(dtype, shape, value.name))
+        return Schema(specs)
+
+    return ModelSignature(inputs=schema(model.graph.input), outputs=schema(model.graph.output))

@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from __future__ import annotations
+
+from training_fixtures import make_params, store  # noqa: F401

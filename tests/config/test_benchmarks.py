@@ -1,0 +1,71 @@
+"""Standard benchmarks: each gives a whole parameter file with its labels, split and nothing of another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import ecgssl, refused
+
+from ecgssl.config import load_params, parse_params
+from ecgssl.config.benchmark import read_benchmarks
+from ecgssl.datasets.public.registry import public_set
+from ecgssl.errors import InputError
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+BENCHMARKS = read_benchmarks(PIPELINES / "benchmarks.yaml")
+SIZES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "form": 19, "rhythm": 12, "all": 71}
+"""Labels of PTB-XL's six sets (Strodthoff et al. 2021, table I)."""
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_is_a_whole_parameter_file(name):
+    benchmark = BENCHMARKS[name]
+    profile = (PIPELINES / f"profiles/{benchmark.profile}.yaml").read_text()
+    text = benchmark.params(profile, name, "/a place/of: it")
+    params = parse_params(yaml.safe_load(text))
+    assert params.tasks == {benchmark.task: benchmark.targets}
+    assert len(set(benchmark.targets)) == len(benchmark.targets)
+    assert params.exported[0] == benchmark.task
+    assert set(params.pretrain.probe.targets) <= set(benchmark.targets)
+    assert params.data.root == Path("/a place/of: it")
+    assert params.data.labels in public_set(params.data.set).label_sets
+    assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
+    assert params.finetune.fractions == benchmark.fractions
+    assert ("merl" in name) == (params.data.merl is not None)
+    # what the profile explains stays explained
+    assert text.count("#") > 15
+
+
+def test_labels_of_ptbxl():
+    sets = {b.data["labels"]: b.targets for n, b in BENCHMARKS.items() if n.startswith("ptbxl")}
+    assert {labels: len(targets) for labels, targets in sets.items()} == SIZES
+    assert set(sets["all"]) == set(sets["diagnostic"]) | set(sets["form"]) | set(sets["rhythm"])
+
+
+def test_labels_of_ptbxl_are_those_of_the_release(real_data):
+    from ecgssl.datasets.public.ptbxl import PTBXL
+
+    for name in (n for n in BENCHMARKS if n.startswith("ptbxl")):
+        benchmark = BENCHMARKS[name]
+        found = PTBXL(real_data / "ptbxl_500", labels=benchmark.data["labels"], sampling_rate=100).cohort()
+        assert set(found.targets) == set(benchmark.targets), name
+
+
+def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines").symlink_to(PIPELINES)
+    done = ecgssl("profile", "use", "icbeb2018", "--root", "/data/cpsc")
+    assert done.code == 0, done.err
+    assert load_params("params.yaml").data.set == "cpsc2018"
+    listed = ecgssl("profile", "list").out
+    assert all(name in listed for name in (*BENCHMARKS, "quickstart", "ptbxl"))
+    refused(ecgssl("profile", "use", "icbeb"), "there is no such profile", "icbeb2018")
+
+
+def test_a_broken_file_is_said(tmp_path):
+    (tmp_path / "b.yaml").write_text("x: {about: a, task: t}")
+    with pytest.raises(InputError, match="benchmarks"):
+        read_benchmarks(tmp_path / "b.yaml")
+    assert read_benchmarks(tmp_path / "none.yaml") == {}

@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from __future__ import annotations
+
+from store_fixtures import cohort, made, manifest  # noqa: F401

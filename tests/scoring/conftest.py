@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from __future__ import annotations
+
+from bundle_fixtures import encoder_bundle, exported  # noqa: F401

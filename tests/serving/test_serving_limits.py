@@ -1,0 +1,303 @@
+"""Limits, token, errors and files left behind: what a hostile or clumsy client, and a kill, can do."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from command_line import ecgssl, refused
+from deploy_models import beats
+from served import listening
+from wfdb_files import write_record
+
+import ecgssl.serving.readers as reader_module
+from ecgssl.errors import InputError, Problem
+from ecgssl.serving.app import create_app
+from ecgssl.serving.readers import Readers
+from ecgssl.serving.reading import Job, Upload
+from ecgssl.serving.refusal import Refused
+from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.scratch import scratch
+from ecgssl.serving.server import serve
+
+pytestmark = pytest.mark.long
+
+TOKEN = "a-token-of-this-test"
+
+
+class Stub:
+    """A service without model: it waits until it is let go, or fails as it is told."""
+
+    def __init__(self) -> None:
+        self.go, self.here = threading.Event(), threading.Semaphore(0)
+        self.error: Exception | None = None
+
+    def require(self, windows: str, output: str) -> None:
+        pass
+
+    def read(self, job: Job, seconds: float) -> None:
+        self.here.release()
+        if self.error:
+            raise self.error
+        assert self.go.wait(60)
+        raise Refused(422, Problem("recording", "test", "ends here", "None"))
+
+
+@pytest.fixture
+def stub():
+    yield from _stubbed(60.0)
+
+
+@pytest.fixture
+def hasty_stub():
+    yield from _stubbed(0.2)
+
+
+def _stubbed(seconds: float) -> Iterator[SimpleNamespace]:
+    service = Stub()
+    app = create_app(service, Limits(size=1000, seconds=seconds, waiting=2), TOKEN, readers=4)
+    with listening(app) as address:
+        yield SimpleNamespace(address=address, service=service)
+        service.go.set()
+
+
+def post(stub, body: object = b"x", token: str | None = TOKEN, **headers: str) -> requests.Response:
+    headers = {"content-type": "application/json", **headers}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    return requests.post(f"{stub.address}/predict", data=body, headers=headers, timeout=60)
+
+
+def told(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["problems"][0]["field"]
+
+
+GOOD = b'{"signal": [[1.0, null]], "sampling_rate": 500, "leads": ["I"]}'
+
+
+@pytest.mark.parametrize("token", [None, "wrong", "", TOKEN + "x", TOKEN.upper()])
+def test_without_the_token_there_is_no_answer(stub, token):
+    answer = post(stub, GOOD, token)
+    assert told(answer) == (401, "token")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert requests.get(f"{stub.address}/model", timeout=60).status_code == 401
+    assert requests.get(f"{stub.address}/openapi.json", timeout=60).status_code == 401
+    for path in ("/health", "/", "/assets/page.js"):
+        assert requests.get(f"{stub.address}{path}", timeout=60).status_code == 200
+
+
+def test_too_large(stub):
+    assert told(post(stub, b"x" * 1001)) == (413, "body")
+    assert told(post(stub, iter([b"x" * 600] * 3))) == (413, "body"), "in pieces, without saying its size"
+
+
+def test_too_slow(hasty_stub):
+    place = urlsplit(hasty_stub.address)
+    with socket.create_connection((place.hostname, place.port), timeout=60) as line:
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        line.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\n\r\nhalf".encode())
+        answer = http.client.HTTPResponse(line)
+        answer.begin()
+        assert answer.status == 408
+
+
+def test_too_many(stub):
+    answers: list[requests.Response] = []
+    threads = [threading.Thread(target=lambda: answers.append(post(stub, GOOD))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        assert stub.service.here.acquire(timeout=60)
+    answer = post(stub, GOOD)
+    assert told(answer) == (503, "load")
+    assert answer.headers["retry-after"] == "1"
+    stub.service.go.set()
+    for thread in threads:
+        thread.join()
+    assert [told(a) for a in answers] == [(422, "test")] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b"{}", "signal"),
+        (b'{"signal": [[1]], "sampling_rate": "500", "leads": ["I"]}', "sampling_rate"),
+        (b'{"signal": [[1]], "sampling_rate": 0, "leads": ["I"]}', "sampling_rate"),
+        (b'{"signal": [[1]], "sampling_rate": NaN, "leads": ["I"]}', "sampling_rate"),
+        (b'{"signal": [[1], [1, 2]], "sampling_rate": 500, "leads": ["I", "II"]}', "signal"),
+        (b'{"signal": [[1]], "sampling_rate": 500, "leads": ["I", "II"]}', "leads"),
+        (b'{"signal": [], "sampling_rate": 500, "leads": []}', "signal"),
+        (b'{"signal": [[true]], "sampling_rate": 500, "leads": ["I"]}', "signal.0"),
+        (b'{"signal": [[1]], "sampling_rate": 500, "leads": ["I"], "name": "Doe"}', "name"),
+    ],
+)
+def test_json_that_is_no_recording(stub, body, field):
+    answer = post(stub, body)
+    assert told(answer) == (422, field)
+    assert "Doe" not in answer.text
+
+
+def test_forms_that_are_none(stub):
+    multipart = {"content-type": "multipart/form-data; boundary=b"}
+    assert told(post(stub, b"--b\r\nrubbish", **multipart)) == (422, "files")
+    assert post(stub, GOOD, **{"content-type": "multipart/form-data"}).status_code == 400
+    assert told(post(stub, GOOD, **{"content-type": "text/plain"})) == (415, "content-type")
+
+    def form(*parts: tuple[str, object]) -> tuple[int, str]:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        return told(requests.post(f"{stub.address}/predict", files=list(parts), headers=headers, timeout=60))
+
+    file = ("files", ("a.csv", b"x"))
+    assert form(("other", ("a", b"x"))) == (422, "form")
+    assert form(("unit", (None, "V"))) == (422, "files")
+    assert form(file, ("unit", (None, "pounds"))) == (422, "unit")
+    assert form(file, ("sampling_rate", (None, "nan"))) == (422, "sampling_rate")
+    assert form(file, ("leads", ("a.csv", b"x"))) == (422, "leads")
+    assert form(*[file] * 9) == (400, "body")
+
+
+def test_other_paths_and_methods(stub):
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    assert told(requests.get(f"{stub.address}/../etc", headers=headers, timeout=60)) == (404, "path")
+    assert requests.get(f"{stub.address}/assets/..%2findex.html", headers=headers, timeout=60).status_code == 404
+    answer = requests.put(f"{stub.address}/predict", headers=headers, timeout=60)
+    assert told(answer) == (405, "path")
+    assert answer.headers["allow"] == "POST"
+    assert told(requests.post(f"{stub.address}/predict?windows=sum", headers=headers, timeout=60)) == (422, "windows")
+
+
+def test_a_bug_is_answered_and_logged_without_what_was_sent(stub, caplog):
+    caplog.set_level(logging.INFO)
+    stub.service.error = ValueError("Jane Doe")
+    answer = post(stub, GOOD)
+    assert answer.status_code == 500
+    # it is logged once it is sent
+    requests.get(f"{stub.address}/health", timeout=60)
+    logged = "\n".join(record.getMessage() for record in caplog.records)
+    assert "ValueError in read:" in logged
+    for text in (answer.text, logged):
+        assert "Doe" not in text
+
+
+def test_every_answer_has_its_headers(stub):
+    for answer in (requests.get(stub.address, timeout=60), post(stub, b"{"), post(stub, GOOD, None)):
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("how", "told_as"), [("dies", "ended the process"), ("hangs", "could not be read within")])
+def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as):
+    b = served.bundle
+    readers = Readers(1, tmp_path, b.spec, b.quality, b.lsb)
+    write_record(tmp_path / "in", "r", beats(0), rate=250)
+    files = tuple((p.name, p.read_bytes()) for p in (tmp_path / "in").iterdir())
+    job = Job(Upload(files), "contract")
+    try:
+        assert readers.ask(job, 60).ready.row["status"] == "ok"
+        (process,) = [p for p in multiprocessing.active_children() if p.name in _names(readers)]
+        os.kill(process.pid, signal.SIGKILL if how == "dies" else signal.SIGSTOP)
+        with pytest.raises(Refused, match=told_as) as caught:
+            readers.ask(job, 0.3 if how == "hangs" else 60)
+        assert caught.value.status == 422
+        assert readers.ask(job, 60).ready.row["status"] == "ok"
+        assert not process.is_alive()
+        readers.ask(job, 60)
+        taken = readers._idle.get()
+        with pytest.raises(Refused, match="was busy for too long"):
+            readers.ask(job, 0.05)
+        readers._idle.put(taken)
+    finally:
+        readers.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def _names(readers: Readers) -> set[str]:
+    (reader,) = list(readers._idle.queue)
+    return {reader.process.name}
+
+
+def test_what_a_killed_service_left_is_removed_by_the_next(tmp_path):
+    left, held = tmp_path / "ecgssl-serve-left", tmp_path / "ecgssl-serve-held"
+    for folder in (left, held, tmp_path / "other"):
+        (folder / "reader-1").mkdir(parents=True)
+        (folder / "reader-1/record.dat").write_bytes(b"x")
+        (folder / "lock").write_bytes(b"")
+    with (held / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with scratch(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([held, own, tmp_path / "other"])
+            assert own.stat().st_mode & 0o777 == 0o700
+    assert (held / "reader-1/record.dat").exists()
+    assert not own.exists()
+
+
+def test_killed_in_the_middle_of_a_request(served, tmp_path):
+    """A whole service, killed with a request half sent and one half answered; the next starts clean and answers."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "ECGSSL_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "ecgssl", "serve", "--bundle", str(served.path), "--port", "0"]
+    write_record(tmp_path / "in", "r", beats(0), rate=250)
+    files = [("files", (p.name, p.read_bytes())) for p in sorted((tmp_path / "in").iterdir())]
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    answers = []
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert process.stdout is not None
+                address = process.stdout.readline().decode().split()[0]
+                assert len(list(tmp_path.glob("ecgssl-serve-*"))) == 1, "the one before is gone"
+                answers.append(requests.post(f"{address}/predict", files=files, headers=headers, timeout=60).json())
+                place = urlsplit(address)
+                with socket.create_connection((place.hostname, place.port), timeout=60) as line:
+                    line.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode())
+                    if end == signal.SIGKILL:
+                        line.sendall(
+                            b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n--b\r\n"
+                        )
+                    process.send_signal(end)
+                process.wait(60)
+            finally:
+                process.kill()
+    assert answers[0]["scores"] == answers[1]["scores"]
+    assert list(tmp_path.glob("ecgssl-serve-*")) == []
+
+
+def test_what_cannot_be_served_is_told(served, tmp_path):
+    with pytest.raises(InputError) as caught:
+        serve(served.path, host="0.0.0.0", port=0)
+    assert [p.field for p in caught.value.problems] == ["host"]
+    with pytest.raises(InputError, match="16 to 512 printable"):
+        serve(served.path, token="short")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="cannot be had"):
+        serve(served.path, port=taken.getsockname()[1])
+    copy = shutil.copytree(served.path, tmp_path / "bundle")
+    (copy / "labels.json").write_text("{}")
+    refused(ecgssl("serve", "--bundle", copy), "labels.json")
+    assert ecgssl("serve", "--bundle", copy, "--device", "abacus").code == 2
+
+
+def test_reading_processes_do_not_load_torch():
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {reader_module.__name__}, sys; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "False"
