@@ -2,7 +2,7 @@
 
     python benchmarks/fuzz_readers.py [--mutations 2000] [--seed 0] [--formats dicom scp] [--bombs] [--markdown]
 
-Damages the small valid files of ``tests/helpers/fuzz_seeds.py`` as ``tests/io/mutations.py`` tells, ``--mutations`` files of each
+Damages the small valid files of ``tests/helpers/fuzz_seeds.py`` with ``mutations.py`` next to it: ``--mutations`` files of each
 format, and with ``--bombs`` reads the files of ``tests/helpers/fuzz_bombs.py``, which are made to exhaust a reader. With the
 environment's ECGSSL_REAL_DATA, real files are damaged as well. A worker process of limited memory reads them, those of a
 format one after another, by ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``; a file that takes 10 seconds of the
