@@ -1,0 +1,139 @@
+"""Code dependencies of the DVC stages, generated from the imports of each stage script.
+
+``python pipelines/code_dependencies.py`` rewrites the code entries of ``deps`` in ``dvc.yaml``. A test fails when they are
+out of date. The list of a stage is the closure of the imports of its script: imports inside functions count, imports under
+``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import.
+A package is listed as one folder if all its modules are in the closure.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FACADE = "ecgssl"
+"""The top-level package. Importing any module runs its ``__init__``, but no stage calls its lazily importing ``load``."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return the file of each module of the package, by dotted name."""
+    found = {}
+    for path in sorted((ROOT / FACADE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def closure(script: Path) -> set[Path]:
+    """Return the files that a script may run or read from the package, itself included, relative to the repository."""
+    reached: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += _imports(path)
+    return {path.relative_to(ROOT) for path in reached}
+
+
+def dependencies(script: Path) -> list[str]:
+    """Return the entries for ``deps``: folders that lie in the closure as a whole, and single files."""
+    files = closure(script)
+    entries: set[str] = set()
+    for path in files:
+        covered = path
+        for folder in path.parents:
+            if folder.parts[:1] == (FACADE,) and len(folder.parts) > 1 and _contents(folder) <= files:
+                covered = folder
+        entries.add(covered.as_posix())
+    own = script.relative_to(ROOT).as_posix()
+    return [own, *sorted(entries - {own})]
+
+
+@cache
+def _contents(folder: Path) -> frozenset[Path]:
+    """Return all files that DVC would see in a folder of the package (README files and caches are in ``.dvcignore``)."""
+    found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md"))
+    return frozenset(path.relative_to(ROOT) for path in found)
+
+
+def _imports(path: Path) -> Iterator[Path]:
+    if path.suffix != ".py":
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lazy = path != modules()[FACADE]
+    names = {name for node in _nodes(tree, lazy) for name in _names(node)}
+    for name in names:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            module = ".".join(parts[:length])
+            if module in modules():
+                yield modules()[module]
+    for node in ast.walk(tree):
+        yield from _data_files(node)
+
+
+def _nodes(tree: ast.AST, lazy: bool) -> Iterator[ast.AST]:
+    """Walk a module without the blocks under ``TYPE_CHECKING`` and, unless ``lazy``, without the bodies of functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if not lazy and isinstance(node, ast.FunctionDef):
+            continue
+        yield node
+        yield from _nodes(node, lazy)
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{FACADE}."):
+        module, colon, _ = node.value.partition(":")
+        if colon and module in modules():
+            yield module
+
+
+def _data_files(node: ast.AST) -> Iterator[Path]:
+    """Yield the tables and templates of a package that is named in ``files("...")`` or ``PackageLoader("...")``."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("files", "PackageLoader") and node.args):
+        return
+    name = node.args[0]
+    if isinstance(name, ast.Constant) and name.value in modules():
+        package = modules()[name.value].parent
+        yield from (p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc", ".md"))
+
+
+def rewritten(text: str) -> str:
+    """Return the text of ``dvc.yaml`` with the code entries of each stage's ``deps`` replaced by the generated ones."""
+    lines: list[str] = []
+    scripts = iter(_scripts(text))
+    for line in text.splitlines():
+        entry = line.strip().removeprefix("- ")
+        if line.startswith("      - ") and entry.startswith(("pipelines/", f"{FACADE}/")):
+            continue
+        lines.append(line)
+        if line == "    deps:":
+            lines += [f"      - {dependency}" for dependency in dependencies(ROOT / next(scripts))]
+    return "\n".join(lines) + "\n"
+
+
+def _scripts(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if line.startswith("    cmd: python "):
+            yield line.split()[2]
+
+
+def main() -> None:
+    """Rewrite ``dvc.yaml``."""
+    path = ROOT / "dvc.yaml"
+    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
