@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.pretraining.diagnostics.online_probe import Watch
+from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.diagnostics.publish import publish_pretraining
 from ecgssl.pretraining.loop import pretrain
 from ecgssl.pretraining.run_identity import run_name
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 from ecgssl.training.device import resolve_device
-from ecgssl.training.ranks import processes
+from ecgssl.training.ranks import process_group
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     params = load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"])
     store = Store("data/processed")
     with (
-        processes(resolve_device(params.pretrain.device)) as ranks,
+        process_group(resolve_device(params.pretrain.device)) as ranks,
         track("pretrain", params, enabled=ranks.first) as run,
     ):
         run.log_params(
@@ -39,7 +39,7 @@ def main() -> None:
             Path("runs") / run_name(params, store),
             ranks=ranks,
             on_log=lambda row: run.log_metrics(row, step=int(row["samples"])),
-            on_epoch=Watch(store, params),
+            on_epoch=EpochMonitor(store, params),
         )
         if not ranks.first:
             return

@@ -25,19 +25,19 @@ def pretrain(
     Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
     """
     from ecgssl.config import load_params
-    from ecgssl.pretraining.diagnostics.online_probe import Watch
+    from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
     from ecgssl.pretraining.diagnostics.publish import publish_pretraining
     from ecgssl.pretraining.loop import pretrain as run
     from ecgssl.pretraining.run_identity import run_name
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
     from ecgssl.training.device import resolve_device
-    from ecgssl.training.ranks import processes
+    from ecgssl.training.ranks import process_group
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
     p, data = load_params(params, [*(overrides or []), *limit]), Store(store)
     with (
-        processes(resolve_device(p.pretrain.device)) as ranks,
+        process_group(resolve_device(p.pretrain.device)) as ranks,
         track("pretrain", p, enabled=ranks.first) as tracked,
     ):
         result = run(
@@ -46,7 +46,7 @@ def pretrain(
             out / run_name(p, data),
             ranks=ranks,
             on_log=lambda row: tracked.log_metrics(row, step=int(row["samples"])),
-            on_epoch=Watch(data, p),
+            on_epoch=EpochMonitor(data, p),
         )
         if not ranks.first:
             return

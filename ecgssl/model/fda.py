@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ecgssl.config import FDAParams
 from ecgssl.model.draws import normal, uniform
-from ecgssl.model.spectrum import SpectrumTerm, hats
+from ecgssl.model.fda_dynamic import SpectrumTerm, hats
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 
 

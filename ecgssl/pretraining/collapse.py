@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ecgssl.config import CollapseParams
 
 
-def named_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str | None:
+def detect_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str | None:
     """How a representation has collapsed, in words; ``None`` where it has not.
 
     Args:

@@ -13,7 +13,7 @@ WINDOW, LEAST = 64, 16
 
 
 @dataclass
-class Record:
+class TrainingHistory:
     """The part of a run's state that is neither weights nor optimiser.
 
     Args:

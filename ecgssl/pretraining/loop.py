@@ -18,25 +18,25 @@ from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
-from ecgssl.pretraining.collapse import named_collapse
-from ecgssl.pretraining.history import Record
+from ecgssl.pretraining.collapse import detect_collapse
+from ecgssl.pretraining.history import TrainingHistory
 from ecgssl.pretraining.run_identity import run_config
 from ecgssl.pretraining.step import Step
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
-from ecgssl.training.batch_parts import Parts
+from ecgssl.training.batch_parts import BatchParts
 from ecgssl.training.batches import Reader, rows_at
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from
 from ecgssl.training.device import resolve_device, resolve_precision, use_tensor_cores
 from ecgssl.training.graceful_stop import StopRequest
 from ecgssl.training.optim import adamw, cosine, pretrain_groups, set_rates
-from ecgssl.training.ranks import ALONE, Ranks
+from ecgssl.training.ranks import SINGLE_PROCESS, Ranks
 
 _logger = logging.getLogger("ecgssl")
 
 Row = dict[str, float]
 Look = Callable[[CoReECG, int], Row]
-"""``(model in eval mode, step)`` to figures; ``probe_auroc`` chooses the best epoch, see ``named_collapse`` for others."""
+"""``(model in eval mode, step)`` to figures; ``probe_auroc`` chooses the best epoch, see ``detect_collapse`` for others."""
 
 
 @dataclass
@@ -95,7 +95,7 @@ def pretrain(
     params: Params,
     run_folder: Path,
     *,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     show_progress: bool = True,
     log_every: int = 20,
     on_log: Callable[[Row], None] | None = None,
@@ -129,7 +129,7 @@ def pretrain(
     use_tensor_cores(device)
     model = build_model(params).to(device)
     optimiser = adamw(pretrain_groups(model, p.learning_rate, p.weight_decay, params.fda.learning_rate))
-    record = Record()
+    record = TrainingHistory()
     state: RunState | None = None
 
     def resume() -> bytes:
@@ -138,11 +138,11 @@ def pretrain(
         saved = state.newest()
         return b"" if saved is None else state_bytes(saved)
 
-    if found := ranks.from_first(resume):
+    if found := ranks.broadcast_from_first(resume):
         saved = state_from(found)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        record = Record(**saved["record"])
+        record = TrainingHistory(**saved["record"])
         record.sums = {name: value.to(device) for name, value in record.sums.items()}
 
     def save() -> None:
@@ -159,7 +159,7 @@ def pretrain(
     def rows_of(step: int) -> Any:
         return rows_at(rows, p.batch_size, params.seed, step)[ranks.rank * here : (ranks.rank + 1) * here]
 
-    gradient = Step(model, Parts(ranks, p.accumulate), precision)
+    gradient = Step(model, BatchParts(ranks, p.accumulate), precision)
     start, watched = time.perf_counter(), 0.0
     with (
         StopRequest() as stop,
@@ -253,12 +253,14 @@ def _epoch_ended(step: int, steps: int, batch_size: int, recordings: int, every:
     return max(now, 1) if step == steps else 0
 
 
-def _look(model: CoReECG, look: Look, record: Record, place: Row, state: RunState | None, params: Params) -> Row:
+def _look(
+    model: CoReECG, look: Look, record: TrainingHistory, place: Row, state: RunState | None, params: Params
+) -> Row:
     """A row of figures of an epoch, noted in the record; the best weights are kept, and a collapse is told."""
     model.eval()
     figures = look(model, record.step)
     model.train()
-    collapse = named_collapse(figures, params.pretrain.collapse)
+    collapse = detect_collapse(figures, params.pretrain.collapse)
     if collapse and not record.collapse:
         _logger.warning("pretraining: %s (step %d)", collapse, record.step)
     record.collapse = collapse

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ecgssl.model.core_ecg import CoReECG, Share, alone
 from ecgssl.model.draws import PartGenerator
 from ecgssl.pretraining.term_gradients import TermGradients
-from ecgssl.training.batch_parts import Parts
+from ecgssl.training.batch_parts import BatchParts
 from ecgssl.training.batches import Batch
 from ecgssl.training.device import autocast
 
@@ -26,7 +26,7 @@ class Step:
         precision: of the forward pass.
     """
 
-    def __init__(self, model: CoReECG, parts: Parts, precision: Literal["bf16", "fp32"]) -> None:
+    def __init__(self, model: CoReECG, parts: BatchParts, precision: Literal["bf16", "fp32"]) -> None:
         self._model, self._parts, self._precision = model, parts, precision
         # without some terms of the objective, some of its parameters have no gradient
         self._module: nn.Module = (
@@ -63,7 +63,7 @@ class Step:
             return terms
 
         if count > 1:
-            share_of = self._parts.rehearsed(lambda piece, share: forward(self._model, piece, share))
+            share_of = self._parts.precompute(lambda piece, share: forward(self._model, piece, share))
         elif self._parts.count > 1:
             share_of = self._parts.live
         else:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
+from ecgssl.model.attention_rollout import rollout
 from ecgssl.model.classifier import Classifier
-from ecgssl.model.rollout import rollout
 
 Method = Literal["integrated_gradients", "rollout"]
 

@@ -19,7 +19,7 @@ from ecgssl.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
-class Parts:
+class BatchParts:
     """How a batch is divided: process by process, and within a process piece by piece.
 
     Args:
@@ -47,7 +47,7 @@ class Parts:
 
         return share
 
-    def rehearsed(self, forward: Callable[[int, Share], Any]) -> Callable[[int], Share]:
+    def precompute(self, forward: Callable[[int, Share], Any]) -> Callable[[int], Share]:
         """Learn what every part shares by computing each piece once without a graph.
 
         Args:

@@ -51,7 +51,7 @@ class Ranks:
         dist.all_gather(parts, values.detach().contiguous())
         return torch.cat(parts)
 
-    def from_first(self, produce: Callable[[], bytes]) -> bytes:
+    def broadcast_from_first(self, produce: Callable[[], bytes]) -> bytes:
         """What ``produce`` gives in the first process, in all of them.
 
         An exception of it is raised in the first process and told there; the others then end quietly.
@@ -78,18 +78,18 @@ class Ranks:
         return data.cpu().numpy().tobytes()
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 @contextmanager
-def processes(device: torch.device) -> Iterator[Ranks]:
+def process_group(device: torch.device) -> Iterator[Ranks]:
     """Join the other processes that ``torchrun`` has started, for the time of the block; without it, be alone.
 
     Args:
         device: of the run: GPUs talk by NCCL, each process on the GPU of its number on the machine; CPUs by Gloo.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -16,9 +16,9 @@ from ecgssl.errors import exit_with
 from ecgssl.pretraining.loop import build_model, pretrain
 from ecgssl.pretraining.step import Step
 from ecgssl.store.store import Store
-from ecgssl.training.batch_parts import Parts
+from ecgssl.training.batch_parts import BatchParts
 from ecgssl.training.batches import Batch
-from ecgssl.training.ranks import Ranks, processes
+from ecgssl.training.ranks import Ranks, process_group
 
 CPU = torch.device("cpu")
 
@@ -37,14 +37,14 @@ def gradient_of(params: Params, ranks: Ranks, pieces: int) -> dict[str, Any]:
     batch = uneven_batch()
     here = len(batch.rows) // ranks.size
     own = batch.piece(slice(ranks.rank * here, (ranks.rank + 1) * here))
-    terms, norms = Step(model, Parts(ranks, pieces), "fp32")(own, 3, 0.5, 17, measure=True)
+    terms, norms = Step(model, BatchParts(ranks, pieces), "fp32")(own, 3, 0.5, 17, measure=True)
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {"terms": terms, "norms": norms, "gradients": gradients}
 
 
 def main() -> None:
     folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-    with processes(CPU) as ranks:
+    with process_group(CPU) as ranks:
         if "gradients" in options:
             found = {
                 f"{name} {pieces}": gradient_of(parse_params(params), ranks, pieces)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ecgssl.config import LinearParams, Params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.statistics.metrics import ranking_metrics
-from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.model.reconstruction_error import ErrorByCause
 from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures
 from ecgssl.pretraining.diagnostics.geometry import geometry
 from ecgssl.pretraining.diagnostics.reconstruction_gallery import add_reconstruction
@@ -28,7 +28,7 @@ _GEOMETRY = 256
 """Recordings whose two views are compared: enough for effective ranks well above any that means a collapse."""
 
 
-class Watch:
+class EpochMonitor:
     """Figures of a model at an epoch; see ``__call__``.
 
     Args:

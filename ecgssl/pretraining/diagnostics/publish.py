@@ -13,8 +13,8 @@ from torch import Tensor
 from ecgssl.config import Params, parse_params
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
-from ecgssl.model.causes import ErrorByCause
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.model.reconstruction_error import ErrorByCause
 from ecgssl.pretraining.diagnostics.fda_figures import draw_importance
 from ecgssl.pretraining.diagnostics.geometry import geometry
 from ecgssl.pretraining.diagnostics.reconstruction_gallery import (

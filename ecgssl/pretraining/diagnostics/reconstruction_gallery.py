@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.evaluation.plots import COLOURS
-from ecgssl.model.causes import ErrorByCause, hidden_by
 from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import patch_spread, patch_target
+from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
 from ecgssl.signal.drawing import draw_12_lead
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from ecgssl.config import CollapseParams
-from ecgssl.pretraining.collapse import named_collapse
-from ecgssl.pretraining.history import LEAST, WINDOW, Record
+from ecgssl.pretraining.collapse import detect_collapse
+from ecgssl.pretraining.history import LEAST, WINDOW, TrainingHistory
 from ecgssl.training.checkpoint import state_bytes, state_from
 
 
-def fed(losses, deviations=6.0) -> Record:
-    record = Record()
+def fed(losses, deviations=6.0) -> TrainingHistory:
+    record = TrainingHistory()
     for loss in losses:
         record.step += 1
         record.add({"loss": torch.tensor(float(loss)), "other": torch.tensor(2.0)}, deviations)
@@ -61,7 +61,7 @@ def test_it_comes_back_from_a_checkpoint():
     record = fed([1.0] * 20 + [9.0])
     record.epochs.append({"probe_auroc": 0.7})
     record.best, record.collapse = {"probe_auroc": 0.7, "step": 4.0}, "in words"
-    assert Record(**state_from(state_bytes(record.state()))) == record
+    assert TrainingHistory(**state_from(state_bytes(record.state()))) == record
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_it_comes_back_from_a_checkpoint():
     ],
 )
 def test_a_collapse_has_a_name(figures, named):
-    assert named_collapse(figures, CollapseParams()) == named
+    assert detect_collapse(figures, CollapseParams()) == named

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecgssl.config import STDMParams
-from ecgssl.model.causes import ErrorByCause, hidden_by
+from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
 from ecgssl.model.stdm import draw_mask
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgssl.model.spectrum import QUIETEST, SpectrumTerm, hats, log_spectrum
+from ecgssl.model.fda_dynamic import QUIETEST, SpectrumTerm, hats, log_spectrum
 
 GROUP = torch.tensor([0, 0, 1, 2])
 KNOTS = 8

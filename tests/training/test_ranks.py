@@ -13,7 +13,7 @@ import torch
 from torchrun_tasks import gradient_of
 
 from ecgssl.pretraining.loop import pretrain
-from ecgssl.training.ranks import ALONE, processes
+from ecgssl.training.ranks import SINGLE_PROCESS, process_group
 
 pytestmark = pytest.mark.long
 
@@ -54,7 +54,7 @@ def params_of(make_params):
 
 @pytest.fixture(scope="module")
 def wholes(params_of):
-    return {name: gradient_of(params, ALONE, 1) for name, params in params_of.items()}
+    return {name: gradient_of(params, SINGLE_PROCESS, 1) for name, params in params_of.items()}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def assert_same_step(found: dict, whole: dict) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("pieces", [2, 4])
 def test_pieces_have_the_gradient_of_the_whole(name, pieces, params_of, wholes):
-    assert_same_step(gradient_of(params_of[name], ALONE, pieces), wholes[name])
+    assert_same_step(gradient_of(params_of[name], SINGLE_PROCESS, pieces), wholes[name])
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -103,10 +103,10 @@ def test_a_part_alone_would_have_another_loss(params_of, wholes):
 
     from ecgssl.pretraining.loop import build_model
     from ecgssl.pretraining.step import Step
-    from ecgssl.training.batch_parts import Parts
+    from ecgssl.training.batch_parts import BatchParts
 
     half = uneven_batch().piece(slice(0, 4))
-    terms, _ = Step(build_model(params_of["core"]), Parts(ALONE), "fp32")(half, 3, 0.5, 17, measure=False)
+    terms, _ = Step(build_model(params_of["core"]), BatchParts(SINGLE_PROCESS), "fp32")(half, 3, 0.5, 17, measure=False)
     assert terms["contrastive"].item() < 0.9 * wholes["core"]["terms"]["contrastive"].item()
 
 
@@ -145,11 +145,11 @@ def test_refused_parameters_end_both_processes(store, make_params, tmp_path):
 
 def test_without_torchrun_one_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with processes(torch.device("cpu")) as ranks:
+    with process_group(torch.device("cpu")) as ranks:
         assert (ranks.rank, ranks.size, ranks.first) == (0, 1, True)
         values = torch.arange(3.0)
         assert torch.equal(ranks.gather(values), values)
         assert torch.equal(ranks.mean(values), values)
         assert ranks.any(True)
         assert not ranks.any(False)
-        assert ranks.from_first(lambda: b"content") == b"content"
+        assert ranks.broadcast_from_first(lambda: b"content") == b"content"

@@ -12,8 +12,8 @@ from heartbeats import heartbeats
 
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import InputError
-from ecgssl.pretraining.collapse import named_collapse
-from ecgssl.pretraining.diagnostics.online_probe import Watch
+from ecgssl.pretraining.collapse import detect_collapse
+from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.loop import build_model
 
 COUNT = 120
@@ -68,7 +68,7 @@ def store():
 
 def test_a_label_that_shows_is_found_and_one_that_does_not_is_not(store):
     params = make_params(["slow", "noise"])
-    figures = Watch(store, params)(build_model(params).eval(), 3)
+    figures = EpochMonitor(store, params)(build_model(params).eval(), 3)
     assert figures["probe_auroc_slow"] > 0.9
     assert 0.2 < figures["probe_auroc_noise"] < 0.8
     assert figures["probe_auroc"] == pytest.approx((figures["probe_auroc_slow"] + figures["probe_auroc_noise"]) / 2)
@@ -79,7 +79,7 @@ def test_only_as_many_recordings_as_asked_for_and_never_the_test_split(store):
     read = store.signals
     counted = SimpleNamespace(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
     params = make_params(["slow"], recordings=32, fda={"kind": "none"}, objective={"kind": "contrastive"})
-    Watch(counted, params)(build_model(params).eval(), 3)
+    EpochMonitor(counted, params)(build_model(params).eval(), 3)
     labelled = set(np.flatnonzero(store.index["slow"].notna()))
     probed = seen[len(store.rows("val")) :]
     assert len(probed) == len(set(probed)) == 64
@@ -90,7 +90,7 @@ def test_looking_draws_no_random_numbers_and_repeats(store):
     params = make_params(["slow"])
     model = build_model(params).eval()
     before, state = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
-    watch = Watch(store, params)
+    watch = EpochMonitor(store, params)
     assert watch(model, 3) == watch(model, 4)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
@@ -98,48 +98,48 @@ def test_looking_draws_no_random_numbers_and_repeats(store):
 
 def test_a_planted_collapse_is_seen(store):
     params = make_params()
-    model, watch, limits = build_model(params).eval(), Watch(store, params), params.pretrain.collapse
+    model, watch, limits = build_model(params).eval(), EpochMonitor(store, params), params.pretrain.collapse
     with torch.no_grad():
         model.projector[-1].weight.zero_()
         model.projector[-1].bias.fill_(1)
         figures = watch(model, 3)
         assert figures["uniformity"] == pytest.approx(0, abs=1e-6)
-        assert named_collapse(figures, limits).startswith("complete collapse")
+        assert detect_collapse(figures, limits).startswith("complete collapse")
         model.encoder.norm.weight.zero_()
         model.encoder.norm.bias.fill_(1)
         figures = watch(model, 3)
     assert figures["effective_rank"] == 0
-    assert "dimensional collapse: effective rank 0" in named_collapse(figures, limits)
+    assert "dimensional collapse: effective rank 0" in detect_collapse(figures, limits)
 
 
 def test_the_augmentation_is_looked_at_where_it_learns(store):
     params = make_params()
-    found = Watch(store, params)(build_model(params).eval(), 3)
+    found = EpochMonitor(store, params)(build_model(params).eval(), 3)
     assert 0 < found["fda_correlation"] < 1
     assert found["fda_kept_5_15hz"] == pytest.approx(0.5, abs=0.01), "the map starts undecided"
 
 
 def test_without_a_contrastive_term_the_projector_is_not_judged(store):
     params = make_params(objective={"kind": "reconstruction"})
-    found = Watch(store, params)(build_model(params).eval(), 3)
+    found = EpochMonitor(store, params)(build_model(params).eval(), 3)
     assert "effective_rank" in found
     assert not {"alignment", "uniformity"} & found.keys()
 
 
 def test_reconstruction_is_looked_at_by_cause(store):
     params = make_params()
-    found = Watch(store, params)(build_model(params).eval(), 3)
+    found = EpochMonitor(store, params)(build_model(params).eval(), 3)
     for cause in ("time", "lead", "time_and_lead", "limb", "chest", "lead_limb", "lead_chest"):
         assert found[f"relative_{cause}"] == pytest.approx(1, abs=0.05), "a fresh decoder predicts the mean"
         assert abs(found[f"correlation_{cause}"]) < 0.5
     contrastive = make_params(objective={"kind": "contrastive"})
-    assert not any("relative" in name for name in Watch(store, contrastive)(build_model(contrastive).eval(), 3))
+    assert not any("relative" in name for name in EpochMonitor(store, contrastive)(build_model(contrastive).eval(), 3))
 
 
 def test_every_unusable_target_is_named(store):
     with pytest.raises(InputError) as caught:
-        Watch(store, make_params(["slow", "lvef", "unknown"]))
+        EpochMonitor(store, make_params(["slow", "lvef", "unknown"]))
     assert [p.what.split(" is none")[0] for p in caught.value.problems] == ["'lvef'", "'unknown'"]
     with pytest.raises(InputError) as caught:
-        Watch(store, make_params(["slow", "always", "age"]))
+        EpochMonitor(store, make_params(["slow", "always", "age"]))
     assert [p.what.split("'")[1] for p in caught.value.problems] == ["always", "always", "age", "age"]
