@@ -112,7 +112,7 @@ def stages(items: list[Wanted], params: Params, folder: Path) -> dict[str, float
 def equal_work(items: list[Wanted], params: Params) -> None:
     """Read, band-pass, resample and normalise, as torch_ecg's manager does; nothing is assessed or written."""
     for item in items:
-        recording = read(item.path, stated=item.stated)
+        recording = read(item.path, overrides=item.overrides)
         signal, _ = arrange(recording.signal, recording.leads, params.signal.leads)
         cleaned = crop(clean(signal, recording.sampling_rate, params.signal), params.signal)
         cleaned / max(float(np.sqrt(np.mean(np.square(cleaned)))), params.signal.normalise.floor)

@@ -34,8 +34,7 @@ def inspect(
     from ecgssl.inspection.inspect import find
     from ecgssl.inspection.inspect import inspect as run
     from ecgssl.inspection.inspect_table import as_text
-    from ecgssl.io.metadata.overrides import Stated
-    from ecgssl.io.metadata.units import millivolts
+    from ecgssl.io.metadata import MetadataOverrides, millivolts
     from ecgssl.progress import progress
     from ecgssl.signal.spec import SignalSpec
 
@@ -48,8 +47,8 @@ def inspect(
         spec, quality = chosen.signal, chosen.quality
     found = find(paths)
     with progress("inspect", len(found.recordings)) as advance:
-        stated = Stated(sampling_rate, units, names)
-        result = run(found, spec, quality, stated=stated, plot=plot, workers=workers, advance=advance)
+        overrides = MetadataOverrides(sampling_rate, units, names)
+        result = run(found, spec, quality, overrides=overrides, plot=plot, workers=workers, advance=advance)
     text = canonical_json(result.to_dict()) if json else as_text(result, shutil.get_terminal_size((100, 24)).columns)
     typer.echo(text, nl=False)
     return 3 if result.count("unreadable") else 0

@@ -38,7 +38,7 @@ class Cohort:
         table: one row per recording: ``record_id``, ``path``, ``patient_id`` (str), ``split`` (train, val, test,
             external or empty: in none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
             ``device``; ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined), which state what a file does not
-            say or says wrongly, NaN or empty where it is to be believed (``ecgssl.io.Stated``); ``defect`` and
+            say or says wrongly, NaN or empty where it is to be believed (``ecgssl.io.MetadataOverrides``); ``defect`` and
             ``defect_action`` (``ecgssl.datasets.public.known_defects``); then one float column per target: 1 or 0, the code of
             a class, or a number, by its kind; NaN for unknown. ``path`` may be ``file#member`` for a file that holds many
             recordings.

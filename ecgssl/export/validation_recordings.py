@@ -92,7 +92,7 @@ def raw_recordings(inputs: Sequence[Path], most: int = 64) -> list[Recording]:
         if len(found) == most:
             break
         with suppress(RecordingError):
-            found.append(read(item.path, stated=item.stated))
+            found.append(read(item.path, overrides=item.overrides))
     if inputs and not found:
         raise InputError(Problem("recordings", "files", "none can be read", "Name readable recordings"))
     return found

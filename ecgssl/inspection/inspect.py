@@ -17,7 +17,7 @@ from ecgssl.files import make_folder, write_atomic
 from ecgssl.io import MEMBER, locate, read
 from ecgssl.io.formats import identify
 from ecgssl.io.listing import Found, find_recordings
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.progress import Advance
 from ecgssl.signal.cleaning import clean, crop
@@ -120,7 +120,7 @@ def inspect(
     spec: SignalSpec,
     quality: QualityParams,
     *,
-    stated: Stated = NOTHING,
+    overrides: MetadataOverrides = NO_OVERRIDES,
     plot: Path | None = None,
     workers: int = 1,
     advance: Advance = lambda count=1, **figures: None,
@@ -131,7 +131,7 @@ def inspect(
         found: which.
         spec: the signal contract that they are held against.
         quality: limits and policy.
-        stated: what the files do not say, or say wrongly; the same for all.
+        overrides: what the files do not say, or say wrongly; the same for all.
         plot: folder for a 12-lead page of each that can be read, or a ``.png`` for a single one.
         workers: processes; -1 for one per core.
         advance: called after each recording.
@@ -141,7 +141,7 @@ def inspect(
     """
     pages = _pages(found.recordings, plot)
     done = []
-    for result in _each(found.recordings, pages, spec, quality, stated, workers):
+    for result in _each(found.recordings, pages, spec, quality, overrides, workers):
         done.append(result)
         advance(1)
     return Inspection(tuple(done), tuple(map(str, found.unknown)))
@@ -176,22 +176,26 @@ def _each(
     pages: list[Path | None],
     spec: SignalSpec,
     quality: QualityParams,
-    stated: Stated,
+    overrides: MetadataOverrides,
     workers: int,
 ) -> Iterator[Inspected]:
     if workers == 1:
         for path, page in zip(listed, pages, strict=True):
-            yield inspect_one(path, spec, quality, stated, page)
+            yield inspect_one(path, spec, quality, overrides, page)
         return
     from joblib import Parallel, delayed
 
     run = Parallel(n_jobs=workers, return_as="generator")
     jobs = zip(listed, pages, strict=True)
-    yield from run(delayed(inspect_one)(path, spec, quality, stated, page) for path, page in jobs)
+    yield from run(delayed(inspect_one)(path, spec, quality, overrides, page) for path, page in jobs)
 
 
 def inspect_one(
-    path: str, spec: SignalSpec, params: QualityParams, stated: Stated = NOTHING, page: Path | None = None
+    path: str,
+    spec: SignalSpec,
+    params: QualityParams,
+    overrides: MetadataOverrides = NO_OVERRIDES,
+    page: Path | None = None,
 ) -> Inspected:
     """Look at one recording; what cannot be read is told of, never raised.
 
@@ -199,13 +203,13 @@ def inspect_one(
         path: of the file, or ``file#member``.
         spec: the signal contract.
         params: limits and policy of quality.
-        stated: what the file does not say, or says wrongly.
+        overrides: what the file does not say, or says wrongly.
         page: PNG to draw, where it can be read.
     """
     name = None
     try:
         name = identify(locate(path)[0]).name
-        recording = read(path, stated=stated)
+        recording = read(path, overrides=overrides)
     except RecordingError as error:
         problem = error.problems[0]
         detail = f"{problem.field}: {problem.what}. {problem.remedy}"

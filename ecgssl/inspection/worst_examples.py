@@ -147,7 +147,7 @@ def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spe
     leads = _shown(own, spec)
     item = wanted(cohort, place, place + 1)[0]
     try:
-        recording = read_or_reject(item.path, item.stated)
+        recording = read_or_reject(item.path, item.overrides)
         raw, _ = arrange(recording.signal, recording.leads, spec.leads)
         rate = recording.sampling_rate
         if code in _RAW:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ecgssl.io.formats import identify
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 
 MEMBER = "#"
@@ -28,7 +28,7 @@ def locate(path: Path | str) -> tuple[Path, str | None]:
 def read(
     path: Path | str,
     *,
-    stated: Stated = NOTHING,
+    overrides: MetadataOverrides = NO_OVERRIDES,
     record_id: str | None = None,
     patient_id: str | None = None,
 ) -> Recording:
@@ -37,7 +37,7 @@ def read(
     Args:
         path: the file; ``file#member`` for one recording of a file that holds many; a WFDB record with or without the
             suffix of its header or signal file.
-        stated: what the file does not say, or says wrongly.
+        overrides: what the file does not say, or says wrongly.
         record_id: by default the name of the file, or of the member.
         patient_id: groups recordings of one person.
 
@@ -46,5 +46,5 @@ def read(
             the reader.
     """
     file, member = locate(path)
-    recording = identify(file).read(file, member, stated)
+    recording = identify(file).read(file, member, overrides)
     return replace(recording, record_id=recording.record_id if record_id is None else record_id, patient_id=patient_id)

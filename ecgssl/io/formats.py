@@ -9,16 +9,27 @@ from pathlib import Path
 from typing import cast
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.io.signatures import is_csv, is_edf, is_hdf5, is_matlab, is_npy, is_npz, is_wfdb
-from ecgssl.io.vendors.hospital_signatures import has_root, is_dicom, is_mortara, is_scp
+from ecgssl.io.signatures import (
+    has_root,
+    is_csv,
+    is_dicom,
+    is_edf,
+    is_hdf5,
+    is_matlab,
+    is_mortara,
+    is_npy,
+    is_npz,
+    is_scp,
+    is_wfdb,
+)
 
 HEAD = 4096
 """Bytes of a file by which its format is recognised."""
 
-Reader = Callable[[Path, str | None, Stated], Recording]
-"""(file, member, stated) -> recording. ``member`` names one recording of a file that holds many, otherwise ``None``."""
+Reader = Callable[[Path, str | None, MetadataOverrides], Recording]
+"""(file, member, overrides) -> recording. ``member`` names one recording of a file that holds many, otherwise ``None``."""
 
 Members = Callable[[Path], tuple[str, ...]]
 """Names of the recordings in a file that holds many; empty for a file that holds one."""
@@ -42,9 +53,9 @@ class Format:
     reader: str
     members: str | None = None
 
-    def read(self, path: Path, member: str | None, stated: Stated) -> Recording:
+    def read(self, path: Path, member: str | None, overrides: MetadataOverrides) -> Recording:
         """Read a file of this format; raises ``RecordingError`` as the reader says."""
-        return cast(Reader, _load(self.reader))(path, member, stated)
+        return cast(Reader, _load(self.reader))(path, member, overrides)
 
     def list_members(self, path: Path) -> tuple[str, ...]:
         """Names of the recordings in a file that holds many; empty for a file that holds one."""
@@ -75,10 +86,12 @@ FORMATS: tuple[Format, ...] = (
         "cardiosoft", "CardioSoft XML", has_root("CardiologyXML"), "ecgssl.io.vendors.cardiosoft_reader:read_cardiosoft"
     ),
     Format("schiller", "Schiller XML", has_root(_SCHILLER), "ecgssl.io.vendors.schiller_reader:read_schiller"),
-    Format("sierra", "Philips Sierra XML", has_root("restingecgdata"), "ecgssl.io.vendors.vendor_reader:read_sierra"),
-    Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.vendor_reader:read_mortara"),
+    Format(
+        "sierra", "Philips Sierra XML", has_root("restingecgdata"), "ecgssl.io.vendors.ecgdatakit_reader:read_sierra"
+    ),
+    Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
-    Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.vendor_reader:read_scp"),
+    Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
     # last, because any text may be a table
     Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )

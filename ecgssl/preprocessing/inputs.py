@@ -12,9 +12,9 @@ from pathlib import Path
 from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
-from ecgssl.io.files.sample_table import is_sample_file
+from ecgssl.io.files.csv_header import is_sample_file
 from ecgssl.io.listing import find_recordings, with_members
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 from ecgssl.preprocessing.request import wanted
 
@@ -28,12 +28,12 @@ class Listed:
     Args:
         record_id: unique in its list, without any path of this machine.
         path: of the file, or ``file#member``; whether it is there is not known yet.
-        stated: what a manifest says of it and the file does not, or says wrongly.
+        overrides: what a manifest says of it and the file does not, or says wrongly.
     """
 
     record_id: str
     path: str
-    stated: Stated = NOTHING
+    overrides: MetadataOverrides = NO_OVERRIDES
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _of_file(path: Path) -> list[str]:
 def _of_manifest(path: Path) -> list[Listed]:
     cohort = listed_recordings(path)
     items = wanted(cohort, 0, len(cohort))
-    return [Listed(name, i.path, i.stated) for name, i in zip(cohort.table["record_id"], items, strict=True)]
+    return [Listed(name, i.path, i.overrides) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 
 
 def _name(path: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.request import Wanted
 from ecgssl.signal.cleaning import clean, crop
@@ -54,10 +54,10 @@ class Rejected(Exception):
         return cls(stage, error.reason, f"{problem.field}: {problem.what}")
 
 
-def read_or_reject(path: Path | str, stated: Stated = NOTHING) -> Recording:
+def read_or_reject(path: Path | str, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """``ecgssl.io.read``, with ``Rejected`` for what it raises."""
     try:
-        return read(path, stated=stated)
+        return read(path, overrides=overrides)
     except RecordingError as error:
         raise Rejected.by(error, "read") from error
 
@@ -94,7 +94,7 @@ def steps_wanted(
     """``prepare_wanted``, stage by stage: the same arguments, result and errors."""
     if item.excluded:
         raise Rejected("known_defect", "known_defect", item.defect)
-    recording = read_or_reject(item.path, item.stated)
+    recording = read_or_reject(item.path, item.overrides)
     seen(recording)
     yield recording.signal.size
     found = yield from _steps(recording, spec, quality, lsb, out)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 
 COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
 """Columns of a cohort's table that a recording's signal follows from; all but ``path`` may be absent."""
@@ -20,13 +20,13 @@ class Wanted:
 
     Args:
         path: of the file, or ``file#member``.
-        stated: what the cohort says of it and the file does not, or says wrongly.
+        overrides: what the cohort says of it and the file does not, or says wrongly.
         defect: what its set is known to have got wrong with it; empty for nothing.
         excluded: the defect is such that the file is not to be read at all.
     """
 
     path: str
-    stated: Stated = NOTHING
+    overrides: MetadataOverrides = NO_OVERRIDES
     defect: str = ""
     excluded: bool = False
 
@@ -36,7 +36,7 @@ def wanted(cohort: Cohort, begin: int, end: int) -> list[Wanted]:
     rows = cohort.table.iloc[begin:end]
     columns = [_cells(rows, name) for name in COLUMNS]
     return [
-        Wanted(str(cohort.root / path), _stated(rate, units, leads), _text(defect), _text(action) == "exclude")
+        Wanted(str(cohort.root / path), _overrides(rate, units, leads), _text(defect), _text(action) == "exclude")
         for path, rate, units, leads, defect, action in zip(*columns, strict=True)
     ]
 
@@ -45,12 +45,12 @@ def _cells(rows: pd.DataFrame, name: str) -> list[Any]:
     return rows[name].tolist() if name in rows else [None] * len(rows)
 
 
-def _stated(rate: Any, units: Any, leads: Any) -> Stated:
+def _overrides(rate: Any, units: Any, leads: Any) -> MetadataOverrides:
     names = tuple(name.strip() for name in _text(leads).split(";") if name.strip())
     unit = _text(units) or None
     if pd.isna(rate) and unit is None and not names:
-        return NOTHING
-    return Stated(None if pd.isna(rate) else float(rate), unit, names or None)
+        return NO_OVERRIDES
+    return MetadataOverrides(None if pd.isna(rate) else float(rate), unit, names or None)
 
 
 def _text(cell: Any) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -219,8 +219,11 @@ def _chunks(items: Sequence[Listed], parts: list[int], size: int) -> Iterator[tu
 
 
 def _digest(items: Sequence[Listed]) -> str:
-    """Of the names and places of all recordings, and of what is stated of them."""
+    """Hash of the names, paths and metadata overrides of all recordings."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(repr((item.record_id, str(Path(item.path).absolute()), item.stated)).encode())
+        rate, unit, leads = astuple(item.overrides)
+        # the text that version 0.1.0 hashed, so that its interrupted score files can be resumed
+        overrides = f"Stated(sampling_rate={rate!r}, unit={unit!r}, leads={leads!r})"
+        digest.update(f"({item.record_id!r}, {str(Path(item.path).absolute())!r}, {overrides})".encode())
     return digest.hexdigest()

@@ -71,7 +71,7 @@ def prepare_listed(
     for item in items:
         row: dict[str, Any] = {"record_id": item.record_id}
         try:
-            recording = read_or_reject(item.path, item.stated)
+            recording = read_or_reject(item.path, item.overrides)
             row |= {"sampling_rate": recording.sampling_rate, "duration": recording.duration}
             ready = make_ready(recording, spec, quality, lsb, windows)
         except Rejected as refusal:

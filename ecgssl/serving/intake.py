@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ecgssl.errors import Problem
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.serving.reading import Upload
 from ecgssl.serving.refusal import Refused
@@ -131,10 +131,10 @@ async def _upload(request: Request) -> Upload:
         texts = {name: form.getlist(name) for name in _TEXT if name in form}
     finally:
         await form.close()
-    return Upload(tuple(files), **_stated(texts))
+    return Upload(tuple(files), **_fields(texts))
 
 
-def _stated(texts: dict[str, list[Any]]) -> dict[str, Any]:
+def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
     for name, values in texts.items():
         if len(values) > 1 or not isinstance(values[0], str) or not values[0].strip():
             raise Refused(422, _problem(name, "is not one piece of text", "Send it once"))
@@ -151,7 +151,7 @@ def _stated(texts: dict[str, list[Any]]) -> dict[str, Any]:
     if unit is not None and unit not in _UNITS:
         raise Refused(422, _problem("unit", "is no known unit", f"Send one of {', '.join(_UNITS)}"))
     leads = tuple(name.strip() for name in text.get("leads", "").split(",") if name.strip()) or None
-    return {"member": text.get("member"), "stated": Stated(rate, unit, leads)}
+    return {"member": text.get("member"), "overrides": MetadataOverrides(rate, unit, leads)}
 
 
 def _problem(field: str, what: str, remedy: str) -> Problem:

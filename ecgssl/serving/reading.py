@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams
 from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
 from ecgssl.scoring.preprocess import Ready, Windows, make_ready
@@ -34,12 +34,12 @@ class Upload:
     Args:
         files: names and contents; more than one for formats of several files, such as WFDB.
         member: name of the recording meant, in a file that holds many.
-        stated: what the file does not say.
+        overrides: what the file does not say.
     """
 
     files: tuple[tuple[str, bytes], ...]
     member: str | None = None
-    stated: Stated = NOTHING
+    overrides: MetadataOverrides = NO_OVERRIDES
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _of_files(upload: Upload, folder: Path) -> Recording:
             raise Rejected("read", code, f"file: {what}")
         if len(found) > 1:
             raise Rejected("read", "member", f"file: holds {len(found)} recordings, and one has to be named")
-        return read_or_reject(found[0], upload.stated)
+        return read_or_reject(found[0], upload.overrides)
 
 
 def safe_name(name: str) -> str:

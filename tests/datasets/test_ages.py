@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgssl.datasets.public.ages import known_ages
-from ecgssl.io.metadata.person import age
+from ecgssl.io.metadata import age
 
 
 @given(st.lists(st.floats(-200, 400), max_size=20))

@@ -77,7 +77,7 @@ def test_every_exam_is_read_from_its_own_row(release):
     for item, exam in zip(wanted(cohort, 0, len(cohort)), cohort.table["record_id"], strict=True):
         number = int(exam.removeprefix("code15-"))
         part = next(part for part, ids in FILES.items() if number in ids)
-        recording = read(item.path, stated=item.stated)
+        recording = read(item.path, overrides=item.overrides)
         with h5py.File(release / f"exams_part{part}.hdf5") as file:
             tracing = file["tracings"][FILES[part].index(number)]
         # without the zeros that fill it up

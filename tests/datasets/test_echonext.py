@@ -93,12 +93,12 @@ def test_every_row_is_read_and_never_as_millivolts_unless_accepted(release):
     items = wanted(cohort, 0, len(cohort))
     for item, row in zip(items, (0, 1, 0, 0, 2), strict=True):
         split = item.path.split("_")[-2]
-        recording = read(item.path, stated=item.stated)
+        recording = read(item.path, overrides=item.overrides)
         np.testing.assert_array_equal(recording.signal, waveforms(split, row + 1)[row, 0].T)
         assert (recording.sampling_rate, recording.leads) == (250.0, LEADS)
         assert (item.defect, item.excluded) == ("the samples are z-scores, of which one counts as 1 mV", False)
     with pytest.raises(RecordingError) as caught:
-        read(items[0].path, stated=replace(items[0].stated, unit="z"))
+        read(items[0].path, overrides=replace(items[0].overrides, unit="z"))
     assert caught.value.reason == "unit"
 
 

@@ -125,7 +125,7 @@ def test_real_excerpt(excerpt):
     assert table["Normal ECG"].sum() == 6
     assert table.loc["sph-SPH00007", "Right bundle-branch block"] == 1
     for item in wanted(cohort, 0, len(cohort)):
-        recording = read(item.path, stated=item.stated)
+        recording = read(item.path, overrides=item.overrides)
         assert recording.signal.shape[0] == 12
         assert recording.sampling_rate == 500
         assert 0.3 < np.abs(recording.signal).max() < 10

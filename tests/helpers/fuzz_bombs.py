@@ -15,7 +15,7 @@ from dicom_bombs import dicom_bombs
 from fuzz_seeds import MEBIBYTE, STATED, Seed, make_seeds
 from xml_bombs import xml_bombs
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 
 
 @dataclass(frozen=True)
@@ -232,24 +232,24 @@ def _all() -> Iterator[Bomb]:
             yield Bomb(Seed(form, f"{form}: {name}", "bomb.xml", b""), make)
     header = b"b 40000 500 10\n" + b"a.dat 16 1 0 0 0 0 0 x\n" * 39_999 + b"a.dat 16 1 0 0 0 0 0 I\n"
     segment = {"s.hea": header, "a.dat": bytes(2 * 40_000 * 10)}
-    unnamed = Stated(500.0, "mV")
+    unnamed = MetadataOverrides(500.0, "mV")
     sierra = next(seed.content for seed in seeds if seed.format == "sierra")
-    for form, bombs, file, beside, stated in (
-        ("sierra", _sierra(sierra), "b.xml", {}, NOTHING),
-        ("dicom", dicom_bombs(), "b.dcm", {}, NOTHING),
-        ("scp", _scp(), "b.scp", {}, NOTHING),
+    for form, bombs, file, beside, overrides in (
+        ("sierra", _sierra(sierra), "b.xml", {}, NO_OVERRIDES),
+        ("dicom", dicom_bombs(), "b.dcm", {}, NO_OVERRIDES),
+        ("scp", _scp(), "b.scp", {}, NO_OVERRIDES),
         ("matlab", _matlab(), "b.mat", {}, STATED),
         ("matlab", _matlab_of_leads(), "b.mat", {}, unnamed),
         ("hdf5", _hdf5(), "b.h5", {}, STATED),
         ("npy", _npy(), "b.npy", {}, STATED),
         ("npz", _npz(), "b.npz", {}, STATED),
-        ("wfdb 16", _wfdb(), "b.hea", {"a.dat": bytes(200)}, NOTHING),
-        ("wfdb segments", _segments(), "b.hea", segment, NOTHING),
+        ("wfdb 16", _wfdb(), "b.hea", {"a.dat": bytes(200)}, NO_OVERRIDES),
+        ("wfdb segments", _segments(), "b.hea", segment, NO_OVERRIDES),
         ("csv", _texts(), "b.csv", {}, unnamed),
-        ("edf", _edf(), "b.edf", {}, NOTHING),
+        ("edf", _edf(), "b.edf", {}, NO_OVERRIDES),
     ):
         for name, make in bombs:
-            yield Bomb(Seed(form, f"{form}: {name}", file, b"", beside=beside, stated=stated), make)
+            yield Bomb(Seed(form, f"{form}: {name}", file, b"", beside=beside, overrides=overrides), make)
 
 
 BOMBS = {bomb.seed.name: bomb for bomb in _all()}

@@ -28,12 +28,12 @@ from sierra_files import sierra
 from wfdb_files import write_record
 from wfdb_formats import RANGE, write_by_hand, write_by_wfdb
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
 MEBIBYTE = 1 << 20
 SAMPLES = 120
-STATED = Stated(500.0, "mV", LEADS)
+STATED = MetadataOverrides(500.0, "mV", LEADS)
 _LEADS = ("I", "II", "V1")
 
 Kind = Literal["binary", "text"]
@@ -56,7 +56,7 @@ class Seed:
         beside: other files in its folder.
         wrap: makes the file of the part: packs it, or computes checksums anew, so that damage gets past them.
         members: recordings that are asked for.
-        stated: with it.
+        overrides: with it.
         asked: file that is read; without it the damaged one.
     """
 
@@ -68,7 +68,7 @@ class Seed:
     beside: Mapping[str, bytes] = field(default_factory=dict)
     wrap: Callable[[bytes], bytes] = unchanged
     members: tuple[str | None, ...] = (None,)
-    stated: Stated = NOTHING
+    overrides: MetadataOverrides = NO_OVERRIDES
     asked: str = ""
 
 
@@ -121,7 +121,9 @@ def _record(place: Path, form: str, names: tuple[str, ...]) -> Iterator[Seed]:
         leads = LEADS if bare.count(samples.name.encode()) == len(LEADS) else _LEADS
         yield Seed(form, f"{name} samples", samples.name, data, "binary", {f"{name}.hea": header})
         beside = {f"{name}.hea": bare}
-        yield Seed(form, f"{name} unchecked", samples.name, data, "binary", beside, stated=Stated(leads=leads))
+        yield Seed(
+            form, f"{name} unchecked", samples.name, data, "binary", beside, overrides=MetadataOverrides(leads=leads)
+        )
 
 
 def _matlab(place: Path) -> Iterator[Seed]:
@@ -131,13 +133,13 @@ def _matlab(place: Path) -> Iterator[Seed]:
     for name, variables, form in (("struct", content, "5"), ("array", plain, "5"), ("old", {"val": plain["val"]}, "4")):
         out = io.BytesIO()
         scipy.io.savemat(out, variables, format=form)
-        yield Seed("matlab", name, f"{name}.mat", out.getvalue(), stated=STATED)
+        yield Seed("matlab", name, f"{name}.mat", out.getvalue(), overrides=STATED)
     out = io.BytesIO()
     scipy.io.savemat(out, content, do_compression=True)
-    yield Seed("matlab", "packed", "packed.mat", out.getvalue(), stated=STATED)
+    yield Seed("matlab", "packed", "packed.mat", out.getvalue(), overrides=STATED)
     out = io.BytesIO()
     scipy.io.savemat(out, content)
-    yield Seed("matlab", "repacked", "repacked.mat", out.getvalue()[128:], wrap=_pack_matlab, stated=STATED)
+    yield Seed("matlab", "repacked", "repacked.mat", out.getvalue()[128:], wrap=_pack_matlab, overrides=STATED)
     with h5py.File(place / "v73.mat", "w", userblock_size=512) as file:
         for key, value in {"data": signal.T, "age": np.array([[93.0]])}.items():
             file.create_dataset(f"ECG/{key}", data=value).attrs["MATLAB_class"] = np.bytes_("double")
@@ -145,7 +147,7 @@ def _matlab(place: Path) -> Iterator[Seed]:
         file.create_dataset("ECG/sex", data=letters).attrs["MATLAB_class"] = np.bytes_("char")
     data = (place / "v73.mat").read_bytes()
     data = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + data[128:]
-    yield Seed("matlab 7.3", "struct", "v73.mat", data, stated=STATED)
+    yield Seed("matlab 7.3", "struct", "v73.mat", data, overrides=STATED)
 
 
 def _pack_matlab(variable: bytes) -> bytes:
@@ -157,13 +159,13 @@ def _hdf5(place: Path) -> Iterator[Seed]:
     signal = np.random.default_rng(2).normal(0, 0.5, (12, SAMPLES)).astype(np.float32)
     with h5py.File(place / "sph.h5", "w") as file:
         file.create_dataset("ecg", data=signal.astype(np.float16))
-    yield Seed("hdf5", "SPH", "sph.h5", (place / "sph.h5").read_bytes(), stated=Stated(500.0))
+    yield Seed("hdf5", "SPH", "sph.h5", (place / "sph.h5").read_bytes(), overrides=MetadataOverrides(500.0))
     with h5py.File(place / "exams.hdf5", "w") as file:
         file["exam_id"] = np.array([7, 9, 0])
         file.create_dataset("tracings", data=np.stack([signal.T] * 3), chunks=(1, SAMPLES, 12), compression="gzip")
     members = (None, "7", "9")
     exams = (place / "exams.hdf5").read_bytes()
-    yield Seed("hdf5", "CODE-15%", "exams.hdf5", exams, members=members, stated=Stated(400.0))
+    yield Seed("hdf5", "CODE-15%", "exams.hdf5", exams, members=members, overrides=MetadataOverrides(400.0))
     with h5py.File(place / "any.h5", "w", libver="latest") as file:
         data = file.create_dataset("study/wave", data=signal, compression="gzip", shuffle=True, fletcher32=True)
         data.attrs["fs"], data.attrs["units"], file.attrs["leads"] = 250, "uV", list(LEADS)
@@ -179,9 +181,9 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _numpy() -> Iterator[Seed]:
     signal = np.random.default_rng(3).normal(0, 0.5, (12, SAMPLES)).astype(np.float32)
-    yield Seed("npy", "one", "one.npy", _npy(signal), stated=STATED)
+    yield Seed("npy", "one", "one.npy", _npy(signal), overrides=STATED)
     many = np.stack([signal] * 3)[:, None]
-    yield Seed("npy", "many", "many.npy", _npy(np.asfortranarray(many)), members=(None, "0", "2"), stated=STATED)
+    yield Seed("npy", "many", "many.npy", _npy(np.asfortranarray(many)), members=(None, "0", "2"), overrides=STATED)
     out = io.BytesIO()
     np.savez_compressed(out, signal=signal, sampling_rate=500.0, leads=np.array(LEADS), unit="mV")
     yield Seed("npz", "packed", "packed.npz", out.getvalue())
@@ -284,4 +286,6 @@ def _real() -> Iterator[Seed]:
     for form, pattern in _REAL.items() if root else ():
         for path in sorted(Path(root).glob(pattern)):
             kind: Kind = "text" if path.suffix == ".xml" else "binary"
-            yield Seed(form, f"real {path.name}", path.name, path.read_bytes(), kind, stated=Stated(500.0))
+            yield Seed(
+                form, f"real {path.name}", path.name, path.read_bytes(), kind, overrides=MetadataOverrides(500.0)
+            )

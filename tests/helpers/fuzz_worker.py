@@ -23,9 +23,9 @@ from mutations import mutate
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.limits.size_limits import LARGEST
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import LARGEST
 from ecgssl.signal.leads import canonical
 
 MEMORY = 3 << 30
@@ -107,7 +107,7 @@ def attempt(seed: Seed, data: bytes, folder: Path, private: bool = True) -> str:
     outcome = ""
     for member in seed.members:
         try:
-            check_recording(read(path if member is None else f"{path}#{member}", stated=seed.stated), private)
+            check_recording(read(path if member is None else f"{path}#{member}", overrides=seed.overrides), private)
             outcome = "recording"
         except RecordingError as error:
             check_error(error, private)

@@ -20,7 +20,7 @@ from ecgssl.errors import InputError
 from ecgssl.inspection.inspect import find, inspect, inspect_one
 from ecgssl.inspection.inspect_table import TOLD, as_text
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
 from ecgssl.signal.quality import assess_cleaned, assess_raw
@@ -108,7 +108,7 @@ def test_members_files_and_what_is_stated(folder, tmp_path):
     path.write_text(strip, encoding="latin-1")
     found = find([str(path), f"{path}#1", str(folder / "deep" / "a")])
     assert found.recordings == (str(path), f"{path}#1", str(folder / "deep" / "a"))
-    result = inspect(found, SPEC, QUALITY, stated=Stated(sampling_rate=250.0))
+    result = inspect(found, SPEC, QUALITY, overrides=MetadataOverrides(sampling_rate=250.0))
     assert [one.sampling_rate for one in result.recordings] == [250.0] * 3
     assert result.recordings[0].meta["overridden"] == ("sampling_rate",)
     assert [one.duration for one in result.recordings] == [4.0, 60 / 250, 20.0]
@@ -120,7 +120,7 @@ def test_a_file_of_many_recordings_stands_for_all(tmp_path):
     np.save(path, signal)
     found = find([path])
     assert len(found.recordings) == 3
-    result = inspect(found, SPEC, QUALITY, stated=Stated(500.0, "mV", LEADS))
+    result = inspect(found, SPEC, QUALITY, overrides=MetadataOverrides(500.0, "mV", LEADS))
     assert [one.verdict for one in result.recordings] != ["unreadable"] * 3
     assert all(one.leads == LEADS for one in result.recordings)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS, arrange, canonical, limb_residual
 
 
@@ -101,15 +101,15 @@ def rhythm(text):
     return text[text.rindex("<h:component><h:series>") : text.rindex("</h:AnnotatedECG>")]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_have_names(tmp_path, fault):
+@pytest.mark.parametrize("read_error", FAULTS)
+def test_faults_have_names(tmp_path, read_error):
     """Each planted in every series, or in the last, which is the rhythm."""
     leads = digital()
     text = without_derived(aecg(leads))
-    changes, code = FAULTS[fault]
+    changes, code = FAULTS[read_error]
     others = {"same": rhythm(text), "other": rhythm(aecg({"III": leads["III"][:90]}))}
     for pattern, new in changes:
-        everywhere = fault in ("no lead known", "unit of increment", "no increment", "increment 0")
+        everywhere = read_error in ("no lead known", "unit of increment", "no increment", "increment 0")
         text = plant(text, pattern, new.format(**others), everywhere=everywhere)
     assert reason(save(tmp_path, text)) == code
 
@@ -125,7 +125,7 @@ def test_a_strip_that_includes_the_others_is_taken(tmp_path):
 
 def test_what_is_stated_wins(tmp_path):
     text = re.sub(r"<h:increment[^>]*>", "", aecg(digital(("I", "II"))))
-    got = read(save(tmp_path, text), stated=Stated(sampling_rate=250.0, unit="mV"))
+    got = read(save(tmp_path, text), overrides=MetadataOverrides(sampling_rate=250.0, unit="mV"))
     assert (got.sampling_rate, got.meta["overridden"]) == (250.0, ("unit",))
     np.testing.assert_allclose(got.signal[0], digital(("I",))["I"] * 5.0, rtol=1e-6)
 

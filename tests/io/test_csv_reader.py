@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.files.sample_table import is_sample_table, parse_columns
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.files.csv_header import is_sample_table, parse_columns
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
-RATE = Stated(500.0)
+RATE = MetadataOverrides(500.0)
 
 
 def signal(samples: int = 100) -> np.ndarray:
@@ -33,9 +33,9 @@ def write(folder: Path, text: str | bytes, name: str = "r.csv") -> Path:
     return folder / name
 
 
-def reason(path: Path, stated: Stated = RATE) -> str:
+def reason(path: Path, overrides: MetadataOverrides = RATE) -> str:
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=stated)
+        read(path, overrides=overrides)
     assert caught.value.problems[0].remedy
     return caught.value.reason
 
@@ -45,7 +45,7 @@ def reason(path: Path, stated: Stated = RATE) -> str:
 def test_dialects(tmp_path, delimiter, comma, end):
     names = [f"{lead} (mV)" for lead in LEADS]
     path = write(tmp_path, b"\xef\xbb\xbf" + table(signal(), names, delimiter, comma, end).encode(), "r.txt")
-    got = read(path, stated=RATE)
+    got = read(path, overrides=RATE)
     np.testing.assert_array_equal(got.signal, signal().astype(np.float32))
     assert (got.leads, got.sampling_rate, got.record_id) == (LEADS, 500.0, "r")
     assert got.meta == {"format": "csv"}
@@ -57,22 +57,22 @@ def test_units_in_the_header_row(tmp_path):
     want = (values[[0, 1, 2, 4]].T * [1e-3, 1e3, 1e-3, 1]).T
     for encoding in ("utf-8", "latin-1"):
         path = write(tmp_path, table(values, names).encode(encoding))
-        got = read(path, stated=RATE)
+        got = read(path, overrides=RATE)
         assert got.leads == ("I", "II", "V1", "V2")
         np.testing.assert_allclose(got.signal, want, rtol=1e-6)
-    assert reason(path, NOTHING) == "rate"
-    assert read(path, stated=Stated(500.0, "mV")).meta["overridden"] == ("unit",)
+    assert reason(path, NO_OVERRIDES) == "rate"
+    assert read(path, overrides=MetadataOverrides(500.0, "mV")).meta["overridden"] == ("unit",)
     path = write(tmp_path, table(values, ["I", "II", "V1 (bpm)", "x", "y"]))
     assert reason(path) == "unit"
-    stated = Stated(500.0, "uV", ("V1", "V2", "V3", "V4", "V5"))
-    assert read(path, stated=stated).leads == stated.leads
+    overrides = MetadataOverrides(500.0, "uV", ("V1", "V2", "V3", "V4", "V5"))
+    assert read(path, overrides=overrides).leads == overrides.leads
 
 
 def test_no_value(tmp_path):
     values = signal()
     values[3, 10:20] = np.nan
     text = table(values, [f"{lead} (mV)" for lead in LEADS]).replace(f"{values[0, 5]:g},", "NaN,", 1)
-    got = read(write(tmp_path, text), stated=RATE).signal
+    got = read(write(tmp_path, text), overrides=RATE).signal
     assert np.isnan(got).sum() == 11
     assert np.isnan(got[3, 10:20]).all()
 
@@ -96,7 +96,7 @@ def test_the_rate_follows_from_times(tmp_path, name, unit, rate, digits, want):
     assert got.sampling_rate == want or want == 128.5
     assert got.leads == ("I", "II")
     assert "overridden" not in got.meta
-    assert read(path, stated=Stated(want * 2)).meta["overridden"] == ("sampling_rate",)
+    assert read(path, overrides=MetadataOverrides(want * 2)).meta["overridden"] == ("sampling_rate",)
     lines = text.split("\n")
     for wrong in (
         lines[:50] + lines[51:],
@@ -109,8 +109,8 @@ def test_the_rate_follows_from_times(tmp_path, name, unit, rate, digits, want):
 
 def test_times_without_unit_tell_no_rate(tmp_path):
     path = write(tmp_path, "time,I (mV)\n0,1\n2,2\n4,3\n")
-    assert reason(path, NOTHING) == "rate"
-    assert read(path, stated=RATE).sampling_rate == 500
+    assert reason(path, NO_OVERRIDES) == "rate"
+    assert read(path, overrides=RATE).sampling_rate == 500
     assert reason(write(tmp_path, "time_s,I (mV)\n0,1\n,2\n4,3\n")) == "rate"
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_table_of_samples(tmp_path, text):
 
 
 def test_a_recording_of_one_lead(tmp_path):
-    got = read(write(tmp_path, "II\n1\n\n3\n"), stated=Stated(500.0, "mV"))
+    got = read(write(tmp_path, "II\n1\n\n3\n"), overrides=MetadataOverrides(500.0, "mV"))
     np.testing.assert_array_equal(got.signal, np.array([[1, np.nan, 3]], np.float32))
 
 
@@ -187,7 +187,7 @@ def test_any_table_comes_back(names, rows, delimiter, unit, data):
         if not leads:
             assert reason(path) == "format"
             return
-        got = read(path, stated=RATE)
+        got = read(path, overrides=RATE)
     factor = {"mV": 1.0, "uV": 1e-3, "V": 1e3}[unit]
     np.testing.assert_allclose(got.signal, values[leads] * factor, rtol=1e-6, atol=1e-12)
 

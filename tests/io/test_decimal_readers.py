@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
 WRITERS = {"cardiosoft": (cardiosoft, 0.005, 500), "schiller": (schiller, 0.001, 1000)}
@@ -82,17 +82,21 @@ SCHILLER = {
     "lead shorter": ([(r",(-?\d+),(?=</data>)", ",")], "length"),
     "another form": ([("COMMASEPARATE", "BASE64")], "header"),
 }
-CASES = [(name, fault) for name in WRITERS for fault in BOTH if (name, fault) != ("schiller", "only a median")]
-CASES += [("cardiosoft", fault) for fault in CARDIOSOFT] + [("schiller", fault) for fault in SCHILLER]
+CASES = [
+    (name, read_error) for name in WRITERS for read_error in BOTH if (name, read_error) != ("schiller", "only a median")
+]
+CASES += [("cardiosoft", read_error) for read_error in CARDIOSOFT] + [
+    ("schiller", read_error) for read_error in SCHILLER
+]
 
 
-@pytest.mark.parametrize(("name", "fault"), CASES)
-def test_faults_have_names(tmp_path, name, fault):
+@pytest.mark.parametrize(("name", "read_error"), CASES)
+def test_faults_have_names(tmp_path, name, read_error):
     """Each planted in the rhythm, the last thing of the file, or everywhere."""
     text = WRITERS[name][0](digital())
-    changes, expected = (BOTH | CARDIOSOFT | SCHILLER)[fault]
+    changes, expected = (BOTH | CARDIOSOFT | SCHILLER)[read_error]
     for pattern, new in changes:
-        everywhere = fault in ("no lead known", "unit of rate", "only a median", "no samples")
+        everywhere = read_error in ("no lead known", "unit of rate", "only a median", "no samples")
         text = plant(text, pattern, new, everywhere=everywhere)
     got = reason(save(tmp_path, text))
     assert got == (expected or {"cardiosoft": "truncated", "schiller": "length"}[name])
@@ -114,7 +118,7 @@ def test_one_of_several_strips_needs_a_choice(tmp_path):
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_is_stated_fills_gaps(tmp_path, name):
     text = re.sub(r"uV(perLsb)?", "", WRITERS[name][0](digital()))
-    got = read(save(tmp_path, text), stated=Stated(unit="uV", sampling_rate=250.0))
+    got = read(save(tmp_path, text), overrides=MetadataOverrides(unit="uV", sampling_rate=250.0))
     assert (got.sampling_rate, got.meta["overridden"]) == (250.0, ("sampling_rate",))
 
 

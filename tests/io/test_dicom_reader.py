@@ -1,4 +1,4 @@
-"""DICOM ECG: against pydicom's own reading, in every kind of sample, and with every planted fault."""
+"""DICOM ECG: against pydicom's own reading, in every kind of sample, and with every planted read_error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecgssl.io import read
 from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
 from ecgssl.io.dicom.reader import LARGEST_DICOM
 from ecgssl.io.dicom.waveform import MOST_ITEMS
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS, limb_residual
 
 MEDIAN = {name: row[:60] for name, row in digital().items()}
@@ -212,10 +212,10 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_have_names(tmp_path, fault):
+@pytest.mark.parametrize("read_error", FAULTS)
+def test_faults_have_names(tmp_path, read_error):
     one = group(digital())
-    change, expected = FAULTS[fault]
+    change, expected = FAULTS[read_error]
     change(one)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -263,7 +263,7 @@ def test_what_is_stated_wins(tmp_path):
     for item in one.ChannelDefinitionSequence:
         del item.ChannelSensitivityUnitsSequence
     path = save(tmp_path, dicom(one))
-    got = read(path, stated=Stated(unit="uV", sampling_rate=1000.0))
+    got = read(path, overrides=MetadataOverrides(unit="uV", sampling_rate=1000.0))
     assert got.meta["overridden"] == ("sampling_rate",)
     np.testing.assert_allclose(got.signal[0], digital(("I",))["I"] * 2.5e-3, rtol=1e-6)
 

@@ -11,7 +11,7 @@ from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
 
@@ -37,9 +37,9 @@ def write(path: Path, labels=LEADS, values=None, unit="uV", rates=(500,), annota
     return path
 
 
-def reason(path: Path | str, stated: Stated = NOTHING) -> str:
+def reason(path: Path | str, overrides: MetadataOverrides = NO_OVERRIDES) -> str:
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=stated)
+        read(path, overrides=overrides)
     assert caught.value.problems[0].remedy
     return caught.value.reason
 
@@ -68,12 +68,12 @@ def test_other_signals_and_their_rates_are_left_out(tmp_path):
 def test_units_and_what_is_stated(tmp_path):
     path = write(tmp_path / "r.edf", ("ECG", "x"), signal()[:2], unit="mV")
     assert reason(path) == "no_leads"
-    got = read(path, stated=Stated(250.0, "uV", ("II", "V5")))
+    got = read(path, overrides=MetadataOverrides(250.0, "uV", ("II", "V5")))
     np.testing.assert_allclose(got.signal, signal()[:2] / 1000, atol=0.00005001)
     assert got.meta["overridden"] == ("sampling_rate", "unit", "leads")
     assert reason(write(tmp_path / "s.edf", LEADS, unit="mmHg")) == "unit"
     assert reason(write(tmp_path / "t.edf", LEADS, unit="")) == "unit"
-    assert reason(f"{path}#1", Stated(leads=("I", "II"))) == "member"
+    assert reason(f"{path}#1", MetadataOverrides(leads=("I", "II"))) == "member"
 
 
 def patched(path: Path, start: int, text: str, length: int = 8) -> Path:

@@ -17,9 +17,9 @@ from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.files.array_layout import said_texts
 from ecgssl.io.formats import FORMATS
-from ecgssl.io.limits.parser_errors import guarded
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
+from ecgssl.io.read_errors import parser_errors
 from ecgssl.io.wfdb.samples import FLAC, STORAGE
 from ecgssl.signal.leads import LEADS
 
@@ -107,7 +107,7 @@ def test_the_worker_sees_memory():
     assert np.ones(50 << 17).sum() == 50 << 17
     assert 45 < peak() - before < 100
     assert peak(anew=True) - before < 45
-    with pytest.raises(RecordingError) as caught, guarded(Path("a.npy"), "numpy"):
+    with pytest.raises(RecordingError) as caught, parser_errors(Path("a.npy"), "numpy"):
         raise MemoryError
     with pytest.raises(AssertionError, match="memory"):
         check_error(caught.value, private=True)
@@ -128,16 +128,18 @@ def test_an_undamaged_seed_is_a_recording(place, tmp_path):
     for name, data in {**seed.beside, seed.file: seed.wrap(seed.content)}.items():
         (tmp_path / name).write_bytes(data)
     path = tmp_path / (seed.asked or seed.file)
-    assert read(path if seed.members[-1] is None else f"{path}#{seed.members[-1]}", stated=seed.stated).signal.size
+    assert read(
+        path if seed.members[-1] is None else f"{path}#{seed.members[-1]}", overrides=seed.overrides
+    ).signal.size
 
 
 def test_names_as_long_as_names_may_be(tmp_path):
     """With the suffix of a header, or with a member, they are too long for the file system."""
     path = tmp_path / f"{'a' * 250}.npy"
     np.save(path, np.ones((2, 12, 50), np.float32))
-    stated = Stated(500.0, "mV", LEADS)
+    overrides = MetadataOverrides(500.0, "mV", LEADS)
     assert find_recordings(tmp_path).recordings == (f"{path}#0", f"{path}#1")
-    assert read(f"{path}#1", stated=stated).signal.shape == (12, 50)
+    assert read(f"{path}#1", overrides=overrides).signal.shape == (12, 50)
     with pytest.raises(RecordingError) as caught:
         read(tmp_path / f"{'b' * 300}.npy")
     assert caught.value.reason == "unreadable"

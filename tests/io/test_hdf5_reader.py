@@ -12,21 +12,21 @@ import pytest
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.files.hdf5_slices import Samples
+from ecgssl.io.files.hdf5_samples import Samples
 from ecgssl.io.formats import identify
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS, limb_residual
 
-STATED = Stated(500.0, "mV", LEADS)
+STATED = MetadataOverrides(500.0, "mV", LEADS)
 
 
 def signal(samples: int = 300, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.5, (12, samples)).astype(np.float32)
 
 
-def reason(path: Path | str, stated: Stated = NOTHING) -> str:
+def reason(path: Path | str, overrides: MetadataOverrides = NO_OVERRIDES) -> str:
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=stated)
+        read(path, overrides=overrides)
     assert caught.value.problems[0].remedy
     return caught.value.reason
 
@@ -43,12 +43,12 @@ def test_layout_of_sph(tmp_path):
     values = (signal() * 10).astype(np.float16)
     path = write(tmp_path / "A00001.h5", ecg=values)
     assert reason(path) == "rate"
-    got = read(path, stated=Stated(500.0))
+    got = read(path, overrides=MetadataOverrides(500.0))
     np.testing.assert_array_equal(got.signal, values.astype(np.float32))
     assert (got.leads, got.record_id, got.meta) == (LEADS, "A00001", {"format": "hdf5"})
     # another type or shape is not this layout
-    assert reason(write(tmp_path / "b.h5", ecg=signal()), Stated(500.0)) == "no_leads"
-    assert reason(write(tmp_path / "c.h5", ecg=values[:8]), Stated(500.0)) == "no_leads"
+    assert reason(write(tmp_path / "b.h5", ecg=signal()), MetadataOverrides(500.0)) == "no_leads"
+    assert reason(write(tmp_path / "c.h5", ecg=values[:8]), MetadataOverrides(500.0)) == "no_leads"
 
 
 @pytest.fixture
@@ -64,15 +64,15 @@ def exams(tmp_path) -> Path:
 def test_layout_of_code_15(exams):
     assert identify(exams).list_members(exams) == ("1169160", "77", "2873686", "5")
     for row, (exam, length) in enumerate({"1169160": 2934, "77": 4000, "2873686": 4096, "5": 3001}.items()):
-        got = read(f"{exams}#{exam}", stated=Stated(400.0))
+        got = read(f"{exams}#{exam}", overrides=MetadataOverrides(400.0))
         np.testing.assert_array_equal(got.signal, signal(length, row))
         assert (got.record_id, got.leads) == (exam, LEADS)
         before, after = got.meta["padding_stripped"]
         assert (before + after, abs(before - after) <= 1) == (4096 - length, True)
     assert reason(f"{exams}#77") == "rate"
-    assert reason(exams, Stated(400.0)) == "member"
+    assert reason(exams, MetadataOverrides(400.0)) == "member"
     for absent in ("0", "78", "x", "-5", "9" * 30):
-        assert reason(f"{exams}#{absent}", Stated(400.0)) == "member"
+        assert reason(f"{exams}#{absent}", MetadataOverrides(400.0)) == "member"
 
 
 def test_only_symmetric_zeros_are_padding(tmp_path):
@@ -81,17 +81,17 @@ def test_only_symmetric_zeros_are_padding(tmp_path):
     tracings[0, 10:60] = 1
     tracings[1, :80] = 1
     path = write(tmp_path / "e.hdf5", exam_id=np.array([1, 2, 3]), tracings=tracings)
-    first = read(f"{path}#1", stated=Stated(400.0))
+    first = read(f"{path}#1", overrides=MetadataOverrides(400.0))
     assert (first.meta["padding_stripped"], first.signal.shape) == ((10, 11), (12, 79))
     assert not first.signal[:, 50:].any()
-    assert read(f"{path}#2", stated=Stated(400.0)).meta["padding_stripped"] == (0, 1)
-    assert reason(f"{path}#3", Stated(400.0)) == "length"
+    assert read(f"{path}#2", overrides=MetadataOverrides(400.0)).meta["padding_stripped"] == (0, 1)
+    assert reason(f"{path}#3", MetadataOverrides(400.0)) == "length"
 
 
 def test_exams_that_do_not_fit(tmp_path):
     tracings = np.ones((2, 50, 12), np.float32)
     twice = write(tmp_path / "twice.hdf5", exam_id=np.array([4, 4]), tracings=tracings)
-    assert reason(f"{twice}#4", Stated(400.0)) == "member"
+    assert reason(f"{twice}#4", MetadataOverrides(400.0)) == "member"
     assert identify(twice).list_members(twice) == ("4",)
     for name, ids, values in (
         ("more", np.arange(1, 4), tracings),
@@ -99,10 +99,13 @@ def test_exams_that_do_not_fit(tmp_path):
         ("text", np.array([b"1", b"2"]), tracings),
         ("words", np.arange(1, 3), np.full((2, 50, 12), b"x")),
     ):
-        assert reason(f"{write(tmp_path / f'{name}.hdf5', exam_id=ids, tracings=values)}#1", Stated(400.0)) == "content"
+        assert (
+            reason(f"{write(tmp_path / f'{name}.hdf5', exam_id=ids, tracings=values)}#1", MetadataOverrides(400.0))
+            == "content"
+        )
     eight = write(tmp_path / "eight.hdf5", exam_id=np.array([1]), tracings=tracings[:1, :, :8])
-    assert reason(f"{eight}#1", Stated(400.0)) == "no_leads"
-    assert read(f"{eight}#1", stated=Stated(400.0, "mV", LEADS[:8])).signal.shape == (8, 50)
+    assert reason(f"{eight}#1", MetadataOverrides(400.0)) == "no_leads"
+    assert read(f"{eight}#1", overrides=MetadataOverrides(400.0, "mV", LEADS[:8])).signal.shape == (8, 50)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -119,7 +122,7 @@ def test_any_file_with_one_array(tmp_path, turned):
     got = read(path)
     np.testing.assert_allclose(got.signal, signal() * 1e-3, rtol=1e-6)
     assert (got.sampling_rate, got.leads, got.meta) == (250.0, LEADS, {"format": "hdf5"})
-    assert read(path, stated=STATED).meta["overridden"] == ("sampling_rate", "unit")
+    assert read(path, overrides=STATED).meta["overridden"] == ("sampling_rate", "unit")
     assert reason(f"{path}#1", STATED) == "member"
 
 
@@ -150,7 +153,7 @@ def test_nothing_outside_the_file_is_followed(tmp_path):
             file["exam_id"] = np.array([1])
             file["tracings"] = file["a"] if name in ("storage", "virtual") else np.ones((1, 9, 12))
         with pytest.raises(RecordingError):
-            read(tmp_path / f"{name}.h5#1", stated=Stated(400.0))
+            read(tmp_path / f"{name}.h5#1", overrides=MetadataOverrides(400.0))
 
 
 def test_declared_sizes_are_not_allocated(tmp_path):
@@ -197,7 +200,7 @@ def test_samples_in_the_header_of_their_data_set(tmp_path):
         space = h5py.h5s.create_simple((12, 30))
         stored = h5py.h5d.create(file.id, b"a", h5py.h5t.IEEE_F32LE, space, plan)
         stored.write(h5py.h5s.ALL, h5py.h5s.ALL, signal(30))
-    np.testing.assert_array_equal(read(tmp_path / "a.h5", stated=STATED).signal, signal(30))
+    np.testing.assert_array_equal(read(tmp_path / "a.h5", overrides=STATED).signal, signal(30))
 
 
 def test_samples_that_were_never_written_are_not_made_up(tmp_path):
@@ -255,14 +258,14 @@ def test_groups_that_lead_back_to_themselves(tmp_path):
         for number in range(50):
             inner[f"again{number}"] = inner
         inner["a"] = signal()
-    assert read(tmp_path / "loop.h5", stated=STATED).signal.shape == (12, 300)
+    assert read(tmp_path / "loop.h5", overrides=STATED).signal.shape == (12, 300)
 
 
 def test_damaged_files(exams):
     whole = exams.read_bytes()
     for data in (whole[:600], whole[: len(whole) // 2], whole[:8] + bytes(500) + whole[508:]):
         exams.write_bytes(data)
-        assert reason(f"{exams}#77", Stated(400.0)) == "unreadable"
+        assert reason(f"{exams}#77", MetadataOverrides(400.0)) == "unreadable"
 
 
 @pytest.mark.real
@@ -270,7 +273,7 @@ def test_real_files(real_data):
     paths = sorted((real_data / "cinc2021/SPH").glob("*.h5"))
     assert len(paths) == 10
     for path in paths:
-        got = read(path, stated=Stated(500.0))
+        got = read(path, overrides=MetadataOverrides(500.0))
         with h5py.File(path) as file:
             np.testing.assert_array_equal(got.signal, file["ecg"][...].astype(np.float32))
         assert limb_residual(got.signal, LEADS) < 0.01

@@ -16,7 +16,7 @@ from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
 
@@ -54,8 +54,8 @@ def test_every_format_is_found_by_content_and_read(tmp_path):
         "c": "csv", "d": "edf", "e": "hdf5", "h": "hdf5", "l": "npy", "m": "matlab", "n": "npy", "r": "wfdb", "z": "npz"
     }  # fmt: skip
     for name in found.recordings:
-        stated = Stated(500.0, "mV", LEADS)
-        got = read(name, stated=stated)
+        overrides = MetadataOverrides(500.0, "mV", LEADS)
+        got = read(name, overrides=overrides)
         assert got.meta["format"] == formats[Path(name).name[0]]
         np.testing.assert_allclose(got.signal, noise(samples=500) / 1000, atol=0.002)
 
@@ -89,7 +89,7 @@ def test_another_format_beside_a_header_of_its_name(tmp_path):
     write_record(tmp_path, "r", noise())
     scipy.io.savemat(tmp_path / "r.mat", {"ECG": {"data": noise()[:, :50] / 1000}})
     assert [Path(name).name for name in find_recordings(tmp_path).recordings] == ["r.hea", "r.mat"]
-    assert read(tmp_path / "r.mat", stated=Stated(500.0)).signal.shape == (12, 50)
+    assert read(tmp_path / "r.mat", overrides=MetadataOverrides(500.0)).signal.shape == (12, 50)
     assert read(tmp_path / "r").signal.shape == (12, 5000)
 
 

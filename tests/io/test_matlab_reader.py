@@ -19,19 +19,19 @@ from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.files import matlab_5
 from ecgssl.io.files.matlab_5 import parse_matlab_5
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS, limb_residual
 
-STATED = Stated(500.0, "mV", LEADS)
+STATED = MetadataOverrides(500.0, "mV", LEADS)
 
 
 def signal(samples: int = 300) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.5, (12, samples))
 
 
-def reason(path: Path, stated: Stated = NOTHING) -> str:
+def reason(path: Path, overrides: MetadataOverrides = NO_OVERRIDES) -> str:
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=stated)
+        read(path, overrides=overrides)
     return caught.value.reason
 
 
@@ -67,7 +67,7 @@ def test_struct_of_cpsc2018(tmp_path, version):
     else:
         scipy.io.savemat(path, content, do_compression="packed" in version)
     assert reason(path) == "rate"
-    got = read(path, stated=Stated(500.0))
+    got = read(path, overrides=MetadataOverrides(500.0))
     np.testing.assert_array_equal(got.signal, signal().astype(np.float32))
     assert (got.leads, got.sampling_rate, got.record_id) == (LEADS, 500.0, "A0001")
     assert got.meta == {"format": "matlab", "age": 90.0, "sex": "female"}
@@ -76,7 +76,7 @@ def test_struct_of_cpsc2018(tmp_path, version):
 def test_content_decides_not_the_name(tmp_path):
     scipy.io.savemat(tmp_path / "x.mat", {"ECG": {"data": signal()}})
     (tmp_path / "x.mat").rename(tmp_path / "x.bin")
-    assert read(tmp_path / "x.bin", stated=Stated(500.0)).meta["format"] == "matlab"
+    assert read(tmp_path / "x.bin", overrides=MetadataOverrides(500.0)).meta["format"] == "matlab"
 
 
 @pytest.mark.parametrize("form", ["4", "5"])
@@ -85,13 +85,13 @@ def test_a_plain_array_needs_everything_stated(tmp_path, form):
     values = (signal() * 1000).astype(np.int16)
     scipy.io.savemat(path, {"val": values}, format=form)
     assert reason(path) == "no_leads"
-    assert reason(path, Stated(leads=LEADS)) == "rate"
-    assert reason(path, Stated(500.0, leads=LEADS)) == "unit"
-    assert reason(path, Stated(500.0, "uV", LEADS[:8])) == "leads"
-    got = read(path, stated=Stated(500.0, "uV", LEADS))
+    assert reason(path, MetadataOverrides(leads=LEADS)) == "rate"
+    assert reason(path, MetadataOverrides(500.0, leads=LEADS)) == "unit"
+    assert reason(path, MetadataOverrides(500.0, "uV", LEADS[:8])) == "leads"
+    got = read(path, overrides=MetadataOverrides(500.0, "uV", LEADS))
     np.testing.assert_array_equal(got.signal, (values * 1e-3).astype(np.float32))
     scipy.io.savemat(path, {"val": values.T}, format=form)
-    np.testing.assert_array_equal(read(path, stated=Stated(500.0, "uV", LEADS)).signal, got.signal)
+    np.testing.assert_array_equal(read(path, overrides=MetadataOverrides(500.0, "uV", LEADS)).signal, got.signal)
 
 
 @pytest.mark.parametrize("version", ["5", "7.3"])
@@ -104,10 +104,10 @@ def test_variables_beside_the_array_speak(tmp_path, version):
         got = read(path)
     else:
         write_7_3(path, content)
-        got = read(path, stated=Stated(leads=LEADS))
+        got = read(path, overrides=MetadataOverrides(leads=LEADS))
     assert (got.sampling_rate, got.leads) == (400.0, LEADS)
     np.testing.assert_allclose(got.signal, signal() * 1e-3, rtol=1e-6)
-    assert read(path, stated=STATED).meta["overridden"] == ("sampling_rate", "unit")
+    assert read(path, overrides=STATED).meta["overridden"] == ("sampling_rate", "unit")
 
 
 def test_several_arrays_or_none(tmp_path):
@@ -115,11 +115,13 @@ def test_several_arrays_or_none(tmp_path):
     scipy.io.savemat(path, {"a": signal(), "b": signal()})
     assert reason(path, STATED) == "content"
     scipy.io.savemat(path, {"other": np.zeros((4, 4)), "val": signal()})
-    assert read(path, stated=STATED).signal.shape == (12, 300)
+    assert read(path, overrides=STATED).signal.shape == (12, 300)
     scipy.io.savemat(path, {"name": "text only"})
     assert reason(path, STATED) == "content"
     scipy.io.savemat(path, {"s": {"ecg": signal()[:8]}})
-    assert read(path, stated=Stated(250.0, "mV", ("II", "V1", "V2", "V3", "V4", "V5", "V6", "x"))).signal.shape == (
+    assert read(
+        path, overrides=MetadataOverrides(250.0, "mV", ("II", "V1", "V2", "V3", "V4", "V5", "V6", "x"))
+    ).signal.shape == (
         7,
         300,
     )
@@ -203,7 +205,7 @@ def test_an_honest_file_by_hand_is_as_scipy_reads_it(tmp_path):
         path = tmp_path / f"{number}.mat"
         path.write_bytes(mat5(variable))
         np.testing.assert_array_equal(scipy.io.loadmat(path)["val"], signal())
-        np.testing.assert_array_equal(read(path, stated=STATED).signal, signal().astype(np.float32))
+        np.testing.assert_array_equal(read(path, overrides=STATED).signal, signal().astype(np.float32))
 
 
 def test_big_endian(tmp_path):
@@ -213,7 +215,7 @@ def test_big_endian(tmp_path):
     values = signal().astype(">f8").T.tobytes()
     body += struct.pack(">2I", 9, len(values)) + values
     (tmp_path / "big.mat").write_bytes(big + struct.pack(">2I", 14, len(body)) + body)
-    np.testing.assert_array_equal(read(tmp_path / "big.mat", stated=STATED).signal, signal().astype(np.float32))
+    np.testing.assert_array_equal(read(tmp_path / "big.mat", overrides=STATED).signal, signal().astype(np.float32))
 
 
 ARRAYS = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]).flatmap(
@@ -274,14 +276,14 @@ def test_real_files(real_data):
     code = sorted((real_data / "code15").glob("*.mat"))
     assert len(cpsc) == len(code) == 10
     for path in cpsc:
-        got = read(path, stated=Stated(500.0))
+        got = read(path, overrides=MetadataOverrides(500.0))
         want = scipy.io.loadmat(path)["ECG"]["data"][0, 0]
         np.testing.assert_array_equal(got.signal, want.astype(np.float32))
         assert set(got.meta) == {"format", "age", "sex"}
         assert limb_residual(got.signal, LEADS) < 0.01
         assert 0.5 < np.abs(got.signal).max() < 10
     for path in code:
-        got = read(path, stated=Stated(unit="mV", leads=LEADS))
+        got = read(path, overrides=MetadataOverrides(unit="mV", leads=LEADS))
         assert got.sampling_rate == 400
         np.testing.assert_array_equal(got.signal, scipy.io.loadmat(path)["feats"])
         assert limb_residual(got.signal, LEADS) < 0.03

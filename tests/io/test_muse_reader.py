@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS, arrange
 
 
@@ -103,13 +103,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_have_names(tmp_path, fault):
+@pytest.mark.parametrize("read_error", FAULTS)
+def test_faults_have_names(tmp_path, read_error):
     """Each planted in the rhythm strip, the last thing of the file."""
     text = muse(digital(EIGHT))
-    changes, expected = FAULTS[fault]
+    changes, expected = FAULTS[read_error]
     for pattern, new in changes:
-        everywhere = fault in ("no lead known", "other root", "no waveform")
+        everywhere = read_error in ("no lead known", "other root", "no waveform")
         text = plant(text, pattern, new, everywhere=everywhere)
     assert reason(save(tmp_path, text)) == expected
 
@@ -159,12 +159,12 @@ def test_one_of_several_strips_is_taken_where_it_includes_the_others(tmp_path):
 def test_what_is_stated_wins_and_is_told_of(tmp_path):
     path = save(tmp_path, muse(digital(EIGHT)))
     names = ("II", *EIGHT[:1], *EIGHT[2:])
-    got = read(path, stated=Stated(sampling_rate=250.0, unit="mV", leads=names))
+    got = read(path, overrides=MetadataOverrides(sampling_rate=250.0, unit="mV", leads=names))
     assert (got.sampling_rate, got.leads) == (250.0, names)
     assert set(got.meta["overridden"]) == {"sampling_rate", "unit", "leads"}
     np.testing.assert_allclose(got.signal, read(path).signal * 1000, rtol=1e-6)
-    assert "overridden" not in read(path, stated=Stated(500.0, "uV", EIGHT)).meta
-    assert reason(path, stated=Stated(leads=("I", "II"))) == "leads"
+    assert "overridden" not in read(path, overrides=MetadataOverrides(500.0, "uV", EIGHT)).meta
+    assert reason(path, overrides=MetadataOverrides(leads=("I", "II"))) == "leads"
 
 
 @pytest.mark.real

@@ -12,19 +12,19 @@ import pytest
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.signal.leads import LEADS
 
-STATED = Stated(250.0, "mV", LEADS)
+STATED = MetadataOverrides(250.0, "mV", LEADS)
 
 
 def signals(count: int = 3, samples: int = 200) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 0.5, (count, 12, samples)).astype(np.float32)
 
 
-def reason(path: Path | str, stated: Stated = STATED) -> str:
+def reason(path: Path | str, overrides: MetadataOverrides = STATED) -> str:
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=stated)
+        read(path, overrides=overrides)
     return caught.value.reason
 
 
@@ -33,7 +33,7 @@ def reason(path: Path | str, stated: Stated = STATED) -> str:
 def test_one_recording(tmp_path, kind, turned):
     values = (signals()[0] * 20 + 100).astype(kind)
     np.save(tmp_path / "a.npy", values.T if turned else values)
-    got = read(tmp_path / "a.npy", stated=STATED)
+    got = read(tmp_path / "a.npy", overrides=STATED)
     np.testing.assert_array_equal(got.signal, values.astype(np.float32))
     assert (got.record_id, got.sampling_rate, got.meta) == ("a", 250.0, {"format": "npy"})
     assert identify(tmp_path / "a.npy").list_members(tmp_path / "a.npy") == ()
@@ -49,7 +49,7 @@ def test_many_recordings(tmp_path, shape):
     path = tmp_path / "a.bin"
     assert identify(path).list_members(path) == ("0", "1", "2")
     for row in range(3):
-        got = read(f"{path}#{row}", stated=STATED)
+        got = read(f"{path}#{row}", overrides=STATED)
         np.testing.assert_array_equal(got.signal, values[row])
         assert got.record_id == str(row)
     for absent in ("3", "-1", "1.0", "x", "", "²"):
@@ -59,21 +59,21 @@ def test_many_recordings(tmp_path, shape):
 
 def test_a_list_of_one_is_a_recording(tmp_path):
     np.save(tmp_path / "a.npy", signals(1))
-    assert read(tmp_path / "a.npy", stated=STATED).record_id == "a"
-    assert read(f"{tmp_path}/a.npy#0", stated=STATED).record_id == "0"
+    assert read(tmp_path / "a.npy", overrides=STATED).record_id == "a"
+    assert read(f"{tmp_path}/a.npy#0", overrides=STATED).record_id == "0"
     assert identify(tmp_path / "a.npy").list_members(tmp_path / "a.npy") == ()
 
 
 def test_everything_must_be_stated(tmp_path):
     np.save(tmp_path / "a.npy", signals()[0])
-    for stated, expected, column in (
-        (NOTHING, "no_leads", "leads"),
-        (Stated(leads=LEADS), "rate", "sampling_rate"),
-        (Stated(250.0, leads=LEADS), "unit", "units"),
-        (Stated(250.0, "mV", LEADS[:8]), "leads", "leads"),
+    for overrides, expected, column in (
+        (NO_OVERRIDES, "no_leads", "leads"),
+        (MetadataOverrides(leads=LEADS), "rate", "sampling_rate"),
+        (MetadataOverrides(250.0, leads=LEADS), "unit", "units"),
+        (MetadataOverrides(250.0, "mV", LEADS[:8]), "leads", "leads"),
     ):
         with pytest.raises(RecordingError) as caught:
-            read(tmp_path / "a.npy", stated=stated)
+            read(tmp_path / "a.npy", overrides=overrides)
         assert caught.value.reason == expected
         assert f"column {column} of a manifest" in caught.value.problems[0].remedy
     np.save(tmp_path / "a.npy", np.ones((12, 12)))
@@ -135,14 +135,14 @@ def test_npz_says_what_it_holds(tmp_path, save):
     got = read(tmp_path / "r.bin")
     np.testing.assert_array_equal(got.signal, (values.astype(float) * 1e-3).astype(np.float32))
     assert (got.sampling_rate, got.leads, got.meta) == (500.0, LEADS, {"format": "npz"})
-    assert read(tmp_path / "r.bin", stated=STATED).meta["overridden"] == ("sampling_rate", "unit")
+    assert read(tmp_path / "r.bin", overrides=STATED).meta["overridden"] == ("sampling_rate", "unit")
     assert reason(f"{tmp_path}/r.bin#0") == "member"
 
 
 def test_npz_that_says_less(tmp_path):
     np.savez(tmp_path / "r.npz", signal=signals()[0].T, leads=np.array(LEADS))
-    assert reason(tmp_path / "r.npz", NOTHING) == "rate"
-    assert read(tmp_path / "r.npz", stated=Stated(250.0, "mV")).signal.shape == (12, 200)
+    assert reason(tmp_path / "r.npz", NO_OVERRIDES) == "rate"
+    assert read(tmp_path / "r.npz", overrides=MetadataOverrides(250.0, "mV")).signal.shape == (12, 200)
     np.savez(tmp_path / "r.npz", ecg=signals()[0])
     assert reason(tmp_path / "r.npz") == "content"
 

@@ -12,7 +12,7 @@ from wfdb_formats import RANGE, write_by_hand, write_by_wfdb
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import Stated
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.io.wfdb.reader import read_wfdb
 from ecgssl.signal.leads import LEADS
 
@@ -257,20 +257,20 @@ def test_segments_that_do_not_fit(tmp_path, text, expected):
 
 def test_what_is_stated_wins_and_is_told(tmp_path):
     path = write_record(tmp_path, "r", noise(3, 50), ("I", "II", "bogus"), rate=500)
-    got = read(path, stated=Stated(250.0, "uV", ("V1", "V2", "V3")))
+    got = read(path, overrides=MetadataOverrides(250.0, "uV", ("V1", "V2", "V3")))
     assert (got.sampling_rate, got.leads) == (250.0, ("V1", "V2", "V3"))
     np.testing.assert_allclose(got.signal, noise(3, 50) / 1e6, rtol=4e-7)
     assert got.meta["overridden"] == ("sampling_rate", "unit", "leads")
-    same = read(path, stated=Stated(500.0, "mV"))
+    same = read(path, overrides=MetadataOverrides(500.0, "mV"))
     assert "overridden" not in same.meta
     hea = path.with_suffix(".hea")
     hea.write_text(hea.read_text().replace("r 3 500 50", "r 3"))
     assert reason(path) == "rate"
-    dat_rate = read(path, stated=Stated(sampling_rate=360.0))
+    dat_rate = read(path, overrides=MetadataOverrides(sampling_rate=360.0))
     assert dat_rate.sampling_rate == 360
     assert "overridden" not in dat_rate.meta
     with pytest.raises(RecordingError) as caught:
-        read(path, stated=Stated(360.0, leads=("I", "II")))
+        read(path, overrides=MetadataOverrides(360.0, leads=("I", "II")))
     assert caught.value.reason == "leads"
 
 

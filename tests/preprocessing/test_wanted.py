@@ -11,7 +11,7 @@ from wfdb_files import write_record
 from ecgssl.config import parse_params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.io import read
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.preprocessing import prepare
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.preprocessing.request import Wanted, wanted
@@ -33,7 +33,7 @@ def test_what_the_table_leaves_open_states_nothing(tmp_path):
         Wanted(f"{tmp_path}/b#c"),
     ]
     empty = cohort(tmp_path, path=["a"], sampling_rate=[np.nan], units=[""], leads=[None], defect=[""])
-    assert wanted(empty, 0, 1)[0].stated is NOTHING
+    assert wanted(empty, 0, 1)[0].overrides is NO_OVERRIDES
 
 
 def test_cells_become_what_is_stated(tmp_path):
@@ -47,10 +47,10 @@ def test_cells_become_what_is_stated(tmp_path):
         defect_action=["flag", "", "exclude"],
     )
     assert wanted(table, 0, 2) == [
-        Wanted(f"{tmp_path}/a", Stated(500.0, "uV", ("I", "II", "V1")), "swapped"),
+        Wanted(f"{tmp_path}/a", MetadataOverrides(500.0, "uV", ("I", "II", "V1")), "swapped"),
         Wanted(f"{tmp_path}/b"),
     ]
-    assert wanted(table, 2, 3) == [Wanted(f"{tmp_path}/c", Stated(257.0), "cut", excluded=True)]
+    assert wanted(table, 2, 3) == [Wanted(f"{tmp_path}/c", MetadataOverrides(257.0), "cut", excluded=True)]
 
 
 @pytest.mark.parametrize("member", ["", "#7"])
@@ -66,7 +66,7 @@ def test_the_reader_is_told(tmp_path, monkeypatch, member):
     table = cohort(tmp_path, path=[f"a{member}"], sampling_rate=[250], units=["uV"])
     params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1}})
     assert preprocess(table, params, tmp_path / "out", bytes(32), progress=False).stored == 1
-    assert seen == [(f"{tmp_path}/a{member}", {"stated": Stated(250.0, "uV")})]
+    assert seen == [(f"{tmp_path}/a{member}", {"stated": MetadataOverrides(250.0, "uV")})]
 
 
 def test_known_defects_are_counted_or_flagged(tmp_path):

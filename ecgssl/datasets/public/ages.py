@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ecgssl.io.metadata.person import OLDEST
+from ecgssl.io.metadata import OLDEST
 
 _OVER_89 = (">89", "300")
 """How LUDB and PTB-XL write an age that would identify."""

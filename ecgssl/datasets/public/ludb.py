@@ -26,7 +26,7 @@ from ecgssl.datasets.public.public_set import PublicSet
 from ecgssl.datasets.public.release_counts import compare, share
 from ecgssl.datasets.public.release_table import read_table
 from ecgssl.errors import InputError, Problem, RecordingError
-from ecgssl.io.metadata.person import sex
+from ecgssl.io.metadata import sex
 from ecgssl.io.wfdb.header import read_header
 
 RHYTHM, AXIS = "Rhythms", "Electric axis of the heart"

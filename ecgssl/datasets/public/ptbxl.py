@@ -24,7 +24,7 @@ from ecgssl.datasets.public.public_set import PublicSet
 from ecgssl.datasets.public.release_counts import compare, share
 from ecgssl.datasets.public.release_table import read_table
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.metadata.person import OLDEST
+from ecgssl.io.metadata import OLDEST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 LIKELIHOOD = "_likelihood50"

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.io.metadata.person import OLDEST
-from ecgssl.io.metadata.person import age as age_of
-from ecgssl.io.metadata.person import sex as sex_of
+from ecgssl.io.metadata import OLDEST
+from ecgssl.io.metadata import age as age_of
+from ecgssl.io.metadata import sex as sex_of
 from ecgssl.io.wfdb.header import LARGEST_HEADER
 
 _NOTHING = {"", "nan", "unknown", "none", "n/a"}

@@ -6,8 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from ecgssl.io.metadata.person import OLDEST
-from ecgssl.io.metadata.units import millivolts
+from ecgssl.io.metadata import OLDEST, millivolts
 from ecgssl.signal.leads import canonical
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#nv", "."})

@@ -11,7 +11,7 @@ from ecgssl.datasets.cohort import EXTERNAL, NO_PATIENT, SPLITS, rows_text
 from ecgssl.datasets.table import cells as read
 from ecgssl.datasets.table.dates import Order, read_dates
 from ecgssl.datasets.table.issues import Issue, some, where_true
-from ecgssl.io.metadata.person import OLDEST
+from ecgssl.io.metadata import OLDEST
 
 _WORDS = (*SPLITS, EXTERNAL)
 _Converter = Callable[[str], Any]

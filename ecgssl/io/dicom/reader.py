@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
 from ecgssl.io.dicom.waveform import Channel, Group, Waveforms, read_waveforms
-from ecgssl.io.limits.size_limits import check_size, read_limited
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size, read_limited
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
 from ecgssl.io.vendors.sample_text import check_length
-from ecgssl.io.vendors.vendor_error import fault
 
 NAME = "dicom"
 
@@ -31,13 +29,13 @@ _COMPANDED = {"MB": "mu-law", "AB": "A-law"}
 _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
-def read_dicom(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the rhythm group of a DICOM ECG, never a median or another derived one.
 
     Args:
         path: the file, in a plain transfer syntax, with or without preamble.
         member: place of a rhythm group, from 1, in a file that holds several.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The twelve leads by their canonical names, in the file's order: sample x sensitivity x correction + baseline, and
@@ -45,13 +43,13 @@ def read_dicom(path: Path, member: str | None = None, stated: Stated = NOTHING) 
         seconds) where channels lag by less than a sample, which is left as it is.
 
     Raises:
-        RecordingError: as ``read_waveforms``, ``choose`` and ``settle``; ``header``, ``gain`` (no sensitivity),
+        RecordingError: as ``read_waveforms``, ``choose`` and ``resolve_metadata``; ``header``, ``gain`` (no sensitivity),
             ``truncated`` or ``length`` (other than declared), ``skew`` (channels lag by a sample or more), ``compressed``
             (companded samples).
     """
     found = read_waveforms(path, read_limited(path, LARGEST_DICOM))
     if not found.groups:
-        raise fault("no_leads", path, "content", "holds no waveform")
+        raise read_error("no_leads", path, "content", "holds no waveform")
     rhythms = [group for group in found.groups if group.rhythm]
     names = [_names(path, group) for group in rhythms]
     strips = [Strip.of(n, g.samples or 0, g.sampling_rate) for g, n in zip(rhythms, names, strict=True)]
@@ -59,39 +57,39 @@ def read_dicom(path: Path, member: str | None = None, stated: Stated = NOTHING) 
     group = rhythms[chosen]
 
     check_channels(path, len(group.channels), group.announced)
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(group.channels),
         sampling_rate=group.sampling_rate,
         unit=[channel.unit for channel in group.channels],
         leads=names[chosen],
     )
-    kept = [group.channels[i] for i in settled.rows]
-    skew = _skew(path, kept, settled.sampling_rate)
-    rows = _rows(path, group, found.little_endian, settled.rows, settled.leads)
+    kept = [group.channels[i] for i in resolved.rows]
+    skew = _skew(path, kept, resolved.sampling_rate)
+    rows = _rows(path, group, found.little_endian, resolved.rows, resolved.leads)
     meta = _meta(found, kept) | ({"skew": skew} if skew else {})
-    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
 
 
 def _names(path: Path, group: Group) -> list[str]:
     try:
         return [lead_name(channel.code, channel.meaning) for channel in group.channels]
     except Contradiction as error:
-        raise fault("header", path, "channel source", str(error)) from None
+        raise read_error("header", path, "channel source", str(error)) from None
 
 
 def _rows(
     path: Path, group: Group, little_endian: bool, kept: tuple[int, ...], leads: tuple[str, ...]
 ) -> list[NDArray[np.float64]]:
     if group.interpretation in _COMPANDED:
-        raise fault("compressed", path, "samples", f"are companded ({_COMPANDED[group.interpretation]})")
+        raise read_error("compressed", path, "samples", f"are companded ({_COMPANDED[group.interpretation]})")
     kind = _TYPES.get((group.interpretation, group.bits or 0))
     if kind is None:
         what = f"{group.interpretation[:4]!r} of {group.bits} bits is no known kind"
-        raise fault("header", path, "sample interpretation", what)
+        raise read_error("header", path, "sample interpretation", what)
     if group.samples is None:
-        raise fault("header", path, "number of samples", "is absent")
+        raise read_error("header", path, "number of samples", "is absent")
     count = len(group.channels)
     check_size(path, count, group.samples)
     dtype = np.dtype(kind).newbyteorder("<" if little_endian else ">")
@@ -106,7 +104,7 @@ def _rows(
         channel = group.channels[place]
         factor = (channel.sensitivity or 0.0) * channel.correction
         if not (math.isfinite(factor) and factor and math.isfinite(channel.baseline)):
-            raise fault("gain", path, f"lead {lead}", "its sensitivity is absent or 0: it is not calibrated")
+            raise read_error("gain", path, f"lead {lead}", "its sensitivity is absent or 0: it is not calibrated")
         row = samples[:, place] * factor + channel.baseline
         if missing is not None:
             row[samples[:, place] == missing] = np.nan
@@ -118,7 +116,7 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
     if not padding:
         return None
     if len(padding) < dtype.itemsize:
-        raise fault("header", path, "padding value", "is shorter than a sample")
+        raise read_error("header", path, "padding value", "is shorter than a sample")
     return int(np.frombuffer(padding, dtype, 1)[0])
 
 
@@ -127,13 +125,13 @@ def _skew(path: Path, channels: list[Channel], rate: float) -> float:
     lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
     skew = max(lags) - min(lags)
     if not skew < 1 / rate:
-        raise fault("skew", path, "channel skew", f"channels lag by {skew:g} s, a sample or more")
+        raise read_error("skew", path, "channel skew", f"channels lag by {skew:g} s, a sample or more")
     return skew
 
 
 def _meta(found: Waveforms, channels: list[Channel]) -> dict[str, Any]:
     age = re.fullmatch(r"([0-9]{1,3})([YMWD])", found.age)
-    meta: dict[str, Any] = person(float(age[1]) * _YEARS[age[2]] if age else None, found.sex)
+    meta: dict[str, Any] = recording_meta(float(age[1]) * _YEARS[age[2]] if age else None, found.sex)
     if found.model:
         meta["device"] = found.model[:40]
     if channels[0].filters and all(channel.filters == channels[0].filters for channel in channels):

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.read_errors import parser_errors, read_error
 from ecgssl.io.vendors.choose_strip import MOST_CHANNELS
-from ecgssl.io.vendors.vendor_error import fault
 
 PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 """Transfer syntaxes without compression: implicit and explicit little endian, explicit big endian."""
@@ -133,13 +132,13 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
     if _DEFLATED in data:
         raise _compressed(path, "deflated")
     if sum(map(data.count, _ITEMS)) > MOST_ITEMS:
-        raise fault("header", path, "sequences", f"have more than {MOST_ITEMS} items")
-    with guarded(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
+        raise read_error("header", path, "sequences", f"have more than {MOST_ITEMS} items")
+    with parser_errors(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
         try:
             dataset = pydicom.dcmread(_Counted(data, budget), force=True, specific_tags=list(_WANTED))
         except (EOFError, OSError):
             # nothing was read from a disk here: pydicom met the end of the data
-            raise fault("truncated", path, "content", "an element ends beyond the file") from None
+            raise read_error("truncated", path, "content", "an element ends beyond the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
         root = _Item(path, dataset, budget)
@@ -158,7 +157,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         raise _compressed(path, "compressed")
     if sop_class.startswith(_WAVEFORM_CLASSES) and not groups:
         # pydicom ends quietly where a file does
-        raise fault("truncated", path, "content", "should hold a waveform and does not: the file is cut off")
+        raise read_error("truncated", path, "content", "should hold a waveform and does not: the file is cut off")
     if sop_class == _PDF:
         remedy = "Export the waveform; a printed ECG needs a digitiser, which ecgssl is not"
         raise RecordingError("no_leads", Problem(str(path), "content", "is a PDF, without samples", remedy))
@@ -185,7 +184,7 @@ class _Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise fault("header", self.path, "content", f"has more than {MOST_READS} elements or parts of them")
+            raise read_error("header", self.path, "content", f"has more than {MOST_READS} elements or parts of them")
 
 
 class _Counted(io.BytesIO):
@@ -211,7 +210,7 @@ class _Item:
         element = self.dataset.get_item(keyword)
         # bytes until it is unpacked
         if element is not None and isinstance(element.value, bytes) and len(element.value) > _LONGEST:
-            raise fault("header", self.path, keyword, f"of {len(element.value)} bytes is too long")
+            raise read_error("header", self.path, keyword, f"of {len(element.value)} bytes is too long")
         return self.dataset.get(keyword)
 
     def text(self, keyword: str) -> str:
@@ -241,7 +240,7 @@ class _Item:
             found = read_sequence(source, element.is_implicit_VR, element.is_little_endian, len(found), encoding)
         items = list(found or ())
         if len(items) > MOST_CHANNELS:
-            raise fault("header", self.path, keyword, f"has {len(items)} items, more than {MOST_CHANNELS}")
+            raise read_error("header", self.path, keyword, f"has {len(items)} items, more than {MOST_CHANNELS}")
         return [_Item(self.path, item, self.budget) for item in items]
 
 

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.size_limits import check_size
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import Stated
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import MetadataOverrides, build_recording, resolve_metadata
+from ecgssl.io.read_errors import refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size
 
 RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "curr_sample_rate", "samplerate", "fs")
 UNIT_NAMES = ("unit", "units")
@@ -83,7 +82,7 @@ def _are_letters(array: NDArray[Any]) -> bool:
 def read_array(
     path: Path,
     array: Stored,
-    stated: Stated,
+    overrides: MetadataOverrides,
     *,
     record_id: str,
     name: str,
@@ -97,7 +96,7 @@ def read_array(
     Args:
         path: names the file in messages.
         array: read only once its shape is known to be in order.
-        stated: wins over what the file says.
+        overrides: wins over what the file says.
         record_id: of the recording.
         name: of the format.
         sampling_rate, unit, leads: as the file says them, or ``None``.
@@ -105,12 +104,12 @@ def read_array(
 
     Raises:
         RecordingError: ``leads`` (neither axis, or both, are as long as there are names), ``content`` (no two axes, no
-            real numbers), ``too_large``; and as ``settle`` and ``finish``.
+            real numbers), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
     """
     check_real(path, array.dtype)
     if len(array.shape) != 2:
         raise _error("content", path, "array", f"has {len(array.shape)} axes, not two")
-    names = stated.leads if stated.leads is not None else leads
+    names = overrides.leads if overrides.leads is not None else leads
     if names is None:
         raise _error("no_leads", path, "leads", f"the file does not name the rows of its {_text(array.shape)} array")
     axes = [axis for axis in (0, 1) if array.shape[axis] == len(names)]
@@ -119,10 +118,10 @@ def read_array(
         raise _error("leads", path, "leads", what)
     (axis,) = axes
     check_size(path, len(names), array.shape[1 - axis])
-    settled = settle(path, stated, len(names), sampling_rate=sampling_rate, unit=unit, leads=leads)
+    resolved = resolve_metadata(path, overrides, len(names), sampling_rate=sampling_rate, unit=unit, leads=leads)
     values: NDArray[Any] = np.moveaxis(array[...], axis, 0)
-    rows = [values[i] for i in settled.rows]
-    return finish(path, settled, rows, record_id=record_id, name=name, meta=meta)
+    rows = [values[i] for i in resolved.rows]
+    return build_recording(path, resolved, rows, record_id=record_id, name=name, meta=meta)
 
 
 def check_real(path: Path, dtype: Any) -> None:

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.files.sample_table import Columns, decode, is_numbers, parse_columns
-from ecgssl.io.limits.parser_errors import guarded
-from ecgssl.io.limits.size_limits import check_size, read_limited
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.files.csv_header import Columns, decode, is_numbers, parse_columns
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
+from ecgssl.io.read_errors import parser_errors, refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size, read_limited
 
 LARGEST_TEXT = 256 << 20
 """Bytes; about 1.7 hours of twelve leads at 500 Hz."""
@@ -23,7 +21,7 @@ _UNEVEN = 0.25
 """Of a step: times may be rounded, yet a sample that is missing or doubled shifts the rest by half a step or more."""
 
 
-def read_csv(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read a table of samples.
 
     Args:
@@ -32,7 +30,7 @@ def read_csv(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
             or ``t``, as ``time (s)``, ``time_s``, ``t [ms]``. Below, numbers with a decimal point, or comma where cells
             are separated by semicolon; an empty cell or ``nan`` is "no value".
         member: none, a file is one recording.
-        stated: the unit and the sampling rate where the header row and the times do not tell; ``leads`` names all columns
+        overrides: the unit and the sampling rate where the header row and the times do not tell; ``leads`` names all columns
             other than the times.
 
     Returns:
@@ -41,7 +39,8 @@ def read_csv(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
 
     Raises:
         RecordingError: ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells that are no
-            numbers), ``rate`` (times that do not rise evenly), ``too_large``; and as ``settle`` and ``finish``.
+            numbers), ``rate`` (times that do not rise evenly), ``too_large``; and as ``resolve_metadata``
+            and ``build_recording``.
     """
     refuse_member(path, member)
     data = read_limited(path, LARGEST_TEXT)
@@ -55,15 +54,15 @@ def read_csv(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
     table = _numbers(path, columns, body.rstrip(b"\n"))
     kept = [i for i in range(len(columns.names)) if i != columns.time]
     units = [columns.units[i] for i in kept]
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(kept),
         sampling_rate=None if columns.time is None else _sampling_rate(path, columns, table[columns.time]),
         unit=units,
         leads=[columns.names[i] for i in kept],
     )
-    return finish(path, settled, [table[kept[i]] for i in settled.rows], record_id=path.stem, name="csv")
+    return build_recording(path, resolved, [table[kept[i]] for i in resolved.rows], record_id=path.stem, name="csv")
 
 
 def _numbers(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
@@ -84,7 +83,7 @@ def _numbers(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float
     if not is_numbers(first):
         raise _error("content", path, "cells", "are not all numbers")
     comma = columns.delimiter == ";" and b"," in body
-    with guarded(path, "pandas"):
+    with parser_errors(path, "pandas"):
         try:
             frame = pd.read_csv(
                 io.BytesIO(body),

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.parser_errors import guarded
-from ecgssl.io.limits.size_limits import check_size
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
+from ecgssl.io.read_errors import parser_errors, refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size
 
 if TYPE_CHECKING:
     from edfio import EdfSignal
@@ -25,13 +23,13 @@ if TYPE_CHECKING:
 _LABEL = re.compile(r"(?:ECG|EKG)[ _:-]*(?P<name>\S.*)", re.I)
 
 
-def read_edf(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the leads of an EDF or a continuous EDF+ file; annotations are left out, and whom and when it records.
 
     Args:
         path: the file.
         member: none, a file is one recording.
-        stated: what the file says wrongly; ``leads`` names all signals other than annotations.
+        overrides: what the file says wrongly; ``leads`` names all signals other than annotations.
 
     Returns:
         The leads in the file's order, in mV. A label may begin with "ECG" or "EKG", which the name is given without.
@@ -39,24 +37,24 @@ def read_edf(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
     Raises:
         RecordingError: ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer than declared),
             ``gain`` (a range without extent), ``gaps`` (EDF+D: parts of it were not recorded; nothing tells a model of
-            gaps that are left out), ``too_large``; and as ``settle`` and ``finish``.
+            gaps that are left out), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
     """
     import edfio
 
     refuse_member(path, member)
     _check_declared(path)
-    with guarded(path, "edfio"):
+    with parser_errors(path, "edfio"):
         edf = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
         signals = edf.signals
         labels = [_name(signal.label) for signal in signals]
         rates = [signal.sampling_frequency for signal in signals]
         units = [signal.physical_dimension for signal in signals]
-    settled = settle(path, stated, len(signals), sampling_rate=rates, unit=units, leads=labels)
-    for lead, row in zip(settled.leads, settled.rows, strict=True):
+    resolved = resolve_metadata(path, overrides, len(signals), sampling_rate=rates, unit=units, leads=labels)
+    for lead, row in zip(resolved.leads, resolved.rows, strict=True):
         _check_calibration(path, lead, signals[row])
-    with guarded(path, "edfio"):
-        rows = [signals[row].data for row in settled.rows]
-    return finish(path, settled, rows, record_id=path.stem, name="edf")
+    with parser_errors(path, "edfio"):
+        rows = [signals[row].data for row in resolved.rows]
+    return build_recording(path, resolved, rows, record_id=path.stem, name="edf")
 
 
 def _name(label: str) -> str:
@@ -99,7 +97,7 @@ def _check_declared(path: Path) -> None:
 
 
 def _check_calibration(path: Path, lead: str, signal: EdfSignal) -> None:
-    with guarded(path, "edfio"):
+    with parser_errors(path, "edfio"):
         physical, digital = signal.physical_range, signal.digital_range
     extents = (physical.max - physical.min, digital.max - digital.min)
     if not (all(map(math.isfinite, physical)) and extents[0] != 0 and extents[1] > 0):

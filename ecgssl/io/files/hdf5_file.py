@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.files.hdf5_slices import Samples
-from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.files.hdf5_samples import Samples
+from ecgssl.io.read_errors import parser_errors
 
 if TYPE_CHECKING:
     import h5py
@@ -29,7 +29,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file, open for reading; whatever h5py raises before the end is ``unreadable``."""
     import h5py
 
-    with guarded(path, "h5py"), h5py.File(path, "r") as file:
+    with parser_errors(path, "h5py"), h5py.File(path, "r") as file:
         yield file
 
 

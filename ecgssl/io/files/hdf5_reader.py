@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.files.array_layout import MOST_MEMBERS, read_array, said_leads, said_rate, said_unit
 from ecgssl.io.files.hdf5_file import attributes, children, is_numeric, only_array, open_hdf5, read_small
-from ecgssl.io.files.hdf5_slices import Samples
-from ecgssl.io.limits.size_limits import check_size
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.files.hdf5_samples import Samples
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
+from ecgssl.io.read_errors import refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size
 from ecgssl.signal.leads import LEADS
 
 
-def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_hdf5(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read one recording of an HDF5 file.
 
     Three layouts are known. **CODE-15%** (Ribeiro et al. 2021): ``exam_id`` (N,) and ``tracings`` (N, samples, 12), in mV
@@ -32,7 +32,7 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
     Args:
         path: the file.
         member: exam id, for the first layout only.
-        stated: what the file leaves open, which is the sampling rate in the first two layouts.
+        overrides: what the file leaves open, which is the sampling rate in the first two layouts.
 
     Raises:
         RecordingError: ``unreadable``, ``member`` (absent, ambiguous or not named), ``content`` (another layout), ``length``
@@ -41,7 +41,7 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
     with open_hdf5(path) as file:
         top = children(path, file)
         if {"exam_id", "tracings"} <= top.keys():
-            return _read_exam(path, top, member, stated)
+            return _read_exam(path, top, member, overrides)
         refuse_member(path, member)
         array = only_array(path, top)
         told = attributes(path, file) | attributes(path, array)
@@ -49,7 +49,7 @@ def read_hdf5(path: Path, member: str | None = None, stated: Stated = NOTHING) -
         return read_array(
             path,
             Samples(path, array),
-            stated,
+            overrides,
             record_id=path.stem,
             name="hdf5",
             sampling_rate=said_rate(told),
@@ -68,7 +68,7 @@ def hdf5_members(path: Path) -> tuple[str, ...]:
         return tuple(dict.fromkeys(str(exam) for exam in _exam_ids(path, top["exam_id"]).tolist() if exam != 0))
 
 
-def _read_exam(path: Path, top: dict[str, Any], member: str | None, stated: Stated) -> Recording:
+def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: MetadataOverrides) -> Recording:
     if member is None:
         raise _error("member", path, "member", "the file holds many exams, none is named")
     ids, tracings = _exam_ids(path, top["exam_id"]), top["tracings"]
@@ -87,7 +87,7 @@ def _read_exam(path: Path, top: dict[str, Any], member: str | None, stated: Stat
     return read_array(
         path,
         samples,
-        stated,
+        overrides,
         record_id=member,
         name="hdf5",
         unit="mV" if known else None,

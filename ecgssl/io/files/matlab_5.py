@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.size_limits import LARGEST
+from ecgssl.io.size_limits import LARGEST
 
 LARGEST_MATLAB = 256 << 20
 """Bytes of a file, packed or unpacked: twelve leads of 90 minutes at 500 Hz in double precision."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from ecgssl.io.files.hdf5_file import attributes, check_values, children, is_group, is_numeric, open_hdf5, read_small
 from ecgssl.io.files.matlab_5 import LARGEST_MATLAB, parse_matlab_5
-from ecgssl.io.limits.parser_errors import guarded
-from ecgssl.io.limits.size_limits import LARGEST, read_limited
+from ecgssl.io.read_errors import parser_errors
 from ecgssl.io.signatures import matlab_version
+from ecgssl.io.size_limits import LARGEST, read_limited
 
 _LONGEST_TEXT = 10_000
 
@@ -27,7 +27,7 @@ def read_variables(path: Path) -> Variables:
         RecordingError: ``missing_file``, ``unreadable``, ``too_large``; as ``parse_matlab_5`` for versions 5 to 7, and as
             ``children`` and ``read_small`` for version 7.3, which is HDF5.
     """
-    with guarded(path, "the system"), path.open("rb") as stream:
+    with parser_errors(path, "the system"), path.open("rb") as stream:
         version = matlab_version(stream.read(128))
     if version == "7.3":
         with open_hdf5(path) as file:
@@ -39,7 +39,7 @@ def read_variables(path: Path) -> Variables:
         return parse_matlab_5(path, data)
     import scipy.io
 
-    with guarded(path, "scipy"):
+    with parser_errors(path, "scipy"):
         loaded = scipy.io.loadmat(io.BytesIO(data))
     return {
         name: value for name, value in loaded.items() if isinstance(value, np.ndarray) and value.dtype.kind in "iuf"

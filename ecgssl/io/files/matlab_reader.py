@@ -10,9 +10,8 @@ import numpy as np
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.files.array_layout import read_array, said_leads, said_rate, said_unit
 from ecgssl.io.files.matlab_file import Variables, read_variables
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, recording_meta
+from ecgssl.io.read_errors import refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.signal.leads import LEADS
 
@@ -20,18 +19,18 @@ _SIGNALS = ("val", "feats", "ecg", "data", "signal")
 """What the samples are called where a file holds several arrays."""
 
 
-def read_matlab(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read a MATLAB file of any version. A signal file of WFDB with its header beside it is none, whatever its suffix.
 
     Two layouts are known. **CPSC2018** (Liu et al. 2018): a struct ``ECG`` with ``sex``, ``age`` and ``data`` (12, samples),
-    in mV and the order of ``LEADS``, at a sampling rate that must be stated. **Any other file** with a single array of
+    in mV and the order of ``LEADS``, at a sampling rate that must be overrides. **Any other file** with a single array of
     samples, or one that is called ``val``, ``feats``, ``ecg``, ``data`` or ``signal``, at the top or in its only struct;
     variables beside it may say rate, unit and leads (``ecgssl.io.files.array_layout`` tells what they are called).
 
     Args:
         path: the file.
         member: none, a file is one recording.
-        stated: what the file leaves open.
+        overrides: what the file leaves open.
 
     Raises:
         RecordingError: ``content`` (no array of samples, or several); as ``read_variables`` and ``read_array``.
@@ -55,7 +54,7 @@ def read_matlab(path: Path, member: str | None = None, stated: Stated = NOTHING)
     return read_array(
         path,
         array,
-        stated,
+        overrides,
         record_id=path.stem,
         name="matlab",
         sampling_rate=said_rate(fields),
@@ -73,7 +72,7 @@ def _arrays(fields: Variables) -> Variables:
 def _person(fields: Variables) -> dict[str, Any]:
     age, sex = fields.get("age"), fields.get("sex")
     years = float(age.reshape(-1)[0]) if isinstance(age, np.ndarray) and age.size == 1 else None
-    return dict(person(years, sex if isinstance(sex, str) else None))
+    return dict(recording_meta(years, sex if isinstance(sex, str) else None))
 
 
 def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:

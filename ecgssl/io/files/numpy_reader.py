@@ -24,25 +24,24 @@ from ecgssl.io.files.array_layout import (
     said_rate,
     said_unit,
 )
-from ecgssl.io.limits.parser_errors import guarded
-from ecgssl.io.limits.size_limits import LARGEST
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
+from ecgssl.io.read_errors import parser_errors, refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import LARGEST
 
 _LARGEST_ENTRY = 8 * LARGEST
 _LARGEST_WORD = 1 << 16
 _LARGEST_HEADER = 1 << 16
 
 
-def read_npy(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_npy(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read one recording of an ``.npy`` file, which is mapped, never loaded whole and never unpickled.
 
     Args:
         path: the file; an array (leads, samples) or (samples, leads), a list of such, (recordings, leads, samples), or
             with an axis of length 1 behind the first, as EchoNext has it.
         member: number of the recording in a list, from 0.
-        stated: rate, unit and leads: the file says none of them.
+        overrides: rate, unit and leads: the file says none of them.
 
     Raises:
         RecordingError: ``unreadable``, ``length`` (more bytes than declared); and as ``read_array`` and ``pick_row``.
@@ -50,7 +49,7 @@ def read_npy(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
     array = _mapped(path)
     chosen = pick_row(path, array.shape, member)
     record_id = path.stem if member is None else member
-    return read_array(path, array[chosen], stated, record_id=record_id, name="npy")
+    return read_array(path, array[chosen], overrides, record_id=record_id, name="npy")
 
 
 def npy_members(path: Path) -> tuple[str, ...]:
@@ -58,21 +57,21 @@ def npy_members(path: Path) -> tuple[str, ...]:
     return row_names(path, _mapped(path).shape)
 
 
-def read_npz(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_npz(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read an ``.npz`` file with ``signal`` (leads, samples), ``sampling_rate`` in Hz, ``leads`` and ``unit``.
 
     Args:
         path: the file. Keys other than ``signal`` may be left out where they are stated; ``said_rate`` and its neighbours
             tell what else they may be called. Further arrays are not looked at.
         member: none, a file is one recording.
-        stated: wins over the file.
+        overrides: wins over the file.
 
     Raises:
         RecordingError: ``unreadable``, ``content`` (no ``signal``, or arrays other than they declare), ``too_large``,
             ``compressed`` (by other means than NumPy's); and as ``read_array``.
     """
     refuse_member(path, member)
-    with guarded(path, "numpy"), zipfile.ZipFile(path) as archive:
+    with parser_errors(path, "numpy"), zipfile.ZipFile(path) as archive:
         entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if "signal" not in entries:
             raise _error("content", path, "signal", "there is no array of this name")
@@ -84,7 +83,7 @@ def read_npz(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
     return read_array(
         path,
         signal,
-        stated,
+        overrides,
         record_id=path.stem,
         name="npz",
         sampling_rate=said_rate(found),
@@ -94,7 +93,7 @@ def read_npz(path: Path, member: str | None = None, stated: Stated = NOTHING) ->
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    with guarded(path, "numpy"):
+    with parser_errors(path, "numpy"):
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         surplus = path.stat().st_size - array.offset - array.nbytes
     if surplus:

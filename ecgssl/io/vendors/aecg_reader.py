@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
-from ecgssl.io.metadata.units import millivolts
+from ecgssl.io.metadata import (
+    NO_OVERRIDES,
+    MetadataOverrides,
+    build_recording,
+    millivolts,
+    recording_meta,
+    resolve_metadata,
+)
+from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
 from ecgssl.io.vendors.sample_text import count_words, parse_integers, same_length
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import parse_number, read_xml, text_of
 
 if TYPE_CHECKING:
@@ -45,26 +49,26 @@ class _Set:
     increment: Element | None
 
 
-def read_aecg(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the rhythm series of an annotated ECG, never its representative beat or another derived series.
 
     Args:
         path: the file.
         member: place of a set of rhythm sequences, from 1, in a file that holds several.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` holds
         age, sex, device and filters in Hz, where the file says so.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``settle``; ``header``, ``gain`` (no scale), ``content`` (digits
-            that are none), ``length`` (leads of different lengths).
+        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header``, ``gain`` (no scale), ``content``
+            (digits that are none), ``length`` (leads of different lengths).
     """
     document = read_xml(path)
     root = document.root
     if root.tag != "AnnotatedECG":
-        raise fault("header", path, "root element", "is not AnnotatedECG")
+        raise read_error("header", path, "root element", "is not AnnotatedECG")
     series = root.findall("component/series")
     rhythms = [one for one in series if _code(one).upper() == "RHYTHM"]
     sets = [(one, _read_set(found)) for one in rhythms for found in one.findall("component/sequenceSet")]
@@ -74,18 +78,18 @@ def read_aecg(path: Path, member: str | None = None, stated: Stated = NOTHING) -
     chosen, found = sets[choose(path, strips, member, beats)]
 
     check_channels(path, len(found.leads))
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(found.leads),
         sampling_rate=_rate(path, found.increment),
         unit=[_unit(value) for _, value in found.leads],
         leads=[code for code, _ in found.leads],
     )
-    rows = [_samples(path, *found.leads[i], in_unit=stated.unit) for i in settled.rows]
+    rows = [_samples(path, *found.leads[i], in_unit=overrides.unit) for i in resolved.rows]
     same_length(path, rows)
     meta = _meta(root, chosen) | document.meta
-    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
 
 
 def _read_set(element: Element) -> _Set:
@@ -117,7 +121,7 @@ def _rate(path: Path, increment: Element | None) -> float | None:
     value, unit = increment.get("value", ""), increment.get("unit", "").strip()
     step = parse_number(path, "increment", value)
     if unit not in _SECONDS or not step or step < 0:
-        raise fault("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is no time between samples")
+        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is no time between samples")
     # of decimal text, so that 0.002 s is 500 Hz and not nearly so
     return float(_SECONDS[unit] / Fraction(value.strip()))
 
@@ -133,7 +137,7 @@ def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> N
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
     if scale is None or not step:
-        raise fault("gain", path, field, "its scale is absent or 0: it is not calibrated")
+        raise read_error("gain", path, field, "its scale is absent or 0: it is not calibrated")
     start = 0.0
     if origin is not None:
         start = parse_number(path, f"{field}: origin", origin.get("value")) or 0.0
@@ -145,13 +149,13 @@ def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> N
 def _ratio(path: Path, field: str, unit: str, to: str) -> float:
     one, other = millivolts(unit), millivolts(to)
     if one is None or other is None:
-        raise fault("unit", path, field, f"the unit of its origin, {unit[:20]!r}, is not a voltage")
+        raise read_error("unit", path, field, f"the unit of its origin, {unit[:20]!r}, is not a voltage")
     return one / other
 
 
 def _meta(root: Element, series: Element) -> dict[str, Any]:
     gender = next(root.iter("administrativeGenderCode"), None)
-    meta: dict[str, Any] = person(_age(root), None if gender is None else gender.get("code"))
+    meta: dict[str, Any] = recording_meta(_age(root), None if gender is None else gender.get("code"))
     device = series.find("author/seriesAuthor/manufacturedSeriesDevice")
     if device is not None and text_of(device, "manufacturerModelName"):
         meta["device"] = text_of(device, "manufacturerModelName")[:40]

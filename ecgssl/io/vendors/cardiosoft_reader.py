@@ -8,13 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
 from ecgssl.io.vendors.sample_text import check_length, parse_integers, same_length
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import fact_of, number_of, read_xml, text_of
 
 if TYPE_CHECKING:
@@ -26,35 +24,35 @@ _PER_STEP = "perlsb"
 _MAINS = {"Filter50Hz": 50.0, "Filter60Hz": 60.0}
 
 
-def read_cardiosoft(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_cardiosoft(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the ten-second strip (``StripData``), never the median beats and never the full disclosure of an exercise test.
 
     Args:
         path: the file.
         member: place of a strip, from 1, in a file that holds several.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The leads in the file's order and spelling: whole numbers x resolution. ``meta`` holds age, sex, device and
         filters in Hz, where the file says so.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``settle``; ``header``, ``gain`` (no resolution), ``content``
+        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header``, ``gain`` (no resolution), ``content``
             (samples that are no whole numbers), ``truncated`` or ``length`` (other counts than declared).
     """
     document = read_xml(path)
     root = document.root
     if root.tag != "CardiologyXML":
-        raise fault("header", path, "root element", "is not CardiologyXML")
+        raise read_error("header", path, "root element", "is not CardiologyXML")
     strips = root.findall("StripData")
     medians = sum(1 for _ in root.iter("MedianSamples"))
     strip = strips[choose(path, [_strip(path, one) for one in strips], member, medians)]
 
     channels = strip.findall("WaveformData")
     check_channels(path, len(channels), number_of(path, strip, "NumberOfLeads"))
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(channels),
         sampling_rate=_rate(path, strip),
         unit=_unit(strip),
@@ -62,16 +60,16 @@ def read_cardiosoft(path: Path, member: str | None = None, stated: Stated = NOTH
     )
     step = number_of(path, strip, "Resolution")
     if not step or step < 0:
-        raise fault("gain", path, "Resolution", "is absent or not positive: the leads are not calibrated")
+        raise read_error("gain", path, "Resolution", "is absent or not positive: the leads are not calibrated")
     declared = number_of(path, strip, "ChannelSampleCountTotal")
     rows = []
-    for i, lead in zip(settled.rows, settled.leads, strict=True):
+    for i, lead in zip(resolved.rows, resolved.leads, strict=True):
         row = parse_integers(path, f"lead {lead}", channels[i].text or "", ",")
         check_length(path, f"lead {lead}", len(row), declared, "samples")
         rows.append(row * step)
     same_length(path, rows)
     meta = _meta(root) | document.meta
-    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
 
 
 def _strip(path: Path, element: Element) -> Strip:
@@ -84,7 +82,7 @@ def _rate(path: Path, strip: Element) -> float | None:
     rate = strip.find("SampleRate")
     unit = "Hz" if rate is None else rate.get("units", "Hz").strip()
     if unit.casefold() != "hz":
-        raise fault("rate", path, "SampleRate", f"is given in {unit[:10]!r}, not in Hz")
+        raise read_error("rate", path, "SampleRate", f"is given in {unit[:10]!r}, not in Hz")
     return number_of(path, strip, "SampleRate")
 
 
@@ -103,7 +101,7 @@ def _meta(root: Element) -> dict[str, Any]:
     if patient is not None:
         age = patient.find("Age")
         years = age is not None and age.get("units", "years").strip().casefold() in ("years", "year", "")
-        meta |= person(fact_of(patient, "Age") if years else None, text_of(patient, "Gender"))
+        meta |= recording_meta(fact_of(patient, "Age") if years else None, text_of(patient, "Gender"))
     device = text_of(root, "Device-Type")
     if device:
         meta["device"] = device[:40]

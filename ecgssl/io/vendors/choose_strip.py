@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.read_errors import read_error
 from ecgssl.signal.leads import canonical
 
 MOST_CHANNELS = 256
@@ -73,9 +73,9 @@ def check_channels(path: Path, found: int, declared: float | None = None) -> Non
         RecordingError: ``header`` where they differ, or for more than ``MOST_CHANNELS``.
     """
     if declared is not None and found != declared:
-        raise fault("header", path, "channels", f"{found} follow, the file declares {declared:g}")
+        raise read_error("header", path, "channels", f"{found} follow, the file declares {declared:g}")
     if found > MOST_CHANNELS:
-        raise fault("header", path, "channels", f"{found} are more than any ECG has")
+        raise read_error("header", path, "channels", f"{found} are more than any ECG has")
 
 
 def record_id(path: Path, member: str | None) -> str:

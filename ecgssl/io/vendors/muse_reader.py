@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
 from ecgssl.io.vendors.sample_text import check_length, decode_base64, same_length
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import fact_of, number_of, read_xml, text_of
 
 if TYPE_CHECKING:
@@ -31,13 +29,13 @@ _UNITS = {"MICROVOLTS": "uV", "MILLIVOLTS": "mV"}
 _YEARS = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / 365.25, "DAYS": 1 / 365.25, "HOURS": 0.0, "": 1.0}
 
 
-def read_muse(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_muse(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the rhythm strip of a MUSE export, never its median beat.
 
     Args:
         path: the file.
         member: place of a rhythm strip, from 1, in a file that holds several.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The leads that are stored, usually I, II and V1 to V6, in the file's order and spelling; the other limb leads
@@ -45,13 +43,13 @@ def read_muse(path: Path, member: str | None = None, stated: Stated = NOTHING) -
         of pacing spikes and electrodes that were off, where the file says so.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``settle``; ``header`` (other leads than announced, a number that
-            is none), ``gain``, ``content`` or ``truncated`` (base64), ``truncated`` or ``length`` (other counts than
+        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header`` (other leads than announced, a number
+            that is none), ``gain``, ``content`` or ``truncated`` (base64), ``truncated`` or ``length`` (other counts than
             declared), ``checksum``, ``skew`` (leads that begin at different times).
     """
     document = read_xml(path)
     if document.root.tag != "RestingECG":
-        raise fault("header", path, "root element", "is not RestingECG")
+        raise read_error("header", path, "root element", "is not RestingECG")
     waveforms = document.root.findall("Waveform")
     rhythms = [waveform for waveform in waveforms if text_of(waveform, "WaveformType").casefold() == "rhythm"]
     strips = [_strip(path, waveform) for waveform in rhythms]
@@ -59,20 +57,20 @@ def read_muse(path: Path, member: str | None = None, stated: Stated = NOTHING) -
 
     leads = waveform.findall("LeadData")
     check_channels(path, len(leads), number_of(path, waveform, "NumberofLeads"))
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(leads),
         sampling_rate=_rate(path, waveform),
         unit=[_unit(lead) for lead in leads],
         leads=[text_of(lead, "LeadID") for lead in leads],
     )
-    kept = [leads[i] for i in settled.rows]
+    kept = [leads[i] for i in resolved.rows]
     _refuse_skew(path, kept)
-    rows = [_samples(path, lead, name) for lead, name in zip(kept, settled.leads, strict=True)]
+    rows = [_samples(path, lead, name) for lead, name in zip(kept, resolved.leads, strict=True)]
     same_length(path, rows)
     meta = _meta(path, document.root, waveform, kept) | document.meta
-    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
 
 
 def _strip(path: Path, waveform: Element) -> Strip:
@@ -87,7 +85,7 @@ def _rate(path: Path, waveform: Element) -> float | None:
     if base is None:
         return None
     if not (exponent.is_integer() and abs(exponent) <= 6):
-        raise fault("header", path, "SampleExponent", f"{exponent:g} is no small whole number")
+        raise read_error("header", path, "SampleExponent", f"{exponent:g} is no small whole number")
     return float(base * 10**exponent)
 
 
@@ -100,19 +98,21 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
     field = f"lead {name}"
     size = number_of(path, lead, "LeadSampleSize")
     if size not in (None, 2.0):
-        raise fault("header", path, field, f"samples of {size:g} bytes, MUSE stores 2")
+        raise read_error("header", path, field, f"samples of {size:g} bytes, MUSE stores 2")
     units_per_bit = number_of(path, lead, "LeadAmplitudeUnitsPerBit")
     if not units_per_bit or units_per_bit < 0:
-        raise fault("gain", path, field, "LeadAmplitudeUnitsPerBit is absent or not positive: it is not calibrated")
+        raise read_error(
+            "gain", path, field, "LeadAmplitudeUnitsPerBit is absent or not positive: it is not calibrated"
+        )
     data = decode_base64(path, field, text_of(lead, "WaveFormData"))
     check_length(path, field, len(data), number_of(path, lead, "LeadByteCountTotal"), "bytes")
     check_length(path, field, len(data) / 2, number_of(path, lead, "LeadSampleCountTotal"), "samples")
     if len(data) % 2:
-        raise fault("truncated", path, field, f"{len(data)} bytes are no whole number of samples")
+        raise read_error("truncated", path, field, f"{len(data)} bytes are no whole number of samples")
     crc = number_of(path, lead, "LeadDataCRC32")
     # 0 stands for "not computed"; some exports write it as a signed number
     if crc and crc % 2**32 != zlib.crc32(data):
-        raise fault("checksum", path, field, "the samples do not give the CRC-32 in the file")
+        raise read_error("checksum", path, field, "the samples do not give the CRC-32 in the file")
     return np.frombuffer(data, dtype="<i2") * units_per_bit
 
 
@@ -120,7 +120,7 @@ def _refuse_skew(path: Path, leads: list[Element]) -> None:
     """What these offsets count is written nowhere; equal ones change nothing."""
     for name in ("LeadTimeOffset", "LeadOffsetFirstSample"):
         if len({number_of(path, lead, name) or 0.0 for lead in leads}) > 1:
-            raise fault("skew", path, name, "differs between leads: they were not recorded at the same time")
+            raise read_error("skew", path, name, "differs between leads: they were not recorded at the same time")
 
 
 def _meta(path: Path, root: Element, waveform: Element, leads: list[Element]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _meta(path: Path, root: Element, waveform: Element, leads: list[Element]) ->
     patient = root.find("PatientDemographics")
     if patient is not None:
         age, unit = fact_of(patient, "PatientAge"), _YEARS.get(text_of(patient, "AgeUnits").upper())
-        meta |= person(None if age is None or unit is None else age * unit, text_of(patient, "Gender"))
+        meta |= recording_meta(None if age is None or unit is None else age * unit, text_of(patient, "Gender"))
     test = root.find("TestDemographics")
     if test is not None and text_of(test, "AcquisitionDevice"):
         meta["device"] = text_of(test, "AcquisitionDevice")[:40]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.read_errors import read_error
 
 _DECIMAL = {
     ",": re.compile(r"\s*+[-+]?[0-9]{1,9}+\s*+(?:,\s*+[-+]?[0-9]{1,9}+\s*+)*+,?\s*+", re.ASCII),
@@ -32,11 +32,11 @@ def decode_base64(path: Path, field: str, text: str) -> bytes:
     """
     compact = "".join(text.split())
     if not _BASE64.fullmatch(compact):
-        raise fault("content", path, field, "the samples are not base64")
+        raise read_error("content", path, field, "the samples are not base64")
     try:
         return base64.b64decode(compact, validate=True)
     except (binascii.Error, ValueError):
-        raise fault("truncated", path, field, "the base64 of the samples is cut off") from None
+        raise read_error("truncated", path, field, "the base64 of the samples is cut off") from None
 
 
 def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray
     if not text.strip():
         return np.empty(0)
     if not _DECIMAL[separator].fullmatch(text):
-        raise fault("content", path, field, "the samples are not whole numbers")
+        raise read_error("content", path, field, "the samples are not whole numbers")
     return np.fromstring(text.rstrip().rstrip(","), dtype=np.float64, sep=separator)
 
 
@@ -71,7 +71,7 @@ def check_length(path: Path, field: str, found: float, declared: float | None, w
     """
     if declared is not None and found != declared:
         reason = "truncated" if found < declared else "length"
-        raise fault(reason, path, field, f"{found:g} {what}, the file declares {declared:g}")
+        raise read_error(reason, path, field, f"{found:g} {what}, the file declares {declared:g}")
 
 
 def same_length(path: Path, rows: list[NDArray[Any]]) -> None:
@@ -83,4 +83,4 @@ def same_length(path: Path, rows: list[NDArray[Any]]) -> None:
     lengths = sorted({len(row) for row in rows})
     if len(lengths) > 1:
         what = f"have different lengths ({', '.join(map(str, lengths[:4]))} samples)"
-        raise fault("length", path, "leads", what)
+        raise read_error("length", path, "leads", what)

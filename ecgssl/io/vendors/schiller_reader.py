@@ -9,13 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
 from ecgssl.io.vendors.sample_text import parse_integers, same_length
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import parse_number, read_xml, text_of
 
 if TYPE_CHECKING:
@@ -28,26 +26,26 @@ ROOT = "com.xiriuz.sema.xml.schillerEDI.SchillerEDI"
 _RHYTHM = ("ECG_RHYTHM", "ECG_RHYTHMS")
 
 
-def read_schiller(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_schiller(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the rhythm leads (``ECG_RHYTHMS``), never the averaged beats (``ECG_AVERAGES``).
 
     Args:
         path: the file.
         member: place of a block of rhythm leads, from 1, in a file that holds several.
-        stated: what the file says wrongly, or leaves open.
+        overrides: what the file says wrongly, or leaves open.
 
     Returns:
         The leads in the file's order and spelling: whole numbers x ``yres``. ``meta`` holds sex and device, where the
         file says so.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``settle``; ``header`` (samples in another form than comma
+        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header`` (samples in another form than comma
             separated), ``gain`` (no resolution), ``content``, ``length`` (leads of different lengths).
     """
     document = read_xml(path)
     root = document.root
     if root.tag != ROOT:
-        raise fault("header", path, "root element", "is not that of Schiller EDI")
+        raise read_error("header", path, "root element", "is not that of Schiller EDI")
     blocks = root.findall("eventdata/event/wavedata")
     rhythms = [block for block in blocks if text_of(block, "type").upper() in _RHYTHM]
     strips = [_strip(path, block) for block in rhythms]
@@ -55,9 +53,9 @@ def read_schiller(path: Path, member: str | None = None, stated: Stated = NOTHIN
 
     channels = block.findall("channel")
     check_channels(path, len(channels))
-    settled = settle(
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(channels),
         sampling_rate=_rate(path, block),
         unit=_quantity(block, "yres")[1],
@@ -65,16 +63,16 @@ def read_schiller(path: Path, member: str | None = None, stated: Stated = NOTHIN
     )
     step = parse_number(path, "yres", _quantity(block, "yres")[0])
     if not step or step < 0:
-        raise fault("gain", path, "yres", "is absent or not positive: the leads are not calibrated")
+        raise read_error("gain", path, "yres", "is absent or not positive: the leads are not calibrated")
     rows = []
-    for i, lead in zip(settled.rows, settled.leads, strict=True):
+    for i, lead in zip(resolved.rows, resolved.leads, strict=True):
         form = text_of(channels[i], "datastype").upper()
         if form not in ("", "COMMASEPARATE"):
-            raise fault("header", path, f"lead {lead}", f"its samples are {form[:20]!r}, not comma separated")
+            raise read_error("header", path, f"lead {lead}", f"its samples are {form[:20]!r}, not comma separated")
         rows.append(step * parse_integers(path, f"lead {lead}", text_of(channels[i], "data"), ","))
     same_length(path, rows)
     meta = _meta(root) | document.meta
-    return finish(path, settled, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
 
 
 def _strip(path: Path, block: Element) -> Strip:
@@ -86,7 +84,7 @@ def _strip(path: Path, block: Element) -> Strip:
 def _rate(path: Path, block: Element) -> float | None:
     value, unit = _quantity(block, "samplerate")
     if (unit or "Hz").casefold() != "hz":
-        raise fault("rate", path, "samplerate", f"is given in {(unit or '')[:10]!r}, not in Hz")
+        raise read_error("rate", path, "samplerate", f"is given in {(unit or '')[:10]!r}, not in Hz")
     return parse_number(path, "samplerate", value)
 
 
@@ -100,6 +98,6 @@ def _quantity(block: Element, name: str) -> tuple[str, str | None]:
 
 def _meta(root: Element) -> dict[str, Any]:
     patient = root.find("patdata")
-    meta: dict[str, Any] = {} if patient is None else person(None, text_of(patient, "gender"))
+    meta: dict[str, Any] = {} if patient is None else recording_meta(None, text_of(patient, "gender"))
     model = (root.findtext("examdescript/aquiringdevice/hardware/model") or "").strip()
     return meta | ({"device": model[:40]} if model else {})

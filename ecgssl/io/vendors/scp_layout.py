@@ -6,9 +6,9 @@ import struct
 from pathlib import Path
 
 from ecgssl.errors import RecordingError
-from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.read_errors import read_error
+from ecgssl.io.size_limits import check_size
 from ecgssl.io.vendors.sample_text import check_length
-from ecgssl.io.vendors.vendor_error import fault
 
 _SECTION_HEADER = 16
 _POINTERS = 6 + _SECTION_HEADER
@@ -69,4 +69,4 @@ def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) 
 
 
 def _header(path: Path, what: str) -> RecordingError:
-    return fault("header", path, "sections", what)
+    return read_error("header", path, "sections", what)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecgssl.errors import RecordingError
-from ecgssl.io.limits.size_limits import check_size
+from ecgssl.io.read_errors import read_error
+from ecgssl.io.size_limits import check_size
 from ecgssl.io.vendors.choose_strip import MOST_CHANNELS, check_channels
 from ecgssl.io.vendors.sample_text import check_length, count_words, decode_base64
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import parse_number
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def count_channels(path: Path, root: Element) -> int:
 def _check_declared(path: Path, root: Element, waveform: Element) -> None:
     """The parser makes a name for each channel that the file declares or names, however many, before it counts them."""
     if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
-        raise fault("header", path, "leadlabels", f"are more than {MOST_CHANNELS}")
+        raise read_error("header", path, "leadlabels", f"are more than {MOST_CHANNELS}")
     for name in ("numberchannelsallocated", "numberchannelsvalid"):
         for element in root.iter(name):
             # as the parser reads it, without what stands in elements inside
             said = (element.text or "") + "".join(inner.tail or "" for inner in element)
             if (parse_number(path, name, said) or 0) > MOST_CHANNELS:
-                raise fault("header", path, name, f"{said.strip()[:20]} are more than any ECG has")
+                raise read_error("header", path, name, f"{said.strip()[:20]} are more than any ECG has")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:
@@ -129,4 +129,4 @@ def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
 
 
 def _error(reason: str, path: Path, what: str) -> RecordingError:
-    return fault(reason, path, "parsedwaveforms", what)
+    return read_error(reason, path, "parsedwaveforms", what)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ErrorString
 
-from ecgssl.io.limits.size_limits import read_limited
-from ecgssl.io.vendors.vendor_error import fault
+from ecgssl.io.read_errors import read_error
+from ecgssl.io.size_limits import read_limited
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -96,19 +96,19 @@ def read_xml(path: Path, *, repair: bool = True) -> Document:
     data = read_limited(path, LARGEST_XML)
     # each holds this byte in every encoding that the parser takes; text and base64 hold next to none
     if data.count(b"=") > MOST_ATTRIBUTES:
-        raise fault("header", path, "attributes", f"are more than {MOST_ATTRIBUTES}")
+        raise read_error("header", path, "attributes", f"are more than {MOST_ATTRIBUTES}")
     try:
         return Document(_parse(path, data), ())
     except _NotWellFormed as error:
         if not repair:
-            raise fault("header", path, error.where, error.what) from None
+            raise read_error("header", path, error.where, error.what) from None
         text, repaired = _mend(data)
         if not repaired:
-            raise fault("header", path, error.where, error.what) from None
+            raise read_error("header", path, error.where, error.what) from None
     try:
         return Document(_parse(path, text), repaired)
     except _NotWellFormed as error:
-        raise fault("header", path, error.where, error.what) from None
+        raise read_error("header", path, error.where, error.what) from None
 
 
 def text_of(parent: Element, name: str) -> str:
@@ -135,7 +135,7 @@ def parse_number(path: Path, name: str, found: str | None) -> float | None:
         return None
     value = float(found) if _NUMBER.match(found.strip()) else math.nan
     if not math.isfinite(value):
-        raise fault("header", path, name, f"{found.strip()[:20]!r} is not a number")
+        raise read_error("header", path, name, f"{found.strip()[:20]!r} is not a number")
     return value
 
 
@@ -165,7 +165,7 @@ def _parse(path: Path, data: bytes | str) -> Element:
         root: Element = parser.close()
     except DefusedXmlException:
         what = "declares entities, with which a file can blow up or read others"
-        raise fault("entities", path, "document type", what) from None
+        raise read_error("entities", path, "document type", what) from None
     except ParseError as error:
         line, column = error.position
         # the parser's own message may quote the text
@@ -186,9 +186,9 @@ def _builder(path: Path) -> Any:
             self.depth += 1
             self.count += 1
             if self.depth > DEEPEST:
-                raise fault("header", path, "elements", f"are nested deeper than {DEEPEST} levels")
+                raise read_error("header", path, "elements", f"are nested deeper than {DEEPEST} levels")
             if self.count > MOST_ELEMENTS:
-                raise fault("header", path, "elements", f"are more than {MOST_ELEMENTS}")
+                raise read_error("header", path, "elements", f"are more than {MOST_ELEMENTS}")
             return super().start(_local(tag), {_local(key): value for key, value in attrs.items()})
 
         def end(self, tag: str, /) -> Element:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.metadata.person import person
+from ecgssl.io.metadata import recording_meta
 
 LARGEST_HEADER = 1 << 20
 """Bytes; a larger file is no header."""
@@ -245,7 +245,7 @@ def _meta(comments: list[str]) -> dict[str, Any]:
         key, _, value = comment.partition(":")
         said[key.strip().casefold()] = value.strip()
     years = said.get("age", "")
-    return dict(person(float(years) if re.match(r"\d{1,3}(\.\d{1,6})?$", years) else None, said.get("sex")))
+    return dict(recording_meta(float(years) if re.match(r"\d{1,3}(\.\d{1,6})?$", years) else None, said.get("sex")))
 
 
 def _whole(token: str, path: Path, field: str) -> int:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.size_limits import check_size
-from ecgssl.io.metadata.member import refuse_member
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.resolve_metadata import Settled, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, ResolvedMetadata, resolve_metadata
+from ecgssl.io.read_errors import refuse_member
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import check_size
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
 from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
 from ecgssl.signal.leads import LEADS, canonical
@@ -37,13 +36,13 @@ def header_path(path: Path | str) -> Path:
     return path.with_suffix(".hea") if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".hea")
 
 
-def read_wfdb(path: Path | str, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read the twelve standard leads of a WFDB record.
 
     Args:
         path: the record, with or without the suffix of its header or signal file.
         member: none, a record is one recording.
-        stated: what the header says wrongly; ``leads`` names all signals of the header.
+        overrides: what the header says wrongly; ``leads`` names all signals of the header.
 
     Returns:
         The leads in the file's order and spelling, in mV; digital "no value" (-32768 in format 16), gaps between segments
@@ -53,14 +52,14 @@ def read_wfdb(path: Path | str, member: str | None = None, stated: Stated = NOTH
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``header``, ``gain`` (0: not calibrated), ``truncated`` or
             ``length`` (the signal file is shorter or longer than the header says), ``checksum``, ``rates`` (leads sampled
-            at different rates), ``too_large``; and as ``settle``.
+            at different rates), ``too_large``; and as ``resolve_metadata``.
     """
     refuse_member(Path(path), member)
     hea = header_path(path)
     header = read_header(hea)
-    part = _read_segments(hea, header, stated) if header.segments else _read_single(hea, header, stated)
-    meta = {"format": "wfdb"} | header.meta | part.settled.meta
-    return Recording(part.signal, part.settled.sampling_rate, part.settled.leads, hea.stem, None, meta)
+    part = _read_segments(hea, header, overrides) if header.segments else _read_single(hea, header, overrides)
+    meta = {"format": "wfdb"} | header.meta | part.resolved.meta
+    return Recording(part.signal, part.resolved.sampling_rate, part.resolved.leads, hea.stem, None, meta)
 
 
 @dataclass(frozen=True)
@@ -68,26 +67,26 @@ class _Part:
     """A single-segment record: ``signal`` (leads, samples) in mV, and how many samples of it are one frame."""
 
     signal: NDArray[np.float32]
-    settled: Settled
+    resolved: ResolvedMetadata
     per_frame: int
 
 
-def _read_single(hea: Path, header: Header, stated: Stated) -> _Part:
+def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
     signals = header.signals
     frames_per_second = header.sampling_rate
-    settled = settle(
+    resolved = resolve_metadata(
         hea,
-        stated,
+        overrides,
         len(signals),
         sampling_rate=[None if frames_per_second is None else frames_per_second * s.per_frame for s in signals],
         unit=[line.unit for line in signals],
         # a channel without file is none, whatever it is called
         leads=["" if line.file == "~" else line.name for line in signals],
     )
-    lines = [signals[i] for i in settled.rows]
+    lines = [signals[i] for i in resolved.rows]
     if len({line.per_frame for line in lines}) > 1:
         raise _error("rates", hea, "leads", "differ in samples per frame")
-    for lead, line, scale in zip(settled.leads, lines, settled.scale, strict=True):
+    for lead, line, scale in zip(resolved.leads, lines, resolved.scale, strict=True):
         if line.gain == 0:
             raise _error("gain", hea, f"lead {lead}", "gain 0 or absent: the amplitude is not calibrated")
         if not _COARSEST <= abs(line.gain / scale) <= _FINEST:
@@ -95,18 +94,18 @@ def _read_single(hea: Path, header: Header, stated: Stated) -> _Part:
         if line.file == "~":
             raise _error("header", hea, f"lead {lead}", "has no signal file")
     if _is_plain(signals, lines):
-        return _Part(_read_plain(hea, header, settled, lines), settled, 1)
+        return _Part(_read_plain(hea, header, resolved, lines), resolved, 1)
     digital: dict[int, NDArray[Any]] = {}
     for file in dict.fromkeys(line.file for line in lines):
         group = [i for i, line in enumerate(signals) if line.file == file]
-        digital |= _read_file(hea, header, group, settled.rows)
+        digital |= _read_file(hea, header, group, resolved.rows)
     lengths = {len(row) for row in digital.values()}
     if len(lengths) > 1:
         raise _error("length", hea, "signals", f"leads have different lengths ({sorted(lengths)} samples)")
     signal = np.empty((len(lines), lengths.pop()), dtype=np.float32)
-    for out, i, scale in zip(signal, settled.rows, settled.scale, strict=True):
+    for out, i, scale in zip(signal, resolved.rows, resolved.scale, strict=True):
         _to_millivolts(digital[i], signals[i], scale, out)
-    return _Part(signal, settled, lines[0].per_frame)
+    return _Part(signal, resolved, lines[0].per_frame)
 
 
 def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
@@ -117,20 +116,22 @@ def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> boo
     )
 
 
-def _read_plain(hea: Path, header: Header, settled: Settled, lines: Sequence[SignalLine]) -> NDArray[np.float32]:
+def _read_plain(
+    hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
+) -> NDArray[np.float32]:
     """What ``_read_file`` and ``_to_millivolts`` give for a plain record, all leads at once: half of their time."""
     dat, width = hea.parent / lines[0].file, len(header.signals)
     frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
     stored = read_samples(dat, 16, frames * width, lines[0].offset).reshape(frames, width)
-    digital = np.ascontiguousarray((stored if len(lines) == width else stored[:, settled.rows]).T)
+    digital = np.ascontiguousarray((stored if len(lines) == width else stored[:, resolved.rows]).T)
     for line, total in zip(lines, digital.sum(axis=1, dtype=np.int16).tolist(), strict=True):
         _check_sum(dat, line, total)
     signal = digital.astype(np.float32)
     baselines = np.array([[line.baseline] for line in lines], dtype=np.float32)
     if baselines.any():
         signal -= baselines
-    steps = [line.gain / scale for line, scale in zip(lines, settled.scale, strict=True)]
+    steps = [line.gain / scale for line, scale in zip(lines, resolved.scale, strict=True)]
     signal /= np.array(steps, dtype=np.float32)[:, None]
     missing = missing_value(16)
     if digital.min(initial=0) == missing:
@@ -191,7 +192,7 @@ def _to_millivolts(digital: NDArray[Any], line: SignalLine, scale: float, out: N
         out[digital == missing] = np.nan
 
 
-def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
+def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
     """Segments one after another; what a segment lacks, and gaps between segments, are NaN."""
     total = sum(frames for _, frames in header.segments)
     if header.frames is not None and total != header.frames:
@@ -206,7 +207,7 @@ def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
         # of length 0 is the layout of a record whose segments differ, it has no samples
         if name != "~" and frames > 0:
             known[name] = known.get(name) or read_header(hea.with_name(name + ".hea"))
-            part = _read_segment(hea, header, known[name], name, frames, stated)
+            part = _read_segment(hea, header, known[name], name, frames, overrides)
         if part is not None:
             parts.append((start, part))
         start += frames
@@ -217,29 +218,31 @@ def _read_segments(hea: Path, header: Header, stated: Stated) -> _Part:
         raise _error("rates", hea, "segments", "differ in samples per frame")
     spelled: dict[str | None, str] = {}
     for _, part in parts:
-        for lead in part.settled.leads:
+        for lead in part.resolved.leads:
             spelled.setdefault(canonical(lead), lead)
     rows = {lead: row for row, lead in enumerate(spelled)}
     signal = np.full((len(rows), total * first.per_frame), np.nan, dtype=np.float32)
     for start, part in parts:
         begin = start * first.per_frame
-        for lead, samples in zip(part.settled.leads, part.signal, strict=True):
+        for lead, samples in zip(part.resolved.leads, part.signal, strict=True):
             signal[rows[canonical(lead)], begin : begin + len(samples)] = samples
-    overridden = tuple(dict.fromkeys(field for _, part in parts for field in part.settled.overridden))
+    overridden = tuple(dict.fromkeys(field for _, part in parts for field in part.resolved.overridden))
     leads = tuple(spelled.values())
-    return _Part(signal, Settled(first.settled.sampling_rate, (), leads, (), overridden), first.per_frame)
+    return _Part(signal, ResolvedMetadata(first.resolved.sampling_rate, (), leads, (), overridden), first.per_frame)
 
 
-def _read_segment(hea: Path, header: Header, segment: Header, name: str, frames: int, stated: Stated) -> _Part | None:
+def _read_segment(
+    hea: Path, header: Header, segment: Header, name: str, frames: int, overrides: MetadataOverrides
+) -> _Part | None:
     """One segment, or ``None`` where it holds none of the leads."""
     path = hea.with_name(name + ".hea")
     if segment.segments:
         raise _error("header", hea, f"segment {name}", "is itself made of segments")
     if segment.frames not in (None, frames) or segment.sampling_rate not in (None, header.sampling_rate):
         raise _error("header", hea, f"segment {name}", "has another length or rate than the record says")
-    if stated.leads is None and not any(canonical(line.name) and line.file != "~" for line in segment.signals):
+    if overrides.leads is None and not any(canonical(line.name) and line.file != "~" for line in segment.signals):
         return None
-    return _read_single(path, replace(segment, frames=frames, sampling_rate=header.sampling_rate), stated)
+    return _read_single(path, replace(segment, frames=frames, sampling_rate=header.sampling_rate), overrides)
 
 
 def _check_sum(dat: Path, line: SignalLine, total: int) -> None:

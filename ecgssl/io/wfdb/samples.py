@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.parser_errors import guarded
+from ecgssl.io.read_errors import parser_errors
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[Any]
@@ -166,7 +166,7 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
         raise _error("missing_file", dat, "file", "the header names it, but it does not exist") from None
     except OSError as error:
         raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
-    with guarded(dat, "wfdb"):
+    with parser_errors(dat, "wfdb"):
         record = wfdb.rdrecord(
             str(hea.with_suffix("")), channels=channels, physical=False, smooth_frames=False, ignore_skew=True
         )

@@ -134,8 +134,8 @@ class Samples:
             if skipped >> number & 1:
                 continue
             if code == _FLETCHER:
-                data, stated = data[:-4], data[-4:]
-                if stated not in _fletcher_32(data):
+                data, checksum = data[:-4], data[-4:]
+                if checksum not in _fletcher_32(data):
                     raise self._error("checksum", "a chunk does not add up to its checksum")
             elif code == _DEFLATE:
                 unpacker = zlib.decompressobj()

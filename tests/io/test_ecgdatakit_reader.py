@@ -18,8 +18,8 @@ from sierra_files import pack_xli, sierra, unpack_xli
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.formats import identify
-from ecgssl.io.metadata.overrides import Stated
-from ecgssl.io.vendors.vendor_reader import LARGEST_SCP
+from ecgssl.io.metadata import MetadataOverrides
+from ecgssl.io.vendors.ecgdatakit_reader import LARGEST_SCP
 from ecgssl.signal.leads import LEADS, limb_residual
 
 WRITERS = {"sierra": sierra, "mortara": mortara, "scp": scp}
@@ -63,7 +63,7 @@ def test_without_the_extra_the_format_is_known_and_the_remedy_named(tmp_path, na
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_rate_and_unit_that_are_stated_win(tmp_path, name):
     path = save(tmp_path, WRITERS[name](digital()))
-    got = read(path, stated=Stated(sampling_rate=250.0, unit="uV"))
+    got = read(path, overrides=MetadataOverrides(sampling_rate=250.0, unit="uV"))
     assert got.meta["overridden"] == ("sampling_rate", "unit")
     np.testing.assert_allclose(got.signal, read(path).signal / 1000, rtol=1e-6)
 
@@ -155,9 +155,9 @@ SIERRA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", SIERRA)
-def test_faults_of_sierra_have_names(tmp_path, fault):
-    change, expected = SIERRA[fault]
+@pytest.mark.parametrize("read_error", SIERRA)
+def test_faults_of_sierra_have_names(tmp_path, read_error):
+    change, expected = SIERRA[read_error]
     assert reason(save(tmp_path, change(sierra(digital())))) == expected
 
 
@@ -181,9 +181,9 @@ MORTARA = {
 }
 
 
-@pytest.mark.parametrize("fault", MORTARA)
-def test_faults_of_mortara_have_names(tmp_path, fault):
-    change, expected = MORTARA[fault]
+@pytest.mark.parametrize("read_error", MORTARA)
+def test_faults_of_mortara_have_names(tmp_path, read_error):
+    change, expected = MORTARA[read_error]
     assert reason(save(tmp_path, change(mortara(digital())))) == expected
 
 
@@ -234,9 +234,9 @@ SCP = {
 }
 
 
-@pytest.mark.parametrize("fault", SCP)
-def test_faults_of_scp_have_names(tmp_path, fault):
-    change, expected = SCP[fault]
+@pytest.mark.parametrize("read_error", SCP)
+def test_faults_of_scp_have_names(tmp_path, read_error):
+    change, expected = SCP[read_error]
     assert reason(save(tmp_path, change(scp(digital())))) == expected
 
 

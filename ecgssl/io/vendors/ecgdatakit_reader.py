@@ -16,17 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.limits.parser_errors import guarded
-from ecgssl.io.limits.size_limits import read_limited
-from ecgssl.io.metadata.overrides import NOTHING, Stated
-from ecgssl.io.metadata.person import person
-from ecgssl.io.metadata.resolve_metadata import finish, settle
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.read_errors import parser_errors, read_error
 from ecgssl.io.recording import Recording
+from ecgssl.io.size_limits import read_limited
 from ecgssl.io.vendors.choose_strip import check_channels
 from ecgssl.io.vendors.sample_text import same_length
 from ecgssl.io.vendors.scp_layout import check_scp
 from ecgssl.io.vendors.sierra_layout import count_channels
-from ecgssl.io.vendors.vendor_error import fault
 from ecgssl.io.vendors.xml_document import read_xml
 from ecgssl.signal.leads import canonical
 
@@ -40,70 +37,70 @@ _PULSE_STEP = 0.005
 _SHORTEST_PULSE = 0.1
 
 
-def read_sierra(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read Philips Sierra XML, versions 1.03 to 1.04.02, plain or XLI compressed.
 
     Args:
         path: the file.
         member: unused, a file is one recording.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The twelve leads. The calibration pulse that some devices append is cut off where it is unmistakable, and
         ``meta["calibration"]`` says how many seconds that were; ``unnamed_channels`` counts channels without a name.
 
     Raises:
-        RecordingError: as ``read_xml``, ``count_channels`` and ``settle``; ``missing_extra``; ``gain`` (no resolution);
-            ``unreadable`` for whatever ecgdatakit cannot read.
+        RecordingError: as ``read_xml``, ``count_channels`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no
+            resolution); ``unreadable`` for whatever ecgdatakit cannot read.
     """
     channels = count_channels(path, read_xml(path, repair=False).root)
     record = _parse(path, "sierra_xml")
     unnamed = channels - len(record.leads)
     extra = {"unnamed_channels": unnamed} if unnamed > 0 else {}
-    recording = _recording(path, record, stated, "sierra", extra)
+    recording = _recording(path, record, overrides, "sierra", extra)
     return _without_pulse(recording)
 
 
-def read_scp(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read SCP-ECG (EN 1064, ISO 11073-91064), with Huffman coding, differences and reference beat subtraction.
 
     Args:
         path: the file.
         member: unused, a file is one recording.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The twelve leads; those that begin later or end earlier than others are NaN outside.
 
     Raises:
-        RecordingError: as ``check_scp`` and ``settle``; ``missing_extra``; ``checksum`` (a section's CRC); ``gain`` (no
-            amplitude multiplier); ``unreadable`` for whatever ecgdatakit cannot read.
+        RecordingError: as ``check_scp`` and ``resolve_metadata``; ``missing_extra``; ``checksum`` (a section's CRC); ``gain``
+            (no amplitude multiplier); ``unreadable`` for whatever ecgdatakit cannot read.
     """
     check_scp(path, read_limited(path, LARGEST_SCP))
     record = _parse(path, "scp_ecg")
     extra = {"ignored": ("section 12",)} if "section12_length" in record.raw_metadata else {}
-    return _recording(path, record, stated, "scp", extra)
+    return _recording(path, record, overrides, "scp", extra)
 
 
-def read_mortara(path: Path, member: str | None = None, stated: Stated = NOTHING) -> Recording:
+def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read Mortara ELI XML (``<ECG ACQUISITION_TIME=...>``).
 
     Args:
         path: the file.
         member: unused, a file is one recording.
-        stated: what the file says wrongly.
+        overrides: what the file says wrongly.
 
     Returns:
         The twelve leads. An ``OFFSET`` other than 0, whose meaning is written nowhere, is named in ``ignored``.
 
     Raises:
-        RecordingError: as ``read_xml`` and ``settle``; ``missing_extra``; ``gain`` (no UNITS_PER_MV); ``length``;
+        RecordingError: as ``read_xml`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no UNITS_PER_MV); ``length``;
             ``unreadable`` for whatever ecgdatakit cannot read.
     """
     read_xml(path, repair=False)
     record = _parse(path, "mortara_el250")
     extra = {"ignored": ("OFFSET",)} if "channel_offsets" in record.raw_metadata else {}
-    return _recording(path, record, stated, "mortara", extra)
+    return _recording(path, record, overrides, "mortara", extra)
 
 
 def _parse(path: Path, expected: str) -> Any:
@@ -113,41 +110,41 @@ def _parse(path: Path, expected: str) -> Any:
     except ImportError:
         problem = Problem(str(path), "package ecgdatakit", "is not installed", "Run: pip install 'ecgssl[vendor]'")
         raise RecordingError("missing_extra", problem) from None
-    with guarded(path, "ecgdatakit"), warnings.catch_warnings(record=True) as told:
+    with parser_errors(path, "ecgdatakit"), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         record = FileParser.parse(path, units="mV")
     if any(issubclass(warning.category, ChecksumWarning) for warning in told):
-        raise fault("checksum", path, "sections", "do not give the checksums in the file")
+        raise read_error("checksum", path, "sections", "do not give the checksums in the file")
     if record.source_format != expected:
-        raise fault("header", path, "content", "is of another format than its beginning says")
+        raise read_error("header", path, "content", "is of another format than its beginning says")
     return record
 
 
-def _recording(path: Path, record: Any, stated: Stated, name: str, extra: dict[str, Any]) -> Recording:
+def _recording(path: Path, record: Any, overrides: MetadataOverrides, name: str, extra: dict[str, Any]) -> Recording:
     leads = record.leads
     check_channels(path, len(leads))
     for lead in leads:
         if lead.is_raw and canonical(_label(lead.label)):
-            raise fault("gain", path, f"lead {lead.label}", "has no resolution: it is not calibrated")
-    settled = settle(
+            raise read_error("gain", path, f"lead {lead.label}", "has no resolution: it is not calibrated")
+    resolved = resolve_metadata(
         path,
-        stated,
+        overrides,
         len(leads),
         sampling_rate=[float(lead.sampling_rate) for lead in leads],
         unit=[lead.units or None for lead in leads],
         leads=[_label(lead.label) for lead in leads],
     )
-    kept = [leads[i] for i in settled.rows]
+    kept = [leads[i] for i in resolved.rows]
     rows = _aligned([(int(lead.annotations.get("start_sample", 1)), np.asarray(lead.samples)) for lead in kept])
     same_length(path, rows)
-    meta: dict[str, Any] = person(record.patient.age, record.patient.sex)
+    meta: dict[str, Any] = recording_meta(record.patient.age, record.patient.sex)
     if record.recording.device.model:
         meta["device"] = str(record.recording.device.model)[:40]
     setting = record.recording.acquisition.filters
     filters = {"high_pass": setting.highpass, "low_pass": setting.lowpass, "notch": setting.notch}
     if any(filters.values()):
         meta["filters"] = {key: float(value) for key, value in filters.items() if value}
-    return finish(path, settled, rows, record_id=path.stem, name=name, meta=meta | extra)
+    return build_recording(path, resolved, rows, record_id=path.stem, name=name, meta=meta | extra)
 
 
 def _label(label: str) -> str:

@@ -1,0 +1,238 @@
+"""Metadata of a recording: user overrides, units, age and sex, and the sampling rate, leads and scales of a file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.errors import RecordingError
+from ecgssl.io.read_errors import read_error
+from ecgssl.io.recording import Recording
+from ecgssl.signal.leads import canonical
+
+SLOWEST, FASTEST = 1.0, 100_000.0
+"""Range of accepted sampling rates in Hz."""
+
+OLDEST = 90.0
+"""Years; every age above 89 is stored as this value, because high ages identify patients."""
+
+_MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+_SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
+
+
+@dataclass(frozen=True)
+class MetadataOverrides:
+    """Metadata given by the user or a dataset. It replaces what the file says, and fills in what the file leaves out.
+
+    ``Recording.meta["overridden"]`` lists the fields in which the override differs from the file.
+
+    Args:
+        sampling_rate: Hz.
+        unit: nV, uV, mV or V; unit of the samples after the file's own scaling.
+        leads: name of each row, in the file's order.
+    """
+
+    sampling_rate: float | None = None
+    unit: str | None = None
+    leads: tuple[str, ...] | None = None
+
+
+NO_OVERRIDES = MetadataOverrides()
+
+
+@dataclass(frozen=True)
+class ResolvedMetadata:
+    """Metadata of a file after the overrides are applied.
+
+    Args:
+        sampling_rate: Hz.
+        rows: indices of the rows that are leads, in the file's order.
+        leads: name of each of these rows, as the file or the user spells it.
+        scale: mV per unit of each of these rows.
+        overridden: fields in which an override differs from the file.
+    """
+
+    sampling_rate: float
+    rows: tuple[int, ...]
+    leads: tuple[str, ...]
+    scale: tuple[float, ...]
+    overridden: tuple[str, ...]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Entry ``overridden`` of ``Recording.meta``; empty if nothing was overridden."""
+        return {"overridden": self.overridden} if self.overridden else {}
+
+
+def millivolts(unit: str) -> float | None:
+    """Return the mV of one ``unit`` (nV, uV, mV or V, in any case), or ``None`` for anything else."""
+    return _MILLIVOLTS.get(unit.strip().lower())
+
+
+def age(value: float) -> float | None:
+    """Return an age in years, at most ``OLDEST``; ``None`` if it is negative, above 130 or not a number."""
+    if not (math.isfinite(value) and 0 <= value <= 130):
+        return None
+    return OLDEST if value > 89 else float(value)
+
+
+def sex(text: str) -> str | None:
+    """Return ``male`` or ``female`` for the word or its first letter, in any case; ``None`` for anything else."""
+    return _SEX.get(text.strip().casefold())
+
+
+def recording_meta(
+    years: float | None, word: str | None, *, device: str = "", filters: Mapping[str, float | None] | None = None
+) -> dict[str, Any]:
+    """Return the entries of ``Recording.meta`` about patient and device, without missing or invalid values.
+
+    Args:
+        years: age.
+        word: sex, as the file spells it.
+        device: model name; cut to 40 characters.
+        filters: cut-off frequencies in Hz by name; zeros and ``None`` are left out.
+    """
+    entries = {
+        "age": None if years is None else age(years),
+        "sex": None if word is None else sex(word),
+        "device": device[:40] or None,
+        "filters": None if filters is None else {name: float(hertz) for name, hertz in filters.items() if hertz},
+    }
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def resolve_metadata(
+    path: Path,
+    overrides: MetadataOverrides,
+    rows: int,
+    *,
+    sampling_rate: float | Sequence[float | None] | None = None,
+    unit: str | Sequence[str | None] | None = None,
+    leads: Sequence[str] | None = None,
+) -> ResolvedMetadata:
+    """Return the sampling rate, leads and scales of a file.
+
+    Args:
+        path: file name for messages.
+        overrides: values that replace those of the file.
+        rows: number of channels in the file, including those that are not leads.
+        sampling_rate: Hz, as the file says; one value or one for each row.
+        unit: as the file says; one value or one for each row. ``None`` if the file does not say it.
+        leads: name of each row, as the file says.
+
+    Raises:
+        RecordingError: ``rate`` (unknown, or outside ``SLOWEST`` to ``FASTEST``), ``rates`` (leads with different
+            sampling rates), ``no_leads`` (rows without names, or without any of the twelve leads), ``duplicate_lead``,
+            ``unit`` (unknown, or not a voltage), ``leads`` (the number of names differs from the number of rows).
+    """
+    if overrides.leads is not None and len(overrides.leads) != rows:
+        fix = "Set one name for each row of the file, in its order"
+        raise read_error("leads", path, "leads", f"{len(overrides.leads)} names are given for {rows} rows", fix)
+    names = overrides.leads if overrides.leads is not None else leads
+    if names is None:
+        raise _no_leads(path, f"the file does not name its {rows} rows")
+    kept = _standard_leads(path, names)
+    rates = [sampling_rate] * rows if sampling_rate is None or isinstance(sampling_rate, float | int) else sampling_rate
+    units = [unit] * rows if unit is None or isinstance(unit, str) else unit
+    if len({rates[i] for i in kept}) > 1:
+        raise read_error("rates", path, "leads", "have different sampling rates", "Resample the leads to one rate")
+    rate = rates[kept[0]]
+    differs = {
+        "sampling_rate": overrides.sampling_rate is not None and rate not in (None, overrides.sampling_rate),
+        "unit": overrides.unit is not None and any(_differ(units[i], overrides.unit) for i in kept),
+        "leads": leads is not None and tuple(names) != tuple(leads),
+    }
+    return ResolvedMetadata(
+        sampling_rate=_check_rate(path, rate if overrides.sampling_rate is None else overrides.sampling_rate),
+        rows=kept,
+        leads=tuple(names[i] for i in kept),
+        scale=tuple(_scale(path, names[i], overrides.unit or units[i]) for i in kept),
+        overridden=tuple(field for field, true in differs.items() if true),
+    )
+
+
+def build_recording(
+    path: Path,
+    resolved: ResolvedMetadata,
+    rows: Sequence[NDArray[Any]],
+    *,
+    record_id: str,
+    name: str,
+    meta: Mapping[str, Any] | None = None,
+) -> Recording:
+    """Return a recording in mV from the samples of its leads.
+
+    Args:
+        path: file name for messages.
+        resolved: metadata of this file.
+        rows: samples of each lead of ``resolved``, in its order, of any real type. Values that are not finite become NaN.
+        record_id: of the recording.
+        name: of the format.
+        meta: further entries of ``Recording.meta``.
+
+    Raises:
+        RecordingError: ``length`` if there are no samples, ``content`` if they are not real numbers or the leads differ
+            in length.
+    """
+    if len(rows[0]) == 0:
+        raise read_error("length", path, "samples", "there are none", "Remove the file from the cohort")
+    signal = np.empty((len(rows), len(rows[0])), dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for out, row, scale in zip(signal, rows, resolved.scale, strict=True):
+            check_real(path, "samples", row.dtype)
+            out[...] = row.astype(np.float64) * scale
+    signal[~np.isfinite(signal)] = np.nan
+    entries = {"format": name} | dict(meta or {}) | resolved.meta
+    return Recording(signal, resolved.sampling_rate, resolved.leads, record_id, None, entries)
+
+
+def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
+    """Raise ``content`` unless a type is an integer or a floating-point type."""
+    if dtype.kind not in "iuf":
+        fix = "Store the samples as integers or floating-point numbers, leads x samples"
+        raise read_error("content", path, field, f"has type {str(dtype)[:40]}, not a real number type", fix)
+
+
+def _standard_leads(path: Path, names: Sequence[str]) -> tuple[int, ...]:
+    """Indices of the rows that are one of the twelve leads."""
+    kept = tuple(i for i, name in enumerate(names) if canonical(name) is not None)
+    if not kept:
+        found = ", ".join(name[:20] or "(unnamed)" for name in names[:15]) or "no signal"
+        raise _no_leads(path, f"none of the twelve leads is among: {found}")
+    counts = Counter(canonical(names[i]) for i in kept)
+    repeated = sorted(str(lead) for lead, count in counts.items() if count > 1)
+    if repeated:
+        raise read_error("duplicate_lead", path, ", ".join(repeated), "occurs more than once", "Use each name once")
+    return kept
+
+
+def _no_leads(path: Path, what: str) -> RecordingError:
+    fix = "Name the rows I, II, III, aVR, aVL, aVF, V1 to V6 (column leads of a manifest: names joined by ;)"
+    return read_error("no_leads", path, "leads", what, fix)
+
+
+def _differ(found: str | None, override: str) -> bool:
+    return found is not None and millivolts(found) != millivolts(override)
+
+
+def _check_rate(path: Path, rate: float | None) -> float:
+    if rate is not None and SLOWEST <= rate <= FASTEST:
+        return float(rate)
+    limits = f"is not between {SLOWEST:g} and {FASTEST:g}"
+    what = "the file does not say it" if rate is None else f"{rate:g} Hz {limits}"
+    raise read_error("rate", path, "sampling rate", what, "Set it in Hz (column sampling_rate of a manifest)")
+
+
+def _scale(path: Path, lead: str, unit: str | None) -> float:
+    factor = None if unit is None else millivolts(unit)
+    if factor is not None:
+        return factor
+    what = "the file does not say the unit" if unit is None else f"unit {unit[:20]!r} is not a voltage"
+    raise read_error("unit", path, f"lead {lead}", what, "Set nV, uV, mV or V (column units of a manifest)")

@@ -1,0 +1,73 @@
+"""Errors of file readers: ``RecordingError`` with reason, file, field and fix, also for errors of parsers and the system."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecgssl.errors import Problem, RecordingError
+
+AGAIN = "Export or download the file again, or remove it from the cohort"
+"""Fix for damaged files."""
+
+
+def read_error(reason: str, path: Path, field: str, what: str, fix: str = AGAIN) -> RecordingError:
+    """Return the error for a file that cannot be read.
+
+    Args:
+        reason: code under which the recording is rejected.
+        path: the file.
+        field: element, lead or count concerned.
+        what: what is wrong with it. It must not repeat patient data of the file.
+        fix: what the user can do.
+    """
+    return RecordingError(reason, Problem(str(path), field, what, fix))
+
+
+@contextmanager
+def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
+    """Convert errors of the operating system for one file.
+
+    Args:
+        path: the file.
+        missing: message for a file that does not exist.
+
+    Raises:
+        RecordingError: ``missing_file`` or ``unreadable``.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise read_error("missing_file", path, "file", missing, "Correct the path of the recording") from None
+    except OSError as error:
+        what = f"cannot be read ({error.strerror})"
+        raise read_error("unreadable", path, "file", what, "Check disk and permissions") from error
+
+
+@contextmanager
+def parser_errors(path: Path, library: str) -> Iterator[None]:
+    """Convert errors that a library raises on a damaged file; use it around calls of the library only.
+
+    The original error stays attached as the cause. Its text is not repeated, because it may hold content of the file.
+    Warnings of the library are ignored: the readers check the file themselves.
+
+    Raises:
+        RecordingError: ``unreadable``, for every ``Exception`` other than a ``RecordingError``.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except RecordingError:
+        raise
+    except Exception as error:
+        raise read_error("unreadable", path, "content", f"{library} cannot read it ({type(error).__name__})") from error
+
+
+def refuse_member(path: Path, member: str | None) -> None:
+    """Raise ``member`` if a member is named of a file that holds a single recording."""
+    if member is not None:
+        what = "the file holds a single recording"
+        raise read_error("member", path, f"member {member[:20]!r}", what, "Use the path of the file without #member")

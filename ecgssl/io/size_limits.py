@@ -1,0 +1,47 @@
+"""Size limits for recordings and their files, checked before memory is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecgssl.io.read_errors import file_errors, read_error
+
+LARGEST = 1 << 27
+"""Values (leads x samples) of one recording: 1 GiB as float64, 0.5 GiB as the float32 of a ``Recording``.
+
+Twelve leads of 30 minutes at 257 Hz (INCART) use 4 % of it, 6.2 hours at 500 Hz use all of it. Three leads of 24 hours at
+500 Hz fit, twelve do not.
+"""
+
+SPLIT = "Split the recording into parts"
+"""Fix for recordings that are too large."""
+
+
+def check_size(path: Path, leads: int, samples: int) -> None:
+    """Check that a recording is small enough to be read whole.
+
+    Args:
+        path: file name for messages.
+        leads: rows, including those that are not kept.
+        samples: samples per row.
+
+    Raises:
+        RecordingError: ``too_large``.
+    """
+    if leads * samples > LARGEST:
+        what = f"{leads} leads of {samples} samples exceed the limit of {LARGEST} values"
+        raise read_error("too_large", path, "length", what, SPLIT)
+
+
+def read_limited(path: Path, largest: int) -> bytes:
+    """Return the content of a file of at most ``largest`` bytes.
+
+    Raises:
+        RecordingError: ``missing_file``, ``unreadable`` or ``too_large``.
+    """
+    with file_errors(path), path.open("rb") as stream:
+        data = stream.read(largest + 1)
+    if len(data) > largest:
+        what = f"exceeds the limit of {largest >> 20} MiB for this format"
+        raise read_error("too_large", path, "file", what, SPLIT)
+    return data
