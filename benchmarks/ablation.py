@@ -33,9 +33,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
-from ecgssl.finetuning.finetune import with_probe
+from ecgssl.finetuning.finetune import probe_classifier
 from ecgssl.finetuning.full import finetune_full, predict_logits
-from ecgssl.finetuning.label_fraction import label_fraction
+from ecgssl.finetuning.rows import label_fraction
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.publish import assess_pretraining
 from ecgssl.pretraining.loop import build_model, gate_temperature, pretrain
@@ -123,7 +123,7 @@ def evaluate_cell(
                 folder = cell / f"full-{task}-{share:g}"
                 config = {"cell": cell.name, "share": share, "task": task}
                 result = finetune_full(
-                    with_probe(model.encoder, probe), store, values, params.finetune.full, params.seed, macro_auroc,
+                    probe_classifier(model.encoder, probe), store, values, params.finetune.full, params.seed, macro_auroc,
                     folder, config, train=some, val=look,
                 )  # fmt: skip
                 scored["full"] = {n: predict_logits(result.model, store, r) for n, r in (("val", val), ("test", test))}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
+from ecgssl.evaluation.calibration.decision import fit_from_predictions
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.finetuning.finetune import publish_finetuning
 from ecgssl.finetuning.protocol import run_setting, settings
@@ -36,7 +36,7 @@ def main() -> None:
             Path("runs/finetune"),
         )
         out = Path("models/finetuned") / setting.key
-        decision = decision_from(drawn.result.predictions, setting.mode, params.evaluate)
+        decision = fit_from_predictions(drawn.result.predictions, setting.mode, params.evaluate)
         publish_finetuning(
             drawn.result, store, out, setting.task, setting.mode,
             decision=decision, more={"share": setting.share, "recorded_leads": LEAD_SETS[setting.leads]},

@@ -12,7 +12,7 @@ from ecgssl.cli.cohorts import Columns, Dates, PathPrefix, Root, TargetsFile, Va
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.finetuning.frozen import External
+    from ecgssl.finetuning.evaluate_external import External
 
 Overlap = Annotated[
     Literal["error", "warn"],
@@ -66,11 +66,11 @@ def evaluate(
         write_json(out, score(read_predictions(predictions), p.evaluate, p.seed, groups=groups))
         typer.echo(f"wrote {out}")
         return
-    from ecgssl.finetuning.evaluate_external import judge_elsewhere, store_of
+    from ecgssl.finetuning.evaluate_external import evaluate_external, store_of
     from ecgssl.report.build import HTML, write_report
 
     assert run is not None
-    found = judge_elsewhere(
+    found = evaluate_external(
         run, p, out, store, overlap=overlap, share=share if recalibrate else None, new_thresholds=new_thresholds
     )
     _tell(found, out)
@@ -95,10 +95,10 @@ def recalibrate(
     Example: ecgssl recalibrate --run runs/af --store data/newsite --out runs/af-newsite
     """
     from ecgssl.config import load_params
-    from ecgssl.finetuning.evaluate_external import recalibrated_run
+    from ecgssl.finetuning.evaluate_external import recalibrate_run
 
     p = load_params(params, overrides, default={"tasks": {"task": ["any"]}})
-    _tell(recalibrated_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out)
+    _tell(recalibrate_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out)
 
 
 def _one_source(predictions: Path | None, run: Path | None, store: Path | None, manifest: Path | None) -> None:

@@ -94,7 +94,7 @@ def finetune(
     """
     from ecgssl.cli.sources import data_and_encoder, one_source
     from ecgssl.config import load_params
-    from ecgssl.finetuning.pipeline import fine_tune_and_judge
+    from ecgssl.finetuning.pipeline import finetune_and_evaluate
     from ecgssl.leakage.overlap import in_words
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
@@ -106,7 +106,7 @@ def finetune(
     given += [f"finetune.repeats={repeats}"] if repeats is not None else []
     p = load_params(params, given, default={"tasks": {"task": names}})
     data, source = data_and_encoder(p, store, encoder, bundle, names, out)
-    run = fine_tune_and_judge(
+    run = finetune_and_evaluate(
         data, source, names, mode, p, out, share=share, recorded=leads, cross_validated=folds is not None
     )
     typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration.decision import Decision, Kind
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from, first_of_each_patient, targets_of
+from ecgssl.evaluation.by_kind.multiclass import measure_multiclass, score_multiclass
+from ecgssl.evaluation.by_kind.multilabel import decision_curves, measure_multilabel, score_multilabel
+from ecgssl.evaluation.by_kind.regression import measure_regression, score_regression
+from ecgssl.evaluation.by_kind.result import Result
+from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.calibration.reliability import BINS
-from ecgssl.evaluation.predictions import check_predictions, kind_of, labels_of
-from ecgssl.evaluation.scoring.multiclass import measure_multiclass, score_multiclass
-from ecgssl.evaluation.scoring.multilabel import decision_curves, measure_multilabel, score_multilabel
-from ecgssl.evaluation.scoring.regression import measure_regression, score_regression
-from ecgssl.evaluation.scoring.result import Scored
-from ecgssl.evaluation.statistics.bootstrap import paired_difference
-from ecgssl.evaluation.statistics.bootstrap_ratios import plain
+from ecgssl.evaluation.predictions import check_predictions, first_of_each_patient, kind_of, labels_of, targets_of
+from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain
 from ecgssl.evaluation.statistics.delong import delong_difference
 from ecgssl.evaluation.statistics.metrics import macro, support
 from ecgssl.evaluation.statistics.permutation import permutation_test
@@ -76,7 +75,7 @@ def evaluate(
     if not splits:
         what = f"none of {', '.join(SPLITS)} has a row"
         raise InputError(Problem("predictions", "split", what, "Predict one of these splits"))
-    decisions = {m: decision_from(table, m, params) for m in models if m != main or decision is None}
+    decisions = {m: fit_from_predictions(table, m, params) for m in models if m != main or decision is None}
     if decision is not None:
         decisions[main] = _require_fitting(decision, kind, names)
     result: dict[str, Any] = {
@@ -140,7 +139,7 @@ def _require_models(models: list[str], baseline: str | None, main: str) -> None:
         raise InputError(Problem("predictions", "model", f"{m!r} is not among {models}", remedy) for m in missing)
 
 
-def _require_fitting(decision: Decision, kind: Kind, names: list[str]) -> Decision:
+def _require_fitting(decision: Decision, kind: OutputKind, names: list[str]) -> Decision:
     if decision.kind != kind or list(decision.names) != names:
         what = f"is of {decision.kind} {', '.join(decision.names)}, the predictions are of {kind} {', '.join(names)}"
         raise InputError(Problem("decision", "labels", what, "Name the decision of the model that predicted"))
@@ -166,7 +165,7 @@ def _subgroups(
     part: pd.DataFrame,
     groups: pd.DataFrame,
     names: list[str],
-    kind: Kind,
+    kind: OutputKind,
     decision: Decision,
     params: EvaluateParams,
     seed: int,
@@ -179,7 +178,7 @@ def _subgroups(
     return subgroups(part, groups[columns], names, kind, measure, params.age_bands)
 
 
-def _compare(first: Scored, second: Scored, confidence: float) -> dict[str, Any]:
+def _compare(first: Result, second: Result, confidence: float) -> dict[str, Any]:
     found = {}
     for metric in first.point:
         difference = float(macro(first.point[metric]) - macro(second.point[metric]))
@@ -190,7 +189,7 @@ def _compare(first: Scored, second: Scored, confidence: float) -> dict[str, Any]
 
 
 def _compare_labels(
-    first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: Kind, params: EvaluateParams, seed: int
+    first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: OutputKind, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
     """A permutation test of the macro AUROC, and DeLong's test of each label; of a regression neither."""
     if kind == "regression":

@@ -91,6 +91,24 @@ def kind_of(predictions: pd.DataFrame) -> OutputKind:
     return kind
 
 
+def outputs_of(part: pd.DataFrame, names: Sequence[str], kind: OutputKind) -> NDArray[np.float64]:
+    """(N, K) logits, or of a regression predicted values, in the order of ``names``."""
+    column = "pred" if kind == "regression" else "logit"
+    return part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float)
+
+
+def targets_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """(N, K) targets, NaN where unknown."""
+    return part[[f"target__{n}" for n in names]].to_numpy(dtype=float)
+
+
+def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first recording of each patient, by the order of ``record_id``, for every model and split."""
+    ordered = predictions.sort_values("record_id", kind="stable")
+    kept = ordered.drop_duplicates(["model", "split", "patient"]).index
+    return predictions.loc[predictions.index.isin(kept)]
+
+
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
     """Write a checked table to ``path`` (.csv or .parquet), whole or not at all; floats survive exactly.
 

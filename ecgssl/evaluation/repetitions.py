@@ -16,13 +16,12 @@ import pandas as pd
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
+from ecgssl.evaluation.by_kind.multiclass import score_multiclass
+from ecgssl.evaluation.by_kind.multilabel import score_multilabel
+from ecgssl.evaluation.by_kind.regression import score_regression
+from ecgssl.evaluation.calibration.decision import fit_from_predictions
 from ecgssl.evaluation.predictions import kind_of, labels_of
-from ecgssl.evaluation.scoring.multiclass import score_multiclass
-from ecgssl.evaluation.scoring.multilabel import score_multilabel
-from ecgssl.evaluation.scoring.regression import score_regression
-from ecgssl.evaluation.statistics.bootstrap import Replicates, interval, paired_difference
-from ecgssl.evaluation.statistics.bootstrap_ratios import plain
+from ecgssl.evaluation.statistics.bootstrap import Replicates, interval, paired_difference, plain
 from ecgssl.evaluation.statistics.metrics import macro
 
 _SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
@@ -90,7 +89,7 @@ def _mean_of(tables: Sequence[pd.DataFrame], model: str, params: EvaluateParams,
             raise InputError(Problem("predictions", "record_id", what, "Predict the same recordings in each"))
     kind, names = kind_of(tables[0]), labels_of(tables[0])
     scored = [
-        _SCORE[kind](part, names, decision_from(table, model, params), params, seed)
+        _SCORE[kind](part, names, fit_from_predictions(table, model, params), params, seed)
         for part, table in zip(parts, tables, strict=True)
     ]
     values = {metric: [float(macro(one.point[metric])) for one in scored] for metric in scored[0].point}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.evaluation.calibration.decision import Kind
+from ecgssl.config.manifest import OutputKind
 
 SMALLEST = 10
 """Patients that a group, and each class of a finding in it, must have to be shown."""
@@ -45,7 +45,7 @@ def subgroups(
     part: pd.DataFrame,
     groups: pd.DataFrame,
     names: Sequence[str],
-    kind: Kind,
+    kind: OutputKind,
     measure: Measure,
     bands: Sequence[float],
 ) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def _sort_key(grouped: pd.Series, values: pd.Series) -> Callable[[str], tuple[bo
     return lambda name: (name == UNKNOWN, size.get(name, 0.0), name)
 
 
-def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: Kind) -> _Cell:
+def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: OutputKind) -> _Cell:
     target = part[f"target__{name}"].to_numpy(dtype=float)
     patients = part["patient"].to_numpy().astype(str)
     known = rows & ~np.isnan(target)
@@ -150,7 +150,7 @@ def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) 
 
 
 def _entry(
-    column: str, group: str, name: str, cell: _Cell, measured: dict[str, Any] | None, kind: Kind
+    column: str, group: str, name: str, cell: _Cell, measured: dict[str, Any] | None, kind: OutputKind
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"column": column, "group": group, "label": name}
     hidden = bool(cell.withheld)

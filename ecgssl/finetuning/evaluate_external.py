@@ -3,20 +3,254 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from ecgssl.config import Params
 from ecgssl.datasets import load
+from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration.decision import FILE
-from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.evaluation.calibration.calibrators import Calibrator
+from ecgssl.evaluation.calibration.decision import FILE, Decision, fit_from_predictions
+from ecgssl.evaluation.evaluate import evaluate
+from ecgssl.evaluation.predictions import prediction_table, write_predictions
+from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.files import atomic_directory, write_json
-from ecgssl.finetuning.frozen import External, evaluate_frozen, load_frozen
+from ecgssl.finetuning.full import predict_logits
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap
+from ecgssl.finetuning.rows import label_fraction, lead_subset
+from ecgssl.finetuning.task import AGE, resolve_task, task_values
+from ecgssl.model.classifier import Classifier
 from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.signal.lead_sets import shown_leads
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import CONFIG
+from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
+
+FITTED = "val"
+"""Split of the recordings that new calibrators are learned from."""
+
+
+@dataclass(frozen=True)
+class FrozenRun:
+    """A run as it was left.
+
+    Args:
+        folder: of the classifier.
+        classifier: eval mode.
+        spec: contract of its input.
+        decision: its calibrators and thresholds.
+        model: its name in prediction tables, the mode of the run.
+        recorded: leads that were recorded where it was trained on fewer than the contract's; empty for all.
+    """
+
+    folder: Path
+    classifier: Classifier
+    spec: SignalSpec
+    decision: Decision
+    model: str
+    recorded: tuple[str, ...] = ()
+
+
+def classifier_of(run: Path) -> Path:
+    """The folder of a run's classifier, where that or the run's own is named."""
+    return run / "classifier" if (run / "classifier").is_dir() else run
+
+
+def load_frozen(run: Path | str) -> FrozenRun:
+    """Read a run, or the classifier's folder of one.
+
+    Raises:
+        InputError: a file is missing or not what it should be, or decision and classifier are of different labels.
+    """
+    folder = classifier_of(Path(run))
+    classifier, spec = load_classifier(folder)
+    decision = Decision.load(folder)
+    if list(decision.names) != list(classifier.targets) or decision.kind != classifier.kind:
+        what = f"is of {', '.join(decision.names)}, the classifier of {', '.join(classifier.targets)}"
+        raise InputError(Problem(str(folder), "decision.json", what, "Take the run whole and unchanged"))
+    about = read_json(folder / CONFIG)
+    return FrozenRun(
+        folder, classifier, spec, decision, str(about.get("mode", "model")), tuple(about.get("recorded_leads", ()))
+    )
+
+
+def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
+    """Predict every recording of a store with a known target; all are of split ``external``.
+
+    Args:
+        frozen: the run.
+        store: of the same contract. Labels that it lacks are unknown there.
+
+    Raises:
+        ContractMismatch: the store is of another contract.
+        InputError: it has none of the targets, or has them in another kind or with other classes, or knows none of them.
+    """
+    frozen.spec.require_same(store.spec, str(frozen.folder), str(store.path))
+    values = _values(frozen, store)
+    rows = np.flatnonzero(~np.isnan(values).all(axis=1))
+    if not len(rows):
+        what = f"no recording with a known {' or '.join(frozen.classifier.targets)}"
+        raise InputError(Problem(str(store.path), "targets", what, "Fill in what is known, or name another cohort"))
+    seen = lead_subset(store, shown_leads(frozen.recorded, store.spec.leads)) if frozen.recorded else None
+    logits, index = predict_logits(frozen.classifier, store, rows, seen), store.index.iloc[rows]
+    return prediction_table(
+        index["record_id"].tolist(), index["patient"].tolist(), [EXTERNAL] * len(rows), frozen.model,
+        list(frozen.classifier.targets), values[rows], logits, frozen.classifier.kind,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class External:
+    """What an external evaluation leaves.
+
+    Args:
+        figures: as of ``evaluate``, with ``external`` (who was judged) and, where asked for, ``recalibrated``.
+        predictions: of split ``external``; those that calibrators were learned from are of split ``val``.
+        recalibrated: the new decision, where asked for.
+    """
+
+    figures: dict[str, Any]
+    predictions: pd.DataFrame
+    recalibrated: Decision | None = None
+
+
+def evaluate_frozen(
+    frozen: FrozenRun,
+    store: Store,
+    params: Params,
+    *,
+    overlap: Literal["error", "warn"] = "error",
+    share: float | None = None,
+    new_thresholds: bool = False,
+) -> External:
+    """Judge a frozen run on an external cohort.
+
+    Args:
+        frozen: the run.
+        store: of its contract; all of its splits are external.
+        params: section ``evaluate``, and the seed.
+        overlap: what follows where the run has learned from recordings or patients of the cohort.
+        share: of the cohort's patients that new calibrators are learned from; the rest judge, before and after. None
+            for no recalibration.
+        new_thresholds: choose the thresholds anew, too, on that share; else they keep their probabilities.
+
+    Raises:
+        InputError, ContractMismatch: as of ``predict_frozen`` and ``require_no_overlap``; a share that leaves no one on a side.
+    """
+    predictions = predict_frozen(frozen, store)
+    rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
+    seen = require_no_overlap(store, frozen.folder, overlap, {EXTERNAL: rows}, "trained")
+    index = store.index.set_index("record_id")
+    groups = index[[c for c in params.evaluate.subgroups if c in index]]
+    recalibrated = None
+    if share is not None:
+        predictions = _set_apart(predictions, frozen, share, params.seed, str(store.path))
+        recalibrated = recalibrate(frozen.decision, predictions, frozen.model, params, new_thresholds)
+    judged = predictions[predictions["split"] == EXTERNAL]
+    figures = evaluate(
+        judged, params.evaluate, params.seed, None, frozen.model, decision=frozen.decision, groups=groups
+    )
+    if recalibrated is not None:
+        again = evaluate(judged, params.evaluate, params.seed, None, frozen.model, decision=recalibrated, groups=groups)
+        figures["recalibrated"] = {
+            "share": share,
+            "thresholds": "chosen anew" if new_thresholds else "as frozen",
+            **{key: again[key] for key in ("decision", "models", "net_benefit", "subgroups")},
+        }
+    figures["external"] = _about(frozen, store, rows) | {"overlap": seen}
+    return External(figures, predictions, recalibrated)
+
+
+def recalibrate(
+    decision: Decision, predictions: pd.DataFrame, model: str, params: Params, new_thresholds: bool = False
+) -> Decision:
+    """New calibrators from the rows of split ``val``; a label with too few events keeps its own, and says so.
+
+    Args:
+        decision: frozen.
+        predictions: of the new site.
+        model: its name in the table.
+        params: section ``evaluate``.
+        new_thresholds: choose thresholds anew; else each keeps its probability, and so the risk that it stands for.
+    """
+    method = "linear" if decision.kind == "regression" else params.evaluate.calibration
+    fresh = fit_from_predictions(predictions, model, params.evaluate, FITTED, method)
+    labels = []
+    for old, new in zip(decision.labels, fresh.labels, strict=True):
+        unfitted = bool(new.calibrator.reason) and new.calibrator.method in ("none", "linear")
+        calibrator = _kept(old.calibrator, new.calibrator.reason) if unfitted else new.calibrator
+        thresholds = new.thresholds if new_thresholds and not unfitted else old.thresholds
+        labels.append(replace(new, calibrator=calibrator, thresholds=thresholds))
+    return Decision(decision.kind, tuple(labels), fresh.fitted_on | {"split": "a share of the new site"})
+
+
+def _kept(calibrator: Calibrator, reason: str) -> Calibrator:
+    return replace(calibrator, reason=f"kept from the first site: {reason}")
+
+
+def _values(frozen: FrozenRun, store: Store) -> Array:
+    names, kind = list(frozen.classifier.targets), frozen.classifier.kind
+    targets = [names[0].rpartition(":")[0]] if kind == "multiclass" else names
+    there = [t for t in targets if t in store.targets or (t == AGE and AGE in store.index)]
+    where = str(store.path)
+    if not there:
+        what = f"has none of the model's targets: {', '.join(targets)}"
+        raise InputError(Problem(where, "targets", what, f"Name its columns so; it has: {', '.join(store.targets)}"))
+    task = resolve_task(store, there)
+    if task.kind != kind:
+        what = f"{', '.join(there)} is {task.kind} here, the model's is {kind}"
+        raise InputError(Problem(where, "targets", what, "Declare the columns as they were for the model"))
+    if kind == "multiclass" and list(task.outputs) != names:
+        what = f"classes are {', '.join(task.classes)}, the model's {', '.join(n.rpartition(':')[2] for n in names)}"
+        raise InputError(Problem(where, targets[0], what, "Declare the same classes in the same order"))
+    found = task_values(store, task)
+    if kind == "multiclass":
+        return found
+    values = np.full((len(store), len(names)), np.nan)
+    values[:, [names.index(t) for t in there]] = found
+    return values
+
+
+def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed: int, where: str) -> pd.DataFrame:
+    """The table with a share of the patients, stratified by target, in split ``val``."""
+    if not 0 < share < 1:
+        what = f"{share:g} is not above 0 and below 1, so no one is left to learn from, or to judge by"
+        raise InputError(Problem("recalibration", "share", what, "For example 0.5"))
+    targets = predictions[[f"target__{n}" for n in frozen.classifier.targets]].to_numpy(dtype=float)
+    strata = np.zeros_like(targets) if frozen.classifier.kind == "regression" else targets
+    chosen: NDArray[np.bool_] = label_fraction(strata, predictions["patient"], share, seed)
+    if chosen.all() or not chosen.any():
+        what = f"a share of {share:g} of {predictions['patient'].nunique()} patients leaves none on one side"
+        raise InputError(Problem(where, "recalibration", what, "Name another share, or a larger cohort"))
+    return predictions.assign(split=np.where(chosen, FITTED, EXTERNAL))
+
+
+def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64]) -> dict[str, Any]:
+    mask = store.lead_mask(rows)
+    missing = {lead: int(n) for lead, n in zip(store.spec.leads, (~mask).sum(axis=0), strict=True) if n}
+    rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str)["reason"]
+    absent = [
+        n for n in frozen.classifier.targets if n.rpartition(":")[0] not in store.targets and n not in store.index
+    ]
+    return {
+        "set": store.described["set"],
+        "recordings": len(store) + len(rejected),
+        "rejected": dict(sorted(Counter(rejected).items())),
+        "without_known_target": len(store) - len(rows),
+        "judged": len(rows),
+        "leads": {"all": int(mask.all(axis=1).sum()), "missing": missing},
+        "absent_targets": absent,
+    }
+
 
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
@@ -26,7 +260,7 @@ def store_of(out: Path) -> Path:
     return out.with_name(f"{out.name}-store")
 
 
-def judge_elsewhere(
+def evaluate_external(
     run: Path | str,
     params: Params,
     out: Path,
@@ -67,7 +301,7 @@ def judge_elsewhere(
     return found
 
 
-def recalibrated_run(
+def recalibrate_run(
     run: Path | str,
     params: Params,
     store: Path,
@@ -83,7 +317,7 @@ def recalibrated_run(
     site's.
 
     Args:
-        run, params, store, share, new_thresholds, overlap: as of ``judge_elsewhere``; a share is needed.
+        run, params, store, share, new_thresholds, overlap: as of ``evaluate_external``; a share is needed.
         out: folder of the new run.
 
     Raises:

@@ -23,7 +23,7 @@ from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.attentive import finetune_attentive
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
 from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
-from ecgssl.finetuning.pretraining_overlap import learned_from, require_unseen
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
 from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
 from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_values
 from ecgssl.leakage.identities import Identities
@@ -116,7 +116,7 @@ def finetune(
     pretrained, _ = load_encoder(encoder_path, store.spec, str(store.path), drop_path)
     overlap = {"not_checked": "nothing was pretrained"}
     if mode != "scratch":
-        overlap = require_unseen(store, encoder_path, params.overlap, rows)
+        overlap = require_no_overlap(store, encoder_path, params.overlap, rows)
     random = random_encoder(pretrained.params, store, seed, drop_path)
     run = _Run(store, task, values, mode, params, seed, work, part, seen, show_progress)
     baseline = run.linear(random)
@@ -138,7 +138,9 @@ def finetune(
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
     logits = {mode: outputs, **logits}
-    known = learned_from(store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val]))
+    known = training_identities(
+        store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val])
+    )
     return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known)
 
 
@@ -185,7 +187,7 @@ def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: floa
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
 
 
-def with_probe(encoder: Encoder, probe: Probe) -> Classifier:
+def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
     """The classifier that a linear probe on an encoder is."""
     classifier = Classifier(encoder, probe.names, probe.kind)
     fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
@@ -233,7 +235,7 @@ class _Run:
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip
-        classifier = with_probe(encoder, probe)
+        classifier = probe_classifier(encoder, probe)
         if resolve_device("auto").type == "cpu":
             with torch.inference_mode():
                 outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()

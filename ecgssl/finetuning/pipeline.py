@@ -12,8 +12,7 @@ import pandas as pd
 
 from ecgssl.config import Params
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
+from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import entry, leaderboard
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
@@ -42,7 +41,7 @@ class Run:
     overlap: dict[str, Any]
 
 
-def fine_tune_and_judge(
+def finetune_and_evaluate(
     store: Store,
     encoder_path: Path | str,
     targets: Sequence[str],
@@ -110,8 +109,8 @@ def fine_tune_and_judge(
 def _decision(result: FinetuneResult, mode: Mode, params: Params, cross_validated: bool) -> Decision:
     """Fitted on validation; of a cross-validation on out-of-fold predictions, and then no figure is told of it."""
     if not cross_validated:
-        return decision_from(result.predictions, mode, params.evaluate)
-    decision = decision_from(result.predictions, mode, params.evaluate, "test")
+        return fit_from_predictions(result.predictions, mode, params.evaluate)
+    decision = fit_from_predictions(result.predictions, mode, params.evaluate, "test")
     return replace(decision, fitted_on={**decision.fitted_on, "split": "out-of-fold predictions"})
 
 

@@ -21,7 +21,7 @@ _REMEDIES = {
 }
 
 
-def require_unseen(
+def require_no_overlap(
     store: Store,
     encoder_path: Path | str,
     policy: Literal["error", "warn"],
@@ -72,7 +72,7 @@ def require_unseen(
     return found.outcome() | across
 
 
-def learned_from(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
+def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
     """By what to know again the recordings that a classifier has learned from, those of pretraining included.
 
     Args:

@@ -66,7 +66,7 @@ def reference(params: Params, task: str, mode: Mode) -> Setting:
 
 
 @dataclass
-class Drawn:
+class SettingResult:
     """What a setting leaves.
 
     Args:
@@ -88,7 +88,7 @@ def run_setting(
     work: Path,
     *,
     show_progress: bool = True,
-) -> Drawn:
+) -> SettingResult:
     """Fine-tune as a setting says; a share below 1 as often as ``params.draws``, each time with other patients.
 
     All draws start from the same encoders under the same seed, so that only the patients differ.
@@ -116,7 +116,7 @@ def run_setting(
             leads=leads, rows=rows, show_progress=show_progress,
         )  # fmt: skip
         others.append(drawn.predictions)
-    return Drawn(first, others)
+    return SettingResult(first, others)
 
 
 def predict_with_leads(

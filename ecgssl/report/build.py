@@ -17,7 +17,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.files import write_atomic, write_json
-from ecgssl.finetuning.frozen import classifier_of
+from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.answers import answers
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill

@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from, outputs_of
+from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
-from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.predictions import kind_of, labels_of, outputs_of
 from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
 from ecgssl.evaluation.subgroups import SMALLEST
 
@@ -87,7 +86,7 @@ def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decisio
         return part[[f"prob__{n}" for n in names]].to_numpy(dtype=float)
     own = decision
     if model != main:
-        own = decision_from(predictions, model, EvaluateParams(), method=decision.labels[0].calibrator.method)
+        own = fit_from_predictions(predictions, model, EvaluateParams(), method=decision.labels[0].calibrator.method)
     return own.probabilities(outputs_of(part, names, kind))
 
 

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
-from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.predictions import kind_of, labels_of, outputs_of, targets_of
 from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.model.classifier import Classifier
 from ecgssl.progress import progress

@@ -11,11 +11,9 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from ecgssl.evaluation.calibration.net_benefit import RISKS, net_benefit, treat_all
-from ecgssl.evaluation.calibration.operating_points import RATES, describe_point, rate_columns
-from ecgssl.evaluation.calibration.slope import calibration_line
-from ecgssl.evaluation.statistics.bootstrap import patient_weights
-from ecgssl.evaluation.statistics.bootstrap_ratios import ratios
+from ecgssl.evaluation.calibration.reliability import calibration_line
+from ecgssl.evaluation.calibration.thresholds import RATES, RISKS, describe_point, net_benefit, rate_columns, treat_all
+from ecgssl.evaluation.statistics.bootstrap import patient_weights, ratios
 from ecgssl.evaluation.statistics.delong import delong, delong_difference
 from ecgssl.evaluation.statistics.permutation import permutation_test
 

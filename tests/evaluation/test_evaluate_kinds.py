@@ -23,8 +23,7 @@ from sklearn.metrics import (
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError
-from ecgssl.evaluation.calibration.decision import Decision, fit_decision
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
+from ecgssl.evaluation.calibration.decision import Decision, fit_decision, fit_from_predictions
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table
 from ecgssl.evaluation.statistics.challenge_score import challenge_score, challenge_weights
@@ -64,7 +63,7 @@ def test_numbers_at_frozen_thresholds_are_those_of_their_definitions(
     findings: pd.DataFrame, evaluated: dict[str, Any]
 ) -> None:
     json.dumps(evaluated, allow_nan=False)
-    decision = decision_from(findings, "linear", PARAMS)
+    decision = fit_from_predictions(findings, "linear", PARAMS)
     assert Decision.from_dict(json.loads(json.dumps(evaluated["decision"]))) == decision
     part = findings[(findings["model"] == "linear") & (findings["split"] == "test")]
     p = decision.probabilities(part[[f"logit__{n}" for n in ("AF", "LBBB", "rare")]])
@@ -263,7 +262,7 @@ def test_the_challenges_labels_get_its_score() -> None:
     table = tables(names, y, {"linear": z})
     found = evaluate(table, PARAMS, 0, baseline=None)
     part = table[table["split"] == "test"]
-    calls = decision_from(table, "linear", PARAMS).calls(part[[f"logit__{n}" for n in names]])
+    calls = fit_from_predictions(table, "linear", PARAMS).calls(part[[f"logit__{n}" for n in names]])
     score = found["models"]["linear"]["test"]["macro"]["challenge"]
     assert score["year"] == 2021
     assert score["value"] == pytest.approx(challenge_score(part[[f"target__{n}" for n in names]], calls, names))

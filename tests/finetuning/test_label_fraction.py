@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgssl.finetuning.label_fraction import label_fraction
+from ecgssl.finetuning.rows import label_fraction
 
 
 def cohort(seed: int, patients: int = 60, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:

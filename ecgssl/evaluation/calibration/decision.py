@@ -10,12 +10,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from ecgssl.config import EvaluateParams
+from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import (
     Array,
@@ -26,13 +29,13 @@ from ecgssl.evaluation.calibration.calibrators import (
     fit_temperature,
 )
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
+from ecgssl.evaluation.predictions import first_of_each_patient, kind_of, labels_of, outputs_of, targets_of
 from ecgssl.files import write_json
 
 FILE = "decision.json"
 FORMAT = "ecgssl-decision"
 VERSION = 1
-Kind = Literal["multilabel", "multiclass", "regression"]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[str, ...] = get_args(OutputKind)
 _REMEDY = "Fine-tune or recalibrate again"
 
 
@@ -64,7 +67,7 @@ class Decision:
         fitted_on: where from, for people: split or site, counts of recordings and patients.
     """
 
-    kind: Kind
+    kind: OutputKind
     labels: tuple[LabelDecision, ...]
     fitted_on: dict[str, Any] = field(default_factory=dict)
 
@@ -158,7 +161,7 @@ class Decision:
 
 
 def fit_decision(
-    kind: Kind,
+    kind: OutputKind,
     names: Sequence[str],
     logits: ArrayLike,
     targets: ArrayLike,
@@ -199,6 +202,33 @@ def fit_decision(
         positives = int((y[known, k] == 1).sum())
         labels.append(LabelDecision(name, calibrator, cuts, positives, int(known.sum()) - positives))
     return Decision(kind, tuple(labels), fitted_on or {})
+
+
+def fit_from_predictions(
+    predictions: pd.DataFrame,
+    model: str,
+    params: EvaluateParams,
+    split: str = "val",
+    method: Method | None = None,
+) -> Decision:
+    """Fit the decision of one model of a prediction table.
+
+    Args:
+        predictions: with rows of the model and split; without any, nothing can be fitted, and the reasons say so.
+        model: its name.
+        params: calibration and the thresholds wanted.
+        split: to fit on.
+        method: of calibration, in place of that of ``params``.
+    """
+    part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
+    part = (first_of_each_patient(part) if params.one_per_patient else part).sort_values("record_id")
+    names, kind = labels_of(predictions), kind_of(predictions)
+    about = {"split": split, "records": len(part), "patients": int(part["patient"].nunique())}
+    return fit_decision(
+        kind, names, outputs_of(part, names, kind), targets_of(part, names),
+        method=method or params.calibration, sensitivities=params.sensitivities,
+        specificities=params.specificities, fitted_on=about,
+    )  # fmt: skip
 
 
 def _label(entry: dict[str, Any]) -> LabelDecision:

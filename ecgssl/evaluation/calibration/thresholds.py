@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
-from ecgssl.evaluation.statistics.metrics import cumulative_counts
+from ecgssl.evaluation.statistics.bootstrap import Estimate
+from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts
 
 YOUDEN = "youden"
 
@@ -102,3 +104,84 @@ def fit_thresholds(
 
 def _name(kind: str, wanted: float) -> str:
     return f"{kind}_{wanted:.2f}"
+
+
+RATES = ("sensitivity", "specificity", "ppv", "npv")
+Columns = dict[str, tuple[Array, Array]]
+
+
+def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
+    """The four rates for ``ratios``; recordings with unknown target count nowhere.
+
+    ``ppv`` and ``npv`` are those at the prevalence of these recordings.
+
+    Args:
+        target: (N,) of 1, 0, NaN.
+        called: (N,) bool.
+    """
+    y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
+    sick, well, known = y == 1, y == 0, ~np.isnan(y)
+    pairs = {
+        "sensitivity": (sick & positive, sick),
+        "specificity": (well & ~positive, well),
+        "ppv": (sick & positive, known & positive),
+        "npv": (well & ~positive, known & ~positive),
+    }
+    return {name: (top.astype(float), bottom.astype(float)) for name, (top, bottom) in pairs.items()}
+
+
+def describe_point(
+    value: float, target: ArrayLike, called: ArrayLike, found: dict[str, Estimate], confidence: float
+) -> dict[str, Any]:
+    """The threshold, its table of counts and its rates with their intervals, for JSON.
+
+    A rate without a recording to count is None, with its reason under ``undefined``.
+    """
+    y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
+    counts = {
+        "tp": int(((y == 1) & positive).sum()),
+        "fp": int(((y == 0) & positive).sum()),
+        "fn": int(((y == 1) & ~positive).sum()),
+        "tn": int(((y == 0) & ~positive).sum()),
+    }
+    empty = {
+        "sensitivity": "no positive recording",
+        "specificity": "no negative recording",
+        "ppv": "none is called positive",
+        "npv": "none is called negative",
+    }
+    rates = {name: found[name].plain(confidence) for name in RATES}
+    undefined = {name: empty[name] for name in RATES if rates[name]["value"] is None}
+    return {"value": value, **counts, **rates} | ({"undefined": undefined} if undefined else {})
+
+
+RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
+"""Threshold risks of the curves."""
+
+
+def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RISKS) -> Array:
+    """True positives less false positives, weighted by the odds of the risk, per recording with known target.
+
+    A risk of 0.2 says that one missed patient is as bad as four who are treated needlessly. Treating no one has 0.
+
+    Args:
+        target: (N,) of 1, 0, NaN (left out).
+        probability: (N,) calibrated.
+        risks: (T,) above 0, below 1: who is at or above it is treated.
+
+    Returns:
+        (T,); NaN without known targets.
+    """
+    y, p, t = np.asarray(target, dtype=float), np.asarray(probability, dtype=float), np.asarray(risks, dtype=float)
+    known = ~np.isnan(y)
+    y, p = y[known], p[known]
+    if not len(y):
+        return np.full(t.shape, np.nan)
+    sick, well = np.sort(p[y == 1]), np.sort(p[y == 0])
+    hits, false = (len(part) - np.searchsorted(part, t, side="left") for part in (sick, well))
+    return np.asarray((hits - false * t / (1 - t)) / len(y))
+
+
+def treat_all(target: ArrayLike, risks: ArrayLike = RISKS) -> Array:
+    """(T,) net benefit of treating everyone."""
+    return net_benefit(target, np.ones(np.shape(np.asarray(target))), risks)

@@ -8,11 +8,18 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
+from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
-from ecgssl.evaluation.scoring.result import Scored
-from ecgssl.evaluation.statistics.bootstrap import METRICS, Replicates, bootstrap, macro_interval
-from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, plain, ratios
+from ecgssl.evaluation.predictions import outputs_of, targets_of
+from ecgssl.evaluation.statistics.bootstrap import (
+    METRICS,
+    Estimate,
+    Replicates,
+    bootstrap,
+    macro_interval,
+    plain,
+    ratios,
+)
 from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics, support
 
 _SMALLEST = 1e-15
@@ -21,7 +28,7 @@ _SMALLEST = 1e-15
 
 def score_multiclass(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
-) -> Scored:
+) -> Result:
     """Score one model on one split; arguments as of ``score_multilabel``, names are of the classes.
 
     ``macro`` holds AUROC and AUPRC of each class against the rest, averaged; accuracy; balanced accuracy, the mean
@@ -68,7 +75,7 @@ def score_multiclass(
     point, values = dict(point), dict(replicates.values)
     point["accuracy"], values["accuracy"] = np.array([shares["accuracy"].value]), shares["accuracy"].replicates[:, None]
     figures = {"macro": means, "labels": labels, "confusion": counts.tolist()}
-    return Scored(figures, point, Replicates(values, replicates.draws))
+    return Result(figures, point, Replicates(values, replicates.draws))
 
 
 def measure_multiclass(

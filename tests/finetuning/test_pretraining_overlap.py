@@ -22,7 +22,7 @@ from ecgssl.export.bundle import export_bundle
 from ecgssl.export.write_graphs import Graphs
 from ecgssl.files import atomic_directory
 from ecgssl.finetuning.finetune import finetune, publish_finetuning
-from ecgssl.finetuning.pretraining_overlap import require_unseen
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.leakage.identities import FILE, Identities
 from ecgssl.leakage.overlap import between, in_words
 from ecgssl.preprocessing.preprocess import preprocess
@@ -73,7 +73,7 @@ def made(tmp_path_factory) -> SimpleNamespace:
 
 
 def test_the_honest_case_just_works(made):
-    outcome = require_unseen(made.store, made.encoder, "error")
+    outcome = require_no_overlap(made.store, made.encoder, "error")
     assert outcome == {"pretrained_on": 8, "compared": 8, "by_waveform": 0, "by_patient": 0, "found": 0}
     said = in_words(outcome)
     assert said == "0 of 8 held-out recordings are among the 8 of pretraining, compared by waveform and patient"
@@ -81,13 +81,13 @@ def test_the_honest_case_just_works(made):
 
 def test_recordings_of_pretraining_in_validation_and_test_are_refused(made):
     with pytest.raises(InputError) as caught:
-        require_unseen(made.leaky, made.encoder, "error")
+        require_no_overlap(made.leaky, made.encoder, "error")
     said = [str(problem) for problem in caught.value.problems]
     assert len(said) == 2
     assert f"overlap: new4 (val) of {made.leaky.path} was pretrained on" in said[0]
     assert "new6 (test)" in said[1]
     assert all("patient" not in text for text in said)
-    outcome = require_unseen(made.leaky, made.encoder, "warn")
+    outcome = require_no_overlap(made.leaky, made.encoder, "warn")
     assert (outcome["found"], outcome["by_waveform"], outcome["by_patient"]) == (2, 2, 0)
 
 
@@ -97,10 +97,10 @@ def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
     patients[4] = "rec-patient0"
     same = make_store(tmp_path / "same", range(40, 56), patients=patients)
     with pytest.raises(InputError, match=r"rec4 \(val\) of .* is of a patient that was pretrained on"):
-        require_unseen(same, made.encoder, "error")
+        require_no_overlap(same, made.encoder, "error")
     for number, changed in enumerate(({"key": OTHER_KEY}, {"licence": "CC BY 4.0", "name": "ptbxl"})):
         other = make_store(tmp_path / str(number), range(40, 56), patients=patients, **changed)
-        outcome = require_unseen(other, made.encoder, "error")
+        outcome = require_no_overlap(other, made.encoder, "error")
         assert (outcome["by_patient"], outcome["found"]) == (None, 0)
         assert "waveform (patients not: other key, or ids of another numbering)" in in_words(outcome)
     # hashes that are equal by chance of being of two keys are not taken for the same
@@ -164,8 +164,8 @@ def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
             assert (len(known), len(known.patients), known.numbering) == (8, 0, "")
             # and so a bundle can be refused like the encoder that it was made of
             with pytest.raises(InputError, match=r"new4 \(val\) of .* was pretrained on"):
-                require_unseen(made.leaky, folder / "bundle", "error")
-    outcome = require_unseen(made.leaky, private, "error")
+                require_no_overlap(made.leaky, folder / "bundle", "error")
+    outcome = require_no_overlap(made.leaky, private, "error")
     assert in_words(outcome) == "not checked, because the encoder does not tell its recordings"
 
 
@@ -269,7 +269,7 @@ def test_the_challenge_is_found_in_an_encoder_that_saw_ptbxl(real_data, tmp_path
         preprocess(load_manifest(tmp_path / f"{name}.csv", real_data), params, tmp_path / name, KEY, progress=False)
     encoder = make_encoder(tmp_path / "encoder", Store(tmp_path / "p"))
     with pytest.raises(InputError) as caught:
-        require_unseen(Store(tmp_path / "c"), encoder, "error")
+        require_no_overlap(Store(tmp_path / "c"), encoder, "error")
     assert [p.what.split(" of ")[0] for p in caught.value.problems] == [f"HR{i} (test)" for i in range(1, 11)]
     done = ecgssl("overlap", tmp_path / "p", tmp_path / "c", "--json")
     pairs = json.loads(done.out)["waveform"]["pairs"]

@@ -10,7 +10,7 @@ from ecgssl.evaluation.statistics.metrics import Array
 
 
 @dataclass(frozen=True)
-class Scored:
+class Result:
     """Figures of one model, and what a paired comparison needs.
 
     Args:

@@ -8,24 +8,28 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
+from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
-from ecgssl.evaluation.calibration.net_benefit import RISKS, net_benefit, treat_all
-from ecgssl.evaluation.calibration.operating_points import RATES, describe_point, rate_columns
-from ecgssl.evaluation.calibration.reliability import expected_calibration_error
-from ecgssl.evaluation.calibration.slope import calibration_line
-from ecgssl.evaluation.calibration.thresholds import YOUDEN
-from ecgssl.evaluation.scoring.result import Scored
-from ecgssl.evaluation.statistics.bootstrap import METRICS, bootstrap, macro_interval
-from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, plain, ratios
+from ecgssl.evaluation.calibration.reliability import calibration_line, expected_calibration_error
+from ecgssl.evaluation.calibration.thresholds import (
+    RATES,
+    RISKS,
+    YOUDEN,
+    describe_point,
+    net_benefit,
+    rate_columns,
+    treat_all,
+)
+from ecgssl.evaluation.predictions import outputs_of, targets_of
+from ecgssl.evaluation.statistics.bootstrap import METRICS, Estimate, bootstrap, macro_interval, plain, ratios
 from ecgssl.evaluation.statistics.challenge_score import challenge_columns, challenge_year
 from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics, support
 
 
 def score_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
-) -> Scored:
+) -> Result:
     """Score one model on one split.
 
     Args:
@@ -71,7 +75,7 @@ def score_multilabel(
     if year is not None:
         score = ratios({"score": challenge_columns(y, decision.calls(z), names)}, patients, params.bootstrap, seed)
         means["challenge"] = {"year": year, "threshold": YOUDEN, **score["score"].plain(params.confidence)}
-    return Scored({"macro": means, "labels": labels}, point, replicates)
+    return Result({"macro": means, "labels": labels}, point, replicates)
 
 
 def measure_multilabel(

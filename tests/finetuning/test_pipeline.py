@@ -9,7 +9,7 @@ import pytest
 from small_cohort import small_encoder, small_params, small_store
 
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.finetuning.pipeline import fine_tune_and_judge
+from ecgssl.finetuning.pipeline import finetune_and_evaluate
 from ecgssl.training.checkpoint import load_classifier
 
 
@@ -26,7 +26,7 @@ def cohort(tmp_path_factory):
 def test_a_run_is_complete(cohort, tmp_path, target, mode, metric):
     store, encoder = cohort
     params = small_params(attentive={"epochs": 1, "patience": 1})
-    run = fine_tune_and_judge(
+    run = finetune_and_evaluate(
         store, encoder, [target], mode, params, tmp_path, recorded="3lead", share=0.8, show_progress=False
     )
     assert f"| {target} | {mode} | 80 % | 3lead | 8 | {metric} |" in run.board

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
+from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.evaluation.calibration.fit_from_predictions import outputs_of, targets_of
-from ecgssl.evaluation.scoring.result import Scored
-from ecgssl.evaluation.statistics.bootstrap import Replicates
-from ecgssl.evaluation.statistics.bootstrap_ratios import Estimate, ratios
+from ecgssl.evaluation.predictions import outputs_of, targets_of
+from ecgssl.evaluation.statistics.bootstrap import Estimate, Replicates, ratios
 from ecgssl.evaluation.statistics.metrics import Array, macro
 
 ERRORS = ("mae", "rmse", "r2")
@@ -23,7 +22,7 @@ _NORMAL = 1.96
 
 def score_regression(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
-) -> Scored:
+) -> Result:
     """Score one model on one split; arguments as of ``score_multilabel``, names are of the targets.
 
     ``labels`` holds for every target mean absolute and root mean squared error, R2 (1 less squared error over squared
@@ -54,7 +53,7 @@ def score_regression(
     means["labels"] = sum("undefined" not in e for e in labels.values())
     means["undefined"] = {n: e["undefined"] for n, e in labels.items() if "undefined" in e}
     draws = (seed, params.bootstrap, len(np.unique(patients)))
-    return Scored({"macro": means, "labels": labels}, point, Replicates(values, draws))
+    return Result({"macro": means, "labels": labels}, point, Replicates(values, draws))
 
 
 def measure_regression(

@@ -18,12 +18,17 @@ from ecgssl.config import Params, SyntheticParams, parse_params
 from ecgssl.datasets import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
-from ecgssl.evaluation.calibration.decision import Decision, fit_decision
-from ecgssl.evaluation.calibration.fit_from_predictions import decision_from
+from ecgssl.evaluation.calibration.decision import Decision, fit_decision, fit_from_predictions
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
-from ecgssl.finetuning.evaluate_external import judge_elsewhere, recalibrated_run
+from ecgssl.finetuning.evaluate_external import (
+    evaluate_external,
+    evaluate_frozen,
+    load_frozen,
+    predict_frozen,
+    recalibrate,
+    recalibrate_run,
+)
 from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
-from ecgssl.finetuning.frozen import evaluate_frozen, load_frozen, predict_frozen, recalibrate
 from ecgssl.model.classifier import Classifier
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.report.build import write_report
@@ -80,14 +85,14 @@ def place(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     result = finetune(
         store, folder / "encoder", TARGETS, "linear", params.finetune, 0, folder / "work", show_progress=False
     )
-    decision = decision_from(result.predictions, "linear", params.evaluate)
+    decision = fit_from_predictions(result.predictions, "linear", params.evaluate)
     publish_finetuning(result, store, folder / "run/classifier", "t", "linear", decision=decision)
     return folder
 
 
 def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> None:
     before = {p.name: p.read_bytes() for p in (place / "run/classifier").iterdir()}
-    found = judge_elsewhere(place / "run", params, place / "out", place / "second-store")
+    found = evaluate_external(place / "run", params, place / "out", place / "second-store")
     figures = json.loads((place / "out/evaluation.json").read_text())
     store, frozen = Store(place / "second-store"), load_frozen(place / "run")
     assert {p.name: p.read_bytes() for p in (place / "run/classifier").iterdir()} == before
@@ -106,7 +111,7 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
 
 
 def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path, params: Params) -> None:
-    judge_elsewhere(place / "run", params, place / "told", place / "second-store")
+    evaluate_external(place / "run", params, place / "told", place / "second-store")
     figures, store = json.loads((place / "told/evaluation.json").read_text()), Store(place / "second-store")
     report = write_report(place / "run/classifier", store, judged=place / "told", recordings=0)
     assert (report["split"], report["evaluation"]) == ("external", figures)
@@ -158,7 +163,7 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
 
 
 def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path, params: Params) -> None:
-    found = recalibrated_run(place / "run", params, place / "second-store", place / "site", share=0.5)
+    found = recalibrate_run(place / "run", params, place / "second-store", place / "site", share=0.5)
     first, new = load_frozen(place / "run"), load_frozen(place / "site")
     table = read_predictions(place / "site/classifier/predictions.csv")
     learned, judged = (set(table[table["split"] == s]["patient"]) for s in ("val", "external"))
@@ -177,7 +182,7 @@ def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path
     assert chosen is not None
     assert chosen.labels[0].thresholds != first.decision.labels[0].thresholds
     with pytest.raises(InputError, match="is the run itself"):
-        recalibrated_run(place / "run", params, place / "second-store", place / "run", share=0.5)
+        recalibrate_run(place / "run", params, place / "second-store", place / "run", share=0.5)
     for share in (0.0, 1.0):
         with pytest.raises(InputError, match="no one is left"):
             evaluate_frozen(first, Store(place / "second-store"), params, share=share)
