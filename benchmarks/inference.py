@@ -49,7 +49,7 @@ _EXAMPLES = 20
 def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
     """A classifier of five labels with random weights."""
     from ecgssl.export.bundle import export_bundle
-    from ecgssl.export.validation_recordings import Tried, Validation
+    from ecgssl.export.validation_recordings import LabelledSignals, ValidationRecordings
     from ecgssl.model.classifier import Classifier
     from ecgssl.model.encoder import Encoder
     from ecgssl.signal.spec import SignalSpec
@@ -62,8 +62,10 @@ def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
     params = ExportParams(raw_rates=[], pt2=False, int8=int8, int8_loss=0.99)
     generator = np.random.default_rng(0)
     noise = generator.normal(0, 0.3, (32, len(spec.leads), spec.samples)).astype(np.float32)
-    tried = Tried(validation=Validation(noise, generator.integers(0, 2, (32, 5)).astype(np.float64)))
-    export_bundle(folder / "model", folder / "bundle", params, quality=QualityParams(), tried=tried)
+    validation = ValidationRecordings(
+        labelled=LabelledSignals(noise, generator.integers(0, 2, (32, 5)).astype(np.float64))
+    )
+    export_bundle(folder / "model", folder / "bundle", params, quality=QualityParams(), validation=validation)
     return folder / "bundle"
 
 
@@ -84,8 +86,8 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
 
     from ecgssl.export.bundle import load_bundle
     from ecgssl.preprocessing.inputs import list_recordings
-    from ecgssl.scoring.preprocess import prepare_listed
-    from ecgssl.scoring.scores import of_recordings, require_targets, score_cells
+    from ecgssl.scoring.preprocess import prepare_files
+    from ecgssl.scoring.scores import recording_outputs, require_targets, score_cells
 
     torch.set_num_threads(threads)
     bundle = load_bundle(path)
@@ -95,10 +97,10 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
 
     def prepared() -> Any:
         item = items[next(turns) % min(_EXAMPLES, len(items))]
-        return prepare_listed([item], bundle.spec, bundle.quality, bundle.lsb, "contract")
+        return prepare_files([item], bundle.spec, bundle.quality, bundle.lsb, "contract")
 
     def score() -> None:
-        score_cells(decision, of_recordings(bundle, prepared(), "logits", "contract"))
+        score_cells(decision, recording_outputs(bundle, prepared(), "logits", "contract"))
 
     tensor: dict[str, Any] = {}
     signals = np.concatenate([prepared()[0].digital for _ in range(_EXAMPLES)]) * np.float32(bundle.lsb)

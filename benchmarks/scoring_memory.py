@@ -24,14 +24,14 @@ import numpy as np
 def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
     """Score ``count`` simulated recordings in this process."""
     import ecgssl.scoring.files as scoring
-    from ecgssl.export.contract_module import ContractModel
-    from ecgssl.scoring.preprocess import Ready
+    from ecgssl.export.contract_module import ContractModule
+    from ecgssl.scoring.preprocess import PreparedRecording
 
     def prepared(items, spec, *_):  # type: ignore[no-untyped-def]
         digital = np.ones((1, len(spec.leads), spec.samples), dtype=np.int16)
         mask = np.ones((1, len(spec.leads)), dtype=bool)
         row = {"status": "ok", "flags": "", "leads": " ".join(spec.leads), "heart_rate": 60.0, "windows": 1}
-        return [Ready(digital.copy(), mask, {"record_id": item.record_id, **row}) for item in items]
+        return [PreparedRecording(digital.copy(), mask, {"record_id": item.record_id, **row}) for item in items]
 
     def outputs(self, ecg, lead_mask):  # type: ignore[no-untyped-def]
         width = {"embedding": 96}
@@ -44,10 +44,10 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
 
     def load(path):  # type: ignore[no-untyped-def]
         loaded = real(path)
-        ContractModel.run = outputs  # type: ignore[method-assign]
+        ContractModule.run = outputs  # type: ignore[method-assign]
         return loaded
 
-    scoring.load_bundle, scoring.prepare_listed = load, prepared
+    scoring.load_bundle, scoring.prepare_files = load, prepared
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder, "manifest.csv")
         with manifest.open("w") as file:

@@ -8,11 +8,11 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.export.bundle import export_bundle
-from ecgssl.export.validation_recordings import tried_on
+from ecgssl.export.validation_recordings import read_validation_recordings
 from ecgssl.files import write_json
 from ecgssl.finetuning.protocol import reference
 from ecgssl.monitoring.reference import write_reference
-from ecgssl.registry.mlflow_models import log_onnx, register_bundle
+from ecgssl.registry.mlflow_registry import log_onnx, register_bundle
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 
@@ -30,12 +30,12 @@ def main() -> None:
     with track("export", params) as run:
         for name, source in sources.items():
             bundle = Path("exports") / name
-            tried = tried_on(store, source, measure=params.export.int8)
+            validation = read_validation_recordings(store, source, measure=params.export.int8)
             figures[name] = export_bundle(
                 source,
                 bundle,
                 params.export,
-                tried=tried,
+                validation=validation,
                 quality=params.quality,
                 lsb=params.store.lsb,
                 add=partial(write_reference, store=store),

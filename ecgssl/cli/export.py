@@ -32,16 +32,20 @@ def export(
     """
     from ecgssl.config import load_params
     from ecgssl.export.bundle import export_bundle
-    from ecgssl.export.validation_recordings import Tried, raw_recordings, tried_on
+    from ecgssl.export.validation_recordings import (
+        ValidationRecordings,
+        read_raw_recordings,
+        read_validation_recordings,
+    )
     from ecgssl.monitoring.reference import write_reference
     from ecgssl.store.store import Store
 
     p = load_params(params, overrides)
-    raw = raw_recordings(recordings or [])
-    tried, add = Tried(recordings=raw), None
+    raw = read_raw_recordings(recordings or [])
+    validation, add = ValidationRecordings(raw=raw), None
     if store is not None:
         data = Store(store)
-        tried = tried_on(data, model, measure=p.export.int8, recordings=raw)
+        validation = read_validation_recordings(data, model, measure=p.export.int8, raw=raw)
         add = partial(write_reference, store=data)
-    figures = export_bundle(model, out, p.export, tried=tried, quality=p.quality, lsb=p.store.lsb, add=add)
+    figures = export_bundle(model, out, p.export, validation=validation, quality=p.quality, lsb=p.store.lsb, add=add)
     typer.echo(json.dumps(figures, indent=1, default=str))

@@ -29,12 +29,12 @@ def serve(
 
     Example: ecgssl serve --bundle exports/classifier --port 8000
     """
-    from ecgssl.serving.request_limits import Limits
+    from ecgssl.serving.request_limits import RequestLimits
     from ecgssl.serving.server import serve as run
 
     if device not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter("auto, cpu or cuda", param_hint="--device")
-    limits = Limits(size=largest << 20, seconds=seconds)
+    limits = RequestLimits(size=largest << 20, seconds=seconds)
     run(
         bundle,
         host=host,

@@ -13,11 +13,11 @@ from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.labels import LABELS, decision_beside, labels_dict, read_labels
 from ecgssl.export.model_card import model_card
-from ecgssl.export.self_test import REFERENCE, reference_bytes, verify_reference
-from ecgssl.export.validation_recordings import Tried
+from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
+from ecgssl.export.validation_recordings import ValidationRecordings
 from ecgssl.export.write_graphs import write_graphs
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
@@ -44,7 +44,7 @@ class Bundle:
         version: release of ecgssl that is scoring, "+", first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
     """
 
-    graph: ContractModel
+    graph: ContractModule
     spec: SignalSpec
     quality: QualityParams
     lsb: float
@@ -78,9 +78,9 @@ def export_bundle(
     params: ExportParams,
     *,
     quality: QualityParams,
-    tried: Tried | None = None,
+    validation: ValidationRecordings | None = None,
     lsb: float = StoreParams().lsb,
-    add: Callable[[Path, ContractModel], object] | None = None,
+    add: Callable[[Path, ContractModule], object] | None = None,
 ) -> dict[str, Any]:
     """Make a bundle; ``out`` appears when every check has passed, or not at all. The same model gives the same bytes.
 
@@ -90,12 +90,12 @@ def export_bundle(
         out: the bundle; one that exists is replaced.
         params: which graphs, of which opset, and the largest difference allowed between them and the file pipeline.
         quality: limits that the training recordings were accepted under.
-        tried: recordings to compare the two on, besides noise. None of them gets into the bundle.
+        validation: recordings to compare the two on, besides noise. None of them gets into the bundle.
         lsb: of the store that the training recordings were in.
         add: writes more files into the folder before it is sealed, such as ``ecgssl.monitoring.reference`` does.
 
     Returns:
-        ``max_difference`` (by file, see ``Graphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and
+        ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and
         ``fingerprint``; ``int8`` (its cost) where asked for.
 
     Raises:
@@ -103,20 +103,20 @@ def export_bundle(
             far off, a rate of ``export.raw_rates`` that the contract does not take.
         ContractMismatch: the model was made by another version of the cleaning code.
     """
-    model_dir, tried = Path(model_dir), tried or Tried()
+    model_dir, validation = Path(model_dir), validation or ValidationRecordings()
     config = read_json(model_dir / CONFIG)
     classifies = config.get("kind") == "classifier"
     model, spec = load_classifier(model_dir) if classifies else load_encoder(model_dir)
-    _require_shape(tried, spec)
+    _require_shape(validation, spec)
     decision = decision_beside(model_dir, model) if isinstance(model, Classifier) else None
-    graph = ContractModel(model, spec, decision)
+    graph = ContractModule(model, spec, decision)
     about = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     about |= {"quality": quality.model_dump(mode="json"), "lsb": lsb, "export": params.model_dump(mode="json")}
     with atomic_directory(out, marker=SUMS) as folder:
         if graph.decision is not None:
             write_json(folder / LABELS, labels_dict(graph.decision), digits=None)
-        write_atomic(folder / REFERENCE, reference_bytes(graph))
-        made = write_graphs(folder, graph, params, quality, lsb, tried, Path(out))
+        write_atomic(folder / SELF_TEST_FILE, self_test_bytes(graph))
+        made = write_graphs(folder, graph, params, quality, lsb, validation, Path(out))
         if made.int8:
             about["int8"] = made.int8
         write_model(folder, model, spec, about)
@@ -165,14 +165,14 @@ def load_bundle(path: Path | str) -> Bundle:
         export = ExportParams(**config["export"])
     except (KeyError, TypeError, ValidationError):
         raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or not what they should be") from None
-    graph = ContractModel(model, spec, decision)
-    verify_reference(path, graph, export.tolerance)
+    graph = ContractModule(model, spec, decision)
+    verify_self_test(path, graph, export.tolerance)
     return Bundle(graph, spec, quality, lsb, targets, f"{__version__}+{digest[:16]}")
 
 
-def _require_shape(tried: Tried, spec: SignalSpec) -> None:
+def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:
     wanted = (len(spec.leads), spec.samples)
-    signals = {"examples": tried.examples, "validation": tried.validation.ecg if tried.validation else None}
+    signals = {"examples": validation.examples, "validation": validation.labelled.ecg if validation.labelled else None}
     remedy = "Take them from a store of the model's contract"
     problems = [
         Problem(name, "shape", f"have shape {ecg.shape}, the model takes (n, {wanted[0]}, {wanted[1]})", remedy)

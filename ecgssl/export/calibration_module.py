@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ecgssl.evaluation.calibration.decision import Decision
 
 
-class Calibration(nn.Module):
+class CalibrationModule(nn.Module):
     """(B, K) logits -> (B, K) calibrated probabilities (of a regression: values in the targets' units).
 
     The same numbers as ``Decision.probabilities``, in float32. An isotonic curve is a sum of ramps: rounding of a logit

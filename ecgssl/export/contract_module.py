@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
-from ecgssl.export.calibration_module import Calibration
+from ecgssl.export.calibration_module import CalibrationModule
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
@@ -17,7 +17,7 @@ from ecgssl.signal.normalise import normalise
 from ecgssl.signal.spec import SignalSpec
 
 
-class ContractModel(nn.Module):
+class ContractModule(nn.Module):
     """A model that starts where preprocessing ends; torch, ONNX and every kind of scoring run this one.
 
     Args:
@@ -43,7 +43,7 @@ class ContractModel(nn.Module):
             score = "value" if model.kind == "regression" else "probability"
             self.outputs = ("logits", score, "embedding")
             self.decision = decision or uncalibrated(model)
-            self.calibration = Calibration(self.decision)
+            self.calibration = CalibrationModule(self.decision)
         self.eval()
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.config import ExportParams
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.torch_program import PROGRAM
-from ecgssl.export.write_graphs import RAW_NAME, Graphs
+from ecgssl.export.write_graphs import RAW_NAME, WrittenGraphs
 from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
@@ -68,7 +68,7 @@ _PROGRAM = """ `model.pt2` is for libtorch; `torch.export.load` unpickles part o
 file, so load it only from a source that you trust."""
 
 
-def model_card(graph: ContractModel, params: ExportParams, about: Mapping[str, Any], made: Graphs) -> str:
+def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, Any], made: WrittenGraphs) -> str:
     """Write the card.
 
     Args:
@@ -125,7 +125,7 @@ def _inputs(name: str, spec: SignalSpec) -> str:
     return f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), cleaned and cropped as above, not normalised."
 
 
-def _int8(made: Graphs) -> str:
+def _int8(made: WrittenGraphs) -> str:
     if not made.int8:
         return ""
     f = made.int8
@@ -134,7 +134,7 @@ def _int8(made: Graphs) -> str:
     return text.format(**f)
 
 
-def _thresholds(graph: ContractModel) -> str:
+def _thresholds(graph: ContractModule) -> str:
     """What was chosen on validation, as a table."""
     if graph.decision is None or graph.decision.kind == "regression":
         return ""

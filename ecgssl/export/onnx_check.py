@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_export import INPUTS
-from ecgssl.export.raw_module import RawModel
-from ecgssl.export.test_signals import Trials
+from ecgssl.export.raw_module import RawModule
+from ecgssl.export.test_signals import TestSignals
 
 TIES = 0.01
 """Share of samples that may be rounded the other way."""
@@ -54,7 +54,11 @@ def run_session(
 
 
 def compare_with_pipeline(
-    content: bytes, graph: ContractModel | RawModel, params: ExportParams, tried: Sequence[Trials], where: str
+    content: bytes,
+    graph: ContractModule | RawModule,
+    params: ExportParams,
+    test_signals: Sequence[TestSignals],
+    where: str,
 ) -> dict[str, dict[str, float]]:
     """Run a file in onnxruntime beside preprocessing in NumPy and the model in torch.
 
@@ -66,7 +70,7 @@ def compare_with_pipeline(
         content: of ``onnx_bytes``.
         graph: that it was made of.
         params: ``tolerance``.
-        tried: see ``ecgssl.export.test_signals.trials``.
+        test_signals: see ``ecgssl.export.test_signals.make_test_signals``.
         where: the file, for messages.
 
     Returns:
@@ -80,10 +84,10 @@ def compare_with_pipeline(
             the file pipeline; onnxruntime cannot run it.
     """
     session = session_of(content, where)
-    model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModel) else (graph, None)
+    model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModule) else (graph, None)
     worst: dict[str, dict[str, float]] = {}
     place: dict[tuple[str, str], str] = {}
-    for some in tried:
+    for some in test_signals:
         for at, ecg, present, contract in some.batches(graph):
             found = run_session(session, graph.outputs, ecg, present, where)
             off = {}

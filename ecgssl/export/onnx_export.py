@@ -12,20 +12,20 @@ import torch
 
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.labels import labels_dict
-from ecgssl.export.raw_module import RawModel
+from ecgssl.export.raw_module import RawModule
 from ecgssl.files import canonical_json
 
 INPUTS = ("ecg", "lead_mask")
 
 
-def traced(graph: ContractModel | RawModel) -> torch.export.ExportedProgram:
+def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
     """``graph`` as a program of torch.export: for a batch of any size and, where raw, recordings of any length."""
-    raw = isinstance(graph, RawModel)
+    raw = isinstance(graph, RawModule)
     leads = len(graph.spec.leads)
     # a size of 1 would be taken for a constant, and so would that of the contract
-    samples = graph.shortest + 7 if isinstance(graph, RawModel) else graph.spec.samples
+    samples = graph.shortest + 7 if isinstance(graph, RawModule) else graph.spec.samples
     example = torch.zeros(2, leads, samples), torch.ones(2, leads, dtype=torch.bool)
     batch = torch.export.Dim("batch")
     shapes = {0: batch, 2: torch.export.Dim("samples")} if raw else {0: batch}
@@ -48,7 +48,7 @@ def require_opset(params: ExportParams) -> None:
 
 
 def onnx_bytes(
-    graph: ContractModel | RawModel, params: ExportParams, program: torch.export.ExportedProgram | None = None
+    graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
     """Export; the same model gives the same bytes. The file says its contract, labels and, where raw, its sampling rate.
 
@@ -63,7 +63,7 @@ def onnx_bytes(
     """
     import onnx
 
-    axes = {0: "batch", 2: "samples"} if isinstance(graph, RawModel) else {0: "batch"}
+    axes = {0: "batch", 2: "samples"} if isinstance(graph, RawModule) else {0: "batch"}
     try:
         with _quiet(), torch.no_grad():
             made = torch.onnx.export(
@@ -93,13 +93,13 @@ def onnx_bytes(
     return content
 
 
-def _about(graph: ContractModel | RawModel) -> dict[str, str]:
+def _about(graph: ContractModule | RawModule) -> dict[str, str]:
     """What the file says of itself, as text; keys in the order of the alphabet."""
     spec = graph.spec
     about = {"fingerprint": spec.fingerprint, "signal": canonical_json(spec.to_dict(), digits=None, indent=None)}
     if graph.decision is not None:
         about["labels"] = canonical_json(labels_dict(graph.decision), digits=None, indent=None)
-    if isinstance(graph, RawModel):
+    if isinstance(graph, RawModule):
         about |= {"sampling_rate": f"{graph.sampling_rate:g}", "shortest": str(graph.shortest)}
     return dict(sorted(about.items()))
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_check import run_session, session_of
-from ecgssl.export.validation_recordings import Validation
+from ecgssl.export.validation_recordings import LabelledSignals
 
 
 def quantised(
-    content: bytes, graph: ContractModel, params: ExportParams, validation: Validation, where: str
+    content: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> tuple[bytes, dict[str, Any]]:
     """The graph in 8 bits, for one recording at a time, with what it loses.
 
@@ -80,7 +80,7 @@ def _patch_embedding(proto: Any) -> str:
 
 
 def _cost(
-    small: bytes, graph: ContractModel, params: ExportParams, validation: Validation, where: str
+    small: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> dict[str, Any]:
     session = session_of(small, where)
     outputs: dict[str, list[NDArray[np.float32]]] = {"float": [], "int8": []}
@@ -111,7 +111,7 @@ def _cost(
 
 
 def _metric(
-    exact: NDArray[np.float64], rounded: NDArray[np.float64], values: NDArray[np.float64], graph: ContractModel
+    exact: NDArray[np.float64], rounded: NDArray[np.float64], values: NDArray[np.float64], graph: ContractModule
 ) -> tuple[str, float | None, float | None]:
     from sklearn.metrics import r2_score, roc_auc_score
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.cleaning_torch import cleaning_module
 from ecgssl.signal.spec import SignalSpec
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _LARGEST = float(np.iinfo(np.int16).max)
 
 
-class RawModel(nn.Module):
-    """A model that starts where a device ends; what ``ecgssl.preprocessing.prepare`` and ``ContractModel`` do, but for quality.
+class RawModule(nn.Module):
+    """A model that takes raw recordings. It contains the cleaning of ``ecgssl.preprocessing.prepare``, without quality checks.
 
     Args:
         contract: the model behind preprocessing.
@@ -33,7 +33,7 @@ class RawModel(nn.Module):
             ``ecgssl.signal.cleaning_torch.cleaning_module``.
     """
 
-    def __init__(self, contract: ContractModel, sampling_rate: float, lsb: float) -> None:
+    def __init__(self, contract: ContractModule, sampling_rate: float, lsb: float) -> None:
         super().__init__()
         self.contract = contract
         self.cleaning = cleaning_module(contract.spec, sampling_rate)
@@ -47,7 +47,7 @@ class RawModel(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what ``forward`` returns: those of ``ContractModel``, then ``signal``."""
+        """Names of what ``forward`` returns: those of ``ContractModule``, then ``signal``."""
         return (*self.contract.outputs, "signal")
 
     @property
@@ -69,7 +69,7 @@ class RawModel(nn.Module):
             lead_mask: (B, L) bool, true where a lead is present.
 
         Returns:
-            As ``ContractModel``, then the contract signal (B, L, samples) in mV that the model saw, whole steps of ``lsb``,
+            As ``ContractModule``, then the contract signal (B, L, samples) in mV that the model saw, whole steps of ``lsb``,
             0 in absent leads. NaN throughout where T is shorter, and of a recording with a value in a lead that is present
             that is not finite.
         """

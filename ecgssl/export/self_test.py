@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModel, lead_subsets
+from ecgssl.export.contract_module import ContractModule, lead_subsets
 
-REFERENCE = "reference.npz"
+SELF_TEST_FILE = "reference.npz"
 _REMEDY = "Copy the bundle again; if it is whole, this machine's torch computes something else: use the pinned versions"
 
 
-def reference_bytes(graph: ContractModel) -> bytes:
+def self_test_bytes(graph: ContractModule) -> bytes:
     """Noise in mV, one recording per set of leads, with the model's outputs; without any real recording.
 
     Raises:
@@ -36,7 +36,7 @@ def reference_bytes(graph: ContractModel) -> bytes:
     return buffer.getvalue()
 
 
-def verify_reference(folder: Path, graph: ContractModel, tolerance: float) -> None:
+def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> None:
     """Compute the reference again.
 
     Args:
@@ -47,7 +47,7 @@ def verify_reference(folder: Path, graph: ContractModel, tolerance: float) -> No
     Raises:
         InputError: the file is unusable, or an output differs, with its name.
     """
-    path = folder / REFERENCE
+    path = folder / SELF_TEST_FILE
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ("ecg", "lead_mask", *graph.outputs)}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ecgssl.config import QualityParams
-from ecgssl.export.contract_module import ContractModel, lead_subsets
-from ecgssl.export.raw_module import RawModel
+from ecgssl.export.contract_module import ContractModule, lead_subsets
+from ecgssl.export.raw_module import RawModule
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, prepare
 from ecgssl.signal.leads import arrange
@@ -23,7 +23,7 @@ _LONGER = 1.31
 
 
 @dataclass(frozen=True)
-class Trials:
+class TestSignals:
     """Recordings of one length.
 
     Args:
@@ -39,7 +39,7 @@ class Trials:
     contract: NDArray[np.float32]
 
     def batches(
-        self, graph: ContractModel | RawModel
+        self, graph: ContractModule | RawModule
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
         """Where, input, lead mask and contract signal of batches of 1, 2 and 7, for every set of ``lead_subsets``.
 
@@ -58,12 +58,12 @@ class Trials:
                 yield f"{self.source}, batch {batch}, {name}", ecg, present, contract
 
 
-def trials(
-    graph: ContractModel | RawModel,
+def make_test_signals(
+    graph: ContractModule | RawModule,
     examples: NDArray[np.float32] | None,
     recordings: Sequence[Recording],
     quality: QualityParams,
-) -> list[Trials]:
+) -> list[TestSignals]:
     """What to try ``graph`` on: noise, real clean recordings, and real raw ones where the graph takes those.
 
     Args:
@@ -78,21 +78,21 @@ def trials(
     if examples is not None and len(examples):
         sources["examples"] = np.asarray(examples, dtype=np.float32)
     present = {name: np.asarray(rows.any(axis=2)) for name, rows in sources.items()}
-    if not isinstance(graph, RawModel):
-        return [Trials(name, rows, present[name], rows) for name, rows in sources.items()]
+    if not isinstance(graph, RawModule):
+        return [TestSignals(name, rows, present[name], rows) for name, rows in sources.items()]
     if "examples" in sources:
         sources["examples"] = _as_recorded(sources["examples"], graph)
-    found = [Trials(name, rows, present[name], graph.prepared(rows)) for name, rows in sources.items()]
+    found = [TestSignals(name, rows, present[name], graph.prepared(rows)) for name, rows in sources.items()]
     longer = np.concatenate([sources["random"]] * 2, axis=2)[..., : round(_LONGER * graph.shortest)]
-    found.append(Trials("random, longer", longer, present["random"], graph.prepared(longer)))
+    found.append(TestSignals("random, longer", longer, present["random"], graph.prepared(longer)))
     return found + _real(graph, recordings, quality)
 
 
-def _random(graph: ContractModel | RawModel) -> NDArray[np.float32]:
+def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
     """Noise in mV: like an ECG, quieter than the normaliser's floor, and far louder; raw with an offset in every lead."""
     generator = np.random.default_rng(0)
-    raw = isinstance(graph, RawModel)
-    samples = graph.shortest if isinstance(graph, RawModel) else graph.spec.samples
+    raw = isinstance(graph, RawModule)
+    samples = graph.shortest if isinstance(graph, RawModule) else graph.spec.samples
     noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
     # what the band lets pass of white noise falls with the rate
     scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
@@ -100,14 +100,14 @@ def _random(graph: ContractModel | RawModel) -> NDArray[np.float32]:
     return (scale * noise + offset).astype(np.float32)
 
 
-def _as_recorded(examples: NDArray[np.float32], graph: RawModel) -> NDArray[np.float32]:
+def _as_recorded(examples: NDArray[np.float32], graph: RawModule) -> NDArray[np.float32]:
     ratio = Fraction(graph.sampling_rate / graph.spec.sampling_rate).limit_denominator(1000)
     raw = resample_poly(examples, ratio.numerator, ratio.denominator, axis=2)
     offset = np.random.default_rng(1).uniform(-3, 3, (*raw.shape[:2], 1))
     return (raw + offset).astype(np.float32)
 
 
-def _real(graph: RawModel, recordings: Sequence[Recording], quality: QualityParams) -> list[Trials]:
+def _real(graph: RawModule, recordings: Sequence[Recording], quality: QualityParams) -> list[TestSignals]:
     by_length: dict[int, list[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]] = {}
     for recording in recordings:
         if recording.sampling_rate != graph.sampling_rate:
@@ -122,6 +122,6 @@ def _real(graph: RawModel, recordings: Sequence[Recording], quality: QualityPara
         if np.isfinite(ecg[present]).all():
             by_length.setdefault(ecg.shape[1], []).append((ecg, present, digital * np.float32(graph.lsb)))
     return [
-        Trials(f"recordings of {length / graph.sampling_rate:g} s", *map(np.stack, zip(*group, strict=True)))
+        TestSignals(f"recordings of {length / graph.sampling_rate:g} s", *map(np.stack, zip(*group, strict=True)))
         for length, group in sorted(by_length.items())
     ]

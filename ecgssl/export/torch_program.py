@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModel, lead_subsets
+from ecgssl.export.contract_module import ContractModule, lead_subsets
 
 PROGRAM = "model.pt2"
 _NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -34,7 +34,7 @@ def program_bytes(program: torch.export.ExportedProgram) -> bytes:
 
 
 @torch.inference_mode()
-def compare_program(content: bytes, graph: ContractModel, tolerance: float, where: str) -> float:
+def compare_program(content: bytes, graph: ContractModule, tolerance: float, where: str) -> float:
     """Load one's own file again and run it beside the model: noise, batches of 1, 2 and 7, every set of leads.
 
     Args:

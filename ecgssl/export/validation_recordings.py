@@ -1,4 +1,4 @@
-"""Real recordings that graphs are tried and measured on when a bundle is made; none of them gets into it."""
+"""Validation recordings that exported graphs are checked and measured on. They are not stored in the bundle."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, read_json
 
 _EXAMPLES = 7
-_MOST = 1000
+_MAX_LABELLED = 1000
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Recordings that the model was not trained on.
+class LabelledSignals:
+    """Preprocessed recordings with target values that the model was not trained on.
 
     Args:
-        ecg: (n, L, T) contract signals in mV; rows that are 0 throughout are absent leads.
-        values: (n, K) of a classifier's outputs, NaN where unknown; of an encoder (n, 0).
+        ecg: (n, L, T) preprocessed signals in mV. Rows of absent leads are 0.
+        values: (n, K) target values of a classifier, NaN where unknown; (n, 0) for an encoder.
     """
 
     ecg: NDArray[np.float32]
@@ -36,28 +36,30 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What graphs are tried on besides noise.
+class ValidationRecordings:
+    """Recordings that exported graphs are checked on in addition to noise.
 
     Args:
-        examples: (n, L, samples) real clean recordings in mV. Rows that are 0 throughout are absent leads.
-        recordings: real ones as recorded, for graphs that take those.
-        validation: recordings with targets that an 8-bit graph is measured on.
+        examples: (n, L, samples) preprocessed recordings in mV. Rows of absent leads are 0.
+        raw: recordings before preprocessing, for graphs that take raw signals.
+        labelled: recordings with targets, to measure the loss of an 8-bit graph.
     """
 
     examples: NDArray[np.float32] | None = None
-    recordings: Sequence[Recording] = ()
-    validation: Validation | None = None
+    raw: Sequence[Recording] = ()
+    labelled: LabelledSignals | None = None
 
 
-def tried_on(store: Store, model_dir: Path, *, measure: bool, recordings: Sequence[Recording] = ()) -> Tried:
-    """Recordings of the validation split.
+def read_validation_recordings(
+    store: Store, model_dir: Path, *, measure: bool, raw: Sequence[Recording] = ()
+) -> ValidationRecordings:
+    """Return recordings of a store's validation split.
 
     Args:
-        store: of the model's contract.
-        model_dir: encoder or classifier, whose targets the store has.
-        measure: take ``validation`` too, at most 1,000 recordings.
-        recordings: passed on.
+        store: store with the model's preprocessing settings.
+        model_dir: folder of the encoder or classifier; the store must have its targets.
+        measure: also return ``labelled``, with at most 1,000 recordings.
+        raw: raw recordings to include in the result.
 
     Raises:
         InputError: the store lacks a target.
@@ -65,34 +67,34 @@ def tried_on(store: Store, model_dir: Path, *, measure: bool, recordings: Sequen
     rows = store.rows("val")
     examples = store.signals(rows[:_EXAMPLES])
     if not measure:
-        return Tried(examples, recordings)
-    chosen = rows[:: -(-len(rows) // _MOST)]
+        return ValidationRecordings(examples, raw)
+    chosen = rows[:: -(-len(rows) // _MAX_LABELLED)]
     values = np.zeros((len(chosen), 0))
     config = read_json(model_dir / CONFIG)
     if config.get("kind") == "classifier":
-        # a class is called target:class
+        # the outputs of a multiclass model are named target:class
         names = [name.split(":")[0] for name in config["targets"]]
         task = resolve_task(store, list(dict.fromkeys(names)) if config.get("task_kind") == "multiclass" else names)
         values = task_values(store, task)[chosen]
-    return Tried(examples, recordings, Validation(store.signals(chosen), values))
+    return ValidationRecordings(examples, raw, LabelledSignals(store.signals(chosen), values))
 
 
-def raw_recordings(inputs: Sequence[Path], most: int = 64) -> list[Recording]:
-    """The first readable recordings of files, folders and manifests.
+def read_raw_recordings(inputs: Sequence[Path], limit: int = 64) -> list[Recording]:
+    """Return the first readable recordings of files, folders and manifests.
 
     Args:
         inputs: see ``list_recordings``.
-        most: at most so many.
+        limit: largest number of recordings.
 
     Raises:
-        InputError: no input holds a recording, or none of them can be read.
+        InputError: no input holds a recording, or none can be read.
     """
     found: list[Recording] = []
     for item in list_recordings(inputs).items if inputs else ():
-        if len(found) == most:
+        if len(found) == limit:
             break
         with suppress(RecordingError):
             found.append(read(item.path, overrides=item.overrides))
     if inputs and not found:
-        raise InputError(Problem("recordings", "files", "none can be read", "Name readable recordings"))
+        raise InputError(Problem("recordings", "files", "none can be read", "Use readable recordings"))
     return found

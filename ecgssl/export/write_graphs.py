@@ -9,14 +9,14 @@ from typing import Any
 
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.errors import InputError, Problem, RecordingError
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_check import compare_with_pipeline
 from ecgssl.export.onnx_export import onnx_bytes, require_opset, traced
 from ecgssl.export.quantised import quantised
-from ecgssl.export.raw_module import RawModel
-from ecgssl.export.test_signals import trials
+from ecgssl.export.raw_module import RawModule
+from ecgssl.export.test_signals import make_test_signals
 from ecgssl.export.torch_program import PROGRAM, compare_program, program_bytes
-from ecgssl.export.validation_recordings import Tried
+from ecgssl.export.validation_recordings import ValidationRecordings
 from ecgssl.files import write_atomic
 from ecgssl.model.classifier import Classifier
 
@@ -25,7 +25,7 @@ RAW_NAME = re.compile(r"\.raw-([0-9.e+]+)\.onnx$")
 
 
 @dataclass
-class Graphs:
+class WrittenGraphs:
     """What was written.
 
     Args:
@@ -39,7 +39,7 @@ class Graphs:
     int8: dict[str, Any] = field(default_factory=dict)
 
 
-def graph_name(graph: ContractModel, rate: float | None = None) -> str:
+def graph_name(graph: ContractModule, rate: float | None = None) -> str:
     """File name of a graph, such as ``classifier.onnx`` or ``classifier.raw-500.onnx``."""
     stem = "classifier" if isinstance(graph.model, Classifier) else "encoder"
     return f"{stem}.onnx" if rate is None else f"{stem}.raw-{rate:g}.onnx"
@@ -47,13 +47,13 @@ def graph_name(graph: ContractModel, rate: float | None = None) -> str:
 
 def write_graphs(
     folder: Path,
-    graph: ContractModel,
+    graph: ContractModule,
     params: ExportParams,
     quality: QualityParams,
     lsb: float,
-    tried: Tried,
+    validation: ValidationRecordings,
     shown: Path,
-) -> Graphs:
+) -> WrittenGraphs:
     """Export, check and write every graph that the parameters ask for.
 
     Args:
@@ -61,7 +61,7 @@ def write_graphs(
         graph: the model.
         params: which graphs; tolerance; opset.
         quality, lsb: of the file pipeline.
-        tried: what to try them on.
+        validation: what to try them on.
         shown: the bundle's path, for messages.
 
     Raises:
@@ -69,7 +69,7 @@ def write_graphs(
             of a sampling rate asked for.
     """
     require_opset(params)
-    made = Graphs()
+    made = WrittenGraphs()
     raws = [_raw(graph, rate, lsb) for rate in params.raw_rates]
 
     def keep(name: str, content: bytes) -> None:
@@ -80,19 +80,19 @@ def write_graphs(
     name = graph_name(graph)
     content = onnx_bytes(graph, params, program)
     where = str(shown / name)
-    known = trials(graph, tried.examples, tried.recordings, quality)
+    known = make_test_signals(graph, validation.examples, validation.raw, quality)
     made.worst[name] = compare_with_pipeline(content, graph, params, known, where)
     keep(name, content)
     if params.int8:
-        if tried.validation is None:
+        if validation.labelled is None:
             what = "is asked for without recordings to measure its loss on"
             raise InputError(Problem(where, "export.int8", what, "Name the store: ecgssl export --store"))
-        small, made.int8 = quantised(content, graph, params, tried.validation, where)
+        small, made.int8 = quantised(content, graph, params, validation.labelled, where)
         keep(name.replace(".onnx", ".int8.onnx"), small)
     for raw in raws:
         name = graph_name(graph, raw.sampling_rate)
         content = onnx_bytes(raw, params)
-        known = trials(raw, tried.examples, tried.recordings, quality)
+        known = make_test_signals(raw, validation.examples, validation.raw, quality)
         made.worst[name] = compare_with_pipeline(content, raw, params, known, str(shown / name))
         keep(name, content)
     if params.pt2:
@@ -102,9 +102,9 @@ def write_graphs(
     return made
 
 
-def _raw(graph: ContractModel, rate: float, lsb: float) -> RawModel:
+def _raw(graph: ContractModule, rate: float, lsb: float) -> RawModule:
     try:
-        return RawModel(graph, rate, lsb)
+        return RawModule(graph, rate, lsb)
     except RecordingError as error:
         what = f"{rate:g}: {error.problems[0].what}"
         raise InputError(Problem("params.yaml", "export.raw_rates", what, "Leave it out")) from error

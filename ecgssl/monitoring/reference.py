@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.files import write_json
 from ecgssl.monitoring.cells import SMALLEST, categories_told, count_told, numbers_told
 from ecgssl.monitoring.embedding import embedding_reference
@@ -30,7 +30,7 @@ _MOST = 2000
 _AT_A_TIME = 16
 
 
-def write_reference(folder: Path, graph: ContractModel, store: Store) -> bool:
+def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
     """Write the statistics into a bundle; whether there were recordings enough.
 
     Args:
@@ -99,14 +99,14 @@ def one_per_patient(store: Store) -> NDArray[np.int64]:
     return rows[:: math.ceil(len(rows) / _MOST) or 1]
 
 
-def _run(graph: ContractModel, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+def _run(graph: ContractModule, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
     chunks = [rows[i : i + _AT_A_TIME] for i in range(0, len(rows), _AT_A_TIME)]
     parts = [graph.run(store.signals(chunk), store.lead_mask(chunk)) for chunk in chunks]
     return {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
 
 
 def _table(
-    store: Store, rows: NDArray[np.int64], graph: ContractModel, outputs: dict[str, NDArray[np.float32]]
+    store: Store, rows: NDArray[np.int64], graph: ContractModule, outputs: dict[str, NDArray[np.float32]]
 ) -> pd.DataFrame:
     index = store.index.iloc[rows]
     leads = [" ".join(np.array(store.spec.leads)[mask]) for mask in store.lead_mask(rows)]

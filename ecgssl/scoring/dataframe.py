@@ -11,14 +11,14 @@ import pandas as pd
 from ecgssl.export.bundle import Bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
-from ecgssl.scoring.preprocess import Ready, make_ready
-from ecgssl.scoring.scores import of_recordings, score_cells
+from ecgssl.scoring.preprocess import PreparedRecording, prepare_recording
+from ecgssl.scoring.scores import recording_outputs, score_cells
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
 INPUTS = ("signal", "sampling_rate", "leads")
 """Columns of the table: mV as recorded, a list of samples per lead; Hz; a name per lead."""
-TOLD: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
+STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
 """Columns that come before the scores, with their types."""
 _EXAMPLE_RATE = 250.0
 
@@ -35,13 +35,13 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
         ``ecgssl.scoring.scores.score_columns``, or ``embedding``, a list of numbers. A cell without value is ``None``.
     """
     ready = [_prepared(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
-    cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in ready] for name in TOLD}
+    cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in ready] for name in STATUS_COLUMNS}
     decision = bundle.graph.decision
     if decision is not None:
-        scores = score_cells(decision, of_recordings(bundle, ready, "logits", "contract"))
+        scores = score_cells(decision, recording_outputs(bundle, ready, "logits", "contract"))
         cells |= {name: list(map(_plain, values)) for name, values in scores.items()}
     else:
-        vectors = of_recordings(bundle, ready, "embedding", "contract")
+        vectors = recording_outputs(bundle, ready, "embedding", "contract")
         cells["embedding"] = [v.tolist() if len(one.digital) else None for v, one in zip(vectors, ready, strict=True)]
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in cells.items()}).set_axis(table.index)
 
@@ -59,7 +59,7 @@ def example_frame(spec: SignalSpec) -> pd.DataFrame:
     return pd.DataFrame({"signal": [signal], "sampling_rate": [_EXAMPLE_RATE], "leads": [list(spec.leads)]})
 
 
-def _prepared(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> Ready:
+def _prepared(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> PreparedRecording:
     try:
         # (L, samples)
         array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
@@ -67,15 +67,15 @@ def _prepared(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence
     except (TypeError, ValueError) as error:
         return _refused(bundle, "malformed", str(error))
     try:
-        return make_ready(recording, bundle.spec, bundle.quality, bundle.lsb)
+        return prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
     except Rejected as refusal:
         return _refused(bundle, refusal.reason, refusal.detail)
 
 
-def _refused(bundle: Bundle, reason: str, detail: str) -> Ready:
+def _refused(bundle: Bundle, reason: str, detail: str) -> PreparedRecording:
     nothing = np.zeros((0, len(bundle.spec.leads), bundle.spec.samples), dtype=np.int16)
     row = {"status": "rejected", "reasons": reason, "detail": detail}
-    return Ready(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
+    return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
 
 
 def _plain(value: Any) -> Any:

@@ -19,14 +19,14 @@ from ecgssl.files import make_folder
 from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress
 from ecgssl.scoring.ordered_pool import in_order
-from ecgssl.scoring.preprocess import COLUMNS, POLICIES, Ready, Windows, prepare_listed
+from ecgssl.scoring.preprocess import COLUMNS, POLICIES, PreparedRecording, Windows, prepare_files
 from ecgssl.scoring.score_file import PART, ScoreFile, require_format
-from ecgssl.scoring.scores import of_recordings, require_policy, require_targets, score_cells, score_columns
+from ecgssl.scoring.scores import recording_outputs, require_policy, require_targets, score_cells, score_columns
 from ecgssl.training.device import resolve_device
 from ecgssl.training.graceful_stop import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
-Cells = Callable[[list[Ready]], dict[str, list[Any]]]
+Cells = Callable[[list[PreparedRecording]], dict[str, list[Any]]]
 """What the model says of some recordings, by column."""
 
 
@@ -93,7 +93,7 @@ def predict(
         decision = require_targets(bundle, str(bundle_path))
         require_policy(bundle, windows, "logits")
         return score_columns(decision), lambda ready: score_cells(
-            decision, of_recordings(bundle, ready, "logits", windows)
+            decision, recording_outputs(bundle, ready, "logits", windows)
         )
 
     return _score("predict", bundle_path, inputs, out, columns, windows, batch_size, workers, device, show_progress)
@@ -116,8 +116,8 @@ def embed(
         require_policy(bundle, windows, "embedding")
         names = [f"emb_{i:04d}" for i in range(bundle.embed_dim)]
 
-        def cells(ready: list[Ready]) -> dict[str, list[Any]]:
-            values = of_recordings(bundle, ready, "embedding", windows)
+        def cells(ready: list[PreparedRecording]) -> dict[str, list[Any]]:
+            values = recording_outputs(bundle, ready, "embedding", windows)
             scored = [len(one.digital) > 0 for one in ready]
             return {
                 name: [value if ok else None for value, ok in zip(values[:, k], scored, strict=True)]
@@ -172,7 +172,7 @@ def _score(
     jobs = max(min(effective_n_jobs(workers), len(chunks)), 1)
     with (
         progress("score", len(items), done=resumed, enabled=show_progress) as advance,
-        closing(in_order(prepare_listed, tasks, jobs)) as prepared,
+        closing(in_order(prepare_files, tasks, jobs)) as prepared,
         StopRequest() as stop,
     ):
         ready: list[dict[str, Any]] = []

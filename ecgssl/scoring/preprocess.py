@@ -47,7 +47,7 @@ where it could not be read."""
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedRecording:
     """One recording after preprocessing.
 
     Args:
@@ -63,9 +63,9 @@ class Ready:
     findings: tuple[str, ...] = ()
 
 
-def prepare_listed(
+def prepare_files(
     items: Sequence[Listed], spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows
-) -> list[Ready]:
+) -> list[PreparedRecording]:
     """Read and prepare files; what cannot be used has no windows, and a row that says why."""
     made = []
     for item in items:
@@ -73,19 +73,19 @@ def prepare_listed(
         try:
             recording = read_or_reject(item.path, item.overrides)
             row |= {"sampling_rate": recording.sampling_rate, "duration": recording.duration}
-            ready = make_ready(recording, spec, quality, lsb, windows)
+            ready = prepare_recording(recording, spec, quality, lsb, windows)
         except Rejected as refusal:
             nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
             row |= {"status": "rejected", "reasons": refusal.reason, "detail": refusal.detail}
-            made.append(Ready(nothing, np.zeros(nothing.shape[:2], dtype=bool), row))
+            made.append(PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row))
             continue
         made.append(replace(ready, row=row | ready.row))
     return made
 
 
-def make_ready(
+def prepare_recording(
     recording: Recording, spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows = "contract"
-) -> Ready:
+) -> PreparedRecording:
     """Prepare one recording, whole or window by window.
 
     Args:
@@ -119,7 +119,7 @@ def make_ready(
         "windows": len(found),
         "windows_rejected": len(refusals),
     }
-    return Ready(digital[: len(found)], mask, row, tuple(one["findings"] for one in found))
+    return PreparedRecording(digital[: len(found)], mask, row, tuple(one["findings"] for one in found))
 
 
 def prepare_one(
@@ -130,7 +130,7 @@ def prepare_one(
     Raises:
         Rejected: where it cannot be used.
     """
-    ready = make_ready(recording, spec, quality, lsb)
+    ready = prepare_recording(recording, spec, quality, lsb)
     return ready.digital * np.float32(lsb), ready.lead_mask
 
 

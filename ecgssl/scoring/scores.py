@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle import Bundle
-from ecgssl.scoring.preprocess import Ready, Windows
+from ecgssl.scoring.preprocess import PreparedRecording, Windows
 
 
 def run_windows(
@@ -40,7 +40,9 @@ def run_windows(
     return {name: np.concatenate([part[name] for part in parts]) for name in bundle.graph.outputs}
 
 
-def of_recordings(bundle: Bundle, ready: list[Ready], output: str, windows: Windows) -> NDArray[np.float32]:
+def recording_outputs(
+    bundle: Bundle, ready: list[PreparedRecording], output: str, windows: Windows
+) -> NDArray[np.float32]:
     """One row of an output per recording, its windows taken together; NaN where a recording has none.
 
     Args:

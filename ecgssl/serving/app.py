@@ -16,11 +16,10 @@ from starlette.exceptions import HTTPException
 
 from ecgssl.errors import Problem
 from ecgssl.scoring.preprocess import Windows
-from ecgssl.serving.intake import BODY, take
-from ecgssl.serving.reading import Job, Read
-from ecgssl.serving.refusal import Refused
-from ecgssl.serving.request_guard import Guard, refused
-from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.middleware import RequestMiddleware, error_response
+from ecgssl.serving.read_upload import ReadJob, ReadResult
+from ecgssl.serving.request_body import BODY, parse_body
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.schemas import (
     NOTICE,
     EmbeddingOut,
@@ -60,7 +59,9 @@ _MEDIA = {
 }
 
 
-def create_app(service: Service, limits: Limits, token: str | None = None, *, readers: int = 1) -> Guard:
+def create_app(
+    service: Service, limits: RequestLimits, token: str | None = None, *, readers: int = 1
+) -> RequestMiddleware:
     """Build the application.
 
     Args:
@@ -78,16 +79,16 @@ def create_app(service: Service, limits: Limits, token: str | None = None, *, re
         redoc_url=None,
         responses={code: {"model": RefusalOut, "description": _WHY[code]} for code in (401, 503)},
     )
-    app.add_exception_handler(Refused, _tell)
+    app.add_exception_handler(RequestError, _tell)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     # the answer alone: the guard logs it, without what was sent
     app.add_exception_handler(Exception, _tell_bug)
     reading, thinking, explaining, drawing = (CapacityLimiter(n) for n in (max(readers, 1), 1, 1, 1))
 
-    async def prepared(request: Request, windows: Windows, output: str, show: bool = False) -> Read:
+    async def prepared(request: Request, windows: Windows, output: str, show: bool = False) -> ReadResult:
         service.require(windows, output)
-        job = Job(await take(request), windows, show)
+        job = ReadJob(await parse_body(request), windows, show)
         return await _threaded(reading, service.read, job, limits.seconds)
 
     refusals: dict[int | str, dict[str, Any]] = {
@@ -131,7 +132,7 @@ def create_app(service: Service, limits: Limits, token: str | None = None, *, re
         return LookedOut(**await _threaded(explaining, service.look, read, target))
 
     _add_page(app)
-    return Guard(app, limits, token)
+    return RequestMiddleware(app, limits, token)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -157,23 +158,23 @@ async def _threaded(limiter: CapacityLimiter, function: Callable[..., Result], *
 
 
 async def _tell(_: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, Refused):
+    if not isinstance(error, RequestError):
         raise error
-    return refused(error)
+    return error_response(error)
 
 
 async def _tell_http(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     what = {404: "is not here", 405: "takes no such method"}.get(error.status_code, "cannot be answered")
-    answer = refused(Refused(error.status_code, Problem("request", "path", what, "See /openapi.json")))
+    answer = error_response(RequestError(error.status_code, Problem("request", "path", what, "See /openapi.json")))
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _tell_bug(_: Request, error: Exception) -> JSONResponse:
-    return refused(
-        Refused(500, Problem("service", "request", "met a bug of the service", "Tell its operator the time"))
+    return error_response(
+        RequestError(500, Problem("service", "request", "met a bug of the service", "Tell its operator the time"))
     )
 
 
@@ -184,4 +185,4 @@ async def _tell_invalid(_: Request, error: Exception) -> JSONResponse:
         Problem("request", str(item["loc"][-1])[:80], str(item["msg"])[:200], "See /openapi.json")
         for item in error.errors()
     ]
-    return refused(Refused(422, problems))
+    return error_response(RequestError(422, problems))

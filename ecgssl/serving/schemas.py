@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ecgssl.serving.refusal import Refused
+from ecgssl.serving.request_limits import RequestError
 from ecgssl.signal.reason_texts import MEANINGS
 
 NOTICE = (
@@ -186,7 +186,7 @@ def reasons_of(codes: tuple[str, ...] | list[str]) -> list[ReasonOut]:
     return [ReasonOut(code=code, meaning=MEANINGS.get(code, code)) for code in codes]
 
 
-def refusal_dict(refusal: Refused) -> dict[str, Any]:
+def error_body(refusal: RequestError) -> dict[str, Any]:
     """A refusal as plain data."""
     problems = [ProblemOut(**asdict(problem)) for problem in refusal.problems]
     return RefusalOut(problems=problems, reasons=reasons_of(refusal.reasons)).model_dump()

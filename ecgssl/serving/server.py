@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
-from ecgssl.serving.request_limits import LOG, Limits
+from ecgssl.serving.request_limits import LOG, RequestLimits
 
 LARGEST_TOKEN = 512
 
@@ -22,7 +22,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     readers: int = 1,
     device: str = "auto",
     started: Callable[[str], None] = lambda address: None,
@@ -43,7 +43,7 @@ def serve(
         InputError: an unusable bundle, a host without a token, an address that cannot be had, or the extra is missing.
     """
     _require_safe(host, token)
-    limits = limits or Limits()
+    limits = limits or RequestLimits()
     try:
         import python_multipart  # noqa: F401 (starlette reads forms with it)
         import uvicorn
@@ -52,9 +52,9 @@ def serve(
     except ImportError as error:
         what = f"{error.name} is not installed"
         raise InputError(Problem("ecgssl serve", "packages", what, "pip install 'ecgssl[serve]'")) from None
-    from ecgssl.serving.readers import Readers
-    from ecgssl.serving.scratch import scratch
+    from ecgssl.serving.reader_pool import ReaderPool
     from ecgssl.serving.service import Service
+    from ecgssl.serving.temporary_folder import private_folder
     from ecgssl.training.device import resolve_device
 
     bundle = load_bundle(bundle_path)
@@ -80,8 +80,8 @@ def serve(
             Problem("ecgssl serve", "address", what, "Use another --port, or end what listens there")
         ) from None
     _log_to_stderr()
-    with scratch() as folder:
-        pool = Readers(readers, folder, bundle.spec, bundle.quality, bundle.lsb)
+    with private_folder() as folder:
+        pool = ReaderPool(readers, folder, bundle.spec, bundle.quality, bundle.lsb)
         try:
             config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
             server = uvicorn.Server(config)

@@ -15,10 +15,10 @@ from ecgssl.export.bundle import Bundle
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.scoring.preprocess import Windows
-from ecgssl.scoring.scores import of_recordings, require_policy
-from ecgssl.serving.readers import Readers
-from ecgssl.serving.reading import Job, Read
-from ecgssl.serving.refusal import Refused
+from ecgssl.scoring.scores import recording_outputs, require_policy
+from ecgssl.serving.read_upload import ReadJob, ReadResult
+from ecgssl.serving.reader_pool import ReaderPool
+from ecgssl.serving.request_limits import RequestError
 from ecgssl.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
@@ -42,7 +42,7 @@ class Service:
         readers: that prepare recordings.
     """
 
-    def __init__(self, bundle: Bundle, readers: Readers) -> None:
+    def __init__(self, bundle: Bundle, readers: ReaderPool) -> None:
         self.bundle, self.readers = bundle, readers
         self.method: Method | None = None
         if bundle.graph.decision is not None:
@@ -65,10 +65,10 @@ class Service:
         """
         if self.bundle.graph.decision is None:
             problem = Problem("service", "model", "is an encoder, it has no targets to score", "Use /embed")
-            raise Refused(404, problem)
+            raise RequestError(404, problem)
         return self.bundle.graph.decision
 
-    def read(self, job: Job, seconds: float) -> Read:
+    def read(self, job: ReadJob, seconds: float) -> ReadResult:
         """Bring what was sent under the contract.
 
         Raises:
@@ -130,9 +130,9 @@ class Service:
         try:
             require_policy(self.bundle, windows, output)
         except InputError as error:
-            raise Refused(422, list(error.problems)) from None
+            raise RequestError(422, list(error.problems)) from None
 
-    def about(self, read: Read) -> dict[str, Any]:
+    def about(self, read: ReadResult) -> dict[str, Any]:
         """What every answer says (``AnswerOut``)."""
         row = read.ready.row
         told = dict.fromkeys(cell for one in read.ready.findings for cell in one.split(";") if cell)
@@ -153,10 +153,10 @@ class Service:
             "notice": NOTICE,
         }
 
-    def predict(self, read: Read, windows: Windows) -> dict[str, Any]:
+    def predict(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
         """Scores (``PredictionOut``)."""
         decision = self.decision
-        logits = of_recordings(self.bundle, [read.ready], "logits", windows)
+        logits = recording_outputs(self.bundle, [read.ready], "logits", windows)
         values = decision.probabilities(logits)[0]
         number = decision.kind == "regression"
         scores = []
@@ -179,18 +179,18 @@ class Service:
         predicted = decision.names[int(values.argmax())] if decision.kind == "multiclass" else None
         return self.about(read) | {"scores": scores, "predicted": predicted}
 
-    def embed(self, read: Read, windows: Windows) -> dict[str, Any]:
+    def embed(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
         """An embedding (``EmbeddingOut``)."""
-        embedding = of_recordings(self.bundle, [read.ready], "embedding", windows)[0]
+        embedding = recording_outputs(self.bundle, [read.ready], "embedding", windows)[0]
         return self.about(read) | {"embedding": embedding.tolist()}
 
-    def draw(self, read: Read) -> str:
+    def draw(self, read: ReadResult) -> str:
         """The recording as it was recorded, as a data: URI."""
         if read.raw is None or read.raw_mask is None:
             raise ValueError("the job did not ask for a drawing")
         return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
 
-    def look(self, read: Read, target: str) -> dict[str, Any]:
+    def look(self, read: ReadResult, target: str) -> dict[str, Any]:
         """Where the model looked for one target (``LookedOut``), in the first window scored.
 
         Raises:
@@ -199,7 +199,7 @@ class Service:
         decision, model = self.decision, self.bundle.model
         if target not in decision.names or not isinstance(model, Classifier) or self.method is None:
             problem = Problem("request", "target", "is none of the model's", f"Use one of {', '.join(decision.names)}")
-            raise Refused(422, problem)
+            raise RequestError(422, problem)
         spec = self.bundle.spec
         signal = read.ready.digital[:1] * np.float32(self.bundle.lsb)
         mask = read.ready.lead_mask[:1]

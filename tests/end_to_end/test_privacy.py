@@ -31,7 +31,7 @@ from wfdb_files import write_record
 
 from ecgssl.config import load_params
 from ecgssl.io.wfdb.reader import header_path
-from ecgssl.registry.mlflow_models import register_bundle
+from ecgssl.registry.mlflow_registry import register_bundle
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking.runs import track
 

@@ -83,7 +83,7 @@ def test_imports_point_one_way():
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("mlflow", ["tracking/runs.py", "registry/mlflow_models.py", "registry/mlflow_model.py"]),
+        ("mlflow", ["tracking/runs.py", "registry/mlflow_registry.py", "registry/mlflow_model.py"]),
         ("neurokit2", ["signal/quality.py"]),
     ],
 )

@@ -20,11 +20,11 @@ from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export import write_graphs as graphs
 from ecgssl.export.bundle import export_bundle, load_bundle
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_check import TIES, compare_with_pipeline
 from ecgssl.export.onnx_export import onnx_bytes
-from ecgssl.export.test_signals import trials
-from ecgssl.export.validation_recordings import Tried
+from ecgssl.export.test_signals import make_test_signals
+from ecgssl.export.validation_recordings import ValidationRecordings
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
 from ecgssl.training.checkpoint import save_model
@@ -131,7 +131,7 @@ def test_onnx_file_is_one_file_and_names_no_place(exported):
     model = onnx.load_model_from_string(content)
     assert [item.version for item in model.opset_import] == [20]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
-    assert {item.key: item.value for item in model.metadata_props}["ecgssl.datasets.fingerprint"] == SPEC.fingerprint
+    assert {item.key: item.value for item in model.metadata_props}["ecgssl.fingerprint"] == SPEC.fingerprint
 
 
 def test_reports_differences(exported):
@@ -198,7 +198,7 @@ def test_model_of_not_finite_weights_is_not_exported(tmp_path):
 
 def compared(content, graph, examples=None):
     return compare_with_pipeline(
-        content, graph, ExportParams(), trials(graph, examples, (), QualityParams()), "file.onnx"
+        content, graph, ExportParams(), make_test_signals(graph, examples, (), QualityParams()), "file.onnx"
     )
 
 
@@ -207,7 +207,7 @@ def test_onnx_of_another_model_is_refused(exported):
     other.encoder.blocks[1].attention.out.weight.data[0, 0] += 0.1
     content = (exported.path / "classifier.onnx").read_bytes()
     with pytest.raises(InputError, match="embedding: differs from the file pipeline"):
-        compared(content, ContractModel(other, SPEC), exported.examples)
+        compared(content, ContractModule(other, SPEC), exported.examples)
 
 
 def test_file_that_onnxruntime_cannot_run_is_refused(exported):
@@ -216,7 +216,7 @@ def test_file_that_onnxruntime_cannot_run_is_refused(exported):
     next(node for node in model.graph.node if node.op_type == "Gelu").domain = "nowhere"
     for content in (b"no graph", model.SerializeToString()):
         with pytest.raises(InputError, match=r"file.onnx: graph: onnxruntime cannot run it"):
-            compared(content, ContractModel(classifier(), SPEC))
+            compared(content, ContractModule(classifier(), SPEC))
 
 
 def test_examples_of_another_shape(exported, tmp_path):
@@ -225,7 +225,7 @@ def test_examples_of_another_shape(exported, tmp_path):
             exported.model_dir,
             tmp_path / "bundle",
             ExportParams(),
-            tried=Tried(np.zeros((1, 12, 500), np.float32)),
+            validation=ValidationRecordings(np.zeros((1, 12, 500), np.float32)),
             quality=QualityParams(),
         )
 
@@ -333,7 +333,7 @@ def test_weights_that_compute_something_else(copy):
 def test_graph_of_a_full_size_encoder_names_every_value_once():
     # large lead embeddings are not folded into constants; their operator must not take the name of an output
     encoder = Encoder(ModelParams(preset="base", depth=1, patch=50), SPEC.leads, SPEC.samples).eval()
-    graph = onnx.load_model_from_string(onnx_bytes(ContractModel(encoder, SPEC), ExportParams())).graph
+    graph = onnx.load_model_from_string(onnx_bytes(ContractModule(encoder, SPEC), ExportParams())).graph
     names = [name for node in graph.node for name in node.output if name]
     assert len(names) == len(set(names))
     assert [o.name for o in graph.output] == ["embedding"]

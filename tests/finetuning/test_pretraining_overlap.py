@@ -19,7 +19,7 @@ from ecgssl.config import FinetuneParams, QualityParams, parse_params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.export.bundle import export_bundle
-from ecgssl.export.write_graphs import Graphs
+from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.files import atomic_directory
 from ecgssl.finetuning.finetune import finetune, publish_finetuning
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
@@ -123,7 +123,7 @@ def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
 @pytest.fixture
 def without_graphs(monkeypatch):
     """Bundles as they are but for their graphs, which take long and are not what is asked about here."""
-    monkeypatch.setattr("ecgssl.export.bundle.write_graphs", lambda *_: Graphs())
+    monkeypatch.setattr("ecgssl.export.bundle.write_graphs", lambda *_: WrittenGraphs())
 
 
 @pytest.mark.usefixtures("without_graphs")

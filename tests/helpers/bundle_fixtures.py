@@ -10,7 +10,7 @@ from deploy_models import LEAN, SPEC, TINY, beats, classifier, decision
 
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.export.bundle import export_bundle
-from ecgssl.export.validation_recordings import Tried
+from ecgssl.export.validation_recordings import ValidationRecordings
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model
 
@@ -28,7 +28,7 @@ def exported(tmp_path_factory):
         folder / "model",
         folder / "bundle",
         ExportParams(),
-        tried=Tried(examples),
+        validation=ValidationRecordings(examples),
         quality=QualityParams(flat_sd=0.004),
     )
     return SimpleNamespace(model_dir=folder / "model", path=folder / "bundle", result=result, examples=examples)

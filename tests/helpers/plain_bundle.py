@@ -12,7 +12,7 @@ from deploy_models import SPEC, TINY, classifier
 import ecgssl.export.bundle as bundles
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.evaluation.calibration.decision import fit_decision
-from ecgssl.export.write_graphs import Graphs
+from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.checkpoint import save_model
@@ -41,7 +41,7 @@ def plain_bundle(folder: Path, kind: str = "multilabel", *, decided: bool = True
             folder / "model"
         )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundles, "write_graphs", lambda *_: Graphs())
+        patch.setattr(bundles, "write_graphs", lambda *_: WrittenGraphs())
         bundles.export_bundle(folder / "model", folder / "bundle", ExportParams(), quality=QualityParams(flat_sd=0.004))
     return folder / "bundle"
 

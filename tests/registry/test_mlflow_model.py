@@ -22,7 +22,7 @@ from wfdb_files import write_record
 
 from ecgssl.config import Params, QualityParams
 from ecgssl.export.bundle import export_bundle, load_bundle
-from ecgssl.registry.mlflow_models import register_bundle
+from ecgssl.registry.mlflow_registry import register_bundle
 from ecgssl.scoring.dataframe import example_frame, score_frame
 from ecgssl.signal.leads import LEADS
 from ecgssl.tracking.runs import track

@@ -81,10 +81,10 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(bundle, files, tmp_path, monkey
         __enter__ = lambda self: self  # noqa: E731
         __exit__ = lambda *_: None  # noqa: E731
 
-    real = scoring.prepare_listed
+    real = scoring.prepare_files
     with monkeypatch.context() as patch:
         patch.setattr(scoring, "StopRequest", StopAfterFive)
-        patch.setattr(scoring, "prepare_listed", lambda items, *rest: seen.extend(items) or real(items, *rest))
+        patch.setattr(scoring, "prepare_files", lambda items, *rest: seen.extend(items) or real(items, *rest))
         with pytest.raises(Stopped, match="stopped with 4 of 9 recordings saved"):
             run(bundle, files, out, batch_size=1)
     assert not out.exists()
@@ -92,7 +92,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(bundle, files, tmp_path, monkey
     (partial,) = tmp_path.glob(".scores*.partial-*")
     (partial / f"000002{suffix}").write_bytes(b"half")
     again: list = []
-    monkeypatch.setattr(scoring, "prepare_listed", lambda items, *rest: again.extend(items) or real(items, *rest))
+    monkeypatch.setattr(scoring, "prepare_files", lambda items, *rest: again.extend(items) or real(items, *rest))
     report = predict(bundle, [files], out, show_progress=False)
     assert [item.record_id for item in again] == ["r4", "r5", "r6", "r7", "r8"]
     assert (report.resumed, report.counted, report.rejected, report.reasons) == (4, 9, 1, {"too_short": 1})

@@ -12,8 +12,8 @@ pytest.importorskip("python_multipart", reason="the extra 'serve' is not install
 
 from ecgssl.export.bundle import load_bundle
 from ecgssl.serving.app import create_app
-from ecgssl.serving.readers import Readers
-from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.reader_pool import ReaderPool
+from ecgssl.serving.request_limits import RequestLimits
 from ecgssl.serving.service import Service
 
 
@@ -23,9 +23,9 @@ def served(tmp_path_factory):
     path = plain_bundle(tmp_path_factory.mktemp("served"))
     bundle = load_bundle(path)
     root = tmp_path_factory.mktemp("scratch")
-    readers = Readers(1, root, bundle.spec, bundle.quality, bundle.lsb)
+    readers = ReaderPool(1, root, bundle.spec, bundle.quality, bundle.lsb)
     service = Service(bundle, readers)
-    app = create_app(service, Limits(seconds=300, waiting=512))
+    app = create_app(service, RequestLimits(seconds=300, waiting=512))
     with listening(app) as address:
         yield SimpleNamespace(address=address, path=path, bundle=bundle, service=service, root=root, app=app)
     readers.close()

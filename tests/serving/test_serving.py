@@ -18,8 +18,8 @@ from wfdb_files import write_record
 from ecgssl.export.bundle import load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.scoring.files import embed, predict
-from ecgssl.serving.reading import Job, read_job, safe_name
-from ecgssl.serving.refusal import Refused
+from ecgssl.serving.read_upload import ReadJob, read_job, safe_name
+from ecgssl.serving.request_limits import RequestError
 from ecgssl.serving.service import Service
 from ecgssl.signal.leads import LEADS
 
@@ -144,7 +144,7 @@ def test_two_hundred_at_once_get_their_own(served):
     b = served.bundle
     for body, scores in zip(sent, found, strict=True):
         recording = Recording(np.float32(body["signal"]), 100.0, LEADS, "")
-        read = read_job(Job(recording, "contract"), served.root, b.spec, b.quality, b.lsb)
+        read = read_job(ReadJob(recording, "contract"), served.root, b.spec, b.quality, b.lsb)
         assert [score.model_dump() for score in model.predict(read, "contract")["scores"]] == scores
 
 
@@ -210,10 +210,10 @@ def test_an_encoder_scores_nothing(tmp_path, served):
     service = Service(load_bundle(plain_bundle(tmp_path, "encoder")), served.service.readers)
     assert service.model(1).kind == "encoder"
     service.require("contract", "embedding")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         service.require("contract", "logits")
     assert caught.value.status == 404
-    with pytest.raises(Refused, match="labels that each are there or not"):
+    with pytest.raises(RequestError, match="labels that each are there or not"):
         served.service.require("max", "embedding")
 
 

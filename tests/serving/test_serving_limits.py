@@ -25,15 +25,14 @@ from deploy_models import beats
 from served import listening
 from wfdb_files import write_record
 
-import ecgssl.serving.readers as reader_module
+import ecgssl.serving.reader_pool as reader_module
 from ecgssl.errors import InputError, Problem
 from ecgssl.serving.app import create_app
-from ecgssl.serving.readers import Readers
-from ecgssl.serving.reading import Job, Upload
-from ecgssl.serving.refusal import Refused
-from ecgssl.serving.request_limits import Limits
-from ecgssl.serving.scratch import scratch
+from ecgssl.serving.read_upload import ReadJob, Upload
+from ecgssl.serving.reader_pool import ReaderPool
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.server import serve
+from ecgssl.serving.temporary_folder import private_folder
 
 pytestmark = pytest.mark.long
 
@@ -50,12 +49,12 @@ class Stub:
     def require(self, windows: str, output: str) -> None:
         pass
 
-    def read(self, job: Job, seconds: float) -> None:
+    def read(self, job: ReadJob, seconds: float) -> None:
         self.here.release()
         if self.error:
             raise self.error
         assert self.go.wait(60)
-        raise Refused(422, Problem("recording", "test", "ends here", "None"))
+        raise RequestError(422, Problem("recording", "test", "ends here", "None"))
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def hasty_stub():
 
 def _stubbed(seconds: float) -> Iterator[SimpleNamespace]:
     service = Stub()
-    app = create_app(service, Limits(size=1000, seconds=seconds, waiting=2), TOKEN, readers=4)
+    app = create_app(service, RequestLimits(size=1000, seconds=seconds, waiting=2), TOKEN, readers=4)
     with listening(app) as address:
         yield SimpleNamespace(address=address, service=service)
         service.go.set()
@@ -205,22 +204,22 @@ def test_every_answer_has_its_headers(stub):
 @pytest.mark.parametrize(("how", "told_as"), [("dies", "ended the process"), ("hangs", "could not be read within")])
 def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as):
     b = served.bundle
-    readers = Readers(1, tmp_path, b.spec, b.quality, b.lsb)
+    readers = ReaderPool(1, tmp_path, b.spec, b.quality, b.lsb)
     write_record(tmp_path / "in", "r", beats(0), rate=250)
     files = tuple((p.name, p.read_bytes()) for p in (tmp_path / "in").iterdir())
-    job = Job(Upload(files), "contract")
+    job = ReadJob(Upload(files), "contract")
     try:
         assert readers.ask(job, 60).ready.row["status"] == "ok"
         (process,) = [p for p in multiprocessing.active_children() if p.name in _names(readers)]
         os.kill(process.pid, signal.SIGKILL if how == "dies" else signal.SIGSTOP)
-        with pytest.raises(Refused, match=told_as) as caught:
+        with pytest.raises(RequestError, match=told_as) as caught:
             readers.ask(job, 0.3 if how == "hangs" else 60)
         assert caught.value.status == 422
         assert readers.ask(job, 60).ready.row["status"] == "ok"
         assert not process.is_alive()
         readers.ask(job, 60)
         taken = readers._idle.get()
-        with pytest.raises(Refused, match="was busy for too long"):
+        with pytest.raises(RequestError, match="was busy for too long"):
             readers.ask(job, 0.05)
         readers._idle.put(taken)
     finally:
@@ -228,7 +227,7 @@ def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def _names(readers: Readers) -> set[str]:
+def _names(readers: ReaderPool) -> set[str]:
     (reader,) = list(readers._idle.queue)
     return {reader.process.name}
 
@@ -241,7 +240,7 @@ def test_what_a_killed_service_left_is_removed_by_the_next(tmp_path):
         (folder / "lock").write_bytes(b"")
     with (held / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with scratch(tmp_path) as own:
+        with private_folder(tmp_path) as own:
             assert sorted(tmp_path.iterdir()) == sorted([held, own, tmp_path / "other"])
             assert own.stat().st_mode & 0o777 == 0o700
     assert (held / "reader-1/record.dat").exists()

@@ -12,7 +12,7 @@ from served import listening
 from wfdb_files import write_record
 
 from ecgssl.serving.app import create_app
-from ecgssl.serving.request_limits import Limits
+from ecgssl.serving.request_limits import RequestLimits
 
 SHOWN = "(!document.getElementById('{}').hidden)"
 
@@ -96,7 +96,7 @@ def test_names_and_contrast(served, records):
 
 
 def test_a_token_is_asked_for(served, records):
-    guarded = create_app(served.service, Limits(seconds=300), "a-token-of-this-test")
+    guarded = create_app(served.service, RequestLimits(seconds=300), "a-token-of-this-test")
     with listening(guarded) as address:
         served = SimpleNamespace(address=address)
         page = Page(800)

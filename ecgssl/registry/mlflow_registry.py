@@ -54,11 +54,11 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
     from mlflow import pyfunc
 
     from ecgssl.export.bundle import load_bundle
-    from ecgssl.scoring.dataframe import TOLD, example_frame
+    from ecgssl.scoring.dataframe import STATUS_COLUMNS, example_frame
     from ecgssl.scoring.scores import score_columns
 
     loaded = load_bundle(bundle)
-    columns = TOLD if loaded.decision is None else TOLD | score_columns(loaded.decision)
+    columns = STATUS_COLUMNS if loaded.decision is None else STATUS_COLUMNS | score_columns(loaded.decision)
     # it tells of every version it makes
     with redirect_stderr(io.StringIO()):
         info = pyfunc.log_model(

@@ -20,15 +20,15 @@ from ecgssl.config import ExportParams, QualityParams
 from ecgssl.errors import InputError
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
-from ecgssl.export.calibration_module import Calibration
-from ecgssl.export.contract_module import ContractModel
+from ecgssl.export.calibration_module import CalibrationModule
+from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_check import TIES, compare_with_pipeline
 from ecgssl.export.onnx_export import traced
 from ecgssl.export.quantised import quantised
-from ecgssl.export.raw_module import RawModel
-from ecgssl.export.test_signals import trials
+from ecgssl.export.raw_module import RawModule
+from ecgssl.export.test_signals import make_test_signals
 from ecgssl.export.torch_program import program_bytes
-from ecgssl.export.validation_recordings import Tried, Validation, raw_recordings
+from ecgssl.export.validation_recordings import LabelledSignals, ValidationRecordings, read_raw_recordings
 from ecgssl.export.write_graphs import write_graphs
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.spec import CleanSpec, SignalSpec
@@ -45,7 +45,7 @@ NUMBERS = Decision("regression", (LabelDecision("age", Calibrator("linear", 1.1,
 )
 def test_calibration_is_that_of_the_decision(which, seed, scale):
     logits = (scale * np.random.default_rng(seed).standard_normal((5, len(which.labels)))).astype(np.float32)
-    found = Calibration(which)(torch.from_numpy(logits)).numpy()
+    found = CalibrationModule(which)(torch.from_numpy(logits)).numpy()
     np.testing.assert_allclose(found, which.probabilities(logits), rtol=1e-5, atol=1e-6)
 
 
@@ -53,7 +53,7 @@ def test_calibration_is_that_of_the_decision(which, seed, scale):
 @pytest.mark.parametrize("rate", [250, 400, 500, 1000])
 def test_sees_what_the_file_pipeline_sees(rate, window):
     spec = SignalSpec(crop=window)
-    raw = RawModel(ContractModel(classifier(spec), spec, decision()), rate, 0.001)
+    raw = RawModule(ContractModule(classifier(spec), spec, decision()), rate, 0.001)
     for seconds in (10, 13.7):
         ecg = (np.stack([beats(i, rate, seconds) for i in range(2)]) / 1000 + 1.5).astype(np.float32)
         present = np.tile([lead != "V3" for lead in LEADS], (2, 1))
@@ -71,7 +71,7 @@ def test_sees_what_the_file_pipeline_sees(rate, window):
 
 @pytest.mark.parametrize("rate", [100, 250, 360, 1000])
 def test_shortest_recording_is_the_one_that_the_file_pipeline_takes(rate):
-    raw = RawModel(ContractModel(classifier(), SPEC), rate, 0.001)
+    raw = RawModule(ContractModule(classifier(), SPEC), rate, 0.001)
     mask = torch.ones(1, 12, dtype=torch.bool)
     with torch.inference_mode():
         enough, short = (raw(torch.randn(1, 12, raw.shortest - less), mask)[0] for less in (0, 1))
@@ -88,14 +88,14 @@ def session(exported):
 def test_file_says_what_it_is(exported):
     about = {p.key: p.value for p in onnx.load(exported.path / "classifier.raw-500.onnx").metadata_props}
     assert (about["ecgssl.sampling_rate"], about["ecgssl.shortest"]) == ("500", "4996")
-    assert about["ecgssl.datasets.fingerprint"] == SPEC.fingerprint
+    assert about["ecgssl.fingerprint"] == SPEC.fingerprint
     assert Decision.from_dict(json.loads(about["ecgssl.labels"])["decision"]) == decision()
 
 
 def test_file_takes_any_batch_and_length_and_answers_as_the_file_pipeline(exported, session):
     for batch, seconds in ((1, 10), (3, 30.5)):
         ecg = (np.stack([beats(i, 500, seconds) for i in range(batch)]) / 1000).astype(np.float32)
-        raw = RawModel(ContractModel(classifier(), SPEC, decision()), 500, 0.001)
+        raw = RawModule(ContractModule(classifier(), SPEC, decision()), 500, 0.001)
         mask = np.ones((batch, 12), dtype=bool)
         logits, probability, embedding, signal = session.run(None, {"ecg": ecg, "lead_mask": mask})
         assert np.abs(signal - raw.prepared(ecg)).max() < 0.00101
@@ -117,15 +117,25 @@ def test_file_gives_no_number_where_there_is_none(session):
 
 def test_graph_of_another_rate_is_refused(exported):
     content = (exported.path / "classifier.raw-500.onnx").read_bytes()
-    raw = RawModel(ContractModel(classifier(), SPEC, decision()), 400, 0.001)
+    raw = RawModule(ContractModule(classifier(), SPEC, decision()), 400, 0.001)
     with pytest.raises(InputError, match=r"signal: graph: is not that of the file pipeline"):
-        compare_with_pipeline(content, raw, ExportParams(), trials(raw, None, (), QualityParams()), "file.onnx")
+        compare_with_pipeline(
+            content, raw, ExportParams(), make_test_signals(raw, None, (), QualityParams()), "file.onnx"
+        )
 
 
 def test_rates_and_cleaners_that_no_graph_can_have(tmp_path):
     def write(spec, rate):
         params = ExportParams(raw_rates=[rate])
-        write_graphs(tmp_path, ContractModel(classifier(spec), spec), params, QualityParams(), 0.001, Tried(), tmp_path)
+        write_graphs(
+            tmp_path,
+            ContractModule(classifier(spec), spec),
+            params,
+            QualityParams(),
+            0.001,
+            ValidationRecordings(),
+            tmp_path,
+        )
 
     with pytest.raises(InputError, match=r"export.raw_rates: 60: 60 Hz cannot carry the contract's band"):
         write(SPEC, 60)
@@ -136,7 +146,7 @@ def test_rates_and_cleaners_that_no_graph_can_have(tmp_path):
 
 def test_program_names_no_place_and_is_the_model(exported):
     content = (exported.path / "model.pt2").read_bytes()
-    assert program_bytes(traced(ContractModel(classifier(), SPEC, decision()))) == content
+    assert program_bytes(traced(ContractModule(classifier(), SPEC, decision()))) == content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [archive.read(name) for name in archive.namelist()]
     places = (b"site-packages", b"/home", str(Path(__file__).parents[2]).encode(), str(exported.path).encode())
@@ -144,14 +154,16 @@ def test_program_names_no_place_and_is_the_model(exported):
     # a file of our own making; no other is ever loaded
     program = torch.export.load(io.BytesIO(content)).module()
     ecg, mask = torch.randn(5, 12, 1000), torch.rand(5, 12) < 0.7
-    for found, wanted in zip(program(ecg, mask), ContractModel(classifier(), SPEC, decision())(ecg, mask), strict=True):
+    for found, wanted in zip(
+        program(ecg, mask), ContractModule(classifier(), SPEC, decision())(ecg, mask), strict=True
+    ):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
 def eight_bits(exported, graph, values, **params):
     content = (exported.path / "classifier.onnx").read_bytes()
     ecg = np.stack([beats(i, 100) / np.float32(1000) for i in range(12)]).astype(np.float32)
-    validation = Validation(ecg, values(graph.run(ecg, np.ones((12, 12), bool))["probability"]))
+    validation = LabelledSignals(ecg, values(graph.run(ecg, np.ones((12, 12), bool))["probability"]))
     return quantised(content, graph, ExportParams(**params), validation, "file.onnx")
 
 
@@ -160,7 +172,7 @@ def above_median(probability):
 
 
 def test_eight_bits_are_measured_and_take_one_recording(exported):
-    graph = ContractModel(classifier(), SPEC, decision())
+    graph = ContractModule(classifier(), SPEC, decision())
     content, cost = eight_bits(exported, graph, above_median, int8_loss=0.9)
     assert (cost["metric"], cost["recordings"]) == ("auroc", 12)
     assert cost["float"] == pytest.approx(1.0, abs=1e-9)
@@ -176,8 +188,8 @@ def test_eight_bits_that_cost_too_much_or_cannot_be_measured_are_refused(exporte
     other = classifier()
     other.head.linear.weight.data *= -1
     with pytest.raises(InputError, match=r"export.int8: loses .* of auroc 1 on 12 recordings, 0.01 is allowed"):
-        eight_bits(exported, ContractModel(other, SPEC, decision()), above_median)
-    graph = ContractModel(classifier(), SPEC, decision())
+        eight_bits(exported, ContractModule(other, SPEC, decision()), above_median)
+    graph = ContractModule(classifier(), SPEC, decision())
     with pytest.raises(InputError, match="cannot be measured"):
         eight_bits(exported, graph, lambda p: np.full(p.shape, np.nan))
 
@@ -185,11 +197,15 @@ def test_eight_bits_that_cost_too_much_or_cannot_be_measured_are_refused(exporte
 @pytest.mark.real
 def test_real_recordings_are_seen_as_by_the_file_pipeline(real_data):
     files = sorted((real_data / "ptbxl_500/records500").rglob("*.hea"))[:7]
-    recordings = raw_recordings([*files, *sorted((real_data / "cinc2021").rglob("A*.hea"))[:7]])
-    raw = RawModel(ContractModel(classifier(), SPEC, decision()), 500, 0.001)
-    tried = [some for some in trials(raw, None, recordings, QualityParams()) if some.source.startswith("recordings")]
-    assert sum(len(some.ecg) for some in tried) >= 7
-    for some in tried:
+    recordings = read_raw_recordings([*files, *sorted((real_data / "cinc2021").rglob("A*.hea"))[:7]])
+    raw = RawModule(ContractModule(classifier(), SPEC, decision()), 500, 0.001)
+    test_signals = [
+        some
+        for some in make_test_signals(raw, None, recordings, QualityParams())
+        if some.source.startswith("recordings")
+    ]
+    assert sum(len(some.ecg) for some in test_signals) >= 7
+    for some in test_signals:
         for _, ecg, present, contract in some.batches(raw):
             with torch.inference_mode():
                 signal = raw(torch.from_numpy(ecg), torch.from_numpy(present))[-1].numpy()

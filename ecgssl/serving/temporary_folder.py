@@ -15,7 +15,7 @@ _LOCK = "lock"
 
 
 @contextmanager
-def scratch(parent: Path | None = None) -> Iterator[Path]:
+def private_folder(parent: Path | None = None) -> Iterator[Path]:
     """A new folder that only this user can look into, removed in the end.
 
     Folders of services that no longer run, whose lock nobody holds, are removed first.

@@ -17,7 +17,7 @@ from ecgssl.io.listing import find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
-from ecgssl.scoring.preprocess import Ready, Windows, make_ready
+from ecgssl.scoring.preprocess import PreparedRecording, Windows, prepare_recording
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 
@@ -43,7 +43,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Job:
+class ReadJob:
     """One recording to read and prepare.
 
     Args:
@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadResult:
     """A recording that can be scored.
 
     Args:
@@ -69,7 +69,7 @@ class Read:
         raw_mask: (12,) leads that are in it.
     """
 
-    ready: Ready
+    ready: PreparedRecording
     sampling_rate: float
     duration: float
     raw: NDArray[np.float32] | None = None
@@ -77,7 +77,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class RejectedUpload:
     """A recording that cannot be scored.
 
     Args:
@@ -89,22 +89,24 @@ class Unusable:
     detail: str
 
 
-def read_job(job: Job, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> Read | Unusable:
+def read_job(
+    job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float
+) -> ReadResult | RejectedUpload:
     """Read and prepare; files lie below ``folder`` while they are read, and never longer."""
     try:
         return _read(job, folder, spec, quality, lsb)
     except Rejected as refusal:
-        return Unusable(refusal.reason, refusal.detail)
+        return RejectedUpload(refusal.reason, refusal.detail)
 
 
-def _read(job: Job, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> Read:
+def _read(job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> ReadResult:
     recording = job.what if isinstance(job.what, Recording) else _of_files(job.what, folder)
-    ready = make_ready(recording, spec, quality, lsb, job.windows)
+    ready = prepare_recording(recording, spec, quality, lsb, job.windows)
     shown: dict[str, Any] = {}
     if job.show:
         first = recording.signal[:, : round(SHOWN * recording.sampling_rate) + 1]
         shown["raw"], shown["raw_mask"] = arrange(first, recording.leads, LEADS)
-    return Read(ready, recording.sampling_rate, recording.duration, **shown)
+    return ReadResult(ready, recording.sampling_rate, recording.duration, **shown)
 
 
 def _of_files(upload: Upload, folder: Path) -> Recording:

@@ -12,9 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ecgssl.errors import Problem
-from ecgssl.serving.refusal import Refused
-from ecgssl.serving.request_limits import LOG, Limits
-from ecgssl.serving.schemas import refusal_dict
+from ecgssl.serving.request_limits import LOG, RequestError, RequestLimits
+from ecgssl.serving.schemas import error_body
 
 OPEN = ("/", "/health")
 """Paths that need no token, besides the files of the page: they tell nothing of model or recordings."""
@@ -28,7 +27,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class RequestMiddleware:
     """ASGI middleware.
 
     Args:
@@ -37,7 +36,7 @@ class Guard:
         token: that ``Authorization: Bearer`` must bring; ``None`` for none.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, token: str | None) -> None:
         self.app, self.limits = app, limits
         self._expected = None if token is None else f"Bearer {token}".encode()
         self._present = 0
@@ -60,8 +59,8 @@ class Guard:
         try:
             self._admit(scope)
             await self.app(scope, self._limited(scope, receive), answer)
-        except Refused as refusal:
-            await refused(refusal)(scope, receive, answer)
+        except RequestError as refusal:
+            await error_response(refusal)(scope, receive, answer)
         except Exception as error:
             # frames only: the message of an exception may hold what was sent
             frames = traceback.extract_tb(error.__traceback__)[-5:]
@@ -69,7 +68,7 @@ class Guard:
             LOG.error("%s in %s", type(error).__name__, places)
             if not status:
                 problem = Problem("service", "request", "met a bug of the service", "Tell its operator the time")
-                await refused(Refused(500, problem))(scope, receive, answer)
+                await error_response(RequestError(500, problem))(scope, receive, answer)
         finally:
             self._present -= 1
             route = getattr(scope.get("route"), "path", "-")
@@ -79,13 +78,17 @@ class Guard:
     def _admit(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
         if self._present > self.limits.waiting:
-            raise Refused(503, Problem("service", "load", "is answering as many requests as it may", "Try again later"))
+            raise RequestError(
+                503, Problem("service", "load", "is answering as many requests as it may", "Try again later")
+            )
         path = scope["path"]
         if self._expected is not None and path not in OPEN and not path.startswith(ASSETS):
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._expected):
                 what = "is wrong" if given else "is missing"
-                raise Refused(401, Problem("request", "token", what, "Send the header 'Authorization: Bearer TOKEN'"))
+                raise RequestError(
+                    401, Problem("request", "token", what, "Send the header 'Authorization: Bearer TOKEN'")
+                )
         stated = headers.get(b"content-length", b"0")
         if stated.isdigit() and int(stated) > self.limits.size:
             raise self._too_large()
@@ -103,7 +106,7 @@ class Guard:
                 message = await asyncio.wait_for(receive(), until - loop.time())
             except TimeoutError:
                 what = f"has not arrived within {self.limits.seconds:g} s"
-                raise Refused(408, Problem("request", "body", what, "Send it faster, or smaller")) from None
+                raise RequestError(408, Problem("request", "body", what, "Send it faster, or smaller")) from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self.limits.size:
@@ -112,12 +115,14 @@ class Guard:
 
         return limited
 
-    def _too_large(self) -> Refused:
+    def _too_large(self) -> RequestError:
         what = f"is larger than {self.limits.size / (1 << 20):g} MiB, the most that is taken"
-        return Refused(413, Problem("request", "body", what, "Send one recording at a time, or use 'ecgssl predict'"))
+        return RequestError(
+            413, Problem("request", "body", what, "Send one recording at a time, or use 'ecgssl predict'")
+        )
 
 
-def refused(refusal: Refused) -> JSONResponse:
+def error_response(refusal: RequestError) -> JSONResponse:
     """The answer that tells of a refusal."""
     headers: dict[str, str] = {}
     if refusal.status == 401:
@@ -127,5 +132,5 @@ def refused(refusal: Refused) -> JSONResponse:
     elif refusal.status in (408, 413):
         # the rest of the body is not read
         headers["connection"] = "close"
-    content: dict[str, Any] = refusal_dict(refusal)
+    content: dict[str, Any] = error_body(refusal)
     return JSONResponse(content, refusal.status, headers)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from ecgssl.errors import Problem
 from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.serving.reading import Upload
-from ecgssl.serving.refusal import Refused
+from ecgssl.serving.read_upload import Upload
+from ecgssl.serving.request_limits import RequestError
 from ecgssl.serving.schemas import SignalIn
 
 _FILES, _FIELDS = 8, 8
@@ -66,7 +66,7 @@ BODY: dict[str, Any] = {
 """Of ``openapi.json``."""
 
 
-async def take(request: Request) -> Upload | Recording:
+async def parse_body(request: Request) -> Upload | Recording:
     """Read the body of a request.
 
     Raises:
@@ -78,7 +78,7 @@ async def take(request: Request) -> Upload | Recording:
     if kind == "multipart/form-data":
         return await _upload(request)
     what = f"is {kind or 'not stated'}"[:80]
-    raise Refused(415, _problem("content-type", what, "Send multipart/form-data with files, or application/json"))
+    raise RequestError(415, _problem("content-type", what, "Send multipart/form-data with files, or application/json"))
 
 
 def _recording(body: bytes) -> Recording:
@@ -89,13 +89,15 @@ def _recording(body: bytes) -> Recording:
             _problem(".".join(map(str, item["loc"][:2])) or "body", _plain(item), "See /openapi.json")
             for item in error.errors(include_input=False, include_url=False)[:10]
         ]
-        raise Refused(422, problems) from None
+        raise RequestError(422, problems) from None
     lengths = {len(row) for row in sent.signal}
     if len(lengths) > 1:
-        raise Refused(422, _problem("signal", "has rows of different lengths", "Send all leads over the same time"))
+        raise RequestError(
+            422, _problem("signal", "has rows of different lengths", "Send all leads over the same time")
+        )
     if len(sent.signal) != len(sent.leads):
         what = f"names {len(sent.leads)} of {len(sent.signal)} rows of the signal"
-        raise Refused(422, _problem("leads", what, "Name each row once"))
+        raise RequestError(422, _problem("leads", what, "Name each row once"))
     with np.errstate(over="ignore"):
         signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
     # beyond float32, as null: no value
@@ -113,16 +115,18 @@ async def _upload(request: Request) -> Upload:
     try:
         form = await request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=1 << 16)
     except HTTPException as error:
-        raise Refused(400, _problem("body", f"is no valid form ({error.detail})", "Send multipart/form-data")) from None
+        raise RequestError(
+            400, _problem("body", f"is no valid form ({error.detail})", "Send multipart/form-data")
+        ) from None
     try:
         unknown = sorted({name for name in form if name not in _FILE_FIELDS and name not in _TEXT})
         if unknown:
-            raise Refused(
+            raise RequestError(
                 422, _problem("form", f"has {len(unknown)} unknown fields", f"Use files, {', '.join(sorted(_TEXT))}")
             )
         sent = [item for name in _FILE_FIELDS for item in form.getlist(name)]
         if not sent:
-            raise Refused(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
+            raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
         files = []
         for item in sent:
             # a part without a file's name is text to a form
@@ -137,7 +141,7 @@ async def _upload(request: Request) -> Upload:
 def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
     for name, values in texts.items():
         if len(values) > 1 or not isinstance(values[0], str) or not values[0].strip():
-            raise Refused(422, _problem(name, "is not one piece of text", "Send it once"))
+            raise RequestError(422, _problem(name, "is not one piece of text", "Send it once"))
     text = {name: values[0].strip() for name, values in texts.items()}
     rate = None
     if "sampling_rate" in text:
@@ -146,10 +150,12 @@ def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
         except ValueError:
             rate = -1.0
         if not 0 < rate <= 100_000:
-            raise Refused(422, _problem("sampling_rate", "is no number of Hz above 0", "Send a number such as 500"))
+            raise RequestError(
+                422, _problem("sampling_rate", "is no number of Hz above 0", "Send a number such as 500")
+            )
     unit = text.get("unit")
     if unit is not None and unit not in _UNITS:
-        raise Refused(422, _problem("unit", "is no known unit", f"Send one of {', '.join(_UNITS)}"))
+        raise RequestError(422, _problem("unit", "is no known unit", f"Send one of {', '.join(_UNITS)}"))
     leads = tuple(name.strip() for name in text.get("leads", "").split(",") if name.strip()) or None
     return {"member": text.get("member"), "overrides": MetadataOverrides(rate, unit, leads)}
 

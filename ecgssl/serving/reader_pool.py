@@ -18,8 +18,8 @@ import numpy as np
 from ecgssl.config import QualityParams
 from ecgssl.errors import Problem
 from ecgssl.io.recording import Recording
-from ecgssl.serving.reading import Job, Read, Unusable, read_job
-from ecgssl.serving.refusal import Refused
+from ecgssl.serving.read_upload import ReadJob, ReadResult, RejectedUpload, read_job
+from ecgssl.serving.request_limits import RequestError
 from ecgssl.signal.quality import r_peaks
 from ecgssl.signal.spec import SignalSpec
 
@@ -37,7 +37,7 @@ class _Reader:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Readers:
+class ReaderPool:
     """A fixed number of reading processes, each with a folder of its own.
 
     Args:
@@ -55,7 +55,7 @@ class Readers:
             reader.connection.recv()
             self._idle.put(reader)
 
-    def ask(self, job: Job, seconds: float) -> Read:
+    def ask(self, job: ReadJob, seconds: float) -> ReadResult:
         """Read and prepare.
 
         Args:
@@ -69,7 +69,7 @@ class Readers:
         try:
             reader = self._idle.get(timeout=seconds)
         except queue.Empty:
-            raise Refused(503, Problem("service", "load", "was busy for too long", "Try again later")) from None
+            raise RequestError(503, Problem("service", "load", "was busy for too long", "Try again later")) from None
         sound = False
         try:
             if reader is None:
@@ -80,22 +80,24 @@ class Readers:
             reader.connection.send(job)
             if not reader.connection.poll(max(until - time.monotonic(), 0)):
                 what = f"could not be read within {seconds:g} s"
-                raise Refused(422, Problem("recording", "time", what, "Cut the recording, or use 'ecgssl predict'"))
+                raise RequestError(
+                    422, Problem("recording", "time", what, "Cut the recording, or use 'ecgssl predict'")
+                )
             answer = reader.connection.recv()
             sound = True
         except (EOFError, OSError):
             problem = Problem("recording", "content", "ended the process that read it", "Mend the file at its source")
-            raise Refused(422, problem) from None
+            raise RequestError(422, problem) from None
         finally:
             if not sound and reader is not None:
                 reader.end()
             # a new one is started by the next request, which finds that there is none
             self._idle.put(reader if sound else None)
-        if isinstance(answer, Unusable):
+        if isinstance(answer, RejectedUpload):
             field, _, what = answer.detail.partition(": ")
             problem = Problem("recording", field, what or answer.reasons, "Mend it at its source, or leave it out")
-            raise Refused(422, problem, tuple(answer.reasons.split(";")))
-        if not isinstance(answer, Read):
+            raise RequestError(422, problem, tuple(answer.reasons.split(";")))
+        if not isinstance(answer, ReadResult):
             raise RuntimeError(f"reading met {answer}")
         return answer
 
@@ -126,7 +128,7 @@ def _serve(connection: Connection, folder: Path, spec: SignalSpec, quality: Qual
     still = Recording(
         np.zeros((1, round(spec.duration * spec.sampling_rate)), np.float32), spec.sampling_rate, ("I",), ""
     )
-    read_job(Job(still, "contract"), folder, spec, quality, lsb)
+    read_job(ReadJob(still, "contract"), folder, spec, quality, lsb)
     r_peaks(np.zeros(spec.samples, np.float32), spec.sampling_rate)
     connection.send(None)
     with suppress(EOFError, OSError):
