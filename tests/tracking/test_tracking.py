@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ecgssl.registry.mlflow_models import log_onnx
+from ecgssl.registry.mlflow_registry import log_onnx
 
 from ecgssl.config import Params
 from ecgssl.tracking.runs import track
