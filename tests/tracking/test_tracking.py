@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from ecgssl.registry.mlflow_registry import log_onnx
 
 from ecgssl.config import Params
+from ecgssl.registry.mlflow_registry import log_onnx
 from ecgssl.tracking.runs import track
 
 
