@@ -46,7 +46,7 @@ def main() -> None:
         figures = publish_pretraining(
             result, store, params, Path("models/pretrained"), Path("metrics/pretrain.json"), Path("plots/pretrain")
         )
-        shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.watched}
+        shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.monitored}
         run.log_metrics({f"val_{k}": v for k, v in figures.items()} | shares, step=result.seen)
         run.set_tags({"collapse": result.collapse or "none"})
         for path in ("models/pretrained", "plots/pretrain"):

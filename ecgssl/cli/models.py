@@ -56,7 +56,7 @@ def pretrain(
         result.discard()
     typer.echo(
         f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision}, "
-        f"processes: {result.processes}, waiting for data: {result.waited:.1%}, looking on: {result.watched:.1%})"
+        f"processes: {result.processes}, waiting for data: {result.waited:.1%}, looking on: {result.monitored:.1%})"
     )
     typer.echo(json.dumps({k: round(v, 4) for k, v in figures.items()}, indent=1))
 

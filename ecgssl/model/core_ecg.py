@@ -1,12 +1,21 @@
-"""CoRe-ECG: contrastive and reconstructive pretraining together (arXiv 2604.11359).
+"""CoRe-ECG: joint contrastive and reconstructive pretraining (arXiv 2604.11359). Start here to read the method.
 
-What the paper fixes and what we assume is listed in ``docs/method.md``.
+``CoReECG.forward`` computes the loss of one batch:
+
+1. Each recording is shifted in time (``circular_shift``) and augmented in frequency: ``fda.py``, ``fda_dynamic.py``.
+2. Spatio-Temporal Dual Masking hides time columns and leads: ``stdm.py``.
+3. The encoder sees the visible patches (``encoder.py``, ``blocks.py``); the decoder predicts the hidden ones
+   (``decoder.py``).
+4. ``LOSS_TERMS`` declares the terms of the loss; their functions are in ``losses.py`` and ``FDA.budget``.
+
+``docs/method.md`` lists what the paper specifies and what is assumed here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from einops import repeat
@@ -21,12 +30,12 @@ from ecgssl.model.fda import FDA
 from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, standardised
 from ecgssl.model.stdm import Mask, draw_mask
 
-Share = Callable[[Tensor], Tensor]
-"""From what this part of a batch has, (B, ...), to what all of its parts have; every part calls it equally often."""
+Gather = Callable[[Tensor], Tensor]
+"""Function from the values of this part of a batch, (B, ...), to those of all parts. Every part calls it equally often."""
 
 
-def alone(value: Tensor) -> Tensor:
-    """The ``Share`` of a batch that is all here."""
+def local(value: Tensor) -> Tensor:
+    """Return ``value``: the ``Gather`` of a batch that has a single part."""
     return value
 
 
@@ -41,6 +50,38 @@ class View:
     predicted: Tensor | None
 
 
+@dataclass(frozen=True)
+class ViewBatch:
+    """Input of every loss term.
+
+    Args:
+        model: that made the views.
+        views: one or two.
+        lead_mask: (B, L) bool, or ``None`` if all leads are present.
+        patients: (B,) integer codes, or ``None``.
+        gather: collects values of the other parts of the batch.
+    """
+
+    model: CoReECG
+    views: Sequence[View]
+    lead_mask: Tensor | None
+    patients: Tensor | None
+    gather: Gather
+
+    @property
+    def zero(self) -> Tensor:
+        """Scalar 0 without a gradient: the value of a term that the objective leaves out."""
+        return self.views[0].x.new_zeros(())
+
+    @cached_property
+    def kept_fraction(self) -> Tensor:
+        """Mean kept fraction of the FDA map over the whole batch; 0 without a map."""
+        fda = self.model.fda
+        if fda.params.kind != "fda":
+            return self.zero
+        return self.gather(fda.kept_fraction(self.views[0].original)).mean()
+
+
 class CoReECG(nn.Module):
     """Encoder, decoder, projector and FDA with the joint objective.
 
@@ -49,8 +90,11 @@ class CoReECG(nn.Module):
         leads: canonical names of the rows.
         samples: T.
         sampling_rate: Hz.
-        band: Hz in which the cleaned signal lives.
-        shift: give every view its own circular shift in time.
+        band: passband of the cleaned signal in Hz.
+        shift: apply a separate circular time shift to every view.
+
+    Attributes:
+        loss_terms: terms of the loss in the order of their summation.
     """
 
     def __init__(
@@ -67,6 +111,7 @@ class CoReECG(nn.Module):
     ) -> None:
         super().__init__()
         self.stdm, self.objective, self.shift = stdm, objective, shift
+        self.loss_terms = LOSS_TERMS
         self.encoder = Encoder(model, leads, samples)
         self.decoder = Decoder(model, leads, self.encoder.columns)
         self.fda = FDA(fda, leads, sampling_rate, band)
@@ -82,26 +127,26 @@ class CoReECG(nn.Module):
         step: int,
         gate_temperature: float,
         generator: torch.Generator,
-        share: Share = alone,
+        gather: Gather = local,
     ) -> dict[str, Tensor]:
-        """All terms of the loss for a batch.
+        """Compute the loss and its terms for a batch.
 
         Args:
-            x: (B, L, T) clean, normalised recordings; absent leads 0.
-            lead_mask: (B, L) bool, or ``None`` where all leads are there.
+            x: (B, L, T) clean, normalised recordings; absent leads are 0.
+            lead_mask: (B, L) bool, or ``None`` if all leads are present.
             patients: (B,) integer codes, or ``None``.
-            step: of the run (mask counts alternate with it).
-            gate_temperature: of FDA.
-            generator: all randomness of this step, on the device of ``x``.
-            share: what the other parts of the batch have, where this is one of several.
+            step: training step; the number of masked patches alternates with it.
+            gate_temperature: of the FDA gate.
+            generator: source of all random numbers of this step, on the device of ``x``.
+            gather: collects values of the other parts of the batch, if it has several.
 
         Returns:
-            ``loss`` and its terms ``reconstruction``, ``contrastive``, ``budget``, and ``kept_fraction``; scalars.
+            Scalars: ``loss``, each of ``loss_terms`` by name, and ``kept_fraction``.
         """
         both = self.fda.params.views == "two_sided"
         augmented = (True, both)[: self.objective.views]
         views = [self.view(x, lead_mask, step, gate_temperature, generator, augment) for augment in augmented]
-        return self.terms(views, lead_mask, patients, share)
+        return self.terms(views, lead_mask, patients, gather)
 
     def view(
         self,
@@ -113,7 +158,7 @@ class CoReECG(nn.Module):
         augment: bool,
         decode: bool = True,
     ) -> View:
-        """Shift, augment, mask, encode and, where asked for and not purely contrastive, decode one view."""
+        """Shift, augment, mask and encode one view; decode it unless ``decode`` is false or the objective contrastive."""
         if self.shift:
             x = circular_shift(x, generator)
         original = x
@@ -121,60 +166,101 @@ class CoReECG(nn.Module):
             x = self.fda(x, gate_temperature, generator)
         mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
         encoded = self.encoder(x, lead_mask, mask.keep)
-        # also where a low ratio hides nothing in this step: the loss is then 0, but still has a gradient
+        # decode also if a low ratio hides nothing in this step: the loss is then 0 but still has a gradient
         decode = decode and self.objective.kind != "contrastive"
         return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
 
     def terms(
-        self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, share: Share = alone
+        self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local
     ) -> dict[str, Tensor]:
-        """The objective over the views of one batch; the mean over its equal parts, where it has some, is that of the whole."""
-        o = self.objective
-        zero = views[0].x.new_zeros(())
-        scored = [self.reconstruction(v, lead_mask, share) for v in views if v.predicted is not None]
-        reconstruction = torch.stack(scored).mean() if scored else zero
-        contrastive = zero
-        if o.kind != "reconstruction":
-            first, second = (share(self.projected(v.encoded.global_)) for v in views)
-            everyone = None if patients is None else share(patients)
-            contrastive = nt_xent(*self.compared(first, second), o.temperature, everyone, o.same_patient)
-        kept = budget = zero
-        if self.fda.params.kind == "fda":
-            kept = share(self.fda.kept_fraction(views[0].original)).mean()
-            budget = self.fda.budget(kept)
-        loss = reconstruction + o.contrastive_weight * contrastive + o.budget_weight * budget
-        return {
-            "loss": loss,
-            "reconstruction": reconstruction,
-            "contrastive": contrastive,
-            "budget": budget,
-            "kept_fraction": kept.detach(),
-        }
+        """Compute the loss from the views of a batch; the mean over equal parts of a batch is the loss of the whole."""
+        batch = ViewBatch(self, views, lead_mask, patients, gather)
+        values = {term.name: term.value(batch) for term in self.loss_terms}
+        first, *others = (term.weight(self.objective) * values[term.name] for term in self.loss_terms)
+        loss = first
+        for weighted in others:
+            loss = loss + weighted
+        return {"loss": loss, **values, "kept_fraction": batch.kept_fraction.detach()}
 
     def projected(self, global_: Tensor) -> Tensor:
-        """(B, E) of global representations (B, D), in float32: bfloat16 would round away what tells recordings apart, which
-        is little at first beside what they have in common."""
+        """Project global representations (B, D) to (B, E) in float32.
+
+        In bfloat16, rounding would remove the small differences between recordings at the start of training.
+        """
         with torch.autocast(global_.device.type, enabled=False):
             return self.projector(global_.float())
 
     def compared(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Projected global vectors (B, E) of both views of a whole batch, as the contrastive term compares them."""
+        """Return projected vectors (B, E) of both views of a whole batch in the form that the contrastive term compares."""
         return standardised(first, second) if self.objective.standardise else (first, second)
 
-    def reconstruction(self, view: View, lead_mask: Tensor | None, share: Share = alone) -> Tensor:
-        """Mean squared error over the hidden patches of recorded leads of one view."""
+    def reconstruction(self, view: View, lead_mask: Tensor | None, gather: Gather = local) -> Tensor:
+        """Return the mean squared error over the hidden patches of recorded leads of one view."""
         assert view.predicted is not None
         target = patch_target(self.encoder.patches(view.original), self.objective.target)
         scored = view.mask.hidden.flatten(1)
         if lead_mask is not None:
             scored = scored & repeat(lead_mask, "b l -> b (l n)", n=self.encoder.columns)
-        # absent leads make the parts of a batch unequal: each divides by what they have on average
-        counts = share(scored.sum(dim=1))
+        # absent leads make the parts of a batch unequal: each part divides by the mean count of the parts
+        counts = gather(scored.sum(dim=1))
         return reconstruction_loss(view.predicted, target, scored, counts.sum() * (len(scored) / len(counts)))
 
 
+@dataclass(frozen=True)
+class LossTerm:
+    """Declaration of one term of the loss. The step, history columns, gradient norms and logging are derived from it.
+
+    Args:
+        name: key in ``CoReECG.terms`` and column of ``losses.csv``. ``gradient_NAME`` is its gradient norm.
+        value: function from a batch of views to a scalar; ``ViewBatch.zero`` if the objective leaves the term out.
+        weight: function from the objective's parameters to the factor of the term in the loss.
+        measured_in: function from the model to the parameters in which the gradient norm is measured.
+    """
+
+    name: str
+    value: Callable[[ViewBatch], Tensor]
+    weight: Callable[[ObjectiveParams], float]
+    measured_in: Callable[[CoReECG], list[nn.Parameter]]
+
+
+def _reconstruction(batch: ViewBatch) -> Tensor:
+    decoded = [view for view in batch.views if view.predicted is not None]
+    losses = [batch.model.reconstruction(view, batch.lead_mask, batch.gather) for view in decoded]
+    return torch.stack(losses).mean() if losses else batch.zero
+
+
+def _contrastive(batch: ViewBatch) -> Tensor:
+    model, o = batch.model, batch.model.objective
+    if o.kind == "reconstruction":
+        return batch.zero
+    first, second = (batch.gather(model.projected(view.encoded.global_)) for view in batch.views)
+    patients = None if batch.patients is None else batch.gather(batch.patients)
+    return nt_xent(*model.compared(first, second), o.temperature, patients, o.same_patient)
+
+
+def _budget(batch: ViewBatch) -> Tensor:
+    fda = batch.model.fda
+    return fda.budget(batch.kept_fraction) if fda.params.kind == "fda" else batch.zero
+
+
+def _last_encoder_block(model: CoReECG) -> list[nn.Parameter]:
+    return list(model.encoder.blocks[-1].parameters())
+
+
+def _fda_map(model: CoReECG) -> list[nn.Parameter]:
+    return list(model.fda.parameters())
+
+
+LOSS_TERMS = (
+    LossTerm("reconstruction", _reconstruction, lambda o: 1.0, _last_encoder_block),
+    LossTerm("contrastive", _contrastive, lambda o: o.contrastive_weight, _last_encoder_block),
+    LossTerm("budget", _budget, lambda o: o.budget_weight, _fda_map),
+)
+"""Terms of the loss in the order of their summation. Plot a new term in ``dvc.yaml``; a test checks this."""
+
+
 def circular_shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Roll every recording (B, L, T) by its own random number of samples, all leads together."""
+    """Roll every recording of (B, L, T) by a random number of samples, the same for all its leads."""
     batch, leads, samples = x.shape
     offset = integers(samples, batch, 1, generator=generator)
     index = (torch.arange(samples, device=x.device)[None] + offset) % samples

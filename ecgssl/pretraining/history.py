@@ -1,4 +1,4 @@
-"""What a pretraining run remembers of itself: figures by step and by epoch, and what went wrong."""
+"""Training history of a pretraining run: losses by step, figures by epoch, loss spikes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from torch import Tensor
 
 WINDOW, LEAST = 64, 16
-"""Losses that a new one is compared with, and how many there must be."""
+"""Number of recent losses that a new loss is compared with, at most and at least."""
 
 
 @dataclass
 class TrainingHistory:
-    """The part of a run's state that is neither weights nor optimiser.
+    """State of a run apart from weights and optimiser; saved in checkpoints under these names.
 
     Args:
-        step: steps done.
-        bad: non-finite steps in a row.
-        skipped: non-finite steps in all; they change nothing.
-        history: a row per ``log_every`` steps.
-        epochs: a row per epoch that was looked at.
-        spikes: step, loss and the limit it went beyond.
-        losses: the newest finite ones.
+        step: number of steps done.
+        bad: consecutive non-finite steps.
+        skipped: all non-finite steps; they do not change the weights.
+        history: one row per ``log_every`` steps.
+        epochs: one row per monitored epoch.
+        spikes: step, loss and exceeded limit.
+        losses: the most recent finite losses.
         sums: of the terms since the last row.
-        summed: steps in ``sums``.
+        summed: number of steps in ``sums``.
         best: highest AUROC of the online probe and its step.
-        collapse: how the representation has collapsed, in words, at the last look.
+        collapse: description of the collapse in the last monitored epoch, or ``None``.
     """
 
     step: int = 0
@@ -42,17 +42,17 @@ class TrainingHistory:
     best: dict[str, float] | None = None
     collapse: str | None = None
 
-    def state(self) -> dict[str, Any]:
-        """All of it, in types that are read back without unpickling."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return all fields in types that load without unpickling."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def add(self, terms: dict[str, Tensor], deviations: float) -> None:
-        """Take in a finite step.
+        """Add a finite step.
 
         Args:
             terms: scalars, among them ``loss``.
-            deviations: robust standard deviations (1.4826 times the median distance from the median) above the median of
-                the newest losses beyond which a loss is a spike. A spread under 1 % of the median counts as 1 %.
+            deviations: a loss is a spike if it exceeds the median of the recent losses by more robust standard
+                deviations than this (1.4826 times the median absolute deviation, at least 1 % of the median).
         """
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach().clone()
@@ -66,8 +66,8 @@ class TrainingHistory:
                 self.spikes.append({"step": self.step, "loss": loss, "limit": limit})
         self.losses = [*self.losses[1 - WINDOW :], loss]
 
-    def row(self, **figures: float) -> dict[str, float] | None:
-        """Close a row of the history: means of the terms since the last one, and ``figures``; ``None`` without any step."""
+    def add_row(self, **figures: float) -> dict[str, float] | None:
+        """Append a row: means of the terms since the last row, and ``figures``. ``None`` if there was no step since."""
         if not self.summed:
             return None
         row = {name: float(value) / self.summed for name, value in self.sums.items()}

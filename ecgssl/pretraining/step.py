@@ -1,4 +1,4 @@
-"""One step of pretraining up to the gradient, whatever the batch is spread over."""
+"""Forward and backward pass of one pretraining step, for one process or several, with gradient accumulation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ecgssl.model.core_ecg import CoReECG, Share, alone
+from ecgssl.model.core_ecg import CoReECG, Gather, local
 from ecgssl.model.draws import PartGenerator
 from ecgssl.pretraining.term_gradients import TermGradients
 from ecgssl.training.batch_parts import BatchParts
@@ -18,17 +18,17 @@ from ecgssl.training.device import autocast
 
 
 class Step:
-    """Loss and gradient of the whole batch from the recordings of this process.
+    """Loss and gradient of the whole batch, computed from the recordings of this process.
 
     Args:
         model: on the device.
-        parts: over which the batch is spread.
+        parts: how the batch is divided over processes and pieces.
         precision: of the forward pass.
     """
 
     def __init__(self, model: CoReECG, parts: BatchParts, precision: Literal["bf16", "fp32"]) -> None:
         self._model, self._parts, self._precision = model, parts, precision
-        # without some terms of the objective, some of its parameters have no gradient
+        # some parameters have no gradient if the objective leaves out a term
         self._module: nn.Module = (
             DistributedDataParallel(model, find_unused_parameters=True) if parts.ranks.size > 1 else model
         )
@@ -40,40 +40,40 @@ class Step:
         """Add the gradient of the loss to ``.grad`` of the parameters.
 
         Args:
-            batch: what this process has of the batch.
-            step: of the run.
-            gate_temperature: of FDA.
-            seed: of all draws of the whole batch.
-            measure: find the gradient norms of single terms, too.
+            batch: this process's recordings of the batch.
+            step: training step.
+            gate_temperature: of the FDA gate.
+            seed: of all random draws of the whole batch.
+            measure: also compute the gradient norms of single terms.
 
         Returns:
-            Terms of the loss over the whole batch, and the norms.
+            Loss terms of the whole batch, and the gradient norms.
         """
         count = self._parts.pieces
         size = len(batch.rows) // count
         pieces = [batch.piece(slice(i * size, (i + 1) * size)) for i in range(count)]
 
-        def forward(module: nn.Module, piece: int, share: Share) -> dict[str, Tensor]:
+        def forward(module: nn.Module, piece: int, gather: Gather) -> dict[str, Tensor]:
             part = pieces[piece]
             generator = self._generator(part.x.device, piece, size).manual_seed(seed)
             with autocast(part.x.device, self._precision):
                 terms: dict[str, Tensor] = module(
-                    part.x, part.lead_mask, part.patients, step, gate_temperature, generator, share
+                    part.x, part.lead_mask, part.patients, step, gate_temperature, generator, gather
                 )
             return terms
 
         if count > 1:
-            share_of = self._parts.precompute(lambda piece, share: forward(self._model, piece, share))
+            gather_of = self._parts.precompute(lambda piece, gather: forward(self._model, piece, gather))
         elif self._parts.count > 1:
-            share_of = self._parts.live
+            gather_of = self._parts.exchange
         else:
-            share_of = lambda piece: alone  # noqa: E731
+            gather_of = lambda piece: local  # noqa: E731
         sums: dict[str, Tensor] = {}
         for piece in range(count):
-            # gradients of a process are summed over its pieces before they are averaged over processes
+            # sum the gradients of all pieces of a process before they are averaged over processes
             waits = isinstance(self._module, DistributedDataParallel) and piece < count - 1
             with self._module.no_sync() if waits else nullcontext():  # type: ignore[operator]
-                terms = forward(self._module, piece, share_of(piece))
+                terms = forward(self._module, piece, gather_of(piece))
                 if measure:
                     self._gradients.add(terms, 1 / count)
                 (terms["loss"] / count).backward()

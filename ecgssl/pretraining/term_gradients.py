@@ -1,4 +1,4 @@
-"""Which term of the loss pulls how hard."""
+"""Gradient norms of single loss terms."""
 
 from __future__ import annotations
 
@@ -12,40 +12,33 @@ from ecgssl.training.ranks import Ranks
 class TermGradients:
     """Norms of the gradients of single terms, weighted as in the loss.
 
-    Reconstruction and contrastive loss are compared in the last layer that they share, the encoder's last block, as GradNorm
-    does (Chen et al. 2018): the graph is then only walked from the loss down to there. The budget acts on FDA's map alone and
-    is measured in it. Pieces and processes are averaged as gradients, before the norm, so that the figures are those of
-    the whole batch.
+    Each term is measured in the parameters that its ``LossTerm`` declares. Reconstruction and contrastive loss are
+    compared in the encoder's last block, as in GradNorm (Chen et al. 2018), so the backward pass stops there. The budget
+    is measured in the FDA map. Gradients are averaged over pieces and processes before the norm is taken.
     """
 
     def __init__(self, model: CoReECG) -> None:
-        trunk, maps = list(model.encoder.blocks[-1].parameters()), list(model.fda.parameters())
-        o = model.objective
-        self._terms = {
-            "reconstruction": (1.0, trunk),
-            "contrastive": (o.contrastive_weight, trunk),
-            "budget": (o.budget_weight, maps),
-        }
-        self._found: dict[str, Tensor] = {}
+        self._terms = {term.name: (term.weight(model.objective), term.measured_in(model)) for term in model.loss_terms}
+        self._sums: dict[str, Tensor] = {}
 
     def add(self, terms: dict[str, Tensor], share: float) -> None:
-        """Take in a piece of the batch, before its graph is used up.
+        """Add the gradients of one piece of the batch. Call it before the backward pass frees the graph.
 
         Args:
-            terms: of the loss.
-            share: of the piece in the batch of this process.
+            terms: values of the loss terms.
+            share: fraction of this process's batch that the piece holds.
         """
         for name, (weight, parameters) in self._terms.items():
             if not (parameters and terms[name].requires_grad):
                 continue
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 weight * share * terms[name], parameters, retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            flat = torch.cat([gradient.flatten() for gradient in found])
-            self._found[name] = self._found[name] + flat if name in self._found else flat
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            self._sums[name] = self._sums[name] + flat if name in self._sums else flat
 
     def norms(self, ranks: Ranks) -> dict[str, float]:
-        """``gradient_TERM`` of every term that has a gradient; starts afresh."""
-        out = {f"gradient_{name}": float(ranks.mean(flat).norm()) for name, flat in self._found.items()}
-        self._found = {}
+        """Return ``gradient_TERM`` of every term that has a gradient, and reset the sums."""
+        out = {f"gradient_{name}": float(ranks.mean(flat).norm()) for name, flat in self._sums.items()}
+        self._sums = {}
         return out

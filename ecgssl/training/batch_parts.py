@@ -1,8 +1,9 @@
-"""A batch in equal parts, over processes and in pieces one after the other, with the loss and gradient of the whole.
+"""Batches divided over processes and accumulated pieces, with the loss and gradient of the whole batch.
 
-Recordings of a contrastive batch are each other's negatives, so a part needs the projected vectors of all others. Processes
-exchange them. Pieces of one process are not in memory together: their vectors are computed first without a graph, then
-each piece again with one (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup").
+In a contrastive batch every recording is a negative of all others, so each part needs the projected vectors of all parts.
+Processes exchange them. The pieces of one process are not in memory together: their vectors are computed first without a
+graph, then each piece is computed again with one (GradCache: Gao et al. 2021, "Scaling deep contrastive learning batch size
+under memory limited setup").
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecgssl.model.core_ecg import Share
+from ecgssl.model.core_ecg import Gather
 from ecgssl.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class BatchParts:
-    """How a batch is divided: process by process, and within a process piece by piece.
+    """Division of a batch: by process, then by piece within a process.
 
     Args:
         ranks: the processes.
-        pieces: of each process; above 1 for gradient accumulation.
+        pieces: number per process; above 1 for gradient accumulation.
     """
 
     ranks: Ranks
@@ -36,59 +37,59 @@ class BatchParts:
         return self.ranks.size * self.pieces
 
     def start(self, piece: int, size: int) -> int:
-        """Place in the whole batch of this process's piece, where a part has ``size`` recordings."""
+        """Return the index in the whole batch of the first recording of a piece of ``size`` recordings."""
         return (self.ranks.rank * self.pieces + piece) * size
 
-    def live(self, piece: int) -> Share:
-        """The share of a process whose only piece is this one: asks the other processes at once."""
+    def exchange(self, piece: int) -> Gather:
+        """Return the ``Gather`` of a process with a single piece; it exchanges values with the other processes."""
 
-        def share(value: Tensor) -> Tensor:
-            return self._placed(value, self.ranks.gather(value), piece)
+        def gather(value: Tensor) -> Tensor:
+            return self._insert(value, self.ranks.gather(value), piece)
 
-        return share
+        return gather
 
-    def precompute(self, forward: Callable[[int, Share], Any]) -> Callable[[int], Share]:
-        """Learn what every part shares by computing each piece once without a graph.
+    def precompute(self, forward: Callable[[int, Gather], Any]) -> Callable[[int], Gather]:
+        """Compute each piece once without a graph and record the values that it passes to ``Gather``.
 
         Args:
-            forward: computes a piece with the share it is given.
+            forward: computes a piece with the ``Gather`` that it is given.
 
         Returns:
-            The share of each piece, to compute it with a second time.
+            Function from a piece to the ``Gather`` for its second computation.
         """
-        shared: list[list[Tensor]] = []
+        gathered: list[list[Tensor]] = []
         with torch.no_grad():
             for piece in range(self.pieces):
-                shared.append([])
-                forward(piece, _recorder(shared[-1]))
-        wholes = [self.ranks.gather(torch.cat(values)) for values in zip(*shared, strict=True)]
+                gathered.append([])
+                forward(piece, _recorder(gathered[-1]))
+        wholes = [self.ranks.gather(torch.cat(values)) for values in zip(*gathered, strict=True)]
 
-        def share_of(piece: int) -> Share:
+        def gather_of(piece: int) -> Gather:
             calls = iter(wholes)
-            return lambda value: self._placed(value, next(calls), piece)
+            return lambda value: self._insert(value, next(calls), piece)
 
-        return share_of
+        return gather_of
 
-    def _placed(self, value: Tensor, whole: Tensor, piece: int) -> Tensor:
+    def _insert(self, value: Tensor, whole: Tensor, piece: int) -> Tensor:
         if not value.requires_grad:
             return whole
-        placed: Tensor = _Place.apply(value, whole, self.start(piece, len(value)), self.count)
-        return placed
+        inserted: Tensor = _WithOwnGradient.apply(value, whole, self.start(piece, len(value)), self.count)
+        return inserted
 
 
-def _recorder(values: list[Tensor]) -> Share:
-    def share(value: Tensor) -> Tensor:
+def _recorder(values: list[Tensor]) -> Gather:
+    def gather(value: Tensor) -> Tensor:
         values.append(value)
         return value
 
-    return share
+    return gather
 
 
-class _Place(torch.autograd.Function):
-    """The whole, whose gradient reaches the own part.
+class _WithOwnGradient(torch.autograd.Function):
+    """The values of all parts, with a gradient for this part's values.
 
-    Every part computes the same loss of the whole, and gradients are averaged over parts afterwards. Each part contributes
-    through its own recordings only, so its share of the gradient is as many times too small as there are parts.
+    Every part computes the loss of the whole batch, and gradients are averaged over parts afterwards. A part contributes
+    only through its own recordings, so its gradient is multiplied by the number of parts.
     """
 
     @staticmethod

@@ -80,7 +80,7 @@ def load_batch(
     return to_device(read_batch(store, rows, device, leads), store, device)
 
 
-class Reader:
+class BatchPrefetcher:
     """Reads the batch of the next step on a thread of its own while this one is computed.
 
     Which recordings a step has is a function of the step alone, so the order does not depend on the thread.
@@ -118,7 +118,7 @@ class Reader:
     def _ask(self, step: int) -> None:
         self._next = step, self._thread.submit(lambda: read_batch(self._store, self._rows_of(step), self._device))
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> BatchPrefetcher:
         return self
 
     def __exit__(self, *_: object) -> None:

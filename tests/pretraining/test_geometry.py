@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from ecgssl.pretraining.diagnostics.embedding_metrics import alignment, effective_rank, uniformity
+from ecgssl.pretraining.diagnostics.geometry import alignment, effective_rank, uniformity
 
 
 def test_alignment_closed_forms() -> None:

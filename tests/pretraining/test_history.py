@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecgssl.config import CollapseParams
-from ecgssl.pretraining.collapse import detect_collapse
+from ecgssl.pretraining.diagnostics.geometry import detect_collapse
 from ecgssl.pretraining.history import LEAST, WINDOW, TrainingHistory
 from ecgssl.training.checkpoint import state_bytes, state_from
 
@@ -22,8 +22,8 @@ def fed(losses, deviations=6.0) -> TrainingHistory:
 
 def test_a_row_has_the_means_since_the_last():
     record = fed([1, 2, 6])
-    assert record.row(step=3) == {"loss": 3.0, "other": 2.0, "step": 3, "loss_spikes": 0, "skipped_steps": 0}
-    assert record.row(step=4) is None
+    assert record.add_row(step=3) == {"loss": 3.0, "other": 2.0, "step": 3, "loss_spikes": 0, "skipped_steps": 0}
+    assert record.add_row(step=4) is None
     assert len(record.history) == 1
 
 
@@ -61,7 +61,7 @@ def test_it_comes_back_from_a_checkpoint():
     record = fed([1.0] * 20 + [9.0])
     record.epochs.append({"probe_auroc": 0.7})
     record.best, record.collapse = {"probe_auroc": 0.7, "step": 4.0}, "in words"
-    assert TrainingHistory(**state_from(state_bytes(record.state()))) == record
+    assert TrainingHistory(**state_from(state_bytes(record.state_dict()))) == record
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from heartbeats import heartbeats
 
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import InputError
-from ecgssl.pretraining.collapse import detect_collapse
+from ecgssl.pretraining.diagnostics.geometry import detect_collapse
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.loop import build_model
 

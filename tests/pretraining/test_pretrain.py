@@ -272,7 +272,7 @@ def test_every_epoch_is_looked_at(store, make_params, whole, tmp_path):
     assert [row["figure"] for row in result.epochs] == [4, 8, 12, 16]
     assert [row for row in rows if "figure" in row] == result.epochs
     assert_same(result, whole)
-    assert 0 < result.watched < 1
+    assert 0 < result.monitored < 1
     assert 0 < result.waited < 1
 
 

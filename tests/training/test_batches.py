@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.signal.leads import LEADS
-from ecgssl.training.batches import Reader, load_batch, rows_at
+from ecgssl.training.batches import BatchPrefetcher, load_batch, rows_at
 
 CPU = torch.device("cpu")
 
@@ -66,7 +66,7 @@ def test_a_reader_gives_the_batches_of_their_steps(store):
         asked.append(step)
         return rows_at(rows, 4, 1, step)
 
-    with Reader(store, rows_of, CPU, last=5) as reader:
+    with BatchPrefetcher(store, rows_of, CPU, last=5) as reader:
         for step in (0, 1, 2, 2, 4):
             batch, expected = reader.batch(step), load_batch(store, rows_at(rows, 4, 1, step), CPU)
             assert torch.equal(batch.x, expected.x)
@@ -77,7 +77,7 @@ def test_a_reader_gives_the_batches_of_their_steps(store):
 
 
 def test_what_goes_wrong_while_reading_is_raised(store):
-    with Reader(store, lambda step: np.array([10_000]), CPU, last=3) as reader, pytest.raises(IndexError):
+    with BatchPrefetcher(store, lambda step: np.array([10_000]), CPU, last=3) as reader, pytest.raises(IndexError):
         reader.batch(0)
 
 

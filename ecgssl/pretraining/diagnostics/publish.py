@@ -1,4 +1,4 @@
-"""What pretraining has learned, before any label is looked at: collapse, and reconstruction error by cause."""
+"""Assessment of a pretrained model on validation without labels, and its files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecgssl.config import Params, parse_params
+from ecgssl.config import Params
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.core_ecg import CoReECG
@@ -23,11 +23,11 @@ from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
     draw_gallery,
     draw_reconstruction,
 )
-from ecgssl.pretraining.loop import PretrainResult, build_model, gate_temperature
+from ecgssl.pretraining.loop import PretrainResult, gate_temperature
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
-from ecgssl.training.checkpoint import CONFIG, PRETRAINING, load_weights, read_json, weight_bytes, write_model
+from ecgssl.training.checkpoint import CONFIG, PRETRAINING, weight_bytes, write_model
 from ecgssl.training.optim import parameter_count
 
 
@@ -35,19 +35,19 @@ from ecgssl.training.optim import parameter_count
 def assess_pretraining(
     model: CoReECG, store: Store, rows: NDArray[np.int64], gate_temperature: float, seed: int, batch_size: int = 64
 ) -> dict[str, float]:
-    """Figures on held-out recordings.
+    """Return figures of a model on held-out recordings.
 
     Args:
-        model: on the CPU, eval mode.
-        store: of its contract.
-        rows: recordings, usually of the validation split.
-        gate_temperature: of FDA at the end of training.
+        model: on the CPU, in eval mode.
+        store: preprocessed with the model's settings.
+        rows: of the store, usually of the validation split.
+        gate_temperature: of the FDA gate at the end of training.
         seed: of views and masks.
         batch_size: recordings at a time; also the number of contrastive candidates.
 
     Returns:
-        Every term of the loss; the figures of ``geometry``, which tell a collapse; and those of
-        ``ErrorByCause``: how well patches hidden by time, by lead drop or both came back, limb and chest leads apart.
+        Every term of the loss; the figures of ``geometry``; and those of ``ErrorByCause``: reconstruction error of patches
+        hidden by time masking, lead drop or both, separately for limb and chest leads.
     """
     model.eval()
     generator = torch.Generator()
@@ -77,17 +77,17 @@ def assess_pretraining(
 def publish_pretraining(
     result: PretrainResult, store: Store, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
 ) -> dict[str, float]:
-    """Assess a finished run on validation and write all that stays of it.
+    """Assess a finished run on validation and write its model, metrics and plots.
 
     Args:
         result: of ``pretrain``.
-        store: that it was trained on.
+        store: that the model was trained on.
         params: of the run.
-        model_out: folder for the encoder (and all of CoRe-ECG beside it, and by what its recordings are known again),
-            replaced as a whole.
+        model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings; an
+            existing folder is replaced.
         metrics_out: JSON file of the assessment.
-        plots_out: folder for ``losses.csv``, ``epochs.csv``, ``importance.png``, ``reconstruction.png`` and
-            ``gallery.png``, as far as the run has them.
+        plots_out: folder for ``losses.csv`` and, if the run has them, ``epochs.csv``, ``importance.png``,
+            ``reconstruction.png`` and ``gallery.png``.
 
     Returns:
         The assessment.
@@ -109,13 +109,9 @@ def publish_pretraining(
         write_json(folder / "params.json", params.model_dump(mode="json", exclude={"data", "tracking"}), digits=None)
     write_json(metrics_out, figures)
     with atomic_directory(plots_out, marker="losses.csv") as folder:
-        pd.DataFrame(result.history).to_csv(
-            folder / "losses.csv", index=False, lineterminator="\n", float_format="%.6g"
-        )
+        _write_table(folder / "losses.csv", result.history)
         if result.epochs:
-            pd.DataFrame(result.epochs).to_csv(
-                folder / "epochs.csv", index=False, lineterminator="\n", float_format="%.6g"
-            )
+            _write_table(folder / "epochs.csv", result.epochs)
         if result.model.fda.params.kind == "fda":
             figure = draw_importance(result.model.fda, store.spec.samples)
             (folder / "importance.png").write_bytes(png_bytes(figure))
@@ -127,14 +123,5 @@ def publish_pretraining(
     return figures
 
 
-def load_pretraining(path: Path | str) -> tuple[CoReECG, Params]:
-    """All of CoRe-ECG as ``publish_pretraining`` left it, in eval mode, with the parameters of its run.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
-    path = Path(path)
-    params = parse_params(read_json(path / "params.json"), str(path / "params.json"))
-    model = build_model(params)
-    load_weights(model, path / PRETRAINING)
-    return model.eval(), params
+def _write_table(path: Path, rows: list[dict[str, float]]) -> None:
+    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
