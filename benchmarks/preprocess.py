@@ -154,18 +154,16 @@ def wfdb_torch_ecg(items: list[Wanted], params: Params) -> None:
 
 
 def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> dict[str, dict[str, float]]:
-    """``preprocess`` from table to finished store by number of processes, which have run before.
+    """Measure ``preprocess`` from table to finished store by number of processes, their start included.
 
     Wall-clock rates, and rates by the CPU time of all processes together: what is lost to each other and to the parent.
     """
-    larger, first = repeated(cohort, count), repeated(cohort, 64 * max(workers, default=1))
+    larger = repeated(cohort, count)
     wall, cpu = defaultdict(list), defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(rounds):
             for number in workers:
                 params = settings("neurokit2", workers=number)
-                small = settings("neurokit2", workers=number, shard_recordings=32)
-                preprocess(first, small, Path(folder) / f"warm-{turn}-{number}", bytes(32), False)
                 spent = cpu_seconds()
                 report = preprocess(larger, params, Path(folder) / f"store-{turn}-{number}", bytes(32), False)
                 cpu[number].append(report.counted / (cpu_seconds() - spent))

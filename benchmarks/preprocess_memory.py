@@ -10,7 +10,7 @@ process itself holds.
 from __future__ import annotations
 
 import multiprocessing
-import os
+import resource
 import tempfile
 import threading
 import time
@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib.externals.loky import get_reusable_executor
 
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
@@ -63,15 +62,9 @@ def children() -> list[int]:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of its children that run."""
-    spent = time.process_time()
-    for process in children():
-        try:
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        spent += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return spent
+    """Return the CPU time in s of this process and of its children that have ended."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
 class Watch:
@@ -111,8 +104,6 @@ def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
     before = {name: round(value) for name, value in held().items()}
     with Watch() as watch:
         report = preprocess(cohort, params, out, bytes(32), progress=False)
-    # idle processes would keep this one from ending for five minutes
-    get_reusable_executor().shutdown()
     return {"stored": report.stored, "seconds": round(report.seconds, 1), "before": before, **watch.rounded()}
 
 

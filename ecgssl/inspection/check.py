@@ -23,8 +23,8 @@ from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY
+from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import Policy, crossings_of
-from ecgssl.preprocessing.pool import spread
 from ecgssl.preprocessing.prepare import Rejected, prepare_wanted
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import Wanted, wanted
@@ -176,9 +176,10 @@ def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress
     shared = (params.signal, params.quality, params.store.lsb)
     tasks = ((start, _present(cohort, start, there), *shared) for start in starts)
     frames = []
+    store = params.store
     with (
         progress_bar("check", len(cohort), enabled=progress) as advance,
-        closing(spread(look_at, tasks, len(starts), params.store)) as results,
+        closing(run_unordered(look_at, tasks, len(starts), store.workers, store.backend, store.scheduler)) as results,
     ):
         for start, frame in results:
             frames.append(frame)

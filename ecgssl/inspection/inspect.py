@@ -19,6 +19,7 @@ from ecgssl.io.formats import identify
 from ecgssl.io.listing import Found, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
+from ecgssl.pool import run_ordered
 from ecgssl.progress import Advance
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, canonical, measured
@@ -179,15 +180,8 @@ def _each(
     overrides: MetadataOverrides,
     workers: int,
 ) -> Iterator[Inspected]:
-    if workers == 1:
-        for path, page in zip(listed, pages, strict=True):
-            yield inspect_one(path, spec, quality, overrides, page)
-        return
-    from joblib import Parallel, delayed
-
-    run = Parallel(n_jobs=workers, return_as="generator")
-    jobs = zip(listed, pages, strict=True)
-    yield from run(delayed(inspect_one)(path, spec, quality, overrides, page) for path, page in jobs)
+    tasks = ((path, spec, quality, overrides, page) for path, page in zip(listed, pages, strict=True))
+    return run_ordered(inspect_one, tasks, len(listed), workers)
 
 
 def inspect_one(

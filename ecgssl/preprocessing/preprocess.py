@@ -17,9 +17,9 @@ from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_of
+from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import hold_apart
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
-from ecgssl.preprocessing.pool import spread
 from ecgssl.preprocessing.request import COLUMNS, wanted
 from ecgssl.preprocessing.shards import UNFINISHED, Made, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
@@ -72,7 +72,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         InputError: where the cohort is empty, a target is named like another column, ``out`` holds something else than
             a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, recordings
             of different splits share a patient or a waveform and ``data.overlap`` is ``error``, or the backend fails
-            (``ecgssl.preprocessing.pool``).
+            (``ecgssl.pool``).
     """
     start = time.perf_counter()
     out = Path(out).absolute()
@@ -160,17 +160,18 @@ def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[Ma
     """Make the shards that are not there yet, until all are done or too many recordings are rejected."""
     slices = _slices(cohort, params)
     tasks = ((work, number, begin, wanted(cohort, begin, end)) for number, (begin, end) in enumerate(slices))
+    store = params.store
     made: list[Made] = []
     rejected = 0
     with (
         progress_bar("preprocess", len(cohort), enabled=progress) as advance,
-        closing(spread(make_shard, tasks, len(slices), params.store)) as shards,
+        closing(run_unordered(make_shard, tasks, len(slices), store.workers, store.backend, store.scheduler)) as shards,
     ):
         for shard in shards:
             made.append(shard)
             rejected += shard.rejected
             advance(shard.count, rejected=rejected)
-            if rejected / len(cohort) > params.store.max_rejected_fraction:
+            if rejected / len(cohort) > store.max_rejected_fraction:
                 break
     return made
 

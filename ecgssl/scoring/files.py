@@ -11,14 +11,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from joblib import effective_n_jobs
-
 from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import make_folder
+from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress
-from ecgssl.scoring.ordered_pool import in_order
 from ecgssl.scoring.preprocess import COLUMNS, POLICIES, PreparedRecording, Windows, prepare_files
 from ecgssl.scoring.score_file import PART, ScoreFile, require_format
 from ecgssl.scoring.scores import recording_outputs, require_policy, require_targets, score_cells, score_columns
@@ -169,10 +167,9 @@ def _score(
     chunk = batch_size if windows == "contract" else 1
     chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))
     tasks = ((part, bundle.spec, bundle.quality, bundle.lsb, windows) for _, part in chunks)
-    jobs = max(min(effective_n_jobs(workers), len(chunks)), 1)
     with (
         progress("score", len(items), done=resumed, enabled=show_progress) as advance,
-        closing(in_order(prepare_files, tasks, jobs)) as prepared,
+        closing(run_ordered(prepare_files, tasks, len(chunks), workers)) as prepared,
         StopRequest() as stop,
     ):
         ready: list[dict[str, Any]] = []

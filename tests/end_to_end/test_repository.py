@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "ecgssl"
 LAYERS = (
     ("errors", "version"),
-    ("files", "params_base", "progress"),
+    ("files", "params_base", "pool", "progress"),
     ("html",),
     ("signal",),
     ("config",),

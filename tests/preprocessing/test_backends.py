@@ -11,7 +11,7 @@ from small_tasks import divide, double, make_first_shards
 from store_cohort import KEY, params
 
 from ecgssl.errors import InputError
-from ecgssl.preprocessing.pool import AHEAD, spread
+from ecgssl.pool import AHEAD, run_unordered
 from ecgssl.preprocessing.preprocess import preprocess
 
 pytestmark = pytest.mark.long
@@ -22,6 +22,10 @@ EXTRAS = {"dask": "distributed", "ray": "ray"}
 
 def settings(backend, **more):
     return params(store={**TWO, "backend": backend, **more}).store
+
+
+def spread(function, tasks, count, store):
+    return run_unordered(function, tasks, count, store.workers, store.backend, store.scheduler)
 
 
 def need(backend):
@@ -96,8 +100,7 @@ def test_results_come_while_tasks_are_still_to_be_taken(two):
 
     results = spread(double, tasks(), 40, two)
     first = next(results)
-    if two.backend != "loky":  # which hands over as tasks are done, whether or not results are asked for
-        assert len(taken) == 2 * AHEAD
+    assert len(taken) == 2 * AHEAD
     assert sorted([first, *results]) == [2 * n for n in range(1, 41)]
     assert taken == list(range(1, 41))
 
@@ -123,14 +126,14 @@ def mortal(two):
 
 
 def test_a_process_that_dies_is_told_of(two):
-    with pytest.raises(InputError, match=r"store: workers: a process died.*the same command goes on"):
+    with pytest.raises(InputError, match=r"process pool: workers: a worker process died.*Run the same command again"):
         list(spread(double, [(0,), (0,)], 2, mortal(two)))  # one task alone would run in this process
 
 
 def test_a_run_whose_processes_died_is_taken_up_again(two, cohort, by_one, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("ecgssl.preprocessing.preprocess.make_shard", make_first_shards)
-        with pytest.raises(InputError, match="a process died"):
+        with pytest.raises(InputError, match="a worker process died"):
             preprocess(cohort, params(store=mortal(two).model_dump()), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
     report = preprocess(cohort, params(store=two.model_dump()), tmp_path / "out", KEY, progress=False)
@@ -142,7 +145,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
     need("dask")
     from distributed import LocalCluster
 
-    monkeypatch.setattr("ecgssl.preprocessing.pool.PATIENCE", 0.1)
+    monkeypatch.setattr("ecgssl.pool.PATIENCE", 0.1)
     told = r"store.scheduler: tcp://.*: has had no worker for 0.1 s"
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,

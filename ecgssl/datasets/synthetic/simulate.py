@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ecgssl.datasets.synthetic.vectorcardiogram import conducted_beat, dipole, e
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
 from ecgssl.io.wfdb.writer import write_wfdb
+from ecgssl.pool import run_ordered
 from ecgssl.signal.leads import LEADS
 
 MANIFEST = "manifest.csv"
@@ -184,22 +186,13 @@ def _record_all(
     for thousand in range((params.patients - 1) // 1000 + 1):
         (folder / "records" / f"{thousand:03d}").mkdir(parents=True)
     chunks = [range(start, min(start + 20, params.patients)) for start in range(0, params.patients, 20)]
+    tasks = ((folder, chunk, params, seed) for chunk in chunks)
     rows: list[dict[str, Any]] = []
-
-    def take(chunk: range, made: list[dict[str, Any]]) -> None:
-        rows.extend(made)
-        if progress is not None:
-            progress(len(chunk))
-
-    if workers == 1:
-        for chunk in chunks:
-            take(chunk, _record_chunk(folder, chunk, params, seed))
-        return rows
-    from joblib import Parallel, delayed
-
-    jobs = (delayed(_record_chunk)(folder, chunk, params, seed) for chunk in chunks)
-    for chunk, made in zip(chunks, Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
-        take(chunk, made)
+    with closing(run_ordered(_record_chunk, tasks, len(chunks), workers)) as results:
+        for chunk, made in zip(chunks, results, strict=True):
+            rows += made
+            if progress is not None:
+                progress(len(chunk))
     return rows
 
 

@@ -1,0 +1,227 @@
+"""Process pools: worker processes on this machine (loky), or a Dask or Ray cluster.
+
+Only a few tasks more than there are processes are submitted at a time, so tasks and results never fill the memory. loky's
+executor and the Dask and Ray clients are called directly, not through joblib: its result generators submit new tasks even
+if no result is taken, its Ray backend was slower than one process, and failures of its Dask backend were not reported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from joblib import effective_n_jobs
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from ecgssl.errors import InputError, Problem
+
+Result = TypeVar("Result")
+
+AHEAD = 2
+"""Submitted tasks per process: one that runs and one that waits. Ordered results allow a third, which is finished."""
+
+PATIENCE = 60.0
+"""Seconds without results and without workers after which a Dask cluster is reported as lost."""
+
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
+
+def run_ordered(
+    function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], count: int, workers: int
+) -> Generator[Result]:
+    """Call a function once per task, in processes of this machine, and yield the results in the order of the tasks.
+
+    New tasks are submitted only as results are taken: a slow consumer does not accumulate results.
+
+    Args:
+        function: importable from a module, so that the worker processes find it.
+        tasks: arguments of each call.
+        count: number of tasks; no more processes are started.
+        workers: processes; -1 for one per core, 1 to run in the calling process.
+
+    Yields:
+        One result per task.
+
+    Raises:
+        InputError: a worker process died.
+    """
+    return _loky(function, iter(tasks), _processes(workers, count), ordered=True)
+
+
+def run_unordered(
+    function: Callable[..., Result],
+    tasks: Iterable[tuple[Any, ...]],
+    count: int,
+    workers: int,
+    backend: Literal["loky", "dask", "ray"] = "loky",
+    scheduler: str | None = None,
+) -> Generator[Result]:
+    """Call a function once per task and yield the results as they are completed.
+
+    Args:
+        function, tasks, count, workers: as for ``run_ordered``.
+        backend: what runs the tasks.
+        scheduler: address of a running Dask or Ray cluster; ``None`` starts one on this machine.
+
+    Yields:
+        One result per task, in order of completion. Closing the generator drops the tasks that have not started.
+
+    Raises:
+        InputError: the backend is not installed, its scheduler cannot be reached, its workers are gone, or a worker
+            process died.
+    """
+    processes = _processes(workers, count)
+    if backend == "dask":
+        return _dask(function, iter(tasks), processes, scheduler)
+    if backend == "ray":
+        return _ray(function, iter(tasks), processes, scheduler)
+    return _loky(function, iter(tasks), processes, ordered=False)
+
+
+def _processes(workers: int, count: int) -> int:
+    return max(min(effective_n_jobs(workers), count), 1)
+
+
+def _loky(
+    function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], processes: int, ordered: bool
+) -> Generator[Result]:
+    if processes == 1:
+        for task in tasks:
+            yield function(*task)
+        return
+    executor = ProcessPoolExecutor(processes, initializer=_ignore_interrupts, env=_ONE_THREAD)
+    try:
+        running = [executor.submit(function, *task) for task in islice(tasks, (AHEAD + ordered) * processes)]
+        while running:
+            done = running[0] if ordered else next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+            running.remove(done)
+            yield done.result()
+            running += [executor.submit(function, *task) for task in islice(tasks, 1)]
+    except BrokenProcessPool as error:
+        raise _worker_died() from error
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ignore Ctrl-C in a worker: a terminal sends it to every process, and the calling process ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _dask(
+    function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], processes: int, scheduler: str | None
+) -> Generator[Result]:
+    try:
+        import dask
+        from distributed import Client, KilledWorker, wait
+    except ImportError as error:
+        raise _not_installed("dask") from error
+    local = {"n_workers": processes, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    try:
+        _require_answer(scheduler)
+        # report a dead worker at once, as the other backends do; a retry would most often kill the next worker
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+            client = Client(scheduler, set_as_default=False) if scheduler else Client(set_as_default=False, **local)
+    except (OSError, ValueError) as error:
+        raise _unreachable(scheduler, error) from error
+    with client:
+        running: list[Any] = []
+        while True:
+            free = AHEAD * max(sum(client.nthreads().values()), 1) - len(running)
+            running += [client.submit(function, *task, pure=False) for task in islice(tasks, max(free, 0))]
+            if not running:
+                return
+            try:
+                with client.as_current():
+                    done, waiting = wait(running, timeout=PATIENCE, return_when="FIRST_COMPLETED")
+            except TimeoutError:
+                # without a timeout, Dask waits for ever for workers that may not come back
+                if client.nthreads():
+                    continue
+                raise InputError(_lost_workers(scheduler)) from None
+            running = list(waiting)
+            try:
+                for future in done:
+                    yield future.result()
+            except KilledWorker as error:
+                raise _worker_died() from error
+
+
+def _ray(
+    function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], processes: int, scheduler: str | None
+) -> Generator[Result]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+    except ImportError as error:
+        raise _not_installed("ray") from error
+    # inside a Ray job, or if the caller has connected, that cluster is used
+    started = scheduler is not None or not ray.is_initialized()
+    if started:
+        # results are a few numbers, so a small object store suffices
+        local = {"num_cpus": processes, "include_dashboard": False, "object_store_memory": 1 << 27}
+        where = {"address": scheduler} if scheduler else {"address": "local", "_node_ip_address": "127.0.0.1", **local}
+        try:
+            _require_answer(scheduler)
+            ray.init(**where, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _unreachable(scheduler, error) from error
+    try:
+        remote = ray.remote(num_cpus=1, max_retries=0)(function)
+        ahead = AHEAD * int(ray.cluster_resources().get("CPU", 1))
+        running = [remote.remote(*task) for task in islice(tasks, ahead)]
+        while running:
+            (done,), running = ray.wait(running, num_returns=1)
+            yield ray.get(done)
+            running += [remote.remote(*task) for task in islice(tasks, 1)]
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, InputError) else error from None
+    except RayError as error:
+        raise _worker_died() from error
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _require_answer(scheduler: str | None) -> None:
+    """Connect to the scheduler once: for a missing cluster, Ray waits for minutes and Dask for half a minute."""
+    place = urlsplit(scheduler if scheduler and "//" in scheduler else f"//{scheduler or ''}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), timeout=10).close()
+
+
+def _not_installed(backend: str) -> InputError:
+    what, remedy = f"{backend} is not installed", f"Run pip install 'ecgssl[{backend}]', or use the backend loky"
+    return InputError(Problem("store.backend", backend, what, remedy))
+
+
+def _unreachable(scheduler: str | None, error: Exception) -> InputError:
+    what = f"cannot be reached ({type(error).__name__})" if scheduler else f"cannot be started ({error})"
+    remedy = "Start the scheduler, correct its address, or remove the address to start a cluster on this machine"
+    return InputError(Problem("store.scheduler", scheduler or "local", what, remedy))
+
+
+def _lost_workers(scheduler: str | None) -> Problem:
+    what = f"has had no worker for {PATIENCE:g} s"
+    remedy = "Start workers, or find in their logs why they ended. Run the same command again to continue"
+    return Problem("store.scheduler", scheduler or "local", what, remedy)
+
+
+def _worker_died() -> InputError:
+    what = "a worker process died, usually because memory ran out or a library crashed on a file"
+    remedy = (
+        "Use fewer workers, a smaller store.shard_recordings (preprocess) or a smaller batch (predict, embed). "
+        "Run the same command again: preprocess, predict and embed continue where they stopped"
+    )
+    return InputError(Problem("process pool", "workers", what, remedy))
