@@ -48,7 +48,7 @@ from ecgssl.io import read
 from ecgssl.io.wfdb.reader import header_path
 from ecgssl.preprocessing import prepare, shards
 from ecgssl.preprocessing.preprocess import preprocess
-from ecgssl.preprocessing.request import Wanted, wanted
+from ecgssl.preprocessing.request import RecordingRequest, recording_requests
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange
 
@@ -73,14 +73,14 @@ def settings(beats: str, **store: Any) -> Params:
     )
 
 
-def make_shard(items: list[Wanted], params: Params, folder: Path) -> None:
+def make_shard(items: list[RecordingRequest], params: Params, folder: Path) -> None:
     """One shard of all recordings, written and forgotten."""
     work = shards.Work(folder, folder, params.signal, params.quality, params.store.lsb)
     shards.make_shard(work, 0, 0, items)
     work.part(0).unlink()
 
 
-def stages(items: list[Wanted], params: Params, folder: Path) -> dict[str, float]:
+def stages(items: list[RecordingRequest], params: Params, folder: Path) -> dict[str, float]:
     """CPU milliseconds of a recording by stage."""
     spent: dict[str, float] = defaultdict(float)
 
@@ -109,7 +109,7 @@ def stages(items: list[Wanted], params: Params, folder: Path) -> dict[str, float
     return {stage: 1000 * seconds / len(items) for stage, seconds in spent.items()}
 
 
-def equal_work(items: list[Wanted], params: Params) -> None:
+def equal_work(items: list[RecordingRequest], params: Params) -> None:
     """Read, band-pass, resample and normalise, as torch_ecg's manager does; nothing is assessed or written."""
     for item in items:
         recording = read(item.path, overrides=item.overrides)
@@ -118,7 +118,7 @@ def equal_work(items: list[Wanted], params: Params) -> None:
         cleaned / max(float(np.sqrt(np.mean(np.square(cleaned)))), params.signal.normalise.floor)
 
 
-def wfdb_neurokit2(items: list[Wanted], peaks: bool) -> None:
+def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
     """wfdb, then neurokit2's own cleaning of each lead, and its R-peaks if wanted."""
     import neurokit2
     import wfdb
@@ -135,7 +135,7 @@ def wfdb_neurokit2(items: list[Wanted], peaks: bool) -> None:
                     continue
 
 
-def wfdb_torch_ecg(items: list[Wanted], params: Params) -> None:
+def wfdb_torch_ecg(items: list[RecordingRequest], params: Params) -> None:
     """wfdb, then torch_ecg's manager to the same band and sampling rate."""
     import wfdb
     from torch_ecg._preprocessors import PreprocManager
@@ -180,7 +180,7 @@ def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> d
 
 def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
     """All contestants, ``rounds`` times in turn."""
-    items = wanted(cohort, 0, len(cohort))
+    items = recording_requests(cohort, 0, len(cohort))
     with_beats, without = settings("neurokit2"), settings("none")
     cpu, wall, parts = defaultdict(list), defaultdict(list), defaultdict(list)
     with tempfile.TemporaryDirectory() as name:

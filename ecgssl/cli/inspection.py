@@ -31,7 +31,7 @@ def inspect(
     from ecgssl.config import QualityParams, load_params
     from ecgssl.errors import InputError, Problem
     from ecgssl.files import canonical_json
-    from ecgssl.inspection.inspect import find
+    from ecgssl.inspection.inspect import LSB, find
     from ecgssl.inspection.inspect import inspect as run
     from ecgssl.inspection.inspect_table import as_text
     from ecgssl.io.metadata import MetadataOverrides, millivolts
@@ -41,14 +41,14 @@ def inspect(
     if units is not None and millivolts(units) is None:
         raise InputError(Problem("command line", "--units", f"{units!r} is not a voltage", "Name nV, uV, mV or V"))
     names = tuple(name.strip() for name in leads.split(",")) if leads is not None else None
-    spec, quality = SignalSpec(), QualityParams()
+    spec, quality, lsb = SignalSpec(), QualityParams(), LSB
     if params is not None:
         chosen = load_params(params)
-        spec, quality = chosen.signal, chosen.quality
+        spec, quality, lsb = chosen.signal, chosen.quality, chosen.store.lsb
     found = find(paths)
     with progress("inspect", len(found.recordings)) as advance:
         overrides = MetadataOverrides(sampling_rate, units, names)
-        result = run(found, spec, quality, overrides=overrides, plot=plot, workers=workers, advance=advance)
+        result = run(found, spec, quality, lsb=lsb, overrides=overrides, plot=plot, workers=workers, advance=advance)
     text = canonical_json(result.to_dict()) if json else as_text(result, shutil.get_terminal_size((100, 24)).columns)
     typer.echo(text, nl=False)
     return 3 if result.count("unreadable") else 0

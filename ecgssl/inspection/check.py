@@ -1,6 +1,6 @@
 """A cohort looked at before anything is made of it: everything wrong with its table and its recordings, at once.
 
-Recordings take the very way of preprocessing (``ecgssl.preprocessing.prepare.prepare_wanted``), so that what is left out here
+Recordings take the very way of preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so that what is left out here
 is what preprocessing leaves out, for the same reasons. Nothing is written.
 """
 
@@ -25,9 +25,9 @@ from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import Policy, crossings_of
-from ecgssl.preprocessing.prepare import Rejected, prepare_wanted
+from ecgssl.preprocessing.prepare import Rejected, prepare_request
 from ecgssl.preprocessing.preprocess import require_usable
-from ecgssl.preprocessing.request import Wanted, wanted
+from ecgssl.preprocessing.request import RecordingRequest, recording_requests
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.leads import canonical
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
@@ -190,20 +190,20 @@ def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress
     return pd.concat(found, ignore_index=True).sort_values("place", ignore_index=True)
 
 
-def _present(cohort: Cohort, start: int, there: NDArray[np.bool_]) -> list[Wanted | None]:
-    items = wanted(cohort, start, min(start + _CHUNK, len(cohort)))
+def _present(cohort: Cohort, start: int, there: NDArray[np.bool_]) -> list[RecordingRequest | None]:
+    items = recording_requests(cohort, start, min(start + _CHUNK, len(cohort)))
     return [item if is_there else None for item, is_there in zip(items, there[start : start + _CHUNK], strict=True)]
 
 
 def look_at(
-    first: int, items: Sequence[Wanted | None], spec: SignalSpec, quality: QualityParams, lsb: float
+    first: int, items: Sequence[RecordingRequest | None], spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> tuple[int, pd.DataFrame]:
     """A worker's share: prepare recordings and keep what was found, not the signal.
 
     Args:
         first: place of the first item in the cohort's table.
         items: the recordings; ``None`` for one whose file is not there.
-        spec, quality, lsb: as for ``prepare_wanted``.
+        spec, quality, lsb: as for ``prepare_request``.
 
     Returns:
         ``first``, and a row for each that was read (``Checked.recordings``).
@@ -215,7 +215,7 @@ def look_at(
             continue
         row: dict[str, Any] = {"place": place}
         try:
-            row |= prepare_wanted(item, spec, quality, lsb, digital, partial(_note, row))
+            row |= prepare_request(item, spec, quality, lsb, digital, partial(_note, row))
         except Rejected as refusal:
             row |= {"stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
         rows.append(row)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgssl.inspection.check import Checked
-from ecgssl.preprocessing.prepare import prepare_wanted
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.prepare import prepare_request
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
 _DPI = 100
@@ -56,8 +56,8 @@ def _some(generator: np.random.Generator, places: np.ndarray, count: int) -> lis
 def _draw(checked: Checked, place: int) -> bytes:
     spec, lsb = checked.params.signal, checked.params.store.lsb
     digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
-    item = wanted(checked.cohort, place, place + 1)[0]
-    found = prepare_wanted(item, spec, checked.params.quality, lsb, digital)
+    item = recording_requests(checked.cohort, place, place + 1)[0]
+    found = prepare_request(item, spec, checked.params.quality, lsb, digital)
     mask = np.array([bool(found["lead_mask"] >> i & 1) for i in range(len(spec.leads))])
     title = f"row {checked.rows[place]}"
     return png_bytes(draw_12_lead(digital * np.float32(lsb), spec.sampling_rate, spec.leads, mask, title=title), _DPI)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ecgssl.config import QualityParams
+from ecgssl.config import QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.files import make_folder, write_atomic
 from ecgssl.io import MEMBER, locate, read
@@ -20,12 +19,14 @@ from ecgssl.io.listing import Found, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.pool import run_ordered
+from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures
 from ecgssl.progress import Advance
-from ecgssl.signal.cleaning import clean, crop
-from ecgssl.signal.leads import LEADS, arrange, canonical, measured
-from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
+from ecgssl.signal.leads import LEADS, arrange, canonical
 from ecgssl.signal.reasons import in_words
 from ecgssl.signal.spec import SignalSpec
+
+LSB = StoreParams().lsb
+"""Default resolution of a store in mV per int16 step; it limits the voltages that can be stored."""
 
 Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
 
@@ -121,6 +122,7 @@ def inspect(
     spec: SignalSpec,
     quality: QualityParams,
     *,
+    lsb: float = LSB,
     overrides: MetadataOverrides = NO_OVERRIDES,
     plot: Path | None = None,
     workers: int = 1,
@@ -142,7 +144,7 @@ def inspect(
     """
     pages = _pages(found.recordings, plot)
     done = []
-    for result in _each(found.recordings, pages, spec, quality, overrides, workers):
+    for result in _each(found.recordings, pages, (spec, quality, lsb, overrides), workers):
         done.append(result)
         advance(1)
     return Inspection(tuple(done), tuple(map(str, found.unknown)))
@@ -175,12 +177,10 @@ def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
 def _each(
     listed: Sequence[str],
     pages: list[Path | None],
-    spec: SignalSpec,
-    quality: QualityParams,
-    overrides: MetadataOverrides,
+    settings: tuple[SignalSpec, QualityParams, float, MetadataOverrides],
     workers: int,
 ) -> Iterator[Inspected]:
-    tasks = ((path, spec, quality, overrides, page) for path, page in zip(listed, pages, strict=True))
+    tasks = ((path, *settings, page) for path, page in zip(listed, pages, strict=True))
     return run_ordered(inspect_one, tasks, len(listed), workers)
 
 
@@ -188,6 +188,7 @@ def inspect_one(
     path: str,
     spec: SignalSpec,
     params: QualityParams,
+    lsb: float = LSB,
     overrides: MetadataOverrides = NO_OVERRIDES,
     page: Path | None = None,
 ) -> Inspected:
@@ -212,7 +213,7 @@ def inspect_one(
         write_atomic(page, _draw(recording))
     stored = {canonical(lead) for lead in recording.leads}
     _, present = arrange(recording.signal[:, :1], recording.leads)
-    assessed = _assess(recording, spec, params)
+    assessed = _assess(recording, spec, params, lsb)
     return Inspected(
         path=path,
         format=name,
@@ -225,34 +226,29 @@ def inspect_one(
     )
 
 
-def _assess(recording: Recording, spec: SignalSpec, params: QualityParams) -> dict[str, Any]:
-    raw, present = arrange(recording.signal, recording.leads, spec.leads)
-    there = measured(recording.leads, spec.leads)
-    quality, usable = assess_raw(raw, recording.sampling_rate, present, there, params, spec)
-    rejected = set(quality.rejected.split(";")) if quality.rejected else set()
-    words = ""
-    if quality.lead_mask.any():
-        try:
-            cleaned = crop(clean(usable, recording.sampling_rate, spec), spec)
-        except RecordingError as error:
-            rejected.add(error.reason)
-            words = f"{error.reason}: {error.problems[0].field}: {error.problems[0].what}"
-        else:
-            quality = assess_cleaned(cleaned, quality, params, spec)
-            rejected |= set(quality.rejected.split(";")) if quality.rejected else set()
+def _assess(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> dict[str, Any]:
+    examination = examine(recording, spec, params, lsb)
+    quality = examination.quality
+    rejected = {code for rejection in examination.rejections for code in rejection.reason.split(";")}
     return {
-        "verdict": "rejected" if rejected else "flagged" if quality.findings else "ok",
-        "figures": {name: None if math.isnan(value) else value for name, value in quality.figures.items()},
-        "reasons": (*sorted(rejected), *(code for code in quality.reasons if code not in rejected)),
-        "detail": "; ".join(filter(None, (words, _told(quality, rejected, params)))),
+        "verdict": "rejected" if rejected else "flagged" if examination.reasons else "ok",
+        "figures": quality_figures(quality) if quality else {},
+        "reasons": (*sorted(rejected), *(code for code in examination.reasons if code not in rejected)),
+        "detail": _detail(examination, rejected, params),
     }
 
 
-def _told(quality: Quality, rejected: set[str], params: QualityParams) -> str:
-    worst_first = sorted(quality.findings, key=lambda finding: finding.code not in rejected)
-    words = in_words(worst_first, params)
-    few = rejected & {"min_leads", "missing_leads"}
-    return words if words or not few else f"{int(quality.lead_mask.sum())} usable leads"
+def _detail(examination: Examination, rejected: set[str], params: QualityParams) -> str:
+    parts = [f"{r.reason}: {r.detail}" for r in examination.rejections if r.stage not in QUALITY_STAGES]
+    if examination.clipped:
+        parts.append(f"amplitude: {examination.clipped} samples are clipped to the range of a store")
+    if examination.quality is not None:
+        findings = sorted(examination.quality.findings, key=lambda finding: finding.code not in rejected)
+        words = in_words(findings, params)
+        if not words and rejected & {"min_leads", "missing_leads"}:
+            words = f"{int(examination.quality.lead_mask.sum())} usable leads"
+        parts.append(words)
+    return "; ".join(filter(None, parts))
 
 
 def _draw(recording: Recording) -> bytes:

@@ -18,7 +18,7 @@ from ecgssl.config import QualityParams, ReasonCode
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import RecordingError
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, arrange, limb_residual
 from ecgssl.signal.quality import Finding, kept_part
@@ -145,7 +145,7 @@ def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spe
     """The example of row ``place``; ``None`` where its file cannot be read now."""
     code = own[0].code
     leads = _shown(own, spec)
-    item = wanted(cohort, place, place + 1)[0]
+    item = recording_requests(cohort, place, place + 1)[0]
     try:
         recording = read_or_reject(item.path, item.overrides)
         raw, _ = arrange(recording.signal, recording.leads, spec.leads)

@@ -16,7 +16,7 @@ from ecgssl.io.files.csv_header import is_sample_file
 from ecgssl.io.listing import find_recordings, with_members
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -118,7 +118,7 @@ def _of_file(path: Path) -> list[str]:
 
 def _of_manifest(path: Path) -> list[Listed]:
     cohort = listed_recordings(path)
-    items = wanted(cohort, 0, len(cohort))
+    items = recording_requests(cohort, 0, len(cohort))
     return [Listed(name, i.path, i.overrides) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 
 

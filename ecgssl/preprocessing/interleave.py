@@ -1,9 +1,8 @@
-"""Recordings taken through preparation side by side: each stage for a group of them before the next stage begins.
+"""Interleaved preparation: each stage runs for a group of recordings before the next stage begins.
 
-The results are those of one recording after another. The time is not: there is little arithmetic per recording and much
-code, and by the time that a stage comes round again the others have driven its code out of the processor's caches. In
-groups of sixteen, preparation without neurokit2 took three quarters of the time of one by one; larger groups gained no
-more.
+The results equal those of one recording after another. It is faster, because one recording needs little arithmetic but much
+code: run one by one, the other stages evict a stage's code from the processor's caches. In groups of 16, preparation
+without neurokit2 took three quarters of the time of one by one; larger groups were no faster.
 """
 
 from __future__ import annotations
@@ -14,53 +13,53 @@ from typing import Any
 from ecgssl.preprocessing.prepare import Rejected, Steps
 
 GROUP = 16
-"""Recordings that are on their way at a time,"""
+"""Largest number of recordings in a group."""
 VALUES = 1 << 20
-"""or fewer, where their signals come to this many values: sixteen of twelve leads and 10 s at 500 Hz do not."""
+"""Number of signal values that closes a group early; 16 recordings of 12 leads, 10 s and 500 Hz stay below it."""
 
 Result = dict[str, Any] | Rejected
 
 
-def side_by_side(tasks: Iterable[Steps]) -> Iterator[Result]:
-    """Take recordings to their end.
+def interleave(tasks: Iterable[Steps]) -> Iterator[Result]:
+    """Run the preparation of recordings in groups.
 
     Args:
-        tasks: not yet begun; taken as there is room.
+        tasks: preparations that have not started; consumed group by group.
 
     Yields:
-        What was found of each or why it cannot be used, in the order of ``tasks``.
+        The results of each preparation, or its rejection, in the order of ``tasks``.
     """
-    begun: list[Steps | Rejected] = []
+    started: list[Steps | Rejected] = []
     values = 0
     for task in tasks:
         try:
             values += next(task)
-            begun.append(task)
-        except Rejected as refusal:
-            begun.append(_alone(refusal))
-        if len(begun) == GROUP or values >= VALUES:
-            yield from _finish(begun)
-            begun, values = [], 0
-    yield from _finish(begun)
+            started.append(task)
+        except Rejected as rejection:
+            started.append(_without_frames(rejection))
+        if len(started) == GROUP or values >= VALUES:
+            yield from _finish(started)
+            started, values = [], 0
+    yield from _finish(started)
 
 
-def _finish(begun: list[Steps | Rejected]) -> list[Result]:
-    ended: dict[int, Result] = {place: task for place, task in enumerate(begun) if isinstance(task, Rejected)}
-    running = {place: task for place, task in enumerate(begun) if not isinstance(task, Rejected)}
+def _finish(started: list[Steps | Rejected]) -> list[Result]:
+    results: dict[int, Result] = {place: task for place, task in enumerate(started) if isinstance(task, Rejected)}
+    running = {place: task for place, task in enumerate(started) if not isinstance(task, Rejected)}
     while running:
         for place, task in list(running.items()):
             try:
                 next(task)
             except StopIteration as end:
-                ended[place] = end.value
-            except Rejected as refusal:
-                ended[place] = _alone(refusal)
+                results[place] = end.value
+            except Rejected as rejection:
+                results[place] = _without_frames(rejection)
             else:
                 continue
             del running[place]
-    return [ended[place] for place in range(len(begun))]
+    return [results[place] for place in range(len(started))]
 
 
-def _alone(refusal: Rejected) -> Rejected:
-    """Without the frames that it passed through, which would hold the signals of its group."""
-    return refusal.with_traceback(None)
+def _without_frames(rejection: Rejected) -> Rejected:
+    """Remove the traceback, whose frames would keep the signals of the group in memory."""
+    return rejection.with_traceback(None)

@@ -1,13 +1,14 @@
-"""One recording from its file to the int16 rows of a store, or the reason why it cannot be used.
+"""Preparation of one recording: from its file to the int16 rows of a store, or to a rejection.
 
-The way is a generator that pauses after every stage, so that ``ecgssl.preprocessing.interleave`` can take many recordings
-through each; ``prepare`` and ``prepare_wanted`` take one through all.
+``request_steps`` is a generator that pauses after each stage, so that ``ecgssl.preprocessing.interleave`` can run a stage
+for many recordings in turn. ``prepare``, ``prepare_request`` and ``examine`` run the same stages for one recording.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.preprocessing.request import Wanted
+from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
@@ -28,7 +29,10 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
 
 Steps = Generator[int, None, dict[str, Any]]
-"""A recording on its way: yields after each stage how many values its signal has, and returns what was found."""
+"""Preparation in progress: yields the number of values of the signal after each stage, returns the results."""
+
+QUALITY_STAGES = ("quality of the raw signal", "quality of the cleaned signal")
+"""Stages of the quality checks, in their order."""
 
 _LARGEST = np.iinfo(np.int16).max
 
@@ -37,10 +41,10 @@ class Rejected(Exception):
     """A recording that cannot be used.
 
     Args:
-        stage: at which it was refused.
-        reason: ";"-joined reason codes.
-        detail: for people; without any path, which may hold a patient's number and is this machine's.
-        findings: of the quality checks, as far as they came (``ecgssl.signal.reasons.to_cell``).
+        stage: processing stage that rejected it.
+        reason: reason codes, separated by ";".
+        detail: explanation in words. It contains no path, because a path may hold a patient's number.
+        findings: results of the quality checks up to this stage (``ecgssl.signal.reasons.to_cell``).
     """
 
     def __init__(self, stage: str, reason: str, detail: str, findings: str = "") -> None:
@@ -49,56 +53,80 @@ class Rejected(Exception):
 
     @classmethod
     def by(cls, error: RecordingError, stage: str) -> Rejected:
-        """Of what a reader or a step of the signal contract raised."""
+        """Convert an error of a reader or of a cleaning step."""
         problem = error.problems[0]
         return cls(stage, error.reason, f"{problem.field}: {problem.what}")
 
 
+@dataclass
+class Examination:
+    """Results of the preparation of a recording that is examined but not stored.
+
+    Args:
+        quality: figures and findings up to the last stage that was reached; ``None`` for a signal without samples.
+        rejections: rejection of each stage; preprocessing stops at the first.
+        reasons: codes of all findings, in the order of their detection.
+        clipped: values beyond the range of int16, if they do not lead to a rejection.
+    """
+
+    quality: Quality | None = None
+    rejections: list[Rejected] = field(default_factory=list)
+    reasons: tuple[str, ...] = ()
+    clipped: int = 0
+
+
 def read_or_reject(path: Path | str, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """``ecgssl.io.read``, with ``Rejected`` for what it raises."""
+    """Read a recording (``ecgssl.io.read``).
+
+    Raises:
+        Rejected: the recording cannot be read.
+    """
     try:
         return read(path, overrides=overrides)
     except RecordingError as error:
         raise Rejected.by(error, "read") from error
 
 
-def prepare_wanted(
-    item: Wanted,
+def prepare_request(
+    request: RecordingRequest,
     spec: SignalSpec,
     quality: QualityParams,
     lsb: float,
     out: NDArray[np.int16],
-    seen: Callable[[Recording], None] = lambda recording: None,
+    on_read: Callable[[Recording], None] = lambda recording: None,
 ) -> dict[str, Any]:
-    """Read and ``prepare`` a recording of a cohort; a known defect is a reason of its own (``known_defect``).
+    """Read and prepare a recording of a cohort.
 
     Args:
-        item: the recording.
+        request: the recording.
         spec, quality, lsb, out: as for ``prepare``.
-        seen: is shown what was read, before it is prepared.
+        on_read: called with the recording after it has been read.
+
+    Returns:
+        Results of ``prepare``; ``reasons`` includes ``known_defect`` for a defect listed by the data set.
 
     Raises:
-        Rejected: where it cannot be read or used, or is excluded by its set's known defects.
+        Rejected: the recording cannot be read or used, or its data set excludes it for a known defect.
     """
-    return _to_the_end(steps_wanted(item, spec, quality, lsb, out, seen))
+    return _run(request_steps(request, spec, quality, lsb, out, on_read))
 
 
-def steps_wanted(
-    item: Wanted,
+def request_steps(
+    request: RecordingRequest,
     spec: SignalSpec,
     quality: QualityParams,
     lsb: float,
     out: NDArray[np.int16],
-    seen: Callable[[Recording], None] = lambda recording: None,
+    on_read: Callable[[Recording], None] = lambda recording: None,
 ) -> Steps:
-    """``prepare_wanted``, stage by stage: the same arguments, result and errors."""
-    if item.excluded:
-        raise Rejected("known_defect", "known_defect", item.defect)
-    recording = read_or_reject(item.path, item.overrides)
-    seen(recording)
+    """Run ``prepare_request`` stage by stage, with the same arguments, results and errors."""
+    if request.excluded:
+        raise Rejected("known_defect", "known_defect", request.defect)
+    recording = read_or_reject(request.path, request.overrides)
+    on_read(recording)
     yield recording.signal.size
     found = yield from _steps(recording, spec, quality, lsb, out)
-    if item.defect:
+    if request.defect:
         found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
     return found
 
@@ -106,27 +134,48 @@ def steps_wanted(
 def prepare(
     recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float, out: NDArray[np.int16]
 ) -> dict[str, Any]:
-    """Assess, clean, crop and quantise: the one way to a contract signal, for stores and for scoring.
+    """Assess, clean, crop and quantise a recording, for stores and for scoring.
 
     Args:
-        recording: as it was recorded.
-        spec: the signal contract.
-        params: limits and policy.
-        lsb: mV of one int16 step.
-        out: (leads, samples), filled; rows of leads that are absent or masked are 0.
+        recording: the recording as read.
+        spec: preprocessing settings.
+        params: limits and policy of the quality checks.
+        lsb: mV per int16 step.
+        out: (leads, samples), overwritten with the result; rows of absent or masked leads become 0.
 
     Returns:
-        What preprocessing found: ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (";"-joined flags),
+        ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"),
         ``findings`` (``ecgssl.signal.reasons.to_cell``), ``clipped``, ``waveform_hash`` and the quality figures
-        (``None`` where undefined).
+        (``None`` for undefined ones).
 
     Raises:
-        Rejected: where it cannot be used.
+        Rejected: the recording cannot be used.
     """
-    return _to_the_end(_steps(recording, spec, params, lsb, out))
+    return _run(_steps(recording, spec, params, lsb, out))
 
 
-def _to_the_end(steps: Steps) -> dict[str, Any]:
+def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> Examination:
+    """Prepare a recording without storing it; continue after a rejection as long as a usable lead remains.
+
+    Args:
+        recording, spec, params, lsb: as for ``prepare``.
+
+    Returns:
+        Figures, findings and rejections of all stages. ``prepare`` raises the first rejection.
+    """
+    examination = Examination()
+    out = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
+    try:
+        found = _run(_steps(recording, spec, params, lsb, out, examination))
+        examination.clipped = found["clipped"]
+        examination.reasons = tuple(filter(None, found["reasons"].split(";")))
+    except Rejected as rejection:
+        examination.rejections.append(rejection)
+        examination.reasons = examination.quality.reasons if examination.quality else ()
+    return examination
+
+
+def _run(steps: Steps) -> dict[str, Any]:
     while True:
         try:
             next(steps)
@@ -134,16 +183,22 @@ def _to_the_end(steps: Steps) -> dict[str, Any]:
             return dict(end.value)
 
 
-def _steps(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float, out: NDArray[np.int16]) -> Steps:
+def _steps(
+    recording: Recording,
+    spec: SignalSpec,
+    params: QualityParams,
+    lsb: float,
+    out: NDArray[np.int16],
+    examination: Examination | None = None,
+) -> Steps:
     stage = "signal"
     if recording.signal.shape[1] == 0:
         raise Rejected(stage, "too_short", "duration: 0 s, there are no samples")
     try:
         raw, present = arrange(recording.signal, recording.leads, spec.leads)
-        quality, usable = assess_raw(
-            raw, recording.sampling_rate, present, measured(recording.leads, spec.leads), params, spec
-        )
-        _refuse(quality, "quality of the raw signal", params)
+        there = measured(recording.leads, spec.leads)
+        quality, usable = assess_raw(raw, recording.sampling_rate, present, there, params, spec)
+        _check(quality, QUALITY_STAGES[0], params, examination)
         yield raw.size
         stage = "cleaning"
         whole = clean(usable, recording.sampling_rate, spec)
@@ -152,12 +207,12 @@ def _steps(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: f
         raise Rejected.by(error, stage) from error
     yield raw.size
     quality = assess_cleaned(cleaned, quality, params, spec)
-    _refuse(quality, "quality of the cleaned signal", params)
+    _check(quality, QUALITY_STAGES[1], params, examination)
     yield raw.size
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = quality.reasons
     if clipped and "amplitude" not in reasons:
-        # limits wider than what int16 holds: the policy of an implausible amplitude applies all the same
+        # the limit exceeds the int16 range: the policy for implausible amplitudes applies to clipped samples
         if params.policy["amplitude"] != "flag":
             limit = _LARGEST * lsb
             raise Rejected("store", "amplitude", f"{clipped} samples beyond {limit:g} mV, the largest that is stored")
@@ -169,20 +224,31 @@ def _steps(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: f
         "findings": to_cell(quality.findings),
         "clipped": clipped,
         "waveform_hash": waveform_hash(whole, quality.lead_mask, spec.sampling_rate, spec.leads),
-    } | {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
+    } | quality_figures(quality)
 
 
-def _refuse(quality: Quality, stage: str, params: QualityParams) -> None:
+def quality_figures(quality: Quality) -> dict[str, float | None]:
+    """Return the quality figures by name, with ``None`` for undefined ones."""
+    return {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
+
+
+def _check(quality: Quality, stage: str, params: QualityParams, examination: Examination | None) -> None:
+    """Raise the rejection of a stage; note it in the examination instead if cleaning can continue."""
+    if examination is not None:
+        examination.quality = quality
     if quality.rejected is None:
         return
     codes = quality.rejected.split(";")
-    told = [f for f in quality.findings if f.code in codes] or list(quality.findings)
-    detail = in_words(told, params) or f"{int(quality.lead_mask.sum())} usable leads"
-    raise Rejected(stage, quality.rejected, detail, to_cell(quality.findings))
+    causes = [f for f in quality.findings if f.code in codes] or list(quality.findings)
+    detail = in_words(causes, params) or f"{int(quality.lead_mask.sum())} usable leads"
+    rejection = Rejected(stage, quality.rejected, detail, to_cell(quality.findings))
+    if examination is None or not quality.lead_mask.any():
+        raise rejection
+    examination.rejections.append(rejection)
 
 
 def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -> int:
-    """Round to steps of ``lsb`` into ``out``; returns how many values lie beyond int16 and were held at its limits."""
+    """Round the signal to steps of ``lsb`` and write it to ``out``; return the number of values clipped to int16."""
     steps = np.rint(signal / np.float32(lsb))
     clipped = int(np.count_nonzero(np.abs(steps) > _LARGEST))
     np.clip(steps, -_LARGEST, _LARGEST, out=steps)

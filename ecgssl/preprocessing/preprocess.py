@@ -20,7 +20,7 @@ from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_o
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import hold_apart
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
-from ecgssl.preprocessing.request import COLUMNS, wanted
+from ecgssl.preprocessing.request import COLUMNS, recording_requests
 from ecgssl.preprocessing.shards import UNFINISHED, Made, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
@@ -159,7 +159,9 @@ def _slices(cohort: Cohort, params: Params) -> list[tuple[int, int]]:
 def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[Made]:
     """Make the shards that are not there yet, until all are done or too many recordings are rejected."""
     slices = _slices(cohort, params)
-    tasks = ((work, number, begin, wanted(cohort, begin, end)) for number, (begin, end) in enumerate(slices))
+    tasks = (
+        (work, number, begin, recording_requests(cohort, begin, end)) for number, (begin, end) in enumerate(slices)
+    )
     store = params.store
     made: list[Made] = []
     rejected = 0

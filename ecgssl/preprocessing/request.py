@@ -1,4 +1,4 @@
-"""What preprocessing is told of each recording of a cohort before its file is opened."""
+"""Requests to prepare recordings: path and overrides of each recording of a cohort, before its file is opened."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 
 COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
-"""Columns of a cohort's table that a recording's signal follows from; all but ``path`` may be absent."""
+"""Columns of a cohort's table that determine a recording's signal; all except ``path`` are optional."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecordingRequest:
     """One recording to prepare.
 
     Args:
         path: of the file, or ``file#member``.
-        overrides: what the cohort says of it and the file does not, or says wrongly.
-        defect: what its set is known to have got wrong with it; empty for nothing.
-        excluded: the defect is such that the file is not to be read at all.
+        overrides: metadata from the cohort's table that replace those of the file.
+        defect: known defect listed by the data set; empty for none.
+        excluded: whether the defect excludes the recording, so that its file is not read.
     """
 
     path: str
@@ -31,12 +31,14 @@ class Wanted:
     excluded: bool = False
 
 
-def wanted(cohort: Cohort, begin: int, end: int) -> list[Wanted]:
-    """The recordings of rows ``begin`` to ``end`` of a cohort's table, in their order."""
+def recording_requests(cohort: Cohort, begin: int, end: int) -> list[RecordingRequest]:
+    """Return the requests for rows ``begin`` to ``end`` (exclusive) of a cohort's table, in their order."""
     rows = cohort.table.iloc[begin:end]
     columns = [_cells(rows, name) for name in COLUMNS]
     return [
-        Wanted(str(cohort.root / path), _overrides(rate, units, leads), _text(defect), _text(action) == "exclude")
+        RecordingRequest(
+            str(cohort.root / path), _overrides(rate, units, leads), _text(defect), _text(action) == "exclude"
+        )
         for path, rate, units, leads, defect, action in zip(*columns, strict=True)
     ]
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from ecgssl.config import QualityParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import sha256_of
-from ecgssl.preprocessing.interleave import side_by_side
-from ecgssl.preprocessing.prepare import Rejected, steps_wanted
-from ecgssl.preprocessing.request import Wanted
+from ecgssl.preprocessing.interleave import interleave
+from ecgssl.preprocessing.prepare import Rejected, request_steps
+from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.schemas import PART_SCHEMA
@@ -79,7 +79,7 @@ class Made:
     resumed: bool
 
 
-def make_shard(work: Work, number: int, first: int, items: Sequence[Wanted]) -> Made:
+def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> Made:
     """Prepare and write the recordings of one shard, unless an earlier run did.
 
     Args:
@@ -140,13 +140,13 @@ def _made_before(work: Work, number: int, count: int) -> pa.Table | None:
     return part if whole else None
 
 
-def _prepare(work: Work, first: int, items: Sequence[Wanted]) -> tuple[NDArray[np.int16], pa.Table]:
+def _prepare(work: Work, first: int, items: Sequence[RecordingRequest]) -> tuple[NDArray[np.int16], pa.Table]:
     digital = np.empty((len(items), len(work.spec.leads), work.spec.samples), dtype=np.int16)
     tasks = (
-        steps_wanted(item, work.spec, work.quality, work.lsb, out) for item, out in zip(items, digital, strict=True)
+        request_steps(item, work.spec, work.quality, work.lsb, out) for item, out in zip(items, digital, strict=True)
     )
     rows: list[dict[str, Any]] = []
-    for place, found in enumerate(side_by_side(tasks), first):
+    for place, found in enumerate(interleave(tasks), first):
         if isinstance(found, Rejected):
             found = {name: getattr(found, name) for name in layout.REJECTED_COLUMNS[1:]}
         rows.append({"place": place} | found)

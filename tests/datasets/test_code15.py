@@ -11,7 +11,7 @@ from ecgssl.datasets import load
 from ecgssl.datasets.public.code15 import CODE15
 from ecgssl.errors import InputError
 from ecgssl.io import read
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import LEADS
 
 HEADER = "exam_id,age,is_male,nn_predicted_age,1dAVb,RBBB,LBBB,SB,ST,AF,patient_id,death,timey,normal_ecg,trace_file"
@@ -74,7 +74,7 @@ def test_table(release):
 
 def test_every_exam_is_read_from_its_own_row(release):
     cohort = CODE15(release, subsets=PARTS).cohort()
-    for item, exam in zip(wanted(cohort, 0, len(cohort)), cohort.table["record_id"], strict=True):
+    for item, exam in zip(recording_requests(cohort, 0, len(cohort)), cohort.table["record_id"], strict=True):
         number = int(exam.removeprefix("code15-"))
         part = next(part for part, ids in FILES.items() if number in ids)
         recording = read(item.path, overrides=item.overrides)

@@ -15,7 +15,7 @@ from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.errors import InputError
 from ecgssl.io import read
 from ecgssl.io.metadata import MetadataOverrides
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import LEADS
 
 NINE = ("NORM", "AF", "IAVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
@@ -82,7 +82,7 @@ def test_original_form(original):
     first = cohort.table.set_index("record_id").loc["cpsc2018-A0001"]
     assert first["path"] == "TrainingSet1/A0001.mat"
     assert first["patient_id"] == "record:cpsc2018-A0001"
-    told = wanted(cohort, 0, len(cohort))
+    told = recording_requests(cohort, 0, len(cohort))
     assert read(told[0].path, overrides=told[0].overrides).signal.shape == (12, 3000)
     assert {entry.overrides for entry in told} == {MetadataOverrides(500.0, "mV", LEADS)}
     assert "11 of 6,877 recordings, as first released" in cohort.notes
@@ -109,7 +109,7 @@ def test_wfdb_form(copy):
     assert "1 codes without a label, in so many recordings: 39732003 (1)" in cohort.notes
     assert "2 ages are absent or -1 and count as unknown" in cohort.notes
     assert "sampling_rate" not in table
-    assert wanted(cohort, 0, 1)[0].overrides == MetadataOverrides()
+    assert recording_requests(cohort, 0, 1)[0].overrides == MetadataOverrides()
 
 
 def test_both_forms_have_the_same_folds(original, copy):
@@ -124,7 +124,7 @@ def test_wfdb_files_with_the_original_table(copy):
     (copy / "REFERENCE.csv").write_text(table)
     cohort = CPSC2018(copy, labels="first").cohort()
     assert positives(cohort)[45] == {"STD"}
-    assert wanted(cohort, 0, 1)[0].overrides == MetadataOverrides()
+    assert recording_requests(cohort, 0, 1)[0].overrides == MetadataOverrides()
 
 
 def test_recordings_that_no_row_names_are_unknown(original):
@@ -197,7 +197,7 @@ def test_real_original(real_data, tmp_path):
     (tmp_path / "REFERENCE.csv").write_text("\n".join(["Recording,First_label,Second_label,Third_label", *rows]))
     cohort = CPSC2018(tmp_path).cohort()
     assert list(cohort.table["path"]) == [f"{name}.mat" for name in names]
-    for name, told in zip(names, wanted(cohort, 0, len(cohort)), strict=True):
+    for name, told in zip(names, recording_requests(cohort, 0, len(cohort)), strict=True):
         recording = read(told.path, overrides=told.overrides)
         data = loadmat(tmp_path / f"{name}.mat")["ECG"][0, 0]["data"]
         assert (recording.sampling_rate, recording.leads) == (500.0, LEADS)

@@ -14,7 +14,7 @@ from ecgssl.datasets.public.ecg_arrhythmia import ECGArrhythmia
 from ecgssl.datasets.public.ningbo import Ningbo
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import arrange
 
 CONDITIONS = """Acronym Name,Full Name,Snomed_CT
@@ -108,7 +108,7 @@ def test_what_is_known_of_each_recording(release):
 
 def test_merged_header_lines_are_known(release):
     cohort = ECGArrhythmia(release).cohort()
-    excluded = {entry.path[-7:] for entry in wanted(cohort, 0, len(cohort)) if entry.excluded}
+    excluded = {entry.path[-7:] for entry in recording_requests(cohort, 0, len(cohort)) if entry.excluded}
     assert excluded == {"JS01052", "JS23074"}
     for name in ("01/019/JS01052", "23/236/JS23074"):
         with pytest.raises(RecordingError) as caught:

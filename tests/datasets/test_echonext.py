@@ -14,7 +14,7 @@ from ecgssl.datasets.public.echonext import COMPOSITE, EchoNext
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io import read
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import LEADS
 
 SPLITS = ["train", "no_split", "train", "test", "val", "no_split", "train"]
@@ -90,7 +90,7 @@ def test_rows_of_the_arrays_and_no_split(release):
 
 def test_every_row_is_read_and_never_as_millivolts_unless_accepted(release):
     cohort = EchoNext(release, standardised_as_mv=True).cohort()
-    items = wanted(cohort, 0, len(cohort))
+    items = recording_requests(cohort, 0, len(cohort))
     for item, row in zip(items, (0, 1, 0, 0, 2), strict=True):
         split = item.path.split("_")[-2]
         recording = read(item.path, overrides=item.overrides)

@@ -13,7 +13,7 @@ from ecgssl.datasets import load
 from ecgssl.datasets.public.sph import SPH
 from ecgssl.errors import InputError
 from ecgssl.io import read
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import limb_residual
 
 CODES = """Category,Code,Description
@@ -124,7 +124,7 @@ def test_real_excerpt(excerpt):
     assert "1 files in records are not in metadata.csv and not used" in cohort.notes
     assert table["Normal ECG"].sum() == 6
     assert table.loc["sph-SPH00007", "Right bundle-branch block"] == 1
-    for item in wanted(cohort, 0, len(cohort)):
+    for item in recording_requests(cohort, 0, len(cohort)):
         recording = read(item.path, overrides=item.overrides)
         assert recording.signal.shape[0] == 12
         assert recording.sampling_rate == 500

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.preprocessing.request import Wanted
+from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.preprocessing.shards import Made, Work, make_shard
 
 
@@ -24,7 +24,7 @@ def divide(number: int) -> float:
     return 1 / number
 
 
-def make_first_shards(work: Work, number: int, first: int, items: Sequence[Wanted]) -> Made:
+def make_first_shards(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> Made:
     """``make_shard``, until any shard is done; then the end of the process."""
     if any(work.parts.glob("*.arrow")):
         os._exit(1)

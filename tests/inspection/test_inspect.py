@@ -17,10 +17,12 @@ from wfdb_files import write_record
 from ecgssl.config import QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
-from ecgssl.inspection.inspect import find, inspect, inspect_one
+from ecgssl.inspection.inspect import LSB, find, inspect, inspect_one
 from ecgssl.inspection.inspect_table import TOLD, as_text
 from ecgssl.io import read
 from ecgssl.io.metadata import MetadataOverrides
+from ecgssl.preprocessing.prepare import Rejected, prepare_request
+from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
 from ecgssl.signal.quality import assess_cleaned, assess_raw
@@ -206,3 +208,50 @@ def test_usage_is_refused_before_anything_is_written(folder, tmp_path):
     refused(ecgssl("inspect", folder / "a.xml", "--units", "furlong"), "--units")
     refused(ecgssl("inspect", folder, "--plot", tmp_path / "x.png"), "Name a folder")
     assert ecgssl("inspect").code == 2
+
+
+QUALITIES = {
+    "default": {},
+    "amplitude above the range of int16": {"amplitude": 100.0},
+    "amplitude flagged": {"amplitude": 100.0, "policy": {"amplitude": "flag"}},
+    "everything rejected": {"policy": dict.fromkeys(QUALITY.policy, "reject")},
+    "strict": {"hf_noise": 0.0001, "span": [0.1, 0.2], "policy": {"hf_noise": "mask", "unit_suspect": "reject"}},
+    "strict, flagged": {"hf_noise": 0.0001, "min_leads": 12, "policy": {"hf_noise": "flag", "unit_suspect": "flag"}},
+}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A WFDB record with waves of 45 mV, which int16 steps of 1 uV cannot hold."""
+    signal = 45 / 1.5 * heartbeats(1, seconds=10.0, rate=500.0)[0]
+    return write_record(
+        tmp_path_factory.mktemp("large"), "large", np.rint(signal * 200).astype(np.int16), gain="200/mV"
+    )
+
+
+@pytest.mark.parametrize("limits", QUALITIES.values(), ids=QUALITIES)
+def test_inspect_agrees_with_preprocessing(folder, large, limits):
+    """Verdicts and reasons equal those of ``prepare_request``, which preprocessing and the cohort check use."""
+    quality = QualityParams.model_validate(limits)
+    for path in (*find([folder]).recordings, str(large)):
+        found = inspect_one(path, SPEC, quality)
+        out = np.empty((12, SPEC.samples), dtype=np.int16)
+        rejection = None
+        try:
+            stored = prepare_request(RecordingRequest(path), SPEC, quality, LSB, out)
+        except Rejected as raised:
+            rejection = raised
+        if rejection is not None:
+            assert found.verdict == ("unreadable" if rejection.stage == "read" else "rejected"), path
+            assert set(rejection.reason.split(";")) <= set(found.reasons), path
+        else:
+            assert found.verdict == ("flagged" if stored["reasons"] else "ok"), path
+            assert ";".join(found.reasons) == stored["reasons"], path
+            assert found.figures.items() <= stored.items(), path
+
+
+def test_voltages_beyond_the_range_of_a_store_are_rejected(large):
+    quality = QualityParams(amplitude=100.0, span=(0.0, 200.0))
+    found = inspect_one(str(large), SPEC, quality)
+    assert (found.verdict, found.reasons[0]) == ("rejected", "amplitude")
+    assert "the largest that is stored" in found.detail

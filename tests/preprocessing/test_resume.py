@@ -102,7 +102,7 @@ def test_killed_at_random_moments(small, whole, processes, tmp_path):
 
 
 def test_what_is_damaged_is_made_again_and_what_is_whole_is_not(cohort, made, tmp_path, monkeypatch):
-    seen, real = [], shards.steps_wanted
+    seen, real = [], shards.request_steps
 
     def dies_in_the_last_shard(item, *rest):
         seen.append(item.path[-2:])
@@ -110,7 +110,7 @@ def test_what_is_damaged_is_made_again_and_what_is_whole_is_not(cohort, made, tm
             raise KeyboardInterrupt
         return real(item, *rest)
 
-    monkeypatch.setattr(shards, "steps_wanted", dies_in_the_last_shard)
+    monkeypatch.setattr(shards, "request_steps", dies_in_the_last_shard)
     with pytest.raises(KeyboardInterrupt):
         preprocess(cohort, params(), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()

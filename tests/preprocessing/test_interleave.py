@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from store_cohort import params
 
-from ecgssl.preprocessing.interleave import GROUP, VALUES, side_by_side
-from ecgssl.preprocessing.prepare import Rejected, prepare_wanted
-from ecgssl.preprocessing.request import wanted
+from ecgssl.preprocessing.interleave import GROUP, VALUES, interleave
+from ecgssl.preprocessing.prepare import Rejected, prepare_request
+from ecgssl.preprocessing.request import recording_requests
 from ecgssl.preprocessing.shards import Work, make_shard, read_part
 
 
@@ -42,7 +42,7 @@ def test_order_is_kept_and_few_are_begun_at_a_time(values):
     # of different lengths, so that they end in another order
     tasks = (way(number, 1 + number * 3 % 4, values, begun, ended) for number in range(50))
     results = []
-    for result in side_by_side(tasks):
+    for result in interleave(tasks):
         results.append(result)
         most = max(most, len(begun) - len(results) + 1)
     told = [int(r.args[0].split(": ")[-1]) if isinstance(r, Rejected) else r["number"] for r in results]
@@ -59,7 +59,7 @@ def test_a_refusal_keeps_no_signal():
     signals = []
     gc.disable()
     try:
-        results = list(side_by_side(way(number, 3, 1, [], [], signals) for number in range(40)))
+        results = list(interleave(way(number, 3, 1, [], [], signals) for number in range(40)))
         assert len(results) == len(signals) == 40
         assert [reference() for reference in signals] == [None] * 40
     finally:
@@ -72,12 +72,12 @@ def test_a_bug_is_not_a_refusal():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side([broken()]))
+        list(interleave([broken()]))
 
 
 def test_a_shard_holds_what_is_found_one_by_one(cohort, tmp_path):
     settings = params()
-    items = wanted(cohort, 0, len(cohort))
+    items = recording_requests(cohort, 0, len(cohort))
     (tmp_path / "shards").mkdir()
     (tmp_path / "parts").mkdir()
     work = Work(tmp_path / "shards", tmp_path / "parts", settings.signal, settings.quality, settings.store.lsb)
@@ -87,7 +87,7 @@ def test_a_shard_holds_what_is_found_one_by_one(cohort, tmp_path):
     for item, row in zip(items, part, strict=True):
         out = np.empty(shard.shape[1:], dtype=np.int16)
         try:
-            found = prepare_wanted(item, settings.signal, settings.quality, settings.store.lsb, out)
+            found = prepare_request(item, settings.signal, settings.quality, settings.store.lsb, out)
         except Rejected as refusal:
             found = {"stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
             reasons.append(refusal.reason)

@@ -14,7 +14,7 @@ from ecgssl.io import read
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.preprocessing import prepare
 from ecgssl.preprocessing.preprocess import preprocess
-from ecgssl.preprocessing.request import Wanted, wanted
+from ecgssl.preprocessing.request import RecordingRequest, recording_requests
 from ecgssl.store.store import Store
 
 DIGITAL = np.rint(1000 * heartbeats(1, seconds=10, rate=250)[0]).astype(np.int16)
@@ -28,12 +28,12 @@ def cohort(root, **columns) -> Cohort:
 
 
 def test_what_the_table_leaves_open_states_nothing(tmp_path):
-    assert wanted(cohort(tmp_path, path=["a", "b#c"]), 0, 2) == [
-        Wanted(f"{tmp_path}/a"),
-        Wanted(f"{tmp_path}/b#c"),
+    assert recording_requests(cohort(tmp_path, path=["a", "b#c"]), 0, 2) == [
+        RecordingRequest(f"{tmp_path}/a"),
+        RecordingRequest(f"{tmp_path}/b#c"),
     ]
     empty = cohort(tmp_path, path=["a"], sampling_rate=[np.nan], units=[""], leads=[None], defect=[""])
-    assert wanted(empty, 0, 1)[0].overrides is NO_OVERRIDES
+    assert recording_requests(empty, 0, 1)[0].overrides is NO_OVERRIDES
 
 
 def test_cells_become_what_is_stated(tmp_path):
@@ -46,11 +46,13 @@ def test_cells_become_what_is_stated(tmp_path):
         defect=["swapped", "", "cut"],
         defect_action=["flag", "", "exclude"],
     )
-    assert wanted(table, 0, 2) == [
-        Wanted(f"{tmp_path}/a", MetadataOverrides(500.0, "uV", ("I", "II", "V1")), "swapped"),
-        Wanted(f"{tmp_path}/b"),
+    assert recording_requests(table, 0, 2) == [
+        RecordingRequest(f"{tmp_path}/a", MetadataOverrides(500.0, "uV", ("I", "II", "V1")), "swapped"),
+        RecordingRequest(f"{tmp_path}/b"),
     ]
-    assert wanted(table, 2, 3) == [Wanted(f"{tmp_path}/c", MetadataOverrides(257.0), "cut", excluded=True)]
+    assert recording_requests(table, 2, 3) == [
+        RecordingRequest(f"{tmp_path}/c", MetadataOverrides(257.0), "cut", excluded=True)
+    ]
 
 
 @pytest.mark.parametrize("member", ["", "#7"])
@@ -66,7 +68,7 @@ def test_the_reader_is_told(tmp_path, monkeypatch, member):
     table = cohort(tmp_path, path=[f"a{member}"], sampling_rate=[250], units=["uV"])
     params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1}})
     assert preprocess(table, params, tmp_path / "out", bytes(32), progress=False).stored == 1
-    assert seen == [(f"{tmp_path}/a{member}", {"stated": MetadataOverrides(250.0, "uV")})]
+    assert seen == [(f"{tmp_path}/a{member}", {"overrides": MetadataOverrides(250.0, "uV")})]
 
 
 def test_known_defects_are_counted_or_flagged(tmp_path):
