@@ -20,9 +20,9 @@ from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.calibration.reliability import BINS
 from ecgssl.evaluation.predictions import check_predictions, first_of_each_patient, kind_of, labels_of, targets_of
-from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain
+from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain, plain_all
 from ecgssl.evaluation.statistics.delong import delong_difference
-from ecgssl.evaluation.statistics.metrics import macro, support
+from ecgssl.evaluation.statistics.metrics import metrics_of, support
 from ecgssl.evaluation.statistics.permutation import permutation_test
 from ecgssl.evaluation.subgroups import SMALLEST, subgroups
 
@@ -108,7 +108,7 @@ def evaluate(
         if groups is not None:
             result["subgroups"][split] = _subgroups(parts[main], groups, names, kind, decisions[main], params, seed)
         result["paired"][split] = {
-            m: _compare(scored[main], scored[m], params.confidence)
+            m: _compare(scored[main], scored[m], kind, params.confidence)
             | _compare_labels(parts[main], parts[m], names, kind, params, seed)
             for m in models
             if m != main
@@ -178,13 +178,13 @@ def _subgroups(
     return subgroups(part, groups[columns], names, kind, measure, params.age_bands)
 
 
-def _compare(first: Result, second: Result, confidence: float) -> dict[str, Any]:
+def _compare(first: Result, second: Result, kind: OutputKind, confidence: float) -> dict[str, Any]:
+    """Return the paired difference of the mean over the labels, for the metrics that are compared."""
     found = {}
-    for metric in first.point:
-        difference = float(macro(first.point[metric]) - macro(second.point[metric]))
+    for metric in (m.name for m in metrics_of(kind) if m.paired):
+        one, other = (result.replicates.macro_estimate(metric).value for result in (first, second))
         paired = paired_difference(first.replicates, second.replicates, metric, confidence)
-        bounds = {"low": plain(paired.low), "high": plain(paired.high), "p": plain(paired.p)}
-        found[metric] = {"difference": plain(difference), **bounds}
+        found[metric] = {"difference": plain(one - other), **plain_all(paired)}
     return found
 
 
@@ -204,6 +204,6 @@ def _compare_labels(
             labels[name] = {"difference": None, "undefined": reason}
             continue
         found = delong_difference(y[:, k], a[:, k], b[:, k], patients, params.confidence)
-        labels[name] = {key: plain(value) for key, value in vars(found).items()}
+        labels[name] = plain_all(found)
     p = permutation_test(y, a, b, patients, params.bootstrap, seed)
     return {"permutation": {"metric": "auroc", "p": plain(p)}, "delong": labels}

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ecgssl.evaluation.predictions import BASELINE
-
-_LOWER_IS_BETTER = ("mae", "rmse")
+from ecgssl.evaluation.statistics.metrics import metric_named
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,11 @@ class Entry:
     gain_low: float | None = None
     gain_high: float | None = None
     gain_p: float | None = None
+
+    @property
+    def metric_title(self) -> str:
+        """Name of the metric in tables and on axes."""
+        return "macro AUROC" if self.metric == "auroc" else self.metric.upper()
 
     def metrics(self) -> dict[str, float]:
         """All defined numbers, flat and equally named in every setting, for ``dvc metrics`` and MLflow."""
@@ -118,9 +122,8 @@ def leaderboard(entries: Sequence[Entry]) -> str:
         if e.random is not None:
             bounds = f"{_number(e.gain_low, '+')} to {_number(e.gain_high, '+')}, p {_number(e.gain_p)}"
             gain = f"{_number(e.gain, '+')} ({bounds})"
-        metric = "macro AUROC" if e.metric == "auroc" else e.metric.upper()
         lines.append(
-            f"| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {metric} "
+            f"| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
             f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} | {gain} |"
         )
     return "\n".join(lines) + "\n"
@@ -132,7 +135,7 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
     def rank(e: Entry) -> tuple[Any, ...]:
         worst = e.value is None
         value = 0.0 if e.value is None else e.value
-        better = value if e.metric in _LOWER_IS_BETTER else -value
+        better = -value if metric_named(e.metric).higher_is_better else value
         return e.task, -e.share, places[e.tested_on], e.trained_on != e.tested_on, worst, better
 
     return sorted(entries, key=rank)

@@ -102,6 +102,16 @@ def targets_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
     return part[[f"target__{n}" for n in names]].to_numpy(dtype=float)
 
 
+def probabilities_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the uncalibrated probabilities (N, K)."""
+    return part[[f"prob__{n}" for n in names]].to_numpy(dtype=float)
+
+
+def patients_of(part: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the patient keys (N,)."""
+    return part["patient"].to_numpy().astype(str)
+
+
 def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:
     """Rows of the first recording of each patient, by the order of ``record_id``, for every model and split."""
     ordered = predictions.sort_values("record_id", kind="stable")

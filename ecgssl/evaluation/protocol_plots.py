@@ -31,7 +31,7 @@ def draw_fractions(entries: Sequence[Entry]) -> Figure:
         shares = sorted({100 * e.share for e in kept if e.task == task})
         axes.set_xticks(shares, [f"{share:g}" for share in shares], minor=False)
         axes.set_xticks([], minor=True)
-        _finish(axes, task, "labelled patients (%)", next(e.metric for e in kept if e.task == task))
+        _finish(axes, task, "labelled patients (%)", next(e.metric_title for e in kept if e.task == task))
     return figure
 
 
@@ -56,7 +56,7 @@ def draw_leads(entries: Sequence[Entry]) -> Figure:
                 _line(axes, [_leads(e) - 0.08 * (number + 1) for e in tested], tested, label, color, "--")
         counts = sorted({_leads(e) for e in kept if e.task == task})
         axes.set_xticks(counts, [f"{count}" for count in counts])
-        _finish(axes, task, "recorded leads", next(e.metric for e in kept if e.task == task))
+        _finish(axes, task, "recorded leads", next(e.metric_title for e in kept if e.task == task))
     return figure
 
 
@@ -82,7 +82,7 @@ def _line(axes: Axes, x: list[float], line: list[Entry], label: str, color: str,
 
 def _finish(axes: Axes, task: str, across: str, metric: str) -> None:
     axes.set_xlabel(across)
-    axes.set_ylabel("macro AUROC" if metric == "auroc" else metric.upper())
+    axes.set_ylabel(metric)
     axes.set_title(task, fontsize=10)
     axes.legend(fontsize=7, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

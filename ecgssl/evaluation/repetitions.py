@@ -22,7 +22,7 @@ from ecgssl.evaluation.by_kind.regression import score_regression
 from ecgssl.evaluation.calibration.decision import fit_from_predictions
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.statistics.bootstrap import Replicates, interval, paired_difference, plain
-from ecgssl.evaluation.statistics.metrics import macro
+from ecgssl.evaluation.statistics.metrics import metrics_of
 
 _SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
 
@@ -92,6 +92,7 @@ def _mean_of(tables: Sequence[pd.DataFrame], model: str, params: EvaluateParams,
         _SCORE[kind](part, names, fit_from_predictions(table, model, params), params, seed)
         for part, table in zip(parts, tables, strict=True)
     ]
-    values = {metric: [float(macro(one.point[metric])) for one in scored] for metric in scored[0].point}
+    compared = [metric.name for metric in metrics_of(kind) if metric.paired]
+    values = {m: [one.replicates.macro_estimate(m).value for one in scored] for m in compared}
     means = {metric: np.mean([one.replicates.macro(metric) for one in scored], axis=0)[:, None] for metric in values}
     return _Mean(values, Replicates(means, scored[0].replicates.draws))

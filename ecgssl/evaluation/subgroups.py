@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config.manifest import OutputKind
+from ecgssl.evaluation.statistics.metrics import metrics_of
 
 SMALLEST = 10
 """Patients that a group, and each class of a finding in it, must have to be shown."""
@@ -160,6 +161,6 @@ def _entry(
     metrics = None if cell.withheld == TOO_FEW else measured
     if cell.withheld == BY_SUBTRACTION and metrics is not None:
         # shares such as a sensitivity may give a count away, an area does not
-        metrics = {k: v for k, v in metrics.items() if k in ("auroc", "mae", "bias")}
+        metrics = {m.name: metrics[m.name] for m in metrics_of(kind) if m.name in metrics}
     entry["metrics"] = metrics
     return entry | ({"withheld": cell.withheld} if hidden else {})

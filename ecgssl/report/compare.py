@@ -14,6 +14,7 @@ from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import kind_of, labels_of
+from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.files import write_atomic, write_json
 from ecgssl.html.page import page
 from ecgssl.report.build import RunFiles, read_run
@@ -21,11 +22,6 @@ from ecgssl.report.charts import Mark, forest, mark
 from ecgssl.report.template import STYLE
 from ecgssl.report.text import estimate, plain_estimate, probability, table
 
-_METRICS = {
-    "multilabel": (("auroc", "mean AUROC"), ("auprc", "mean AUPRC")),
-    "multiclass": (("auroc", "mean AUROC"), ("accuracy", "accuracy")),
-    "regression": (("mae", "mean absolute error"), ("rmse", "root mean squared error"), ("r2", "R²")),
-}
 _ABOUT = ("mode", "task", "labels used", "recorded leads", "encoder", "signal contract")
 _MARKS = ("main", "base", "other")
 
@@ -96,7 +92,7 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
 
 def render(comparison: Mapping[str, Any]) -> str:
     """The page as text."""
-    metrics = _METRICS[comparison["kind"]]
+    metrics = [(m.name, m.title) for m in headline_metrics(comparison["kind"]) if m.paired]
     first, *others = comparison["runs"]
     about = [[f"<b>{name}</b>", *(escape(str(run[key])) for key in _ABOUT)] for name, run in comparison["runs"].items()]
     macro = [
@@ -127,7 +123,7 @@ def render(comparison: Mapping[str, Any]) -> str:
 
 
 def _labels(comparison: Mapping[str, Any]) -> str:
-    metric = _METRICS[comparison["kind"]][0][0]
+    metric = headline_metrics(comparison["kind"])[0].name
     names = list(comparison["runs"])
     bars: list[tuple[str, str, list[Mark]]] = []
     rows: list[list[str]] = []

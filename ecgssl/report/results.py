@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
+from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.report.charts import Mark, Panel, forest, mark
 from ecgssl.report.text import (
     absent,
@@ -58,20 +59,9 @@ def _models(report: Mapping[str, Any]) -> list[str]:
     return [m for m in (figures["main"], *others) if report["split"] in figures["models"][m]]
 
 
-_MACRO = {
-    "multilabel": (("auroc", "mean AUROC"), ("auprc", "mean AUPRC")),
-    "multiclass": (
-        ("auroc", "mean AUROC"),
-        ("accuracy", "accuracy"),
-        ("balanced_accuracy", "balanced accuracy"),
-    ),
-    "regression": (("mae", "mean absolute error"), ("rmse", "root mean squared error"), ("r2", "R²")),
-}
-
-
 def _macro(report: Mapping[str, Any]) -> str:
     figures, split = report["evaluation"], report["split"]
-    asked = _MACRO[report["asked"]["kind"]]
+    asked = [(m.name, m.title) for m in headline_metrics(report["asked"]["kind"])]
     rows = []
     for model in _models(report):
         found = figures["models"][model][split]["macro"]
@@ -85,7 +75,7 @@ def _paired(report: Mapping[str, Any]) -> str:
     paired = figures.get("paired", {}).get(split, {})
     rows = []
     for other, found in paired.items():
-        for metric, title in _MACRO[report["asked"]["kind"]]:
+        for metric, title in [(m.name, m.title) for m in headline_metrics(report["asked"]["kind"])]:
             if metric in found and found[metric].get("difference") is not None:
                 against = f"{escape(figures['main'])} less {escape(model_name(other))}"
                 rows.append([against, title, estimate(found[metric], sign="+"), probability(found[metric].get("p"))])

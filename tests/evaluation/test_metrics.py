@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.calibration.reliability import brier, expected_calibration_error, reliability, wilson
-from ecgssl.evaluation.statistics.metrics import macro, macro_metrics, ranking_metrics, support
+from ecgssl.evaluation.evaluate import evaluate
+from ecgssl.evaluation.predictions import prediction_table
+from ecgssl.evaluation.statistics import metrics
+from ecgssl.evaluation.statistics.metrics import Metric, macro, ranking_metrics, support
 
 rows = st.lists(
     st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.integers(-4, 4), st.integers(0, 3)), min_size=1, max_size=40
@@ -59,19 +66,31 @@ def test_undefined_is_nan_with_a_reason_and_out_of_the_macro_mean(y: list[float]
     defined = np.array([0, 1] + [np.nan] * len(y))
     targets = np.stack([defined, np.r_[np.full(2, np.nan), y]], axis=1)
     scores = np.tile(np.arange(len(defined), dtype=float)[:, None], (1, 2))
-    assert macro_metrics(targets, scores, ["good", "bad"]) == {
-        "auroc": 1.0,
-        "auprc": 1.0,
-        "labels": 1,
-        "undefined": {"bad": reason},
-    }
+    values = np.array([[m[0] for m in ranking_metrics(targets[:, k], scores[:, k])] for k in range(2)])
+    assert macro(values.T).tolist() == [1.0, 1.0]
 
 
-def test_no_defined_label_is_none() -> None:
-    found = macro_metrics(np.zeros((3, 1)), np.zeros((3, 1)), ["a"])
-    assert found["auroc"] is None
-    assert found["auprc"] is None
+def test_macro_mean_without_a_defined_label_is_nan() -> None:
+    assert np.isnan(ranking_metrics(np.zeros(3), np.zeros(3))).all()
     assert np.isnan(macro(np.array([np.nan, np.nan])))
+
+
+def test_a_registered_metric_is_reported_and_paired_only_if_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, (60, 2)).astype(float)
+    keys = [f"r{i}" for i in range(60)], [f"p{i}" for i in range(60)], ["val"] * 30 + ["test"] * 30
+    models = (
+        prediction_table(*keys, name, ["a", "b"], y, y + rng.normal(size=y.shape)) for name in ("linear", "random")
+    )
+    table = pd.concat(models, ignore_index=True)
+    known = Metric("known", "known recordings", ("multilabel",), lambda s: s.counts[0][:, -1] + s.counts[1][:, -1])
+    both = replace(known, name="both", paired=True)
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, known, both))
+    found = evaluate(table, EvaluateParams(bootstrap=100), 0)
+    entry = found["models"]["linear"]["test"]
+    assert entry["labels"]["a"]["known"]["value"] == entry["macro"]["known"]["value"] == 30
+    assert "known" not in found["paired"]["test"]["random"]
+    assert found["paired"]["test"]["random"]["both"]["difference"] == 0
 
 
 def test_unknown_targets_may_have_any_score_but_known_ones_may_not() -> None:

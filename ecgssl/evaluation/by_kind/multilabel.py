@@ -1,4 +1,4 @@
-"""Scoring of findings that are each there or not: ranking, calibration, and what the frozen thresholds do."""
+"""Evaluation of multilabel tasks: ranking, calibration and the rates at the fixed thresholds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.by_kind.result import Result
+from ecgssl.evaluation.by_kind.result import Result, label_figures, macro_figures, support_figures
 from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.reliability import calibration_line, expected_calibration_error
@@ -21,40 +21,37 @@ from ecgssl.evaluation.calibration.thresholds import (
     rate_columns,
     treat_all,
 )
-from ecgssl.evaluation.predictions import outputs_of, targets_of
-from ecgssl.evaluation.statistics.bootstrap import METRICS, Estimate, bootstrap, macro_interval, plain, ratios
+from ecgssl.evaluation.predictions import outputs_of, patients_of, probabilities_of, targets_of
+from ecgssl.evaluation.statistics.bootstrap import Estimate, bootstrap, plain, ratios
 from ecgssl.evaluation.statistics.challenge_score import challenge_columns, challenge_year
-from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics, support
+from ecgssl.evaluation.statistics.metrics import Array, metrics_of, support
 
 
 def score_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> Result:
-    """Score one model on one split.
+    """Evaluate one model on one split.
 
     Args:
         part: its rows of a prediction table.
         names: K labels.
-        decision: frozen; its calibrators and thresholds are applied, never fitted here.
-        params: resamples and width of the intervals.
+        decision: calibrators and thresholds to apply. They are not fitted here.
+        params: number of resamples and confidence level of the intervals.
         seed: of the resamples.
     """
-    y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), _patients(part)
-    calibrated = decision.probabilities(z)
-    raw = part[[f"prob__{n}" for n in names]].to_numpy(dtype=float)
-    point = _ranking(y, z)
-    replicates = bootstrap(y, z, patients, params.bootstrap, seed)
+    y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
+    raw, calibrated = probabilities_of(part, names), decision.probabilities(z)
+    metrics = metrics_of("multilabel")
+    replicates = bootstrap(y, z, patients, params.bootstrap, seed, metrics)
     estimates = ratios(_columns(y, raw, calibrated, names, decision), patients, params.bootstrap, seed)
-    labels: dict[str, Any] = {}
+    labels = label_figures(replicates, metrics, names, params.confidence)
     for k, name in enumerate(names):
-        entry = _counts(y[:, k], patients)
-        for metric in METRICS:
-            entry[metric] = Estimate(point[metric][k], replicates.values[metric][:, k]).plain(params.confidence)
-        entry["calibration"] = {
+        labels[name] = _counts(y[:, k], patients) | labels[name]
+        labels[name]["calibration"] = {
             when: _calibration(y[:, k], p[:, k], patients, estimates[f"{name}/{when}/brier"], params.confidence)
             for when, p in (("before", raw), ("after", calibrated))
         }
-        entry["thresholds"] = {
+        labels[name]["thresholds"] = {
             cut: describe_point(
                 threshold.value, y[:, k], calibrated[:, k] >= threshold.value,
                 {rate: estimates[f"{name}/{cut}/{rate}"] for rate in RATES}, params.confidence,
@@ -63,34 +60,27 @@ def score_multilabel(
             else {"value": None, "undefined": threshold.reason}
             for cut, threshold in decision.labels[k].thresholds.items()
         }  # fmt: skip
-        labels[name] = entry
-    means: dict[str, Any] = {}
-    for metric in METRICS:
-        found = macro_interval(replicates, metric, ~np.isnan(point[metric]), params.confidence)
-        bounds = {"low": plain(found.low), "high": plain(found.high), "dropped": found.dropped}
-        means[metric] = {"value": plain(float(macro(point[metric]))), **bounds}
-    means["labels"] = sum("undefined" not in e for e in labels.values())
-    means["undefined"] = {n: e["undefined"] for n, e in labels.items() if "undefined" in e}
+    means: dict[str, Any] = macro_figures(replicates, metrics, params.confidence) | support_figures(labels)
     year = challenge_year(names)
     if year is not None:
         score = ratios({"score": challenge_columns(y, decision.calls(z), names)}, patients, params.bootstrap, seed)
         means["challenge"] = {"year": year, "threshold": YOUDEN, **score["score"].plain(params.confidence)}
-    return Result({"macro": means, "labels": labels}, point, replicates)
+    return Result({"macro": means, "labels": labels}, replicates)
 
 
 def measure_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """AUROC, and the rates at each threshold, of every label in a part of the recordings (a subgroup)."""
-    y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), _patients(part)
+    """Return the metrics of every label in a subgroup, and the rates at each threshold; arguments as ``score_multilabel``."""
+    y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
     calibrated = decision.probabilities(z)
-    point, replicates = _ranking(y, z), bootstrap(y, z, patients, params.bootstrap, seed)
+    metrics = [metric for metric in metrics_of("multilabel") if metric.in_subgroups]
+    replicates = bootstrap(y, z, patients, params.bootstrap, seed, metrics)
     columns = _columns(y, calibrated, calibrated, names, decision)
     estimates = ratios(columns, patients, params.bootstrap, seed)
-    found: dict[str, dict[str, Any]] = {}
+    found = label_figures(replicates, metrics, names, params.confidence)
     for k, name in enumerate(names):
         cuts = [cut for cut, threshold in decision.labels[k].thresholds.items() if threshold.value is not None]
-        found[name] = {"auroc": Estimate(point["auroc"][k], replicates.values["auroc"][:, k]).plain(params.confidence)}
         found[name]["thresholds"] = {
             cut: {rate: estimates[f"{name}/{cut}/{rate}"].plain(params.confidence) for rate in RATES} for cut in cuts
         }
@@ -98,7 +88,7 @@ def measure_multilabel(
 
 
 def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) -> dict[str, Any]:
-    """Net benefit by label at every risk, of the model and of treating all; treating none has 0. For JSON."""
+    """Return the net benefit by label at every risk, for the model and for treating all, for JSON."""
     y, z = targets_of(part, names), outputs_of(part, names, "multilabel")
     p = decision.probabilities(z)
     return {
@@ -109,15 +99,6 @@ def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) ->
             if not support(y[:, k]).undefined
         },
     }
-
-
-def _patients(part: pd.DataFrame) -> Any:
-    return part["patient"].to_numpy().astype(str)
-
-
-def _ranking(y: Array, z: Array) -> dict[str, Array]:
-    values = np.array([[v[0] for v in ranking_metrics(y[:, k], z[:, k])] for k in range(y.shape[1])])
-    return {metric: values[:, i] for i, metric in enumerate(METRICS)}
 
 
 def _counts(y: Array, patients: Any) -> dict[str, Any]:

@@ -1,24 +1,53 @@
-"""What the scoring of one model on one split leaves, whatever the kind of task."""
+"""Figures and bootstrap replicates of one model on one split."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ecgssl.evaluation.statistics.bootstrap import Replicates
-from ecgssl.evaluation.statistics.metrics import Array
+import numpy as np
+
+from ecgssl.evaluation.statistics.bootstrap import Replicates, macro_interval
+from ecgssl.evaluation.statistics.metrics import Metric
 
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one model, and what a paired comparison needs.
+    """Figures of one model, and the replicates that a paired comparison needs.
 
     Args:
         figures: ``{"macro": ..., "labels": {name: ...}}`` for JSON.
-        point: metric -> (K,) by label; these are compared between models.
-        replicates: the same in every resample of patients.
+        replicates: of all metrics of the kind of target.
     """
 
     figures: dict[str, Any]
-    point: dict[str, Array]
     replicates: Replicates
+
+
+def label_figures(
+    found: Replicates, metrics: Sequence[Metric], names: Sequence[str], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """Return ``{label: {metric: {"value", "low", "high", "dropped"}}}`` of the metrics per label."""
+    own = [metric.name for metric in metrics if metric.per_label]
+    return {n: {m: found.estimate(m, k).plain(confidence) for m in own} for k, n in enumerate(names)}
+
+
+def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: float) -> dict[str, dict[str, Any]]:
+    """Return ``{metric: {"value", "low", "high", "dropped"}}`` over all labels.
+
+    ``dropped`` counts resamples without a value. For metrics of classes per label it counts resamples that left out a label.
+    """
+    means = {}
+    for metric in (m for m in metrics if m.averaged):
+        means[metric.name] = found.macro_estimate(metric.name).plain(confidence)
+        if metric.per_label and "regression" not in metric.kinds:
+            defined = ~np.isnan(found.point[metric.name])
+            means[metric.name]["dropped"] = macro_interval(found, metric.name, defined, confidence).dropped
+    return means
+
+
+def support_figures(labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the number of labels with defined metrics, and the reasons of the others."""
+    undefined = {name: entry["undefined"] for name, entry in labels.items() if "undefined" in entry}
+    return {"labels": len(labels) - len(undefined), "undefined": undefined}

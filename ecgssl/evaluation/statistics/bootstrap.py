@@ -1,25 +1,41 @@
-"""Percentile intervals and paired comparisons by a bootstrap that resamples patients, not records.
+"""Confidence intervals and paired comparisons by a bootstrap of patients.
 
-Recordings of one patient are alike, so the independent unit is the patient (Field & Welsh, J R Stat Soc B 2007: cluster
-bootstrap). Patients are drawn with replacement, each with all of their recordings. A resample in which a label has only
-one class leaves that label out; how many did is reported beside the interval.
+Recordings of one patient are alike, so the independent unit is the patient (cluster bootstrap; Field & Welsh, J R Stat Soc
+B 2007). Patients are drawn with replacement, each with all of their recordings. A resample in which a label has only one
+class leaves that label out. The number of such resamples is reported as ``dropped``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.evaluation.statistics.metrics import Array, macro, ranking_metrics
+from ecgssl.evaluation.statistics.metrics import Array, Metric, Sample, macro, metrics_of, weighted_ratios
 
-METRICS = ("auroc", "auprc")
 _CELLS = 4_000_000
-"""Resamples x records weighted at a time (32 MB of float64 per temporary array)."""
+"""Resamples x recordings weighted at a time (32 MB of float64 per temporary array)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its bootstrap replicates.
+
+    Args:
+        value: NaN where undefined.
+        replicates: (R,) value in each resample of patients, NaN where undefined.
+    """
+
+    value: float
+    replicates: Array
+
+    def plain(self, confidence: float) -> dict[str, Any]:
+        """Return ``{"value", "low", "high", "dropped"}`` for JSON; undefined numbers are ``None``."""
+        return {"value": plain(self.value), **plain_all(interval(self.replicates, confidence))}
 
 
 @dataclass(frozen=True)
@@ -27,25 +43,35 @@ class Replicates:
     """Metrics of every resample.
 
     Args:
-        values: metric -> (R, K); NaN where a resample leaves a label with one class.
-        draws: what identifies the resamples; models are compared on the same draws only.
+        values: metric -> (R, K), NaN where undefined; K = 1 for metrics of the whole task.
+        draws: seed, number of resamples and number of patients. Models are compared on equal draws only.
+        point: metric -> (K,) values on the recordings as they are.
     """
 
     values: dict[str, Array]
     draws: tuple[int, int, int]
+    point: dict[str, Array] = field(default_factory=dict)
 
     def macro(self, metric: str) -> Array:
-        """(R,) means over the labels that each resample defines."""
+        """Return the mean (R,) over the labels that each resample defines."""
         return macro(self.values[metric])
+
+    def estimate(self, metric: str, label: int = 0) -> Estimate:
+        """Return the estimate of one label."""
+        return Estimate(self.point[metric][label], self.values[metric][:, label])
+
+    def macro_estimate(self, metric: str) -> Estimate:
+        """Return the estimate of the mean over the labels."""
+        return Estimate(float(macro(self.point[metric])), self.macro(metric))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Percentile interval; ``low`` and ``high`` are NaN where fewer than two resamples are defined.
+    """Percentile interval; the bounds are NaN if fewer than two resamples are defined.
 
     Args:
         low, high: bounds.
-        dropped: resamples that left the label (for a macro mean: any label) out.
+        dropped: resamples that left the label out (for a macro mean: any label).
     """
 
     low: float
@@ -55,7 +81,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired difference ``first - second`` with its interval and two-sided p value."""
+    """Interval and two-sided p value of the paired difference ``first - second``."""
 
     low: float
     high: float
@@ -63,15 +89,15 @@ class Difference:
 
 
 def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Record weights of resamples of patients, in blocks.
+    """Yield the recording weights of resamples of patients, in blocks.
 
     Args:
-        patients: (N,) a key per record; the result depends on the keys, not on the order of the records.
+        patients: (N,) a key per recording. The result depends on the keys, not on the order of the recordings.
         resamples: R.
         seed: of ``numpy.random.default_rng``.
 
     Yields:
-        (r, N) how often each record is in each of the next r resamples.
+        (r, N) how often each recording is in each of the next r resamples.
     """
     keys, codes = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -84,31 +110,61 @@ def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[
         yield counts[:, codes]
 
 
-def bootstrap(targets: Array, scores: Array, patients: ArrayLike, resamples: int, seed: int) -> Replicates:
-    """AUROC and AUPRC of every label in every resample of patients.
+def bootstrap(
+    targets: Array,
+    outputs: Array,
+    patients: ArrayLike,
+    resamples: int,
+    seed: int,
+    metrics: Sequence[Metric] | None = None,
+) -> Replicates:
+    """Compute metrics on all recordings and in every resample of patients.
 
     Args:
-        targets: (N, K) of 1, 0, NaN (unknown).
-        scores: (N, K).
-        patients: (N,) a key per record.
-        resamples: how many.
+        targets: (N, K), NaN for unknown.
+        outputs: (N, K), as the metrics need them (``Sample``).
+        patients: (N,) a key per recording.
+        resamples: R.
         seed: equal seeds and patients give equal draws, whatever the model.
+        metrics: of the registry; by default those of ``multilabel``.
     """
     keys = np.asarray(patients)
-    values = {metric: np.empty((resamples, targets.shape[1])) for metric in METRICS}
-    row = 0
-    for weight in patient_weights(keys, resamples, seed):
-        rows = slice(row, row + len(weight))
+    chosen = metrics_of("multilabel") if metrics is None else list(metrics)
+
+    def compute(weight: NDArray[np.int64] | None) -> dict[str, Array]:
+        found: dict[str, list[Array]] = {m.name: [] for m in chosen}
         for k in range(targets.shape[1]):
-            results = ranking_metrics(targets[:, k], scores[:, k], weight)
-            for metric, result in zip(METRICS, results, strict=True):
-                values[metric][rows, k] = result
-        row += len(weight)
-    return Replicates(values, (seed, resamples, len(np.unique(keys))))
+            sample = Sample(targets[:, k], outputs[:, k], weight)
+            for metric in (m for m in chosen if m.per_label):
+                found[metric.name].append(metric.function(sample))
+        for metric in (m for m in chosen if not m.per_label):
+            found[metric.name].append(metric.function(Sample(targets, outputs, weight)))
+        return {name: np.column_stack(columns) for name, columns in found.items()}
+
+    point = {name: value[0] for name, value in compute(None).items()}
+    blocks = [compute(weight) for weight in patient_weights(keys, resamples, seed)]
+    values = {name: np.concatenate([block[name] for block in blocks]) for name in point}
+    return Replicates(values, (seed, resamples, len(np.unique(keys))), point)
+
+
+def ratios(
+    columns: Mapping[str, tuple[ArrayLike, ArrayLike]], patients: ArrayLike, resamples: int, seed: int
+) -> dict[str, Estimate]:
+    """Estimate ratios of sums over recordings, such as a sensitivity, on all recordings and in every resample.
+
+    Args:
+        columns: name -> ((N,) numerators, (N,) denominators), finite. A recording with both at 0 is left out.
+        patients: (N,) a key per recording.
+        resamples: R.
+        seed: equal seeds and patients give equal draws.
+    """
+    point = weighted_ratios(columns)
+    blocks = [weighted_ratios(columns, weight) for weight in patient_weights(patients, resamples, seed)]
+    return {name: Estimate(float(point[name][0]), np.concatenate([b[name] for b in blocks])) for name in columns}
 
 
 def interval(replicates: Array, confidence: float = 0.95) -> Interval:
-    """Percentile interval of (R,) replicates; NaN ones are left out and counted."""
+    """Return the percentile interval of (R,) replicates; NaN ones are left out and counted."""
     defined = replicates[~np.isnan(replicates)]
     dropped = len(replicates) - len(defined)
     if len(defined) < 2:
@@ -118,20 +174,20 @@ def interval(replicates: Array, confidence: float = 0.95) -> Interval:
 
 
 def macro_interval(replicates: Replicates, metric: str, defined: NDArray[np.bool_], confidence: float) -> Interval:
-    """Interval of the macro mean; ``dropped`` counts resamples that left out a label of ``defined`` (K,)."""
+    """Return the interval of the macro mean; ``dropped`` counts resamples without a label of ``defined`` (K,)."""
     found = interval(replicates.macro(metric), confidence)
     incomplete = int(np.isnan(replicates.values[metric][:, defined]).any(axis=1).sum())
     return Interval(found.low, found.high, incomplete)
 
 
 def paired_difference(first: Replicates, second: Replicates, metric: str, confidence: float = 0.95) -> Difference:
-    """Bootstrap of the macro difference of two models on the same records.
+    """Bootstrap the macro difference of two models on the same recordings.
 
     The p value inverts the percentile interval: twice the smaller share of resamples on either side of zero, with one
-    added to both counts (Davison & Hinkley 1997, ch. 4), so it is never below 2 / (R + 1).
+    added to both counts (Davison & Hinkley 1997, ch. 4). It is never below 2 / (R + 1).
 
     Raises:
-        ValueError: the two were not made from the same draws.
+        ValueError: the two were made from different draws.
     """
     if first.draws != second.draws:
         raise ValueError("a paired comparison needs both models on the same patients, resamples and seed")
@@ -144,50 +200,11 @@ def paired_difference(first: Replicates, second: Replicates, metric: str, confid
     return Difference(found.low, found.high, min(1.0, 2 * (tail + 1) / (len(difference) + 1)))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number and what it was in every resample of patients.
-
-    Args:
-        value: NaN where undefined.
-        replicates: (R,) NaN where undefined.
-    """
-
-    value: float
-    replicates: Array
-
-    def plain(self, confidence: float) -> dict[str, Any]:
-        """``{"value", "low", "high", "dropped"}`` for JSON; undefined numbers are None."""
-        found = interval(self.replicates, confidence)
-        bounds = {"low": plain(found.low), "high": plain(found.high)}
-        return {"value": plain(self.value), **bounds, "dropped": found.dropped}
-
-
-def ratios(
-    columns: Mapping[str, tuple[ArrayLike, ArrayLike]], patients: ArrayLike, resamples: int, seed: int
-) -> dict[str, Estimate]:
-    """Sum of a numerator over sum of a denominator, over all recordings and over every resample of patients.
-
-    Args:
-        columns: name -> ((N,) numerators, (N,) denominators), finite; a denominator of 0 leaves the recording out where
-            its numerator is 0, too.
-        patients: (N,) a key per recording.
-        resamples: R.
-        seed: equal seeds and patients give equal draws.
-    """
-    # (2C, N): numerators, then denominators
-    parts = np.array([np.asarray(c[side], dtype=np.float64) for side in (0, 1) for c in columns.values()])
-    names, half = list(columns), len(columns)
-    sums = np.concatenate([w.astype(np.float64) @ parts.T for w in patient_weights(patients, resamples, seed)])
-    point, found = _divide(parts.sum(axis=1)[None], half)[0], _divide(sums, half)
-    return {name: Estimate(float(point[k]), found[:, k]) for k, name in enumerate(names)}
-
-
 def plain(value: float) -> float | None:
-    """A number for JSON: None where it is NaN."""
+    """Return a number for JSON; ``None`` for NaN."""
     return None if isnan(value) else float(value)
 
 
-def _divide(sums: Array, half: int) -> Array:
-    top, bottom = sums[:, :half], sums[:, half:]
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+def plain_all(numbers: object) -> dict[str, Any]:
+    """Return the fields of an interval or difference for JSON."""
+    return {name: plain(value) if isinstance(value, float) else value for name, value in vars(numbers).items()}

@@ -1,28 +1,189 @@
-"""AUROC and AUPRC per label and their macro mean over the labels for which they are defined.
+"""Registry of the evaluation metrics, and the functions that compute them.
 
-Both follow scikit-learn's definitions: AUROC is the trapezoid under the ROC curve (ties count one half), AUPRC is
-``average_precision_score``, the sum of precision times the step in recall over distinct scores. ``ranking_metrics``
-takes rows of record weights, so that one sort serves every bootstrap resample.
+``METRICS`` has one entry per metric. Add an entry to report a new one: every evaluation of its kinds of target then holds
+it with a bootstrap interval. It takes part in paired comparisons only if the entry says so.
+
+AUROC and AUPRC follow scikit-learn: AUROC is the trapezoid under the ROC curve (ties count one half), AUPRC is
+``average_precision_score``, the sum of precision times the step in recall over distinct scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ecgssl.config.manifest import OutputKind
+
 Array = NDArray[np.float64]
+
+_NORMAL = 1.96
+"""Standard deviations between the bias and a limit of agreement (Bland & Altman, Lancet 1986)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Targets and outputs of one label, with the recording weights of bootstrap resamples.
+
+    Args:
+        target: (N,), NaN where unknown. (N, K) for a metric of the whole task.
+        output: same shape. Logits (multilabel), calibrated probabilities (multiclass) or calibrated values (regression).
+        weight: (R, N), not negative, one row per resample; ``None`` for the recordings as they are (R = 1).
+    """
+
+    target: Array
+    output: Array
+    weight: NDArray[np.int64] | Array | None = None
+
+    @cached_property
+    def counts(self) -> tuple[Array, Array]:
+        """True and false positives at every distinct score (``cumulative_counts``)."""
+        return cumulative_counts(self.target, self.output, self.weight)
+
+    @cached_property
+    def errors(self) -> dict[str, Array]:
+        """(R,) means over the known targets of a regression.
+
+        ``mae``, ``bias`` and ``square`` (mean squared error) in the target's unit; ``variance`` of the targets; ``spread``,
+        the standard deviation of the errors with n - 1 in the denominator.
+        """
+        known = ~np.isnan(self.target)
+        count, error = known.astype(float), np.where(known, self.output - self.target, 0.0)
+        # centred near the mean, so that squares do not cancel
+        centre = self.target[known].mean() if known.any() else 0.0
+        centred = np.where(known, self.target - centre, 0.0)
+        columns = {"mae": np.abs(error), "bias": error, "square": error**2, "mean": centred, "spread": centred**2}
+        of = weighted_ratios({name: (column, count) for name, column in columns.items()}, self.weight)
+        n = max(int(known.sum()), 1)
+        variance = np.maximum(of["spread"] - of["mean"] ** 2, 0.0)
+        spread = np.sqrt(np.maximum(of["square"] - of["bias"] ** 2, 0.0) * (n / (n - 1) if n > 1 else np.nan))
+        return {"mae": of["mae"], "bias": of["bias"], "square": of["square"], "variance": variance, "spread": spread}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric and its part in the evaluation.
+
+    Args:
+        name: its key in the figures.
+        title: column heading in a report.
+        kinds: kinds of target that it applies to.
+        function: ``Sample`` to (R,) values, NaN where undefined.
+        higher_is_better: direction.
+        per_label: computed for each label. Otherwise once per task, from (N, K) targets and outputs.
+        averaged: the mean over the labels is reported under ``macro``.
+        paired: models are compared by its mean over the labels, with an interval and a p value.
+        in_subgroups: reported by subgroup, also in groups from which the size of a small group could be inferred. Leave it
+            off for shares such as a sensitivity, which reveal counts.
+        headline: kinds of target for which reports show it in the table over all labels.
+    """
+
+    name: str
+    title: str
+    kinds: tuple[OutputKind, ...]
+    function: Callable[[Sample], Array]
+    higher_is_better: bool = True
+    per_label: bool = True
+    averaged: bool = True
+    paired: bool = False
+    in_subgroups: bool = False
+    headline: tuple[OutputKind, ...] = ()
+
+
+def auroc(sample: Sample) -> Array:
+    """Return the area under the ROC curve; NaN if the weighted recordings hold one class."""
+    hits, false = sample.counts
+    if not hits.shape[1]:
+        return np.full(len(hits), np.nan)
+    positives, negatives = hits[:, -1], false[:, -1]
+    step_hits, step_false = (np.diff(counts, axis=1, prepend=0.0) for counts in (hits, false))
+    area = (step_false * (hits - step_hits / 2)).sum(1)
+    return _where(area, positives * negatives, (positives > 0) & (negatives > 0))
+
+
+def auprc(sample: Sample) -> Array:
+    """Return the average precision; NaN if the weighted recordings hold one class."""
+    hits, false = sample.counts
+    if not hits.shape[1]:
+        return np.full(len(hits), np.nan)
+    positives, total = hits[:, -1], hits + false
+    precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
+    recalled = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(1)
+    return _where(recalled, positives, (positives > 0) & (false[:, -1] > 0))
+
+
+def accuracy(sample: Sample) -> Array:
+    """Return the share of recordings whose most probable class is the true one."""
+    right = (sample.target.argmax(axis=1) == sample.output.argmax(axis=1)).astype(float)
+    return weighted_ratios({"accuracy": (right, np.ones(len(right)))}, sample.weight)["accuracy"]
+
+
+def balanced_accuracy(sample: Sample) -> Array:
+    """Return the mean recall of the classes that occur."""
+    called = (sample.output.argmax(axis=1)[:, None] == np.arange(sample.output.shape[1])).astype(float)
+    columns = {str(k): (y * c, y) for k, (y, c) in enumerate(zip(sample.target.T, called.T, strict=True))}
+    return macro(np.column_stack(list(weighted_ratios(columns, sample.weight).values())))
+
+
+def r2(sample: Sample) -> Array:
+    """Return the coefficient of determination; NaN if all targets are equal."""
+    variance = sample.errors["variance"]
+    explained = 1 - sample.errors["square"] / np.where(variance > 0, variance, 1.0)
+    return np.where(variance > 0, explained, np.nan)
+
+
+_RANKED: tuple[OutputKind, ...] = ("multilabel", "multiclass")
+_CLASSES: tuple[OutputKind, ...] = ("multiclass",)
+_NUMBERS: tuple[OutputKind, ...] = ("regression",)
+
+METRICS: tuple[Metric, ...] = (
+    Metric("auroc", "mean AUROC", _RANKED, auroc, paired=True, in_subgroups=True, headline=_RANKED),
+    Metric("auprc", "mean AUPRC", _RANKED, auprc, paired=True, headline=("multilabel",)),
+    Metric("accuracy", "accuracy", _CLASSES, accuracy, per_label=False, paired=True, headline=_CLASSES),
+    Metric("balanced_accuracy", "balanced accuracy", _CLASSES, balanced_accuracy, per_label=False, headline=_CLASSES),
+    Metric("mae", "mean absolute error", _NUMBERS, lambda s: s.errors["mae"], higher_is_better=False,
+           paired=True, in_subgroups=True, headline=_NUMBERS),
+    Metric("rmse", "root mean squared error", _NUMBERS, lambda s: np.sqrt(s.errors["square"]), higher_is_better=False,
+           paired=True, headline=_NUMBERS),
+    Metric("r2", "R²", _NUMBERS, r2, paired=True, headline=_NUMBERS),
+    Metric("bias", "bias", _NUMBERS, lambda s: s.errors["bias"], averaged=False, in_subgroups=True),
+    Metric("limit_low", "lower limit of agreement", _NUMBERS, averaged=False,
+           function=lambda s: s.errors["bias"] - _NORMAL * s.errors["spread"]),
+    Metric("limit_high", "upper limit of agreement", _NUMBERS, averaged=False,
+           function=lambda s: s.errors["bias"] + _NORMAL * s.errors["spread"]),
+)  # fmt: skip
+"""All metrics that have a value and an interval, in the order in which figures hold them."""
+
+
+def metrics_of(kind: OutputKind) -> list[Metric]:
+    """Return the metrics of a kind of target."""
+    return [metric for metric in METRICS if kind in metric.kinds]
+
+
+def headline_metrics(kind: OutputKind) -> list[Metric]:
+    """Return the metrics that reports show over all labels of a kind of target."""
+    return [metric for metric in METRICS if kind in metric.headline]
+
+
+def metric_named(name: str) -> Metric:
+    """Return the metric of a name.
+
+    Raises:
+        KeyError: no metric has this name.
+    """
+    return {metric.name: metric for metric in METRICS}[name]
 
 
 def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
-    """True and false positives when every record of at least a score is called positive, for falling distinct scores.
+    """Return true and false positives for every threshold at a distinct score, in falling order of the score.
 
     Args:
-        target: (N,) of 1, 0 and NaN; records with NaN (unknown) have no part in it.
+        target: (N,) of 1, 0 and NaN (unknown, left out).
         score: (N,) finite where the target is known.
-        weight: (R, N) non-negative, one row per resample; none for one row of ones.
+        weight: (R, N), not negative, one row per resample; ``None`` for one row of ones.
 
     Returns:
         True and false positives, each (R, D) for D distinct scores.
@@ -48,43 +209,42 @@ def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | N
 
 
 def ranking_metrics(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
-    """AUROC and AUPRC of one label.
+    """Return AUROC (R,) and AUPRC (R,) of one label; arguments and errors as for ``cumulative_counts``."""
+    sample = Sample(
+        *(np.asarray(a, dtype=float) for a in (target, score)), None if weight is None else np.asarray(weight)
+    )
+    return auroc(sample), auprc(sample)
+
+
+def weighted_ratios(
+    columns: Mapping[str, tuple[ArrayLike, ArrayLike]], weight: ArrayLike | None = None
+) -> dict[str, Array]:
+    """Return the sum of each numerator over the sum of its denominator, for every row of weights.
 
     Args:
-        target, score, weight: as for ``cumulative_counts``.
+        columns: name -> ((N,) numerators, (N,) denominators), finite.
+        weight: (R, N), one row per resample; ``None`` for plain sums (R = 1).
 
     Returns:
-        AUROC (R,) and AUPRC (R,); NaN where the weighted records hold only one class.
-
-    Raises:
-        ValueError: a score is not finite, or a target is none of 0, 1, NaN.
+        name -> (R,); NaN where the denominator is 0.
     """
-    hits, false = cumulative_counts(target, score, weight)
-    nan = np.full(len(hits), np.nan)
-    if not hits.shape[1]:
-        return nan, nan.copy()
-    positives, negatives = hits[:, -1], false[:, -1]
-    defined = (positives > 0) & (negatives > 0)
-    step_hits = np.diff(hits, axis=1, prepend=0.0)
-    step_false = np.diff(false, axis=1, prepend=0.0)
-    area = (step_false * (hits - step_hits / 2)).sum(1)
-    total = hits + false
-    precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
-    recalled = (step_hits * precision).sum(1)
-    auroc = np.divide(area, positives * negatives, out=nan.copy(), where=defined)
-    auprc = np.divide(recalled, positives, out=nan, where=defined)
-    return auroc, auprc
+    # (2C, N): numerators, then denominators
+    parts = np.array([np.asarray(c[side], dtype=np.float64) for side in (0, 1) for c in columns.values()])
+    sums = parts.sum(axis=1)[None] if weight is None else np.asarray(weight).astype(np.float64) @ parts.T
+    top, bottom = sums[:, : len(columns)], sums[:, len(columns) :]
+    found = _where(top, bottom, bottom != 0)
+    return {name: found[:, k] for k, name in enumerate(columns)}
 
 
 @dataclass(frozen=True)
 class Support:
-    """How many records a label's metric rests on.
+    """Number of recordings that the metrics of a label are computed from.
 
     Args:
         records: with a known target.
         positives: of these.
-        unknown: records without a known target.
-        undefined: why there is no metric; empty where there is one.
+        unknown: recordings without a known target.
+        undefined: why the metrics are undefined; empty if they are defined.
     """
 
     records: int
@@ -94,7 +254,7 @@ class Support:
 
 
 def support(target: ArrayLike) -> Support:
-    """Count what a label's metrics rest on, and say why they are undefined where they are."""
+    """Return the support of a label (``target`` (N,) of 1, 0, NaN), with the reason if its metrics are undefined."""
     y = np.asarray(target, dtype=float)
     known = int((~np.isnan(y)).sum())
     positives = int(np.nansum(y))
@@ -110,31 +270,13 @@ def support(target: ArrayLike) -> Support:
 
 
 def macro(values: ArrayLike) -> Array:
-    """Mean over the last axis (labels), leaving out undefined (NaN) ones; NaN where none is defined."""
+    """Return the mean over the last axis (labels) without undefined (NaN) values; NaN if all are undefined."""
     v = np.asarray(values, dtype=float)
     defined = ~np.isnan(v)
     count = defined.sum(-1)
-    total = np.where(defined, v, 0.0).sum(-1)
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return _where(np.where(defined, v, 0.0).sum(-1), count, count > 0)
 
 
-def macro_metrics(targets: Array, scores: Array, names: Sequence[str]) -> dict[str, object]:
-    """Point estimates without intervals, for selection during training.
-
-    Args:
-        targets: (N, K) of 1, 0, NaN.
-        scores: (N, K).
-        names: K labels.
-
-    Returns:
-        ``{"auroc", "auprc": macro mean or None, "labels": number defined, "undefined": {label: reason}}``.
-    """
-    values = np.array([[m[0] for m in ranking_metrics(targets[:, k], scores[:, k])] for k in range(len(names))])
-    reasons = {n: r for k, n in enumerate(names) if (r := support(targets[:, k]).undefined)}
-    auroc, auprc = macro(values.T)
-    return {
-        "auroc": None if np.isnan(auroc) else float(auroc),
-        "auprc": None if np.isnan(auprc) else float(auprc),
-        "labels": len(names) - len(reasons),
-        "undefined": reasons,
-    }
+def _where(numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> Array:
+    """Divide; NaN where not ``defined``."""
+    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=defined)
