@@ -15,7 +15,7 @@ from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.files import make_folder, write_atomic
 from ecgssl.io import MEMBER, locate, read
 from ecgssl.io.formats import identify
-from ecgssl.io.listing import Found, find_recordings
+from ecgssl.io.listing import RecordingListing, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.pool import run_ordered
@@ -82,7 +82,7 @@ class Inspection:
         return {"recordings": [recording.to_dict() for recording in self.recordings], "unknown": list(self.unknown)}
 
 
-def find(paths: Sequence[Path | str]) -> Found:
+def find(paths: Sequence[Path | str]) -> RecordingListing:
     """The recordings in files and folders, in the order of ``paths``.
 
     Args:
@@ -114,11 +114,11 @@ def find(paths: Sequence[Path | str]) -> Found:
         recordings += [f"{path}{MEMBER}{name}" for name in members] or [str(path)]
     if problems:
         raise InputError(problems)
-    return Found(tuple(recordings), tuple(unknown))
+    return RecordingListing(tuple(recordings), tuple(unknown))
 
 
 def inspect(
-    found: Found,
+    found: RecordingListing,
     spec: SignalSpec,
     quality: QualityParams,
     *,

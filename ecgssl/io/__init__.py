@@ -1,4 +1,4 @@
-"""Files in: one reader per format, each giving a ``Recording``."""
+"""Readers for ECG files; each returns a ``Recording``. The format is detected from the content of the file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 
 MEMBER = "#"
-"""Separates a file that holds many recordings from the name of one of them: ``exams_part3.hdf5#1169160``."""
+"""Separator between a file with many recordings and the name of one of them: ``exams_part3.hdf5#1169160``."""
 
 
 def locate(path: Path | str) -> tuple[Path, str | None]:
-    """File and member of ``file#member``; the member is ``None`` where none is named."""
+    """Split ``file#member`` into file and member; the member is ``None`` if none is named."""
     text = str(path)
     try:
         if MEMBER not in text or Path(text).exists():
             return Path(text), None
     except OSError:
-        pass  # a name that is too long only together with the member
+        pass  # the name may be too long only because of the member
     file, _, member = text.rpartition(MEMBER)
     return Path(file), member
 
@@ -32,18 +32,17 @@ def read(
     record_id: str | None = None,
     patient_id: str | None = None,
 ) -> Recording:
-    """Read one recording, whatever its format; the format is found by content.
+    """Read one recording in any supported format, which is detected from the content of the file.
 
     Args:
-        path: the file; ``file#member`` for one recording of a file that holds many; a WFDB record with or without the
-            suffix of its header or signal file.
-        overrides: what the file does not say, or says wrongly.
-        record_id: by default the name of the file, or of the member.
-        patient_id: groups recordings of one person.
+        path: the file; ``file#member`` for one recording of a file with many; a WFDB record with or without the suffix
+            of its header or signal file.
+        overrides: metadata that the file lacks or has wrong.
+        record_id: by default the name of the file or of the member.
+        patient_id: the same for all recordings of a patient.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, or ``format`` for a file that no reader knows; otherwise see
-            the reader.
+        RecordingError: ``missing_file``, ``unreadable``, ``format`` (not supported); and as the reader of the format.
     """
     file, member = locate(path)
     recording = identify(file).read(file, member, overrides)

@@ -1,4 +1,4 @@
-"""The formats that can be read, recognised by what a file holds, never by its name alone."""
+"""Registry of the supported file formats, and detection of the format from the content of a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.metadata import MetadataOverrides
+from ecgssl.io.read_errors import file_errors, read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.signatures import (
     has_root,
@@ -26,25 +26,25 @@ from ecgssl.io.signatures import (
 )
 
 HEAD = 4096
-"""Bytes of a file by which its format is recognised."""
+"""Number of bytes used to detect the format."""
 
 Reader = Callable[[Path, str | None, MetadataOverrides], Recording]
-"""(file, member, overrides) -> recording. ``member`` names one recording of a file that holds many, otherwise ``None``."""
+"""(file, member, overrides) -> recording. ``member`` selects one recording of a file with many, otherwise ``None``."""
 
 Members = Callable[[Path], tuple[str, ...]]
-"""Names of the recordings in a file that holds many; empty for a file that holds one."""
+"""Names of the recordings in a file with many; empty for a file with one."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One file format.
+    """A file format.
 
     Args:
-        name: as messages, ``--json`` and ``Recording.meta["format"]`` spell it.
-        title: for people.
-        recognises: whether a file, given its path and its first ``HEAD`` bytes, is of this format.
+        name: short name in ``--json`` output and ``Recording.meta["format"]``.
+        title: name in messages.
+        recognises: function that returns whether a file has this format, from its path and first ``HEAD`` bytes.
         reader: ``module:function``, imported when the first such file is read.
-        members: ``module:function`` of ``Members`` for formats that can hold many recordings.
+        members: ``module:function`` that lists members, for formats with many recordings per file.
     """
 
     name: str
@@ -54,11 +54,15 @@ class Format:
     members: str | None = None
 
     def read(self, path: Path, member: str | None, overrides: MetadataOverrides) -> Recording:
-        """Read a file of this format; raises ``RecordingError`` as the reader says."""
+        """Read a file of this format.
+
+        Raises:
+            RecordingError: as the reader.
+        """
         return cast(Reader, _load(self.reader))(path, member, overrides)
 
     def list_members(self, path: Path) -> tuple[str, ...]:
-        """Names of the recordings in a file that holds many; empty for a file that holds one."""
+        """Names of the recordings in a file with many; empty for a file with one."""
         return cast(Members, _load(self.members))(path) if self.members else ()
 
 
@@ -92,34 +96,30 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
-    # last, because any text may be a table
+    # last, because any text file may be a table
     Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )
-"""In the order in which a file is tried."""
+"""Formats in the order of detection."""
 
 
 def identify(path: Path) -> Format:
-    """The format of a file.
+    """Return the format of a file.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, or ``format`` for a file that no reader knows.
+        RecordingError: ``missing_file``, ``unreadable`` or ``format`` (not supported).
     """
     head = b""
-    try:
-        # a WFDB record is named without its suffix, perhaps like a folder beside it; a pipe would never end
+    with file_errors(path):
+        # a WFDB record may be given without suffix and share its name with a folder; reading a pipe would block
         if path.is_file():
             with path.open("rb") as stream:
                 head = stream.read(HEAD)
-    except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        raise RecordingError("unreadable", Problem(str(path), "file", what, "Check disk and permissions")) from error
     for candidate in FORMATS:
         if candidate.recognises(path, head):
             return candidate
     if not path.exists():
-        problem = Problem(str(path), "file", "does not exist", "Correct the path of the record")
-        raise RecordingError("missing_file", problem)
+        raise read_error("missing_file", path, "file", "does not exist", "Correct the path of the recording")
     if not path.is_file():
-        raise RecordingError("unreadable", Problem(str(path), "file", "is a folder or no file", "Name a file"))
+        raise read_error("unreadable", path, "file", "is not a regular file", "Use the path of a file")
     known = ", ".join(entry.title for entry in FORMATS)
-    raise RecordingError("format", Problem(str(path), "format", "no reader knows it", f"Convert it to one of: {known}"))
+    raise read_error("format", path, "format", "is not supported", f"Convert the file to one of: {known}")

@@ -1,4 +1,4 @@
-"""Every recording in and below a folder, in whatever format."""
+"""Search for recordings of any format in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from ecgssl.io.wfdb.reader import SUFFIXES
 
 
 @dataclass(frozen=True)
-class Found:
-    """What lies in a folder.
+class RecordingListing:
+    """Recordings and unknown files in a folder.
 
     Args:
-        recordings: paths as ``ecgssl.io.read`` takes them, ``file#member`` for each recording of a file that holds many;
-            sorted by folder and name, members in the order of their file.
-        unknown: files that no reader knows.
+        recordings: paths for ``ecgssl.io.read``, ``file#member`` for each recording of a file with many; sorted by folder and
+            name, members in the order of their file.
+        unknown: files of unsupported formats.
     """
 
     recordings: tuple[str, ...]
     unknown: tuple[Path, ...]
 
 
-def find_recordings(folder: Path | str) -> Found:
-    """Find the recordings in and below a folder.
+def find_recordings(folder: Path | str) -> RecordingListing:
+    """Return the recordings in a folder and its subfolders.
 
-    A WFDB record is listed once, by its header: its signal files, segments and annotations are neither recordings nor
-    unknown. Hidden files and folders are passed over, links to folders are not followed. A file whose format is known and
-    whose members cannot be told, because it is damaged, is listed by itself: reading it says what is wrong.
+    A WFDB record is listed once, by its header; its signal files, segments and annotations are not listed. Hidden files
+    and folders are skipped, links to folders are not followed. A damaged file whose members cannot be listed is listed
+    itself, so that reading it reports the error.
 
     Raises:
-        InputError: with every folder that cannot be looked into.
+        InputError: with every folder that cannot be read.
     """
     problems: list[Problem] = []
 
-    def told(error: OSError) -> None:
-        what = f"cannot be looked into ({error.strerror})"
+    def add_problem(error: OSError) -> None:
+        what = f"cannot be read ({error.strerror})"
         problems.append(Problem(str(error.filename), "folder", what, "Correct the path, check disk and permissions"))
 
     recordings: list[str] = []
     unknown: list[Path] = []
-    for place, inside, names in os.walk(folder, onerror=told):
+    for place, inside, names in os.walk(folder, onerror=add_problem):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
         headers = {path for path in paths if path.suffix == ".hea"}
@@ -56,18 +56,18 @@ def find_recordings(folder: Path | str) -> Found:
             if path in headers:
                 recordings.append(str(path))
                 continue
-            listed = _listed(path)
+            listed = _list_file(path)
             recordings += listed
-            # an annotation has the name of its record and a suffix of its own
+            # annotation files have the name of their record and another suffix
             if not listed and path.with_suffix(".hea") not in headers:
                 unknown.append(path)
     if problems:
         raise InputError(problems)
-    return Found(tuple(recordings), tuple(unknown))
+    return RecordingListing(tuple(recordings), tuple(unknown))
 
 
-def with_members(path: Path) -> list[str]:
-    """The recordings of one file: ``file#member`` for each of many, otherwise, and where they cannot be told, the path.
+def member_paths(path: Path) -> list[str]:
+    """Return ``file#member`` for each recording of a file with many; otherwise, or if it is damaged, the path itself.
 
     Raises:
         RecordingError: as ``identify``.
@@ -80,22 +80,22 @@ def with_members(path: Path) -> list[str]:
     return [f"{path}{MEMBER}{member}" for member in members] or [str(path)]
 
 
-def _listed(path: Path) -> list[str]:
+def _list_file(path: Path) -> list[str]:
     try:
-        return with_members(path)
+        return member_paths(path)
     except RecordingError as error:
-        # what cannot even be opened may be a recording; a pipe is none
+        # a file that cannot be opened may be a recording; a pipe is not
         return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
 
 
 def _parts_of_wfdb(headers: set[Path]) -> set[Path]:
-    """Files that belong to a WFDB record without being its header: signal files, and headers of segments."""
+    """Signal files and segment headers of WFDB records."""
     parts: set[Path] = set()
     for path in headers:
         try:
             header = read_header(path)
         except RecordingError:
-            # unreadable: what bears its name is most likely its signal file
+            # the header is damaged; a file of the same name is probably its signal file
             parts |= {path.with_suffix(suffix) for suffix in SUFFIXES[1:]}
             continue
         parts |= {path.with_name(line.file) for line in header.signals}

@@ -178,12 +178,16 @@ def build_recording(
         meta: further entries of ``Recording.meta``.
 
     Raises:
-        RecordingError: ``length`` if there are no samples, ``content`` if they are not real numbers or the leads differ
-            in length.
+        RecordingError: ``length`` if there are no samples, or the leads differ in length; ``content`` if the samples are
+            not real numbers.
     """
-    if len(rows[0]) == 0:
+    lengths = sorted({len(row) for row in rows})
+    if len(lengths) > 1:
+        counts = ", ".join(map(str, lengths[:4]))
+        raise read_error("length", path, "leads", f"have different lengths ({counts} samples)")
+    if lengths == [0]:
         raise read_error("length", path, "samples", "there are none", "Remove the file from the cohort")
-    signal = np.empty((len(rows), len(rows[0])), dtype=np.float32)
+    signal = np.empty((len(rows), lengths[0]), dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for out, row, scale in zip(signal, rows, resolved.scale, strict=True):
             check_real(path, "samples", row.dtype)

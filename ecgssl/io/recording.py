@@ -1,4 +1,4 @@
-"""The one in-memory form of an ECG recording, whatever file it came from."""
+"""In-memory representation of an ECG recording."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Recording:
-    """A multi-lead ECG as it was recorded.
+    """A multi-lead ECG before preprocessing.
 
     Args:
-        signal: (leads, samples) float32 in mV; NaN where the device stored "no value".
+        signal: (leads, samples) float32 in mV; NaN for missing values.
         sampling_rate: Hz.
         leads: lead names as the file spells them, one per row of ``signal``.
         record_id: unique within its cohort.
-        patient_id: groups recordings of one person; ``None`` where unknown.
-        meta: what the header said besides (never names or dates).
+        patient_id: the same for all recordings of a patient; ``None`` if unknown.
+        meta: further metadata of the file, without names and dates.
 
     Raises:
-        ValueError: where the shapes disagree.
+        ValueError: if the number of rows and leads differ, or the sampling rate is not positive.
     """
 
     signal: NDArray[np.float32]

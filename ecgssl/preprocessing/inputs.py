@@ -13,7 +13,7 @@ from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
 from ecgssl.io.files.csv_header import is_sample_file
-from ecgssl.io.listing import find_recordings, with_members
+from ecgssl.io.listing import find_recordings, member_paths
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 from ecgssl.preprocessing.request import recording_requests
@@ -111,7 +111,7 @@ def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[
 
 def _of_file(path: Path) -> list[str]:
     try:
-        return with_members(path)
+        return member_paths(path)
     except RecordingError:
         return [str(path)]  # its row says what is wrong
 

@@ -15,7 +15,7 @@ from mutations import mutate
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
-from ecgssl.io.files.array_layout import said_texts
+from ecgssl.io.files.array_layout import to_texts
 from ecgssl.io.formats import FORMATS
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.metadata import MetadataOverrides
@@ -149,9 +149,9 @@ def test_names_as_long_as_names_may_be(tmp_path):
 def test_texts_of_code_points_that_are_none(order):
     """numpy makes texts of them that break whoever looks at them."""
     good = np.array(["I", "V1"]).astype(f"{order}U2")
-    assert said_texts(good) == ("I", "V1")
+    assert to_texts(good) == ("I", "V1")
     codes = np.frombuffer(good.tobytes(), f"{order}u4").copy()
     codes[2] = 0x110000
-    assert said_texts(np.frombuffer(codes.tobytes(), f"{order}U2")) is None
+    assert to_texts(np.frombuffer(codes.tobytes(), f"{order}U2")) is None
     codes[2] = 0xD800
-    assert said_texts(np.frombuffer(codes.tobytes(), f"{order}U2")) == ("I", "?1")
+    assert to_texts(np.frombuffer(codes.tobytes(), f"{order}U2")) == ("I", "?1")

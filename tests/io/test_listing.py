@@ -122,7 +122,7 @@ def test_folders_that_are_none(tmp_path):
     assert find_recordings(tmp_path).recordings == ()
     (tmp_path / "file").write_text("x")
     for name in ("file", "absent"):
-        with pytest.raises(InputError, match="cannot be looked into"):
+        with pytest.raises(InputError, match="cannot be read"):
             find_recordings(tmp_path / name)
 
 

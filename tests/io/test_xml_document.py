@@ -16,11 +16,11 @@ from ecgssl.io.vendors.xml_document import (
     DEEPEST,
     LARGEST_XML,
     MOST_ELEMENTS,
-    fact_of,
-    number_of,
+    child_number,
+    child_text,
+    optional_number,
     read_xml,
     root_name,
-    text_of,
 )
 
 ENTITIES = {
@@ -52,7 +52,7 @@ def test_encodings(tmp_path, encoding):
     data = text.encode(encoding)
     document = read_xml(write(tmp_path, data))
     assert (document.root.tag, document.root.get("key")) == ("root", "é")
-    assert (text_of(document.root, "b"), document.repaired) == ("ä", ())
+    assert (child_text(document.root, "b"), document.repaired) == ("ä", ())
     assert root_name(data[:HEAD]) == "root"
 
 
@@ -74,7 +74,7 @@ def test_a_document_type_is_allowed_and_never_fetched(tmp_path):
 def test_a_bare_ampersand_stands_for_itself_and_is_told_of(tmp_path):
     path = write(tmp_path, "<a><b>Smith & Sons &amp; AT&T &#38; &x</b></a>")
     document = read_xml(path)
-    assert text_of(document.root, "b") == "Smith & Sons & AT&T & &x"
+    assert child_text(document.root, "b") == "Smith & Sons & AT&T & &x"
     assert document.meta == {"repaired": ("ampersand",)}
     assert refused(path, repair=False).reason == "header"
 
@@ -142,12 +142,12 @@ def test_numbers_are_plain_decimal_numbers(tmp_path):
     text = "<a><b>4.88</b><c>-1e-3</c><d/><e>nan</e><f>1_0</f><g>1e999</g><h>12 uV</h></a>"
     path = write(tmp_path, text)
     root = read_xml(path).root
-    assert [number_of(path, root, name) for name in "bcdx"] == [4.88, -1e-3, None, None]
+    assert [child_number(path, root, name) for name in "bcdx"] == [4.88, -1e-3, None, None]
     for name in "efgh":
         with pytest.raises(RecordingError) as caught:
-            number_of(path, root, name)
+            child_number(path, root, name)
         assert caught.value.reason == "header"
-    assert [fact_of(root, name) for name in "bdefhx"] == [4.88, None, None, None, None, None]
+    assert [optional_number(root, name) for name in "bdefhx"] == [4.88, None, None, None, None, None]
 
 
 @settings(max_examples=60, deadline=None)

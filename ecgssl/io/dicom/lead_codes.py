@@ -1,6 +1,6 @@
-"""Names of the leads of DICOM waveforms, by code first and by the text beside it where the code is none that is known.
+"""Lead names of DICOM waveforms, from the code or, if the code is unknown, from its text.
 
-Codes after DICOM PS3.16, context group 3001 "ECG Leads", in its present (MDC) and its former (SCP-ECG) scheme; both count
+Codes: DICOM PS3.16, context group 3001 "ECG Leads", in the current (MDC) and the former (SCP-ECG) scheme; both number the
 leads as EN 1064 does.
 """
 
@@ -21,14 +21,14 @@ class Contradiction(ValueError):
 
 
 def lead_name(code: str, meaning: str) -> str:
-    """Canonical name of a lead, or what the file calls a channel that is none of the twelve.
+    """Return the canonical name of a lead, or the name in the file for a channel that is not one of the twelve leads.
 
     Args:
-        code: such as ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
-        meaning: such as ``Lead I (Einthoven)``.
+        code: for example ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
+        meaning: text of the code, for example ``Lead I (Einthoven)``.
 
     Raises:
-        Contradiction: the code means one of the twelve leads, the text another.
+        Contradiction: code and text name different leads, and the code is one of the twelve.
     """
     number = _CODE.match(code.strip())
     by_code = _SCP.get(int(number[1]), f"lead code {number[1]}") if number else canonical(code)
@@ -37,5 +37,5 @@ def lead_name(code: str, meaning: str) -> str:
     if by_code is None:
         return by_meaning or meaning.strip()[:20]
     if by_code in LEADS and by_meaning not in (None, by_code):
-        raise Contradiction(f"the code means {by_code}, the text beside it {by_meaning}")
+        raise Contradiction(f"the code means {by_code}, its text {by_meaning}")
     return by_code

@@ -1,4 +1,4 @@
-"""DICOM ECG waveforms (12-lead, general and ambulatory ECG) to ``Recording``."""
+"""Reader for DICOM ECG waveforms (12-lead, general and ambulatory ECG)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording,
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
-from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
+from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, record_id
 from ecgssl.io.vendors.sample_text import check_length
-
-NAME = "dicom"
 
 LARGEST_DICOM = 32 << 20
 """Bytes; twelve leads of 20 minutes at 1 kHz."""
@@ -30,33 +28,33 @@ _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm group of a DICOM ECG, never a median or another derived one.
+    """Read the rhythm group of a DICOM ECG. Median beats and other derived groups are not read.
 
     Args:
-        path: the file, in a plain transfer syntax, with or without preamble.
-        member: place of a rhythm group, from 1, in a file that holds several.
-        overrides: what the file says wrongly.
+        path: the file, in an uncompressed transfer syntax, with or without preamble.
+        member: number of a rhythm group, from 1, in a file that holds several.
+        overrides: values that replace those of the file.
 
     Returns:
         The twelve leads by their canonical names, in the file's order: sample x sensitivity x correction + baseline, and
-        NaN for the padding value. ``meta`` holds age, sex, device, filters in Hz, and ``skew`` (the largest, in
-        seconds) where channels lag by less than a sample, which is left as it is.
+        NaN for the padding value. ``meta`` holds age, sex, device, filters in Hz, and ``skew`` (the largest delay between
+        channels in seconds) if it is less than one sample; it is not corrected.
 
     Raises:
-        RecordingError: as ``read_waveforms``, ``choose`` and ``resolve_metadata``; ``header``, ``gain`` (no sensitivity),
-            ``truncated`` or ``length`` (other than declared), ``skew`` (channels lag by a sample or more), ``compressed``
-            (companded samples).
+        RecordingError: as ``read_waveforms``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no
+            sensitivity), ``truncated`` or ``length`` (differs from the declared length), ``skew`` (channels are delayed by
+            a sample or more), ``compressed`` (companded samples).
     """
     found = read_waveforms(path, read_limited(path, LARGEST_DICOM))
     if not found.groups:
-        raise read_error("no_leads", path, "content", "holds no waveform")
+        raise read_error("no_leads", path, "content", "has no waveform")
     rhythms = [group for group in found.groups if group.rhythm]
     names = [_names(path, group) for group in rhythms]
     strips = [Strip.of(n, g.samples or 0, g.sampling_rate) for g, n in zip(rhythms, names, strict=True)]
-    chosen = choose(path, strips, member, len(found.groups) - len(rhythms))
+    chosen = choose_strip(path, strips, member, len(found.groups) - len(rhythms))
     group = rhythms[chosen]
 
-    check_channels(path, len(group.channels), group.announced)
+    check_channels(path, len(group.channels), group.declared)
     resolved = resolve_metadata(
         path,
         overrides,
@@ -68,8 +66,8 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
     kept = [group.channels[i] for i in resolved.rows]
     skew = _skew(path, kept, resolved.sampling_rate)
     rows = _rows(path, group, found.little_endian, resolved.rows, resolved.leads)
-    meta = _meta(found, kept) | ({"skew": skew} if skew else {})
-    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    meta = _meta(found, kept, skew)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name="dicom", meta=meta)
 
 
 def _names(path: Path, group: Group) -> list[str]:
@@ -86,7 +84,7 @@ def _rows(
         raise read_error("compressed", path, "samples", f"are companded ({_COMPANDED[group.interpretation]})")
     kind = _TYPES.get((group.interpretation, group.bits or 0))
     if kind is None:
-        what = f"{group.interpretation[:4]!r} of {group.bits} bits is no known kind"
+        what = f"{group.interpretation[:4]!r} with {group.bits} bits is unknown"
         raise read_error("header", path, "sample interpretation", what)
     if group.samples is None:
         raise read_error("header", path, "number of samples", "is absent")
@@ -94,7 +92,7 @@ def _rows(
     check_size(path, count, group.samples)
     dtype = np.dtype(kind).newbyteorder("<" if little_endian else ">")
     expected = group.samples * count * dtype.itemsize
-    # a byte of padding makes an odd length even
+    # data of odd length are padded with one byte
     odd = len(group.data) == expected + 1 and expected % 2
     check_length(path, "waveform data", len(group.data) - (1 if odd else 0), expected, "bytes")
     samples = np.frombuffer(group.data, dtype, group.samples * count).reshape(group.samples, count)
@@ -104,7 +102,7 @@ def _rows(
         channel = group.channels[place]
         factor = (channel.sensitivity or 0.0) * channel.correction
         if not (math.isfinite(factor) and factor and math.isfinite(channel.baseline)):
-            raise read_error("gain", path, f"lead {lead}", "its sensitivity is absent or 0: it is not calibrated")
+            raise read_error("gain", path, f"lead {lead}", "its sensitivity is absent or 0: the lead is not calibrated")
         row = samples[:, place] * factor + channel.baseline
         if missing is not None:
             row[samples[:, place] == missing] = np.nan
@@ -121,21 +119,22 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
 
 
 def _skew(path: Path, channels: list[Channel], rate: float) -> float:
-    """Seconds between the first and the last channel, up to one sample (they share one converter)."""
+    """Seconds between the earliest and the latest channel, below one sample (channels share one converter)."""
     lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
     skew = max(lags) - min(lags)
     if not skew < 1 / rate:
-        raise read_error("skew", path, "channel skew", f"channels lag by {skew:g} s, a sample or more")
+        raise read_error("skew", path, "channel skew", f"channels are delayed by {skew:g} s, a sample or more")
     return skew
 
 
-def _meta(found: Waveforms, channels: list[Channel]) -> dict[str, Any]:
+def _meta(found: Waveforms, channels: list[Channel], skew: float) -> dict[str, Any]:
     age = re.fullmatch(r"([0-9]{1,3})([YMWD])", found.age)
-    meta: dict[str, Any] = recording_meta(float(age[1]) * _YEARS[age[2]] if age else None, found.sex)
-    if found.model:
-        meta["device"] = found.model[:40]
-    if channels[0].filters and all(channel.filters == channels[0].filters for channel in channels):
-        meta["filters"] = channels[0].filters
+    filters = channels[0].filters if all(channel.filters == channels[0].filters for channel in channels) else {}
+    meta = recording_meta(
+        float(age[1]) * _YEARS[age[2]] if age else None, found.sex, device=found.model, filters=filters or None
+    )
     if not found.preamble:
         meta["preamble"] = "absent"
+    if skew:
+        meta["skew"] = skew
     return meta

@@ -1,4 +1,4 @@
-"""The multiplex groups of a DICOM file as plain values; after DICOM PS3.3, section C.10.9 "Waveform Module"."""
+"""Waveform multiplex groups of a DICOM file as plain values (DICOM PS3.3, C.10.9 "Waveform Module")."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecgssl.errors import Problem, RecordingError
+from ecgssl.errors import RecordingError
 from ecgssl.io.read_errors import parser_errors, read_error
 from ecgssl.io.vendors.choose_strip import MOST_CHANNELS
 
-PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-"""Transfer syntaxes without compression: implicit and explicit little endian, explicit big endian."""
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+"""Uncompressed transfer syntaxes: implicit and explicit little endian, explicit big endian."""
 
 MOST_ITEMS = 30_000
 """Items of sequences; a file with a median beat and 77 annotations has 330."""
 
 MOST_READS = 300_000
-"""Times that a file is read from; an element takes one or two, whatever it holds. That file takes 3,600."""
+"""Read calls per file; an element takes one or two. The file with 77 annotations takes 3,600."""
 
 _LONGEST = 1024
-"""Bytes of a number or text; one that ends nowhere would become millions of them."""
+"""Bytes of a number or text; a damaged one could expand to millions of values."""
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _WAVEFORM_CLASSES = "1.2.840.10008.5.1.4.1.1.9."
 _PDF = "1.2.840.10008.5.1.4.1.1.104.1"
-_WANTED = (
+_KEYWORDS = (
     "SOPClassUID",
     "SpecificCharacterSet",
     "ManufacturerModelName",
@@ -38,7 +38,7 @@ _WANTED = (
     "PatientSex",
     "WaveformSequence",
 )
-"""All that is read of a file; names, dates and identifiers are not even looked at."""
+"""Elements that are read. Names, dates and identifiers are not read."""
 
 _BEATS = ("median", "average", "beat", "template", "represent")
 
@@ -48,13 +48,13 @@ class Channel:
     """Definition of one channel.
 
     Args:
-        code, meaning: of its source, which is the lead.
-        unit: of the sensitivity, as UCUM spells it; ``None`` where absent.
-        sensitivity: units per step of the samples; ``None`` where absent.
+        code, meaning: code and text of its source, the lead.
+        unit: unit of the sensitivity in UCUM; ``None`` if absent.
+        sensitivity: units per step of the samples; ``None`` if absent.
         correction: factor on the sensitivity.
         baseline: value of sample 0, in units.
-        sample_skew, time_skew: by which it lags, in samples and in seconds.
-        filters: high_pass, low_pass and notch in Hz, those that are stated.
+        sample_skew, time_skew: delay in samples and in seconds.
+        filters: high_pass, low_pass and notch in Hz, if present.
     """
 
     code: str
@@ -73,17 +73,17 @@ class Group:
     """One multiplex group: channels sampled together.
 
     Args:
-        rhythm: whether it is a recording, and not a median beat or another derived waveform.
-        announced, samples: how many channels there are, of how many samples; ``None`` where absent.
-        sampling_rate: Hz; ``None`` where absent.
-        bits, interpretation: of one sample, for example 16 and ``SS``.
-        padding: bytes of the sample that stands for "no value"; empty where absent.
-        data: the samples, channels interleaved.
+        rhythm: whether it is a rhythm recording rather than a median beat or another derived waveform.
+        declared, samples: declared number of channels, and samples per channel; ``None`` if absent.
+        sampling_rate: Hz; ``None`` if absent.
+        bits, interpretation: size and type of a sample, for example 16 and ``SS``.
+        padding: bytes of the sample that means "no value"; empty if absent.
+        data: samples with interleaved channels.
         channels: in the order of the samples.
     """
 
     rhythm: bool
-    announced: int | None
+    declared: int | None
     samples: int | None
     sampling_rate: float | None
     bits: int | None
@@ -95,14 +95,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Waveforms:
-    """What is read of a file.
+    """Content of a file.
 
     Args:
-        groups: in the file's order; none where it holds no waveform.
+        groups: in the file's order; empty if there is no waveform.
         little_endian: byte order of the samples.
-        model: of the device.
+        model: name of the device model.
         age, sex: as spelled, for example ``042Y`` and ``F``.
-        preamble: whether the file begins as the standard asks.
+        preamble: whether the file starts with the preamble that the standard requires.
     """
 
     groups: tuple[Group, ...]
@@ -114,37 +114,36 @@ class Waveforms:
 
 
 def read_waveforms(path: Path, data: bytes) -> Waveforms:
-    """Take the waveforms out of the content of a DICOM file, also of one without preamble.
+    """Return the waveforms of a DICOM file with or without preamble.
 
     Args:
-        path: names the file in messages.
-        data: its content.
+        path: file name for messages.
+        data: content of the file.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items or elements, or a value that is
-            too long), ``truncated``, or ``unreadable`` for whatever pydicom cannot read.
+        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items or elements, or a value
+            that is too long), ``truncated``, or ``unreadable`` if pydicom cannot parse the file.
     """
     import pydicom
 
     budget = _Budget(path)
-
-    # it would be inflated to any size before it could be asked
+    # pydicom inflates deflated files without a size limit
     if _DEFLATED in data:
         raise _compressed(path, "deflated")
     if sum(map(data.count, _ITEMS)) > MOST_ITEMS:
         raise read_error("header", path, "sequences", f"have more than {MOST_ITEMS} items")
     with parser_errors(path, "pydicom"), _unlogged(), pydicom.config.disable_value_validation():
         try:
-            dataset = pydicom.dcmread(_Counted(data, budget), force=True, specific_tags=list(_WANTED))
+            dataset = pydicom.dcmread(_LimitedReader(data, budget), force=True, specific_tags=list(_KEYWORDS))
         except (EOFError, OSError):
-            # nothing was read from a disk here: pydicom met the end of the data
-            raise read_error("truncated", path, "content", "an element ends beyond the file") from None
+            # the data are in memory: pydicom reached their end
+            raise read_error("truncated", path, "content", "an element ends beyond the end of the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
         root = _Item(path, dataset, budget)
         sop_class = root.text("SOPClassUID")
-        # only plain syntaxes say how their elements are to be read
-        groups = tuple(map(_group, root.items("WaveformSequence"))) if syntax in ("", *PLAIN) else ()
+        # elements of other transfer syntaxes cannot be parsed
+        groups = tuple(map(_group, root.items("WaveformSequence"))) if syntax in ("", *UNCOMPRESSED) else ()
         found = Waveforms(
             groups=groups,
             little_endian=implicit_little[1] is not False,
@@ -153,20 +152,21 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
             sex=root.text("PatientSex"),
             preamble=data[128:132] == b"DICM",
         )
-    if syntax not in ("", *PLAIN):
+    if syntax not in ("", *UNCOMPRESSED):
         raise _compressed(path, "compressed")
     if sop_class.startswith(_WAVEFORM_CLASSES) and not groups:
-        # pydicom ends quietly where a file does
-        raise read_error("truncated", path, "content", "should hold a waveform and does not: the file is cut off")
+        # pydicom does not report the end of a truncated file
+        raise read_error(
+            "truncated", path, "content", "has no waveform although its class requires one: the file is cut off"
+        )
     if sop_class == _PDF:
-        remedy = "Export the waveform; a printed ECG needs a digitiser, which ecgssl is not"
-        raise RecordingError("no_leads", Problem(str(path), "content", "is a PDF, without samples", remedy))
+        raise read_error("no_leads", path, "content", "is a PDF without samples", "Export the waveform")
     return found
 
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Without the log of pydicom, which repeats values that do not fit their kind."""
+    """Disable the log of pydicom, which quotes invalid values and thus patient data."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
     try:
@@ -176,7 +176,7 @@ def _unlogged() -> Iterator[None]:
 
 
 class _Budget:
-    """How often a file may still be read from."""
+    """Number of read calls that are left for a file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.left = path, MOST_READS
@@ -187,8 +187,8 @@ class _Budget:
             raise read_error("header", self.path, "content", f"has more than {MOST_READS} elements or parts of them")
 
 
-class _Counted(io.BytesIO):
-    """Bytes that can be read from only so often."""
+class _LimitedReader(io.BytesIO):
+    """Bytes with a limited number of read calls."""
 
     def __init__(self, data: bytes, budget: _Budget) -> None:
         super().__init__(data)
@@ -200,17 +200,17 @@ class _Counted(io.BytesIO):
 
 
 class _Item:
-    """A data set whose values are made of bytes only when asked for, and only where they are of a sane size."""
+    """A data set whose values are parsed on access, after a check of their size."""
 
     def __init__(self, path: Path, dataset: Any, budget: _Budget) -> None:
         self.path, self.dataset, self.budget = path, dataset, budget
 
     def value(self, keyword: str) -> Any:
-        """Of an element that is no sequence; ``None`` where it is absent."""
+        """Value of an element other than a sequence; ``None`` if it is absent."""
         element = self.dataset.get_item(keyword)
-        # bytes until it is unpacked
+        # the value is bytes until it is parsed
         if element is not None and isinstance(element.value, bytes) and len(element.value) > _LONGEST:
-            raise read_error("header", self.path, keyword, f"of {len(element.value)} bytes is too long")
+            raise read_error("header", self.path, keyword, f"has {len(element.value)} bytes, more than {_LONGEST}")
         return self.dataset.get(keyword)
 
     def text(self, keyword: str) -> str:
@@ -229,13 +229,13 @@ class _Item:
         return bytes(self.dataset.get(keyword) or b"")
 
     def items(self, keyword: str) -> list[_Item]:
-        """Of a sequence; pydicom would unpack it without counting."""
+        """Items of a sequence; pydicom parses them without a limit."""
         from pydicom.filereader import read_sequence
 
         element = self.dataset.get_item(keyword)
         found = None if element is None else element.value
         if isinstance(found, bytes):
-            source = _Counted(found, self.budget)
+            source = _LimitedReader(found, self.budget)
             encoding = self.dataset.original_character_set or "iso8859"
             found = read_sequence(source, element.is_implicit_VR, element.is_little_endian, len(found), encoding)
         items = list(found or ())
@@ -249,7 +249,7 @@ def _group(item: _Item) -> Group:
     derived = item.text("WaveformOriginality").upper() == "DERIVED" and "rhythm" not in label
     return Group(
         rhythm=not derived and not any(word in label for word in _BEATS),
-        announced=item.whole("NumberOfWaveformChannels"),
+        declared=item.whole("NumberOfWaveformChannels"),
         samples=item.whole("NumberOfWaveformSamples"),
         sampling_rate=item.number("SamplingFrequency"),
         bits=item.whole("WaveformBitsAllocated"),
@@ -283,5 +283,5 @@ def _channel(item: _Item) -> Channel:
 
 
 def _compressed(path: Path, how: str) -> RecordingError:
-    problem = Problem(str(path), "transfer syntax", f"is {how}", "Export the file uncompressed, explicit little endian")
-    return RecordingError("compressed", problem)
+    fix = "Export the file uncompressed, explicit little endian"
+    return read_error("compressed", path, "transfer syntax", f"is {how}", fix)

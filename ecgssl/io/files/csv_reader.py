@@ -1,16 +1,16 @@
-"""Text tables of samples (CSV, TSV) to ``Recording``: a header row of lead names, one row per instant."""
+"""CSV reader: text tables of samples (CSV, TSV) with a header row of lead names and one row per time point."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.files.csv_header import Columns, decode, is_numbers, parse_columns
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
-from ecgssl.io.read_errors import parser_errors, refuse_member
+from ecgssl.io.read_errors import parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
 
@@ -18,29 +18,30 @@ LARGEST_TEXT = 256 << 20
 """Bytes; about 1.7 hours of twelve leads at 500 Hz."""
 
 _UNEVEN = 0.25
-"""Of a step: times may be rounded, yet a sample that is missing or doubled shifts the rest by half a step or more."""
+"""Fraction of a step. Times may be rounded; a missing or repeated sample shifts later times by half a step or more."""
 
 
 def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read a table of samples.
 
     Args:
-        path: text in UTF-8 or Latin-1; cells separated by comma, semicolon or tab. The header row names the columns: leads,
-            each perhaps with its unit as ``I (uV)`` or ``I [uV]``, others that are left out, and perhaps times: ``time``
-            or ``t``, as ``time (s)``, ``time_s``, ``t [ms]``. Below, numbers with a decimal point, or comma where cells
-            are separated by semicolon; an empty cell or ``nan`` is "no value".
-        member: none, a file is one recording.
-        overrides: the unit and the sampling rate where the header row and the times do not tell; ``leads`` names all columns
+        path: text in UTF-8 or Latin-1 with cells separated by comma, semicolon or tab. The header row names the columns:
+            leads, each optionally with its unit as ``I (uV)`` or ``I [uV]``; other columns, which are ignored; and
+            optionally times: ``time`` or ``t``, also as ``time (s)``, ``time_s`` or ``t [ms]``. The rows below hold
+            numbers with a decimal point, or a decimal comma if semicolons separate the cells. An empty cell or ``nan``
+            is a missing value.
+        member: not accepted; a file holds one recording.
+        overrides: unit and sampling rate if the header row and the times do not give them; ``leads`` names all columns
             other than the times.
 
     Returns:
-        The leads in the file's order and spelling, in mV. The sampling rate is that of the times, taken as a whole number
-        where it is one to 1 in 10,000.
+        The leads in the file's order and spelling, in mV. The sampling rate follows from the times and is rounded to a
+        whole number if it differs from one by at most 1 in 10,000.
 
     Raises:
-        RecordingError: ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells that are no
-            numbers), ``rate`` (times that do not rise evenly), ``too_large``; and as ``resolve_metadata``
-            and ``build_recording``.
+        RecordingError: ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells that are
+            not numbers), ``rate`` (times that do not rise evenly), ``too_large``; and as ``resolve_metadata`` and
+            ``build_recording``.
     """
     refuse_member(path, member)
     data = read_limited(path, LARGEST_TEXT)
@@ -50,39 +51,39 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
     del data
     columns = parse_columns(decode(head))
     if columns is None:
-        raise _error("header", path, "header row", "names none of the twelve leads")
-    table = _numbers(path, columns, body.rstrip(b"\n"))
+        fix = "Add a first row with the lead names"
+        raise read_error("header", path, "header row", "names none of the twelve leads", fix)
+    table = _read_columns(path, columns, body.rstrip(b"\n"))
     kept = [i for i in range(len(columns.names)) if i != columns.time]
-    units = [columns.units[i] for i in kept]
     resolved = resolve_metadata(
         path,
         overrides,
         len(kept),
         sampling_rate=None if columns.time is None else _sampling_rate(path, columns, table[columns.time]),
-        unit=units,
+        unit=[columns.units[i] for i in kept],
         leads=[columns.names[i] for i in kept],
     )
     return build_recording(path, resolved, [table[kept[i]] for i in resolved.rows], record_id=path.stem, name="csv")
 
 
-def _numbers(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
-    """The columns of the body."""
-    import io
-
+def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
+    """Columns of the rows below the header row."""
     import pandas as pd
 
     count = len(columns.names)
     rows = body.count(b"\n") + 1 if body else 0
     if rows == 0:
-        raise _error("length", path, "rows", "there are none below the header row")
+        raise read_error("length", path, "rows", "there are none below the header row")
     check_size(path, count, rows)
     first = decode(body[: body.find(b"\n")] if rows > 1 else body).split(columns.delimiter)
-    # a cut last row would otherwise end in values that nobody wrote
+    # otherwise pandas fills an incomplete last row with missing values
     if len(first) != count or body.count(columns.delimiter.encode()) != rows * (count - 1):
-        raise _error("truncated", path, "rows", f"do not all have {count} cells like the header row")
+        raise read_error("truncated", path, "rows", f"do not all have {count} cells like the header row")
+    not_numbers = read_error(
+        "content", path, "cells", "are not all numbers", "Use numbers, and empty cells for no value"
+    )
     if not is_numbers(first):
-        raise _error("content", path, "cells", "are not all numbers")
-    comma = columns.delimiter == ";" and b"," in body
+        raise not_numbers
     with parser_errors(path, "pandas"):
         try:
             frame = pd.read_csv(
@@ -91,40 +92,28 @@ def _numbers(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float
                 header=None,
                 index_col=False,
                 dtype=np.float64,
-                decimal="," if comma else ".",
+                decimal="," if columns.delimiter == ";" and b"," in body else ".",
                 keep_default_na=False,
                 na_values=["", "nan", "NaN", "NAN"],
                 skip_blank_lines=False,
                 encoding="latin-1",
             )
         except ValueError:
-            raise _error("content", path, "cells", "are not all numbers") from None
+            raise not_numbers from None
     if frame.shape != (rows, count):
-        raise _error("content", path, "cells", f"make {frame.shape[0]} rows, the text has {rows}")
+        raise read_error("content", path, "cells", f"parse to {frame.shape[0]} rows, the text has {rows}")
     return [frame[i].to_numpy() for i in range(count)]
 
 
 def _sampling_rate(path: Path, columns: Columns, times: NDArray[np.float64]) -> float | None:
-    """Hz, or ``None`` where the unit of the times is unknown."""
+    """Hz; ``None`` if the unit of the times is unknown."""
     steps = len(times) - 1
     even = times[0] + np.arange(steps + 1) * ((times[-1] - times[0]) / max(steps, 1))
     step = even[-1] - even[-2] if steps else 0.0
     if not (np.isfinite(times).all() and step > 0 and np.abs(times - even).max() <= _UNEVEN * step):
-        raise _error("rate", path, columns.names[columns.time or 0], "times do not rise evenly")
+        fix = "Export the table again, or remove the column of times and set the sampling rate"
+        raise read_error("rate", path, columns.names[columns.time or 0], "times do not rise evenly", fix)
     if columns.time_unit is None:
         return None
     rate = float(steps / ((times[-1] - times[0]) * columns.time_unit))
     return float(round(rate)) if abs(rate - round(rate)) <= 1e-4 * rate else rate
-
-
-_REMEDY = {
-    "header": "Begin the file with a row of lead names",
-    "truncated": "Export the table again",
-    "content": "Write numbers, and nothing where there is no value",
-    "rate": "Export the table again, or leave the column of times out and state the rate",
-    "length": "Leave the file out",
-}
-
-
-def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
-    return RecordingError(reason, Problem(str(path), field, what, _REMEDY[reason]))

@@ -1,7 +1,7 @@
-"""EDF and EDF+ files to ``Recording``, parsed by edfio.
+"""EDF and EDF+ reader, based on edfio.
 
-Format: Kemp et al. 1992 (EDF) and Kemp & Olivan 2003 (EDF+). Declared lengths are verified here: edfio mends a file that is
-too short, and takes a calibration that it cannot use for none.
+Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+). Declared lengths and calibrations are checked here, because
+edfio accepts files that are too short and ignores calibrations that are invalid.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
-from ecgssl.io.read_errors import parser_errors, refuse_member
+from ecgssl.io.read_errors import file_errors, parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size
 
@@ -24,20 +23,20 @@ _LABEL = re.compile(r"(?:ECG|EKG)[ _:-]*(?P<name>\S.*)", re.I)
 
 
 def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the leads of an EDF or a continuous EDF+ file; annotations are left out, and whom and when it records.
+    """Read the leads of an EDF or continuous EDF+ file. Annotations, patient identification and dates are not read.
 
     Args:
         path: the file.
-        member: none, a file is one recording.
-        overrides: what the file says wrongly; ``leads`` names all signals other than annotations.
+        member: not accepted; a file holds one recording.
+        overrides: values that replace those of the file; ``leads`` names all signals other than annotations.
 
     Returns:
-        The leads in the file's order, in mV. A label may begin with "ECG" or "EKG", which the name is given without.
+        The leads in the file's order, in mV. A prefix "ECG" or "EKG" of a label is removed.
 
     Raises:
-        RecordingError: ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer than declared),
-            ``gain`` (a range without extent), ``gaps`` (EDF+D: parts of it were not recorded; nothing tells a model of
-            gaps that are left out), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
+        RecordingError: ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer than
+            declared), ``gain`` (an empty range), ``gaps`` (EDF+D: the recording is interrupted, and a recording in memory
+            cannot represent that), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
     """
     import edfio
 
@@ -46,7 +45,7 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
     with parser_errors(path, "edfio"):
         edf = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
         signals = edf.signals
-        labels = [_name(signal.label) for signal in signals]
+        labels = [_lead_name(signal.label) for signal in signals]
         rates = [signal.sampling_frequency for signal in signals]
         units = [signal.physical_dimension for signal in signals]
     resolved = resolve_metadata(path, overrides, len(signals), sampling_rate=rates, unit=units, leads=labels)
@@ -57,42 +56,39 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
     return build_recording(path, resolved, rows, record_id=path.stem, name="edf")
 
 
-def _name(label: str) -> str:
+def _lead_name(label: str) -> str:
     match = _LABEL.fullmatch(label.strip())
     return match["name"] if match else label.strip()
 
 
 def _check_declared(path: Path) -> None:
-    """Check the size of the file against its header, before anything is allocated for it."""
-    try:
-        with path.open("rb") as stream:
-            fixed = stream.read(256)
-            count = _whole(path, "number of signals", fixed[252:256])
-            # the lengths of all signals stand together, behind eight other fields of each
-            described = stream.read(256 * max(count, 0))
+    """Check the size of the file against its header, before memory is allocated."""
+    with file_errors(path), path.open("rb") as stream:
         size = path.stat().st_size
-    except OSError as error:
-        raise _error("unreadable", path, "file", f"cannot be read ({error.strerror})") from error
+        fixed = stream.read(256)
+        count = _parse_integer(path, "number of signals", fixed[252:256])
+        # each signal has 256 bytes; all values of one field are stored together, the lengths after eight other fields
+        described = stream.read(256 * max(count, 0))
     if count < 1 or len(described) < 256 * count:
-        raise _error("header", path, "number of signals", f"{count} are announced, the header is shorter")
+        raise read_error("header", path, "number of signals", f"{count} are declared, the header is shorter")
     if fixed[192:197] == b"EDF+D":
-        raise _error("gaps", path, "EDF+D", "the recording is not continuous")
+        raise read_error("gaps", path, "EDF+D", "the recording is interrupted", "Export it as continuous EDF or EDF+C")
     lengths = [
-        _whole(path, "samples of a record", described[start : start + 8])
+        _parse_integer(path, "samples of a record", described[start : start + 8])
         for start in range(216 * count, 224 * count, 8)
     ]
-    records = _whole(path, "number of records", fixed[236:244])
+    records = _parse_integer(path, "number of records", fixed[236:244])
     width = 2 * sum(lengths)
     if min(lengths) < 0 or width == 0 or records < -1:
-        raise _error("header", path, "lengths", f"{records} records of {width} bytes")
+        raise read_error("header", path, "lengths", f"{records} records of {width} bytes")
     stored = size - len(fixed) - len(described)
-    if records == -1:  # not known when recording began
+    if records == -1:  # unknown at the start of the recording
         records, rest = divmod(stored, width)
         if rest:
-            raise _error("truncated", path, "size", f"{rest} bytes more than whole records of {width} bytes")
+            raise read_error("truncated", path, "size", f"{rest} bytes more than whole records of {width} bytes")
     if stored != records * width:
         reason = "truncated" if stored < records * width else "length"
-        raise _error(reason, path, "size", f"{stored} bytes of samples, the header announces {records * width}")
+        raise read_error(reason, path, "size", f"{stored} bytes of samples, the header declares {records * width}")
     check_size(path, 1, records * sum(lengths))
 
 
@@ -101,18 +97,11 @@ def _check_calibration(path: Path, lead: str, signal: EdfSignal) -> None:
         physical, digital = signal.physical_range, signal.digital_range
     extents = (physical.max - physical.min, digital.max - digital.min)
     if not (all(map(math.isfinite, physical)) and extents[0] != 0 and extents[1] > 0):
-        raise _error("gain", path, f"lead {lead}", f"ranges {tuple(physical)} and {tuple(digital)} calibrate nothing")
+        what = f"physical range {tuple(physical)} and digital range {tuple(digital)} are not a calibration"
+        raise read_error("gain", path, f"lead {lead}", what, "Export it with the physical ranges of its signals")
 
 
-def _whole(path: Path, field: str, text: bytes) -> int:
+def _parse_integer(path: Path, field: str, text: bytes) -> int:
     if not re.fullmatch(rb" *-?[0-9]{1,8} *", text):
-        raise _error("header", path, field, "is not a whole number")
+        raise read_error("header", path, field, "is not a whole number")
     return int(text)
-
-
-_REMEDY = {"gaps": "Export it as continuous EDF or EDF+C", "gain": "Export it with the physical ranges of its signals"}
-
-
-def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
-    remedy = _REMEDY.get(reason, "Export the file again or leave it out")
-    return RecordingError(reason, Problem(str(path), field, what, remedy))

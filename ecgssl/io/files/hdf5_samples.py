@@ -1,7 +1,7 @@
-"""Samples of HDF5 data sets, taken from the file by the places that its index names.
+"""Samples of HDF5 data sets, read from the byte ranges in the chunk index.
 
-h5py tells where the bytes lie; they are fetched and unpacked here, because libhdf5 ends the process on some damaged chunks,
-and unpacks others without bounds. Filters: The HDF Group, "HDF5 File Format Specification", version 3.
+h5py returns the byte ranges. They are read and decompressed here, because libhdf5 crashes on some damaged chunks and
+decompresses others without a size limit. Filters: The HDF Group, "HDF5 File Format Specification", version 3.
 """
 
 from __future__ import annotations
@@ -16,33 +16,38 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
+from ecgssl.errors import RecordingError
+from ecgssl.io.read_errors import AGAIN, read_error
 
 if TYPE_CHECKING:
     import h5py
 
 LARGEST_CHUNK = 256 << 20
-"""Bytes of a chunk, which has to be unpacked whole."""
+"""Bytes of a chunk, which must be decompressed as a whole."""
 
 MOST_CHUNKS = 100_000
+
+NO_LINK = "Copy the target of the link into the file"
+SMALLER = "Write the recordings into smaller files or chunks"
+"""Fixes for links and for files that are too large."""
 
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 _COMPACT, _CONTIGUOUS = 0, 1
 
 
 class Samples:
-    """A data set of real numbers whose values are read when they are asked for.
+    """A data set of real numbers whose values are read on access.
 
     Args:
-        path: of the file.
-        dataset: open, and open as long as this is used.
+        path: the file.
+        dataset: the open data set; it must stay open while this object is used.
 
     Attributes:
         shape, dtype: of the data set.
 
     Raises:
-        RecordingError: ``content`` (no plain integers or floating-point numbers), ``link`` (stored outside the file),
-            ``compressed`` (other filters than gzip, shuffle and fletcher32), ``too_large`` (chunks of absurd size).
+        RecordingError: ``content`` (not plain integers or floating-point numbers), ``link`` (stored outside the file),
+            ``compressed`` (filters other than gzip, shuffle and fletcher32), ``too_large`` (chunks above the limit).
     """
 
     def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
@@ -52,37 +57,40 @@ class Samples:
         self.shape: tuple[int, ...] = dataset.shape or ()
         self.dtype: np.dtype[Any] = dataset.dtype
         if dataset.external or dataset.is_virtual:
-            raise self._error("link", "lies in another file")
+            raise self._error("link", "is stored in another file", NO_LINK)
         if self.dtype.kind not in "iuf" or not dataset.id.get_type().equal(h5py.h5t.py_create(self.dtype)):
-            raise self._error("content", f"holds no plain numbers (type {str(self.dtype)[:40]})")
+            what = f"has type {str(self.dtype)[:40]}, not a plain number type"
+            raise self._error("content", what, "Store the samples as integers or floating-point numbers")
         plan = dataset.id.get_create_plist()
         self._filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
         for i, code in enumerate(self._filters):
             values = plan.get_filter(i)[2]
             if code not in (_DEFLATE, _SHUFFLE, _FLETCHER):
-                raise self._error("compressed", f"is packed by filter {code}")
+                fix = "Compress it with gzip, with or without shuffle and fletcher32, or not at all"
+                raise self._error("compressed", f"uses filter {code}", fix)
             if code == _SHUFFLE and values[:1] != (self.dtype.itemsize,):
-                raise self._error("unreadable", "is shuffled by another width than that of its numbers")
+                raise self._error("unreadable", "its shuffle filter does not match the size of its numbers")
         self._layout = plan.get_layout()
         self._chunks: tuple[int, ...] = dataset.chunks or ()
         if math.prod(self._chunks) * self.dtype.itemsize > LARGEST_CHUNK:
-            raise self._error("too_large", f"is packed in chunks of {' x '.join(map(str, self._chunks))}")
+            what = f"has chunks of {' x '.join(map(str, self._chunks))} values"
+            raise self._error("too_large", what, SMALLER)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """All values; ``key`` is ``...``."""
+        """Return all values; ``key`` must be ``...``."""
         return self.rows(0, self.shape[0])
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
-        """Values of a range of the first axis.
+        """Return the values of a range of the first axis.
 
         Raises:
-            RecordingError: ``truncated`` (they lie beyond the end of the file, or were never written: libhdf5 would make
-                them up), ``unreadable`` or ``checksum`` (damaged), ``too_large`` (in more than ``MOST_CHUNKS``).
+            RecordingError: ``truncated`` (beyond the end of the file, or never written; libhdf5 would return fill values),
+                ``unreadable`` or ``checksum`` (damaged), ``too_large`` (more than ``MOST_CHUNKS`` chunks).
         """
         if self._chunks:
             return self._from_chunks(first, end)
         if self._layout == _COMPACT:
-            # within the header of the data set, 64 KiB at most
+            # stored in the header of the data set, at most 64 KiB
             found: NDArray[Any] = self._dataset[first:end]
             return found
         shape = (end - first, *self.shape[1:])
@@ -98,22 +106,22 @@ class Samples:
         starts = [range(first // self._chunks[0] * self._chunks[0], end, self._chunks[0])]
         starts += [range(0, side, step) for side, step in zip(self.shape[1:], self._chunks[1:], strict=True)]
         if math.prod(map(len, starts)) > MOST_CHUNKS:
-            raise self._error("too_large", f"lies in more than {MOST_CHUNKS} chunks")
+            raise self._error("too_large", f"has more than {MOST_CHUNKS} chunks", SMALLER)
         out = np.empty((end - first, *self.shape[1:]), self.dtype)
         with self._path.open("rb") as stream:
             for corner in itertools.product(*starts):
-                place = self._dataset.id.get_chunk_info_by_coord(corner)
-                if place.byte_offset is None:
-                    raise self._error("truncated", "was not written as a whole")
-                if place.chunk_offset != corner:
-                    raise self._error("unreadable", "its index of chunks is damaged")
-                packed = self._fetch(stream, place.byte_offset, place.size)
-                chunk = np.frombuffer(self._unpack(packed, place.filter_mask), self.dtype).reshape(self._chunks)
+                info = self._dataset.id.get_chunk_info_by_coord(corner)
+                if info.byte_offset is None:
+                    raise self._error("truncated", "some chunks were never written")
+                if info.chunk_offset != corner:
+                    raise self._error("unreadable", "its chunk index is damaged")
+                packed = self._fetch(stream, info.byte_offset, info.size)
+                chunk = np.frombuffer(self._unpack(packed, info.filter_mask), self.dtype).reshape(self._chunks)
                 self._place(out, chunk, (corner[0] - first, *corner[1:]))
         return out
 
     def _place(self, out: NDArray[Any], chunk: NDArray[Any], corner: Sequence[int]) -> None:
-        """Copy what of a chunk lies inside ``out``."""
+        """Copy the part of a chunk that lies inside ``out``."""
         inside = [
             (max(start, 0), min(start + step, side))
             for start, step, side in zip(corner, self._chunks, out.shape, strict=True)
@@ -123,12 +131,12 @@ class Samples:
 
     def _fetch(self, stream: BinaryIO, start: int, length: int) -> bytes:
         if not 0 <= start <= start + length <= self._size:
-            raise self._error("truncated", f"lies at {start} to {start + length}, the file has {self._size} bytes")
+            raise self._error("truncated", f"occupies bytes {start} to {start + length}, the file has {self._size}")
         stream.seek(start)
         return stream.read(length)
 
     def _unpack(self, data: bytes, skipped: int) -> bytes:
-        """Undo the filters of a chunk in turn, except those whose bit is set in ``skipped``."""
+        """Undo the filters of a chunk in reverse order, except those whose bit is set in ``skipped``."""
         whole = math.prod(self._chunks) * self.dtype.itemsize
         for number, code in reversed(list(enumerate(self._filters))):
             if skipped >> number & 1:
@@ -136,7 +144,7 @@ class Samples:
             if code == _FLETCHER:
                 data, checksum = data[:-4], data[-4:]
                 if checksum not in _fletcher_32(data):
-                    raise self._error("checksum", "a chunk does not add up to its checksum")
+                    raise self._error("checksum", "a chunk does not match its checksum")
             elif code == _DEFLATE:
                 unpacker = zlib.decompressobj()
                 try:
@@ -146,33 +154,23 @@ class Samples:
             elif len(data) == whole:
                 data = np.frombuffer(data, np.uint8).reshape(self.dtype.itemsize, -1).T.tobytes()
         if len(data) != whole:
-            raise self._error("unreadable", f"a chunk of {len(data)} bytes, {whole} are declared")
+            raise self._error("unreadable", f"a chunk has {len(data)} bytes, {whole} are declared")
         return data
 
-    def _error(self, reason: str, what: str) -> RecordingError:
-        field = f"data set {str(self._dataset.name)[:40]!r}"
-        return RecordingError(reason, Problem(str(self._path), field, what, _REMEDY.get(reason, _AGAIN)))
+    def _error(self, reason: str, what: str, fix: str = AGAIN) -> RecordingError:
+        return read_error(reason, self._path, f"data set {str(self._dataset.name)[:40]!r}", what, fix)
 
 
 def _fletcher_32(data: bytes) -> tuple[bytes, bytes]:
-    """The checksum as it is stored, and as versions before 1.6.3 stored it, with its bytes swapped in pairs."""
+    """The checksum as it is stored, and as versions before 1.6.3 stored it, with the bytes of each pair swapped."""
     words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2")
     first = second = 0
     for start in range(0, len(words), 1 << 16):
         block = words[start : start + (1 << 16)].astype(np.int64)
-        # the second sum counts each word as often as a word follows it, itself included
+        # the second sum weights each word by the number of words from it to the end
         second += len(block) * first + int(block @ np.arange(len(block), 0, -1))
         first += int(block.sum())
-    # sums modulo 65535, in which 0 of something is written 65535
+    # sums modulo 65535; a multiple of 65535 other than zero is stored as 65535
     low, high = ((total % 65535 or 65535) if total else 0 for total in (first, second))
     stored = (high << 16 | low).to_bytes(4, "little")
     return stored, bytes(stored[i] for i in (1, 0, 3, 2))
-
-
-_AGAIN = "Fetch the file again or leave it out"
-_REMEDY = {
-    "link": "Copy what it points to into the file",
-    "content": "Store the samples as integers or floating-point numbers",
-    "compressed": "Pack it with gzip, with or without shuffle and fletcher32, or not at all",
-    "too_large": "Write the recordings into smaller files or chunks",
-}

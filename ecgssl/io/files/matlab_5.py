@@ -1,4 +1,4 @@
-"""Files of MATLAB 5 to 7, parsed here: scipy's parser trusts the types that a file declares, and ends the process on some.
+"""Parser for MATLAB files of versions 5 to 7; scipy's parser crashes on some damaged files.
 
 Format: MathWorks, "MAT-File Format", version 5.
 """
@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.size_limits import LARGEST
+from ecgssl.errors import RecordingError
+from ecgssl.io.read_errors import AGAIN, read_error
+from ecgssl.io.size_limits import LARGEST, SPLIT
 
 LARGEST_MATLAB = 256 << 20
-"""Bytes of a file, packed or unpacked: twelve leads of 90 minutes at 500 Hz in double precision."""
+"""Bytes of a file, compressed or not: twelve leads of 90 minutes at 500 Hz in double precision."""
 
 _MATRIX, _COMPRESSED = 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -28,24 +29,24 @@ _COMPLEX = 0x800
 _DEEPEST = 8
 _MOST_ELEMENTS = 100_000
 _LONGEST_TEXT = 100_000
-"""Bytes; a longer one says nothing of samples, and a column of letters would become as many texts."""
+"""Bytes; longer texts are not metadata, and each letter of a column would become a text."""
 
 
 def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
-    """Variables of a file.
+    """Return the variables of a file.
 
     Args:
-        path: names the file in messages.
-        data: all of it, at most ``LARGEST_MATLAB`` bytes.
+        path: file name for messages.
+        data: content of the file, at most ``LARGEST_MATLAB`` bytes.
 
     Returns:
-        By name: an array in MATLAB's orientation; a text; a tuple of texts for a cell array or a matrix of them; for a
-        struct the same again by field. Complex and sparse arrays, arrays of structs, objects, functions and very long
-        texts are left out.
+        Variables by name: an array in MATLAB's orientation; a text; a tuple of texts for a cell array or a matrix of
+        texts; a dictionary of fields for a struct. Complex and sparse arrays, arrays of structs, objects, functions and
+        texts above the limit are left out.
 
     Raises:
-        RecordingError: ``truncated``, ``header`` (elements that do not lie within what holds them, or hold other than they
-            declare), ``unreadable`` (damaged compression), ``too_large`` (unpacked, or by the shape of a variable).
+        RecordingError: ``truncated``, ``header`` (elements that exceed their parent, or differ from their declaration),
+            ``unreadable`` (damaged compression), ``too_large`` (decompressed size, or shape of a variable).
     """
     file = _File(path, "<" if data[126:128] == b"IM" else ">")
     variables, position, size = {}, 128, 0
@@ -54,11 +55,11 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
         position += end
         if kind == _COMPRESSED:
             unpacked = file.inflated(content, LARGEST_MATLAB - size)
-            # what lies behind the variable counts as well: it is held as long as the variable is
+            # the arrays refer to the decompressed bytes, which stay in memory as a whole
             size += len(unpacked)
             kind, content, _ = file.element(memoryview(unpacked))
         if kind != _MATRIX:
-            raise file.error("header", f"element of type {kind} where a variable belongs")
+            raise file.error("header", f"element of type {kind} in place of a variable")
         name, value = file.matrix(content, 0)
         if value is not None:
             variables[name] = value
@@ -66,30 +67,30 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
 
 
 class _File:
-    """What is known of a file while it is parsed: its byte order, and how many elements there were so far."""
+    """State of the parser: the byte order of the file and the number of elements so far."""
 
     def __init__(self, path: Path, order: str) -> None:
         self.path, self.order, self.seen = path, order, 0
 
     def element(self, data: memoryview, packed: bool = False) -> tuple[int, memoryview, int]:
-        """Type and content of the element that begins here, and where the next one does."""
+        """Return type and content of the first element, and the start of the next one."""
         if len(data) < 8:
-            raise self.error("truncated", "ends within the tag of an element")
+            raise self.error("truncated", "the file ends within the tag of an element")
         kind, length = struct.unpack(f"{self.order}2I", data[:8])
         start, end = 8, 8 + (length if packed else -(-length // 8) * 8)
         if kind >> 16:
-            # up to four bytes stand in the place of the length, which moves to the upper half of the type
+            # small element: the upper half of the type holds the length, and the length field holds up to four bytes
             kind, length, start, end = kind & 0xFFFF, kind >> 16, 4, 8
         content = data[start : start + length]
         if len(content) < length or start + length > end:
-            raise self.error("truncated" if packed else "header", "an element is longer than what holds it")
+            raise self.error("truncated" if packed else "header", "an element is longer than its parent")
         self.seen += 1
         if self.seen > _MOST_ELEMENTS:
             raise self.error("too_large", f"has more than {_MOST_ELEMENTS} elements")
         return kind, content, end
 
     def elements(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
-        """Types and contents of the elements one after another."""
+        """Yield type and content of each element."""
         while data:
             kind, content, end = self.element(data)
             yield kind, content
@@ -103,13 +104,13 @@ class _File:
             raise self.error("unreadable", "a compressed variable is damaged") from error
         if not unpacker.eof:
             reason = "too_large" if unpacker.unconsumed_tail else "truncated"
-            raise self.error(reason, f"a compressed variable goes on after {len(data)} bytes")
+            raise self.error(reason, f"a compressed variable continues after {len(data)} bytes")
         return data
 
     def matrix(self, data: memoryview, depth: int) -> tuple[str, Any]:
-        """Name and value of a variable, or of a part of one; ``None`` for a value that is left out."""
+        """Return name and value of a variable or of one of its parts; the value is ``None`` if it is left out."""
         if depth > _DEEPEST:
-            raise self.error("header", f"is nested more than {_DEEPEST} deep")
+            raise self.error("header", f"is nested more than {_DEEPEST} levels deep")
         if not data:
             return "", None
         parts = list(self.elements(data))
@@ -119,7 +120,7 @@ class _File:
         sides = tuple(np.frombuffer(parts[1][1], f"{self.order}i4", len(parts[1][1]) // 4).tolist())
         name = bytes(parts[2][1]).decode("latin-1")
         if min(sides, default=-1) < 0 or math.prod(sides) > LARGEST:
-            raise self.error("too_large", f"a variable of {' x '.join(map(str, sides[:4]))}")
+            raise self.error("too_large", f"a variable has shape {' x '.join(map(str, sides[:4]))}")
         kind, rest = flags & 0xFF, parts[3:]
         if kind == _CELL:
             return name, self._cell(sides, rest, depth)
@@ -133,10 +134,10 @@ class _File:
 
     def _array(self, sides: tuple[int, ...], kind: int, content: memoryview) -> Any:
         if kind not in _TYPES:
-            raise self.error("header", f"numbers of type {kind}")
+            raise self.error("header", f"unknown number type {kind}")
         dtype = np.dtype(f"{self.order}{_TYPES[kind]}")
         if len(content) != math.prod(sides) * dtype.itemsize:
-            raise self.error("header", f"{len(content)} bytes of numbers, they are declared otherwise")
+            raise self.error("header", f"{len(content)} bytes of numbers do not match the declared shape")
         return np.frombuffer(content, dtype).reshape(sides, order="F")
 
     def _text(self, sides: tuple[int, ...], kind: int, content: memoryview) -> str | tuple[str, ...] | None:
@@ -148,32 +149,29 @@ class _File:
         text = bytes(content).decode(encoding, errors="replace")
         if len(sides) != 2 or len(text) != math.prod(sides):
             return None
-        # letters lie down the columns
+        # letters are stored column by column
         return text if sides[0] == 1 else tuple(text[row :: sides[0]] for row in range(sides[0]))
 
     def _cell(self, sides: tuple[int, ...], parts: list[tuple[int, memoryview]], depth: int) -> tuple[str, ...] | None:
         if len(parts) != math.prod(sides) or any(kind != _MATRIX for kind, _ in parts):
-            raise self.error("header", f"a list of {len(parts)} parts, it is declared otherwise")
+            raise self.error("header", f"a list of {len(parts)} parts does not match the declared shape")
         items = [self.matrix(content, depth + 1)[1] for _, content in parts]
         return tuple(items) if items and all(isinstance(item, str) for item in items) else None
 
     def _struct(self, sides: tuple[int, ...], parts: list[tuple[int, memoryview]], depth: int) -> dict[str, Any] | None:
         if len(parts) < 2 or len(parts[0][1]) != 4:
-            raise self.error("header", "a struct without names of its fields")
+            raise self.error("header", "a struct has no field names")
         (width,) = struct.unpack(f"{self.order}i", parts[0][1])
         packed = bytes(parts[1][1])
         if width < 1 or len(packed) % width:
-            raise self.error("header", "a struct with unreadable names of its fields")
+            raise self.error("header", "a struct has damaged field names")
         names = [packed[i : i + width].partition(b"\0")[0].decode("latin-1") for i in range(0, len(packed), width)]
         if len(parts) - 2 != len(names) * math.prod(sides) or any(kind != _MATRIX for kind, _ in parts[2:]):
-            raise self.error("header", f"a struct of {len(parts) - 2} parts, it is declared otherwise")
+            raise self.error("header", f"a struct of {len(parts) - 2} parts does not match the declared shape")
         if math.prod(sides) != 1:
             return None
         values = [self.matrix(content, depth + 1)[1] for _, content in parts[2:]]
         return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def error(self, reason: str, what: str) -> RecordingError:
-        remedy = (
-            "Save the signal alone, or in parts" if reason == "too_large" else "Fetch the file again or leave it out"
-        )
-        return RecordingError(reason, Problem(str(self.path), "content", what, remedy))
+        return read_error(reason, self.path, "content", what, SPLIT if reason == "too_large" else AGAIN)

@@ -1,4 +1,4 @@
-"""Variables of MATLAB files as plain arrays, texts and structs, whatever the version of the file."""
+"""Variables of MATLAB files of any version as arrays, texts and structs."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 
 from ecgssl.io.files.hdf5_file import attributes, check_values, children, is_group, is_numeric, open_hdf5, read_small
 from ecgssl.io.files.matlab_5 import LARGEST_MATLAB, parse_matlab_5
-from ecgssl.io.read_errors import parser_errors
+from ecgssl.io.read_errors import file_errors, parser_errors
 from ecgssl.io.signatures import matlab_version
 from ecgssl.io.size_limits import LARGEST, read_limited
 
 _LONGEST_TEXT = 10_000
 
 Variables = dict[str, Any]
-"""By name: an array in MATLAB's orientation, a text, a tuple of texts, or for a struct the same again."""
+"""Variables by name: an array in MATLAB's orientation, a text, a tuple of texts, or a struct as a dictionary of these."""
 
 
 def read_variables(path: Path) -> Variables:
-    """All variables that are numbers, texts, lists of texts or structs of these; others are left out.
+    """Return the variables that are numbers, texts, lists of texts or structs of these; others are left out.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``too_large``; as ``parse_matlab_5`` for versions 5 to 7, and as
+        RecordingError: ``missing_file``, ``unreadable``, ``too_large``; as ``parse_matlab_5`` for versions 5 to 7; as
             ``children`` and ``read_small`` for version 7.3, which is HDF5.
     """
-    with parser_errors(path, "the system"), path.open("rb") as stream:
+    with file_errors(path), path.open("rb") as stream:
         version = matlab_version(stream.read(128))
     if version == "7.3":
         with open_hdf5(path) as file:
             top = {name: item for name, item in children(path, file).items() if not name.startswith("#")}
             check_values(path, top.values(), LARGEST)
-            return {name: kept for name, item in top.items() if (kept := _stored(path, item)) is not None}
+            return {name: value for name, item in top.items() if (value := _convert(path, item)) is not None}
     data = read_limited(path, LARGEST_MATLAB)
     if version == "5":
         return parse_matlab_5(path, data)
@@ -46,16 +46,16 @@ def read_variables(path: Path) -> Variables:
     }
 
 
-def _stored(path: Path, item: Any) -> Any:
-    """A value as HDF5 holds it: axes turned round, texts as numbers; ``None`` for what has no place in ``Variables``."""
+def _convert(path: Path, item: Any) -> Any:
+    """Value of a version 7.3 variable, which stores axes in reverse order and texts as numbers; ``None`` to leave it out."""
     if is_group(item):
         inner = children(path, item)
         check_values(path, inner.values(), LARGEST)
-        fields = {name: _stored(path, field) for name, field in inner.items() if not is_group(field)}
-        return {name: kept for name, kept in fields.items() if kept is not None}
-    told = attributes(path, item) if is_numeric(item) else {}
-    if not is_numeric(item) or told.get("MATLAB_empty"):
+        fields = {name: _convert(path, field) for name, field in inner.items() if not is_group(field)}
+        return {name: value for name, value in fields.items() if value is not None}
+    found = attributes(path, item) if is_numeric(item) else {}
+    if not is_numeric(item) or found.get("MATLAB_empty"):
         return None
-    if told.get("MATLAB_class") == b"char":
+    if found.get("MATLAB_class") == b"char":
         return "".join(map(chr, read_small(path, item, _LONGEST_TEXT).reshape(-1).tolist()))
     return read_small(path, item, LARGEST).T

@@ -1,4 +1,4 @@
-"""HL7 annotated ECG (``<AnnotatedECG>``, ANSI/HL7 V3 ECG R1) to ``Recording``."""
+"""Reader for HL7 annotated ECG (``<AnnotatedECG>``, ANSI/HL7 V3 ECG R1)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ from ecgssl.io.metadata import (
 )
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
-from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
-from ecgssl.io.vendors.sample_text import count_words, parse_integers, same_length
-from ecgssl.io.vendors.xml_document import parse_number, read_xml, text_of
+from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, record_id
+from ecgssl.io.vendors.sample_text import count_words, parse_integers
+from ecgssl.io.vendors.xml_document import child_text, parse_number, read_xml
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
-
-NAME = "aecg"
 
 _SECONDS = {"s": 1, "ms": 1000, "us": 1_000_000}
 _YEARS = {"a": 1.0, "mo": 1 / 12, "wk": 7 / 365.25, "d": 1 / 365.25}
@@ -37,12 +35,12 @@ _CONTROL = "MDC_ECG_CTL_VBL_ATTR_FILTER_"
 
 
 @dataclass(frozen=True)
-class _Set:
+class _SequenceSet:
     """Sequences that were recorded at the same time.
 
     Args:
         leads: code and value of each sequence of samples.
-        increment: element with the time between samples; ``None`` where the set has no regular time.
+        increment: element with the time between samples; ``None`` if the set has no regular time axis.
     """
 
     leads: list[tuple[str, Element]]
@@ -50,32 +48,30 @@ class _Set:
 
 
 def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm series of an annotated ECG, never its representative beat or another derived series.
+    """Read the rhythm series of an annotated ECG. Representative beats and other derived series are not read.
 
     Args:
         path: the file.
-        member: place of a set of rhythm sequences, from 1, in a file that holds several.
-        overrides: what the file says wrongly.
+        member: number of a set of rhythm sequences, from 1, in a file that holds several.
+        overrides: values that replace those of the file.
 
     Returns:
         The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` holds
-        age, sex, device and filters in Hz, where the file says so.
+        age, sex, device and filters in Hz, if the file has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header``, ``gain`` (no scale), ``content``
-            (digits that are none), ``length`` (leads of different lengths).
+        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no scale),
+            ``content`` (digits that are not whole numbers), ``length`` (leads of different lengths).
     """
-    document = read_xml(path)
+    document = read_xml(path, root="AnnotatedECG")
     root = document.root
-    if root.tag != "AnnotatedECG":
-        raise read_error("header", path, "root element", "is not AnnotatedECG")
     series = root.findall("component/series")
     rhythms = [one for one in series if _code(one).upper() == "RHYTHM"]
     sets = [(one, _read_set(found)) for one in rhythms for found in one.findall("component/sequenceSet")]
     sets = [(one, found) for one, found in sets if found.leads]
     beats = len(series) - len(rhythms) + sum(1 for _ in root.iter("derivedSeries"))
     strips = [_strip(path, found) for _, found in sets]
-    chosen, found = sets[choose(path, strips, member, beats)]
+    chosen, found = sets[choose_strip(path, strips, member, beats)]
 
     check_channels(path, len(found.leads))
     resolved = resolve_metadata(
@@ -87,12 +83,11 @@ def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverride
         leads=[code for code, _ in found.leads],
     )
     rows = [_samples(path, *found.leads[i], in_unit=overrides.unit) for i in resolved.rows]
-    same_length(path, rows)
     meta = _meta(root, chosen) | document.meta
-    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name="aecg", meta=meta)
 
 
-def _read_set(element: Element) -> _Set:
+def _read_set(element: Element) -> _SequenceSet:
     leads, increment = [], None
     for sequence in element.findall("component/sequence"):
         code, value = _code(sequence), sequence.find("value")
@@ -102,10 +97,10 @@ def _read_set(element: Element) -> _Set:
             increment = value.find("increment")
         else:
             leads.append((code, value))
-    return _Set(leads, increment)
+    return _SequenceSet(leads, increment)
 
 
-def _strip(path: Path, found: _Set) -> Strip:
+def _strip(path: Path, found: _SequenceSet) -> Strip:
     samples = max(count_words(value.findtext("digits", "")) for _, value in found.leads)
     return Strip.of((code for code, _ in found.leads), samples, _rate(path, found.increment))
 
@@ -121,8 +116,8 @@ def _rate(path: Path, increment: Element | None) -> float | None:
     value, unit = increment.get("value", ""), increment.get("unit", "").strip()
     step = parse_number(path, "increment", value)
     if unit not in _SECONDS or not step or step < 0:
-        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is no time between samples")
-    # of decimal text, so that 0.002 s is 500 Hz and not nearly so
+        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is not a time between samples")
+    # exact arithmetic on the decimal text, so that 0.002 s gives exactly 500 Hz
     return float(_SECONDS[unit] / Fraction(value.strip()))
 
 
@@ -132,12 +127,12 @@ def _unit(value: Element) -> str | None:
 
 
 def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
-    """Numbers in the unit of the scale."""
+    """Samples in the unit of the scale."""
     field = f"lead {code}"
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
     if scale is None or not step:
-        raise read_error("gain", path, field, "its scale is absent or 0: it is not calibrated")
+        raise read_error("gain", path, field, "its scale is absent or 0: the lead is not calibrated")
     start = 0.0
     if origin is not None:
         start = parse_number(path, f"{field}: origin", origin.get("value")) or 0.0
@@ -155,12 +150,10 @@ def _ratio(path: Path, field: str, unit: str, to: str) -> float:
 
 def _meta(root: Element, series: Element) -> dict[str, Any]:
     gender = next(root.iter("administrativeGenderCode"), None)
-    meta: dict[str, Any] = recording_meta(_age(root), None if gender is None else gender.get("code"))
+    sex = None if gender is None else gender.get("code")
     device = series.find("author/seriesAuthor/manufacturedSeriesDevice")
-    if device is not None and text_of(device, "manufacturerModelName"):
-        meta["device"] = text_of(device, "manufacturerModelName")[:40]
-    filters = dict(_filters(series))
-    return meta | ({"filters": filters} if filters else {})
+    model = "" if device is None else child_text(device, "manufacturerModelName")
+    return recording_meta(_age(root), sex, device=model, filters=dict(_filters(series)) or None)
 
 
 def _age(root: Element) -> float | None:
@@ -185,5 +178,5 @@ def _filters(series: Element) -> Iterator[tuple[str, float]]:
 
 
 def _plain(text: str) -> float | None:
-    """Number of a fact that no sample depends on."""
+    """Number of a field that the samples do not depend on; ``None`` if it is invalid."""
     return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 10 else None

@@ -1,4 +1,4 @@
-"""Which block of a file is the recording: hospital files hold median beats, several strips and strips of some leads only."""
+"""Choice of the rhythm strip in files that also hold median beats, further strips or strips of a few leads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.read_errors import read_error
 from ecgssl.signal.leads import canonical
 
 MOST_CHANNELS = 256
-"""Of one strip; the largest body surface maps have fewer."""
+"""Channels of one strip; the largest body surface maps have fewer."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One block of leads that were recorded at the same time.
+    """A block of leads that were recorded at the same time.
 
     Args:
-        leads: canonical names of those it holds.
-        length: seconds, or samples where no strip of the file says its rate.
+        leads: canonical names of its leads.
+        length: seconds, or samples if the file does not say the sampling rate.
     """
 
     leads: frozenset[str]
@@ -28,56 +27,52 @@ class Strip:
 
     @classmethod
     def of(cls, names: Iterable[str], samples: float, sampling_rate: float | None) -> Strip:
-        """Of channels called ``names``; channels that are none of the twelve leads do not count."""
+        """Return the strip of channels with these names; channels that are not one of the twelve leads do not count."""
         leads = frozenset(lead for lead in map(canonical, names) if lead is not None)
         return cls(leads, samples / sampling_rate if sampling_rate else samples)
 
 
-def choose(path: Path, strips: Sequence[Strip], member: str | None, others: int) -> int:
-    """Place of the strip that is the recording: the only one, or one that leaves out nothing of the others.
+def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others: int) -> int:
+    """Return the index of the strip to read: the selected one, the only one, or one that includes all others.
 
     Args:
-        path: names the file in messages.
+        path: file name for messages.
         strips: rhythm strips, in the file's order.
-        member: place of the one wanted, counted from 1 (``file#2``).
-        others: how many median or derived blocks the file holds besides.
-
-    Returns:
-        Index into ``strips``. Without ``member`` a strip is taken where every other one is shorter and adds no lead.
+        member: number of the selected strip, from 1 (``file#2``). Without it, a strip is chosen if every other strip is
+            shorter and adds no lead.
+        others: number of median or derived blocks in the file.
 
     Raises:
-        RecordingError: ``no_leads`` where there is no strip, ``member`` where it is unknown or where a choice is needed.
+        RecordingError: ``no_leads`` if there is no strip, ``member`` if it does not exist, or is missing but needed.
     """
     if not strips:
         only = f"; it holds only median or derived beats ({others})" if others else ""
-        problem = Problem(str(path), "leads", f"there is no rhythm strip{only}", "Export the rhythm waveform")
-        raise RecordingError("no_leads", problem)
+        raise read_error("no_leads", path, "leads", f"there is no rhythm strip{only}", "Export the rhythm waveform")
     if member is not None:
         if member.isascii() and member.isdigit() and 1 <= int(member[:9]) <= len(strips):
             return int(member) - 1
-        problem = Problem(str(path), "member", f"there are strips 1 to {len(strips)}", "Name one of them after #")
-        raise RecordingError("member", problem)
+        raise read_error("member", path, "member", f"there are strips 1 to {len(strips)}", "Use one of them after #")
     place = max(range(len(strips)), key=lambda i: strips[i].length)
     rest = [strip for i, strip in enumerate(strips) if i != place]
     if all(strip.length < strips[place].length and strip.leads <= strips[place].leads for strip in rest):
         return place
     what = f"it holds {len(strips)} rhythm strips, none of which includes the others"
     choices = ", ".join(f"{path.name}#{i}" for i in range(1, min(len(strips), 4) + 1))
-    raise RecordingError("member", Problem(str(path), "leads", what, f"Name one: {choices}"))
+    raise read_error("member", path, "leads", what, f"Select one: {choices}")
 
 
 def check_channels(path: Path, found: int, declared: float | None = None) -> None:
-    """Compare how many channels follow with what the file declares, which may be nothing.
+    """Check the number of channels against the declared number, if there is one, and against the limit.
 
     Raises:
-        RecordingError: ``header`` where they differ, or for more than ``MOST_CHANNELS``.
+        RecordingError: ``header`` if the numbers differ, or for more than ``MOST_CHANNELS``.
     """
     if declared is not None and found != declared:
-        raise read_error("header", path, "channels", f"{found} follow, the file declares {declared:g}")
+        raise read_error("header", path, "channels", f"{found} are stored, the file declares {declared:g}")
     if found > MOST_CHANNELS:
-        raise read_error("header", path, "channels", f"{found} are more than any ECG has")
+        raise read_error("header", path, "channels", f"{found} exceed the limit of {MOST_CHANNELS}")
 
 
 def record_id(path: Path, member: str | None) -> str:
-    """Name of the recording: that of the file, with the strip where one was named."""
+    """Return the name of the file, followed by the number of the strip if one was selected."""
     return path.stem if member is None else f"{path.stem}#{member}"

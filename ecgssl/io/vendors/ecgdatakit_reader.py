@@ -1,7 +1,7 @@
-"""Formats that the package ecgdatakit (extra ``vendor``) unpacks: Philips Sierra XML, SCP-ECG and Mortara ELI XML.
+"""Readers for Philips Sierra XML, SCP-ECG and Mortara ELI XML, based on the package ecgdatakit (extra ``vendor``).
 
-It is given a file only after our own limits and checks, and nothing is taken over from it but rhythm leads, age, sex,
-device and filters; median beats, names, dates and statements stay behind.
+Limits and lengths are checked before ecgdatakit parses a file. Only rhythm leads, age, sex, device and filters are used;
+median beats, names, dates and statements are discarded.
 """
 
 from __future__ import annotations
@@ -15,26 +15,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
 from ecgssl.io.read_errors import parser_errors, read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import read_limited
 from ecgssl.io.vendors.choose_strip import check_channels
-from ecgssl.io.vendors.sample_text import same_length
 from ecgssl.io.vendors.scp_layout import check_scp
 from ecgssl.io.vendors.sierra_layout import count_channels
 from ecgssl.io.vendors.xml_document import read_xml
 from ecgssl.signal.leads import canonical
 
 LARGEST_SCP = 2 << 20
-"""Bytes; section 6 counts the bytes of a lead in 16 bits, so that twelve leads have less than 1 MiB."""
+"""Bytes; section 6 stores the size of a lead in 16 bits, so that twelve leads have less than 1 MiB."""
 
-_TWIN = re.compile(r"(.+)_\d+$")
-_PULSE = 1.0
-_PULSE_STEP = 0.005
-"""mV of one step of Philips devices."""
+_REPEATED = re.compile(r"(.+)_\d+$")
+_PULSE, _PULSE_STEP = 1.0, 0.005
+"""mV; amplitude of the calibration pulse, and resolution of Philips devices."""
 _SHORTEST_PULSE = 0.1
+"""Seconds."""
 
 
 def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
@@ -42,23 +40,22 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
 
     Args:
         path: the file.
-        member: unused, a file is one recording.
-        overrides: what the file says wrongly.
+        member: ignored; a file holds one recording.
+        overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads. The calibration pulse that some devices append is cut off where it is unmistakable, and
-        ``meta["calibration"]`` says how many seconds that were; ``unnamed_channels`` counts channels without a name.
+        The twelve leads. The calibration pulse that some devices append is removed if it is unambiguous;
+        ``meta["calibration"]`` is its length in seconds. ``meta["unnamed_channels"]`` counts channels without a name.
 
     Raises:
         RecordingError: as ``read_xml``, ``count_channels`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no
-            resolution); ``unreadable`` for whatever ecgdatakit cannot read.
+            resolution); ``unreadable`` if ecgdatakit cannot parse the file.
     """
     channels = count_channels(path, read_xml(path, repair=False).root)
     record = _parse(path, "sierra_xml")
     unnamed = channels - len(record.leads)
     extra = {"unnamed_channels": unnamed} if unnamed > 0 else {}
-    recording = _recording(path, record, overrides, "sierra", extra)
-    return _without_pulse(recording)
+    return _strip_pulse(_build(path, record, overrides, "sierra", extra))
 
 
 def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
@@ -66,20 +63,20 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Args:
         path: the file.
-        member: unused, a file is one recording.
-        overrides: what the file says wrongly.
+        member: ignored; a file holds one recording.
+        overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads; those that begin later or end earlier than others are NaN outside.
+        The twelve leads; leads that start later or end earlier than others are padded with NaN.
 
     Raises:
         RecordingError: as ``check_scp`` and ``resolve_metadata``; ``missing_extra``; ``checksum`` (a section's CRC); ``gain``
-            (no amplitude multiplier); ``unreadable`` for whatever ecgdatakit cannot read.
+            (no amplitude multiplier); ``unreadable`` if ecgdatakit cannot parse the file.
     """
     check_scp(path, read_limited(path, LARGEST_SCP))
     record = _parse(path, "scp_ecg")
     extra = {"ignored": ("section 12",)} if "section12_length" in record.raw_metadata else {}
-    return _recording(path, record, overrides, "scp", extra)
+    return _build(path, record, overrides, "scp", extra)
 
 
 def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
@@ -87,20 +84,20 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
 
     Args:
         path: the file.
-        member: unused, a file is one recording.
-        overrides: what the file says wrongly.
+        member: ignored; a file holds one recording.
+        overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads. An ``OFFSET`` other than 0, whose meaning is written nowhere, is named in ``ignored``.
+        The twelve leads. ``meta["ignored"]`` lists ``OFFSET`` if it is not 0; its meaning is undocumented.
 
     Raises:
         RecordingError: as ``read_xml`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no UNITS_PER_MV); ``length``;
-            ``unreadable`` for whatever ecgdatakit cannot read.
+            ``unreadable`` if ecgdatakit cannot parse the file.
     """
     read_xml(path, repair=False)
     record = _parse(path, "mortara_el250")
     extra = {"ignored": ("OFFSET",)} if "channel_offsets" in record.raw_metadata else {}
-    return _recording(path, record, overrides, "mortara", extra)
+    return _build(path, record, overrides, "mortara", extra)
 
 
 def _parse(path: Path, expected: str) -> Any:
@@ -108,24 +105,24 @@ def _parse(path: Path, expected: str) -> Any:
         from ecgdatakit.exceptions import ChecksumWarning
         from ecgdatakit.parsing.parser import FileParser
     except ImportError:
-        problem = Problem(str(path), "package ecgdatakit", "is not installed", "Run: pip install 'ecgssl[vendor]'")
-        raise RecordingError("missing_extra", problem) from None
-    with parser_errors(path, "ecgdatakit"), warnings.catch_warnings(record=True) as told:
+        fix = "Run: pip install 'ecgssl[vendor]'"
+        raise read_error("missing_extra", path, "package ecgdatakit", "is not installed", fix) from None
+    with parser_errors(path, "ecgdatakit"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         record = FileParser.parse(path, units="mV")
-    if any(issubclass(warning.category, ChecksumWarning) for warning in told):
-        raise read_error("checksum", path, "sections", "do not give the checksums in the file")
+    if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
+        raise read_error("checksum", path, "sections", "do not match the checksums in the file")
     if record.source_format != expected:
-        raise read_error("header", path, "content", "is of another format than its beginning says")
+        raise read_error("header", path, "content", "does not match the format of its first bytes")
     return record
 
 
-def _recording(path: Path, record: Any, overrides: MetadataOverrides, name: str, extra: dict[str, Any]) -> Recording:
+def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, extra: dict[str, Any]) -> Recording:
     leads = record.leads
     check_channels(path, len(leads))
     for lead in leads:
         if lead.is_raw and canonical(_label(lead.label)):
-            raise read_error("gain", path, f"lead {lead.label}", "has no resolution: it is not calibrated")
+            raise read_error("gain", path, f"lead {lead.label}", "has no resolution: the lead is not calibrated")
     resolved = resolve_metadata(
         path,
         overrides,
@@ -136,25 +133,25 @@ def _recording(path: Path, record: Any, overrides: MetadataOverrides, name: str,
     )
     kept = [leads[i] for i in resolved.rows]
     rows = _aligned([(int(lead.annotations.get("start_sample", 1)), np.asarray(lead.samples)) for lead in kept])
-    same_length(path, rows)
-    meta: dict[str, Any] = recording_meta(record.patient.age, record.patient.sex)
-    if record.recording.device.model:
-        meta["device"] = str(record.recording.device.model)[:40]
     setting = record.recording.acquisition.filters
     filters = {"high_pass": setting.highpass, "low_pass": setting.lowpass, "notch": setting.notch}
-    if any(filters.values()):
-        meta["filters"] = {key: float(value) for key, value in filters.items() if value}
+    meta = recording_meta(
+        record.patient.age,
+        record.patient.sex,
+        device=str(record.recording.device.model or ""),
+        filters=filters if any(filters.values()) else None,
+    )
     return build_recording(path, resolved, rows, record_id=path.stem, name=name, meta=meta | extra)
 
 
 def _label(label: str) -> str:
-    """Name of a lead as the file has it: ecgdatakit calls the second lead II of a file II_2."""
-    twin = _TWIN.match(label)
-    return twin[1] if twin and canonical(twin[1]) else label
+    """Name of a lead in the file; ecgdatakit renames the second lead II of a file to II_2."""
+    repeated = _REPEATED.match(label)
+    return repeated[1] if repeated and canonical(repeated[1]) else label
 
 
 def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
-    """Rows of one length, where leads have their own first sample; NaN outside."""
+    """Rows of equal length from leads with different first samples, padded with NaN."""
     first = min(start for start, _ in parts)
     if all(start == first for start, _ in parts) and len({len(row) for _, row in parts}) == 1:
         return [row for _, row in parts]
@@ -167,15 +164,15 @@ def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
     return rows
 
 
-def _without_pulse(recording: Recording) -> Recording:
-    """Cut off a calibration pulse: at the end, all leads exactly alike, at 0 and 1 mV and nothing else.
+def _strip_pulse(recording: Recording) -> Recording:
+    """Remove a calibration pulse: a section at the end in which all leads are identical, with values 0 and 1 mV only.
 
-    No heart does that: where limb leads are alike, III = II - I and the others are 0.
+    An ECG cannot look like this, because identical limb leads are 0 (III = II - I).
     """
     signal = recording.signal
     high = np.isclose(signal[0], _PULSE, rtol=0, atol=_PULSE_STEP)
     alike = (signal == signal[0]).all(axis=0) & (high | (signal[0] == 0))
-    # one past the last sample that differs
+    # one past the last sample that is not part of the pulse
     start = int(np.flatnonzero(~alike)[-1]) + 1 if not alike.all() else 0
     pulse = np.count_nonzero(high[start:]) / recording.sampling_rate
     if len(recording.leads) < 3 or start == 0 or pulse < _SHORTEST_PULSE:

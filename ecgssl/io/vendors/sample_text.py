@@ -1,4 +1,4 @@
-"""Samples that an XML file spells out, as base64 of binary numbers or as decimal text, checked before they are believed."""
+"""Samples in XML text: base64 of binary numbers, and decimal numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +20,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}+")
 
 
 def decode_base64(path: Path, field: str, text: str) -> bytes:
-    """Bytes of a base64 text, white space allowed between its characters.
+    """Decode base64 text, which may contain white space.
 
     Args:
-        path, field: name it in messages.
-        text: as the file holds it.
+        path, field: file and element for messages.
+        text: content of the element.
 
     Raises:
-        RecordingError: ``content`` where it holds characters that are no base64, ``truncated`` where it ends amid a group.
+        RecordingError: ``content`` for other characters, ``truncated`` if it ends within a group.
     """
     compact = "".join(text.split())
     if not _BASE64.fullmatch(compact):
@@ -40,15 +39,15 @@ def decode_base64(path: Path, field: str, text: str) -> bytes:
 
 
 def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray[np.float64]:
-    """(samples,) whole numbers of a decimal text; empty for an empty text.
+    """Return the (samples,) whole numbers of a decimal text; an empty array for an empty text.
 
     Args:
-        path, field: name it in messages.
-        text: as the file holds it.
-        separator: a comma, with or without one at the end, or a blank, which stands for any white space.
+        path, field: file and element for messages.
+        text: content of the element.
+        separator: a comma, also allowed at the end, or a blank, which matches any white space.
 
     Raises:
-        RecordingError: ``content`` where it holds anything else than whole numbers of at most 9 digits.
+        RecordingError: ``content`` for anything other than whole numbers of at most 9 digits.
     """
     if not text.strip():
         return np.empty(0)
@@ -58,29 +57,17 @@ def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray
 
 
 def count_words(text: str) -> int:
-    """How many words, separated by white space, a text has, without making them."""
+    """Return the number of words separated by white space, without allocating them."""
     blank = np.frombuffer(b" " + text.encode("utf-8", "replace"), dtype=np.uint8) <= ord(" ")
     return int(np.count_nonzero(blank[:-1] & ~blank[1:]))
 
 
 def check_length(path: Path, field: str, found: float, declared: float | None, what: str) -> None:
-    """Compare a length with what the file declares, which may be nothing.
+    """Check a length against the declared length, if there is one.
 
     Raises:
-        RecordingError: ``truncated`` where less is found, ``length`` where more.
+        RecordingError: ``truncated`` if it is shorter, ``length`` if it is longer.
     """
     if declared is not None and found != declared:
         reason = "truncated" if found < declared else "length"
         raise read_error(reason, path, field, f"{found:g} {what}, the file declares {declared:g}")
-
-
-def same_length(path: Path, rows: list[NDArray[Any]]) -> None:
-    """Refuse leads of different lengths.
-
-    Raises:
-        RecordingError: ``length``.
-    """
-    lengths = sorted({len(row) for row in rows})
-    if len(lengths) > 1:
-        what = f"have different lengths ({', '.join(map(str, lengths[:4]))} samples)"
-        raise read_error("length", path, "leads", what)

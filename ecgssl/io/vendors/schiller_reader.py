@@ -1,7 +1,6 @@
-"""Schiller SEMA XML (``<com.xiriuz.sema.xml.schillerEDI.SchillerEDI>``) to ``Recording``.
+"""Reader for Schiller SEMA XML (``<com.xiriuz.sema.xml.schillerEDI.SchillerEDI>``).
 
-The layout is that of the files as their open readers describe it: no public specification exists, and no real file was
-at hand to check it against.
+There is no public specification. The layout was taken from open-source readers; no real file was available for a check.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
-from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose, record_id
-from ecgssl.io.vendors.sample_text import parse_integers, same_length
-from ecgssl.io.vendors.xml_document import parse_number, read_xml, text_of
+from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, record_id
+from ecgssl.io.vendors.sample_text import parse_integers
+from ecgssl.io.vendors.xml_document import child_text, parse_number, read_xml
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
-
-NAME = "schiller"
 
 ROOT = "com.xiriuz.sema.xml.schillerEDI.SchillerEDI"
 
@@ -27,58 +24,56 @@ _RHYTHM = ("ECG_RHYTHM", "ECG_RHYTHMS")
 
 
 def read_schiller(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm leads (``ECG_RHYTHMS``), never the averaged beats (``ECG_AVERAGES``).
+    """Read the rhythm leads (``ECG_RHYTHMS``). Averaged beats (``ECG_AVERAGES``) are not read.
 
     Args:
         path: the file.
-        member: place of a block of rhythm leads, from 1, in a file that holds several.
-        overrides: what the file says wrongly, or leaves open.
+        member: number of a block of rhythm leads, from 1, in a file that holds several.
+        overrides: values that replace those of the file or fill in missing ones.
 
     Returns:
-        The leads in the file's order and spelling: whole numbers x ``yres``. ``meta`` holds sex and device, where the
-        file says so.
+        The leads in the file's order and spelling: whole numbers x ``yres``. ``meta`` holds sex and device, if the file
+        has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose`` and ``resolve_metadata``; ``header`` (samples in another form than comma
-            separated), ``gain`` (no resolution), ``content``, ``length`` (leads of different lengths).
+        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (samples that are not
+            comma-separated), ``gain`` (no resolution), ``content``, ``length`` (leads of different lengths).
     """
-    document = read_xml(path)
+    document = read_xml(path, root=ROOT)
     root = document.root
-    if root.tag != ROOT:
-        raise read_error("header", path, "root element", "is not that of Schiller EDI")
     blocks = root.findall("eventdata/event/wavedata")
-    rhythms = [block for block in blocks if text_of(block, "type").upper() in _RHYTHM]
+    rhythms = [block for block in blocks if child_text(block, "type").upper() in _RHYTHM]
     strips = [_strip(path, block) for block in rhythms]
-    block = rhythms[choose(path, strips, member, len(blocks) - len(rhythms))]
+    block = rhythms[choose_strip(path, strips, member, len(blocks) - len(rhythms))]
 
     channels = block.findall("channel")
     check_channels(path, len(channels))
+    resolution, unit = _quantity(block, "yres")
     resolved = resolve_metadata(
         path,
         overrides,
         len(channels),
         sampling_rate=_rate(path, block),
-        unit=_quantity(block, "yres")[1],
-        leads=[text_of(channel, "name") for channel in channels],
+        unit=unit,
+        leads=[child_text(channel, "name") for channel in channels],
     )
-    step = parse_number(path, "yres", _quantity(block, "yres")[0])
+    step = parse_number(path, "yres", resolution)
     if not step or step < 0:
         raise read_error("gain", path, "yres", "is absent or not positive: the leads are not calibrated")
     rows = []
     for i, lead in zip(resolved.rows, resolved.leads, strict=True):
-        form = text_of(channels[i], "datastype").upper()
+        form = child_text(channels[i], "datastype").upper()
         if form not in ("", "COMMASEPARATE"):
-            raise read_error("header", path, f"lead {lead}", f"its samples are {form[:20]!r}, not comma separated")
-        rows.append(step * parse_integers(path, f"lead {lead}", text_of(channels[i], "data"), ","))
-    same_length(path, rows)
+            raise read_error("header", path, f"lead {lead}", f"its samples are {form[:20]!r}, not comma-separated")
+        rows.append(step * parse_integers(path, f"lead {lead}", child_text(channels[i], "data"), ","))
     meta = _meta(root) | document.meta
-    return build_recording(path, resolved, rows, record_id=record_id(path, member), name=NAME, meta=meta)
+    return build_recording(path, resolved, rows, record_id=record_id(path, member), name="schiller", meta=meta)
 
 
 def _strip(path: Path, block: Element) -> Strip:
     channels = block.findall("channel")
-    samples = max((text_of(channel, "data").rstrip(",").count(",") + 1 for channel in channels), default=0)
-    return Strip.of((text_of(channel, "name") for channel in channels), samples, _rate(path, block))
+    samples = max((child_text(channel, "data").rstrip(",").count(",") + 1 for channel in channels), default=0)
+    return Strip.of((child_text(channel, "name") for channel in channels), samples, _rate(path, block))
 
 
 def _rate(path: Path, block: Element) -> float | None:
@@ -89,15 +84,16 @@ def _rate(path: Path, block: Element) -> float | None:
 
 
 def _quantity(block: Element, name: str) -> tuple[str, str | None]:
-    """Value and unit of an entry of ``resolution``, which has both as elements within it."""
+    """Value and unit of an entry of ``resolution``, which are two elements inside it."""
     found = block.find(f"resolution/{name}")
     if found is None:
         return "", None
-    return text_of(found, "value") or (found.text or "").strip(), text_of(found, "units") or None
+    return child_text(found, "value") or (found.text or "").strip(), child_text(found, "units") or None
 
 
 def _meta(root: Element) -> dict[str, Any]:
-    patient = root.find("patdata")
-    meta: dict[str, Any] = {} if patient is None else recording_meta(None, text_of(patient, "gender"))
-    model = (root.findtext("examdescript/aquiringdevice/hardware/model") or "").strip()
-    return meta | ({"device": model[:40]} if model else {})
+    return recording_meta(
+        None,
+        root.findtext("patdata/gender"),
+        device=(root.findtext("examdescript/aquiringdevice/hardware/model") or "").strip(),
+    )

@@ -1,4 +1,4 @@
-"""Checks on SCP-ECG (EN 1064) that its parser leaves out: lengths declared against lengths stored, before decoding."""
+"""Length checks for SCP-ECG (EN 1064), before ecgdatakit decodes the leads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _POINTERS = 6 + _SECTION_HEADER
 
 
 def check_scp(path: Path, data: bytes) -> None:
-    """Refuse a record whose leads are not as long as section 3 says.
+    """Check the stored lengths of sections and leads against the declared ones.
 
     Args:
-        path: names the file in messages.
-        data: its content.
+        path: file name for messages.
+        data: content of the file.
 
     Raises:
-        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` where sections lie outside the file or
-            one over the other: a thousand pointers to all of it would cost a thousand times its size.
+        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` if sections exceed the file or overlap (many
+            pointers to the same bytes would multiply the memory needed).
     """
     try:
         (size,) = struct.unpack_from("<I", data, 2)
@@ -35,16 +35,16 @@ def check_scp(path: Path, data: bytes) -> None:
             raise _header(path, f"section {missing} is absent")
         _check_leads(path, sections[3], sections[6], packed=2 in sections)
     except struct.error:
-        raise _header(path, "sections end beyond the file") from None
+        raise _header(path, "a section ends beyond the file") from None
 
 
 def _sections(path: Path, data: bytes) -> dict[int, bytes]:
-    """Content of each section by its number."""
+    """Content of each section by number."""
     (length,) = struct.unpack_from("<I", data, 10)
     places = range(_POINTERS, min(6 + length, len(data)) - 9, 10)
     pointers = [struct.unpack_from("<HII", data, place) for place in places]
     if sum(size for _, size, _ in pointers) > len(data):
-        raise _header(path, "sections are longer together than the file")
+        raise _header(path, "the sections together are longer than the file")
     return {
         number: data[index - 1 + _SECTION_HEADER : index - 1 + size]
         for number, size, index in pointers

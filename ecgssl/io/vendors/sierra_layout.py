@@ -1,7 +1,7 @@
-"""Checks on Philips Sierra XML that its parser leaves out: how long the leads really are, before anything is unpacked.
+"""Length checks for Philips Sierra XML, before ecgdatakit decompresses the leads.
 
-XLI is LZW of 10-bit codes over the high and low bytes of second differences, one chunk per channel. An LZW code can stand
-for hundreds of bytes, so the length is counted first, without making the bytes.
+XLI compression is LZW with 10-bit codes over the high and low bytes of second differences, one chunk per channel. One LZW
+code can expand to hundreds of bytes, so the length is computed first, without decompressing.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _HEADER = 8
 _CODE_BITS = 10
 _LAST_CODE = (1 << _CODE_BITS) - 2
 _SPARE = 4
-"""Bytes that the bits after the last sample of a chunk can spell."""
+"""Bytes that the padding bits after the last sample of a chunk can decode to."""
 
 
 def count_channels(path: Path, root: Element) -> int:
-    """How many channels the rhythm waveform holds, each as long as the file declares.
+    """Return the number of channels of the rhythm waveform, after checking their lengths.
 
     Args:
-        path: names the file in messages.
+        path: file name for messages.
         root: ``restingecgdata``.
 
     Raises:
-        RecordingError: ``header``, ``rate``, ``too_large``, ``content`` (no base64, no LZW), ``truncated`` or ``length``
-            (other than declared), ``compressed`` (by another method than XLI).
+        RecordingError: ``header``, ``rate``, ``too_large``, ``content`` (invalid base64 or LZW), ``truncated`` or ``length``
+            (differs from the declared length), ``compressed`` (with a method other than XLI).
     """
     found = list(root.iter("parsedwaveforms"))
     if len(found) != 1:
-        raise _error("header", path, f"{len(found)} of them, one is expected")
+        raise _error("header", path, f"there are {len(found)}, one is expected")
     waveform = found[0]
     _check_declared(path, root, waveform)
     samples = _samples(path, root, waveform)
@@ -50,7 +50,7 @@ def count_channels(path: Path, root: Element) -> int:
     if waveform.get("compressflag", "true").strip().casefold() in ("false", "no", "f", "0"):
         method = ""
     if method not in ("", "NONE", "UNCOMPRESSED", "XLI"):
-        raise _error("compressed", path, f"by {method[:20]!r}, only XLI is known")
+        raise _error("compressed", path, f"is compressed with {method[:20]!r}; only XLI is supported")
     if method == "XLI":
         chunks = _chunks(path, decode_base64(path, "parsedwaveforms", text))
         check_channels(path, len(chunks))
@@ -72,19 +72,19 @@ def count_channels(path: Path, root: Element) -> int:
 
 
 def _check_declared(path: Path, root: Element, waveform: Element) -> None:
-    """The parser makes a name for each channel that the file declares or names, however many, before it counts them."""
+    """Check the declared number of channels: ecgdatakit allocates a name for each of them before it counts them."""
     if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
-        raise read_error("header", path, "leadlabels", f"are more than {MOST_CHANNELS}")
+        raise read_error("header", path, "leadlabels", f"exceed the limit of {MOST_CHANNELS}")
     for name in ("numberchannelsallocated", "numberchannelsvalid"):
         for element in root.iter(name):
-            # as the parser reads it, without what stands in elements inside
-            said = (element.text or "") + "".join(inner.tail or "" for inner in element)
-            if (parse_number(path, name, said) or 0) > MOST_CHANNELS:
-                raise read_error("header", path, name, f"{said.strip()[:20]} are more than any ECG has")
+            # as ecgdatakit reads it, without the text of nested elements
+            text = (element.text or "") + "".join(inner.tail or "" for inner in element)
+            if (parse_number(path, name, text) or 0) > MOST_CHANNELS:
+                raise read_error("header", path, name, f"{text.strip()[:20]} exceeds the limit of {MOST_CHANNELS}")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:
-    """Samples per channel, as duration and rate declare."""
+    """Samples per channel, from the declared duration and sampling rate."""
     declared = waveform.get("samplespersecond") or next((e.text for e in root.iter("samplingrate")), None)
     rate = parse_number(path, "samplingrate", declared)
     if not rate or rate < 0:
@@ -109,7 +109,7 @@ def _chunks(path: Path, data: bytes) -> list[bytes]:
 
 
 def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
-    """Bytes that an LZW chunk unpacks to; past ``enough`` counting stops."""
+    """Decompressed length of an LZW chunk in bytes; counting stops above ``enough``."""
     bits = np.unpackbits(np.frombuffer(chunk, dtype=np.uint8))
     count = bits.size // _CODE_BITS
     codes = bits[: count * _CODE_BITS].reshape(count, _CODE_BITS) @ (1 << np.arange(_CODE_BITS)[::-1])
@@ -119,7 +119,7 @@ def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
         if code > _LAST_CODE or total > enough:
             break
         if code > len(lengths) or (code == len(lengths) and not previous):
-            raise _error("content", path, "the LZW codes make no sense")
+            raise _error("content", path, "the LZW codes are invalid")
         length = lengths[code] if code < len(lengths) else previous + 1
         if previous and len(lengths) <= _LAST_CODE:
             lengths.append(previous + 1)

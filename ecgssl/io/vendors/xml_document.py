@@ -1,10 +1,9 @@
-"""XML as hospital devices write it, parsed without trusting it: defusedxml, and limits on size, depth and number of parts.
+"""Parser for untrusted XML of ECG devices, based on defusedxml, with limits on size, depth and number of elements.
 
-A document type declaration is allowed and never fetched, because every MUSE export names ``restecg.dtd``; an entity
-declaration is refused (``entities``), so that neither an entity bomb nor a foreign file can enter. Two faults of real
-exports are repaired, and named in ``Document.repaired``, because they touch free text and never samples: a bare ``&``
-that begins no entity ("Smith & Sons") stands for itself, and text that is not in the encoding it declares is taken as
-ISO-8859-1.
+Document type declarations are allowed but not fetched, because every MUSE export names ``restecg.dtd``. Entity
+declarations are refused (``entities``), because they can expand without limit or include other files. Two errors of real
+exports are repaired and listed in ``Document.repaired``; they affect free text, not samples. A ``&`` that does not start an
+entity ("Smith & Sons") is kept as a character. Text that does not match its declared encoding is read as ISO-8859-1.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MOST_ELEMENTS = 200_000
 """An annotated ECG with the waves of every beat has 1,500."""
 
 MOST_ATTRIBUTES = 200_000
-"""The same has 2,000. The parser holds those of one element all at once before it tells of the first."""
+"""An annotated ECG with the waves of every beat has 2,000. The parser loads all attributes of an element at once."""
 
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _PROLOG = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[.*?\]\s*+)?>)*+", re.DOTALL)
@@ -43,7 +42,7 @@ _ENCODING = re.compile(
     r"utf-?(8|16)(-?[lb]e)?|(us-)?ascii|iso[-_]?8859[-_]?\d{1,2}|latin-?1|(windows-?|cp)(125\d|437|850)|koi8-r|gb\w+",
     re.I,
 )
-"""Encodings of a document that is repaired. Python knows others under such names that take hours (punycode)."""
+"""Encodings of documents that are repaired. Others, such as punycode, can take hours to decode."""
 _BARE = re.compile(r"&(?!(?:[A-Za-z_][\w.-]*|#[0-9]+|#x[0-9A-Fa-f]+);)")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$", re.ASCII)
 
@@ -53,8 +52,8 @@ class Document:
     """A parsed document.
 
     Args:
-        root: its element; tags and attributes carry no namespace.
-        repaired: ``ampersand`` and ``encoding``, where that had to be repaired.
+        root: root element; tags and attributes have no namespace.
+        repaired: ``ampersand`` and ``encoding``, if they were repaired.
     """
 
     root: Element
@@ -62,74 +61,81 @@ class Document:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entry ``repaired`` of ``Recording.meta``, where there is any."""
+        """Entry ``repaired`` of ``Recording.meta``; empty if nothing was repaired."""
         return {"repaired": self.repaired} if self.repaired else {}
 
 
 def root_name(head: bytes) -> str | None:
-    """Name of the root element, without namespace, by the first bytes of a file; ``None`` where it is no XML.
+    """Return the name of the root element without namespace, from the first bytes of a file; ``None`` if it is not XML.
 
     Args:
-        head: ``ecgssl.io.formats.HEAD`` bytes in UTF-8, UTF-16 or anything that agrees with ASCII where tags are made.
+        head: ``ecgssl.io.formats.HEAD`` bytes in UTF-8, UTF-16 or another encoding that extends ASCII.
     """
     text = head.decode(_UTF_16.get(head[:2], "utf-8-sig"), errors="replace")
     if not text.lstrip("\ufeff \t\r\n").startswith("<"):
         return None
     text = text.lstrip("\ufeff")
     prolog = _PROLOG.match(text)
-    # a declaration too long for the head names the root all the same
+    # a document type declaration that exceeds the head also names the root
     found = _ROOT.match(text, prolog.end() if prolog else 0) or _DOCTYPE.search(text)
     return found[1] if found else None
 
 
-def read_xml(path: Path, *, repair: bool = True) -> Document:
+def read_xml(path: Path, *, root: str | None = None, repair: bool = True) -> Document:
     """Read and parse a file.
 
     Args:
-        path: the file, in UTF-8, UTF-16, ISO-8859-1 or whatever 8-bit encoding it declares.
-        repair: whether the two faults above are repaired or refused.
+        path: the file, in UTF-8, UTF-16, ISO-8859-1 or the 8-bit encoding that it declares.
+        root: expected name of the root element; ``None`` for any.
+        repair: whether the two errors above are repaired or refused.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (it declares some), ``header`` (not
-            well-formed, nested too deeply, or of too many elements or attributes). Messages repeat nothing of the text.
+        RecordingError: ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (declared), ``header`` (another root,
+            not well-formed, nested too deeply, or too many elements or attributes). Messages do not repeat the text.
     """
     data = read_limited(path, LARGEST_XML)
-    # each holds this byte in every encoding that the parser takes; text and base64 hold next to none
+    # every attribute has this byte in all encodings that the parser accepts; text and base64 have almost none
     if data.count(b"=") > MOST_ATTRIBUTES:
-        raise read_error("header", path, "attributes", f"are more than {MOST_ATTRIBUTES}")
+        raise read_error("header", path, "attributes", f"exceed the limit of {MOST_ATTRIBUTES}")
+    document = _parse_or_repair(path, data, repair)
+    if root is not None and document.root.tag != root:
+        raise read_error("header", path, "root element", f"is not {root}")
+    return document
+
+
+def _parse_or_repair(path: Path, data: bytes, repair: bool) -> Document:
     try:
         return Document(_parse(path, data), ())
     except _NotWellFormed as error:
-        if not repair:
-            raise read_error("header", path, error.where, error.what) from None
-        text, repaired = _mend(data)
-        if not repaired:
-            raise read_error("header", path, error.where, error.what) from None
+        first = error
+    text, repaired = _repair(data) if repair else ("", ())
     try:
-        return Document(_parse(path, text), repaired)
+        if repaired:
+            return Document(_parse(path, text), repaired)
     except _NotWellFormed as error:
-        raise read_error("header", path, error.where, error.what) from None
+        first = error
+    raise read_error("header", path, first.where, first.what)
 
 
-def text_of(parent: Element, name: str) -> str:
-    """Text of the first child of this name, without white space around it; empty where there is none."""
+def child_text(parent: Element, name: str) -> str:
+    """Return the stripped text of the first child of this name; empty if there is none."""
     return (parent.findtext(name) or "").strip()
 
 
-def number_of(path: Path, parent: Element, name: str) -> float | None:
-    """Number in the first child of this name; ``None`` where it is absent or empty.
+def child_number(path: Path, parent: Element, name: str) -> float | None:
+    """Return the number in the first child of this name; ``None`` if it is absent or empty.
 
     Raises:
-        RecordingError: ``header`` where it is something else than a finite number.
+        RecordingError: ``header`` if it is not a finite number.
     """
-    return parse_number(path, name, text_of(parent, name))
+    return parse_number(path, name, child_text(parent, name))
 
 
 def parse_number(path: Path, name: str, found: str | None) -> float | None:
-    """Number that a text or attribute called ``name`` holds; ``None`` where it is absent or empty.
+    """Return the number in the text or attribute ``name``; ``None`` if it is absent or empty.
 
     Raises:
-        RecordingError: ``header`` where it is something else than a finite number.
+        RecordingError: ``header`` if it is not a finite number.
     """
     if found is None or not found.strip():
         return None
@@ -139,14 +145,14 @@ def parse_number(path: Path, name: str, found: str | None) -> float | None:
     return value
 
 
-def fact_of(parent: Element, name: str) -> float | None:
-    """``number_of`` for facts that no sample depends on, such as filters: ``None`` also for what is no number."""
-    found = text_of(parent, name)
+def optional_number(parent: Element, name: str) -> float | None:
+    """Return a number that the samples do not depend on, such as a filter; ``None`` if it is absent or not a number."""
+    found = child_text(parent, name)
     return float(found) if _NUMBER.match(found) else None
 
 
 class _NotWellFormed(Exception):
-    """Where a document stops being XML, and how."""
+    """Position and kind of the first XML syntax error."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(what)
@@ -164,19 +170,19 @@ def _parse(path: Path, data: bytes | str) -> Element:
         parser.feed(data)
         root: Element = parser.close()
     except DefusedXmlException:
-        what = "declares entities, with which a file can blow up or read others"
+        what = "declares entities, which can expand without limit or include other files"
         raise read_error("entities", path, "document type", what) from None
     except ParseError as error:
         line, column = error.position
-        # the parser's own message may quote the text
+        # the message of the parser may quote the text
         raise _NotWellFormed(f"line {line}, column {column + 1}", f"{ErrorString(error.code)}") from None
     except (LookupError, ValueError):
-        raise _NotWellFormed("encoding", "is declared as one that does not exist or does not fit") from None
+        raise _NotWellFormed("encoding", "is unknown, or the text does not match it") from None
     return root
 
 
 def _builder(path: Path) -> Any:
-    """Builds the tree with local names, within the limits."""
+    """Return a tree builder that removes namespaces and checks the limits."""
     from xml.etree.ElementTree import TreeBuilder
 
     class Builder(TreeBuilder):
@@ -188,7 +194,7 @@ def _builder(path: Path) -> Any:
             if self.depth > DEEPEST:
                 raise read_error("header", path, "elements", f"are nested deeper than {DEEPEST} levels")
             if self.count > MOST_ELEMENTS:
-                raise read_error("header", path, "elements", f"are more than {MOST_ELEMENTS}")
+                raise read_error("header", path, "elements", f"exceed the limit of {MOST_ELEMENTS}")
             return super().start(_local(tag), {_local(key): value for key, value in attrs.items()})
 
         def end(self, tag: str, /) -> Element:
@@ -202,8 +208,8 @@ def _local(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _mend(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Text of a document that is not well-formed, its bare ampersands escaped, and what was done to it."""
+def _repair(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Text of a document that is not well-formed, with bare ampersands escaped, and the names of the repairs."""
     repaired = []
     declared = _DECLARED.search(data[:200].decode("latin-1"))
     encoding = _UTF_16.get(data[:2]) or (declared[1] if declared else "utf-8")

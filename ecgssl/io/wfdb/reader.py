@@ -1,7 +1,7 @@
-"""WFDB records to ``Recording``.
+"""Reader for WFDB records in all storage formats of the WFDB library.
 
-Every storage format of the WFDB library is read: the compressed ones through the wfdb package, all others directly, without
-its cost of parsing (3 ms a record). Lengths and the header's checksums are verified, which wfdb does not do.
+Compressed formats are decoded by the package wfdb; all others are read directly, which avoids its parsing time of 3 ms per
+record. File lengths and the checksums of the header are verified, which wfdb does not do.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, ResolvedMetadata, resolve_metadata
-from ecgssl.io.read_errors import refuse_member
+from ecgssl.io.read_errors import read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
@@ -26,12 +25,15 @@ from ecgssl.signal.leads import LEADS, canonical
 SUFFIXES = (".hea", ".dat", ".mat")
 
 _COARSEST, _FINEST = 1e-6, 1e12
-"""Digital steps per mV; beyond them the results leave what float32 holds."""
-_EXACT = 1 << 23  # differences of 16-bit integers and integers up to here are exact in float32
+"""Digital steps per mV; beyond them the results exceed the range of float32."""
+_EXACT = 1 << 23  # differences between 16-bit integers and integers up to this limit are exact in float32
+
+_GAIN = "Set the gain in the header"
+_RATES = "Resample the leads to one rate"
 
 
 def header_path(path: Path | str) -> Path:
-    """Path of the header of a record that is named with or without ``.hea``, ``.dat`` or ``.mat``."""
+    """Return the path of the header of a record, which may be given with suffix ``.hea``, ``.dat`` or ``.mat``, or without."""
     path = Path(path)
     return path.with_suffix(".hea") if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".hea")
 
@@ -41,18 +43,18 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
 
     Args:
         path: the record, with or without the suffix of its header or signal file.
-        member: none, a record is one recording.
-        overrides: what the header says wrongly; ``leads`` names all signals of the header.
+        member: not accepted; a record is one recording.
+        overrides: values that replace those of the header; ``leads`` names all signals of the header.
 
     Returns:
-        The leads in the file's order and spelling, in mV; digital "no value" (-32768 in format 16), gaps between segments
-        and what a skewed signal lacks at its end are NaN. Channels other than the twelve leads (Frank leads, respiration)
-        are left out. ``meta`` holds ``format``, ``age`` and ``sex``, and ``overridden``.
+        The leads in the file's order and spelling, in mV. Digital "no value" (-32768 in format 16), gaps between segments
+        and the missing end of skewed signals are NaN. Channels other than the twelve leads (Frank leads, respiration) are
+        left out. ``meta`` holds ``format``, ``age``, ``sex`` and ``overridden``.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``header``, ``gain`` (0: not calibrated), ``truncated`` or
-            ``length`` (the signal file is shorter or longer than the header says), ``checksum``, ``rates`` (leads sampled
-            at different rates), ``too_large``; and as ``resolve_metadata``.
+            ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads with different
+            sampling rates), ``too_large``; and as ``resolve_metadata``.
     """
     refuse_member(Path(path), member)
     hea = header_path(path)
@@ -64,7 +66,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
 
 @dataclass(frozen=True)
 class _Part:
-    """A single-segment record: ``signal`` (leads, samples) in mV, and how many samples of it are one frame."""
+    """A single-segment record: ``signal`` (leads, samples) in mV, its metadata, and the samples per frame."""
 
     signal: NDArray[np.float32]
     resolved: ResolvedMetadata
@@ -80,19 +82,21 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
         len(signals),
         sampling_rate=[None if frames_per_second is None else frames_per_second * s.per_frame for s in signals],
         unit=[line.unit for line in signals],
-        # a channel without file is none, whatever it is called
+        # a channel without a file is not a lead
         leads=["" if line.file == "~" else line.name for line in signals],
     )
     lines = [signals[i] for i in resolved.rows]
     if len({line.per_frame for line in lines}) > 1:
-        raise _error("rates", hea, "leads", "differ in samples per frame")
+        raise read_error("rates", hea, "leads", "differ in samples per frame", _RATES)
     for lead, line, scale in zip(resolved.leads, lines, resolved.scale, strict=True):
         if line.gain == 0:
-            raise _error("gain", hea, f"lead {lead}", "gain 0 or absent: the amplitude is not calibrated")
+            raise read_error("gain", hea, f"lead {lead}", "gain 0 or absent: the lead is not calibrated", _GAIN)
         if not _COARSEST <= abs(line.gain / scale) <= _FINEST:
-            raise _error("gain", hea, f"lead {lead}", f"{line.gain / scale:g} steps per mV are no calibration")
+            raise read_error(
+                "gain", hea, f"lead {lead}", f"{line.gain / scale:g} steps per mV are not a calibration", _GAIN
+            )
         if line.file == "~":
-            raise _error("header", hea, f"lead {lead}", "has no signal file")
+            raise read_error("header", hea, f"lead {lead}", "has no signal file")
     if _is_plain(signals, lines):
         return _Part(_read_plain(hea, header, resolved, lines), resolved, 1)
     digital: dict[int, NDArray[Any]] = {}
@@ -101,7 +105,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
         digital |= _read_file(hea, header, group, resolved.rows)
     lengths = {len(row) for row in digital.values()}
     if len(lengths) > 1:
-        raise _error("length", hea, "signals", f"leads have different lengths ({sorted(lengths)} samples)")
+        raise read_error("length", hea, "signals", f"leads have different lengths ({sorted(lengths)} samples)")
     signal = np.empty((len(lines), lengths.pop()), dtype=np.float32)
     for out, i, scale in zip(signal, resolved.rows, resolved.scale, strict=True):
         _to_millivolts(digital[i], signals[i], scale, out)
@@ -109,7 +113,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
 
 
 def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
-    """Whether the record is stored as most are: format 16, all channels in one file, sample by sample."""
+    """Whether the record has the most common layout: format 16, all channels in one file, sample by sample."""
     stored = {(signal.file, signal.format, signal.per_frame, signal.offset) for signal in signals}
     return stored == {(lines[0].file, 16, 1, lines[0].offset)} and all(
         line.skew == 0 and abs(line.baseline) < _EXACT for line in lines
@@ -119,7 +123,7 @@ def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> boo
 def _read_plain(
     hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
 ) -> NDArray[np.float32]:
-    """What ``_read_file`` and ``_to_millivolts`` give for a plain record, all leads at once: half of their time."""
+    """All leads of a plain record in mV at once: the result of ``_read_file`` and ``_to_millivolts`` in half the time."""
     dat, width = hea.parent / lines[0].file, len(header.signals)
     frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
@@ -139,40 +143,40 @@ def _read_plain(
     return signal
 
 
-def _read_file(hea: Path, header: Header, group: list[int], wanted: Sequence[int]) -> dict[int, NDArray[Any]]:
-    """Digital samples of the wanted channels among the ``group`` that shares a file, verified."""
+def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int]) -> dict[int, NDArray[Any]]:
+    """Digital samples of the channels ``rows`` in the ``group`` of channels that share a file, with checksums verified."""
     lines = [header.signals[i] for i in group]
     dat = hea.parent / lines[0].file
     storage, offset = lines[0].format, lines[0].offset
     if any((line.format, line.offset) != (storage, offset) for line in lines):
-        raise _error("header", hea, dat.name, "its signals differ in format or offset")
+        raise read_error("header", hea, dat.name, "its signals differ in format or offset")
     if storage not in STORAGE and storage not in FLAC:
-        raise _error("header", hea, dat.name, f"{storage} is no storage format")
+        raise read_error("header", hea, dat.name, f"{storage} is not a storage format")
     width = sum(line.per_frame for line in lines)
     channels: dict[int, NDArray[Any]] = {}
     if storage in FLAC:
         if header.frames is None:
-            raise _error("header", hea, dat.name, "a compressed file needs the number of samples in the header")
+            raise read_error("header", hea, dat.name, "the header of a compressed file must give the number of samples")
         check_size(dat, width, header.frames)
         found = read_compressed(hea, dat, group, header.frames, lines[0].per_frame)
         channels = dict(zip(group, found, strict=True))
     else:
         frames = count_frames(dat, storage, width, offset, header.frames)
         check_size(dat, width, frames)
-        # channels lie side by side in each frame; turned once, so that each is one run of memory
+        # channels are interleaved by frame; the transposed copy makes each channel contiguous
         stored = np.ascontiguousarray(read_samples(dat, storage, frames * width, offset).reshape(frames, width).T)
         start = 0
         for i, line in zip(group, lines, strict=True):
-            rows = stored[start : start + line.per_frame]
-            channels[i] = rows[0] if line.per_frame == 1 else rows.T.ravel()
+            channel = stored[start : start + line.per_frame]
+            channels[i] = channel[0] if line.per_frame == 1 else channel.T.ravel()
             start += line.per_frame
-    for i in (i for i in group if i in wanted):
+    for i in (i for i in group if i in rows):
         if storage == 8:
             channels[i] = header.signals[i].first + np.cumsum(channels[i], dtype=np.int64)
-        # 16 bits wrap around at what the checksum counts
+        # sums of 16-bit integers wrap around like the checksum
         total = int(channels[i].astype(np.int16, copy=False).sum(dtype=np.int16))
         _check_sum(dat, header.signals[i], total)
-    return {i: channels[i] for i in group if i in wanted}
+    return {i: channels[i] for i in group if i in rows}
 
 
 def _to_millivolts(digital: NDArray[Any], line: SignalLine, scale: float, out: NDArray[np.float32]) -> None:
@@ -193,18 +197,20 @@ def _to_millivolts(digital: NDArray[Any], line: SignalLine, scale: float, out: N
 
 
 def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
-    """Segments one after another; what a segment lacks, and gaps between segments, are NaN."""
+    """Concatenated segments; leads that a segment lacks, and gaps between segments, are NaN."""
     total = sum(frames for _, frames in header.segments)
     if header.frames is not None and total != header.frames:
-        raise _error("header", hea, "segments", f"add up to {total} samples, the record line says {header.frames}")
+        raise read_error(
+            "header", hea, "segments", f"add up to {total} samples, the record line declares {header.frames}"
+        )
     check_size(hea, len(LEADS), total)
     parts: list[tuple[int, _Part]] = []
-    # one segment may stand in a record thousands of times
+    # a record may contain the same segment thousands of times
     known: dict[str, Header] = {}
     start = 0
     for name, frames in header.segments:
         part = None
-        # of length 0 is the layout of a record whose segments differ, it has no samples
+        # a segment of length 0 is a layout header without samples
         if name != "~" and frames > 0:
             known[name] = known.get(name) or read_header(hea.with_name(name + ".hea"))
             part = _read_segment(hea, header, known[name], name, frames, overrides)
@@ -212,34 +218,35 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
             parts.append((start, part))
         start += frames
     if not parts:
-        raise _error("no_leads", hea, "segments", "none holds a lead")
+        fix = "Name the channels I, II, III, aVR, aVL, aVF, V1 to V6"
+        raise read_error("no_leads", hea, "segments", "none has a lead", fix)
     first = parts[0][1]
     if any(part.per_frame != first.per_frame for _, part in parts):
-        raise _error("rates", hea, "segments", "differ in samples per frame")
-    spelled: dict[str | None, str] = {}
+        raise read_error("rates", hea, "segments", "differ in samples per frame", _RATES)
+    spelling: dict[str | None, str] = {}
     for _, part in parts:
         for lead in part.resolved.leads:
-            spelled.setdefault(canonical(lead), lead)
-    rows = {lead: row for row, lead in enumerate(spelled)}
+            spelling.setdefault(canonical(lead), lead)
+    rows = {lead: row for row, lead in enumerate(spelling)}
     signal = np.full((len(rows), total * first.per_frame), np.nan, dtype=np.float32)
     for start, part in parts:
         begin = start * first.per_frame
         for lead, samples in zip(part.resolved.leads, part.signal, strict=True):
             signal[rows[canonical(lead)], begin : begin + len(samples)] = samples
     overridden = tuple(dict.fromkeys(field for _, part in parts for field in part.resolved.overridden))
-    leads = tuple(spelled.values())
+    leads = tuple(spelling.values())
     return _Part(signal, ResolvedMetadata(first.resolved.sampling_rate, (), leads, (), overridden), first.per_frame)
 
 
 def _read_segment(
     hea: Path, header: Header, segment: Header, name: str, frames: int, overrides: MetadataOverrides
 ) -> _Part | None:
-    """One segment, or ``None`` where it holds none of the leads."""
+    """One segment, or ``None`` if it has none of the leads."""
     path = hea.with_name(name + ".hea")
     if segment.segments:
-        raise _error("header", hea, f"segment {name}", "is itself made of segments")
+        raise read_error("header", hea, f"segment {name}", "is a multi-segment record itself")
     if segment.frames not in (None, frames) or segment.sampling_rate not in (None, header.sampling_rate):
-        raise _error("header", hea, f"segment {name}", "has another length or rate than the record says")
+        raise read_error("header", hea, f"segment {name}", "differs from the record in length or sampling rate")
     if overrides.leads is None and not any(canonical(line.name) and line.file != "~" for line in segment.signals):
         return None
     return _read_single(path, replace(segment, frames=frames, sampling_rate=header.sampling_rate), overrides)
@@ -247,16 +254,4 @@ def _read_segment(
 
 def _check_sum(dat: Path, line: SignalLine, total: int) -> None:
     if line.checksum is not None and total % 65536 != line.checksum:
-        raise _error("checksum", dat, f"lead {line.name}", "samples do not add up to the checksum in the header")
-
-
-_REMEDY = {
-    "gain": "State the gain in the header",
-    "no_leads": "Name the channels I, II, III, aVR, aVL, aVF, V1 to V6",
-    "rates": "Resample the leads to one rate",
-}
-
-
-def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
-    remedy = _REMEDY.get(reason, "Fetch the record again or leave it out")
-    return RecordingError(reason, Problem(str(path), field, what, remedy))
+        raise read_error("checksum", dat, f"lead {line.name}", "the samples do not match the checksum in the header")

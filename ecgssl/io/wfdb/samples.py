@@ -1,6 +1,6 @@
-"""Digital samples of WFDB signal files, by storage format.
+"""Digital samples of WFDB signal files in all storage formats.
 
-Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are those of the wfdb package.
+Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are those of the package wfdb.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
-from ecgssl.io.read_errors import parser_errors
+from ecgssl.io.read_errors import file_errors, parser_errors, read_error
+
+_MISSING = "does not exist, but the header names it"
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[Any]
@@ -22,12 +23,12 @@ Integers = NDArray[Any]
 
 @dataclass(frozen=True)
 class Storage:
-    """How samples lie in a file.
+    """A storage format.
 
     Args:
-        samples, bytes: of a group; a file ends anywhere in its last group, or pads it.
-        missing: digital value that means "no value"; ``None`` where every value is one.
-        unpack: bytes of whole groups to samples.
+        samples, bytes: size of a group of samples. The last group of a file may be incomplete or padded.
+        missing: digital value that means "no value"; ``None`` if there is none.
+        unpack: function from the bytes of whole groups to samples.
     """
 
     samples: int
@@ -37,7 +38,7 @@ class Storage:
 
 
 def _signed(values: Integers, bits: int) -> Integers:
-    """Two's complement of ``bits`` bits."""
+    """Signed values of integers in two's complement with ``bits`` bits."""
     half = 1 << (bits - 1)
     return ((values + half) & (2 * half - 1)) - half
 
@@ -64,7 +65,7 @@ def _unpack_311(data: Bytes) -> Integers:
 
 
 STORAGE = {
-    # 8-bit first differences; their sum is the caller's, who knows the first sample
+    # 8-bit first differences; the reader adds them up
     8: Storage(1, 1, None, lambda data: data.view("i1")),
     16: Storage(1, 2, -(1 << 15), lambda data: data.view("<i2")),
     24: Storage(1, 3, -(1 << 23), _unpack_24),
@@ -76,117 +77,103 @@ STORAGE = {
     310: Storage(3, 4, -(1 << 9), _unpack_310),
     311: Storage(3, 4, -(1 << 9), _unpack_311),
 }
-"""Formats that are unpacked here."""
+"""Uncompressed formats."""
 
 FLAC = {508: -(1 << 7), 516: -(1 << 15), 524: -(1 << 23)}
-"""Compressed formats, which the wfdb package unpacks, with the value that means "no value"."""
+"""Compressed formats, which the package wfdb decodes, with the value that means "no value"."""
 
 
 def missing_value(storage_format: int) -> int | None:
-    """Digital value that means "no value" in a format of ``STORAGE`` or ``FLAC``."""
+    """Return the digital value that means "no value" in a format of ``STORAGE`` or ``FLAC``."""
     return STORAGE[storage_format].missing if storage_format in STORAGE else FLAC[storage_format]
 
 
 def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, frames: int | None) -> int:
-    """How many frames a signal file holds, checked against its size.
+    """Return the number of frames of a signal file, after checking its size.
 
     Args:
         dat: the file.
-        storage_format: of ``STORAGE``.
+        storage_format: key of ``STORAGE``.
         per_frame: samples of one frame, over all channels in the file.
         offset: bytes before the first sample.
-        frames: as the header says, or ``None``.
+        frames: number in the header, or ``None``.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
     """
     storage = STORAGE[storage_format]
-    try:
+    with file_errors(dat, _MISSING):
         size = dat.stat().st_size - offset
-    except FileNotFoundError:
-        raise _error("missing_file", dat, "file", "the header names it, but it does not exist") from None
-    except OSError as error:
-        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
     if frames is None:
         frames = max(size, 0) * storage.samples // (storage.bytes * per_frame)
         if frames == 0 or size > _whole_groups(storage, frames * per_frame):
             what = f"{max(size, 0)} bytes are not a whole number of frames of {per_frame} samples"
-            raise _error("truncated", dat, "size", what)
+            raise read_error("truncated", dat, "size", what)
         return frames
     least = _needed(storage, frames * per_frame)
     if size < least:
-        raise _error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, the header announces {least}")
+        raise read_error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, the header declares {least}")
     if size > _whole_groups(storage, frames * per_frame):
-        raise _error("length", dat, "size", f"{size} bytes of samples, the header announces {least}")
+        raise read_error("length", dat, "size", f"{size} bytes of samples, the header declares {least}")
     return frames
 
 
 def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Integers:
-    """Samples of a file whose size was checked, in the order in which they are stored.
+    """Return the samples of a file whose size has been checked, in stored order.
 
     Args:
         dat: the file.
-        storage_format: of ``STORAGE``.
-        count: of samples.
+        storage_format: key of ``STORAGE``.
+        count: number of samples.
         offset: bytes before the first one.
 
     Raises:
-        RecordingError: ``unreadable``, or ``truncated`` where the file shrank since.
+        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if the file has become shorter.
     """
     storage = STORAGE[storage_format]
     needed = _needed(storage, count)
-    try:
+    with file_errors(dat):
         data = np.fromfile(dat, np.uint8, needed, offset=offset)
-    except OSError as error:
-        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
     if len(data) < needed:
-        raise _error("truncated", dat, "size", f"{len(data)} bytes of samples, the header announces {needed}")
+        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, the header declares {needed}")
     padding = _whole_groups(storage, count) - needed
     return storage.unpack(np.pad(data, (0, padding)) if padding else data)[:count]
 
 
 def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_frame: int) -> list[Integers]:
-    """Samples of each channel of a FLAC file, unpacked by wfdb.
+    """Return the samples of each channel of a FLAC file, decoded by wfdb.
 
     Args:
         hea: header of the record.
         dat: the file, for messages.
-        channels: their numbers in the header.
-        frames: as the header says.
-        per_frame: samples of one channel in a frame.
+        channels: indices in the header.
+        frames: number in the header.
+        per_frame: samples of one channel per frame.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` where it holds fewer samples.
+        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if there are fewer samples.
     """
     import wfdb
 
-    try:
+    with file_errors(dat, _MISSING):
         dat.stat()
-    except FileNotFoundError:
-        raise _error("missing_file", dat, "file", "the header names it, but it does not exist") from None
-    except OSError as error:
-        raise _error("unreadable", dat, "file", f"cannot be read ({error.strerror})") from error
     with parser_errors(dat, "wfdb"):
         record = wfdb.rdrecord(
             str(hea.with_suffix("")), channels=channels, physical=False, smooth_frames=False, ignore_skew=True
         )
         samples: list[Integers] = list(record.e_d_signal)
     if any(len(channel) != frames * per_frame for channel in samples):
-        raise _error("truncated", dat, "length", f"the header announces {frames} frames, there are fewer")
+        raise read_error("truncated", dat, "length", f"the header declares {frames} frames, there are fewer")
     return samples
 
 
 def _needed(storage: Storage, count: int) -> int:
-    """Bytes that hold ``count`` samples, without padding of the last group."""
+    """Bytes of ``count`` samples, without padding of the last group."""
     whole, rest = divmod(count, storage.samples)
-    # one sample of a group of three lies in its first two bytes; two of 311 in three, of 310 in all four
+    # the first sample of a group of three uses two bytes; two samples use three bytes in 311, all four in 310
     extra = {0: 0, 1: 2, 2: 3 if storage.unpack is _unpack_311 else storage.bytes}[rest]
     return whole * storage.bytes + extra
 
 
 def _whole_groups(storage: Storage, count: int) -> int:
     return -(-count // storage.samples) * storage.bytes
-
-
-def _error(reason: str, path: Path, field: str, what: str) -> RecordingError:
-    return RecordingError(reason, Problem(str(path), field, what, "Fetch the record again or leave it out"))

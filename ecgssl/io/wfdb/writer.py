@@ -1,7 +1,6 @@
-"""Writes one WFDB record: a ``.hea`` header and a format 16 ``.dat`` of interleaved 16-bit samples.
+"""Writer for WFDB records: a ``.hea`` header and a ``.dat`` file of interleaved 16-bit samples (format 16).
 
-The format is that of the WFDB Applications Guide (header(5), signal(5)). ``wfdb.wrsamp`` would do, but takes far longer
-per record than the signal takes to make.
+Format: WFDB Applications Guide, header(5) and signal(5). ``wfdb.wrsamp`` takes longer than simulating the signal.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ def write_wfdb(
     """Write ``record.hea`` and ``record.dat`` into ``folder``.
 
     Args:
-        folder: exists.
-        record: name of the record; letters, digits, hyphens and underscores.
+        folder: existing folder.
+        record: name of the record: letters, digits, hyphens and underscores.
         signal: (leads, samples) in mV.
         sampling_rate: Hz.
         leads: one name per row.
-        comment: a line of text for the header's end.
+        comment: line of text at the end of the header.
         gain: digital steps per mV.
 
     Raises:
