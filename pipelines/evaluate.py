@@ -1,26 +1,23 @@
-"""Stage evaluate: every setting on validation and test, with intervals, beside the random encoder; and the leaderboard."""
+"""DVC stage evaluate: metrics of every setting on validation and test, and the leaderboard."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
 from ecgssl.config import Params, load_params
 from ecgssl.errors import exit_with
-from ecgssl.evaluation.curves import reliability_rows, roc_rows, write_rows
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
-from ecgssl.evaluation.plots import draw_reliability, draw_roc
 from ecgssl.evaluation.predictions import BASELINE, kind_of, read_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.protocol import Setting, reference, settings
 from ecgssl.signal.drawing import png_bytes
+from ecgssl.stages.evaluate import draw_curves, evaluate_predictions, write_curves
 from ecgssl.store.store import Store
-from ecgssl.tracking.runs import TrackedRun, track
+from ecgssl.tracking.runs import track
 
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
 
@@ -30,17 +27,16 @@ def main() -> None:
     params = load_params()
     for folder in (PLOTS, FIGURES):
         shutil.rmtree(folder, ignore_errors=True)
-    index = Store("data/processed").index.set_index("record_id")
-    groups = index[[column for column in params.evaluate.subgroups if column in index]]
+    store = Store("data/processed")
     entries = []
     for setting in settings(params):
         with track(f"evaluate@{setting.key}", params, tags=setting.about()) as run:
             run.log_params(setting.about())
-            found = _evaluate(setting, params, groups, run)
+            found = _evaluate(setting, params, store)
             entries.append(found)
             run.log_metrics({f"test_{name}": value for name, value in found.metrics().items()})
     write_json("metrics/evaluate.json", {s.key: e.metrics() for s, e in zip(settings(params), entries, strict=True)})
-    entries += [_fewer(task, mode, leads, params) for task, mode, leads in _others(params)]
+    entries += [_fewer_leads(task, mode, leads, params) for task, mode, leads in _other_leads(params)]
     write_json("metrics/leaderboard.json", leaderboard_rows(entries))
     write_atomic("metrics/leaderboard.md", leaderboard(entries))
     with track("evaluate", params) as run:
@@ -52,18 +48,17 @@ def main() -> None:
             run.log_artifact(path)
 
 
-def _evaluate(setting: Setting, params: Params, groups: pd.DataFrame, run: TrackedRun) -> Entry:
+def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
+    """Evaluate one setting; the reference settings also with subgroups and curves."""
     folder = Path("models/finetuned") / setting.key
     predictions = read_predictions(folder / "predictions.csv")
-    told = setting == reference(params, setting.task, setting.mode)
-    figures = evaluate(predictions, params.evaluate, params.seed, main=setting.mode, groups=groups if told else None)
-    write_json(FIGURES / f"{setting.key}.json", figures)
-    if told and kind_of(predictions) != "regression":
-        roc = draw_roc(predictions, main=setting.mode, bootstrap=200, seed=params.seed)
-        for kind, figure in (("roc", roc), ("reliability", draw_reliability(predictions, model=setting.mode))):
-            write_atomic(PLOTS / f"{kind}-{setting.key}.png", png_bytes(figure))
-        write_rows(roc_rows(predictions), PLOTS / f"roc-{setting.key}.json")
-        write_rows(reliability_rows(predictions), PLOTS / f"reliability-{setting.key}.json")
+    full = setting == reference(params, setting.task, setting.mode)
+    figures = evaluate_predictions(
+        predictions, params, FIGURES / f"{setting.key}.json", main=setting.mode, store=store if full else None
+    )
+    if full and kind_of(predictions) != "regression":
+        draw_curves(predictions, setting.mode, PLOTS, params.seed, f"-{setting.key}")
+        write_curves(predictions, PLOTS, f"-{setting.key}")
     draws = [read_predictions(path) for path in sorted(folder.glob("draw-*.csv"))]
     repetitions = None
     if draws:
@@ -73,7 +68,7 @@ def _evaluate(setting: Setting, params: Params, groups: pd.DataFrame, run: Track
     return entry(figures, setting.task, setting.mode, setting.share, setting.leads, repetitions=repetitions)
 
 
-def _others(params: Params) -> list[tuple[str, str, str]]:
+def _other_leads(params: Params) -> list[tuple[str, str, str]]:
     return [
         (task, mode, leads)
         for task in params.tasks
@@ -82,7 +77,7 @@ def _others(params: Params) -> list[tuple[str, str, str]]:
     ]
 
 
-def _fewer(task: str, mode: str, leads: str, params: Params) -> Entry:
+def _fewer_leads(task: str, mode: str, leads: str, params: Params) -> Entry:
     predictions = read_predictions(Path("models/fewer_leads") / f"{task}-{mode}" / f"{leads}.csv")
     figures = evaluate(predictions, params.evaluate, params.seed, None, mode)
     first = params.finetune

@@ -1,21 +1,27 @@
-"""The ``ecgssl`` command: thin, every verb a function of the library. Heavy imports wait until a verb needs them."""
+"""The ``ecgssl`` command line: one file per command, each calling a function of the library."""
 
 from __future__ import annotations
 
-from ecgssl.cli import (  # noqa: F401 (importing adds verbs)
-    cohorts,
+from ecgssl.cli import (  # noqa: F401 (the import registers the command)
+    check,
     download,
-    evaluation,
+    draw,
+    evaluate,
     export,
-    inspection,
-    models,
-    monitoring,
+    finetune,
+    fingerprint,
+    inspect,
+    monitor,
     overlap,
-    profiles,
-    recordings,
+    preprocess,
+    pretrain,
+    profile,
+    recalibrate,
     report,
+    results,
     scoring,
-    serving,
+    serve,
+    simulate,
 )
 from ecgssl.cli.app import app, main
 

@@ -67,7 +67,7 @@ def reference(params: Params, task: str, mode: Mode) -> Setting:
 
 @dataclass
 class SettingResult:
-    """What a setting leaves.
+    """Fine-tuned models of one setting.
 
     Args:
         result: of the first draw.
@@ -78,41 +78,40 @@ class SettingResult:
     others: list[pd.DataFrame]
 
 
-def run_setting(
+def finetune_draws(
     store: Store,
     encoder_path: Path | str,
     targets: Sequence[str],
-    setting: Setting,
+    mode: Mode,
     params: FinetuneParams,
     seed: int,
     work: Path,
     *,
+    share: float = 1.0,
+    leads: Sequence[str] | None = None,
     show_progress: bool = True,
 ) -> SettingResult:
-    """Fine-tune as a setting says; a share below 1 as often as ``params.draws``, each time with other patients.
+    """Fine-tune once, or for a share below 1 ``params.draws`` times, each time with other patients.
 
     All draws start from the same encoders under the same seed, so that only the patients differ.
 
     Args:
-        store, encoder_path, targets, params, seed, work, show_progress: as of ``finetune``.
-        setting: mode, share and leads.
+        store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: as of ``finetune``.
 
     Raises:
         InputError, ContractMismatch: as ``finetune``.
     """
-    shown = shown_leads(LEAD_SETS[setting.leads], store.spec.leads)
-    leads = None if shown == store.spec.leads else shown
     first = finetune(
-        store, encoder_path, targets, setting.mode, params, seed, work,
-        share=setting.share, leads=leads, show_progress=show_progress,
+        store, encoder_path, targets, mode, params, seed, work,
+        share=share, leads=leads, show_progress=show_progress,
     )  # fmt: skip
     others = []
     values = task_values(store, resolve_task(store, targets))
-    for draw in range(1, params.draws if setting.share < 1 else 1):
+    for draw in range(1, params.draws if share < 1 else 1):
         rows = {split: store.rows(split) for split in ("val", "test")}
-        rows["train"] = share_of(store, values, store.rows("train"), setting.share, seed + draw)
+        rows["train"] = share_of(store, values, store.rows("train"), share, seed + draw)
         drawn = finetune(
-            store, encoder_path, targets, setting.mode, params, seed, work,
+            store, encoder_path, targets, mode, params, seed, work,
             leads=leads, rows=rows, show_progress=show_progress,
         )  # fmt: skip
         others.append(drawn.predictions)

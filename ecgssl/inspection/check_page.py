@@ -98,7 +98,7 @@ def _issues(issues: Sequence[Mapping[str, Any]]) -> str:
         return ""
     lines = "".join(
         f"<tr><td><code>{escape(i['column'])}</code></td><td>{escape(i['what'])}</td>"
-        f"<td class='rows' data-name='rows'>{rows_told(i['rows']) or 'the whole table'}</td><td>{escape(i['remedy'])}</td></tr>"
+        f"<td class='rows' data-name='rows'>{rows_text(i['rows']) or 'the whole table'}</td><td>{escape(i['remedy'])}</td></tr>"
         for i in issues
     )
     return (
@@ -127,7 +127,7 @@ def _reasons(title: str, reasons: Sequence[Mapping[str, Any]], lead: str) -> str
     lines = "".join(
         f"<tr><td><code>{escape(r['reason'])}</code></td><td>{escape(MEANINGS.get(r['reason'], ''))}</td>"
         f"<td class='n' data-name='recordings'>{r['count']:,}</td>"
-        f"<td class='rows' data-name='rows'>{rows_told(r['rows'])}</td></tr>"
+        f"<td class='rows' data-name='rows'>{rows_text(r['rows'])}</td></tr>"
         for r in reasons
     )
     return (
@@ -211,10 +211,10 @@ def _foot(summary: Mapping[str, Any]) -> str:
 
 
 def _in_rows(rows: Sequence[int]) -> str:
-    return f" <span class='rows'>(rows {rows_told(rows)})</span>" if rows else ""
+    return f" <span class='rows'>(rows {rows_text(rows)})</span>" if rows else ""
 
 
-def rows_told(rows: Sequence[int]) -> str:
+def rows_text(rows: Sequence[int]) -> str:
     """Row numbers, neighbours joined, cut where there are many."""
     runs: list[list[int]] = []
     for row in rows:

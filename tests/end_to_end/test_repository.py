@@ -41,6 +41,7 @@ LAYERS = (
     ("scoring",),
     ("monitoring",),
     ("registry",),
+    ("stages",),
     ("serving",),
     ("__init__",),
     ("cli",),

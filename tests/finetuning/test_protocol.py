@@ -13,8 +13,8 @@ from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard
 from ecgssl.evaluation.predictions import check_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.finetuning.finetune import publish_finetuning
-from ecgssl.finetuning.protocol import Setting, predict_with_leads, reference, run_setting, settings
-from ecgssl.signal.lead_sets import LEAD_SETS
+from ecgssl.finetuning.protocol import finetune_draws, predict_with_leads, reference, settings
+from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store
 
 
@@ -30,9 +30,11 @@ def encoder(tmp_path_factory, store):
 
 def run(store, encoder, work, share=1.0, leads="12lead", **changed):
     params = small_params(**changed).finetune
-    return run_setting(
-        store, encoder, ["HIGH"], Setting("t", "linear", share, leads), params, 3, work, show_progress=False
-    )
+    shown = LEAD_SETS[leads]
+    return finetune_draws(
+        store, encoder, ["HIGH"], "linear", params, 3, work, share=share,
+        leads=shown_leads(shown, store.spec.leads), show_progress=False,
+    )  # fmt: skip
 
 
 def test_settings_are_the_cells_of_the_matrix():

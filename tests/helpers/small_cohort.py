@@ -23,6 +23,7 @@ SPLITS = ("train", "train", "train", "val", "test")
 
 def small_params(**finetune: object) -> Params:
     sections = {"signal": {"duration": 5.0}, "store": {"workers": 1}, "evaluate": {"bootstrap": 100}}
+    sections["tracking"] = {"backend": "none"}
     grid = {"linear": {"C": [0.01, 1.0], "class_weight": ["none"]}}
     return parse_params({"tasks": {"t": ["HIGH"]}, "finetune": grid | finetune, **sections})
 

@@ -21,7 +21,7 @@ from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.inspection.check import Checked, check
 from ecgssl.inspection.check_examples import draw_examples
-from ecgssl.inspection.check_page import render, rows_told
+from ecgssl.inspection.check_page import render, rows_text
 from ecgssl.inspection.check_summary import SHARED_BY, summarise
 from ecgssl.inspection.check_warnings import warnings_of
 from ecgssl.preprocessing.preprocess import preprocess
@@ -294,9 +294,9 @@ def test_every_reason_has_a_meaning():
 
 
 def test_rows_are_told_in_runs():
-    assert rows_told([2, 3, 4, 9, 11, 12]) == "2-4, 9, 11-12"
-    assert rows_told(range(2, 400, 2)).endswith("78, 80 and 159 more")
-    assert rows_told([]) == ""
+    assert rows_text([2, 3, 4, 9, 11, 12]) == "2-4, 9, 11-12"
+    assert rows_text(range(2, 400, 2)).endswith("78, 80 and 159 more")
+    assert rows_text([]) == ""
 
 
 def test_the_verb(planted, tmp_path, monkeypatch):

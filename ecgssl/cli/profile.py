@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import ParamsFile, app
+from ecgssl.cli.app import app
 from ecgssl.errors import InputError, Problem
 
 PROFILES, BENCHMARKS = Path("pipelines/profiles"), Path("pipelines/benchmarks.yaml")
@@ -59,34 +58,3 @@ def profile_use(
     load_params(source)
     write_atomic("params.yaml", text)
     typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}; 'make repro' runs it")
-
-
-@app.command()
-def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
-    """Write data/fingerprint.json, by which DVC sees that the raw recordings changed."""
-    from ecgssl.config import load_params
-    from ecgssl.datasets import load
-    from ecgssl.datasets.fingerprint import fingerprint as describe
-    from ecgssl.files import canonical_json, write_atomic
-
-    p = load_params(params)
-    paths = [] if p.data.set == "synthetic" else load(p.data, "data/raw", p.seed).table["path"].tolist()
-    text = canonical_json(describe(p.data, p.seed, paths))
-    target = Path("data/fingerprint.json")
-    if not target.exists() or target.read_text() != text:
-        write_atomic(target, text)
-
-
-@app.command()
-def results() -> None:
-    """Print the table of results of the last ``make repro`` and where to look next."""
-    board = Path("metrics/leaderboard.md")
-    if not board.exists():
-        raise InputError(Problem(str(board), "file", "does not exist", "Run 'make repro' first"))
-    counts = json.loads(Path("metrics/preprocess.json").read_text())
-    typer.echo(f"\n{counts['recordings']} recordings = {counts['stored']} stored + {counts['rejected']} rejected\n")
-    typer.echo(board.read_text())
-    typer.echo("Figures    plots/evaluate  plots/pretrain   (dvc plots show)")
-    typer.echo("Metrics    metrics/                         (dvc metrics show)")
-    typer.echo("Bundles    exports/encoder  exports/classifier")
-    typer.echo(f"Runs       {os.environ.get('MLFLOW_TRACKING_URI', 'make ui, then http://127.0.0.1:5000')}")

@@ -1,0 +1,71 @@
+"""Command check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
+
+_SHOWN = 8
+"""Row numbers printed per finding."""
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Table of a cohort, CSV or Parquet.")],
+    root: Root = None,
+    column: Columns = None,
+    value: Values = None,
+    path_prefix: PathPrefix = None,
+    dates: Dates = None,
+    targets_file: TargetsFile = None,
+    targets: Annotated[str, typer.Option(help="Names that a task is to predict, separated by commas.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Page to write, .html.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
+) -> int:
+    """Check a table of recordings and every file in it; report all problems at once and change nothing.
+
+    Example: ecgssl check cohort.csv --root ecgs --column patient_id=MRN --out check.html
+    """
+    from ecgssl.config import load_params
+    from ecgssl.files import canonical_json, write_atomic
+    from ecgssl.inspection.check import check as run
+    from ecgssl.inspection.check_examples import draw_examples
+    from ecgssl.inspection.check_page import render, rows_text
+    from ecgssl.inspection.check_summary import summarise
+    from ecgssl.signal.reason_texts import MEANINGS
+
+    chosen = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    chosen += [f"store.workers={workers}"] if workers is not None else []
+    p = load_params(params, [*(overrides or []), *chosen])
+    checked = run(p, [name.strip() for name in targets.split(",") if name.strip()])
+    summary = summarise(checked)
+    for issue in checked.issues:
+        typer.echo(f"error: {issue.problem(str(manifest))}", err=True)
+    if as_json:
+        typer.echo(canonical_json(summary), nl=False)
+    else:
+        c = summary["counts"]
+        typer.echo(f"{c['rows']:,} rows of {c['patients']:,} patients = {c['kept']:,} usable", nl=False)
+        typer.echo(f" + {c['rejected']:,} left out + {c['without_file']:,} without a file")
+        for title, found in (("left out", summary["rejected"]), ("kept with", summary["flags"])):
+            for finding in found:
+                rows = rows_text(finding["rows"][:_SHOWN]) + (" ..." if finding["count"] > _SHOWN else "")
+                meaning = MEANINGS.get(finding["reason"], "")
+                typer.echo(f"  {title} {finding['reason']}: {finding['count']:,} (rows {rows}): {meaning}")
+        for warned in summary["warnings"]:
+            rows = rows_text(warned["rows"][:_SHOWN]) + (" ..." if len(warned["rows"]) > _SHOWN else "")
+            typer.echo(f"warning: {warned['what']}" + (f" (rows {rows})" if warned["rows"] else ""))
+        for note in summary["notes"]:
+            typer.echo(f"note: {note}")
+    if out is not None:
+        write_atomic(out, render(summary, draw_examples(checked)))
+        typer.echo(f"wrote {out}", err=as_json)
+    return checked.exit_code

@@ -1,0 +1,40 @@
+"""Command draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import app
+
+
+@app.command()
+def draw(
+    record: Annotated[Path, typer.Argument(help="A recording.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    clean: Annotated[bool, typer.Option(help="Apply the default band-pass filter first.")] = False,
+) -> None:
+    """Draw a recording as a 12-lead page, 25 mm/s and 10 mm/mV.
+
+    Example: ecgssl draw rec1.hea --out rec1.png
+    """
+    import numpy as np
+
+    from ecgssl.files import write_atomic
+    from ecgssl.io import read
+    from ecgssl.signal.cleaning import clean as band_pass
+    from ecgssl.signal.drawing import draw_12_lead, png_bytes
+    from ecgssl.signal.leads import LEADS, arrange
+    from ecgssl.signal.spec import SignalSpec
+
+    recording = read(record)
+    signal, mask = arrange(recording.signal, recording.leads)
+    rate = recording.sampling_rate
+    if clean:
+        spec = SignalSpec(sampling_rate=250.0)
+        usable = mask & np.isfinite(signal).all(axis=1)
+        signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
+    write_atomic(out, png_bytes(draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)))
+    typer.echo(f"wrote {out}")

@@ -1,0 +1,135 @@
+"""Command finetune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.manifest_options import (
+    Columns,
+    Dates,
+    PathPrefix,
+    Root,
+    TargetsFile,
+    Values,
+    cohort_overrides,
+    print_findings,
+)
+from ecgssl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ecgssl.config import Params
+    from ecgssl.store.store import Store
+
+
+@app.command()
+def finetune(
+    out: Annotated[Path, typer.Option(help="Folder for classifier, predictions and metrics.")],
+    targets: Annotated[str, typer.Option(help="Names, separated by commas; or age.")],
+    store: Annotated[Path | None, typer.Option(help="Store made by preprocess, with the targets.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Table of a cohort, instead of a store.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Pretrained encoder that is not a bundle.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle of an encoder; with --manifest, its preprocessing settings are used.")
+    ] = None,
+    mode: Annotated[Literal["linear", "attentive", "full", "scratch"], typer.Option()] = "linear",
+    share: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1.0,
+    leads: Annotated[str, typer.Option(help="Recorded leads, such as I,II,V2, or a set: 3lead.")] = "12lead",
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Cross-validate a small cohort, by patient (linear).")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Number of repetitions with other folds.")] = None,
+    report: Annotated[bool, typer.Option(help="Also write report.html and report.json.")] = True,
+    root: Root = None,
+    column: Columns = None,
+    value: Values = None,
+    path_prefix: PathPrefix = None,
+    dates: Dates = None,
+    targets_file: TargetsFile = None,
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+) -> None:
+    """Fine-tune and evaluate, compared with a randomly initialised encoder; from a store, or from a table and a bundle.
+
+    Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
+    """
+    from ecgssl.config import load_params
+    from ecgssl.leakage.overlap import in_words
+    from ecgssl.report.build import HTML, write_report
+    from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
+
+    names = [t.strip() for t in targets.split(",") if t.strip()]
+    _require_one_source(store, manifest, encoder, bundle, [root, column, value, path_prefix, dates, targets_file])
+    chosen = list(overrides or [])
+    if manifest is not None:
+        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    chosen += [f"finetune.folds={folds}"] if folds is not None else []
+    chosen += [f"finetune.repeats={repeats}"] if repeats is not None else []
+    p = load_params(params, chosen, default={"tasks": {"task": names}})
+    data, source = _open_sources(p, store, encoder, bundle, names, out)
+    run = finetune_and_evaluate(
+        p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
+    )
+    typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
+    typer.echo(run.board, nl=False)
+    if report:
+        write_report(out, data)
+        typer.echo(f"wrote {out / HTML}")
+
+
+def _require_one_source(
+    store: Path | None,
+    manifest: Path | None,
+    encoder: Path | None,
+    bundle: Path | None,
+    table_options: Sequence[object],
+) -> None:
+    """Raise an ``InputError`` that lists everything that is missing or given twice."""
+    problems = []
+    if (store is None) == (manifest is None):
+        what = "one of the two is needed" if store is None else "both are given"
+        remedy = "Set --store, or --manifest and --bundle"
+        problems.append(Problem("finetune", "--store, --manifest", what, remedy))
+    if (encoder is None) == (bundle is None):
+        what = "one of the two is needed" if encoder is None else "both are given"
+        problems.append(Problem("finetune", "--encoder, --bundle", what, "Set one of --encoder and --bundle"))
+    if manifest is not None and encoder is not None:
+        what = "does not record the quality limits used for its training data"
+        problems.append(
+            Problem("finetune", "--encoder", what, "Use --bundle, or preprocess the table first and use --store")
+        )
+    if manifest is None and any(option is not None for option in table_options):
+        what = "these options describe a table and need --manifest"
+        problems.append(Problem("finetune", "--root, --column, ...", what, "Set --manifest, or remove them"))
+    if problems:
+        raise InputError(problems)
+
+
+def _open_sources(
+    params: Params, store: Path | None, encoder: Path | None, bundle: Path | None, targets: Sequence[str], out: Path
+) -> tuple[Store, Path]:
+    """Return the store and the encoder folder; a table is preprocessed with the settings of the bundle first."""
+    from ecgssl.store.store import Store
+
+    source = encoder or bundle
+    assert source is not None
+    if store is not None:
+        if bundle is not None:
+            from ecgssl.export.checksums import verify_sums
+
+            verify_sums(bundle)
+        return Store(store), source
+    from ecgssl.scoring.cohort_store import cohort_store
+
+    made = cohort_store(params, source, targets, out)
+    if made.report is None:
+        typer.echo(f"{len(made.store)} recordings, already preprocessed")
+    else:
+        report = made.report
+        typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected")
+        print_findings(report)
+    return made.store, source

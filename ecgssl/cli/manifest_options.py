@@ -1,0 +1,81 @@
+"""Options that describe how the table of a local cohort is read, and how findings are printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ecgssl.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from ecgssl.preprocessing.preprocess import PreprocessReport
+
+Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="Our column = the table's, such as patient_id=MRN; may be repeated."),
+]
+Values = Annotated[
+    list[str] | None, typer.Option("--value", help="What a cell means, such as sex:1=male; may be repeated.")
+]
+PathPrefix = Annotated[str | None, typer.Option(help="Removed from the start of every path of the table.")]
+Dates = Annotated[
+    Literal["day_first", "month_first"] | None, typer.Option(help="Which comes first in dates like 03/04/2021.")
+]
+TargetsFile = Annotated[Path | None, typer.Option(help="YAML that says what the cells of targets mean.")]
+
+
+def cohort_overrides(
+    manifest: Path,
+    root: Path | None,
+    columns: list[str] | None,
+    values: list[str] | None,
+    path_prefix: str | None,
+    dates: str | None,
+    targets_file: Path | None,
+) -> list[str]:
+    """Return the options as overrides of section ``data``; columns and values are added to those of the parameters.
+
+    Raises:
+        InputError: lists every column or value that has the wrong form.
+    """
+    problems = []
+    chosen = ["data.set=cohort", f"data.manifest={_yaml(str(manifest))}"]
+    chosen.append(f"data.root={_yaml(str(root))}" if root is not None else "data.root=null")
+    for item in columns or []:
+        ours, equals, theirs = item.partition("=")
+        if not (ours and equals and theirs):
+            problems.append(
+                Problem("--column", item, "does not have the form ours=theirs", "Write for example patient_id=MRN")
+            )
+        chosen.append(f"data.columns.{ours}={_yaml(theirs)}")
+    meanings: dict[str, dict[str, str]] = {}
+    for item in values or []:
+        column, colon, rest = item.partition(":")
+        cell, equals, meaning = rest.rpartition("=")
+        if not (column and colon and equals):
+            problems.append(
+                Problem("--value", item, "does not have the form column:cell=meaning", "Write for example sex:1=male")
+            )
+        meanings.setdefault(column, {})[cell] = meaning
+    if problems:
+        raise InputError(problems)
+    chosen += [f"data.values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
+    given = (("path_prefix", path_prefix), ("dates", dates), ("targets_file", targets_file))
+    return chosen + [f"data.{name}={_yaml(str(value))}" for name, value in given if value is not None]
+
+
+def print_findings(report: PreprocessReport) -> None:
+    """Print counts of rejected and flagged recordings by reason, and the warnings."""
+    for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
+        for reason, count in counts.items():
+            typer.echo(f"  {title} for {reason}: {count}")
+    for warning in report.warnings:
+        typer.echo(f"note: {warning}")
+
+
+def _yaml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

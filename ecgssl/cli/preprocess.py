@@ -1,0 +1,84 @@
+"""Command preprocess."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.manifest_options import (
+    Columns,
+    Dates,
+    PathPrefix,
+    Root,
+    TargetsFile,
+    Values,
+    cohort_overrides,
+    print_findings,
+)
+from ecgssl.errors import InputError, Problem
+
+
+@app.command()
+def preprocess(
+    out: Annotated[Path, typer.Option(help="New folder of the store.")],
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+    manifest: Annotated[Path | None, typer.Option(help="Table of a cohort; sets data.set and data.manifest.")] = None,
+    root: Root = None,
+    column: Columns = None,
+    value: Values = None,
+    path_prefix: PathPrefix = None,
+    dates: Dates = None,
+    targets_file: TargetsFile = None,
+    public: Annotated[
+        str | None, typer.Option(help="Public set; sets data.set, and data.root to --root (docs/data.md).")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Label set of the public set; sets data.labels.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
+    backend: Annotated[str | None, typer.Option(help="loky, dask or ray; sets store.backend.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask or Ray cluster; sets store.scheduler.")
+    ] = None,
+    max_rejected_fraction: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Stop where more of the recordings cannot be used.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="PNG of the worst recordings of each reason code, by row number only.")
+    ] = None,
+) -> int:
+    """Read, check, clean and store recordings.
+
+    Example: ecgssl preprocess --manifest cohort.csv --out data/mine --figure findings.png
+    """
+    from ecgssl.config import load_params
+    from ecgssl.stages.preprocess import preprocess_set
+
+    chosen = list(overrides or [])
+    if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):
+        what = "--root and --labels need either a table or a public set"
+        raise InputError(Problem("preprocess", "--manifest, --public", what, "Set one of --manifest and --public"))
+    if manifest is not None:
+        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    if public is not None:
+        chosen += [f"data.set={json.dumps(public)}", f"data.labels={json.dumps(labels)}"]
+        chosen += [f"data.root={json.dumps(str(root))}"] if root is not None else []
+    if workers is not None:
+        chosen += [f"store.workers={workers}"]
+    if backend is not None:
+        chosen += [f"store.backend={json.dumps(backend)}"]
+    if scheduler is not None:
+        chosen += [f"store.scheduler={json.dumps(scheduler)}"]
+    if max_rejected_fraction is not None:
+        chosen += [f"store.max_rejected_fraction={max_rejected_fraction}"]
+    report = preprocess_set(load_params(params, chosen), out, figure=figure)
+    new = report.counted - report.resumed
+    typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
+    typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
+    print_findings(report)
+    if figure is not None:
+        typer.echo(f"wrote {figure}")
+    return 3 if report.rejected else 0

@@ -1,0 +1,46 @@
+"""Command pretrain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Overrides, ParamsFile, app
+
+
+@app.command()
+def pretrain(
+    store: Annotated[Path, typer.Option(help="Store made by preprocess.")],
+    out: Annotated[Path, typer.Option(help="Folder for encoder, metrics and plots.")],
+    max_time: Annotated[float | None, typer.Option(help="Minutes after which it saves and stops.")] = None,
+    params: ParamsFile = Path("params.yaml"),
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain CoRe-ECG. The same command resumes a stopped run. Use torchrun for several processes or machines.
+
+    Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
+    """
+    from ecgssl.config import load_params
+    from ecgssl.stages.pretrain import pretrain_encoder
+    from ecgssl.store.store import Store
+
+    limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
+    pretrained = pretrain_encoder(
+        load_params(params, [*(overrides or []), *limit]),
+        Store(store),
+        state=out,
+        model=out / "pretrained",
+        metrics=out / "pretrain.json",
+        plots=out / "plots",
+    )
+    if pretrained is None:
+        return
+    result = pretrained.result
+    typer.echo(
+        f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision}, "
+        f"processes: {result.processes}, waiting for data: {result.waited:.1%}, diagnostics: {result.monitored:.1%})"
+    )
+    typer.echo(json.dumps({name: round(value, 4) for name, value in pretrained.metrics.items()}, indent=1))

@@ -1,0 +1,27 @@
+"""Command results."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import typer
+
+from ecgssl.cli.app import app
+from ecgssl.errors import InputError, Problem
+
+
+@app.command()
+def results() -> None:
+    """Print the table of results of the last ``make repro`` and where to look next."""
+    board = Path("metrics/leaderboard.md")
+    if not board.exists():
+        raise InputError(Problem(str(board), "file", "does not exist", "Run 'make repro' first"))
+    counts = json.loads(Path("metrics/preprocess.json").read_text())
+    typer.echo(f"\n{counts['recordings']} recordings = {counts['stored']} stored + {counts['rejected']} rejected\n")
+    typer.echo(board.read_text())
+    typer.echo("Figures    plots/evaluate  plots/pretrain   (dvc plots show)")
+    typer.echo("Metrics    metrics/                         (dvc metrics show)")
+    typer.echo("Bundles    exports/encoder  exports/classifier")
+    typer.echo(f"Runs       {os.environ.get('MLFLOW_TRACKING_URI', 'make ui, then http://127.0.0.1:5000')}")

@@ -1,0 +1,121 @@
+"""Stage finetune: a pretrained encoder fine-tuned on one task, with its decision and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from ecgssl.config import Params
+from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
+from ecgssl.evaluation.predictions import write_predictions
+from ecgssl.finetuning.cross_validation import cross_validate
+from ecgssl.finetuning.finetune import FinetuneResult, Mode, publish_finetuning
+from ecgssl.finetuning.protocol import finetune_draws
+from ecgssl.signal.lead_sets import named_leads, shown_leads
+from ecgssl.store.store import Store
+from ecgssl.tracking.runs import TrackedRun
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned model.
+
+    Args:
+        result: classifier, predictions and choices.
+        folds: out-of-fold prediction tables of a repeated cross-validation.
+    """
+
+    result: FinetuneResult
+    folds: list[pd.DataFrame] = field(default_factory=list)
+
+
+def finetune_encoder(
+    params: Params,
+    store: Store,
+    encoder: Path | str,
+    targets: Sequence[str],
+    mode: Mode,
+    out: Path,
+    work: Path,
+    run: TrackedRun,
+    *,
+    task: str,
+    share: float = 1.0,
+    recorded: str = "12lead",
+    cross_validated: bool = False,
+    show_progress: bool = True,
+) -> Finetuned:
+    """Fine-tune an encoder and write classifier, predictions, decision and choices.
+
+    Args:
+        params: sections ``finetune`` and ``evaluate``, and the seed.
+        store: recordings with the targets.
+        encoder: folder of a pretrained encoder, or a bundle.
+        targets: names of the targets.
+        mode: ``linear``, ``attentive``, ``full`` or ``scratch``.
+        out: folder of the fine-tuned model; also for ``draw-N.csv``, predictions of further draws of a share. Out-of-fold
+            predictions are written to ``folds`` next to it.
+        work: folder for cached embeddings and the resumable state.
+        run: MLflow run to log to.
+        task: name of the task, for the configuration of the model.
+        share: share of the training patients whose labels are used.
+        recorded: recorded leads: names separated by commas, or the name of a lead set (``ecgssl.signal.lead_sets``).
+        cross_validated: use repeated folds over all recordings instead of the splits; only for ``linear`` and all labels.
+        show_progress: show progress bars on a terminal.
+
+    Raises:
+        InputError, ContractMismatch: as ``ecgssl.finetuning.finetune.finetune`` and ``cross_validate``.
+    """
+    run.log_params({"task": task, "mode": mode, "share": share, "leads": recorded})
+    run.log_params(params.finetune.model_dump(mode="json"))
+    names = named_leads(recorded)
+    shown = shown_leads(names, store.spec.leads)
+    leads = None if shown == store.spec.leads else shown
+    draws: list[pd.DataFrame] = []
+    folds: list[pd.DataFrame] = []
+    if cross_validated:
+        _require_plain(mode, share)
+        found = cross_validate(
+            store, encoder, targets, params.finetune, params.seed, work, leads=leads, show_progress=show_progress
+        )
+        result, folds = found.final, found.repetitions
+    else:
+        drawn = finetune_draws(
+            store, encoder, targets, mode, params.finetune, params.seed, work,
+            share=share, leads=leads, show_progress=show_progress,
+        )  # fmt: skip
+        result, draws = drawn.result, drawn.others
+    more = {"share": share, "recorded_leads": list(names)}
+    decision = _decision(result, mode, params, cross_validated)
+    publish_finetuning(result, store, out, task, mode, decision=decision, more=more)
+    for number, predictions in enumerate(draws, 1):
+        write_predictions(predictions, out / f"draw-{number}.csv")
+    for number, predictions in enumerate(folds):
+        write_predictions(predictions, out.parent / "folds" / f"repetition-{number}.csv")
+    for row in result.history:
+        run.log_metrics({name: value for name, value in row.items() if value == value}, step=int(row["epoch"]))
+    run.log_artifact(out / "choices.json")
+    return Finetuned(result, folds)
+
+
+def _decision(result: FinetuneResult, mode: Mode, params: Params, cross_validated: bool) -> Decision:
+    """Fit calibrators and thresholds on validation, or on out-of-fold predictions of a cross-validation."""
+    if not cross_validated:
+        return fit_from_predictions(result.predictions, mode, params.evaluate)
+    decision = fit_from_predictions(result.predictions, mode, params.evaluate, "test")
+    return replace(decision, fitted_on={**decision.fitted_on, "split": "out-of-fold predictions"})
+
+
+def _require_plain(mode: Mode, share: float) -> None:
+    problems = []
+    if mode != "linear":
+        what = f"is {mode!r}, but cross-validation supports the linear probe only"
+        problems.append(Problem("finetune", "--mode", what, "Remove --mode or --folds"))
+    if share != 1:
+        problems.append(Problem("finetune", "--share", "cannot be combined with --folds", "Remove --share or --folds"))
+    if problems:
+        raise InputError(problems)

@@ -1,0 +1,74 @@
+"""Stages finetune and evaluate in one run and one folder, for one task of a local cohort."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecgssl.config import Params
+from ecgssl.evaluation.leaderboard import entry, leaderboard
+from ecgssl.finetuning.finetune import Mode
+from ecgssl.stages.evaluate import draw_curves, evaluate_predictions
+from ecgssl.stages.finetune import finetune_encoder
+from ecgssl.store.store import Store
+from ecgssl.tracking.runs import track
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished fine-tuning with its evaluation.
+
+    Args:
+        figures: metrics, as in ``evaluation.json``.
+        board: the main result as a Markdown table.
+        overlap: comparison of its recordings with those of pretraining.
+    """
+
+    figures: dict[str, Any]
+    board: str
+    overlap: dict[str, Any]
+
+
+def finetune_and_evaluate(
+    params: Params,
+    store: Store,
+    encoder: Path | str,
+    targets: Sequence[str],
+    mode: Mode,
+    out: Path,
+    *,
+    share: float = 1.0,
+    recorded: str = "12lead",
+    cross_validated: bool = False,
+    show_progress: bool = True,
+) -> Run:
+    """Fine-tune, evaluate and write ``classifier``, ``evaluation.json``, figures and the tables of folds into ``out``.
+
+    Args:
+        params, store, encoder, targets, mode, share, recorded, cross_validated, show_progress: as of
+            ``ecgssl.stages.finetune.finetune_encoder``.
+        out: folder of the run.
+
+    Raises:
+        InputError, ContractMismatch: as ``finetune_encoder``.
+    """
+    task, work = ", ".join(targets), out / "work"
+    with track("finetune", params, tags={"mode": mode}) as run:
+        tuned = finetune_encoder(
+            params, store, encoder, targets, mode, out / "classifier", work, run, task=task, share=share,
+            recorded=recorded, cross_validated=cross_validated, show_progress=show_progress,
+        )  # fmt: skip
+        predictions = tuned.result.predictions
+        figures = evaluate_predictions(
+            predictions, params, out / "evaluation.json", main=mode, store=store, folds=tuned.folds
+        )
+        repeated = figures["cross_validation"]["macro"] if tuned.folds else None
+        headline = entry(figures, ",".join(targets), mode, share, recorded, repetitions=repeated)
+        run.log_metrics({f"test_{name}": value for name, value in headline.metrics().items()})
+        for path in [out / "evaluation.json", *draw_curves(predictions, mode, out, params.seed)]:
+            run.log_artifact(path)
+    shutil.rmtree(work, ignore_errors=True)
+    return Run(figures, leaderboard([headline]), tuned.result.overlap)

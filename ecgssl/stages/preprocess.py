@@ -1,0 +1,48 @@
+"""Stage preprocess: from a cohort of recordings to a store, with counts and a figure of the findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecgssl.config import Params
+from ecgssl.datasets import load
+from ecgssl.files import write_json
+from ecgssl.inspection.worst_figure import write_worst
+from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
+from ecgssl.store.patient_key import load_or_make_key
+from ecgssl.tracking.runs import track
+
+
+def preprocess_set(
+    params: Params,
+    out: Path | str,
+    *,
+    synthetic: Path | str = "data/raw",
+    metrics: Path | str | None = None,
+    figure: Path | str | None = None,
+) -> PreprocessReport:
+    """Preprocess the set of recordings that the parameters name.
+
+    Args:
+        params: sections ``data``, ``signal``, ``quality`` and ``store``.
+        out: folder of the store; an existing store is replaced.
+        synthetic: folder of the synthetic set.
+        metrics: JSON file for the counts; not written by default.
+        figure: PNG of the worst recordings of each reason code; not drawn by default.
+
+    Raises:
+        InputError: as ``ecgssl.datasets.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
+    """
+    with track("preprocess", params) as run:
+        run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})
+        cohort = load(params.data, synthetic, params.seed)
+        report = preprocess(cohort, params, out, load_or_make_key(params.data.patient_key))
+        counts = {"recordings": report.counted, "stored": report.stored, "rejected": report.rejected}
+        run.log_metrics({**counts, "seconds": report.seconds})
+        if metrics is not None:
+            found = {"rejected_for": report.reasons, "flagged_for": report.flags, "overlap": report.overlap}
+            write_json(metrics, {**counts, **found})
+            run.log_artifact(metrics)
+        if figure is not None:
+            run.log_artifact(write_worst(figure, cohort, out, params))
+    return report
