@@ -9,11 +9,7 @@ import pytest
 from small_cohort import small_encoder, small_params, small_store
 
 from ecgssl.evaluation.calibration.decision import Decision
-<<<<<<<< HEAD:tests/finetuning/test_pipeline.py
-from ecgssl.finetuning.pipeline import finetune_and_evaluate
-========
 from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
->>>>>>>> d8a8203 (stages: let command and pipeline stage call one function; one file per command):tests/stages/test_finetune_stage.py
 from ecgssl.training.checkpoint import load_classifier
 
 
@@ -31,11 +27,7 @@ def test_a_run_is_complete(cohort, tmp_path, target, mode, metric):
     store, encoder = cohort
     params = small_params(attentive={"epochs": 1, "patience": 1})
     run = finetune_and_evaluate(
-<<<<<<<< HEAD:tests/finetuning/test_pipeline.py
-        store, encoder, [target], mode, params, tmp_path, recorded="3lead", share=0.8, show_progress=False
-========
         params, store, encoder, [target], mode, tmp_path, recorded="3lead", share=0.8, show_progress=False
->>>>>>>> d8a8203 (stages: let command and pipeline stage call one function; one file per command):tests/stages/test_finetune_stage.py
     )
     assert f"| {target} | {mode} | 80 % | 3lead | 8 | {metric} |" in run.board
     figures = json.loads((tmp_path / "evaluation.json").read_text())
