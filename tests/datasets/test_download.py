@@ -1,4 +1,4 @@
-"""``download`` against a server on loopback that fails in planned ways."""
+"""Downloads from a local server with planned failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import io
 import json
 import shutil
 import threading
+import time
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from release_server import Release
 
+from ecgssl.config.public_sets import PUBLIC_SETS
 from ecgssl.datasets.download.download import JOURNAL, download
 from ecgssl.datasets.download.fetch import unpack
-from ecgssl.datasets.download.polite import Polite, Refused
 from ecgssl.datasets.download.release_files import is_inside, parse_sums
-from ecgssl.datasets.download.sources import SOURCES
-from ecgssl.datasets.public.registry import PUBLIC_SETS
+from ecgssl.datasets.download.session import Refused, ReleaseSession
+from ecgssl.datasets.public.public_set import public_set
 from ecgssl.errors import InputError
 
 
@@ -46,10 +48,17 @@ def release():
         yield running
 
 
-def fetch_all(release, root, waits=None, **options):
-    waited = [] if waits is None else waits
-    http = Polite(release.url, attempts=4, sleep=waited.append)
-    return download("ptbxl", root, base_url=release.url, http=http, show_progress=False, **options)
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    """Seconds of each wait between attempts, none of which takes time."""
+    waited: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=waited.append, time=time.time))
+    return waited
+
+
+def fetch_all(release, root, **options):
+    session = ReleaseSession(release.url, attempts=4)
+    return download("ptbxl", root, base_url=release.url, session=session, show_progress=False, **options)
 
 
 def assert_whole(root, paths=FILES):
@@ -60,7 +69,7 @@ def assert_whole(root, paths=FILES):
 
 def test_everything_arrives_and_a_second_run_asks_for_nothing(release, tmp_path):
     plans = []
-    report = fetch_all(release, tmp_path, tell=plans.append)
+    report = fetch_all(release, tmp_path, on_plan=plans.append)
     assert (report.files, report.present, report.fetched, report.failed) == (6, 0, 6, ())
     assert report.received == sum(map(len, FILES.values()))
     assert plans[0].exact
@@ -79,7 +88,7 @@ def test_a_subset_brings_the_tables_along(release, tmp_path):
     assert_whole(tmp_path, [path for path in FILES if "500" not in path])
     fetch_all(release, tmp_path, subsets=["records500/*/*.hea"])
     assert not (tmp_path / BIG).exists()
-    with pytest.raises(InputError, match="records50: names no file of the release") as refusal:
+    with pytest.raises(InputError, match="records50: matches no file of the release") as refusal:
         fetch_all(release, tmp_path, subsets=["records50", "x/*"])
     assert len(refusal.value.problems) == 2
 
@@ -127,18 +136,17 @@ def test_a_server_that_ignores_ranges_is_served_from_the_start(release, tmp_path
     assert_whole(tmp_path)
 
 
-def test_it_waits_as_long_as_the_server_asks(release, tmp_path):
-    waits: list[float] = []
+def test_it_waits_as_long_as_the_server_requests(release, tmp_path, waits):
     release.faults[BIG] = ["status:429:7", "status:503"]
     release.faults["SHA256SUMS.txt"] = ["status:503:11"]
-    assert fetch_all(release, tmp_path, waits).failed == ()
+    assert fetch_all(release, tmp_path).failed == ()
     assert waits[0] == 11
     assert waits[1] == 7
-    assert 1 <= waits[2] <= 4  # its own, growing and jittered
+    assert 1 <= waits[2] <= 4  # without Retry-After: increasing and with a random part
     assert_whole(tmp_path)
 
 
-def test_what_stays_broken_is_told_and_the_rest_arrives(release, tmp_path):
+def test_permanent_failures_are_reported_and_other_files_arrive(release, tmp_path):
     release.faults[BIG] = ["alter"] * 9
     release.faults["records500/00000/00001_hr.hea"] = ["status:503"] * 9
     release.faults["records100/00000/00001_lr.dat"] = ["short", "short", "short", "short", "short"]
@@ -151,7 +159,7 @@ def test_what_stays_broken_is_told_and_the_rest_arrives(release, tmp_path):
     assert "does not match" in why["LICENSE.txt"]
     assert report.fetched == 2
     assert not (tmp_path / BIG).exists()
-    assert release.asked[BIG] == 2  # an altered file is asked for once more, not for ever
+    assert release.asked[BIG] == 2  # an altered file is requested once more only
     release.faults.clear()
     assert fetch_all(release, tmp_path).failed == ()
     assert_whole(tmp_path)
@@ -208,9 +216,9 @@ def test_no_more_connections_than_asked_for(tmp_path):
     assert release.most_open <= 3
 
 
-def test_too_little_room_is_told_before_anything_is_fetched(release, tmp_path, monkeypatch):
+def test_too_little_disk_space_is_an_error_before_the_download(release, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(InputError, match=r"disk: 0\.00302 GB are to be fetched"):
+    with pytest.raises(InputError, match=r"disk: the download has 0\.00302 GB"):
         fetch_all(release, tmp_path)
     assert set(release.asked) == {"SHA256SUMS.txt"}
 
@@ -231,17 +239,17 @@ def test_a_stop_keeps_the_part(release, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("sums", "told"),
+    ("sums", "message"),
     [
-        ("", "none at all"),
+        ("", "the list is empty"),
         ("<html>\n", "inside the release: 1"),
         (f"{'a' * 64} ../../etc/passwd\n{'b' * 64} ok\n", "inside the release: 1"),
         (f"{'a' * 64} /etc/passwd\n", "inside the release: 1"),
         (f"{'a' * 64} c:\\x\n{'a' * 64} b\\..\\x\n", "inside the release: 1, 2"),
     ],
 )
-def test_a_list_that_names_no_files_inside_is_refused(tmp_path, sums, told):
-    with Release(dict(FILES), sums).running() as release, pytest.raises(InputError, match=told):
+def test_a_list_that_names_no_files_inside_is_refused(tmp_path, sums, message):
+    with Release(dict(FILES), sums).running() as release, pytest.raises(InputError, match=message):
         fetch_all(release, tmp_path / "root")
     assert not (tmp_path / "root").exists()
 
@@ -288,50 +296,54 @@ def test_zenodo_records_with_archives(tmp_path):
         release.served["record"] = json.dumps({"files": entries}).encode()
 
         def run():
-            http = Polite(release.url, attempts=2, sleep=lambda _: None)
-            return download("code15", tmp_path, base_url=release.url + "record", http=http, show_progress=False)
+            session = ReleaseSession(release.url, attempts=2)
+            base = release.url + "record"
+            return download("code15", tmp_path, base_url=base, session=session, show_progress=False)
 
         report = run()
-        assert dict(report.failed) == {"exams_part1.zip": "exams_part1.zip: is no sound zip (BadZipFile)"}
+        assert dict(report.failed) == {"exams_part1.zip": "exams_part1.zip: is not a valid zip file (BadZipFile)"}
         assert (tmp_path / "exams_part0.hdf5").read_bytes() == part
         (tmp_path / "exams_part0.zip").unlink()  # to save room: not fetched again
         before = release.asked["exams_part0.zip"]
         run()
         assert release.asked["exams_part0.zip"] == before
         release.served["record"] = b'{"files": [{"key": "../x"}]}'
-        with pytest.raises(InputError, match="is no record with checksums"):
+        with pytest.raises(InputError, match="is not a record with checksums"):
             run()
 
 
 @pytest.mark.parametrize(
-    ("members", "mode", "told"),
+    ("members", "mode", "message"),
     [
-        ({"../x": b"1"}, 0o100644, "no plain file inside"),
-        ({"/x": b"1"}, 0o100644, "no plain file inside"),
-        ({"good": b"1", "link": b"/etc/passwd"}, 0o120777, "no plain file inside"),
-        ({"bomb": bytes(10_000_000)}, 0o100644, "swells"),
+        ({"../x": b"1"}, 0o100644, "not a plain file inside"),
+        ({"/x": b"1"}, 0o100644, "not a plain file inside"),
+        ({"good": b"1", "link": b"/etc/passwd"}, 0o120777, "not a plain file inside"),
+        ({"bomb": bytes(10_000_000)}, 0o100644, "expands"),
     ],
 )
-def test_archives_that_reach_out_are_refused(tmp_path, members, mode, told):
+def test_archives_that_reach_out_are_refused(tmp_path, members, mode, message):
     path = tmp_path / "in" / "a.zip"
     path.parent.mkdir()
     path.write_bytes(zipped(members, mode))
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=message):
         unpack(path)
     assert list(tmp_path.rglob("*")) == [path.parent, path]
 
 
 def test_every_public_set_has_a_source():
-    assert set(PUBLIC_SETS) <= set(SOURCES)
+    for name in PUBLIC_SETS:
+        source = public_set(name).source
+        assert source.base_url.startswith("https://"), name
+        assert source.manual or source.listing == "zenodo" or source.base_url.endswith("/"), name
 
 
-@pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if source.manual])
-def test_sets_that_need_a_person_say_what_to_do(tmp_path, name):
+@pytest.mark.parametrize("name", [name for name in PUBLIC_SETS if public_set(name).source.manual])
+def test_sets_that_need_an_account_state_the_steps(tmp_path, name):
     with pytest.raises(InputError) as refusal:
         download(name, tmp_path / "root")
     (problem,) = refusal.value.problems
-    assert problem.where == SOURCES[name].base_url
-    assert problem.remedy == SOURCES[name].manual
+    assert problem.where == public_set(name).source.base_url
+    assert problem.remedy == public_set(name).source.manual
     assert not (tmp_path / "root").exists()
 
 
@@ -342,11 +354,13 @@ def test_the_verb(release, tmp_path):
     assert not list((tmp_path / "r").rglob("*.csv"))
     done = ecgssl("download", "ptbxl", "--root", tmp_path / "r", "--base-url", release.url)
     assert done.code == 0
-    assert "6 files = 0 already there + 6 fetched + 0 failed" in done.out
+    assert "6 files = 0 already present + 6 downloaded + 0 failed" in done.out
     release.faults[BIG] = ["status:404"]
     (tmp_path / "r" / BIG).unlink()
     done = ecgssl("download", "ptbxl", "--root", tmp_path / "r", "--base-url", release.url)
     assert done.code == 3
-    assert f"failed: {BIG}: is not there (status 404)" in done.err
-    refused(ecgssl("download", "echonext", "--root", tmp_path), "cannot be fetched for you", "Sign in to PhysioNet")
+    assert f"failed: {BIG}: does not exist (status 404)" in done.err
+    refused(
+        ecgssl("download", "echonext", "--root", tmp_path), "cannot be downloaded automatically", "Sign in to PhysioNet"
+    )
     refused(ecgssl("download", "ptbx", "--root", tmp_path, "--connections", 99), "is not known", "out of range")

@@ -1,4 +1,4 @@
-"""``ecgssl download``: a public set, or a part of it, fetched in parallel, resumable, and verified."""
+"""Download of a public set or a part of it: parallel, resumable and verified by checksums."""
 
 from __future__ import annotations
 
@@ -7,60 +7,58 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ecgssl.config.public_sets import PUBLIC_SETS, similar_names
 from ecgssl.datasets.download.fetch import digest_of, fetch, unpack
-from ecgssl.datasets.download.polite import Polite, Refused
 from ecgssl.datasets.download.release_files import RemoteFile, choose, list_release
-from ecgssl.datasets.download.sources import SOURCES, Source
+from ecgssl.datasets.download.session import MOST_CONNECTIONS, Refused, ReleaseSession
+from ecgssl.datasets.public.public_set import Source, public_set
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
 from ecgssl.progress import progress
 
 JOURNAL = ".ecgssl-verified"
-"""Beside the files: which were verified, and how they looked then, so that a second run need not read them all."""
+"""File in the root that lists verified files with size and time, so that a second run does not read them again."""
 
-MOST_CONNECTIONS = 16
-_ASKED = 40
-"""Files whose size is asked for before anything is fetched; the whole is estimated from them."""
+_SAMPLED = 40
+"""Files whose size is requested before the download, to estimate the total."""
 _UNPACKED = "!unpacked"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a download would fetch.
+    """Files of a download.
 
     Args:
-        files: of the chosen part of the release.
-        size: of all of them in bytes; ``None`` where the server does not say.
-        exact: whether ``size`` is known, or estimated from some of them.
-        advice: what to know before.
+        files: number of files of the selected part of the release.
+        size: bytes of the files to download; ``None`` if the server does not state sizes.
+        exact: whether ``size`` is known or estimated from a sample.
+        advice: note for the user.
     """
 
-    files: tuple[RemoteFile, ...]
+    files: int
     size: int | None
     exact: bool
     advice: str
 
     def __str__(self) -> str:
         about = "" if self.exact else "about "
-        return f"{len(self.files)} files, " + (
-            "size unknown" if self.size is None else f"{about}{self.size / 1e9:.3g} GB"
-        )
+        return f"{self.files} files, " + ("size unknown" if self.size is None else f"{about}{self.size / 1e9:.3g} GB")
 
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What became of a download.
+    """Result of a download.
 
     Args:
-        files: asked for; ``present + fetched + len(failed)``.
-        present: that lay there already, verified now or earlier.
-        fetched: that were fetched and verified.
-        failed: path and reason of those that could not be had.
-        received: bytes that came over the network.
+        files: number of selected files: ``present + fetched + len(failed)``.
+        present: files on disk before the download, verified now or earlier.
+        fetched: files downloaded and verified.
+        failed: path and reason of files that could not be downloaded.
+        received: bytes received over the network.
         seconds: wall time.
     """
 
@@ -80,28 +78,28 @@ def download(
     subsets: Iterable[str] = (),
     connections: int = 4,
     recheck: bool = False,
-    tell: Callable[[Plan], None] = lambda plan: None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
     show_progress: bool = True,
-    http: Polite | None = None,
+    session: ReleaseSession | None = None,
 ) -> DownloadReport:
-    """Fetch a public set.
+    """Download a public set.
 
-    Interrupted, the same call continues: whole files are not fetched again, broken ones go on where they broke off.
+    After an interruption, the same call continues: complete files are kept, partial files are resumed.
 
     Args:
-        name: of the set, as ``ecgssl.datasets.download.sources.SOURCES`` spells it.
-        root: folder of the release; made where absent.
-        base_url: a mirror with the same files and the same ``SHA256SUMS.txt``.
+        name: name of the set (``ecgssl.config.public_sets``).
+        root: folder of the release; created if absent.
+        base_url: mirror with the same files and the same ``SHA256SUMS.txt``.
         subsets: names or patterns, see ``choose``.
-        connections: files fetched at a time, at most ``MOST_CONNECTIONS``.
-        recheck: read every file again instead of believing the journal.
-        tell: called with the plan before anything is fetched.
-        show_progress: draw a bar on a terminal.
-        http: another session, for tests.
+        connections: number of files downloaded at a time, at most ``MOST_CONNECTIONS``.
+        recheck: read every file again instead of trusting the journal.
+        on_plan: called with the plan before the download.
+        show_progress: show a progress bar on a terminal.
+        session: session to use; by default a new one.
 
     Raises:
-        InputError: an unknown set, one that cannot be fetched (with what to do instead), no list of files, a subset
-            that names none, or too little room on the disk.
+        InputError: for an unknown set, a set that cannot be downloaded automatically (with instructions), an invalid list
+            of files, a subset without files, or too little disk space.
     """
     start = time.perf_counter()
     root = Path(root)
@@ -109,22 +107,22 @@ def download(
     base = base_url or source.base_url
     if source.listing == "sha256sums" and not base.endswith("/"):
         base += "/"
-    session = http or Polite(base)
+    session = session or ReleaseSession(base)
     try:
         files = choose(list_release(session, source, base), source, subsets)
         make_folder(root)
         journal = _read_journal(root / JOURNAL)
-        sound = {f.path for f in files if not recheck and _is_noted(root, f, journal)}
-        missing = [f for f in files if f.path not in sound]
-        plan = replace(_plan(session, missing, source), files=tuple(files))
-        tell(plan)
-        _require_room(root, plan, missing)
-        present, received, failed = _fetch_all(session, root, missing, plan, connections, show_progress)
+        verified = {f.path for f in files if not recheck and _is_verified(root, f, journal)}
+        missing = [f for f in files if f.path not in verified]
+        size, exact = _total_size(session, missing)
+        on_plan(Plan(len(files), size, exact, source.advice))
+        _require_room(root, size, missing)
+        present, received, failed = _fetch_all(session, root, missing, size, connections, show_progress)
     finally:
         session.close()
     return DownloadReport(
         files=len(files),
-        present=len(sound) + present,
+        present=len(verified) + present,
         fetched=len(missing) - present - len(failed),
         failed=tuple(sorted(failed)),
         received=received,
@@ -135,44 +133,50 @@ def download(
 def _source(name: str, connections: int) -> Source:
     problems = []
     if not 1 <= connections <= MOST_CONNECTIONS:
-        problems.append(Problem("--connections", str(connections), "is out of range", f"Take 1 to {MOST_CONNECTIONS}"))
-    source = SOURCES.get(name)
-    if source is None:
-        problems.append(Problem("set", name, "is not known", f"Sets: {', '.join(SOURCES)}"))
-    elif source.manual:
-        problems.append(Problem(source.base_url, name, "cannot be fetched for you", source.manual))
-    if problems or source is None:
+        problems.append(Problem("--connections", str(connections), "is out of range", f"Use 1 to {MOST_CONNECTIONS}"))
+    if name not in PUBLIC_SETS:
+        problems.append(Problem("set", name, "is not known", similar_names(name, tuple(PUBLIC_SETS))))
+        raise InputError(problems)
+    source = public_set(name).source
+    if source.manual:
+        problems.append(Problem(source.base_url, name, "cannot be downloaded automatically", source.manual))
+    if problems:
         raise InputError(problems)
     return source
 
 
-def _plan(http: Polite, files: list[RemoteFile], source: Source) -> Plan:
+def _total_size(session: ReleaseSession, files: list[RemoteFile]) -> tuple[int | None, bool]:
+    """Return the bytes of all files, and whether this is exact; estimated if the release does not state sizes."""
     stated = [f.size for f in files if f.size is not None]
     if len(stated) == len(files):
-        return Plan((), sum(stated), True, source.advice)
-    step = max(1, len(files) // _ASKED)
-    asked = [size for f in files[::step][:_ASKED] if (size := http.size(f.url)) is not None]
-    if not asked:
-        return Plan((), None, False, source.advice)
-    exact = len(asked) == len(files)
-    return Plan((), sum(asked) if exact else round(sum(asked) / len(asked) * len(files)), exact, source.advice)
+        return sum(stated), True
+    sample = files[:: max(1, len(files) // _SAMPLED)][:_SAMPLED]
+    sizes = [size for f in sample if (size := session.size(f.url)) is not None]
+    if not sizes:
+        return None, False
+    return round(sum(sizes) / len(sizes) * len(files)), len(sizes) == len(files)
 
 
-def _require_room(root: Path, plan: Plan, missing: list[RemoteFile]) -> None:
+def _require_room(root: Path, size: int | None, missing: list[RemoteFile]) -> None:
     free = shutil.disk_usage(root).free
-    if plan.size is not None and missing and plan.size > free:
-        what = f"{plan.size / 1e9:.3g} GB are to be fetched, {free / 1e9:.3g} GB are free"
-        raise InputError(Problem(str(root), "disk", what, "Free some room, or choose a part with --subset"))
+    if size is not None and missing and size > free:
+        what = f"the download has {size / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free"
+        raise InputError(Problem(str(root), "disk", what, "Free disk space, or select a part with --subset"))
 
 
 def _fetch_all(
-    http: Polite, root: Path, files: list[RemoteFile], plan: Plan, connections: int, show_progress: bool
+    session: ReleaseSession,
+    root: Path,
+    files: list[RemoteFile],
+    size: int | None,
+    connections: int,
+    show_progress: bool,
 ) -> tuple[int, int, list[tuple[str, str]]]:
-    """How many were there already, bytes received, and (path, reason) of those that failed."""
+    """Return the number of files already present, the bytes received, and (path, reason) of failed files."""
     present = received = 0
     failed: list[tuple[str, str]] = []
     lock, stop = threading.Lock(), threading.Event()
-    total = None if plan.size is None else round(plan.size / 1e6)
+    total = None if size is None else round(size / 1e6)
     with (
         progress("download", total, "MB", enabled=show_progress) as show,
         (root / JOURNAL).open("a", encoding="utf-8") as journal,
@@ -189,7 +193,7 @@ def _fetch_all(
             target = root / remote.path
             if target.is_file() and digest_of(target, remote.algorithm) == remote.digest:
                 return True
-            fetch(http, remote, target, advance, stop)
+            fetch(session, remote, target, advance, stop)
             return False
 
         try:
@@ -200,9 +204,9 @@ def _fetch_all(
                 except Refused as why:
                     failed.append((remote.path, str(why)))
                 except OSError as error:
-                    # a full disk is not one file's fault
+                    # a full disk affects all files
                     what = f"cannot be written ({error.strerror or error})"
-                    raise InputError(Problem(str(root / remote.path), "file", what, "Free some room")) from error
+                    raise InputError(Problem(str(root / remote.path), "file", what, "Free disk space")) from error
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -213,16 +217,14 @@ def _fetch_all(
 def _bounded(
     pool: ThreadPoolExecutor, work: Callable[[RemoteFile], bool], files: list[RemoteFile], most: int
 ) -> Iterator[tuple[RemoteFile, Future[bool]]]:
-    """Files with their ended work; no more than ``most`` wait at a time, however many there are."""
+    """Yield files with their finished futures. At most ``most`` futures exist at a time, for releases of millions of files."""
     waiting: dict[Future[bool], RemoteFile] = {}
-    for remote in files:
-        waiting[pool.submit(work, remote)] = remote
-        if len(waiting) >= most:
+    for remote in [*files, None]:
+        if remote is not None:
+            waiting[pool.submit(work, remote)] = remote
+        while waiting and (remote is None or len(waiting) >= most):
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 yield waiting.pop(future), future
-    while waiting:
-        for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-            yield waiting.pop(future), future
 
 
 def _note(journal: IO[str], root: Path, remote: RemoteFile) -> None:
@@ -237,7 +239,7 @@ def _note(journal: IO[str], root: Path, remote: RemoteFile) -> None:
 
 
 def _read_journal(path: Path) -> dict[str, tuple[str, int, int]]:
-    """(digest, size, time of change) of verified files by path; a line cut by a crash is passed over."""
+    """Return (digest, size, time of change) of verified files by path; a line truncated by a crash is ignored."""
     found: dict[str, tuple[str, int, int]] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -247,9 +249,9 @@ def _read_journal(path: Path) -> dict[str, tuple[str, int, int]]:
     return found
 
 
-def _is_noted(root: Path, remote: RemoteFile, journal: dict[str, tuple[str, int, int]]) -> bool:
+def _is_verified(root: Path, remote: RemoteFile, journal: dict[str, tuple[str, int, int]]) -> bool:
     if journal.get(remote.path + _UNPACKED, ("",))[0] == remote.digest:
-        return True  # the archive may have been deleted since
+        return True  # the user may delete an archive after it was unpacked
     noted = journal.get(remote.path)
     if noted is None or noted[0] != remote.digest:
         return False

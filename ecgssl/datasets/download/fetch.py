@@ -1,4 +1,4 @@
-"""One file of a release to disk: resumed where it broke off, put in place only when its checksum is right."""
+"""Download of one file: resumed after an interruption, and moved to its place only if the checksum is correct."""
 
 from __future__ import annotations
 
@@ -8,118 +8,115 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ecgssl.datasets.download.polite import BLOCK, Again, Polite, Refused
 from ecgssl.datasets.download.release_files import RemoteFile, is_inside
+from ecgssl.datasets.download.session import BLOCK, Refused, ReleaseSession
 
 PART = ".part"
+_ATTEMPTS = 2
+"""Complete downloads of a file whose checksum is wrong."""
 _RATIO = 200
-"""A zip member may grow this much; recordings compress three times."""
+"""Largest accepted ratio of the sizes of a zip member; recordings have a ratio of about three."""
 
 
 def fetch(
-    http: Polite, remote: RemoteFile, target: Path, advance: Callable[[int], None], stop: threading.Event
+    session: ReleaseSession, remote: RemoteFile, target: Path, advance: Callable[[int], None], stop: threading.Event
 ) -> None:
-    """Fetch a file; what was there before stays until the new one is verified.
+    """Download a file. An existing file is kept until the new one is verified.
 
-    A part that an earlier run left is continued. Content that does not match is fetched from the start once more.
+    A partial file of an earlier run is continued. If the content does not match the checksum, the file is deleted and
+    downloaded once more.
 
     Args:
-        http: the session.
-        remote: what to fetch.
-        target: where to put it.
-        advance: called with the bytes received; negative where bytes had to be thrown away.
-        stop: when set, the work ends with the part kept.
+        session: connection to the server.
+        remote: file to download.
+        target: path of the file on disk.
+        advance: called with the bytes received; negative if bytes are discarded.
+        stop: if set, the download ends and the partial file is kept.
 
     Raises:
-        Refused: with the reason, where it cannot be had or does not match its checksum.
-        OSError: where the disk is full or refuses.
+        Refused: with the reason, if the file cannot be downloaded or does not match its checksum.
+        OSError: if the file cannot be written, for example because the disk is full.
     """
     part = target.with_name(target.name + PART)
     target.parent.mkdir(parents=True, exist_ok=True)
-    mismatches = 0
 
     def size() -> int:
         return part.stat().st_size if part.exists() else 0
 
-    def attempt() -> None:
-        nonlocal mismatches
+    def receive() -> None:
         start = size()
         if remote.size is None or start < remote.size or start == 0:
-            _receive(http, remote, part, start, advance, stop)
+            _receive(session, remote, part, start, advance, stop)
+
+    for _ in range(_ATTEMPTS):
+        session.resuming(remote.url, receive, size)
         if digest_of(part, remote.algorithm) == remote.digest:
+            part.replace(target)
             return
         advance(-size())
         part.unlink()
-        mismatches += 1
-        if mismatches > 1:
-            raise Refused(f"its content does not match the release's checksum ({remote.algorithm})")
-        raise Again("the content did not match", None)
-
-    http.retrying(attempt, size)
-    part.replace(target)
+    raise Refused(f"its content does not match the checksum of the release ({remote.algorithm})")
 
 
 def _receive(
-    http: Polite,
+    session: ReleaseSession,
     remote: RemoteFile,
     part: Path,
     start: int,
     advance: Callable[[int], None],
     stop: threading.Event,
 ) -> None:
-    with http.stream(remote.url, start) as answer:
-        if answer.status_code == 416:
-            return  # nothing beyond what is there; the checksum decides
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-        if answer.status_code == 206 and not resumed:
-            raise Refused("the server answered with another range than asked for")
+    with session.stream(remote.url, start) as response:
+        if response.status_code == 416:
+            return  # the partial file is complete or longer: the checksum decides
+        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {start}-"
+        )
+        if response.status_code == 206 and not resumed:
+            raise Refused("the server answered with another range than requested")
         if start and not resumed:
             advance(-start)
         with part.open("ab" if resumed else "wb") as stream:
-            for block in answer.iter_content(BLOCK):
+            for block in response.iter_content(BLOCK):
                 if stop.is_set():
-                    raise Refused("stopped; the same command continues")
+                    raise Refused("stopped; run the same command to continue")
                 stream.write(block)
                 advance(len(block))
                 if remote.size is not None and stream.tell() > remote.size:
-                    break  # more than the release says: the checksum will tell
+                    break  # longer than stated: the checksum will differ
 
 
 def digest_of(path: Path, algorithm: str) -> str:
-    """Hex digest of a file's bytes."""
+    """Return the hex digest of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
-def unpack(archive: Path) -> list[Path]:
-    """Unpack a zip beside itself; only plain files that stay in the folder and do not swell beyond reason.
-
-    Returns:
-        The files.
+def unpack(archive: Path) -> None:
+    """Unpack a zip file into its folder.
 
     Raises:
-        Refused: naming the member that is refused; nothing is unpacked then.
+        Refused: if a member is not a plain file inside the folder or has an implausible size; nothing is unpacked then.
     """
-    made = []
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if not m.is_dir()]
             for member in members:
                 linked = (member.external_attr >> 16) & 0o170000 not in (0, 0o100000)
                 if not is_inside(member.filename) or linked or member.flag_bits & 1:
-                    raise Refused(f"{archive.name}: member {member.filename[:80]!r} is no plain file inside the folder")
+                    raise Refused(
+                        f"{archive.name}: member {member.filename[:80]!r} is not a plain file inside the folder"
+                    )
                 if member.file_size > _RATIO * max(member.compress_size, 1):
-                    raise Refused(f"{archive.name}: member {member.filename[:80]!r} swells {_RATIO} times and more")
+                    raise Refused(f"{archive.name}: member {member.filename[:80]!r} expands more than {_RATIO} times")
             for member in members:
                 target = archive.parent / member.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(target.name + PART)
                 with opened.open(member) as source, part.open("wb") as stream:
-                    # zipfile checks each member's CRC, and stops at the size that the directory states
+                    # zipfile checks the CRC of each member, and stops at the size stated in the directory
                     while block := source.read(BLOCK):
                         stream.write(block)
                 part.replace(target)
-                made.append(target)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise Refused(f"{archive.name}: is no sound zip ({type(error).__name__})") from None
-    return made
+        raise Refused(f"{archive.name}: is not a valid zip file ({type(error).__name__})") from None

@@ -1,4 +1,4 @@
-"""Which files a release consists of, with the checksum of each, as the release itself lists them."""
+"""Files of a release with their checksums, from ``SHA256SUMS.txt`` or the record of Zenodo."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
-from ecgssl.datasets.download.sources import Source
+from ecgssl.datasets.public.public_set import Source
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.datasets.download.polite import Polite
+    from ecgssl.datasets.download.session import ReleaseSession
 
 SUMS = "SHA256SUMS.txt"
 _SUM_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})\s+\*?(?P<path>\S.*)$")
@@ -26,10 +26,10 @@ class RemoteFile:
     """One file of a release.
 
     Args:
-        path: relative to the release, with forward slashes.
-        url: where it is.
-        algorithm, digest: of its content; ``hashlib`` name and hex.
-        size: in bytes, where the release states it.
+        path: path relative to the release, with forward slashes.
+        url: address of the file.
+        algorithm, digest: checksum; name in ``hashlib`` and hex digest.
+        size: bytes, if the release states them.
     """
 
     path: str
@@ -39,28 +39,28 @@ class RemoteFile:
     size: int | None = None
 
 
-def list_release(http: Polite, source: Source, base_url: str) -> list[RemoteFile]:
-    """Every file of a release.
+def list_release(session: ReleaseSession, source: Source, base_url: str) -> list[RemoteFile]:
+    """Return all files of a release.
 
     Args:
-        http: that fetches the list.
-        source: how the release lists its files.
-        base_url: the release, or a mirror of it.
+        session: connection to the server.
+        source: kind of list.
+        base_url: address of the release or of a mirror.
 
     Raises:
-        InputError: where there is no list, or with every line of it that names no file inside the release.
+        InputError: if there is no list, or with all its lines that are not a file inside the release.
     """
     if source.listing == "zenodo":
-        return _zenodo(http.json(base_url), base_url)
+        return _zenodo(session.json(base_url), base_url)
     url = urljoin(base_url, SUMS)
-    return parse_sums(http.text(url, _LARGEST_LIST), base_url, url)
+    return parse_sums(session.text(url, _LARGEST_LIST), base_url, url)
 
 
 def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
-    """Files of a ``SHA256SUMS.txt``; lines are ``digest path``.
+    """Return the files of a ``SHA256SUMS.txt`` with lines ``digest path``.
 
     Raises:
-        InputError: with every line that is none, and every path that leaves the folder.
+        InputError: listing all invalid lines and all paths outside the folder.
     """
     found: dict[str, RemoteFile] = {}
     wrong: list[int] = []
@@ -74,9 +74,9 @@ def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
         path = match["path"].removeprefix("./")
         found[path] = RemoteFile(path, urljoin(base_url, quote(path)), "sha256", match["digest"])
     if wrong or not found:
-        lines = ", ".join(map(str, wrong[:8])) or "none at all"
-        what = f"lines that are no checksum and path inside the release: {lines}"
-        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was fetched"))
+        lines = ", ".join(map(str, wrong[:8])) or "the list is empty"
+        what = f"lines without a checksum and a path inside the release: {lines}"
+        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was downloaded"))
     return list(found.values())
 
 
@@ -90,27 +90,27 @@ def _zenodo(record: Any, where: str) -> list[RemoteFile]:
                 raise ValueError(path)
             found.append(RemoteFile(path, urljoin(where, link), algorithm, digest, int(entry["size"])))
     except (KeyError, TypeError, ValueError) as error:
-        what = f"is no record with checksums ({type(error).__name__}: {str(error)[:60]})"
-        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was fetched")) from None
+        what = f"is not a record with checksums ({type(error).__name__}: {str(error)[:60]})"
+        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was downloaded")) from None
     return found
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path stays within the folder it is relative to, on every system."""
+    """Return whether a relative path stays inside its folder on every operating system."""
     pure = PurePosixPath(path)
     return not (pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path or "\0" in path)
 
 
 def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) -> list[RemoteFile]:
-    """The files of some subsets, with those that the set needs in any case.
+    """Return the files of some subsets and the files that every subset needs.
 
     Args:
-        files: of the release.
-        source: what its subsets are called.
-        subsets: names of ``source.subsets``, or patterns of paths (``files/p1000/*``); none for the default.
+        files: files of the release.
+        source: names of its subsets.
+        subsets: names of ``source.subsets``, or path patterns (``files/p1000/*``); none for the default.
 
     Raises:
-        InputError: with every subset that no file belongs to.
+        InputError: listing all subsets without files.
     """
     files, subsets = list(files), list(subsets)
     patterns = {name: source.subsets.get(name, (name,)) for name in subsets}
@@ -120,8 +120,8 @@ def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) 
         matching = [f for f in files if any(fnmatch.fnmatchcase(f.path, glob) for glob in globs)]
         chosen |= {f.path: f for f in matching}
         if not matching:
-            known = ", ".join(source.subsets) or "patterns of paths"
-            problems.append(Problem("--subset", name, "names no file of the release", f"Known: {known}"))
+            known = ", ".join(source.subsets) or "path patterns"
+            problems.append(Problem("--subset", name, "matches no file of the release", f"Known: {known}"))
     if problems:
         raise InputError(problems)
     globs = (*source.needs, *source.default) if not subsets else source.needs

@@ -1,0 +1,192 @@
+"""HTTP session with one release server.
+
+``requests`` and ``urllib3.util.Retry`` handle connections, retries, increasing waiting times, ``Retry-After`` and redirects.
+The following is written here, because no maintained library provides it: redirects to other hosts are errors, a broken
+transfer continues at the byte reached (``fetch``), and attempts that make progress do not count as failures. ``pooch``
+verifies checksums, but does not resume transfers and fetches one file at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, ProtocolError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Retry
+
+from ecgssl.errors import InputError, Problem
+from ecgssl.version import __version__
+
+_Result = TypeVar("_Result")
+_RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_LONGEST_WAIT = 300.0
+_TIMEOUT = (15.0, 60.0)
+_MEANING = {401: "needs an account", 403: "is forbidden: it may need an account", 404: "does not exist"}
+MOST_CONNECTIONS = 16
+BLOCK = 1 << 16
+"""Bytes read at a time; a broken connection loses the part of the last block."""
+
+
+class Refused(Exception):
+    """A file that cannot be fetched; ``str`` gives the reason."""
+
+
+class _BoundedRetry(Retry):
+    """Retries that follow ``Retry-After`` up to a limit."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        wait = super().get_retry_after(response)
+        return None if wait is None else min(wait, _LONGEST_WAIT)
+
+
+class _OneHost(requests.Session):
+    """Session that raises ``Refused`` for redirects to another host, and from https to http.
+
+    Args:
+        base_url: address whose scheme and host are accepted.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__()
+        self._base = urlsplit(base_url)
+
+    def require_host(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.netloc != self._base.netloc or (self._base.scheme == "https" and parts.scheme != "https"):
+            raise Refused(f"leads to {parts.scheme}://{parts.netloc}, outside of {self._base.netloc}")
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            self.require_host(urljoin(resp.url, target))
+        return target
+
+
+class ReleaseSession:
+    """Connections to the host of a release, used by several threads.
+
+    Args:
+        base_url: address of the release. Other hosts and a change from https to http are refused.
+        attempts: number of attempts before a request fails.
+    """
+
+    def __init__(self, base_url: str, attempts: int = 6) -> None:
+        if urlsplit(base_url).scheme not in ("http", "https"):
+            raise InputError(
+                Problem("--base-url", base_url, "is not an http(s) address", "Use the folder of the release")
+            )
+        self._attempts = attempts
+        self._retry = _BoundedRetry(
+            total=attempts - 1,
+            backoff_factor=1,
+            backoff_jitter=1,
+            backoff_max=60,
+            status_forcelist=_RETRY_STATUS,
+            raise_on_status=False,
+        )
+        self._session = _OneHost(base_url)
+        self._session.max_redirects = 5
+        # a compressed response has another length than the file
+        self._session.headers.update({"User-Agent": f"ecgssl/{__version__} (resumable)", "Accept-Encoding": "identity"})
+        adapter = HTTPAdapter(pool_maxsize=MOST_CONNECTIONS, max_retries=self._retry)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+
+    def text(self, url: str, largest: int) -> str:
+        """Return a text file.
+
+        Raises:
+            InputError: if it cannot be fetched, is not UTF-8, or is larger than ``largest`` bytes.
+        """
+        try:
+            return self.resuming(url, lambda: self._body(url, largest), lambda: 0).decode("utf-8")
+        except (Refused, UnicodeDecodeError) as error:
+            remedy = "Check the address and the network, or set a mirror with --base-url"
+            raise InputError(Problem(url, "list of files", str(error)[:200], remedy)) from None
+
+    def json(self, url: str) -> Any:
+        """Return a JSON document; errors as in ``text``."""
+        try:
+            return json.loads(self.text(url, 1 << 26))
+        except ValueError:
+            raise InputError(Problem(url, "list of files", "is not JSON", "Check the address")) from None
+
+    def size(self, url: str) -> int | None:
+        """Return the bytes of a file according to the server; ``None`` if it does not state them."""
+        try:
+            with self._open("HEAD", url, {}) as response:
+                length = response.headers.get("Content-Length", "")
+                return int(length) if response.status_code == 200 and length.isdigit() else None
+        except Refused:
+            return None
+
+    @contextmanager
+    def stream(self, url: str, start: int = 0) -> Iterator[requests.Response]:
+        """Yield a response of status 200 (the whole file), 206 (from byte ``start``) or 416 (no bytes from ``start``).
+
+        Raises:
+            Refused: for any other status, or if the server cannot be reached.
+        """
+        with self._open("GET", url, {"Range": f"bytes={start}-"} if start else {}) as response:
+            status = response.status_code
+            if status in _RETRY_STATUS:
+                raise Refused(f"the server answered {status}, {self._attempts} times")
+            if status not in (200, 206, 416):
+                raise Refused(f"{_MEANING.get(status, 'was refused')} (status {status})")
+            yield response
+
+    def resuming(self, url: str, receive: Callable[[], _Result], reached: Callable[[], int]) -> _Result:
+        """Return the result of ``receive``, which is repeated after a broken transfer.
+
+        Args:
+            url: address, for messages.
+            receive: one transfer.
+            reached: bytes received so far. The number of attempts starts again after each transfer that adds bytes.
+
+        Raises:
+            Refused: if ``attempts`` transfers in a row add nothing.
+        """
+        retry, best = self._retry, reached()
+        while True:
+            try:
+                return receive()
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                if reached() > best:
+                    retry, best = self._retry, reached()
+                try:
+                    retry = retry.increment("GET", url, error=ProtocolError(str(error)))
+                except MaxRetryError:
+                    broken = f"the connection broke ({type(error).__name__})"
+                    raise Refused(f"{broken}, {self._attempts} times") from None
+                retry.sleep()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _body(self, url: str, largest: int) -> bytes:
+        with self.stream(url) as response:
+            body = bytearray()
+            for block in response.iter_content(BLOCK):
+                body += block
+                if len(body) > largest:
+                    raise Refused(f"is larger than {largest} bytes")
+            return bytes(body)
+
+    @contextmanager
+    def _open(self, method: str, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+        self._session.require_host(url)
+        try:
+            response = self._session.request(method, url, headers=headers, stream=True, timeout=_TIMEOUT)
+        except requests.TooManyRedirects:
+            raise Refused(f"more than {self._session.max_redirects} redirects") from None
+        except requests.RequestException as error:
+            raise Refused(f"the server cannot be reached ({type(error).__name__}, {self._attempts} attempts)") from None
+        with response:
+            yield response
