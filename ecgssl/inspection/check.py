@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ecgssl.config import Params, QualityParams, SignalSpec
 from ecgssl.datasets.cohort import Cohort, require_targets
-from ecgssl.datasets.table.issues import Issue
 from ecgssl.datasets.table.manifest import examine_manifest
+from ecgssl.datasets.table.read_table import Issue
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.table.cells import is_empty
-from ecgssl.datasets.table.dates import read_dates, stamp
+from ecgssl.datasets.table.parse_cells import is_empty, parse_date, read_dates
 
 WHEN = st.datetimes(min_value=datetime.datetime(1970, 1, 1), max_value=datetime.datetime(2200, 1, 1)).map(
     lambda when: when.replace(microsecond=0)
@@ -60,9 +59,7 @@ def test_a_column_with_slashes_is_read_one_way_or_refused(dates, order, mark):
     if any(d.day > 12 for d in dates) or all(d.day == d.month for d in dates):
         assert (values, issues) == (expected, [])
     else:
-        assert issues == [
-            ("day and month could be either", tuple(i for i, d in enumerate(dates, 2) if d.day != d.month))
-        ]
+        assert issues == [("day and month are ambiguous", tuple(i for i, d in enumerate(dates, 2) if d.day != d.month))]
         assert not any(values)
 
 
@@ -91,19 +88,21 @@ def test_forms(cell, iso):
 )  # fmt: skip
 def test_what_is_no_date(cell):
     with pytest.raises(ValueError):  # noqa: PT011 (datetime's own messages among them)
-        stamp(cell)
-    assert read(cell)[1] == [("not understood as a date", (2,))]
+        parse_date(cell)
+    assert read(cell)[1] == [("is not a known date format", (2,))]
 
 
 def test_one_date_settles_the_others_and_says_so_without_a_date():
     values, issues, notes = read("03/04/2021", "25/04/2021", "", "05/05/2021")
     assert values == ["2021-04-03T00:00:00", "2021-04-25T00:00:00", "", "2021-05-05T00:00:00"]
     assert issues == []
-    assert notes == ["acq_time: the day comes first in 1 dates, as in row 3, which is clear"]
+    assert notes == ["acq_time: the day comes first in 1 ambiguous dates, as in row 3"]
 
 
 def test_what_contradicts_itself():
-    assert read("25/04/2021", "04/25/2021")[1] == [("the day comes first here, and the month in 1 other rows", (2,))]
+    assert read("25/04/2021", "04/25/2021")[1] == [
+        ("the day comes first here, but the month comes first in 1 other rows", (2,))
+    ]
     assert read("25/04/2021", "01/02/2021", order="month_first")[1] == [("cannot be read with month_first", (2,))]
     told = read("2021-03-04T10:15:00Z", "2021-03-04T10:15:00")[1]
-    assert told == [("without a time zone, which other rows have", (3,))]
+    assert told == [("without a time zone, although other rows have one", (3,))]

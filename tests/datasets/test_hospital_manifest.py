@@ -10,8 +10,8 @@ import yaml
 from ecgssl.config import DataParams, ManifestParams, Target
 from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
-from ecgssl.datasets.table.columns import likely
 from ecgssl.datasets.table.manifest import examine_manifest, listed_recordings, load_manifest
+from ecgssl.datasets.table.read_table import likely_columns
 from ecgssl.errors import InputError
 
 GERMAN = """sep=;
@@ -108,8 +108,8 @@ def test_without_a_mapping_the_table_is_refused_with_likely_columns_and_without_
     with pytest.raises(InputError) as caught:
         load_manifest(german)
     told = str(caught.value)
-    assert "record_id: the column is absent. Add it, or name yours; columns found: MRN, EKG-Datei, Name" in told
-    assert "path: the column is absent. Add it, or name yours, perhaps --column path=EKG-Datei" in told
+    assert "record_id: the column is absent. Add it, or map a column; columns found: MRN, EKG-Datei, Name" in told
+    assert "path: the column is absent. Add it, or map a column, for example --column path=EKG-Datei" in told
     assert not any(word in told for word in ("Müller", "0017", "D:", "25.03"))
     found = examine_manifest(german)
     hints = [note for note in found.cohort.notes if "perhaps" in note]
@@ -127,7 +127,7 @@ def test_without_a_mapping_the_table_is_refused_with_likely_columns_and_without_
      ("patient_id", "patient_idd")],
 )  # fmt: skip
 def test_likely_columns(ours, theirs):
-    assert likely(ours, ["AF", "Kommentar", theirs]) == [theirs]
+    assert likely_columns(ours, ["AF", "Kommentar", theirs]) == [theirs]
 
 
 def test_mapping_what_is_not_there(tmp_path):
@@ -148,7 +148,7 @@ def test_mapping_what_is_needed_to_what_is_not_there(tmp_path, ours):
     (tmp_path / "m.csv").write_text("record_id,path\nx,a\n")
     reading = ManifestParams(columns={ours: "nowhere"})
     found = examine_manifest(tmp_path / "m.csv", reading=reading)
-    assert "the column 'nowhere', which stands for it, is absent" in [issue.what for issue in found.issues]
+    assert "its column 'nowhere' is absent" in [issue.what for issue in found.issues]
     with pytest.raises(InputError):
         load_manifest(tmp_path / "m.csv", reading=reading)
 
@@ -158,7 +158,7 @@ def test_a_column_of_our_name_with_another_meaning_gives_way(tmp_path):
     (tmp_path / "m.csv").write_text("record_id,path,file,split\nx,C:\\old,a,train\n")
     cohort = load_manifest(tmp_path / "m.csv", reading=ManifestParams(columns={"path": "file"}))
     assert list(cohort.table["path"]) == ["a"]
-    assert cohort.notes[0] == "the file's own column path is not used: path is taken from 'file'"
+    assert cohort.notes[0] == "column path of the file is not used: path is read from 'file'"
 
 
 def test_targets_from_columns_that_also_describe(tmp_path):
@@ -203,7 +203,7 @@ def test_a_task_is_of_one_kind(german):
 
 HEADER = "record_id,path,patient_id,split,fold,acq_time,age,sex,sampling_rate,units,leads,AF,EF,rhythm,dx,AF"
 SOUND = "{id},r{n},p{n},train,1,2021-03-04,60,f,500,uV,I;II,1,55,SR,LBBB,"
-ROUNDED = "long numbers that a spreadsheet has rounded, so that different ones look the same"
+ROUNDED = "long numbers rounded by a spreadsheet, so that different numbers look equal"
 DEFECTS = {
     # row: the row's text, or changes of a sound row by column; issues that it must be among
     2: ({"record_id": "same"}, [("record_id", "not unique")]),
@@ -211,32 +211,32 @@ DEFECTS = {
     4: ({"record_id": ""}, [("record_id", "empty")]),
     5: ({"path": ""}, [("path", "empty")]),
     6: ({"path": "gone"}, [("path", "no such file")]),
-    7: ({"path": "../secret"}, [("path", "leaves the root folder")]),
+    7: ({"path": "../secret"}, [("path", "is outside the root folder")]),
     8: ({"path": "C:\\ECG\\x.xml"}, [("path", "a path of a Windows machine")]),
     9: ({"path": "folder"}, [("path", "a folder, not a file")]),
-    10: ({"path": "twin"}, [("path", "a file that another row names, too")]),
-    11: ({"path": "./twin.hea"}, [("path", "a file that another row names, too")]),
-    12: ({"patient_id": "both"}, [("split", "patients whose recordings lie in more than one split")]),
-    13: ({"patient_id": "both", "split": "test"}, [("split", "patients whose recordings lie in more than one split")]),
-    14: ({"split": "dev"}, [("split", "is no split")]),
-    15: ({"fold": "1.5"}, [("fold", "not understood")]),
-    16: ({"acq_time": "04.03.21"}, [("acq_time", "not understood as a date")]),
-    17: ({"acq_time": "03/04/2021"}, [("acq_time", "day and month could be either")]),
-    18: ({"age": "300"}, [("age", "not understood")]),
-    19: ({"sex": "1"}, [("sex", "not understood")]),
-    20: ({"sampling_rate": "0.5"}, [("sampling_rate", "not understood")]),
-    21: ({"units": "bpm"}, [("units", "not understood")]),
-    22: ({"leads": "I;V7"}, [("leads", "not understood")]),
-    23: ({"AF": "perhaps"}, [("AF", "is neither of its positive nor of its negative cells")]),
-    24: ({"EF": "900"}, [("EF", "is outside of the plausible 5 to 90 %")]),
+    10: ({"path": "twin"}, [("path", "a file that another row also has")]),
+    11: ({"path": "./twin.hea"}, [("path", "a file that another row also has")]),
+    12: ({"patient_id": "both"}, [("split", "patients with recordings in more than one split")]),
+    13: ({"patient_id": "both", "split": "test"}, [("split", "patients with recordings in more than one split")]),
+    14: ({"split": "dev"}, [("split", "is not a split")]),
+    15: ({"fold": "1.5"}, [("fold", "invalid value")]),
+    16: ({"acq_time": "04.03.21"}, [("acq_time", "is not a known date format")]),
+    17: ({"acq_time": "03/04/2021"}, [("acq_time", "day and month are ambiguous")]),
+    18: ({"age": "300"}, [("age", "invalid value")]),
+    19: ({"sex": "1"}, [("sex", "invalid value")]),
+    20: ({"sampling_rate": "0.5"}, [("sampling_rate", "invalid value")]),
+    21: ({"units": "bpm"}, [("units", "invalid value")]),
+    22: ({"leads": "I;V7"}, [("leads", "invalid value")]),
+    23: ({"AF": "perhaps"}, [("AF", "is neither a positive nor a negative cell")]),
+    24: ({"EF": "900"}, [("EF", "is outside the plausible range 5 to 90 %")]),
     25: ({"EF": "low"}, [("EF", "is not a number")]),
-    26: ({"rhythm": "flutter"}, [("rhythm", "is none of its classes")]),
-    27: ({"dx": "LBBB;XX"}, [("dx", "holds a label that is none of its classes (2 are declared)")]),
+    26: ({"rhythm": "flutter"}, [("rhythm", "is not one of its classes")]),
+    27: ({"dx": "LBBB;XX"}, [("dx", "contains a label that is not one of its classes (2 are declared)")]),
     28: ({"patient_id": "1.23E+11"}, [("patient_id", ROUNDED)]),
     29: ("cut,r29,p29,train", [("row length", "not 16 cells like the header")]),
     30: ("{sound},extra", [("row length", "not 16 cells like the header")]),
-    31: ("{sound}", [("rows", "the same row more than once")]),
-    32: ("{sound}", [("rows", "the same row more than once")]),
+    31: ("{sound}", [("rows", "the same row occurs more than once")]),
+    32: ("{sound}", [("rows", "the same row occurs more than once")]),
 }  # fmt: skip
 DECLARED = {
     "AF": Target(),
@@ -269,9 +269,9 @@ def test_every_defect_is_told_in_one_run_with_its_rows(tmp_path):
     expected: dict[tuple[str, str], tuple[int, ...]] = {
         ("AF", "the column occurs twice"): (),
         ("data.path_prefix", "no path begins with it"): (),
-        ("device", "the column 'Cart', which stands for it, is absent"): (),
+        ("device", "its column 'Cart' is absent"): (),
         ("data.targets.gone", "its column is absent"): (),
-        ("data.targets.age", "would be called 'age' like another column"): (),
+        ("data.targets.age", "would have the name 'age' of another column"): (),
         ("age", "is not a number"): (25,),
     }
     for row, (_, issues) in DEFECTS.items():
@@ -302,7 +302,7 @@ def test_paths_for_other_machines_and_files_of_many_recordings(tmp_path):
     with pytest.raises(InputError, match=r"rows 2, 3: no such file.*differs in upper and lower case"):
         load_manifest(tmp_path / "m.csv")
     (tmp_path / "m.csv").write_text("record_id,path,split\na,a#b/../../x,train\nb,sub/../../x#1,train\n")
-    with pytest.raises(InputError, match=r"rows 2, 3: leaves the root"):
+    with pytest.raises(InputError, match=r"rows 2, 3: is outside the root"):
         load_manifest(tmp_path / "m.csv")
     long = "x" * 5000
     (tmp_path / "m.csv").write_text(f"record_id,path,split\na,{long},train\n")
@@ -329,5 +329,5 @@ def test_one_patient_with_two_sexes_and_blanks_are_noted_by_row(tmp_path):
         (tmp_path / f"{name}.hea").touch()
     (tmp_path / "m.csv").write_text("record_id,path,patient_id,sex,split\n1, a ,p,f,train\n2,b,p,m,train\n")
     notes = load_manifest(tmp_path / "m.csv").notes
-    assert "path: blanks at the ends are removed (row 2)" in notes
+    assert "path: leading and trailing blanks are removed (row 2)" in notes
     assert "1 patients have recordings of more than one sex (rows 2, 3)" in notes

@@ -88,11 +88,11 @@ def test_everything_wrong_is_told_at_once_by_row_and_without_patient_ids(folder)
         "rows 2, 3: not unique",
         "row 4: no such file",
         "row 5: empty",
-        "row 6: leaves the root",
+        "row 6: is outside the root",
         "row 7: 'dev'",
     ):
         assert part in text
-    assert "rows 2, 8: patients whose recordings lie in more than one split" in text
+    assert "rows 2, 8: patients with recordings in more than one split" in text
     for field, row in (("age", 9), ("sex", 10), ("record_id", 11)):
         assert any(p.field == field and f"row {row}" in p.what for p in caught.value.problems)
     assert "secret7" not in text
@@ -145,7 +145,7 @@ def test_required_targets(folder):
         require_targets(cohort, ["AF", "LBBB", "AFF"])
     found = {p.field: p for p in caught.value.problems}
     assert "split 'val'" in found["AF"].what
-    assert "row 2: 'x'" in found["LBBB"].what
+    assert "row 2: cells such as 'x'" in found["LBBB"].what
     assert "AF" in found["AFF"].remedy
     require_targets(cohort, ["AF"], splits=("train", "test"))
 

@@ -1,10 +1,11 @@
-"""A hospital's own recordings: a table that names each file, its patient and what is known of it."""
+"""Manifest of a local cohort: a table that lists the file, the patient and the targets of each recording."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,36 +14,56 @@ from numpy.typing import NDArray
 from ecgssl.config import ManifestParams, Target, load_targets_file
 from ecgssl.config.manifest import targets_file_of
 from ecgssl.config.split import SplitParams
-from ecgssl.datasets.cohort import DESCRIPTIVE, Cohort, rows_text
+from ecgssl.datasets.cohort import DESCRIPTIVE, EXTERNAL, NO_PATIENT, SPLITS, Cohort, rows_text
 from ecgssl.datasets.splits import CannotSplit, make_split
-from ecgssl.datasets.table.cells import is_empty
-from ecgssl.datasets.table.columns import OURS, likely, named, option, rename
-from ecgssl.datasets.table.issues import Issue
-from ecgssl.datasets.table.manifest_columns import (
-    check_ids,
-    check_splits,
-    describe_recordings,
-    drop_repeated,
-    fill_patients,
+from ecgssl.datasets.table import parse_cells as parse
+from ecgssl.datasets.table.check_paths import check_paths, read_paths
+from ecgssl.datasets.table.parse_cells import Order, read_dates
+from ecgssl.datasets.table.parse_targets import read_target
+from ecgssl.datasets.table.read_table import (
+    OURS,
+    Issue,
+    Table,
+    column_names,
+    column_option,
+    examples,
+    likely_columns,
+    read_table,
+    rename_columns,
+    rows_where,
 )
-from ecgssl.datasets.table.manifest_paths import check_paths, read_paths
-from ecgssl.datasets.table.sheet import Sheet, read_sheet
-from ecgssl.datasets.table.targets import read_target
 from ecgssl.errors import InputError
+from ecgssl.io.metadata import OLDEST
 
 _REQUIRED = ("record_id", "path")
-_PLAIN = Target()
+_SIGNAL = (*_REQUIRED, "sampling_rate", "units", "leads")
+_BINARY = Target()
+_SPLIT_NAMES = (*SPLITS, EXTERNAL)
+_CHECKS: tuple[tuple[str, Callable[[str], Any], str, bool], ...] = (
+    ("fold", parse.fold, "Write whole numbers or nothing", False),
+    ("age", parse.age, "Write years between 0 and 130, or nothing", False),
+    (
+        "sex",
+        parse.sex,
+        "Write male, female, other or nothing, or state the meaning of cells: --value sex:1=male",
+        False,
+    ),
+    ("sampling_rate", parse.sampling_rate, "Write Hz between 25 and 50000, or nothing", True),
+    ("units", parse.units, "Write nV, uV, mV or V, or nothing", True),
+    ("leads", parse.leads, "Write names such as I;II;V1, each once, '-' for an unused signal, or nothing", True),
+)
+"""Column, parser, remedy, and whether a cell can be shown because it contains no personal data."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A manifest with everything that is wrong with it.
+    """A manifest with all its errors.
 
     Args:
-        cohort: rows as far as they could be understood; sound where ``issues`` is empty.
-        issues: what is wrong.
-        there: (rows,) whether the recording's file is there to be read.
-        unused: columns of the file that are no targets and that nothing else is made of.
+        cohort: valid content of the rows; complete if ``issues`` is empty.
+        issues: errors.
+        there: (rows,) whether the file of the recording exists.
+        unused: columns of the file that are not used.
     """
 
     cohort: Cohort
@@ -51,52 +72,26 @@ class Examined:
     unused: tuple[str, ...]
 
 
-def load_manifest(
-    path: Path | str,
-    root: Path | str | None = None,
-    *,
-    reading: ManifestParams | None = None,
-    targets_file: Path | str | None = None,
-    name: str | None = None,
-    licence: str = "",
-    seed: int = 0,
-    split: SplitParams | None = None,
-    may_cross: bool = False,
-) -> Cohort:
-    """Read and check a manifest; nothing is changed on disk, and no recording is opened.
+def load_manifest(path: Path | str, root: Path | str | None = None, **options: Any) -> Cohort:
+    """Return the cohort of a manifest. No file is changed, and no recording is opened.
 
     Args:
-        path: CSV (``ecgssl.datasets.table.sheet``) or Parquet. ``record_id`` and ``path`` are required; ``patient_id``,
-            ``split`` (train, val, test, external or nothing), ``fold``, ``acq_time``, ``age`` (years), ``sex`` (male,
-            female, other), ``site``, ``device``, and ``sampling_rate`` (Hz), ``units`` and ``leads``, which win over what
-            the file says, are optional. Every other column is a possible target: as declared, otherwise 1, 0, nothing =
-            unknown, U or -1 = uncertain, which counts as unknown. Undeclared columns that hold anything else are kept out
-            (``require_targets`` says why).
-        root: folder that the paths are relative to; by default the manifest's own.
-        reading: how the table is to be read.
-        targets_file: YAML with more of it; by default ``NAME.targets.yaml`` beside the manifest, where there is one.
-        name, licence: of the cohort; by default the manifest's name, and none.
-        seed: of a split that is made here.
-        split: how to split; by default as the manifest states, otherwise 70/10/20 by patient.
-        may_cross: do not refuse patients in more than one split (``data.overlap`` other than ``error``).
+        path: CSV (``ecgssl.datasets.table.read_table``) or Parquet. ``record_id`` and ``path`` are required. Optional
+            columns are ``patient_id``, ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age``
+            (years), ``sex`` (male, female, other), ``site`` and ``device``, and ``sampling_rate`` (Hz), ``units`` and
+            ``leads``, which override the values in the file. Every other column is a possible target, as declared or else
+            binary: 1, 0, empty for unknown, U or -1 for uncertain, which counts as unknown. Undeclared columns with other
+            cells are not used (``require_targets`` reports the reason).
+        root: folder of relative paths; by default the folder of the manifest.
+        options: see ``examine_manifest``.
 
     Returns:
-        The cohort; its ``notes`` tell of assumptions made (no patient ids, split made here, uncertain cells).
+        The cohort. Its ``notes`` state assumptions (no patient ids, a split made here, uncertain cells).
 
     Raises:
-        InputError: with everything that is wrong, by row number as a spreadsheet shows it (the header is row 1).
+        InputError: listing all errors by row number as a spreadsheet displays it (the header is row 1).
     """
-    found = examine_manifest(
-        path,
-        root,
-        reading=reading,
-        targets_file=targets_file,
-        name=name,
-        licence=licence,
-        seed=seed,
-        split=split,
-        may_cross=may_cross,
-    )
+    found = examine_manifest(path, root, **options)
     if found.issues:
         raise InputError(issue.problem(str(path)) for issue in found.issues)
     return found.cohort
@@ -114,19 +109,28 @@ def examine_manifest(
     split: SplitParams | None = None,
     may_cross: bool = False,
 ) -> Examined:
-    """As ``load_manifest``, but what is wrong is returned beside what could be understood.
+    """Return the cohort of a manifest together with its errors.
+
+    Args:
+        path, root: as for ``load_manifest``.
+        reading: interpretation of columns and cells.
+        targets_file: YAML file with more of it; by default ``NAME.targets.yaml`` next to the manifest, if it exists.
+        name, licence: name and licence of the cohort; by default the name of the manifest, and none.
+        seed: seed of a split that is made here.
+        split: kind of split; by default that of the manifest, otherwise 70/10/20 by patient.
+        may_cross: accept patients in more than one split (``data.overlap`` other than ``error``).
 
     Raises:
-        InputError: only where there is no table at all, or the YAML beside it is wrong.
+        InputError: if the file is not a table, or its targets file is invalid.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)
-    reading, notes = _complete(path, reading or ManifestParams(), targets_file)
-    sheet = read_sheet(path, reading.encoding)
-    table, wrong, more = _named(sheet, reading)
-    table, rows, repeated = drop_repeated(table, sheet.rows)
-    issues = [*sheet.issues, *wrong, *repeated, *check_ids(table, rows)]
-    notes += [*sheet.notes, *more]
+    reading, notes = _add_targets_file(path, reading or ManifestParams(), targets_file)
+    file = read_table(path, reading.encoding)
+    table, wrong, more = _named(file, reading)
+    table, rows, repeated = _drop_repeated(table, file.rows)
+    issues = [*file.issues, *wrong, *repeated, *_check_ids(table, rows)]
+    notes += [*file.notes, *more]
     if "path" in table:
         paths = check_paths(table["path"], rows, base, reading.path_prefix)
         there = paths.there.to_numpy(dtype=bool)
@@ -138,11 +142,11 @@ def examine_manifest(
     if "record_id" not in table:
         table["record_id"] = [f"row {row}" for row in rows]
     raw = table.copy()
-    notes += fill_patients(table, _suggestion("patient_id", sheet, reading))
-    notes += _suggestions(sheet, reading, table)
+    notes += _fill_patients(table, _suggestion("patient_id", file, reading))
+    notes += _suggestions(file, reading, table)
     table["split"] = table["split"].str.lower() if "split" in table else ""
-    issues += check_splits(table, rows, may_cross)
-    wrong, more = describe_recordings(table, rows, reading.dates)
+    issues += _check_splits(table, rows, may_cross)
+    wrong, more = _convert_columns(table, rows, reading.dates)
     issues += wrong
     notes += more
     read = _targets(raw, rows, reading)
@@ -150,12 +154,11 @@ def examine_manifest(
     notes += read.notes
     described = [column for column in DESCRIPTIVE if column in table]
     table = pd.concat([table[described], pd.DataFrame(read.values, index=table.index, dtype=float)], axis=1)
-    split = split or SplitParams()
     if issues:
         if not (table["split"] != "").any():
-            notes.append("no split given: one is made when the table is in order")
+            notes.append("no split given: one is made when the table has no errors")
     else:
-        issues += _split(table, tuple(read.values), read.kinds, split, seed, notes)
+        issues += _split(table, tuple(read.values), read.kinds, split or SplitParams(), seed, notes)
     if (table["split"] != "").any() and (table["split"] == "").any():
         notes.append(f"{int((table['split'] == '').sum())} recordings are in no split")
     cohort = Cohort(
@@ -173,11 +176,203 @@ def examine_manifest(
     return Examined(cohort, tuple(issues), there, tuple(read.not_binary))
 
 
+def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohort:
+    """Return the recordings of a manifest in its order, with the columns needed to read their signals.
+
+    Args:
+        path, root: as for ``load_manifest``; the targets file next to the manifest is also read. The recordings may be
+            absent.
+
+    Returns:
+        A cohort without patients, splits and targets: ``record_id``, ``path``, and if the manifest has them
+        ``sampling_rate``, ``units`` and ``leads``.
+
+    Raises:
+        InputError: if the file is not a table with these columns, record ids are empty or not unique, or a cell is invalid.
+    """
+    path = Path(path)
+    base = path.parent if root is None else Path(root)
+    reading, _ = _add_targets_file(path, ManifestParams(), None)
+    file = read_table(path, reading.encoding)
+    table, issues, _ = _named(file, reading)
+    table, rows, repeated = _drop_repeated(table, file.rows)
+    if "path" in table:
+        paths, _, wrong = read_paths(table["path"], base, reading.path_prefix)
+        issues += wrong
+        _set_paths(table, paths, reading)
+    table = table[[name for name in _SIGNAL if name in table]].copy()
+    issues = [*file.issues, *issues, *repeated, *_check_ids(table, rows), *_convert_columns(table, rows, None)[0]]
+    if issues:
+        raise InputError(issue.problem(str(path)) for issue in issues)
+    return Cohort(path.stem, base, table, (), "", source=str(path), rows=tuple(rows))
+
+
+def _add_targets_file(
+    path: Path, reading: ManifestParams, targets_file: Path | str | None
+) -> tuple[ManifestParams, list[str]]:
+    file = targets_file_of(path, None if targets_file is None else Path(targets_file))
+    if file is None:
+        return reading, []
+    return reading.over(load_targets_file(file)), ["columns are read as declared in the targets file"]
+
+
+def _named(file: Table, reading: ManifestParams) -> tuple[pd.DataFrame, list[Issue], list[str]]:
+    """Return the table with our column names and with cells replaced by ``reading.values``."""
+    table, issues, notes = rename_columns(file.cells, reading.columns)
+    found = column_names(file.cells.columns)
+    for column in _REQUIRED:
+        if column not in table and column not in reading.columns:
+            close = likely_columns(column, file.cells.columns)
+            example = f", for example {column_option(column, close[0])}" if close else ""
+            issues.append(
+                Issue(column, "the column is absent", f"Add it, or map a column{example}; columns found: {found}")
+            )
+    for column in ("record_id", "path", "patient_id"):
+        blank = file.blanks.get(reading.columns.get(column, column), [])
+        if column in table and blank:
+            notes.append(f"{column}: leading and trailing blanks are removed ({rows_text(blank)})")
+        if column in table:
+            table[column] = table[column].where(~table[column].map(parse.is_empty), "")
+    for column, words in reading.values.items():
+        if column not in table:
+            hint = f"Columns: {column_names(table.columns)}"
+            issues.append(Issue(f"data.values.{column}", "there is no such column", hint))
+            continue
+        meaning = {cell.casefold(): word for cell, word in words.items()}
+        table[column] = [meaning.get(cell.casefold(), cell) for cell in table[column]]
+    return table, issues, notes
+
+
+def _suggestion(ours: str, file: Table, reading: ManifestParams) -> str:
+    spent = set(reading.columns.values())
+    close = [column for column in likely_columns(ours, file.cells.columns) if column not in spent]
+    return f"; perhaps {column_option(ours, close[0])}" if close else ""
+
+
+def _suggestions(file: Table, reading: ManifestParams, table: pd.DataFrame) -> list[str]:
+    absent = [column for column in OURS if column not in table and column not in (*_REQUIRED, "patient_id")]
+    hints = [(column, _suggestion(column, file, reading)) for column in absent]
+    return [f"no {column}{hint}" for column, hint in hints if hint]
+
+
 def _set_paths(table: pd.DataFrame, paths: pd.Series, reading: ManifestParams) -> None:
-    """Put in the paths as they are to be read; names of recordings that the user made of paths follow them."""
+    """Replace the paths, and the record ids if the user mapped the same column to both."""
     if "record_id" in reading.columns and "record_id" in table and table["record_id"].equals(table["path"]):
         table["record_id"] = paths
     table["path"] = paths
+
+
+def _drop_repeated(table: pd.DataFrame, rows: Sequence[int]) -> tuple[pd.DataFrame, list[int], list[Issue]]:
+    """Return the table and its row numbers without repeated rows, and an issue that lists them."""
+    if not table.duplicated().any():
+        return table, list(rows), []
+    same = rows_where(rows, table.duplicated(keep=False))
+    first = ~table.duplicated()
+    issue = Issue("rows", "the same row occurs more than once", "Keep one of them", same)
+    return table[first].reset_index(drop=True), list(rows_where(rows, first)), [issue]
+
+
+def _check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
+    """Return errors of record and patient ids."""
+    issues = []
+    for column, whose in (("record_id", "recording"), ("patient_id", "patient")):
+        if column not in table:
+            continue
+        shortened = table[column].map(parse.is_shortened)
+        if shortened.any():
+            what = "long numbers rounded by a spreadsheet, so that different numbers look equal"
+            issues.append(Issue(column, what, f"Export the number of the {whose} as text", rows_where(rows, shortened)))
+    if "record_id" in table:
+        empty = table["record_id"] == ""
+        double = table["record_id"].duplicated(keep=False) & ~empty
+        if empty.any():
+            issues.append(Issue("record_id", "empty", "Give every recording an id", rows_where(rows, empty)))
+        if double.any():
+            issues.append(
+                Issue("record_id", "not unique", "Give every recording a unique id", rows_where(rows, double))
+            )
+    return issues
+
+
+def _fill_patients(table: pd.DataFrame, suggestion: str) -> list[str]:
+    """Give every recording without a patient its own patient id, and return notes."""
+    if "patient_id" not in table:
+        table["patient_id"] = NO_PATIENT + table["record_id"].astype(str)
+        return [f"no patient_id: every recording counts as one patient, so splits may share patients{suggestion}"]
+    without = table["patient_id"] == ""
+    if not without.any():
+        return []
+    table.loc[without, "patient_id"] = NO_PATIENT + table.loc[without, "record_id"]
+    return [f"{int(without.sum())} recordings without patient_id count as one patient each"]
+
+
+def _check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> list[Issue]:
+    """Return errors of the column ``split``, which is in lower case.
+
+    With ``may_cross``, patients in more than one split are accepted; ``ecgssl.leakage.overlap`` counts or removes them.
+    """
+    issues = []
+    unknown = ~table["split"].isin([*_SPLIT_NAMES, ""])
+    if unknown.any():
+        names = ", ".join(_SPLIT_NAMES)
+        remedy = f"Write {names} or nothing, or state the meaning of a cell: --value split:dev=val"
+        found = examples(table.loc[unknown, "split"])
+        issues.append(Issue("split", "is not a split", remedy, rows_where(rows, unknown), found))
+    stated = table[table["split"].isin(_SPLIT_NAMES)]
+    in_splits = stated.groupby("patient_id")["split"].nunique()
+    shared = in_splits.index[in_splits > 1]
+    if len(shared) and not may_cross:
+        wrong = table["patient_id"].isin(shared) & table["split"].isin(_SPLIT_NAMES)
+        what = "patients with recordings in more than one split"
+        remedy = "Keep each patient in one split, or set data.overlap to drop_train or warn"
+        issues.append(Issue("split", what, remedy, rows_where(rows, wrong)))
+    return issues
+
+
+def _convert_columns(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> tuple[list[Issue], list[str]]:
+    """Convert the descriptive columns in place; return issues, whose cells become empty, and notes."""
+    issues: list[Issue] = []
+    notes: list[str] = []
+    for column, convert, remedy, shown in _CHECKS:
+        if column not in table:
+            continue
+        values: dict[str, Any] = {}
+        bad: set[str] = set()
+        for cell in table[column].unique():
+            try:
+                values[cell] = convert(cell)
+            except ValueError:
+                values[cell] = convert("")
+                bad.add(cell)
+        if bad:
+            wrong = rows_where(rows, table[column].isin(bad))
+            issues.append(Issue(column, "invalid value", remedy, wrong, examples(bad) if shown else ()))
+        table[column] = table[column].map(values)
+    if "acq_time" in table:
+        table["acq_time"], wrong_dates, assumed = read_dates(table["acq_time"].tolist(), rows, order)
+        issues += wrong_dates
+        notes += assumed
+    if "age" in table:
+        table["age"] = table["age"].astype(float)
+        old = (table["age"] > OLDEST - 1) & (table["age"] != OLDEST)
+        if old.any():
+            table["age"] = table["age"].mask(old, OLDEST)
+            notes.append(f"{int(old.sum())} ages above 89 are set to {OLDEST:g}, because they can identify a person")
+    for column in ("site", "device"):
+        if column in table:
+            table[column] = table[column].where(~table[column].map(parse.is_empty), "")
+    if "sex" in table:
+        notes += _several_sexes(table, rows)
+    return issues, notes
+
+
+def _several_sexes(table: pd.DataFrame, rows: Sequence[int]) -> list[str]:
+    known = table[table["sex"] != ""]
+    count = known.groupby("patient_id")["sex"].nunique()
+    odd = rows_where(rows, table["patient_id"].isin(count.index[count > 1]))
+    if not odd:
+        return []
+    return [f"{int((count > 1).sum())} patients have recordings of more than one sex ({rows_text(odd)})"]
 
 
 def _split(
@@ -188,6 +383,7 @@ def _split(
     seed: int,
     notes: list[str],
 ) -> list[Issue]:
+    """Set the column ``split`` and add notes in place; return issues."""
     given = bool((table["split"] != "").any())
     try:
         made = make_split(table, targets, params, seed, kinds)
@@ -200,85 +396,8 @@ def _split(
     return []
 
 
-def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohort:
-    """The recordings of a manifest, in its order, with nothing but what their signal follows from; that a file is there
-    is not asked.
-
-    Args:
-        path, root: as for ``load_manifest``; the YAML beside the manifest is read, too.
-
-    Returns:
-        A cohort without patients, splits and targets: ``record_id``, ``path``, and where the manifest has them
-        ``sampling_rate``, ``units`` and ``leads``.
-
-    Raises:
-        InputError: as ``load_manifest`` where it is no table with these columns, names are empty or not unique, or a cell
-            is not understood.
-    """
-    path = Path(path)
-    base = path.parent if root is None else Path(root)
-    reading, _ = _complete(path, ManifestParams(), None)
-    sheet = read_sheet(path, reading.encoding)
-    table, issues, _ = _named(sheet, reading)
-    table, rows, repeated = drop_repeated(table, sheet.rows)
-    if "path" in table:
-        paths, _, wrong = read_paths(table["path"], base, reading.path_prefix)
-        issues += wrong
-        _set_paths(table, paths, reading)
-    table = table[[name for name in ("record_id", "path", "sampling_rate", "units", "leads") if name in table]].copy()
-    issues = [*sheet.issues, *issues, *repeated, *check_ids(table, rows), *describe_recordings(table, rows, None)[0]]
-    if issues:
-        raise InputError(issue.problem(str(path)) for issue in issues)
-    return Cohort(path.stem, base, table, (), "", source=str(path), rows=tuple(rows))
-
-
-def _complete(path: Path, reading: ManifestParams, targets_file: Path | str | None) -> tuple[ManifestParams, list[str]]:
-    file = targets_file_of(path, None if targets_file is None else Path(targets_file))
-    if file is None:
-        return reading, []
-    return reading.over(load_targets_file(file)), ["the table is read as its targets file says"]
-
-
-def _named(sheet: Sheet, reading: ManifestParams) -> tuple[pd.DataFrame, list[Issue], list[str]]:
-    """The table under our names, with cells in our words."""
-    table, issues, notes = rename(sheet.table, reading.columns)
-    for column in _REQUIRED:
-        if column not in table and column not in reading.columns:
-            close = likely(column, sheet.table.columns)
-            hint = (
-                f"Add it, or name yours, perhaps {option(column, close[0])}; " if close else "Add it, or name yours; "
-            )
-            issues.append(Issue(column, "the column is absent", f"{hint}columns found: {named(sheet.table.columns)}"))
-    for column in ("record_id", "path", "patient_id"):
-        blank = sheet.blanks.get(reading.columns.get(column, column), [])
-        if column in table and blank:
-            notes.append(f"{column}: blanks at the ends are removed ({rows_text(blank)})")
-        if column in table:
-            table[column] = table[column].where(~table[column].map(is_empty), "")
-    for column, words in reading.values.items():
-        if column not in table:
-            hint = f"Columns: {named(table.columns)}"
-            issues.append(Issue(f"data.values.{column}", "there is no such column", hint))
-            continue
-        meaning = {cell.casefold(): word for cell, word in words.items()}
-        table[column] = [meaning.get(cell.casefold(), cell) for cell in table[column]]
-    return table, issues, notes
-
-
-def _suggestion(ours: str, sheet: Sheet, reading: ManifestParams) -> str:
-    spent = set(reading.columns.values())
-    close = [column for column in likely(ours, sheet.table.columns) if column not in spent]
-    return f"; perhaps {option(ours, close[0])}" if close else ""
-
-
-def _suggestions(sheet: Sheet, reading: ManifestParams, table: pd.DataFrame) -> list[str]:
-    absent = [column for column in OURS if column not in table and column not in ("record_id", "path", "patient_id")]
-    hints = [(column, _suggestion(column, sheet, reading)) for column in absent]
-    return [f"no {column}{hint}" for column, hint in hints if hint]
-
-
 @dataclass(frozen=True)
-class _Read:
+class _Targets:
     values: dict[str, NDArray[np.float64]]
     kinds: dict[str, Target]
     issues: list[Issue]
@@ -286,16 +405,16 @@ class _Read:
     not_binary: dict[str, str]
 
 
-def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Read:
-    """Declared targets first, in the order of their declaration; then the columns that can be targets as they are."""
-    out = _Read({}, {}, [], [], {})
+def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Targets:
+    """Return the declared targets in the order of their declaration, followed by undeclared binary columns."""
+    out = _Targets({}, {}, [], [], {})
     ours = {theirs: name for name, theirs in reading.columns.items()}
     used = set()
     for name, target in reading.targets.items():
         column = target.column or name
         column = column if column in raw else ours.get(column, column)
         if column not in raw:
-            remedy = f"Correct the declaration; columns: {named(raw.columns)}"
+            remedy = f"Correct the declaration; columns: {column_names(raw.columns)}"
             out.issues.append(Issue(f"data.targets.{name}", "its column is absent", remedy))
             continue
         used.add(column)
@@ -304,8 +423,8 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Re
         out.notes.extend(made.notes)
         for given in made.values:
             if given in out.values or given in DESCRIPTIVE:
-                what = f"would be called {given!r} like another column"
-                out.issues.append(Issue(f"data.targets.{name}", what, "Give it another name, and say its column"))
+                what = f"would have the name {given!r} of another column"
+                out.issues.append(Issue(f"data.targets.{name}", what, "Use another name, and set its column"))
             else:
                 out.values[given] = made.values[given]
                 out.kinds[given] = made.kinds[given]
@@ -313,12 +432,12 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Re
         if column in DESCRIPTIVE or column in used:
             continue
         if column in out.values:
-            out.notes.append(f"the file's own column {column} is not used: a declared target has its name")
+            out.notes.append(f"column {column} of the file is not used: a declared target has its name")
             continue
-        made = read_target(column, _PLAIN, raw[column], rows)
+        made = read_target(column, _BINARY, raw[column], rows)
         if made.issues:
             shown = ", ".join(repr(cell[:20]) for cell in made.issues[0].cells)
-            out.not_binary[column] = f"{rows_text(made.issues[0].rows)}: {shown} and the like are not binary"
+            out.not_binary[column] = f"{rows_text(made.issues[0].rows)}: cells such as {shown} are not binary"
         else:
             out.notes.extend(made.notes)
             out.values[column] = made.values[column]

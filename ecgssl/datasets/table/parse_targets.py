@@ -1,4 +1,4 @@
-"""Columns of a cohort's table as targets: 1, 0 or unknown, codes of classes, or numbers, by what the user declared."""
+"""Conversion of columns to targets: binary, multilabel, multiclass and regression."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
-from ecgssl.datasets.table.cells import decimal_mark, is_empty, number
-from ecgssl.datasets.table.issues import Issue, some, where_true
+from ecgssl.datasets.table.parse_cells import decimal_mark, is_empty, number
+from ecgssl.datasets.table.read_table import Issue, examples, rows_where
 
 _UNCERTAIN = ("u", "-1", "-1.0")
 _COUNTS_AS = {"unknown": math.nan, "negative": 0.0, "positive": 1.0}
@@ -20,13 +20,13 @@ _COUNTS_AS = {"unknown": math.nan, "negative": 0.0, "positive": 1.0}
 
 @dataclass
 class Columns:
-    """What became of a column.
+    """Targets of a column.
 
     Args:
         values: (rows,) float64 by name of the target; NaN for unknown.
-        kinds: what the numbers mean, by name of the target.
-        issues: cells that are not understood, by row.
-        notes: uncertain cells and what they count as.
+        kinds: declaration by name of the target.
+        issues: invalid cells, by row.
+        notes: number of uncertain cells and the value used for them.
     """
 
     values: dict[str, NDArray[np.float64]]
@@ -36,19 +36,18 @@ class Columns:
 
 
 def read_target(name: str, target: Target, cells: pd.Series, rows: Sequence[int]) -> Columns:
-    """Read a column as it is declared.
+    """Return the targets that a column declares.
 
     Args:
-        name: of the target.
-        target: its declaration.
-        cells: text, without blanks at the ends.
-        rows: of the table, for what is said of them.
+        name: name of the target.
+        target: declaration of the target.
+        cells: text without leading and trailing blanks.
+        rows: row numbers, for messages.
 
     Returns:
-        One column, or one per class of a multilabel, named ``name:class``. Cells that are not understood are unknown
-        in it, and an issue.
+        One target, or one per class of a multilabel, named ``name:class``. Invalid cells are unknown and an issue.
     """
-    # pandas takes cells that differ only after a NUL for one, here and in isin
+    # unique() and isin() of pandas do not distinguish cells that differ only after a NUL
     distinct = list(dict.fromkeys(str(cell) for cell in cells))
     return _READERS[target.kind](name, target, cells, distinct, rows)
 
@@ -57,7 +56,7 @@ def _binary(name: str, target: Target, cells: pd.Series, distinct: list[str], ro
     meaning = _meaning({1.0: target.positives, 0.0: target.negatives, math.nan: target.unknown or ()})
     uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
     meaning |= {cell.casefold(): _COUNTS_AS[target.uncertain] for cell in uncertain}
-    out, issue = _look_up(name, meaning, cells, distinct, rows, "is neither of its positive nor of its negative cells")
+    out, issue = _look_up(name, meaning, cells, distinct, rows, "is neither a positive nor a negative cell")
     return Columns({name: out}, {name: target}, issue, _uncertain(name, target, sum(_among(cells, uncertain))))
 
 
@@ -66,7 +65,7 @@ def _multiclass(name: str, target: Target, cells: pd.Series, distinct: list[str]
     meaning = _meaning(codes | {math.nan: target.unknown or ()})
     uncertain = {cell for cell in distinct if cell.casefold() in _UNCERTAIN and cell.casefold() not in meaning}
     meaning |= dict.fromkeys((cell.casefold() for cell in uncertain), math.nan)
-    out, issue = _look_up(name, meaning, cells, distinct, rows, "is none of its classes")
+    out, issue = _look_up(name, meaning, cells, distinct, rows, "is not one of its classes")
     return Columns({name: out}, {name: target}, issue, _uncertain(name, target, sum(_among(cells, uncertain))))
 
 
@@ -99,8 +98,8 @@ def _multilabel(name: str, target: Target, cells: pd.Series, distinct: list[str]
                 labels[:] = math.nan
     issues = []
     if strange:
-        what = f"holds a label that is none of its classes ({len(classes)} are declared)"
-        issues.append(Issue(name, what, _declare(target), where_true(rows, _among(cells, strange)), some(strange)))
+        what = f"contains a label that is not one of its classes ({len(classes)} are declared)"
+        issues.append(Issue(name, what, _declare(target), rows_where(rows, _among(cells, strange)), examples(strange)))
     table = np.stack([read[cell] for cell in map(str, cells)]) if len(cells) else np.empty((0, len(classes)))
     names = [f"{name}:{label}" for label in classes]
     notes = _uncertain(name, target, sum(_among(cells, doubtful)))
@@ -119,10 +118,10 @@ def _regression(name: str, target: Target, cells: pd.Series, distinct: list[str]
         mark = target.decimal or decimal_mark(numbers.values())
     except ValueError as error:
         both = str(error) == "both"
-        what = "some decimals are written with a point and some with a comma" if both else "1.234 could be 1234"
+        what = "some decimals have a point and some a comma" if both else "1.234 could mean 1234"
         marked = [cell for cell, text in numbers.items() if "." in text or "," in text]
         issue = Issue(
-            name, what, f"Declare decimal: '.' or ',' of target {name!r}", where_true(rows, _among(cells, marked))
+            name, what, f"Set decimal of target {name!r} to '.' or ','", rows_where(rows, _among(cells, marked))
         )
         return Columns({name: np.full(len(cells), math.nan)}, {name: target}, [issue])
     read = dict.fromkeys(distinct, math.nan)
@@ -140,18 +139,20 @@ def _regression(name: str, target: Target, cells: pd.Series, distinct: list[str]
             read[cell] = value
     issues = []
     if strange:
-        remedy = "Write a number or nothing, or declare such cells unknown"
-        issues.append(Issue(name, "is not a number", remedy, where_true(rows, _among(cells, strange)), some(strange)))
+        remedy = "Write a number or nothing, or declare these cells as unknown"
+        issues.append(
+            Issue(name, "is not a number", remedy, rows_where(rows, _among(cells, strange)), examples(strange))
+        )
     if beyond and target.range:
-        what = f"is outside of the plausible {target.range[0]:g} to {target.range[1]:g} {target.unit or ''}".rstrip()
-        remedy = "Mend or empty the cells, or widen range"
-        issues.append(Issue(name, what, remedy, where_true(rows, _among(cells, beyond)), some(beyond)))
+        what = f"is outside the plausible range {target.range[0]:g} to {target.range[1]:g} {target.unit or ''}".rstrip()
+        remedy = "Correct or empty the cells, or extend range"
+        issues.append(Issue(name, what, remedy, rows_where(rows, _among(cells, beyond)), examples(beyond)))
     notes = _uncertain(name, target, sum(_among(cells, uncertain)))
     return Columns({name: np.array([read[cell] for cell in cells], dtype=np.float64)}, {name: target}, issues, notes)
 
 
-def _among(cells: pd.Series, wanted: Collection[str]) -> list[bool]:
-    return [cell in wanted for cell in cells]
+def _among(cells: pd.Series, chosen: Collection[str]) -> list[bool]:
+    return [cell in chosen for cell in cells]
 
 
 def _without_unit(cell: str, unit: str | None) -> str:
@@ -169,13 +170,13 @@ def _look_up(
     read = {cell: meaning.get(cell.casefold(), math.nan) for cell in distinct}
     issues = []
     if strange:
-        remedy = "Mend the cells, or declare what they mean (positive, negative, classes, unknown)"
-        issues.append(Issue(name, what, remedy, where_true(rows, _among(cells, strange)), some(strange)))
+        remedy = "Correct the cells, or declare their meaning (positive, negative, classes, unknown)"
+        issues.append(Issue(name, what, remedy, rows_where(rows, _among(cells, strange)), examples(strange)))
     return np.array([read[cell] for cell in cells], dtype=np.float64), issues
 
 
 def _declare(target: Target) -> str:
-    return f"Declare it among the classes or as unknown; labels are separated by {target.separator!r}"
+    return f"Declare it as a class or as unknown; labels are separated by {target.separator!r}"
 
 
 def _uncertain(name: str, target: Target, count: int) -> list[str]:

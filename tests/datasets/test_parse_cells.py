@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.table import cells
+from ecgssl.datasets.table import parse_cells as cells
 from ecgssl.signal.leads import LEADS, canonical
 
 TEXT = st.text(max_size=20)

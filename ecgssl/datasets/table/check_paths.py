@@ -1,6 +1,6 @@
-"""The files that a cohort's table names: found, or said to be absent, outside, doubled or written for another machine.
+"""Checks of the file paths in a table: absent, outside the root, duplicate, or of another machine.
 
-Paths are plain strings here, because a table may name a million of them.
+Paths are plain strings here, because a table may contain a million of them.
 """
 
 # ruff: noqa: PTH112, PTH113, PTH117, PTH118 (see above)
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecgssl.datasets.table.issues import Issue, where_true
+from ecgssl.datasets.table.read_table import Issue, rows_where
 from ecgssl.io import MEMBER, locate
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 
@@ -27,9 +27,9 @@ class Paths:
     """Paths of a table.
 
     Args:
-        cells: as they are to be read: with slashes, without the prefix.
-        there: whether a file is there to be read.
-        issues, notes: what is wrong, and what was assumed.
+        cells: paths for reading: with slashes, without the prefix.
+        there: whether the file exists.
+        issues, notes: errors and assumptions.
     """
 
     cells: pd.Series
@@ -39,13 +39,13 @@ class Paths:
 
 
 def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str = "") -> Paths:
-    """Look for the files; none is opened.
+    """Return the paths of a table after a check that the files exist; no file is opened.
 
     Args:
-        cells: as the table has them; relative to ``root`` or absolute, ``file#member`` for one of a file's recordings.
-        rows: of the table, for what is said of them.
+        cells: paths relative to ``root`` or absolute; ``file#member`` for one of several recordings of a file.
+        rows: row numbers, for messages.
         root: folder of relative paths.
-        prefix: removed from the start of paths.
+        prefix: text removed from the start of paths.
     """
     cells, notes, issues = read_paths(cells, root, prefix)
     files = [_file(root, cell) for cell in cells]
@@ -58,18 +58,14 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
     absent = named & ~there & ~folder
     twice = pd.Series([_key(*file) for file in files], dtype=object, index=cells.index).duplicated(keep=False) & there
     issues += [
-        Issue("path", what, remedy, where_true(rows, wrong))
+        Issue("path", what, remedy, rows_where(rows, wrong))
         for wrong, what, remedy in (
-            (empty, "empty", "Name the recording's file"),
-            (foreign, "a path of a Windows machine", "Name its folder with --root, and its drive with --path-prefix"),
-            (outside, "leaves the root folder", "Put the recordings under the root, or write an absolute path"),
+            (empty, "empty", "Add the file of the recording"),
+            (foreign, "a path of a Windows machine", "Set its folder with --root, and its drive with --path-prefix"),
+            (outside, "is outside the root folder", "Move the recordings into the root, or write an absolute path"),
             (absent, "no such file", _remedy(root, cells[absent])),
-            (folder, "a folder, not a file", "Name the file in it"),
-            (
-                twice,
-                "a file that another row names, too",
-                "Keep one row for each recording, with all that is known of it",
-            ),
+            (folder, "a folder, not a file", "Use the path of a file"),
+            (twice, "a file that another row also has", "Keep one row for each recording, with all its values"),
         )
         if wrong.any()
     ]
@@ -77,13 +73,15 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
 
 
 def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Series, list[str], list[Issue]]:
-    """Paths as this machine spells them: without the prefix, and with slashes where no file has a backslash in its name.
+    """Return paths in the notation of this machine: without the prefix, and with slashes instead of backslashes.
+
+    A backslash is kept if a file with a backslash in its name exists.
 
     Args:
         cells, root, prefix: as for ``check_paths``.
 
     Returns:
-        The paths; what was assumed; what is wrong.
+        The paths; notes on assumptions; issues.
     """
     cells, notes, issues = _without_prefix(cells, prefix)
     back = cells.map(lambda cell: "\\" in cell and not _is_foreign(cell) and not _there(_file(root, cell)[0]))
@@ -102,7 +100,11 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
         return cells, [], []
     begins = cells.str.casefold().str.startswith(prefix.casefold())
     if not begins.any():
-        return cells, [], [Issue("data.path_prefix", "no path begins with it", "Copy it from a cell of the table")]
+        return (
+            cells,
+            [],
+            [Issue("data.path_prefix", "no path begins with it", "Copy the prefix from a cell of the table")],
+        )
     short = cells.str.slice(len(prefix)).str.lstrip("\\/")
     return cells.where(~begins, short), [f"the prefix is removed from {int(begins.sum())} paths"], []
 
@@ -110,12 +112,12 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
 def _leaves(cell: str) -> bool:
     if ".." not in cell or os.path.isabs(cell):
         return False
-    # with and without what may be a member
+    # with and without a possible member
     return any(Path(os.path.normpath(file)).parts[:1] == ("..",) for file in (cell, cell.rpartition(MEMBER)[0]))
 
 
 def _file(root: Path, cell: str) -> tuple[str, str]:
-    """File and member of a cell."""
+    """Return file and member of a cell."""
     if MEMBER in cell:
         file, member = locate(root / cell)
         return str(file), member or ""
@@ -123,7 +125,7 @@ def _file(root: Path, cell: str) -> tuple[str, str]:
 
 
 def _there(file: str) -> bool:
-    # a WFDB record may be named without suffix, or by one of the files of its kind
+    # the path of a WFDB record may have no suffix, or the suffix of any of its files
     return os.path.isfile(file) or os.path.isfile(header_path(file))
 
 
@@ -134,8 +136,8 @@ def _key(file: str, member: str) -> str:
 
 
 def _remedy(root: Path, cells: pd.Series) -> str:
-    """What may be the matter, found out for the first few."""
-    remedy = "Correct the path, or name the folder that paths are relative to with --root"
+    """Return the remedy for absent files, with a hint if the first of them exist in other upper and lower case."""
+    remedy = "Correct the path, or set the folder of relative paths with --root"
     for cell in cells.head(20):
         file = Path(_file(root, cell)[0])
         try:
@@ -143,5 +145,5 @@ def _remedy(root: Path, cells: pd.Series) -> str:
         except (OSError, ValueError):
             continue
         if {file.name.casefold(), header_path(file).name.casefold()} & names:
-            return f"{remedy}; a file is there whose name differs in upper and lower case"
+            return f"{remedy}; a file exists whose name differs in upper and lower case"
     return remedy

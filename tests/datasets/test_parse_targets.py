@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgssl.config import Target
-from ecgssl.datasets.table.targets import read_target
+from ecgssl.datasets.table.parse_targets import read_target
 
 NAN = math.nan
 
@@ -47,7 +47,7 @@ def test_binary_cells_in_words_of_ones_own():
     )
     np.testing.assert_equal(values(["2", "1"], positive=2, negative=1), {"t": [1, 0]})
     assert told(["2", "1", "0"], positive=[2], negative=[1]) == [
-        ("is neither of its positive nor of its negative cells", (4,), ("0",))
+        ("is neither a positive nor a negative cell", (4,), ("0",))
     ]
     np.testing.assert_equal(values(["u", "-1"], positive=["u"], negative=["-1"]), {"t": [1, 0]})
 
@@ -58,7 +58,7 @@ def test_multiclass_codes_follow_the_classes():
     np.testing.assert_array_equal(made.values["t"], [1, 0, 2, NAN, NAN, 0])
     assert list(made.kinds["t"].classes or {}) == ["SR", "AF", "other"]
     assert told(["SR", "flutter"], kind="multiclass", classes=classes) == [
-        ("is none of its classes", (3,), ("flutter",))
+        ("is not one of its classes", (3,), ("flutter",))
     ]
 
 
@@ -94,7 +94,7 @@ def test_numbers_with_unit_comma_and_range():
     np.testing.assert_equal(made, {"t": [55.5, 60, NAN, NAN, NAN, NAN]})
     assert told(["55", "-1", "900", "<5"], kind="regression", range=(5, 90), unit="%") == [
         ("is not a number", (5,), ("<5",)),
-        ("is outside of the plausible 5 to 90 %", (3, 4), ("-1", "900")),
+        ("is outside the plausible range 5 to 90 %", (3, 4), ("-1", "900")),
     ]
     np.testing.assert_equal(values(["-1"], kind="regression"), {"t": [-1]})
 
@@ -105,9 +105,9 @@ def test_cells_that_differ_after_a_nul_are_two():
 
 
 def test_decimals_in_doubt_are_refused_until_they_are_declared():
-    assert told(["1.234", "7"], kind="regression") == [("1.234 could be 1234", (2,), ())]
+    assert told(["1.234", "7"], kind="regression") == [("1.234 could mean 1234", (2,), ())]
     assert [what for what, _, _ in told(["1.5", "1,5"], kind="regression")] == [
-        "some decimals are written with a point and some with a comma"
+        "some decimals have a point and some a comma"
     ]
     np.testing.assert_equal(values(["1.234", "7"], kind="regression", decimal=","), {"t": [1234, 7]})
     np.testing.assert_equal(values(["1.234", "7"], kind="regression", decimal="."), {"t": [1.234, 7]})

@@ -1,0 +1,331 @@
+"""Reading the table of a local cohort: text cells of a CSV or Parquet file, by column, and the naming of its columns."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import difflib
+import io
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ecgssl.datasets.cohort import rows_text
+from ecgssl.errors import InputError, Problem
+
+_MARKS = "\ufeff\u200b\u200c\u200d\u2060"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_NOT_TEXT = (
+    (b"PK\x03\x04", "is an Excel workbook or another ZIP file"),
+    (b"\xd0\xcf\x11\xe0", "is an old Excel workbook"),
+    (b"\x1f\x8b", "is compressed (gzip)"),
+    (b"%PDF", "is a PDF"),
+)
+_SHOWN = 3
+_LONGEST = 20
+
+
+@dataclass(frozen=True)
+class Issue:
+    """An error in a table.
+
+    Args:
+        column: our name of the column, or the part of the file concerned.
+        what: what is wrong, without any cell, path or name from the table.
+        remedy: how to fix it, likewise.
+        rows: rows concerned, as a spreadsheet counts them (the header is row 1); empty for the whole table.
+        cells: examples of the cells concerned. They may contain personal data, so they appear only in messages to the user
+            who provided the table, and in no page or file.
+    """
+
+    column: str
+    what: str
+    remedy: str
+    rows: tuple[int, ...] = ()
+    cells: tuple[str, ...] = ()
+
+    def problem(self, where: str) -> Problem:
+        """Return the problem for an error message, with rows and cells."""
+        parts = [rows_text(self.rows)] if self.rows else []
+        if self.cells:
+            parts.append(", ".join(repr(cell[:_LONGEST]) for cell in self.cells))
+        return Problem(where, self.column, ": ".join([*parts, self.what]), self.remedy)
+
+
+def examples(cells: Iterable[str]) -> tuple[str, ...]:
+    """Return a few distinct cells for a message."""
+    return tuple(sorted(set(cells))[:_SHOWN])
+
+
+def rows_where(rows: Sequence[int], mask: Iterable[bool]) -> tuple[int, ...]:
+    """Return the row numbers for which the mask is true."""
+    return tuple(row for row, chosen in zip(rows, mask, strict=True) if chosen)
+
+
+@dataclass
+class Table:
+    """Cells of a table.
+
+    Args:
+        cells: text without leading and trailing blanks, one column per named column of the file.
+        rows: row number of each line of ``cells``; the header is row 1, also of a Parquet file.
+        issues: duplicate columns, no rows, or rows of another length than the header, which are not in ``cells``.
+        notes: assumptions made when reading the file.
+        blanks: by column, the rows in which leading or trailing blanks were removed.
+    """
+
+    cells: pd.DataFrame
+    rows: list[int]
+    issues: list[Issue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    blanks: dict[str, list[int]] = field(default_factory=dict)
+
+
+def read_table(path: Path, encoding: str | None = None) -> Table:
+    """Return the cells of a table.
+
+    Args:
+        path: CSV separated by comma, semicolon or tab, or Parquet; detected from the content.
+        encoding: encoding of a CSV. The default is UTF-8, or UTF-16 for a file that begins with its byte order mark; any
+            other file is read as Windows-1252, with a note.
+
+    Raises:
+        InputError: if the file does not exist or is not such a table.
+    """
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(Problem(where, "file", "does not exist", "Use a CSV with record_id and path")) from None
+    except OSError as error:
+        raise InputError(Problem(where, "file", f"cannot be read ({error.strerror})", "Use a readable CSV")) from None
+    if data.startswith(b"PAR1"):
+        header, body = _parquet(where, data)
+        notes: list[str] = []
+    else:
+        text, notes = _decode(where, data, encoding)
+        header, body = _csv(where, text)
+    return _table(header, body, notes)
+
+
+def _table(header: list[str], body: list[tuple[int, list[str]]], notes: list[str]) -> Table:
+    names = [_strip(name) for name in header]
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    issues = [Issue(name, "the column occurs twice", "Keep one of them") for name in twice]
+    if not body:
+        issues.append(Issue("rows", "there are none", "Add a row per recording"))
+    # drop empty cells behind the last column, from separators at the end of a line
+    body = [(row, cells if any(map(_strip, cells[len(names) :])) else cells[: len(names)]) for row, cells in body]
+    ragged = tuple(row for row, cells in body if len(cells) != len(names))
+    if ragged:
+        what = f"not {len(names)} cells like the header"
+        issues.append(Issue("row length", what, "Quote cells that contain the separator", ragged))
+    body = [(row, cells) for row, cells in body if len(cells) == len(names)]
+    rows = [row for row, _ in body]
+    columns: dict[str, list[str]] = {}
+    blanks: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        raw = [cells[place] for _, cells in body]
+        cells = [_strip(cell) for cell in raw]
+        if not name:
+            filled = sum(map(bool, cells))
+            notes += [f"a column without a name has {filled} cells; it is not used"] if filled else []
+            continue
+        if name not in columns:
+            columns[name] = cells
+            blanks[name] = [row for row, old, new in zip(rows, raw, cells, strict=True) if old != new]
+    return Table(pd.DataFrame(columns, dtype=object), rows, issues, notes, blanks)
+
+
+def _strip(cell: str) -> str:
+    # cells copied from web pages end in zero-width characters, concatenated files contain \ufeff
+    return cell.strip().strip(_MARKS).strip()
+
+
+def _decode(where: str, data: bytes, encoding: str | None) -> tuple[str, list[str]]:
+    for magic, what in _NOT_TEXT:
+        if data.startswith(magic):
+            raise InputError(Problem(where, "content", what, "Save it as 'CSV UTF-8', or as Parquet"))
+    if encoding is not None:
+        try:
+            return data.decode(encoding).lstrip("\ufeff"), []
+        except LookupError:
+            known = "Known are utf-8, utf-16, cp1252, latin-1, cp850, mac-roman and others of Python"
+            raise InputError(Problem("data.encoding", encoding, "is not an encoding", known)) from None
+        except UnicodeError as error:
+            what = f"is not {encoding} ({_place(data, error)})"
+            raise InputError(Problem(where, "encoding", what, "Set another data.encoding")) from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16"), []
+        except UnicodeError as error:
+            what = f"begins as UTF-16 and has an invalid character ({_place(data, error)})"
+            raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8'")) from None
+    if b"\0" in data:
+        what = "contains zero bytes: UTF-16 without a byte order mark, or not a text"
+        raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8', or set data.encoding to utf-16-le"))
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        place = _place(data, error)
+    try:
+        note = f"the table is not UTF-8 ({place}); it is read as Windows-1252, set data.encoding if that is wrong"
+        return data.decode("cp1252"), [note]
+    except UnicodeDecodeError:
+        what = f"is neither UTF-8 nor Windows-1252 ({place})"
+        raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8', or set data.encoding")) from None
+
+
+def _place(data: bytes, error: UnicodeError) -> str:
+    start = error.start if isinstance(error, UnicodeDecodeError) else 0
+    return f"first in line {data.count(bytes([10]), 0, start) + 1}"
+
+
+def _csv(where: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    first = text.partition("\n")[0]
+    stated = _SEPARATOR_LINE.fullmatch(first.strip("\r"))
+    if stated:
+        # Excel writes this line and does not display it
+        text, delimiter = text.partition("\n")[2], stated[1]
+    else:
+        bare = re.sub(r'"[^"]*"', "", first)
+        delimiter = max(",;\t", key=bare.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        records = list(enumerate(reader, 1))
+    except csv.Error as error:
+        what = f"is not a valid CSV (line {reader.line_num}: {error})"
+        remedy = "Close or double the quotes, or save it as CSV again"
+        raise InputError(Problem(where, "content", what, remedy)) from None
+    if not records:
+        raise InputError(Problem(where, "content", "is empty", "Use a CSV with record_id and path"))
+    return records[0][1], [(row, cells) for row, cells in records[1:] if any(map(_strip, cells))]
+
+
+def _parquet(where: str, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        what = f"begins as Parquet and cannot be read ({type(error).__name__})"
+        raise InputError(Problem(where, "content", what, "Write the file again")) from None
+    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    return list(table.column_names), list(enumerate(map(list, zip(*columns, strict=True)), 2))
+
+
+def _text(value: Any) -> str:
+    """Return a typed cell as the text of a CSV."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        # pandas converts integer columns with missing cells to float
+        return str(int(value))
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return ";".join(map(_text, value))
+    return str(value)
+
+
+_SYNONYMS: dict[str, str] = {
+    "record_id": "record_id id ecg_id exam_id study_id test_id recording recording_id accession_number uid ekg_id "
+    "befundnummer auftragsnummer untersuchungs_id",
+    "path": "path file filename file_path ecg_file ecg_path xml_file dicom_file waveform_path filename_hr datei dateiname "
+    "dateipfad pfad ekg_datei",
+    "patient_id": "patient_id patient patid pid mrn medical_record_number subject_id subject person_id pseudonym "
+    "patienten_id patientennummer patnr",
+    "split": "split set subset partition",
+    "fold": "fold strat_fold cv_fold",
+    "acq_time": "acq_time acquisition_time acquisition_date acquisition_datetime ecg_date ecg_time test_date recording_date "
+    "recorded_at datetime timestamp date aufnahmezeit aufnahmedatum untersuchungsdatum zeitpunkt datum",
+    "age": "age patient_age age_years age_at_ecg alter patientenalter",
+    "sex": "sex gender patient_sex geschlecht",
+    "site": "site hospital clinic center centre institution location klinik standort",
+    "device": "device device_model cart machine manufacturer model geraet",
+    "sampling_rate": "sampling_rate sample_rate sampling_frequency fs hz abtastrate",
+    "units": "units unit amplitude_unit einheit",
+    "leads": "leads lead_names lead_order channels ableitungen",
+}
+"""Common names of each column in English and German, the most common first."""
+OURS = tuple(_SYNONYMS)
+"""Columns that ``data.columns`` can map."""
+_NEAR = 0.85
+
+
+def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.DataFrame, list[Issue], list[str]]:
+    """Return a table with our column names.
+
+    Args:
+        cells: table with the column names of the file.
+        columns: column of the file by our name. Two of our names may have the same column. A value that is not a column of
+            the file, such as ``path``, refers to the column mapped to that name.
+
+    Returns:
+        The table, without columns of the file that have one of our names although another column is mapped to it; the
+        issues; notes on the columns not used.
+    """
+    issues, notes = [], []
+    chosen: dict[str, str] = {}
+    for ours, theirs in columns.items():
+        if ours not in OURS:
+            close = difflib.get_close_matches(ours, OURS, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(OURS)}"
+            issues.append(Issue(f"data.columns.{ours}", "is not a known column", hint))
+            continue
+        source = theirs if theirs in cells or theirs == ours else columns.get(theirs, theirs)
+        if source not in cells:
+            # names of columns contain no personal data and may be shown
+            close = difflib.get_close_matches(theirs, [str(c) for c in cells.columns], n=1, cutoff=0.5)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Columns found: {column_names(cells.columns)}"
+            issues.append(Issue(ours, f"its column {theirs!r} is absent", hint))
+            continue
+        chosen[ours] = source
+    mapped = {name: cells[source] for name, source in chosen.items()}
+    spent = set(chosen.values())
+    replaced = [name for name in cells.columns if name in mapped and chosen[name] != name and name not in spent]
+    notes += [f"column {n} of the file is not used: {n} is read from {chosen[n]!r}" for n in replaced]
+    rest = {name: cells[name] for name in cells.columns if name not in mapped and name not in spent}
+    return pd.DataFrame(mapped | rest, dtype=object), issues, notes
+
+
+def likely_columns(ours: str, columns: Iterable[str]) -> list[str]:
+    """Return columns of a file that may correspond to one of our names, the most likely first.
+
+    The result is used in messages only and never applied.
+    """
+    known = [_plain(synonym) for synonym in _SYNONYMS[ours].split()]
+    scores: dict[str, float] = {}
+    for column in columns:
+        name = _plain(column)
+        if name in known:
+            scores[column] = 2.0 - known.index(name) / 100
+        elif len(name) > 3 and (close := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)):
+            scores[column] = difflib.SequenceMatcher(None, name, close[0]).ratio()
+    return sorted(scores, key=lambda column: -scores[column])
+
+
+def column_option(ours: str, theirs: str) -> str:
+    """Return the command line option that maps a column."""
+    return f"--column {ours}={theirs}" if re.fullmatch(r"[\w.-]+", theirs) else f'--column {ours}="{theirs}"'
+
+
+def column_names(columns: Sequence[str] | pd.Index) -> str:
+    """Return the names of columns for a message."""
+    names = [str(name) for name in columns]
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"
+
+
+def _plain(name: str) -> str:
+    german = name.casefold().translate({ord("ä"): "ae", ord("ö"): "oe", ord("ü"): "ue"})
+    ascii_only = unicodedata.normalize("NFKD", german).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]", "", ascii_only)
