@@ -2,7 +2,8 @@
 
 ``python pipelines/code_dependencies.py`` rewrites the code entries of ``deps`` in ``dvc.yaml``. A test fails when they are
 out of date. The list of a stage is the closure of the imports of its script: imports inside functions count, imports under
-``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import.
+``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import, and
+``import_module(name, "ecgssl.datasets.public")`` as imports of all modules of that package.
 A package is listed as one folder if all its modules are in the closure.
 """
 
@@ -97,6 +98,9 @@ def _names(node: ast.AST) -> Iterator[str]:
         module, colon, _ = node.value.partition(":")
         if colon and module in modules():
             yield module
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module") and len(node.args) == 2:
+        package = f"{ast.literal_eval(node.args[1])}."
+        yield from (name for name in modules() if name.startswith(package))
 
 
 def _data_files(node: ast.AST) -> Iterator[Path]:

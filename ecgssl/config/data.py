@@ -1,19 +1,20 @@
-"""Sections ``data`` and ``store``: which recordings, and how they are kept."""
+"""Parameter sections ``data`` (which recordings to use) and ``store`` (how preprocessed recordings are stored)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ecgssl.config.manifest import ManifestParams
+from ecgssl.config.public_sets import LOCAL_SETS, check_set_name
 from ecgssl.config.split import SplitParams
 from ecgssl.params_base import Positive, Section, Workers
 
 
 class SyntheticParams(Section):
-    """The embedded set: how many patients and recordings the vectorcardiogram model makes."""
+    """Size, sampling rate (Hz) and duration (s) of the simulated set."""
 
     patients: Positive = 400
     recordings_per_patient: tuple[Positive, Positive] = (1, 3)
@@ -21,33 +22,16 @@ class SyntheticParams(Section):
     duration: Annotated[float, Field(ge=5, le=60)] = 10.0
 
 
-SetName = Literal[
-    "synthetic",
-    "cohort",
-    "cinc2020",
-    "cinc2021",
-    "code15",
-    "cpsc2018",
-    "ecg_arrhythmia",
-    "echonext",
-    "georgia",
-    "incart",
-    "ludb",
-    "mimic_iv_ecg",
-    "ningbo",
-    "ptb",
-    "ptbxl",
-    "sph",
-]
-"""``synthetic``, ``cohort`` (a manifest), or a public set in its official layout (``ecgssl.datasets.public.registry``)."""
+SetName = Annotated[str, AfterValidator(check_set_name)]
+"""``synthetic``, ``cohort`` (a table of local recordings) or a public set (``ecgssl.config.public_sets``)."""
 
 
 class MerlParams(Section):
-    """The splits of MERL's repository (``ecgssl.datasets.public.merl``).
+    """Splits of the MERL repository (``ecgssl.datasets.public.merl``).
 
     Args:
-        folder: ``finetune/data_split`` of a copy of it.
-        labels: ``csv``, as they stand in its files, or ``corrected``, those of the release.
+        folder: ``finetune/data_split`` of a copy of the repository.
+        labels: ``csv`` uses the labels in its files, ``corrected`` the labels of the release.
     """
 
     folder: Path
@@ -55,24 +39,24 @@ class MerlParams(Section):
 
 
 class DataParams(ManifestParams):
-    """Which recordings: a registered set and where it lies; of a ``cohort`` also how its table is to be read.
+    """Recordings to use: a set and its folder. The fields of ``ManifestParams`` apply to set ``cohort`` only.
 
     Args:
-        set: which set.
-        root: folder that holds the recordings; unused by ``synthetic``.
-        manifest: the table of a ``cohort``, CSV or Parquet.
-        targets_file: YAML with any of the keys of ``ManifestParams``; by default ``NAME.targets.yaml`` beside the
-            manifest ``NAME.csv``, where there is one. What the parameters say wins over it.
-        labels: label set of a public set; none for its first.
-        sampling_rate: Hz; which copy of a recording, where a set has two.
-        subsets: parts of a public set that is made of parts (cinc2020, cinc2021, code15); all where empty.
-        standardised_as_mv: use a set whose samples were published as z-scores (echonext) as if one were 1 mV; voltages
-            then mean nothing.
-        split: which recordings train, validate and test.
-        merl: split a public set as MERL does, instead.
-        overlap: what follows where recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
-            an ``error``; ``warn``, they are counted; or ``drop_train``, those nearer to training are left out.
-        patient_key: file with the key that turns patient ids into hashes; made when absent.
+        set: name of the set.
+        root: folder of the recordings; not used by ``synthetic``.
+        manifest: table of a ``cohort``, CSV or Parquet.
+        targets_file: YAML file with any of the keys of ``ManifestParams``. The default is ``NAME.targets.yaml`` next to
+            the manifest ``NAME.csv``, if it exists. A key given in the parameters overrides the same key of this file.
+        labels: label set of a public set; by default its first.
+        sampling_rate: Hz; selects one of two copies of a recording where a set has both.
+        subsets: parts of a set that consists of parts (cinc2020, cinc2021, code15); all if empty.
+        standardised_as_mv: read z-scores of a set published as z-scores (echonext) as if one were 1 mV. Voltages of such
+            recordings have no meaning.
+        split: assignment of recordings to train, validation and test.
+        merl: use the splits of the MERL repository instead.
+        overlap: action if recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
+            ``error``; ``warn`` counts them; ``drop_train`` removes them from the training data.
+        patient_key: file with the key that turns patient ids into hashes; created if absent.
     """
 
     set: SetName = "synthetic"
@@ -91,33 +75,33 @@ class DataParams(ManifestParams):
 
     @model_validator(mode="after")
     def _complete(self) -> DataParams:
-        if self.set not in ("synthetic", "cohort") and self.root is None:
+        if self.set not in LOCAL_SETS and self.root is None:
             raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
         if self.set == "cohort" and self.manifest is None:
             raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
         if self.merl is not None and self.set not in ("ptbxl", "cpsc2018", "ecg_arrhythmia"):
             raise ValueError(f"merl has no split of set {self.set!r}, only of ptbxl, cpsc2018 and ecg_arrhythmia")
         if self.merl is not None and self.split.kind not in ("auto", "official"):
-            raise ValueError(f"merl and split.kind {self.split.kind!r} are two splits, name one")
+            raise ValueError(f"merl and split.kind {self.split.kind!r} are two different splits: remove one of them")
         if self.set != "cohort":
             given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
             if given:
-                raise ValueError(f"{', '.join(given)} means nothing for set {self.set!r}, only for 'cohort'")
+                raise ValueError(f"{', '.join(given)} cannot be used with set {self.set!r}, only with 'cohort'")
         return self
 
 
 class StoreParams(Section):
-    """How preprocessed recordings lie on disk, and what makes them.
+    """Storage of preprocessed recordings and the processes that write them.
 
     Args:
-        shard_recordings: most recordings that a shard is made from; also what a worker takes at a time, holds in memory
-            and loses where it is killed.
+        shard_recordings: maximum number of recordings per shard. A worker processes this many at a time, keeps them in
+            memory, and loses them if it is killed.
         lsb: mV of one int16 step.
-        workers: processes of this machine; -1 for one per core. Unused with ``scheduler``.
-        backend: ``loky``, or with an extra installed ``dask`` or ``ray``.
-        scheduler: address of a running Dask scheduler or Ray cluster whose machines all see the same folders; by
-            default one of ``workers`` processes is started on this machine.
-        max_rejected_fraction: a run stops as soon as more than this share of the cohort cannot be used.
+        workers: processes on this machine; -1 for one per core. Not used with ``scheduler``.
+        backend: ``loky``, or ``dask`` or ``ray`` if that extra is installed.
+        scheduler: address of a running Dask scheduler or Ray cluster; all its machines must see the same folders. By
+            default ``workers`` processes start on this machine.
+        max_rejected_fraction: a run stops if more than this fraction of the cohort is rejected.
     """
 
     shard_recordings: Positive = 256
@@ -130,5 +114,5 @@ class StoreParams(Section):
     @model_validator(mode="after")
     def _loky_has_no_scheduler(self) -> StoreParams:
         if self.scheduler is not None and self.backend == "loky":
-            raise ValueError("a scheduler needs backend 'dask' or 'ray'; loky starts processes of this machine")
+            raise ValueError("a scheduler needs backend 'dask' or 'ray': loky starts processes on this machine only")
         return self

@@ -24,7 +24,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         InputError: see the loader of the set.
     """
     if params.root is not None and params.set not in ("synthetic", "cohort"):
-        from ecgssl.datasets.public.registry import public_set
+        from ecgssl.datasets.public.public_set import public_set
         from ecgssl.datasets.splits import resplit
 
         opened = public_set(params.set)(

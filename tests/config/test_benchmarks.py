@@ -10,7 +10,7 @@ from command_line import ecgssl, refused
 
 from ecgssl.config import load_params, parse_params
 from ecgssl.config.benchmark import read_benchmarks
-from ecgssl.datasets.public.registry import public_set
+from ecgssl.datasets.public.public_set import public_set
 from ecgssl.errors import InputError
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"

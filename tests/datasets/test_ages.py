@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.public.ages import known_ages
+from ecgssl.datasets.public.release_table import known_ages
 from ecgssl.io.metadata import age
 
 

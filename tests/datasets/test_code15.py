@@ -65,10 +65,7 @@ def test_table(release):
     assert set(table["leads"]) == {";".join(LEADS)}
     assert table["fold"].iloc[3] == table["fold"].iloc[4]
     assert "5 of 345,779 recordings of 4 patients" in cohort.notes
-    assert (
-        "1 recordings have none of the six labels and are not normal_ecg either: they are 0, not healthy"
-        in cohort.notes
-    )
+    assert "1 recordings have none of the six labels and normal_ecg 0: they are not healthy controls" in cohort.notes
     assert "2 rows of zeros with exam_id 0 are not used" in cohort.notes
 
 
@@ -91,17 +88,17 @@ def test_label_sets(release):
     assert normal.table["normal_ecg"].tolist() == [1, 0, 0, 0, 0]
     death = CODE15(release, labels="death", subsets=PARTS).cohort()
     np.testing.assert_array_equal(death.table["death"], [0, 1, np.nan, np.nan, np.nan])
-    assert "3 were not followed up: death is unknown" in death.notes
+    assert "3 recordings without follow-up: death is unknown" in death.notes
 
 
 def test_parts(release):
     cohort = CODE15(release, subsets=["part1"]).cohort()
     whole = CODE15(release, subsets=PARTS).cohort()
     assert list(cohort.table["fold"]) == list(whole.table["fold"])[:2]
-    assert "3 exams are in parts that data.subsets does not name" in cohort.notes
+    assert "3 exams are in parts that data.subsets does not contain" in cohort.notes
     with pytest.raises(InputError, match=r"part2, part3, .*or set data\.subsets to \['part0', 'part1'\]"):
         CODE15(release).cohort()
-    with pytest.raises(InputError, match="no part of code15"):
+    with pytest.raises(InputError, match="not a part of code15"):
         CODE15(release, subsets=["part18"])
 
 
@@ -111,7 +108,7 @@ def test_files_that_do_not_belong_to_the_table(release):
     with pytest.raises(InputError) as caught:
         CODE15(release, subsets=PARTS).cohort()
     text = str(caught.value)
-    assert "exams_part0.hdf5: exam_id: holds 2 of the 3 exams" in text
+    assert "exams_part0.hdf5: exam_id: contains 2 of the 3 exams" in text
     assert "exams_part1.hdf5: file: cannot be read" in text
     write_part(release, 0, [384368, 168405, 5, 271011, 0])
     write_part(release, 1, FILES[1])

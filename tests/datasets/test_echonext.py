@@ -84,7 +84,7 @@ def test_rows_of_the_arrays_and_no_split(release):
     assert table[COMPOSITE].tolist() == [1, 1, 0, 0, 0]
     assert set(table["sampling_rate"]) == {250.0}
     assert set(table["defect_action"]) == {"flag"}
-    assert any(note.startswith("2 recordings are in no split of the release and left out") for note in cohort.notes)
+    assert any(note.startswith("2 recordings without a split in the release are not used") for note in cohort.notes)
     assert any("z-scores" in note for note in cohort.notes)
 
 
@@ -137,10 +137,10 @@ def test_arrays_that_do_not_belong_to_the_table(release):
     with pytest.raises(InputError) as caught:
         EchoNext(release, standardised_as_mv=True).cohort()
     assert [problem.field for problem in caught.value.problems] == ["shape", "file", "file"]
-    assert "is (2, 1, 2500, 12), the table announces (3, 1, 2500, 12)" in str(caught.value)
+    assert "is (2, 1, 2500, 12), but the table needs (3, 1, 2500, 12)" in str(caught.value)
 
 
 def test_an_array_of_objects_is_not_unpickled(release):
     np.save(release / "EchoNext_val_waveforms.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="is no sound array"):
+    with pytest.raises(InputError, match="is not a valid array"):
         EchoNext(release, standardised_as_mv=True).cohort()

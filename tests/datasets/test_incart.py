@@ -47,7 +47,7 @@ def test_incart(incart):
     assert {t for t in cohort.targets if table.loc["incart-I70", t] == 1} == {"EARLIER_MI"}
     assert list(table.index[table["defect_action"] == "flag"]) == ["incart-I02", "incart-I69"]
     assert "1 recordings without a statement: their labels are unknown" in cohort.notes
-    assert "1 codes without a label, in so many recordings: hiccup (1)" in cohort.notes
+    assert "1 codes without a label (number of recordings): hiccup (1)" in cohort.notes
     assert table.loc["incart-I01", "split"] == table.loc["incart-I02", "split"]
     assert read(incart / "I01").leads[3:6] == ("AVR", "AVL", "AVF")
 
@@ -55,5 +55,5 @@ def test_incart(incart):
 def test_incart_without_patients_is_refused(incart):
     """Its copy in the Challenges; without patients two of three records of one person could be on both sides."""
     write_incart(incart, "I03", "", "<age>: 65 <sex>: F")
-    with pytest.raises(InputError, match=r"patient: 1 of 6 headers name no patient \(I03\)"):
+    with pytest.raises(InputError, match=r"patient: 1 of 6 headers state no patient \(I03\)"):
         INCART(incart).cohort()

@@ -29,7 +29,7 @@ def test_no_statement_is_unknown_and_no_code_is_none_of_them():
     assert labelled.unmapped == {"9": 1}
     assert labelled.notes() == [
         "1 recordings without a statement: their labels are unknown",
-        "1 codes without a label, in so many recordings: 9 (1)",
+        "1 codes without a label (number of recordings): 9 (1)",
     ]
 
 
@@ -74,6 +74,6 @@ def test_defects_reach_the_table():
     import pandas as pd
 
     table = pd.DataFrame({"record_id": ["JS00001", "JS01052", "JS10765"]})
-    add_defects(table, "ecg_arrhythmia", table["record_id"])
+    add_defects(table, known_defects("ecg_arrhythmia"), table["record_id"])
     assert list(table["defect_action"]) == ["", "exclude", "flag"]
     assert table["defect"].iloc[0] == ""

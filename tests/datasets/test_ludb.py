@@ -135,7 +135,7 @@ def test_what_is_wrong_is_named(release):
     with pytest.raises(InputError, match=r"1 of 4 recordings are not under .*\(row 3\)"):
         LUDB(release).cohort()
     write_table(release, [("1",), ("1",), ("../3",)])
-    with pytest.raises(InputError, match=r"ID: rows 2, 3, 4: not a number of its own"):
+    with pytest.raises(InputError, match=r"ID: rows 2, 3, 4: not a unique number"):
         LUDB(release).cohort()
 
 

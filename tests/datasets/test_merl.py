@@ -46,7 +46,7 @@ def test_as_a_positional_reader_takes_them(subclass):
     # recording 1 has an AVB, which stands where test has ISC
     expected = [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
     np.testing.assert_array_equal(found.table[list(found.targets)], expected)
-    assert any("columns ISC, AVB, RAO/RAE of train hold other labels" in note for note in found.notes)
+    assert any("columns ISC, AVB, RAO/RAE of train contain other labels" in note for note in found.notes)
 
 
 def test_corrected_labels_are_those_of_the_release(subclass):
@@ -81,22 +81,22 @@ def test_substring_labels_of_chapman_are_kept_or_corrected(tmp_path):
     assert as_written.table[["AF", "AFIB", "VB"]].to_numpy().tolist() == [[1, 1, 0]] * 3
     corrected = on_merl_splits(whole, "conditions", tmp_path, "corrected")
     assert corrected.table[["AF", "AFIB"]].to_numpy().tolist() == [[0, 1]] * 3
-    assert any("columns VB of MERL's files" in note for note in corrected.notes)
+    assert any("columns VB of the files of MERL" in note for note in corrected.notes)
 
 
 def test_what_cannot_be_is_said(subclass):
     folder, whole = subclass
-    with pytest.raises(InputError, match="MERL has no split of it"):
+    with pytest.raises(InputError, match="has no split in MERL"):
         on_merl_splits(whole, "diagnostic", folder, "csv")
     strangers = whole.table.assign(record_id=[f"ptbxl-{n:05d}" for n in range(90, 96)])
-    with pytest.raises(InputError, match="none of its 4 recordings"):
+    with pytest.raises(InputError, match="none of the 4 listed recordings"):
         on_merl_splits(replace(whole, table=strangers), "subclass", folder, "csv")
     val = folder / "ptbxl/sub_class/ptbxl_sub_class_val.csv"
     val.write_text(val.read_text().replace("3,q", "1,q"))
-    with pytest.raises(InputError, match="1 recordings are named twice, such as ptbxl-00001"):
+    with pytest.raises(InputError, match="1 recordings are listed twice, such as ptbxl-00001"):
         on_merl_splits(whole, "subclass", folder, "csv")
     val.write_text(val.read_text().replace("x,1", "x,2"))
-    with pytest.raises(InputError, match="columns ISC hold other cells"):
+    with pytest.raises(InputError, match="columns ISC contain cells other"):
         on_merl_splits(whole, "subclass", folder, "csv")
     val.unlink()
     with pytest.raises(InputError, match="does not exist"):
@@ -107,5 +107,5 @@ def test_one_split_and_a_set_that_has_it():
     merl = MerlParams(folder=Path("m"))
     with pytest.raises(ValueError, match="merl has no split of set 'ptb'"):
         DataParams(set="ptb", root=Path("x"), merl=merl)
-    with pytest.raises(ValueError, match="two splits"):
+    with pytest.raises(ValueError, match="two different splits"):
         DataParams.model_validate({"set": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}})

@@ -86,7 +86,7 @@ def test_recordings_without_targets(release):
     assert table["path"].iloc[0] == "files/p1000/p10000032/s40689238/40689238"
     assert list(table["patient_id"].iloc[:4]) == ["10000032"] * 3 + ["10000033"]
     assert cohort.notes[0] == "60 of 800,035 recordings"
-    assert "LICENSE in your copy" in cohort.licence
+    assert "LICENSE file of your copy" in cohort.licence
     assert table.groupby("patient_id")["fold"].nunique().max() == 1
     expected = hashed_folds(table["patient_id"].tolist(), "mimic_iv_ecg", 20)
     np.testing.assert_array_equal(table["fold"], expected)
@@ -140,7 +140,7 @@ def test_measurements_are_joined_by_study(release):
     place = len(studies) - 1
     assert table["qrs_onset"].iloc[2] == place + list(UNITS).index("qrs_onset")
     assert table[list(UNITS)].iloc[:2].isna().all().all()
-    assert "5 cells say 'not measurable' (29999, 32767, -32768, 65535) and are unknown" in cohort.notes
+    assert "5 cells with a code for 'not measurable' (29999, 32767, -32768, 65535) are unknown" in cohort.notes
     assert any("has no row for 2 recordings" in note for note in cohort.notes)
     assert not any("Sinus" in str(cell) for cell in table.to_numpy().ravel())
 
@@ -150,7 +150,7 @@ def test_measurements_that_cannot_be_used(release):
     with pytest.raises(InputError, match=r"machine_measurements\.csv: file: does not exist"):
         MIMICIVECG(release, labels="measurements").cohort()
     add_measurements(release, studies, lambda frame: frame.assign(study_id=[studies[0], *studies[:-1]]))
-    with pytest.raises(InputError, match="rows 2, 3: no number, or listed more than once"):
+    with pytest.raises(InputError, match="rows 2, 3: not a number, or listed more than once"):
         MIMICIVECG(release, labels="measurements").cohort()
     add_measurements(release, studies, lambda frame: frame.assign(qrs_end=["x", *frame["qrs_end"][1:]]))
     with pytest.raises(InputError, match="row 2: not a number"):
@@ -167,7 +167,7 @@ def test_diagnoses(release):
     assert not table[list(cohort.targets)].iloc[2].isna().any()
     np.testing.assert_array_equal(table["age"].iloc[:3], [67, 90, np.nan])
     assert list(table["sex"].iloc[:3]) == ["male", "female", ""]
-    assert any(note.startswith("20 recordings are linked to no diagnosis") for note in cohort.notes)
+    assert any(note.startswith("20 recordings without a linked diagnosis") for note in cohort.notes)
 
 
 def test_published_folds_serve_every_label_set(release):
@@ -183,10 +183,10 @@ def test_published_folds_serve_every_label_set(release):
     ("change", "message"),
     [
         (lambda f: f.assign(fold=[7, *f["fold"][1:]]), "1 patients are in more than one fold"),
-        (lambda f: f.assign(fold=[20, *f["fold"][1:]]), r"fold: row 61: no whole number from 0 to 19"),
+        (lambda f: f.assign(fold=[20, *f["fold"][1:]]), r"fold: row 61: not a whole number from 0 to 19"),
         (lambda f: f.iloc[1:], "has no row for 1 of 60 recordings"),
-        (lambda f: f.assign(all_diag_all="I10"), "60 cells are no list of codes"),
-        (lambda f: f.assign(all_diag_all=np.nan), "60 cells are no list of codes"),
+        (lambda f: f.assign(all_diag_all="I10"), "60 cells are not lists of codes"),
+        (lambda f: f.assign(all_diag_all=np.nan), "60 cells are not lists of codes"),
         (lambda f: f.drop(columns="gender"), r"lacks the columns \['gender'\]"),
     ],
 )
@@ -211,17 +211,17 @@ def test_what_is_wrong_is_named_at_once(release):
     with pytest.raises(InputError) as caught:
         MIMICIVECG(release).cohort()
     problems = {problem.field: problem.what for problem in caught.value.problems}
-    assert problems["study_id"] == "rows 3, 4: no whole number, or listed more than once"
-    assert problems["subject_id"] == "row 6: no whole number"
+    assert problems["study_id"] == "rows 3, 4: not a whole number, or listed more than once"
+    assert problems["subject_id"] == "row 6: not a whole number"
     assert "row 8" in problems["recordings"]
 
 
 def test_recordings_are_looked_for(release, monkeypatch):
     monkeypatch.setattr(mimic_iv_ecg, "_LOOKED_FOR", 10)
-    assert any("looked for on disk" in note for note in MIMICIVECG(release).cohort().notes)
+    assert any("were checked" in note for note in MIMICIVECG(release).cohort().notes)
     for path in sorted(release.rglob("*.hea"))[:30]:
         path.unlink()
-    with pytest.raises(InputError, match="5 of 10 looked for recordings are not under"):
+    with pytest.raises(InputError, match="5 of 10 checked recordings are not under"):
         MIMICIVECG(release).cohort()
 
 

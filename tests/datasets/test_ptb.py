@@ -66,7 +66,7 @@ def test_ptb(ptb):
     assert table.loc["ptb-s0544_re", list(cohort.targets)].isna().all()
     assert table.loc["ptb-s0010_re", "split"] == table.loc["ptb-s0014lre", "split"]
     assert "6 of 549 recordings of 5 patients" in cohort.notes
-    assert "1 codes without a label, in so many recordings: Broken heart (1)" in cohort.notes
+    assert "1 codes without a label (number of recordings): Broken heart (1)" in cohort.notes
     recording = read(ptb / table["path"].iloc[0])
     assert (recording.leads, recording.sampling_rate) == (LOWER, 1000.0)
 
@@ -82,9 +82,9 @@ def test_ptb_infarction_against_healthy_controls(ptb):
 def test_ptb_refuses_a_folder_without_records(ptb, tmp_path):
     for path in ptb.rglob("*.hea"):
         path.unlink()
-    with pytest.raises(InputError, match=r"holds no patientNNN/sNNNN\*\.hea"):
+    with pytest.raises(InputError, match=r"does not contain patientNNN/sNNNN\*\.hea"):
         PTB(ptb).cohort()
-    with pytest.raises(InputError, match=r"holds no patientNNN, by which"):
+    with pytest.raises(InputError, match=r"does not contain patientNNN, which identifies"):
         PTB(tmp_path / "patient001")
 
 

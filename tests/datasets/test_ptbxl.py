@@ -60,7 +60,7 @@ def test_labels_folds_and_traps(release):
     assert table["path"].iloc[0] == "records100/00000/00001_lr"
     assert PTBXL(release).cohort().table["path"].iloc[0] == "records500/00000/00001_hr"
     assert cohort.notes == (
-        "4 of 21,799 recordings of release 1.0.3, or of another one: the files do not say",
+        "4 of 21,799 recordings of release 1.0.3, or of another release: the files do not state it",
         "1 recordings have no code of label set superclass: targets unknown",
         "1 ages are 'above 89' (300 in the release) and given as 90",
     )
@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(release):
     with pytest.raises(InputError, match="strat_fold"):
         PTBXL(release).cohort()
     database.unlink()
-    with pytest.raises(InputError, match="recognised"):
+    with pytest.raises(InputError, match="which identifies PTB-XL"):
         PTBXL(release).cohort()
 
 
@@ -121,7 +121,7 @@ def test_codes_without_a_name_are_counted(release):
     database = release / "ptbxl_database.csv"
     database.write_text(database.read_text().replace("'CLBBB'", "'clbbb'"))
     cohort = PTBXL(release, labels="all").cohort()
-    assert cohort.notes[-2] == "1 codes without a label, in so many recordings: clbbb (1)"
+    assert cohort.notes[-2] == "1 codes without a label (number of recordings): clbbb (1)"
 
 
 @pytest.mark.parametrize("cell", ["{'SR': None}", "{'SR': nan}", "['SR']", "{'SR': }", "", "{" * 5000])
@@ -166,7 +166,7 @@ def test_counts_of_the_whole_release_are_asserted(release, monkeypatch):
     full_size(release)
     cohort = PTBXL(release).cohort()
     assert len(cohort) == 21_799
-    assert "21,799 recordings, as release 1.0.3 has" in cohort.notes[0]
+    assert "21,799 recordings, as in release 1.0.3" in cohort.notes[0]
     database = release / "ptbxl_database.csv"
     text = database.read_text()
     database.write_text(text.replace("'IMI'", "'NORM'", 1))
@@ -183,7 +183,7 @@ def test_counts_of_the_whole_release_are_asserted(release, monkeypatch):
 def test_release_1_0_1_is_recognised_by_its_size(release, monkeypatch):
     monkeypatch.setattr(PTBXL, "absent", lambda *_, **__: [])
     full_size(release, 21_837)
-    assert "21,837 recordings, as release 1.0.1 has" in PTBXL(release).cohort().notes[0]
+    assert "21,837 recordings, as in release 1.0.1" in PTBXL(release).cohort().notes[0]
 
 
 @pytest.mark.real

@@ -1,20 +1,17 @@
-"""What all public sets share: recognition, looking for files, comparison with what is known of a release."""
+"""Base class of the public sets: registry, recognition of the layout, missing files, known counts of a release."""
 
 from __future__ import annotations
 
 import importlib
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ecgssl.config.data import SetName
+from ecgssl.config.public_sets import PUBLIC_SETS
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.download.sources import SOURCES
 from ecgssl.datasets.public import release_counts
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.registry import PUBLIC_SETS, public_set
+from ecgssl.datasets.public.public_set import PublicSet, public_set
 from ecgssl.errors import InputError
 
 
@@ -22,7 +19,7 @@ class Toy(PublicSet):
     name = "toy"
     title = "Toy"
     licence = "CC0"
-    citation = "nobody"
+    citation = "none"
     url = "https://toy.invalid/"
     label_sets = ("some", "all")
     landmark = "list.csv"
@@ -46,16 +43,17 @@ PATHS = [f"r/{number // 10}/{number:02d}" for number in range(40)]
 
 @pytest.mark.parametrize("name", PUBLIC_SETS)
 def test_every_set_is_whole(name, tmp_path):
-    """Registry, parameters and downloads know the same sets; each says what it is, and refuses a strange folder."""
+    """Every registered set has all attributes and known counts, and rejects a folder without its layout."""
     found = public_set(name)
     assert found.name == name
-    assert name in get_args(SetName)
-    assert name in SOURCES
+    assert release_counts.release_counts(name).get("recordings"), (
+        f"add the number of recordings of {name!r} to ecgssl/datasets/public/tables/release_counts.csv"
+    )
     assert found.url.startswith("https://")
     for text in (found.title, found.licence, found.citation, found.landmark):
         assert text.strip()
     assert len(set(found.label_sets)) == len(found.label_sets) > 0
-    module = importlib.import_module(PUBLIC_SETS[name].partition(":")[0])
+    module = importlib.import_module(found.__module__)
     assert module.__doc__
     with pytest.raises(InputError) as caught:
         found(tmp_path, labels="no such labels")
@@ -84,11 +82,11 @@ def test_paths_stay_under_the_root(toy, path):
     assert "row 42" in problem.what
 
 
-def test_a_sample_is_enough_where_asked(toy):
+def test_only_a_sample_is_checked_if_requested(toy):
     for number in range(20, 40):
         (toy.root / f"r/{number // 10}/{number:02d}.hea").unlink()
     (problem,) = toy.absent(toy.root / "list.csv", PATHS, most=4)
-    assert "2 of 4 looked for" in problem.what
+    assert "2 of 4 checked" in problem.what
     assert toy.absent(toy.root / "list.csv", PATHS[:20], most=4) == []
 
 
@@ -133,7 +131,7 @@ def test_a_part_of_a_release_is_not_compared(counts):
 
 
 def test_options_of_other_sets_are_refused_together(tmp_path):
-    """What would be ignored in silence is not accepted."""
+    """Options that have no effect on a set are errors."""
     (tmp_path / "list.csv").touch()
     with pytest.raises(InputError) as caught:
         Toy(tmp_path, labels="none", subsets=["half"], standardised_as_mv=True)

@@ -83,7 +83,7 @@ def test_files_and_rows_that_do_not_match(release):
     with pytest.raises(InputError) as caught:
         SPH(release).cohort()
     text = str(caught.value)
-    assert "ECG_ID: rows 2, 3: not a name of its own" in text
+    assert "ECG_ID: rows 2, 3: not a unique name" in text
     assert "ECG_ID: row 5: no such file" in text
     assert "Patient_ID: row 5: empty" in text
     metadata.write_text("\n".join(line for line in ROWS.splitlines() if "A00004" not in line))

@@ -1,4 +1,4 @@
-"""Codes, age and sex from header comments, with everything that real headers write there."""
+"""Codes, age and sex in comments of WFDB headers, with the spellings of real headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.public.wfdb_comments import HeaderComments, find_records, parse_comments, read_comments
+from ecgssl.datasets.public.wfdb_comments import HeaderComments, list_headers, parse_comments, read_texts
 from ecgssl.io.wfdb.header import read_header
 
 HEAD = "JS00001 12 500 5000 23-Mar-2021 20:20:47\nJS00001.mat 16+24 1000/mV 16 0 -254 21756 0 I\n"
@@ -64,10 +64,12 @@ def test_many_files_keep_their_order(tmp_path):
     for number, path in enumerate(paths):
         path.write_text(f"{HEAD}#Age: {number % 80}\n#Sex: Female\n#Dx: {number}\n")
     paths[7].unlink()
-    found = read_comments(paths, workers=3)
-    assert found[7] is None
+    names = [path.stem for path in paths]
+    texts = list(read_texts(tmp_path, names, workers=3))
+    assert texts[7] is None
+    found = [parse_comments(text or "") for text in texts]
     assert found[:7] + found[8:] == [HeaderComments((str(n),), float(n % 80), "female") for n in range(600) if n != 7]
-    assert read_comments([]) == []
+    assert list(read_texts(tmp_path, [])) == []
 
 
 def test_records_are_found_below_a_folder(tmp_path):
@@ -75,19 +77,20 @@ def test_records_are_found_below_a_folder(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{name}.hea").touch()
         (tmp_path / f"{name}.mat").touch()
-    assert find_records(tmp_path) == ["A0001", "b/01/B1", "b/02/B2", "c/C1"]
-    assert find_records(tmp_path, "b") == ["b/01/B1", "b/02/B2"]
-    assert find_records(tmp_path, "d") == []
+    assert list(list_headers(tmp_path)) == ["A0001", "b/01/B1", "b/02/B2", "c/C1"]
+    assert list(list_headers(tmp_path, "b")) == ["b/01/B1", "b/02/B2"]
+    assert list_headers(tmp_path)["b/01/B1"] == {"B1.hea", "B1.mat"}
+    assert list_headers(tmp_path, "d") == {}
 
 
 @pytest.mark.real
 def test_agrees_with_the_reader_of_recordings(real_data):
-    names = find_records(real_data / "cinc2021")
+    names = list(list_headers(real_data / "cinc2021"))
     assert len(names) == 70
-    headers = [real_data / "cinc2021" / f"{name}.hea" for name in names]
-    for header, found in zip(headers, read_comments(headers), strict=True):
-        meta = read_header(header).meta
-        assert found is not None
+    for name, text in zip(names, read_texts(real_data / "cinc2021", names), strict=True):
+        meta = read_header(real_data / "cinc2021" / f"{name}.hea").meta
+        assert text is not None
+        found = parse_comments(text)
         assert found.codes
         assert all(code.isdigit() for code in found.codes)
         assert found.age == pytest.approx(meta.get("age", math.nan), nan_ok=True)

@@ -1,10 +1,11 @@
-"""The PhysioNet/CinC Challenge's releases: ``training/{subset}/g*/X.{hea,mat}``, labels in the headers (Reyna et al. 2021).
+"""PhysioNet/CinC Challenge 2020 and 2021, and Georgia: ``training/{subset}/g*/X.{hea,mat}``, labels in the headers.
 
-They hold other public sets, some of them under other names. Where the crosswalk is known a recording gets the
-``record_id`` of its own set (HR00001 is ``ptbxl-00001``), so that an overlap of two cohorts shows in their names.
+The releases (Perez Alday et al. 2020, Reyna et al. 2021) contain other public sets, some of them under other names. A
+recording with a known counterpart has the ``record_id`` of its original set (HR00001 is ``ptbxl-00001``), so that overlaps
+of two cohorts are found by name.
 
-No patient ids are published. A subset in which patients are known to have several recordings (PTB-XL, PTB, INCART)
-therefore only trains: dealt out by recording it would test on patients that it trained on.
+The Challenge publishes no patient ids. Subsets whose patients are known to have several recordings (PTB-XL, PTB, INCART)
+are used for training only: a split by recording would put one patient into several splits.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
 from ecgssl.datasets.public.challenge_headers import ChallengeHeader, read_headers
-from ecgssl.datasets.public.known_defects import Defect, known_defects
+from ecgssl.datasets.public.known_defects import Defect, add_defects, known_defects
 from ecgssl.datasets.public.label_map import Labelled, LabelMap, equal_snomed_codes, package_table, read_label_map
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
 from ecgssl.errors import InputError, Problem
 
 LABELS = "snomed_cinc2021.csv"
@@ -32,30 +32,34 @@ _EXAMPLES = 4
 _STRATIFY_BY = "scored2021"
 
 _SAME_NAMES = {"cpsc_2018": "cpsc2018", "chapman_shaoxing": "ecg_arrhythmia", "ningbo": "ecg_arrhythmia"}
-"""Subsets that hold the signal files of another set under its names, and so their defects."""
+"""Subsets that contain the signal files of another set under the same names, and therefore its defects."""
+
+_SUBSETS_2020 = ("cpsc_2018", "cpsc_2018_extra", "st_petersburg_incart", "ptb", "ptb-xl", "georgia")
+_SUBSETS_2021 = (*_SUBSETS_2020, "chapman_shaoxing", "ningbo")
+_FILES = "training/{}/*"
 
 
 class Challenge(PublicSet):
     """A release of the Challenge, or one subset of it.
 
-    ``subsets`` chooses among the folders below ``training``. ``site`` of a recording is its subset. Labels are those
-    that the metric of 2021 or 2020 counts, or all that the release's code table knows; pairs that the Challenge calls
-    equal are one label. A code of a recording that is none of the labels is counted in the notes; a label that a
-    subset's annotators did not use is 0 there, as in the Challenge.
+    ``subsets`` selects folders below ``training``. The ``site`` of a recording is its subset. Labels are those scored in
+    2021 or 2020, or all of the code table of the release; codes that the Challenge scores as equal share one label. Codes
+    without a label are counted in the notes. A label that the annotators of a subset did not use is 0 there, as in the
+    Challenge.
     """
 
     licence = "CC BY 4.0"
     landmark = "training"
 
     folders: ClassVar[tuple[str, ...]] = ()
-    """Subsets that are read, where ``subset_names`` leaves no choice."""
+    """Subsets to read if ``subset_names`` is empty."""
 
     def cohort(self) -> Cohort:
-        """Recordings, labels and splits.
+        """Return the recordings with labels and splits.
 
         Raises:
-            InputError: where a subset is not there, headers have the gain of before August 2020, signal files are
-                absent, a recording is there twice, or as many recordings as the release has do not have its labels.
+            InputError: if a subset is absent, headers have the gain of before August 2020, signal files are absent, a
+                recording occurs twice, or a table as long as the release has other labels.
         """
         folders = self.subsets or self.folders
         training = self.root / self.landmark
@@ -63,27 +67,65 @@ class Challenge(PublicSet):
         if absent:
             there = [name for name in folders if name not in absent]
             remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
-            raise InputError(Problem(str(training), "data.subsets", f"holds no {', '.join(absent)}", remedy))
+            raise InputError(Problem(str(training), "data.subsets", f"does not contain {', '.join(absent)}", remedy))
         known = {row["subset"]: row for row in package_table("cinc_subsets.csv")}
         headers = {name: read_headers(self.root, f"{self.landmark}/{name}") for name in folders}
         problems = [problem for name in folders for problem in _problems(str(training / name), headers[name], self.url)]
         if problems:
             raise InputError(problems)
-        parts = [_subset_table(known[name], headers[name]) for name in folders]
-        every = [header for name in folders for header in headers[name]]
-        labelled = _label(label_map(self.labels), every)
-        targets = label_map(self.labels).labels
-        table = pd.concat(parts, ignore_index=True)
-        table = pd.concat([table, pd.DataFrame(labelled.matrix, columns=list(targets))], axis=1)
-        problems = compare(table, targets, self.name, self.labels, str(training))
-        if problems:
-            raise InputError(problems)
+        table = pd.concat([_subset_table(known[name], headers[name]) for name in folders], ignore_index=True)
+        labels = label_map(self.labels)
+        labelled = _label(labels, [header for name in folders for header in headers[name]])
         notes = [*labelled.notes(), *_notes(self.name, known, headers)]
-        return Cohort(self.name, self.root, table, targets, self.licence, tuple(notes), {}, str(training))
+        return self.checked_cohort(table, labels.labels, labelled.matrix, notes, training)
+
+
+class CinC2020(Challenge):
+    """Training set of 2020 (Perez Alday et al. 2020), all of which is contained in the training set of 2021."""
+
+    name = "cinc2020"
+    title = "PhysioNet/CinC Challenge 2020"
+    citation = "Perez Alday et al. 2020, doi:10.1088/1361-6579/abc960"
+    url = "https://physionet.org/content/challenge-2020/1.0.2/"
+    source = Source(
+        PHYSIONET + "challenge-2020/1.0.2/",
+        needs=("LICENSE.txt",),
+        subsets={name: (_FILES.format(name),) for name in _SUBSETS_2020},
+    )
+    label_sets = ("scored2020", "scored2021", "all")
+    subset_names = _SUBSETS_2020
+
+
+class CinC2021(Challenge):
+    """Training set of 2021 (Reyna et al. 2021)."""
+
+    name = "cinc2021"
+    title = "PhysioNet/CinC Challenge 2021"
+    citation = "Reyna et al. 2021, doi:10.23919/CinC53138.2021.9662687"
+    url = "https://physionet.org/content/challenge-2021/1.0.3/"
+    source = Source(
+        PHYSIONET + "challenge-2021/1.0.3/",
+        needs=("LICENSE.txt",),
+        subsets={name: (_FILES.format(name),) for name in _SUBSETS_2021},
+    )
+    label_sets = ("scored2021", "scored2020", "all")
+    subset_names = _SUBSETS_2021
+
+
+class Georgia(Challenge):
+    """Georgia 12-lead set (Perez Alday et al. 2020): the folder ``training/georgia`` of a release of the Challenge."""
+
+    name = "georgia"
+    title = "Georgia"
+    citation = CinC2020.citation
+    url = CinC2021.url
+    source = Source(PHYSIONET + "challenge-2021/1.0.3/", needs=("LICENSE.txt",), default=(_FILES.format("georgia"),))
+    label_sets = CinC2021.label_sets
+    folders = ("georgia",)
 
 
 def label_map(labels: str) -> LabelMap:
-    """Labels by SNOMED CT code: ``scored2021``, ``scored2020``, or ``all`` of the Challenge's code table."""
+    """Return labels by SNOMED CT code: ``scored2021``, ``scored2020``, or ``all`` of the code table of the Challenge."""
     rows = package_table(LABELS)
     if labels != "all":
         rows = [row for row in rows if row[f"scored_{labels.removeprefix('scored')}"] == "1"]
@@ -91,12 +133,12 @@ def label_map(labels: str) -> LabelMap:
 
 
 def original_name(subset: str, header: ChallengeHeader) -> str:
-    """Name of a recording in the set that it is from; that of its header where no crosswalk is known."""
+    """Return the name of a recording in its original set, or the name of its header if that is unknown."""
     if subset == "ptb-xl" and (match := re.fullmatch(r"HR(\d{5})", header.record)):
         return match[1]
     if subset == "st_petersburg_incart" and (match := re.fullmatch(r"I(\d{4})", header.record)):
         return f"I{int(match[1]):02d}"
-    # the one header that is named otherwise than its recording: S23074 for JS23074
+    # one header has another name than its recording: S23074 for JS23074
     if subset == "ningbo" and (match := re.fullmatch(r"(JS\d{5})\.mat", header.signal_file)):
         return match[1]
     return header.record
@@ -111,25 +153,14 @@ def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Prob
     if not headers:
         return [Problem(where, "headers", "there are none", fetch)]
     count = Counter(header.record for header in headers)
+    double = [h for h in headers if count[h.record] > 1]
+    old = [h for h in headers if h.old_gain]
+    unsigned = [h for h in headers if h.signal_file and not h.signal_there]
+    gain = "have gain 4880, as in releases before August 2020: voltages would be 4.88 times too small"
     found = (
-        (
-            [h for h in headers if count[h.record] > 1],
-            "names",
-            "are not the only one of their name",
-            "Keep one copy of the subset",
-        ),
-        (
-            [h for h in headers if h.old_gain],
-            "gain",
-            "have gain 4880, in releases before August 2020: voltages come out 4.88 times too small",
-            f"Fetch the corrected headers, whose gain is 1000 ({url})",
-        ),
-        (
-            [h for h in headers if h.signal_file and not h.signal_there],
-            "signal files",
-            "name a file that is not beside them",
-            fetch,
-        ),
+        (double, "names", "have a name that occurs more than once", "Keep one copy of the subset"),
+        (old, "gain", gain, f"Fetch the corrected headers, whose gain is 1000 ({url})"),
+        (unsigned, "signal files", "name a signal file that is not in their folder", fetch),
     )
     return [
         Problem(where, field, f"{len(some)} of {len(headers)} headers ({_examples(some)}) {what}", remedy)
@@ -145,14 +176,13 @@ def _examples(headers: Sequence[ChallengeHeader]) -> str:
 
 def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.DataFrame:
     subset = known["subset"]
-    # PTB's names are no crosswalk (S0138 is not s0138), so they must not look like one
+    # names of PTB have no known counterpart (S0138 is not s0138), so they get another prefix
     prefix = known["set"] if known["set"] not in ("", "ptb") else "cinc"
     names = [f"{prefix}-{original_name(subset, header)}" for header in headers]
-    defects = _defects(subset)
     folds = np.full(len(headers), np.nan)
     if known["patients"] != "repeat":
         folds = _folds(subset, headers, names)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "record_id": names,
             "path": [header.path for header in headers],
@@ -162,14 +192,14 @@ def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.D
             "age": [header.comments.age if header.comments else np.nan for header in headers],
             "sex": [header.comments.sex if header.comments else "" for header in headers],
             "site": subset,
-            "defect": [defects[h.record].defect if h.record in defects else "" for h in headers],
-            "defect_action": [defects[h.record].action if h.record in defects else "" for h in headers],
         }
     )
+    add_defects(table, _defects(subset), pd.Series([header.record for header in headers]))
+    return table
 
 
 def _folds(subset: str, headers: list[ChallengeHeader], names: list[str]) -> NDArray[np.float64]:
-    """The folds in which the subset's own set has its recordings, whatever else is chosen and whatever the labels."""
+    """Return the folds of the original set, which depend neither on the label set nor on the other subsets."""
     if subset == "cpsc_2018":
         labels = read_label_map("cpsc2018.csv").with_equals(equal_snomed_codes())
         return stratified_folds(_label(labels, headers).matrix, names, "cpsc2018").astype(float)
@@ -179,7 +209,7 @@ def _folds(subset: str, headers: list[ChallengeHeader], names: list[str]) -> NDA
 def _defects(subset: str) -> dict[str, Defect]:
     found = known_defects("cinc2021")
     if subset in _SAME_NAMES:
-        # what is excluded there is so for its header, and the Challenge wrote its own
+        # the original set excludes recordings because of their headers, which the Challenge rewrote
         found |= {name: d for name, d in known_defects(_SAME_NAMES[subset]).items() if d.action == "flag"}
     return found
 
@@ -189,10 +219,12 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
     of_subsets = {name: (len(found), int(known[name]["recordings"])) for name, found in headers.items()}
     partial = [f"{name} {here} of {whole}" for name, (here, whole) in of_subsets.items() if here != whole]
     if partial:
-        notes.append(f"recordings other than in the release: {', '.join(partial)}")
+        notes.append(f"number of recordings differs from the release: {', '.join(partial)}")
     kept = [name for name in headers if known[name]["patients"] == "repeat"]
     if kept:
-        notes.append(f"{', '.join(kept)}: patients have several recordings, their ids are not published, so all train")
+        notes.append(
+            f"{', '.join(kept)}: patients have several recordings and no published ids, so all recordings train"
+        )
     if len(kept) < len(headers):
         notes.append(MADE_HERE)
     dealt = [name for name in headers if known[name]["patients"] == "unknown"]
@@ -201,7 +233,7 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
     copies = list(dict.fromkeys(known[name]["set"] for name in headers if known[name]["set"] not in ("", own)))
     if copies:
         notes.append(
-            f"holds recordings of {', '.join(copies)}: what is pretrained here must not be tested on those sets"
+            f"contains recordings of {', '.join(copies)}: do not test a model pretrained on this set on those sets"
         )
     if own == "georgia":
         notes.append("the same recordings are in cinc2020 and cinc2021")
@@ -218,5 +250,5 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
     renamed = [h for h in every if h.signal_file and h.signal_file.partition(".")[0] != h.record]
     if renamed:
         of = ", ".join(f"{h.record} ({h.signal_file})" for h in renamed[:_EXAMPLES])
-        notes.append(f"{len(renamed)} headers name a signal file that is called otherwise: {of}")
+        notes.append(f"{len(renamed)} headers name a signal file with another name: {of}")
     return notes

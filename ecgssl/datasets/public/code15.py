@@ -1,32 +1,29 @@
 """CODE-15% (Ribeiro et al. 2021): 345,779 recordings of 233,770 patients, 400 Hz, in 18 HDF5 files.
 
-Layout: ``exams.csv`` and ``exams_part{0..17}.hdf5`` with ``exam_id`` (N) and ``tracings`` (N, 4096, 12) in mV, whatever
-the README of its sibling says of 1e-4 V. The order of the table is not that of the files, so a recording is named by its
-``exam_id``. The files name no leads: they are DI, DII, DIII, AVR, AVL, AVF, V1 to V6, the standard order (checked by the
-limb-lead laws, ecgbench 1.0.0); CODE-test has another one. Shorter recordings are padded with zeros at both ends, and
-each part ends with a row of zeros whose ``exam_id`` is 0.
+Layout: ``exams.csv`` and ``exams_part{0..17}.hdf5`` with ``exam_id`` (N) and ``tracings`` (N, 4096, 12) in mV, although the
+README of the related set CODE-test states 1e-4 V. Table and files are ordered differently, so a recording is identified by
+its ``exam_id``. The files do not name the leads: they are DI, DII, DIII, AVR, AVL, AVF, V1 to V6, the standard order
+(checked by the limb-lead laws, ecgbench 1.0.0); CODE-test has another order. Shorter recordings are padded with zeros at
+both ends, and each part ends with a row of zeros whose ``exam_id`` is 0.
 
-There are so many patients that a hash of their ids shares out every label evenly, to a few per cent; it is not
-stratified because the folds of some parts must be those of the whole.
+Folds follow from a hash of the patient id. With this number of patients, label shares are equal to a few per cent. The
+folds are not stratified, because a subset of the parts must keep the folds of the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.datasets.cohort import Cohort, rows_text
-from ecgssl.datasets.folds import FOLDS, hashed_folds, split_of
-from ecgssl.datasets.public.ages import known_ages
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.release_table import read_table
+from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.folds import FOLDS, add_folds, hashed_folds
+from ecgssl.datasets.public.public_set import PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.release_table import cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LEADS
 
@@ -36,7 +33,7 @@ _COLUMNS = ("exam_id", "age", "is_male", *SIX, "patient_id", DEATH, NORMAL, "tra
 _TRUTH = {"True": 1.0, "TRUE": 1.0, "1": 1.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
 _RATE = 400.0
 _SPLIT = (
-    "no split is published: ten folds are dealt out by a hash of the patient, so that any parts keep those of the whole; "
+    "no split is published: ten folds follow from a hash of the patient, so that any parts keep the folds of the whole; "
     "1-8 train, 9 validates, 10 tests"
 )
 _PADDING = 0
@@ -46,8 +43,8 @@ _PADDING = 0
 class CODE15(PublicSet):
     """CODE-15%.
 
-    Label sets: ``six`` abnormalities; ``six_normal``, with ``normal_ecg`` as a seventh, because half of the recordings
-    have none of the six and are not normal either; ``death``, unknown for those who were not followed up.
+    Label sets: ``six`` abnormalities; ``six_normal``, with ``normal_ecg`` as a seventh label, because half of the
+    recordings have none of the six and are not normal either; ``death``, unknown for patients without follow-up.
     """
 
     name = "code15"
@@ -55,35 +52,42 @@ class CODE15(PublicSet):
     licence = "CC BY 4.0"
     citation = "Ribeiro et al. 2021, doi:10.5281/zenodo.4916206"
     url = "https://zenodo.org/records/4916206"
+    source = Source(
+        "https://zenodo.org/api/records/4916206",
+        listing="zenodo",
+        needs=("exams.csv",),
+        subsets={f"part{i}": (f"exams_part{i}.*",) for i in range(18)},
+        advice="the parts are zip archives; each is unpacked in its folder after verification",
+    )
     label_sets = ("six", "six_normal", "death")
     landmark = "exams.csv"
     subset_names = tuple(f"part{number}" for number in range(18))
 
     def cohort(self) -> Cohort:
-        """Recordings of the chosen parts, labels and folds.
+        """Return the recordings of the selected parts with labels and folds.
 
         Raises:
-            InputError: where a part is not there, a cell cannot be read, or table and files do not hold the same exams.
+            InputError: if a part is absent, a cell cannot be read, or table and files contain different exams.
         """
         source = self.root / self.landmark
         table = read_table(
             source, _COLUMNS, self.url, dtype=str, keep_default_na=False, usecols=lambda c: c in _COLUMNS
         )
         files = [f"exams_{part}.hdf5" for part in self.subsets]
-        absent = [part for part, file in zip(self.subsets, files, strict=True) if not (self.root / file).is_file()]
-        if absent:
-            there = [part for part in self.subsets if part not in absent]
-            what = f"{', '.join(absent)}: no such file exams_partN.hdf5 under {self.root}"
-            remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
-            raise InputError(Problem(str(source), "data.subsets", what, remedy))
+        self._require_files(source, files)
         row = np.arange(2, len(table) + 2)
         inside = table["trace_file"].isin(files).to_numpy()
         elsewhere = int((~inside).sum())
         table, row = table[inside].reset_index(drop=True), row[inside]
         truth = {column: table[column].map(_TRUTH).to_numpy(np.float64) for column in ("is_male", *SIX, NORMAL, DEATH)}
         exam = pd.to_numeric(table["exam_id"], errors="coerce")
-        problems = _unusable(source, row, table, exam, truth)
-        if problems:
+        wrong = {column: np.isnan(cells) for column, cells in truth.items()}
+        # death is empty for patients without follow-up, the other columns are never empty
+        wrong[DEATH] &= (table[DEATH] != "").to_numpy()
+        wrong["exam_id"] = (exam.isna() | table["exam_id"].duplicated(keep=False)).to_numpy()
+        wrong["patient_id"] = (table["patient_id"] == "").to_numpy()
+        checks = [(column, mask, "not usable", "Fetch exams.csv again") for column, mask in wrong.items()]
+        if problems := cell_problems(source, checks, row.tolist()):
             raise InputError(problems)
         padding, more = self._compare_files(files, table, exam.astype(np.int64))
         described = pd.DataFrame(
@@ -98,36 +102,39 @@ class CODE15(PublicSet):
                 "leads": ";".join(LEADS),
             }
         )
-        targets = {"six": SIX, "six_normal": (*SIX, NORMAL), "death": (DEATH,)}[self.labels]
-        six = np.stack([truth[target] for target in SIX], axis=1)
-        folds = hashed_folds(table["patient_id"].tolist(), self.name, FOLDS) + 1
-        described["fold"] = folds.astype(float)
-        described["split"] = described["fold"].map(split_of)
-        whole = pd.concat([described, pd.DataFrame({target: truth[target] for target in targets})], axis=1)
-        problems = compare(whole, targets, self.name, self.labels, str(source))
-        if problems:
-            raise InputError(problems)
-        notes = [f"{share(len(whole), self.name)} of {whole['patient_id'].nunique():,} patients", _SPLIT]
+        add_folds(described, hashed_folds(table["patient_id"].tolist(), self.name, FOLDS) + 1)
+        notes = [f"{share(len(table), self.name)} of {table['patient_id'].nunique():,} patients", _SPLIT]
         if elsewhere:
-            notes.append(f"{elsewhere:,} exams are in parts that data.subsets does not name")
+            notes.append(f"{elsewhere:,} exams are in parts that data.subsets does not contain")
+        six = np.stack([truth[target] for target in SIX], axis=1)
         neither = int((~six.any(axis=1) & (truth[NORMAL] == 0)).sum())
         notes.append(
-            f"{neither:,} recordings have none of the six labels and are not {NORMAL} either: they are 0, not healthy"
+            f"{neither:,} recordings have none of the six labels and {NORMAL} 0: they are not healthy controls"
         )
         if self.labels == "death":
             unknown = int(np.isnan(truth[DEATH]).sum())
-            notes.append(f"{unknown:,} were not followed up: {DEATH} is unknown")
+            notes.append(f"{unknown:,} recordings without follow-up: {DEATH} is unknown")
         notes.append(f"{padding} rows of zeros with exam_id {_PADDING} are not used")
         if more:
             notes.append(f"{more} exams of the files are not in exams.csv and not used")
-        notes.append("a few recordings are filed under two patients: compare waveforms between splits")
-        return Cohort(self.name, self.root, whole, targets, self.licence, tuple(notes), source=str(source))
+        notes.append("a few recordings occur under two patients: compare waveforms between splits")
+        targets = {"six": SIX, "six_normal": (*SIX, NORMAL), "death": (DEATH,)}[self.labels]
+        values = pd.DataFrame({target: truth[target] for target in targets})
+        return self.checked_cohort(described, targets, values, notes, source)
+
+    def _require_files(self, source: Path, files: list[str]) -> None:
+        absent = [part for part, file in zip(self.subsets, files, strict=True) if not (self.root / file).is_file()]
+        if absent:
+            there = [part for part in self.subsets if part not in absent]
+            what = f"{', '.join(absent)}: no such file exams_partN.hdf5 under {self.root}"
+            remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
+            raise InputError(Problem(str(source), "data.subsets", what, remedy))
 
     def _compare_files(self, files: list[str], table: pd.DataFrame, exam: pd.Series) -> tuple[int, int]:
-        """How many rows of padding and of exams that are not in the table the files hold.
+        """Return the number of padding rows and of exams missing in the table that the files contain.
 
         Raises:
-            InputError: where a file cannot be read or lacks exams of the table.
+            InputError: if a file cannot be read or lacks exams of the table.
         """
         problems, padding, more = [], 0, 0
         by_file = {str(file): ids.to_numpy() for file, ids in exam.groupby(table["trace_file"])}
@@ -141,7 +148,7 @@ class CODE15(PublicSet):
                 continue
             lacking = np.setdiff1d(expected, held)
             if len(lacking):
-                what = f"holds {len(expected) - len(lacking)} of the {len(expected)} exams that exams.csv puts there"
+                what = f"contains {len(expected) - len(lacking)} of the {len(expected)} exams listed in exams.csv"
                 problems.append(Problem(str(path), "exam_id", what, f"Fetch both again ({self.url})"))
             padding += int((held == _PADDING).sum())
             more += len(np.setdiff1d(held[held != _PADDING], expected))
@@ -156,22 +163,3 @@ def _exam_ids(path: Path) -> NDArray[np.int64]:
         if file["tracings"].ndim != 3 or len(file["tracings"]) != len(ids):
             raise ValueError("exam_id and tracings have different lengths")
     return ids
-
-
-def _unusable(
-    source: Path,
-    row: NDArray[np.int64],
-    table: pd.DataFrame,
-    exam: pd.Series,
-    truth: Mapping[str, NDArray[Any]],
-) -> list[Problem]:
-    # death is empty where nobody knows, the others are stated of everyone
-    wrong = {column: np.isnan(cells) for column, cells in truth.items()}
-    wrong[DEATH] &= (table[DEATH] != "").to_numpy()
-    wrong["exam_id"] = (exam.isna() | table["exam_id"].duplicated(keep=False)).to_numpy()
-    wrong["patient_id"] = (table["patient_id"] == "").to_numpy()
-    return [
-        Problem(str(source), column, f"{rows_text(row[bad].tolist())}: not usable", "Fetch exams.csv again")
-        for column, bad in wrong.items()
-        if bad.any()
-    ]

@@ -1,11 +1,11 @@
-"""CPSC2018 (Liu et al. 2018, doi:10.1166/jmihi.2018.2442), which benchmarks call ICBEB2018, in either of its forms.
+"""CPSC2018 (Liu et al. 2018, doi:10.1166/jmihi.2018.2442), called ICBEB2018 in benchmarks, in either of its forms.
 
-The original: MATLAB files and ``REFERENCE.csv``, which ranks up to three of nine labels. The copy of the PhysioNet/CinC
-Challenges: WFDB with codes in the headers, sorted, so that the rank is lost. Which of them is found by what the root
-holds. ``any`` counts all labels of a recording, ``first`` only the first one of the original.
+The original release consists of MATLAB files and ``REFERENCE.csv``, which ranks up to three of nine labels. The copy in the
+PhysioNet/CinC Challenges consists of WFDB files with sorted codes in the headers, without the rank. The form is detected
+from the files in the root. Label set ``any`` uses all labels of a recording, ``first`` only the first of the original.
 
-Neither form has patient ids or an official split (the test set is private). The ten folds are ours, stratified by label;
-1-8 train, 9 validates, 10 tests, as in the benchmark of Strodthoff et al. 2021, whose own folds they are not.
+Neither form has patient ids or an official split (the test set is private). The ten folds are made here, stratified by
+label; 1-8 train, 9 validates, 10 tests. The benchmark of Strodthoff et al. 2021 divides in the same way, with other folds.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import Cohort, rows_text
-from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
+from ecgssl.datasets.folds import MADE_HERE, add_folds, stratified_folds
 from ecgssl.datasets.public.label_map import equal_snomed_codes, read_label_map
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
 from ecgssl.datasets.public.release_table import read_table
 from ecgssl.datasets.public.wfdb_comments import comments_of
 from ecgssl.errors import InputError, Problem
@@ -34,18 +34,24 @@ _RATE = 500.0
 
 
 class CPSC2018(PublicSet):
-    """The public training set of the China Physiological Signal Challenge 2018."""
+    """Public training set of the China Physiological Signal Challenge 2018."""
 
     name = "cpsc2018"
     title = "CPSC2018 (ICBEB2018)"
     licence = "CC BY 4.0 (as released again in the PhysioNet/CinC Challenges)"
     citation = "Liu et al. 2018, doi:10.1166/jmihi.2018.2442"
     url = "https://physionet.org/content/challenge-2021/1.0.3/"
+    source = Source(
+        PHYSIONET + "challenge-2021/1.0.3/",
+        needs=("LICENSE.txt",),
+        default=("training/cpsc_2018/*",),
+        advice="the original MATLAB release is no longer served; this is the copy in the CinC Challenge 2021",
+    )
     label_sets = ("any", "first")
     landmark = "A0001.hea or A0001.mat (to A6877)"
 
     def recognised(self) -> bool:
-        """Whether a record lies anywhere below the root."""
+        """Return whether a record exists anywhere below the root."""
         return any(
             _RECORD.fullmatch(Path(name).stem) and name.endswith((".hea", ".mat"))
             for _, _, names in os.walk(self.root)
@@ -53,11 +59,11 @@ class CPSC2018(PublicSet):
         )
 
     def cohort(self) -> Cohort:
-        """Recordings, labels and folds.
+        """Return the recordings with labels and folds.
 
         Raises:
-            InputError: where neither ``REFERENCE.csv`` nor headers are there, a row cannot be read, a recording is absent
-                or there twice, ``first`` is asked of headers, or 6,877 recordings have other labels than the release.
+            InputError: if neither ``REFERENCE.csv`` nor headers exist, a row cannot be read, a recording is absent or
+                occurs twice, ``first`` is used with headers, or 6,877 recordings have other labels than the release.
         """
         files = _Files(self.root)
         if files.references:
@@ -65,30 +71,25 @@ class CPSC2018(PublicSet):
             form, source = "as first released", files.references[0]
         else:
             table, codes = self._headers(files)
-            form, source = "WFDB copy, which does not say which label of a recording is the first", self.root
+            form, source = "WFDB copy, which does not state the first label of a recording", self.root
         names = read_label_map("cpsc2018.csv").with_equals(equal_snomed_codes())
         labelled = names.apply(codes)
         table.insert(0, "record_id", [f"{self.name}-{Path(path).stem}" for path in table["path"]])
-        # nothing better is known, and no reader can take this for a patient's own number
+        # patients are unknown; the prefix shows that this is not a patient number
         table["patient_id"] = "record:" + table["record_id"]
-        table["fold"] = stratified_folds(labelled.matrix, table["record_id"].tolist(), self.name).astype(float)
-        table["split"] = table["fold"].map(split_of)
-        table = pd.concat([table, pd.DataFrame(labelled.matrix, columns=list(names.labels))], axis=1)
-        problems = compare(table, names.labels, self.name, self.labels, str(source))
-        if problems:
-            raise InputError(problems)
+        add_folds(table, stratified_folds(labelled.matrix, table["record_id"].tolist(), self.name))
         notes = [
             f"{share(len(table), self.name)}, {form}",
-            "no patient ids are published: recordings count as patients of their own, no split by patient is possible",
+            "no patient ids are published: each recording counts as one patient, so a split by patient is impossible",
             MADE_HERE,
             "the PhysioNet/CinC Challenges 2020 and 2021 contain every recording under the same name",
             *labelled.notes(),
         ]
         if "age" not in table:
-            notes.append("age and sex are in the signal files and not read here")
+            notes.append("age and sex are stored in the signal files and not read here")
         elif table["age"].isna().any():
             notes.append(f"{int(table['age'].isna().sum())} ages are absent or -1 and count as unknown")
-        return Cohort(self.name, self.root, table, names.labels, self.licence, tuple(notes), source=str(source))
+        return self.checked_cohort(table, names.labels, labelled.matrix, notes, source)
 
     def _original(self, files: _Files) -> tuple[pd.DataFrame, list[tuple[str, ...] | None]]:
         problems, names, codes = list(files.problems), [], []
@@ -99,7 +100,7 @@ class CPSC2018(PublicSet):
             absent = [n for n, row in enumerate(cells, 2) if row[0] not in files.matlab and row[0] not in files.wfdb]
             where = str(reference)
             if wrong:
-                what = f"{rows_text(wrong)}: no name and one to three different labels from 1 to 9"
+                what = f"{rows_text(wrong)}: not a name with one to three different labels from 1 to 9"
                 problems.append(Problem(where, "labels", what, "Restore the table of the release"))
             if absent:
                 what = f"{len(absent)} of {len(cells)} recordings are not under {self.root} ({rows_text(absent)})"
@@ -120,7 +121,7 @@ class CPSC2018(PublicSet):
         table = pd.DataFrame(
             {
                 "path": [files.matlab.get(name) or files.wfdb[name] for name in names],
-                # the MATLAB files name neither
+                # the MATLAB files state none of these
                 "sampling_rate": np.where(plain, _RATE, np.nan),
                 "units": np.where(plain, "mV", ""),
                 "leads": np.where(plain, ";".join(LEADS), ""),
@@ -132,11 +133,13 @@ class CPSC2018(PublicSet):
         problems = list(files.problems)
         if files.matlab:
             what = f"is absent, and {len(files.matlab)} MATLAB files have no labels without it"
-            remedy = "Put REFERENCE.csv beside them, or name the folder of the WFDB copy alone"
+            remedy = "Add REFERENCE.csv to their folder, or set data.root to the folder of the WFDB copy"
             problems.append(Problem(str(self.root), "REFERENCE.csv", what, remedy))
         if self.labels == "first":
-            what = "is not known: headers list labels in the order of their numbers"
-            problems.append(Problem("data.labels", "first", what, "Choose any, or the release with REFERENCE.csv"))
+            what = "is unknown: headers list labels in the order of their numbers"
+            problems.append(
+                Problem("data.labels", "first", what, "Use label set any, or the release with REFERENCE.csv")
+            )
         if problems:
             raise InputError(problems)
         names = sorted(files.wfdb)
@@ -152,7 +155,13 @@ class CPSC2018(PublicSet):
 
 
 class _Files:
-    """Records below a folder, by name: ``wfdb`` (without suffix) and ``matlab``; tables of labels; names found twice."""
+    """Files below a folder.
+
+    Attributes:
+        wfdb, matlab: path of each record by its name, ``wfdb`` without suffix.
+        references: tables of labels.
+        problems: names found in two folders.
+    """
 
     def __init__(self, root: Path) -> None:
         self.wfdb: dict[str, str] = {}
@@ -174,8 +183,8 @@ class _Files:
                         twice.append(stem)
                     inside = path.relative_to(root).as_posix()
                     kind[stem] = inside.removesuffix(".hea")
-        what = f"{', '.join(twice[:5])} and {len(twice)} in all lie in two folders"
-        remedy = "Keep one copy, or name its folder"
+        what = f"{', '.join(twice[:5])} ({len(twice)} in total) exist in two folders"
+        remedy = "Keep one copy, or set data.root to its folder"
         self.problems = [Problem(str(root), "recordings", what, remedy)] if twice else []
 
 

@@ -1,12 +1,12 @@
-"""The large arrhythmia set of Chapman University, Shaoxing and Ningbo (Zheng et al. 2020; PhysioNet, CC BY 4.0).
+"""Arrhythmia set of Chapman University, Shaoxing and Ningbo (Zheng et al. 2020; PhysioNet, CC BY 4.0).
 
-``WFDBRecords/01/010/JS00001.{hea,mat}`` and so on; JS00001-JS10646 are from Shaoxing, JS10647-JS45551 from Ningbo. There
-is no table of recordings: diagnoses, age and sex are comments of the headers, the names of the SNOMED CT codes are in
-``ConditionNames_SNOMED-CT.csv``. A code stands for a label as a whole, never as a part of another one, and codes that
-the Challenge of 2021 calls equal are one label.
+Layout: ``WFDBRecords/01/010/JS00001.{hea,mat}`` and so on; JS00001-JS10646 are from Shaoxing, JS10647-JS45551 from Ningbo.
+There is no table of recordings: diagnoses, age and sex are comments of the headers, and the names of the SNOMED CT codes
+are in ``ConditionNames_SNOMED-CT.csv``. Codes are compared as a whole. Codes that the Challenge of 2021 scores as equal
+share one label.
 
-One recording per patient, and no official split. Folds are dealt out for each hospital apart and by the labels of the
-Challenge of 2021, as in the sets ``ningbo`` and ``cinc2021``: a recording is in the same fold in each of them.
+Every patient has one recording, and there is no official split. Folds are made separately for each hospital and by the
+labels of the Challenge of 2021, as in the sets ``ningbo`` and ``cinc2021``: a recording has the same fold in all three.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import Cohort, rows_text
 from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
 from ecgssl.datasets.public.challenge import label_map
-from ecgssl.datasets.public.known_defects import add_defects
+from ecgssl.datasets.public.known_defects import add_defects, known_defects
 from ecgssl.datasets.public.label_map import LabelMap, equal_snomed_codes
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
 from ecgssl.datasets.public.release_table import read_table
-from ecgssl.datasets.public.wfdb_comments import comments_of, find_records
+from ecgssl.datasets.public.wfdb_comments import comments_of, list_headers
 from ecgssl.errors import InputError, Problem
 
 RELEASE = "ecg_arrhythmia"
-"""By which recordings and their defects are named, in whatever set they are."""
+"""Prefix of record ids and key of the known defects, also in the subset ``ningbo``."""
 
 _NAMES = "ConditionNames_SNOMED-CT.csv"
 _COLUMNS = ("acronymname", "snomedct")
 _RECORD = re.compile(r"JS(\d{5})")
 _FIRST_OF_NINGBO = 10_647
 _SITES = {"chapman_shaoxing": range(1, _FIRST_OF_NINGBO), "ningbo": range(_FIRST_OF_NINGBO, 100_000)}
-"""Numbers of each hospital's recordings, by the name of its folder in the Challenge, which also salts its folds."""
+"""Numbers of the recordings of each hospital, by its folder in the Challenge, which is also the salt of its folds."""
 
 
 class ECGArrhythmia(PublicSet):
@@ -48,25 +48,25 @@ class ECGArrhythmia(PublicSet):
     licence = "CC BY 4.0"
     citation = "Zheng et al. 2020, doi:10.1038/s41598-020-59821-7; 2022, doi:10.13026/wgex-er52"
     url = "https://physionet.org/content/ecg-arrhythmia/1.0.0/"
+    source = Source(PHYSIONET + "ecg-arrhythmia/1.0.0/", needs=("*.csv", "LICENSE.txt"))
     label_sets = ("conditions",)
     landmark = "WFDBRecords"
 
     sites: ClassVar[tuple[str, ...]] = tuple(_SITES)
-    """Hospitals whose recordings belong to the set."""
+    """Hospitals whose recordings are part of the set."""
 
     def cohort(self) -> Cohort:
-        """Recordings, labels and folds.
+        """Return the recordings with labels and folds.
 
         Raises:
-            InputError: where the names of the codes cannot be read, or headers cannot, or none is there.
+            InputError: if the names of the codes or headers cannot be read, or there are no headers.
         """
+        source = self.root / self.landmark
         names = self._condition_names()
         places, strange = self._recordings()
         if not places:
-            what = f"holds none of the recordings of {self.title}"
-            raise InputError(
-                Problem(str(self.root / self.landmark), "recordings", what, f"Unpack the release ({self.url})")
-            )
+            what = f"does not contain any recording of {self.title}"
+            raise InputError(Problem(str(source), "recordings", what, f"Unpack the release ({self.url})"))
         paths = list(places)
         comments = comments_of(self.root, paths)
         codes = [found.codes for found in comments]
@@ -87,35 +87,28 @@ class ECGArrhythmia(PublicSet):
                 "site": site,
             }
         )
-        add_defects(table, RELEASE, records)
-        table = pd.concat([table, pd.DataFrame(labelled.matrix, columns=list(names.labels))], axis=1)
-        where = str(self.root / self.landmark)
-        problems = compare(table, names.labels, self.name, self.labels, where)
-        if problems:
-            raise InputError(problems)
+        add_defects(table, known_defects(RELEASE), records)
         defects = {action: int((table["defect_action"] == action).sum()) for action in ("exclude", "flag")}
         notes = [
             share(len(table), self.name),
-            "one recording per patient, as the release says; it publishes no patient ids",
+            "one recording per patient according to the release, which publishes no patient ids",
             MADE_HERE,
-            "AF is atrial flutter and AFIB atrial fibrillation, as the release spells them",
+            "AF means atrial flutter and AFIB atrial fibrillation, as in the release",
             f"known defects: {defects['exclude']} recordings excluded, {defects['flag']} flagged; about 1,480 of "
-            "Ningbo have leads that are zero throughout, which the quality checks find",
+            "Ningbo have leads of zeros, which the quality checks detect",
             "the PhysioNet/CinC Challenge 2021 contains every recording under the same name",
             *labelled.notes(),
         ]
         if strange:
-            notes.append(
-                f"{len(strange)} headers with other names than JS and five digits left out, such as {strange[0]}"
-            )
+            notes.append(f"{len(strange)} headers not named JS and five digits are not used, such as {strange[0]}")
         if table["age"].isna().any():
             notes.append(f"{int(table['age'].isna().sum())} ages are absent or not a number and count as unknown")
-        return Cohort(self.name, self.root, table, names.labels, self.licence, tuple(notes), source=where)
+        return self.checked_cohort(table, names.labels, labelled.matrix, notes, source)
 
     def _recordings(self) -> tuple[dict[str, str], list[str]]:
-        """Hospital by path of the recordings of this set, and the paths of headers that are named otherwise."""
+        """Return the hospital by path of the recordings of this set, and the paths of headers with other names."""
         places, strange = {}, []
-        for path in find_records(self.root, self.landmark):
+        for path in list_headers(self.root, self.landmark):
             match = _RECORD.fullmatch(path.rpartition("/")[2])
             if match is None:
                 strange.append(path)
@@ -126,10 +119,10 @@ class ECGArrhythmia(PublicSet):
         return places, strange
 
     def _condition_names(self) -> LabelMap:
-        """Acronyms by code; where several share a code, it is the first that stands for it."""
+        """Return acronyms by code; the first of several acronyms of one code."""
         path = self.root / _NAMES
         table = read_table(path, (), self.url, dtype=str, keep_default_na=False)
-        # spelled "Acronym Name" and "Snomed_CT" in the release, and without space or underscore in copies
+        # the release writes "Acronym Name" and "Snomed_CT", copies omit the space or underscore
         table.columns = pd.Index([re.sub(r"[^a-z]", "", str(name).casefold()) for name in table.columns])
         absent = [column for column in _COLUMNS if column not in table]
         if absent:
@@ -140,11 +133,19 @@ class ECGArrhythmia(PublicSet):
             n for n, (name, code) in enumerate(zip(acronyms, codes, strict=True), 2) if not (name and code.isdigit())
         ]
         if wrong:
-            what = f"{rows_text(wrong)}: no acronym and code"
+            what = f"{rows_text(wrong)}: not an acronym and a code"
             raise InputError(Problem(str(path), "rows", what, f"Restore the file of the release ({self.url})"))
         label_of = dict(zip(reversed(codes), reversed(acronyms), strict=True))
         first = {code: label_of[code] for code in dict.fromkeys(codes)}
         return LabelMap(first, _NAMES).with_equals(equal_snomed_codes())
+
+
+class Ningbo(ECGArrhythmia):
+    """Recordings of Ningbo First Hospital (JS10647-JS45551), a part that benchmarks use alone; same folds."""
+
+    name = "ningbo"
+    title = "Ningbo (part of ecg-arrhythmia)"
+    sites = ("ningbo",)
 
 
 def _folds(labels: NDArray[np.float64], ids: list[str], site: NDArray[np.object_]) -> NDArray[np.int64]:

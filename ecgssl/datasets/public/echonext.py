@@ -1,14 +1,13 @@
-"""EchoNext (Poterucha et al. 2025): ECGs of 10 s at 250 Hz, labelled by an echocardiogram of the same patient.
+"""EchoNext (Poterucha et al. 2025): recordings of 10 s at 250 Hz, labelled by an echocardiogram of the same patient.
 
 Layout: ``echonext_metadata_100k.csv`` and ``EchoNext_{train,val,test,no_split}_waveforms.npy`` (N, 1, 2500, 12); row n of
-a split in the table is row n of its array. The lead order is not documented; by the limb-lead laws it is the standard one
-(ecgbench 1.0.0). The tabular features are not read; the release's README gives their columns in a wrong order.
+a split in the table is row n of its array. The lead order is not documented; by the limb-lead laws it is the standard order
+(ecgbench 1.0.0). The tabular features are not read; the README of the release gives their columns in a wrong order.
 
-The samples are z-scores: the publisher filtered and clipped each lead, and standardised all with a mean and a standard
-deviation that are not released. They are not mV and cannot be made so, and everything here that says mV would say what
-is not so. They are therefore refused, unless ``standardised_as_mv`` accepts that one z-score counts as 1 mV. What stays
-true then is the shape of the waves and, nearly, the ratio of the leads, on which a normalised encoder lives; amplitudes,
-quality limits in mV and reconstruction errors in mV are not those of other sets.
+The samples are z-scores: the publisher filtered and clipped each lead, and standardised all leads with a mean and a
+standard deviation that are not released. They cannot be converted to mV. The set is therefore rejected unless
+``standardised_as_mv`` is true, which reads one z-score as 1 mV. Wave shapes and, approximately, ratios between leads remain
+valid. Amplitudes, quality limits in mV and reconstruction errors in mV cannot be compared with other sets.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.datasets.cohort import SPLITS, Cohort, rows_text
-from ecgssl.datasets.public.ages import known_ages
+from ecgssl.datasets.cohort import SPLITS, Cohort
 from ecgssl.datasets.public.label_map import package_table
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.release_table import read_table
+from ecgssl.datasets.public.public_set import PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.metadata import sex
 from ecgssl.signal.leads import LEADS
@@ -39,8 +37,8 @@ _DEFECT = "the samples are z-scores, of which one counts as 1 mV"
 class EchoNext(PublicSet):
     """EchoNext 1.1.
 
-    Label sets: ``shd``, the composite alone; ``measured``, it and its eleven findings, unknown where a flag is 0 and the
-    echocardiogram did not measure it; ``released``, the flags as they are published.
+    Label sets: ``shd``, the composite flag; ``measured``, the composite and its eleven findings, unknown where a flag is 0
+    and the echocardiogram did not measure the finding; ``released``, the flags as published.
     """
 
     name = "echonext"
@@ -48,27 +46,33 @@ class EchoNext(PublicSet):
     licence = "PhysioNet Restricted Health Data License 1.5.0: forbids sharing, also of tables that are made from it"
     citation = "Poterucha et al. 2025, doi:10.1038/s41586-025-09227-0"
     url = "https://physionet.org/content/echonext/1.1.0/"
+    source = Source(
+        "https://physionet.org/content/echonext/",
+        manual="Sign in to PhysioNet, accept the restricted licence on the page above, and download with your own account, "
+        "for example 'wget -r -N -c -np --user NAME --ask-password' and the address of the files on that page. The "
+        "licence forbids sharing: keep DVC remotes private",
+    )
     label_sets = ("shd", "measured", "released")
     landmark = "echonext_metadata_100k.csv"
     standardised = True
 
     def cohort(self) -> Cohort:
-        """Recordings of the three splits with their flags.
+        """Return the recordings of the three splits with their flags.
 
         Raises:
-            InputError: where ``standardised_as_mv`` does not accept z-scores, a table or an array cannot be read, they do
-                not hold the same number of recordings, cells cannot be read, splits share patients, or the table has as
-                many rows as the release and is not it.
+            InputError: if ``standardised_as_mv`` is false, a table or an array cannot be read, their numbers of
+                recordings differ, cells cannot be read, splits share patients, or a table as long as the release has
+                other counts.
         """
         source = self.root / self.landmark
         if not self.standardised_as_mv:
             what = (
-                "the samples are z-scores, standardised by the publisher with figures that are not released: "
-                "they cannot be converted to mV, as the signal contract asks"
+                "the samples are z-scores, standardised by the publisher with a mean and a standard deviation that are "
+                "not released: they cannot be converted to mV"
             )
             remedy = (
-                "Set it to true to use them as if one were 1 mV: shapes of waves stay, voltages, limits and errors in mV "
-                "mean nothing"
+                "Set it to true to read one z-score as 1 mV: wave shapes stay valid; voltages, limits and errors in mV "
+                "have no meaning"
             )
             raise InputError(Problem(str(source), "data.standardised_as_mv", what, remedy))
         flags = {
@@ -101,19 +105,17 @@ class EchoNext(PublicSet):
                 "defect_action": "flag",
             }
         )
-        whole = pd.concat([described, pd.DataFrame(values)], axis=1)
-        problems = compare(whole, targets, self.name, self.labels, str(source))
-        if problems:
-            raise InputError(problems)
         notes = [
-            f"{share(len(whole), self.name)} of {whole['patient_id'].nunique():,} patients, in the splits of the release",
-            f"{unsplit:,} recordings are in no split of the release and left out: they are of patients of val and test",
-            f"{_DEFECT}: voltages, limits and errors in mV mean nothing; every recording is flagged known_defect",
-            "the licence forbids sharing: keep stores, models' training data and remotes private",
+            f"{share(len(table), self.name)} of {table['patient_key'].nunique():,} patients, in the splits of the release",
+            f"{unsplit:,} recordings without a split in the release are not used: their patients are in val and test",
+            f"{_DEFECT}: voltages, limits and errors in mV have no meaning; every recording is flagged known_defect",
+            "the licence forbids sharing: keep stores, training data of models and remotes private",
         ]
         if self.labels == "released":
-            notes.append("a flag of 0 can mean that the echocardiogram did not measure it: see label set measured")
-        return Cohort(self.name, self.root, whole, targets, self.licence, tuple(notes), source=str(source))
+            notes.append(
+                "a flag of 0 can mean that the echocardiogram did not measure the finding: see label set measured"
+            )
+        return self.checked_cohort(described, targets, pd.DataFrame(values), notes, source)
 
     def _compare_arrays(self, table: pd.DataFrame) -> list[Problem]:
         problems = []
@@ -125,35 +127,30 @@ class EchoNext(PublicSet):
                 problems.append(Problem(str(path), "file", "does not exist", f"Complete the download ({self.url})"))
                 continue
             except (OSError, ValueError) as error:
-                what = f"is no sound array ({type(error).__name__})"
+                what = f"is not a valid array ({type(error).__name__})"
                 problems.append(Problem(str(path), "file", what, "Fetch it again"))
                 continue
             if shape != (rows, 1, _SAMPLES, len(LEADS)):
-                what = f"is {shape}, the table announces {(rows, 1, _SAMPLES, len(LEADS))}"
+                what = f"is {shape}, but the table needs {(rows, 1, _SAMPLES, len(LEADS))}"
                 problems.append(Problem(str(path), "shape", what, "Fetch table and array of the same release"))
         return problems
 
 
 def _measured(flag: NDArray[np.float64], measurements: pd.DataFrame) -> NDArray[np.float64]:
-    """The flag, but NaN where it is 0 and a measurement is absent."""
+    """Return the flag, with NaN where it is 0 and a measurement is absent."""
     absent = (measurements == "").any(axis=1).to_numpy() if measurements.shape[1] else np.zeros(len(flag), dtype=bool)
     return np.where((flag == 0) & absent, np.nan, flag)
 
 
 def _unusable(source: Path, table: pd.DataFrame, flags: list[str]) -> list[Problem]:
-    again = "Fetch the table again and compare it with SHA256SUMS.txt"
     wrong = {"ecg_key": table["ecg_key"].duplicated(keep=False) | (table["ecg_key"] == "")}
     wrong["patient_key"] = table["patient_key"] == ""
     wrong["split"] = ~table["split"].isin([*SPLITS, _NO_SPLIT])
     wrong |= {flag: ~pd.to_numeric(table[flag], errors="coerce").isin([0, 1]) for flag in flags}
-    problems = [
-        Problem(str(source), column, f"{rows_text((np.flatnonzero(bad) + 2).tolist())}: not usable", again)
-        for column, bad in wrong.items()
-        if bad.any()
-    ]
+    problems = cell_problems(source, [(column, bad, "not usable", FETCH_AGAIN) for column, bad in wrong.items()])
     splits = table[table["split"].isin(SPLITS)].groupby("patient_key")["split"].nunique()
     shared = int((splits > 1).sum())
     if shared:
         what = f"{shared} patients are in more than one of {', '.join(SPLITS)}"
-        problems.append(Problem(str(source), "split", what, again))
+        problems.append(Problem(str(source), "split", what, FETCH_AGAIN))
     return problems

@@ -1,8 +1,8 @@
-"""The St Petersburg INCART 12-lead Arrhythmia Database: 75 records of 30 min from 32 Holter recordings, 257 Hz.
+"""St Petersburg INCART 12-lead Arrhythmia Database: 75 records of 30 min from 32 Holter recordings, 257 Hz.
 
-Layout: ``I01.{dat,hea,atr}`` to ``I75``. Three comments in each header: ``<age>: 65 <sex>: F <diagnoses> ...`` (of the
-patient; the last part is absent in 34 of them), ``patient 1`` and what the record shows. A recording is cropped as the
-contract says, so only a piece of each half hour is used; the beat annotations (``.atr``) are of the whole and not read.
+Layout: ``I01.{dat,hea,atr}`` to ``I75``. Each header has three comments: ``<age>: 65 <sex>: F <diagnoses> ...`` (of the
+patient; 34 headers state no diagnoses), ``patient 1``, and the findings of the record. A recording is cropped according to
+the preprocessing settings, so only a part of each half hour is used. The beat annotations (``.atr``) are not read.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
-from ecgssl.datasets.public.header_text import header_texts
-from ecgssl.datasets.public.known_defects import add_defects
+from ecgssl.datasets.folds import MADE_HERE, add_folds, stratified_folds
+from ecgssl.datasets.public.known_defects import add_defects, known_defects
 from ecgssl.datasets.public.label_map import read_label_map
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.wfdb_comments import parse_comments
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.wfdb_comments import header_texts, parse_comments
 from ecgssl.errors import InputError, Problem
 
 _PERSON = re.compile(
@@ -30,33 +29,34 @@ _PATIENT = re.compile(r"^#[ \t]*patient[ \t]+(\d+)[ \t]*$", re.MULTILINE)
 
 
 class INCART(PublicSet):
-    """St Petersburg INCART 12-lead Arrhythmia Database 1.0.0; targets are the patient's confirmed diagnoses."""
+    """St Petersburg INCART 12-lead Arrhythmia Database 1.0.0. Targets are the confirmed diagnoses of the patient."""
 
     name = "incart"
     title = "St Petersburg INCART"
     licence = "ODC-By 1.0"
     citation = "Tihonenko et al. 2008, doi:10.13026/C2V88N"
     url = "https://physionet.org/content/incartdb/1.0.0/"
+    source = Source(PHYSIONET + "incartdb/1.0.0/", needs=("RECORDS",))
     label_sets = ("diagnosis",)
     landmark = "I01.hea (to I75.hea)"
 
     def recognised(self) -> bool:
-        """Whether there is a header of any record."""
+        """Return whether the root contains a header of a record."""
         return next(self.root.glob("I[0-9][0-9].hea"), None) is not None
 
     def cohort(self) -> Cohort:
-        """Recordings, labels and folds.
+        """Return the recordings with labels and folds.
 
         Raises:
-            InputError: where headers cannot be read or do not name the patient, or 75 recordings are not the release.
+            InputError: if headers cannot be read or state no patient, or 75 recordings differ from the release.
         """
         paths = sorted(path.stem for path in self.root.glob("I[0-9][0-9].hea"))
         headers = header_texts(self.root, paths)
         patients = [_PATIENT.search(text) for text in headers]
         without = [path for path, patient in zip(paths, patients, strict=True) if patient is None]
         if without:
-            what = f"{len(without)} of {len(paths)} headers name no patient ({', '.join(without[:5])}), and 32 have 75 records"
-            remedy = f"Fetch the headers of the release ({self.url}); the Challenge's copy has no patients"
+            what = f"{len(without)} of {len(paths)} headers state no patient ({', '.join(without[:5])}): 32 have 75 records"
+            remedy = f"Fetch the headers of the release ({self.url}); the copy in the Challenge has no patients"
             raise InputError(Problem(str(self.root), "patient", what, remedy))
         people = [_PERSON.search(text) for text in headers]
         known = [parse_comments(f"#Age: {p['age']}\n#Sex: {p['sex']}" if p else "") for p in people]
@@ -71,27 +71,21 @@ class INCART(PublicSet):
                 "sex": [person.sex for person in known],
             }
         )
-        add_defects(table, self.name, table["path"])
-        table["fold"] = stratified_folds(labelled.matrix, table["patient_id"].tolist(), self.name).astype(float)
-        table["split"] = table["fold"].map(split_of)
-        targets = diagnoses.labels
-        table = pd.concat([table, pd.DataFrame(labelled.matrix, columns=list(targets))], axis=1)
-        problems = compare(table, targets, self.name, self.labels, str(self.root))
-        if problems:
-            raise InputError(problems)
+        add_defects(table, known_defects(self.name), table["path"])
+        add_folds(table, stratified_folds(labelled.matrix, table["patient_id"].tolist(), self.name))
         notes = [
             f"{share(len(table), self.name)} of {table['patient_id'].nunique()} patients",
             MADE_HERE,
-            "half an hour each, of which the crop of the contract is used: what the patient has need not show in it",
+            "half an hour each, of which only a crop is used: a diagnosis of the patient may not be visible in it",
             "74 of 75 recordings are in cinc2020 and cinc2021 (I04 as I0004), re-quantised",
             *labelled.notes(),
         ]
         flagged = int(np.count_nonzero(table["defect"]))
         if flagged:
-            notes.append(f"{flagged} recordings with a lead at the rail or an excursion are flagged, see column defect")
-        return Cohort(self.name, self.root, table, targets, self.licence, tuple(notes), source=str(self.root))
+            notes.append(f"{flagged} recordings with a saturated lead or an excursion are flagged, see column defect")
+        return self.checked_cohort(table, diagnoses.labels, labelled.matrix, notes, self.root)
 
 
 def _parts(diagnoses: str | None) -> tuple[str, ...] | None:
-    """Diagnoses between commas; ``None`` where there are none."""
+    """Return the diagnoses between commas; ``None`` if there are none."""
     return tuple(part.strip() for part in (diagnoses or "").split(",") if part.strip()) or None

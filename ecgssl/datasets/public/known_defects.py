@@ -1,4 +1,4 @@
-"""Recordings of public sets that are known to be broken: data with a source (``tables/known_defects.csv``), not code."""
+"""Known defective recordings of public sets (``tables/known_defects.csv``)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ecgssl.datasets.public.label_map import package_table
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong with one recording.
+    """Known defect of one recording.
 
     Args:
-        record: its name within the set.
-        defect: what is wrong, in a few words.
-        action: ``exclude`` leaves it out, counted with its reason; ``flag`` keeps it and says so in the index.
-        source: who found it.
+        record: name of the recording within the set.
+        defect: short description.
+        action: ``exclude`` rejects the recording with a reason; ``flag`` keeps it and records the flag in the index.
+        source: publication or software that reports the defect.
     """
 
     record: str
@@ -28,7 +28,7 @@ class Defect:
 
 
 def known_defects(name: str) -> dict[str, Defect]:
-    """Defects of a set, by record name."""
+    """Return the defects of a set by name of the recording."""
     return {
         row["record"]: Defect(row["record"], row["defect"], row["action"], row["source"])
         for row in package_table("known_defects.csv")
@@ -36,14 +36,13 @@ def known_defects(name: str) -> dict[str, Defect]:
     }
 
 
-def add_defects(table: pd.DataFrame, name: str, records: pd.Series) -> None:
-    """Put columns ``defect`` and ``defect_action`` (empty where nothing is known) into a cohort's table, in place.
+def add_defects(table: pd.DataFrame, defects: dict[str, Defect], records: pd.Series) -> None:
+    """Add the columns ``defect`` and ``defect_action`` to a table of recordings, in place.
 
     Args:
-        table: of the cohort.
-        name: of the set in the table of defects.
-        records: name of each row's recording within the set.
+        table: table of the cohort.
+        defects: known defects by name of the recording.
+        records: name of each row's recording. Rows without a known defect get empty cells.
     """
-    found = known_defects(name)
-    table["defect"] = [found[r].defect if r in found else "" for r in records]
-    table["defect_action"] = [found[r].action if r in found else "" for r in records]
+    table["defect"] = [defects[r].defect if r in defects else "" for r in records]
+    table["defect_action"] = [defects[r].action if r in defects else "" for r in records]

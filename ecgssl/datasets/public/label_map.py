@@ -1,4 +1,4 @@
-"""Codes of a vocabulary (SNOMED CT, SCP-ECG, AHA) to label names, by exact match only."""
+"""Mapping from diagnosis codes (SNOMED CT, SCP-ECG, AHA) to labels, by exact match."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a label map made of the codes of some recordings.
+    """Labels of recordings.
 
     Args:
         matrix: (recordings, labels) 1, 0, or NaN in the rows of recordings without any statement.
-        unmapped: codes that no label stands for, with the number of recordings that carry them.
+        unmapped: codes without a label, with their numbers of recordings.
     """
 
     matrix: NDArray[np.float64]
     unmapped: Counter[str]
 
     def notes(self, most: int = 8) -> list[str]:
-        """What a reader of results should know: recordings without a statement, and codes without a label."""
+        """Return notes on recordings without a statement and codes without a label, of which ``most`` are listed."""
         unknown = int(np.isnan(self.matrix).all(axis=1).sum()) if self.matrix.shape[1] else 0
         notes = [f"{unknown} recordings without a statement: their labels are unknown"] if unknown else []
         if self.unmapped:
             shown = ", ".join(f"{code} ({count})" for code, count in self.unmapped.most_common(most))
             more = f" and {len(self.unmapped) - most} more" if len(self.unmapped) > most else ""
-            notes.append(f"{len(self.unmapped)} codes without a label, in so many recordings: {shown}{more}")
+            notes.append(f"{len(self.unmapped)} codes without a label (number of recordings): {shown}{more}")
         return notes
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Which label each code stands for; several codes may share one (pairs that a standard calls equal).
+    """Label of each code; codes that a standard defines as equal share a label.
 
     Args:
         label_of: label by code.
-        source: where the map is from.
+        source: origin of the map.
     """
 
     label_of: dict[str, str]
@@ -50,14 +50,14 @@ class LabelMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in the order of their first code."""
+        """Names of the labels in the order of their first code."""
         return tuple(dict.fromkeys(self.label_of.values()))
 
     def with_equals(self, equal: Mapping[str, str]) -> LabelMap:
-        """The map in which codes that a standard calls equal share one label.
+        """Return a map in which codes that a standard defines as equal share one label.
 
         Args:
-            equal: by a code, the code that it means the same as, whose label counts where both have one.
+            equal: equivalent code by code. If both have a label, the label of the equivalent code is used.
         """
         label_of = dict(self.label_of)
         for code, other in equal.items():
@@ -67,10 +67,10 @@ class LabelMap:
         return LabelMap(label_of, self.source)
 
     def apply(self, codes: Sequence[Iterable[str] | None]) -> Labelled:
-        """Labels of recordings.
+        """Return the labels of recordings.
 
         Args:
-            codes: of each recording; ``None`` where nothing was stated, which makes all its labels unknown.
+            codes: codes of each recording; ``None`` if no code is stated, which makes all its labels unknown.
         """
         place = {label: column for column, label in enumerate(self.labels)}
         matrix = np.zeros((len(codes), len(place)))
@@ -88,17 +88,17 @@ class LabelMap:
 
 
 def package_table(name: str) -> list[dict[str, Any]]:
-    """Rows of a CSV in ``ecgssl/datasets/public/tables``: facts about public sets, each with its source."""
+    """Return the rows of a CSV file in ``ecgssl/datasets/public/tables``."""
     text = (files("ecgssl.datasets.public") / "tables" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
 def equal_snomed_codes() -> dict[str, str]:
-    """SNOMED CT codes that the PhysioNet/CinC Challenge 2021 scores as one: a code, and the one it is merged into."""
+    """Return pairs of SNOMED CT codes that the PhysioNet/CinC Challenge 2021 scores as equal."""
     return {row["code"]: row["equal_to"] for row in package_table("snomed_equal.csv")}
 
 
 def read_label_map(name: str) -> LabelMap:
-    """A map from ``ecgssl/datasets/public/tables``: columns ``code``, ``label``, ``source``."""
+    """Return the map of a CSV file in ``ecgssl/datasets/public/tables`` with columns ``code``, ``label``, ``source``."""
     rows = package_table(name)
     return LabelMap({row["code"]: row["label"] for row in rows}, "; ".join(dict.fromkeys(r["source"] for r in rows)))

@@ -3,16 +3,17 @@
 ``record_list.csv`` names the recordings. Three label sets:
 
 - ``none``: no targets, the default.
-- ``measurements``: intervals and axes of ``machine_measurements.csv``. The statements of the cart are free text and are
-  not read: which of them mean a diagnosis cannot be told by exact match.
-- ``icd10``: categories of discharge diagnoses, where ``records_w_diag_icd10.csv`` of MIMIC-IV-ECG-Ext-ICD (Strodthoff et
-  al. 2024, doi:10.13026/ypt5-9d58) lies in the root.
+- ``measurements``: intervals and axes of ``machine_measurements.csv``. The statements of the device are free text and are
+  not read, because an exact match cannot decide which of them mean a diagnosis.
+- ``icd10``: categories of discharge diagnoses, if ``records_w_diag_icd10.csv`` of MIMIC-IV-ECG-Ext-ICD (Strodthoff et
+  al. 2024, doi:10.13026/ypt5-9d58) is in the root.
 
-No split is published with the recordings. Twenty folds by patient, 0-17 train, 18 validates, 19 tests: those of Ext-ICD
-where its file lies in the root, whatever the labels, so that nothing is pretrained on what it will be tested on;
-otherwise from a hash of ``subject_id``, which gives any part of the set the folds that it has in the whole.
+No split is published with the recordings. Patients are divided into twenty folds: 0-17 train, 18 validates, 19 tests. If
+the file of Ext-ICD is in the root, its folds are used with every label set, so that no model is pretrained on its test
+data. Otherwise folds follow from a hash of ``subject_id``, so that a part of the set keeps the folds of the whole.
 
-Leads are stored with aVF before aVL, and headers hold the patient's number: readers go by name and keep no comments.
+Leads are stored with aVF before aVL, and headers contain the patient number: the reader identifies leads by name and does
+not keep comments.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
-from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import hashed_folds
-from ecgssl.datasets.public.ages import known_ages
 from ecgssl.datasets.public.mimic_labels import (
     DIAGNOSES,
     FOLDS,
@@ -35,41 +35,45 @@ from ecgssl.datasets.public.mimic_labels import (
     read_diagnoses,
     read_measurements,
 )
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.release_table import read_table
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 
 _COLUMNS = ["subject_id", "study_id", "path"]
 _EXT_ICD = "https://physionet.org/content/mimic-iv-ecg-ext-icd-labels/1.0.1/"
 _VALIDATION, _TEST = 18, 19
 _LOOKED_FOR = 1000
-"""Recordings that are looked for on disk. Each has a folder of its own: to ask for all takes minutes, or hours."""
+"""Recordings whose files are checked. Each has a separate folder: a check of all takes minutes to hours."""
 
-_HASHED = (
-    "no split is published with it: patients were dealt to 20 folds by a hash of subject_id; 0-17 train, 18 validates, 19 "
-    "tests"
-)
+_HASHED = "no split is published: patients are assigned to 20 folds by a hash of subject_id; 0-17 train, 18 validates, 19 tests"
 _PUBLISHED = f"folds, age and sex of {DIAGNOSES}: 0-17 train, 18 validates, 19 tests"
 
 
 class MIMICIVECG(PublicSet):
-    """The diagnostic electrocardiograms of MIMIC-IV."""
+    """Diagnostic electrocardiograms of MIMIC-IV."""
 
     name = "mimic_iv_ecg"
     title = "MIMIC-IV-ECG"
-    licence = "as the LICENSE in your copy says: PhysioNet lists it as open access, other catalogues as credentialed"
+    licence = "see the LICENSE file of your copy: PhysioNet lists it as open access, other catalogues as credentialed"
     citation = "Gow et al. 2023, doi:10.13026/4nqg-sb35"
     url = "https://physionet.org/content/mimic-iv-ecg/1.0/"
+    source = Source(
+        PHYSIONET + "mimic-iv-ecg/1.0/",
+        needs=("record_list.csv", "machine_measurements*.csv", "LICENSE.txt"),
+        advice="1.6 million small files: 'aws s3 sync --no-sign-request s3://physionet-open/mimic-iv-ecg/1.0/ DIR', or the "
+        "zip file on its page, is much faster. Read the LICENSE file of your copy: web pages disagree on whether an "
+        "agreement is needed",
+    )
     label_sets = ("none", "measurements", "icd10")
     landmark = "record_list.csv"
 
     def cohort(self) -> Cohort:
-        """Recordings, targets and folds.
+        """Return the recordings with targets and folds.
 
         Raises:
-            InputError: where a table cannot be used, a study is listed twice, a patient is in two folds, recordings are
-                not there, or 800,035 recordings are not those of 161,352 patients.
+            InputError: if a table has invalid cells, a study is listed twice, a patient is in two folds, recordings are
+                absent, or 800,035 recordings do not belong to 161,352 patients.
         """
         source = self.root / self.landmark
         listed = read_table(source, _COLUMNS, self.url, usecols=lambda name: name in _COLUMNS)
@@ -77,9 +81,8 @@ class MIMICIVECG(PublicSet):
         problems = [*_unusable_ids(source, listed), *self.absent(source, paths, most=_LOOKED_FOR)]
         diagnoses_file = self.root / DIAGNOSES
         if self.labels == "icd10" and not diagnoses_file.exists():
-            problems.append(
-                Problem(str(diagnoses_file), "file", "does not exist", f"Put it beside {self.landmark} ({_EXT_ICD})")
-            )
+            remedy = f"Add it to the folder of {self.landmark} ({_EXT_ICD})"
+            problems.append(Problem(str(diagnoses_file), "file", "does not exist", remedy))
         if problems:
             raise InputError(problems)
         study = pd.Index(listed["study_id"].astype(np.int64))
@@ -88,7 +91,7 @@ class MIMICIVECG(PublicSet):
         notes = [share(len(table), self.name)]
         if len(table) > _LOOKED_FOR:
             notes.append(
-                "about 1,000 recordings were looked for on disk; any other that is missing is rejected when read"
+                "the files of about 1,000 recordings were checked; other missing recordings are rejected when read"
             )
         notes.append(_HASHED if diagnoses is None else _PUBLISHED)
         found, more = pd.DataFrame(index=table.index), list[str]()
@@ -97,20 +100,16 @@ class MIMICIVECG(PublicSet):
         elif diagnoses is not None and self.labels == "icd10":
             found, more = diagnosis_labels(diagnoses, str(diagnoses_file))
         targets = tuple(found.columns)
-        table = pd.concat([table, found], axis=1)
-        problems = compare(table, targets, self.name, self.labels, str(source))
-        if problems:
-            raise InputError(problems)
         kinds = {name: Target(kind="regression", unit=UNITS[name]) for name in targets if name in UNITS}
-        notes += [*more, "publish no table of its record or patient numbers"]
-        return Cohort(self.name, self.root, table, targets, self.licence, tuple(notes), source=str(source), kinds=kinds)
+        notes += [*more, "do not publish a table of its record or patient numbers"]
+        return self.checked_cohort(table, targets, found, notes, source, kinds)
 
     def _described(
         self, listed: pd.DataFrame, study: pd.Index, paths: list[str], diagnoses: pd.DataFrame | None
     ) -> pd.DataFrame:
-        """The table without its targets."""
+        """Return the table without targets."""
         patient, subjects = pd.factorize(listed["subject_id"].astype(np.int64))
-        # one object per patient: a patient has up to 260 recordings
+        # one string per patient, because a patient has up to 260 recordings
         names = np.array([str(subject) for subject in subjects], dtype=object)
         if diagnoses is None:
             fold = hashed_folds(names.tolist(), self.name, FOLDS)[patient].astype(float)
@@ -134,19 +133,15 @@ class MIMICIVECG(PublicSet):
 
 
 def _unusable_ids(source: Path, listed: pd.DataFrame) -> list[Problem]:
-    """Problems of ``record_list.csv``; ids become numbers in place."""
-    problems = []
+    """Return problems of ``record_list.csv``, and convert its ids to numbers in place."""
+    problems: list[Problem] = []
     for column in ("subject_id", "study_id"):
         numbers = pd.to_numeric(listed[column], errors="coerce")
         wrong = ~(numbers % 1 == 0)
         if column == "study_id":
             wrong |= numbers.duplicated(keep=False)
-        if wrong.any():
-            rows = rows_text([int(place) + 2 for place in np.flatnonzero(wrong)])
-            what = f"{rows}: no whole number" + (", or listed more than once" if column == "study_id" else "")
-            problems.append(
-                Problem(str(source), column, what, "Fetch the file again and compare it with SHA256SUMS.txt")
-            )
+        what = "not a whole number" + (", or listed more than once" if column == "study_id" else "")
+        problems += cell_problems(source, [(column, wrong, what, FETCH_AGAIN)])
         listed[column] = numbers
     return problems
 
@@ -158,5 +153,5 @@ def _published_folds(diagnoses: pd.DataFrame, patient: NDArray[np.intp], where: 
     shared = len(np.unique(patient[one[patient] != fold]))
     if shared:
         what = f"{shared} patients are in more than one fold"
-        raise InputError(Problem(where, "fold", what, "Fetch the file again and compare it with SHA256SUMS.txt"))
+        raise InputError(Problem(where, "fold", what, FETCH_AGAIN))
     return fold

@@ -1,8 +1,8 @@
-"""The PTB Diagnostic ECG Database (Bousseljot et al. 1995): 15 leads, 32 to 120 s, 1 kHz, labels in header comments.
+"""PTB Diagnostic ECG Database (Bousseljot et al. 1995): 15 leads, 32 to 120 s, 1 kHz, labels in header comments.
 
 Layout: ``patientNNN/sNNNN_re.{dat,xyz,hea}``. The folder is the patient; 113 of 290 have several recordings. The label
-is the reason for admission, one per recording. The Frank leads of the ``.xyz`` file are left out when a recording is
-read, and what is longer than the contract is cropped as it says.
+is the reason for admission, one per recording. The reader leaves out the Frank leads of the ``.xyz`` file and crops long
+recordings according to the preprocessing settings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.folds import MADE_HERE, split_of, stratified_folds
-from ecgssl.datasets.public.header_text import header_texts
+from ecgssl.datasets.folds import MADE_HERE, add_folds, stratified_folds
 from ecgssl.datasets.public.label_map import Labelled, read_label_map
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.wfdb_comments import find_records, parse_comments
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.wfdb_comments import header_texts, list_headers, parse_comments
 from ecgssl.errors import InputError, Problem
 
 _RECORD = re.compile(r"(?P<patient>patient\d{3})/(?P<name>s\d{4}\w*)")
@@ -31,7 +30,7 @@ MI, HEALTHY = "MI", "HEALTHY"
 class PTB(PublicSet):
     """PTB Diagnostic ECG Database 1.0.0.
 
-    Label set ``diagnosis`` has a column per reason for admission, unknown where the header says n/a; ``infarction`` is
+    Label set ``diagnosis`` has a column per reason for admission, unknown where the header says n/a. ``infarction`` is
     the usual task of MI against healthy controls, unknown for all others.
     """
 
@@ -40,51 +39,46 @@ class PTB(PublicSet):
     licence = "ODC-By 1.0"
     citation = "Bousseljot et al. 1995, doi:10.13026/C28C71"
     url = "https://physionet.org/content/ptbdb/1.0.0/"
+    source = Source(PHYSIONET + "ptbdb/1.0.0/", needs=("RECORDS",))
     label_sets = ("diagnosis", "infarction")
     landmark = "patientNNN"
 
     def recognised(self) -> bool:
-        """Whether there is a folder of any patient."""
+        """Return whether the root contains a folder of a patient."""
         return next(self.root.glob("patient[0-9][0-9][0-9]"), None) is not None
 
     def cohort(self) -> Cohort:
-        """Recordings, labels and folds.
+        """Return the recordings with labels and folds.
 
         Raises:
-            InputError: where there are no records, headers cannot be read, or 549 recordings have other labels than the
+            InputError: if there are no records, headers cannot be read, or 549 recordings have other labels than the
                 release.
         """
-        paths = [path for path in find_records(self.root) if _RECORD.fullmatch(path)]
-        if not paths:
-            what = "holds no patientNNN/sNNNN*.hea"
+        found = {path: match for path in list_headers(self.root) if (match := _RECORD.fullmatch(path))}
+        if not found:
+            what = "does not contain patientNNN/sNNNN*.hea"
             raise InputError(Problem(str(self.root), "recordings", what, f"Complete the download ({self.url})"))
-        headers = header_texts(self.root, paths)
+        headers = header_texts(self.root, list(found))
         comments = [parse_comments(text) for text in headers]
         labelled = read_label_map("ptb_diagnoses.csv").apply([_reason(text) for text in headers])
         names, matrix = self._targets(labelled)
-        matches = [_RECORD.fullmatch(path) for path in paths]
         table = pd.DataFrame(
             {
-                "record_id": [f"{self.name}-{match['name']}" for match in matches if match],
-                "path": paths,
-                "patient_id": [match["patient"] for match in matches if match],
-                "age": [found.age for found in comments],
-                "sex": [found.sex for found in comments],
+                "record_id": [f"{self.name}-{match['name']}" for match in found.values()],
+                "path": list(found),
+                "patient_id": [match["patient"] for match in found.values()],
+                "age": [comment.age for comment in comments],
+                "sex": [comment.sex for comment in comments],
             }
         )
-        table["fold"] = stratified_folds(labelled.matrix, table["patient_id"].tolist(), self.name).astype(float)
-        table["split"] = table["fold"].map(split_of)
-        table = pd.concat([table, pd.DataFrame(matrix, columns=names)], axis=1)
-        problems = compare(table, names, self.name, self.labels, str(self.root))
-        if problems:
-            raise InputError(problems)
+        add_folds(table, stratified_folds(labelled.matrix, table["patient_id"].tolist(), self.name))
         notes = [
             f"{share(len(table), self.name)} of {table['patient_id'].nunique()} patients",
             MADE_HERE,
-            "516 of 549 recordings are in cinc2020 and cinc2021 under names for which there is no crosswalk",
+            "516 of 549 recordings are in cinc2020 and cinc2021 under names without a known counterpart here",
             *labelled.notes(),
         ]
-        return Cohort(self.name, self.root, table, tuple(names), self.licence, tuple(notes), source=str(self.root))
+        return self.checked_cohort(table, names, matrix, notes, self.root)
 
     def _targets(self, labelled: Labelled) -> tuple[list[str], NDArray[np.float64]]:
         labels = list(read_label_map("ptb_diagnoses.csv").labels)

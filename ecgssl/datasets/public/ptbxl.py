@@ -1,11 +1,11 @@
-"""PTB-XL in its official layout (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; PhysioNet, CC BY 4.0).
+"""PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; PhysioNet, CC BY 4.0).
 
 Six label sets, as in the benchmark of Strodthoff et al. 2021 (doi:10.1109/JBHI.2020.3022989): ``superclass`` (5),
 ``subclass`` (23), ``diagnostic`` (44), ``form`` (19), ``rhythm`` (12) and ``all`` (71 SCP-ECG codes). Every code of a
-recording counts, whatever its likelihood, because 0 means "stated, not graded". ``..._likelihood50`` counts a code from
-50 on: other numbers, not to be compared with published ones; form and rhythm are not graded and have no such variant.
-Recordings without any code of the label set have unknown targets and so are not in the task. Folds 1-8 train, 9
-validate, 10 test; they are disjoint by patient.
+recording counts, whatever its likelihood, because 0 means "stated, not graded". ``..._likelihood50`` counts codes with a
+likelihood of at least 50, so its results cannot be compared with published ones. Form and rhythm codes are not graded and
+have no such variant. Recordings without any code of the label set have unknown targets. Folds 1-8 train, 9 validates, 10
+tests; they are disjoint by patient.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import split_of
 from ecgssl.datasets.public.label_map import LabelMap, package_table
-from ecgssl.datasets.public.public_set import PublicSet
-from ecgssl.datasets.public.release_counts import compare, share
-from ecgssl.datasets.public.release_table import read_table
+from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
+from ecgssl.datasets.public.release_counts import share
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.metadata import OLDEST
 
@@ -42,6 +42,11 @@ class PTBXL(PublicSet):
     licence = "CC BY 4.0"
     citation = "Wagner et al. 2020, doi:10.1038/s41597-020-0495-6"
     url = "https://physionet.org/content/ptb-xl/1.0.3/"
+    source = Source(
+        PHYSIONET + "ptb-xl/1.0.3/",
+        needs=("*.csv", "LICENSE.txt"),
+        subsets={"100": ("records100/*",), "500": ("records500/*",)},
+    )
     label_sets = (
         *("superclass", "subclass", "diagnostic", "form", "rhythm", "all"),
         *(f"{labels}{LIKELIHOOD}" for labels in ("superclass", "subclass", "diagnostic")),
@@ -49,11 +54,11 @@ class PTBXL(PublicSet):
     landmark = "ptbxl_database.csv"
 
     def cohort(self) -> Cohort:
-        """Recordings of ``records100`` or ``records500`` with their targets and folds.
+        """Return the recordings of ``records100`` or ``records500`` with targets and folds.
 
         Raises:
-            InputError: where a table or a column is absent, a cell cannot be read, recordings are not there, or 21,799
-                rows are not those of release 1.0.3.
+            InputError: if a table or a column is absent, a cell cannot be read, recordings are absent, or 21,799 rows
+                differ from release 1.0.3.
         """
         database, file = self.root / self.landmark, _FILE[self.sampling_rate]
         table = read_table(database, (*_COLUMNS, *_FILE.values()), self.url)
@@ -64,7 +69,7 @@ class PTBXL(PublicSet):
         stated = [_likelihoods(cell) for cell in table["scp_codes"]]
         problems = _unusable(database, numbers, stated)
         paths = table[file].astype(str).tolist()
-        remedy = f"Download records{self.sampling_rate}, or choose data.sampling_rate {600 - self.sampling_rate}"
+        remedy = f"Download records{self.sampling_rate}, or set data.sampling_rate to {600 - self.sampling_rate}"
         problems += self.absent(database, paths, field=file, remedy=remedy)
         if problems:
             raise InputError(problems)
@@ -75,7 +80,7 @@ class PTBXL(PublicSet):
                 "patient_id": [str(int(i)) for i in numbers["patient_id"]],
                 "split": numbers["strat_fold"].map(split_of),
                 "fold": numbers["strat_fold"].astype(float),
-                # the release writes 300 for everyone above 89
+                # the release writes 300 for all ages above 89
                 "age": numbers["age"].clip(upper=OLDEST),
                 "sex": numbers["sex"].map({0: "male", 1: "female"}).fillna(""),
                 "site": table["site"].map(_site),
@@ -86,11 +91,7 @@ class PTBXL(PublicSet):
         unlabelled = np.flatnonzero(labelled.matrix.sum(axis=1) == 0)
         matrix = labelled.matrix.copy()
         matrix[unlabelled] = np.nan
-        whole = pd.concat([described, pd.DataFrame(matrix, columns=list(names.labels))], axis=1)
-        problems = compare(whole, names.labels, self.name, self.labels, str(database))
-        if problems:
-            raise InputError(problems)
-        notes = [self._release_note(len(whole))]
+        notes = [self._release_note(len(described))]
         if len(unlabelled):
             notes.append(f"{len(unlabelled)} recordings have no code of label set {self.labels}: targets unknown")
         if self.labels == "all":
@@ -98,10 +99,10 @@ class PTBXL(PublicSet):
         old = int((numbers["age"] > OLDEST).sum())
         if old:
             notes.append(f"{old} ages are 'above 89' (300 in the release) and given as {OLDEST:g}")
-        return Cohort(self.name, self.root, whole, names.labels, self.licence, tuple(notes), source=str(database))
+        return self.checked_cohort(described, names.labels, matrix, notes, database)
 
     def _label_map(self) -> LabelMap:
-        """Labels of the label set by SCP-ECG code, in the order of ``scp_statements.csv``."""
+        """Return the labels of the label set by SCP-ECG code, in the order of ``scp_statements.csv``."""
         path = self.root / "scp_statements.csv"
         statements = read_table(path, _STATEMENTS, self.url, dtype=str, keep_default_na=False)
         statements.index = pd.Index(statements.iloc[:, 0])
@@ -130,14 +131,14 @@ class PTBXL(PublicSet):
         for row in package_table("ptbxl_releases.csv"):
             whole = int(row["recordings"])
             if recordings == whole:
-                return f"{recordings:,} recordings, as release {row['release']} has: {row['about']}"
+                return f"{recordings:,} recordings, as in release {row['release']}: {row['about']}"
             if row["listed"] in listed or (self.root / row["listed"]).exists():
                 return f"{recordings:,} of {whole:,} recordings of release {row['release']}: {row['about']}"
-        return f"{share(recordings, self.name)} of release 1.0.3, or of another one: the files do not say"
+        return f"{share(recordings, self.name)} of release 1.0.3, or of another release: the files do not state it"
 
 
 def _likelihoods(cell: object) -> dict[str, float] | None:
-    """Likelihood by code, from a Python dict literal; ``None`` where it is none."""
+    """Return the likelihood by code from a Python dict literal; ``None`` if the cell is not one."""
     try:
         value = ast.literal_eval(str(cell))
         found = {str(code): float(likelihood) for code, likelihood in value.items()}
@@ -151,15 +152,13 @@ def _site(cell: float | str) -> str:
 
 
 def _unusable(path: Path, numbers: dict[str, pd.Series], stated: list[dict[str, float] | None]) -> list[Problem]:
-    remedy = "Fetch the file again and compare it with SHA256SUMS.txt"
-    wrong = {column: numbers[column].isna().to_numpy() for column in ("ecg_id", "patient_id", "strat_fold")}
-    wrong["scp_codes"] = np.array([codes is None for codes in stated])
-    wrong["ecg_id "] = numbers["ecg_id"].duplicated(keep=False).to_numpy() & ~wrong["ecg_id"]
-    wrong["strat_fold "] = ~(wrong["strat_fold"] | numbers["strat_fold"].isin(range(1, 11)).to_numpy())
-    return [
-        Problem(
-            str(path), column.strip(), f"{rows_text([int(i) + 2 for i in np.flatnonzero(bad)])}: not usable", remedy
-        )
-        for column, bad in wrong.items()
-        if bad.any()
-    ]
+    number, fold = numbers["ecg_id"], numbers["strat_fold"]
+    wrong = (
+        ("ecg_id", number.isna()),
+        ("patient_id", numbers["patient_id"].isna()),
+        ("strat_fold", fold.isna()),
+        ("scp_codes", [codes is None for codes in stated]),
+        ("ecg_id", number.duplicated(keep=False) & number.notna()),
+        ("strat_fold", fold.notna() & ~fold.isin(range(1, 11))),
+    )
+    return cell_problems(path, [(column, mask, "not usable", FETCH_AGAIN) for column, mask in wrong])

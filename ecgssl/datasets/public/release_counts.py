@@ -1,4 +1,4 @@
-"""What is known of a release's size and labels (``tables/release_counts.csv``), to notice a table that is not the release."""
+"""Known counts of whole releases (``tables/release_counts.csv``), to detect a table that differs from the release."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ RECORDINGS = "recordings"
 
 
 def release_counts(name: str, labels: str = "") -> dict[str, int]:
-    """Published or recomputed counts of a set.
+    """Return published or recomputed counts of a set.
 
     Args:
-        name: of the set.
-        labels: a label set; its own counts are added to those of the set as a whole.
+        name: name of the set.
+        labels: label set; its counts are added to those of the set as a whole.
 
     Returns:
-        Counts by what is counted: ``recordings``, ``patients``, ``train``, ``val``, ``test`` (recordings with a known
-        target), ``patients of train`` and so on, ``unlabelled``, ``targets``, or the positives of a target, by its name.
+        Count by what is counted: ``recordings``, ``patients``, ``train``, ``val``, ``test`` (recordings with a known
+        target), ``patients of train`` and so on, ``unlabelled``, ``targets``, or the name of a target (its positives).
+        Empty for a set without rows in the table.
     """
     return {
         row["counted"]: int(row["count"])
@@ -32,14 +33,14 @@ def release_counts(name: str, labels: str = "") -> dict[str, int]:
 
 
 def compare(table: pd.DataFrame, targets: Sequence[str], name: str, labels: str, where: str) -> list[Problem]:
-    """A problem that names every count in which a whole release differs from what is known of it.
+    """Return a problem that lists every count in which a whole release differs from the known counts.
 
     Args:
-        table: of the cohort; a part of a release is not compared.
-        targets: of the label set.
-        name: of the set.
-        labels: the label set.
-        where: the file behind the table.
+        table: table of the cohort. A table of another length than the release is not compared.
+        targets: targets of the label set.
+        name: name of the set.
+        labels: label set.
+        where: file behind the table.
     """
     known = release_counts(name, labels)
     if len(table) != known.get(RECORDINGS):
@@ -50,13 +51,13 @@ def compare(table: pd.DataFrame, targets: Sequence[str], name: str, labels: str,
     ]
     if not wrong:
         return []
-    what = f"has {len(table):,} recordings but is not the release: {', '.join(wrong)}; in brackets the release"
+    what = f"has {len(table):,} recordings but other counts than the release (in brackets): {', '.join(wrong)}"
     return [Problem(where, "counts", what, "Fetch the tables again and compare them with SHA256SUMS.txt")]
 
 
 def share(recordings: int, name: str) -> str:
-    """For notes: ``500 of 21,799 recordings``, or ``21,799 recordings`` where all are there."""
-    whole = release_counts(name)[RECORDINGS]
+    """Return a note such as ``500 of 21,799 recordings``; ``500 recordings`` if that is all or the total is unknown."""
+    whole = release_counts(name).get(RECORDINGS, recordings)
     return f"{recordings:,} recordings" if recordings == whole else f"{recordings:,} of {whole:,} recordings"
 
 

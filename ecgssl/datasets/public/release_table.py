@@ -1,29 +1,39 @@
-"""Tables of a release, read once and checked for the columns that are needed."""
+"""Tables of a release: reading, conversion of ages, and errors by column and row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
+from ecgssl.io.metadata import OLDEST
+
+FETCH_AGAIN = "Fetch the file again and compare it with SHA256SUMS.txt"
+"""Remedy for a table that differs from the release."""
+
+_OVER_89 = (">89", "300")
+"""Codes of LUDB and PTB-XL for an age above 89, which would identify a person."""
 
 
 def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> pd.DataFrame:
-    """Read a CSV of a release.
+    """Return a CSV file of a release.
 
     Args:
-        path: of the file, in UTF-8 with or without a byte order mark.
-        needed: columns without which it is of no use.
-        url: where the release is published, for the remedy.
-        options: of ``pandas.read_csv``.
+        path: file, in UTF-8 with or without a byte order mark.
+        needed: required columns.
+        url: web page of the release, for the remedy.
+        options: options of ``pandas.read_csv``.
 
     Raises:
-        InputError: where the file is absent, is no CSV, lacks a column or has no rows.
+        InputError: if the file is absent, cannot be read as CSV, lacks a column or has no rows.
     """
-    remedy = f"Name the unpacked release ({url}), or fetch the file again"
+    remedy = f"Set the folder of the unpacked release ({url}), or fetch the file again"
     try:
         table: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **options)
     except FileNotFoundError:
@@ -35,3 +45,37 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
         what = f"lacks the columns {absent}" if absent else "has no rows"
         raise InputError(Problem(str(path), "columns", what, remedy))
     return table
+
+
+def cell_problems(
+    source: Path, checks: Iterable[tuple[str, ArrayLike, str, str]], rows: Sequence[int] | None = None
+) -> list[Problem]:
+    """Return a problem for each check that some rows fail.
+
+    Args:
+        source: file of the table.
+        checks: column, (rows,) boolean mask of the rows that fail, what is wrong with them, and the remedy.
+        rows: row number of each row in the file; by default counted from 2, below a header line.
+    """
+    problems = []
+    for column, mask, what, remedy in checks:
+        places = np.flatnonzero(np.asarray(mask))
+        if len(places):
+            numbers = [int(place) + 2 if rows is None else int(rows[place]) for place in places]
+            problems.append(Problem(str(source), column, f"{rows_text(numbers)}: {what}", remedy))
+    return problems
+
+
+def known_ages(cells: pd.Series) -> pd.Series:
+    """Return ages in years.
+
+    Args:
+        cells: ages as the release writes them.
+
+    Returns:
+        ``OLDEST`` for ages above 89; NaN for cells that are empty, negative, above 130 or not a number.
+    """
+    text = cells.astype(str).str.strip()
+    numbers = pd.to_numeric(text.mask(text.isin(_OVER_89), str(OLDEST)), errors="coerce")
+    plausible = numbers.where(numbers.between(0, 130))
+    return plausible.mask(plausible > OLDEST - 1, OLDEST).astype(float)

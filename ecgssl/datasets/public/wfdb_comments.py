@@ -1,7 +1,7 @@
-"""Diagnosis codes, age and sex from the comments of WFDB headers, as the PhysioNet/CinC Challenges write them.
+"""Text and comments of WFDB headers: diagnosis codes, age and sex of sets without a table of recordings.
 
-``#Age: 74``, ``#Sex: Male``, ``#Dx: 164889003,59118001``: sets that keep their labels there have no table of them. The
-rest of a header is not looked at: a set has ten thousands of them, and the reader of recordings checks each one anyway.
+The PhysioNet/CinC Challenges write ``#Age: 74``, ``#Sex: Male`` and ``#Dx: 164889003,59118001``. The rest of a header is not
+checked here: sets have tens of thousands of headers, and the reader of recordings checks each of them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +22,21 @@ from ecgssl.io.wfdb.header import LARGEST_HEADER
 
 _NOTHING = {"", "nan", "unknown", "none", "n/a"}
 _OVER_89 = {">89", "> 89", "300"}
-"""How PTB-XL, LUDB and their copies write an age that would identify."""
+"""Codes of PTB-XL, LUDB and copies of them for an age above 89, which would identify a person."""
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(age|sex|dx)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _SHARE = 256
-"""Headers that a thread takes at a time."""
+"""Headers read by a thread at a time."""
 
 
 @dataclass(frozen=True)
 class HeaderComments:
-    """What the comments of a header say.
+    """Contents of the comments of a header.
 
     Args:
-        codes: of ``#Dx``, each once, in their order; ``None`` where nothing is stated (no such line, NaN, Unknown, only
-            commas), which is not the same as "none of the diagnoses".
-        age: in years; 90 for all above 89; NaN where absent, negative or no number of years.
+        codes: distinct codes of ``#Dx`` in their order; ``None`` if no code is stated (no such line, NaN, Unknown, only
+            commas), which differs from "none of the diagnoses".
+        age: years; 90 for all ages above 89; NaN if absent, negative or not a number.
         sex: ``male``, ``female`` or empty.
     """
 
@@ -46,7 +46,9 @@ class HeaderComments:
 
 
 def parse_comments(text: str) -> HeaderComments:
-    """Read the comments of a header's text; what is not understood counts as not stated."""
+    """Return the contents of a header's comments. A value that cannot be interpreted counts as absent."""
+    # comments follow the signal lines
+    text = text[max(text.find("#"), 0) :].replace("\r", "\n")
     codes: dict[str, None] = {}
     age, sex = math.nan, ""
     for key, value in _COMMENT.findall(text):
@@ -67,63 +69,69 @@ def _age(word: str) -> float:
     return math.nan if known is None else known
 
 
-def read_comments(headers: Sequence[Path | str], workers: int = 8) -> list[HeaderComments | None]:
-    """Read the comments of many headers.
+def read_texts(root: Path | str, paths: Sequence[str], workers: int = 8) -> Iterator[str | None]:
+    """Yield the text of many headers in their order; ``None`` for a file that cannot be read.
 
     Args:
-        headers: paths of ``.hea`` files.
-        workers: threads; on a network drive the waiting is longer than the parsing.
-
-    Returns:
-        One per header, in their order; ``None`` for a file that cannot be read.
+        root: folder of the set.
+        paths: paths of the records below the root, without ``.hea``.
+        workers: threads. On a network drive the waiting time exceeds the parsing time.
     """
-    shares = [headers[begin : begin + _SHARE] for begin in range(0, len(headers), _SHARE)]
+
+    def read(share: Sequence[str]) -> list[str | None]:
+        return [_read(f"{root}/{path}.hea") for path in share]
+
+    shares = [paths[begin : begin + _SHARE] for begin in range(0, len(paths), _SHARE)]
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        return [found for share in pool.map(_read_share, shares) for found in share]
+        for texts in pool.map(read, shares):
+            yield from texts
 
 
-def _read_share(headers: Sequence[Path | str]) -> list[HeaderComments | None]:
-    return [_read(header) for header in headers]
-
-
-def _read(header: Path | str) -> HeaderComments | None:
+def _read(header: str) -> str | None:
     try:
         with Path(header).open("rb") as stream:
-            data = stream.read(LARGEST_HEADER)
+            return stream.read(LARGEST_HEADER).decode("utf-8", errors="replace")
     except OSError:
         return None
-    # comments follow the signal lines
-    begin = data.find(b"#")
-    return parse_comments(data[max(begin, 0) :].decode("utf-8", errors="replace").replace("\r", "\n"))
 
 
-def comments_of(root: Path, paths: Sequence[str]) -> list[HeaderComments]:
-    """Comments of records that ``find_records`` has found.
+def header_texts(root: Path, paths: Sequence[str]) -> list[str]:
+    """Return the text of headers with ``\\n`` as the only line break.
+
+    Args:
+        root: folder of the set.
+        paths: paths of the records below the root, without ``.hea``.
 
     Raises:
-        InputError: where headers cannot be read, with their number.
+        InputError: if headers cannot be read, with their number.
     """
-    found = read_comments([root / f"{path}.hea" for path in paths])
-    unread = [path for path, comments in zip(paths, found, strict=True) if comments is None]
+    texts = list(read_texts(root, paths))
+    unread = [path for path, text in zip(paths, texts, strict=True) if text is None]
     if unread:
         what = f"{len(unread)} of {len(paths)} headers cannot be read, such as {unread[0]}.hea"
         raise InputError(Problem(str(root), "headers", what, "Check disk and permissions"))
-    return [comments for comments in found if comments is not None]
+    return [(text or "").replace("\r", "\n") for text in texts]
 
 
-def find_records(root: Path | str, under: str = "") -> list[str]:
-    """WFDB records below a folder.
+def comments_of(root: Path, paths: Sequence[str]) -> list[HeaderComments]:
+    """Return the comments of headers; arguments and errors as for ``header_texts``."""
+    return [parse_comments(text) for text in header_texts(root, paths)]
+
+
+def list_headers(root: Path | str, under: str = "") -> dict[str, frozenset[str]]:
+    """Return the WFDB records below a folder; links to folders are not followed.
 
     Args:
-        root: that the result is relative to.
+        root: folder that the result is relative to.
         under: folder below ``root`` to search.
 
     Returns:
-        Paths of the headers without ``.hea``, with ``/``, sorted; links to folders are not followed.
+        Names of the files in the folder of each header, by the path of the header without ``.hea``, with ``/``, sorted.
     """
-    found: list[str] = []
+    found: dict[str, frozenset[str]] = {}
     for folder, _, files in os.walk(Path(root) / under):
+        names = frozenset(files)
         inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
-        found += [f"{prefix}{name[:-4]}" for name in files if name.endswith(".hea")]
-    return sorted(found)
+        found |= {f"{prefix}{name[:-4]}": names for name in files if name.endswith(".hea")}
+    return dict(sorted(found.items()))

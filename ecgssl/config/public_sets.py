@@ -1,0 +1,48 @@
+"""Registry of the public sets: the values of ``data.set``.
+
+Adding a public set takes one class in one file of ``ecgssl/datasets/public``, its rows in the tables there, and one line
+in ``PUBLIC_SETS``. The registry holds names only, so that parameters are checked without importing any reader.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+PUBLIC_SETS: dict[str, str] = {
+    "cinc2020": ".challenge:CinC2020",
+    "cinc2021": ".challenge:CinC2021",
+    "code15": ".code15:CODE15",
+    "cpsc2018": ".cpsc2018:CPSC2018",
+    "ecg_arrhythmia": ".ecg_arrhythmia:ECGArrhythmia",
+    "echonext": ".echonext:EchoNext",
+    "georgia": ".challenge:Georgia",
+    "incart": ".incart:INCART",
+    "ludb": ".ludb:LUDB",
+    "mimic_iv_ecg": ".mimic_iv_ecg:MIMICIVECG",
+    "ningbo": ".ecg_arrhythmia:Ningbo",
+    "ptb": ".ptb:PTB",
+    "ptbxl": ".ptbxl:PTBXL",
+    "sph": ".sph:SPH",
+}
+"""``module:class`` by name. The module is absolute, or relative to ``ecgssl.datasets.public``."""
+
+LOCAL_SETS = ("synthetic", "cohort")
+"""Sets without a class: the simulated set, and a table of local recordings."""
+
+
+def check_set_name(name: str) -> str:
+    """Return the name of a set.
+
+    Raises:
+        ValueError: if the name is unknown. The message lists similar names, or all names.
+    """
+    known = (*LOCAL_SETS, *PUBLIC_SETS)
+    if name not in known:
+        raise ValueError(f"is not a known set. {similar_names(name, known)}")
+    return name
+
+
+def similar_names(name: str, known: tuple[str, ...]) -> str:
+    """Return a hint for a message: the names most similar to an unknown one, or all known names."""
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known sets: {', '.join(known)}"
