@@ -40,7 +40,7 @@ def check(
     from ecgssl.inspection.check_examples import draw_examples
     from ecgssl.inspection.check_page import render, rows_text
     from ecgssl.inspection.check_summary import summarise
-    from ecgssl.signal.reason_texts import MEANINGS
+    from ecgssl.signal.reasons import REASON_TEXTS
 
     chosen = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     chosen += [f"store.workers={workers}"] if workers is not None else []
@@ -58,7 +58,7 @@ def check(
         for title, found in (("left out", summary["rejected"]), ("kept with", summary["flags"])):
             for finding in found:
                 rows = rows_text(finding["rows"][:_SHOWN]) + (" ..." if finding["count"] > _SHOWN else "")
-                meaning = MEANINGS.get(finding["reason"], "")
+                meaning = REASON_TEXTS.get(finding["reason"], "")
                 typer.echo(f"  {title} {finding['reason']}: {finding['count']:,} (rows {rows}): {meaning}")
         for warned in summary["warnings"]:
             rows = rows_text(warned["rows"][:_SHOWN]) + (" ..." if len(warned["rows"]) > _SHOWN else "")

@@ -29,7 +29,8 @@ from ecgssl.config.training import (
 )
 from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
-from ecgssl.signal.quality_params import QualityParams, ReasonCode
+from ecgssl.signal.quality_params import QualityParams
+from ecgssl.signal.reasons import ReasonCode
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [

@@ -11,7 +11,7 @@ from ecgssl.html.charts import histogram, legend
 from ecgssl.html.page import STYLE, page
 from ecgssl.inspection.check_examples import Example
 from ecgssl.inspection.check_labels import labels
-from ecgssl.signal.reason_texts import MEANINGS
+from ecgssl.signal.reasons import REASON_TEXTS
 
 _ROWS = 40
 _REASONS = 6
@@ -68,7 +68,7 @@ def _head(summary: Mapping[str, Any]) -> str:
 def _flow(summary: Mapping[str, Any]) -> str:
     counts = summary["counts"]
     reasons = summary["rejected"]
-    items = [f"{escape(MEANINGS.get(r['reason'], r['reason']))}: {r['count']:,}" for r in reasons[:_REASONS]]
+    items = [f"{escape(REASON_TEXTS.get(r['reason'], r['reason']))}: {r['count']:,}" for r in reasons[:_REASONS]]
     if len(reasons) > _REASONS:
         items.append(f"{len(reasons) - _REASONS} more reasons")
     if sum(r["count"] for r in reasons) > counts["rejected"]:
@@ -125,7 +125,7 @@ def _reasons(title: str, reasons: Sequence[Mapping[str, Any]], lead: str) -> str
     if not reasons:
         return ""
     lines = "".join(
-        f"<tr><td><code>{escape(r['reason'])}</code></td><td>{escape(MEANINGS.get(r['reason'], ''))}</td>"
+        f"<tr><td><code>{escape(r['reason'])}</code></td><td>{escape(REASON_TEXTS.get(r['reason'], ''))}</td>"
         f"<td class='n' data-name='recordings'>{r['count']:,}</td>"
         f"<td class='rows' data-name='rows'>{rows_text(r['rows'])}</td></tr>"
         for r in reasons
@@ -194,7 +194,7 @@ def _figure(example: Example) -> str:
     image = f"data:image/png;base64,{base64.b64encode(example.png).decode()}"
     why = "chosen by chance"
     if example.finding:
-        why = f"chosen for <code>{escape(example.finding)}</code>: {escape(MEANINGS.get(example.finding, ''))}"
+        why = f"chosen for <code>{escape(example.finding)}</code>: {escape(REASON_TEXTS.get(example.finding, ''))}"
     alt = f"12-lead drawing of the recording in row {example.row}"
     return f'<figure><img alt="{alt}" src="{image}"><figcaption>Row {example.row}, {why}</figcaption></figure>'
 

@@ -21,8 +21,8 @@ from ecgssl.io.recording import Recording
 from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures
 from ecgssl.progress import Advance
+from ecgssl.signal.findings import findings_text
 from ecgssl.signal.leads import LEADS, arrange, canonical
-from ecgssl.signal.reasons import in_words
 from ecgssl.signal.spec import SignalSpec
 
 LSB = StoreParams().lsb
@@ -244,7 +244,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
         parts.append(f"amplitude: {examination.clipped} samples are clipped to the range of a store")
     if examination.quality is not None:
         findings = sorted(examination.quality.findings, key=lambda finding: finding.code not in rejected)
-        words = in_words(findings, params)
+        words = findings_text(findings, params)
         if not words and rejected & {"min_leads", "missing_leads"}:
             words = f"{int(examination.quality.lead_mask.sum())} usable leads"
         parts.append(words)

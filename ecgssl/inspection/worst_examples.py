@@ -20,10 +20,11 @@ from ecgssl.errors import RecordingError
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
 from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.findings import Finding, findings_from_cell
 from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, arrange, limb_residual
-from ecgssl.signal.quality import Finding, kept_part
+from ecgssl.signal.quality import kept_part
 from ecgssl.signal.raw_figures import bridge
-from ecgssl.signal.reasons import REASONS, from_cell
+from ecgssl.signal.reasons import REASONS
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
@@ -107,7 +108,7 @@ def worst_examples(
         if rejected:
             unseen.update(table.loc[table["findings"] == "", "reason"])
         for name, cell in table.loc[table["findings"] != "", ["record_id", "findings"]].itertuples(index=False):
-            findings = from_cell(cell)
+            findings = findings_from_cell(cell)
             for code in dict.fromkeys(finding.code for finding in findings):
                 own = sorted((f for f in findings if f.code == code), key=lambda f: -_severity(f, params))
                 found[code].append((_severity(own[0], params), rejected, places[str(name)], own))

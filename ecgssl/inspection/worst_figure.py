@@ -18,7 +18,8 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.files import write_atomic
 from ecgssl.inspection.worst_examples import MOST, Example, Examples, worst_examples
 from ecgssl.signal.drawing import png_bytes
-from ecgssl.signal.reasons import REASONS, limit_of
+from ecgssl.signal.findings import limit_text
+from ecgssl.signal.reasons import REASONS
 
 _INK, _MUTED, _PAPER, _GRID, _REJECTED, _KEPT = "#101010", "#5d6470", "#fffafa", "#f0c4c1", "#b3261e", "#1b5e9b"
 _WIDTH, _ROW, _HEAD, _TOP, _BOTTOM, _SIDE, _GAP = 14.0, 1.75, 0.62, 1.0, 0.55, 0.45, 0.18
@@ -70,9 +71,9 @@ def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: Quali
     width = (_WIDTH - 2 * _SIDE - (MOST - 1) * _GAP) / MOST
     for number, group in enumerate(groups):
         top = height - _TOP - number * (_ROW + _HEAD)
-        limit = limit_of(group.code, params)
+        limit = limit_text(group.code, params)
         write(_SIDE, top - 0.02, group.code, fontsize=12, fontweight="bold", color=_INK, va="center")
-        about = REASONS[group.code].what + (f"; allowed: {limit}" if limit else "")
+        about = REASONS[group.code].figure + (f"; allowed: {limit}" if limit else "")
         about += f"; policy: {params.policy[group.code]}. {group.flagged} kept, {group.rejected} left out"
         write(_SIDE + 1.35, top - 0.02, about, fontsize=10, color=_MUTED, va="center")
         for column, example in enumerate(group.worst):

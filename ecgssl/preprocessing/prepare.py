@@ -22,9 +22,9 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
+from ecgssl.signal.findings import findings_text, findings_to_cell
 from ecgssl.signal.leads import arrange, measured
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
-from ecgssl.signal.reasons import in_words, to_cell
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
 
@@ -44,7 +44,7 @@ class Rejected(Exception):
         stage: processing stage that rejected it.
         reason: reason codes, separated by ";".
         detail: explanation in words. It contains no path, because a path may hold a patient's number.
-        findings: results of the quality checks up to this stage (``ecgssl.signal.reasons.to_cell``).
+        findings: results of the quality checks up to this stage (``ecgssl.signal.findings.findings_to_cell``).
     """
 
     def __init__(self, stage: str, reason: str, detail: str, findings: str = "") -> None:
@@ -145,7 +145,7 @@ def prepare(
 
     Returns:
         ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"),
-        ``findings`` (``ecgssl.signal.reasons.to_cell``), ``clipped``, ``waveform_hash`` and the quality figures
+        ``findings`` (``ecgssl.signal.findings.findings_to_cell``), ``clipped``, ``waveform_hash`` and the quality figures
         (``None`` for undefined ones).
 
     Raises:
@@ -221,7 +221,7 @@ def _steps(
         "source_rate": recording.sampling_rate,
         "lead_mask": int(np.sum(quality.lead_mask.astype(np.int64) << np.arange(len(spec.leads)))),
         "reasons": ";".join(reasons),
-        "findings": to_cell(quality.findings),
+        "findings": findings_to_cell(quality.findings),
         "clipped": clipped,
         "waveform_hash": waveform_hash(whole, quality.lead_mask, spec.sampling_rate, spec.leads),
     } | quality_figures(quality)
@@ -240,8 +240,8 @@ def _check(quality: Quality, stage: str, params: QualityParams, examination: Exa
         return
     codes = quality.rejected.split(";")
     causes = [f for f in quality.findings if f.code in codes] or list(quality.findings)
-    detail = in_words(causes, params) or f"{int(quality.lead_mask.sum())} usable leads"
-    rejection = Rejected(stage, quality.rejected, detail, to_cell(quality.findings))
+    detail = findings_text(causes, params) or f"{int(quality.lead_mask.sum())} usable leads"
+    rejection = Rejected(stage, quality.rejected, detail, findings_to_cell(quality.findings))
     if examination is None or not quality.lead_mask.any():
         raise rejection
     examination.rejections.append(rejection)

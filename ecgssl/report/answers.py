@@ -7,7 +7,7 @@ from typing import Any
 
 from ecgssl.evaluation.subgroups import UNKNOWN
 from ecgssl.leakage.overlap import in_words
-from ecgssl.signal.reason_texts import MEANINGS
+from ecgssl.signal.reasons import REASON_TEXTS
 
 _KINDS = {"multilabel": "findings, each by itself", "multiclass": "one of several classes", "regression": "a number"}
 _MODES = {
@@ -115,7 +115,7 @@ def _of_cohort(report: Mapping[str, Any]) -> dict[str, str]:
     if cohort is None:
         return found | {"partition": f"Overlap with pretraining: {in_words(overlap)}." if overlap else ""}
     by_split = ", ".join(f"{row['split']} {row['recordings']:,}" for row in cohort["splits"])
-    reasons = "; ".join(MEANINGS.get(r["reason"], r["reason"]) for r in cohort["reasons"][:6])
+    reasons = "; ".join(REASON_TEXTS.get(r["reason"], r["reason"]) for r in cohort["reasons"][:6])
     people = report.get("people") or {}
     known = [name for name in ("age", "sex", "site", "device") if name in people]
     sites = len([row for row in people.get("site", []) if row["value"] != "unknown"])

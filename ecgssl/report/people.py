@@ -8,7 +8,7 @@ from typing import Any
 
 from ecgssl.evaluation.subgroups import SMALLEST
 from ecgssl.report.text import absent, number, share, table
-from ecgssl.signal.reason_texts import MEANINGS
+from ecgssl.signal.reasons import REASON_TEXTS
 
 _REASONS = 8
 _FEW = f"<span class='soft'>under {SMALLEST}</span>"
@@ -27,7 +27,8 @@ def cohort(report: Mapping[str, Any]) -> str:
 def _flow(flow: Mapping[str, Any]) -> str:
     reasons = flow["reasons"]
     items = [
-        f"<li>{escape(MEANINGS.get(r['reason'], r['reason']))}: {r['recordings']:,}</li>" for r in reasons[:_REASONS]
+        f"<li>{escape(REASON_TEXTS.get(r['reason'], r['reason']))}: {r['recordings']:,}</li>"
+        for r in reasons[:_REASONS]
     ]
     if len(reasons) > _REASONS:
         items.append(f"<li>{len(reasons) - _REASONS} more reasons</li>")

@@ -54,7 +54,7 @@ class PreparedRecording:
         digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
         lead_mask: (windows, L) bool.
         row: by ``COLUMNS``.
-        findings: of the quality checks, of each window (``ecgssl.signal.reasons.to_cell``).
+        findings: of the quality checks, of each window (``ecgssl.signal.findings.findings_to_cell``).
     """
 
     digital: NDArray[np.int16]

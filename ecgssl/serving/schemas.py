@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ecgssl.serving.request_limits import RequestError
-from ecgssl.signal.reason_texts import MEANINGS
+from ecgssl.signal.reasons import REASON_TEXTS
 
 NOTICE = (
     "For research only. Not a medical device, not validated for any clinical decision. The figures of this model hold for "
@@ -183,7 +183,7 @@ class HealthOut(BaseModel):
 
 def reasons_of(codes: tuple[str, ...] | list[str]) -> list[ReasonOut]:
     """Codes with their meanings."""
-    return [ReasonOut(code=code, meaning=MEANINGS.get(code, code)) for code in codes]
+    return [ReasonOut(code=code, meaning=REASON_TEXTS.get(code, code)) for code in codes]
 
 
 def error_body(refusal: RequestError) -> dict[str, Any]:

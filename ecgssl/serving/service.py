@@ -23,7 +23,7 @@ from ecgssl.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreO
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.normalise import normalise
-from ecgssl.signal.reason_texts import MEANINGS
+from ecgssl.signal.reasons import REASON_TEXTS
 
 PATIENCE = 20.0
 """Seconds that integrated gradients may take; where they would take longer, attention rollout is shown instead."""
@@ -227,7 +227,10 @@ class Service:
 def _finding(code: str, lead: str, value: str) -> FindingOut:
     number = float(value)
     return FindingOut(
-        code=code, meaning=MEANINGS.get(code, code), lead=lead or None, value=number if np.isfinite(number) else None
+        code=code,
+        meaning=REASON_TEXTS.get(code, code),
+        lead=lead or None,
+        value=number if np.isfinite(number) else None,
     )
 
 

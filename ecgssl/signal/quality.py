@@ -16,26 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.signal.beats import beat_lead, high_frequency, template_match
+from ecgssl.signal.findings import Finding
 from ecgssl.signal.lead_order import difference, lead_order, second_moments
 from ecgssl.signal.leads import LIMB_LEADS, limb_residual
-from ecgssl.signal.quality_params import QualityParams, ReasonCode
+from ecgssl.signal.quality_params import QualityParams
 from ecgssl.signal.raw_figures import bridge, raw_figures
+from ecgssl.signal.reasons import ReasonCode
 from ecgssl.signal.spec import SignalSpec
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One figure past its limit.
-
-    Args:
-        code: reason code, a key of ``QualityParams.policy``.
-        lead: the lead concerned; ``None`` for the whole recording.
-        value: the figure; NaN where there is none.
-    """
-
-    code: ReasonCode
-    lead: str | None
-    value: float
 
 
 @dataclass(frozen=True)

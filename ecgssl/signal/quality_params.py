@@ -1,70 +1,47 @@
-"""Section ``quality``: limits past which a figure of a recording becomes a reason code, and what follows."""
+"""Parameters of section ``quality``: limits of the quality checks, and the action for each reason code."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ecgssl.params_base import NonNegative, Ratio, Section
+from ecgssl.signal.reasons import REASONS, Policy, ReasonCode
 
-Policy = Literal["reject", "mask", "flag"]
-LeadCode = Literal["nan", "flat", "railed", "amplitude", "hf_noise", "wander", "mains", "identical", "chest_swap"]
-"""Findings of one lead."""
-RecordingCode = Literal["unit_suspect", "limb_law", "limb_swap", "no_beats", "heart_rate", "noisy"]
-"""Findings of a whole recording."""
-ReasonCode = Literal[LeadCode, RecordingCode]
-
-_POLICY: dict[ReasonCode, Policy] = {
-    "nan": "mask",
-    "flat": "mask",
-    "railed": "mask",
-    "amplitude": "reject",
-    "hf_noise": "flag",
-    "wander": "flag",
-    "mains": "flag",
-    "identical": "flag",
-    "chest_swap": "flag",
-    "unit_suspect": "reject",
-    "limb_law": "flag",
-    "limb_swap": "flag",
-    "no_beats": "flag",
-    "heart_rate": "flag",
-    "noisy": "flag",
-}
+_POLICY: dict[ReasonCode, Policy] = {code: reason.policy for code, reason in REASONS.items()}
 
 
 class QualityParams(Section):
-    """Limits past which a figure becomes a reason code, and what follows: reject, mask the lead, or flag.
+    """Limits of the quality checks, and the action for each reason code: reject, mask the lead, or flag.
 
-    The limits lie beyond what 2,386 untouched recordings show, most of them of PTB-XL, some of six other sets
-    (``docs/quality.md``: how often each limit is passed there, and how often planted faults are caught;
-    ``benchmarks/quality.py`` measures both again).
+    The limits lie beyond the values of 2,386 unmodified recordings, most of PTB-XL, some of six other sets. ``docs/quality.md``
+    lists how often each limit is exceeded there and how often planted faults are detected; ``benchmarks/quality.py``
+    measures both.
 
     Args:
-        nan_fraction: largest share of NaN samples in a lead; fewer are bridged by straight lines and flagged.
-        flat_sd: a lead whose standard deviation in mV is not above this is flat; the quietest real lead had 0.025.
-        flat_seconds: longest time for which a lead may stay within 5 uV per 0.2 s; sound real leads reach 0.6.
-        railed_fraction: largest share of a lead's samples that sit at its extreme value; real leads reach 0.013, and
-            just under this limit when rounded to 10 uV.
-        span: plausible range of a recording's typical peak-to-peak voltage in mV, beyond which the unit is suspected;
-            real recordings lie between 0.4 and 4.2.
-        amplitude: largest plausible absolute value in mV after cleaning.
-        hf_noise: most noise between beats above some 20 Hz, in mV, in a lead's worst second after cleaning; two real
-            recordings in a hundred have more.
-        wander: most that a lead's baseline moves, in mV from its lowest to its highest second; two in a hundred more.
-        mains: largest amplitude in mV of 50 or 60 Hz in a lead; two in a thousand more.
-        identical: two leads that differ by less than this share of their own size are one; one in two thousand.
-        limb_residual: largest relative residual of the limb-lead laws; real recordings keep them to 0.01, one in two
-            thousand to 0.07.
-        limb_swap: how much less unusual the recording may become if two limb electrodes are taken for exchanged, as a
-            share (``ecgssl.signal.lead_order``); two in a thousand pass this, hearts with an extreme axis among them.
-        chest_swap: the same for two chest electrodes; six in a thousand.
-        beats: what looks for R-peaks: ``neurokit2``, or ``none`` to leave out heart rate and template match.
-        heart_rate: plausible range in beats per minute.
-        template_match: smallest mean correlation of the beats with their mean beat.
+        nan_fraction: largest share of NaN samples in a lead; fewer are interpolated and flagged.
+        flat_sd: a lead with a standard deviation in mV up to this is flat; the smallest in a real lead is 0.025.
+        flat_seconds: longest time in s for which a lead may stay within 5 uV per 0.2 s; up to 0.6 in intact real leads.
+        railed_fraction: largest share of samples at the lead's extreme value; up to 0.013 in real leads, and just below
+            this limit after rounding to 10 uV.
+        span: (low, high) accepted typical peak-to-peak voltage in mV; outside it the unit is suspect. Real recordings lie
+            between 0.4 and 4.2.
+        amplitude: largest accepted absolute value in mV after cleaning.
+        hf_noise: largest noise in mV above about 20 Hz between beats, in a lead's worst second after cleaning; exceeded in
+            2 % of real recordings.
+        wander: largest baseline movement of a lead in mV, from its lowest to its highest second; exceeded in 2 %.
+        mains: largest amplitude in mV at 50 or 60 Hz in a lead; exceeded in 0.2 %.
+        identical: two leads are identical if they differ by up to this share of their size; 0.05 % of recordings.
+        limb_residual: largest relative residual of the limb-lead laws; up to 0.01 in real recordings, 0.07 in 0.05 %.
+        limb_swap: largest relative gain in typicality by exchanging two limb electrodes (``ecgssl.signal.lead_order``);
+            exceeded in 0.2 %, among them hearts with an extreme axis.
+        chest_swap: the same for two chest electrodes; exceeded in 0.6 %.
+        beats: detector of R-peaks: ``neurokit2``, or ``none`` to leave out heart rate and template match.
+        heart_rate: (low, high) accepted heart rate in beats per minute.
+        template_match: smallest accepted mean correlation of the beats with their mean beat.
         min_leads: recordings with fewer usable leads are rejected.
-        policy: by reason code.
+        policy: action by reason code (``ecgssl.signal.reasons.REASONS``): ``reject`` | ``mask`` | ``flag``.
     """
 
     nan_fraction: Ratio = 0.0
@@ -88,18 +65,22 @@ class QualityParams(Section):
 
     @field_validator("policy", mode="before")
     @classmethod
-    def _codes_left_out_keep_their_policy(cls, value: Any) -> Any:
+    def _add_default_policies(cls, value: Any) -> Any:
         return {**_POLICY, **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
-    def _policies_can_be_carried_out(self) -> QualityParams:
-        wrong = [code for code in get_args(RecordingCode) if self.policy.get(code) == "mask"]
+    def _policies_are_possible(self) -> QualityParams:
+        wrong = [
+            code for code, reason in REASONS.items() if reason.scope == "recording" and self.policy[code] == "mask"
+        ]
         if wrong:
-            raise ValueError(f"policy 'mask' needs a finding of one lead; {wrong} concern the whole recording")
+            raise ValueError(f"policy 'mask' applies to leads only; {wrong} concern the whole recording")
         if self.policy["nan"] == "flag":
-            raise ValueError("policy 'flag' for nan is impossible: a lead with gaps cannot be cleaned; mask or reject")
+            raise ValueError(
+                "policy 'flag' for nan is impossible, because a lead with gaps cannot be cleaned; use 'mask' or 'reject'"
+            )
         for name in ("span", "heart_rate"):
             low, high = getattr(self, name)
             if not low < high:
-                raise ValueError(f"{name}: give the smaller number first, got {low:g} and {high:g}")
+                raise ValueError(f"{name}: set the smaller number first, got {low:g} and {high:g}")
         return self

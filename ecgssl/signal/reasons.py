@@ -1,86 +1,124 @@
-"""Reason codes in words: what each measures, in which unit, and against which limit."""
+"""Reason codes: why a recording or lead is rejected, masked or flagged. One table holds text, scope, policy and limit.
+
+A new code of the quality checks needs an entry in ``ReasonCode`` and in ``REASONS``; a new code of a reader needs an entry in
+``READ_TEXTS``. Tests fail if one is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
-from ecgssl.signal.quality import Finding
-from ecgssl.signal.quality_params import QualityParams, ReasonCode
+Policy = Literal["reject", "mask", "flag"]
+ReasonCode = Literal[
+    "nan", "flat", "railed", "amplitude", "hf_noise", "wander", "mains", "identical", "chest_swap",
+    "unit_suspect", "limb_law", "limb_swap", "no_beats", "heart_rate", "noisy",
+]  # fmt: skip
+"""Codes of the quality checks."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason code in words.
+    """A reason code of the quality checks.
 
     Args:
-        what: the figure that is past its limit.
-        unit: of the figure; empty for a share or a number.
-        limit: field of ``QualityParams`` that holds the limit; ``None`` where there is nothing to choose.
-        allowed: which side of the limit is sound.
+        scope: whether a finding concerns one lead or the whole recording, which cannot be masked.
+        policy: default action (``quality.policy``).
+        text: what is wrong, in words.
+        figure: name of the figure that is compared with the limit.
+        unit: of the figure; empty for a fraction or a count.
+        limit: field of ``QualityParams`` that holds the limit; ``None`` if there is no limit to choose.
+        allowed: side of the limit on which a figure is accepted.
     """
 
-    what: str
+    scope: Literal["lead", "recording"]
+    policy: Policy
+    text: str
+    figure: str
     unit: str = ""
     limit: str | None = None
     allowed: Literal["up to", "from", "between"] = "up to"
 
 
 REASONS: dict[ReasonCode, Reason] = {
-    "nan": Reason("share of samples without a value", "", "nan_fraction"),
-    "flat": Reason("time without any movement", "s", "flat_seconds"),
-    "railed": Reason("share of samples held at the extreme", "", "railed_fraction"),
-    "amplitude": Reason("largest voltage after cleaning", "mV", "amplitude"),
-    "hf_noise": Reason("noise between beats in the worst second", "mV", "hf_noise"),
-    "wander": Reason("movement of the baseline", "mV", "wander"),
-    "mains": Reason("hum of 50 or 60 Hz", "mV", "mains"),
-    "identical": Reason("difference from the lead most like it", "", "identical", "from"),
-    "chest_swap": Reason("share by which the leads agree better with the two exchanged", "", "chest_swap"),
-    "unit_suspect": Reason("typical peak-to-peak voltage", "mV", "span", "between"),
-    "limb_law": Reason("departure from the limb-lead laws", "", "limb_residual"),
-    "limb_swap": Reason("share by which the leads agree better with limb electrodes exchanged", "", "limb_swap"),
-    "no_beats": Reason("beats found, too few to tell a rate"),
-    "heart_rate": Reason("heart rate", "/min", "heart_rate", "between"),
-    "noisy": Reason("likeness of the beats", "", "template_match", "from"),
+    "nan": Reason("lead", "mask", "a lead has gaps", "share of samples without a value", "", "nan_fraction"),
+    "flat": Reason(
+        "lead", "mask", "a lead is flat throughout or for too long", "time without any movement", "s", "flat_seconds"
+    ),
+    "railed": Reason(
+        "lead", "mask", "a lead stays at its largest or smallest value: the amplifier was saturated",
+        "share of samples held at the extreme", "", "railed_fraction",
+    ),
+    "amplitude": Reason(
+        "lead", "reject", "the voltage is too large for an ECG", "largest voltage after cleaning", "mV", "amplitude"
+    ),
+    "hf_noise": Reason(
+        "lead", "flag", "high-frequency noise between the beats, from muscles or the mains",
+        "noise between beats in the worst second", "mV", "hf_noise",
+    ),
+    "wander": Reason("lead", "flag", "the baseline wanders", "movement of the baseline", "mV", "wander"),
+    "mains": Reason("lead", "flag", "mains interference at 50 or 60 Hz", "amplitude at 50 or 60 Hz", "mV", "mains"),
+    "identical": Reason(
+        "lead", "flag", "two leads are identical", "difference from the most similar lead", "", "identical", "from"
+    ),
+    "chest_swap": Reason(
+        "lead", "flag", "two chest electrodes are probably exchanged",
+        "share by which the leads agree better with the two exchanged", "", "chest_swap",
+    ),
+    "unit_suspect": Reason(
+        "recording", "reject", "the voltages are so small or large that the stated unit is probably wrong",
+        "typical peak-to-peak voltage", "mV", "span", "between",
+    ),
+    "limb_law": Reason(
+        "recording", "flag", "the limb leads contradict each other: exchanged, inverted or in a wrong unit",
+        "departure from the limb-lead laws", "", "limb_residual",
+    ),
+    "limb_swap": Reason(
+        "recording", "flag", "two limb electrodes are probably exchanged",
+        "share by which the leads agree better with limb electrodes exchanged", "", "limb_swap",
+    ),
+    "no_beats": Reason("recording", "flag", "no beats are found", "number of beats, too few for a heart rate"),
+    "heart_rate": Reason(
+        "recording", "flag", "the heart rate is implausible", "heart rate", "/min", "heart_rate", "between"
+    ),
+    "noisy": Reason(
+        "recording", "flag", "the beats differ so much from each other that noise is likely",
+        "similarity of the beats", "", "template_match", "from",
+    ),
+}  # fmt: skip
+
+READ_TEXTS = {
+    "missing_file": "the file does not exist",
+    "unreadable": "the file cannot be opened or is not a regular file",
+    "format": "the file format is not supported",
+    "header": "the description of the signal in the file is missing or invalid",
+    "content": "the content does not match the file format",
+    "compressed": "the compression of the waveform is not supported or the compressed data are invalid",
+    "entities": "the XML contains entity declarations, which are refused",
+    "link": "the file refers to a file outside its folder",
+    "member": "the file holds several recordings and none, or an unknown one, is selected",
+    "missing_extra": "a reader that is not installed is needed: pip install 'ecgssl[vendor]'",
+    "too_large": "the file is larger than a recording can be",
+    "no_leads": "none of the twelve leads is in the file",
+    "leads": "the lead names are missing or do not match the rows; set them in column leads",
+    "duplicate_lead": "a lead occurs twice",
+    "unit": "the unit is not a voltage or is not stated; set it in column units",
+    "gain": "the scale from stored numbers to millivolts is missing or zero",
+    "rate": "the sampling rate is missing or invalid; set it in column sampling_rate",
+    "rates": "the leads have different sampling rates",
+    "skew": "the leads are shifted in time against each other",
+    "gaps": "the recording is interrupted",
+    "truncated": "the file ends before the announced number of samples",
+    "length": "the number of samples differs from the announced number",
+    "checksum": "the checksum of the samples does not match",
+    "known_defect": "this recording is listed as defective in the data set",
+    "sampling_rate": "the sampling rate is too low for the passband",
+    "too_short": "the recording is shorter than the required duration; it is not padded",
+    "min_leads": "too few usable leads are left",
+    "missing_leads": "a required lead is absent or unusable",
+    "overlap": "a later split holds a recording of the same patient or with the same waveform (data.overlap: drop_train)",
 }
+"""Texts of the codes of reading, preprocessing and split enforcement."""
 
-
-def limit_of(code: ReasonCode, params: QualityParams) -> str:
-    """What a code's figure may be: ``up to 0.02 mV``; empty where there is no limit."""
-    reason = REASONS[code]
-    if reason.limit is None:
-        return ""
-    limit = getattr(params, reason.limit)
-    numbers = " and ".join(f"{number:g}" for number in limit) if isinstance(limit, tuple) else f"{limit:g}"
-    return f"{reason.allowed} {numbers} {reason.unit}".strip()
-
-
-def in_words(findings: Sequence[Finding], params: QualityParams, most: int = 12) -> str:
-    """Findings for people: ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
-
-    Args:
-        findings: in the order in which they are told, those of a code together.
-        params: limits.
-        most: findings that are told.
-    """
-    told: dict[ReasonCode, list[str]] = {}
-    for finding in findings[:most]:
-        value = f"{finding.value:.3g} {REASONS[finding.code].unit}".strip()
-        told.setdefault(finding.code, []).append(value + (f" in {finding.lead}" if finding.lead else ""))
-    parts = []
-    for code, values in told.items():
-        limit = limit_of(code, params)
-        parts.append(f"{code} {', '.join(values)}" + (f" (allowed: {limit})" if limit else ""))
-    return "; ".join(parts)
-
-
-def to_cell(findings: Sequence[Finding]) -> str:
-    """Findings as a table's cell: ``hf_noise:V2:0.031;limb_law::0.4``."""
-    return ";".join(f"{finding.code}:{finding.lead or ''}:{finding.value:.4g}" for finding in findings)
-
-
-def from_cell(cell: str) -> list[Finding]:
-    """The findings of ``to_cell``."""
-    parts = (part.split(":") for part in cell.split(";") if part)
-    return [Finding(cast(ReasonCode, code), lead or None, float(value)) for code, lead, value in parts]
+REASON_TEXTS: dict[str, str] = {**READ_TEXTS, **{code: reason.text for code, reason in REASONS.items()}}
+"""Text of every reason code."""

@@ -38,7 +38,7 @@ FIGURE_COLUMNS = (
 """Quality figures (``ecgssl.signal.quality``)."""
 
 REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail", "findings")
-"""``findings`` here and in the index: ``ecgssl.signal.reasons.from_cell`` reads it."""
+"""``findings`` here and in the index: ``ecgssl.signal.findings.findings_from_cell`` reads it."""
 
 
 def shard_name(number: int) -> str:

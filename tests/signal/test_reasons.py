@@ -1,36 +1,52 @@
-"""Reason codes in words and in cells."""
+"""Reason codes: one complete entry per code."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import pytest
 
-from ecgssl.config import QualityParams, ReasonCode
-from ecgssl.signal.quality import Finding
-from ecgssl.signal.reasons import REASONS, from_cell, in_words, limit_of, to_cell
+from ecgssl.config import QualityParams
+from ecgssl.signal.reasons import READ_TEXTS, REASON_TEXTS, REASONS, ReasonCode
+
+PACKAGE = Path(__file__).parents[2] / "ecgssl"
 
 
-def test_every_code_has_words_and_a_limit_that_exists() -> None:
-    assert set(REASONS) == set(get_args(ReasonCode))
-    for code in REASONS:
-        assert limit_of(code, QualityParams()).startswith(("up to", "from", "between")) != (code == "no_beats")
+def test_every_code_has_an_entry() -> None:
+    assert list(REASONS) == list(get_args(ReasonCode))
+    assert set(REASONS).isdisjoint(READ_TEXTS)
+    assert all(text and text == text.strip() for text in REASON_TEXTS.values())
 
 
-def test_in_words() -> None:
-    findings = [Finding("hf_noise", "V2", 0.0312), Finding("hf_noise", "V3", 0.0241), Finding("no_beats", None, 1.0)]
-    expected = "hf_noise 0.0312 mV in V2, 0.0241 mV in V3 (allowed: up to 0.02 mV); no_beats 1"
-    assert in_words(findings, QualityParams()) == expected
-    assert in_words(findings, QualityParams(), most=1) == "hf_noise 0.0312 mV in V2 (allowed: up to 0.02 mV)"
-    span = in_words([Finding("unit_suspect", None, 1200.0)], QualityParams())
-    assert span == "unit_suspect 1.2e+03 mV (allowed: between 0.1 and 20 mV)"
+@pytest.mark.parametrize("code", get_args(ReasonCode))
+def test_an_entry_is_complete(code: ReasonCode) -> None:
+    reason, params = REASONS[code], QualityParams()
+    assert reason.text
+    assert reason.figure
+    assert params.policy[code] == reason.policy
+    assert reason.limit in {None, *QualityParams.model_fields}
+    assert (reason.scope, reason.policy) != ("recording", "mask")
 
 
-@pytest.mark.parametrize("value", [0.03125, 1e-7, 123456.0, float("nan")])
-def test_cells_are_read_back(value: float) -> None:
-    findings = [Finding("flat", "aVR", value), Finding("limb_law", None, 0.5)]
-    again = from_cell(to_cell(findings))
-    assert [(f.code, f.lead) for f in again] == [("flat", "aVR"), ("limb_law", None)]
-    np.testing.assert_allclose([f.value for f in again], [value, 0.5], rtol=1e-3)
-    assert from_cell("") == []
+def test_every_limit_has_a_code() -> None:
+    """A limit that no code refers to would be left out of every message."""
+    used = {reason.limit for reason in REASONS.values()}
+    assert set(QualityParams.model_fields) - used == {"flat_sd", "beats", "min_leads", "policy"}
+
+
+RAISE = {"RecordingError", "read_error", "_error", "error"}
+"""Functions and classes whose first text argument is a reason code."""
+
+
+def test_every_raised_code_has_a_text() -> None:
+    """Literal codes with which readers, cleaning and preprocessing refuse a recording."""
+    raised = set()
+    for file in [p for folder in ("io", "preprocessing", "signal") for p in (PACKAGE / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in RAISE:
+                raised |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    assert {"missing_file", "checksum", "truncated", "unit", "too_short", "sampling_rate"} <= raised
+    raised |= {"min_leads", "missing_leads"}
+    assert raised - set(REASON_TEXTS) == set()

@@ -1,0 +1,65 @@
+"""Findings of the quality checks, and their forms in messages and table cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from ecgssl.signal.quality_params import QualityParams
+from ecgssl.signal.reasons import REASONS, ReasonCode
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A figure beyond its limit.
+
+    Args:
+        code: reason code, a key of ``QualityParams.policy``.
+        lead: the lead concerned; ``None`` for the whole recording.
+        value: the figure; NaN if undefined.
+    """
+
+    code: ReasonCode
+    lead: str | None
+    value: float
+
+
+def limit_text(code: ReasonCode, params: QualityParams) -> str:
+    """Return the accepted values of a code's figure, such as ``up to 0.02 mV``; empty if it has no limit."""
+    reason = REASONS[code]
+    if reason.limit is None:
+        return ""
+    limit = getattr(params, reason.limit)
+    numbers = " and ".join(f"{number:g}" for number in limit) if isinstance(limit, tuple) else f"{limit:g}"
+    return f"{reason.allowed} {numbers} {reason.unit}".strip()
+
+
+def findings_text(findings: Sequence[Finding], params: QualityParams, most: int = 12) -> str:
+    """Return findings as text: ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
+
+    Args:
+        findings: in the order of the text; those of a code are put together.
+        params: limits.
+        most: largest number of findings in the text.
+    """
+    by_code: dict[ReasonCode, list[str]] = {}
+    for finding in findings[:most]:
+        value = f"{finding.value:.3g} {REASONS[finding.code].unit}".strip()
+        by_code.setdefault(finding.code, []).append(value + (f" in {finding.lead}" if finding.lead else ""))
+    parts = []
+    for code, values in by_code.items():
+        limit = limit_text(code, params)
+        parts.append(f"{code} {', '.join(values)}" + (f" (allowed: {limit})" if limit else ""))
+    return "; ".join(parts)
+
+
+def findings_to_cell(findings: Sequence[Finding]) -> str:
+    """Return findings as a table cell: ``hf_noise:V2:0.031;limb_law::0.4``."""
+    return ";".join(f"{finding.code}:{finding.lead or ''}:{finding.value:.4g}" for finding in findings)
+
+
+def findings_from_cell(cell: str) -> list[Finding]:
+    """Return the findings in a cell of ``findings_to_cell``."""
+    parts = (part.split(":") for part in cell.split(";") if part)
+    return [Finding(cast(ReasonCode, code), lead or None, float(value)) for code, lead, value in parts]
