@@ -1,13 +1,13 @@
-"""Every reader against damaged files: recordings or named errors, and never a hang, a crash or a blow-up of memory.
+"""Fuzz test of all readers: each damaged file must give a recording or a reason code, without hang, crash or memory blow-up.
 
     python benchmarks/fuzz_readers.py [--mutations 2000] [--seed 0] [--formats dicom scp] [--bombs] [--markdown]
 
-Damages the small valid files of ``tests/helpers/fuzz_seeds.py`` with ``mutations.py`` next to it: ``--mutations`` files of each
-format, and with ``--bombs`` reads the files of ``tests/helpers/fuzz_bombs.py``, which are made to exhaust a reader. With the
-environment's ECGSSL_REAL_DATA, real files are damaged as well. A worker process of limited memory reads them, those of a
-format one after another, by ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``; a file that takes 10 seconds of the
-CPU hangs. Prints JSON, or a table; exits with 1 where anything failed. A failure names its seed and number: ``--seed``
-shifts the numbers.
+The script damages the small valid files of ``tests/helpers/fuzz_seeds.py`` with ``tests/helpers/mutations.py``, ``--mutations``
+times per format. With ``--bombs`` it also reads the resource-exhausting files of ``tests/helpers/fuzz_bombs.py``. With the
+environment variable ECGSSL_REAL_DATA it also damages real files. A worker process with limited memory reads the files of
+each format in sequence with ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``. A file that takes 10 CPU seconds
+counts as a hang. The output is JSON or a table; the exit code is 1 if a file failed. Failures are listed by seed file and
+mutation number; ``--seed`` is added to the numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fuzz_seeds import make_seeds
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the fuzz test and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutations", type=int, default=2000, help="of each format")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""DICOM made to exhaust whoever reads it: elements, items and values without end."""
+"""Resource-exhausting DICOM files: huge numbers of elements, items and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing small DICOM ECG files for tests, with a person planted wherever the format keeps one."""
+"""Writer for small DICOM ECG test files with made-up patient data in every field that can hold them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def group(
     unit: str = "uV",
     sensitivity: str = "2.5",
 ) -> Dataset:
-    """One multiplex group."""
+    """Return one multiplex group."""
     rows = np.stack(list(leads.values()), axis=1)
     dtype = np.dtype(KINDS[kind]).newbyteorder(order)
     item = Dataset()
@@ -61,7 +61,7 @@ def group(
 def dicom(
     *groups: Dataset, syntax: str = ExplicitVRLittleEndian, preamble: bool = True, change: Change | None = None
 ) -> bytes:
-    """A file of these groups."""
+    """Return a file with these groups."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = GENERAL_ECG, "1.2.3.4"
     meta.TransferSyntaxUID = syntax

@@ -1,4 +1,4 @@
-"""Files made to exhaust whoever reads them: little is stored, much is declared, or one thing stands there too often."""
+"""Resource-exhausting files: small files that declare large sizes or repeat an element very often."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 
 @dataclass(frozen=True)
 class Bomb:
-    """One such file.
+    """One resource-exhausting file.
 
     Args:
-        seed: format, name, and what lies beside.
-        make: its bytes, made when it is its turn.
+        seed: format, name and accompanying files.
+        make: function that returns the content of the file.
     """
 
     seed: Seed
@@ -253,4 +253,4 @@ def _all() -> Iterator[Bomb]:
 
 
 BOMBS = {bomb.seed.name: bomb for bomb in _all()}
-"""By name: format and what is in excess."""
+"""Bombs by name: format and the excessive quantity."""

@@ -1,4 +1,4 @@
-"""Hands damaged files to a worker process, one after another, and notes what became of each: also where it crashed or hung."""
+"""Runner for fuzz tests: damaged files are read in a worker process, whose crashes and hangs are recorded."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 
 HELPERS = Path(__file__).parent
 SECONDS = 10.0
-"""Of the CPU, for one file; a reader that takes longer hangs, for whoever waits."""
+"""CPU seconds for one file; longer reads count as hangs."""
 
 PATIENCE = 60.0
-"""Seconds of the clock until a worker that does not answer is ended; others may use the CPU, and files must be made."""
+"""Wall-clock seconds until a worker without answer is killed; longer, because the CPU is shared and files are generated."""
 
 
 @dataclass
 class Tally:
-    """What became of the files of one format.
+    """Results for the files of one format.
 
     Args:
-        outcomes: how many were recordings, and how many refused by each reason code.
-        failures: what must not happen, with the seed and the number that make it happen again.
-        slowest: (seconds of the CPU, case).
-        largest: (MiB of memory that the worker took for it, case).
+        outcomes: number of recordings, and of refused files by reason code.
+        failures: errors, with the seed file and the mutation number that reproduce them.
+        slowest: (CPU seconds, case).
+        largest: (MiB of memory used by the worker, case).
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,7 @@ class Tally:
 
 
 class Worker:
-    """A process that answers, ended and started anew where it crashes or hangs."""
+    """A worker process, which is restarted after a crash or hang."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -50,7 +50,7 @@ class Worker:
         self.end()
 
     def end(self) -> int | None:
-        """End it; its exit code."""
+        """Stop the process and return its exit code."""
         if self.process is None:
             return None
         self.process.kill()
@@ -62,7 +62,7 @@ class Worker:
         return code
 
     def ask(self, form: str, name: str, number: int, seconds: float = SECONDS) -> dict[str, object]:
-        """What became of a case; ``failure`` is set where the process died or did not answer in time."""
+        """Return the result of a case; ``failure`` is set if the process crashed or did not answer in time."""
         if self.process is None:
             folders = os.pathsep.join([str(HELPERS), str(HELPERS.parents[1])])
             environment = {**os.environ, "PYTHONPATH": folders, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -96,7 +96,7 @@ class Worker:
 
 
 def run(worker: Worker, form: str, cases: Iterable[tuple[str, int]]) -> Tally:
-    """Read the cases (name of the seed, number of the mutation) of a format."""
+    """Read the cases (seed name, mutation number) of a format."""
     tally = Tally()
     for name, number in cases:
         answer = worker.ask(form, name, number)

@@ -1,4 +1,4 @@
-"""Small valid files of every format, to be damaged: what lies beside each, and how its inside is wrapped up again."""
+"""Small valid files of every format for fuzz tests, with accompanying files and functions that rebuild containers."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ class Seed:
     """One valid file.
 
     Args:
-        format: row of the table of results.
-        name: tells seeds of a format apart.
-        file: what it is called.
-        content: its bytes, or of the part that is damaged.
-        kind: whether texts and numbers in it are looked for.
-        beside: other files in its folder.
-        wrap: makes the file of the part: packs it, or computes checksums anew, so that damage gets past them.
-        members: recordings that are asked for.
-        overrides: with it.
-        asked: file that is read; without it the damaged one.
+        format: row of the results table.
+        name: unique within the format.
+        file: file name.
+        content: bytes of the file, or of the part that is damaged.
+        kind: ``text`` or ``binary``, which selects the mutations.
+        beside: other files in the same folder.
+        wrap: function that builds the file from the damaged part; it compresses or updates checksums.
+        members: members to read.
+        overrides: metadata overrides for reading.
+        asked: file to read; by default the damaged one.
     """
 
     format: str
@@ -74,7 +74,7 @@ class Seed:
 
 @functools.cache
 def make_seeds() -> tuple[Seed, ...]:
-    """All of them, the same in every process; with ECGSSL_REAL_DATA also a real file of each format that it has."""
+    """Return all seed files, the same in every process; with ECGSSL_REAL_DATA also a real file of each available format."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         made = [*_wfdb(place), *_matlab(place), *_hdf5(place), *_numpy(), *_tables(place), *_hospital(), *_vendor()]
@@ -102,7 +102,7 @@ def _wfdb(place: Path) -> Iterator[Seed]:
     segments = {path.name: path.read_bytes() for path in place.glob("s[12].*")}
     whole = (place / "many.hea").read_bytes()
     yield Seed("wfdb segments", "record", "many.hea", whole, "text", segments)
-    # of the record, which is asked for, not of the segment, which is a recording of its own
+    # damage in a segment is read through the record, because a segment is also a recording
     for part in ("s1.hea", "s1.dat"):
         kind: Kind = "text" if part == "s1.hea" else "binary"
         beside = {name: data for name, data in segments.items() if name != part} | {"many.hea": whole}
@@ -110,13 +110,13 @@ def _wfdb(place: Path) -> Iterator[Seed]:
 
 
 def _record(place: Path, form: str, names: tuple[str, ...]) -> Iterator[Seed]:
-    """Of each record the header, and its samples both with and without checksums in the header."""
+    """Yield the header of each record, and its samples with and without checksums in the header."""
     for name in names:
         header = (place / f"{name}.hea").read_bytes()
         samples = next(path for path in place.glob(f"{name}.*") if path.suffix != ".hea")
         data = samples.read_bytes()
         yield Seed(form, f"{name} header", f"{name}.hea", header, "text", {samples.name: data})
-        # file, format and gain; a header that leaves out the checksum cannot name the lead either
+        # file, format and gain; a line without checksum cannot have a lead name
         bare = re.sub(rb"(?m)^(\S+\.\S+ \S+ \S+) .*$", rb"\1", header)
         leads = LEADS if bare.count(samples.name.encode()) == len(LEADS) else _LEADS
         yield Seed(form, f"{name} samples", samples.name, data, "binary", {f"{name}.hea": header})
@@ -255,11 +255,11 @@ def _vendor() -> Iterator[Seed]:
     for name, huffman in (("plain", False), ("huffman", True)):
         data = scp(leads, huffman=huffman)
         yield Seed("scp", name, f"{name}.scp", data)
-        yield Seed("scp", f"{name}, sums made anew", f"{name}.scp", data, wrap=sum_scp)
+        yield Seed("scp", f"{name}, checksums updated", f"{name}.scp", data, wrap=sum_scp)
 
 
 def sum_scp(data: bytes) -> bytes:
-    """The checksums of EN 1064 computed anew, wherever its pointers still point into the record."""
+    """Return a record with updated EN 1064 checksums, for all sections whose pointers are still valid."""
     out = bytearray(data)
     for place in range(22, min(len(out) - 9, 142), 10):
         number, size, index = struct.unpack_from("<HII", out, place)

@@ -1,4 +1,4 @@
-"""Reads damaged files in a process of its own, whose memory is limited and whose end is noticed; see ``fuzz_runner``."""
+"""Worker process of the fuzz tests: reads damaged files with limited memory; see ``fuzz_runner``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fuzz_bombs import BOMBS
 from fuzz_seeds import Seed, make_seeds
-from hospital_checks import told
+from hospital_checks import leaked
 from hospital_xml import PERSON
 from mutations import mutate
 
@@ -29,17 +29,17 @@ from ecgssl.io.size_limits import LARGEST
 from ecgssl.signal.leads import canonical
 
 MEMORY = 3 << 30
-"""Bytes of address space that the process may take beyond what it has when its libraries are loaded."""
+"""Bytes of address space that the process may allocate after its libraries are loaded."""
 
 RESIDENT = 1536
-"""MiB of memory that one file may take: the largest recording there may be as float64 and as float32, ``limits.LARGEST``."""
+"""MiB of memory that one file may use: the largest recording (``size_limits.LARGEST``) as float64 and as float32."""
 
 REASONS = {
     "checksum", "compressed", "content", "duplicate_lead", "entities", "format", "gain", "gaps", "header", "leads",
     "length", "link", "member", "missing_extra", "missing_file", "no_leads", "rate", "rates", "skew", "too_large",
     "truncated", "unit", "unreadable",
 }  # fmt: skip
-"""Every code with which a reader refuses a file."""
+"""Reason codes of the readers."""
 
 META = {
     "format", "age", "sex", "device", "filters", "overridden", "repaired", "ignored", "leads_off", "pace_spikes",
@@ -48,7 +48,7 @@ META = {
 
 
 def check_recording(recording: Recording, private: bool) -> None:
-    """What holds for every recording that a reader lets pass."""
+    """Check the invariants of a recording from a damaged file."""
     signal = recording.signal
     assert signal.dtype == np.float32, signal.dtype
     assert signal.ndim == 2, signal.shape
@@ -60,27 +60,27 @@ def check_recording(recording: Recording, private: bool) -> None:
     assert 0 < recording.sampling_rate < np.inf, recording.sampling_rate
     assert set(recording.meta) <= META, recording.meta
     fields = {f.name: getattr(recording, f.name) for f in dataclasses.fields(recording) if f.name != "signal"}
-    assert not (private and told(repr(fields))), fields
+    assert not (private and leaked(repr(fields))), fields
     "".join(recording.leads).encode()
 
 
 def check_error(error: RecordingError, private: bool) -> None:
-    """What holds for every error with which a file is refused."""
+    """Check the error for a refused file."""
     assert error.reason in REASONS, error.reason
     assert all(problem.where and problem.field and problem.what and problem.remedy for problem in error.problems)
     assert len(str(error)) < 2000, str(error)[:2000]
-    assert not (private and told(str(error))), str(error)
-    # a file or a terminal must be able to take it
+    assert not (private and leaked(str(error))), str(error)
+    # the message must be encodable
     str(error).encode()
     cause: BaseException | None = error
     while cause is not None:
-        # a limit of this process only; without one the machine's memory would have been used up
+        # only this process has a limit; without it, the memory of the machine would be exhausted
         assert not isinstance(cause, MemoryError), "memory, taken for a fault of the file"
         cause = cause.__cause__ or cause.__context__
 
 
 def in_place(original: bytes, damaged: bytes) -> bool:
-    """Whether every planted word stands where it stood: a name in the place of a lead is told of as a lead's name is."""
+    """Whether the made-up patient data are unchanged: a patient name in a lead field would be reported as a lead name."""
 
     def before(data: bytes) -> set[bytes]:
         words = [re.escape(word.encode()) for word in PERSON.values()]
@@ -90,13 +90,13 @@ def in_place(original: bytes, damaged: bytes) -> bool:
 
 
 def attempt(seed: Seed, data: bytes, folder: Path, private: bool = True) -> str:
-    """Read a file by the front door: ``recording``, or the reason code with which it was refused.
+    """Read a file with ``ecgssl.io.read`` and return ``recording`` or the reason code.
 
     Args:
-        seed: says what the file is called and what lies beside.
-        data: of the file.
-        folder: is made.
-        private: whether nothing planted may come through.
+        seed: file name and accompanying files.
+        data: content of the file.
+        folder: folder to create.
+        private: whether the made-up patient data must not appear in the result.
     """
     folder.mkdir()
     for name, beside in seed.beside.items():
@@ -116,12 +116,12 @@ def attempt(seed: Seed, data: bytes, folder: Path, private: bool = True) -> str:
 
 
 def main() -> None:
-    """Answer each line (seed's format and name, number) with one: outcome, seconds of the CPU, MiB of memory it took."""
+    """Answer each input line (format and name of the seed, number) with the outcome, CPU seconds and MiB of memory."""
     seeds = {(seed.format, seed.name): seed for seed in make_seeds()}
-    # a warning on a damaged file would flood the terminal of whoever reads many; one that is not caught is a fault
+    # readers must not print warnings on damaged files: with many files they would flood the terminal
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", DeprecationWarning)
-    # the parent's pipe, out of reach of whatever a library prints
+    # the pipe to the parent process, separate from the output of libraries
     answers = sys.stdout
     sys.stdout = sys.stderr
     warm: set[str] = set()
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def warm_up(seeds: list[Seed]) -> None:
-    """Load what a format needs, which is neither time nor memory of its files, and limit the process from there."""
+    """Import the libraries of a format, which do not count as time or memory of its files, and set the memory limit."""
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     for seed in seeds:
@@ -144,16 +144,16 @@ def warm_up(seeds: list[Seed]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, most))
 
 
-def peak(anew: bool = False) -> float:
-    """The most MiB that were resident since the peak was last set ``anew``, to what is resident now."""
-    if anew:
+def peak(reset: bool = False) -> float:
+    """Return the peak resident MiB since the last reset; ``reset`` sets the peak to the current value."""
+    if reset:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def one_case(seeds: dict[tuple[str, str], Seed], form: str, name: str, number: int) -> dict[str, object]:
-    """Make, read and judge one file."""
+    """Build, read and check one file."""
     place = Path(tempfile.mkdtemp())
     try:
         if (form, name) in seeds:
@@ -163,7 +163,7 @@ def one_case(seeds: dict[tuple[str, str], Seed], form: str, name: str, number: i
         else:
             seed = BOMBS[name].seed
             data, private = BOMBS[name].make(), True
-        before = peak(anew=True)
+        before = peak(reset=True)
         start = time.process_time()
         try:
             outcome, failure = attempt(seed, data, place / "case", private), ""

@@ -1,4 +1,4 @@
-"""What holds for every hospital reader: a named error for a named fault, and nothing of the person in it."""
+"""Checks for the readers of hospital formats: reason codes, and no patient data in recordings and messages."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ecgssl.io import read
 from ecgssl.io.recording import Recording
 
 
-def told(text: str) -> list[str]:
-    """Which planted words a text contains."""
+def leaked(text: str) -> list[str]:
+    """Return the made-up patient data that a text contains."""
     return [word for word in PERSON.values() if word.casefold() in text.casefold()]
 
 
 def anonymous(recording: Recording) -> None:
-    """Nothing planted in any field; of age and sex what may be kept."""
+    """Check that no field holds made-up patient data other than age and sex."""
     fields = {f.name: getattr(recording, f.name) for f in dataclasses.fields(recording) if f.name != "signal"}
-    assert told(repr(fields)) == []
+    assert leaked(repr(fields)) == []
     assert set(recording.meta) <= {
         "format", "age", "sex", "device", "filters", "overridden", "repaired", "ignored", "leads_off", "pace_spikes",
         "preamble", "skew", "unnamed_channels", "calibration",
@@ -30,17 +30,17 @@ def anonymous(recording: Recording) -> None:
 
 
 def reason(path: Path | str, **options) -> str:
-    """Reason code with which a file is refused."""
+    """Return the reason code of a refused file."""
     with pytest.raises(RecordingError) as caught:
         read(path, **options)
     error = caught.value
-    assert told(str(error)) == []
+    assert leaked(str(error)) == []
     assert error.problems[0].remedy
     return error.reason
 
 
 def swap(text: str, *changes: tuple[str, str], count: int = 1) -> str:
-    """The last occurrences of ``old`` replaced: in these miniatures the median comes first."""
+    """Return the text with the last occurrences of ``old`` replaced; in the test files the median beat comes first."""
     for old, new in changes:
         assert old in text, old
         text = new.join(text.rsplit(old, count))
@@ -48,7 +48,7 @@ def swap(text: str, *changes: tuple[str, str], count: int = 1) -> str:
 
 
 def plant(text: str, pattern: str, new: str, *, everywhere: bool = False) -> str:
-    """The last match of a pattern replaced, or all of them; ``new`` may refer to its groups."""
+    """Return the text with the last match of a pattern replaced, or all; ``new`` may refer to groups."""
     places = list(re.finditer(pattern, text, re.DOTALL))
     assert places, pattern
     for place in reversed(places if everywhere else places[-1:]):

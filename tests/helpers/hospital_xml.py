@@ -1,4 +1,4 @@
-"""Miniatures of the XML that hospital systems export, in their true layout, with a person planted wherever they keep one."""
+"""Small XML test files in the layouts of hospital systems, with made-up patient data in every field that can hold them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PERSON = {
     "date": "02-29-2024",
     "serial": "SN99887766",
 }
-"""What must reach neither a recording nor a message."""
+"""Made-up patient data that must not appear in recordings or messages."""
 
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
 def digital(names: Sequence[str] = LEADS, samples: int = 500, seed: int = 0) -> dict[str, NDArray[np.int16]]:
-    """Whole numbers for each lead; limb leads as the devices have them, from I and II."""
+    """Return whole numbers for each lead; limb leads are derived from I and II, as in the devices."""
     rng = np.random.default_rng(seed)
     rows = {name: rng.integers(-600, 600, samples).astype(np.int16) for name in LEADS}
     rows["III"] = rows["II"] - rows["I"]
@@ -37,7 +37,7 @@ def digital(names: Sequence[str] = LEADS, samples: int = 500, seed: int = 0) -> 
 
 
 def muse(leads: Leads, *, rate: int = 500, per_bit: str = "4.88", units: str = "MICROVOLTS") -> str:
-    """GE MUSE: a median beat first, then the rhythm strip."""
+    """Return a GE MUSE file: a median beat first, then the rhythm strip."""
     beat = {name: (row[:60] // 2).astype(np.int16) for name, row in leads.items()}
     strips = [
         _muse_waveform("Median", beat, rate, per_bit, units),
@@ -78,7 +78,7 @@ def _muse_waveform(kind: str, leads: Leads, rate: int, per_bit: str, units: str)
 
 
 def aecg(leads: Leads, *, increment: str = 'value="2" unit="ms"', scale: str = "5", unit: str = "uV") -> str:
-    """HL7 annotated ECG under a prefix: a representative beat as a series, the rhythm with a beat derived from it."""
+    """Return an HL7 annotated ECG with a namespace prefix: a representative beat, and the rhythm with a derived beat."""
     beat = {name: row[:60] // 2 for name, row in leads.items()}
     derived = (
         f"<h:derivation>{_series('derivedSeries', 'REPRESENTATIVE_BEAT', beat, increment, scale, unit)}</h:derivation>"
@@ -119,7 +119,7 @@ def _series(tag: str, code: str, leads: Leads, increment: str, scale: str, unit:
 
 
 def cardiosoft(leads: Leads, *, rate: int = 500, resolution: str = "5", units: str = "uVperLsb") -> str:
-    """GE CardioSoft: median samples first, then the strip."""
+    """Return a GE CardioSoft file: median samples first, then the strip."""
 
     def block(rows: Leads) -> str:
         waves = [
@@ -147,7 +147,7 @@ def cardiosoft(leads: Leads, *, rate: int = 500, resolution: str = "5", units: s
 
 
 def schiller(leads: Leads, *, rate: int = 1000, yres: str = "1", units: str = "uV") -> str:
-    """Schiller SEMA EDI: averaged beats first, then the rhythm leads."""
+    """Return a Schiller SEMA EDI file: averaged beats first, then the rhythm leads."""
 
     def block(kind: str, rows: Leads) -> str:
         channels = [
@@ -169,7 +169,7 @@ def schiller(leads: Leads, *, rate: int = 1000, yres: str = "1", units: str = "u
 
 
 def mortara(leads: Leads, *, rate: int = 1000, per_millivolt: str = "400") -> str:
-    """Mortara ELI: the typical cycle first, then the channels."""
+    """Return a Mortara ELI file: the typical cycle first, then the channels."""
 
     def block(tag: str, rows: Leads, more: str) -> str:
         return "".join(

@@ -1,4 +1,4 @@
-"""Damage to files, decided by an integer alone: what a transfer, a bad disk, a careless export or an enemy does to them."""
+"""Reproducible damage to files: an integer selects the mutation (truncation, bit errors, faulty or malicious exports)."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ ABSURD = (
     "9223372036854775807", "9223372036854775808", "1e300", "-1e300", "1e-300", "nan", "inf", "-inf", "", "x", "1" * 400,
     "0x10", "1_000", "٣", "1,5", "1/0", "#", "%s", "-", ".",
 )  # fmt: skip
-"""What takes the place of a number in a text."""
+"""Replacements for numbers in text."""
 
 WORDS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF, 1 << 40)
-"""What takes the place of a number of 1, 2, 4 or 8 bytes."""
+"""Replacements for numbers of 1, 2, 4 or 8 bytes."""
 
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d+)?")
 _ELEMENT = re.compile(rb"<([\w:.]+)[^>]*>[^<]*</\1>")
 _VALUE = re.compile(rb'="[^"]*"|>[^<>]+<')
 _HEAD = 1024
-"""Bytes at the beginning in which numbers are preferred: most of what a file declares stands there."""
+"""Bytes at the start of a file, which are preferred because they hold most declarations."""
 
 Damage = Callable[[bytes, random.Random], bytes]
 
 
 def mutate(data: bytes, number: int, kind: str) -> bytes:
-    """A damaged copy of a file.
+    """Return a damaged copy of a file.
 
     Args:
-        data: of the file.
-        number: of the mutation; the same number does the same to the same file.
-        kind: ``text`` for files whose numbers are spelled out, else ``binary``.
+        data: content of the file.
+        number: of the mutation; the result is the same for the same number and content.
+        kind: ``text`` for files with decimal numbers, else ``binary``.
     """
     source = random.Random(number)
     ways = TEXT if kind == "text" else BINARY
-    # most faults come alone; several at once get past checks that look at one thing
+    # most files get one error; several at once can pass checks of a single field
     for _ in range(source.choice((1, 1, 1, 2, 4))):
         data = source.choice(ways)(data, source)
     return data
 
 
 def _place(data: bytes, source: random.Random) -> int:
-    """Anywhere, half of the time near the beginning."""
+    """Random position, half of the time near the start."""
     return source.randrange(min(len(data), _HEAD) if source.random() < 0.5 else len(data)) if data else 0
 
 
@@ -96,7 +96,7 @@ def swap(data: bytes, source: random.Random) -> bytes:
 
 
 def absurd_word(data: bytes, source: random.Random) -> bytes:
-    """A number of the file, wherever numbers may stand, becomes another one."""
+    """Replace a binary number at a random position."""
     size = source.choice((1, 2, 4, 8))
     step = source.choice((1, size))
     place = _place(data, source) // step * step
@@ -105,7 +105,7 @@ def absurd_word(data: bytes, source: random.Random) -> bytes:
 
 
 def nudge_word(data: bytes, source: random.Random) -> bytes:
-    """A number of the file becomes a little larger or smaller."""
+    """Increase or decrease a binary number slightly."""
     size = source.choice((1, 2, 4))
     place = _place(data, source)
     order = source.choice(("little", "big"))
@@ -114,7 +114,7 @@ def nudge_word(data: bytes, source: random.Random) -> bytes:
 
 
 def edit_number(data: bytes, source: random.Random) -> bytes:
-    """A number that is spelled out is spelled otherwise; in fields of fixed width it may keep its width."""
+    """Replace a decimal number; in fields of fixed width it may keep its width."""
     places = list(_NUMBER.finditer(data, 0, _HEAD if source.random() < 0.3 else len(data)))
     if not places:
         return absurd_word(data, source)
@@ -126,7 +126,7 @@ def edit_number(data: bytes, source: random.Random) -> bytes:
 
 
 def edit_value(data: bytes, source: random.Random) -> bytes:
-    """The value of an attribute or element."""
+    """Replace the value of an attribute or element."""
     places = list(_VALUE.finditer(data))
     if not places:
         return edit_number(data, source)
@@ -140,7 +140,7 @@ def edit_value(data: bytes, source: random.Random) -> bytes:
 
 
 def repeat_element(data: bytes, source: random.Random) -> bytes:
-    """An element, or a line where there are none, once more, or often, or not at all."""
+    """Repeat or remove an element, or a line in files without elements."""
     places = [place.span() for place in _ELEMENT.finditer(data)]
     places = places or [place.span() for place in re.finditer(rb"[^\n]*\n", data)]
     if not places:
@@ -150,7 +150,7 @@ def repeat_element(data: bytes, source: random.Random) -> bytes:
 
 
 def rename(data: bytes, source: random.Random) -> bytes:
-    """One word becomes another one of the file."""
+    """Replace a word by another word of the file."""
     words = list(re.finditer(rb"[A-Za-z]{1,20}", data))
     if not words:
         return flip_bits(data, source)

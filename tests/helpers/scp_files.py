@@ -1,4 +1,4 @@
-"""Writing small SCP-ECG records (EN 1064) for tests: amplitudes, or first differences in the default Huffman code."""
+"""Writer for small SCP-ECG test records (EN 1064): amplitudes, or first differences in the default Huffman code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def scp(
     huffman: bool = False,
     starts: Mapping[str, int] | None = None,
 ) -> bytes:
-    """A record with sections 0, 1, 3 and 6, and 2 where it is compressed.
+    """Return a record with sections 0, 1, 3 and 6, and section 2 if it is compressed.
 
     Args:
-        leads: (samples,) of each lead.
-        nanovolts: of one step.
+        leads: (samples,) for each lead.
+        nanovolts: per step.
         interval: microseconds between samples.
         huffman: whether samples are first differences in the default Huffman code.
-        starts: first sample of leads that do not begin at 1.
+        starts: first sample of leads that do not start at sample 1.
     """
     bounds = [((starts or {}).get(name, 1), len(row)) for name, row in leads.items()]
     lead_bytes = [_huffman(row) if huffman else row.astype("<i2").tobytes() for row in leads.values()]

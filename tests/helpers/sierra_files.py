@@ -1,4 +1,4 @@
-"""Writing small Philips Sierra XML for tests, plain or XLI compressed, and unpacking XLI in the plainest way."""
+"""Writer for small Philips Sierra XML test files, plain or XLI-compressed, and a reference XLI decompressor."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def sierra(
     xli: bool = True,
     spare: int = 0,
 ) -> str:
-    """A document of version 1.03 or 1.04.
+    """Return a document of version 1.03 or 1.04.
 
     Args:
-        leads: (samples,) of each of the twelve leads, in standard order.
-        version: 1.03 keeps rate and resolution in elements, 1.04 names the leads in an attribute.
+        leads: (samples,) for each of the twelve leads, in standard order.
+        version: 1.03 stores rate and resolution in elements, 1.04 lists the leads in an attribute.
         rate: Hz.
-        resolution: uV of one step.
+        resolution: uV per step.
         xli: whether samples are compressed; limb leads other than I and II are then residuals.
-        spare: channels without a name that follow.
+        spare: number of additional channels without a name.
     """
     rows = [row.astype(np.int64) for row in leads.values()]
     rows += [np.zeros_like(rows[0])] * spare
@@ -73,7 +73,7 @@ def _residuals(rows: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
 
 
 def pack_xli(rows: list[NDArray[np.int64]]) -> bytes:
-    """Chunks of second differences; their bytes as LZW codes that stand for themselves."""
+    """Return chunks of second differences, whose bytes are stored as single-byte LZW codes."""
     out = b""
     for row in rows:
         later = 2 * row[1:-1] - row[:-2] - row[2:]
@@ -87,7 +87,7 @@ def pack_xli(rows: list[NDArray[np.int64]]) -> bytes:
 
 
 def unpack_xli(data: bytes) -> list[list[int]]:
-    """Samples of each chunk: a dictionary of byte strings, and one sample after another."""
+    """Return the samples of each chunk, decompressed with a dictionary of byte strings, sample by sample."""
     rows, start = [], 0
     while start < len(data):
         size = int.from_bytes(data[start : start + 4], "little")

@@ -1,4 +1,4 @@
-"""Writing small WFDB records for tests, by hand, so that any header can be made."""
+"""Writer for small WFDB test records with arbitrary headers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def write_record(
     checksum: bool = True,
     suffix: str = "dat",
 ) -> Path:
-    """Write (leads, samples) of digital values as format 16; returns the path without suffix."""
+    """Write digital values (leads, samples) in format 16 and return the path without suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     digital.T.astype("<i2").tofile(folder / f"{name}.{suffix}")
     lines = [f"{name} {len(names)} {rate} {digital.shape[1]}"]
     for row, lead in zip(digital, names, strict=True):
         total = int(row.astype(np.int64).sum()) if checksum else int(row.astype(np.int64).sum()) + 1
-        stated = (total + 32768) % 65536 - 32768
-        lines.append(f"{name}.{suffix} 16 {gain} 16 0 {row[0]} {stated} 0 {lead}")
+        checksum_value = (total + 32768) % 65536 - 32768
+        lines.append(f"{name}.{suffix} 16 {gain} 16 0 {row[0]} {checksum_value} 0 {lead}")
     (folder / f"{name}.hea").write_text("\n".join(lines) + "\n" + comments)
     return folder / name
 
 
 def noise(leads: int = 12, samples: int = 5000, seed: int = 0) -> NDArray[np.int16]:
-    """Digital values that look like nothing in particular."""
+    """Return random digital values."""
     return np.random.default_rng(seed).integers(-2000, 2000, (leads, samples)).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Signal files of the storage formats that the wfdb package cannot write, packed sample by sample from signal(5)."""
+"""Writer for WFDB storage formats that the package wfdb cannot write, implemented sample by sample from signal(5)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RANGE = {
     516: (-32768, 32767),
     524: (-(2**23), 2**23 - 1),
 }
-"""Smallest and largest sample; for format 8 so that no difference leaves its 8 bits."""
+"""Smallest and largest sample; in format 8, differences must fit 8 bits."""
 
 
 def pack(storage: int, samples: Sequence[int]) -> bytes:
-    """Bytes of samples in the order in which they are stored; for format 8 they are differences."""
+    """Return the bytes of samples in stored order; in format 8 they are differences."""
     if storage == 8:
         return b"".join(s.to_bytes(1, "little", signed=True) for s in samples)
     if storage in (16, 61):
@@ -71,7 +71,7 @@ def write_by_hand(
     skew: Sequence[int] | None = None,
     rate: str = "250",
 ) -> Path:
-    """Write channels of equal length as one file; returns the path of the record without suffix."""
+    """Write channels of equal length to one file and return the path of the record without suffix."""
     stored = channels
     if storage == 8:
         stored = [np.diff(channel, prepend=channel[0]) for channel in channels]
@@ -100,7 +100,7 @@ def write_by_wfdb(
     skew: Sequence[int] | None = None,
     offset: int | None = None,
 ) -> Path:
-    """The same by the wfdb package's own writer, with a format and a file for each channel."""
+    """Write channels with the package wfdb, with a format and a file for each channel."""
     import wfdb
 
     count = len(channels)

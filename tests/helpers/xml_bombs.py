@@ -1,4 +1,4 @@
-"""XML made to exhaust whoever reads it: entities, depth, and one thing too often."""
+"""Resource-exhausting XML files: entities, deep nesting, and many elements or attributes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fuzz_seeds import MEBIBYTE
 
 
 def xml_bombs(document: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Of a valid document: the text between its beginning and its root is where document types stand."""
+    """Return bombs made from a valid document; declarations are inserted before its root element."""
     start = next(
         i for i in range(len(document)) if document[i : i + 1] == b"<" and document[i + 1 : i + 2] not in b"?!"
     )

@@ -10,7 +10,7 @@ import pytest
 from command_line import contents, ecgssl, refused
 from dicom_files import dicom, group
 from heartbeats import heartbeats
-from hospital_checks import told
+from hospital_checks import leaked
 from hospital_xml import EIGHT, aecg, muse
 from wfdb_files import write_record
 
@@ -179,13 +179,13 @@ def test_a_path_may_hold_what_rich_takes_for_markup(folder, tmp_path):
 def test_verb(folder, tmp_path):
     done = ecgssl("inspect", folder, "--plot", tmp_path / "p")
     assert (done.code, done.err) == (3, "")
-    assert told(done.out) == []
+    assert leaked(done.out) == []
     done = ecgssl("inspect", folder / "a.xml", folder / "b.dcm", "--json")
     assert done.code == 0
     first, second = json.loads(done.out)["recordings"]
     assert (first["format"], first["leads"], first["unit"], first["verdict"]) == ("muse", list(EIGHT), "mV", "ok")
     assert first["figures"]["heart_rate"] == pytest.approx(second["figures"]["heart_rate"])
-    assert told(done.out) == []
+    assert leaked(done.out) == []
     done = ecgssl(
         "inspect", folder / "a.xml", "--json", "--sampling-rate", 1000, "--units", "mV", "--leads", ",".join(EIGHT)
     )

@@ -1,4 +1,4 @@
-"""HL7 annotated ECG: round trips, planted faults, and the standard's example against another reader."""
+"""Tests of the HL7 annotated ECG reader: round trips, damaged files, and the example of the standard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save(folder, text, name="a.xml"):
 
 
 def without_derived(text):
-    """The rhythm series is then the last thing in the file."""
+    """Return a document that ends with the rhythm series."""
     return re.sub(r"<h:derivation>.*?</h:derivation>", "", text, flags=re.DOTALL)
 
 
@@ -97,13 +97,13 @@ FAULTS = {
 
 
 def rhythm(text):
-    """The component with the rhythm series."""
+    """Return the component with the rhythm series."""
     return text[text.rindex("<h:component><h:series>") : text.rindex("</h:AnnotatedECG>")]
 
 
 @pytest.mark.parametrize("read_error", FAULTS)
 def test_faults_have_names(tmp_path, read_error):
-    """Each planted in every series, or in the last, which is the rhythm."""
+    """Each fault is inserted into every series, or into the last, which is the rhythm."""
     leads = digital()
     text = without_derived(aecg(leads))
     changes, code = FAULTS[read_error]
@@ -132,7 +132,7 @@ def test_what_is_stated_wins(tmp_path):
 
 @pytest.mark.real
 def test_the_example_of_the_standard_against_ecgdatakit(real_data):
-    """Rhythm of ten seconds, not the beat derived from it."""
+    """The ten-second rhythm is read, not the derived beat."""
     parser = pytest.importorskip("ecgdatakit.parsing.parser")
     path = real_data / "vendor" / "hl7_aecg.xml"
     got = read(path)

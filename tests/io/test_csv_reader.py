@@ -1,4 +1,4 @@
-"""Text tables of samples in the dialects of spreadsheets, and tables that are none."""
+"""Tests of the CSV reader: spreadsheet dialects, damaged tables, and text that is not a table of samples."""
 
 from __future__ import annotations
 

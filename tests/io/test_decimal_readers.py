@@ -1,4 +1,4 @@
-"""CardioSoft and Schiller XML, whose samples are whole numbers between commas: round trips and planted faults."""
+"""Tests of the CardioSoft and Schiller readers (comma-separated whole numbers): round trips and damaged files."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ CASES += [("cardiosoft", read_error) for read_error in CARDIOSOFT] + [
 
 @pytest.mark.parametrize(("name", "read_error"), CASES)
 def test_faults_have_names(tmp_path, name, read_error):
-    """Each planted in the rhythm, the last thing of the file, or everywhere."""
+    """Each fault is inserted into the rhythm, which comes last, or everywhere."""
     text = WRITERS[name][0](digital())
     changes, expected = (BOTH | CARDIOSOFT | SCHILLER)[read_error]
     for pattern, new in changes:

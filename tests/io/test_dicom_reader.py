@@ -1,4 +1,4 @@
-"""DICOM ECG: against pydicom's own reading, in every kind of sample, and with every planted read_error."""
+"""Tests of the DICOM reader: comparison with pydicom, all sample types, and damaged files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_files import CODES, coded, dicom, group
-from hospital_checks import anonymous, reason, told
+from hospital_checks import anonymous, leaked, reason
 from hospital_xml import PERSON, digital
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,7 +110,7 @@ def test_meta_holds_technical_facts_and_no_person(tmp_path):
 
 
 def test_what_makes_no_sense_is_not_logged(tmp_path, caplog):
-    """pydicom logs values that do not fit their kind."""
+    """pydicom would log invalid values, which may be patient data."""
 
     def misplace(dataset):
         for keyword in ("PatientAge", "PatientSex"):
@@ -121,7 +121,7 @@ def test_what_makes_no_sense_is_not_logged(tmp_path, caplog):
     got = read(path)
     anonymous(got)
     assert "age" not in got.meta
-    assert told(caplog.text) == []
+    assert leaked(caplog.text) == []
 
 
 def test_leads_by_code_or_text():
@@ -138,7 +138,7 @@ def test_leads_by_code_or_text():
         lead_name("2:1", "Lead II")
 
 
-def test_skew_below_a_sample_is_told_of(tmp_path):
+def test_skew_below_a_sample_is_reported(tmp_path):
     one = group(digital(("I", "II")))
     one.ChannelDefinitionSequence[1].ChannelSampleSkew = "0.25"
     assert read(save(tmp_path, dicom(one))).meta["skew"] == pytest.approx(0.25 / 500)
@@ -282,7 +282,7 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, data):
         outcome = str(error)
     else:
         outcome = repr((got.leads, got.meta))
-    assert told(outcome) == []
+    assert leaked(outcome) == []
 
 
 @pytest.mark.real

@@ -1,4 +1,4 @@
-"""Formats unpacked by ecgdatakit: written here by hand, read back exactly; what it would cut or overlook has a name."""
+"""Tests of the Sierra, SCP-ECG and Mortara readers: exact round trips, and errors that ecgdatakit does not detect."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_without_the_extra_the_format_is_known_and_the_remedy_named(tmp_path, na
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_rate_and_unit_that_are_stated_win(tmp_path, name):
+def test_rate_and_unit_overrides_replace_the_file(tmp_path, name):
     path = save(tmp_path, WRITERS[name](digital()))
     got = read(path, overrides=MetadataOverrides(sampling_rate=250.0, unit="uV"))
     assert got.meta["overridden"] == ("sampling_rate", "unit")
@@ -83,17 +83,17 @@ def test_sierra_versions_encodings_and_compression(tmp_path, version, xli, encod
 @settings(max_examples=20, deadline=None)
 @given(rows=st.lists(st.lists(st.integers(-4000, 4000), min_size=4, max_size=9), min_size=1, max_size=3))
 def test_the_slow_unpacker_inverts_the_packer(rows):
-    """The reference for real files, itself checked."""
+    """Check of the reference decompressor for real files."""
     assert unpack_xli(pack_xli([np.array(row) for row in rows])) == rows
 
 
 def pulse(rows, *, high=200, flat=60, width=100):
-    """0, then 1 mV, then 0, in every lead alike."""
+    """Append 0, 1 mV and 0 to every lead."""
     tail = np.concatenate([np.zeros(flat), np.full(width, high), np.zeros(40)]).astype(np.int16)
     return {name: np.concatenate([row, tail]) for name, row in rows.items()}
 
 
-def test_a_calibration_pulse_is_cut_off_and_told_of(tmp_path):
+def test_a_calibration_pulse_is_removed_and_reported(tmp_path):
     rows = digital()
     got = read(save(tmp_path, sierra(pulse(rows), xli=False)))
     assert got.meta["calibration"] == pytest.approx(200 / 500)
@@ -119,14 +119,14 @@ def test_nothing_is_cut_off_that_might_be_signal(tmp_path, change):
 
 
 def chunked(text, change):
-    """Another content of the waveform."""
+    """Return a document with another waveform content."""
     found = re.search(r"(<parsedwaveforms[^>]*>)([^<]*)<", text)
     data = change(base64.b64decode(found[2]))
     return text[: found.end(1)] + base64.b64encode(data).decode() + text[found.end(2) :]
 
 
 def bomb(data):
-    """One chunk of codes each of which stands for all before: a thousand times its size, and more."""
+    """Return a chunk that decompresses to more than a thousand times its size; each code stands for all before."""
     codes = [0, *range(256, 1023), *[1022] * 40_000]
     bits = "".join(f"{code:010b}" for code in codes)
     bits += "0" * (-len(bits) % 8)
@@ -187,7 +187,7 @@ def test_faults_of_mortara_have_names(tmp_path, read_error):
     assert reason(save(tmp_path, change(mortara(digital())))) == expected
 
 
-def test_an_undocumented_offset_is_told_of(tmp_path):
+def test_an_undocumented_offset_is_reported(tmp_path):
     got = read(save(tmp_path, swap(mortara(digital()), ('OFFSET="0"', 'OFFSET="12"'))))
     assert got.meta["ignored"] == ("OFFSET",)
 
@@ -216,7 +216,7 @@ def put(data, place, value):
 
 
 def section(data, number):
-    """Where the body of a section begins."""
+    """Return the start of the body of a section."""
     pointer = 22 + 10 * number
     return int.from_bytes(data[pointer + 6 : pointer + 10], "little") - 1 + 16
 
@@ -270,7 +270,7 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, name, data):
 
 @pytest.mark.real
 def test_real_sierra_file_against_a_plain_unpacker(real_data):
-    """Sample for sample; limb leads obey their laws once the calibration pulse, 1 mV in all twelve, is gone."""
+    """Every sample is equal; limb leads satisfy their equations after the calibration pulse is removed."""
     path = real_data / "vendor" / "philips_sierra_1_03.xml"
     got = read(path)
     encoded = re.search(rb"<parsedwaveforms[^>]*>([^<]*)<", path.read_bytes())[1]

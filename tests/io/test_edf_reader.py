@@ -1,4 +1,4 @@
-"""EDF and EDF+ against edfio's own writer, and headers that lie or identify."""
+"""Tests of the EDF reader: files written by edfio, inconsistent headers, and headers with patient data."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ SIGNAL = {"unit": 96, "physical_min": 104, "physical_max": 112, "digital_min": 1
         ("unit", "bpm", "unit"),
     ],
 )
-def test_headers_that_lie(tmp_path, field, text, expected):
+def test_inconsistent_headers(tmp_path, field, text, expected):
     path = write(tmp_path / "r.edf")
     start = WHERE[field] if field in WHERE else 256 + 12 * SIGNAL[field]
     found = reason(patched(path, start, text))
@@ -131,7 +131,7 @@ def test_records_not_counted_while_recording(tmp_path):
 
 
 def test_inverted_ranges_invert_the_signal(tmp_path):
-    """Physical minimum above maximum is how EDF says that a lead was recorded upside down."""
+    """In EDF, a physical minimum above the maximum means that the lead is inverted."""
     path = write(tmp_path / "r.edf")
     whole = read(path).signal
     patched(path, 256 + 12 * SIGNAL["physical_min"], "3276.7")

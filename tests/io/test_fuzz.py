@@ -1,4 +1,4 @@
-"""A small share of ``benchmarks/fuzz_readers.py``: every reader gives a recording or a named error, whatever it is given."""
+"""Short version of ``benchmarks/fuzz_readers.py``: every reader returns a recording or a reason code for any input."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ BOMBS = {
     "wfdb 16: long name, FLAC": "unreadable",
     "wfdb segments: one segment often": "header",
 }
-"""Files that once took minutes, gigabytes or a traceback, with the reason for which they are refused at once."""
+"""Files that earlier versions needed minutes or gigabytes for, or failed on, with their expected reason codes."""
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
-    """One for all: its start takes as long as a hundred files."""
+    """Start one worker for all tests, because its start takes as long as a hundred files."""
     with Worker() as started:
         yield started
 
@@ -69,14 +69,14 @@ def test_damaged_files(worker, form):
     names = SEEDS[form]
     tally = run(worker, form, [(names[i % len(names)], i) for i in range(MUTATIONS)])
     assert not tally.failures, "\n".join(tally.failures)
-    # the damage neither spares every file nor spoils every one
+    # some damaged files are readable and some are refused
     assert 0 < tally.outcomes["recording"] < MUTATIONS
     assert tally.outcomes.total() == MUTATIONS
     assert len(tally.outcomes) > 2
 
 
 def test_every_format_is_damaged():
-    """The storage formats of WFDB have rows of their own."""
+    """The storage formats of WFDB have separate rows."""
     others = {form for form in SEEDS if not form.startswith("wfdb")}
     assert others - {"matlab 7.3"} == {form.name for form in FORMATS} - {"wfdb"}
     stored = {int(code) for seed in make_seeds() for code in re.findall(rb"\.\w+ (\d+)", seed.content[:200])}
@@ -90,7 +90,7 @@ def test_files_made_to_exhaust_a_reader(worker, name):
 
 
 def test_the_worker_sees_hangs_and_crashes():
-    """Otherwise nothing above means anything."""
+    """The fuzz tests rely on this."""
     with Worker() as worker:
         assert "took" in str(worker.ask("npy", "one", 0, seconds=0.0)["failure"])
         assert not worker.ask("npy", "one", 0)["failure"]
@@ -103,10 +103,10 @@ def test_the_worker_sees_hangs_and_crashes():
 
 
 def test_the_worker_sees_memory():
-    before = peak(anew=True)
+    before = peak(reset=True)
     assert np.ones(50 << 17).sum() == 50 << 17
     assert 45 < peak() - before < 100
-    assert peak(anew=True) - before < 45
+    assert peak(reset=True) - before < 45
     with pytest.raises(RecordingError) as caught, parser_errors(Path("a.npy"), "numpy"):
         raise MemoryError
     with pytest.raises(AssertionError, match="memory"):
@@ -134,7 +134,7 @@ def test_an_undamaged_seed_is_a_recording(place, tmp_path):
 
 
 def test_names_as_long_as_names_may_be(tmp_path):
-    """With the suffix of a header, or with a member, they are too long for the file system."""
+    """With a header suffix or a member, these names exceed the limit of the file system."""
     path = tmp_path / f"{'a' * 250}.npy"
     np.save(path, np.ones((2, 12, 50), np.float32))
     overrides = MetadataOverrides(500.0, "mV", LEADS)
@@ -147,7 +147,7 @@ def test_names_as_long_as_names_may_be(tmp_path):
 
 @pytest.mark.parametrize("order", "<>")
 def test_texts_of_code_points_that_are_none(order):
-    """numpy makes texts of them that break whoever looks at them."""
+    """numpy returns invalid texts for them, which raise errors on use."""
     good = np.array(["I", "V1"]).astype(f"{order}U2")
     assert to_texts(good) == ("I", "V1")
     codes = np.frombuffer(good.tobytes(), f"{order}u4").copy()

@@ -1,4 +1,4 @@
-"""HDF5 layouts against what was written, and everything in such a file that must not be followed or believed."""
+"""Tests of the HDF5 reader: supported layouts, and untrusted content such as links and declared sizes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(path: Path, **datasets) -> Path:
 
 
 def test_layout_of_sph(tmp_path):
-    """float16 is cast up before anything is done with it."""
+    """float16 is converted before arithmetic."""
     values = (signal() * 10).astype(np.float16)
     path = write(tmp_path / "A00001.h5", ecg=values)
     assert reason(path) == "rate"
@@ -53,7 +53,7 @@ def test_layout_of_sph(tmp_path):
 
 @pytest.fixture
 def exams(tmp_path) -> Path:
-    """CODE-15%: ids in no order, padded on both sides to within one sample, an empty row with the id 0 at the end."""
+    """Write the CODE-15% layout: unordered ids, padding at both ends, and an empty last row with id 0."""
     tracings = np.zeros((5, 4096, 12), np.float32)
     for row, length in enumerate((2934, 4000, 4096, 3001)):
         start = (4096 - length) // 2
@@ -76,7 +76,7 @@ def test_layout_of_code_15(exams):
 
 
 def test_only_symmetric_zeros_are_padding(tmp_path):
-    """What one end has beyond the other was recorded as zero."""
+    """Further zeros at one end belong to the recording."""
     tracings = np.zeros((3, 100, 12), np.float32)
     tracings[0, 10:60] = 1
     tracings[1, :80] = 1
@@ -157,7 +157,7 @@ def test_nothing_outside_the_file_is_followed(tmp_path):
 
 
 def test_declared_sizes_are_not_allocated(tmp_path):
-    """Nothing of these was ever written; reading them would need terabytes."""
+    """These arrays were never written; reading them would need terabytes."""
     with h5py.File(tmp_path / "shape.h5", "w") as file:
         file.create_dataset("a", (12, 10**12), "f8", chunks=(12, 1000))
     with h5py.File(tmp_path / "chunk.h5", "w") as file:
@@ -176,7 +176,7 @@ def test_declared_sizes_are_not_allocated(tmp_path):
 @pytest.mark.parametrize("kind", ["<f2", "<f4", ">f8", "<i2", ">u4"])
 @pytest.mark.parametrize("chunks", [None, (2, 10, 5), (1, 33, 12), (7, 33, 12), (9, 40, 13)])
 def test_samples_are_as_h5py_reads_them(tmp_path, block, kind, chunks):
-    """Whole and in ranges, in chunks that stand out over the edge or not, through every combination of filters."""
+    """Compare whole arrays and ranges, with and without partial chunks, for every combination of filters."""
     values = np.random.default_rng(0).normal(50, 500, (7, 33, 12)).clip(0).astype(kind)
     filters = list(itertools.product([None, "gzip"], [False, True], [False, True])) if chunks else [(None, None, None)]
     with h5py.File(tmp_path / "a.h5", "w", userblock_size=block) as file:
@@ -231,7 +231,7 @@ def test_a_chunk_does_not_unpack_to_more_than_it_declares(tmp_path):
 
 
 def test_texts_of_attributes_lie_in_heaps_that_are_walked_first(tmp_path):
-    """libhdf5 walks for ever through a heap in which something has no size."""
+    """libhdf5 does not terminate on a heap entry of size zero."""
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         stored = file.create_dataset("a", data=signal())

@@ -1,4 +1,4 @@
-"""Every recording in a folder once, whatever its format and name; what is none is told apart."""
+"""Tests of the search for recordings: each recording is listed once, and other files are unknown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ecgssl.signal.leads import LEADS
 
 
 def fill(folder: Path) -> None:
-    """One recording in each native format, under names that say nothing."""
+    """Write one recording in each format that ecgssl parses itself, under uninformative names."""
     values = noise(samples=500) / 1000
     write_record(folder, "rec.1", noise(samples=500))
     scipy.io.savemat(folder / "m.x", {"ECG": {"data": values}})
@@ -61,7 +61,7 @@ def test_every_format_is_found_by_content_and_read(tmp_path):
 
 
 def test_a_wfdb_record_is_listed_once(tmp_path):
-    """Signal files of any suffix and name, annotations and segments are parts of it, not recordings and not unknown."""
+    """Signal files of any name, annotations and segments are parts of the record."""
     write_record(tmp_path / "a", "s23", noise(), suffix="mat")
     (tmp_path / "a/s23.mat").rename(tmp_path / "a/js23.mat")
     hea = tmp_path / "a/s23.hea"
@@ -85,7 +85,7 @@ def test_a_wfdb_record_is_listed_once(tmp_path):
 
 
 def test_another_format_beside_a_header_of_its_name(tmp_path):
-    """A file that the header does not name is not of the record."""
+    """A file that the header does not name is not part of the record."""
     write_record(tmp_path, "r", noise())
     scipy.io.savemat(tmp_path / "r.mat", {"ECG": {"data": noise()[:, :50] / 1000}})
     assert [Path(name).name for name in find_recordings(tmp_path).recordings] == ["r.hea", "r.mat"]
@@ -102,7 +102,7 @@ def test_hidden_files_links_and_manifests(tmp_path):
     (tmp_path / "in/manifest.csv").write_text("record_id,path,I,II\n1,2,3,4\n")
     os.mkfifo(tmp_path / "in/pipe")
     found = find_recordings(tmp_path / "in")
-    assert [Path(name).name for name in found.recordings] == ["d.npy"], "it is told to be missing when it is read"
+    assert [Path(name).name for name in found.recordings] == ["d.npy"], "reading reports it as missing"
     assert [path.name for path in found.unknown] == ["manifest.csv", "pipe"]
     with pytest.raises(RecordingError) as caught:
         identify(tmp_path / "in/pipe")

@@ -1,4 +1,4 @@
-"""MATLAB files of every version against what was saved, and against files that lie about their lengths."""
+"""Tests of the MATLAB reader: files of every version, and files with wrong lengths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reason(path: Path, overrides: MetadataOverrides = NO_OVERRIDES) -> str:
 
 
 def write_7_3(path: Path, content: dict) -> None:
-    """As MATLAB writes version 7.3: HDF5 behind a block of 512 bytes, axes turned round, texts as 16-bit numbers."""
+    """Write version 7.3: HDF5 after a block of 512 bytes, with reversed axes and texts as 16-bit numbers."""
 
     def put(group: h5py.Group, entries: dict) -> None:
         for name, value in entries.items():
@@ -99,7 +99,7 @@ def test_variables_beside_the_array_speak(tmp_path, version):
     path = tmp_path / "f.mat"
     content = {"feats": signal(), "curr_sample_rate": 400.0, "org_sample_rate": 500.0, "idx": 5.0, "units": "uV"}
     if version == "5":
-        # a cell array of texts; in version 7.3 it is made of references, which are not followed
+        # a cell array of texts; version 7.3 stores references, which are not followed
         scipy.io.savemat(path, content | {"leads": np.array(LEADS, dtype=object)})
         got = read(path)
     else:
@@ -191,7 +191,7 @@ def test_files_that_lie_are_refused_before_they_are_believed(tmp_path, lie):
 
 
 def test_what_is_unpacked_is_limited(tmp_path, monkeypatch):
-    """Zeros shrink a thousandfold; unpacking stops at the limit, also when several variables reach it together."""
+    """Decompression of zeros stops at the limit, also if several variables reach it together."""
     monkeypatch.setattr(matlab_5, "LARGEST_MATLAB", 1 << 20)
     for variables in ([bytes(2 << 20)], [matrix(6, (12, 8000), element(9, bytes(96 * 8000)))] * 2):
         (tmp_path / "bomb.mat").write_bytes(mat5(*map(packed, variables)))
@@ -200,7 +200,7 @@ def test_what_is_unpacked_is_limited(tmp_path, monkeypatch):
 
 
 def test_an_honest_file_by_hand_is_as_scipy_reads_it(tmp_path):
-    """The helper above is right: what it writes honestly is read, packed and not."""
+    """Valid files of the helper are read correctly, compressed or not."""
     for number, variable in enumerate((matrix(6, (12, 300), DOUBLES), packed(matrix(6, (12, 300), DOUBLES)))):
         path = tmp_path / f"{number}.mat"
         path.write_bytes(mat5(variable))
@@ -221,7 +221,7 @@ def test_big_endian(tmp_path):
 ARRAYS = st.sampled_from(["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]).flatmap(
     lambda kind: st.lists(st.integers(0, 100), min_size=1, max_size=24).map(lambda v: np.array([v], dtype=kind))
 )
-# a letter outside the first 65,536 takes two places in MATLAB
+# MATLAB stores a letter above code point 65,535 as two
 TEXTS = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cs"]), min_size=1, max_size=9
 )
@@ -235,7 +235,7 @@ VALUES = ARRAYS | TEXTS | st.lists(TEXTS, min_size=1, max_size=4).map(tuple)
     compress=st.booleans(),
 )
 def test_any_variables_come_back(content, compress):
-    """Numbers of every type, texts, cell arrays of texts and structs of these, as scipy writes them."""
+    """Numbers of every type, texts, cell arrays of texts and structs, written by scipy."""
 
     def cells(value):
         if isinstance(value, tuple):
@@ -271,7 +271,7 @@ def test_what_is_no_number_or_text_is_left_out(tmp_path):
 
 @pytest.mark.real
 def test_real_files(real_data):
-    """CPSC2018 as first released, and CODE-15% as ``feats``; the limb leads obey their laws, so order and unit are right."""
+    """CPSC2018 in its first release, and CODE-15% as ``feats``; the limb lead equations confirm order and unit."""
     cpsc = sorted((real_data / "cpsc2018_original").glob("*.mat"))
     code = sorted((real_data / "code15").glob("*.mat"))
     assert len(cpsc) == len(code) == 10

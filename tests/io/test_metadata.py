@@ -1,4 +1,4 @@
-"""Rate, unit and leads: what a file says, what is stated, who wins, and every way in which neither suffices."""
+"""Tests of metadata: overrides and file values for sampling rate, unit and leads, and their errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_file_alone():
     assert got.meta == {}
 
 
-def test_what_is_stated_fills_in_without_a_word_and_wins_with_one():
+def test_overrides_fill_in_and_replace_and_are_reported():
     overrides = MetadataOverrides(250.0, "uV", ("II", "V5"))
     assert resolve_metadata(FILE, overrides, 2) == ResolvedMetadata(250.0, (0, 1), ("II", "V5"), (1e-3, 1e-3), ())
     got = resolve_metadata(FILE, overrides, 2, sampling_rate=[500, 500], unit="mV", leads=["a", "b"])
@@ -69,7 +69,7 @@ def test_what_is_stated_fills_in_without_a_word_and_wins_with_one():
         (MetadataOverrides(leads=("I",)), {"sampling_rate": 500, "unit": "mV", "leads": ["I", "II"]}, "leads"),
     ],
 )
-def test_what_does_not_suffice(overrides, said, expected):
+def test_insufficient_metadata(overrides, said, expected):
     assert reason(overrides, 2, **said) == expected
 
 
@@ -97,7 +97,7 @@ def test_rows_that_are_no_signal(row, expected):
     assert caught.value.reason == expected
 
 
-def test_persons_keep_an_age_and_a_sex():
+def test_age_and_sex_are_kept():
     assert recording_meta(54.5, " F ") == {"age": 54.5, "sex": "female"}
     assert recording_meta(90.0, "MALE") == {"age": 90.0, "sex": "male"}
     assert recording_meta(300.0, "unknown") == {}
@@ -126,7 +126,7 @@ def test_limits(tmp_path):
 
 
 @pytest.mark.parametrize("error", [IndexError, OverflowError, RecursionError, MemoryError, ZeroDivisionError, OSError])
-def test_leaks_of_a_parser_are_named_without_its_text(error):
+def test_errors_of_a_parser_are_reported_without_their_text(error):
     with pytest.raises(RecordingError) as caught, parser_errors(FILE, "parser"):
         raise error("Jane Doe, born 1970")
     assert caught.value.reason == "unreadable"

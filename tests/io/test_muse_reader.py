@@ -1,4 +1,4 @@
-"""GE MUSE XML: round trips, planted faults, and the real export against the same recording in DICOM."""
+"""Tests of the GE MUSE reader: round trips, damaged files, and a real export compared with its DICOM version."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("read_error", FAULTS)
 def test_faults_have_names(tmp_path, read_error):
-    """Each planted in the rhythm strip, the last thing of the file."""
+    """Each fault is inserted into the rhythm strip, which comes last."""
     text = muse(digital(EIGHT))
     changes, expected = FAULTS[read_error]
     for pattern, new in changes:
@@ -144,7 +144,7 @@ def test_names_with_ampersands_and_wrong_encodings_do_not_stop_it(tmp_path):
 
 
 def test_one_of_several_strips_is_taken_where_it_includes_the_others(tmp_path):
-    """Here the median beat is called a rhythm strip: shorter, and of the same leads."""
+    """The median beat is labelled as a rhythm strip; it is shorter and has the same leads."""
     leads = digital(EIGHT)
     text = muse(leads).replace(">Median<", ">Rhythm<")
     path = save(tmp_path, text)
@@ -156,7 +156,7 @@ def test_one_of_several_strips_is_taken_where_it_includes_the_others(tmp_path):
         assert reason(f"{path}#{wrong}") == "member"
 
 
-def test_what_is_stated_wins_and_is_told_of(tmp_path):
+def test_overrides_replace_the_file_and_are_reported(tmp_path):
     path = save(tmp_path, muse(digital(EIGHT)))
     names = ("II", *EIGHT[:1], *EIGHT[2:])
     got = read(path, overrides=MetadataOverrides(sampling_rate=250.0, unit="mV", leads=names))
@@ -169,7 +169,7 @@ def test_what_is_stated_wins_and_is_told_of(tmp_path):
 
 @pytest.mark.real
 def test_equal_to_the_same_recording_in_dicom_to_half_a_step(real_data):
-    """Eight stored leads against twelve: also the four that arrange derives."""
+    """The file stores eight leads; the four derived ones are compared as well."""
     muse_file, dicom_file = (real_data / "vendor" / name for name in ("ge_muse.xml", "ge_muse_same_recording.dcm"))
     one, other = read(muse_file), read(dicom_file)
     assert (len(one.leads), len(other.leads)) == (8, 12)

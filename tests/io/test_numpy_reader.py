@@ -1,4 +1,4 @@
-"""NumPy files against what was saved, and against files that lie or would be unpickled."""
+"""Tests of the NumPy readers: saved arrays, inconsistent files, and files with pickled objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every storage format, layout and calibration of WFDB against the wfdb package and against bytes packed by hand."""
+"""Tests of all WFDB storage formats, layouts and calibrations against the package wfdb and hand-written bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY_WFDB = (16, 24, 32, 80, 212, 508, 516, 524)
 
 
 def digital(storage: int, leads: int = 3, samples: int = 400, seed: int = 0) -> list[np.ndarray]:
-    """Over the whole range of the format, its extremes included."""
+    """Return values over the whole range of the format, including its extremes."""
     low, high = RANGE[storage]
     rows = np.random.default_rng(seed).integers(low, high, (leads, samples), endpoint=True)
     rows[0, 1:4] = high, low, low + 1
@@ -29,7 +29,7 @@ def digital(storage: int, leads: int = 3, samples: int = 400, seed: int = 0) -> 
 
 
 def expected(path: Path) -> np.ndarray:
-    """(leads, samples) in mV by wfdb."""
+    """Return (leads, samples) in mV, read by wfdb."""
     record = wfdb.rdrecord(str(path), smooth_frames=False)
     return np.stack(record.e_p_signal)
 
@@ -43,7 +43,7 @@ def reason(path: Path) -> str:
 @pytest.mark.parametrize("samples", [5, 6, 7, 400])
 @pytest.mark.parametrize("storage", BY_HAND)
 def test_formats_packed_by_hand(tmp_path, storage, samples):
-    """Three channels of 5 to 7 samples end anywhere in a packed group."""
+    """Three channels of 5 to 7 samples end at every position of a packed group."""
     for leads in (1, 2, 3):
         channels = digital(storage, leads, samples, seed=samples)
         path = write_by_hand(tmp_path, f"r{leads}", storage, channels, LEADS[:leads])
@@ -75,7 +75,7 @@ def test_several_samples_per_frame_by_hand(tmp_path, storage):
 
 
 def test_leads_of_another_rate_than_the_rest(tmp_path):
-    """A respiration channel once per frame beside leads four times per frame is left out; two rates of leads are not."""
+    """A channel with another rate is left out; leads with two rates are refused."""
     slow, fast = digital(80, 1, 50)[0], list(noise(2, 200).astype(int))
     path = write_by_wfdb(tmp_path, "r", [16] * 2, fast, ("I", "II"), per_frame=4, files=["r.dat"] * 2)
     hea = path.with_suffix(".hea")
@@ -96,7 +96,7 @@ def test_skew_moves_a_channel_and_leaves_its_end_empty(tmp_path, storage):
     channels = digital(storage, 3, 90)
     writer = write_by_wfdb if storage in BY_WFDB else write_by_hand
     code = [storage] * 3 if writer is write_by_wfdb else storage
-    # wfdb can undo one skew, not two different ones, and none of a compressed file
+    # wfdb corrects a single skew value, and none in compressed files
     path = writer(tmp_path, "one", code, channels, ("I", "II", "V1"), skew=[0, 7, 7])
     if storage < 500:
         np.testing.assert_allclose(read_wfdb(path).signal, expected(path), rtol=4e-7)
@@ -136,7 +136,7 @@ def test_files_of_several_formats_make_one_record(tmp_path):
 
 
 def test_mat_file_of_the_challenges(tmp_path):
-    """``16+24``: the 24 bytes are the header of a MATLAB 4 file, which scipy writes just so."""
+    """``16+24``: the first 24 bytes are the header of a MATLAB 4 file, as scipy writes it."""
     scipy_io = pytest.importorskip("scipy.io")
     values = noise(12, 100)
     path = write_record(tmp_path, "E00001", values, suffix="mat", gain="1000/mV")
@@ -204,7 +204,7 @@ def test_segments_of_fixed_layout(tmp_path):
 
 
 def test_segments_of_variable_layout_with_gaps(tmp_path):
-    """Leads come and go; a segment without any, and a gap, are NaN."""
+    """Segments have different leads; missing leads and gaps are NaN."""
     segments(tmp_path)
     write_by_wfdb(tmp_path, "s3", [16], digital(16, 1, 20, 3), ("V1",))
     write_by_wfdb(tmp_path, "s4", [16], digital(16, 1, 25, 4), ("resp",))
@@ -255,7 +255,7 @@ def test_segments_that_do_not_fit(tmp_path, text, expected):
     assert reason(tmp_path / "m") == expected
 
 
-def test_what_is_stated_wins_and_is_told(tmp_path):
+def test_overrides_replace_the_header_and_are_reported(tmp_path):
     path = write_record(tmp_path, "r", noise(3, 50), ("I", "II", "bogus"), rate=500)
     got = read(path, overrides=MetadataOverrides(250.0, "uV", ("V1", "V2", "V3")))
     assert (got.sampling_rate, got.leads) == (250.0, ("V1", "V2", "V3"))
@@ -292,9 +292,9 @@ def test_a_hostile_header_is_refused_quickly(tmp_path):
 
 @pytest.mark.real
 def test_equals_wfdb_on_a_tenth_of_all_headers(real_data):
-    """A seeded tenth of all records, in every set; values, names and rate.
+    """Compare values, names and rate for a seeded tenth of all records of every dataset.
 
-    All 2,381 were compared once in the same way: not one differs.
+    All 2,381 records were compared once in the same way; none differed.
     """
     paths = sorted(real_data.rglob("*.hea"))
     chosen = np.random.default_rng(0).choice(len(paths), -(-len(paths) // 10), replace=False)

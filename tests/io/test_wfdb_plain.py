@@ -1,4 +1,4 @@
-"""The fast way for plain records gives what the general way gives, bit by bit and refusal by refusal."""
+"""Tests that the fast path for plain WFDB records gives the same samples and errors as the general path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecgssl.signal.leads import LEADS
 
 
 def outcome(path, without=None):
-    """What reading gives, or refuses, ``without`` one of the two ways."""
+    """Return the result or error of reading with one of the two paths disabled (``without``)."""
     with pytest.MonkeyPatch.context() as patch:
         if without == "plain":
             patch.setattr(wfdb_reader, "_is_plain", lambda *arguments: False)
@@ -54,7 +54,7 @@ def test_bit_by_bit(data):
     ("old", "new"),
     [(" 16 1000", " 212 1000"), (" 16 1000", " 16x2 1000"), (" 16 1000", " 16:3 1000"), ("(0)", "(8388608)")],
 )
-def test_what_is_not_plain_is_left_to_the_general_way(tmp_path, old, new):
+def test_other_records_use_the_general_path(tmp_path, old, new):
     path = write_record(tmp_path, "a", np.zeros((12, 30), dtype=np.int16))
     header = path.with_suffix(".hea")
     header.write_text(header.read_text().replace(old, new))

@@ -1,4 +1,4 @@
-"""The WFDB reader against the wfdb package, and against everything that can be wrong with a record."""
+"""Tests of the WFDB reader: comparison with the package wfdb, and damaged records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML from outside: encodings, the two repairs, and everything that must not get in."""
+"""Tests of the XML parser: encodings, repairs, entities and size limits."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_entities_are_refused_by_name(tmp_path, kind):
 
 
 def test_a_document_type_is_allowed_and_never_fetched(tmp_path):
-    """Every MUSE export has one; an entity that it would define is unknown, not looked up."""
+    """Every MUSE export has one; it is not fetched, so its entities are unknown."""
     assert read_xml(write(tmp_path, '<!DOCTYPE a SYSTEM "http://127.0.0.1:9/restecg.dtd"><a/>')).root.tag == "a"
     error = refused(write(tmp_path, f'<!DOCTYPE a SYSTEM "file:///etc/hostname"><a>&{PERSON["family"]};</a>'))
     assert error.reason == "header"
     assert PERSON["family"] not in str(error)
 
 
-def test_a_bare_ampersand_stands_for_itself_and_is_told_of(tmp_path):
+def test_a_bare_ampersand_is_repaired_and_reported(tmp_path):
     path = write(tmp_path, "<a><b>Smith & Sons &amp; AT&T &#38; &x</b></a>")
     document = read_xml(path)
     assert child_text(document.root, "b") == "Smith & Sons & AT&T & &x"
@@ -153,7 +153,7 @@ def test_numbers_are_plain_decimal_numbers(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_damaged_documents_are_read_or_refused(data):
-    """Cuts, flips and insertions in a whole export."""
+    """Truncations, bit flips and insertions in a complete export."""
     content = bytearray(muse(digital(("I", "II"), samples=20)).encode())
     for _ in range(data.draw(st.integers(1, 8))):
         place = data.draw(st.integers(0, len(content) - 1))
