@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecgssl.config import Target
+from ecgssl.datasets.enough_data import FIT, SCORE, shortages
 from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
@@ -135,21 +137,15 @@ def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None
 def _too_little(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[str], where: str) -> list[Problem]:
     problems = []
     for split in splits:
-        cells = table.loc[table["split"] == split, target].dropna()
-        what = ""
-        if kind.kind == "binary":
-            ones, zeros = int((cells == 1).sum()), int((cells == 0).sum())
-            if not (ones and zeros):
-                what = f"has {ones} ones and {zeros} zeros in split {split!r}, both classes are needed"
-        elif kind.kind == "multiclass":
-            absent = [name for code, name in enumerate(kind.classes or {}) if not (cells == code).any()]
-            if absent and (split == "train" or cells.nunique() < 2):
-                what = f"has no recording of {', '.join(absent)} in split {split!r}"
-        elif cells.nunique() < 2:
-            what = f"has {cells.nunique()} different numbers in split {split!r}, two are needed"
-        if what:
-            remedy = "Take it out of the task, add recordings, or split anew"
-            problems.append(Problem(where, target, what, remedy))
+        cells = table.loc[table["split"] == split, target].to_numpy(dtype=np.float64)
+        names, values = (target,), cells[:, None]
+        if kind.kind == "multiclass":
+            names = tuple(f"{target}:{name}" for name in kind.classes or {})
+            values = np.where(np.isnan(values), np.nan, values == np.arange(len(names)))
+        output = "multilabel" if kind.kind == "binary" else kind.kind
+        found = shortages(output, names, values, np.arange(len(cells)), FIT if split == "train" else SCORE)
+        remedy = "Remove it from the task, add recordings, or use another split"
+        problems += [Problem(where, name, f"{what} in split {split!r}", remedy) for name, what in found]
     return problems
 
 

@@ -22,16 +22,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import FinetuneParams
+from ecgssl.datasets.enough_data import MIN_CROSS_VALIDATED, cross_validation_minimum, shortages
 from ecgssl.datasets.splits import CannotSplit, repeated_folds
 from ecgssl.errors import InputError, Problem
 from ecgssl.finetuning.finetune import FinetuneResult, finetune
 from ecgssl.finetuning.rows import SPLITS, lead_subset
 from ecgssl.finetuning.task import Array, Task, resolve_task, task_values
 from ecgssl.store.store import Store
-
-MIN_RECORDINGS = 40
-MIN_PATIENTS = 10
-"""Of each class (of a regression: twice as many with a number): with fewer, an interval of AUROC spans most of 0.5 to 1."""
 
 
 @dataclass
@@ -103,28 +100,17 @@ def _usable(store: Store, values: Array, leads: Sequence[str] | None) -> NDArray
 
 
 def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.int64], folds: int) -> None:
-    where, problems = str(store.path), []
-    remedy = "Add recordings, or join rare classes into one target"
-    if len(rows) < MIN_RECORDINGS:
-        what = (
-            f"has {len(rows)} usable recordings with a known target, {MIN_RECORDINGS} are needed for a cross-validation"
-        )
-        problems.append(Problem(where, task.name, what, remedy))
-    patients, least = store.patients[rows], max(MIN_PATIENTS, folds)
-    for name, cells in zip(task.outputs, values[rows].T, strict=True):
-        if task.kind == "regression":
-            counts = {"a known value": len(np.unique(patients[~np.isnan(cells)]))}
-            needed = 2 * least
-        else:
-            counts = {f"{word} recordings": len(np.unique(patients[cells == is_]))
-                      for word, is_ in (("positive", 1), ("negative", 0))}  # fmt: skip
-            needed = least
-        short = ", ".join(f"{n} patients with {what}" for what, n in counts.items() if n < needed)
-        if short:
-            what = f"has {short}, {needed} are needed for {folds} folds"
-            problems.append(Problem(where, name, what, remedy))
+    problems: list[tuple[str, str]] = []
+    if len(rows) < MIN_CROSS_VALIDATED:
+        what = f"has {len(rows)} usable recordings with a known target, {MIN_CROSS_VALIDATED} are needed"
+        problems.append((task.name, what))
+    minimum = cross_validation_minimum(folds)
+    problems += shortages(task.kind, task.outputs, values[rows], store.patients[rows], minimum)
     if problems:
-        raise InputError(problems)
+        remedy = "Add recordings, or join rare classes into one target"
+        raise InputError(
+            Problem(str(store.path), name, f"{what.rstrip(',')} for {folds} folds", remedy) for name, what in problems
+        )
 
 
 def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:

@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 from ecgssl.config import Target
 from ecgssl.config.manifest import OutputKind
 from ecgssl.datasets.cohort import AGE
+from ecgssl.datasets.enough_data import LEARN, SCORE, shortages
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.store import Store
 
 Array = NDArray[np.float64]
-
-MIN_PATIENTS = 4
-"""Patients of each class in train: with fewer, no two folds of a cross-validation can both train and test on two."""
-MIN_NUMBERS = 8
-"""Patients with a known number in train, for a regression."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +103,10 @@ def require_learnable(
     where: str,
     scored: Sequence[str] = ("val", "test"),
 ) -> None:
-    """Refuse a task that there is too little of to learn it, or nothing to score it by.
+    """Check that there is enough of a task to learn and to score it.
 
-    Train must hold ``MIN_PATIENTS`` patients of every class (of both, for a binary target), or numbers of ``MIN_NUMBERS``
-    patients that are not all the same. Each split of ``scored`` must hold both classes of a binary target, two classes of
-    a multiclass one, or two different numbers.
+    Train must hold what ``LEARN`` of ``ecgssl.datasets.enough_data`` asks for. Each split of ``scored`` must hold both
+    classes of a binary target, two classes of a multiclass one, or two different numbers.
 
     Args:
         task: of the values.
@@ -126,58 +121,9 @@ def require_learnable(
     """
     problems = []
     for split in ("train", *scored):
-        least = {"multilabel": MIN_PATIENTS, "multiclass": MIN_PATIENTS, "regression": MIN_NUMBERS}[task.kind]
-        least = least if split == "train" else 1
-        short = _SHORT[task.kind](task, values[rows[split]], patients[rows[split]], least, split == "train")
-        remedy = "Take it out of the task, or add recordings"
-        problems += [Problem(where, name, f"{what} in split {split!r}", remedy) for name, what in short]
+        minimum = LEARN if split == "train" else SCORE
+        found = shortages(task.kind, task.outputs, values[rows[split]], patients[rows[split]], minimum)
+        remedy = "Remove it from the task, or add recordings"
+        problems += [Problem(where, name, f"{what} in split {split!r}", remedy) for name, what in found]
     if problems:
         raise InputError(problems)
-
-
-def _multilabel_short(
-    task: Task, values: Array, patients: NDArray[np.int64], least: int, train: bool
-) -> list[tuple[str, str]]:
-    short = []
-    for name, cells in zip(task.targets, values.T, strict=True):
-        if np.isnan(cells).all():
-            short.append((name, "has no known value"))
-            continue
-        ones, zeros = (cells == 1), (cells == 0)
-        if min(len(np.unique(patients[ones])), len(np.unique(patients[zeros]))) < least:
-            needed = f"both classes of at least {least} patients are needed" if least > 1 else "both are needed"
-            short.append(
-                (name, f"has {int(ones.sum())} positive and {int(zeros.sum())} negative recordings, {needed},")
-            )
-    return short
-
-
-def _multiclass_short(
-    task: Task, values: Array, patients: NDArray[np.int64], least: int, train: bool
-) -> list[tuple[str, str]]:
-    if np.isnan(values).all():
-        return [(task.targets[0], "has no known value")]
-    if not train:
-        present = int((values == 1).any(axis=0).sum())
-        return [] if present > 1 else [(task.targets[0], f"has {present} of its classes, two are needed,")]
-    counts = {name: len(np.unique(patients[column == 1])) for name, column in zip(task.outputs, values.T, strict=True)}
-    needed = f"at least {least} are needed"
-    return [(name, f"has recordings of {n} patients, {needed},") for name, n in counts.items() if n < least]
-
-
-def _regression_short(
-    task: Task, values: Array, patients: NDArray[np.int64], least: int, train: bool
-) -> list[tuple[str, str]]:
-    short = []
-    for name, cells in zip(task.targets, values.T, strict=True):
-        known = ~np.isnan(cells)
-        if not known.any():
-            short.append((name, "has no known value"))
-        elif len(np.unique(patients[known])) < least:
-            short.append((name, f"is known of {len(np.unique(patients[known]))} patients, {least} are needed,"))
-        elif len(np.unique(cells[known])) < 2:
-            short.append((name, f"is {cells[known][0]:g} in all {int(known.sum())} recordings that state it"))
-    return short
-
-
-_SHORT = {"multilabel": _multilabel_short, "multiclass": _multiclass_short, "regression": _regression_short}

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
 from ecgssl.config.manifest import OutputKind
+from ecgssl.datasets.enough_data import FIT, shortages
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.statistics.metrics import ranking_metrics
 from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, solve
@@ -110,7 +111,7 @@ def fit_probe(
     patients = np.unique(np.asarray(groups), return_inverse=True)[1]
     if not (len(x) == len(y) == len(patients) and len(vx) == len(vy) and y.shape[1] == vy.shape[1] == len(names)):
         raise ValueError("embeddings, targets, groups and names do not match in length")
-    _check(x, y, vx, vy, names)
+    _check(x, y, vx, vy, patients, names)
     mean, scale = standardisation(x)
     basis = principal_axes((x - mean) / scale)
     val_scores = ((vx - mean) / scale) @ basis.axes
@@ -161,6 +162,13 @@ def require_finite(x: Array, split: str) -> list[Problem]:
     """A problem where rows of embeddings are not finite."""
     bad = int((~np.isfinite(x)).any(axis=1).sum())
     return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
+
+
+def shortage_problems(kind: OutputKind, names: Sequence[str], targets: Array, patients: ArrayLike) -> list[Problem]:
+    """Return a problem for each target of which train has one class or one number only."""
+    remedy = "Remove it from the task, or add recordings"
+    found = shortages(kind, names, targets, patients, FIT)
+    return [Problem("train targets", name, what.rstrip(","), remedy) for name, what in found]
 
 
 def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
@@ -227,16 +235,12 @@ def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray
             yield held
 
 
-def _check(x: Array, y: Array, vx: Array, vy: Array, names: Sequence[str]) -> None:
+def _check(x: Array, y: Array, vx: Array, vy: Array, patients: NDArray[np.int64], names: Sequence[str]) -> None:
     problems = require_finite(x, "train") + require_finite(vx, "val")
     for array, split in ((y, "train"), (vy, "val")):
-        for k, name in enumerate(names):
-            known = array[~np.isnan(array[:, k]), k]
-            if not np.isin(known, (0.0, 1.0)).all():
-                remedy = "Use 1, 0 or empty (unknown)"
-                problems.append(Problem(f"{split} targets", name, "holds values other than 0 and 1", remedy))
-            elif split == "train" and len(np.unique(known)) < 2:
-                what = f"has one class in train ({len(known)} known records, {int(known.sum())} positive)"
-                problems.append(Problem("train targets", name, what, "Remove it from the task or add recordings"))
+        other = [name for k, name in enumerate(names) if (~np.isnan(array[:, k]) & ~np.isin(array[:, k], (0, 1))).any()]
+        what, remedy = "holds values other than 0 and 1", "Use 1, 0 or empty (unknown)"
+        problems += [Problem(f"{split} targets", name, what, remedy) for name in other]
+    problems += shortage_problems("multilabel", names, y, patients)
     if problems:
         raise InputError(problems)

@@ -13,8 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
-from ecgssl.errors import InputError, Problem
-from ecgssl.probes.binary import FOLDS, MIN_VALIDATION, ChosenBy, Grid, Probe, require_finite, standardisation
+from ecgssl.errors import InputError
+from ecgssl.probes.binary import (
+    FOLDS,
+    MIN_VALIDATION,
+    ChosenBy,
+    Grid,
+    Probe,
+    require_finite,
+    shortage_problems,
+    standardisation,
+)
 from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes
 from ecgssl.probes.selection import macro_class_auroc
 from ecgssl.probes.softmax_solver import solve_multinomial
@@ -49,9 +58,7 @@ def fit_class_probe(
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     patients = np.asarray(groups)
     problems = require_finite(x, "train") + require_finite(vx, "val")
-    absent = [name for name, column in zip(names, y.T, strict=True) if not (column == 1).any()]
-    remedy = "Take it out of the classes, or add recordings"
-    problems += [Problem("train targets", name, "no record is of this class", remedy) for name in absent]
+    problems += shortage_problems("multiclass", names, y, patients)
     if problems:
         raise InputError(problems)
     train, val = ~np.isnan(y[:, 0]), ~np.isnan(vy[:, 0])

@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config import LinearParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.probes.binary import FOLDS, MIN_VALIDATION, ChosenBy, Probe, require_finite, standardisation
+from ecgssl.probes.binary import (
+    FOLDS,
+    MIN_VALIDATION,
+    ChosenBy,
+    Probe,
+    require_finite,
+    shortage_problems,
+    standardisation,
+)
 from ecgssl.probes.logistic_solver import Array, principal_axes
 from ecgssl.probes.selection import r2
 
@@ -47,15 +55,9 @@ def fit_ridge_probe(
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     patients = np.unique(np.asarray(groups), return_inverse=True)[1]
     problems = require_finite(x, "train") + require_finite(vx, "val")
-    for name, cells in zip(names, y.T, strict=True):
-        known = cells[~np.isnan(cells)]
-        if not np.isfinite(known).all():
-            problems.append(Problem("train targets", name, "holds infinite numbers", "Empty these cells"))
-        elif len(np.unique(known)) < 2:
-            what = (
-                f"is the same number in all {len(known)} known records of train" if len(known) else "is nowhere known"
-            )
-            problems.append(Problem("train targets", name, what, "Take it out of the task or add recordings"))
+    infinite = [name for name, cells in zip(names, y.T, strict=True) if np.isinf(cells).any()]
+    problems += [Problem("train targets", name, "holds infinite numbers", "Empty these cells") for name in infinite]
+    problems += shortage_problems("regression", names, y, patients)
     if problems:
         raise InputError(problems)
     mean, scale = standardisation(x)

@@ -76,8 +76,9 @@ def test_too_few_events_are_refused(tmp_path, positive):
     encoder = small_encoder(tmp_path / "encoder", store)
     with pytest.raises(InputError) as caught:
         cross_validate(store, encoder, ["HIGH"], small_params().finetune, 1, tmp_path / "w", show_progress=False)
-    rare, word = (positive, "positive") if positive < 10 else (25 - positive, "negative")
-    assert f"has {rare} patients with {word} recordings, 10 are needed for 5 folds" in str(caught.value)
+    counts = f"has {2 * positive} positive and {50 - 2 * positive} negative recordings"
+    counts += f" of {positive} and {25 - positive} patients"
+    assert f"{counts}, both classes of at least 10 patients are needed for 5 folds" in str(caught.value)
     assert not (tmp_path / "w").exists()
 
 

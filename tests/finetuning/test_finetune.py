@@ -183,10 +183,13 @@ def test_rows_of_ones_own(store, encoder, tmp_path):
 @pytest.mark.parametrize(
     ("targets", "told"),
     [
-        (["AF", "one_class"], "one_class: has 36 positive and 0 negative recordings, both classes of at least 4"),
+        (
+            ["AF", "one_class"],
+            "one_class: has 36 positive and 0 negative recordings of 18 and 0 patients, both",
+        ),
         (["rare"], "rare: has 3 positive"),
         (["empty"], "empty: has no known value in split 'train'"),
-        (["constant"], "constant: is 7 in all 36 recordings that state it in split 'train'"),
+        (["constant"], "constant: is 7 in all 36 known recordings in split 'train'"),
         (["gone"], "gone:PACE: has recordings of 0 patients, at least 4 are needed, in split 'train'"),
         (["AF", "ef"], "ef: is regression, others of the task are not"),
         (["rhythm", "gone"], "gone: is one of several multiclass targets"),

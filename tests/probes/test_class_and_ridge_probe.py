@@ -100,7 +100,7 @@ def test_validation_chooses_or_folds_of_train_do():
 def test_an_absent_class_is_named():
     x, y = classes(50, 3, 3)
     y[y[:, 1] == 1] = [1, 0, 0]
-    with pytest.raises(InputError, match="b: no record is of this class"):
+    with pytest.raises(InputError, match="b: has recordings of 0 patients"):
         fit_class_probe(x, y, x, y, LinearParams(), names=["a", "b", "c"], groups=np.arange(50))
 
 
@@ -151,8 +151,8 @@ def test_the_penalty_of_numbers_is_chosen_by_validation_or_by_folds():
 @pytest.mark.parametrize(
     ("y", "told"),
     [
-        (np.full(20, 7.0), "age: is the same number in all 20"),
-        (np.full(20, np.nan), "age: is nowhere known"),
+        (np.full(20, 7.0), "age: is 7 in all 20 known recordings"),
+        (np.full(20, np.nan), "age: has no known value"),
         (np.r_[np.inf, np.arange(19.0)], "age: holds infinite"),
     ],
 )

@@ -138,7 +138,7 @@ def test_all_bad_inputs_are_named_at_once() -> None:
 
 def test_a_label_without_a_known_target_is_named() -> None:
     x, y = problem(40, 4, 1)
-    with pytest.raises(InputError, match="0 known records"):
+    with pytest.raises(InputError, match="empty: has no known value"):
         fit_probe(x, y * np.nan, x[:0], y[:0], LinearParams(), names=["empty"], groups=np.arange(40))
 
 
