@@ -37,8 +37,7 @@ def check(
     from ecgssl.config import load_params
     from ecgssl.files import canonical_json, write_atomic
     from ecgssl.inspection.check import check as run
-    from ecgssl.inspection.check_examples import draw_examples
-    from ecgssl.inspection.check_page import render, rows_text
+    from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
     from ecgssl.inspection.check_summary import summarise
     from ecgssl.signal.reasons import REASON_TEXTS
 
@@ -66,6 +65,6 @@ def check(
         for note in summary["notes"]:
             typer.echo(f"note: {note}")
     if out is not None:
-        write_atomic(out, render(summary, draw_examples(checked)))
+        write_atomic(out, render_check(summary, draw_examples(checked)))
         typer.echo(f"wrote {out}", err=as_json)
     return checked.exit_code

@@ -15,7 +15,7 @@ from ecgssl.export.checksums import verify_sums
 from ecgssl.files import write_atomic, write_json
 from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.features import NEEDED, embeddings, features
-from ecgssl.monitoring.page import render
+from ecgssl.monitoring.page import render_drift
 from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.scoring.score_file import FORMATS
 from ecgssl.training.checkpoint import load_signal, read_json
@@ -72,7 +72,7 @@ def monitor(
         notes.append(f"Windows were taken by {', '.join(sorted(policies))}; the reference has one window a recording.")
     summary |= {"ecgssl": __version__, "bundle": digest, "smallest_batch": FEWEST, "notes": notes}
     write_json(out.with_suffix(".json"), summary)
-    write_atomic(out, render(summary))
+    write_atomic(out, render_drift(summary))
     return summary
 
 

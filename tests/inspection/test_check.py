@@ -20,10 +20,8 @@ from ecgssl.config import Params
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.inspection.check import Checked, check
-from ecgssl.inspection.check_examples import draw_examples
-from ecgssl.inspection.check_page import render, rows_text
-from ecgssl.inspection.check_summary import SHARED_BY, summarise
-from ecgssl.inspection.check_warnings import warnings_of
+from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
+from ecgssl.inspection.check_summary import SHARED_BY, summarise, warnings_of
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
@@ -105,7 +103,7 @@ def test_tables_without_recordings(tmp_path):
     (tmp_path / "m.csv").write_text("record_id,path\n")
     found = run(tmp_path / "m.csv")
     assert [issue.column for issue in found.issues] == ["rows"]
-    assert render(summarise(found), draw_examples(found))
+    assert render_check(summarise(found), draw_examples(found))
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "none.csv")
     with pytest.raises(InputError, match="no table to check"):
@@ -151,7 +149,7 @@ def test_the_page_and_the_json_name_nobody(planted):
     assert {issue.column for issue in wrong.issues} == {"path", "split", "acq_time", "rhythm", "rows"}
     for found in (planted.checked, wrong):
         summary = summarise(found)
-        page = re.sub(r'src="data:image/png;base64,[^"]*"', "", render(summary, draw_examples(found)))
+        page = re.sub(r'src="data:image/png;base64,[^"]*"', "", render_check(summary, draw_examples(found)))
         for text in (json.dumps(summary), page):
             for secret in (*SECRETS, "called", str(planted.folder), planted.folder.name, "m.csv"):
                 assert secret not in text
@@ -183,7 +181,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_loads_nothing(planted):
-    page = render(summarise(planted.checked), draw_examples(planted.checked))
+    page = render_check(summarise(planted.checked), draw_examples(planted.checked))
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -193,14 +191,14 @@ def test_the_page_is_whole_and_loads_nothing(planted):
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert "default-src 'none'" in page
     assert len(page) < 3_000_000
-    assert page == render(summarise(planted.checked), draw_examples(planted.checked)), "the same page twice"
+    assert page == render_check(summarise(planted.checked), draw_examples(planted.checked)), "the same page twice"
 
 
 def test_hostile_names_of_columns_stay_text(tmp_path):
     manifest = make_cohort(tmp_path, 4)
     name = "<script>alert(1)</script>${x}"
     manifest.write_text(manifest.read_text().replace(",AF", f",{name}"))
-    page = render(summarise(run(manifest)), [])
+    page = render_check(summarise(run(manifest)), [])
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;${x}" in page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.embedding import embedding_reference, frechet
 from ecgssl.monitoring.features import features
 from ecgssl.monitoring.monitor import FEWEST, monitor
+from ecgssl.monitoring.page import render_drift
 from ecgssl.monitoring.reference import STATISTICS, reference_statistics
 from ecgssl.training.checkpoint import save_model
 
@@ -231,6 +233,18 @@ def test_the_three_formats_say_the_same_and_name_nobody(folder, tmp_path):
     assert "<script" not in page
     for text in (page, json.dumps(told[0])):
         assert "Doe" not in text
+
+
+def test_hostile_names_are_escaped_on_the_page(reference):
+    """Names of targets come from a user's table."""
+    hostile = "<script>alert(1)</script>"
+    table, vectors = batch(3, noise=0.6)
+    renamed = table.rename(columns={name: name.replace("MI", hostile) for name in table})
+    summary = against(made(*[renamed, vectors]), renamed.assign(**{f"logit__{hostile}": 9.0}), vectors)
+    summary |= {"ecgssl": "0", "bundle": "0" * 16, "smallest_batch": FEWEST, "notes": [hostile]}
+    page = render_drift(summary)
+    assert "<script" not in page
+    assert f"logit of {escape(hostile)}" in page
 
 
 def test_what_cannot_be_compared_is_refused(folder, tmp_path):
