@@ -1,6 +1,7 @@
-"""Typed ``params.yaml``: unknown keys and out-of-range values are errors, all of them listed in one message.
+"""Typed parameters of ``params.yaml``: one error lists all unknown keys and all invalid values.
 
-Every field documents its unit. Values that the paper does not give are marked ``assumption`` in ``params.yaml``.
+The sections have their names: ``pretrain`` is in ``config/pretrain.py``; ``model``, ``fda``, ``stdm`` and ``objective``
+are in ``config/model.py``; ``signal`` and ``quality`` in ``ecgssl.signal``. ``docs/parameters.md`` lists all keys.
 """
 
 from __future__ import annotations
@@ -13,20 +14,12 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ecgssl.config.data import DataParams, MerlParams, StoreParams, SyntheticParams
+from ecgssl.config.evaluate import EvaluateParams
+from ecgssl.config.export import ExportParams, TrackingParams
+from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
-from ecgssl.config.training import (
-    AttentiveParams,
-    CollapseParams,
-    EvaluateParams,
-    ExportParams,
-    FinetuneParams,
-    FullParams,
-    LinearParams,
-    Mode,
-    PretrainParams,
-    TrackingParams,
-)
+from ecgssl.config.pretrain import CollapseParams, PretrainParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
 from ecgssl.signal.quality_params import QualityParams
@@ -65,7 +58,25 @@ __all__ = [
 
 
 class Params(Section):
-    """All of ``params.yaml``. ``tasks`` maps a task's name to the manifest targets it predicts."""
+    """All parameters of a run.
+
+    Args:
+        seed: of weights, batches, masks and random splits.
+        data: cohort: data set, files and splits.
+        signal: preprocessing settings, stored with every model.
+        quality: limits and actions of the quality checks.
+        store: format of the preprocessed recordings, and how they are made.
+        model: encoder and decoder.
+        fda: Frequency Dynamic Augmentation.
+        stdm: Spatio-Temporal Dual Masking.
+        objective: loss of pretraining.
+        pretrain: pretraining run.
+        tasks: name of each task and the targets that it predicts.
+        finetune: fine-tuning and its protocol.
+        evaluate: evaluation of predictions.
+        export: exported files.
+        tracking: experiment tracking.
+    """
 
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataParams = DataParams()
@@ -93,7 +104,7 @@ class Params(Section):
 
     @property
     def exported(self) -> tuple[str, Mode]:
-        """(task, mode) of the classifier to bundle: as named, or the first of each."""
+        """(task, mode) of the exported classifier: as set, or the first of each."""
         return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
 
     @model_validator(mode="after")
@@ -108,7 +119,7 @@ class Params(Section):
     def _something_to_learn(self) -> Params:
         hides = self.stdm.kind != "none" and (self.stdm.time_ratio > 0 or self.stdm.lead_ratio > 0)
         if self.objective.kind == "reconstruction" and not hides:
-            raise ValueError("objective 'reconstruction' learns nothing where stdm hides nothing")
+            raise ValueError("objective 'reconstruction' needs hidden patches; set stdm.kind and its ratios")
         return self
 
 
@@ -120,29 +131,28 @@ def load_params(
     Args:
         path: the YAML file.
         overrides: ``section.key=value`` strings, applied before the check; values are YAML.
-        default: what counts where ``params.yaml`` itself is asked for and there is none, for those who work without a
-            project's folder; everything else then has its default.
+        default: content to use if ``path`` is ``params.yaml`` and does not exist, outside a project folder.
 
     Raises:
-        InputError: the file is missing or not YAML, or with every unknown key and bad value in it.
+        InputError: the file is missing or not YAML; or all unknown keys and invalid values.
     """
     path = Path(path)
     if default is not None and path == Path("params.yaml") and not path.exists():
         data = dict(default)
     else:
-        data = _read_mapping(path, "Write one with 'ecgssl profile use quickstart'")
+        data = _read_mapping(path, "Write it with 'ecgssl profile use quickstart'")
     for item in overrides or []:
         _override(data, item)
     return parse_params(data, str(path))
 
 
 def load_targets_file(path: Path | str) -> ManifestParams:
-    """Read and check the YAML beside a manifest that says how its table is to be read.
+    """Read and check the YAML file that describes the columns of a manifest.
 
     Raises:
         InputError: as ``load_params``.
     """
-    data = _read_mapping(Path(path), "Write one, or leave out targets_file")
+    data = _read_mapping(Path(path), "Write it, or remove targets_file")
     try:
         return ManifestParams.model_validate(data)
     except ValidationError as error:
@@ -156,16 +166,16 @@ def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
         raise InputError(Problem(str(path), "file", "does not exist", remedy)) from None
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as UTF-8 text ({type(error).__name__})"
-        raise InputError(Problem(str(path), "file", what, "Name a YAML file")) from None
+        raise InputError(Problem(str(path), "file", what, "Use a YAML file")) from None
     except yaml.YAMLError as error:
-        raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Mend the syntax")) from None
+        raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Correct the syntax")) from None
     if not isinstance(data, dict):
         raise InputError(Problem(str(path), "content", "is not a mapping of sections", "Start from a profile"))
     return data
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
-    """Check a mapping; see ``load_params``."""
+    """Return the parameters of a mapping; errors as in ``load_params``."""
     try:
         return Params.model_validate(data)
     except ValidationError as error:
@@ -212,7 +222,7 @@ def _known_keys(location: list[str], model: type[BaseModel]) -> list[str]:
     for part in parts:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if get_origin(annotation) is dict:
-            # the next part is a key of the user's own
+            # the next part is a key chosen by the user
             annotation = get_args(annotation)[1]
             next(parts, None)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

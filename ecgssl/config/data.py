@@ -14,7 +14,14 @@ from ecgssl.params_base import Positive, Section, Workers
 
 
 class SyntheticParams(Section):
-    """Size, sampling rate (Hz) and duration (s) of the simulated set."""
+    """Simulated set.
+
+    Args:
+        patients: number of patients.
+        recordings_per_patient: (smallest, largest) number of recordings of a patient.
+        sampling_rate: Hz.
+        duration: s.
+    """
 
     patients: Positive = 400
     recordings_per_patient: tuple[Positive, Positive] = (1, 3)
@@ -57,6 +64,7 @@ class DataParams(ManifestParams):
         overlap: action if recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
             ``error``; ``warn`` counts them; ``drop_train`` removes them from the training data.
         patient_key: file with the key that turns patient ids into hashes; created if absent.
+        synthetic: size of the set ``synthetic``.
     """
 
     set: SetName = "synthetic"

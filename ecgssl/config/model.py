@@ -1,4 +1,4 @@
-"""Sections ``model``, ``fda``, ``stdm`` and ``objective``: the method (docs/method.md)."""
+"""Parameters of sections ``model``, ``fda``, ``stdm`` and ``objective`` (``docs/method.md``)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
 
 class DecoderParams(Section):
-    """The decoder; see docs/method.md for what each of these is worth.
+    """Decoder; ``docs/method.md`` compares the options.
 
     Args:
-        scope: what a patch attends to: everything, its lead, or its lead and its time column in turn.
-        mixing: patches that a convolution over time reaches over before the first block; 1 for none.
-        head: the last layer is one for all leads, or one for each.
-        global_representation: give the decoder the encoder's global representation, or leave it to the tokens.
+        width: of a token.
+        depth: number of blocks.
+        heads: attention heads.
+        scope: tokens that a patch attends to: all (``joint``), those of its lead (``leadwise``), or those of its lead and
+            of its time column in alternate blocks (``axial``).
+        mixing: kernel size in patches of a convolution over time before the first block; odd, 1 for none.
+        head: last layer, one for all leads (``shared``) or one per lead (``lead``).
+        global_representation: give the global representation of the encoder to the decoder.
     """
 
     width: Positive = 128
@@ -29,23 +33,33 @@ class DecoderParams(Section):
     global_representation: bool = True
 
     @model_validator(mode="after")
-    def _mixing_has_a_middle(self) -> DecoderParams:
+    def _mixing_is_odd(self) -> DecoderParams:
         if self.mixing % 2 == 0:
             raise ValueError(f"mixing {self.mixing} must be odd")
         return self
+
+
+Preset = Literal["tiny", "small", "base"]
+PRESETS: dict[Preset, tuple[int, int, int]] = {"tiny": (128, 4, 4), "small": (384, 12, 6), "base": (768, 12, 12)}
+"""(width, depth, heads) of the encoder by name; ``small`` and ``base`` are the sizes of ViT-S and ViT-B."""
 
 
 class ModelParams(Section):
     """Encoder and decoder.
 
     Args:
-        preset: sizes of the encoder; explicit width, depth or heads override it.
-        patch: samples of one.
-        residual: size of the last layers of the encoder's residual branches at the start, relative to the usual one. Small
-            ones leave the tokens nearer to the patches: reconstruction then learns sooner (docs/method.md).
+        preset: width, depth and heads of the encoder (``PRESETS``).
+        width: of a token; overrides the preset.
+        depth: number of blocks; overrides the preset.
+        heads: attention heads; overrides the preset.
+        patch: samples per patch.
+        mlp_ratio: hidden width of the MLPs relative to the token width.
+        residual: initial scale of the last layers of the encoder's residual branches, relative to Xavier initialisation.
+            Small values make reconstruction learn sooner (``docs/method.md``).
+        decoder: its sizes and options.
     """
 
-    preset: Literal["tiny", "small", "base"] = "tiny"
+    preset: Preset = "tiny"
     width: Positive | None = None
     depth: Positive | None = None
     heads: Positive | None = None
@@ -57,7 +71,7 @@ class ModelParams(Section):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(width, depth, heads) with overrides applied."""
-        width, depth, heads = {"tiny": (128, 4, 4), "small": (384, 12, 6), "base": (768, 12, 12)}[self.preset]
+        width, depth, heads = PRESETS[self.preset]
         return self.width or width, self.depth or depth, self.heads or heads
 
     @model_validator(mode="after")
@@ -73,20 +87,21 @@ class ModelParams(Section):
 
 
 class FDAParams(Section):
-    """Frequency Dynamic Augmentation.
+    """Frequency Dynamic Augmentation (``ecgssl.model.fda``).
 
     Args:
-        kind: ``fda``, or the ablations ``jitter_scale`` and ``none``.
-        knots: of the importance map between 0 Hz and Nyquist.
-        share: which leads share one map and one draw.
-        dynamic: add a term of the recording's own log-spectrum to the map.
+        kind: ``fda``, or ``jitter_scale`` and ``none`` for ablations.
+        knots: of the importance map between 0 Hz and the Nyquist frequency.
+        share: leads that share one map and one draw: all, the limb leads, or none.
+        dynamic: add a term that depends on the recording's own spectrum.
         temperature: of the binary-concrete gate, (start, end) of an exponential schedule.
-        strength: relative change of amplitude of a bin of mean unimportance.
-        phase: largest turn of an unimportant bin in radians; 0 leaves phases alone.
-        budget: hold the kept fraction at ``keep``, or press it down at a constant rate.
-        keep: target of the kept fraction in the ``square`` budget.
-        protect_below: Hz under which every bin passes (DC and what the band-pass removed).
+        strength: relative change of amplitude of a bin with mean unimportance.
+        phase: largest phase shift of an unimportant bin in radians; 0 for none.
+        budget: loss on the kept fraction: squared distance from ``keep``, or ``l1``, the kept fraction itself.
+        keep: target of the kept fraction with ``square``.
+        protect_below: Hz below which bins are never changed.
         views: perturb one view or both.
+        learning_rate: of the map.
     """
 
     kind: Literal["fda", "jitter_scale", "none"] = "fda"
@@ -104,7 +119,14 @@ class FDAParams(Section):
 
 
 class STDMParams(Section):
-    """Spatio-Temporal Dual Masking: ratios of time columns and of leads that are hidden."""
+    """Spatio-Temporal Dual Masking (``ecgssl.model.stdm``).
+
+    Args:
+        kind: ``paper`` drops any leads; ``einthoven`` drops leads so that no dropped limb lead follows from visible ones;
+            ``random`` hides single patches; ``none`` hides nothing.
+        time_ratio: fraction of the time columns that is hidden in all leads.
+        lead_ratio: fraction of the leads that is dropped.
+    """
 
     kind: Literal["paper", "einthoven", "random", "none"] = "paper"
     time_ratio: Ratio = 0.5
@@ -112,13 +134,19 @@ class STDMParams(Section):
 
 
 class ObjectiveParams(Section):
-    """L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
+    """Loss of pretraining: L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
 
     Args:
-        standardise: give every coordinate of the projected vectors mean 0 and spread 1 over the batch before they are
-            compared. Without it the contrastive term stands still until the encoder by chance tells recordings apart
-            (docs/method.md).
-        views: 1, for ``reconstruction`` only, halves a step: there is nothing to compare a second view with.
+        kind: ``core`` for both, or one of the two for ablations.
+        contrastive_weight: weight of the contrastive term.
+        budget_weight: weight of the FDA budget.
+        temperature: of NT-Xent.
+        projector: output width of the projector.
+        standardise: standardise each coordinate of the projected vectors over the batch before they are compared. Without
+            it the contrastive term hardly learns at first (``docs/method.md``).
+        target: reconstruct patches standardised one by one (``patch_norm``), or as they are (``plain``).
+        same_patient: other recordings of the same patient are left out, positives or negatives.
+        views: 1 halves the cost of a step; for ``reconstruction`` only.
     """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"
@@ -134,5 +162,5 @@ class ObjectiveParams(Section):
     @model_validator(mode="after")
     def _pairs(self) -> ObjectiveParams:
         if self.views == 1 and self.kind != "reconstruction":
-            raise ValueError(f"objective {self.kind!r} compares two views")
+            raise ValueError(f"objective {self.kind!r} compares two views; set objective.views to 2")
         return self

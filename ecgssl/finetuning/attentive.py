@@ -13,7 +13,7 @@ from einops import repeat
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.config.training import AttentiveParams
+from ecgssl.config.finetune import AttentiveParams
 from ecgssl.finetuning.epochs import run_epochs
 from ecgssl.finetuning.full import FullResult, Score
 from ecgssl.finetuning.losses import objective_of

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecgssl.config.training import EpochParams
+from ecgssl.config.finetune import EpochParams
 from ecgssl.progress import progress
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.optim import cosine, set_rates

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgssl.config import FinetuneParams, ModelParams
-from ecgssl.config.training import Mode
+from ecgssl.config.finetune import Mode
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_predictions
 from ecgssl.files import atomic_directory, write_json

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecgssl.config.training import ClassWeight
+from ecgssl.config.finetune import ClassWeight
 from ecgssl.model.classifier import Classifier
 
 Objective = Callable[[Tensor, Tensor], Tensor]

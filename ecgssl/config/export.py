@@ -1,0 +1,48 @@
+"""Parameters of sections ``export`` and ``tracking``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ecgssl.config.finetune import Mode
+from ecgssl.params_base import Section
+
+
+class ExportParams(Section):
+    """Export of the pretrained encoder and of one classifier.
+
+    Args:
+        task: task of the exported classifier; null for the first of ``tasks``.
+        mode: its fine-tuning mode; null for the first of ``finetune.modes``.
+        tolerance: largest accepted difference between torch and a graph in onnxruntime.
+        opset: ONNX operator set.
+        raw_rates: sampling rates in Hz; for each, a graph that reads raw recordings of this rate.
+        pt2: also write the model as a program of torch.export.
+        int8: also write a graph with 8-bit weights and activations, evaluated on validation.
+        int8_loss: largest accepted loss of the 8-bit graph: of macro AUROC, of R2 (regression), or of the cosine similarity
+            of embeddings from 1 (encoder).
+    """
+
+    task: str | None = None
+    mode: Mode | None = None
+
+    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    opset: Annotated[int, Field(ge=18)] = 20
+    raw_rates: list[Annotated[float, Field(gt=0, le=4000)]] = [500.0]
+    pt2: bool = True
+    int8: bool = False
+    int8_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
+
+
+class TrackingParams(Section):
+    """Experiment tracking.
+
+    Args:
+        backend: ``mlflow``, or ``none`` for no tracking.
+        experiment: name of the MLflow experiment.
+    """
+
+    backend: Literal["mlflow", "none"] = "mlflow"
+    experiment: str = "ecgssl"

@@ -1,0 +1,94 @@
+"""Parameters of section ``pretrain``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ecgssl.params_base import NonNegative, Positive, Ratio, Section
+
+
+class ProbeParams(Section):
+    """Monitoring during pretraining (``ecgssl.pretraining.diagnostics.online_probe``).
+
+    Args:
+        targets: targets of the store for a linear probe on frozen features; empty for figures without labels only.
+        every_epochs: epochs between two evaluations.
+        recordings: largest number of recordings from each of the train and validation splits.
+    """
+
+    targets: list[str] = []
+    every_epochs: Positive = 1
+    recordings: Annotated[int, Field(ge=32)] = 512
+
+
+class CollapseParams(Section):
+    """Limits beyond which a representation has collapsed.
+
+    The uniformity of a healthy run is highest after its first steps: -0.013 was measured there, and -0.00001 to -0.00004
+    in runs that had collapsed at a learning rate of 0.1 and more.
+
+    Args:
+        min_effective_rank: smallest effective rank of the global vectors.
+        max_uniformity: largest uniformity of the projected vectors.
+        action: ``warn``, or ``stop`` the run as well.
+    """
+
+    min_effective_rank: NonNegative = 2.0
+    max_uniformity: Annotated[float, Field(le=0)] = -0.001
+    action: Literal["warn", "stop"] = "warn"
+
+
+class PretrainParams(Section):
+    """Pretraining run.
+
+    Args:
+        samples: number of recordings seen, repetitions included; all schedules are in samples.
+        batch_size: recordings of one step, over all processes and pieces.
+        learning_rate: peak learning rate of AdamW.
+        weight_decay: of weight matrices.
+        warmup: fraction of the run with a linear warm-up of the learning rate.
+        clip: largest norm of the gradient.
+        shift: apply a separate circular time shift to every view.
+        precision: of the forward pass; ``auto`` uses bf16 if the hardware supports it.
+        device: ``auto`` uses a GPU if there is one.
+        checkpoint_every: samples between checkpoints.
+        max_time: minutes after which a run saves and stops; null for no limit.
+        keep_checkpoints: number of checkpoints kept.
+        max_bad_steps: largest number of consecutive non-finite steps; they are skipped.
+        spike: robust standard deviations above the recent losses from which a loss counts as a spike.
+        accumulate: pieces into which a process divides its part of the batch, to save memory.
+        compile: compile the transformer blocks; faster on GPUs.
+        select: weights of the last step, or of the epoch with the best online probe.
+        probe: monitoring during the run.
+        collapse: limits of collapse detection.
+    """
+
+    samples: Positive = 8000
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: NonNegative = 0.05
+    warmup: Ratio = 0.05
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    shift: bool = True
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every: Positive = 20000
+    max_time: Annotated[float, Field(gt=0)] | None = None
+    keep_checkpoints: Positive = 2
+    max_bad_steps: Positive = 10
+    spike: Annotated[float, Field(gt=0)] = 10.0
+    accumulate: Positive = 1
+    compile: bool = False
+    select: Literal["last", "best"] = "last"
+    probe: ProbeParams = ProbeParams()
+    collapse: CollapseParams = CollapseParams()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PretrainParams:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} does not divide into accumulate {self.accumulate} pieces")
+        if self.select == "best" and not self.probe.targets:
+            raise ValueError("select 'best' needs probe.targets to choose by")
+        return self
