@@ -19,12 +19,11 @@ from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
-from ecgssl.report.answers import answers
-from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, answers, fill
 from ecgssl.report.cohort import FOLDS, cohort_flow, people, prevalence, task_of
 from ecgssl.report.curves import curves
-from ecgssl.report.page import render
 from ecgssl.report.recordings import Drawn, Looked, draw_recordings
+from ecgssl.report.sections import render_report
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, load_signal, read_json
@@ -128,7 +127,7 @@ def write_report(
     report["recordings"] = [one.facts for one in drawn]
     folder = Path(next(place for place in (out, judged, run) if place is not None))
     write_json(folder / JSON, report)
-    write_atomic(folder / HTML, render(report, [one.png for one in drawn]))
+    write_atomic(folder / HTML, render_report(report, [one.png for one in drawn]))
     return report
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
@@ -16,13 +16,12 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.files import write_atomic, write_json
-from ecgssl.html.page import page
+from ecgssl.html.charts import forest, mark
+from ecgssl.html.environment import render
 from ecgssl.report.build import RunFiles, read_run
-from ecgssl.report.charts import Mark, forest, mark
-from ecgssl.report.template import STYLE
-from ecgssl.report.text import estimate, plain_estimate, probability, table
+from ecgssl.report.sections import MOST_BARS, TEMPLATES, estimate_text
 
-_ABOUT = ("mode", "task", "labels used", "recorded leads", "encoder", "signal contract")
+ABOUT = ["mode", "task", "labels used", "recorded leads", "encoder", "signal contract"]
 _MARKS = ("main", "base", "other")
 
 
@@ -49,7 +48,7 @@ def write_comparison(
     files = dict(zip(ascii_uppercase, map(read_run, runs), strict=False))
     comparison = compare(files, [str(run) for run in runs], params or EvaluateParams(), seed)
     write_json(Path(out).with_suffix(".json"), comparison)
-    write_atomic(out, render(comparison))
+    write_atomic(out, render_comparison(comparison))
     return list(files)
 
 
@@ -90,57 +89,29 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
     }
 
 
-def render(comparison: Mapping[str, Any]) -> str:
-    """The page as text."""
-    metrics = [(m.name, m.title) for m in headline_metrics(comparison["kind"]) if m.paired]
-    first, *others = comparison["runs"]
-    about = [[f"<b>{name}</b>", *(escape(str(run[key])) for key in _ABOUT)] for name, run in comparison["runs"].items()]
-    macro = [
-        [f"<b>{name}</b>", *(estimate(comparison["models"][name]["macro"].get(metric)) for metric, _ in metrics)]
-        for name in comparison["runs"]
-    ]
-    paired = [
-        [f"{first} less {other}", title, estimate(comparison["paired"][other][metric], sign="+"),
-         probability(comparison["paired"][other][metric]["p"])]
-        for other in others
-        for metric, title in metrics
-        if metric in comparison["paired"][other]
-    ]  # fmt: skip
-    key = "<p class='soft'>Lines from above: " + ", ".join(comparison["runs"]) + ".</p>"
-    interval = escape(comparison["method"].get("interval", ""))
-    body = (
-        f"<h1>{len(comparison['runs'])} runs compared</h1><p class='soft'>On the same {comparison['records']:,} test "
-        f"recordings of {comparison['patients']:,} patients. Runs are called by letters; the page names no patient, file or "
-        "recording.</p>"
-        f"<h2>The runs</h2>{table(['', *_ABOUT], about, text=len(_ABOUT) + 1)}"
-        f"<h2>Over all outputs</h2>{table(['', *(title for _, title in metrics)], macro)}"
-        f"<h2>Differences</h2><p>On the same recordings, patients drawn together. Intervals: {interval}.</p>"
-        f"{table(['', 'of', 'difference (interval)', ''], paired, text=2)}"
-        f"<h2>Each output</h2>{key if comparison['kind'] != 'regression' else ''}{_labels(comparison)}"
-        "<footer>Research use only. Not a medical device.</footer>"
-    )
-    return page("Runs compared", STYLE, body)
+def render_comparison(comparison: Mapping[str, Any]) -> str:
+    """Return the page of a comparison."""
+    kind = comparison["kind"]
+    values = {
+        **comparison,
+        "first": next(iter(comparison["runs"])),
+        "about": ABOUT,
+        "metrics": {metric.name: metric.title for metric in headline_metrics(kind) if metric.paired},
+        "chart": _forest(comparison) if kind != "regression" else "",
+    }
+    return render(TEMPLATES, "compare.html", **values)
 
 
-def _labels(comparison: Mapping[str, Any]) -> str:
-    metric = headline_metrics(comparison["kind"])[0].name
-    names = list(comparison["runs"])
-    bars: list[tuple[str, str, list[Mark]]] = []
-    rows: list[list[str]] = []
+def _forest(comparison: Mapping[str, Any]) -> Markup:
+    models = comparison["models"].values()
+    if len(models) > len(_MARKS) or len(comparison["labels"]) > MOST_BARS:
+        return Markup("")
+    rows = []
     for label in comparison["labels"]:
-        found = [comparison["models"][name]["labels"][label] for name in names]
-        support = (
-            f"{found[0]['positives']:,} of {found[0]['records']:,}"
-            if "positives" in found[0]
-            else f"{found[0]['records']:,}"
-        )
-        rows.append([escape(label), support, *(estimate(one[metric]) for one in found)])
-        marks = [mark(_MARKS[min(i, len(_MARKS) - 1)], one[metric]) for i, one in enumerate(found)]
-        bars.append((label, plain_estimate(found[0][metric]), marks))
-    chart = forest(bars, "AUROC, with interval") if metric == "auroc" and len(names) <= 3 and len(bars) <= 30 else ""
-    return f"<div class='scroll'>{chart}</div>" + table(
-        ["output", "positive" if metric == "auroc" else "recordings", *names], rows
-    )
+        found = [model["labels"][label]["auroc"] for model in models]
+        marks = [mark(kind, one) for kind, one in zip(_MARKS, found, strict=False)]
+        rows.append((label, estimate_text(found[0]), marks))
+    return forest(rows, "AUROC with confidence interval")
 
 
 def _main(run: RunFiles, name: str) -> pd.DataFrame:

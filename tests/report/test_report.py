@@ -18,12 +18,13 @@ from report_runs import SECRETS, make_run, make_store
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.html.charts import ticks
 from ecgssl.report.build import read_run, write_report
-from ecgssl.report.charts import ticks
-from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, answers, fill, items
 from ecgssl.report.cohort import people
-from ecgssl.report.compare import write_comparison
+from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall
+from ecgssl.report.sections import render_report
 
 TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
 
@@ -81,20 +82,20 @@ def test_prevalence_is_that_of_the_store(made):
 
 
 def test_every_kind_of_task_has_its_parts(made):
-    always = ["What was asked", "Who is in it", "Results", "Subgroups", "Best and worst recordings", "Model card"]
+    always = ["Task", "Cohort", "Results", "Subgroups", "Best and worst recordings", "Model card"]
     for name, page in made.pages.items():
         found = titles(page)
         assert [t for t in found if t in always] == always
         assert ("Calibration" in found) == (name != "numbers")
         assert ("Thresholds" in found and "Decision curve" in found) == (name in ("findings", "old"))
         assert page.count("<svg") >= (1 if name == "numbers" else 4)
-    assert "<h3>Confusion</h3>" in made.pages["classes"]
+    assert "<h3>Confusion matrix</h3>" in made.pages["classes"]
     assert "limits of agreement" in made.pages["numbers"]
     assert "Youden" in made.pages["findings"]
 
 
 def test_what_an_old_run_lacks_is_said(made):
-    said = re.findall(r"<p class='absent'>(.*?)</p>", made.pages["old"])
+    said = re.findall(r'<p class="absent">(.*?)</p>', made.pages["old"])
     for part in (
         "flow of recordings",
         "calibrated probabilities",
@@ -110,7 +111,7 @@ def test_what_an_old_run_lacks_is_said(made):
 def test_figures_on_the_page_are_those_of_the_evaluation(made):
     figures = json.loads((made.runs["findings"] / "evaluation.json").read_text())
     macro = figures["models"]["linear"]["test"]["macro"]["auroc"]
-    shown = f"{macro['value']:.3f} <span class='ci'>({macro['low']:.3f} to {macro['high']:.3f})</span>"
+    shown = f'{macro["value"]:.3f} <span class="ci">({macro["low"]:.3f} to {macro["high"]:.3f})</span>'
     assert shown in made.pages["findings"]
     point = figures["models"]["linear"]["test"]["labels"]["lvh"]["thresholds"]["youden"]
     if point["value"] is not None:
@@ -160,7 +161,7 @@ def test_recordings_are_the_best_and_the_worst(made):
         np.testing.assert_array_equal(true, truth[row])
         assert one["attribution"]["complete"]
         assert sum(one["attribution"]["share_by_lead"].values()) == pytest.approx(1)
-    assert made.pages["findings"].count("src='data:image/png;base64,") == 2
+    assert made.pages["findings"].count('src="data:image/png;base64,') == 2
 
 
 def test_splits_told_as_one():
@@ -184,7 +185,7 @@ def test_a_run_by_folds_of_few_leads(made, tmp_path):
     assert (row["split"], row["recordings"], row["scored"]) == ("folds", 94, 94)
     assert {entry["split"] for entry in report["prevalence"]} == {"folds"}
     page = (run / "report.html").read_text()
-    assert "4 folds of patients, 2 times over" in page
+    assert "4 folds of patients, 2 repeats" in page
     assert "I, II, V2" in page
     shown = set(report["recordings"][0]["attribution"]["share_by_lead"])
     assert shown == {"I", "II", "III", "aVR", "aVL", "aVF", "V2"}
@@ -207,14 +208,12 @@ def test_checklists_have_the_items_of_the_guidelines():
         assert numbers == sorted(numbers)
         assert len({row["item"] for row in rows}) == parts
         assert all(row["covers"] in (("whole", "part") if row["answers"] else ("",)) for row in rows)
-        assert (files("ecgssl.evaluation") / "tables" / f"{name}.csv").is_file()
-        with (files("ecgssl.evaluation") / "tables" / f"{name}.csv").open() as stream:
+        assert (files("ecgssl.report") / "tables" / f"{name}.csv").is_file()
+        with (files("ecgssl.report") / "tables" / f"{name}.csv").open() as stream:
             assert len(list(csv.reader(stream))) == parts + 1
 
 
 def test_every_answer_that_an_item_names_is_one_that_runs_give(made):
-    from ecgssl.report.answers import answers
-
     known = set().union(*(answers(report) for report in made.reports.values()))
     asked = {key for name in CHECKLISTS for row in items(name) for key in row["answers"].split()}
     assert asked - known <= {"differences", "imbalance", "clusters", "cluster_results", "licence"}
@@ -225,7 +224,7 @@ def test_gaps_are_visible_until_people_fill_them(made, tmp_path):
     report = made.reports["findings"]
     assert set(CARD) <= set(report["gaps"])
     assert "tripod_ai.17" in report["gaps"]
-    assert made.pages["findings"].count("class='gap'") >= len(report["gaps"])
+    assert made.pages["findings"].count('class="gap"') >= len(report["gaps"])
     given = {"ethics": "Approved <by> the board", "stard_ai.38": "No funder", "intended_use": "Triage"}
     again = write_report(made.runs["findings"], None, out=tmp_path, given=given, show_progress=False)
     page = (tmp_path / "report.html").read_text()
@@ -310,6 +309,29 @@ def test_the_command(made, tmp_path):
     refused(ecgssl("report", made.runs["numbers"], made.runs["findings"]), "2 are named")
     refused(ecgssl("report", "--compare", made.runs["numbers"], made.runs["findings"]), "--out")
     assert not (tmp_path / "x").exists()
+
+
+def test_hostile_names_are_escaped(made):
+    """Names of targets, groups, splits and answers come from files of other people."""
+    hostile = '<script>alert(1)</script>&"'
+    report = json.loads((made.runs["findings"] / "report.json").read_text().replace('"lvh"', json.dumps(hostile)))
+    report["asked"] |= {"task": hostile, "set": hostile, "recorded_leads": [hostile, "I"]}
+    report["card"]["users"] = hostile
+    report["people"]["device"] = [{"value": hostile, "counts": [12] * len(report["people"]["splits"])}]
+    report["evaluation"]["method"][hostile] = hostile
+    comparison = {
+        "kind": "multilabel",
+        "labels": ["af", hostile],
+        "runs": {"A": dict.fromkeys(ABOUT, hostile)},
+        "records": 1,
+        "patients": 1,
+        "method": {"interval": hostile},
+        "models": {"A": report["evaluation"]["models"]["linear"]["test"]},
+        "paired": {},
+    }
+    for page in (render_report(report, [b"", b""]), render_comparison(comparison)):
+        assert "<script" not in page
+        assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;") >= 8
 
 
 @pytest.mark.parametrize("width", [1280, 390])

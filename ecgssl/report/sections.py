@@ -1,0 +1,371 @@
+"""Values and charts of the report page; its templates lay them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from jinja2 import PackageLoader
+from markupsafe import Markup
+
+from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
+from ecgssl.evaluation.subgroups import SMALLEST, UNKNOWN
+from ecgssl.html.charts import Chart, Limits, forest, mark, panel
+from ecgssl.html.environment import number, render
+from ecgssl.leakage.overlap import in_words
+from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
+from ecgssl.signal.reasons import REASON_TEXTS
+
+TEMPLATES = PackageLoader("ecgssl.report")
+MOST_BARS = 30
+"""Outputs up to which the page has a forest plot."""
+_MOST_CURVES = 12
+"""Outputs whose curves are drawn: those with the most positives."""
+_REASONS = 8
+_KINDS = {
+    "multilabel": "findings, each present or absent",
+    "multiclass": "one of several classes",
+    "regression": "numbers",
+}
+_SPLITS = {"test": "the test recordings", "val": "the validation recordings", "external": "the external recordings"}
+_CRITERIA = {"youden": "Youden's index"}
+_UNIT: Limits = (0.0, 1.0)
+
+Report = Mapping[str, Any]
+
+
+def render_report(report: Report, pngs: Sequence[bytes]) -> str:
+    """Return the page of a report.
+
+    Args:
+        report: content of ``report.json``.
+        pngs: a drawing for each entry of ``report["recordings"]``.
+    """
+    figures, split, kind = report["evaluation"], report["split"], report["asked"]["kind"]
+    main, baseline = figures["main"], figures.get("baseline")
+    sections = _sections(kind)
+    values = {
+        "report": report,
+        "asked": report["asked"],
+        "figures": figures,
+        "method": figures.get("method", {}),
+        "split": split,
+        "split_name": _SPLITS[split],
+        "counted": figures["splits"][split],
+        "main": main,
+        "baseline": baseline,
+        "own": {**figures["models"][main][split], "labels": _own_labels(report)},
+        "models": _models(report),
+        "model_names": _model_names(report),
+        "metrics": {metric.name: metric.title for metric in headline_metrics(kind)},
+        "primary": _primary(report),
+        "tiles": _tiles(report),
+        "sections": sections,
+        "task": _task(report),
+        "kind_text": _KINDS[kind],
+        "smallest": SMALLEST,
+        "flow": report["cohort"] and _flow(report["cohort"]),
+        "prevalence": _prevalence(report),
+        "paired": _paired(report),
+        "base_labels": _labels(report, baseline),
+        "delong": figures.get("paired", {}).get(split, {}).get(baseline, {}).get("delong", {}),
+        "cautions": _cautions(report),
+        "class_names": [name.partition(":")[2] or name for name in report["asked"]["labels"]],
+        "legend": _legend(report),
+        "thresholds": list(_thresholds(report)) if kind == "multilabel" else [],
+        "subgroups": _subgroups(report),
+        "charts": _agreement(report) if kind == "regression" else _classification_charts(report),
+        "recordings": list(zip(report["recordings"], pngs, strict=True)),
+        "card_questions": CARD,
+        "checklists": [_checklist(report, key) for key in CHECKLISTS],
+    }
+    return render(TEMPLATES, "report.html", **values)
+
+
+def estimate_text(found: Mapping[str, Any]) -> str:
+    """Return the value of an estimate without its interval, for charts."""
+    return number(found["value"]) if found.get("value") is not None else "undefined"
+
+
+def _models(report: Report) -> list[str]:
+    """Return the models that were evaluated on the split, the main one first."""
+    figures = report["evaluation"]
+    order = [figures["main"], *(m for m in figures["models"] if m != figures["main"])]
+    return [model for model in order if report["split"] in figures["models"][model]]
+
+
+def _model_names(report: Report) -> dict[str, str]:
+    return {model: model for model in report["evaluation"]["models"]} | {"random": "randomly initialised encoder"}
+
+
+def _labels(report: Report, model: str | None) -> dict[str, Any]:
+    """Return the metrics of each output of a model in the order of the task; empty for a model that was not evaluated."""
+    found = report["evaluation"]["models"].get(model, {}).get(report["split"], {}).get("labels", {})
+    return {name: found[name] for name in report["asked"]["labels"] if name in found}
+
+
+def _own_labels(report: Report) -> dict[str, Any]:
+    return _labels(report, report["evaluation"]["main"])
+
+
+def _sections(kind: str) -> dict[str, str]:
+    """Return the titles of the sections that the navigation lists, by their anchors."""
+    found = {"cohort": "Cohort", "results": "Results"}
+    if kind != "regression":
+        found["calibration"] = "Calibration"
+    if kind == "multilabel":
+        found |= {"thresholds": "Thresholds", "benefit": "Decision curve"}
+    return found | {"subgroups": "Subgroups", "recordings": "Recordings", "card": "Model card"} | CHECKLISTS
+
+
+def _primary(report: Report) -> dict[str, Any]:
+    """Return the main result: its metric, the paired difference from the baseline and what follows from it."""
+    figures, split = report["evaluation"], report["split"]
+    macro = figures["models"][figures["main"]][split]["macro"]
+    metric = figures.get("primary") or next(metric for metric in ("auroc", "mae") if metric in macro)
+    found = figures.get("paired", {}).get(split, {}).get(figures.get("baseline"), {}).get(metric)
+    if not found or found.get("difference") is None or found.get("low") is None:
+        found, tone, conclusion = None, "rejected", "There is no comparison with a randomly initialised encoder."
+    else:
+        low, high = sorted(
+            (1 if metric_named(metric).higher_is_better else -1) * found[bound] for bound in ("low", "high")
+        )
+        if low > 0:
+            tone, conclusion = "", "pretraining improves the result."
+        elif high < 0:
+            tone, conclusion = "table", "the randomly initialised encoder is better."
+        else:
+            tone, conclusion = "rejected", "no evidence that pretraining improves the result."
+    title = metric_named(metric).title
+    return {"metric": metric, "title": title, "paired": found, "tone": tone, "conclusion": conclusion}
+
+
+def _tiles(report: Report) -> list[tuple[str, str]]:
+    figures, split, primary = report["evaluation"], report["split"], _primary(report)
+    counted = figures["splits"][split]
+    return [
+        (estimate_text(figures["models"][figures["main"]][split]["macro"][primary["metric"]]), primary["title"]),
+        (f"{counted['records']:,}", f"{_SPLITS[split].removeprefix('the ')} scored"),
+        (f"{counted['patients']:,}", "patients among them"),
+        (f"{len(report['asked']['labels'])}", "outputs"),
+        (f"{len(report['gaps'])}", "items to be filled by you"),
+    ]
+
+
+def _task(report: Report) -> list[tuple[str, str]]:
+    asked, contract = report["asked"], report["contract"]
+    low, high = contract["clean"]["band"]
+    facts = [
+        ("Outputs", f"{', '.join(asked['labels'])} ({_KINDS[asked['kind']]})"),
+        ("Mode", asked["mode"]),
+        ("Encoder", asked["parameters"]),
+        (
+            "Preprocessing",
+            f"{len(contract['leads'])} leads, {contract['sampling_rate']:g} Hz, {contract['duration']:g} s, "
+            f"{low:g} to {high:g} Hz; fingerprint {contract['short']}",
+        ),
+        ("Software", f"ecgssl {asked['ecgssl']}; seed {asked['seed']}"),
+    ]
+    if asked["share"] not in (None, 1.0):
+        facts.append(("Labels used", f"{100 * asked['share']:g} % of the training patients"))
+    if asked["recorded_leads"] and set(asked["recorded_leads"]) < set(contract["leads"]):
+        facts.append(("Recorded leads", ", ".join(asked["recorded_leads"])))
+    if asked["folds"]:
+        facts.append(("Folds", f"{asked['folds']['folds']} folds of patients, {asked['folds']['repeats']} repeats"))
+    if asked["overlap"]:
+        title = "Overlap with the training data" if asked["judged_on"] else "Overlap with pretraining"
+        facts.append((title, in_words(asked["overlap"])))
+    return facts
+
+
+def _flow(cohort: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the steps and parts of the flow of recordings, for ``flow`` of ``macros.html``."""
+    reasons = cohort["reasons"]
+    items = [f"{REASON_TEXTS.get(r['reason'], r['reason'])}: {r['recordings']:,}" for r in reasons[:_REASONS]]
+    if len(reasons) > _REASONS:
+        items.append(f"{len(reasons) - _REASONS} more reasons")
+    out = {"count": cohort["rejected"], "text": "rejected", "items": items}
+    used = {"count": cohort["stored"], "text": "recordings used", "lines": [f"{cohort['patients']:,} patients"]}
+    parts = []
+    for split in cohort["splits"]:
+        keys = ["recordings", "patients", "labelled", *(["scored"] if split["split"] != "train" else [])]
+        parts.append({"name": split["split"], "lines": [f"{split[key]:,} {key}" for key in keys]})
+    return {
+        "steps": [{"count": cohort["counted"], "text": "recordings", "lines": [], "out": out}, used],
+        "parts": parts,
+    }
+
+
+def _prevalence(report: Report) -> dict[str, Any]:
+    rows = report["prevalence"]
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    cells = {(row["label"], row["split"]): row for row in rows}
+    return {
+        "splits": splits,
+        "rows": [(name, [cells.get((name, split)) for split in splits]) for name in report["asked"]["labels"]],
+    }
+
+
+def _paired(report: Report) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return model, metric and difference of each comparison with the main model."""
+    return [
+        (model, metric, found[metric])
+        for model, found in report["evaluation"].get("paired", {}).get(report["split"], {}).items()
+        for metric in (metric.name for metric in headline_metrics(report["asked"]["kind"]))
+        if metric in found and found[metric].get("difference") is not None
+    ]
+
+
+def _cautions(report: Report) -> list[Markup]:
+    labels = _own_labels(report)
+    texts = {name: found.get("undefined") or found.get("caution") for name, found in labels.items()}
+    return [Markup("<b>{}</b>: {}").format(name, text) for name, text in texts.items() if text]
+
+
+def _line(report: Report, model: str) -> str:
+    """Return the class of a model's lines."""
+    figures = report["evaluation"]
+    return "main" if model == figures["main"] else "base" if model == figures.get("baseline") else "other"
+
+
+def _legend(report: Report) -> dict[str, tuple[str, str]]:
+    """Return class and text of each entry of the legend, by the class of the line."""
+    names = _model_names(report)
+    found: dict[str, list[str]] = {}
+    for model in _models(report):
+        found.setdefault(_line(report, model), []).append(names[model])
+    return {kind: (f"key {kind}", ", ".join(of_kind)) for kind, of_kind in found.items()}
+
+
+def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Yield output, criterion and results of each threshold, Youden's index first; the output only in its first row."""
+    for name, found in _own_labels(report).items():
+        points = found.get("thresholds", {})
+        for i, key in enumerate(sorted(points, key=lambda key: (key != "youden", key))):
+            kind, _, required = key.partition("_")
+            yield ("" if i else name), f"{_CRITERIA.get(kind, kind)} {required}".strip(), points[key]
+
+
+def _subgroups(report: Report) -> list[dict[str, Any]]:
+    """Return a table per column of which at least one group is known."""
+    entries = report["evaluation"].get("subgroups", {}).get(report["split"]) or []
+    known = dict.fromkeys(str(entry["column"]) for entry in entries if entry.get("group") != UNKNOWN)
+    return [_subgroup([entry for entry in entries if str(entry["column"]) == column], column) for column in known]
+
+
+def _subgroup(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, Any]:
+    if entries[0].get("group") is None:
+        return {"name": column, "withheld": entries[0].get("withheld", "")}
+    labels = list(dict.fromkeys(str(entry["label"]) for entry in entries))
+    rows = []
+    for group in dict.fromkeys(str(entry["group"]) for entry in entries):
+        cells = {str(entry["label"]): entry for entry in entries if str(entry["group"]) == group}
+        records = next((entry["records"] for entry in cells.values() if entry.get("records") is not None), None)
+        rows.append((group, records, [cells[label] for label in labels]))
+    measured = set().union(*(entry.get("metrics") or {} for entry in entries))
+    metric = "AUROC" if "auroc" in measured else "Mean absolute error" if "mae" in measured else ""
+    return {"name": column, "labels": labels, "rows": rows, "metric": metric}
+
+
+def _checklist(report: Report, key: str) -> dict[str, Any]:
+    rows = report["checklists"][key]
+    counts = {status: sum(row["status"] == status for row in rows) for status in ("filled", "part", "open")}
+    return {"key": key, "title": CHECKLISTS[key], "source": SOURCES[key], "rows": rows, **counts}
+
+
+def _classification_charts(report: Report) -> dict[str, Any]:
+    reliability = report["curves"].get("reliability", {})
+    ranking = _most_positive(report, report["curves"].get("roc", {}))
+    benefit = report["evaluation"].get("net_benefit", {}).get(report["split"]) or {"labels": {}}
+    drawn = _most_positive(report, reliability)
+    return {
+        "forest": _forest(report),
+        "ranking": [(name, _roc(report, name), _precision_recall(report, name)) for name in ranking],
+        "not_drawn": len(report["curves"].get("roc", {})) - len(ranking),
+        "reliability": [(name, _reliability(name, reliability[name])) for name in drawn],
+        "calibrated": any("after" in reliability[name] for name in drawn),
+        "benefit": [
+            (name, _decision_curve(name, benefit["risk"], benefit["labels"][name]))
+            for name in _most_positive(report, benefit["labels"])
+        ]
+        or None,
+    }
+
+
+def _most_positive(report: Report, names: Collection[str]) -> list[str]:
+    """Return those of ``names`` whose curves are drawn, in the order of the task."""
+    labels = _own_labels(report)
+    kept = sorted(names, key=lambda name: -labels[name]["positives"])[:_MOST_CURVES]
+    return [name for name in report["asked"]["labels"] if name in kept]
+
+
+def _forest(report: Report) -> Markup:
+    base = _labels(report, report["evaluation"].get("baseline"))
+    rows = []
+    for name, found in _own_labels(report).items():
+        marks = [mark("main", found["auroc"]), *([mark("base", base[name]["auroc"])] if name in base else [])]
+        rows.append((name, f"{estimate_text(found['auroc'])}, {found['positives']:,} positive", marks))
+    return forest(rows, "AUROC with confidence interval") if len(rows) <= MOST_BARS else Markup("")
+
+
+def _roc(report: Report, name: str) -> Markup:
+    chart = panel(_UNIT, _UNIT, ("1 − specificity", "sensitivity"))
+    chart.line(_UNIT, _UNIT, "chance")
+    for model in reversed(_models(report)):
+        chart.line(*report["curves"]["roc"][name][model], _line(report, model))
+    return chart.svg(f"ROC curve of {name}", "panel")
+
+
+def _precision_recall(report: Report, name: str) -> Markup:
+    chart = panel(_UNIT, _UNIT, ("recall", "precision"))
+    chart.line(_UNIT, [_own_labels(report)[name]["prevalence"] or 0.0] * 2, "chance")
+    for model in reversed(_models(report)):
+        chart.line(*report["curves"]["pr"][name][model], _line(report, model), steps=True)
+    return chart.svg(f"Precision-recall curve of {name}", "panel")
+
+
+def _reliability(name: str, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
+    """Return the reliability diagram of an output; only the last stage has intervals."""
+    chart = panel(_UNIT, _UNIT, ("predicted", "observed"))
+    chart.line(_UNIT, _UNIT, "chance")
+    for when, kind in (("before", "base"), ("after", "main")):
+        groups = stages.get(when, [])
+        chart.line([g["predicted"] for g in groups], [g["observed"] for g in groups], f"thin {kind}")
+        _groups(chart, groups, "observed", kind, intervals=when == "after" or "after" not in stages)
+    return chart.svg(f"Reliability of {name}", "panel")
+
+
+def _groups(chart: Chart, groups: Sequence[Mapping[str, Any]], y: str, kind: str, *, intervals: bool = True) -> None:
+    for group in groups:
+        x = group["predicted"]
+        if intervals:
+            chart.segment((x, group["low"]), (x, group["high"]), f"whisker {kind}")
+        chart.dot(x, group[y], kind, f"{group['records']} recordings")
+
+
+def _decision_curve(name: str, risk: Sequence[float], curve: Mapping[str, Sequence[float | None]]) -> Markup:
+    top = max(value for values in ([0.02], curve["model"], curve["all"]) for value in values if value is not None)
+    low = -0.2 * top
+    chart = panel(_UNIT, (low, 1.05 * top), ("risk threshold", "net benefit"))
+    chart.line(_UNIT, (0, 0), "chance")
+    for key, kind in (("all", "base"), ("model", "main")):
+        shown = [(r, value) for r, value in zip(risk, curve[key], strict=True) if value is not None and value >= low]
+        chart.line([r for r, _ in shown], [value for _, value in shown], kind)
+    return chart.svg(f"Decision curve of {name}", "panel")
+
+
+def _agreement(report: Report) -> dict[str, Any]:
+    """Return the charts of a regression: predicted against true numbers of groups of recordings."""
+    charts = []
+    for name in report["asked"]["labels"]:
+        groups = report["curves"].get("agreement", {}).get(name)
+        if not groups:
+            continue
+        values = [group[key] for group in groups for key in ("predicted", "true", "low", "high")]
+        margin = 0.05 * ((max(values) - min(values)) or 1.0)
+        limits = (min(values) - margin, max(values) + margin)
+        chart = panel(limits, limits, ("predicted", "true"), (380, 340))
+        chart.line(limits, limits, "chance")
+        _groups(chart, groups, "true", "main")
+        charts.append((name, chart.svg(f"Predicted and true {name}", "panel")))
+    return {"agreement": charts}
