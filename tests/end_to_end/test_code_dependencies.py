@@ -1,0 +1,144 @@
+"""Code dependencies of the DVC stages: the list is the closure of the imports, and DVC acts on it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from modulefinder import ModuleFinder
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+pytestmark = pytest.mark.long
+STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.fixture(scope="module")
+def generator():
+    """The module ``pipelines/code_dependencies.py``."""
+    spec = importlib.util.spec_from_file_location("code_dependencies", REPOSITORY / "pipelines/code_dependencies.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_lists_of_dvc_yaml_are_up_to_date(generator):
+    text = (REPOSITORY / "dvc.yaml").read_text()
+    assert generator.rewritten(text) == text, "run: python pipelines/code_dependencies.py"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_list_covers_the_closure_and_nothing_else(generator, name):
+    script = REPOSITORY / STAGES[name]["cmd"].split()[1]
+    entries = [Path(dep) for dep in STAGES[name]["deps"] if dep.startswith(("ecgssl", "pipelines"))]
+    listed = {
+        path.relative_to(REPOSITORY)
+        for entry in entries
+        for path in ([REPOSITORY / entry] if entry.suffix else (REPOSITORY / entry).rglob("*"))
+        if path.is_file() and path.suffix not in (".pyc", ".md")
+    }
+    assert listed == generator.closure(script)
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune"])
+def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
+    """The standard library scans byte code. It also finds imports inside functions, and those for type checkers alone."""
+    script = REPOSITORY / STAGES[name]["cmd"].split()[1]
+    # the top-level package imports the scoring interface inside a function that no stage calls
+    finder = ModuleFinder(path=[str(REPOSITORY)], excludes=["ecgssl.scoring.api"])
+    finder.run_script(str(script))
+    files = {Path(module.__file__) for key, module in finder.modules.items() if key.startswith("ecgssl")}
+    found = {path.relative_to(REPOSITORY) for path in files}
+    ours = {path for path in generator.closure(script) if path.suffix == ".py"} - {script.relative_to(REPOSITORY)}
+    assert ours <= found
+    for path in found - ours:
+        name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        text = "".join((REPOSITORY / other).read_text().partition("if TYPE_CHECKING:")[0] for other in ours)
+        assert f"from {name} import" not in text, name
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of the code in which DVC takes every stage for done, with stand-ins for all outputs."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("ecgssl", "pipelines"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignore)
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
+        shutil.copyfile(REPOSITORY / name, folder / name)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    finetune = params["finetune"]
+    keys = [
+        (f"{task}-{mode}", f"{task}-{mode}-{share}-{leads}")
+        for task in params["tasks"]
+        for mode in finetune["modes"]
+        for share in finetune["fractions"]
+        for leads in finetune["lead_sets"]
+    ]
+    (folder / "data").mkdir()
+    (folder / "data/fingerprint.json").write_text("{}")
+    for stage in STAGES.values():
+        for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            path = next(iter(entry)) if isinstance(entry, dict) else entry
+            for short, long in keys:
+                place = folder / path.replace("${key}", long if "finetuned" in path else short)
+                if place.suffix:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_text("{}")
+                else:
+                    place.mkdir(parents=True, exist_ok=True)
+                    (place / "file").write_text("x")
+    dvc(folder, "init", "--no-scm", "--quiet")
+    dvc(folder, "commit", "--force", "--quiet")
+    return folder
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    """Run DVC and return its output."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    env = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stale(folder: Path) -> set[str]:
+    """Return the stages that DVC would run, without the part of a name behind ``@``."""
+    status = yaml.safe_load(dvc(folder, "status", "--json")) or {}
+    return {name.partition("@")[0] for name in status}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (None, set()),
+        ("ecgssl/finetuning/losses.py", {"finetune", "fewer_leads"}),
+        ("ecgssl/model/fda.py", {"pretrain"}),
+        ("ecgssl/report/build.py", set()),
+        ("ecgssl/preprocessing/README.md", set()),
+    ],
+)
+def test_dvc_runs_the_stages_whose_code_changed(project, path, expected):
+    """A changed fine-tuning loss runs fine-tuning again; a changed report runs no stage, because pretraining takes hours."""
+    if path is None:
+        assert stale(project) == expected
+        return
+    place = project / path
+    before = place.read_bytes() if place.exists() else None
+    place.write_bytes((before or b"") + b"\n# changed\n")
+    try:
+        found = stale(project)
+    finally:
+        if before is None:
+            place.unlink()
+        else:
+            place.write_bytes(before)
+    assert expected <= found if expected else found == set()
+    if path == "ecgssl/finetuning/losses.py":
+        assert "pretrain" not in found
+        assert "preprocess" not in found
