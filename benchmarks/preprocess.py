@@ -41,8 +41,8 @@ from preprocess_memory import cpu_seconds, memory, repeated
 from threadpoolctl import threadpool_limits
 
 from ecgssl.config import Params, SyntheticParams, parse_params
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
+from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.io import read
 from ecgssl.io.wfdb.reader import header_path

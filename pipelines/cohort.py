@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
+from ecgssl.datasets.load import load
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
 from ecgssl.tracking.runs import track

@@ -13,7 +13,7 @@ from ecgssl.evaluation.predictions import BASELINE, kind_of, read_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
-from ecgssl.finetuning.protocol import Setting, reference, settings
+from ecgssl.finetuning.settings import Setting, reference, settings
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions, write_curves
 from ecgssl.store.store import Store

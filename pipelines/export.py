@@ -7,7 +7,7 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
-from ecgssl.finetuning.protocol import reference
+from ecgssl.finetuning.settings import reference
 from ecgssl.stages.export import export_model
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track

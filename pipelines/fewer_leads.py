@@ -1,4 +1,4 @@
-"""Stage fewer_leads@task-mode: a model that was trained on the first set of leads, tested on each of the others."""
+"""DVC stage fewer_leads@task-mode: the model trained on the first lead set, tested on each of the others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory
-from ecgssl.finetuning.protocol import predict_with_leads, reference
+from ecgssl.finetuning.fewer_leads import predict_with_leads
+from ecgssl.finetuning.settings import reference
 from ecgssl.store.store import Store
 
 
 def main() -> None:
-    """Write models/fewer_leads/TASK-MODE: a prediction table LEADS.csv per set; none where there is one set only."""
+    """Write models/fewer_leads/TASK-MODE: one prediction table LEADS.csv per further lead set."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", required=True)
     parser.add_argument("--mode", required=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.finetuning.protocol import settings
+from ecgssl.finetuning.settings import settings
 from ecgssl.stages.finetune import finetune_encoder
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track

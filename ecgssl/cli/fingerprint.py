@@ -11,8 +11,8 @@ from ecgssl.cli.app import ParamsFile, app
 def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
     """Write data/fingerprint.json, by which DVC sees that the raw recordings changed."""
     from ecgssl.config import load_params
-    from ecgssl.datasets import load
     from ecgssl.datasets.fingerprint import fingerprint as describe
+    from ecgssl.datasets.load import load
     from ecgssl.files import canonical_json, write_atomic
 
     p = load_params(params)

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import Params
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import EXTERNAL
+from ecgssl.datasets.load import load
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, Decision, fit_from_predictions

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.config import Params
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.fingerprint import fingerprint
+from ecgssl.datasets.load import load
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import canonical_json

@@ -13,8 +13,8 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.finetuning.cross_validation import cross_validate
+from ecgssl.finetuning.draws import finetune_draws
 from ecgssl.finetuning.finetune import FinetuneResult, Mode, publish_finetuning
-from ecgssl.finetuning.protocol import finetune_draws
 from ecgssl.signal.lead_sets import named_leads, shown_leads
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import TrackedRun

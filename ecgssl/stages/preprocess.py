@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecgssl.config import Params
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
@@ -31,7 +31,7 @@ def preprocess_set(
         figure: PNG of the worst recordings of each reason code; not drawn by default.
 
     Raises:
-        InputError: as ``ecgssl.datasets.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
+        InputError: as ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
     """
     with track("preprocess", params) as run:
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})

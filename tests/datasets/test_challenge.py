@@ -12,7 +12,7 @@ import pytest
 from challenge_release import FOLDERS, write_header_and_signal
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.challenge import CinC2020, CinC2021, Georgia, label_map
 from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.datasets.public.label_map import equal_snomed_codes, package_table

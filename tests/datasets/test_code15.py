@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.code15 import CODE15
 from ecgssl.errors import InputError
 from ecgssl.io import read

@@ -9,7 +9,7 @@ from scipy.io import loadmat, savemat
 from wfdb_files import noise
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.cpsc2018 import CPSC2018
 from ecgssl.errors import InputError

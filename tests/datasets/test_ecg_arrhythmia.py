@@ -7,7 +7,7 @@ import pytest
 from challenge_release import write_header_and_signal
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.challenge import CinC2021
 from ecgssl.datasets.public.ecg_arrhythmia import ECGArrhythmia, Ningbo

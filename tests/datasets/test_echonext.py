@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.echonext import COMPOSITE, EchoNext
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.errors import InputError, RecordingError

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from ecgssl.config import DataParams, ManifestParams, Target
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
+from ecgssl.datasets.load import load
 from ecgssl.datasets.table.manifest import examine_manifest, listed_recordings, load_manifest
 from ecgssl.datasets.table.read_table import likely_columns
 from ecgssl.errors import InputError

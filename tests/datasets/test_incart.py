@@ -6,7 +6,7 @@ import pytest
 from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.incart import INCART
 from ecgssl.errors import InputError
 from ecgssl.io import read

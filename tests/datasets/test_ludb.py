@@ -9,7 +9,7 @@ import pytest
 from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams, QualityParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.datasets.public.ludb import LUDB
 from ecgssl.errors import InputError

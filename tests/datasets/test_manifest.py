@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import require_targets
+from ecgssl.datasets.load import load
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 

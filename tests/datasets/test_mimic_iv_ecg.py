@@ -8,8 +8,8 @@ import pytest
 from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
 from ecgssl.datasets.folds import hashed_folds
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public import mimic_iv_ecg, release_counts
 from ecgssl.datasets.public.mimic_iv_ecg import MIMICIVECG
 from ecgssl.datasets.public.mimic_labels import UNITS

@@ -9,9 +9,9 @@ from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams, load_params, parse_params
 from ecgssl.config.public_sets import PUBLIC_SETS
-from ecgssl.datasets import load
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import add_folds, hashed_folds
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.public_set import PublicSet, Source, public_set
 from ecgssl.datasets.public.release_table import read_table

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.ptbxl import LIKELIHOOD, PTBXL, SUPERCLASSES
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ecgssl.config import DataParams
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.public.sph import SPH
 from ecgssl.errors import InputError
 from ecgssl.io import read

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ecgssl.cli import app
 from ecgssl.config import Params, SyntheticParams, parse_params
-from ecgssl.datasets import load
+from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision, fit_from_predictions

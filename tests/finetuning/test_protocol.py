@@ -12,8 +12,10 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
 from ecgssl.evaluation.predictions import check_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
+from ecgssl.finetuning.draws import finetune_draws
+from ecgssl.finetuning.fewer_leads import predict_with_leads
 from ecgssl.finetuning.finetune import publish_finetuning
-from ecgssl.finetuning.protocol import finetune_draws, predict_with_leads, reference, settings
+from ecgssl.finetuning.settings import reference, settings
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
 from ecgssl.store.store import Store
 

@@ -1,0 +1,53 @@
+"""Settings of the fine-tuning matrix: task, mode, share of labels, set of leads.
+
+All settings use the train, validation and test splits of the store. A share removes patients from the training split only; a
+set of leads hides the other leads in all splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ecgssl.config import Params
+from ecgssl.config.training import Mode
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell of the fine-tuning matrix.
+
+    Args:
+        task: name of the task in ``tasks``.
+        mode: mode of fine-tuning.
+        share: share of the training patients whose labels are used.
+        leads: name of the set of recorded leads (``ecgssl.signal.lead_sets``).
+    """
+
+    task: str
+    mode: Mode
+    share: float
+    leads: str
+
+    @property
+    def key(self) -> str:
+        """Return the name of the output folder, in the form of the matrix in ``dvc.yaml``."""
+        return f"{self.task}-{self.mode}-{self.share}-{self.leads}"
+
+    def about(self) -> dict[str, str | float]:
+        """Return the setting as tags and parameters of an MLflow run."""
+        return {"task": self.task, "mode": self.mode, "share": self.share, "leads": self.leads}
+
+
+def settings(params: Params) -> Iterator[Setting]:
+    """Yield every setting of the matrix; the first share and lead set of each task and mode come first."""
+    for task in params.tasks:
+        for mode in params.finetune.modes:
+            for share in params.finetune.fractions:
+                for leads in params.finetune.lead_sets:
+                    yield Setting(task, mode, share, leads)
+
+
+def reference(params: Params, task: str, mode: Mode) -> Setting:
+    """Return the setting that is exported, and that the others of the same task and mode are compared with."""
+    return Setting(task, mode, params.finetune.fractions[0], params.finetune.lead_sets[0])
