@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ecgssl.config import Params
-from ecgssl.config.training import Mode
+from ecgssl.config.finetune import Mode
 
 
 @dataclass(frozen=True)
