@@ -1,4 +1,4 @@
-"""Standard benchmarks: a profile with the recordings, labels and splits of a published comparison in it."""
+"""Standard benchmarks: parameter profiles with recordings, labels and splits of published comparisons."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pydantic import Field, ValidationError
 from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
 
-_WATCHED = 5
-"""Targets that are probed while pretraining lasts; more would cost time and say little more."""
+_PROBED = 5
+"""Maximum number of targets of the probe during pretraining; more targets cost time and add little information."""
 
 
 class Benchmark(Section):
     """One entry of ``pipelines/benchmarks.yaml``.
 
     Args:
-        about: one line for people.
+        about: description in one line.
         data: section ``data`` without the root.
         task: name of the task.
-        targets: that it predicts.
-        fractions: shares of the labels; where labels are rare, a small one leaves too few patients to learn from.
-        profile: everything else.
+        targets: targets of the task.
+        fractions: fractions of the labels. With rare labels, a small fraction leaves too few patients for training.
+        profile: name of the profile with all other sections.
     """
 
     about: str
@@ -37,19 +37,19 @@ class Benchmark(Section):
     profile: str = "ptbxl"
 
     def params(self, profile: str, name: str, root: Path | str | None = None) -> str:
-        """Text of ``params.yaml``: that of the profile, with this benchmark's data and task in place of its own.
+        """Return the text of ``params.yaml``: the profile with data and task of the benchmark.
 
         Args:
             profile: text of a profile.
-            name: of the benchmark, for the first line.
-            root: the unpacked release; ``data/NAME OF THE SET`` where not given.
+            name: name of the benchmark, for the first line.
+            root: folder of the unpacked release; by default ``data/NAME_OF_THE_SET``.
         """
         place = str(root) if root is not None else f"data/{self.data['set']}"
         data = {"set": self.data["set"], "root": place, **self.data}
         data |= {"patient_key": "data/patient.key", "overlap": "error"}
         text = _section(profile, "data", [f"  {key}: {_flow(value)}" for key, value in data.items()])
         text = _section(text, "tasks", [f"  {self.task}: {_flow(self.targets)}"])
-        text = re.sub(r"(?m)^(  probe: \{targets: )\[[^\]]*\]", rf"\g<1>{_flow(self.targets[:_WATCHED])}", text)
+        text = re.sub(r"(?m)^(  probe: \{targets: )\[[^\]]*\]", rf"\g<1>{_flow(self.targets[:_PROBED])}", text)
         text = re.sub(r"(?m)^(  fractions: )\[[^\]]*\]", rf"\g<1>{_flow(self.fractions)}", text)
         text = re.sub(r"(?m)^(export: .*\btask: )\w+", rf"\g<1>{self.task}", text)
         head = f"# Benchmark {name}: {self.about}.\n"
@@ -57,10 +57,10 @@ class Benchmark(Section):
 
 
 def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
-    """The benchmarks of a file by name; none where there is no such file.
+    """Return the benchmarks of a file by name; an empty mapping if the file does not exist.
 
     Raises:
-        InputError: an entry is not what it should be.
+        InputError: if an entry is invalid.
     """
     path = Path(path)
     if not path.exists():
@@ -74,12 +74,12 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
 
 
 def _section(text: str, name: str, lines: list[str]) -> str:
-    """The text with other lines in a section at the left margin; what follows it is left as it is."""
+    """Return the text with the lines of one top-level section replaced."""
     begin = text.index(f"\n{name}:\n") + len(f"\n{name}:\n")
     end = text.index("\n\n", begin)
     return text[:begin] + "\n".join(lines) + text[end:]
 
 
 def _flow(value: Any) -> str:
-    # JSON is YAML, and quotes what YAML would take for something else
+    # JSON is valid YAML, and quotes texts that YAML would read as another type
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)

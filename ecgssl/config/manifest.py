@@ -1,4 +1,4 @@
-"""How the table of a local cohort is to be read: its columns, its words, its targets (part of section ``data``)."""
+"""Interpretation of the table of a local cohort: columns, cells and targets (part of section ``data``)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from ecgssl.params_base import Section
 
 Kind = Literal["binary", "multilabel", "multiclass", "regression"]
-"""How the cells of a column are to be read."""
+"""Kind of a column."""
 OutputKind = Literal["multilabel", "multiclass", "regression"]
-"""What a model puts out: labels that are each true or not; classes of which one is true; numbers."""
+"""Output of a model: independent labels, exclusive classes, or numbers."""
 
 
 def as_cell(value: Any) -> str:
-    """A YAML scalar as the text that a cell of the table holds.
+    """Return a YAML scalar as the text of a table cell.
 
     Raises:
-        ValueError: for what YAML has turned into a truth value, and for anything but text and numbers.
+        ValueError: for a value that YAML has converted to a boolean, and for anything other than text and numbers.
     """
     if isinstance(value, bool):
-        raise ValueError("YAML takes yes, no, on, off, true and false for truth values: put quotes around the word")
+        raise ValueError("YAML reads yes, no, on, off, true and false as booleans: put quotes around the word")
     if not isinstance(value, str | int | float):
         raise ValueError("must be text or a number, as in the cells of the table")
     return str(value).strip()
@@ -48,10 +48,10 @@ def _classes(value: Any) -> Any:
 
 def _listed(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of class names, or class: [cells that mean it]")
+        raise ValueError("must be a list of class names, or a mapping of each class to its cells")
     doubles = {repr(str(v)) for v in value if [str(w) for w in value].count(str(v)) > 1}
     if doubles:
-        raise ValueError(f"class named twice: {', '.join(sorted(doubles))}")
+        raise ValueError(f"duplicate class: {', '.join(sorted(doubles))}")
     return list(value)
 
 
@@ -70,25 +70,25 @@ _POSITIVE, _NEGATIVE, _NOTHING_FOUND = ("1", "1.0", "true"), ("0", "0.0", "false
 
 
 class Target(Section):
-    """What the cells of a column mean. Words are compared without regard to case.
+    """Declaration of a target: the meaning of the cells of a column. Upper and lower case are equal.
 
-    An empty cell is unknown, whatever the kind, and never 0. Cells ``U`` and ``-1`` are uncertain (``-1`` not in a
-    regression), and so is a label of a multilabel cell that ends in ``?``.
+    With every kind, an empty cell is unknown, and never 0. The cells ``U`` and ``-1`` are uncertain (``-1`` is a number in a
+    regression), as is a label of a multilabel cell that ends in ``?``.
 
     Args:
-        kind: ``binary``; ``multilabel``, a cell that lists what was found, such as ``AF;LBBB``, which gives a binary
-            target ``name:AF`` per class; ``multiclass``, one of several classes, whose codes 0, 1, ... follow the
-            order of ``classes``; ``regression``, a number.
-        column: of the table; by default the target's name.
-        positive, negative: cells that mean 1 and 0; of a multilabel, ``negative`` are cells that mean "none of them".
-        classes: names, or a mapping from a name to the other cells that mean it.
-        separator: between the labels of a multilabel cell.
-        unit: of a regression, for people.
-        range: lowest and highest plausible value of a regression; a value beyond them is a problem.
-        decimal: mark of a regression's decimals; by default found from the column, which must leave no doubt.
-        unknown: further cells that mean "not known".
-        uncertain: what an uncertain cell counts as.
-        missing: what an empty cell counts as; there is no choice.
+        kind: ``binary``; ``multilabel``, a cell that lists findings such as ``AF;LBBB``, which gives one binary target
+            ``name:AF`` per class; ``multiclass``, one of several classes, with codes 0, 1, ... in the order of ``classes``;
+            ``regression``, a number.
+        column: column of the table; by default the name of the target.
+        positive, negative: cells for 1 and 0; for a multilabel, ``negative`` are cells for "none of the classes".
+        classes: names, or a mapping from each name to the other cells with this meaning.
+        separator: separator of the labels of a multilabel cell.
+        unit: unit of a regression, for display.
+        range: lowest and highest plausible value of a regression; other values are errors.
+        decimal: decimal mark of a regression; by default determined from the cells of the column.
+        unknown: further cells for "unknown".
+        uncertain: value used for uncertain cells.
+        missing: value used for empty cells; only ``unknown`` is accepted.
     """
 
     kind: Kind = "binary"
@@ -108,14 +108,14 @@ class Target(Section):
     @classmethod
     def _never_negative(cls, value: Any) -> Any:
         if value != "unknown":
-            raise ValueError("an empty cell is always unknown; write 0 where something is known to be absent")
+            raise ValueError("an empty cell is always unknown; write 0 for a finding that is known to be absent")
         return value
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Target:
         foreign = sorted(self.model_fields_set - _ALLOWED[self.kind] - _ALWAYS)
         if foreign:
-            raise ValueError(f"{', '.join(foreign)} means nothing for kind {self.kind!r}")
+            raise ValueError(f"{', '.join(foreign)} cannot be used with kind {self.kind!r}")
         if self.kind in ("multiclass", "multilabel") and len(self.classes or ()) < (1 + (self.kind == "multiclass")):
             raise ValueError(f"kind {self.kind!r} needs classes, such as classes: [AF, SR, other]")
         if self.range is not None and not self.range[0] < self.range[1]:
@@ -124,44 +124,44 @@ class Target(Section):
         words = [word.casefold() for meaning in meanings for word in {cell.casefold() for cell in meaning}]
         doubles = sorted({repr(word) for word in words if words.count(word) > 1})
         if doubles:
-            raise ValueError(f"{', '.join(doubles)} has two meanings")
+            raise ValueError(f"{', '.join(doubles)} is declared with two meanings")
         return self
 
     @property
     def positives(self) -> tuple[str, ...]:
-        """Cells that mean 1."""
+        """Cells for 1."""
         return () if self.kind != "binary" else _POSITIVE if self.positive is None else self.positive
 
     @property
     def negatives(self) -> tuple[str, ...]:
-        """Cells that mean 0, or "none of the classes"."""
+        """Cells for 0, or for "none of the classes"."""
         if self.kind not in ("binary", "multilabel"):
             return ()
         return (_NEGATIVE if self.kind == "binary" else _NOTHING_FOUND) if self.negative is None else self.negative
 
     def published(self) -> dict[str, Any]:
-        """What a store or a model may say of the target: kind, class names, unit and range, not the cells of a table."""
+        """Return the parts of the declaration for stores and models: kind, class names, unit and range, without table cells."""
         kept = self.model_dump(mode="json", include={"kind", "unit", "range"}, exclude_none=True)
         return kept | ({"classes": list(self.classes)} if self.classes else {})
 
 
 def targets_file_of(manifest: Path, given: Path | None) -> Path | None:
-    """The YAML that says more of a table: as given, or ``NAME.targets.yaml`` beside ``NAME.csv`` where there is one."""
-    beside = manifest.with_suffix(".targets.yaml")
-    return given if given is not None else beside if beside.is_file() else None
+    """Return the targets file of a manifest: the given one, or ``NAME.targets.yaml`` next to ``NAME.csv`` if it exists."""
+    default = manifest.with_suffix(".targets.yaml")
+    return given if given is not None else default if default.is_file() else None
 
 
 class ManifestParams(Section):
-    """How the table of a cohort is to be read. Nothing here is guessed: what is not said stays as the table has it.
+    """Interpretation of the table of a cohort. Columns and cells that are not declared are used unchanged.
 
     Args:
-        columns: our name of a column: its name in the table, such as ``patient_id: MRN``.
-        values: our name of a column: what its cells mean, such as ``sex: {"1": male, "2": female}``.
-        path_prefix: removed from the start of every path, such as the drive of the machine that exported them.
-        dates: which comes first in dates like 03/04/2021, where no date of the column settles it.
-        encoding: of the text, such as ``cp850``; by default UTF-8, or what the file gives away.
-        targets: what the cells of a column mean, by the name of the target. Columns that are not declared are binary
-            targets where they hold 1, 0, U or nothing.
+        columns: column of the table by our name, such as ``patient_id: MRN``.
+        values: meaning of cells by our name of the column, such as ``sex: {"1": male, "2": female}``.
+        path_prefix: text removed from the start of every path, such as the drive of the machine that exported the table.
+        dates: order of day and month in dates such as 03/04/2021 if no date of the column determines it.
+        encoding: text encoding, such as ``cp850``; by default detected, normally UTF-8.
+        targets: declaration by name of the target. A column without a declaration is a binary target if all its cells are
+            1, 0, U or empty.
     """
 
     columns: dict[str, Cell] = {}
@@ -175,11 +175,11 @@ class ManifestParams(Section):
     @classmethod
     def _empty_means_nothing(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         if any("" in cells for cells in value.values()):
-            raise ValueError("an empty cell means unknown; write into the table what is known")
+            raise ValueError("an empty cell means unknown and cannot be replaced: write the value into the table")
         return value
 
     def over(self, other: ManifestParams) -> ManifestParams:
-        """This with what only ``other`` says; where both say something, this wins, key by key."""
+        """Return these parameters completed by ``other``; for a key in both, the value given here is used."""
         fields = ManifestParams.model_fields
         mine = {name: getattr(self, name) for name in self.model_fields_set & fields.keys()}
         theirs = {name: getattr(other, name) for name in other.model_fields_set}
@@ -189,7 +189,7 @@ class ManifestParams(Section):
         return ManifestParams(**merged)
 
     def declared_cells(self, column: str) -> Iterable[str]:
-        """Cells of a column to which a declared target gives a meaning."""
+        """Yield the cells of a column that a declared target gives a meaning."""
         for name, target in self.targets.items():
             if (target.column or name) == column:
                 yield from (*target.positives, *target.negatives, *(target.unknown or ()))

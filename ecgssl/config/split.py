@@ -1,4 +1,4 @@
-"""Section ``data.split``: which recordings train, validate and test."""
+"""Parameter section ``data.split``: assignment of recordings to train, validation and test."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ Share = Annotated[float, Field(gt=0, lt=1, multiple_of=0.05)]
 
 
 class SplitParams(Section):
-    """How a set is split; patients never cross, whatever the kind (``ecgssl.datasets.splits``).
+    """Split of a set. With every kind, all recordings of a patient are in one split (``ecgssl.datasets.splits``).
 
     Args:
-        kind: ``auto`` keeps the split that the set states, or makes a ``grouped`` one; ``official`` keeps it, or is an
-            error; ``grouped`` by patient, stratified by target; ``temporal`` by time of recording; ``site`` tests on the
-            named sites; ``external`` makes all of it test; ``kfold`` is one fold of a repeated k-fold by patient.
+        kind: ``auto`` keeps the split of the set, or makes a ``grouped`` split if it has none; ``official`` keeps the split
+            of the set, which must exist; ``grouped`` splits by patient, stratified by target; ``temporal`` by time of
+            recording; ``site`` uses the given sites as test; ``external`` uses all recordings as test; ``kfold`` is one
+            fold of a repeated k-fold by patient.
         val, test: shares of the patients; multiples of 0.05. Not used by ``official``, ``external`` and ``kfold``.
-        val_from, test_from: of ``temporal``: first day of validation and of test, instead of shares.
-        sites: of ``site``: what is held out.
-        folds, repeat, fold: of ``kfold``: how many; which repetition, and which of its folds tests (from 0). The next
-            fold validates.
+        val_from, test_from: for ``temporal``: first day of validation and of test, instead of shares.
+        sites: for ``site``: the sites used as test.
+        folds, repeat, fold: for ``kfold``: number of folds, number of the repetition, and its test fold (from 0). The
+            following fold validates.
     """
 
     kind: Literal["auto", "official", "grouped", "temporal", "site", "external", "kfold"] = "auto"
@@ -41,14 +42,14 @@ class SplitParams(Section):
         if self.val + self.test > 0.95:
             raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
         if (self.kind == "site") != bool(self.sites):
-            raise ValueError("kind 'site' and sites belong together: name the sites that are held out")
+            raise ValueError("kind 'site' and sites must be set together: set the sites used as test")
         if (self.val_from is None) != (self.test_from is None):
-            raise ValueError("val_from and test_from belong together")
+            raise ValueError("val_from and test_from must be set together")
         if self.val_from is not None and self.test_from is not None:
             if self.kind != "temporal":
-                raise ValueError("val_from and test_from are of kind 'temporal'")
+                raise ValueError("val_from and test_from can only be used with kind 'temporal'")
             if not self.val_from < self.test_from:
                 raise ValueError(f"val_from {self.val_from} is not before test_from {self.test_from}")
         if self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds}: they count from 0")
+            raise ValueError(f"fold {self.fold} of {self.folds} does not exist: folds are counted from 0")
         return self

@@ -1,1 +1,1 @@
-"""Sets of recordings: public sets, the synthetic set, and local cohorts."""
+"""Sets of recordings: public sets, the simulated set, and local cohorts."""

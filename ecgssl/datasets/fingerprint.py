@@ -1,8 +1,9 @@
-"""A small file that stands for the raw recordings, so that a pipeline notices when they change.
+"""Fingerprint of the raw recordings, with which the pipeline detects changes.
 
-A million recordings are not hashed on every run: the fingerprint holds the SHA-256 of what lists them (the manifest and
-the set's own checksums) and the number and bytes of the files listed. A file altered in place, with the same size and
-without its set's checksums being altered, escapes it. It names no path, so two machines with the same data agree.
+The fingerprint contains the SHA-256 of the files that list the recordings (manifest and checksums of the set), and the
+number and bytes of the recordings, because hashing all recordings on every run would take too long. It does not detect a
+file changed in place with the same size and unchanged checksums. It contains no paths, so that two machines with equal data
+have equal fingerprints.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ _OPTIONAL = ("SHA256SUMS.txt",)
 
 
 def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[str, Any]:
-    """Describe the raw data that ``data`` names.
+    """Return the fingerprint of the raw data.
 
     Args:
         data: section ``data`` of the parameters.
-        seed: of the parameters; the synthetic set follows from it.
-        paths: record paths relative to the root (column ``path`` of a cohort's table), with or without suffix, or
-            ``file#member``; unused for the synthetic set.
+        seed: seed of the parameters, which determines the simulated set.
+        paths: record paths relative to the root (column ``path`` of a cohort), with or without suffix, or
+            ``file#member``; not used for the simulated set.
 
     Returns:
-        For ``synthetic`` its parameters and seed. Otherwise ``lists`` (file name: SHA-256), ``records`` (distinct
-        paths), ``files`` and ``bytes`` found for them, and ``missing`` (paths with no file). Plain types only.
+        For ``synthetic``, its parameters and seed. Otherwise ``lists`` (file name: SHA-256), ``records`` (distinct
+        paths), their ``files`` and ``bytes``, and ``missing`` (paths without a file). Plain types only.
 
     Raises:
-        InputError: with every list that cannot be read.
+        InputError: listing all files that cannot be read.
     """
     if data.set == "synthetic":
         return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
     root = data.root or (data.manifest.parent if data.manifest else Path())
     lists = [root / name for name in _LISTS.get(data.set, _OPTIONAL)]
     if data.set not in _LISTS:
-        # tables of other sets lie in the root, or one folder below it (CPSC2018)
+        # tables of other sets are in the root, or one folder below it (CPSC2018)
         lists += sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
     if data.set == "cohort" and data.manifest:
         declared = targets_file_of(data.manifest, data.targets_file)
@@ -71,15 +72,15 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
 
 
 def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:
-    wanted: dict[str, set[str]] = defaultdict(set)
+    listed: dict[str, set[str]] = defaultdict(set)
     for path in paths:
-        # of "file.suffix#member" the file
+        # the file of "file.suffix#member"
         file = PurePosixPath(path.rpartition("#")[0])
         parent, name = os.path.split(str(file if file.suffix else PurePosixPath(path)))
-        wanted[parent].add(_record_name(name))
+        listed[parent].add(_record_name(name))
     files = size = missing = 0
-    # One listing per folder: a stat per expected file name would be several times slower on network drives.
-    for parent, names in wanted.items():
+    # one listing per folder, because one query per file is several times slower on network drives
+    for parent, names in listed.items():
         found: set[str] = set()
         try:
             with os.scandir(root / parent) as entries:
@@ -92,7 +93,7 @@ def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:
         except (FileNotFoundError, NotADirectoryError):
             pass
         missing += len(names - found)
-    return {"records": sum(map(len, wanted.values())), "files": files, "bytes": size, "missing": missing}
+    return {"records": sum(map(len, listed.values())), "files": files, "bytes": size, "missing": missing}
 
 
 def _record_name(file: str) -> str:

@@ -1,4 +1,4 @@
-"""Train, validation and test splits in which every patient is in one split only."""
+"""Train, validation and test splits by patient: grouped, temporal, by site, and k-fold."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ecgssl.datasets.cohort import SPLITS, Cohort
 from ecgssl.errors import InputError, Problem
 
 FOLDS = 10
-"""Fewest patients of a split, and parts it is made of where its shares are multiples of a tenth."""
+"""Minimum number of patients, and number of parts if all shares are multiples of 0.1."""
 
 Names = NDArray[np.object_]
-"""(recordings,) ``train``, ``val``, ``test``, or empty for a recording in none of them."""
+"""(recordings,) ``train``, ``val``, ``test``, or empty for a recording in no split."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split that was made.
+    """A new split.
 
     Args:
-        names: (recordings,) of each recording.
-        note: how it was made, and what had to be left out.
+        names: (recordings,) split of each recording.
+        note: method of the split, and recordings in no split.
     """
 
     names: Names
@@ -35,7 +35,7 @@ class Split:
 
 
 class CannotSplit(Exception):
-    """Why a table cannot be split so; ``remedy`` says what to do."""
+    """A table cannot be split as requested; ``what`` is the reason and ``remedy`` the fix."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -43,10 +43,10 @@ class CannotSplit(Exception):
 
 
 def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
-    """The cohort with the split that the parameters ask for.
+    """Return the cohort with the split of the parameters.
 
     Raises:
-        InputError: where it cannot be made.
+        InputError: if the cohort cannot be split as requested.
     """
     try:
         split = make_split(cohort.table, cohort.targets, params, seed, cohort.kinds)
@@ -65,48 +65,34 @@ def make_split(
     seed: int,
     kinds: Mapping[str, Target] | None = None,
 ) -> Split | None:
-    """The split that the parameters ask for; ``None`` where the one that the table states is kept.
+    """Return the split of the parameters; ``None`` if the split of the table is kept.
 
     Args:
-        table: with ``patient_id``, ``split``, the targets, and ``acq_time`` or ``site`` where the kind needs them.
-        targets: to stratify by.
-        params: which kind, and its shares.
+        table: table with ``patient_id``, ``split``, the targets, and ``acq_time`` or ``site`` if the kind needs them.
+        targets: targets for stratification.
+        params: kind of the split and its shares.
         seed: equal seeds give equal splits of an equal table.
-        kinds: of targets that are not binary.
+        kinds: declarations of targets that are not binary.
 
     Raises:
-        CannotSplit: where the table lacks what the kind needs, or a split would be empty.
+        CannotSplit: if the table lacks a column that the kind needs, or a split would be empty.
     """
     stated = bool((table["split"] != "").any())
     if params.kind in ("auto", "official") and stated:
         return None
     if params.kind == "official":
-        raise CannotSplit("the set states no split", "Choose another data.split.kind")
+        raise CannotSplit("the set has no split", "Use another data.split.kind")
     if params.kind == "external":
         return Split(np.full(len(table), "test", dtype=object), "all recordings are test (data.split.kind external)")
     makers = {"temporal": _temporal, "site": _site, "kfold": _kfold}
     split = makers.get(params.kind, _grouped)(table, _strata(table, targets, kinds or {}), params, seed)
     empty = [name for name in SPLITS if not (split.names == name).any()]
     if empty:
-        raise CannotSplit(f"nothing is left for {', '.join(empty)}", "Change the shares, dates or sites")
+        raise CannotSplit(f"no recordings are left for {', '.join(empty)}", "Change the shares, dates or sites")
     crossing = _crossing(table, split.names)
     if crossing:
         raise AssertionError(f"{crossing} patients are in more than one split")
     return split
-
-
-def grouped_split(table: pd.DataFrame, targets: Sequence[str], seed: int) -> Names:
-    """70/10/20 by patient, with similar shares of the targets (scikit-learn's StratifiedGroupKFold).
-
-    Args:
-        table: with ``patient_id`` and the targets.
-        targets: a recording is stratified by the rarest of its positive targets.
-        seed: equal seeds give equal splits of an equal table.
-
-    Raises:
-        CannotSplit: where there are fewer than ten patients.
-    """
-    return _grouped(table, _strata(table, targets, {}), SplitParams(), seed).names
 
 
 def repeated_folds(
@@ -117,35 +103,35 @@ def repeated_folds(
     seed: int,
     kinds: Mapping[str, Target] | None = None,
 ) -> NDArray[np.int64]:
-    """Repeated stratified k-fold by patient, for cohorts too small to hold a test set back.
+    """Return folds of a repeated stratified k-fold by patient, for cohorts too small for a separate test split.
 
     Args:
         table, targets, seed, kinds: as for ``make_split``.
-        folds: k.
-        repeats: how often the whole is dealt anew.
+        folds: number of folds.
+        repeats: number of repetitions.
 
     Returns:
-        (recordings, repeats), the fold from 0 that tests a recording.
+        (recordings, repeats), the fold from 0 in which a recording is tested.
 
     Raises:
-        CannotSplit: where there are fewer patients than folds.
+        CannotSplit: if there are fewer patients than folds.
     """
     stratum = _strata(table, targets, kinds or {})
-    return np.stack([_deal(table, stratum, folds, seed + repeat) for repeat in range(repeats)], axis=1)
+    return np.stack([_assign_folds(table, stratum, folds, seed + repeat) for repeat in range(repeats)], axis=1)
 
 
 def _strata(table: pd.DataFrame, targets: Sequence[str], kinds: Mapping[str, Target]) -> NDArray[np.int64]:
-    """A recording's stratum: its rarest positive label; without binary targets its class, or its quarter of the values."""
+    """Return the stratum of each recording: its rarest positive label; without binary targets, its class or quartile."""
     plain = Target()
     binary = [t for t in targets if kinds.get(t, plain).kind == "binary"]
     stratum = np.zeros(len(table), dtype=np.int64)
     for number, target in enumerate(sorted(binary, key=lambda t: -float((table[t] == 1).sum())), 1):
         positive = (table[target] == 1).to_numpy()
-        # a stratum smaller than the number of folds cannot be spread over them
+        # a stratum smaller than the number of folds cannot be distributed over them
         if positive.sum() >= FOLDS:
             stratum[positive] = number
     if not binary and targets:
-        # classes of one kind of target are enough: strata of several would be too small to spread
+        # only the first target is used: strata of several targets would be too small
         values = table[targets[0]]
         if kinds.get(targets[0], plain).kind == "regression":
             values = pd.qcut(values, 4, labels=False, duplicates="drop")
@@ -155,19 +141,19 @@ def _strata(table: pd.DataFrame, targets: Sequence[str], kinds: Mapping[str, Tar
     return stratum
 
 
-def _deal(table: pd.DataFrame, stratum: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+def _assign_folds(table: pd.DataFrame, stratum: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     patients = table["patient_id"].nunique()
     if patients < folds:
         what = f"{patients} patients are too few for {folds} parts"
         raise CannotSplit(what, f"Fill the column split, or add recordings (at least {folds} patients)")
-    # a stratum smaller than the number of folds cannot be spread over them
+    # a stratum smaller than the number of folds cannot be distributed over them
     sizes = np.bincount(stratum)
     spread = np.where(sizes[stratum] < folds, sizes.argmax(), stratum)
-    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     out = np.empty(len(table), dtype=np.int64)
-    for number, (_, held_out) in enumerate(dealer.split(spread, spread, table["patient_id"])):
+    for number, (_, held_out) in enumerate(splitter.split(spread, spread, table["patient_id"])):
         out[held_out] = number
     return out
 
@@ -175,7 +161,7 @@ def _deal(table: pd.DataFrame, stratum: NDArray[np.int64], folds: int, seed: int
 def _grouped(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
     val, test = params.val, params.test
     folds = _parts(val, test)
-    fold = _deal(table, stratum, folds, seed)
+    fold = _assign_folds(table, stratum, folds, seed)
     first, last = round(val * folds), round((val + test) * folds)
     names = np.where(fold < first, "val", np.where(fold < last, "test", "train")).astype(object)
     train = round(100 * (1 - val - test))
@@ -184,12 +170,12 @@ def _grouped(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParam
 
 
 def _parts(*shares: float) -> int:
-    """Into how many equal parts a table is dealt, so that each share is a whole number of them."""
+    """Return the number of equal parts for which each share is a whole number of parts."""
     return FOLDS if all(round(share * FOLDS, 6).is_integer() for share in shares) else 2 * FOLDS
 
 
 def _kfold(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
-    fold = _deal(table, stratum, params.folds, seed + params.repeat)
+    fold = _assign_folds(table, stratum, params.folds, seed + params.repeat)
     following = (params.fold + 1) % params.folds
     names = np.where(fold == params.fold, "test", np.where(fold == following, "val", "train")).astype(object)
     which = f"fold {params.fold} of {params.folds}, repetition {params.repeat}"
@@ -197,16 +183,16 @@ def _kfold(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams,
 
 
 def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
-    """Patients by their first recording; what they have from a later period is in no split.
+    """Return a split of patients by their first recording. Their recordings from a later period are in no split.
 
-    So no patient crosses, and nothing trains that was recorded after testing began.
+    Therefore no patient is in two splits, and no training recording is newer than the first test recording.
     """
     if "acq_time" not in table:
         raise CannotSplit("kind 'temporal' needs the column acq_time", "Add it, or map one with data.columns")
     time = pd.to_datetime(table["acq_time"], errors="coerce", format="ISO8601")
     known = time.notna().to_numpy()
     if not known.any():
-        raise CannotSplit("no acq_time can be read", "Write ISO 8601, or say data.dates")
+        raise CannotSplit("no acq_time can be read", "Write ISO 8601, or set data.dates")
     first = time.groupby(table["patient_id"]).transform("min")
     if params.val_from is not None and params.test_from is not None:
         cuts = [pd.Timestamp(params.val_from), pd.Timestamp(params.test_from)]
@@ -214,7 +200,7 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
         starts = time.groupby(table["patient_id"]).min().dropna().sort_values()
         places = [round((1 - share) * len(starts)) for share in (params.val + params.test, params.test)]
         if places[0] < 1 or places[1] >= len(starts):
-            raise CannotSplit(f"{len(starts)} patients are too few for these shares", "Name val_from and test_from")
+            raise CannotSplit(f"{len(starts)} patients are too few for these shares", "Set val_from and test_from")
         cuts = [starts.iloc[place] for place in places]
 
     def period(moment: pd.Series) -> NDArray[np.int64]:
@@ -223,37 +209,37 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
     own, patients = period(time), period(first)
     later = known & (own != patients)
     names = np.where(known & ~later, np.array(SPLITS, dtype=object)[patients], "")
-    said = f"split by time: validation from {cuts[0].date()}, test from {cuts[1].date()}; patients by their first recording"
+    note = f"split by time: validation from {cuts[0].date()}, test from {cuts[1].date()}; patients by their first recording"
     if later.any():
-        said += f", {int(later.sum())} of their recordings from a later period are in no split"
+        note += f", {int(later.sum())} of their recordings from a later period are in no split"
     if not known.all():
-        said += f"; {int((~known).sum())} recordings without a readable acq_time are in no split"
-    return Split(names, said)
+        note += f"; {int((~known).sum())} recordings without a readable acq_time are in no split"
+    return Split(names, note)
 
 
 def _site(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
-    """Test on the named sites; patients seen there train nowhere else."""
+    """Return a split with the given sites as test; their patients are not in the other splits."""
     site = table["site"].fillna("").astype(str) if "site" in table else pd.Series("", index=table.index)
     known = sorted({name for name in site if name})
     absent = [name for name in params.sites if name not in known]
     if absent:
         remedy = f"Sites of the set: {', '.join(known[:12]) or 'none'}"
-        raise CannotSplit(f"no recording is of site {', '.join(absent)}", remedy)
+        raise CannotSplit(f"no recording has the site {', '.join(absent)}", remedy)
     held = site.isin(params.sites)
     elsewhere = table["patient_id"].isin(table.loc[held, "patient_id"]) & ~held
     unknown = (site == "") & ~held & ~elsewhere
     rest = (~held & ~elsewhere & ~unknown).to_numpy()
     folds = _parts(params.val)
-    fold = _deal(table[rest], stratum[rest], folds, seed)
+    fold = _assign_folds(table[rest], stratum[rest], folds, seed)
     names = np.full(len(table), "", dtype=object)
     names[rest] = np.where(fold < round(params.val * folds), "val", "train")
     names[held.to_numpy()] = "test"
-    said = f"test is site {', '.join(params.sites)}; {params.val:.0%} of the other patients validate, seed {seed}"
+    note = f"test is site {', '.join(params.sites)}; {params.val:.0%} of the other patients validate, seed {seed}"
     if elsewhere.any():
-        said += f"; {int(elsewhere.sum())} recordings that patients of it have elsewhere are in no split"
+        note += f"; {int(elsewhere.sum())} recordings of its patients at other sites are in no split"
     if unknown.any():
-        said += f"; {int(unknown.sum())} recordings without a site are in no split"
-    return Split(names, said)
+        note += f"; {int(unknown.sum())} recordings without a site are in no split"
+    return Split(names, note)
 
 
 def _crossing(table: pd.DataFrame, names: Names) -> int:

@@ -1,4 +1,4 @@
-"""Standard benchmarks: each gives a whole parameter file with its labels, split and nothing of another's."""
+"""Standard benchmarks: each gives a complete parameter file with its labels and split only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecgssl.errors import InputError
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 BENCHMARKS = read_benchmarks(PIPELINES / "benchmarks.yaml")
 SIZES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "form": 19, "rhythm": 12, "all": 71}
-"""Labels of PTB-XL's six sets (Strodthoff et al. 2021, table I)."""
+"""Labels of the six label sets of PTB-XL (Strodthoff et al. 2021, table I)."""
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

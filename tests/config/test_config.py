@@ -1,4 +1,4 @@
-"""Parameter files: every problem at once, by name, with a hint; and nothing that only fails hours later."""
+"""Parameter files: all errors in one message with hints, detected before a run starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(tmp_path: Path, data) -> Path:
 
 
 def problems(data) -> dict[str, str]:
-    """Field to fault and remedy."""
+    """Return error and remedy by field."""
     with pytest.raises(InputError) as caught:
         parse_params({**TASKS, **data})
     return {p.field: f"{p.what}. {p.remedy}" for p in caught.value.problems}

@@ -1,4 +1,4 @@
-"""Declarations of targets and of a table's reading: what they may say, and what is refused with the reason."""
+"""Parameters of tables and targets: accepted declarations, and errors with the reason."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ def refused(data):
 
 
 @pytest.mark.parametrize(
-    ("declared", "told"),
+    ("declared", "reported"),
     [
         ({"positive": [True]}, "put quotes around the word"),
         ({"positive": {"a": 1}}, "must be text or a number"),
-        ({"range": [1, 2]}, "range means nothing for kind 'binary'"),
-        ({"kind": "regression", "positive": ["1"]}, "positive means nothing for kind 'regression'"),
-        ({"kind": "multiclass", "classes": ["a", "b"], "uncertain": "positive"}, "uncertain means nothing"),
+        ({"range": [1, 2]}, "range cannot be used with kind 'binary'"),
+        ({"kind": "regression", "positive": ["1"]}, "positive cannot be used with kind 'regression'"),
+        ({"kind": "multiclass", "classes": ["a", "b"], "uncertain": "positive"}, "uncertain cannot be used"),
         ({"kind": "multiclass"}, "needs classes"),
         ({"kind": "multiclass", "classes": ["a"]}, "needs classes"),
-        ({"kind": "multiclass", "classes": ["a", "a"]}, "class named twice: 'a'"),
-        ({"kind": "multiclass", "classes": {"A": ["x"], "B": ["X"]}}, "'x' has two meanings"),
+        ({"kind": "multiclass", "classes": ["a", "a"]}, "duplicate class: 'a'"),
+        ({"kind": "multiclass", "classes": {"A": ["x"], "B": ["X"]}}, "'x' is declared with two meanings"),
         ({"kind": "multiclass", "classes": "A"}, "must be a list of class names"),
-        ({"positive": ["1"], "negative": ["1"]}, "'1' has two meanings"),
+        ({"positive": ["1"], "negative": ["1"]}, "'1' is declared with two meanings"),
         ({"kind": "regression", "range": [9, 5]}, "range 9 to 5 is empty"),
         ({"kind": "ordinal"}, "Input should be 'binary'"),
     ],
 )
-def test_declarations_that_cannot_be(declared, told):
-    assert any(told in text for text in refused({"targets": {"t": declared}}).values())
+def test_declarations_that_cannot_be(declared, reported):
+    assert any(reported in text for text in refused({"targets": {"t": declared}}).values())
 
 
 def test_empty_cells_are_never_negative():
-    told = refused({"targets": {"t": {"missing": "negative"}}})
-    assert "always unknown" in told["data.targets.t.missing"]
+    reported = refused({"targets": {"t": {"missing": "negative"}}})
+    assert "always unknown" in reported["data.targets.t.missing"]
     assert "an empty cell means unknown" in refused({"values": {"af": {"": "0"}}})["data.values"]
 
 
 def test_unknown_keys_are_corrected_below_a_name_of_the_users_own():
-    told = refused({"targets": {"range": {"kimd": "binary"}}, "colums": {}})
-    assert told["data.targets.range.kimd"] == "unknown key. Did you mean 'kind'?"
-    assert told["data.colums"] == "unknown key. Did you mean 'columns'?"
+    reported = refused({"targets": {"range": {"kimd": "binary"}}, "colums": {}})
+    assert reported["data.targets.range.kimd"] == "unknown key. Did you mean 'kind'?"
+    assert reported["data.colums"] == "unknown key. Did you mean 'columns'?"
 
 
 def test_cells_are_text_whatever_yaml_makes_of_them():
@@ -76,8 +76,8 @@ def test_a_targets_file(tmp_path):
     path.write_text("targets:\n  ef: {kind: regression, rnge: [1, 2]}\ncolumn: {}\n")
     with pytest.raises(InputError) as caught:
         load_targets_file(path)
-    told = {problem.field: problem.remedy for problem in caught.value.problems}
-    assert told == {"targets.ef.rnge": "Did you mean 'range'?", "column": "Did you mean 'columns'?"}
+    reported = {problem.field: problem.remedy for problem in caught.value.problems}
+    assert reported == {"targets.ef.rnge": "Did you mean 'range'?", "column": "Did you mean 'columns'?"}
     path.write_text("targets: {ef: {kind: regression, range: [1, 2]}}\n")
     assert load_targets_file(path).targets["ef"].range == (1, 2)
     for text, what in (("a: [", "YAML"), ("- a", "content")):

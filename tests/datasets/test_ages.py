@@ -1,4 +1,4 @@
-"""Ages of a column agree with those of single recordings."""
+"""Conversion of age columns, compared with the ages of single recordings."""
 
 from __future__ import annotations
 

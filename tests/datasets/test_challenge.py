@@ -1,4 +1,4 @@
-"""PhysioNet/CinC Challenge and Georgia: a miniature with the known traps, the real excerpt, and whole subsets' folds."""
+"""PhysioNet/CinC Challenge and Georgia: a small release with special cases, the real excerpt, and folds of subsets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecgssl.io import read
 
 @pytest.fixture
 def release(tmp_path):
-    """One or two recordings of every subset, with the traps that ``datasets`` of this kind are known for."""
+    """One or two recordings of every subset, with the known special cases."""
     for subset, name, dx, more in (
         ("cpsc_2018", "A0001", "59118001", {"age": "-1"}),
         ("cpsc_2018_extra", "Q0001", "164867002,427084000", {}),
@@ -173,7 +173,7 @@ def test_a_sample_of_4880_is_no_gain(tmp_path):
 
 
 def test_a_broken_header_costs_one_recording(release):
-    """Record line and first signal line merged, as in two records of ecg-arrhythmia; the others are not concerned."""
+    """Two records of ecg-arrhythmia have merged record and signal lines; other records are read."""
     path = release / "training/ningbo/g1/JS45551.hea"
     path.write_text(path.read_text().replace("\n", " ", 1))
     cohort = CinC2021(release).cohort()
@@ -223,7 +223,7 @@ EXCERPT |= {"chapman_shaoxing": "ChapmanShaoxing_Ningbo/JS0"}
 
 @pytest.fixture
 def excerpt(real_data, tmp_path):
-    """The true layout, by links to real recordings."""
+    """The official layout, with links to real recordings."""
     for subset, prefix in EXCERPT.items():
         folder = tmp_path / "training" / subset / "g1"
         folder.mkdir(parents=True)

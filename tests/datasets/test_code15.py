@@ -1,4 +1,4 @@
-"""CODE-15%: a miniature in the official layout with its known traps."""
+"""CODE-15%: a small release in the official layout with its known special cases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = [
     "384368,17,False,29.9,False,False,False,True,False,False,1737282,,,False,exams_part0.hdf5",
 ]
 FILES = {0: [384368, 168405, 271011, 0], 1: [2873686, 1169160, 0]}
-"""Order of the files, which is not that of the table, with the row of zeros at the end."""
+"""Order of the files, which differs from the table, with the row of zeros at the end."""
 PARTS = ("part0", "part1")
 
 

@@ -1,4 +1,4 @@
-"""CPSC2018: both forms of one miniature, with the traps of each, and the real excerpts in both layouts."""
+"""CPSC2018: small releases in both forms with their special cases, and real excerpts in both layouts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ RANKED = {
     48: (4,),
     6877: (2, 9),
 }
-"""Labels of recordings in the challenge's numbers, the first one first (A0043 is the challenge page's example)."""
+"""Class numbers of recordings in their order (A0043 is the example of the challenge page)."""
 
 
 @pytest.fixture
 def original(tmp_path):
-    """``TrainingSet1`` to ``3`` with a table each, as the three archives unpack."""
+    """Three folders with a table each, as in the unpacked archives."""
     root = tmp_path / "original"
     rows = {number: [] for number in (1, 2, 3)}
     for place, (number, labels) in enumerate(RANKED.items()):
@@ -57,7 +57,7 @@ def original(tmp_path):
 
 @pytest.fixture
 def copy(tmp_path):
-    """The Challenge's layout: labels sorted by number, some ages absent, codes doubled or of an equal pair."""
+    """Layout of the Challenge: sorted codes, absent ages, and duplicate or equal codes."""
     root = tmp_path / "challenge"
     for number, labels in RANKED.items():
         dx = ",".join(SNOMED[label - 1] for label in sorted(labels))
@@ -82,9 +82,9 @@ def test_original_form(original):
     first = cohort.table.set_index("record_id").loc["cpsc2018-A0001"]
     assert first["path"] == "TrainingSet1/A0001.mat"
     assert first["patient_id"] == "record:cpsc2018-A0001"
-    told = recording_requests(cohort, 0, len(cohort))
-    assert read(told[0].path, overrides=told[0].overrides).signal.shape == (12, 3000)
-    assert {entry.overrides for entry in told} == {MetadataOverrides(500.0, "mV", LEADS)}
+    requests = recording_requests(cohort, 0, len(cohort))
+    assert read(requests[0].path, overrides=requests[0].overrides).signal.shape == (12, 3000)
+    assert {entry.overrides for entry in requests} == {MetadataOverrides(500.0, "mV", LEADS)}
     assert "11 of 6,877 recordings, as first released" in cohort.notes
     assert any("a split by patient is impossible" in note for note in cohort.notes)
     assert set(cohort.table["split"]) == {"train", "val", "test"}
@@ -118,7 +118,7 @@ def test_both_forms_have_the_same_folds(original, copy):
 
 
 def test_wfdb_files_with_the_original_table(copy):
-    """A user who kept the table has the order of labels too."""
+    """The original table also states the order of the labels."""
     rows = [",".join([f"A{n:04d}", *map(str, labels), *[""] * (3 - len(labels))]) for n, labels in RANKED.items()]
     table = "\n".join(["Recording,First_label,Second_label,Third_label", *rows])
     (copy / "REFERENCE.csv").write_text(table)
@@ -197,8 +197,8 @@ def test_real_original(real_data, tmp_path):
     (tmp_path / "REFERENCE.csv").write_text("\n".join(["Recording,First_label,Second_label,Third_label", *rows]))
     cohort = CPSC2018(tmp_path).cohort()
     assert list(cohort.table["path"]) == [f"{name}.mat" for name in names]
-    for name, told in zip(names, recording_requests(cohort, 0, len(cohort)), strict=True):
-        recording = read(told.path, overrides=told.overrides)
+    for name, request in zip(names, recording_requests(cohort, 0, len(cohort)), strict=True):
+        recording = read(request.path, overrides=request.overrides)
         data = loadmat(tmp_path / f"{name}.mat")["ECG"][0, 0]["data"]
         assert (recording.sampling_rate, recording.leads) == (500.0, LEADS)
         np.testing.assert_allclose(recording.signal, data, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Dates of hospital tables: forms that are clear, a column that settles what one date leaves open, and refusals."""
+"""Parsing of dates: clear notations, columns that determine the order of day and month, and errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_any_text_is_a_date_or_refused(text):
 
 @given(st.lists(WHEN, min_size=1, max_size=20), st.sampled_from(["day_first", "month_first"]), st.sampled_from("/-"))
 def test_a_column_with_slashes_is_read_one_way_or_refused(dates, order, mark):
-    """Never in the wrong order; refused only where nothing settles it."""
+    """Dates are never read in the wrong order, and are an error only if no date determines the order."""
     form = f"%d{mark}%m{mark}%Y" if order == "day_first" else f"%m{mark}%d{mark}%Y"
     written, expected = [d.strftime(form) for d in dates], [d.strftime("%Y-%m-%dT00:00:00") for d in dates]
     assert read(*written, order=order)[0] == expected
@@ -104,5 +104,5 @@ def test_what_contradicts_itself():
         ("the day comes first here, but the month comes first in 1 other rows", (2,))
     ]
     assert read("25/04/2021", "01/02/2021", order="month_first")[1] == [("cannot be read with month_first", (2,))]
-    told = read("2021-03-04T10:15:00Z", "2021-03-04T10:15:00")[1]
-    assert told == [("without a time zone, although other rows have one", (3,))]
+    reported = read("2021-03-04T10:15:00Z", "2021-03-04T10:15:00")[1]
+    assert reported == [("without a time zone, although other rows have one", (3,))]

@@ -1,4 +1,4 @@
-"""ecg-arrhythmia and Ningbo alone: a miniature with the known traps, the real excerpt in the true layout, equal folds."""
+"""ecg-arrhythmia and Ningbo: a small release with special cases, the real excerpt, and equal folds in both."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RECORDS = (
 
 
 def build(root, records=RECORDS):
-    """The release's folders; the two headers whose first lines are merged are so here as well."""
+    """Folders of the release, including the two headers with merged first lines."""
     for path, dx, more in records:
         folder, _, name = path.rpartition("/")
         made = write_header_and_signal(root / "made", "any", name, dx, **more)
@@ -133,7 +133,7 @@ def test_ningbo_is_the_part_of_the_whole(release):
 
 
 def test_folds_agree_with_those_of_the_challenge(tmp_path):
-    """One recording is in the same fold in either set, so that what one trains on is not what the other tests on."""
+    """A recording has the same fold in both sets, so that test data of one set are not training data of the other."""
     rng = np.random.default_rng(0)
     codes = ("426177001", "426783006", "164889003", "164890007", "164934002", "733534002")
     records = [

@@ -1,4 +1,4 @@
-"""EchoNext: a miniature in the official layout; no excerpt of it may be kept."""
+"""EchoNext: a small generated release in the official layout; the licence does not permit an excerpt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecgssl.preprocessing.request import recording_requests
 from ecgssl.signal.leads import LEADS
 
 SPLITS = ["train", "no_split", "train", "test", "val", "no_split", "train"]
-"""Of the table's rows: those of a split are not neighbours."""
+"""Split of each row; rows of a split are not contiguous."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The fingerprint changes with the raw data and with nothing else; checked against sums done by the shell's tools."""
+"""Fingerprint of raw data: changes with the data only, and agrees with checksums of shell tools."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_missing_lists_are_all_named(tmp_path: Path) -> None:
 
 
 def test_tables_and_members_of_any_public_set(root: Path) -> None:
-    """CPSC2018 has its tables one folder below the root; a file with many recordings is one file."""
+    """Tables of CPSC2018 are one folder below the root, and a file with several recordings counts once."""
     (root / "r/REFERENCE.csv").write_text("Recording,First_label\n")
     paths = ["r/00/a", "r/01/c.xml#1", "r/01/c.xml#2"]
     found = fingerprint(DataParams(set="cpsc2018", root=root), 0, paths)

@@ -1,4 +1,4 @@
-"""Folds: shares of labels, whole patients, and the same result whatever the order and the machine."""
+"""Folds: label shares, one fold per patient, and results independent of row order and machine."""
 
 from __future__ import annotations
 

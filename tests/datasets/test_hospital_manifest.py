@@ -1,4 +1,4 @@
-"""A hospital's own tables: mapped, not edited; and one with every defect we know, all of them told in one run."""
+"""Tables of a hospital: mapping of columns and cells, and a table with all known errors, reported in one run."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def test_the_yaml_beside_the_table_says_the_same(german):
 def test_without_a_mapping_the_table_is_refused_with_likely_columns_and_without_cells(german):
     with pytest.raises(InputError) as caught:
         load_manifest(german)
-    told = str(caught.value)
-    assert "record_id: the column is absent. Add it, or map a column; columns found: MRN, EKG-Datei, Name" in told
-    assert "path: the column is absent. Add it, or map a column, for example --column path=EKG-Datei" in told
-    assert not any(word in told for word in ("Müller", "0017", "D:", "25.03"))
+    reported = str(caught.value)
+    assert "record_id: the column is absent. Add it, or map a column; columns found: MRN, EKG-Datei, Name" in reported
+    assert "path: the column is absent. Add it, or map a column, for example --column path=EKG-Datei" in reported
+    assert not any(word in reported for word in ("Müller", "0017", "D:", "25.03"))
     found = examine_manifest(german)
     hints = [note for note in found.cohort.notes if "perhaps" in note]
     assert "--column patient_id=MRN" in hints[0]
@@ -162,7 +162,7 @@ def test_a_column_of_our_name_with_another_meaning_gives_way(tmp_path):
 
 
 def test_targets_from_columns_that_also_describe(tmp_path):
-    """Age and sex are targets only where someone says so."""
+    """Age and sex are targets only if declared."""
     (tmp_path / "a.hea").touch()
     (tmp_path / "m.csv").write_text("record_id,path,split,age,sex\nx,a,train,95,f\n")
     assert load_manifest(tmp_path / "m.csv").targets == ()
@@ -175,17 +175,17 @@ def test_targets_from_columns_that_also_describe(tmp_path):
     assert cohort.table["age"][0] == 90
 
 
-def test_what_there_is_too_little_of_is_told(german):
+def test_what_there_is_too_little_of_is_reported(german):
     cohort = load_manifest(german, reading=READING)
     with pytest.raises(InputError) as caught:
         require_targets(cohort, ["rhythm", "lvef", "dx", "Name", "af", "age"], splits=("train", "test"))
-    told = {problem.field: (problem.what, problem.remedy) for problem in caught.value.problems}
-    assert told["rhythm"][0] == "has no known value in split 'test'"
-    assert told["lvef"][0].endswith("in all 1 known recordings in split 'test'")
-    assert told["dx"] == ("lists several labels, each a target of its own", "Name dx:LBBB, dx:PVC")
-    assert "declare it in data.targets" in told["Name"][1]
-    assert told["af"][0] == "has no known value in split 'test'"
-    assert told["age"][0].endswith("in all 1 known recordings in split 'test'")
+    reported = {problem.field: (problem.what, problem.remedy) for problem in caught.value.problems}
+    assert reported["rhythm"][0] == "has no known value in split 'test'"
+    assert reported["lvef"][0].endswith("in all 1 known recordings in split 'test'")
+    assert reported["dx"] == ("lists several labels, which are separate targets", "Use dx:LBBB, dx:PVC")
+    assert "declare the column in data.targets" in reported["Name"][1]
+    assert reported["af"][0] == "has no known value in split 'test'"
+    assert reported["age"][0].endswith("in all 1 known recordings in split 'test'")
     require_targets(cohort, ["dx:LBBB", "af", "rhythm", "age"], splits=("train",))
 
 
@@ -194,8 +194,8 @@ def test_a_task_is_of_one_kind(german):
     require_one_kind(cohort, {"a": ["af", "dx:PVC"], "b": ["lvef", "age"], "c": ["rhythm"], "d": ["nowhere"]})
     with pytest.raises(InputError) as caught:
         require_one_kind(cohort, {"a": ["af", "age"], "b": ["lvef", "rhythm"], "c": ["af"]})
-    told = {problem.field: problem.what for problem in caught.value.problems}
-    assert told == {
+    reported = {problem.field: problem.what for problem in caught.value.problems}
+    assert reported == {
         "a": "cannot be learned by one model: af (binary), age (regression)",
         "b": "cannot be learned by one model: lvef (regression), rhythm (multiclass)",
     }
@@ -248,7 +248,7 @@ DECLARED = {
 }
 
 
-def test_every_defect_is_told_in_one_run_with_its_rows(tmp_path):
+def test_every_defect_is_reported_in_one_run_with_its_rows(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in ("twin", *(f"r{n}" for n in range(2, 40))):
         (tmp_path / f"{name}.hea").touch()

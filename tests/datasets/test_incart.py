@@ -1,4 +1,4 @@
-"""INCART: a miniature in the official layout, with patients that repeat and records that are known to be broken."""
+"""INCART: a small release in the official layout, with repeated patients and known defective records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_incart(incart):
 
 
 def test_incart_without_patients_is_refused(incart):
-    """Its copy in the Challenges; without patients two of three records of one person could be on both sides."""
+    """The copy in the Challenge has no patients, so records of one patient could be in different splits."""
     write_incart(incart, "I03", "", "<age>: 65 <sex>: F")
     with pytest.raises(InputError, match=r"patient: 1 of 6 headers state no patient \(I03\)"):
         INCART(incart).cohort()

@@ -1,4 +1,4 @@
-"""Label maps: exact matches, equal codes, what is counted, and the sources of every fact."""
+"""Label maps: exact matches, equal codes, counts of unmapped codes, and sources of all table rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_equal_codes_share_a_label():
 
 
 def test_the_four_pairs_of_the_challenge():
-    """The pairs as the challenge's table of weights joins them."""
+    """Pairs of codes that the weights table of the Challenge treats as equal."""
     pairs = {frozenset(pair) for pair in equal_snomed_codes().items()}
     joined = "733534002|164909002 713427006|59118001 284470004|63593006 427172004|17338001"
     assert pairs == {frozenset(pair.split("|")) for pair in joined.split()}

@@ -1,4 +1,4 @@
-"""LUDB: a miniature in the official layout, with line breaks in cells and a gain for each lead."""
+"""LUDB: a small release in the official layout, with line breaks in cells and one gain per lead."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ ROWS = [
 
 
 def heart(samples=5000):
-    """Twelve leads in microvolts that obey the limb-lead laws and differ in size, as real ones do."""
+    """Return twelve leads in microvolts with different amplitudes that obey the limb-lead laws."""
     rng = np.random.default_rng(0)
     limbs = LIMB_MATRIX @ (rng.normal(size=(2, samples)) * [[200], [600]])
     return np.rint(np.concatenate([limbs, rng.normal(size=(6, samples)) * 400])).astype(np.int16)
 
 
 def write_scaled(root, name):
-    """One gain per lead: its own span, so that it spans 1 mV."""
+    """Headers with one gain per lead, equal to its range, so that the lead spans 1 mV."""
     digital = heart()
     path = write_record(root / "data", name, digital, LOWER, gain="1(0)/mV")
     header = path.with_suffix(".hea")
@@ -119,7 +119,7 @@ def test_label_sets(release, labels, expected):
 
 
 def test_scaled_leads_are_flagged_and_not_read_as_swapped(release):
-    """Every lead spans 1 mV, so the limb-lead laws are broken without any swap; the flag says why."""
+    """Every lead spans 1 mV, so the limb-lead laws fail without swapped electrodes; the flag states the cause."""
     cohort = LUDB(release).cohort()
     assert list(cohort.table["defect_action"]) == ["flag", "flag", "flag", ""]
     assert "each lead is scaled to 1 mV peak to peak" in cohort.table["defect"].iloc[0]

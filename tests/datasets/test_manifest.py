@@ -1,4 +1,4 @@
-"""Manifests: what is read, what is assumed and said, and every row that is wrong."""
+"""Manifests: content, assumptions in the notes, and errors by row."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_separators_byte_order_mark_and_quotes(folder, separator):
     assert any("no patient_id" in note for note in cohort.notes)
 
 
-def test_everything_wrong_is_told_at_once_by_row_and_without_patient_ids(folder):
+def test_everything_wrong_is_reported_at_once_by_row_and_without_patient_ids(folder):
     rows = [
         "a,r0,secret7,train,,,1,0",
         "a,r1,p2,train,,,1,0",

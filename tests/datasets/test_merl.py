@@ -1,4 +1,4 @@
-"""MERL's splits on miniatures of its files: labels by position or by name, with the files' own defects in them."""
+"""Splits of MERL on small files with the known defects: labels by position or by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cohort(name: str, ids: list[str], labels: dict[str, list[int]]) -> Cohort:
 
 @pytest.fixture
 def subclass(tmp_path):
-    """Four recordings, of which train lists two labels in another order, and the set they are of."""
+    """Files of four recordings in which train has two labels in another order, and the cohort."""
     folder = tmp_path / "ptbxl/sub_class"
     folder.mkdir(parents=True)
     for split, names, rows in (

@@ -1,4 +1,4 @@
-"""MIMIC-IV-ECG: a miniature in the official layout with its known traps, with and without the optional tables."""
+"""MIMIC-IV-ECG: a small release with its known special cases, with and without the optional tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecgssl.io import read
 
 LEADS_AS_STORED = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 RECORDS = [(10_000_032 + i // 3, 40_689_238 + 7 * i) for i in range(60)]
-"""Patient and study: three recordings of each of twenty patients."""
+"""Patient and study of three recordings for each of twenty patients."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def release(tmp_path):
 
 
 def add_measurements(root, studies, change=None):
-    """Rows in another order than the recordings', with reports that hold commas and the cart's sentinels."""
+    """Rows in another order than the recordings, with reports that contain commas and codes for "not measurable"."""
     frame = pd.DataFrame(
         {
             "subject_id": 1,
@@ -59,7 +59,7 @@ def add_measurements(root, studies, change=None):
 
 
 def add_diagnoses(root, change=None):
-    """Ext-ICD in another order, with an unlinked recording, a code that only contains I48, and a padded one."""
+    """Table of Ext-ICD in another order, with an unlinked recording, a code that contains I48, and a padded code."""
     lists = ["['I10', 'I4891']", "[]", "['A48I48', 'W19XXXA', 'I2510']"]
     frame = pd.DataFrame(
         {
@@ -113,7 +113,7 @@ def test_leads_go_by_name_and_the_patient_stays_out(release):
 
 
 def test_partial_downloads_are_refused(release):
-    """The 65,536 bytes of an interrupted transfer."""
+    """A truncated copy of 65,536 bytes, as after an interrupted transfer."""
     path = release / MIMICIVECG(release).cohort().table["path"].iloc[1]
     data = path.with_suffix(".dat").read_bytes()
     assert len(data) == 120_000

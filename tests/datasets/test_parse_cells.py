@@ -1,4 +1,4 @@
-"""Cells of hospital tables: what is understood, and what is refused because it could mean two things."""
+"""Parsing of table cells: accepted notations, and errors for ambiguous cells."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_ages(cell):
 
 
 def test_sexes_in_words_only():
-    """ISO 5218 has 1 for male, PTB-XL 1 for female: a number says nothing by itself."""
+    """ISO 5218 uses 1 for male, PTB-XL 1 for female: numbers are ambiguous."""
     assert [cells.sex(c) for c in ("M", "männlich", "W", "Female", "divers", "u")] == [
         "male", "male", "female", "female", "other", "",
     ]  # fmt: skip
@@ -94,7 +94,7 @@ def test_rows_of_a_file_that_are_left_out():
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.sampled_from([".", ","]), st.sampled_from(["", "'"]))
 def test_numbers_survive_being_written_in_either_way(values, mark, grouping):
-    """Written with a fixed number of decimals other than three, a column leaves no doubt."""
+    """A fixed number of decimals other than three determines the decimal mark of a column."""
     other = "," if mark == "." else "."
     written = [f"{value:,.2f}".translate({ord(","): grouping or other, ord("."): mark}) for value in values]
     found = cells.decimal_mark(text.replace("'", "") for text in written)

@@ -1,4 +1,4 @@
-"""Columns as targets: what is declared is what is read, unknown is never 0, and strange cells are told by row."""
+"""Conversion of columns to targets: declared kinds, unknown cells, and errors by row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def values(cells, **declared):
     return {name: column.tolist() for name, column in made.values.items()}
 
 
-def told(cells, **declared):
+def problems_of(cells, **declared):
     return [(issue.what, issue.rows, issue.cells) for issue in read(cells, **declared).issues]
 
 
@@ -40,13 +40,13 @@ def test_binary_cells():
 
 
 def test_binary_cells_in_words_of_ones_own():
-    """Declaring them replaces 1 and 0: in a column coded 2 = yes, 1 = no, nothing else is meant."""
+    """Declared cells replace 1 and 0, for example in a column coded 2 = yes, 1 = no."""
     cells = ["Ja", "nein", "k.A.", "", "u"]
     np.testing.assert_equal(
         values(cells, positive=["ja"], negative=["nein"], unknown=["k.A."]), {"t": [1, 0, NAN, NAN, NAN]}
     )
     np.testing.assert_equal(values(["2", "1"], positive=2, negative=1), {"t": [1, 0]})
-    assert told(["2", "1", "0"], positive=[2], negative=[1]) == [
+    assert problems_of(["2", "1", "0"], positive=[2], negative=[1]) == [
         ("is neither a positive nor a negative cell", (4,), ("0",))
     ]
     np.testing.assert_equal(values(["u", "-1"], positive=["u"], negative=["-1"]), {"t": [1, 0]})
@@ -57,7 +57,7 @@ def test_multiclass_codes_follow_the_classes():
     made = read(["vhf", "1", "OTHER", "", "U", "sr"], kind="multiclass", classes=classes)
     np.testing.assert_array_equal(made.values["t"], [1, 0, 2, NAN, NAN, 0])
     assert list(made.kinds["t"].classes or {}) == ["SR", "AF", "other"]
-    assert told(["SR", "flutter"], kind="multiclass", classes=classes) == [
+    assert problems_of(["SR", "flutter"], kind="multiclass", classes=classes) == [
         ("is not one of its classes", (3,), ("flutter",))
     ]
 
@@ -82,7 +82,7 @@ def test_multilabel_cells_with_a_strange_label_are_unknown_as_a_whole():
     made = read(["AF;XX", "AF"], kind="multilabel", classes=["AF", "LBBB"])
     np.testing.assert_array_equal(made.values["t:AF"], [NAN, 1])
     assert [(issue.rows, issue.cells) for issue in made.issues] == [((2,), ("AF;XX",))]
-    assert told(["AF,LBBB"], kind="multilabel", classes=["AF", "LBBB"])
+    assert problems_of(["AF,LBBB"], kind="multilabel", classes=["AF", "LBBB"])
     np.testing.assert_equal(
         values(["A,B"], kind="multilabel", classes=["A", "B"], separator=","), {"t:A": [1], "t:B": [1]}
     )
@@ -92,7 +92,7 @@ def test_numbers_with_unit_comma_and_range():
     cells = ["55,5 %", "60", "", "U", "k.A.", "NA"]
     made = values(cells, kind="regression", unit="%", range=(5, 90), unknown=["k.A."])
     np.testing.assert_equal(made, {"t": [55.5, 60, NAN, NAN, NAN, NAN]})
-    assert told(["55", "-1", "900", "<5"], kind="regression", range=(5, 90), unit="%") == [
+    assert problems_of(["55", "-1", "900", "<5"], kind="regression", range=(5, 90), unit="%") == [
         ("is not a number", (5,), ("<5",)),
         ("is outside the plausible range 5 to 90 %", (3, 4), ("-1", "900")),
     ]
@@ -100,13 +100,13 @@ def test_numbers_with_unit_comma_and_range():
 
 
 def test_cells_that_differ_after_a_nul_are_two():
-    assert [(rows, cells) for _, rows, cells in told(["1", "1\x00", "0"])] == [((3,), ("1\x00",))]
+    assert [(rows, cells) for _, rows, cells in problems_of(["1", "1\x00", "0"])] == [((3,), ("1\x00",))]
     np.testing.assert_equal(read(["1", "1\x00", "0"]).values["t"], [1, math.nan, 0])
 
 
 def test_decimals_in_doubt_are_refused_until_they_are_declared():
-    assert told(["1.234", "7"], kind="regression") == [("1.234 could mean 1234", (2,), ())]
-    assert [what for what, _, _ in told(["1.5", "1,5"], kind="regression")] == [
+    assert problems_of(["1.234", "7"], kind="regression") == [("1.234 could mean 1234", (2,), ())]
+    assert [what for what, _, _ in problems_of(["1.5", "1,5"], kind="regression")] == [
         "some decimals have a point and some a comma"
     ]
     np.testing.assert_equal(values(["1.234", "7"], kind="regression", decimal=","), {"t": [1234, 7]})
@@ -128,7 +128,7 @@ def test_decimals_in_doubt_are_refused_until_they_are_declared():
     )
 )
 def test_every_cell_is_read_unknown_or_told(declared, cells):
-    """An empty cell is unknown in every kind, a cell that an issue names is, too, and no other kind of number appears."""
+    """Empty and invalid cells are unknown in every kind, and all other values are valid numbers."""
     made = read(cells, **declared)
     strange = {row for issue in made.issues for row in issue.rows}
     for column in made.values.values():

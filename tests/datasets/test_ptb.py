@@ -1,4 +1,4 @@
-"""PTB: a miniature in the official layout, with patients that repeat, and the real record."""
+"""PTB: a small release in the official layout with repeated patients, and the real record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRANK = ("vx", "vy", "vz")
 
 
 def write_ptb(root, patient, name, reason, *, age="81", sex="female"):
-    """Twelve leads in the .dat and three in the .xyz, gain without a unit, comments with CRLF and a second colon."""
+    """A record with twelve leads in .dat and three in .xyz, a gain without unit, and comments with CRLF and two colons."""
     folder = root / f"patient{patient:03d}"
     digital = noise(15, 300, seed=patient)
     path = write_record(folder, name, digital[:12], LOWER, gain="2000", rate=1000)

@@ -1,4 +1,4 @@
-"""PTB-XL: a miniature in the official layout with its known traps, a full-size table, and the real excerpt."""
+"""PTB-XL: a small release with its known special cases, a full-size table, and the real excerpt."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ LABELS = {
     "subclass" + LIKELIHOOD: {1: {"NORM"}, 2: {"STTC"}, 4: {"CLBBB"}},
     "diagnostic" + LIKELIHOOD: {1: {"NORM"}, 2: {"NDT"}, 4: {"CLBBB"}},
 }
-"""Positive labels of each recording of the miniature; those not named are unknown."""
+"""Positive labels of each recording of the small release; other labels are unknown."""
 
 
 @pytest.mark.parametrize("labels", PTBXL.label_sets)
@@ -132,7 +132,7 @@ def test_cells_that_are_no_statements(release, cell):
         PTBXL(release).cohort()
 
 
-def test_releases_are_told_apart(release):
+def test_releases_are_reported_apart(release):
     sums = release / "SHA256SUMS.txt"
     sums.write_text(f"{'0' * 64} ptbxl_v103_changelog.txt\n")
     assert "4 of 21,799 recordings of release 1.0.3:" in PTBXL(release).cohort().notes[0]
@@ -141,7 +141,7 @@ def test_releases_are_told_apart(release):
 
 
 def full_size(folder, recordings: int = 21_799) -> None:
-    """A table as large as release 1.0.3 whose superclasses and folds have the published counts, patients aside."""
+    """A table of the size of release 1.0.3 with the published counts of superclasses and folds, without patients."""
     code = {"NORM": "NORM", "MI": "IMI", "STTC": "NDT", "CD": "CLBBB", "HYP": "LVH"}
     counts = {"NORM": 9514, "MI": 5469, "STTC": 5235, "CD": 4898, "HYP": 2649}
     positives = [code[name] for name, count in counts.items() for _ in range(count)]

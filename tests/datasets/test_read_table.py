@@ -1,4 +1,4 @@
-"""Tables as they lie on disk: encodings, separators and Parquet give the same cells under the same row numbers."""
+"""Reading of tables: encodings, separators and Parquet give the same cells with the same row numbers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_stated_encoding_wins(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"PK\x03\x04rest", "Excel workbook"),
         (b"\xd0\xcf\x11\xe0rest", "old Excel workbook"),
@@ -84,8 +84,8 @@ def test_a_stated_encoding_wins(tmp_path):
         (b"PAR1garbage", "cannot be read"),
     ],
 )
-def test_what_is_no_table(tmp_path, data, told):
-    assert told in refusal(write(tmp_path, data))
+def test_what_is_no_table(tmp_path, data, message):
+    assert message in refusal(write(tmp_path, data))
 
 
 def test_absent_or_a_folder(tmp_path):
@@ -94,7 +94,7 @@ def test_absent_or_a_folder(tmp_path):
 
 
 def test_what_spreadsheets_add(tmp_path):
-    """Excel's separator line, nameless columns behind the last one, blank lines, blanks and marks around cells."""
+    """Separator line of Excel, columns without name, empty lines, and blanks and zero-width characters around cells."""
     data = 'sep=;\r\nid; name ;;\r\n 1 ;\u200bA\u00a0;;\r\n;;;\r\n\r\n2;B;;x\r\n3;C\r\n4;D;;;;\r\n"5";E;;;z\r\n'
     sheet = read_table(write(tmp_path, data.encode()))
     assert list(sheet.cells.columns) == ["id", "name"]

@@ -1,4 +1,4 @@
-"""SPH: a miniature in the official layout, and the real excerpt put into it by links."""
+"""SPH: a small release in the official layout, and the real excerpt in this layout."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_code_table_that_is_not_the_release(release, wrong):
 
 @pytest.fixture
 def excerpt(real_data, tmp_path):
-    """Its table names files, not recordings, and lacks one of ten."""
+    """A table that lists files instead of recordings, and lacks one of ten recordings."""
     folder = real_data / "cinc2021/SPH"
     (tmp_path / "records").mkdir()
     for path in folder.glob("*.h5"):

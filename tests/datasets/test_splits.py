@@ -1,4 +1,4 @@
-"""Splits of every kind: no patient crosses, whatever the table; and what each kind promises besides."""
+"""Splits of every kind: one split per patient, and the properties of each kind."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.model_selection import StratifiedGroupKFold
 
 from ecgssl.config import Target
 from ecgssl.config.split import SplitParams
 from ecgssl.datasets.cohort import Cohort
-from ecgssl.datasets.splits import CannotSplit, grouped_split, make_split, repeated_folds, resplit
+from ecgssl.datasets.splits import CannotSplit, make_split, repeated_folds, resplit
 from ecgssl.errors import InputError
 
 pytestmark = pytest.mark.long
@@ -81,10 +82,16 @@ def test_shares_are_those_asked_for_and_targets_are_spread(val, test):
     np.testing.assert_allclose(prevalence, (frame["af"] == 1).mean(), atol=0.02)
 
 
-def test_the_default_is_the_split_that_there_always_was():
+def test_the_default_is_a_grouped_split_of_70_10_20():
     frame = table()
-    np.testing.assert_array_equal(names_of(frame, kind="auto"), grouped_split(frame, ("af",), 0))
-    np.testing.assert_array_equal(names_of(frame, kind="grouped"), grouped_split(frame, ("af",), 0))
+    names = names_of(frame, kind="auto")
+    np.testing.assert_array_equal(names, names_of(frame, kind="grouped", val=0.1, test=0.2))
+    stratum = (frame["af"] == 1).astype(int)
+    parts = list(StratifiedGroupKFold(10, shuffle=True, random_state=0).split(stratum, stratum, frame["patient_id"]))
+    expected = np.full(len(frame), "train", dtype=object)
+    for part, name in enumerate(["val", "test", "test"]):
+        expected[parts[part][1]] = name
+    np.testing.assert_array_equal(names, expected)
 
 
 def test_a_stated_split_is_kept_or_replaced_as_asked():
@@ -93,7 +100,7 @@ def test_a_stated_split_is_kept_or_replaced_as_asked():
     for kind in ("auto", "official"):
         assert make_split(frame, ("af",), SplitParams(kind=kind), 0) is None
     assert make_split(frame, ("af",), SplitParams(kind="grouped"), 0) is not None
-    with pytest.raises(CannotSplit, match="states no split"):
+    with pytest.raises(CannotSplit, match="has no split"):
         make_split(table(), ("af",), SplitParams(kind="official"), 0)
 
 
@@ -177,26 +184,26 @@ def test_numbers_and_classes_are_spread_too():
 
 
 @pytest.mark.parametrize(
-    ("params", "changed", "told"),
+    ("params", "changed", "message"),
     [
         ({"kind": "temporal"}, {"acq_time": ""}, "no acq_time can be read"),
         (
             {"kind": "temporal", "val_from": "2030-01-01", "test_from": "2031-01-01"},
             {},
-            "nothing is left for val, test",
+            "no recordings are left for val, test",
         ),
-        ({"kind": "site", "sites": ["s9"]}, {}, "no recording is of site s9"),
+        ({"kind": "site", "sites": ["s9"]}, {}, "no recording has the site s9"),
         ({"kind": "site", "sites": ["s0", "s1", "s2", "s3"]}, {}, "too few"),
         ({"kind": "grouped"}, {"patient_id": "one"}, "1 patients are too few"),
         ({"kind": "kfold", "folds": 90}, {"patient_id": "one"}, "1 patients are too few for 90 parts"),
     ],
 )
-def test_what_cannot_be_split_is_told(params, changed, told):
+def test_impossible_splits_are_errors(params, changed, message):
     frame = table().assign(**changed)
-    with pytest.raises(CannotSplit, match=told):
+    with pytest.raises(CannotSplit, match=message):
         make_split(frame, ("af",), SplitParams.model_validate(params), 0)
     cohort = Cohort("c", None, frame, ("af",), "", source="c.csv")
-    with pytest.raises(InputError, match=f"c.csv: data.split: .*{told}"):
+    with pytest.raises(InputError, match=f"c.csv: data.split: .*{message}"):
         resplit(cohort, SplitParams.model_validate(params), 0)
 
 

@@ -1,4 +1,4 @@
-"""The embedded set: what is written, and whether its labels are in the waveform for an outsider to find."""
+"""Simulated set: files, and agreement of its labels with independent measurements on the waveforms."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def episodes(count: int, seed: int = 0) -> list[tuple[Episode, np.random.Generat
 
 
 def heart_rate_and_spread(signal: np.ndarray) -> tuple[float, float]:
-    """Beats per minute and relative spread of RR intervals as neurokit2 finds them in lead II at 500 Hz."""
+    """Return beats per minute and relative spread of RR intervals of lead II at 500 Hz by neurokit2."""
     import neurokit2 as nk
 
     cleaned = nk.ecg_clean(signal[LEADS.index("II")].astype(float), sampling_rate=500)

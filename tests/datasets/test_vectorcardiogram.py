@@ -1,4 +1,4 @@
-"""The dipole model against closed forms, a slow sum, and what an ECG must look like."""
+"""Vectorcardiogram model compared with closed forms, a direct sum, and properties of a normal ECG."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ R_PEAK = 1.0
 
 
 def one_beat(heart: Heart | Waves, rr: float = 1.0) -> np.ndarray:
-    """(3, 2000) dipole at 1 kHz of a beat whose R peak lies at 1 s."""
+    """Return the (3, 2000) dipole at 1 kHz of a beat with the R peak at 1 s."""
     waves = heart if isinstance(heart, Waves) else conducted_beat(heart)
     return dipole([(waves, np.array([R_PEAK]), np.array([rr]), np.ones(1))], FS, 2000)
 
@@ -40,7 +40,7 @@ def lead(name: str, source: np.ndarray) -> np.ndarray:
 
 
 def qrs_duration(source: np.ndarray) -> float:
-    """Seconds during which the dipole moves faster than 5 mV/s, around the R peak: independent of the wave table."""
+    """Return the seconds around the R peak in which the dipole changes faster than 5 mV/s."""
     speed = np.linalg.norm(np.gradient(source, 1 / FS, axis=1), axis=0)
     fast = np.flatnonzero(speed[910:1200] > 5)
     return (fast[-1] - fast[0]) / FS

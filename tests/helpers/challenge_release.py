@@ -1,4 +1,4 @@
-"""A miniature of the PhysioNet/CinC Challenge's release, with whatever is to be wrong in it."""
+"""Small releases of the PhysioNet/CinC Challenge with selectable defects."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FOLDERS = (
     "ningbo",
 )
 OFFSET = 24
-"""Bytes of the MATLAB head before the samples."""
+"""Bytes of the MATLAB header before the samples."""
 
 
 def write_header_and_signal(
     root: Path, subset: str, name: str, dx: str = "426783006", *, age: str = "60", sex: str = "Male", **options
 ) -> Path:
-    """One recording in ``training/{subset}/g1``: format ``16+24``, signal in a ``.mat``, labels in comments."""
+    """Write one recording to ``training/{subset}/g1``: format ``16+24``, signal in a ``.mat``, labels in comments."""
     folder = root / "training" / subset / "g1"
     comments = f"#Age: {age}\n#Sex: {sex}\n#Dx: {dx}\n#Rx: Unknown\n#Hx: Unknown\n#Sx: Unknown\n"
     samples = options.pop("samples", 600)

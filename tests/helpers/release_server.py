@@ -1,4 +1,4 @@
-"""A release served on loopback, with failures planted by path: drops, 429 and 503, cut and altered files, redirects."""
+"""Local HTTP server of a release with planned failures by path: broken connections, status codes, wrong files, redirects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 
 class Release:
-    """Files of a release and what goes wrong with them.
+    """Files of a release and their failures.
 
-    ``faults[path]`` lists what successive GET requests of a file meet; when used up, it is served soundly. ``drop:N``
-    closes the connection after N bytes, ``status:CODE[:retry-after]`` answers so, ``alter`` flips a byte, ``short``
-    ends cleanly after half, ``redirect:URL`` leads elsewhere, ``whole`` ignores a range, ``html`` serves a page.
+    ``faults[path]`` lists the failures of successive GET requests of a file; later requests succeed. ``drop:N`` closes the
+    connection after N bytes, ``status:CODE[:retry-after]`` returns this status, ``alter`` changes a byte, ``short`` sends
+    half of the file, ``redirect:URL`` redirects, ``whole`` ignores a range, ``html`` sends a web page.
     """
 
     def __init__(self, files: dict[str, bytes], sums: str | None = None) -> None:

@@ -1,1 +1,1 @@
-"""Recordings of no patient: a vectorcardiogram model, its patients, and faults that are planted."""
+"""Simulated recordings: vectorcardiogram model, patients, heart rhythm and electrode noise."""

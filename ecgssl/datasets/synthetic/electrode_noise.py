@@ -1,4 +1,4 @@
-"""What electrodes add: noise arises on the nine potentials, so that the leads made from them keep their laws."""
+"""Simulated electrode noise on the nine potentials, so that the derived leads obey the limb-lead laws."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ELECTRODES_TO_LEADS: NDArray[np.float64] = np.array(
     [[-1, 1, 0, 0, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 0, 0, 0]]
     + [[-_THIRD, -_THIRD, -_THIRD] + [1.0 if i == chest else 0.0 for i in range(6)] for chest in range(6)]
 )
-"""(8, 9): leads I, II, V1 to V6 from the potentials; chest leads are taken against Wilson's central terminal."""
+"""(8, 9): leads I, II, V1 to V6 from the potentials; chest leads refer to the Wilson central terminal."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations in mV on each electrode, except where said otherwise.
+    """Noise levels of each electrode as standard deviations in mV, unless stated otherwise.
 
     Args:
-        white: amplifier and resting muscle.
+        white: white noise of amplifier and resting muscle.
         pink: noise with a 1/f power spectrum (electrode contact).
-        wander: baseline wander, power falling off beyond 0.3 Hz.
+        wander: baseline wander, with decreasing power above 0.3 Hz.
         muscle: EMG during a burst of 0.5 to 3 s on three neighbouring electrodes, 0 for none.
         mains: amplitude of the mains hum.
         mains_frequency: 50 or 60 Hz.
@@ -39,13 +39,15 @@ class Noise:
 
 
 def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise on ``ELECTRODES``.
+    """Return noise on ``ELECTRODES``.
 
-    White, pink and wandering parts are drawn as one process by its spectrum: one inverse transform for all.
+    White noise, pink noise and wander are drawn together from their common spectrum with one inverse Fourier transform.
 
     Args:
-        sampling_rate: Hz; hum above its half is left out.
+        noise: noise levels.
+        sampling_rate: Hz; hum above half of it is omitted.
         samples: length.
+        rng: random generator.
 
     Returns:
         (9, samples) in mV.
@@ -57,9 +59,9 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
     wander = 1 / (1 + (frequency / 0.3) ** 4)
     wander[0] = 0
     power = noise.white**2 / bins + noise.pink**2 * pink / pink.sum() + noise.wander**2 * wander / wander.sum()
-    # irfft divides by the length and adds a bin to its mirror image: a deviation of n/2 sqrt(p) gives the power p
+    # irfft divides by the length and adds each bin to its mirror image, so a deviation of n/2 sqrt(p) gives power p
     amplitude = 0.5 * samples * np.sqrt(power)
-    # coefficients from an even distribution of bytes, which is cheap: the sum over thousands of them is normal anyway
+    # coefficients are uniformly distributed bytes for speed: their sum over thousands of bins is nearly normal
     even = rng.integers(-128, 128, (len(ELECTRODES), 2 * bins), dtype=np.int8).astype(np.float32)
     even += 0.5
     draw = even.view(np.complex64)
@@ -77,7 +79,7 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
         start = int(rng.integers(0, samples - length + 1))
         electrode = int(rng.integers(0, len(ELECTRODES) - 2))
         envelope = np.sqrt(np.sin(np.linspace(0, np.pi, length))).astype(np.float32)
-        # the difference of white noise rises with frequency, as surface EMG does against the ECG
+        # the power of differentiated white noise rises with frequency, as that of surface EMG
         burst = np.diff(rng.standard_normal((3, length + 1), dtype=np.float32))
         burst *= envelope * np.float32(noise.muscle / np.sqrt(2))
         out[electrode : electrode + 3, start : start + length] += burst

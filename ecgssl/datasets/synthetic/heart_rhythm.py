@@ -1,4 +1,4 @@
-"""When the heart beats: RR intervals of sinus rhythm and of atrial fibrillation, and premature ventricular beats."""
+"""Simulated heart rhythm: RR intervals of sinus rhythm and atrial fibrillation, and premature ventricular beats."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEAD_IN = 2.5
-"""Seconds by which a rhythm starts before and ends after the recording, so that its edges show whole beats."""
+"""Seconds of rhythm before and after the recording, so that beats at its edges are complete."""
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """A row of beats.
+    """Times and types of beats.
 
     Args:
         times: (B,) R peaks in s, 0 is the first sample of the recording.
-        rr: (B,) interval in s that ends at the beat.
+        rr: (B,) interval before the beat in s.
         ectopic: (B,) true for ventricular premature beats.
     """
 
@@ -29,7 +29,7 @@ class Rhythm:
 
     @property
     def repolarisation_rr(self) -> Array:
-        """(B,) seconds that set the QT interval: it follows the mean rate with little regard to the last interval."""
+        """(B,) interval in s that determines the QT interval, which depends mainly on the mean rate."""
         return 0.75 * float(self.rr.mean()) + 0.25 * np.minimum(self.rr, 2.0)
 
 
@@ -41,16 +41,17 @@ def sinus_rhythm(
     duration: float,
     rng: np.random.Generator,
 ) -> Rhythm:
-    """Regular beats with respiratory sinus arrhythmia and a slow (0.1 Hz) oscillation.
+    """Return regular beats with respiratory sinus arrhythmia and a slow (0.1 Hz) oscillation.
 
     The two oscillations are the high- and low-frequency peaks of the RR spectrum in McSharry et al. (2003).
 
     Args:
-        rate: mean heart rate in beats per minute, met exactly by the mean interval.
+        rate: mean heart rate in beats per minute; the mean interval matches it exactly.
         breathing: Hz of respiration.
-        sinus_arrhythmia: its relative amplitude in the RR interval.
+        sinus_arrhythmia: relative amplitude of the respiratory oscillation of the RR interval.
         variability: relative amplitude of the slow oscillation; a fifth of it is added as beat-to-beat noise.
-        duration: s of the recording.
+        duration: duration of the recording in s.
+        rng: random generator.
     """
     mean = 60.0 / rate
     count = int((duration + 2 * LEAD_IN) / mean) + 2
@@ -63,12 +64,13 @@ def sinus_rhythm(
 
 
 def fibrillation_rhythm(rate: float, irregularity: float, duration: float, rng: np.random.Generator) -> Rhythm:
-    """Irregularly irregular beats: independent log-normal intervals above the refractory limit of the AV node.
+    """Return irregular beats: independent log-normal intervals above the refractory limit of the AV node.
 
     Args:
         rate: mean ventricular rate in beats per minute.
         irregularity: coefficient of variation of the intervals before the limit is applied.
-        duration: s of the recording.
+        duration: duration of the recording in s.
+        rng: random generator.
     """
     mean = 60.0 / rate
     count = int((duration + 2 * LEAD_IN) / mean) + 4
@@ -77,14 +79,15 @@ def fibrillation_rhythm(rate: float, irregularity: float, duration: float, rng: 
 
 
 def with_ectopy(rhythm: Rhythm, beats: int, duration: float, rng: np.random.Generator) -> Rhythm:
-    """Replace some beats by premature ventricular ones.
+    """Return the rhythm with some beats replaced by premature ventricular beats.
 
-    The sinus node keeps its pace: the beat after the premature one comes when it would have come anyway, so the pause
-    is fully compensatory.
+    The premature beat does not reset the sinus node: the following beat keeps its time, so the pause is fully compensatory.
 
     Args:
-        beats: how many at most; two never follow each other.
-        duration: s; the beats replaced lie within the recording.
+        rhythm: rhythm without premature beats.
+        beats: maximum number of premature beats; no two are consecutive.
+        duration: duration of the recording in s; replaced beats are inside it.
+        rng: random generator.
     """
     times, ectopic = rhythm.times.copy(), rhythm.ectopic.copy()
     inside = np.flatnonzero((rhythm.times > 0.8) & (rhythm.times < duration - 0.4))

@@ -1,6 +1,6 @@
-"""The embedded set: invented patients recorded by the vectorcardiogram model, as WFDB files with a manifest.
+"""Simulated set: recordings of the vectorcardiogram model as WFDB files with a manifest.
 
-It needs no network and no credentials, and it says nothing about patients: only whether a pipeline works.
+It needs no download. Results on it show that a pipeline works, and have no clinical meaning.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ nothing about patients and must not be quoted as if they did.
 
 manifest.csv    record, path, invented patient, split, age, sex, and one column per label: 1, 0, empty = unknown
 parameters.csv  the numbers from which each recording was made and from which its labels follow
-patient.key     key that turns patient ids into hashes; fixed by the seed, since there is nobody to protect
+patient.key     key that turns patient ids into hashes; fixed by the seed, because the patients are simulated
 records/        WFDB, format 16, 1000 steps per mV
 
 Made with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
@@ -51,18 +51,18 @@ _PARAMETERS = ("rhythm", "rate", "pr", "qrs", "qtc", "block", "voltage", "t_pola
 def render(
     episode: Episode, sampling_rate: float, duration: float, rng: np.random.Generator, noise: bool = True
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], int]:
-    """Make one recording.
+    """Return one simulated recording.
 
     Args:
-        episode: its parameters.
+        episode: parameters of the recording.
         sampling_rate: Hz.
         duration: s.
-        rng: draws beat times and noise.
-        noise: add what electrodes add.
+        rng: random generator of beat times and noise.
+        noise: whether to add electrode noise.
 
     Returns:
-        (12, samples) in mV in canonical order; (B,) R peaks in s, of which some lie outside; and how many ventricular
-        premature beats lie inside.
+        (12, samples) in mV in canonical order; (B,) R peaks in s, some of them outside the recording; and the number of
+        premature ventricular beats inside.
     """
     samples = round(sampling_rate * duration)
     if episode.fibrillation:
@@ -73,7 +73,7 @@ def render(
         )
     if episode.ectopic_beats:
         rhythm = with_ectopy(rhythm, episode.ectopic_beats, duration, rng)
-    # the heart moves in the chest as the patient breathes
+    # breathing moves the heart in the chest, which changes the amplitude
     gain = 1 + 0.04 * np.sin(2 * np.pi * episode.breathing * rhythm.times + rng.uniform(0, 2 * np.pi))
     rr = rhythm.repolarisation_rr
     own, other = ~rhythm.ectopic, rhythm.ectopic
@@ -98,26 +98,26 @@ def simulate(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the set into ``out_dir``, all of it or nothing.
+    """Write the set to ``out_dir``, completely or not at all.
 
     Args:
-        out_dir: a folder that does not exist, is empty, or holds an earlier synthetic set, which is replaced.
-        params: how many patients and recordings, at which rate and length.
-        seed: fixes every byte, whatever the number of workers.
+        out_dir: folder that does not exist, is empty, or contains an earlier simulated set, which is replaced.
+        params: number of patients and recordings, sampling rate and duration.
+        seed: determines every byte, independent of the number of workers.
         workers: processes; -1 for one per core.
-        progress: called with the number of patients done since the last call.
+        progress: called with the number of patients completed since the last call.
 
     Returns:
-        The manifest's path.
+        Path of the manifest.
 
     Raises:
-        InputError: ``out_dir`` holds something else, or the range of recordings per patient is empty.
+        InputError: if ``out_dir`` contains other files, or the range of recordings per patient is empty.
     """
     out = Path(out_dir)
     _check(out, params)
     make_folder(out.parent)
-    # files.atomic_directory also waits until each file is on the disk: for two small files per recording that took
-    # 0.6 to 1 times as long as making them, and a set lost in a power cut can be made again from its seed
+    # files.atomic_directory also syncs each file to disk, which takes 0.6 to 1 times as long as the simulation; a set lost
+    # in a power failure can be simulated again from its seed
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True) as place:
         folder = Path(place) / "new"
         folder.mkdir()
@@ -128,12 +128,12 @@ def simulate(
 
 
 def patient_key(seed: int) -> bytes:
-    """The published key of a synthetic set, 32 bytes; ``patient.key`` holds it in hex."""
+    """Return the published key of a simulated set, 32 bytes; ``patient.key`` contains it in hex."""
     return hashlib.sha256(f"ecgssl synthetic patients, seed {seed}".encode()).digest()
 
 
 def split_of_patients(patients: int, seed: int) -> list[str]:
-    """Split of each patient: 70, 10 and 20 % of them, in random order, by the seed alone."""
+    """Return the split of each patient: 70, 10 and 20 % of them in random order, determined by the seed."""
     counts = [round(share * patients) for _, share in SPLITS]
     counts[0] = patients - sum(counts[1:])
     ordered = [name for (name, _), count in zip(SPLITS, counts, strict=True) for _ in range(count)]
@@ -145,7 +145,7 @@ def split_of_patients(patients: int, seed: int) -> list[str]:
 
 
 def _record_patient(folder: Path, patient: int, params: SyntheticParams, seed: int) -> list[dict[str, Any]]:
-    # a stream per patient: neither the other patients nor the number of workers can shift it
+    # one random stream per patient, independent of other patients and of the number of workers
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1, patient))))
     person = draw_patient(rng)
     low, high = params.recordings_per_patient
@@ -221,17 +221,17 @@ def _check(out: Path, params: SyntheticParams) -> None:
     if low > high:
         field = "data.synthetic.recordings_per_patient"
         what = f"the range {low} to {high} is empty"
-        problems.append(Problem("params.yaml", field, what, "Give the smaller number first"))
+        problems.append(Problem("params.yaml", field, what, "Write the smaller number first"))
     ours = out.is_dir() and (not any(out.iterdir()) or (out / KEY).is_file())
     if out.exists() and not ours:
-        what = "is a file, or holds something that is not a synthetic set"
-        problems.append(Problem(str(out), "output folder", what, "Name another folder"))
+        what = "is a file, or contains files that are not a simulated set"
+        problems.append(Problem(str(out), "output folder", what, "Use another folder"))
     if problems:
         raise InputError(problems)
 
 
 def _put_in_place(new: Path, out: Path, old: Path) -> None:
-    # a folder that is not empty cannot be replaced in one step: the old set leaves only once the new one is complete
+    # a non-empty folder cannot be replaced in one step, so the old set is moved away when the new one is complete
     if out.exists():
         out.rename(old)
     try:

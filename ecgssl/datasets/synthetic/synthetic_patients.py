@@ -1,7 +1,7 @@
-"""Invented patients, their recordings, and the labels that follow from the numbers drawn for them.
+"""Simulated patients: random parameters of patients and recordings, and the labels that follow from them.
 
-Findings are drawn first and decide from which range a number (a QRS duration, a rate) is drawn; labels look at the
-number only. Ranges reach a little over the thresholds, so there are borderline recordings on both sides, as in life.
+Findings are drawn first and select the range from which a parameter (QRS duration, heart rate) is drawn. Labels depend on
+the parameter only. The ranges extend slightly beyond the thresholds, which gives borderline recordings on both sides.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ _T_TERRITORIES: tuple[Vector, ...] = ((0.5, 0.3, -0.81), (0.78, 0.62, -0.1))
 
 @dataclass(frozen=True)
 class Patient:
-    """What all recordings of one person share.
+    """Parameters common to all recordings of one patient.
 
     Args:
-        age: years; sex: ``F`` or ``M``.
-        heart: the chronic shape of the beats, in sinus rhythm and without acute ST elevation.
-        torso: (8, 3) matrix of the body.
+        age: years.
+        sex: ``F`` or ``M``.
+        heart: shape of the beats in sinus rhythm without acute ST elevation.
+        torso: (8, 3) matrix from the dipole to the independent leads.
         resting_rate: beats per minute.
-        fibrillating: chance of a recording to be in atrial fibrillation.
-        st_territory: where ST elevation may arise, none for nowhere.
-        ectopic_focus: (3,) main force of ventricular premature beats, none for no such beats.
+        fibrillating: probability of atrial fibrillation in a recording.
+        st_territory: territory of a possible ST elevation, or ``None``.
+        ectopic_focus: (3,) main force of premature ventricular beats; ``None`` for no such beats.
         sinus_arrhythmia: relative respiratory change of the RR interval.
     """
 
@@ -73,7 +74,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Episode:
-    """The parameters of one recording; times in s, rates per minute, heights in mV."""
+    """Parameters of one recording; times in s, rates per minute, heights in mV."""
 
     heart: Heart
     torso: NDArray[np.float64]
@@ -93,7 +94,7 @@ class Episode:
 
 
 def draw_patient(rng: Generator) -> Patient:
-    """One person; findings that come with age are likelier in the old."""
+    """Return a random patient. Age-related findings are more probable in old patients."""
     age = int(np.clip(rng.normal(60, 16), 18, 92))
     sex = "F" if rng.random() < 0.5 else "M"
     ageing = float(np.exp(0.45 * np.clip((age - 60) / 16, -2, 2)))
@@ -135,7 +136,7 @@ def draw_patient(rng: Generator) -> Patient:
 
 
 def draw_episode(patient: Patient, rng: Generator) -> Episode:
-    """One recording of a person: rate, rhythm of the day, noise, electrodes put on anew."""
+    """Return random parameters of one recording: heart rate, rhythm, noise and electrode positions."""
     fibrillation = bool(rng.random() < patient.fibrillating)
     fast = rng.random() < 0.14
     rate = rng.normal(117, 12) if fast else patient.resting_rate + rng.normal(0, 4)
@@ -183,14 +184,14 @@ def draw_episode(patient: Patient, rng: Generator) -> Episode:
 
 
 def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
-    """What the numbers say: 1, 0, or NaN where the question makes no sense.
+    """Return the labels of a recording: 1, 0, or NaN if a criterion does not apply.
 
-    There is no PR interval in atrial fibrillation; ST segment, T wave and voltage criteria do not apply to a widened
-    QRS complex, whose repolarisation is abnormal with it.
+    There is no PR interval in atrial fibrillation. Criteria of ST segment, T wave and voltage do not apply to a wide QRS
+    complex, because its repolarisation is abnormal.
 
     Args:
-        episode: the recording's parameters.
-        ectopic_beats: ventricular premature beats whose R peak lies in the recording.
+        episode: parameters of the recording.
+        ectopic_beats: number of premature ventricular beats with the R peak inside the recording.
     """
     heart, sinus = episode.heart, not episode.fibrillation
     wide = heart.qrs > WIDE_QRS
@@ -212,7 +213,7 @@ def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
 
 
 def _focus(rng: Generator) -> Vector:
-    # outflow tract, left free wall, apex: each points away from where the beat starts
+    # outflow tract, left free wall, apex: each vector points away from the origin of the beat
     foci = np.array([[0.2, 0.95, 0.25], [-0.7, 0.2, -0.7], [0.3, -0.85, 0.4]])
     main = foci[int(rng.integers(len(foci)))] + 0.2 * rng.standard_normal(3)
     return float(main[0]), float(main[1]), float(main[2])

@@ -1,13 +1,13 @@
-"""The heart as one moving dipole: three components, sums of Gaussians, that the leads see through a torso matrix.
+"""Vectorcardiogram model: a dipole of three components, each a sum of Gaussians, projected to the leads by a torso matrix.
 
 After McSharry, Clifford, Tarassenko and Smith (IEEE Trans Biomed Eng 50:289, 2003) and its extension to three dipole
-components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). There a wave i of a
-beat is a Gaussian of the cardiac phase theta, which runs through 2 pi in one RR interval. Here waves are given in
-*seconds* from the R peak, because a QRS complex does not get narrower as the heart speeds up. Centre ``c`` and width
-``w`` in seconds are the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR`` of those papers; only waves marked
-with ``stretch`` (ST segment, T wave) move with the rate, by Fridericia's cube root (Acta Med Scand 53:469, 1920).
+components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a wave i
+of a beat is a Gaussian of the cardiac phase theta, which increases by 2 pi in one RR interval. Here, waves are defined in
+*seconds* from the R peak, because the QRS duration does not depend on the heart rate. Centre ``c`` and width ``w`` in
+seconds correspond to the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only waves with ``stretch`` (ST segment,
+T wave) depend on the rate, by the cube root of Fridericia (Acta Med Scand 53:469, 1920).
 
-Axes are those of Dower's matrix: x to the left, y to the feet, z to the back; dipoles are in mV.
+Axes are those of the Dower matrix: x to the left, y to the feet, z to the back; dipoles are in mV.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ DOWER: Array = np.array(
 """(8, 3): ``INDEPENDENT_LEADS`` from the Frank x, y, z (Dower, Machado and Osborne, Clin Cardiol 3:87, 1980)."""
 
 NORMAL_QRS = 0.09
-"""Seconds of the QRS complex for which the wave table is written."""
+"""QRS duration in seconds for which the wave table is defined."""
 
 ONSET = 0.42
-"""Share of the QRS complex that lies before the R peak."""
+"""Fraction of the QRS complex before the R peak."""
 
 REACH = 4.5
-"""Widths at which a Gaussian is cut; what is cut is below 0.1 uV."""
+"""Number of widths at which a Gaussian is truncated; the remainder is below 0.1 uV."""
 
 WAVES = 15
 """Gaussians of a conducted beat: 2 of the P wave, 7 of the QRS complex, 4 of the ST segment, 2 of the T wave."""
@@ -53,12 +53,12 @@ _ST_SHARES = (0.16, 0.44, 0.72, 1.0)
 
 @dataclass(frozen=True)
 class Waves:
-    """The K Gaussians of one kind of beat.
+    """K Gaussians of one type of beat.
 
     Args:
-        centre: (K,) seconds after the R peak at a heart rate of 60/min, without what ``stretch`` adds.
-        stretch: (K,) seconds that are added times the cube root of the RR interval in seconds.
-        width: (K,) standard deviations in seconds; those of waves with ``stretch`` scale alike.
+        centre: (K,) seconds after the R peak at a heart rate of 60/min, without the part of ``stretch``.
+        stretch: (K,) seconds, multiplied by the cube root of the RR interval in seconds and added to ``centre``.
+        width: (K,) standard deviations in seconds; waves with ``stretch`` are scaled in the same way.
         vector: (K, 3) dipole in mV at the centre.
     """
 
@@ -70,19 +70,19 @@ class Waves:
 
 @dataclass(frozen=True)
 class Heart:
-    """What decides the shape of conducted beats.
+    """Parameters of the shape of conducted beats.
 
     Args:
-        p_wave: height of the P wave, 1 is normal, 0 is none (atrial fibrillation).
+        p_wave: height of the P wave; 1 is normal, 0 is none (atrial fibrillation).
         p_duration, pr, qrs, qtc: seconds; ``pr`` from P onset to QRS onset, ``qtc`` at a rate of 60/min.
-        block: which bundle delays the QRS complex beyond 95 ms; between 95 and 135 ms its shape turns into that of a
-            complete block.
-        voltage: gain of the QRS forces; beyond 1.3 they turn left and back and the T wave leans against them.
+        block: bundle branch block that prolongs the QRS complex beyond 95 ms; between 95 and 135 ms its shape changes to
+            that of a complete block.
+        voltage: gain of the QRS forces; above 1.3 they turn left and back, and the T wave becomes discordant.
         t_height: gain of the whole T wave.
-        t_polarity: gain of the T wave along ``t_direction``, 1 normal, negative is inverted.
+        t_polarity: gain of the T wave along ``t_direction``; 1 is normal, negative is inverted.
         t_direction: unit vector of the territory whose T wave ``t_polarity`` scales.
         st: (3,) dipole in mV of the ST segment.
-        shape: (``WAVES``, 3) relative deviation of every wave's vector: what makes a heart its owner's.
+        shape: (``WAVES``, 3) relative deviation of the vector of each wave, specific to the patient.
     """
 
     p_wave: float = 1.0
@@ -100,9 +100,9 @@ class Heart:
 
 
 def conducted_beat(heart: Heart) -> Waves:
-    """The ``WAVES`` Gaussians of a beat that came from the atria."""
+    """Return the ``WAVES`` Gaussians of a beat conducted from the atria."""
     degree = float(np.clip((heart.qrs - 0.095) / 0.04, 0, 1)) if heart.block else 0.0
-    # a right block adds a late force after a normal start; a left block and slow muscle stretch the whole complex
+    # a right block adds a late force after a normal start; a left block and slow conduction prolong the whole complex
     body = min(heart.qrs, NORMAL_QRS) if heart.block == "right" else heart.qrs
     onset = -ONSET * (NORMAL_QRS if heart.block == "right" else heart.qrs)
     end = onset + heart.qrs
@@ -117,7 +117,7 @@ def conducted_beat(heart: Heart) -> Waves:
     strain = max(heart.voltage - 1.3, 0.0)
     qrs_vector = qrs_vector + strain * np.linalg.norm(qrs_vector, axis=1, keepdims=True) * np.array([0.2, -0.12, 0.25])
 
-    # repolarisation turns against the forces that come late: all of them, or the last three in a right block
+    # repolarisation is opposite to the late forces: all of them, or the last three in a right block
     late = slice(4, 7) if heart.block == "right" and degree > 0 else slice(None)
     area = (qrs_vector * qrs_width[:, None])[late].sum(axis=0)
     against = area / max(float(np.linalg.norm(area)), 1e-9)
@@ -126,13 +126,13 @@ def conducted_beat(heart: Heart) -> Waves:
     t_vector = t_vector + (heart.t_polarity - 1) * (t_vector @ direction) * direction
     discordance = degree * heart.voltage * (0.45 if heart.block == "left" else 0.3)
     t_vector = (1 - degree) * t_vector - (discordance + 0.15 * min(strain, 1.0)) * against
-    # a raised ST segment carries the T wave with it
+    # an elevated ST segment also raises the T wave
     t_vector = t_vector + 0.6 * np.asarray(heart.st, dtype=float)
     t_vectors = np.outer([0.55, 0.72], t_vector)
     t_stretch = heart.qtc + np.array([-0.118, -0.07])
     t_width = np.array([0.048, 0.028])
 
-    # the ST segment is a row of overlapping Gaussians between the end of the QRS complex and the T wave
+    # the ST segment consists of overlapping Gaussians between the end of the QRS complex and the T wave
     st_vector = np.asarray(heart.st, dtype=float) - 0.22 * discordance * against
     shares = np.array(_ST_SHARES)
     st_centre = end + (onset - end) * shares
@@ -152,20 +152,20 @@ def conducted_beat(heart: Heart) -> Waves:
 def _qrs(
     body: float, onset: float, end: float, degree: float, block: Literal["left", "right"] | None
 ) -> tuple[Array, Array, Array]:
-    """Seven Gaussians: septal, apical, free wall, basal, and three that only a bundle branch block has."""
+    """Return seven Gaussians: septal, apical, free wall, basal, and three of a bundle branch block."""
     share = np.array([0.17, 0.37, 0.51, 0.72])
     centre = onset + body * share
     width = body * np.array([0.075, 0.115, 0.11, 0.105])
     vector = np.array([[-0.13, -0.07, -0.24], [0.78, 0.62, -0.2], [0.62, 0.5, 0.62], [-0.14, -0.16, 0.34]])
     if block == "left":
-        # no septal force; two slow forces to the left and back make the notched plateau
+        # no septal force; two slow forces to the left and back form the notched plateau
         left = np.array([[0.05, 0.0, 0.02], [0.45, 0.2, 0.35], [0.55, 0.15, 0.55], [0.3, -0.05, 0.3]])
         vector = (1 - degree) * vector + degree * left
         late = np.array([[0.5, 0.2, 0.35], [0.62, 0.1, 0.55], [0.12, -0.1, 0.12]])
         late_centre = onset + (end - onset) * np.array([0.3, 0.66, 0.86])
         late_width = (end - onset) * np.array([0.1, 0.1, 0.07])
     elif block == "right":
-        # the right ventricle comes last: a slurred force to the right and front
+        # the right ventricle is activated last: a slurred force to the right and front
         late = np.array([[-0.22, 0.05, -0.25], [-0.38, 0.0, -0.38], [-0.2, 0.02, -0.18]])
         late_centre = end - np.array([0.058, 0.04, 0.02])
         late_width = np.array([0.012, 0.014, 0.012])
@@ -181,13 +181,13 @@ def _qrs(
 
 
 def ectopic_beat(direction: ArrayLike, qrs: float, height: float, qtc: float = 0.42) -> Waves:
-    """A beat that a ventricle started: wide, without P wave, its ST segment and T wave opposite to its QRS complex.
+    """Return a premature ventricular beat: wide, without P wave, with ST segment and T wave opposite to the QRS complex.
 
     Args:
-        direction: (3,) main force; only its direction counts.
-        qrs: seconds, beyond 0.12.
+        direction: (3,) direction of the main force; its length is not used.
+        qrs: QRS duration in seconds, above 0.12.
         height: largest dipole in mV.
-        qtc: seconds.
+        qtc: QT interval in seconds at 60/min.
     """
     main = np.asarray(direction, dtype=float)
     main = main / np.linalg.norm(main)
@@ -205,13 +205,13 @@ def ectopic_beat(direction: ArrayLike, qrs: float, height: float, qtc: float = 0
 
 
 def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float, samples: int) -> Array:
-    """Sum all waves of all beats.
+    """Return the dipole: the sum of all waves of all beats.
 
     Args:
-        beats: by kind of beat its waves, the times of the R peaks in s (B,), the RR intervals in s that govern
+        beats: for each type of beat, its waves, the times of the R peaks in s (B,), the RR intervals in s that determine
             repolarisation (B,), and a gain (B,).
         sampling_rate: Hz.
-        samples: length of the result; beats may lie partly or wholly outside.
+        samples: length of the result; beats may be partly or completely outside.
 
     Returns:
         (3, samples) in mV.
@@ -224,13 +224,13 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
         vectors.append((gain[:, None, None] * waves.vector).reshape(-1, 3))
     centre, width, vector = np.concatenate(centres), np.concatenate(widths), np.concatenate(vectors)
 
-    # each Gaussian is evaluated in its own window only; the ragged windows are laid end to end
+    # each Gaussian is evaluated in its window only; windows of different lengths are concatenated
     first = np.clip(np.ceil((centre - REACH * width) * sampling_rate), 0, samples).astype(np.int64)
     stop = np.clip(np.floor((centre + REACH * width) * sampling_rate) + 1, 0, samples).astype(np.int64)
     count = np.maximum(stop - first, 0) * np.any(vector != 0, axis=1)
     end = np.cumsum(count)
     index = np.arange(end[-1]) - np.repeat(end - count, count)
-    # counted from the start of its window a distance is small, so single precision is exact enough
+    # distances from the start of a window are small, so single precision is sufficient
     begin, step = (
         ((first / sampling_rate - centre) / width).astype(np.float32),
         (1 / (sampling_rate * width)).astype("f4"),
@@ -249,14 +249,17 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
 def fibrillation(
     frequency: float, height: float, sampling_rate: float, samples: int, rng: np.random.Generator
 ) -> Array:
-    """The atrial dipole in atrial fibrillation: a sawtooth whose rate and height wander.
+    """Return the atrial dipole in atrial fibrillation: a sawtooth with varying rate and height.
 
-    After Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001): a fundamental of 4 to 9 Hz with frequency modulation,
-    and harmonics that fall off.
+    After Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001): a frequency-modulated fundamental of 4 to 9 Hz,
+    and decreasing harmonics.
 
     Args:
-        frequency: Hz of the fundamental.
-        height: mV of the dipole.
+        frequency: frequency of the fundamental in Hz.
+        height: height of the dipole in mV.
+        sampling_rate: Hz.
+        samples: length of the result.
+        rng: random generator.
 
     Returns:
         (3, samples) in mV.
@@ -268,15 +271,20 @@ def fibrillation(
     swell = 1 + 0.35 * np.sin(2 * np.pi * 0.37 * t + wander[2])
     saw = swell * (np.sin(phase) + 0.45 * np.sin(2 * phase) + 0.2 * np.sin(3 * phase))
     second = swell * np.cos(phase + wander[3])
-    # fibrillatory waves are largest in V1 and II: to the feet and to the front
+    # fibrillatory waves are largest in V1 and II: directed to the feet and to the front
     return height * (np.outer([0.1, 0.55, -0.8], saw) + np.outer([0.25, 0.2, 0.1], second))
 
 
 def torso(rng: np.random.Generator, angle: float = 10.0, spread: float = 0.04) -> Array:
-    """One body's (8, 3) matrix from the dipole to ``INDEPENDENT_LEADS``.
+    """Return a random (8, 3) matrix from the dipole to ``INDEPENDENT_LEADS``.
 
-    Dower's matrix after a rotation of the heart about the three axes (normal, ``angle`` degrees), a gain of the body
-    (log-normal), and a deviation of every coefficient (normal, ``spread``) for electrodes that sit elsewhere.
+    The Dower matrix is modified by a rotation of the heart about the three axes, a gain (log-normal), and a deviation of each
+    coefficient for other electrode positions.
+
+    Args:
+        rng: random generator.
+        angle: standard deviation of the rotation in degrees.
+        spread: standard deviation of the coefficients.
     """
     x, y, z = np.radians(angle) * rng.standard_normal(3) * [0.7, 1.0, 1.4]
     gain = np.exp(0.1 * rng.standard_normal())
@@ -292,7 +300,7 @@ def _rotation(x: float, y: float, z: float) -> Array:
 
 
 def twelve_leads(independent: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The twelve leads in canonical order from ``INDEPENDENT_LEADS`` (8, samples); the limb-lead laws hold exactly."""
+    """Return the twelve leads in canonical order from ``INDEPENDENT_LEADS`` (8, samples), exact by the limb-lead laws."""
     one, two = independent[0], independent[1]
     out = np.empty((12, independent.shape[1]), dtype=independent.dtype)
     out[:6] = one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2
