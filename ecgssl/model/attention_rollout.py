@@ -1,4 +1,4 @@
-"""Attention rollout: from which patches the pooled representation of an encoder was mixed."""
+"""Attention rollout: contribution of each patch to the pooled representation of an encoder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ecgssl.model.encoder import Encoder
 
 @torch.no_grad()
 def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
-    """Rollout of the attention of all blocks (Abnar & Zuidema 2020, arXiv 2005.00928).
+    """Return the attention rollout over all blocks (Abnar and Zuidema 2020, arXiv 2005.00928).
 
-    Each block hands on one half of a token (the residual branch) and one half of what it attends to, heads averaged. What
-    the mean over valid tokens and the global token draw from each patch is spread evenly over the patch's samples.
+    A block is modelled as half identity (the residual branch) and half attention, averaged over heads. The contribution of a
+    patch to the mean over valid tokens and to the global token is divided equally among its samples.
 
     Args:
         encoder: in eval mode.
         x: (B, L, T) clean, normalised; rows of absent leads are 0.
-        lead_mask: (B, L) bool, or ``None`` for all.
+        lead_mask: (B, L) bool, or ``None`` if all leads are present.
 
     Returns:
-        (B, L, T), not negative, adding up to 1 per recording; absent leads are 0.
+        (B, L, T), non-negative, with sum 1 for each recording; absent leads are 0.
     """
     seen: list[Tensor] = []
 
@@ -51,7 +51,7 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
 
 
 def _weights(attention: Attention, x: Tensor, valid: Tensor | None) -> Tensor:
-    """(B, K, K), rows adding up to 1: what ``attention`` gives to each token of x (B, K, D), heads averaged."""
+    """Return the attention weights (B, K, K) of tokens x (B, K, D), averaged over heads; rows sum to 1."""
     q, k, _ = rearrange(attention.qkv(x), "b k (three h d) -> three b h k d", three=3, h=attention.heads)
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if valid is not None:

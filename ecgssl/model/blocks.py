@@ -1,4 +1,4 @@
-"""Pre-norm transformer block, stochastic depth and the fixed time position."""
+"""Pre-norm transformer block, stochastic depth and sine-cosine position encoding."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 def sincos_position(length: int, width: int) -> Tensor:
-    """Fixed sine-cosine position (Vaswani et al. 2017): (length, width), width even."""
+    """Return the fixed sine-cosine position encoding (Vaswani et al. 2017): (length, width), width even."""
     position = torch.arange(length, dtype=torch.float64)[:, None]
     rate = torch.exp(torch.arange(width // 2, dtype=torch.float64) * (-math.log(10_000.0) / (width // 2)))
     return torch.cat([torch.sin(position * rate), torch.cos(position * rate)], dim=1).float()
 
 
 class DropPath(nn.Module):
-    """Stochastic depth per recording (Huang et al. 2016); identity in eval mode."""
+    """Stochastic depth per recording (Huang et al. 2016); the identity in eval mode."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention by the fastest kernel of the device."""
+    """Multi-head self-attention with the fastest kernel of the device."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -41,22 +41,22 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Attend.
+        """Return the attention output (B, K, D).
 
         Args:
             x: (B, K, D).
-            valid: (B, K) bool, tokens that may be attended to; ``None`` for all.
+            valid: (B, K) bool, tokens that can be attended to; ``None`` for all.
         """
         q, k, v = rearrange(self.qkv(x), "b k (three h d) -> three b h k d", three=3, h=self.heads)
         mask = None if valid is None else valid[:, None, None, :]
-        # the fused kernel's backward pass in bf16 on a CPU takes 4 to 9 times as long as that of plain products
+        # in bf16 on a CPU, the backward pass of the fused kernel takes 4 to 9 times as long as plain matrix products
         slow = self.training and q.device.type == "cpu" and q.dtype == torch.bfloat16
-        y = (attend_in_products if slow else F.scaled_dot_product_attention)(q, k, v, attn_mask=mask)
+        y = (attention_by_products if slow else F.scaled_dot_product_attention)(q, k, v, attn_mask=mask)
         return self.out(rearrange(y, "b h k d -> b k (h d)"))
 
 
-def attend_in_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
-    """``scaled_dot_product_attention`` in three steps, with the softmax in fp32."""
+def attention_by_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
+    """Return ``scaled_dot_product_attention`` computed with plain matrix products and a softmax in fp32."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, float("-inf"))
@@ -64,7 +64,7 @@ def attend_in_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """Transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -76,20 +76,20 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def shrink(self, size: float) -> None:
-        """Multiply what both branches add by ``size``, for a start nearer to the identity."""
+        """Scale the output weights of both branches by ``size``, so that the block starts near the identity."""
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if name in ("attention.out.weight", "mlp.2.weight"):
                     weight.mul_(size)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, K, D) -> (B, K, D)."""
+        """Return the tokens (B, K, D) after the block; ``valid`` as in ``Attention``."""
         x = x + self.drop_path(self.attention(self.norm1(x), valid))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 def init_weights(module: nn.Module) -> None:
-    """Xavier-uniform linear layers with zero bias, unit LayerNorm; as MAE (He et al. 2022)."""
+    """Initialise a linear layer Xavier-uniform with zero bias, as in MAE (He et al. 2022)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""Encoder plus head: what fine-tuning makes and a bundle carries."""
+"""Classifier: an encoder with a linear or attentive head, as fine-tuned and exported."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ecgssl.model.encoder import Encoder, pool
 class Head(nn.Module):
     """Linear layer on standardised embeddings: (B, E) -> (B, K) logits.
 
-    Mean and scale are those of the train embeddings of the frozen encoder. They stay in the model as buffers, so that the
-    head of a linear probe and that of a fine-tuned model are one and the same thing.
+    Mean and scale of the train embeddings of the frozen encoder are buffers, so linear probes and fine-tuned models have the
+    same head.
     """
 
     mean: Tensor
@@ -33,11 +33,10 @@ class Head(nn.Module):
 
 
 class QueryPooling(nn.Module):
-    """Cross-attention of learned queries over the tokens of a recording: (B, N, D) -> (B, Q D).
+    """Attentive pooling: cross-attention of learned queries over the tokens of a recording, (B, N, D) -> (B, Q D).
 
-    Attentive pooling for probes (Chen et al. 2022, arXiv 2202.03026; Bardes et al. 2024, arXiv 2404.08471). A head of
-    attention scores a token by ``q' W_k t``, and ``W_k' q`` is one learned vector: so queries that meet the tokens
-    themselves can score as any heads of one query, without key, value and output projections (Psomas et al. 2025,
+    Chen et al. 2022 (arXiv 2202.03026), Bardes et al. 2024 (arXiv 2404.08471). Key, value and output projections are left
+    out: a head scores a token by ``q' W_k t``, and ``W_k' q`` is again one learned vector (Psomas et al. 2025,
     arXiv 2506.10178).
 
     Args:
@@ -51,7 +50,7 @@ class QueryPooling(nn.Module):
         nn.init.normal_(self.queries)
 
     def forward(self, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Pool.
+        """Return the pooled tokens (B, Q D).
 
         Args:
             tokens: (B, N, D) of the encoder.
@@ -60,7 +59,7 @@ class QueryPooling(nn.Module):
         tokens = tokens.float()
         scores = torch.einsum("b n d, q d -> b q n", tokens, self.queries) * tokens.shape[-1] ** -0.5
         if valid is not None:
-            # finite: a recording without any lead gets a mean of its tokens, not NaN
+            # a finite score gives a recording without leads the mean of its tokens instead of NaN
             scores = scores.masked_fill(~valid[:, None], torch.finfo(scores.dtype).min)
         pooled = torch.einsum("b q n, b n d -> b q d", scores.softmax(dim=-1), tokens)
         return rearrange(pooled, "b q d -> b (q d)")
@@ -72,14 +71,14 @@ class Classifier(nn.Module):
     Args:
         encoder: fine-tuned or frozen.
         targets: K names, in the order of the outputs.
-        kind: what the outputs mean; those of labels and classes are logits.
-        queries: learned queries, whose pooled tokens the head reads beside the embedding; none for a head on the embedding
-            alone.
-        crops: views, shifted in time by equal parts of the recording, whose outputs are averaged outside of training.
+        kind: type of the outputs; labels and classes have logits.
+        queries: number of learned queries; the head reads their pooled tokens in addition to the embedding. 0 for a head on
+            the embedding only.
+        crops: views, shifted in time by equal parts of the recording, whose outputs are averaged in eval mode.
 
     Attributes:
-        offset, spread: (K,) of ``regression`` alone: mean and standard deviation of each target in train, so that the head
-            learns standardised numbers and the outputs are in the target's unit.
+        offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in train. The head predicts
+            standardised numbers, and the outputs are in the target's unit.
     """
 
     offset: Tensor
@@ -106,34 +105,34 @@ class Classifier(nn.Module):
 
     @property
     def query_count(self) -> int:
-        """Learned queries of the head; 0 for one on the embedding alone."""
+        """Number of learned queries of the head."""
         return 0 if self.pooling is None else len(self.pooling.queries)
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """(B, L, T), (B, L) bool or ``None`` -> (B, K) float32 logits, or numbers in the unit of their targets."""
+        """Return (B, K) float32: logits, or numbers in the unit of their targets; arguments as in ``Encoder.forward``."""
         return self.with_embedding(x, lead_mask)[0]
 
     def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``forward`` and the encoder's embedding (B, E) of the recording as it is, from one pass per crop."""
+        """Return ``forward`` and the embedding (B, E) of the unshifted recording, with one pass per crop."""
         out = self.encoder(x, lead_mask)
         embedding = pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
         for crop in range(1, 1 if self.training else self.crops):
-            # around the end: the window of the contract is all that there is of a recording
+            # shift circularly, because a recording has no samples outside its window
             view = self.encoder(torch.roll(x, self.encoder.samples * crop // self.crops, dims=-1), lead_mask)
             outputs.append(self.from_features(pool(view), view.tokens, view.valid))
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
     def from_features(self, embedding: Tensor, tokens: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Outputs (B, K) from what the encoder has made.
+        """Return outputs (B, K) from the output of the encoder.
 
         Args:
             embedding: (B, E) of the encoder.
-            tokens: (B, N, D); a head on the embedding alone does without.
+            tokens: (B, N, D); needed only with queries.
             valid: (B, N) bool, tokens that carry signal; ``None`` for all.
 
         Raises:
-            ValueError: there are queries, but no tokens.
+            ValueError: the classifier has queries, but ``tokens`` is ``None``.
         """
         if self.pooling is not None:
             if tokens is None:
@@ -143,10 +142,10 @@ class Classifier(nn.Module):
         return out * self.spread + self.offset if self.kind == "regression" else out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """(B, K) logits to probabilities: of each label by itself, or of the classes, which add up to 1.
+        """Return probabilities (B, K) from logits: of each label separately, or of classes that add up to 1.
 
         Raises:
-            ValueError: a regression has none.
+            ValueError: the classifier is a regression.
         """
         if self.kind == "regression":
             raise ValueError("the outputs of a regression are numbers, not logits")
@@ -154,13 +153,14 @@ class Classifier(nn.Module):
 
 
 def start_attentive(linear: Classifier, queries: int) -> Classifier:
-    """A classifier with learned queries that puts out what a classifier without them does, as a start for training.
+    """Return a classifier with learned queries that starts with the outputs of a classifier without queries.
 
-    The pooled tokens have weight 0 at first, and are standardised as the mean over the tokens is, which begins the embedding.
+    The pooled tokens have weight 0 at first. They are standardised like the mean of the tokens, the first part of the
+    embedding.
 
     Args:
-        linear: classifier with a head on the embedding alone; its encoder is shared.
-        queries: at least 1; drawn from torch's global generator.
+        linear: classifier with a head on the embedding only; its encoder is shared.
+        queries: at least 1; initialised from torch's global generator.
     """
     model = Classifier(linear.encoder, linear.targets, linear.kind, queries)
     width, old, new = linear.encoder.width, linear.head, model.head

@@ -1,4 +1,4 @@
-"""The decoder: fills in hidden patches from visible tokens and the global representation."""
+"""Decoder: predicts hidden patches from visible tokens and the global representation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ecgssl.model.encoder import EncoderOutput
 from ecgssl.signal.leads import LEADS
 
 SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", "(b n) l")}
-"""What the tokens of successive blocks attend to: everything; their lead; their lead and their time column in turn."""
+"""Attention scope of successive blocks: all tokens; those of the lead; those of the lead and of the time column in turn."""
 
 START = 0.01
-"""Size of the last layer at the start, relative to the usual one: the first prediction is then the mean of a patch, and the
-steps that would go into unlearning a random one are saved."""
+"""Initial scale of the last layer, relative to Xavier initialisation. The first prediction is then near the mean of a patch,
+and no steps are spent on unlearning a random one."""
 
 
 class Decoder(nn.Module):
-    """Narrow transformer over all patches of a recording, hidden ones as mask tokens.
+    """Narrow transformer over all patches of a recording; hidden patches are mask tokens.
 
-    The global representation enters twice: added to every mask token and as a token of its own, so that what the contrastive
-    term aligns guides the waveform ("aligns global representations during reconstruction", arXiv 2604.11359). An absent lead
-    is a hidden one.
+    The global representation is added to every mask token and is also a separate token, so that the representation that the
+    contrastive term aligns guides the reconstruction ("aligns global representations during reconstruction",
+    arXiv 2604.11359). Absent leads are treated as hidden.
 
     Args:
         params: sizes and switches, see ``DecoderParams``.
@@ -60,14 +60,14 @@ class Decoder(nn.Module):
             self.to_patch.weight.mul_(START)
 
     def forward(self, encoded: EncoderOutput, keep: Tensor) -> Tensor:
-        """Predict every patch.
+        """Return a prediction of every patch.
 
         Args:
             encoded: of the visible patches.
             keep: (B, K) their indices in the flattened (L N) order.
 
         Returns:
-            (B, L N, P); only hidden patches are meant to be read.
+            (B, L N, P); only the hidden patches are trained.
         """
         visible = self.from_tokens(encoded.tokens)  # (B, K, W)
         hidden = self.mask_token.to(visible.dtype)
@@ -76,7 +76,7 @@ class Decoder(nn.Module):
             context = self.from_global(encoded.global_)[:, None].to(visible.dtype)  # (B, 1, W)
             hidden = hidden + context
         if encoded.valid is not None:
-            # a visible token of an absent lead carries nothing
+            # a visible token of an absent lead carries no signal
             visible = torch.where(encoded.valid[..., None], visible, hidden)
         tokens = hidden.expand(len(keep), self.n_leads * self.columns, -1)
         tokens = tokens.scatter(1, keep[..., None].expand_as(visible), visible)
@@ -89,13 +89,13 @@ class Decoder(nn.Module):
         return rearrange(self.to_patch(self.norm(tokens)), "b l n p -> b (l n) p")
 
     def _attend(self, block: nn.Module, among: str, tokens: Tensor, context: Tensor | None) -> Tensor:
-        """Run a block with attention confined to all patches, those of a lead, or those of a time column.
+        """Apply a block with attention among all patches, those of a lead, or those of a time column.
 
         Args:
             block: of the decoder.
             among: einops pattern of the tokens (batch and sequence axes) inside the block.
             tokens: (B, L, N, W).
-            context: (B, 1, W), which every patch may attend to, or ``None``.
+            context: (B, 1, W), an additional token for every group, or ``None``.
         """
         inside = rearrange(tokens, f"b l n w -> {among} w")
         if context is not None:
@@ -107,11 +107,11 @@ class Decoder(nn.Module):
 
 
 class TimeMixing(nn.Module):
-    """x + convolution(norm(x)) over the patches of a lead: neighbours in time are at hand, and need not be found.
+    """Convolution over neighbouring patches of a lead: x + convolution(norm(x)).
 
     Args:
         width: W, of a token.
-        kernel: patches that it reaches over, odd.
+        kernel: size in patches, odd.
     """
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -120,16 +120,18 @@ class TimeMixing(nn.Module):
         self.convolution = nn.Conv1d(width, width, kernel, padding=kernel // 2)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L, N, W) -> (B, L, N, W)."""
+        """Return the mixed tokens, (B, L, N, W) -> (B, L, N, W)."""
         mixed = self.convolution(rearrange(self.norm(tokens), "b l n w -> (b l) w n"))
         return tokens + rearrange(mixed, "(b l) w n -> b l n w", b=len(tokens))
 
 
 class LeadHead(nn.Module):
-    """A linear layer for each lead, all with the same start: limb leads differ by sign and weight, which one layer cannot.
+    """A linear layer for each lead, all with the same initial weights.
+
+    Limb leads differ by sign and weight, which a shared layer cannot represent.
 
     Args:
-        leads: canonical names of the rows; a layer belongs to the name.
+        leads: canonical names of the rows; each name has its layer.
         width: W, of a token.
         patch: P, samples of one.
     """
@@ -145,7 +147,7 @@ class LeadHead(nn.Module):
         self.register_buffer("lead_index", torch.tensor([LEADS.index(lead) for lead in leads]), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, L, N, W) -> (B, L, N, P)."""
+        """Return the predicted patches, (B, L, N, W) -> (B, L, N, P)."""
         weight, bias = (p.index_select(0, self.lead_index) for p in (self.weight, self.bias))
         out: Tensor = torch.einsum("blnw,lwp->blnp", tokens, weight) + bias
         return out

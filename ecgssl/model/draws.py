@@ -1,4 +1,4 @@
-"""Random draws of a batch that is shared out: every part draws what its recordings would have drawn in the whole batch."""
+"""Random numbers for parts of a batch, equal to the numbers that the whole batch would draw."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from torch import Tensor
 
 
 class PartGenerator(torch.Generator):
-    """The generator of one part of a batch: recordings ``start`` to ``start + part`` of ``whole``.
+    """Generator of one part of a batch: recordings ``start`` to ``start + part`` of ``whole``.
 
-    Each draw is made for the whole batch and cut to the part, so that what happens to a recording depends on its place in
-    the whole batch and not on how many processes or accumulated pieces that is spread over. The numbers drawn in vain are
-    a few hundred per recording.
+    Each draw is made for the whole batch and cut to the part. Therefore the numbers of a recording do not depend on the
+    number of processes or accumulated pieces. A few hundred unused numbers are drawn per recording.
 
     Args:
-        device: where the numbers are made.
-        whole: recordings of the whole batch.
-        start: place of the part's first recording.
+        device: of the numbers.
+        whole: number of recordings of the whole batch.
+        start: index of the part's first recording.
     """
 
     whole: int
@@ -29,17 +28,17 @@ class PartGenerator(torch.Generator):
 
 
 def uniform(*shape: int, generator: torch.Generator) -> Tensor:
-    """Numbers of [0, 1) on the generator's device; the first axis is the recordings."""
+    """Return uniform numbers in [0, 1) on the generator's device; the first axis is the recordings."""
     return _part(torch.rand(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers on the generator's device; the first axis is the recordings."""
+    """Return standard normal numbers on the generator's device; the first axis is the recordings."""
     return _part(torch.randn(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def integers(high: int, *shape: int, generator: torch.Generator) -> Tensor:
-    """Integers of [0, ``high``) on the generator's device; the first axis is the recordings."""
+    """Return integers in [0, ``high``) on the generator's device; the first axis is the recordings."""
     whole = torch.randint(high, _whole(shape, generator), generator=generator, device=generator.device)
     return _part(whole, shape, generator)
 

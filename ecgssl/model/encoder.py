@@ -1,4 +1,4 @@
-"""The encoder: per-lead patches of visible signal in, token and global representations out."""
+"""Encoder: vision transformer from (lead, time) patches to token and global representations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ecgssl.signal.leads import LEADS
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """What the encoder makes of a batch.
+    """Output of the encoder for a batch.
 
     Args:
-        tokens: (B, K, D), one per visible patch, in the order asked for.
+        tokens: (B, K, D), one per visible patch, in the order of ``keep``.
         global_: (B, D), the global representation.
-        valid: (B, K) bool, or ``None`` where all tokens carry signal.
+        valid: (B, K) bool, or ``None`` if all tokens carry signal.
     """
 
     tokens: Tensor
@@ -35,12 +35,12 @@ class Encoder(nn.Module):
 
     Args:
         params: sizes.
-        leads: canonical names of the input rows; the lead embedding belongs to the name, not to the row.
-        samples: T of the input; a whole number of patches.
+        leads: canonical names of the input rows; the lead embedding depends on the name, not on the row.
+        samples: T of the input, a multiple of ``params.patch``.
         drop_path: stochastic depth of the last block, rising linearly from 0.
 
-    The patch embedding is Linear, then LayerNorm. LayerNorm(W p) is blind to the size of p; LayerNorm(W p + b) is not, so the
-    bias b starts at the size that W p has in a patch of unit power, and voltage survives from the first step on.
+    The patch embedding is a linear layer and a LayerNorm. LayerNorm(W p) does not depend on the amplitude of a patch p, but
+    LayerNorm(W p + b) does. The bias b is therefore initialised at the size of W p for a patch of unit power.
     """
 
     lead_index: Tensor
@@ -76,18 +76,18 @@ class Encoder(nn.Module):
 
     @property
     def embed_dim(self) -> int:
-        """Width of ``embed``: mean, spread and global representation side by side."""
+        """Width of ``embed``: mean, standard deviation and global representation."""
         return 3 * self.width
 
     def patches(self, x: Tensor) -> Tensor:
-        """(B, L, T) -> (B, L N, P), leads outermost."""
+        """Return the patches (B, L N, P) of x (B, L, T), leads outermost."""
         return rearrange(x, "b l (n p) -> b (l n) p", p=self.patch)
 
     def positions(self, keep: Tensor | None = None) -> Tensor:
-        """Time position plus lead embedding: (L N, D) of all patches, or (B, K, D) of those in ``keep``.
+        """Return time position plus lead embedding: (L N, D) of all patches, or (B, K, D) of those in ``keep``.
 
-        For ``keep`` the gradient goes through ``nn.Embedding``: indexing a sum of both would accumulate it in an order that
-        depends on threads, and a resumed run would not repeat bit for bit.
+        With ``keep``, ``nn.Embedding`` is used: indexing the sum would accumulate gradients in an order that depends on
+        threads, and a resumed run would not be bit-identical.
         """
         if keep is None:
             lead = self.lead_embedding.weight.index_select(0, self.lead_index)
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
 
         Args:
             x: (B, L, T) clean, normalised signal; rows of absent leads are 0.
-            lead_mask: (B, L) bool, leads that were recorded; ``None`` for all. Absent leads are attended to by nothing.
+            lead_mask: (B, L) bool, recorded leads; ``None`` for all. No token attends to absent leads.
             keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
         """
         patches = self.patches(x)  # (B, L N, P)
@@ -119,16 +119,16 @@ class Encoder(nn.Module):
         return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid)
 
     def embed(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """Embedding of whole recordings: (B, 3 D) float32.
+        """Return embeddings of whole recordings: (B, 3 D) float32.
 
-        Mean and standard deviation of the tokens of recorded leads, then the global representation. The spread carries what
-        varies along the recording (rhythm, ectopy), which a mean loses.
+        Mean and standard deviation of the tokens of recorded leads, and the global representation. The standard deviation
+        reflects variation along the recording (rhythm, ectopy), which the mean loses.
         """
         return pool(self(x, lead_mask))
 
 
 def pool(out: EncoderOutput) -> Tensor:
-    """Mean, spread and global representation, (B, 3 D) float32, over valid tokens only."""
+    """Return mean and standard deviation of the valid tokens and the global representation, (B, 3 D) float32."""
     tokens = out.tokens.float()
     weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
     count = weight.sum(dim=1).clamp_min(1)

@@ -1,8 +1,8 @@
 """Frequency Dynamic Augmentation (CoRe-ECG, arXiv 2604.11359; relative of FreRA, arXiv 2505.23181).
 
-A learned importance map over frequency says which bins are critical. Critical bins pass unchanged; the others are perturbed
-in amplitude, and on request in phase, in proportion to their unimportance. Leads that share a map share the draw: the limb
-leads then pass through one and the same linear filter, and Einthoven's and Goldberger's laws, which are linear, survive it
+A learned importance map over frequency gives the probability that a bin is critical. Critical bins pass unchanged. The
+amplitude, and optionally the phase, of the other bins is perturbed in proportion to their unimportance. Leads that share a map
+share the random draw: all limb leads then pass through the same linear filter, so the laws of Einthoven and Goldberger hold
 exactly.
 """
 
@@ -27,10 +27,11 @@ class FDA(nn.Module):
         params: see ``FDAParams``.
         leads: canonical names of the rows.
         sampling_rate: Hz.
-        band: (low, high) Hz in which the cleaned signal lives; the budget counts only these bins, because closing bins
-            that carry nothing would satisfy it for free.
+        band: (low, high) passband of the cleaned signal in Hz. The budget counts only these bins; otherwise bins without
+            signal could satisfy it.
 
-    The map is one logit per knot, linear between 0 Hz and Nyquist, so it serves any length and rate of signal.
+    The map has one logit per knot between 0 Hz and the Nyquist frequency and is interpolated linearly, so it applies to any
+    length of signal.
     """
 
     group: Tensor
@@ -50,26 +51,25 @@ class FDA(nn.Module):
         self.dynamic = SpectrumTerm(params.knots) if params.dynamic else None
 
     def frequencies(self, samples: int) -> Tensor:
-        """Hz of the rFFT bins of a signal of that length: (F,)."""
+        """Return the frequencies (F,) in Hz of the rFFT bins of ``samples`` samples."""
         bins = samples // 2 + 1
         return torch.arange(bins, device=self.importance.device) * (self.sampling_rate / samples)
 
     def at_bins(self, knots: Tensor, samples: int) -> Tensor:
-        """Linear interpolation from knots (..., K) to the rFFT bins (..., F) of a signal of that length."""
-        # a product, because the gradient of indexing depends on the order of threads
+        """Interpolate linearly from knots (..., K) to the rFFT bins (..., F) of ``samples`` samples."""
+        # a matrix product, because the gradient of indexing depends on the order of threads
         return knots @ hats(knots.shape[-1], samples, knots.device).to(knots.dtype)
 
     def protected(self, samples: int) -> Tensor:
-        """(F,) bool: bins that always pass. DC is one of them: what the band-pass left of it is no ECG to perturb."""
+        """Return (F,) bool: bins that always pass, among them 0 Hz."""
         f = self.frequencies(samples)
         return (f < self.params.protect_below) | (f == 0)
 
     def logits(self, spectrum: Tensor | None = None, samples: int = 0) -> Tensor:
-        """The map at its knots: (1, G, K) where it is the same for all recordings, (B, G, K) with the dynamic term.
+        """Return the map at its knots: (1, G, K) if it is the same for all recordings, (B, G, K) with the dynamic term.
 
         Args:
-            spectrum: (B, L, F) rFFT of recordings of ``samples``, at which only the dynamic term looks; without it the
-                static map.
+            spectrum: (B, L, F) rFFT of recordings of ``samples`` samples, for the dynamic term; ``None`` for the static map.
         """
         static = self.importance.float()[None]
         if self.dynamic is None or spectrum is None:
@@ -77,13 +77,13 @@ class FDA(nn.Module):
         return static + self.dynamic(spectrum, samples, self.group, len(self.group_names))
 
     def probability(self, logits: Tensor, samples: int) -> Tensor:
-        """(..., G, F): chance that a bin is critical, from the map at its knots (..., G, K)."""
+        """Return the probability (..., G, F) that a bin is critical, from the map at its knots (..., G, K)."""
         return torch.sigmoid(self.at_bins(logits, samples))
 
     def kept_fraction(self, x: Tensor) -> Tensor:
-        """(B,): mean chance of being critical over the bins of the band and the groups of leads, by recording (B, L, T).
+        """Return the mean probability (B,) of a critical bin over the band and the lead groups, for recordings (B, L, T).
 
-        It does not depend on a circular shift, so both views of a recording have the same.
+        It does not depend on circular shifts, so both views of a recording have the same value.
         """
         samples = x.shape[-1]
         with torch.autocast(x.device.type, enabled=False):
@@ -94,20 +94,20 @@ class FDA(nn.Module):
         return ((chance * live).sum(dim=1) / live.sum().clamp_min(1)).expand(x.shape[0])
 
     def budget(self, kept: Tensor) -> Tensor:
-        """What keeps the map from collapsing to identity, from the mean kept fraction of a batch.
+        """Return the budget loss of a mean kept fraction; it prevents that the map keeps every bin.
 
-        ``square``: its squared distance from ``keep``, so that it collapses to nothing no more than to identity. ``l1``: the
-        kept fraction itself, a constant pressure that the contrastive term has to hold out against (FreRA).
+        ``square``: squared distance from ``keep``, which also prevents that the map keeps no bin. ``l1``: the kept fraction
+        itself, as in FreRA (arXiv 2505.23181).
         """
         return kept if self.params.budget == "l1" else (kept - self.params.keep) ** 2
 
     def factors(
         self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """Draw the gain of every bin: (B, G, F), exactly 1 where the bin is critical; complex where phase is perturbed.
+        """Draw the gain (B, G, F) of every bin: exactly 1 for critical bins, complex if phases are perturbed.
 
-        The gate is a binary-concrete relaxation (Maddison et al. 2017) made hard in the forward pass and left soft in the
-        backward one, so "critical" means untouched, not nearly untouched.
+        The gate is a binary-concrete relaxation (Maddison et al. 2017), hard in the forward pass and soft in the backward pass,
+        so critical bins are not changed at all.
 
         Args:
             logits: (1 or B, G, K) map at its knots.
@@ -118,25 +118,25 @@ class FDA(nn.Module):
         shape = (batch, *self.importance.shape)
         u = uniform(*shape, generator=generator).clamp(1e-4, 1 - 1e-4)
         draw = 2 * uniform(*shape, generator=generator) - 1
-        # noise is drawn per knot and interpolated: independent 0.1 Hz bins would average to no augmentation at all
+        # noise is drawn per knot and interpolated: with independent 0.1 Hz bins the augmentation would average out
         soft = torch.sigmoid(self.at_bins(logits + torch.logit(u), samples) / temperature)
-        # the brackets make the sum exactly 0 or 1
+        # the brackets make the value exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
         unimportance = 1 - self.probability(logits, samples)
-        # mean unimportance scales out, so a map far on one side changes what is perturbed and not how much
+        # relative to the mean, so that the map decides which bins are perturbed and not how strongly overall
         unimportance = unimportance / unimportance.mean(dim=-1, keepdim=True).clamp_min(1e-6)
         change = (self.params.strength * unimportance * self.at_bins(draw, samples)).clamp(-1, 1)
         gain = 1 + (1 - gate) * change
         if self.params.phase:
             turn = 2 * uniform(*shape, generator=generator) - 1
             angle = self.params.phase * (unimportance * self.at_bins(turn, samples)).clamp(-1, 1)
-            # a real signal has a real Nyquist bin: turning it would change its amplitude
+            # the Nyquist bin of a real signal is real: a phase shift would change its amplitude
             turned = self.frequencies(samples) < self.sampling_rate / 2 * (1 - 1e-6)
             gain = torch.polar(gain, (1 - gate) * angle * turned)
         return torch.where(self.protected(samples), torch.ones_like(gain), gain)
 
     def forward(self, x: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-        """One augmented view.
+        """Return an augmented view.
 
         Args:
             x: (B, L, T) normalised signal; absent leads 0.
@@ -151,7 +151,7 @@ class FDA(nn.Module):
         if self.params.kind == "jitter_scale":
             return _jitter_scale(x, generator)
         with torch.autocast(x.device.type, enabled=False):
-            # half-precision FFTs need powers of two on CUDA and do not exist in bf16
+            # CUDA has half-precision FFTs for powers of two only, and none in bf16
             spectrum = torch.fft.rfft(x.float(), dim=-1)
             samples = x.shape[-1]
             logits = self.logits(spectrum, samples)
@@ -161,7 +161,7 @@ class FDA(nn.Module):
 
 
 def _jitter_scale(x: Tensor, generator: torch.Generator) -> Tensor:
-    """The usual time-domain pair, for ablation: one gain per recording and white noise, 10 % each."""
+    """Return x with a random gain per recording and white noise, 10 % each; the baseline augmentation of the ablation."""
     gain = 1 + 0.1 * normal(x.shape[0], generator=generator)
     noise = normal(*x.shape, generator=generator)
     return x * rearrange(gain, "b -> b 1 1") + 0.1 * noise

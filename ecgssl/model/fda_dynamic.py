@@ -1,4 +1,4 @@
-"""What FDA's map learns from a recording's own spectrum: the dynamic term."""
+"""Dynamic term of the FDA map: logits that depend on the spectrum of the recording."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 QUIETEST = 1e-6
-"""Share of a lead's loudest band under which a band counts as silent: 120 dB below it in power."""
+"""Smallest power of a band relative to the strongest band of a lead; smaller power counts as this."""
 
 
 def hats(knots: int, samples: int, device: torch.device) -> Tensor:
-    """(K, F): how much of each knot is in each rFFT bin of a signal of that length, by linear interpolation.
+    """Return the weights (K, F) of linear interpolation from knots to the rFFT bins of ``samples`` samples.
 
-    Knots are equally spaced from 0 Hz to Nyquist, so the sampling rate does not come in.
+    Knots are equally spaced from 0 Hz to the Nyquist frequency, so the weights do not depend on the sampling rate.
     """
     position = torch.arange(samples // 2 + 1, device=device) * (2 / samples * (knots - 1))
     return (1 - (position[None] - torch.arange(knots, device=device)[:, None]).abs()).clamp_min(0)
 
 
 class SpectrumTerm(nn.Module):
-    """Logits added to the map for one recording: two linear layers on its log-spectrum at the knots.
+    """Two linear layers from the log-spectrum of a recording at the knots to logits that are added to the map.
 
-    The last layer starts at zero, so the map starts as the static one. A tanh bounds what one recording can do to its map.
+    The last layer is initialised to zero, so the map starts as the static map. A tanh limits the change of a logit.
 
     Args:
         knots: K.
-        hidden: width between the layers.
+        hidden: width of the hidden layer.
         limit: largest change of a logit.
     """
 
@@ -39,7 +39,7 @@ class SpectrumTerm(nn.Module):
         nn.init.zeros_(self.outer.bias)
 
     def forward(self, spectrum: Tensor, samples: int, group: Tensor, groups: int) -> Tensor:
-        """(B, G, K) logits.
+        """Return the logits (B, G, K).
 
         Args:
             spectrum: (B, L, F) rFFT of T samples.
@@ -52,10 +52,10 @@ class SpectrumTerm(nn.Module):
 
 
 def log_spectrum(spectrum: Tensor, samples: int, group: Tensor, groups: int, knots: int) -> Tensor:
-    """Logarithm of the power around every knot, relative to the lead's loudest, over the leads of a group: (B, G, K).
+    """Return the log-power at every knot relative to the lead's strongest knot, as the mean over a lead group: (B, G, K).
 
-    Divided by ten, so about -1 to 0. Silent leads (absent ones are 0) have no part in the mean, and a group of them is 0.
-    The size of the signal drops out, and so does a circular shift.
+    The values are divided by 10 and lie between about -1 and 0. Silent and absent leads do not enter the mean; a group
+    without signal is 0. The result does not depend on amplitude or circular shifts.
     """
     size = spectrum.abs()
     loudest = size.amax(dim=-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The two terms of the objective: reconstruction of hidden patches and NT-Xent between global vectors."""
+"""Pretraining losses: reconstruction of hidden patches, and NT-Xent with optional standardisation."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TARGET_FLOOR = 0.1
-"""Added (squared) to a patch's variance, in units of the normalised recording: without it the isoelectric line, which is
-mostly noise, would be blown up to the same weight as a QRS complex."""
-
+"""Its square is added to the variance of a patch, in units of the normalised recording. Without it, noise on the isoelectric
+line would get the same weight as a QRS complex."""
 
 SPREAD_FLOOR = 1e-5
-"""Added to the variance of a coordinate over the batch, so that one that says the same of all recordings stays near 0."""
+"""Added to the variance of a coordinate over the batch, so that a constant coordinate stays near 0."""
 
 
 def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
-    """Reconstruction target of patches (..., P): as they are, or each with its own mean and spread removed (He et al. 2022)."""
+    """Return the reconstruction target of patches (..., P): unchanged, or each standardised (MAE: He et al. 2022)."""
     if kind == "plain":
         return patches
     return (patches - patches.mean(dim=-1, keepdim=True)) / patch_spread(patches, kind)[..., None]
 
 
 def patch_spread(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
-    """(...): how much of the recording's units a unit of the target is, for patches (..., P)."""
+    """Return the scale (...) of patches (..., P): units of the recording per unit of the target."""
     if kind == "plain":
         return torch.ones_like(patches[..., 0])
     return torch.sqrt(patches.var(dim=-1, unbiased=False) + TARGET_FLOOR**2)
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count: Tensor | None = None) -> Tensor:
-    """Mean squared error over scored patches.
+    """Return the mean squared error over scored patches (MAE: He et al. 2022, arXiv 2111.06377); 0 if there are none.
 
     Args:
         predicted, target: (B, M, P).
-        scored: (B, M) bool, hidden patches of recorded leads. 0 where there are none.
-        count: to divide by, where it is not that of ``scored`` (parts of a larger batch).
+        scored: (B, M) bool, hidden patches of recorded leads.
+        count: divisor if it differs from the number of scored patches (parts of a larger batch).
     """
     error = (predicted.float() - target.float()).square().mean(dim=-1)
     count = scored.sum() if count is None else count
@@ -45,12 +44,11 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count
 
 
 def standardised(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors of two views with mean 0 and spread 1 in every coordinate, over all of both; float32.
+    """Standardise the vectors of two views: mean 0 and standard deviation 1 of every coordinate over both; float32.
 
-    The batch normalisation without gain and offset that ends the heads of MoCo v3 (Chen et al. 2021, arXiv 2104.02057). An
-    untrained encoder says nearly the same of every recording: all cosines are then near 1, whatever is learned moves
-    all vectors alike, and NT-Xent has next to no gradient. What they have in common is taken out here, and what tells them
-    apart is all that is left.
+    This is the batch normalisation without gain and offset at the end of the heads of MoCo v3 (Chen et al. 2021,
+    arXiv 2104.02057). The vectors of an untrained encoder are nearly equal: all cosines are near 1, and NT-Xent has almost no
+    gradient. Standardising removes the common part.
 
     Args:
         first, second: (B, E), row i of both from recording i; of the whole batch.
@@ -67,18 +65,18 @@ def nt_xent(
     patients: Tensor | None = None,
     same_patient: Literal["ignore", "positive", "negative"] = "ignore",
 ) -> Tensor:
-    """Symmetric normalised-temperature cross-entropy (Chen et al. 2020).
+    """Return the normalised-temperature cross-entropy of both directions (SimCLR: Chen et al. 2020, arXiv 2002.05709).
 
     Args:
         first, second: (B, E) vectors of the two views, row i of both from recording i.
         temperature: divides cosine similarities.
-        patients: (B,) codes. ``None`` where all differ.
-        same_patient: what other recordings of a patient are: left out (``ignore``), pulled together too (``positive``: the
-            mean over positives of the log-likelihood, Khosla et al. 2020), or strangers like all others (``negative``).
+        patients: (B,) codes; ``None`` if all differ.
+        same_patient: other recordings of the same patient are left out (``ignore``), positives (``positive``: mean
+            log-likelihood over positives, SupCon: Khosla et al. 2020, arXiv 2004.11362), or negatives (``negative``).
     """
     batch = first.shape[0]
     z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
-    # autocast would round cosines to 8 bits, and with them the loss and its gradient
+    # autocast would round the cosines to 8 bits, and thereby the loss and its gradient
     with torch.autocast(z.device.type, enabled=False):
         similarity = z @ z.T / temperature
     index = torch.arange(2 * batch, device=z.device)

@@ -1,7 +1,7 @@
-"""Reconstruction error by what hid a patch: time masking, lead drop or both; limb and chest leads apart.
+"""Reconstruction error by type of masking (time masking, lead drop or both) and by limb and chest leads.
 
-A patch hidden by lead drop alone has other leads visible at its time, and a limb lead then often follows from them by
-arithmetic; one hidden in time has not. A single figure would mix the two.
+If only lead drop hides a patch, other leads are visible at the same time, and a limb lead often follows from them by
+arithmetic. This is not so for time masking, so the two errors are reported separately.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ecgssl.signal.leads import LIMB_LEADS
 
 
 def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
-    """(B, L N) bool by cause: hidden patches of recorded leads. An absent lead is not hidden, and counts for no cause.
+    """Return the hidden patches of recorded leads, (B, L N) bool, by type of masking. Absent leads are left out.
 
     Args:
         mask: of a view.
         leads: canonical names of the rows.
-        lead_mask: (B, L) bool, or ``None`` where all leads are there.
+        lead_mask: (B, L) bool, or ``None`` if all leads are present.
     """
     hidden = mask.hidden
     if lead_mask is not None:
@@ -43,18 +43,18 @@ def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None)
 
 
 class ErrorByCause:
-    """Sums over hidden patches of any number of batches; ``figures`` gives the means."""
+    """Reconstruction errors accumulated over batches; ``figures`` returns the means."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, predicted: Tensor, target: Tensor, causes: dict[str, Tensor], millivolts: Tensor) -> None:
-        """Take in a view.
+        """Add the hidden patches of a view.
 
         Args:
             predicted, target: (B, L N, P) in units of the target.
-            causes: of ``hidden_by``.
-            millivolts: (B, L N), how many mV a unit of the target is.
+            causes: result of ``hidden_by``.
+            millivolts: (B, L N), mV per unit of the target.
         """
         predicted, target = predicted.double(), target.double()
         error = (predicted - target).square().mean(-1)
@@ -67,9 +67,12 @@ class ErrorByCause:
             self._sums[name] = self._sums.get(name, 0) + columns[where].sum(dim=0)
 
     def figures(self) -> dict[str, float]:
-        """By cause, where there was a patch: ``reconstruction_CAUSE``, mean squared error in units of the target;
-        ``relative_CAUSE``, that over the mean square of the target (1 is what predicting 0 gives); ``correlation_CAUSE``, mean
-        Pearson r within a patch; ``millivolts_CAUSE``, root mean squared error in mV.
+        """Return the mean errors of every type of masking with at least one patch.
+
+        Returns:
+            ``reconstruction_CAUSE``: mean squared error in units of the target. ``relative_CAUSE``: the same relative to
+            the mean square of the target, 1 for a prediction of 0. ``correlation_CAUSE``: mean Pearson r within a patch.
+            ``millivolts_CAUSE``: root mean squared error in mV.
         """
         out: dict[str, float] = {}
         for name, sums in self._sums.items():

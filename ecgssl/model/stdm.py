@@ -1,7 +1,8 @@
 """Spatio-Temporal Dual Masking (CoRe-ECG, arXiv 2604.11359): full-time masking and lead drop.
 
-Full-time masking hides the same time columns in *all* leads, so that no lead can be read off another one at a masked time.
-Lead drop hides whole leads. Counts are equal within a batch, so tensors stay rectangular and nothing hidden is computed.
+Full-time masking hides the same time columns in *all* leads, so that no lead can be inferred from another at a masked time.
+Lead drop hides whole leads. All recordings of a batch have the same number of visible patches, so the encoder computes only
+these.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ecgssl.signal.leads import LIMB_LEADS
 
 @dataclass(frozen=True)
 class Mask:
-    """What one view hides.
+    """Mask of one view.
 
     Args:
         hidden_time: (B, N) bool, columns masked in all leads.
@@ -36,24 +37,23 @@ class Mask:
 
 
 def alternating_count(mean: float, step: int) -> int:
-    """Floor or ceil of ``mean``, so that the average over steps is exact (error diffusion)."""
+    """Return the floor or ceiling of ``mean``, so that the average over steps is exact (error diffusion)."""
     return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)
 
 
 def draw_mask(
     params: STDMParams, batch: int, leads: Sequence[str], columns: int, step: int, generator: torch.Generator
 ) -> Mask:
-    """Draw an independent mask for each recording.
+    """Return an independent random mask for each recording.
 
     Args:
-        params: kind and ratios. ``paper`` drops any leads; ``einthoven`` drops leads such that no dropped limb lead is a
-            linear combination of visible ones; ``random`` hides single patches, the same number in all, without
-            structure; ``none`` hides nothing.
+        params: kind and ratios. ``paper`` drops any leads. ``einthoven`` drops leads so that no dropped limb lead is a
+            linear combination of visible ones. ``random`` hides the same number of single patches. ``none`` hides nothing.
         batch: B.
         leads: canonical names, L of them.
         columns: N.
-        step: of the run; decides between floor and ceil of the counts.
-        generator: source of randomness; its device is the mask's.
+        step: training step; selects floor or ceiling of the counts.
+        generator: source of random numbers, on the device of the mask.
     """
     device = generator.device
     n_leads = len(leads)
@@ -81,28 +81,30 @@ def draw_mask(
 def _drop_outside_span(
     ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator
 ) -> tuple[Tensor, int]:
-    """(B, L) and its count per row: all limb leads but one, or chest leads only; the mean share dropped is ``ratio``.
+    """Return dropped leads (B, L) and their number per row: all limb leads but one, or chest leads only.
 
-    Any two limb leads give the other four, so a dropped limb lead stays outside the span of the visible ones only where at
-    most one of them is visible. Where chest leads alone cannot make up the rest of a high ratio, limb leads are dropped in
-    more steps, and chest leads beside them.
+    Any two limb leads determine the other four. Therefore dropped limb leads lie outside the span of the visible ones only if
+    at most one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped
+    in more steps, together with chest leads.
     """
     limb = [i for i, lead in enumerate(leads) if lead in LIMB_LEADS]
     rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]
     n_limb, n_chest = len(limb), len(rest)
     if n_limb <= 2:
-        # two limb leads are independent: every draw is outside the span
+        # two limb leads are linearly independent: every draw is outside the span
         count = min(alternating_count(ratio * len(leads), step), len(leads) - 1)
         return _choose(batch, len(leads), count, generator), count
-    wanted = ratio * len(leads)
-    share = min(max(ratio, (wanted - n_chest) / (n_limb - 1)), 1.0)
-    chest = min(wanted - share * (n_limb - 1), n_chest)
+    mean_count = ratio * len(leads)
+    share = min(max(ratio, (mean_count - n_chest) / (n_limb - 1)), 1.0)
+    chest = min(mean_count - share * (n_limb - 1), n_chest)
     chest_alone = min(chest / (1 - share), n_chest) if share < 1 else 0.0
-    chest_beside = (chest - (1 - share) * chest_alone) / share if share > 0 else 0.0
+    chest_with_limb = (chest - (1 - share) * chest_alone) / share if share > 0 else 0.0
     limb_steps = math.floor(step * share + 1e-9)
     limb_count = n_limb - 1 if alternating_count(share, step) else 0
     dropped = (
-        alternating_count(chest_beside, limb_steps) if limb_count else alternating_count(chest_alone, step - limb_steps)
+        alternating_count(chest_with_limb, limb_steps)
+        if limb_count
+        else alternating_count(chest_alone, step - limb_steps)
     )
     chest_count = min(dropped, n_chest)
     none = torch.zeros(batch, n_limb, dtype=torch.bool, device=generator.device)
@@ -115,7 +117,7 @@ def _drop_outside_span(
 
 
 def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
-    """(batch, total) bool with exactly ``count`` true per row, uniformly at random."""
+    """Return (batch, total) bool with exactly ``count`` true values per row, uniformly at random."""
     order = uniform(batch, total, generator=generator).argsort(dim=1)
     chosen = torch.zeros(batch, total, dtype=torch.bool, device=generator.device)
     return chosen.scatter_(1, order[:, :count], True)
@@ -127,10 +129,10 @@ def _assemble(hidden_time: Tensor, hidden_lead: Tensor, visible: int) -> Mask:
 
 
 def _keep(hidden: Tensor, visible: int) -> Tensor:
-    """Indices (B, K) of the K = ``visible`` patches that every row of ``hidden`` (B, L, N) leaves.
+    """Return the indices (B, K) of the K = ``visible`` patches in every row of ``hidden`` (B, L, N) that are not hidden.
 
-    The count is known from the ratios; to count on the device would make the host wait for it.
+    The count follows from the ratios; counting on the device would force a synchronisation.
     """
     flat = hidden.flatten(1)
-    # stable sort puts visible (False) first and keeps their order
+    # a stable sort puts the visible patches (False) first and keeps their order
     return flat.to(torch.uint8).sort(dim=1, stable=True).indices[:, :visible]

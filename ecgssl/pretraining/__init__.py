@@ -1,1 +1,1 @@
-"""CoRe-ECG pretraining."""
+"""CoRe-ECG pretraining: loop, step, history and diagnostics."""

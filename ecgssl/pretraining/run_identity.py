@@ -1,4 +1,4 @@
-"""What makes two pretraining runs the same run."""
+"""Configuration that identifies a pretraining run: only equal runs can resume each other."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ecgssl.store.store import Store
 from ecgssl.training.device import resolve_device, resolve_precision
 from ecgssl.version import __version__
 
-_DECIDES_NO_LOSS = {
+_WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
 }  # fmt: skip
 
 
 def run_name(params: Params, store: Store) -> str:
-    """Folder name that is the same for, and only for, runs that may resume each other."""
+    """Return a folder name that is equal exactly for runs that can resume each other."""
     text = json.dumps(run_config(params, store), sort_keys=True)
     return "pretrain-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def run_config(params: Params, store: Store) -> dict[str, Any]:
-    """Everything that decides the losses, flat by section for a readable diff.
+    """Return everything that affects the losses, as a flat mapping for a readable diff.
 
-    The number of processes is not part of it: it changes losses by rounding only, and a run may go on with another one.
+    The number of processes is left out: it changes losses by rounding only, so a run can resume with another number.
     """
-    decides = params.pretrain.model_dump(mode="json", exclude=_DECIDES_NO_LOSS)
+    settings = params.pretrain.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_LOSS)
     sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "fda", "stdm", "objective")}
     device = resolve_device(params.pretrain.device)
-    decides |= {"device": device.type, "precision": resolve_precision(params.pretrain.precision, device)}
+    settings |= {"device": device.type, "precision": resolve_precision(params.pretrain.precision, device)}
     flat = {
         f"{name}.{key}": value
-        for name, section in {**sections, "pretrain": decides}.items()
+        for name, section in {**sections, "pretrain": settings}.items()
         for key, value in section.items()
     }
     return {

@@ -1,1 +1,1 @@
-"""Pretraining and fine-tuning loops."""
+"""Shared parts of the pretraining and fine-tuning loops."""

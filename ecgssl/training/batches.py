@@ -1,4 +1,4 @@
-"""Batches in an order that depends on nothing but seed and position, so that a resumed run sees the same ones."""
+"""Batches of stored recordings; their order depends only on seed and step, so resumed runs see the same batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch:
 
     Args:
         x: (B, L, T) float32, normalised.
-        lead_mask: (B, L) bool, or ``None`` where every lead of every recording is there (the fast case).
+        lead_mask: (B, L) bool, or ``None`` if all leads of all recordings are present (faster).
         rows: (B,) rows of the store.
         patients: (B,) codes.
     """
@@ -34,14 +34,14 @@ class Batch:
     patients: Tensor
 
     def piece(self, where: slice) -> Batch:
-        """Some of its recordings."""
+        """Return the batch of some of the recordings."""
         mask = None if self.lead_mask is None else self.lead_mask[where]
         return Batch(self.x[where], mask, self.rows[where], self.patients[where])
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """Recordings as read, in memory of the host: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
+    """Recordings in host memory: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
 
     signal: Tensor
     present: Tensor
@@ -52,13 +52,13 @@ class HostBatch:
 def read_batch(
     store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> HostBatch:
-    """Read the recordings of ``rows``, for a GPU into pinned memory, from where copies do not hold up the host.
+    """Read the recordings of ``rows``; for a GPU into pinned memory, from which copies are asynchronous.
 
     Args:
         store: to read from.
-        rows: (B,) rows of it.
-        device: that they are for.
-        leads: (L,) bool, the leads that count as recorded where they were; all where not given.
+        rows: (B,) rows of the store.
+        device: that will use the batch.
+        leads: (L,) bool; recorded leads outside it are treated as absent. All leads by default.
     """
     mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
     tensors = [torch.from_numpy(a) for a in (store.signals(rows), mask, store.patients[rows])]
@@ -67,7 +67,7 @@ def read_batch(
 
 
 def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
-    """Copy to the device and normalise there."""
+    """Return the batch on the device, normalised there."""
     signal, mask, patients = (t.to(device, non_blocking=True) for t in (host.signal, host.present, host.patients))
     x = normalise(signal, mask, store.spec.normalise)
     return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients)
@@ -76,23 +76,23 @@ def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
 def load_batch(
     store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> Batch:
-    """Read and normalise the recordings of ``rows``; arguments as ``read_batch``."""
+    """Return the normalised batch of ``rows``; arguments as in ``read_batch``."""
     return to_device(read_batch(store, rows, device, leads), store, device)
 
 
 class BatchPrefetcher:
-    """Reads the batch of the next step on a thread of its own while this one is computed.
+    """Reader that loads the batch of the next step on a thread during the current step.
 
-    Which recordings a step has is a function of the step alone, so the order does not depend on the thread.
+    The recordings of a step depend only on the step, so the order does not depend on the thread.
 
     Args:
-        store: to read from; the thread has its own memory maps.
-        rows_of: recordings of a step.
-        device: for which batches are read.
-        last: steps in all; nothing is read beyond them.
+        store: to read from; the thread uses separate memory maps.
+        rows_of: function from a step to its rows.
+        device: of the batches.
+        last: number of steps; nothing is read beyond it.
 
     Attributes:
-        waited: seconds that ``batch`` has waited for the thread.
+        waited: seconds that ``batch`` waited for the thread.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class BatchPrefetcher:
         self.waited = 0.0
 
     def batch(self, step: int) -> Batch:
-        """The batch of ``step``, from 0; steps asked for one after the other are read ahead."""
+        """Return the batch of ``step``, counted from 0; consecutive steps are read ahead."""
         start = time.perf_counter()
         if self._next is None or self._next[0] != step:
             self._ask(step)
@@ -132,14 +132,14 @@ def rows_at(
     step: int,
     chances: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
-    """Rows of the batch of a step: epochs are seeded permutations laid end to end, so every recording is seen equally often.
+    """Return the rows of the batch of a step. Epochs are consecutive seeded permutations of all rows.
 
     Args:
         rows: rows to draw from.
         batch_size: B; may exceed the number of rows.
         seed: of the run.
         step: from 0.
-        chances: (len(rows),) of being drawn; epochs are then drawn with replacement instead.
+        chances: (len(rows),) probabilities for drawing each epoch with replacement instead.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, places = np.divmod(position, len(rows))

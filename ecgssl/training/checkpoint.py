@@ -1,4 +1,4 @@
-"""Encoders on disk (safetensors, JSON) and resumable training state. Nothing is ever unpickled."""
+"""Model files (safetensors, JSON) and resumable checkpoints; loading never unpickles."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from ecgssl.version import __version__
 WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
 BEST = "best.pt"
 PRETRAINING = "pretraining.safetensors"
-"""Beside a pretrained encoder: all of CoRe-ECG (decoder, projector, FDA), for figures and continued pretraining."""
+"""File with all weights of CoRe-ECG (decoder, projector, FDA), in the folder of a pretrained encoder."""
 
 _MOST = 64
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
-"""What ``torch.load`` raises for a file that is cut or altered."""
+"""Exceptions of ``torch.load`` for a truncated or altered file."""
 
 
 def write_model(
     folder: Path, model: Encoder | Classifier, spec: SignalSpec, about: dict[str, Any] | None = None
 ) -> None:
-    """Write weights, configuration and signal contract of an encoder or classifier into an existing folder.
+    """Write weights, configuration and preprocessing settings of a model into an existing folder.
 
     Args:
-        folder: a model directory in the making (see ``ecgssl.files.atomic_directory``).
-        model: what to write.
-        spec: the contract of its input.
-        about: more entries of ``config.json`` (how it was made).
+        folder: temporary folder of ``ecgssl.files.atomic_directory``.
+        model: encoder or classifier.
+        spec: preprocessing settings of its input.
+        about: additional entries of ``config.json`` on its training.
     """
     write_atomic(folder / WEIGHTS, weight_bytes(model))
     encoder = model.encoder if isinstance(model, Classifier) else model
@@ -58,7 +58,7 @@ def write_model(
 def save_model(
     path: Path | str, model: Encoder | Classifier, spec: SignalSpec, about: dict[str, Any] | None = None
 ) -> None:
-    """Write a model directory, all of it or nothing; see ``write_model``."""
+    """Write a model folder atomically; arguments as in ``write_model``."""
     with atomic_directory(path, marker=CONFIG) as folder:
         write_model(folder, model, spec, about)
 
@@ -66,17 +66,17 @@ def save_model(
 def load_encoder(
     path: Path | str, expect: SignalSpec | None = None, owner: str = "the recordings", drop_path: float = 0.0
 ) -> tuple[Encoder, SignalSpec]:
-    """Read an encoder directory.
+    """Load an encoder and its preprocessing settings.
 
     Args:
         path: folder of ``save_model`` (an encoder) or a bundle.
-        expect: contract that its input must be of.
-        owner: whose contract ``expect`` is, for the message.
-        drop_path: stochastic depth while it is fine-tuned.
+        expect: required preprocessing settings, if any.
+        owner: what ``expect`` belongs to, for the message.
+        drop_path: stochastic depth during fine-tuning.
 
     Raises:
-        InputError: a file is missing or not what it should be.
-        ContractMismatch: the contracts differ.
+        InputError: a file is missing or invalid.
+        ContractMismatch: the preprocessing settings differ.
     """
     path = Path(path)
     spec = load_signal(path)
@@ -94,7 +94,7 @@ def load_encoder(
 def load_classifier(
     path: Path | str, expect: SignalSpec | None = None, owner: str = "the recordings"
 ) -> tuple[Classifier, SignalSpec]:
-    """Read a classifier directory; arguments and errors as ``load_encoder``."""
+    """Load a classifier and its preprocessing settings; arguments and errors as in ``load_encoder``."""
     path = Path(path)
     spec = load_signal(path)
     if expect is not None:
@@ -103,7 +103,7 @@ def load_classifier(
     targets = config.get("targets")
     if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
         raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases do not say: they are multilabel, without queries and crops
+    # models of earlier releases lack these entries: they are multilabel, without queries and crops
     task_kind = config.get("task_kind", "multilabel")
     numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
     if task_kind not in get_args(OutputKind):
@@ -118,15 +118,17 @@ def load_classifier(
 
 
 def load_signal(path: Path) -> SignalSpec:
-    """The signal contract beside a model; its stored fingerprint must be its own."""
+    """Load the preprocessing settings of a model and check their fingerprint."""
     data = read_json(path / SIGNAL)
     stored = data.get("fingerprint")
     try:
         spec = SignalSpec.from_dict(data, str(path / SIGNAL))
     except (ValidationError, TypeError) as error:
-        raise _unusable(path / SIGNAL, "content", f"is no signal contract ({type(error).__name__})") from None
+        raise _unusable(
+            path / SIGNAL, "content", f"does not hold preprocessing settings ({type(error).__name__})"
+        ) from None
     if stored != spec.fingerprint:
-        raise _unusable(path / SIGNAL, "fingerprint", "does not belong to the contract beside it")
+        raise _unusable(path / SIGNAL, "fingerprint", "does not match the settings in the file")
     return spec
 
 
@@ -156,22 +158,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_bytes(module: nn.Module) -> bytes:
-    """Parameters and persistent buffers as safetensors."""
+    """Return parameters and persistent buffers as safetensors."""
     return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Strictly load safetensors into a module.
+    """Load safetensors into a module.
 
     Raises:
-        InputError: no such file, damaged, or tensors that are missing, surplus or of another shape, each named.
+        InputError: the file is missing or damaged; or lists all missing, unknown and differently shaped tensors.
     """
     try:
         state = load(path.read_bytes())
     except FileNotFoundError:
         raise _unusable(path, "file", "does not exist") from None
     except (OSError, SafetensorError, ValueError):
-        raise _unusable(path, "content", "is cut or not safetensors") from None
+        raise _unusable(path, "content", "is truncated or not in safetensors format") from None
     own = module.state_dict()
     problems = [_unusable(path, key, "is missing").problems[0] for key in own.keys() - state.keys()]
     problems += [_unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
@@ -185,28 +187,28 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def state_bytes(state: dict[str, Any]) -> bytes:
-    """Tensors, numbers and texts, in containers, as a file of ``torch.save``."""
+    """Return tensors, numbers and texts in containers as the bytes of ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def state_from(data: bytes) -> dict[str, Any]:
-    """The reverse of ``state_bytes``, onto the CPU; nothing is executed."""
+    """Load the bytes of ``state_bytes`` onto the CPU, without unpickling."""
     state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return state
 
 
 class RunState:
-    """Resumable state of one training run in a folder: the newest checkpoints and the configuration they belong to.
+    """Folder of a run with its newest checkpoints and the configuration that they belong to.
 
     Args:
-        folder: made when absent.
-        config: everything that decides the losses; a run is never resumed under another one.
-        keep: checkpoints that are kept.
+        folder: created if absent.
+        config: everything that affects the losses; a run resumes only with the same configuration.
+        keep: number of checkpoints kept.
 
     Raises:
-        InputError: the folder holds a run of another configuration; lists what differs.
+        InputError: the folder holds a run with another configuration; lists all differences.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], keep: int = 2) -> None:
@@ -220,7 +222,7 @@ class RunState:
                     str(stored_file),
                     key,
                     f"the stopped run had {stored.get(key)!r}, this one has {config.get(key)!r}",
-                    "Resume with the old parameters, or name another folder",
+                    "Resume with the old parameters, or use another folder",
                 )
                 for key in sorted(stored.keys() | config.keys())
                 if stored.get(key) != config.get(key)
@@ -230,25 +232,25 @@ class RunState:
         else:
             make_folder(folder)
             write_json(stored_file, config, digits=None)
-        # a run killed while it saved leaves a temporary file of the size of a checkpoint
+        # a run that is killed while it saves leaves a temporary file
         for unfinished in [*folder.glob(".step-*.tmp"), *folder.glob(f".{BEST}.*.tmp")]:
             unfinished.unlink(missing_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after ``step`` steps; what is no longer kept is removed only afterwards."""
+        """Write the state after ``step`` steps, then remove old checkpoints."""
         write_atomic(self.folder / f"step-{step:09d}.pt", state_bytes(state))
         for old in sorted(self.folder.glob("step-*.pt"))[: -self.keep]:
             old.unlink()
 
     def save_best(self, state: dict[str, Any]) -> None:
-        """Write the state that is the best so far, in place of the one before."""
+        """Write the best state so far over the previous one."""
         write_atomic(self.folder / BEST, state_bytes(state))
 
     def best(self) -> dict[str, Any]:
-        """What ``save_best`` wrote last.
+        """Load the state of ``save_best``.
 
         Raises:
-            InputError: it is missing or damaged.
+            InputError: the file is missing or damaged.
         """
         try:
             return state_from((self.folder / BEST).read_bytes())
@@ -260,7 +262,7 @@ class RunState:
             ) from None
 
     def newest(self) -> dict[str, Any] | None:
-        """The newest state that reads whole, or ``None`` for a fresh run."""
+        """Return the newest intact state, or ``None`` if there is none; damaged checkpoints are removed."""
         for file in sorted(self.folder.glob("step-*.pt"), reverse=True):
             try:
                 return state_from(file.read_bytes())
@@ -269,7 +271,7 @@ class RunState:
         return None
 
     def discard(self) -> None:
-        """Remove the folder's checkpoints after the run has been published."""
+        """Remove the checkpoints, and the folder if it is empty."""
         for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / "run.json"]:
             file.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
@@ -277,4 +279,4 @@ class RunState:
 
 
 def _unusable(path: Path, field: str, what: str) -> InputError:
-    return InputError(Problem(str(path), field, what, "Use a model written by ecgssl, whole and unchanged"))
+    return InputError(Problem(str(path), field, what, "Use a complete and unmodified model written by ecgssl"))

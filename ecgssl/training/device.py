@@ -1,4 +1,4 @@
-"""Which device and which arithmetic a run uses."""
+"""Device and floating-point precision of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ecgssl.errors import InputError, Problem
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """``auto`` takes the GPU where there is one.
+    """Return the device; ``auto`` selects a GPU if there is one.
 
     Raises:
-        InputError: CUDA asked for where there is none.
+        InputError: CUDA is requested but not available.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(Problem("params.yaml", "pretrain.device", "no CUDA device is visible", "Use 'auto' or 'cpu'"))
@@ -24,26 +24,25 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
-    """``auto`` takes bf16 where the hardware multiplies in it.
+    """Return the precision; ``auto`` selects bf16 if the hardware supports it.
 
-    A CPU without such instructions emulates bf16: measured 48 times slower than fp32 there, against 6 times faster on one
-    that has them.
+    Other CPUs emulate bf16: it was 48 times slower than fp32 there, and 6 times faster on a CPU with such instructions.
     """
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    # AMX implies AVX512-BF16; torch tells of either under names that its public interface lacks
+    # AMX implies AVX512-BF16; torch has no public function for either
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return "bf16" if any(getattr(torch.cpu, probe, bool)() for probe in probes) else "fp32"
 
 
 def autocast(device: torch.device, precision: Literal["bf16", "fp32"]) -> AbstractContextManager[None]:
-    """Mixed precision in bf16 for ``bf16``, nothing for ``fp32``."""
+    """Return a context of mixed bf16 precision for ``bf16``; it has no effect for ``fp32``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def use_tensor_cores(device: torch.device) -> None:
-    """Let fp32 matrix products of a CUDA GPU round their inputs to TF32; what must be exact (FFTs) is none of them."""
+    """Allow TF32 in fp32 matrix products of a CUDA GPU. FFTs, which must be exact, are not affected."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")

@@ -23,13 +23,13 @@ def embed_store(
     batch_size: int = 64,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """(len(rows), E) float32 embeddings, each independent of the batch it was computed in (fp32 on CPU).
+    """Return float32 embeddings (len(rows), E); on a CPU they do not depend on the batch size.
 
     Args:
         encoder: in eval mode.
-        store: of the encoder's contract (checked by whoever loaded the encoder).
+        store: preprocessed with the encoder's settings; the caller checks this.
         rows: of the store.
-        leads: (L,) bool, the leads that the encoder may see; all where not given.
+        leads: (L,) bool, leads given to the encoder; all by default.
         batch_size: recordings at a time.
         show_progress: draw a progress bar on a terminal.
     """

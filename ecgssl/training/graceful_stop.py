@@ -1,4 +1,4 @@
-"""A wish to stop, by signal, that the loop heeds between two steps."""
+"""Graceful shutdown on SIGTERM or SIGINT: a flag that a loop checks between two steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopRequest:
-    """Turns SIGTERM and SIGINT into a flag for the time of the block; a second SIGINT interrupts at once."""
+    """Context in which SIGTERM and SIGINT set ``requested``; a second SIGINT interrupts immediately."""
 
     def __init__(self) -> None:
         self.requested = False

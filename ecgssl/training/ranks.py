@@ -1,4 +1,4 @@
-"""The processes of one run: as ``torchrun`` starts them, on one machine or several, or one alone."""
+"""Processes of a distributed run started by ``torchrun``, on one or several machines; or a single process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Ranks:
-    """Who this process is among those of the run; without arguments, the only one.
+    """Rank of this process and number of processes; the default is a single process.
 
     Args:
-        rank: from 0, over all machines.
+        rank: counted from 0 over all machines.
         size: number of processes.
-        device: of the tensors that they exchange.
+        device: of the exchanged tensors.
     """
 
     rank: int = 0
@@ -28,11 +28,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes, logs and draws."""
+        """Whether this process writes, logs and draws figures."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over processes of equal tensors; of one process, what it has."""
+        """Return the mean of a tensor over processes."""
         if self.size == 1:
             return values
         total = values.detach().clone()
@@ -40,11 +40,11 @@ class Ranks:
         return total / self.size
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
+        """Return whether the flag is set in any process."""
         return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
 
     def gather(self, values: Tensor) -> Tensor:
-        """(B, ...) of every process, in the order of ranks, along the first axis; without a gradient."""
+        """Return the tensors (B, ...) of all processes, concatenated in the order of ranks; without a gradient."""
         if self.size == 1:
             return values.detach()
         parts = [torch.empty_like(values) for _ in range(self.size)]
@@ -52,9 +52,9 @@ class Ranks:
         return torch.cat(parts)
 
     def broadcast_from_first(self, produce: Callable[[], bytes]) -> bytes:
-        """What ``produce`` gives in the first process, in all of them.
+        """Return the result of ``produce``, called in the first process, in all processes.
 
-        An exception of it is raised in the first process and told there; the others then end quietly.
+        If it raises, the exception propagates in the first process, and the others exit without a message.
         """
         if self.size == 1:
             return produce()
@@ -83,10 +83,10 @@ SINGLE_PROCESS = Ranks()
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
-    """Join the other processes that ``torchrun`` has started, for the time of the block; without it, be alone.
+    """Join the processes started by ``torchrun`` for the duration of the block; without torchrun, run a single process.
 
     Args:
-        device: of the run: GPUs talk by NCCL, each process on the GPU of its number on the machine; CPUs by Gloo.
+        device: of the run. GPUs communicate through NCCL, with one process per GPU; CPUs through Gloo.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield SINGLE_PROCESS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ecgssl.model import blocks
-from ecgssl.model.blocks import Attention, Block, DropPath, attend_in_products, init_weights, sincos_position
+from ecgssl.model.blocks import Attention, Block, DropPath, attention_by_products, init_weights, sincos_position
 
 
 @pytest.mark.parametrize(("length", "width"), [(1, 2), (40, 16), (240, 128)])
@@ -79,7 +79,7 @@ def test_products_are_the_fused_attention(masked):
     inputs = [torch.randn(2, 3, 7, 4, requires_grad=True) for _ in range(3)]
     weight = torch.randn(2, 3, 7, 4)
     found = []
-    for attend in (attend_in_products, torch.nn.functional.scaled_dot_product_attention):
+    for attend in (attention_by_products, torch.nn.functional.scaled_dot_product_attention):
         y = attend(*inputs, attn_mask=mask)
         found.append([y, *torch.autograd.grad((y * weight).sum(), inputs)])
     for products, fused in zip(*found, strict=True):
@@ -93,7 +93,9 @@ def test_attention_in_bf16_is_the_same_in_training(monkeypatch):
     x, valid = torch.randn(4, 9, 32), torch.arange(9)[None] < torch.tensor([9, 8, 5, 1])[:, None]
     exact = attention(x, valid)
     used = []
-    monkeypatch.setattr(blocks, "attend_in_products", lambda *a, **k: used.append(1) or attend_in_products(*a, **k))
+    monkeypatch.setattr(
+        blocks, "attention_by_products", lambda *a, **k: used.append(1) or attention_by_products(*a, **k)
+    )
     with torch.autocast("cpu", torch.bfloat16):
         training, fused = attention.train()(x, valid), attention.eval()(x, valid)
     assert used == [1]

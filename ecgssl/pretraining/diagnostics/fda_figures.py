@@ -1,4 +1,4 @@
-"""What FDA does to recordings: figures of an epoch, and its map against Hz."""
+"""FDA diagnostics: figures of an epoch, and a plot of the importance map."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ecgssl.evaluation.plots import BASELINE, COLOURS
 from ecgssl.model.fda import FDA
 
 BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
-"""Hz: drift; T and much of P; P and the low part of QRS; QRS; noise."""
+"""Hz: baseline drift; T and most of P; P and low-frequency QRS; QRS; noise."""
 WAVES = ((0.5, 10, "T"), (5, 15, "P"), (8, 40, "QRS"))
 """Hz of the main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)."""
 
 
 def band_name(low: float, high: float) -> str:
-    """``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
+    """Return the name of a band: ``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
     if low == 0:
         return f"below_{high:g}hz"
     return f"above_{low:g}hz" if np.isinf(high) else f"{low:g}_{high:g}hz"
@@ -30,20 +30,20 @@ def band_name(low: float, high: float) -> str:
 def augmentation_figures(
     fda: FDA, x: Tensor, lead_mask: Tensor | None, temperature: float, generator: torch.Generator
 ) -> dict[str, float]:
-    """Figures that tell an augmentation that has become nothing or everything.
+    """Return figures that show whether the augmentation changes nothing or everything.
 
     Args:
-        fda: of kind ``fda``, where it lies.
+        fda: of kind ``fda``, on its device.
         x: (B, L, T) normalised recordings, absent leads 0.
-        lead_mask: (B, L) bool, or ``None`` where all leads are there.
+        lead_mask: (B, L) bool, or ``None`` if all leads are present.
         temperature: of the gate.
         generator: on the device of ``x``.
 
     Returns:
-        ``fda_gate``: share of drawn gates that are open, in the band that the budget counts; ``fda_kept_BAND``: mean chance
-        of passing unchanged, protected bins among them, by band in Hz; ``fda_map_spread``: standard deviation of the map
-        over the band, 0 while it prefers no frequency; ``fda_correlation``: mean Pearson r between a lead and its view, 1
-        for no augmentation, left out where no lead has a signal.
+        ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability of passing
+        unchanged, by band in Hz, protected bins included. ``fda_map_spread``: standard deviation of the map over the
+        band, 0 for a constant map. ``fda_correlation``: mean Pearson r between a lead and its view, 1 for no
+        augmentation; left out if no lead has a signal.
     """
     samples = x.shape[-1]
     f = fda.frequencies(samples)
@@ -72,12 +72,12 @@ def augmentation_figures(
 
 
 def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray[np.float32]]] = ()) -> Figure:
-    """FDA's learned map: chance of being critical against Hz, by lead group, over the bands of P, QRS and T.
+    """Return a plot of the FDA map: probability of a critical bin against frequency, by lead group.
 
     Args:
-        fda: the static map is drawn; the dynamic term moves it from recording to recording.
-        samples: T, which decides the bins.
-        earlier: (label, mean map over the groups (F,)) of earlier steps of training, drawn thin.
+        fda: its static map is drawn, without the dynamic term.
+        samples: T, which determines the bins.
+        earlier: (label, mean map over the groups (F,)) of earlier training steps, drawn as thin lines.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()

@@ -1,6 +1,6 @@
-"""Looking at a model while it is pretrained: an online probe, the geometry of its vectors, and what FDA perturbs.
+"""Monitoring during pretraining: online linear probe, collapse, FDA and reconstruction figures.
 
-The figures steer nothing but the choice of an epoch where ``pretrain.select`` asks for it. They see train and validation only.
+The figures use the train and validation splits only. They affect training only if ``pretrain.select`` is ``best``.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
 
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
-"""One candidate: nothing is selected, so validation is only scored."""
+"""A single candidate, so nothing is selected on validation."""
 _GEOMETRY = 256
-"""Recordings whose two views are compared: enough for effective ranks well above any that means a collapse."""
+"""Number of recordings for the collapse figures; enough for effective ranks far above the limit."""
 
 
 class EpochMonitor:
-    """Figures of a model at an epoch; see ``__call__``.
+    """Monitor of a model during pretraining, called at the end of an epoch.
 
     Args:
         store: that the model is trained on.
-        params: of the run; ``pretrain.probe`` says what is looked at.
+        params: of the run; ``pretrain.probe`` selects targets and recordings.
         batch_size: recordings at a time.
 
     Raises:
-        InputError: with every target that the store lacks, and every one with a single class in the recordings looked at.
+        InputError: lists every target that the store lacks, or that has a single class in the monitored recordings.
     """
 
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
@@ -57,25 +57,26 @@ class EpochMonitor:
             for split, rows in (("train", self._train), ("val", self._val)):
                 values = self._targets[rows, k]
                 if not np.array_equal(np.unique(values[~np.isnan(values)]), [0.0, 1.0]):
-                    what = f"'{name}' is not both 0 and 1, and nothing else, in the {len(rows)} {split} recordings looked at"
+                    what = (
+                        f"'{name}' needs values 0 and 1 only, and both, in the {len(rows)} monitored {split} recordings"
+                    )
                     problems.append(_problem(what))
         if problems:
             raise InputError(problems)
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Look at a model where it lies, in the precision of its run; its mode and its random numbers are left alone.
+        """Return figures of a model on its device, in the precision of the run; global random state does not change.
 
         Args:
             model: in eval mode.
-            step: of the run; not used, as every look draws the same views and masks.
+            step: training step; not used, as views and masks are the same in every epoch.
 
         Returns:
-            ``alignment`` and ``uniformity`` of the projected vectors of two views, where the objective has a contrastive
-            term; ``effective_rank`` of the global vectors; those of ``augmentation_figures`` where FDA learns;
-            ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause`` where patches are predicted; and with targets
-            ``probe_auroc``, the macro AUROC on validation of a linear probe on frozen features of train, and
-            ``probe_auroc_TARGET``.
+            ``effective_rank`` of the global vectors. With a contrastive term, ``alignment`` and ``uniformity`` of the
+            projected vectors of two views. With FDA, the figures of ``augmentation_figures``. With reconstruction,
+            ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause``. With targets, ``probe_auroc``, the macro
+            AUROC on validation of a linear probe on frozen features, and ``probe_auroc_TARGET``.
         """
         device = next(model.parameters()).device
         with autocast(device, resolve_precision(self._params.pretrain.precision, device)):
@@ -99,7 +100,7 @@ class EpochMonitor:
             batch = load_batch(self._store, self._shown[start : start + self._batch_size], device)
             generator.manual_seed(self._params.seed * 1_000_003 + start)
             for part, augment in zip(projected, (True, both), strict=True):
-                # the gate's last temperature, so that epochs differ by the model alone
+                # the final gate temperature, so that epochs differ by the model only
                 temperature = self._params.fda.temperature[1]
                 view = model.view(batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False)
                 part.append(model.projected(view.encoded.global_))
@@ -121,7 +122,7 @@ class EpochMonitor:
         device = next(model.parameters()).device
         batch = load_batch(self._store, self._shown[: self._batch_size], device)
         errors = ErrorByCause()
-        # successive steps: each may drop another number of leads
+        # two steps, because the number of dropped leads alternates
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
             view = model.view(batch.x, batch.lead_mask, step, self._params.fda.temperature[1], generator, augment=False)
@@ -153,4 +154,6 @@ class EpochMonitor:
 
 
 def _problem(what: str) -> Problem:
-    return Problem("params.yaml", "pretrain.probe.targets", what, "Name others or look at more recordings")
+    return Problem(
+        "params.yaml", "pretrain.probe.targets", what, "Set other targets, or raise pretrain.probe.recordings"
+    )

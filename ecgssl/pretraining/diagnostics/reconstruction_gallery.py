@@ -1,4 +1,4 @@
-"""Recordings as a pretrained model saw and completed them: figures of error by cause, and pictures."""
+"""Reconstruction diagnostics: errors by type of masking, and figures of reconstructed recordings."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch
 
 SHOWN = 3
-"""Recordings of a gallery."""
+"""Number of recordings in a gallery."""
 _STEP = 2.0
-"""mV between the baselines of two leads of a gallery."""
+"""Distance in mV between the baselines of two leads in a gallery."""
 
 
 def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: Batch, store: Store) -> None:
-    """Take in how well the hidden patches of a decoded view came back.
+    """Add the reconstruction errors of a decoded view to ``errors``.
 
     Args:
-        errors: grows.
+        errors: accumulator.
         model: that made the view.
         view: of the batch.
-        batch, store: recordings, and where they are in mV.
+        batch: the recordings.
+        store: that holds them in mV.
     """
     assert view.predicted is not None
     patches, kind = model.encoder.patches(view.original), model.objective.target
@@ -43,7 +44,7 @@ def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: 
 
 
 def lead_gain(batch: Batch, store: Store) -> Tensor:
-    """(B, L): what the normaliser divided each lead by, in mV; 0 for a silent lead."""
+    """Return the divisor (B, L) of the normalisation of each lead in mV; 0 for a lead without signal."""
     volts = torch.from_numpy(store.signals(batch.rows)).to(batch.x.device).nan_to_num(0.0)
     before, after = (v.double().square().sum(dim=-1).sqrt() for v in (volts, batch.x))
     return torch.where(after > 0, before / after.clamp_min(1e-12), 0.0)
@@ -51,13 +52,13 @@ def lead_gain(batch: Batch, store: Store) -> Tensor:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One recording as the model saw and completed it; arrays (L, T) in mV.
+    """Reconstruction of one recording; arrays (L, T) in mV.
 
     Args:
-        original: the recording (as augmented views would be scored against).
-        completed: original where visible, the model's prediction where hidden.
+        original: the recording.
+        completed: the original where visible, the prediction where hidden.
         hidden: (L, T) bool.
-        present: (L,) bool, leads that were recorded.
+        present: (L,) bool, recorded leads.
         errors: its figures of ``ErrorByCause``.
     """
 
@@ -70,14 +71,14 @@ class Reconstruction:
 
 @torch.inference_mode()
 def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
-    """Hide part of one recording by STDM, without augmentation, and let the model complete it.
+    """Return the reconstruction of one recording masked by STDM, without augmentation.
 
-    With the ``patch_norm`` target the model predicts the *shape* of a patch; its mean and spread are then taken from the
-    original, as He et al. (2022) do for their figures.
+    With target ``patch_norm``, mean and standard deviation of a patch are those of the original, as in the figures of He et
+    al. (2022).
 
     Args:
-        model: on the CPU, with a decoder that its objective trains.
-        store: of its contract.
+        model: on the CPU, with a trained decoder.
+        store: preprocessed with the model's settings.
         row: of the store.
         seed: of the mask.
     """
@@ -106,7 +107,7 @@ def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruc
 
 
 def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
-    """Original, what was hidden and what came back, on 12-lead paper."""
+    """Return a 12-lead page with the original, the hidden patches and their reconstruction."""
     r = reconstruct(model, store, row, seed)
     how = (
         "" if model.objective.target == "plain" else ": shape predicted, mean and spread of a patch as in the original"
@@ -119,7 +120,7 @@ def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Fi
 
 
 def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: int) -> Figure:
-    """A line per recording: original, what was visible, what came back (blue where it was hidden).
+    """Return a figure with one row per recording: original, visible part and reconstruction (blue).
 
     Args:
         model, store: as in ``reconstruct``.
@@ -139,8 +140,8 @@ def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: in
         panels[0].set_title(f"validation recording {number + 1}", loc="left", fontsize=10)
         panels[1].set_title(f"visible: {1 - r.hidden[r.present].mean():.0%}", loc="left", fontsize=10)
         named = (("time", "time"), ("lead", "lead"), ("time_and_lead", "both"))
-        said = [f"{name} {r.errors[f'relative_{key}']:.2f}" for key, name in named if f"relative_{key}" in r.errors]
-        panels[2].set_title("relative error: " + ", ".join(said), loc="left", fontsize=10)
+        errors = [f"{name} {r.errors[f'relative_{key}']:.2f}" for key, name in named if f"relative_{key}" in r.errors]
+        panels[2].set_title("relative error: " + ", ".join(errors), loc="left", fontsize=10)
     for axes in grid[-1]:
         axes.set_xlabel("Time (s)")
     return figure
@@ -154,7 +155,7 @@ def _stack(
     present: NDArray[np.bool_],
     colour: str,
 ) -> None:
-    """Leads below each other, to one scale; a tall wave may reach into its neighbour's place."""
+    """Draw the leads below each other at the same scale; tall waves may overlap the next lead."""
     for k, there in enumerate(present):
         if there:
             axes.plot(time, signal[k] - k * _STEP, color=colour, lw=0.6)
