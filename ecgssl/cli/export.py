@@ -14,18 +14,18 @@ from ecgssl.cli.app import Overrides, ParamsFile, app
 @app.command()
 def export(
     model: Annotated[Path, typer.Option(help="Encoder or classifier folder.")],
-    out: Annotated[Path, typer.Option(help="New bundle.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
     store: Annotated[
         Path | None,
-        typer.Option(help="Store. Graphs are compared on its validation split, which is also the drift reference."),
+        typer.Option(help="Store: its validation recordings check the graphs and are the reference of monitor."),
     ] = None,
     recordings: Annotated[
-        list[Path] | None, typer.Option(help="Recordings, folders or manifests to compare raw graphs on.")
+        list[Path] | None, typer.Option(help="Recordings, folders or manifests to check raw graphs.")
     ] = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Make a bundle: weights, ONNX graphs and program, compared with the Python pipeline.
+    """Make a bundle of weights, ONNX graphs and torch.export program, checked against the Python pipeline.
 
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """

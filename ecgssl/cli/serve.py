@@ -1,9 +1,9 @@
-"""Verb that puts a bundle behind HTTP: serve."""
+"""Command that serves a bundle over HTTP: serve."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,26 +14,26 @@ from ecgssl.cli.app import app
 def serve(
     bundle: Annotated[Path, typer.Option(help="Bundle of a classifier or encoder.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but this machine's needs a token.")
+        str, typer.Option(help="Address to listen on; any other than this machine's needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for one that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free port.")] = 8000,
     token: Annotated[
-        str | None, typer.Option(envvar="ECGSSL_TOKEN", help="That clients must bring; best set by the environment.")
+        str | None, typer.Option(envvar="ECGSSL_TOKEN", help="Token that clients must send; set it in the environment.")
     ] = None,
-    readers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read and clean.")] = 1,
-    largest: Annotated[int, typer.Option(min=1, max=1024, help="MiB that a request may have.")] = 32,
-    seconds: Annotated[float, typer.Option(min=1, help="That a request may take to arrive, and to be read.")] = 30.0,
-    device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu or cuda.")] = "auto",
+    readers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read and clean recordings.")] = 1,
+    largest: Annotated[int, typer.Option(min=1, max=1024, help="Largest request in MiB.")] = 32,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds allowed for a request to arrive, and for reading it.")
+    ] = 30.0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")] = "auto",
 ) -> None:
-    """Answer over HTTP: /predict, /embed, /model, /health, and a page at /. For research only.
+    """Serve a bundle over HTTP: /predict, /embed, /model, /health and a page at /. For research only.
 
     Example: ecgssl serve --bundle exports/classifier --port 8000
     """
     from ecgssl.serving.request_limits import RequestLimits
     from ecgssl.serving.server import serve as run
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise typer.BadParameter("auto, cpu or cuda", param_hint="--device")
     limits = RequestLimits(size=largest << 20, seconds=seconds)
     run(
         bundle,
@@ -43,5 +43,5 @@ def serve(
         limits=limits,
         readers=readers,
         device=device,
-        started=lambda address: typer.echo(f"{address} answers; Ctrl-C ends it. For research only."),
+        started=lambda address: typer.echo(f"{address} is ready. Stop it with Ctrl-C. For research only."),
     )

@@ -1,1 +1,1 @@
-"""Export of models: bundle, ONNX graphs, model card, MLflow model."""
+"""Export of models to bundles: weights, ONNX graphs, torch.export program and model card."""

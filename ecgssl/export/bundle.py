@@ -1,4 +1,4 @@
-"""The bundle: one folder with all that scoring needs, verified when it is made and whenever it is loaded."""
+"""Bundle: one folder with everything that scoring needs, verified when it is made and when it is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.labels import LABELS, decision_beside, labels_dict, read_labels
+from ecgssl.export.labels import LABELS, labels_dict, read_decision, read_labels
 from ecgssl.export.model_card import model_card
 from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
 from ecgssl.export.validation_recordings import ValidationRecordings
@@ -36,12 +36,12 @@ class Bundle:
     """A loaded bundle.
 
     Args:
-        graph: from clean recordings in mV to outputs.
-        spec: the signal contract.
-        quality: limits under which the training recordings were accepted; scoring applies them too.
-        lsb: mV of one step that contract signals are rounded to, as in the store.
+        graph: model from preprocessed recordings in mV to outputs.
+        spec: preprocessing settings.
+        quality: quality limits of the training recordings. Scoring applies the same limits.
+        lsb: rounding step of preprocessed signals in mV, as in the store.
         targets: names of the classifier's outputs; empty for an encoder.
-        version: release of ecgssl that is scoring, "+", first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
+        version: installed release of ecgssl, "+", first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
     """
 
     graph: ContractModule
@@ -53,22 +53,22 @@ class Bundle:
 
     @property
     def model(self) -> Encoder | Classifier:
-        """The bare network; its input is normalised."""
+        """The network, which takes normalised signals."""
         return self.graph.model
 
     @property
     def decision(self) -> Decision | None:
-        """Calibrators and thresholds of a classifier; none of an encoder."""
+        """Calibrators and thresholds of a classifier; ``None`` for an encoder."""
         return self.graph.decision
 
     @property
     def embed_dim(self) -> int:
-        """Width of an embedding."""
+        """Number of values in an embedding."""
         return (self.model.encoder if isinstance(self.model, Classifier) else self.model).embed_dim
 
     @property
     def fingerprint(self) -> str:
-        """Of the signal contract."""
+        """Fingerprint of the preprocessing settings."""
         return self.spec.fingerprint
 
 
@@ -82,33 +82,33 @@ def export_bundle(
     lsb: float = StoreParams().lsb,
     add: Callable[[Path, ContractModule], object] | None = None,
 ) -> dict[str, Any]:
-    """Make a bundle; ``out`` appears when every check has passed, or not at all. The same model gives the same bytes.
+    """Make a bundle and check it. ``out`` is written only if every check passes. The same model gives the same bytes.
 
     Args:
-        model_dir: encoder or classifier of ``ecgssl.training.checkpoint.save_model``; calibrators and thresholds are
-            those of ``decision.json`` beside it.
-        out: the bundle; one that exists is replaced.
-        params: which graphs, of which opset, and the largest difference allowed between them and the file pipeline.
-        quality: limits that the training recordings were accepted under.
-        validation: recordings to compare the two on, besides noise. None of them gets into the bundle.
-        lsb: of the store that the training recordings were in.
-        add: writes more files into the folder before it is sealed, such as ``ecgssl.monitoring.reference`` does.
+        model_dir: encoder or classifier written by ``ecgssl.training.checkpoint.save_model``. Calibrators and thresholds
+            are read from ``decision.json`` in the same folder.
+        out: folder of the bundle; an existing bundle is replaced.
+        params: graphs to export, their opset, and the largest difference allowed from the Python pipeline.
+        quality: quality limits of the training recordings.
+        validation: recordings for the comparison in addition to noise. They are not stored in the bundle.
+        lsb: rounding step (mV) of the store with the training recordings.
+        add: function that writes more files before the checksums are computed, see ``ecgssl.monitoring.reference``.
 
     Returns:
         ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and
-        ``fingerprint``; ``int8`` (its cost) where asked for.
+        ``fingerprint``; with 8-bit graphs also ``int8``, their loss.
 
     Raises:
-        InputError: an unusable model or output folder, examples of another shape, an output that is not finite or too
-            far off, a rate of ``export.raw_rates`` that the contract does not take.
-        ContractMismatch: the model was made by another version of the cleaning code.
+        InputError: the model or output folder is unusable, examples have another shape, an output is not finite or differs
+            by more than the tolerance, or the settings do not accept a rate of ``export.raw_rates``.
+        ContractMismatch: the model was made with another version of the cleaning code.
     """
     model_dir, validation = Path(model_dir), validation or ValidationRecordings()
     config = read_json(model_dir / CONFIG)
     classifies = config.get("kind") == "classifier"
     model, spec = load_classifier(model_dir) if classifies else load_encoder(model_dir)
     _require_shape(validation, spec)
-    decision = decision_beside(model_dir, model) if isinstance(model, Classifier) else None
+    decision = read_decision(model_dir, model) if isinstance(model, Classifier) else None
     graph = ContractModule(model, spec, decision)
     about = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     about |= {"quality": quality.model_dump(mode="json"), "lsb": lsb, "export": params.model_dump(mode="json")}
@@ -130,7 +130,7 @@ def export_bundle(
         if add is not None:
             add(folder, graph)
         write_sums(folder)
-        # what is delivered is what has been read back
+        # load it once before it is moved to its place
         bundle = load_bundle(folder)
     return {
         "max_difference": made.worst,
@@ -143,14 +143,14 @@ def export_bundle(
 
 
 def load_bundle(path: Path | str) -> Bundle:
-    """Verify and load a bundle; nothing in it is unpickled.
+    """Verify and load a bundle. Nothing in it is unpickled.
 
-    Checked are the digests of all files, the fingerprint of the signal contract, and that this machine computes
-    ``reference.npz`` again to the tolerance of the export.
+    The checks are the SHA-256 of all files, the fingerprint of the preprocessing settings, and the self-test: this machine
+    must reproduce the outputs in ``reference.npz`` within the tolerance of the export.
 
     Raises:
-        InputError: naming each file that is missing, altered, surplus or unusable.
-        ContractMismatch: made by another version of the cleaning code.
+        InputError: lists every file that is missing, altered, unlisted or unusable.
+        ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     path = Path(path)
     digest = verify_sums(path)
@@ -164,20 +164,20 @@ def load_bundle(path: Path | str) -> Bundle:
         lsb = StoreParams(lsb=config["lsb"]).lsb
         export = ExportParams(**config["export"])
     except (KeyError, TypeError, ValidationError):
-        raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or not what they should be") from None
+        raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or invalid") from None
     graph = ContractModule(model, spec, decision)
     verify_self_test(path, graph, export.tolerance)
     return Bundle(graph, spec, quality, lsb, targets, f"{__version__}+{digest[:16]}")
 
 
 def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:
-    wanted = (len(spec.leads), spec.samples)
+    expected = (len(spec.leads), spec.samples)
     signals = {"examples": validation.examples, "validation": validation.labelled.ecg if validation.labelled else None}
-    remedy = "Take them from a store of the model's contract"
+    remedy = "Use a store with the preprocessing settings of the model"
     problems = [
-        Problem(name, "shape", f"have shape {ecg.shape}, the model takes (n, {wanted[0]}, {wanted[1]})", remedy)
+        Problem(name, "shape", f"have shape {ecg.shape}, the model takes (n, {expected[0]}, {expected[1]})", remedy)
         for name, ecg in signals.items()
-        if ecg is not None and (ecg.ndim != 3 or ecg.shape[1:] != wanted)
+        if ecg is not None and (ecg.ndim != 3 or ecg.shape[1:] != expected)
     ]
     if problems:
         raise InputError(problems)

@@ -1,4 +1,4 @@
-"""A classifier's decision as tensor operations, so that a graph gives the probabilities that ``Decision`` gives."""
+"""Calibration of a classifier as tensor operations, for exported graphs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ecgssl.evaluation.calibration.decision import Decision
 
 
 class CalibrationModule(nn.Module):
-    """(B, K) logits -> (B, K) calibrated probabilities (of a regression: values in the targets' units).
+    """Module from (B, K) logits to (B, K) calibrated probabilities (regression: values in the targets' units).
 
-    The same numbers as ``Decision.probabilities``, in float32. An isotonic curve is a sum of ramps: rounding of a logit
-    matters where it rises steeply, as it does there.
+    It computes ``Decision.probabilities`` in float32. An isotonic curve is a sum of ramps, so the rounding of a logit has
+    the largest effect where the curve is steep.
 
     Args:
-        decision: of the classifier.
+        decision: calibrators of the classifier.
     """
 
     slope: Tensor
@@ -61,6 +61,6 @@ class CalibrationModule(nn.Module):
         probability = torch.sigmoid(line)
         if not self.curved:
             return probability
-        # (B, K, segments): how far along each segment of its curve a logit has come
+        # (B, K, segments): position of a logit within each segment of its curve, 0 to 1
         along = ((logits[..., None] - self.knot) / self.width).clamp(0.0, 1.0)
         return torch.where(self.isotonic, self.floor + (along * self.rise).sum(dim=-1), probability)

@@ -1,4 +1,4 @@
-"""``SHA256SUMS``: every file of a folder with its digest, in the form that ``sha256sum -c`` reads."""
+"""Checksums of a folder in ``SHA256SUMS``, in the format of ``sha256sum -c``."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ecgssl.files import sha256_of, write_atomic
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
-_REMEDY = "Copy the bundle again, whole, or make it again with 'ecgssl export'"
+_REMEDY = "Copy the complete bundle again, or make it again with 'ecgssl export'"
 
 
 def write_sums(folder: Path) -> None:
-    """Write the digests of all files that ``folder`` holds now."""
+    """Write the SHA-256 of all files in ``folder``."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     write_atomic(folder / SUMS, "".join(f"{sha256_of(path)}  {path.name}\n" for path in files))
 
 
 def verify_sums(folder: Path) -> str:
-    """Check that ``folder`` holds exactly the files listed, each unchanged.
+    """Check that ``folder`` holds exactly the listed files, all unchanged.
 
     Returns:
-        SHA-256 (hex) of the list itself, which stands for the whole folder.
+        SHA-256 (hex) of the list, which identifies the folder.
 
     Raises:
-        InputError: with every file that is missing, altered or not listed.
+        InputError: lists every file that is missing, altered or not listed.
     """
     sums = folder / SUMS
     try:
         lines = sums.read_text().splitlines()
     except FileNotFoundError:
         what = "does not exist, so this is no bundle" if folder.is_dir() else "does not exist"
-        where, remedy = sums if folder.is_dir() else folder, "Name the folder that 'ecgssl export' has made"
+        where, remedy = sums if folder.is_dir() else folder, "Use a folder made by 'ecgssl export'"
         raise InputError(Problem(str(where), "file", what, remedy)) from None
     except (OSError, UnicodeDecodeError):
         raise InputError(Problem(str(sums), "content", "is not a readable list", _REMEDY)) from None

@@ -1,4 +1,4 @@
-"""The deployed function: from clean recordings in mV to embeddings and calibrated scores, normalising inside."""
+"""Deployed model: from preprocessed recordings in mV to embeddings and calibrated scores, with normalisation."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ecgssl.signal.spec import SignalSpec
 
 
 class ContractModule(nn.Module):
-    """A model that starts where preprocessing ends; torch, ONNX and every kind of scoring run this one.
+    """Module that takes the output of preprocessing. Scoring and all exported graphs use it.
 
     Args:
-        model: encoder or classifier; put in eval mode.
-        spec: its signal contract.
-        decision: of a classifier, with its labels; none for what its outputs say by themselves.
+        model: encoder or classifier; set to eval mode.
+        spec: its preprocessing settings.
+        decision: calibrators and thresholds of a classifier. Without it, scores are not calibrated.
 
     Attributes:
-        outputs: names of what ``forward`` returns, in order: ``embedding`` of an encoder; of a classifier ``logits``,
-            ``probability`` (calibrated; each label by itself, or of classes that add up to 1) and ``embedding``. A
-            regression has ``value`` in place of ``probability``, in the targets' units; its ``logits`` are the same before
-            calibration.
-        decision: of a classifier; none of an encoder.
+        outputs: names of the results of ``forward``, in order. Encoder: ``embedding``. Classifier: ``logits``,
+            ``probability`` (calibrated; independent labels, or exclusive classes that sum to 1) and ``embedding``. A
+            regression has ``value`` instead of ``probability``, in the targets' units; its ``logits`` are the values
+            before calibration.
+        decision: calibrators and thresholds of a classifier; ``None`` for an encoder.
     """
 
     def __init__(self, model: Encoder | Classifier, spec: SignalSpec, decision: Decision | None = None) -> None:
@@ -47,11 +47,11 @@ class ContractModule(nn.Module):
         self.eval()
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:
-        """Run.
+        """Return the outputs of a batch.
 
         Args:
-            ecg: (B, L, T) float32 in mV, cleaned and cropped; what absent leads hold is ignored.
-            lead_mask: (B, L) bool, true where a lead is present.
+            ecg: (B, L, T) float32 in mV, cleaned and cropped; values of absent leads are ignored.
+            lead_mask: (B, L) bool, true for leads that are present.
 
         Returns:
             Float32 tensors, one per name in ``outputs``: (B, K) logits and scores, (B, E) embedding.
@@ -64,9 +64,9 @@ class ContractModule(nn.Module):
 
     @torch.inference_mode()
     def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
-        """``forward`` on arrays, in float32 on the device where the weights are; by name of output.
+        """Return the outputs of ``forward`` by name for arrays, in float32, computed on the device of the weights.
 
-        A recording's result does not depend on the batch it is in, up to rounding (1e-5).
+        The result of a recording does not depend on its batch, up to rounding (1e-5).
         """
         device = next(self.parameters()).device
         tensors = self(torch.from_numpy(ecg).to(device), torch.from_numpy(lead_mask).to(device))
@@ -74,14 +74,14 @@ class ContractModule(nn.Module):
 
 
 def uncalibrated(model: Classifier) -> Decision:
-    """What the outputs of a classifier say by themselves: no calibration, no thresholds."""
+    """Return a decision without calibration and thresholds."""
     calibrator = Calibrator("linear" if model.kind == "regression" else "none")
     return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))
 
 
 def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
-    """Sets of leads that devices deliver, as (L,) masks by name; those without a lead in the contract are left out."""
-    wanted = {
+    """Return sets of leads that devices record, as (L,) masks by name; sets without a lead in ``spec`` are left out."""
+    subsets = {
         "all leads": spec.leads,
         "limb leads": LIMB_LEADS,
         "chest leads": CHEST_LEADS,
@@ -89,5 +89,5 @@ def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
         "I and II": ("I", "II"),
         "one lead": spec.leads[:1],
     }
-    masks = {name: np.array([lead in leads for lead in spec.leads]) for name, leads in wanted.items()}
+    masks = {name: np.array([lead in leads for lead in spec.leads]) for name, leads in subsets.items()}
     return {name: mask for name, mask in masks.items() if mask.any()}

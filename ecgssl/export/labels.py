@@ -1,4 +1,4 @@
-"""``labels.json`` of a bundle: what the outputs of a classifier are, their calibrators and thresholds."""
+"""Labels of a classifier in ``labels.json`` of a bundle: names of the outputs, calibrators and thresholds."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ LABELS = "labels.json"
 
 
 def labels_dict(decision: Decision) -> dict[str, Any]:
-    """Plain content of the file: ``kind``, ``targets`` in the order of the outputs, and the ``decision``."""
+    """Return the content of the file: ``kind``, ``targets`` in the order of the outputs, and the ``decision``."""
     return {"kind": decision.kind, "targets": list(decision.names), "decision": decision.to_dict()}
 
 
-def decision_beside(folder: Path, model: Classifier) -> Decision | None:
-    """``decision.json`` of a classifier's folder, or none where fine-tuning has not written one.
+def read_decision(folder: Path, model: Classifier) -> Decision | None:
+    """Return the content of ``decision.json`` in a classifier's folder, or ``None`` if there is none.
 
     Raises:
-        InputError: it is unusable, or of other labels than the classifier's.
+        InputError: the file is unusable, or its labels are not those of the classifier.
     """
     return _matching(Decision.load(folder), model, folder / DECISION) if (folder / DECISION).exists() else None
 
 
 def read_labels(folder: Path, model: Classifier) -> Decision:
-    """The decision in ``labels.json`` of a bundle.
+    """Return the decision in ``labels.json`` of a bundle.
 
     Raises:
-        InputError: the file is missing or unusable, or of other labels than the classifier's.
+        InputError: the file is missing or unusable, or its labels are not those of the classifier.
     """
     path = folder / LABELS
     data = read_json(path)
@@ -45,6 +45,6 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
 
 def _matching(decision: Decision, model: Classifier, path: Path) -> Decision:
     if (decision.kind, decision.names) != (model.kind, model.targets):
-        what = f"are {decision.kind} {', '.join(decision.names)}; of the model {model.kind} {', '.join(model.targets)}"
+        what = f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"
         raise InputError(Problem(str(path), "labels", what, "Fine-tune or recalibrate again"))
     return decision

@@ -1,4 +1,4 @@
-"""An ONNX file beside the file pipeline, before anybody gets to see it."""
+"""Comparison of an exported ONNX graph with the Python pipeline, before the graph is written."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ecgssl.export.raw_module import RawModule
 from ecgssl.export.test_signals import TestSignals
 
 TIES = 0.01
-"""Share of samples that may be rounded the other way."""
+"""Largest share of samples that may be rounded in the other direction."""
 
 
-def session_of(content: bytes, where: str) -> Any:
-    """The file in onnxruntime, on the CPU.
+def open_session(content: bytes, where: str) -> Any:
+    """Return an onnxruntime session for the file, on the CPU.
 
     Raises:
         InputError: onnxruntime cannot run it.
@@ -29,11 +29,11 @@ def session_of(content: bytes, where: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # its errors come as exceptions; it need not print them too
+    # errors are raised, so do not print them too
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    # its exceptions share no base but Exception
+    # the only common base of its exceptions is Exception
     except Exception as error:
         raise _cannot_run(where, error) from error
 
@@ -41,7 +41,7 @@ def session_of(content: bytes, where: str) -> Any:
 def run_session(
     session: Any, names: Sequence[str], ecg: NDArray[np.float32], present: NDArray[np.bool_], where: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Outputs by name.
+    """Return the outputs by name.
 
     Raises:
         InputError: onnxruntime cannot run it.
@@ -60,48 +60,49 @@ def compare_with_pipeline(
     test_signals: Sequence[TestSignals],
     where: str,
 ) -> dict[str, dict[str, float]]:
-    """Run a file in onnxruntime beside preprocessing in NumPy and the model in torch.
+    """Compare a file in onnxruntime with preprocessing in NumPy and the model in torch.
 
-    A raw graph rounds to the steps of the store, as the file pipeline does, and a sample that lies halfway between two may
-    fall on either: no two orders of summing agree there. So its ``signal`` must be that of the file pipeline, but for
-    ``TIES`` of the samples, which may be one step off; and its other outputs those of the model for that signal.
+    A raw graph rounds to the steps of the store, as the Python pipeline does. A sample halfway between two steps can be
+    rounded either way, depending on the order of summation. So the ``signal`` of a raw graph must equal that of the Python
+    pipeline, except for a share ``TIES`` of the samples, which may differ by one step. Its other outputs are compared with
+    those of the model for that signal.
 
     Args:
-        content: of ``onnx_bytes``.
-        graph: that it was made of.
-        params: ``tolerance``.
-        test_signals: see ``ecgssl.export.test_signals.make_test_signals``.
-        where: the file, for messages.
+        content: result of ``onnx_bytes``.
+        graph: the exported module.
+        params: only ``tolerance`` is used.
+        test_signals: result of ``ecgssl.export.test_signals.make_test_signals``.
+        where: file name for messages.
 
     Returns:
-        By source: the largest absolute difference by output. Where a probability lies on an isotonic curve, it is the
-        distance from what the curve gives within the tolerance of the logit: a step of the curve enlarges any rounding.
-        Of raw graphs, ``signal`` is the largest share of samples one step off, and ``pipeline`` the largest difference of
-        any output from the whole file pipeline, ties included.
+        For each source the largest absolute difference by output. For a probability on an isotonic curve, it is the distance
+        to the range of the curve within the tolerance of the logit, because a steep curve amplifies rounding. For raw
+        graphs, ``signal`` is the largest share of samples that differ by one step, and ``pipeline`` the largest difference
+        of any output from the complete Python pipeline, ties included.
 
     Raises:
-        InputError: with every output that is further than ``tolerance`` off, or not finite; a signal that is not that of
-            the file pipeline; onnxruntime cannot run it.
+        InputError: lists every output that differs by more than ``tolerance``; or an output is not finite, the signal is
+            not that of the Python pipeline, or onnxruntime cannot run the file.
     """
-    session = session_of(content, where)
+    session = open_session(content, where)
     model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModule) else (graph, None)
     worst: dict[str, dict[str, float]] = {}
     place: dict[tuple[str, str], str] = {}
-    for some in test_signals:
-        for at, ecg, present, contract in some.batches(graph):
+    for signals in test_signals:
+        for at, ecg, present, contract in signals.batches(graph):
             found = run_session(session, graph.outputs, ecg, present, where)
             off = {}
             if lsb is not None:
                 seen = found.pop("signal")
                 off["signal"] = _ties(seen, contract, present, lsb, f"{where}: signal", at)
-                off["pipeline"] = max(_apart(found, model.run(contract, present)).values())
+                off["pipeline"] = max(_largest_difference(found, model.run(contract, present)).values())
                 contract = seen
             off |= _differences(found, model.run(contract, present), model.decision, params.tolerance)
             for name, value in off.items():
                 if np.isnan(value):
                     raise InputError(Problem(where, name, f"is not finite ({at})", "Train the model again"))
-                if value >= worst.setdefault(some.source, {}).get(name, 0.0):
-                    worst[some.source][name], place[some.source, name] = value, at
+                if value >= worst.setdefault(signals.source, {}).get(name, 0.0):
+                    worst[signals.source][name], place[signals.source, name] = value, at
     problems = [
         Problem(
             where,
@@ -127,10 +128,10 @@ def _ties(
     where: str,
     at: str,
 ) -> float:
-    """Share of the samples of present leads that are one step off."""
+    """Return the share of samples in present leads that differ by one step."""
     steps = np.abs((seen - contract)[present]) / lsb
     share = float((steps > 0.5).mean()) if steps.size else 0.0
-    # true of NaN as well
+    # also true for NaN
     if not (steps.size == 0 or steps.max() < 1.5) or share > TIES:
         what = (
             f"is not that of the file pipeline: {share:.2%} of samples differ, by up to {steps.max():.3g} steps ({at})"
@@ -139,7 +140,9 @@ def _ties(
     return share
 
 
-def _apart(found: dict[str, NDArray[np.float32]], expected: dict[str, NDArray[np.float32]]) -> dict[str, float]:
+def _largest_difference(
+    found: dict[str, NDArray[np.float32]], expected: dict[str, NDArray[np.float32]]
+) -> dict[str, float]:
     return {name: float(np.abs(value - expected[name]).max()) for name, value in found.items()}
 
 
@@ -149,18 +152,18 @@ def _differences(
     decision: Decision | None,
     tolerance: float,
 ) -> dict[str, float]:
-    off = _apart(found, expected)
+    off = _largest_difference(found, expected)
     if decision is None or "probability" not in found:
         return off
-    # by Decision itself, in float64
-    lowest, wanted, highest = (
+    # computed by Decision in float64
+    lowest, expected_probability, highest = (
         decision.probabilities(expected["logits"] + step) for step in (-tolerance, 0.0, tolerance)
     )
     probability = found["probability"]
     beyond = np.maximum(lowest - probability, probability - highest)
     curved = np.array([label.calibrator.method == "isotonic" for label in decision.labels])
-    apart = np.where(curved, np.maximum(beyond, 0.0), np.abs(probability - wanted))
-    return off | {"probability": float(apart.max())}
+    difference = np.where(curved, np.maximum(beyond, 0.0), np.abs(probability - expected_probability))
+    return off | {"probability": float(difference.max())}
 
 
 def _cannot_run(where: str, error: Exception) -> InputError:

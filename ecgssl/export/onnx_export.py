@@ -1,4 +1,4 @@
-"""The deployed function as one ONNX file."""
+"""Export of the deployed model to one ONNX file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ INPUTS = ("ecg", "lead_mask")
 
 
 def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
-    """``graph`` as a program of torch.export: for a batch of any size and, where raw, recordings of any length."""
+    """Return ``graph`` as a torch.export program for any batch size and, if raw, recordings of any length."""
     raw = isinstance(graph, RawModule)
     leads = len(graph.spec.leads)
-    # a size of 1 would be taken for a constant, and so would that of the contract
+    # torch.export treats a size of 1, and the length of the settings, as a constant
     samples = graph.shortest + 7 if isinstance(graph, RawModule) else graph.spec.samples
     example = torch.zeros(2, leads, samples), torch.ones(2, leads, dtype=torch.bool)
     batch = torch.export.Dim("batch")
@@ -34,10 +34,10 @@ def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
 
 
 def require_opset(params: ExportParams) -> None:
-    """Refuse what the installed onnx does not know, before any long work.
+    """Check that the installed onnx knows the opset.
 
     Raises:
-        InputError: for such an opset.
+        InputError: it does not.
     """
     import onnx
 
@@ -50,23 +50,23 @@ def require_opset(params: ExportParams) -> None:
 def onnx_bytes(
     graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
-    """Export; the same model gives the same bytes. The file says its contract, labels and, where raw, its sampling rate.
+    """Return an ONNX file. The same model gives the same bytes. Metadata: settings, labels and sampling rate if raw.
 
     Args:
-        graph: what to export, on the CPU. Inputs ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch, L) bool,
-            batch of any size, T of any size where it is raw; outputs as ``graph.outputs``.
+        graph: module on the CPU. Inputs: ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch, L) bool, for any
+            batch size and, if raw, any T. Outputs: ``graph.outputs``.
         params: ``opset``.
-        program: of ``traced``, where there is one already.
+        program: result of ``traced``; computed if absent.
 
     Raises:
-        InputError: torch or ONNX cannot make a valid file of this opset.
+        InputError: torch or ONNX cannot make a valid file with this opset.
     """
     import onnx
 
     axes = {0: "batch", 2: "samples"} if isinstance(graph, RawModule) else {0: "batch"}
     try:
         with _quiet(), torch.no_grad():
-            made = torch.onnx.export(
+            exported = torch.onnx.export(
                 program or traced(graph),
                 dynamo=True,
                 external_data=False,
@@ -76,9 +76,9 @@ def onnx_bytes(
                 dynamic_shapes=(axes, {0: "batch"}),
                 verbose=False,
             )
-            if made is None:
+            if exported is None:
                 raise ValueError("the exporter made no program")
-            proto = made.model_proto
+            proto = exported.model_proto
             opset = next(item.version for item in proto.opset_import if item.domain in ("", "ai.onnx"))
             if opset != params.opset:
                 raise ValueError(f"the exporter wrote opset {opset}")
@@ -94,7 +94,7 @@ def onnx_bytes(
 
 
 def _about(graph: ContractModule | RawModule) -> dict[str, str]:
-    """What the file says of itself, as text; keys in the order of the alphabet."""
+    """Return the metadata of the file as text, with sorted keys."""
     spec = graph.spec
     about = {"fingerprint": spec.fingerprint, "signal": canonical_json(spec.to_dict(), digits=None, indent=None)}
     if graph.decision is not None:
@@ -105,7 +105,7 @@ def _about(graph: ContractModule | RawModule) -> dict[str, str]:
 
 
 def _strip(graph: Any) -> None:
-    """Take out what the exporter notes of its own source lines: it is of no use to a reader and names files."""
+    """Remove the source lines that the exporter records, because they contain paths of this machine."""
     graph.doc_string = ""
     items = [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
     for item in items:
@@ -120,7 +120,7 @@ def _strip(graph: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks (torchvision is absent, axis names) from the user, who can do nothing about them."""
+    """Suppress warnings of the exporter that need no action (torchvision is missing, axis names)."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

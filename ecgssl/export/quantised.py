@@ -1,7 +1,7 @@
-"""A graph with 8-bit weights and activations (onnxruntime's dynamic quantisation), and what that costs on validation.
+"""8-bit graphs by dynamic quantisation with onnxruntime, and their loss on validation recordings.
 
-The scale of an activation is found anew for every input, over all of it: in a batch, a recording's score would depend on
-its neighbours. So the graph takes one recording at a time, and runtimes refuse it another batch.
+The scale of an activation is computed for each input over the whole batch, so in a larger batch the score of a recording
+would depend on the other recordings. The graph therefore takes one recording at a time, and runtimes refuse larger batches.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from numpy.typing import NDArray
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.onnx_check import run_session, session_of
+from ecgssl.export.onnx_check import open_session, run_session
 from ecgssl.export.validation_recordings import LabelledSignals
 
 
 def quantised(
     content: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> tuple[bytes, dict[str, Any]]:
-    """The graph in 8 bits, for one recording at a time, with what it loses.
+    """Return the 8-bit graph for one recording at a time, and its loss.
 
     Args:
-        content: of ``onnx_bytes``.
-        graph: that it was made of.
-        params: ``int8_loss``.
-        validation: to measure the loss on.
-        where: the file, for messages.
+        content: result of ``onnx_bytes``.
+        graph: the exported module.
+        params: only ``int8_loss`` is used.
+        validation: recordings to measure the loss.
+        where: file name for messages.
 
     Returns:
-        The file and: ``metric`` (``auroc``, macro over labels; ``r2`` of a regression; ``cosine`` of embeddings), its value
-        ``float`` and ``int8``, ``loss`` between them, ``largest_difference`` of a score or an embedding, ``recordings``.
+        The file and a dictionary: ``metric`` (``auroc``, macro over labels; ``r2`` for a regression; ``cosine`` for
+        embeddings), its values ``float`` and ``int8``, ``loss`` (their difference), ``largest_difference`` of a score or an
+        embedding, ``recordings``.
 
     Raises:
-        InputError: it is worse than ``int8_loss`` allows, gives what is not finite, or cannot be measured.
+        InputError: the loss exceeds ``int8_loss`` or cannot be measured, or an output is not finite.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -47,32 +48,33 @@ def quantised(
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]
-    # it writes files only, and advises on the root logger a preparation that this graph does not need
+    # quantize_dynamic only writes files, and its advice on the root logger does not apply to this graph
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) / "int8.onnx"
+            path = Path(folder) / "int8.onnx"
             quantize_dynamic(
                 proto,
-                place,
+                path,
                 op_types_to_quantize=["MatMul", "Gemm"],
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 nodes_to_exclude=[_patch_embedding(proto)],
             )
-            made = onnx.load(place)
+            quantised_model = onnx.load(path)
     finally:
         root.setLevel(level)
-    small: bytes = made.SerializeToString(deterministic=True)
+    small: bytes = quantised_model.SerializeToString(deterministic=True)
     return small, _cost(small, graph, params, validation, where)
 
 
 def _patch_embedding(proto: Any) -> str:
-    """Name of the first product with weights: it meets the signal itself, whose R-peaks leave T-waves few steps of 256.
+    """Return the name of the first product with weights, which takes the signal.
 
-    In 8 bits, it cost a linear probe of a tiny encoder 0.10 of macro AUROC, and all other products together 0.01.
+    R-peaks set the scale of 256 steps, which leaves few steps for T-waves. In 8 bits, this product reduced the macro AUROC of
+    a linear probe (tiny encoder) by 0.10, and all other products together by 0.01.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     products = (node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm"))
@@ -82,7 +84,7 @@ def _patch_embedding(proto: Any) -> str:
 def _cost(
     small: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> dict[str, Any]:
-    session = session_of(small, where)
+    session = open_session(small, where)
     outputs: dict[str, list[NDArray[np.float32]]] = {"float": [], "int8": []}
     score = graph.outputs[1] if graph.decision is not None else "embedding"
     for one in validation.ecg:
@@ -91,15 +93,17 @@ def _cost(
         outputs["int8"].append(run_session(session, graph.outputs, one[None], present, where)[score][0])
     exact, rounded = (np.stack(outputs[name]).astype(np.float64) for name in ("float", "int8"))
     if not np.isfinite(rounded).all():
-        raise InputError(Problem(where, "export.int8", "gives scores that are not finite", "Export without it"))
+        raise InputError(Problem(where, "export.int8", "gives scores that are not finite", "Set export.int8: false"))
     metric, before, after = _metric(exact, rounded, validation.values, graph)
     if before is None or after is None:
-        what = "cannot be measured: validation holds no target with both classes, or with two different numbers"
-        raise InputError(Problem(where, "export.int8", what, "Name a store with such recordings, or export without it"))
+        what = "cannot be measured: no validation target has both classes, or two different values"
+        raise InputError(
+            Problem(where, "export.int8", what, "Use a store with such recordings, or set export.int8: false")
+        )
     loss = before - after
     if loss > params.int8_loss:
         what = f"loses {loss:.3g} of {metric} {before:.3g} on {len(exact)} recordings, {params.int8_loss:g} is allowed"
-        raise InputError(Problem(where, "export.int8", what, "Export without it, or raise export.int8_loss"))
+        raise InputError(Problem(where, "export.int8", what, "Set export.int8: false, or raise export.int8_loss"))
     return {
         "metric": metric,
         "float": before,

@@ -1,4 +1,4 @@
-"""The deployed function from raw recordings: cleaning, resampling, cropping and rounding in front of the model."""
+"""Deployed model for raw recordings: cleaning, resampling, cropping and rounding before the model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _LARGEST = float(np.iinfo(np.int16).max)
 
 
 class RawModule(nn.Module):
-    """A model that takes raw recordings. It contains the cleaning of ``ecgssl.preprocessing.prepare``, without quality checks.
+    """Module that takes raw recordings and cleans them as ``ecgssl.preprocessing.prepare`` does, without quality checks.
 
     Args:
-        contract: the model behind preprocessing.
+        contract: the model after preprocessing.
         sampling_rate: Hz of the input.
-        lsb: mV of one step that contract signals are rounded to, as in the store.
+        lsb: rounding step of preprocessed signals in mV, as in the store.
 
     Raises:
-        InputError, RecordingError: the contract's cleaning cannot be in a graph, or not from this rate; see
+        InputError, RecordingError: the cleaning cannot be exported, or not for this sampling rate; see
             ``ecgssl.signal.cleaning_torch.cleaning_module``.
     """
 
@@ -42,45 +42,45 @@ class RawModule(nn.Module):
 
     @property
     def spec(self) -> SignalSpec:
-        """The signal contract."""
+        """Preprocessing settings."""
         return self.contract.spec
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what ``forward`` returns: those of ``ContractModule``, then ``signal``."""
+        """Names of the results of ``forward``: those of ``ContractModule``, then ``signal``."""
         return (*self.contract.outputs, "signal")
 
     @property
     def decision(self) -> Decision | None:
-        """Calibrators and thresholds."""
+        """Calibrators and thresholds of a classifier; ``None`` for an encoder."""
         return self.contract.decision
 
     @property
     def shortest(self) -> int:
-        """Fewest samples of a recording that fill the contract's duration."""
+        """Smallest number of samples that fills the duration of the preprocessing settings."""
         kernel = self.cleaning
         return -(-((self.spec.samples - 1) * kernel.down + 1) // kernel.up)
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:
-        """Run.
+        """Return the outputs of a batch.
 
         Args:
-            ecg: (B, L, T) float32 in mV as recorded, of any T from ``shortest`` on; what absent leads hold is ignored.
-            lead_mask: (B, L) bool, true where a lead is present.
+            ecg: (B, L, T) float32 in mV, unfiltered, T at least ``shortest``; values of absent leads are ignored.
+            lead_mask: (B, L) bool, true for leads that are present.
 
         Returns:
-            As ``ContractModule``, then the contract signal (B, L, samples) in mV that the model saw, whole steps of ``lsb``,
-            0 in absent leads. NaN throughout where T is shorter, and of a recording with a value in a lead that is present
-            that is not finite.
+            The results of ``ContractModule``, then the preprocessed signal (B, L, samples) in mV that the model received,
+            in whole steps of ``lsb``, 0 in absent leads. All values are NaN if T is too short, and for a recording with a
+            value that is not finite in a lead that is present.
         """
         cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
-        # the store holds whole steps: a model has never seen finer ones
+        # the store holds whole steps, so the model was trained on them
         steps = torch.round(cleaned / self.lsb).clamp(-_LARGEST, _LARGEST)
         signal = steps * self.lsb
         return *self.contract(signal, lead_mask), signal
 
-    def prepared(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The contract signals that the file pipeline makes of finite recordings, by its own code.
+    def preprocess(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the signals that the Python pipeline makes of finite recordings, computed by its own code.
 
         Args:
             ecg: (B, L, T) mV at ``sampling_rate``.

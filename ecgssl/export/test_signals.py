@@ -1,4 +1,4 @@
-"""Recordings that an exported graph is tried on, with what the file pipeline makes of them."""
+"""Test signals for exported graphs: recordings and the result of preprocessing them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LONGER = 1.31
 
 @dataclass(frozen=True)
 class TestSignals:
-    """Recordings of one length.
+    """Test recordings of one length.
 
     Args:
-        source: where from, for messages.
-        ecg: (n, L, T) mV, what the graph is given.
-        present: (n, L) leads that carry a signal.
-        contract: (n, L, samples) mV, what preprocessing makes of them.
+        source: origin, for messages.
+        ecg: (n, L, T) input of the graph in mV.
+        present: (n, L) true for leads with a signal.
+        contract: (n, L, samples) preprocessed recordings in mV.
     """
 
     source: str
@@ -41,9 +41,9 @@ class TestSignals:
     def batches(
         self, graph: ContractModule | RawModule
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
-        """Where, input, lead mask and contract signal of batches of 1, 2 and 7, for every set of ``lead_subsets``.
+        """Yield description, input, lead mask and preprocessed signal for batches of 1, 2 and 7 and all ``lead_subsets``.
 
-        Absent leads hold NaN: whatever reaches a result from them shows.
+        Absent leads hold NaN, so a result that depends on them is NaN.
         """
         start = 0
         for batch in BATCHES:
@@ -64,15 +64,15 @@ def make_test_signals(
     recordings: Sequence[Recording],
     quality: QualityParams,
 ) -> list[TestSignals]:
-    """What to try ``graph`` on: noise, real clean recordings, and real raw ones where the graph takes those.
+    """Return test signals for ``graph``: noise, preprocessed recordings and, for a raw graph, raw recordings.
 
     Args:
-        graph: that a file was made of.
-        examples: (n, L, samples) clean recordings in mV; rows that are 0 throughout are absent leads. A raw graph gets
-            them at its own sampling rate, with an offset in every lead.
-        recordings: as recorded; those of another sampling rate, or that the file pipeline refuses or has to bridge gaps
-            in, are left out.
-        quality: limits of the file pipeline.
+        graph: the exported module.
+        examples: (n, L, samples) preprocessed recordings in mV; rows of absent leads are 0. For a raw graph they are
+            resampled to its sampling rate, and an offset is added to every lead.
+        recordings: raw recordings. Those with another sampling rate, those that preprocessing rejects and those with
+            missing values are skipped.
+        quality: quality limits of preprocessing.
     """
     sources = {"random": _random(graph)}
     if examples is not None and len(examples):
@@ -82,19 +82,19 @@ def make_test_signals(
         return [TestSignals(name, rows, present[name], rows) for name, rows in sources.items()]
     if "examples" in sources:
         sources["examples"] = _as_recorded(sources["examples"], graph)
-    found = [TestSignals(name, rows, present[name], graph.prepared(rows)) for name, rows in sources.items()]
+    found = [TestSignals(name, rows, present[name], graph.preprocess(rows)) for name, rows in sources.items()]
     longer = np.concatenate([sources["random"]] * 2, axis=2)[..., : round(_LONGER * graph.shortest)]
-    found.append(TestSignals("random, longer", longer, present["random"], graph.prepared(longer)))
+    found.append(TestSignals("random, longer", longer, present["random"], graph.preprocess(longer)))
     return found + _real(graph, recordings, quality)
 
 
 def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
-    """Noise in mV: like an ECG, quieter than the normaliser's floor, and far louder; raw with an offset in every lead."""
+    """Return noise in mV: as large as an ECG, below the floor of the normaliser, and much larger; raw with offsets."""
     generator = np.random.default_rng(0)
     raw = isinstance(graph, RawModule)
     samples = graph.shortest if isinstance(graph, RawModule) else graph.spec.samples
     noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
-    # what the band lets pass of white noise falls with the rate
+    # the share of white noise within the pass band falls with the sampling rate
     scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
     offset = generator.uniform(-3, 3, (_COUNT, len(graph.spec.leads), 1)) if raw else 0.0
     return (scale * noise + offset).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The executable files of a bundle: ONNX graphs and the program of torch.export, each checked before it is written."""
+"""Executable files of a bundle: ONNX graphs and the torch.export program, each checked before it is written."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ecgssl.files import write_atomic
 from ecgssl.model.classifier import Classifier
 
 RAW_NAME = re.compile(r"\.raw-([0-9.e+]+)\.onnx$")
-"""Of the file names of raw graphs; the group is the sampling rate in Hz."""
+"""File names of raw graphs; the group is the sampling rate in Hz."""
 
 
 @dataclass
 class WrittenGraphs:
-    """What was written.
+    """Figures of the files that were written.
 
     Args:
-        worst: largest differences by file, source and output (``compare_with_pipeline``; of ``model.pt2`` one number).
+        worst: largest differences by file, source and output (``compare_with_pipeline``; one number for ``model.pt2``).
         size: bytes by file.
-        int8: what 8 bits cost (``ecgssl.export.quantised``); empty without.
+        int8: loss of the 8-bit graph (``ecgssl.export.quantised``); empty without one.
     """
 
     worst: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class WrittenGraphs:
 
 
 def graph_name(graph: ContractModule, rate: float | None = None) -> str:
-    """File name of a graph, such as ``classifier.onnx`` or ``classifier.raw-500.onnx``."""
+    """Return the file name of a graph, such as ``classifier.onnx`` or ``classifier.raw-500.onnx``."""
     stem = "classifier" if isinstance(graph.model, Classifier) else "encoder"
     return f"{stem}.onnx" if rate is None else f"{stem}.raw-{rate:g}.onnx"
 
@@ -54,19 +54,19 @@ def write_graphs(
     validation: ValidationRecordings,
     shown: Path,
 ) -> WrittenGraphs:
-    """Export, check and write every graph that the parameters ask for.
+    """Export, check and write every graph that is set in the parameters.
 
     Args:
-        folder: of the bundle in the making.
+        folder: temporary folder of the bundle.
         graph: the model.
-        params: which graphs; tolerance; opset.
-        quality, lsb: of the file pipeline.
-        validation: what to try them on.
-        shown: the bundle's path, for messages.
+        params: graphs to export, tolerance and opset.
+        quality, lsb: quality limits and rounding step (mV) of preprocessing.
+        validation: recordings for the checks.
+        shown: path of the bundle for messages.
 
     Raises:
-        InputError: with what is wrong with the first graph that fails; the contract cannot be in a graph, or takes none
-            of a sampling rate asked for.
+        InputError: a graph fails its check, the cleaning cannot be exported, or the preprocessing settings do not accept a
+            sampling rate of ``export.raw_rates``.
     """
     require_opset(params)
     made = WrittenGraphs()
@@ -85,8 +85,8 @@ def write_graphs(
     keep(name, content)
     if params.int8:
         if validation.labelled is None:
-            what = "is asked for without recordings to measure its loss on"
-            raise InputError(Problem(where, "export.int8", what, "Name the store: ecgssl export --store"))
+            what = "needs recordings to measure its loss"
+            raise InputError(Problem(where, "export.int8", what, "Use ecgssl export --store"))
         small, made.int8 = quantised(content, graph, params, validation.labelled, where)
         keep(name.replace(".onnx", ".int8.onnx"), small)
     for raw in raws:
@@ -107,4 +107,4 @@ def _raw(graph: ContractModule, rate: float, lsb: float) -> RawModule:
         return RawModule(graph, rate, lsb)
     except RecordingError as error:
         what = f"{rate:g}: {error.problems[0].what}"
-        raise InputError(Problem("params.yaml", "export.raw_rates", what, "Leave it out")) from error
+        raise InputError(Problem("params.yaml", "export.raw_rates", what, "Remove it")) from error

@@ -1,1 +1,1 @@
-"""Publishing of bundles: MLflow model registry and Hugging Face Hub."""
+"""Publication of bundles in the MLflow model registry and on the Hugging Face Hub."""

@@ -1,7 +1,6 @@
-"""Bundles as model repositories of the Hugging Face Hub (extra ``hub``). A bundle's folder is laid out as one already.
+"""Bundles as model repositories of the Hugging Face Hub (extra ``hub``).
 
-Nothing is trusted for where it comes from: a download is verified like any other bundle, and nothing in it is unpickled or run.
-Whoever wants exactly one bundle names its digest.
+A download is verified like any other bundle, and nothing in it is unpickled or run. Pass a digest to accept only one bundle.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from ecgssl.export.checksums import SUMS, verify_sums
 from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
 
-_OF_THE_HUB = [".gitattributes", ".gitignore"]
-"""Files that the Hub adds to every repository, and that no bundle lists."""
+_HUB_FILES = [".gitattributes", ".gitignore"]
+"""Files that the Hub adds to every repository. No bundle lists them."""
 
 
 def save_pretrained(bundle: Path | str, out: Path | str) -> None:
-    """Copy a bundle, verified first, all of it or nothing.
+    """Verify a bundle and copy it. ``out`` is complete or absent.
 
     Raises:
-        InputError: the bundle is altered or unusable; ``out`` holds something else than a bundle.
+        InputError: the bundle is altered or unusable, or ``out`` exists and is not a bundle.
     """
     load_bundle(bundle)
     with atomic_directory(out, marker=SUMS) as folder:
@@ -36,38 +35,37 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
     """Load a bundle from a folder or from the Hub.
 
     Args:
-        name: of a folder that exists, or ``owner/repository``.
+        name: an existing folder, or ``owner/repository``.
         revision: commit, tag or branch on the Hub.
-        digest: SHA-256 (hex) that ``SHA256SUMS`` of the bundle must have, or its first 16 digits or more, as in
-            ``Bundle.version``. Without it, whatever the repository holds now is loaded, if it is whole.
+        digest: SHA-256 (hex) that ``SHA256SUMS`` of the bundle must have, or at least its first 16 digits, as in
+            ``Bundle.version``. Without it, the current bundle of the repository is loaded if it is complete.
 
     Raises:
-        InputError: the extra is not installed, the Hub does not answer or has no such repository, the bundle is altered
-            or unusable, or not the one of this digest.
+        InputError: the extra is not installed, the Hub does not answer, the repository does not exist, or the bundle is
+            altered, unusable or has another digest.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name, revision)
     found = verify_sums(folder)
     if digest is not None and (len(digest) < 16 or not found.startswith(digest.lower())):
         what = f"is {found[:16]}..., not {digest}"
-        raise InputError(
-            Problem(name, "digest", what, "Name the digest of the bundle that you mean, 16 digits or more")
-        )
+        remedy = "Use the digest of the intended bundle, with 16 digits or more"
+        raise InputError(Problem(name, "digest", what, remedy))
     return Predictor(folder)
 
 
 def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
-    """Upload a bundle, verified first, as one commit; a private repository is made where there is none.
+    """Verify a bundle and upload it as one commit. The repository is created if it does not exist.
 
     Args:
-        bundle: folder of ``export_bundle``.
-        repository: ``owner/name``. Who one is, the Hub's own client knows (``hf auth login``).
-        private: whether a repository that is made is private.
+        bundle: folder made by ``export_bundle``.
+        repository: ``owner/name``. Log in with ``hf auth login``.
+        private: whether a new repository is private.
 
     Returns:
-        Address of the commit.
+        URL of the commit.
 
     Raises:
-        InputError: the extra is not installed, the bundle is altered or unusable, or the Hub refuses.
+        InputError: the extra is not installed, the bundle is altered or unusable, or the Hub refuses the upload.
     """
     load_bundle(bundle)
     hub = _client()
@@ -78,23 +76,23 @@ def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
             repo_id=repository,
             folder_path=str(bundle),
             commit_message=f"Bundle {verify_sums(Path(bundle))[:16]}",
-            # what an earlier bundle had and this one has not would make it unloadable
+            # a file left from an earlier bundle would fail the verification
             delete_patterns="*",
         )
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise _refused(repository, error) from None
+        raise _no_access(repository, error) from None
     return str(commit.commit_url)
 
 
 def _download(name: str, revision: str | None) -> Path:
     hub = _client()
     try:
-        return Path(hub.snapshot_download(name, revision=revision, ignore_patterns=_OF_THE_HUB))
+        return Path(hub.snapshot_download(name, revision=revision, ignore_patterns=_HUB_FILES))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise _refused(name, error) from None
+        raise _no_access(name, error) from None
 
 
-def _refused(name: str, error: Exception) -> InputError:
+def _no_access(name: str, error: Exception) -> InputError:
     what = f"the Hub gives no access ({type(error).__name__})"
     return InputError(Problem(name, "repository", what, "Check name, revision, network and 'hf auth login'"))
 

@@ -1,6 +1,6 @@
-"""The code of an MLflow model: MLflow copies this file beside the bundle and runs it, so that nothing is pickled.
+"""Code of an MLflow model. MLflow copies this file next to the bundle and runs it, so nothing is pickled.
 
-Loading takes the bundle through all checks of ``ecgssl.export.bundle.load_bundle``.
+Loading performs all checks of ``ecgssl.export.bundle.load_bundle``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ecgssl.scoring.dataframe import score_frame
 
 
 class BundleModel(PythonModel):
-    """Raw recordings to scores or embeddings; columns in and out are those of ``ecgssl.scoring.dataframe.score_frame``."""
+    """Model from raw recordings to scores or embeddings, see ``ecgssl.scoring.dataframe.score_frame`` for the columns."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle that lies among the artifacts."""
+        """Load the bundle from the model's artifacts."""
         self.bundle: Bundle = load_bundle(context.artifacts["bundle"])
 
     def predict(

@@ -1,4 +1,4 @@
-"""Models in MLflow: an ONNX graph as it is, and a whole bundle that takes raw recordings, registered under an alias."""
+"""Models in MLflow: ONNX graphs, and bundles that take raw recordings and are registered under an alias."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from ecgssl.tracking.runs import TrackedRun
 
 ALIAS = "candidate"
-"""Of the newest version that a pipeline has registered; whoever approves one gives it an alias of their own."""
+"""Alias of the newest version that a pipeline has registered. Give an approved version another alias."""
 
 
 def log_onnx(run: TrackedRun, path: Path | str, name: str, pip_requirements: Sequence[str] = ()) -> None:
-    """Log an ONNX file as an MLflow model whose signature is that of the graph.
+    """Log an ONNX file as an MLflow model with the signature of the graph.
 
     Args:
         run: the run to log to.
         path: the ``.onnx`` file.
-        name: of the model.
-        pip_requirements: to load it; by default the ONNX packages in use here.
+        name: name of the model.
+        pip_requirements: packages needed to load it. The default is the installed versions of the ONNX packages.
     """
     run.call_mlflow("logging the model", lambda _: _log_onnx(Path(path), name, pip_requirements))
 
@@ -34,8 +34,8 @@ def register_bundle(run: TrackedRun, bundle: Path | str, name: str) -> None:
 
     Args:
         run: the run to log to.
-        bundle: folder of ``ecgssl.export.bundle.export_bundle``.
-        name: of the registered model.
+        bundle: folder made by ``ecgssl.export.bundle.export_bundle``.
+        name: name of the registered model.
     """
     run.call_mlflow("registering the model", lambda client: _log_bundle(Path(bundle), name, client))
 
@@ -46,8 +46,9 @@ def _log_onnx(path: Path, name: str, pip_requirements: Sequence[str]) -> None:
 
     model = onnx.load(path)
     needs = list(pip_requirements) or [f"{p}=={version(p)}" for p in ("numpy", "onnx", "onnxruntime")]
-    known = {"signature": _graph_signature(model), "pip_requirements": needs}
-    onnx_flavor.log_model(model, name=name, save_as_external_data=False, **known)
+    onnx_flavor.log_model(
+        model, name=name, save_as_external_data=False, signature=_graph_signature(model), pip_requirements=needs
+    )
 
 
 def _log_bundle(bundle: Path, name: str, client: Any) -> None:
@@ -59,7 +60,7 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
 
     loaded = load_bundle(bundle)
     columns = STATUS_COLUMNS if loaded.decision is None else STATUS_COLUMNS | score_columns(loaded.decision)
-    # it tells of every version it makes
+    # MLflow prints a message for each version
     with redirect_stderr(io.StringIO()):
         info = pyfunc.log_model(
             name=name,
@@ -71,12 +72,11 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
             registered_model_name=name,
             metadata={"bundle": loaded.version, "fingerprint": loaded.fingerprint},
         )
-    number = str(info.registered_model_version)
-    client.set_registered_model_alias(name, ALIAS, number)
+    client.set_registered_model_alias(name, ALIAS, str(info.registered_model_version))
 
 
 def _pinned() -> list[str]:
-    """This release and what it stands on, at the versions in use here."""
+    """Return requirements that pin ecgssl and its dependencies to the installed versions."""
     names = [line for line in requires("ecgssl") or [] if "extra ==" not in line]
     plain = ["".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0] for line in names]
     return [f"{name}=={version(name)}" for name in ("ecgssl", *plain)]
@@ -93,10 +93,10 @@ def _bundle_signature(columns: dict[str, type], classifies: bool) -> Any:
         ColSpec(Array(DataType.string), "leads"),
     ]
     types = {str: DataType.string, int: DataType.long, float: DataType.double}
-    told: dict[str, Any] = {name: types[kind] for name, kind in columns.items()}
+    output_types: dict[str, Any] = {name: types[kind] for name, kind in columns.items()}
     if not classifies:
-        told["embedding"] = Array(DataType.double)
-    outputs: list[Any] = [ColSpec(kind, name, required=False) for name, kind in told.items()]
+        output_types["embedding"] = Array(DataType.double)
+    outputs: list[Any] = [ColSpec(kind, name, required=False) for name, kind in output_types.items()]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 

@@ -1,4 +1,4 @@
-"""A bundle as a Python object: recordings in memory in, numbers out, under the same contract as files."""
+"""Predictor: a bundle as a Python object that scores raw recordings in memory."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.errors import Problem, RecordingError
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
-from ecgssl.scoring.preprocess import prepare_one
+from ecgssl.scoring.preprocess import prepare_recording
+from ecgssl.scoring.scores import require_targets
 from ecgssl.signal.spec import SignalSpec
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier says of one recording.
+    """Scores of one recording.
 
     Args:
-        scores: by label: calibrated probability; of exclusive classes they add up to 1; of a regression the value, in the
-            target's unit.
-        calls: by label and name of threshold: whether the probability reaches it. Thresholds were chosen on validation;
-            one that was not to be had there is absent.
-        predicted: the likeliest of exclusive classes; none for other kinds.
+        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression the predicted
+            value in the target's unit.
+        calls: for each label and threshold, whether the probability reaches the threshold. Thresholds without a value
+            are absent.
+        predicted: most probable of exclusive classes; ``None`` for other kinds.
     """
 
     scores: dict[str, float]
@@ -35,13 +36,13 @@ class Scores:
 
 
 class Predictor:
-    """Scores recordings one at a time.
+    """Predictor that scores or embeds one recording at a time.
 
     Args:
-        path: folder of ``ecgssl.export.bundle.export_bundle``.
+        path: folder made by ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
-        InputError: naming each file that is missing, altered, surplus or unusable.
+        InputError: lists every file that is missing, altered, unlisted or unusable.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -49,64 +50,61 @@ class Predictor:
 
     @property
     def spec(self) -> SignalSpec:
-        """The signal contract that recordings are brought under."""
+        """Preprocessing settings that are applied to recordings."""
         return self.bundle.spec
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What ``predict`` gives probabilities of; empty for an encoder."""
+        """Names of the outputs of ``predict``; empty for an encoder."""
         return self.bundle.targets
 
     @property
     def version(self) -> str:
-        """What to note beside a result, see ``Bundle.version``."""
+        """Version to record with a result, see ``Bundle.version``."""
         return self.bundle.version
 
     def embed(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> NDArray[np.float32]:
-        """Embedding of one raw recording.
+        """Return the embedding of one raw recording.
 
         Args:
-            signal: (leads, samples) in mV as recorded: neither filtered nor scaled; NaN for "no value".
+            signal: (leads, samples) in mV, neither filtered nor scaled; NaN for a missing value.
             sampling_rate: Hz.
-            leads: a name per row, in any order and usual spelling; rows of other names are ignored, limb leads that are
-                absent are derived from any two.
+            leads: one name per row, in any order and usual spelling. Rows with other names are ignored; missing limb leads
+                are derived if two are present.
 
         Returns:
             (E,) float32.
 
         Raises:
-            RecordingError: the recording breaks the contract; ``reason`` is what a score file would say.
+            RecordingError: the recording is rejected by preprocessing; ``reason`` is the code used in score files.
             ValueError: signal and leads do not match.
         """
         return self._run(signal, sampling_rate, leads)["embedding"][0]
 
     def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
-        """Calibrated scores of one raw recording, and what is called at each threshold; arguments and errors as ``embed``.
+        """Return calibrated scores of one raw recording and its call at each threshold. See ``embed`` for the arguments.
 
         Raises:
-            InputError: the bundle holds an encoder only.
+            InputError: the bundle is that of an encoder.
+            RecordingError: the recording is rejected by preprocessing.
         """
-        decision = self.bundle.decision
-        if decision is None:
-            raise InputError(Problem("bundle", "kind", "is an encoder, it has no targets to score", "Use embed"))
+        decision = require_targets(self.bundle, "bundle")
         logits = self._run(signal, sampling_rate, leads)["logits"]
         scores = dict(zip(decision.names, decision.probabilities(logits)[0].tolist(), strict=True))
         calls: dict[str, dict[str, bool]] = {}
         for k, label in enumerate(decision.labels):
-            given = [name for name, cut in label.thresholds.items() if cut.value is not None]
-            calls[label.name] = {name: bool(decision.calls(logits, name)[0, k]) for name in given}
-        likeliest = max(scores, key=lambda name: scores[name]) if decision.kind == "multiclass" else None
-        return Scores(scores, calls, likeliest)
+            available = [name for name, threshold in label.thresholds.items() if threshold.value is not None]
+            calls[label.name] = {name: bool(decision.calls(logits, name)[0, k]) for name in available}
+        predicted = max(scores, key=lambda name: scores[name]) if decision.kind == "multiclass" else None
+        return Scores(scores, calls, predicted)
 
     def _run(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         array = np.asarray(signal, dtype=np.float32)
         recording = Recording(array, float(sampling_rate), tuple(leads), "in memory")
         bundle = self.bundle
         try:
-            ecg, lead_mask = prepare_one(recording, bundle.spec, bundle.quality, bundle.lsb)
-        except Rejected as refusal:
-            remedy = "Leave it out, or mend it at its source"
-            raise RecordingError(
-                refusal.reason, Problem("recording", refusal.stage, refusal.detail, remedy)
-            ) from refusal
-        return bundle.graph.run(ecg, lead_mask)
+            prepared = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
+        except Rejected as error:
+            problem = Problem("recording", error.stage, error.detail, "Leave it out, or correct it at its source")
+            raise RecordingError(error.reason, problem) from error
+        return bundle.graph.run(prepared.digital * np.float32(bundle.lsb), prepared.lead_mask)

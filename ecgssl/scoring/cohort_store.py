@@ -1,4 +1,4 @@
-"""A cohort's store under the contract of a bundle, for those who have a bundle and a table and nothing else."""
+"""Store of a cohort, preprocessed with the settings of a bundle."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ecgssl.store.store import Store
 from ecgssl.version import __version__
 
 _PLAIN = ("age",)
-"""Columns of an index that a task may predict though they are no targets."""
+"""Index columns that a task can predict although they are not targets."""
 
 
 @dataclass(frozen=True)
 class CohortStore:
-    """A store, and what became of the recordings; ``report`` is ``None`` where the store was there already."""
+    """A store and the report of its preprocessing. ``report`` is ``None`` if the store existed already."""
 
     store: Store
     report: PreprocessReport | None
@@ -35,27 +35,27 @@ class CohortStore:
 def cohort_store(
     params: Params, bundle_path: Path | str, targets: Sequence[str], folder: Path, *, show_progress: bool = True
 ) -> CohortStore:
-    """The store of the cohort that ``params.data`` names, preprocessed as a bundle's own recordings were.
+    """Return the store of the cohort ``params.data``, preprocessed like the training recordings of a bundle.
 
-    Signal contract, limits of quality and rounding are the bundle's, whatever the parameters say. The store is named after
-    all that it follows from, so a second call with the same recordings, table, bundle and release takes the first one's.
+    Preprocessing settings, quality limits and rounding are those of the bundle; the parameters are ignored. The name of the
+    store contains a hash of its inputs, so a second call with the same recordings, table, bundle and release reuses it.
 
     Args:
         params: sections ``data`` and ``store``, and the seed of a split.
         bundle_path: bundle of an encoder.
-        targets: that the table must have.
-        folder: that the store is put into.
+        targets: target columns that the table must have.
+        folder: parent folder of the store.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is altered or holds a classifier, a target is missing from the table, or the cohort cannot
+        InputError: the bundle is altered or holds a classifier, the table lacks a target, or the cohort cannot
             be preprocessed (``ecgssl.preprocessing.preprocess``).
-        ContractMismatch: the bundle was made by another version of the cleaning code.
+        ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     bundle = load_bundle(bundle_path)
     if bundle.targets:
         what = f"holds a classifier of {', '.join(bundle.targets)}"
-        raise InputError(Problem(str(bundle_path), "bundle", what, "Name the bundle of an encoder"))
+        raise InputError(Problem(str(bundle_path), "bundle", what, "Use the bundle of an encoder"))
     cohort = load(params.data, "data/raw", params.seed)
     _require_targets(cohort, targets)
     own = _under_contract(params, bundle)
@@ -91,6 +91,6 @@ def _require_targets(cohort: Cohort, targets: Sequence[str]) -> None:
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target not in cohort.targets and not (target in _PLAIN and target in cohort.table):
             known = ", ".join(cohort.targets) or "none"
-            problems.append(Problem(where, target, "there is no such column of targets", f"Targets here: {known}"))
+            problems.append(Problem(where, target, "is not a target column", f"Targets here: {known}"))
     if problems:
         raise InputError(problems)

@@ -1,4 +1,4 @@
-"""Recordings in a table in memory, scored as files are: one row each, refusals included."""
+"""Scoring of recordings in a pandas table: one row each, rejected recordings included."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ import pandas as pd
 from ecgssl.export.bundle import Bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
-from ecgssl.scoring.preprocess import PreparedRecording, prepare_recording
+from ecgssl.scoring.preprocess import PreparedRecording, prepare_recording, rejected
+from ecgssl.scoring.score_file import plain_values
 from ecgssl.scoring.scores import recording_outputs, score_cells
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
 INPUTS = ("signal", "sampling_rate", "leads")
-"""Columns of the table: mV as recorded, a list of samples per lead; Hz; a name per lead."""
+"""Columns of the table: a list of samples per lead in mV, unfiltered; Hz; a name per lead."""
 STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
-"""Columns that come before the scores, with their types."""
+"""Columns before the scores, with their types."""
 _EXAMPLE_RATE = 250.0
 
 
 def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
-    """Score recordings with a classifier, or embed them with an encoder.
+    """Return the scores of a classifier, or the embeddings of an encoder, for a table of recordings.
 
     Args:
-        bundle: loaded.
+        bundle: a loaded bundle.
         table: with the columns of ``INPUTS``; its index is kept.
 
     Returns:
         ``status`` (ok or rejected), ``reasons`` of a rejection, ``flags``, ``heart_rate``, and the columns of
-        ``ecgssl.scoring.scores.score_columns``, or ``embedding``, a list of numbers. A cell without value is ``None``.
+        ``ecgssl.scoring.scores.score_columns``, or ``embedding``, a list of numbers. Missing values are ``None``.
     """
-    ready = [_prepared(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
-    cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in ready] for name in STATUS_COLUMNS}
-    decision = bundle.graph.decision
+    prepared = [_prepare_row(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
+    cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in prepared] for name in STATUS_COLUMNS}
+    decision = bundle.decision
     if decision is not None:
-        scores = score_cells(decision, recording_outputs(bundle, ready, "logits", "contract"))
-        cells |= {name: list(map(_plain, values)) for name, values in scores.items()}
+        scores = score_cells(decision, recording_outputs(bundle, prepared, "logits", "contract"))
+        cells |= {name: plain_values(values) for name, values in scores.items()}
     else:
-        vectors = recording_outputs(bundle, ready, "embedding", "contract")
-        cells["embedding"] = [v.tolist() if len(one.digital) else None for v, one in zip(vectors, ready, strict=True)]
+        vectors = recording_outputs(bundle, prepared, "embedding", "contract")
+        scored = zip(vectors, prepared, strict=True)
+        cells["embedding"] = [vector.tolist() if len(one.digital) else None for vector, one in scored]
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in cells.items()}).set_axis(table.index)
 
 
 def example_frame(spec: SignalSpec) -> pd.DataFrame:
-    """One recording of nobody, as ``score_frame`` takes it: bell curves once a second, higher from lead to lead."""
+    """Return a table for ``score_frame`` with one synthetic recording: one beat of Gaussian waves per second."""
     time = np.arange(round(spec.duration * _EXAMPLE_RATE)) / _EXAMPLE_RATE
     parts = ((0.35, 0.012, 1.0), (0.6, 0.05, 0.25), (0.2, 0.025, 0.12))
     beat = sum(size * np.exp(-0.5 * ((time % 1.0 - place) / width) ** 2) for place, width, size in parts)
-    # a baseline that moves a little, as no electrode is still
+    # baseline wander, which real electrodes always have
     drift = 0.03 * np.sin(2 * np.pi * 0.3 * time)
     sources = np.outer(np.linspace(0.4, 1.1, 8), beat) + np.outer(np.linspace(1, -1, 8), drift)
     rows = dict(zip(LEADS, np.round(np.concatenate([LIMB_MATRIX @ sources[:2], sources[2:]]), 4), strict=True))
@@ -59,24 +61,14 @@ def example_frame(spec: SignalSpec) -> pd.DataFrame:
     return pd.DataFrame({"signal": [signal], "sampling_rate": [_EXAMPLE_RATE], "leads": [list(spec.leads)]})
 
 
-def _prepared(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> PreparedRecording:
+def _prepare_row(bundle: Bundle, signal: Any, sampling_rate: float, leads: Sequence[str]) -> PreparedRecording:
     try:
         # (L, samples)
         array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
         recording = Recording(array, float(sampling_rate), tuple(leads), "in memory")
     except (TypeError, ValueError) as error:
-        return _refused(bundle, "malformed", str(error))
+        return rejected(bundle.spec, "malformed", str(error))
     try:
         return prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
-    except Rejected as refusal:
-        return _refused(bundle, refusal.reason, refusal.detail)
-
-
-def _refused(bundle: Bundle, reason: str, detail: str) -> PreparedRecording:
-    nothing = np.zeros((0, len(bundle.spec.leads), bundle.spec.samples), dtype=np.int16)
-    row = {"status": "rejected", "reasons": reason, "detail": detail}
-    return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    except Rejected as error:
+        return rejected(bundle.spec, error.reason, error.detail)

@@ -1,11 +1,11 @@
-"""Scoring of files: a table with one row per input, failures included, in the order of the inputs."""
+"""Scoring of files: a table with one row per input, in the order of the inputs, rejected recordings included."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -19,26 +19,31 @@ from ecgssl.preprocessing.inputs import Listed, list_recordings
 from ecgssl.progress import progress
 from ecgssl.scoring.preprocess import COLUMNS, POLICIES, PreparedRecording, Windows, prepare_files
 from ecgssl.scoring.score_file import PART, ScoreFile, require_format
-from ecgssl.scoring.scores import recording_outputs, require_policy, require_targets, score_cells, score_columns
+from ecgssl.scoring.scores import (
+    Output,
+    recording_outputs,
+    require_policy,
+    require_targets,
+    score_cells,
+    score_columns,
+)
 from ecgssl.training.device import resolve_device
 from ecgssl.training.graceful_stop import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
-Cells = Callable[[list[PreparedRecording]], dict[str, list[Any]]]
-"""What the model says of some recordings, by column."""
 
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What became of the inputs.
+    """Counts and times of a scoring run.
 
     Args:
-        counted: rows written; ``scored + rejected``.
-        scored, rejected: how many.
-        unknown: files in folders that no reader knows; they get no row.
-        reasons: of rejections, with counts.
-        seconds: wall time by stage: ``load``, ``prepare`` (waiting for what was read and cleaned), ``model``, ``write``.
-        resumed: rows that an earlier, interrupted run had done.
+        counted: rows written, ``scored + rejected``.
+        scored, rejected: number of recordings.
+        unknown: files in folders that no reader recognises. They get no row.
+        reasons: reason codes of rejections with counts.
+        seconds: wall time by stage: ``load``, ``prepare`` (waiting for reading and cleaning), ``model``, ``write``.
+        resumed: rows written by an earlier run that was interrupted.
     """
 
     counted: int
@@ -61,40 +66,32 @@ def predict(
     device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
-    """Score recordings with a classifier.
+    """Score recordings with a classifier and write a table.
 
     The table has the columns of ``ecgssl.scoring.preprocess.COLUMNS``, then ``window_policy``, ``model`` (``Bundle.version``),
-    ``fingerprint`` (of the signal contract) and those of ``ecgssl.scoring.scores.score_columns``, empty for a rejected
-    recording. On a CPU, scores of a recording do not depend on what else is scored, on ``batch_size`` or ``workers``, bit for
-    bit; on a GPU up to rounding (1e-5).
+    ``fingerprint`` (of the preprocessing settings) and those of ``ecgssl.scoring.scores.score_columns``, which are empty for
+    a rejected recording. On a CPU, the scores of a recording are bit-identical for any other inputs, ``batch_size`` and
+    ``workers``; on a GPU they agree up to rounding (1e-5).
 
-    A run that was stopped or killed leaves its parts in a hidden folder beside ``out``; the same command goes on from there,
-    and ends in the same bytes. Files are not looked at again: leave them alone meanwhile.
+    An interrupted run leaves its parts in a hidden folder next to ``out``. The same command resumes it and writes the same
+    bytes. Inputs that are done are not read again, so do not change them in between.
 
     Args:
-        bundle_path: folder of ``export_bundle``.
+        bundle_path: folder made by ``export_bundle``.
         inputs: recordings in any format, folders, patterns and manifests, see ``list_recordings``.
-        out: ``.csv``, ``.jsonl`` or ``.parquet``; appears whole or not at all.
-        windows: what is scored of a recording of two durations or more.
-        batch_size: recordings that a process reads at a time, and that a GPU is given at a time.
+        out: ``.csv``, ``.jsonl`` or ``.parquet``. The file is complete or absent.
+        windows: how a recording of at least two durations is scored.
+        batch_size: number of recordings that a process reads at a time, and that a GPU scores at a time.
         workers: processes that read and clean; -1 for one per core.
-        device: ``auto`` takes the GPU where there is one.
+        device: ``auto`` uses the GPU if there is one.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
-        InputError: an unusable bundle, one without classifier, inputs without recordings, another suffix of ``out`` or a
-            place that cannot be written to, a policy that makes no sense for the bundle, or a process that died.
-        Stopped: by SIGTERM or Ctrl-C, with everything but the part in work saved.
+        InputError: the bundle is unusable or has no classifier, the inputs hold no recording, ``out`` has another suffix or
+            cannot be written, the window policy does not suit the bundle, or a process died.
+        Stopped: SIGTERM or Ctrl-C; all complete parts are saved.
     """
-
-    def columns(bundle: Bundle) -> tuple[dict[str, type], Cells]:
-        decision = require_targets(bundle, str(bundle_path))
-        require_policy(bundle, windows, "logits")
-        return score_columns(decision), lambda ready: score_cells(
-            decision, recording_outputs(bundle, ready, "logits", windows)
-        )
-
-    return _score("predict", bundle_path, inputs, out, columns, windows, batch_size, workers, device, show_progress)
+    return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
 
 
 def embed(
@@ -108,31 +105,15 @@ def embed(
     device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
-    """Embed recordings with an encoder, or that of a classifier; as ``predict``, with columns ``emb_0000`` and on."""
-
-    def columns(bundle: Bundle) -> tuple[dict[str, type], Cells]:
-        require_policy(bundle, windows, "embedding")
-        names = [f"emb_{i:04d}" for i in range(bundle.embed_dim)]
-
-        def cells(ready: list[PreparedRecording]) -> dict[str, list[Any]]:
-            values = recording_outputs(bundle, ready, "embedding", windows)
-            scored = [len(one.digital) > 0 for one in ready]
-            return {
-                name: [value if ok else None for value, ok in zip(values[:, k], scored, strict=True)]
-                for k, name in enumerate(names)
-            }
-
-        return dict.fromkeys(names, float), cells
-
-    return _score("embed", bundle_path, inputs, out, columns, windows, batch_size, workers, device, show_progress)
+    """Embed recordings with an encoder, or that of a classifier. See ``predict``; the columns are ``emb_0000`` and so on."""
+    return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
 
 
 def _score(
-    verb: str,
+    output: Output,
     bundle_path: Path | str,
     inputs: Sequence[Path | str],
     out: Path | str,
-    columns: Callable[[Bundle], tuple[dict[str, type], Cells]],
     windows: Windows,
     batch_size: int,
     workers: int,
@@ -143,52 +124,53 @@ def _score(
     out = Path(out)
     require_format(out)
     if batch_size < 1:
-        raise InputError(Problem("batch size", "value", f"is {batch_size}", "Take 1 or more"))
+        raise InputError(Problem("batch size", "value", f"is {batch_size}", "Use 1 or more"))
     if windows not in POLICIES:
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     listed = list_recordings(inputs)
     items = listed.items
     bundle = load_bundle(bundle_path)
-    own, score = columns(bundle)
-    # found out before hours of scoring
+    value_columns = _columns(bundle, output, windows, str(bundle_path))
+    # fail before hours of scoring
     make_folder(out.parent)
     try:
         where = resolve_device(device)
     except InputError:
-        raise InputError(Problem("device", device, "there is no such device here", "Use 'auto' or 'cpu'")) from None
+        raise InputError(Problem("device", device, "is not available here", "Use 'auto' or 'cpu'")) from None
     bundle.graph.to(where)
-    stated = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
-    about = stated | {"verb": verb, "device": where.type, "inputs": _digest(items)}
-    file = ScoreFile(out, COLUMNS | dict.fromkeys(stated, str) | own, about, len(items))
+    constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
+    verb = "predict" if output == "logits" else "embed"
+    about = constants | {"verb": verb, "device": where.type, "inputs": _digest(items)}
+    file = ScoreFile(out, COLUMNS | dict.fromkeys(constants, str) | value_columns, about, len(items))
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)
     seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
-    # windows of a long recording are many
+    # a long recording has many windows
     chunk = batch_size if windows == "contract" else 1
     chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))
     tasks = ((part, bundle.spec, bundle.quality, bundle.lsb, windows) for _, part in chunks)
     with (
         progress("score", len(items), done=resumed, enabled=show_progress) as advance,
-        closing(run_ordered(prepare_files, tasks, len(chunks), workers)) as prepared,
+        closing(run_ordered(prepare_files, tasks, len(chunks), workers)) as results,
         StopRequest() as stop,
     ):
-        ready: list[dict[str, Any]] = []
-        cells: dict[str, list[Any]] = {name: [] for name in own}
+        rows: list[dict[str, Any]] = []
+        cells: dict[str, list[Any]] = {name: [] for name in value_columns}
         since = time.perf_counter()
-        for (number, part), made in zip(chunks, prepared, strict=True):
+        for (number, part), prepared in zip(chunks, results, strict=True):
             now = time.perf_counter()
             seconds["prepare"] += now - since
-            for name, values in score(made).items():
+            for name, values in _cells(bundle, output, prepared, windows).items():
                 cells[name] += values
-            ready += [one.row for one in made]
+            rows += [one.row for one in prepared]
             since = time.perf_counter()
             seconds["model"] += since - now
-            if len(ready) == len(_of_part(items, number)):
-                done[number] = Counter(row["reasons"] for row in ready if row["status"] == "rejected")
-                table = {name: [row.get(name) for row in ready] for name in COLUMNS}
-                table |= {name: [value] * len(ready) for name, value in stated.items()}
+            if len(rows) == len(_of_part(items, number)):
+                done[number] = Counter(row["reasons"] for row in rows if row["status"] == "rejected")
+                table = {name: [row.get(name) for row in rows] for name in COLUMNS}
+                table |= {name: [value] * len(rows) for name, value in constants.items()}
                 file.write(number, table | cells, done[number])
-                ready, cells = [], {name: [] for name in own}
+                rows, cells = [], {name: [] for name in value_columns}
                 now, since = since, time.perf_counter()
                 seconds["write"] += since - now
             advance(len(part))
@@ -205,6 +187,26 @@ def _score(
     return PredictReport(*counts, dict(sorted(reasons.items())), seconds, resumed)
 
 
+def _columns(bundle: Bundle, output: Output, windows: Windows, where: str) -> dict[str, type]:
+    """Return the columns that ``_cells`` fills, with types, after checking bundle and window policy."""
+    decision = require_targets(bundle, where) if output == "logits" else None
+    require_policy(bundle, windows, output)
+    if decision is not None:
+        return score_columns(decision)
+    return {f"emb_{i:04d}": float for i in range(bundle.embed_dim)}
+
+
+def _cells(bundle: Bundle, output: Output, prepared: list[PreparedRecording], windows: Windows) -> dict[str, list[Any]]:
+    values = recording_outputs(bundle, prepared, output, windows)
+    if output == "logits" and bundle.decision is not None:
+        return score_cells(bundle.decision, values)
+    scored = [len(one.digital) > 0 for one in prepared]
+    return {
+        f"emb_{k:04d}": [value if ok else None for value, ok in zip(column, scored, strict=True)]
+        for k, column in enumerate(values.T)
+    }
+
+
 def _of_part(items: Sequence[Listed], number: int) -> Sequence[Listed]:
     return items[number * PART : (number + 1) * PART]
 
@@ -216,7 +218,7 @@ def _chunks(items: Sequence[Listed], parts: list[int], size: int) -> Iterator[tu
 
 
 def _digest(items: Sequence[Listed]) -> str:
-    """Hash of the names, paths and metadata overrides of all recordings."""
+    """Return the SHA-256 of names, paths and metadata overrides of all recordings."""
     digest = hashlib.sha256()
     for item in items:
         rate, unit, leads = astuple(item.overrides)

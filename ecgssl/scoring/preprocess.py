@@ -1,6 +1,6 @@
-"""Recordings on their way to the model: the store's own preprocessing, with a row for each, refused or not.
+"""Preprocessing of recordings to score, with a table row for each, rejected ones included.
 
-Free of torch, so that worker processes start quickly.
+This module does not import torch, so worker processes start quickly.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ecgssl.preprocessing.prepare import Rejected, prepare, read_or_reject
 from ecgssl.signal.spec import SignalSpec
 
 Windows = Literal["contract", "mean", "max"]
-"""What is scored of a recording longer than the contract's duration.
+"""How a recording longer than the duration of the preprocessing settings is scored.
 
-``contract``: the one window that the contract keeps, its start or its middle, as in training. ``mean`` and ``max``: every
-whole window, laid end to end from where the contract would begin, each prepared as a recording of its own; their logits are
-averaged, or the largest of each taken.
+``contract``: only the window that preprocessing keeps, at the start or in the middle, as in training. ``mean`` and ``max``:
+all whole windows side by side from where preprocessing would start, each prepared like a separate recording; the result is
+the mean or the maximum of their logits.
 """
 POLICIES: tuple[Windows, ...] = get_args(Windows)
 
@@ -40,10 +40,10 @@ COLUMNS = {
     "windows": int,
     "windows_rejected": int,
 }
-"""Of the row of every recording: ``status`` ok or rejected; for a rejected one ``reasons`` (";"-joined codes) and
-``detail``; for the others ``flags`` (codes of findings), ``leads`` that the model saw, ``heart_rate`` in beats per minute,
-and how many ``windows`` were scored and rejected. ``sampling_rate`` in Hz and ``duration`` in s are the file's own, empty
-where it could not be read."""
+"""Columns for every recording. ``status`` is ok or rejected. A rejected one has ``reasons`` (";"-joined codes) and
+``detail``; the others have ``flags`` (codes of findings), the ``leads`` passed to the model, ``heart_rate`` in beats per
+minute, and the numbers of ``windows`` scored and rejected. ``sampling_rate`` in Hz and ``duration`` in s are those of the
+file, empty if it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PreparedRecording:
     Args:
         digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
         lead_mask: (windows, L) bool.
-        row: by ``COLUMNS``.
+        row: values of ``COLUMNS``.
         findings: of the quality checks, of each window (``ecgssl.signal.findings.findings_to_cell``).
     """
 
@@ -63,51 +63,55 @@ class PreparedRecording:
     findings: tuple[str, ...] = ()
 
 
+def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
+    """Return a recording without windows, whose row states the reason of the rejection."""
+    nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
+    row = {"status": "rejected", "reasons": reason, "detail": detail}
+    return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
+
+
 def prepare_files(
     items: Sequence[Listed], spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows
 ) -> list[PreparedRecording]:
-    """Read and prepare files; what cannot be used has no windows, and a row that says why."""
-    made = []
+    """Read and preprocess files. A rejected file has no windows, and its row states the reason."""
+    found = []
     for item in items:
         row: dict[str, Any] = {"record_id": item.record_id}
         try:
             recording = read_or_reject(item.path, item.overrides)
             row |= {"sampling_rate": recording.sampling_rate, "duration": recording.duration}
-            ready = prepare_recording(recording, spec, quality, lsb, windows)
-        except Rejected as refusal:
-            nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
-            row |= {"status": "rejected", "reasons": refusal.reason, "detail": refusal.detail}
-            made.append(PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row))
-            continue
-        made.append(replace(ready, row=row | ready.row))
-    return made
+            prepared = prepare_recording(recording, spec, quality, lsb, windows)
+        except Rejected as error:
+            prepared = rejected(spec, error.reason, error.detail)
+        found.append(replace(prepared, row=row | prepared.row))
+    return found
 
 
 def prepare_recording(
     recording: Recording, spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows = "contract"
 ) -> PreparedRecording:
-    """Prepare one recording, whole or window by window.
+    """Preprocess one recording, as a whole or window by window.
 
     Args:
-        recording: as it was recorded.
-        spec, quality, lsb: of the bundle.
-        windows: policy for a recording of two durations or more.
+        recording: raw recording.
+        spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
+        windows: policy for a recording of at least two durations.
 
     Raises:
-        Rejected: where it cannot be used; of windows, where none can be, with what is wrong with the first.
+        Rejected: the recording cannot be used; with several windows, all are rejected, and the error is that of the first.
     """
     pieces = _pieces(recording, spec) if windows != "contract" else [recording]
     digital = np.zeros((len(pieces), len(spec.leads), spec.samples), dtype=np.int16)
     found: list[dict[str, Any]] = []
-    refusals: list[Rejected] = []
+    errors: list[Rejected] = []
     for piece in pieces:
         try:
             found.append(prepare(piece, spec, quality, lsb, digital[len(found)]))
-        except Rejected as refusal:
+        except Rejected as error:
             digital[len(found)] = 0
-            refusals.append(refusal)
+            errors.append(error)
     if not found:
-        raise refusals[0]
+        raise errors[0]
     mask = np.array([_unpack(one["lead_mask"], spec) for one in found])
     flags = dict.fromkeys(code for one in found for code in one["reasons"].split(";") if code)
     rates = [one["heart_rate"] for one in found if one["heart_rate"] is not None]
@@ -117,25 +121,13 @@ def prepare_recording(
         "leads": " ".join(lead for lead, seen in zip(spec.leads, np.asarray(mask.any(axis=0)), strict=True) if seen),
         "heart_rate": float(np.median(rates)) if rates else None,
         "windows": len(found),
-        "windows_rejected": len(refusals),
+        "windows_rejected": len(errors),
     }
     return PreparedRecording(digital[: len(found)], mask, row, tuple(one["findings"] for one in found))
 
 
-def prepare_one(
-    recording: Recording, spec: SignalSpec, quality: QualityParams, lsb: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The contract signal (1, L, T) in mV and lead mask (1, L) of one recording in memory.
-
-    Raises:
-        Rejected: where it cannot be used.
-    """
-    ready = prepare_recording(recording, spec, quality, lsb)
-    return ready.digital * np.float32(lsb), ready.lead_mask
-
-
 def _pieces(recording: Recording, spec: SignalSpec) -> list[Recording]:
-    """Whole windows, or the recording itself where there are not two."""
+    """Return all whole windows, or the recording itself if it holds fewer than two."""
     length = round(spec.duration * recording.sampling_rate)
     samples = recording.signal.shape[1]
     count = samples // length if length else 0

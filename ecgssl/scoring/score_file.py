@@ -1,4 +1,4 @@
-"""Score files in three formats, written in parts that an interrupted run leaves behind and the next one goes on from."""
+"""Score files in CSV, JSON Lines and Parquet, written in parts so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, make_folder, write_atomic, write_json
 
 PART = 512
-"""Rows of a part: what is done again after a run was stopped, and what is in memory, are at most so many."""
+"""Rows of a part. At most this many rows are in memory, or scored again after an interruption."""
 
 Columns = Mapping[str, type]
 
 
 class Format(ABC):
-    """How rows become bytes.
+    """Output format of a score file.
 
     Args:
         columns: name and type (``str``, ``int`` or ``float``) of each column; any cell may be ``None``.
@@ -37,15 +37,15 @@ class Format(ABC):
 
     @abstractmethod
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
-        """Some rows."""
+        """Return the bytes of some rows."""
 
     @abstractmethod
     def join(self, parts: Iterator[Path], out: BinaryIO) -> None:
-        """The whole file from its parts, holding one of them at a time."""
+        """Write the complete file from its parts, with one part in memory at a time."""
 
 
 class Csv(Format):
-    """Nine digits give every float32 back; an empty cell is "no value"."""
+    """CSV. Nine digits represent every float32 exactly; a missing value is an empty cell."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         frame = pd.DataFrame({name: _series(cells[name], kind) for name, kind in self.columns.items()})
@@ -57,7 +57,7 @@ class Csv(Format):
 
 
 class JsonLines(Format):
-    """One object a line, ``null`` for "no value"."""
+    """JSON Lines, one object per line; a missing value is ``null``."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         rows = zip(*([_json_cell(value) for value in cells[name]] for name in self.columns), strict=True)
@@ -69,14 +69,14 @@ class JsonLines(Format):
 
 
 class Parquet(Format):
-    """A row group per part, zstd."""
+    """Parquet with zstd compression and one row group per part."""
 
     def _schema(self) -> Any:
         import pyarrow as pa
 
         types = {str: pa.string(), int: pa.int32(), float: pa.float64()}
         measured = {"sampling_rate", "duration", "heart_rate"}
-        # scores are float32 by nature
+        # scores are float32
         return pa.schema(
             [(n, pa.float32() if k is float and n not in measured else types[k]) for n, k in self.columns.items()]
         )
@@ -87,7 +87,7 @@ class Parquet(Format):
 
         buffer = io.BytesIO()
         schema = self._schema()
-        arrays = [pa.array(_plain(cells[field.name]), type=field.type) for field in schema]
+        arrays = [pa.array(plain_values(cells[field.name]), type=field.type) for field in schema]
         parquet.write_table(pa.table(arrays, schema=schema), buffer, compression="zstd")
         return buffer.getvalue()
 
@@ -103,16 +103,16 @@ FORMATS: dict[str, type[Format]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet"
 
 
 class ScoreFile:
-    """A file that appears whole, made from parts that survive a stop.
+    """A score file that is complete or absent, made from parts that survive an interruption.
 
     Args:
         out: ``.csv``, ``.jsonl`` or ``.parquet``.
-        columns: of the table.
-        about: everything that the rows follow from; parts of a run that differed in any of it are not used.
-        rows: how many there will be.
+        columns: columns of the table with their types.
+        about: everything that determines the rows. Parts of a run with other values are not used.
+        rows: number of rows of the complete file.
 
     Raises:
-        InputError: another suffix, or a place that cannot be written to.
+        InputError: ``out`` has another suffix or cannot be written.
     """
 
     def __init__(self, out: Path, columns: Columns, about: Mapping[str, Any], rows: int) -> None:
@@ -120,30 +120,30 @@ class ScoreFile:
         self.out = out
         self.rows = rows
         self.format = FORMATS[out.suffix.lower()](columns)
-        told = {"about": about, "columns": {name: kind.__name__ for name, kind in columns.items()}, "part": PART}
-        key = hashlib.sha256(canonical_json(told, digits=None).encode()).hexdigest()[:12]
+        described = {"about": about, "columns": {name: kind.__name__ for name, kind in columns.items()}, "part": PART}
+        key = hashlib.sha256(canonical_json(described, digits=None).encode()).hexdigest()[:12]
         self.folder = out.with_name(f".{out.name}.partial-{key}")
         make_folder(self.folder)
 
     @property
     def parts(self) -> int:
-        """How many parts there are in the end."""
+        """Number of parts of the complete file."""
         return -(-self.rows // PART)
 
     def done(self, number: int) -> Counter[str] | None:
-        """Reasons of rejections of a part that is there, with counts; ``None`` where it is not."""
+        """Return the reasons of rejections of a finished part, with counts; ``None`` if it is not finished."""
         try:
-            return Counter(json.loads(self._note(number).read_text()))
+            return Counter(json.loads(self._marker(number).read_text()))
         except (OSError, ValueError):
             return None
 
     def write(self, number: int, cells: Mapping[str, Sequence[Any]], rejected: Counter[str]) -> None:
-        """Keep a part; the note beside it says that it is whole."""
+        """Write a part, then a JSON file that marks it as complete."""
         write_atomic(self._part(number), self.format.part(cells))
-        write_json(self._note(number), dict(rejected))
+        write_json(self._marker(number), dict(rejected))
 
     def finish(self) -> None:
-        """Put the file in place, and remove its parts and those of runs that were never ended."""
+        """Write the complete file and remove its parts and those of abandoned runs."""
         whole = self.folder / "whole"
         with whole.open("wb") as file:
             self.format.join(map(self._part, range(self.parts)), file)
@@ -157,18 +157,18 @@ class ScoreFile:
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:06d}{self.out.suffix.lower()}"
 
-    def _note(self, number: int) -> Path:
+    def _marker(self, number: int) -> Path:
         return self.folder / f"{number:06d}.json"
 
 
 def require_format(out: Path) -> None:
-    """Refuse a name that says no format.
+    """Check that the suffix of an output file is a known format.
 
     Raises:
-        InputError: for it.
+        InputError: the suffix is unknown, or ``out`` is a folder.
     """
     if out.suffix.lower() not in FORMATS or out.is_dir():
-        raise InputError(Problem(str(out), "suffix", f"is not {', '.join(FORMATS)}", "Name a table to write"))
+        raise InputError(Problem(str(out), "suffix", f"is not {', '.join(FORMATS)}", "Use one of these suffixes"))
 
 
 def _append(parts: Iterator[Path], out: BinaryIO) -> None:
@@ -181,7 +181,8 @@ def _series(values: Sequence[Any], kind: type) -> pd.Series[Any]:
     return pd.Series(list(values), dtype=dtype)
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def plain_values(values: Sequence[Any]) -> list[Any]:
+    """Return values with NumPy scalars converted to Python types."""
     return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 

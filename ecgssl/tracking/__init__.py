@@ -1,1 +1,1 @@
-"""Experiment tracking with MLflow, and provenance of results."""
+"""Experiment tracking with MLflow and provenance of results."""

@@ -1,4 +1,4 @@
-"""What made a result: the code, the parameters and the data, as short texts to tag it with."""
+"""Provenance of a result: code, parameters and data as short tags."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SOURCES = ("*.py", "*.toml", "*.yaml", "constraints.txt")
 
 @dataclass(frozen=True)
 class SourceState:
-    """The source at hand.
+    """State of the source code.
 
     Args:
-        commit: of git; ``unknown`` outside a repository.
-        changes: SHA-256 (hex) of the uncommitted changes to tracked code and configuration; empty without any.
+        commit: git commit; ``unknown`` outside a repository.
+        changes: SHA-256 (hex) of uncommitted changes to tracked code and configuration; empty if there are none.
     """
 
     commit: str = "unknown"
@@ -31,7 +31,7 @@ class SourceState:
 
 
 def source_state() -> SourceState:
-    """Ask git about the working directory.
+    """Return commit and uncommitted changes of the working directory.
 
     Only code and configuration count as changes: metrics, plots and ``dvc.lock`` are rewritten by every pipeline run.
     """
@@ -44,14 +44,14 @@ def source_state() -> SourceState:
 
 
 def provenance(params: Params) -> dict[str, str]:
-    """Tags that say what made a result; digests only, so that no path or name is among them.
+    """Return tags that identify code, parameters and data. They are digests and hold no path or name.
 
     Args:
         params: all parameters.
 
     Returns:
         ``git_sha`` (with ``+dirty``), ``params_sha``, ``signal_fingerprint``, ``ecgssl_version``, ``dvc_lock_sha`` and
-        ``data_fingerprint`` of the working directory (``absent`` where there is no such file), and ``pipeline``: equal
+        ``data_fingerprint`` of the working directory (``absent`` if the file does not exist), and ``pipeline``, equal
         for all stages run from the same parameters, commit and uncommitted changes.
     """
     source = source_state()

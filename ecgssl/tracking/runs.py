@@ -1,7 +1,7 @@
 """MLflow runs: one run per stage, nested under the run of its pipeline.
 
-Tracking is a convenience: whatever goes wrong with it is said once, in one line, and the stage goes on. Only what a
-caller passes is logged, and tables are refused, so that no patient data leaves by this way.
+A failure of tracking is reported once, in one line, and the stage continues. Only values that a caller passes are logged.
+Tables are refused, so that no patient data reaches the tracking server.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any
 
 from ecgssl.config import Params
 from ecgssl.tracking.provenance import provenance
-from ecgssl.tracking.redaction import one_line
-from ecgssl.tracking.values import legal_name, number, settings
+from ecgssl.tracking.values import URI_VARIABLE, error_line, legal_name, number, settings
 
 _logger = logging.getLogger("ecgssl")
 
@@ -28,8 +27,14 @@ _ITEMS_PER_CALL = 100
 _TEXT_LENGTH = 6000
 _SECONDS_BETWEEN_CALLS = 5.0
 _FAILURES_UNTIL_OFF = 3
-_URI_VARIABLE = "MLFLOW_TRACKING_URI"
-_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_ENVIRONMENT = {
+    # the defaults, 7 retries of 120 s, would delay a stage by minutes if the server does not answer
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
 
 
 @contextmanager
@@ -41,28 +46,28 @@ def track(
     enabled: bool = True,
     tags: Mapping[str, object] | None = None,
 ) -> Iterator[TrackedRun]:
-    """Open a stage's run, nested under the run of its pipeline, for the time of the block.
+    """Open the run of a stage for the duration of the block, nested under the run of its pipeline.
 
-    The pipeline's run is the one tagged with the hash of all parameters, the commit and the uncommitted changes; it is
-    made where absent, so that stages in separate processes meet under it. The store is ``MLFLOW_TRACKING_URI``, or
-    else ``mlflow.db`` with artifacts in ``mlartifacts`` of the working directory.
+    The pipeline's run is tagged with the hash of all parameters, the commit and the uncommitted changes. It is created if
+    absent, so stages in separate processes share it. The tracking store is ``MLFLOW_TRACKING_URI``; the default is
+    ``mlflow.db`` with artifacts in ``mlartifacts`` of the working directory.
 
     Args:
         stage: name of the run, for example ``pretrain`` or ``finetune@rhythm-linear``.
-        params: all parameters; only their hash and the signal contract's are logged.
-        backend: ``mlflow`` or ``none``; by default as ``params.tracking`` says.
-        enabled: ``False`` on all ranks but the first.
-        tags: more tags of the run.
+        params: all parameters. Only their hash and that of the preprocessing settings are logged.
+        backend: ``mlflow`` or ``none``. The default is ``params.tracking.backend``.
+        enabled: set to ``False`` on all ranks except the first.
+        tags: additional tags of the run.
 
     Yields:
         The run. An exception in the block marks it FAILED (an interrupt: KILLED) and propagates.
 
     Raises:
-        ValueError: for an unknown backend. Never for a failure of tracking.
+        ValueError: for an unknown backend. Failures of tracking raise nothing.
     """
     backend = params.tracking.backend if backend is None else backend
     if backend not in ("mlflow", "none"):
-        raise ValueError(f"backend is 'mlflow' or 'none', not {backend!r}")
+        raise ValueError(f"backend is {backend!r}. Use 'mlflow' or 'none'")
     run = TrackedRun(off=backend == "none" or not enabled)
     run._attempt("starting", lambda: run._open(stage, params, dict(tags or {})))
     try:
@@ -74,7 +79,7 @@ def track(
 
 
 class TrackedRun:
-    """What a stage logs to; made by ``track``. No method raises because of the tracking server."""
+    """The run of a stage, created by ``track``. No method raises an error of the tracking server."""
 
     def __init__(self, off: bool) -> None:
         self._off = off
@@ -87,14 +92,16 @@ class TrackedRun:
         self._sent = time.monotonic()
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log numbers; they are sent in batches, at the latest when the run ends.
+        """Log numbers. They are sent in batches, at the latest when the run ends.
+
+        MLflow's own asynchronous queue is not used because it drops a batch that could not be sent.
 
         Args:
-            values: by name; ``None`` (undefined) is left out.
-            step: position on the x axis, for example the samples seen.
+            values: metrics by name; ``None`` (undefined) is skipped.
+            step: position on the x axis, for example the number of samples seen.
 
         Raises:
-            TypeError: for anything but numbers.
+            TypeError: a value is not a number.
         """
         numbers = {name: number(name, value) for name, value in values.items() if value is not None}
         if self._off:
@@ -107,7 +114,7 @@ class TrackedRun:
             self._flush()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log settings; nested mappings become dotted names.
+        """Log settings. Nested mappings become dotted names.
 
         Raises:
             TypeError: for tables and arrays.
@@ -134,32 +141,39 @@ class TrackedRun:
         """Call a function of MLflow while this run is MLflow's active run.
 
         Args:
-            what: the action in words, for the warning if it fails.
-            action: called with an ``mlflow.MlflowClient`` of the store in use.
+            what: description of the action for the warning if it fails.
+            action: called with the ``mlflow.MlflowClient`` of this run.
         """
-        self._attempt(what, lambda: self._in_run(action))
+
+        def in_run() -> None:
+            # log_model stores the model in the experiment of the active run and ignores run_id
+            with _mlflow().start_run(run_id=self._run_id, nested=True):
+                action(self._client)
+            self._client.update_run(self._run_id, status="RUNNING")
+
+        self._attempt(what, in_run)
 
     def _open(self, stage: str, params: Params, tags: dict[str, object]) -> None:
-        named = os.environ.get(_URI_VARIABLE)
-        uri = named or f"sqlite:///{Path('mlflow.db').resolve()}"
-        artifacts = None if named else Path("mlartifacts").resolve().as_uri()
+        configured = os.environ.get(URI_VARIABLE)
+        uri = configured or f"sqlite:///{Path('mlflow.db').resolve()}"
+        artifacts = None if configured else Path("mlartifacts").resolve().as_uri()
         _require_sqlite(uri)
         mlflow = _mlflow()
         mlflow.set_tracking_uri(uri)
-        if not named:
-            # mlflow has just set it; left there, it would name this store to a later run in another directory.
-            os.environ.pop(_URI_VARIABLE, None)
+        if not configured:
+            # mlflow sets the variable, which would direct a later run in another directory to this store
+            os.environ.pop(URI_VARIABLE, None)
         self._client = mlflow.MlflowClient(uri)
         experiment = _experiment(self._client, params.tracking.experiment, artifacts)
-        made_by = provenance(params)
-        self._parent_id = _pipeline_run(self._client, experiment, made_by)
-        labels = {**made_by, "stage": stage, "mlflow.parentRunId": self._parent_id, **settings(tags)}
+        source = provenance(params)
+        self._parent_id = _pipeline_run(self._client, experiment, source)
+        labels = {**source, "stage": stage, "mlflow.parentRunId": self._parent_id, **settings(tags)}
         self._run_id = self._client.create_run(experiment, run_name=stage, tags=labels).info.run_id
 
     def _close(self, status: str, error_type: str = "") -> None:
         self._flush()
         if error_type:
-            # The type only: the message of an InputError may name a recording.
+            # only the type: the message of an InputError can name a recording
             self.set_tags({"error_type": error_type})
         self._send("ending", "set_terminated", status)
         self._attempt("ending", lambda: self._client.set_terminated(self._parent_id, status))
@@ -178,21 +192,16 @@ class TrackedRun:
             return
         from mlflow.entities import Param, RunTag
 
-        make = {"params": Param, "tags": RunTag}[field]
-        items = [make(name, text[:_TEXT_LENGTH]) for name, text in entries.items()]
+        entity = Param if field == "params" else RunTag
+        items = [entity(name, text[:_TEXT_LENGTH]) for name, text in entries.items()]
         for i in range(0, len(items), _ITEMS_PER_CALL):
             self._send(what, "log_batch", **{field: items[i : i + _ITEMS_PER_CALL]})
-
-    def _in_run(self, action: Callable[[Any], object]) -> None:
-        # log_model files the model under the experiment of the active run, whatever run_id it is given.
-        with _mlflow().start_run(run_id=self._run_id, nested=True):
-            action(self._client)
-        self._client.update_run(self._run_id, status="RUNNING")
 
     def _send(self, what: str, method: str, *arguments: Any, **named: Any) -> bool:
         return self._attempt(what, lambda: getattr(self._client, method)(self._run_id, *arguments, **named))
 
     def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
+        """Call ``action`` and return whether it succeeded. Several failures in a row turn tracking off."""
         if self._off:
             return False
         try:
@@ -204,32 +213,27 @@ class TrackedRun:
             self._off = not self._run_id or self._failures >= _FAILURES_UNTIL_OFF
             if not self._warned:
                 self._warned = True
-                said = one_line(error, _URI_VARIABLE, _SECRETS)
-                _logger.warning("MLflow: %s failed (%s); the stage goes on.", what, said)
+                _logger.warning("MLflow: %s failed (%s); the stage goes on.", what, error_line(error))
             return False
         self._failures = 0
         return True
 
 
 def _mlflow() -> Any:
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ["DO_NOT_TRACK"] = "true"
-    # The defaults, 7 retries of 120 s, would hold a stage up for minutes when the server is gone.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    """Import MLflow without telemetry, long retries and messages."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
-    # They tell of every migration step and every retry.
+    # these loggers report every migration step and every retry
     for name in ("alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return mlflow
 
 
 def _require_sqlite(uri: str) -> None:
-    """Find out at once that a database file cannot be used: mlflow would retry for 100 s."""
+    """Raise at once if a database file cannot be used. MLflow would retry for 100 s."""
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
@@ -245,17 +249,17 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
         try:
             return client.create_experiment(name, artifact_location=artifacts)
         except Exception:
-            # A stage running beside this one may have made it in between.
+            # a stage that runs in parallel can have created it since
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     return found.experiment_id
 
 
-def _pipeline_run(client: Any, experiment: str, made_by: dict[str, str]) -> str:
-    tags = {**made_by, "stage": "pipeline"}
-    wanted = " and ".join(f"tags.{name} = '{tags[name]}'" for name in ("stage", "pipeline"))
-    found = client.search_runs([experiment], wanted, max_results=1)
+def _pipeline_run(client: Any, experiment: str, source: dict[str, str]) -> str:
+    tags = {**source, "stage": "pipeline"}
+    query = " and ".join(f"tags.{name} = '{tags[name]}'" for name in ("stage", "pipeline"))
+    found = client.search_runs([experiment], query, max_results=1)
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
         return found[0].info.run_id

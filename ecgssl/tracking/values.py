@@ -1,19 +1,25 @@
-"""What may be sent to a tracking server: numbers and short settings under legal names, never tables."""
+"""Values allowed on a tracking server: numbers, short settings and errors without secrets, but no tables."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_MAX_MESSAGE = 200
+
 
 def number(name: str, value: Any) -> float:
-    """The metric ``value`` as a float.
+    """Return a metric as a float.
 
     Raises:
-        TypeError: for anything but a number.
+        TypeError: ``value`` is not a number.
     """
     if isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
         return float(value)
@@ -21,10 +27,10 @@ def number(name: str, value: Any) -> float:
 
 
 def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as text under dotted, legal names.
+    """Return nested settings as text under dotted names that MLflow accepts.
 
     Raises:
-        TypeError: for tables, columns and arrays, which might hold patient data.
+        TypeError: for tables, columns and arrays, because they can hold patient data.
     """
     flat: dict[str, str] = {}
     for name, value in values.items():
@@ -38,6 +44,21 @@ def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def legal_name(name: str) -> str:
-    """A name as MLflow takes it: a path of letters, digits and ``_. -``; other characters become ``_``."""
+    """Return a name that MLflow accepts: a path of letters, digits and ``_. -``; other characters become ``_``."""
     parts = re.sub(r"[^\w./ -]", "_", name)[:250].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
+
+
+def error_line(error: Exception) -> str:
+    """Return type and message of an error in one line of limited length, with secrets replaced by ``***``.
+
+    Secrets are the login of ``MLFLOW_TRACKING_URI``, ``MLFLOW_TRACKING_PASSWORD`` and ``MLFLOW_TRACKING_TOKEN``.
+    """
+    login = os.environ.get(URI_VARIABLE, "").partition("://")[2].rpartition("@")[0]
+    secrets = [os.environ.get(name, "") for name in _SECRET_VARIABLES] + [login, login.partition(":")[2]]
+    text = " ".join(str(error).split())
+    # replace before the cut, which could leave half a secret; the longest first, because it can contain another
+    for secret in sorted(filter(None, {*secrets, *map(unquote, secrets)}), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = re.sub(r"//[^/\s]*@", "//***@", text)
+    return f"{type(error).__name__}: {text[:_MAX_MESSAGE]}"
