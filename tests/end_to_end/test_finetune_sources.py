@@ -68,7 +68,7 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
     (broken / "signal.json").write_text((broken / "signal.json").read_text().replace("100.0", "250.0", 1))
     cases = [
         (finetune(bundle, crossing, out), "lie in more than one split"),
-        (finetune(bundle, made.manifest, out, "--targets", "VF"), "VF: there is no such column of targets"),
+        (finetune(bundle, made.manifest, out, "--targets", "VF"), "VF: is not a target column"),
         (finetune(broken, made.manifest, out), "signal.json"),
         (ecgssl("finetune", "--store", made.store, "--bundle", broken, *given), "signal.json"),
         (finetune(made.base / "bundle", made.manifest, out), "holds a classifier of MI, NORM"),
