@@ -1,1 +1,1 @@
-"""HTTP service of a bundle."""
+"""HTTP service that scores recordings with a bundle."""

@@ -1,4 +1,4 @@
-"""The outermost layer of the service: limits, token, headers, and a log that names nobody."""
+"""ASGI middleware of the service: limits, token, security headers and a log without personal data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ecgssl.serving.request_limits import LOG, RequestError, RequestLimits
 from ecgssl.serving.schemas import error_body
 
 OPEN = ("/", "/health")
-"""Paths that need no token, besides the files of the page: they tell nothing of model or recordings."""
+"""Paths that need no token, in addition to the files of the page. They reveal nothing about model or recordings."""
 ASSETS = "/assets/"
+INTERNAL_ERROR = Problem("service", "request", "Internal error", "Report the time of this request to the operator")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -28,18 +29,18 @@ HEADERS = {
 
 
 class RequestMiddleware:
-    """ASGI middleware.
+    """Middleware that checks limits and token, adds headers and logs each request.
 
     Args:
-        app: to guard.
-        limits: of requests.
-        token: that ``Authorization: Bearer`` must bring; ``None`` for none.
+        app: application to call.
+        limits: limits of a request.
+        token: token expected in ``Authorization: Bearer``; ``None`` if no token is needed.
     """
 
     def __init__(self, app: ASGIApp, limits: RequestLimits, token: str | None) -> None:
         self.app, self.limits = app, limits
         self._expected = None if token is None else f"Bearer {token}".encode()
-        self._present = 0
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,31 +56,30 @@ class RequestMiddleware:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
-        self._present += 1
+        self._active += 1
         try:
             self._admit(scope)
             await self.app(scope, self._limited(scope, receive), answer)
-        except RequestError as refusal:
-            await error_response(refusal)(scope, receive, answer)
+        except RequestError as error:
+            await error_response(error)(scope, receive, answer)
         except Exception as error:
-            # frames only: the message of an exception may hold what was sent
+            # frames only: the message of an exception can hold data of the request
             frames = traceback.extract_tb(error.__traceback__)[-5:]
             places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
             LOG.error("%s in %s", type(error).__name__, places)
             if not status:
-                problem = Problem("service", "request", "met a bug of the service", "Tell its operator the time")
-                await error_response(RequestError(500, problem))(scope, receive, answer)
+                await error_response(RequestError(500, INTERNAL_ERROR))(scope, receive, answer)
         finally:
-            self._present -= 1
+            self._active -= 1
             route = getattr(scope.get("route"), "path", "-")
             took = (time.perf_counter() - start) * 1000
             LOG.info("%s %s %d %.0f ms", scope["method"], route, status, took)
 
     def _admit(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
-        if self._present > self.limits.waiting:
+        if self._active > self.limits.waiting:
             raise RequestError(
-                503, Problem("service", "load", "is answering as many requests as it may", "Try again later")
+                503, Problem("service", "load", "is handling the maximum number of requests", "Try again later")
             )
         path = scope["path"]
         if self._expected is not None and path not in OPEN and not path.startswith(ASSETS):
@@ -100,13 +100,13 @@ class RequestMiddleware:
         async def limited() -> Message:
             nonlocal size, whole
             if whole:
-                # what comes after the body is the end of the connection; there is no hurry
+                # after the body only the end of the connection follows, which needs no time limit
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), until - loop.time())
             except TimeoutError:
                 what = f"has not arrived within {self.limits.seconds:g} s"
-                raise RequestError(408, Problem("request", "body", what, "Send it faster, or smaller")) from None
+                raise RequestError(408, Problem("request", "body", what, "Send a smaller recording")) from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self.limits.size:
@@ -116,21 +116,21 @@ class RequestMiddleware:
         return limited
 
     def _too_large(self) -> RequestError:
-        what = f"is larger than {self.limits.size / (1 << 20):g} MiB, the most that is taken"
+        what = f"is larger than the limit of {self.limits.size / (1 << 20):g} MiB"
         return RequestError(
             413, Problem("request", "body", what, "Send one recording at a time, or use 'ecgssl predict'")
         )
 
 
-def error_response(refusal: RequestError) -> JSONResponse:
-    """The answer that tells of a refusal."""
+def error_response(error: RequestError) -> JSONResponse:
+    """Return the HTTP response for a refused request."""
     headers: dict[str, str] = {}
-    if refusal.status == 401:
+    if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    elif refusal.status == 503:
+    elif error.status == 503:
         headers["retry-after"] = "1"
-    elif refusal.status in (408, 413):
+    elif error.status in (408, 413):
         # the rest of the body is not read
         headers["connection"] = "close"
-    content: dict[str, Any] = error_body(refusal)
-    return JSONResponse(content, refusal.status, headers)
+    content: dict[str, Any] = error_body(error)
+    return JSONResponse(content, error.status, headers)

@@ -1,4 +1,4 @@
-"""What was sent, as a recording brought under the contract. Free of torch: this runs in the reading processes."""
+"""Reading and preprocessing of uploaded recordings, in the reading processes. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 
 SHOWN = 10.0
-"""Seconds of a recording that are drawn."""
+"""Duration of the drawing in seconds."""
 
 _UNSAFE = re.compile(r"[^\w.+-]")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Files as they were sent.
+    """Uploaded files.
 
     Args:
         files: names and contents; more than one for formats of several files, such as WFDB.
-        member: name of the recording meant, in a file that holds many.
-        overrides: what the file does not say.
+        member: name of the recording, for a file that holds several.
+        overrides: metadata that the file does not state.
     """
 
     files: tuple[tuple[str, bytes], ...]
@@ -44,32 +44,32 @@ class Upload:
 
 @dataclass(frozen=True)
 class ReadJob:
-    """One recording to read and prepare.
+    """One recording to read and preprocess.
 
     Args:
-        what: files, or a recording in memory.
+        source: files, or a recording in memory.
         windows: policy for a long recording.
         show: also return the raw signal for drawing.
     """
 
-    what: Upload | Recording
+    source: Upload | Recording
     windows: Windows
     show: bool = False
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """A recording that can be scored.
+    """A preprocessed recording.
 
     Args:
-        ready: under the contract.
-        sampling_rate: Hz, of the recording itself.
-        duration: s, of the recording itself.
-        raw: (12, samples) its first ten seconds in mV, as recorded, in the order of ``LEADS``; ``None`` unless asked for.
-        raw_mask: (12,) leads that are in it.
+        prepared: result of preprocessing.
+        sampling_rate: Hz, of the raw recording.
+        duration: s, of the raw recording.
+        raw: (12, samples) its first ten seconds in mV, unfiltered, in the order of ``LEADS``; ``None`` unless requested.
+        raw_mask: (12,) true for leads that the recording has.
     """
 
-    ready: PreparedRecording
+    prepared: PreparedRecording
     sampling_rate: float
     duration: float
     raw: NDArray[np.float32] | None = None
@@ -81,8 +81,8 @@ class RejectedUpload:
     """A recording that cannot be scored.
 
     Args:
-        reasons: ";"-joined codes.
-        detail: for people; free of names.
+        reasons: ";"-joined reason codes.
+        detail: explanation, without names.
     """
 
     reasons: str
@@ -92,42 +92,44 @@ class RejectedUpload:
 def read_job(
     job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> ReadResult | RejectedUpload:
-    """Read and prepare; files lie below ``folder`` while they are read, and never longer."""
+    """Read and preprocess a recording. Files are below ``folder`` only while they are read."""
     try:
         return _read(job, folder, spec, quality, lsb)
-    except Rejected as refusal:
-        return RejectedUpload(refusal.reason, refusal.detail)
+    except Rejected as error:
+        return RejectedUpload(error.reason, error.detail)
 
 
 def _read(job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> ReadResult:
-    recording = job.what if isinstance(job.what, Recording) else _of_files(job.what, folder)
-    ready = prepare_recording(recording, spec, quality, lsb, job.windows)
+    recording = job.source if isinstance(job.source, Recording) else _read_files(job.source, folder)
+    prepared = prepare_recording(recording, spec, quality, lsb, job.windows)
     shown: dict[str, Any] = {}
     if job.show:
         first = recording.signal[:, : round(SHOWN * recording.sampling_rate) + 1]
         shown["raw"], shown["raw_mask"] = arrange(first, recording.leads, LEADS)
-    return ReadResult(ready, recording.sampling_rate, recording.duration, **shown)
+    return ReadResult(prepared, recording.sampling_rate, recording.duration, **shown)
 
 
-def _of_files(upload: Upload, folder: Path) -> Recording:
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+def _read_files(upload: Upload, folder: Path) -> Recording:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
         for name, content in upload.files:
-            path = Path(place, safe_name(name))
+            path = Path(temporary, safe_name(name))
             if path.exists():
                 raise Rejected("read", "content", "files: two have the same name")
             path.write_bytes(content)
-        found = find_recordings(place).recordings
+        found = find_recordings(temporary).recordings
         if upload.member is not None:
             found = tuple(path for path in found if path.rpartition(MEMBER)[2] == upload.member and MEMBER in path)
         if not found:
-            code, what = ("format", "no reader knows it") if upload.member is None else ("member", "it is not there")
+            code, what = (
+                ("format", "no reader recognises it") if upload.member is None else ("member", "it does not exist")
+            )
             raise Rejected("read", code, f"file: {what}")
         if len(found) > 1:
-            raise Rejected("read", "member", f"file: holds {len(found)} recordings, and one has to be named")
+            raise Rejected("read", "member", f"file: holds {len(found)} recordings; set member to one of them")
         return read_or_reject(found[0], upload.overrides)
 
 
 def safe_name(name: str) -> str:
-    """A file's name without any folder, hidden name or character that a file system could take for something else."""
+    """Return a file name without folders, leading dots and characters with a meaning for the file system."""
     last = re.split(r"[/\\]", name)[-1]
     return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "file"

@@ -1,4 +1,4 @@
-"""Processes that read and clean what was sent: one that hangs or dies on a file is replaced, and the service lives on."""
+"""Pool of processes that read and clean recordings. A process that hangs or dies is replaced."""
 
 from __future__ import annotations
 
@@ -38,71 +38,73 @@ class _Reader:
 
 
 class ReaderPool:
-    """A fixed number of reading processes, each with a folder of its own.
+    """Fixed number of reading processes, each with a private folder.
 
     Args:
-        count: how many.
-        root: private folder for what has to be a file while it is read.
-        spec, quality, lsb: of the bundle.
+        count: number of processes.
+        root: private folder for files while they are read.
+        spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
     """
 
     def __init__(self, count: int, root: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
-        self._root, self._given = root, (spec, quality, lsb)
+        self._root, self._arguments = root, (spec, quality, lsb)
         self._number = 0
         self._idle: queue.Queue[_Reader | None] = queue.Queue()
-        # started together, awaited together: each takes seconds to import
+        # start all before waiting for any, because each takes seconds to import its modules
         for reader in [self._start() for _ in range(count)]:
             reader.connection.recv()
             self._idle.put(reader)
 
-    def ask(self, job: ReadJob, seconds: float) -> ReadResult:
-        """Read and prepare.
+    def submit(self, job: ReadJob, seconds: float) -> ReadResult:
+        """Return the preprocessed recording of a job.
 
         Args:
-            job: what was sent.
-            seconds: for a process to be free and to answer.
+            job: files or recording to read.
+            seconds: time limit for waiting and reading.
 
         Raises:
-            Refused: the recording cannot be used, the time is up, or the process died.
+            RequestError: the recording cannot be used, the time is over, or the process died.
         """
         until = time.monotonic() + seconds
         try:
             reader = self._idle.get(timeout=seconds)
         except queue.Empty:
             raise RequestError(503, Problem("service", "load", "was busy for too long", "Try again later")) from None
-        sound = False
+        healthy = False
         try:
             if reader is None:
                 reader = self._start()
                 reader.connection.recv()
-                # starting takes seconds that are not the recording's
+                # the seconds for starting a process do not count
                 until = time.monotonic() + seconds
             reader.connection.send(job)
             if not reader.connection.poll(max(until - time.monotonic(), 0)):
                 what = f"could not be read within {seconds:g} s"
                 raise RequestError(
-                    422, Problem("recording", "time", what, "Cut the recording, or use 'ecgssl predict'")
+                    422, Problem("recording", "time", what, "Shorten the recording, or use 'ecgssl predict'")
                 )
             answer = reader.connection.recv()
-            sound = True
+            healthy = True
         except (EOFError, OSError):
-            problem = Problem("recording", "content", "ended the process that read it", "Mend the file at its source")
+            problem = Problem(
+                "recording", "content", "ended the process that read it", "Correct the file at its source"
+            )
             raise RequestError(422, problem) from None
         finally:
-            if not sound and reader is not None:
+            if not healthy and reader is not None:
                 reader.end()
-            # a new one is started by the next request, which finds that there is none
-            self._idle.put(reader if sound else None)
+            # None makes the next request start a new process
+            self._idle.put(reader if healthy else None)
         if isinstance(answer, RejectedUpload):
             field, _, what = answer.detail.partition(": ")
-            problem = Problem("recording", field, what or answer.reasons, "Mend it at its source, or leave it out")
+            problem = Problem("recording", field, what or answer.reasons, "Correct it at its source, or leave it out")
             raise RequestError(422, problem, tuple(answer.reasons.split(";")))
         if not isinstance(answer, ReadResult):
-            raise RuntimeError(f"reading met {answer}")
+            raise RuntimeError(f"reading failed with {answer}")
         return answer
 
     def close(self) -> None:
-        """End all processes; none may be at work."""
+        """End all processes. None may be reading."""
         with suppress(queue.Empty):
             while True:
                 reader = self._idle.get_nowait()
@@ -115,20 +117,20 @@ class ReaderPool:
         folder.mkdir(mode=0o700)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, folder, *self._given), daemon=True)
+        process = context.Process(target=_run_jobs, args=(theirs, folder, *self._arguments), daemon=True)
         process.start()
         theirs.close()
         return _Reader(process, ours, folder)
 
 
-def _serve(connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
-    """Answer jobs until the service is gone."""
+def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
+    """Process jobs until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # what the first recording would otherwise wait for: libraries that are imported where they are used
-    still = Recording(
+    # import lazily loaded libraries now, so that the first recording does not wait for them
+    silent = Recording(
         np.zeros((1, round(spec.duration * spec.sampling_rate)), np.float32), spec.sampling_rate, ("I",), ""
     )
-    read_job(ReadJob(still, "contract"), folder, spec, quality, lsb)
+    read_job(ReadJob(silent, "contract"), folder, spec, quality, lsb)
     r_peaks(np.zeros(spec.samples, np.float32), spec.sampling_rate)
     connection.send(None)
     with suppress(EOFError, OSError):
@@ -138,6 +140,6 @@ def _serve(connection: Connection, folder: Path, spec: SignalSpec, quality: Qual
             try:
                 answer = read_job(job, folder, spec, quality, lsb)
             except Exception as error:
-                # without its message, which may hold what was sent
+                # only the type: the message can hold data of the request
                 answer = type(error).__name__
             connection.send(answer)

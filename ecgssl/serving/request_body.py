@@ -1,4 +1,4 @@
-"""From the body of a request to what is to be read: files of a form, or a recording as JSON."""
+"""Parsing of request bodies: uploaded files in a form, or a recording as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ecgssl.serving.schemas import SignalIn
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")
 _FILE_FIELDS = ("files", "file")
-"""The second is what many clients call a single file."""
+"""Many clients use the second name for a single file."""
 _TEXT = {"member", "sampling_rate", "unit", "leads"}
 
 FORM_SCHEMA: dict[str, Any] = {
@@ -36,18 +36,22 @@ FORM_SCHEMA: dict[str, Any] = {
             "items": {"type": "string", "format": "binary"},
             "description": "One recording in any supported format; header and signal file of a WFDB record.",
         },
-        "member": {"type": "string", "minLength": 1, "description": "Which recording, of a file that holds many."},
+        "member": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Name of the recording, for a file that holds several.",
+        },
         "sampling_rate": {
             "type": "number",
             "exclusiveMinimum": 0,
             "maximum": 100_000,
-            "description": "Hz, where the file does not say it.",
+            "description": "Hz, if the file does not state it.",
         },
-        "unit": {"type": "string", "enum": list(_UNITS), "description": "Where the file does not say it."},
+        "unit": {"type": "string", "enum": list(_UNITS), "description": "Unit, if the file does not state it."},
         "leads": {
             "type": "string",
             "minLength": 1,
-            "description": "Comma-separated names of the rows, where the file does not say them.",
+            "description": "Comma-separated names of the rows, if the file does not state them.",
         },
     },
 }
@@ -63,14 +67,14 @@ BODY: dict[str, Any] = {
         },
     }
 }
-"""Of ``openapi.json``."""
+"""Request body in ``openapi.json``."""
 
 
 async def parse_body(request: Request) -> Upload | Recording:
-    """Read the body of a request.
+    """Return the uploaded files or the recording in the body of a request.
 
     Raises:
-        Refused: it is neither, or not what its schema says.
+        RequestError: the body has another type or does not match its schema.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -93,21 +97,21 @@ def _recording(body: bytes) -> Recording:
     lengths = {len(row) for row in sent.signal}
     if len(lengths) > 1:
         raise RequestError(
-            422, _problem("signal", "has rows of different lengths", "Send all leads over the same time")
+            422, _problem("signal", "has rows of different lengths", "Send all leads with the same number of samples")
         )
     if len(sent.signal) != len(sent.leads):
-        what = f"names {len(sent.leads)} of {len(sent.signal)} rows of the signal"
-        raise RequestError(422, _problem("leads", what, "Name each row once"))
+        what = f"has {len(sent.leads)} names for {len(sent.signal)} rows of the signal"
+        raise RequestError(422, _problem("leads", what, "Send one name per row"))
     with np.errstate(over="ignore"):
         signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
-    # beyond float32, as null: no value
+    # values that exceed float32 are treated like null, as missing
     return Recording(
         np.where(np.isfinite(signal), signal, np.float32(np.nan)), sent.sampling_rate, tuple(sent.leads), ""
     )
 
 
 def _plain(item: Any) -> str:
-    # messages of pydantic quote no input but for JSON that cannot be parsed
+    # messages of pydantic contain no input, except for JSON that cannot be parsed
     return "is not JSON" if item["type"] == "json_invalid" else str(item["msg"])
 
 
@@ -116,7 +120,7 @@ async def _upload(request: Request) -> Upload:
         form = await request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=1 << 16)
     except HTTPException as error:
         raise RequestError(
-            400, _problem("body", f"is no valid form ({error.detail})", "Send multipart/form-data")
+            400, _problem("body", f"is not a valid form ({error.detail})", "Send multipart/form-data")
         ) from None
     try:
         unknown = sorted({name for name in form if name not in _FILE_FIELDS and name not in _TEXT})
@@ -129,7 +133,7 @@ async def _upload(request: Request) -> Upload:
             raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
         files = []
         for item in sent:
-            # a part without a file's name is text to a form
+            # a part without a file name is parsed as text
             content = await item.read() if isinstance(item, UploadFile) else item.encode()
             files.append((item.filename or "file" if isinstance(item, UploadFile) else "file", content))
         texts = {name: form.getlist(name) for name in _TEXT if name in form}
@@ -141,7 +145,7 @@ async def _upload(request: Request) -> Upload:
 def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
     for name, values in texts.items():
         if len(values) > 1 or not isinstance(values[0], str) or not values[0].strip():
-            raise RequestError(422, _problem(name, "is not one piece of text", "Send it once"))
+            raise RequestError(422, _problem(name, "is empty or sent more than once", "Send it once"))
     text = {name: values[0].strip() for name, values in texts.items()}
     rate = None
     if "sampling_rate" in text:
@@ -151,11 +155,14 @@ def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
             rate = -1.0
         if not 0 < rate <= 100_000:
             raise RequestError(
-                422, _problem("sampling_rate", "is no number of Hz above 0", "Send a number such as 500")
+                422,
+                _problem(
+                    "sampling_rate", "is not a number above 0 and up to 100000", "Send a number in Hz, such as 500"
+                ),
             )
     unit = text.get("unit")
     if unit is not None and unit not in _UNITS:
-        raise RequestError(422, _problem("unit", "is no known unit", f"Send one of {', '.join(_UNITS)}"))
+        raise RequestError(422, _problem("unit", "is not a known unit", f"Send one of {', '.join(_UNITS)}"))
     leads = tuple(name.strip() for name in text.get("leads", "").split(",") if name.strip()) or None
     return {"member": text.get("member"), "overrides": MetadataOverrides(rate, unit, leads)}
 

@@ -1,4 +1,4 @@
-"""What a request may cost, and where it is logged."""
+"""Limits of a request, the error for a refused request, and the request log."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from ecgssl.errors import InputError, Problem
 
 LOG = logging.getLogger("ecgssl.serve")
-"""One line per request: method, route, status, time. Never a path as it was sent, a file's name or an error's message."""
+"""One line per request: method, route, status, time. It never holds the path that was sent, file names or error messages."""
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What a request may cost.
+    """Limits of a request.
 
     Args:
-        size: bytes of a request's body.
-        seconds: for a request to arrive, and again for it to be answered.
-        waiting: requests at a time; more are turned away.
+        size: largest body in bytes.
+        seconds: time for a request to arrive, and the same time again to read the recording.
+        waiting: number of simultaneous requests; more get status 503.
     """
 
     size: int = 32 << 20
@@ -27,12 +27,12 @@ class RequestLimits:
 
 
 class RequestError(InputError):
-    """A request that is not answered.
+    """Error for a request that is refused.
 
     Args:
-        status: of HTTP, 400 or more.
-        problems: what is wrong; free of names of files and people.
-        reasons: reason codes of a recording that breaks the contract.
+        status: HTTP status, 400 or more.
+        problems: reasons, without names of files and people.
+        reasons: reason codes of a recording that preprocessing rejects.
     """
 
     def __init__(self, status: int, problems: Problem | list[Problem], reasons: tuple[str, ...] = ()) -> None:

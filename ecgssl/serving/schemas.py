@@ -1,4 +1,4 @@
-"""The bodies of requests and answers; ``/openapi.json`` is made of them."""
+"""Schemas of requests and responses, the source of ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from ecgssl.serving.request_limits import RequestError
 from ecgssl.signal.reasons import REASON_TEXTS
 
 NOTICE = (
-    "For research only. Not a medical device, not validated for any clinical decision. The figures of this model hold for "
+    "For research only. Not a medical device, not validated for any clinical decision. The metrics of this model are valid for "
     "recordings like those it was trained and tested on."
 )
 
 
 class SignalIn(BaseModel):
-    """A raw recording: as it was recorded, neither filtered nor scaled."""
+    """A raw recording, neither filtered nor scaled."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     signal: Annotated[
         list[Annotated[list[float | None], Field(max_length=1 << 21)]],
         Field(
-            min_length=1, max_length=64, description="A row per lead, all of one length, in mV; null for 'no value'."
+            min_length=1,
+            max_length=64,
+            description="One row per lead in mV, all of the same length; null for a missing value.",
         ),
     ]
     sampling_rate: Annotated[float, Field(gt=0, le=100_000, description="Hz.")]
@@ -37,7 +39,7 @@ class SignalIn(BaseModel):
 
 
 class ProblemOut(BaseModel):
-    """One thing that is wrong."""
+    """A problem with the request."""
 
     where: str
     field: str
@@ -46,40 +48,40 @@ class ProblemOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """A reason code and what it means."""
+    """A reason code and its meaning."""
 
     code: str
     meaning: str
 
 
 class RefusalOut(BaseModel):
-    """Why there is no answer."""
+    """Reasons why a request was refused."""
 
     problems: list[ProblemOut]
-    reasons: Annotated[list[ReasonOut], Field(description="Of a recording that cannot be used; otherwise empty.")]
+    reasons: Annotated[list[ReasonOut], Field(description="Why the recording cannot be used; otherwise empty.")]
 
 
 class FindingOut(ReasonOut):
-    """Something about a recording that was scored all the same."""
+    """A quality finding of a recording that was scored."""
 
     lead: Annotated[str | None, Field(description="null for the whole recording.")]
-    value: Annotated[float | None, Field(description="The figure past its limit.")]
+    value: Annotated[float | None, Field(description="The value that exceeds its limit.")]
 
 
 class RecordingOut(BaseModel):
-    """What was received, and what the model saw of it."""
+    """Facts about the recording and its preprocessing."""
 
-    sampling_rate: Annotated[float, Field(description="Hz, of the recording itself.")]
-    duration: Annotated[float, Field(description="Seconds, of the recording itself.")]
-    leads: Annotated[list[str], Field(description="That the model saw.")]
-    heart_rate: Annotated[float | None, Field(description="Beats per minute; null where it cannot be told.")]
-    windows: Annotated[int, Field(description="How many windows of the contract's duration were scored.")]
+    sampling_rate: Annotated[float, Field(description="Hz, of the raw recording.")]
+    duration: Annotated[float, Field(description="Seconds, of the raw recording.")]
+    leads: Annotated[list[str], Field(description="Leads passed to the model.")]
+    heart_rate: Annotated[float | None, Field(description="Beats per minute; null if it cannot be measured.")]
+    windows: Annotated[int, Field(description="Number of windows that were scored.")]
     windows_rejected: int
     findings: list[FindingOut]
 
 
 class CallOut(BaseModel):
-    """A score beside a threshold that was fixed on validation."""
+    """Comparison of a score with a threshold chosen on validation data."""
 
     threshold: str
     value: float
@@ -87,20 +89,20 @@ class CallOut(BaseModel):
 
 
 class ScoreOut(BaseModel):
-    """Of one label, class or number."""
+    """Score of one label, class or regression target."""
 
     target: str
-    logit: Annotated[float | None, Field(description="null of a regression.")]
-    probability: Annotated[float | None, Field(description="Calibrated as /model says; null of a regression.")]
-    value: Annotated[float | None, Field(description="Of a regression, in the target's unit; otherwise null.")]
+    logit: Annotated[float | None, Field(description="null for a regression.")]
+    probability: Annotated[float | None, Field(description="Calibrated as stated by /model; null for a regression.")]
+    value: Annotated[float | None, Field(description="Regression: value in the target's unit; otherwise null.")]
     calls: list[CallOut]
 
 
 class AnswerOut(BaseModel):
-    """What every answer about a recording says."""
+    """Fields of every response about a recording."""
 
-    model: Annotated[str, Field(description="Version of release and bundle.")]
-    fingerprint: Annotated[str, Field(description="Of the signal contract.")]
+    model: Annotated[str, Field(description="Version of the release and the bundle.")]
+    fingerprint: Annotated[str, Field(description="Fingerprint of the preprocessing settings.")]
     recording: RecordingOut
     notice: str
 
@@ -109,39 +111,35 @@ class PredictionOut(AnswerOut):
     """Scores of one recording."""
 
     scores: list[ScoreOut]
-    predicted: Annotated[str | None, Field(description="The likeliest of exclusive classes; otherwise null.")]
+    predicted: Annotated[str | None, Field(description="Most probable of exclusive classes; otherwise null.")]
 
 
 class EmbeddingOut(AnswerOut):
-    """What the encoder makes of one recording."""
+    """Embedding of one recording."""
 
     embedding: list[float]
 
 
 class ViewOut(PredictionOut):
-    """Scores of one recording, and its picture."""
+    """Scores and drawing of one recording."""
 
-    drawing: Annotated[
-        str, Field(description="The recording as it was recorded, first ten seconds: a data: URI of a PNG.")
-    ]
+    drawing: Annotated[str, Field(description="First ten seconds of the raw recording: a data: URI of a PNG.")]
 
 
 class LookedOut(AnswerOut):
-    """Where the model looked."""
+    """Attributions of one target."""
 
     target: str
     method: Annotated[str, Field(description="integrated_gradients or rollout.")]
-    drawing: Annotated[
-        str, Field(description="What the model saw, coloured by its attributions: a data: URI of a PNG.")
-    ]
+    drawing: Annotated[str, Field(description="Input of the model, coloured by attribution: a data: URI of a PNG.")]
     shares: Annotated[
-        dict[str, float], Field(description="Of each lead in the size of the attributions; adds up to 1.")
+        dict[str, float], Field(description="Share of each lead in the size of the attributions; the sum is 1.")
     ]
     in_words: str
 
 
 class ThresholdOut(BaseModel):
-    """A cut-off on the probability of a label, and what it did on validation."""
+    """A threshold of a label, with sensitivity and specificity on validation data."""
 
     name: str
     value: float | None
@@ -159,7 +157,7 @@ class TargetOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """What is served."""
+    """The served model."""
 
     model: str
     fingerprint: str
@@ -170,23 +168,23 @@ class ModelOut(BaseModel):
     leads: list[str]
     sampling_rate: float
     duration: float
-    explains: Annotated[str | None, Field(description="Method of /explain; null of an encoder.")]
+    explains: Annotated[str | None, Field(description="Method of /explain; null for an encoder.")]
     largest_request: Annotated[int, Field(description="Bytes.")]
     notice: str
 
 
 class HealthOut(BaseModel):
-    """The service is up."""
+    """Status of the service."""
 
     status: str
 
 
 def reasons_of(codes: tuple[str, ...] | list[str]) -> list[ReasonOut]:
-    """Codes with their meanings."""
+    """Return reason codes with their meanings."""
     return [ReasonOut(code=code, meaning=REASON_TEXTS.get(code, code)) for code in codes]
 
 
-def error_body(refusal: RequestError) -> dict[str, Any]:
-    """A refusal as plain data."""
-    problems = [ProblemOut(**asdict(problem)) for problem in refusal.problems]
-    return RefusalOut(problems=problems, reasons=reasons_of(refusal.reasons)).model_dump()
+def error_body(error: RequestError) -> dict[str, Any]:
+    """Return the JSON body of a refused request."""
+    problems = [ProblemOut(**asdict(problem)) for problem in error.problems]
+    return RefusalOut(problems=problems, reasons=reasons_of(error.reasons)).model_dump()

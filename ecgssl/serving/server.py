@@ -1,4 +1,4 @@
-"""From a bundle to a service that listens, and its orderly end."""
+"""Start and shutdown of the HTTP server for a bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
 from ecgssl.serving.request_limits import LOG, RequestLimits
 
-LARGEST_TOKEN = 512
+MAX_TOKEN_LENGTH = 512
 
 
 def serve(
@@ -27,20 +27,20 @@ def serve(
     device: str = "auto",
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve a bundle until SIGTERM or Ctrl-C; requests at work are answered first.
+    """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress are answered before the end.
 
     Args:
-        bundle_path: folder of ``export_bundle``.
-        host: to listen on; any but this machine's own address needs a token.
-        port: 0 for one that is free.
-        token: that clients must bring.
-        limits: of requests.
-        readers: processes that read and clean.
-        device: ``auto`` takes the GPU where there is one.
-        started: is told the address once requests are answered.
+        bundle_path: folder made by ``export_bundle``.
+        host: address to listen on; any other than this machine's needs a token.
+        port: port to listen on; 0 for a free one.
+        token: token that clients must send.
+        limits: limits of a request.
+        readers: number of processes that read and clean recordings.
+        device: ``auto`` uses the GPU if there is one.
+        started: function that is called with the address when the service accepts requests.
 
     Raises:
-        InputError: an unusable bundle, a host without a token, an address that cannot be had, or the extra is missing.
+        InputError: the bundle is unusable, the host needs a token, the address is not available, or the extra is missing.
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()
@@ -51,7 +51,7 @@ def serve(
         from ecgssl.serving.app import create_app
     except ImportError as error:
         what = f"{error.name} is not installed"
-        raise InputError(Problem("ecgssl serve", "packages", what, "pip install 'ecgssl[serve]'")) from None
+        raise InputError(Problem("ecgssl serve", "packages", what, "Run: pip install 'ecgssl[serve]'")) from None
     from ecgssl.serving.reader_pool import ReaderPool
     from ecgssl.serving.service import Service
     from ecgssl.serving.temporary_folder import private_folder
@@ -63,7 +63,7 @@ def serve(
         lambda *_: None,
         host=host,
         port=port,
-        # what uvicorn logs of a request is its path, and of an error its message
+        # uvicorn would log paths of requests and messages of errors
         access_log=False,
         log_level="critical",
         server_header=False,
@@ -75,9 +75,9 @@ def serve(
     try:
         socket = config.bind_socket()
     except SystemExit:
-        what = f"port {port} of {host} cannot be had"
+        what = f"port {port} of {host} is not available"
         raise InputError(
-            Problem("ecgssl serve", "address", what, "Use another --port, or end what listens there")
+            Problem("ecgssl serve", "address", what, "Use another --port, or stop the program that uses it")
         ) from None
     _log_to_stderr()
     with private_folder() as folder:
@@ -86,9 +86,9 @@ def serve(
             config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
             server = uvicorn.Server(config)
             name = f"[{host}]" if ":" in host else host
-            # who is told the address may ask at once, and waits in the queue
+            # requests that arrive from now on wait in the queue
             socket.listen(config.backlog)
-            # uvicorn raises the signal that ended it once more: it must not end the process before all is tidied up
+            # uvicorn raises the signal again after its shutdown, which must not end the process before the cleanup
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             started(f"http://{name}:{socket.getsockname()[1]}")
             server.run(sockets=[socket])
@@ -98,12 +98,12 @@ def serve(
 
 def _require_safe(host: str, token: str | None) -> None:
     problems = []
-    if token is not None and not (16 <= len(token) <= LARGEST_TOKEN and token.isascii() and token.isprintable()):
-        what = f"is not 16 to {LARGEST_TOKEN} printable ASCII characters"
-        problems.append(Problem("ecgssl serve", "token", what, "Make one, for example with 'openssl rand -hex 32'"))
+    if token is not None and not (16 <= len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()):
+        what = f"is not 16 to {MAX_TOKEN_LENGTH} printable ASCII characters"
+        problems.append(Problem("ecgssl serve", "token", what, "Create one, for example with 'openssl rand -hex 32'"))
     if token is None and not _is_loopback(host):
-        what = f"{host} can be reached from other machines, and there is no token"
-        problems.append(Problem("ecgssl serve", "host", what, "Give one with ECGSSL_TOKEN, or listen on 127.0.0.1"))
+        what = f"{host} can be reached from other machines, and no token is set"
+        problems.append(Problem("ecgssl serve", "host", what, "Set ECGSSL_TOKEN, or use 127.0.0.1"))
     if problems:
         raise InputError(problems)
 

@@ -1,4 +1,4 @@
-"""What the service says of a recording: the same numbers as a score file, in words where people read them."""
+"""Responses of the HTTP service: the numbers of a score file, drawings and attributions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.export.bundle import Bundle
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
 from ecgssl.scoring.preprocess import Windows
-from ecgssl.scoring.scores import recording_outputs, require_policy
+from ecgssl.scoring.scores import Output, recording_outputs, require_policy
 from ecgssl.serving.read_upload import ReadJob, ReadResult
 from ecgssl.serving.reader_pool import ReaderPool
 from ecgssl.serving.request_limits import RequestError
@@ -25,21 +25,21 @@ from ecgssl.signal.leads import LEADS
 from ecgssl.signal.normalise import normalise
 from ecgssl.signal.reasons import REASON_TEXTS
 
-PATIENCE = 20.0
-"""Seconds that integrated gradients may take; where they would take longer, attention rollout is shown instead."""
+MAX_EXPLAIN_SECONDS = 20.0
+"""Time limit for integrated gradients. If they would take longer, attention rollout is used."""
 
 _PASSES = 100.0
-"""What integrated gradients cost at least, in single passes forward: 32 points, forward and back."""
+"""Cost of integrated gradients in forward passes: 32 points, forward and backward."""
 _SHOWN = 0.4
-"""Leads named in words together hold at least this share of the attributions."""
+"""Smallest share of the attributions that the leads listed in a sentence hold together."""
 
 
 class Service:
-    """Answers, one request at a time for the model, several for the readers.
+    """Computation of responses. The model takes one request at a time, the readers several.
 
     Args:
         bundle: with its model on the device to use.
-        readers: that prepare recordings.
+        readers: processes that preprocess recordings.
     """
 
     def __init__(self, bundle: Bundle, readers: ReaderPool) -> None:
@@ -49,19 +49,19 @@ class Service:
             spec = bundle.spec
             ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
             bundle.graph.run(ecg, mask)
-            # of the processor: what else runs on the machine just now must not decide
+            # processor time, so that other programs on the machine have no influence
             start = time.process_time()
             bundle.graph.run(ecg, mask)
             cost = (time.process_time() - start) / torch.get_num_threads()
-            affordable = cost * _PASSES <= PATIENCE
+            affordable = cost * _PASSES <= MAX_EXPLAIN_SECONDS
             self.method = "integrated_gradients" if affordable else "rollout"
 
     @property
     def decision(self) -> Decision:
-        """Of a classifier.
+        """Calibrators and thresholds of the classifier.
 
         Raises:
-            Refused: the bundle holds an encoder only.
+            RequestError: the bundle is that of an encoder.
         """
         if self.bundle.graph.decision is None:
             problem = Problem("service", "model", "is an encoder, it has no targets to score", "Use /embed")
@@ -69,24 +69,24 @@ class Service:
         return self.bundle.graph.decision
 
     def read(self, job: ReadJob, seconds: float) -> ReadResult:
-        """Bring what was sent under the contract.
+        """Return the preprocessed recording of a job.
 
         Raises:
-            Refused: it cannot be.
+            RequestError: the recording cannot be used.
         """
-        return self.readers.ask(job, seconds)
+        return self.readers.submit(job, seconds)
 
     def model(self, size: int) -> ModelOut:
-        """What is served."""
+        """Return the description of the model."""
         bundle, decision = self.bundle, self.bundle.graph.decision
         labels = decision.labels if decision is not None else ()
         fitted = ", ".join(f"{key}: {value}" for key, value in decision.fitted_on.items()) if decision else ""
         methods = {label.calibrator.method for label in labels}
         note = (
-            f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted or 'validation'}). They hold "
-            "where the findings are as frequent as there."
+            f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted or 'validation'}). They are valid "
+            "where the findings are as frequent as in those recordings."
             if methods - {"none", "linear"}
-            else "Scores are the model's own, not calibrated."
+            else "Scores are not calibrated."
         )
         return ModelOut(
             model=bundle.version,
@@ -119,11 +119,11 @@ class Service:
             notice=NOTICE,
         )
 
-    def require(self, windows: Windows, output: str) -> None:
-        """Refuse a policy for long recordings that makes no sense.
+    def require(self, windows: Windows, output: Output) -> None:
+        """Check that the bundle has the output, and that the policy for long recordings suits it.
 
         Raises:
-            Refused: for it.
+            RequestError: it does not.
         """
         if output == "logits":
             _ = self.decision
@@ -133,10 +133,10 @@ class Service:
             raise RequestError(422, list(error.problems)) from None
 
     def about(self, read: ReadResult) -> dict[str, Any]:
-        """What every answer says (``AnswerOut``)."""
-        row = read.ready.row
-        told = dict.fromkeys(cell for one in read.ready.findings for cell in one.split(";") if cell)
-        findings = [_finding(*cell.split(":")) for cell in told]
+        """Return the fields of every response (``AnswerOut``)."""
+        row = read.prepared.row
+        cells = dict.fromkeys(cell for one in read.prepared.findings for cell in one.split(";") if cell)
+        findings = [_finding(*cell.split(":")) for cell in cells]
         recording = {
             "sampling_rate": read.sampling_rate,
             "duration": read.duration,
@@ -154,9 +154,9 @@ class Service:
         }
 
     def predict(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
-        """Scores (``PredictionOut``)."""
+        """Return scores (``PredictionOut``)."""
         decision = self.decision
-        logits = recording_outputs(self.bundle, [read.ready], "logits", windows)
+        logits = recording_outputs(self.bundle, [read.prepared], "logits", windows)
         values = decision.probabilities(logits)[0]
         number = decision.kind == "regression"
         scores = []
@@ -180,38 +180,40 @@ class Service:
         return self.about(read) | {"scores": scores, "predicted": predicted}
 
     def embed(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
-        """An embedding (``EmbeddingOut``)."""
-        embedding = recording_outputs(self.bundle, [read.ready], "embedding", windows)[0]
+        """Return an embedding (``EmbeddingOut``)."""
+        embedding = recording_outputs(self.bundle, [read.prepared], "embedding", windows)[0]
         return self.about(read) | {"embedding": embedding.tolist()}
 
     def draw(self, read: ReadResult) -> str:
-        """The recording as it was recorded, as a data: URI."""
+        """Return a drawing of the raw recording as a data: URI."""
         if read.raw is None or read.raw_mask is None:
             raise ValueError("the job did not ask for a drawing")
         return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
 
-    def look(self, read: ReadResult, target: str) -> dict[str, Any]:
-        """Where the model looked for one target (``LookedOut``), in the first window scored.
+    def explain(self, read: ReadResult, target: str) -> dict[str, Any]:
+        """Return the attributions of one target (``LookedOut``) in the first window scored.
 
         Raises:
-            Refused: there is no such target.
+            RequestError: the model has no such target.
         """
         decision, model = self.decision, self.bundle.model
         if target not in decision.names or not isinstance(model, Classifier) or self.method is None:
-            problem = Problem("request", "target", "is none of the model's", f"Use one of {', '.join(decision.names)}")
+            problem = Problem(
+                "request", "target", "is not a target of the model", f"Use one of {', '.join(decision.names)}"
+            )
             raise RequestError(422, problem)
         spec = self.bundle.spec
-        signal = read.ready.digital[:1] * np.float32(self.bundle.lsb)
-        mask = read.ready.lead_mask[:1]
+        signal = read.prepared.digital[:1] * np.float32(self.bundle.lsb)
+        mask = read.prepared.lead_mask[:1]
         present = torch.from_numpy(mask)
         x = normalise(torch.from_numpy(signal), present, spec.normalise)
         found = attribute(model, x, present, target, method=self.method)
-        title, relevance = "What the model saw", in_windows(found.values[0], spec.sampling_rate)
+        title, relevance = "Input of the model", in_windows(found.values[0], spec.sampling_rate)
         if self.method == "integrated_gradients":
-            title += f", and what spoke for and against {target}"
+            title += f", with attributions for and against {target}"
         else:
-            # some attention comes from everywhere
-            title += ", and where more of its attention came from than from half of the recording"
+            # every part of a recording gets some attention
+            title += ", with attention above its median"
             relevance = np.maximum(relevance - np.median(relevance[mask[0]]), 0)
         figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)
         shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
@@ -220,7 +222,7 @@ class Service:
             "method": self.method,
             "drawing": _uri(png_bytes(figure)),
             "shares": shares,
-            "in_words": _in_words(shares, target, self.method),
+            "in_words": _summary(shares, target, self.method),
         }
 
 
@@ -234,15 +236,17 @@ def _finding(code: str, lead: str, value: str) -> FindingOut:
     )
 
 
-def _in_words(shares: dict[str, float], target: str, method: Method) -> str:
+def _summary(shares: dict[str, float], target: str, method: Method) -> str:
     ordered = sorted(shares, key=lambda lead: -shares[lead])
     count = next(
         (n for n in range(1, len(ordered)) if sum(shares[lead] for lead in ordered[:n]) >= _SHOWN), len(ordered)
     )
-    told = ", ".join(f"{lead} ({shares[lead]:.0%})" for lead in ordered[:count])
+    listed = ", ".join(f"{lead} ({shares[lead]:.0%})" for lead in ordered[:count])
     if method == "rollout":
-        return f"Most attention came from {told}. It says where the model looked, not what spoke for {target}."
-    return f"What counted most for {target}, for or against: {told}. It says what this model used, not what is there."
+        return (
+            f"Most attention came from {listed}. It shows where the attention came from, not what speaks for {target}."
+        )
+    return f"Largest attributions for {target}, for or against: {listed}. They show what the model used, not whether the finding is present."
 
 
 def _uri(png: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A private folder for the time that a service runs; what a killed one left is removed by the next."""
+"""Private temporary folder of a running service. Folders left by killed services are removed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LOCK = "lock"
 
 @contextmanager
 def private_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A new folder that only this user can look into, removed in the end.
+    """Create a folder that only this user can read, and remove it at the end of the block.
 
-    Folders of services that no longer run, whose lock nobody holds, are removed first.
+    Folders of services that no longer run, whose lock is free, are removed first.
 
     Args:
-        parent: by default the system's folder for temporary files.
+        parent: parent folder; the default is the system's folder for temporary files.
     """
     parent = Path(tempfile.gettempdir()) if parent is None else parent
     for old in parent.glob(f"{_PREFIX}*"):
-        _remove_if_left(old)
+        _remove_if_abandoned(old)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -35,7 +35,7 @@ def private_folder(parent: Path | None = None) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path) -> None:
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             return
@@ -43,5 +43,5 @@ def _remove_if_left(folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
-        # held by one that runs, or gone meanwhile
+        # locked by a running service, or already removed
         return

@@ -209,18 +209,18 @@ def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as)
     files = tuple((p.name, p.read_bytes()) for p in (tmp_path / "in").iterdir())
     job = ReadJob(Upload(files), "contract")
     try:
-        assert readers.ask(job, 60).ready.row["status"] == "ok"
+        assert readers.submit(job, 60).prepared.row["status"] == "ok"
         (process,) = [p for p in multiprocessing.active_children() if p.name in _names(readers)]
         os.kill(process.pid, signal.SIGKILL if how == "dies" else signal.SIGSTOP)
         with pytest.raises(RequestError, match=told_as) as caught:
-            readers.ask(job, 0.3 if how == "hangs" else 60)
+            readers.submit(job, 0.3 if how == "hangs" else 60)
         assert caught.value.status == 422
-        assert readers.ask(job, 60).ready.row["status"] == "ok"
+        assert readers.submit(job, 60).prepared.row["status"] == "ok"
         assert not process.is_alive()
-        readers.ask(job, 60)
+        readers.submit(job, 60)
         taken = readers._idle.get()
         with pytest.raises(RequestError, match="was busy for too long"):
-            readers.ask(job, 0.05)
+            readers.submit(job, 0.05)
         readers._idle.put(taken)
     finally:
         readers.close()
@@ -283,7 +283,7 @@ def test_what_cannot_be_served_is_told(served, tmp_path):
     assert [p.field for p in caught.value.problems] == ["host"]
     with pytest.raises(InputError, match="16 to 512 printable"):
         serve(served.path, token="short")
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="cannot be had"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match="is not available"):
         serve(served.path, port=taken.getsockname()[1])
     copy = shutil.copytree(served.path, tmp_path / "bundle")
     (copy / "labels.json").write_text("{}")

@@ -32,7 +32,7 @@ def records(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 375])
-def test_from_a_file_to_where_the_model_looked(served, records, width):
+def test_from_a_file_to_its_attribution(served, records, width):
     page = Page(width)
     try:
         page.open(served.address)
@@ -44,13 +44,13 @@ def test_from_a_file_to_where_the_model_looked(served, records, width):
         assert "V3" in text(page, "findings")
         assert "calibrated (platt" in text(page, "calibration")
         scores = text(page, "scores")
-        assert all(word in scores for word in ("MI", "NORM", "%", "above", "Where did it look?"))
+        assert all(word in scores for word in ("MI", "NORM", "%", "above", "Explain"))
         page.run("document.querySelector('#scores button').click()")
         page.until(SHOWN.format("looked") + " && document.getElementById('looked-drawing').complete")
-        assert "What counted most for MI" in text(page, "looked-words")
+        assert "Largest attributions for MI" in text(page, "looked-words")
         for name in ("drawing", "looked-drawing"):
             assert page.run(f"document.getElementById('{name}').naturalWidth") > 1000
-        # it fits its width, loads nothing from elsewhere, and the browser has nothing to complain of
+        # the page fits its width, loads nothing from elsewhere, and the browser reports no errors
         assert page.run("document.documentElement.scrollWidth") <= width
         assert all(url.startswith((served.address, "data:")) for url in page.requested)
         assert page.complaints == []

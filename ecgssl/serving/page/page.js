@@ -4,7 +4,7 @@ const at = (id) => document.getElementById(id);
 let token = "";
 let chosen = [];
 let about = null;
-let turn = 0;
+let requestNumber = 0;
 
 function make(tag, text, attributes = {}) {
   const element = document.createElement(tag);
@@ -13,6 +13,8 @@ function make(tag, text, attributes = {}) {
   return element;
 }
 
+const failure = (field, what, remedy) => ({ problems: [{ field, what, remedy }], reasons: [] });
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const words = (name) => {
   const [kind, value] = name.split("_");
@@ -30,7 +32,7 @@ async function ask(path, files) {
   try {
     answer = await fetch(path, request);
   } catch {
-    throw { problems: [{ field: "service", what: "does not answer", remedy: "See whether it still runs." }], reasons: [] };
+    throw failure("service", "does not answer", "Check that it is running");
   }
   const body = await answer.json();
   if (answer.status === 401) at("token-form").hidden = false;
@@ -42,7 +44,7 @@ function showRefusal(refusal) {
   const lines = (refusal.reasons || []).map((reason) => `${reason.meaning} (${reason.code}).`);
   for (const problem of refusal.problems || []) lines.push(`${problem.field}: ${problem.what}. ${problem.remedy}`);
   if (!lines.length) lines.push(String(refusal));
-  at("problems").replaceChildren(...lines.map((line) => make("li", line[0].toUpperCase() + line.slice(1))));
+  at("problems").replaceChildren(...lines.map((line) => make("li", sentence(line))));
   at("refusal").hidden = false;
 }
 
@@ -50,7 +52,7 @@ async function showModel() {
   about = await ask("/model");
   at("token-form").hidden = true;
   at("notice").replaceChildren(make("strong", "For research only."), about.notice.replace(/^For research only\./, ""));
-  at("model").textContent = `Model ${about.model}, signal contract ${about.fingerprint.slice(0, 12)}.`;
+  at("model").textContent = `Model ${about.model}, preprocessing settings ${about.fingerprint.slice(0, 12)}.`;
   at("calibration").textContent = about.calibration_note;
 }
 
@@ -75,7 +77,7 @@ function scoreRow(score, cuts) {
   }
   row.append(number, ...cuts.map((cut) => cutCell(cut, score)));
   if (about.explains) {
-    const button = make("button", "Where did it look?", { type: "button", class: "quiet", "aria-label": `Where did the model look for ${score.target}?` });
+    const button = make("button", "Explain", { type: "button", class: "quiet", "aria-label": `Explain the score of ${score.target}` });
     button.addEventListener("click", () => look(score.target, button));
     const cell = document.createElement("td");
     cell.append(button);
@@ -94,33 +96,33 @@ function showScores(answer) {
   at("scores").replaceChildren(...answer.scores.map((score) => scoreRow(score, cuts)));
   at("thresholds-note").hidden = !cuts.length;
   at("predicted").hidden = !answer.predicted;
-  at("predicted").textContent = answer.predicted ? `Likeliest: ${answer.predicted}.` : "";
+  at("predicted").textContent = answer.predicted ? `Most probable: ${answer.predicted}.` : "";
 }
 
 function showQuality(recording) {
-  const rate = recording.heart_rate === null ? "heart rate cannot be told" : `heart rate ${Math.round(recording.heart_rate)} per minute`;
+  const rate = recording.heart_rate === null ? "heart rate not measured" : `heart rate ${Math.round(recording.heart_rate)} per minute`;
   const length = `${recording.duration.toFixed(1)} s at ${recording.sampling_rate} Hz`;
-  at("facts").textContent = `${length}; ${rate}; leads that the model saw: ${recording.leads.join(", ")}.`;
+  at("facts").textContent = `${length}; ${rate}; leads used by the model: ${recording.leads.join(", ")}.`;
   const byCode = new Map();
   for (const finding of recording.findings) {
     if (!byCode.has(finding.code)) byCode.set(finding.code, { meaning: finding.meaning, leads: [] });
     if (finding.lead) byCode.get(finding.code).leads.push(finding.lead);
   }
-  const lines = [...byCode.values()].map((one) => one.meaning[0].toUpperCase() + one.meaning.slice(1) + (one.leads.length ? `: ${one.leads.join(", ")}.` : "."));
-  at("findings").replaceChildren(...(lines.length ? lines : ["Nothing found that is out of the ordinary."]).map((line) => make("li", line)));
+  const lines = [...byCode.values()].map((one) => sentence(one.meaning) + (one.leads.length ? `: ${one.leads.join(", ")}.` : "."));
+  at("findings").replaceChildren(...(lines.length ? lines : ["No quality findings."]).map((line) => make("li", line)));
 }
 
 async function score(files) {
   if (!files.length) return;
-  const mine = ++turn;
+  const mine = ++requestNumber;
   chosen = [...files];
   at("result").hidden = at("refusal").hidden = at("looked").hidden = true;
   at("state").textContent = "Reading and scoring.";
   try {
     if (!about) await showModel();
-    if (about.kind === "encoder") throw { problems: [{ field: "model", what: "is an encoder and gives no scores", remedy: "Use POST /embed." }] };
+    if (about.kind === "encoder") throw failure("model", "is an encoder and gives no scores", "Use POST /embed");
     const answer = await ask("/view", chosen);
-    if (mine !== turn) return;
+    if (mine !== requestNumber) return;
     showScores(answer);
     showQuality(answer.recording);
     at("drawing").src = answer.drawing;
@@ -128,20 +130,20 @@ async function score(files) {
     at("result").hidden = false;
     at("state").textContent = "Scored.";
   } catch (refusal) {
-    if (mine !== turn) return;
+    if (mine !== requestNumber) return;
     showRefusal(refusal);
     at("state").textContent = "";
   }
 }
 
 async function look(target, button) {
-  const mine = turn;
+  const mine = requestNumber;
   button.disabled = true;
-  at("state").textContent = `Looking where the model looked for ${target}.`;
+  at("state").textContent = `Computing the attribution of ${target}.`;
   try {
     const answer = await ask(`/explain?target=${encodeURIComponent(target)}`, chosen);
-    if (mine !== turn) return;
-    at("looked-title").textContent = `Where the model looked for ${target}`;
+    if (mine !== requestNumber) return;
+    at("looked-title").textContent = `Attribution of ${target}`;
     at("looked-words").textContent = answer.in_words;
     at("looked-drawing").src = answer.drawing;
     at("looked-drawing").alt = `12-lead ECG with marks under the trace. ${answer.in_words}`;
@@ -149,7 +151,7 @@ async function look(target, button) {
     at("looked").scrollIntoView({ block: "start" });
     at("state").textContent = "";
   } catch (refusal) {
-    if (mine === turn) showRefusal(refusal);
+    if (mine === requestNumber) showRefusal(refusal);
   } finally {
     button.disabled = false;
   }
