@@ -243,10 +243,11 @@ def _summary(shares: dict[str, float], target: str, method: Method) -> str:
     )
     listed = ", ".join(f"{lead} ({shares[lead]:.0%})" for lead in ordered[:count])
     if method == "rollout":
-        return (
-            f"Most attention came from {listed}. It shows where the attention came from, not what speaks for {target}."
-        )
-    return f"Largest attributions for {target}, for or against: {listed}. They show what the model used, not whether the finding is present."
+        return f"Most attention came from {listed}. It shows where the model looked, not what speaks for {target}."
+    return (
+        f"Largest attributions for {target}, for or against: {listed}. They show what the model used, "
+        "not whether the finding is present."
+    )
 
 
 def _uri(png: bytes) -> str:
