@@ -1,22 +1,21 @@
-"""Latency and throughput of scoring, by preset, runtime and threads, in one run.
+"""Benchmark of scoring: latency and throughput by preset, runtime and threads.
 
     python benchmarks/inference.py                                   # tiny, small and base; a folder of 5,000 recordings
     python benchmarks/inference.py --presets tiny --runs 10 --folder 100
-    python benchmarks/inference.py --bundle exports/classifier       # a bundle of one's own
+    python benchmarks/inference.py --bundle exports/classifier       # another bundle
 
-Prints JSON. Weights are random unless a bundle is named: time does not depend on them. Recordings are generated, 12 leads of
-10 s at 500 Hz.
+The output is JSON. Without ``--bundle`` the weights are random, which does not affect the times. Recordings are simulated, 12
+leads of 10 s at 500 Hz.
 
-- ``file_to_score``: ms from a WFDB file to calibrated scores: read, assess, clean, resample, normalise, model; torch.
-  ``read_and_clean`` is the part before the model.
-- ``tensor_to_embedding``: ms per recording from the contract signal in memory to the embedding, for batches of 1 and 64;
-  ``torch``, ``onnxruntime`` and, where the bundle has it, ``int8``, which takes one at a time. p50 and p95 are
-  of runs; of a batch, its time / 64.
-- ``folder``: ``ecgssl predict`` of a folder with one process; records/s, and the share of the time that reading and cleaning
-  took.
+- ``file_to_score``: ms from a WFDB file to calibrated scores: reading, quality checks, cleaning, resampling, normalisation and
+  model in torch. ``read_and_clean`` is the part before the model.
+- ``tensor_to_embedding``: ms per recording from the preprocessed signal to the embedding, for batches of 1 and 64, with
+  ``torch``, ``onnxruntime`` and, if the bundle has it, ``int8`` (batch 1 only). p50 and p95 are over the runs; the time of a
+  batch is divided by 64.
+- ``folder``: ``ecgssl predict`` for a folder with one process: recordings/s, and the share of time for reading and cleaning.
 
-Every combination of preset and threads runs in a process of its own, so that pools of threads are as large as is said. Do it on
-a machine that does nothing else: what shares the cores shares the figures.
+Each combination of preset and threads runs in a separate process, so that all thread pools have the stated size. Use an idle
+machine, because other programs on the same cores change the figures.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ from ecgssl.datasets.synthetic.simulate import simulate
 
 BATCHES = (1, 64)
 RUNTIMES = {"onnxruntime": "{kind}.onnx", "int8": "{kind}.int8.onnx"}
-"""File of the bundle that a runtime runs; what a bundle does not hold is not measured."""
+"""File of the bundle by runtime. A file that the bundle lacks is not measured."""
 _EXAMPLES = 20
 
 
 def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
-    """A classifier of five labels with random weights."""
+    """Return the bundle of a classifier with five labels and random weights."""
     from ecgssl.export.bundle import export_bundle
     from ecgssl.export.validation_recordings import LabelledSignals, ValidationRecordings
     from ecgssl.model.classifier import Classifier
@@ -58,7 +57,7 @@ def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
     spec = SignalSpec()
     encoder = Encoder(ModelParams(preset=preset), spec.leads, spec.samples)
     save_model(folder / "model", Classifier(encoder, ("NORM", "MI", "STTC", "CD", "HYP")).eval(), spec)
-    # whatever 8 bits cost a random classifier in AUROC
+    # accept any loss of AUROC, because the classifier is random
     params = ExportParams(raw_rates=[], pt2=False, int8=int8, int8_loss=0.99)
     generator = np.random.default_rng(0)
     noise = generator.normal(0, 0.3, (32, len(spec.leads), spec.samples)).astype(np.float32)
@@ -70,7 +69,7 @@ def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
 
 
 def quantiles(run: Callable[[], Any], runs: int, recordings: int = 1) -> dict[str, float]:
-    """Milliseconds per recording: median and 95th percentile of the runs, after two that do not count."""
+    """Return the median and 95th percentile of ms per recording over the runs, after two warm-up runs."""
     times = []
     for _ in range(runs + 2):
         start = time.perf_counter()
@@ -81,7 +80,7 @@ def quantiles(run: Callable[[], Any], runs: int, recordings: int = 1) -> dict[st
 
 
 def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> dict[str, Any]:
-    """All figures of a bundle in this process."""
+    """Return all figures of a bundle, measured in this process."""
     import torch
 
     from ecgssl.export.bundle import load_bundle
@@ -93,10 +92,10 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
     bundle = load_bundle(path)
     decision = require_targets(bundle, str(path))
     items = list_recordings([records]).items
-    turns = iter(range(1 << 30))
+    calls = iter(range(1 << 30))
 
     def prepared() -> Any:
-        item = items[next(turns) % min(_EXAMPLES, len(items))]
+        item = items[next(calls) % min(_EXAMPLES, len(items))]
         return prepare_files([item], bundle.spec, bundle.quality, bundle.lsb, "contract")
 
     def score() -> None:
@@ -123,7 +122,7 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
 
 
 def sessions(path: Path, bundle: Any, threads: int) -> Iterator[tuple[str, Callable[[Any, Any], Any]]]:
-    """By name of the runtime, from contract signals (n, L, T) and lead masks (n, L) to embeddings."""
+    """Yield runtimes by name, as functions from preprocessed signals (n, L, T) and lead masks (n, L) to embeddings."""
     import onnxruntime
 
     yield "torch", bundle.graph.run
@@ -138,24 +137,24 @@ def sessions(path: Path, bundle: Any, threads: int) -> Iterator[tuple[str, Calla
 
 
 def embedding(session: Any, ecg: Any, mask: Any) -> Any:
-    """By onnxruntime."""
+    """Return embeddings computed by onnxruntime."""
     return session.run(["embedding"], {"ecg": ecg, "lead_mask": mask})
 
 
 def throughput(path: Path, records: Path, count: int) -> dict[str, Any]:
-    """Of ``ecgssl predict`` over a folder whose recordings are links to a few hundred, so that the disk has them cached."""
+    """Return the throughput of ``ecgssl predict`` for a folder of links to a few hundred recordings in the disk cache."""
     from ecgssl.scoring.files import predict
 
-    with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
         headers = sorted(records.rglob("*.hea"))
         for i in range(count):
             source = headers[i % len(headers)]
-            own = place / f"{i // len(headers):05d}"
+            own = root / f"{i // len(headers):05d}"
             own.mkdir(exist_ok=True)
             for suffix in (".hea", ".dat"):
                 (own / source.with_suffix(suffix).name).symlink_to(source.with_suffix(suffix).resolve())
-        report = predict(path, [place], place / "scores.parquet", show_progress=False)
+        report = predict(path, [root], root / "scores.parquet", show_progress=False)
     spent = {name: value for name, value in report.seconds.items() if name != "load"}
     total = sum(spent.values())
     return {
@@ -167,12 +166,12 @@ def throughput(path: Path, records: Path, count: int) -> dict[str, Any]:
 
 
 def arguments() -> argparse.Namespace:
-    """Of the command line."""
+    """Return the command line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", default=["tiny", "small", "base"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--folder", type=int, default=5000, help="recordings of the folder; 0 for none")
+    parser.add_argument("--folder", type=int, default=5000, help="number of recordings in the folder; 0 to skip it")
     parser.add_argument("--bundle", type=Path, help="instead of presets")
     parser.add_argument("--int8", action="store_true", help="make 8-bit graphs for the presets, too")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -180,7 +179,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its figures."""
     given = arguments()
     if given.one:
         found = measure(Path(given.one[0]), Path(given.one[1]), given.threads[0], given.runs, given.folder)

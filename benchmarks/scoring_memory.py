@@ -1,10 +1,10 @@
-"""Peak memory of batch scoring by the number of inputs: files and model are simulated, everything between them is not.
+"""Benchmark of peak memory of batch scoring by the number of inputs, with simulated files and model.
 
     python benchmarks/scoring_memory.py --bundle exports/classifier [--counts 1000 20000 100000] [--suffix .csv]
 
-A manifest names so many recordings; instead of reading them, each is given one same prepared signal, and the outputs are
-noise. What is measured is what grows with the inputs: the list of them, rows, parts and the table. Prints JSON: rows, peak
-resident memory in MiB, seconds.
+A manifest lists the recordings. They are not read: each gets the same preprocessed signal, and the model outputs are noise. The
+benchmark measures what grows with the inputs: their list, rows, parts and the table. The output is JSON: rows, peak resident
+memory in MiB, seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 
 def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
-    """Score ``count`` simulated recordings in this process."""
+    """Score ``count`` simulated recordings in this process and return rows, peak memory (MiB) and seconds."""
     import ecgssl.scoring.files as scoring
     from ecgssl.export.contract_module import ContractModule
     from ecgssl.scoring.preprocess import PreparedRecording
@@ -39,7 +39,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
         return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}
 
     noise = np.random.default_rng(0)
-    # the bundle itself is verified with the real model
+    # loading verifies the bundle with the real model
     real = scoring.load_bundle
 
     def load(path):  # type: ignore[no-untyped-def]
@@ -61,7 +61,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each count in a process of its own."""
+    """Measure each count in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 20000, 100000])

@@ -1,4 +1,4 @@
-"""The ``README.md`` of a bundle: what the model is, what it takes, what it may be used for."""
+"""Model card of a bundle (``README.md``): model, input, training and intended use."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ tags: [ecg, electrocardiogram, onnx, safetensors]
 {what}
 
 **Intended use: research only.** This is not a medical device. It has not been validated for any clinical decision, and
-its figures hold for recordings like those it was trained and tested on. Before use elsewhere, evaluate it on recordings
-from there. Probabilities are not calibrated for another population's prevalence.
+its metrics are valid for recordings like those it was trained and tested on. Before use at another site, evaluate it on
+recordings of that site. Probabilities are not calibrated for the prevalence of another population.
 
-## Input: the signal contract
+## Input: preprocessing settings
 
 {contract}
 
-Fingerprint `{fingerprint}`. `ecgssl` makes such input from raw recordings and refuses what breaks the contract.
+Fingerprint `{fingerprint}`. `ecgssl` preprocesses raw recordings with these settings and rejects recordings that violate them.
 
 ## Training
 
@@ -49,35 +49,36 @@ model.embed(signal, sampling_rate=500, leads=["I", "II", ...])    # raw recordin
 {thresholds}
 {graphs}
 
-Each takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}; a raw one `signal` too, which is
-what the model saw. A graph checks no quality. When they were made, onnxruntime and the file pipeline agreed to {tolerance:g} at
-batch 1, 2 and 7, with twelve leads and fewer, but for samples halfway between two steps of the signal's rounding.{int8}
+Each graph takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}. A raw graph also returns
+`signal`, the preprocessed input of the model. Graphs do not check signal quality. During export, onnxruntime and the Python
+pipeline agreed within {tolerance:g} for batches of 1, 2 and 7 with all leads and with fewer, except for samples halfway between
+two rounding steps of the signal.{int8}
 
 ## Files
 
-`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`); loading verifies it, and computes `reference.npz` again. Weights are
-safetensors, nothing that `ecgssl` reads is a pickle.{program}
+`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`). Loading verifies them and reproduces `reference.npz`. Weights are
+safetensors; `ecgssl` reads no pickle.{program}
 """
 
 _SCORES = {
-    "multilabel": "Probabilities of {names} from a 12-lead ECG, each by itself",
-    "multiclass": "Probabilities of the classes {names} from a 12-lead ECG, which add up to 1",
+    "multilabel": "Independent probabilities of {names} from a 12-lead ECG",
+    "multiclass": "Probabilities of the exclusive classes {names} from a 12-lead ECG",
     "regression": "Values of {names} from a 12-lead ECG, in the units of the training data",
 }
-_PROGRAM = """ `model.pt2` is for libtorch; `torch.export.load` unpickles part of such a
+_PROGRAM = """ `model.pt2` is for libtorch. `torch.export.load` unpickles part of such a
 file, so load it only from a source that you trust."""
 
 
 def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, Any], made: WrittenGraphs) -> str:
-    """Write the card.
+    """Return the text of the model card.
 
     Args:
         graph: the model.
-        params: of the export.
-        about: ``config.json`` of the model. Shown where present: ``task``, ``mode``, ``data`` (the set's name, or a
-            mapping of plain values such as name and counts), ``overlap`` (with the recordings of pretraining), and
-            ``recordings`` (how many the bundle holds codes of).
-        made: the executable files.
+        params: export parameters.
+        about: ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name of the set, or a
+            mapping of values such as name and counts), ``overlap`` (with the pretraining recordings), and ``recordings``
+            (number of waveform codes in the bundle).
+        made: figures of the exported graphs.
     """
     classifies = isinstance(graph.model, Classifier)
     encoder_model = graph.model.encoder if isinstance(graph.model, Classifier) else graph.model
@@ -102,7 +103,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         what=what,
         contract=_contract(spec),
         fingerprint=spec.fingerprint,
-        training="\n".join(training) or "Not stated.",
+        training="\n".join(training) or "Not recorded.",
         predict="model.predict(signal, sampling_rate=500, leads=[...])             # scores and calls by target\n"
         if classifies
         else "",
@@ -119,23 +120,23 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
 def _inputs(name: str, spec: SignalSpec) -> str:
     leads = len(spec.leads)
     if match := RAW_NAME.search(name):
-        longest = f"at {match[1]} Hz, of {spec.duration:g} s or more"
-        return f"- `{name}`: `ecg` (batch, {leads}, samples) {longest}, as recorded."
+        length = f"at {match[1]} Hz, of {spec.duration:g} s or more"
+        return f"- `{name}`: `ecg` (batch, {leads}, samples) {length}, raw."
     batch = 1 if ".int8." in name else "batch"
-    return f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), cleaned and cropped as above, not normalised."
+    return f"- `{name}`: `ecg` ({batch}, {leads}, {spec.samples}), preprocessed as above, not normalised."
 
 
 def _int8(made: WrittenGraphs) -> str:
     if not made.int8:
         return ""
     f = made.int8
-    text = " The 8-bit graph, for one recording at a time, does not agree to that: its {metric} on {recordings} validation "
-    text += "recordings is {int8:.4f}, against {float:.4f}; a score differs by up to {largest_difference:.2g}."
+    text = " The 8-bit graph takes one recording at a time and is less exact: its {metric} on {recordings} validation "
+    text += "recordings is {int8:.4f} instead of {float:.4f}; scores differ by up to {largest_difference:.2g}."
     return text.format(**f)
 
 
 def _thresholds(graph: ContractModule) -> str:
-    """What was chosen on validation, as a table."""
+    """Return calibration methods and thresholds as a table."""
     if graph.decision is None or graph.decision.kind == "regression":
         return ""
     rows = [
@@ -145,11 +146,11 @@ def _thresholds(graph: ContractModule) -> str:
         if cut.value is not None
     ]
     methods = sorted({label.calibrator.method for label in graph.decision.labels})
-    calibration = f"\nCalibration: {', '.join(methods)}, fitted on validation.\n"
+    calibration = f"\nCalibration: {', '.join(methods)}, fitted on validation data.\n"
     if not rows:
         return calibration
     head = "| target | threshold | calibrated probability from | sensitivity | specificity |\n|---|---|---|---|---|\n"
-    return f"{calibration}\nThresholds, chosen on validation and measured there:\n\n{head}" + "\n".join(rows) + "\n"
+    return f"{calibration}\nThresholds, chosen and measured on validation data:\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def _contract(spec: SignalSpec) -> str:
@@ -157,16 +158,16 @@ def _contract(spec: SignalSpec) -> str:
     clean = f"band-pass {low:g} to {high:g} Hz, zero phase" if spec.clean.method == "fir" else f"`{spec.clean.method}`"
     mains = f", notch at {spec.clean.mains} Hz" if spec.clean.mains else ""
     scale = {
-        "recording": "one root mean square for the whole recording, so voltage ratios between leads survive",
-        "lead": "the root mean square of each lead by itself",
-        "none": "none, mV as they are",
+        "recording": "one root mean square for the whole recording, which keeps the voltage ratios between leads",
+        "lead": "the root mean square of each lead",
+        "none": "none, values in mV",
     }[spec.normalise.method]
-    absent = "travel in the lead mask" if spec.missing_leads == "mask" else "are refused"
+    absent = "are marked in the lead mask" if spec.missing_leads == "mask" else "are rejected"
     return "\n".join(
         [
             f"- Leads, in this order: {', '.join(spec.leads)}; absent ones {absent}.",
             f"- {spec.duration:g} s at {spec.sampling_rate:g} Hz ({spec.samples} samples), in mV; shorter recordings are "
-            f"refused, of longer ones the {'first' if spec.crop == 'start' else 'middle'} part is kept.",
+            f"rejected, of longer ones the {'first' if spec.crop == 'start' else 'middle'} part is kept.",
             f"- Cleaning of the whole recording: {clean}{mains}, resampled.",
             f"- Amplitude scale: {scale}.",
         ]

@@ -1,10 +1,10 @@
-// Scores raw recordings with a bundle's graph in onnxruntime's C++ API.
+// Score a raw recording with the graph of a bundle and the C++ API of onnxruntime.
 //
 //   g++ -std=c++17 -I ONNXRUNTIME/include score.cpp -L ONNXRUNTIME/lib -lonnxruntime -o score
 //   ./score exports/classifier/classifier.raw-500.onnx < recording.f32
 //
-// Standard input: float32, mV as recorded, at the graph's sampling rate, 12 leads one after the other in the contract's order
-// (I II III aVR aVL aVF V1 ... V6), all present. A lead that is absent has mask 0, and whatever values.
+// Standard input: float32, mV, unfiltered, at the sampling rate of the graph, 12 leads one after the other in the order
+// I II III aVR aVL aVF V1 ... V6, all present. To mark a lead as missing, set its mask to 0; its values are then ignored.
 
 #include <array>
 #include <cmath>
@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
                                    output_names.data(), output_names.size());
   const float* probability = outputs[0].GetTensorData<float>();
   for (size_t k = 0; k < outputs[0].GetTensorTypeAndShapeInfo().GetElementCount(); ++k) {
-    // too short, or not a number in a lead that is present
+    // the recording is too short, or a present lead has a value that is not a number
     if (!std::isfinite(probability[k])) return 1;
     std::cout << probability[k] << '\n';
   }

@@ -1,10 +1,10 @@
-// Scores one raw recording with a bundle of ecgssl: cleaning, resampling and normalising are inside the graph.
+// Score one raw recording with a bundle of ecgssl. The graph contains cleaning, resampling and normalisation.
 //
 //   npm install --ignore-scripts
 //   node score.mjs BUNDLE RECORDING [SAMPLING_RATE]
 //
 // RECORDING is JSON {"sampling_rate": 500, "leads": ["I", ...], "signal": [[mV, ...], ...]}, one array per lead, or CSV with
-// lead names in its first line and one sample of every lead, in mV, in each of the others; then name the rate in Hz.
+// lead names in the first line and one sample per lead, in mV, in each other line. For CSV, pass SAMPLING_RATE in Hz.
 
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
@@ -25,7 +25,7 @@ function readRecording(file, rate) {
   return { rate: Number(rate), rows: Object.fromEntries(rows) };
 }
 
-// A model was trained with all limb leads that two of them give: absent ones are derived, as the file pipeline does.
+// Derive missing limb leads from two others, as in training and in the Python pipeline.
 function deriveLimbLeads(rows) {
   const present = Object.keys(LIMB).filter((lead) => lead in rows);
   if (present.length < 2 || present.length === 6) return rows;
@@ -52,7 +52,7 @@ function inputs(recording, contract) {
   const mask = new Uint8Array(contract.leads.length);
   contract.leads.forEach((lead, i) => {
     if (!(lead in rows)) return;
-    if (!rows[lead].every(Number.isFinite)) throw new Error(`lead ${lead} holds something that is no number`);
+    if (!rows[lead].every(Number.isFinite)) throw new Error(`lead ${lead} has a value that is not a number`);
     ecg.set(rows[lead], i * samples);
     mask[i] = 1;
   });
@@ -66,7 +66,7 @@ const [bundle, file, rate] = process.argv.slice(2);
 const contract = JSON.parse(readFileSync(path.join(bundle, "signal.json"), "utf8"));
 const recording = readRecording(file, rate);
 const graph = readdirSync(bundle).find((name) => name.endsWith(`.raw-${recording.rate}.onnx`));
-if (!graph) throw new Error(`the bundle has no graph for ${recording.rate} Hz; export one with export.raw_rates`);
+if (!graph) throw new Error(`the bundle has no graph for ${recording.rate} Hz. Export one with export.raw_rates`);
 const session = await ort.InferenceSession.create(path.join(bundle, graph));
 const found = await session.run(inputs(recording, contract));
 const result = { embedding: Array.from(found.embedding.data) };
@@ -79,8 +79,8 @@ if (graph.startsWith("classifier")) {
       name,
       Object.fromEntries(
         Object.entries(thresholds)
-          .filter(([, cut]) => cut.value !== null)
-          .map(([cut, { value }]) => [cut, result.scores[name] >= value]),
+          .filter(([, threshold]) => threshold.value !== null)
+          .map(([threshold, { value }]) => [threshold, result.scores[name] >= value]),
       ),
     ]),
   );

@@ -1,9 +1,9 @@
-"""Scores one raw recording with a bundle of ecgssl and onnxruntime alone: ecgssl is not imported.
+"""Score one raw recording with a bundle of ecgssl and onnxruntime, without importing ecgssl.
 
     pip install numpy onnxruntime
     python score.py BUNDLE recording.npz
 
-The file holds ``signal`` (leads, samples) in mV as recorded, ``leads`` (names) and ``sampling_rate`` in Hz.
+The file holds ``signal`` (leads, samples) in mV, unfiltered, ``leads`` (names) and ``sampling_rate`` in Hz.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LIMB = {"I": (1, 0), "II": (0, 1), "III": (-1, 1), "aVR": (-0.5, -0.5), "aVL": (
 
 
 def derive(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Absent limb leads from two that are there (Einthoven, Goldberger), as the model was trained with them."""
+    """Return all leads, with missing limb leads derived from two others (Einthoven, Goldberger), as in training."""
     present = [lead for lead in LIMB if lead in rows]
     if len(present) < 2:
         return rows
@@ -42,7 +42,7 @@ def main(bundle: Path, recording: Path) -> None:
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(names, {"ecg": ecg, "lead_mask": mask}), strict=True))
     if not np.isfinite(found["embedding"]).all():
-        sys.exit("no result: the recording is too short, or a lead holds something that is no number")
+        sys.exit("no result: the recording is too short, or a lead has a value that is not a number")
     if (bundle / "labels.json").exists():
         targets = json.loads((bundle / "labels.json").read_text())["targets"]
         score = found["probability" if "probability" in found else "value"][0]

@@ -1,4 +1,4 @@
-"""A bundle comes back as it was made, or is refused by the name of the file that is wrong."""
+"""Bundles: loading returns the exported model, or an error lists the faulty file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def copy(exported, tmp_path):
 
 
 def sign(folder):
-    """Write SHA256SUMS as if the folder had been made like this."""
+    """Write SHA256SUMS for the current content of a folder."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(folder.iterdir())
@@ -60,7 +60,7 @@ def sign(folder):
 
 
 def by_hand(model, ecg, present):
-    """Logits, probability and embedding with numpy's own normalising, present leads only."""
+    """Return logits, probability and embedding, normalised in NumPy over the present leads."""
     rows = []
     for signal, mask in zip(ecg, present, strict=True):
         x = np.where(mask[:, None], signal, 0).astype(np.float64)

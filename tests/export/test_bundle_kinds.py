@@ -1,4 +1,4 @@
-"""Bundles of classes and of numbers: what they put out, and that a decision of other labels is refused."""
+"""Bundles of multiclass and regression models: their outputs, and the error for a decision with other labels."""
 
 from __future__ import annotations
 

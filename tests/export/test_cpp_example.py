@@ -1,4 +1,4 @@
-"""The C++ example compiles and scores a raw recording as onnxruntime does from Python.
+"""The C++ example compiles and gives the scores of onnxruntime in Python for a raw recording.
 
 It needs g++ and, in the folder that ONNXRUNTIME_ROOT names, ``include`` and ``lib`` of a release of onnxruntime.
 """

@@ -1,4 +1,4 @@
-"""The Node.js example scores raw recordings as Python does; it needs node and its package, see examples/node/README.md."""
+"""The Node.js example gives the scores of Python for raw recordings. It needs node, see examples/node/README.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
-    """The example where its modules are found."""
+    """Return the example in a folder where node finds its modules."""
     folder = tmp_path_factory.mktemp("node")
     shutil.copy(EXAMPLE / "score.mjs", folder)
     (folder / "node_modules").symlink_to(MODULES.resolve())

@@ -1,4 +1,4 @@
-"""The example without ecgssl scores as ecgssl does; what the deployment page shows of Triton fits the graphs."""
+"""The Python example gives the scores of ecgssl; the Triton configuration in the docs matches the graphs."""
 
 from __future__ import annotations
 

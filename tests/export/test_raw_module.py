@@ -1,4 +1,4 @@
-"""The way into the model in tensors, against the file pipeline's own NumPy; the exported raw graph by what a stranger meets."""
+"""Raw module: tensor preprocessing compared with the NumPy pipeline, and the exported raw graph with its metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles, exported once: an export takes seconds. Tests that alter one take a copy."""
+"""Fixtures with exported bundles, made once because an export takes seconds. Tests that change one use a copy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecgssl.training.checkpoint import save_model
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """A classifier's directory, its bundle and what the export returned."""
+    """Return a classifier's folder, its bundle and the result of the export."""
     folder = tmp_path_factory.mktemp("export")
     about = {"task": "superclass", "mode": "linear", "data": {"set": "synthetic", "train": 300}}
     save_model(folder / "model", classifier(), SPEC, about)
@@ -36,7 +36,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def encoder_bundle(tmp_path_factory):
-    """A bundle without targets."""
+    """Return the bundle of an encoder."""
     folder = tmp_path_factory.mktemp("encoder")
     save_model(folder / "model", Encoder(TINY, SPEC.leads, SPEC.samples), SPEC)
     export_bundle(folder / "model", folder / "bundle", LEAN, quality=QualityParams())

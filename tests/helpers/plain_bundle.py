@@ -1,4 +1,4 @@
-"""Bundles without graphs, made in a second: for tests of what scores with torch alone."""
+"""Bundles without graphs, made in a second, for tests that score with torch only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ecgssl.training.checkpoint import save_model
 
 
 def plain_bundle(folder: Path, kind: str = "multilabel", *, decided: bool = True) -> Path:
-    """A bundle of random weights.
+    """Return a bundle with random weights.
 
     Args:
-        folder: new.
-        kind: of task, or ``encoder``.
-        decided: with calibrators and thresholds, fitted on noise.
+        folder: new folder.
+        kind: kind of the task, or ``encoder``.
+        decided: whether it has calibrators and thresholds, fitted on noise.
     """
     model = _model(kind)
     save_model(folder / "model", model, SPEC, {"task": "superclass", "mode": "linear"})

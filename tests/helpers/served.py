@@ -1,4 +1,4 @@
-"""A service that listens on a free port of this machine, in a thread of the test."""
+"""HTTP server on a free local port, in a thread of the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    """The address of an ASGI application, for the time of the block."""
+    """Serve an ASGI application during the block and yield its address."""
     import uvicorn
 
     ready = threading.Event()

@@ -66,8 +66,8 @@ def test_what_is_not_the_bundle_meant_or_not_whole_is_refused(encoder_bundle, hu
 
 
 def test_unknown_repository(hub):
-    with pytest.raises(InputError, match="nobody/nothing: repository: the Hub gives no access"):
-        from_pretrained("nobody/nothing")
+    with pytest.raises(InputError, match="no-owner/no-model: repository: the Hub gives no access"):
+        from_pretrained("no-owner/no-model")
 
 
 def test_an_altered_bundle_is_not_pushed(encoder_bundle, hub, tmp_path):

@@ -1,4 +1,4 @@
-"""A bundle in MLflow: registered from code under an alias, nothing pickled, and answering HTTP as files are scored."""
+"""Bundles in MLflow: registered under an alias, without pickles, with the scores of a score file over HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ecgssl.training.checkpoint import save_model
 pytestmark = pytest.mark.long
 
 SECONDS = 150
-"""A busy machine needs a minute to import all that the server does."""
+"""Time limit of the server in seconds. A busy machine needs a minute for its imports."""
 
 
 def frame(*numbers: int) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def frame(*numbers: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A classifier's, with the one graph that there must be."""
+    """Return the bundle of a classifier with the one required graph."""
     folder = tmp_path_factory.mktemp("bundle")
     save_model(folder / "model", classifier(), SPEC)
     export_bundle(folder / "model", folder / "bundle", LEAN, quality=QualityParams(beats="none"))
@@ -50,7 +50,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def registered(bundle, tmp_path_factory):
-    """The bundle of a classifier in a store of its own, twice, so that the alias has moved."""
+    """A classifier's bundle registered twice in a separate store, so that the alias has moved."""
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -158,7 +158,7 @@ def post(server: subprocess.Popen, address: str, table: pd.DataFrame, log: Path)
 
 
 def server_wait(server: subprocess.Popen) -> None:
-    """A moment, or less where it has ended."""
+    """Wait half a second, or less if the server has ended."""
     try:
         server.wait(0.5)
     except subprocess.TimeoutExpired:

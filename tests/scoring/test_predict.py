@@ -1,4 +1,4 @@
-"""Scores of files: what the pipeline gives by hand, a row for every failure, whatever batch, order or worker."""
+"""Scores of files: equal to the steps of the pipeline, one row per failure, independent of batch, order and workers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def encoder_bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """Sound recordings of two rates and lead sets, and one of each failure."""
+    """Return valid recordings of two sampling rates and lead sets, and one of each failure."""
     folder = tmp_path_factory.mktemp("files")
     for i in range(4):
         write_record(folder, f"good{i}", beats(i), rate=250)
@@ -72,12 +72,12 @@ def scored(exported, files, tmp_path_factory):
 
 
 def read_scores(path):
-    """``nan`` is a flag here, not a number that is missing."""
+    """Read a table in which ``nan`` is a flag rather than a missing number."""
     return pd.read_csv(path, dtype={"record_id": str}, keep_default_na=False, na_values=[""])
 
 
 def by_hand(path, model):
-    """Read, arrange, clean, crop, round as a store does, normalise, run alone."""
+    """Return the scores from separate steps: read, arrange, clean, crop, round, normalise, run alone."""
     recording = read(path)
     raw, mask = arrange(recording.signal, recording.leads, LEADS)
     mask &= np.isfinite(raw).all(axis=1)
@@ -253,7 +253,7 @@ def test_folders_and_manifests_expand_in_order(files, tmp_path):
 
 
 def test_a_folder_of_any_formats_is_scored(scored, exported, files, tmp_path):
-    """The same signal as WFDB, table of text and one member of a list; what no reader knows is counted, and has no row."""
+    """The same signal as WFDB, text table and list member is scored; unknown files are counted and have no row."""
     signal = read(files / "good1").signal
     for suffix in ("dat", "hea"):
         shutil.copy(files / f"good1.{suffix}", tmp_path)
@@ -280,7 +280,7 @@ def shared(a: Path, b: Path) -> Path:
 
 
 def test_what_a_manifest_states_of_a_file_wins(scored, exported, tmp_path):
-    """A header that calls microvolts millivolts, and one that states half the rate."""
+    """Headers with mV instead of uV, and with half the sampling rate, are rejected or flagged."""
     write_record(tmp_path, "unit", beats(0), gain="1.0(0)/mV", rate=250)
     write_record(tmp_path, "rate", beats(0), rate=125)
     (tmp_path / "m.csv").write_text("record_id,path,units,sampling_rate\na,unit,uV,\nb,rate,,250 Hz\nc,unit,,\n")
@@ -306,7 +306,7 @@ def test_inputs_without_recordings_are_all_told(tmp_path):
 
 
 def test_limits_of_the_bundle_apply(exported, files, tmp_path):
-    """A recording that training would have refused is refused in scoring: same limits, from the bundle alone."""
+    """Scoring rejects recordings by the quality limits of training, which the bundle stores."""
     assert load_bundle(exported.path).quality == QualityParams(flat_sd=0.004)
     low = beats(0)
     low[:8] = np.where(np.arange(low.shape[1]) % 2, 3, -3)

@@ -1,4 +1,4 @@
-"""Score files: bit for bit the same whatever the batch, worker or interruption; three formats; windows of long recordings."""
+"""Score files: bit-identical for any batch, workers and interruption; three formats; windows of long recordings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
-    """Nine recordings of several lead sets, among them one that is refused and one of 35 s."""
+    """Return nine recordings of several lead sets, including a rejected one and one of 35 s."""
     folder = tmp_path_factory.mktemp("files")
     for i in range(6):
         write_record(folder, f"r{i}", beats(i), rate=250)
@@ -162,7 +162,7 @@ def test_classes_and_numbers(files, tmp_path):
 
 @pytest.mark.parametrize("policy", ["mean", "max"])
 def test_windows_of_a_long_recording(bundle, files, tmp_path, policy):
-    """As the three windows would score as recordings of their own, cut from the middle as the contract says."""
+    """The scores equal those of three separate recordings cut from the middle."""
     recording = read(files / "r8")
     first = 2500 if SPEC.crop == "center" else 0
     for i in range(3):

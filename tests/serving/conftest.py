@@ -1,4 +1,4 @@
-"""One service for all tests of it: its readers take seconds to start."""
+"""Shared HTTP service for the tests of serving; its reading processes take seconds to start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecgssl.serving.service import Service
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
-    """Address, bundle, service, and the folder where files lie while they are read."""
+    """Return address, bundle, service and the folder of files that are being read."""
     path = plain_bundle(tmp_path_factory.mktemp("served"))
     bundle = load_bundle(path)
     root = tmp_path_factory.mktemp("scratch")

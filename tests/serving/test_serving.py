@@ -1,4 +1,4 @@
-"""The service gives the numbers of a score file, to each its own, keeps nothing and names nobody."""
+"""HTTP service: same scores as a score file, separate answers per client, no stored files and no names in logs."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_scores_are_those_of_a_score_file(served, records, tmp_path, windows):
             assert {c["threshold"]: c["positive"] for c in score["calls"]} == {
                 cut: bool(row[f"call__{target}__{cut}"]) for cut in CUTS
             }
-        told = answer["recording"]
-        assert (told["windows"], told["leads"]) == (row["windows"], row["leads"].split())
-        assert (told["duration"], told["sampling_rate"]) == (row["duration"], row["sampling_rate"])
-        assert ";".join(dict.fromkeys(f["code"] for f in told["findings"])) == row["flags"]
-        assert all(finding["meaning"] != finding["code"] for finding in told["findings"])
+        received = answer["recording"]
+        assert (received["windows"], received["leads"]) == (row["windows"], row["leads"].split())
+        assert (received["duration"], received["sampling_rate"]) == (row["duration"], row["sampling_rate"])
+        assert ";".join(dict.fromkeys(f["code"] for f in received["findings"])) == row["flags"]
+        assert all(finding["meaning"] != finding["code"] for finding in received["findings"])
         assert (answer["model"], answer["fingerprint"]) == (row["model"], row["fingerprint"])
 
 
@@ -132,7 +132,7 @@ def test_a_member_of_many(served, tmp_path):
 
 
 def test_two_hundred_at_once_get_their_own(served):
-    """Each score is the one that the recording gets alone."""
+    """Parallel requests get the same scores as single requests."""
     count = 200
     model = Service(served.bundle, served.service.readers)
     sent = [as_json(1000 + seed, rate=100) for seed in range(count)]
@@ -177,7 +177,7 @@ def test_a_recording_that_cannot_be_used(served, records, tmp_path, name, code):
 
 
 def test_nothing_is_kept_and_nobody_named(served, records, tmp_path, caplog):
-    """Neither the file's name nor what is in it comes back, is logged, or stays on disk."""
+    """The file name and its content are not returned, logged or kept on disk."""
     name = "Doe_Jane_19610203"
     write_record(tmp_path, name, beats(5), rate=250, comments="# Patient: Doe Jane\n")
     files = both(tmp_path, name)
@@ -186,12 +186,12 @@ def test_nothing_is_kept_and_nobody_named(served, records, tmp_path, caplog):
     answers += [send(served, path, *files) for path in ("/predict", "/embed", "/view", "/explain?target=MI")]
     answers += [send(served, "/predict", files[0]), send(served, f"/{name}", *files)]
     answers += [requests.post(f"{served.address}/predict?patient={name}", data=name, timeout=60)]
-    told = "".join(answer.text for answer in answers) + "".join(str(a.headers) for a in answers)
+    received = "".join(answer.text for answer in answers) + "".join(str(a.headers) for a in answers)
     logged = "\n".join(
         record.getMessage() for record in caplog.records if record.name.startswith(("ecgssl", "uvicorn"))
     )
     assert "POST /predict 200" in logged
-    for text in (told, logged):
+    for text in (received, logged):
         # a drawing is 190 kB of base64, in which three letters stand by chance
         assert not any(word in text for word in ("Doe_Jane", "Doe Jane", "19610203"))
     assert [path for path in served.root.rglob("*") if path.is_file()] == []

@@ -1,4 +1,4 @@
-"""Damaged files of every format, sent to the service."""
+"""Damaged files of every format as requests to the HTTP service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mutations import mutate
 
 
 def test_damaged_files_are_scored_or_refused(served):
-    """Of each kind of file one sound and several damaged: 200 or 422, with scores or reasons, and the service lives on."""
+    """One valid and several damaged files per format return 200 or 422, and the service keeps running."""
     statuses = set()
     for seed in make_seeds():
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Limits, token, errors and files left behind: what a hostile or clumsy client, and a kill, can do."""
+"""Limits, token, errors and leftover files of the HTTP service, with faulty clients and killed processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TOKEN = "a-token-of-this-test"
 
 
 class Stub:
-    """A service without model: it waits until it is let go, or fails as it is told."""
+    """A service without model: it waits until released, or fails as configured."""
 
     def __init__(self) -> None:
         self.go, self.here = threading.Event(), threading.Semaphore(0)
@@ -82,7 +82,7 @@ def post(stub, body: object = b"x", token: str | None = TOKEN, **headers: str) -
     return requests.post(f"{stub.address}/predict", data=body, headers=headers, timeout=60)
 
 
-def told(answer: requests.Response) -> tuple[int, str]:
+def status_and_field(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["problems"][0]["field"]
 
 
@@ -92,7 +92,7 @@ GOOD = b'{"signal": [[1.0, null]], "sampling_rate": 500, "leads": ["I"]}'
 @pytest.mark.parametrize("token", [None, "wrong", "", TOKEN + "x", TOKEN.upper()])
 def test_without_the_token_there_is_no_answer(stub, token):
     answer = post(stub, GOOD, token)
-    assert told(answer) == (401, "token")
+    assert status_and_field(answer) == (401, "token")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert requests.get(f"{stub.address}/model", timeout=60).status_code == 401
     assert requests.get(f"{stub.address}/openapi.json", timeout=60).status_code == 401
@@ -101,8 +101,8 @@ def test_without_the_token_there_is_no_answer(stub, token):
 
 
 def test_too_large(stub):
-    assert told(post(stub, b"x" * 1001)) == (413, "body")
-    assert told(post(stub, iter([b"x" * 600] * 3))) == (413, "body"), "in pieces, without saying its size"
+    assert status_and_field(post(stub, b"x" * 1001)) == (413, "body")
+    assert status_and_field(post(stub, iter([b"x" * 600] * 3))) == (413, "body"), "in pieces, without saying its size"
 
 
 def test_too_slow(hasty_stub):
@@ -122,12 +122,12 @@ def test_too_many(stub):
         thread.start()
         assert stub.service.here.acquire(timeout=60)
     answer = post(stub, GOOD)
-    assert told(answer) == (503, "load")
+    assert status_and_field(answer) == (503, "load")
     assert answer.headers["retry-after"] == "1"
     stub.service.go.set()
     for thread in threads:
         thread.join()
-    assert [told(a) for a in answers] == [(422, "test")] * 2
+    assert [status_and_field(a) for a in answers] == [(422, "test")] * 2
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,21 @@ def test_too_many(stub):
 )
 def test_json_that_is_no_recording(stub, body, field):
     answer = post(stub, body)
-    assert told(answer) == (422, field)
+    assert status_and_field(answer) == (422, field)
     assert "Doe" not in answer.text
 
 
 def test_forms_that_are_none(stub):
     multipart = {"content-type": "multipart/form-data; boundary=b"}
-    assert told(post(stub, b"--b\r\nrubbish", **multipart)) == (422, "files")
+    assert status_and_field(post(stub, b"--b\r\nrubbish", **multipart)) == (422, "files")
     assert post(stub, GOOD, **{"content-type": "multipart/form-data"}).status_code == 400
-    assert told(post(stub, GOOD, **{"content-type": "text/plain"})) == (415, "content-type")
+    assert status_and_field(post(stub, GOOD, **{"content-type": "text/plain"})) == (415, "content-type")
 
     def form(*parts: tuple[str, object]) -> tuple[int, str]:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return told(requests.post(f"{stub.address}/predict", files=list(parts), headers=headers, timeout=60))
+        return status_and_field(
+            requests.post(f"{stub.address}/predict", files=list(parts), headers=headers, timeout=60)
+        )
 
     file = ("files", ("a.csv", b"x"))
     assert form(("other", ("a", b"x"))) == (422, "form")
@@ -174,12 +176,15 @@ def test_forms_that_are_none(stub):
 
 def test_other_paths_and_methods(stub):
     headers = {"authorization": f"Bearer {TOKEN}"}
-    assert told(requests.get(f"{stub.address}/../etc", headers=headers, timeout=60)) == (404, "path")
+    assert status_and_field(requests.get(f"{stub.address}/../etc", headers=headers, timeout=60)) == (404, "path")
     assert requests.get(f"{stub.address}/assets/..%2findex.html", headers=headers, timeout=60).status_code == 404
     answer = requests.put(f"{stub.address}/predict", headers=headers, timeout=60)
-    assert told(answer) == (405, "path")
+    assert status_and_field(answer) == (405, "path")
     assert answer.headers["allow"] == "POST"
-    assert told(requests.post(f"{stub.address}/predict?windows=sum", headers=headers, timeout=60)) == (422, "windows")
+    assert status_and_field(requests.post(f"{stub.address}/predict?windows=sum", headers=headers, timeout=60)) == (
+        422,
+        "windows",
+    )
 
 
 def test_a_bug_is_answered_and_logged_without_what_was_sent(stub, caplog):
@@ -248,7 +253,7 @@ def test_what_a_killed_service_left_is_removed_by_the_next(tmp_path):
 
 
 def test_killed_in_the_middle_of_a_request(served, tmp_path):
-    """A whole service, killed with a request half sent and one half answered; the next starts clean and answers."""
+    """A service is killed while one request is half sent and one half answered; the next service starts clean and answers."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "ECGSSL_TOKEN": TOKEN}
     command = [sys.executable, "-m", "ecgssl", "serve", "--bundle", str(served.path), "--port", "0"]
     write_record(tmp_path / "in", "r", beats(0), rate=250)

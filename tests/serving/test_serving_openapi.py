@@ -1,4 +1,4 @@
-"""The service against its own description: whatever fits or does not fit it."""
+"""Responses of the service compared with its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def test_the_description_keeps_its_word(served):
-    """schemathesis against ``/openapi.json``, seeded: no server error, no status, header or body that it does not tell of."""
+    """schemathesis with a fixed seed finds no server error and no status, header or body that ``/openapi.json`` lacks."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings

@@ -1,4 +1,4 @@
-"""The page in a browser: from a file to picture, findings, scores and where the model looked; at two widths."""
+"""The page in a browser at two widths: drawing, findings, scores and attributions of a file."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CONTRAST = """
 
 
 def test_names_and_contrast(served, records):
-    """Every control, picture and region has a name; all text has the contrast of WCAG 2 AA (4.5 to 1)."""
+    """Every control, image and region has a name; all text has the contrast of WCAG 2 AA (4.5 to 1)."""
     page = Page(1280)
     try:
         page.open(served.address)

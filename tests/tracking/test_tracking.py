@@ -1,4 +1,4 @@
-"""Tracking against a real MLflow store in a temporary folder, and against stores that do not work."""
+"""MLflow tracking with a real store in a temporary folder, and with stores that fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _params(seed: int = 0, backend: str = "mlflow") -> Params:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working directory with the default store, shared because making its schema takes seconds."""
+    """Yield a working directory with the default store, shared because its schema takes seconds to create."""
     folder = tmp_path_factory.mktemp("tracking")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _runs(store: Path, seed: int) -> dict[str, dict[str, str]]:
-    """Runs of the pipeline with this seed, read from the database itself: tags with status and id by run name."""
+    """Return the runs of the pipeline with this seed from the database: tags with status and id by run name."""
     with sqlite3.connect(store / "mlflow.db") as database:
         tags: dict[str, dict[str, str]] = {}
         for run, key, value in database.execute("SELECT run_uuid, key, value FROM tags"):
