@@ -72,17 +72,8 @@ def main() -> None:
         print(json.dumps(measure(given.bundle, given.counts[0], given.suffix)))
         return
     for count in given.counts:
-        command = [
-            sys.executable,
-            __file__,
-            "--here",
-            "--bundle",
-            given.bundle,
-            "--counts",
-            count,
-            "--suffix",
-            given.suffix,
-        ]
+        command = [sys.executable, __file__, "--here", "--bundle", given.bundle, "--counts", count]
+        command += ["--suffix", given.suffix]
         subprocess.run(list(map(str, command)), check=True)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import time
 import traceback
-from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -124,13 +123,11 @@ class RequestMiddleware:
 
 def error_response(error: RequestError) -> JSONResponse:
     """Return the HTTP response for a refused request."""
-    headers: dict[str, str] = {}
-    if error.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    elif error.status == 503:
-        headers["retry-after"] = "1"
-    elif error.status in (408, 413):
-        # the rest of the body is not read
-        headers["connection"] = "close"
-    content: dict[str, Any] = error_body(error)
-    return JSONResponse(content, error.status, headers)
+    # after 408 and 413 the rest of the body is not read
+    headers = {
+        401: {"www-authenticate": "Bearer"},
+        408: {"connection": "close"},
+        413: {"connection": "close"},
+        503: {"retry-after": "1"},
+    }
+    return JSONResponse(error_body(error), error.status, headers.get(error.status, {}))

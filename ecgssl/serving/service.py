@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -96,16 +97,7 @@ class Service:
                 TargetOut(
                     name=label.name,
                     calibration=label.calibrator.method,
-                    thresholds=[
-                        ThresholdOut(
-                            name=name,
-                            value=cut.value,
-                            sensitivity=cut.sensitivity,
-                            specificity=cut.specificity,
-                            reason=cut.reason,
-                        )
-                        for name, cut in label.thresholds.items()
-                    ],
+                    thresholds=[ThresholdOut(name=name, **asdict(cut)) for name, cut in label.thresholds.items()],
                 )
                 for label in labels
             ],
