@@ -49,7 +49,7 @@ class DataParams(ManifestParams):
     """Recordings to use: a set and its folder. The fields of ``ManifestParams`` apply to set ``cohort`` only.
 
     Args:
-        set: name of the set.
+        set: ``synthetic`` (simulated), ``cohort`` (a table of local recordings), or the name of a public set (``data.md``).
         root: folder of the recordings; not used by ``synthetic``.
         manifest: table of a ``cohort``, CSV or Parquet.
         targets_file: YAML file with any of the keys of ``ManifestParams``. The default is ``NAME.targets.yaml`` next to

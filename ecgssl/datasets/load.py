@@ -1,9 +1,11 @@
-"""Load a set of recordings by name: a public set, ``synthetic``, or ``cohort`` (a table of recordings)."""
+"""Loading of a set of recordings by name: a public set, the simulated set, or a table of local recordings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ecgssl.config.public_sets import LOCAL_SETS
 
 if TYPE_CHECKING:
     from ecgssl.config import DataParams
@@ -13,17 +15,17 @@ SYNTHETIC_MANIFEST = "manifest.csv"
 
 
 def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
-    """Load the set of recordings that the parameters name.
+    """Load the recordings of a set.
 
     Args:
         params: section ``data``: name and folder of the set.
-        cohort_dir: folder of the synthetic set; unused by the others.
+        cohort_dir: folder of the simulated set; not used for other sets.
         seed: seed of a generated split (``data.split``).
 
     Raises:
-        InputError: see the loader of the set.
+        InputError: see the class of the set, or ``load_manifest``.
     """
-    if params.root is not None and params.set not in ("synthetic", "cohort"):
+    if params.root is not None and params.set not in LOCAL_SETS:
         from ecgssl.datasets.public.public_set import public_set
         from ecgssl.datasets.splits import resplit
 
