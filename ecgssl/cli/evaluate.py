@@ -76,7 +76,7 @@ def evaluate(
     )
     print_external(found, out)
     if report:
-        write_report(run, Store(store or store_of(out)), judged=out)
+        write_report(run, Store(store or store_of(out)), external=out)
         typer.echo(f"wrote {out / HTML}")
 
 

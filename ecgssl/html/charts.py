@@ -229,18 +229,6 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(k * step, 10) for k in range(first, floor(high / step + 1e-9) + 1)]
 
 
-def legend(names: Sequence[str]) -> Markup:
-    """Return the names of the series of a histogram with their colours; empty for one series."""
-    entries = [Markup('<span><i class="{}"></i>{}</span>').format(k, n) for k, n in zip(_BARS, names, strict=False)]
-    return Markup('<p class="legend">{}</p>').format(Markup("").join(entries)) if len(names) > 1 else Markup("")
-
-
-def bar(share: float) -> Markup:
-    """Return a bar of 0 to 1 for a cell of a table."""
-    width = 100 * min(max(share, 0.0), 1.0)
-    return Markup('<span class="bar"><i style="width:{:.1f}%"></i></span>').format(width)
-
-
 def _share(value: float, limits: Limits) -> float:
     low, high = limits
     return min(max((value - low) / (high - low), 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Where a classifier looked: integrated gradients, or attention rollout, per lead and sample."""
+"""Attribution of a classifier output to leads and samples: integrated gradients and attention rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecgssl.model.classifier import Classifier
 Method = Literal["integrated_gradients", "rollout"]
 
 TOLERANCE = 0.01
-"""Of completeness: the map may miss what the output changed by, by this and by this share of it."""
+"""Absolute and relative tolerance of completeness: the difference between the sum of the map and the change of the output."""
 
 _FIRST, _LAST = 32, 256
 _TOGETHER = 16
@@ -26,16 +26,16 @@ _TOGETHER = 16
 
 @dataclass(frozen=True)
 class Attribution:
-    """What each sample of a recording contributed to one output of a classifier.
+    """Contribution of each sample of a recording to one output of a classifier.
 
     Args:
         values: (B, L, T) float32. Integrated gradients: signed, in units of the output (logits, or the unit of a regression);
-            they add up to ``output - baseline``. Rollout: not negative, adding up to 1. Absent leads are exactly 0.
-        output: (B,) of the classifier for the recordings.
-        baseline: (B,) of the classifier for the same leads at 0 mV.
-        gap: (B,) how far ``values`` miss their sum, in units of the output; NaN for rollout, which promises none.
-        steps: (B,) points on the path at which gradients were taken; 0 for rollout.
-        method: which of the two.
+            the sum is ``output - baseline``. Rollout: non-negative, the sum is 1. Absent leads are exactly 0.
+        output: (B,) output of the classifier for the recordings.
+        baseline: (B,) output of the classifier for the same leads at 0 mV.
+        gap: (B,) difference between the sum of ``values`` and ``output - baseline``, in units of the output; NaN for rollout.
+        steps: (B,) points on the path at which gradients were computed; 0 for rollout.
+        method: ``integrated_gradients`` or ``rollout``.
     """
 
     values: NDArray[np.float32]
@@ -47,7 +47,7 @@ class Attribution:
 
     @property
     def complete(self) -> NDArray[np.bool_]:
-        """(B,) whether the gap is within ``TOLERANCE``; false for rollout."""
+        """Return (B,) whether the gap is within ``TOLERANCE``; false for rollout."""
         return self.gap <= TOLERANCE * (1 + np.abs(self.output - self.baseline))
 
 
@@ -59,29 +59,32 @@ def attribute(
     *,
     method: Method = "integrated_gradients",
 ) -> Attribution:
-    """Attribute one output of a classifier to the samples of its input.
+    """Return the attribution of one output of a classifier to the samples of its input.
 
     Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) follow the straight path from the baseline, every
-    recorded lead at 0 mV, to the recording as the model sees it, normalised. Normalising first is what makes the path one of
-    voltage: a recording scaled down in mV would be scaled up again. The integral is a Gauss-Legendre sum, whose points are
-    doubled from 32 to at most 256 until the sum of the map is what the output changed by, within ``TOLERANCE``; what is left
-    is told as ``gap``. Each recording is computed alone, so a map does not depend on the batch it was in.
+    recorded lead at 0 mV, to the normalised recording. The recording is normalised before the path is taken; otherwise the
+    normalisation would undo the scaling along the path. The integral is a Gauss-Legendre sum. Its points are doubled from 32
+    to at most 256 until the sum of the map equals the change of the output within ``TOLERANCE``; the remaining difference is
+    returned as ``gap``. Each recording is computed alone, so a map does not depend on the batch.
 
-    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) says where tokens mixed from, not what spoke for ``target``.
+    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) shows from which tokens attention collects information. It
+    does not depend on ``target``.
 
     Args:
-        classifier: put in eval mode; its device is used.
-        x: (B, L, T) clean, normalised signal (``ecgssl.signal.normalise.normalise``); rows of absent leads are 0.
-        lead_mask: (B, L) bool, leads that were recorded; ``None`` for all.
-        target: name or number of the output: the logit of a label or class, or the number of a regression.
+        classifier: the model; it runs in eval mode on its device.
+        x: (B, L, T) cleaned and normalised signal (``ecgssl.signal.normalise.normalise``); rows of absent leads are 0.
+        lead_mask: (B, L) bool, recorded leads; ``None`` for all.
+        target: name or index of the output: the logit of a label or class, or a regression output.
         method: ``integrated_gradients`` or ``rollout``.
 
     Raises:
-        ValueError: no such target, or shapes that do not fit.
+        ValueError: the target does not exist, or the shapes do not match.
     """
     k = _number(classifier, target)
     if x.ndim != 3 or (lead_mask is not None and lead_mask.shape != x.shape[:2]):
-        raise ValueError(f"x {tuple(x.shape)} and its lead_mask do not fit (batch, leads, samples) and (batch, leads)")
+        raise ValueError(
+            f"x {tuple(x.shape)} and its lead_mask do not have shapes (batch, leads, samples) and (batch, leads)"
+        )
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
@@ -101,19 +104,19 @@ def attribute(
 
 
 def in_windows(values: NDArray[np.float32], sampling_rate: float, seconds: float = 0.08) -> NDArray[np.float64]:
-    """Running mean along the last axis, (..., T): the sign of single samples flickers within a wave, its sum does not.
+    """Return the running mean along the last axis. The sign of single samples varies within a wave; that of the mean does not.
 
     Args:
-        values: of ``Attribution``.
+        values: (..., T), from ``Attribution``.
         sampling_rate: Hz.
-        seconds: length of the window; about one QRS complex.
+        seconds: length of the window; the default is about one QRS complex.
     """
     window = max(1, round(seconds * sampling_rate))
     return uniform_filter1d(values.astype(np.float64), window, axis=-1, mode="constant")
 
 
 def share_by_lead(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(..., L) share of each lead in the size of a map (..., L, T), adding up to 1; zero everywhere for an empty map."""
+    """Return (..., L) the share of each lead in the absolute sum of a map (..., L, T); all zero for an empty map."""
     size = np.abs(values.astype(np.float64)).sum(axis=-1)
     total = size.sum(axis=-1, keepdims=True)
     return np.divide(size, total, out=np.zeros_like(size), where=total > 0)
@@ -123,14 +126,14 @@ def _number(classifier: nn.Module, target: str | int) -> int:
     targets = list(classifier.targets)  # type: ignore[arg-type]
     if isinstance(target, str):
         if target not in targets:
-            raise ValueError(f"no output {target!r} among {', '.join(targets)}")
+            raise ValueError(f"no output {target!r}; use one of {', '.join(targets)}")
         return targets.index(target)
     return target
 
 
 @dataclass(frozen=True)
 class _One:
-    """As ``Attribution``, of one recording: values (L, T)."""
+    """Attribution of one recording; ``values`` is (L, T)."""
 
     values: NDArray[np.float32]
     output: float
@@ -140,7 +143,7 @@ class _One:
 
 
 def _one(classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method: Method) -> _One:
-    """Of one recording: x (1, L, T), mask (1, L) or ``None``."""
+    """Return the attribution of one recording: x (1, L, T), mask (1, L) or ``None``."""
     recorded = torch.ones_like(x) if mask is None else mask[..., None].expand_as(x).float()
     x = x * recorded
 
@@ -161,11 +164,11 @@ def _one(classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method:
 
 
 def _mean_gradient(output_of: Callable[[Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
-    """Gradient of the output, averaged over the path from 0 to x (1, L, T): (L, T) float64."""
+    """Return (L, T) float64, the gradient of the output averaged over the path from 0 to x (1, L, T)."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = torch.zeros(x.shape[1:], dtype=torch.float64, device=x.device)
     for start in range(0, steps, _TOGETHER):
-        # from [-1, 1] to [0, 1]
+        # map the nodes from [-1, 1] to [0, 1]
         place = torch.tensor((nodes[start : start + _TOGETHER] + 1) / 2, dtype=x.dtype, device=x.device)
         weight = torch.tensor(weights[start : start + _TOGETHER] / 2, device=x.device)
         points = (place[:, None, None] * x).requires_grad_(True)  # (S, L, T)

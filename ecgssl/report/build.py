@@ -1,6 +1,6 @@
-"""The report of a fine-tuning run: everything that it knows of itself, as one page and as JSON.
+"""Report of a fine-tuning run as one HTML page and as JSON.
 
-No patient, path or name of a recording enters either: only counts, figures, curves of groups, and numbered drawings.
+Both hold counts, metrics, curves and numbered drawings. They hold no patient, path or name of a recording.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecgssl.model.classifier import Classifier
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, answers, fill
 from ecgssl.report.cohort import FOLDS, cohort_flow, people, prevalence, task_of
 from ecgssl.report.curves import curves
-from ecgssl.report.recordings import Drawn, Looked, draw_recordings
+from ecgssl.report.recordings import AttributionChoice, Drawn, draw_recordings
 from ecgssl.report.sections import render_report
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
@@ -31,22 +31,22 @@ from ecgssl.training.checkpoint import load_classifier, load_signal, read_json
 FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"
 RECORDINGS = 2
-"""Best, and as many worst recordings, that are drawn where nothing else is asked for."""
+"""Default number of best recordings, and of worst recordings, that are drawn."""
 CHEAP = 5_000_000
-"""Parameters up to which a model's attribution takes seconds a recording on one core; of larger ones it is asked for."""
+"""Largest number of parameters with attribution by default; it takes seconds per recording on one core."""
 _ORDER = ("external", "test", "val")
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What a run folder holds.
+    """Content of a run folder.
 
     Args:
-        config, choices: of its classifier, as JSON.
-        evaluation: of ``ecgssl.evaluation.evaluate``; also of older versions, which hold less.
-        predictions: checked table.
+        config, choices: JSON files of its classifier.
+        evaluation: result of ``ecgssl.evaluation.evaluate``; older versions hold less.
+        predictions: checked table of predictions.
         classifier: the model.
-        contract: signal contract and fingerprint, for JSON.
+        contract: preprocessing settings (the signal contract) and their fingerprint, for JSON.
     """
 
     config: dict[str, Any]
@@ -57,24 +57,24 @@ class RunFiles:
     contract: dict[str, Any]
 
 
-def read_run(run: Path | str, judged: Path | str | None = None) -> RunFiles:
-    """Read a folder of ``ecgssl finetune``.
+def read_run(run: Path | str, external: Path | str | None = None) -> RunFiles:
+    """Load a folder of ``ecgssl finetune``.
 
     Args:
-        run: the folder, or with ``judged`` also that of its classifier.
-        judged: folder of an external evaluation of the run: figures and predictions are taken from there.
+        run: the folder; with ``external`` the folder of its classifier is also accepted.
+        external: folder of an external evaluation of the run, the source of metrics and predictions.
 
     Raises:
-        InputError: it lacks one of its files, or one is not what it should be.
+        InputError: a file is missing or invalid.
     """
     run = Path(run)
     folder = classifier_of(run)
     classifier, _ = load_classifier(folder)
     spec = load_signal(folder)
     contract = {**spec.to_dict(), "fingerprint": spec.fingerprint, "short": spec.fingerprint[:12]}
-    evaluation = read_json((run if judged is None else Path(judged)) / "evaluation.json")
+    evaluation = read_json((run if external is None else Path(external)) / "evaluation.json")
     choices = read_json(folder / "choices.json").get("choices", {})
-    predictions = read_predictions((folder if judged is None else Path(judged)) / "predictions.csv")
+    predictions = read_predictions((folder if external is None else Path(external)) / "predictions.csv")
     return RunFiles(read_json(folder / "config.json"), choices, evaluation, predictions, classifier, contract)
 
 
@@ -82,34 +82,34 @@ def write_report(
     run: Path | str,
     store: Store | None = None,
     *,
-    judged: Path | str | None = None,
+    external: Path | str | None = None,
     out: Path | str | None = None,
     given: Mapping[str, str] | None = None,
     recordings: int = RECORDINGS,
-    looked: Looked | None = None,
+    attribution: AttributionChoice | None = None,
     show_progress: bool = True,
 ) -> dict[str, Any]:
     """Write ``report.html`` and ``report.json`` of a run.
 
     Args:
         run: folder of ``ecgssl finetune``.
-        store: that it was made from; without it the report has no cohort, no prevalence in train and no drawings, and says so.
-        judged: folder of an external evaluation of the run, which the report then is of; ``store`` is that cohort's.
-        out: folder for both files; where not given ``judged``, or the run's own.
-        given: what people say, by key of the model card or by item of a checklist (``tripod_ai.17``).
-        recordings: best and worst recordings to draw, of each; 0 for none.
-        looked: how to attribute what is drawn; ``none`` for not at all. Where not given: integrated gradients, and none for
-            a model of more than ``CHEAP`` parameters.
+        store: store of the recordings; without it the report states that cohort, prevalence in train and drawings are missing.
+        external: folder of an external evaluation to report instead; ``store`` is then the store of the external cohort.
+        out: folder for both files; the default is ``external``, or else the run folder.
+        given: answers of the user by key of the model card or item of a checklist (``tripod_ai.17``).
+        recordings: number of best and of worst recordings to draw; 0 for none.
+        attribution: method of attribution for the drawings. The default is integrated gradients, and ``none`` for a model of
+            more than ``CHEAP`` parameters.
         show_progress: draw progress bars on a terminal.
 
     Returns:
-        What ``report.json`` holds.
+        The content of ``report.json``.
 
     Raises:
-        InputError: an unusable run, a key that nothing asks for.
-        ContractMismatch: run and store are of different contracts.
+        InputError: the run is unusable, or ``given`` holds an unknown key.
+        ContractMismatch: run and store have different preprocessing settings.
     """
-    files = read_run(run, judged)
+    files = read_run(run, external)
     if store is not None:
         store.require_contract(load_signal(classifier_of(Path(run))), "the run")
     report = gather(files, store, given or {})
@@ -119,31 +119,31 @@ def write_report(
         recorded = files.config.get("recorded_leads")
         seen = np.isin(store.spec.leads, shown_leads(recorded, store.spec.leads)) if recorded else None
         size = sum(p.numel() for p in files.classifier.parameters())
-        looked = looked or ("integrated_gradients" if size <= CHEAP else "none")
+        attribution = attribution or ("integrated_gradients" if size <= CHEAP else "none")
         drawn = draw_recordings(
-            store, files.classifier, own, _decision(files), count=recordings, looked=looked, leads=seen,
+            store, files.classifier, own, _decision(files), count=recordings, attribution=attribution, leads=seen,
             show_progress=show_progress,
         )  # fmt: skip
     report["recordings"] = [one.facts for one in drawn]
-    folder = Path(next(place for place in (out, judged, run) if place is not None))
+    folder = Path(next(place for place in (out, external, run) if place is not None))
     write_json(folder / JSON, report)
     write_atomic(folder / HTML, render_report(report, [one.png for one in drawn]))
     return report
 
 
 def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> dict[str, Any]:
-    """All of a report but the drawings, ready for JSON.
+    """Return the content of ``report.json`` without the drawings.
 
     Raises:
-        InputError: ``given`` answers what nothing asks.
+        InputError: ``given`` holds an unknown key.
     """
     unknown = sorted(set(given) - answerable())
     if unknown:
-        remedy = f"Keys are {', '.join(CARD)}, and items such as tripod_ai.17 or stard_ai.28"
-        raise InputError(Problem("answers", key, "is no question of the report", remedy) for key in unknown)
+        remedy = f"Use {', '.join(CARD)}, or items such as tripod_ai.17 or stard_ai.28"
+        raise InputError(Problem("answers", key, "is not a question of the report", remedy) for key in unknown)
     figures, names = files.evaluation, labels_of(files.predictions)
-    folded, abroad = figures.get("cross_validation"), figures.get("external")
-    as_one = FOLDS if folded else "external" if abroad else None
+    folded, elsewhere = figures.get("cross_validation"), figures.get("external")
+    as_one = FOLDS if folded else "external" if elsewhere else None
     split = next(s for s in _ORDER if s in figures["splits"])
     data = files.config.get("data")
     parameters = sum(p.numel() for p in files.classifier.parameters())
@@ -161,11 +161,11 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
             "recorded_leads": files.config.get("recorded_leads"),
             "folds": {key: folded[key] for key in ("folds", "repeats")} if folded else None,
             "set": data.get("set", "cohort") if isinstance(data, dict) else str(data or "cohort"),
-            "judged_on": abroad["set"] if abroad else None,
+            "judged_on": elsewhere["set"] if elsewhere else None,
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
             "parameters": f"width {width}, depth {depth}, {heads} heads, {parameters:,} parameters",
-            "overlap": abroad["overlap"] if abroad else files.config.get("overlap"),
+            "overlap": elsewhere["overlap"] if elsewhere else files.config.get("overlap"),
         },
         "contract": files.contract,
         "choices": files.choices,
@@ -180,7 +180,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
     if store is not None:
         task = task_of(store, files.config, names)
         report["cohort"] = cohort_flow(store, files.predictions, task, as_one=as_one)
-        report["people"] = people(store, as_one="external" if abroad else None)
+        report["people"] = people(store, as_one="external" if elsewhere else None)
         report["licence"] = str(store.about.get("cohort", {}).get("licence", ""))
     report["prevalence"] = prevalence(files.predictions, store, task, as_one=as_one)
     known = answers(report)

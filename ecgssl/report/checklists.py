@@ -1,8 +1,8 @@
-"""TRIPOD+AI and STARD-AI item by item: what the run can say itself, and what people have to add.
+"""TRIPOD+AI and STARD-AI checklists and model card: items that a run answers and items that the user has to answer.
 
 Items after Collins et al. 2024 (BMJ 385:e078378, 27 items in 52 parts) and Sounderajah et al. 2025 (Nat Med 31:3283-3289,
-doi:10.1038/s41591-025-03953-8, 40 items in 48 parts). What an item asks for is said here in our own words and in short; the
-official text is what counts for a submission.
+doi:10.1038/s41591-025-03953-8, 40 items in 48 parts). The items are paraphrased and shortened; the official text
+is authoritative for a submission.
 """
 
 from __future__ import annotations
@@ -25,44 +25,48 @@ SOURCES = {
     "stard_ai": "Sounderajah et al., Nat Med 2025;31:3283-3289, doi:10.1038/s41591-025-03953-8: 40 items in 48 parts",
 }
 CARD = {
-    "intended_use": "What is it for, and what is it not for?",
-    "users": "Who is to use it, with what training?",
-    "population": "For which patients, in which setting, on which machines?",
-    "reference": "How were the labels established, by whom, and how sure are they?",
-    "inclusion": "When and where were the patients included, and who was not?",
-    "harms": "What happens to a patient whom it misses, and to one whom it calls in vain?",
-    "ethics": "Which committee approved it, and what of consent?",
-    "contact": "Who answers for it?",
+    "intended_use": "What is the model for, and what is it not for?",
+    "users": "Who will use it, and with what training?",
+    "population": "For which patients, in which setting, with which devices?",
+    "reference": "How were the labels established, by whom, and how certain are they?",
+    "inclusion": "When and where were patients included, and who was excluded?",
+    "harms": "What are the consequences of a false negative and of a false positive?",
+    "ethics": "Which committee approved the study, and how was consent handled?",
+    "contact": "Who is responsible for the model?",
 }
-"""Questions of the model card that a run cannot answer."""
+"""Questions of the model card that the user answers, by key."""
 ITEM_KEYS = {"5b": "inclusion", "8a": "reference", "17": "ethics", "27b": "users", "3b": "intended_use"}
-"""Items of TRIPOD+AI that a question of the card answers as well."""
+"""Items of TRIPOD+AI that are answered by a question of the model card."""
 
-_KINDS = {"multilabel": "findings, each by itself", "multiclass": "one of several classes", "regression": "a number"}
+_KINDS = {
+    "multilabel": "findings, each independent of the others",
+    "multiclass": "one of several classes",
+    "regression": "a number",
+}
 _MODES = {
     "linear": "a linear head on the frozen pretrained encoder; penalty and class weight of each output chosen on validation",
-    "attentive": "learned queries that pool the frozen pretrained encoder's tokens, and a linear head; stopped on validation",
-    "full": "pretrained encoder and head trained together, with lower rates for lower layers; stopped on validation",
-    "scratch": "encoder and head trained together from random weights; stopped on validation",
+    "attentive": "learned queries that pool the tokens of the frozen pretrained encoder, and a linear head; early stopping",
+    "full": "pretrained encoder and head trained together, with lower learning rates for lower layers; early stopping",
+    "scratch": "encoder and head trained together from random weights; early stopping",
 }
 _SCALES = {
-    "recording": "the root mean square of the whole recording, so that ratios between leads survive",
+    "recording": "the root mean square of the whole recording, which keeps the ratios between leads",
     "lead": "the root mean square of their lead",
-    "none": "nothing: mV as they are",
+    "none": "nothing; they remain in mV",
 }
 _MEASURES = {
     "multilabel": "AUROC and AUPRC with support by finding and their means, calibration (Brier, slope, intercept, ECE), "
-    "sensitivity, specificity and predictive values at thresholds frozen on validation, net benefit",
+    "sensitivity, specificity and predictive values at thresholds chosen on validation, net benefit",
     "multiclass": "AUROC and AUPRC of each class against the rest, accuracy, balanced accuracy, log loss, confusion",
     "regression": "mean absolute and root mean squared error, R2, bias and limits of agreement",
 }
 
 
 def items(name: str) -> list[dict[str, str]]:
-    """Rows of a checklist: ``item, section, topic, asks, covers, answers``.
+    """Return the rows of a checklist: ``item, section, topic, asks, covers, answers``.
 
-    ``covers`` says whether ``answers``, keys of what a run knows, are the ``whole`` of the item or a ``part``; empty where
-    only people can answer.
+    ``answers`` holds keys of ``answers()``. ``covers`` states whether they answer the ``whole`` item or a ``part``; it is empty
+    for items that only the user can answer.
 
     Args:
         name: one of ``CHECKLISTS``.
@@ -72,16 +76,16 @@ def items(name: str) -> list[dict[str, str]]:
 
 
 def fill(name: str, known: Mapping[str, str], given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A checklist with what is known.
+    """Return a checklist with its answers.
 
     Args:
         name: one of ``CHECKLISTS``.
-        known: by key, what the run says (``ecgssl.report.answers``).
-        given: by ``name.item`` (``tripod_ai.17``), or by key of ``CARD`` for the items that it answers, what people say.
+        known: answers of the run by key, from ``answers``.
+        given: answers of the user by ``name.item`` (``tripod_ai.17``), or by key of ``CARD``.
 
     Returns:
-        ``{"item", "section", "topic", "asks", "status", "said", "given"}`` each; ``status`` is ``filled``, ``part`` (people
-        should add to it) or ``open``.
+        ``{"item", "section", "topic", "asks", "status", "said", "given"}`` each; ``status`` is ``filled``, ``part`` (the
+        user should complete it) or ``open``.
     """
     found = []
     for row in items(name):
@@ -97,15 +101,15 @@ def fill(name: str, known: Mapping[str, str], given: Mapping[str, str]) -> list[
 
 
 def answerable() -> set[str]:
-    """All keys under which people may answer."""
+    """Return all keys under which the user can answer."""
     return set(CARD) | {f"{name}.{row['item']}" for name in CHECKLISTS for row in items(name)}
 
 
 def answers(report: Mapping[str, Any]) -> dict[str, str]:
-    """Sentences by key (the column ``answers`` of the checklists); keys that the run knows nothing of are left out.
+    """Return the answers of a run by key (column ``answers`` of the checklists); unknown ones are left out.
 
     Args:
-        report: of ``ecgssl.report.build.gather``, without its checklists.
+        report: result of ``ecgssl.report.build.gather`` without checklists.
     """
     found = {**_of_model(report), **_of_figures(report), **_of_cohort(report)}
     return {key: " ".join(text.split()) for key, text in found.items() if text}
@@ -119,24 +123,24 @@ def _of_model(report: Mapping[str, Any]) -> dict[str, str]:
     choices = report["choices"]
     return {
         "title": f"Development and evaluation of a model of {names} from the 12-lead ECG.",
-        "objective": f"Development and evaluation on held-out patients; the model gives {_KINDS[asked['kind']]}: {names}.",
+        "objective": f"Development and evaluation on held-out patients; the model predicts {_KINDS[asked['kind']]}: {names}.",
         "preparation": f"Every recording is cleaned ({clean}), resampled to {contract['sampling_rate']:g} Hz, cut to "
-        f"{contract['duration']:g} s and checked by fixed rules before labels are looked at; contract {contract['short']}.",
+        f"{contract['duration']:g} s and checked by fixed rules without labels; fingerprint {contract['short']}.",
         "predictors": f"The voltage of {len(contract['leads'])} leads over {contract['duration']:g} s, in mV; nothing else.",
-        "predictors_chosen": "The recording alone; no variable was chosen or left out.",
-        "predictors_judged": "No person reads or measures anything that the model is given.",
+        "predictors_chosen": "The recording is the only predictor; no variables were selected.",
+        "predictors_assessed": "The predictors need no human assessment or measurement.",
         "scaling": f"Voltages are divided by {_SCALES[contract['normalise']['method']]}.",
         "model": f"Vision transformer over patches of leads and time ({asked['parameters']}); "
         f"{_MODES.get(asked['mode'], asked['mode'])}.",
-        "calculation": f"By ecgssl {asked['ecgssl']} from the stored recordings; the same code scores new files.",
-        "specification": "Weights, signal contract and the choices made are in the run's classifier folder.",
+        "calculation": f"Computed by ecgssl {asked['ecgssl']} from the stored recordings; the same code scores new files.",
+        "specification": "Weights, preprocessing settings and hyperparameters are in the classifier folder of the run.",
         "software": f"Software: ecgssl {asked['ecgssl']}.",
         "imbalance": f"Class weights chosen on validation: {_weights(choices)}." if _weights(choices) else "",
-        "blinding": "The model is given the recording alone; neither clinical facts nor the reference reach it.",
-        "input_quality": "Unreadable, short, flat, saturated or implausible recordings are refused with a reason; a lead "
-        "that is absent or unusable is masked and the model told so.",
+        "blinding": "The model receives the recording only; it receives neither clinical information nor the reference.",
+        "input_quality": "Unreadable, short, flat, saturated or implausible recordings are rejected with a reason. Absent "
+        "or unusable leads are masked, and the mask is an input of the model.",
         "code": f"ecgssl {asked['ecgssl']}, Apache-2.0.",
-        "audit": "Every validation and test prediction is kept in predictions.csv; all figures can be computed again from it.",
+        "audit": "Every validation and test prediction is kept in predictions.csv; all results can be recomputed from it.",
     }
 
 
@@ -146,42 +150,42 @@ def _of_figures(report: Mapping[str, Any]) -> dict[str, str]:
     interval = method.get("interval", "")
     decision = figures.get("decision")
     groups = figures.get("subgroups", {}).get(split) or []
-    told = dict.fromkeys(str(entry["column"]) for entry in groups if entry.get("group") not in (None, UNKNOWN))
-    columns, sites = ", ".join(told), bool({"site", "device"} & set(told))
+    compared = dict.fromkeys(str(entry["column"]) for entry in groups if entry.get("group") not in (None, UNKNOWN))
+    columns, sites = ", ".join(compared), bool({"site", "device"} & set(compared))
     found = {
         "measures": f"{_MEASURES[asked['kind']]}. Intervals: {interval}. Paired: {method.get('paired', '')}.",
-        "performance": "See Results: every figure with its interval and support, beside the random encoder.",
-        "fairness": f"Performance was compared between groups of {columns}; no correction was made." if columns else "",
+        "performance": "See Results: metrics with intervals and support, compared with a randomly initialised encoder.",
+        "fairness": f"Performance is reported for groups of {columns}; it was not corrected." if columns else "",
         "clusters": "Performance by site or device is in Subgroups." if sites else "",
         "cluster_results": "See Subgroups." if sites else "",
-        "limits": "Single source of data unless stated; see support and widths of the intervals.",
-        "differences": "Evaluated on an external set; see Who is in it." if "external" in figures["splits"] else "",
+        "limits": "Single data source unless stated otherwise; see support and width of the intervals.",
+        "differences": "Evaluated on an external set; see Cohort." if "external" in figures["splits"] else "",
     }
     if decision:
         fitted = method.get("calibration", "on validation")
         found["updating"] = f"Calibration: {fitted}."
         found["updated"] = "See Calibration: before and after."
         found["output"] = {
-            "multilabel": "A probability for each finding. Thresholds by Youden's index and by wanted sensitivity or "
-            "specificity, chosen on validation and frozen before test.",
-            "multiclass": "A probability for each class; the likeliest is the answer.",
+            "multilabel": "A probability for each finding. Thresholds by Youden's index and by required sensitivity "
+            "or specificity, chosen on validation before the test.",
+            "multiclass": "A probability for each class; the most probable class is the prediction.",
             "regression": "A number in the unit of the target; no threshold.",
         }[asked["kind"]]
     if asked["kind"] == "multilabel" and decision:
         found["crosstab"] = "See Thresholds: true and false positives and negatives."
     if asked["kind"] == "multiclass":
-        found["crosstab"] = "See Results: confusion of classes."
+        found["crosstab"] = "See Results: confusion matrix."
     return found
 
 
 def _of_cohort(report: Mapping[str, Any]) -> dict[str, str]:
     asked, cohort = report["asked"], report.get("cohort")
     found = {
-        "outcome": f"Predicted: {', '.join(asked['labels'])}. Unknown labels take no part.",
-        "events": "See Who is in it: events by split.",
-        "others": "See Who is in it: prevalence of every label." if len(asked["labels"]) > 1 else "",
-        "missing": "Unknown labels are masked in training and in every figure, never counted as absent; absent leads are "
-        "masked.",
+        "outcome": f"Predicted: {', '.join(asked['labels'])}. Unknown labels are ignored.",
+        "events": "See Cohort: events by split.",
+        "others": "See Cohort: prevalence of every label." if len(asked["labels"]) > 1 else "",
+        "missing": "Unknown labels are masked in training and in all metrics; they are not counted as negative. "
+        "Absent leads are masked.",
     }
     overlap = asked.get("overlap")
     if cohort is None:
@@ -194,13 +198,13 @@ def _of_cohort(report: Mapping[str, Any]) -> dict[str, str]:
     return found | {
         "source": f"Set {asked['judged_on'] or asked['set']}: {cohort['stored']:,} recordings of "
         f"{cohort['patients']:,} patients.",
-        "eligibility": f"Of {cohort['counted']:,} recordings {cohort['rejected']:,} were refused"
+        "eligibility": f"Of {cohort['counted']:,} recordings {cohort['rejected']:,} were rejected"
         + (f" ({reasons})." if reasons else "."),
-        "size": f"All recordings that were there: {by_split}.",
-        "partition": f"Patients are in one split alone: {by_split}. "
+        "size": f"All available recordings: {by_split}.",
+        "partition": f"Each patient is in one split only: {by_split}. "
         + (f"Overlap with pretraining: {in_words(overlap)}." if overlap else ""),
-        "flow": "See Who is in it.",
-        "people": f"See Who is in it: {', '.join(known)} by split." if known else "",
+        "flow": "See Cohort.",
+        "people": f"See Cohort: {', '.join(known)} by split." if known else "",
         "sites": f"{sites} sites are named in the data." if sites else "",
         "licence": f"Licence of the data: {report['licence']}." if report.get("licence") else "",
     }

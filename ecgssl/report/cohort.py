@@ -1,4 +1,4 @@
-"""Who is in a run, for its report: from recordings counted to recordings scored, labels and people by split. Counts alone."""
+"""Cohort section of a report: flow of recordings, prevalence of labels, and demographics by split, as counts."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
 FOLDS = "folds"
-"""In place of splits, where every recording was scored by a model that had not learned from it."""
+"""Name that replaces the splits of a cross-validated run."""
 _PEOPLE = ("sex", "site", "device")
 _MOST = 8
 _RARE = "all others"
 
 
 def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: str | None = None) -> dict[str, Any]:
-    """Recordings counted, rejected by reason, stored, by split, labelled and scored.
+    """Return the recordings counted, rejected by reason, stored, and labelled and scored by split.
 
     Args:
-        store: that the run was made from.
-        predictions: of the run.
-        task: of the run.
-        as_one: name under which all splits are told as one: ``folds``, where the run was scored by folds over them, or
-            ``external``, where the store is of another cohort.
+        store: store of the run.
+        predictions: predictions of the run.
+        task: task of the run.
+        as_one: name under which all splits are counted together: ``folds`` for a cross-validated run, ``external`` for the
+            store of an external cohort.
 
     Returns:
         ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "overlap", "notes", "splits":
@@ -69,14 +69,14 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
 def prevalence(
     predictions: pd.DataFrame, store: Store | None, task: Task | None, *, as_one: str | None = None
 ) -> list[dict[str, Any]]:
-    """What is known of every output in every split; without a store, of the splits that were scored alone.
+    """Return the prevalence of every output by split; without a store only of the scored splits.
 
     Args:
-        predictions, store, task, as_one: as of ``cohort_flow``.
+        predictions, store, task, as_one: as in ``cohort_flow``.
 
     Returns:
-        ``{"label", "split", "recordings", "unknown"}`` each, and ``positives`` and ``share``, or of a regression ``mean``,
-        ``sd`` and the 5th and 95th percentile, ``low`` and ``high``.
+        ``{"label", "split", "recordings", "unknown"}`` per output and split, with ``positives`` and ``share``; for a regression
+        with ``mean``, ``sd``, and the 5th and 95th percentile as ``low`` and ``high``.
     """
     kind, names = kind_of(predictions), labels_of(predictions)
     if store is not None and task is not None:
@@ -99,15 +99,15 @@ def prevalence(
 
 
 def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
-    """Age, sex, site and device of the recordings of every split; counts under ``SMALLEST`` are withheld as ``None``.
+    """Return age, sex, site and device of the recordings by split; counts under ``SMALLEST`` are ``None``.
 
     Args:
-        store: of the recordings.
-        as_one: as of ``cohort_flow``.
+        store: store of the recordings.
+        as_one: as in ``cohort_flow``.
 
     Returns:
         ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``;
-        what no recording states is left out.
+        columns that no recording states are left out.
     """
     index = store.index.assign(split=_splits(store, as_one))
     splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
@@ -132,12 +132,12 @@ def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
 
 
 def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
-    """The task of a run, from the configuration of its classifier.
+    """Return the task of a run from the configuration of its classifier.
 
     Args:
-        store: that the run was made from.
+        store: store of the run.
         config: ``config.json`` of the classifier.
-        names: outputs of the predictions; of a multiclass task ``target:class``.
+        names: outputs of the predictions; ``target:class`` for a multiclass task.
     """
     targets = config.get("task_targets") or (
         [names[0].partition(":")[0]] if config.get("task_kind") == "multiclass" else names
@@ -146,7 +146,7 @@ def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
 
 
 def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
-    """(N,) split of every recording; folds leave those apart that are external, another cohort is external whole."""
+    """Return (N,) the split of every recording, with the splits that ``as_one`` joins under its name."""
     split = store.index["split"].to_numpy().astype(str)
     if as_one == FOLDS:
         return np.where(np.isin(split, SPLITS[:3]), FOLDS, split)

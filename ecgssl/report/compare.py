@@ -1,4 +1,4 @@
-"""Runs side by side on the recordings that they share: figures with intervals, and paired differences from the first."""
+"""Comparison of runs on the same test recordings: metrics with intervals, and paired differences from the first run."""
 
 from __future__ import annotations
 
@@ -28,23 +28,22 @@ _MARKS = ("main", "base", "other")
 def write_comparison(
     runs: Sequence[Path | str], out: Path | str, params: EvaluateParams | None = None, seed: int = 0
 ) -> list[str]:
-    """Write a page, and JSON beside it, that compares runs with the first of them.
+    """Write an HTML page and a JSON file that compare runs with the first of them.
 
     Args:
-        runs: two or more folders of ``ecgssl finetune``; they are called A, B, ... in this order.
-        out: the page; JSON goes beside it under the same name.
-        params: resamples and width of the intervals.
-        seed: of the resamples.
+        runs: 2 to 26 folders of ``ecgssl finetune``; they are named A, B, ... in this order.
+        out: the page; the JSON file has the same name with the suffix ``.json``.
+        params: number of resamples and level of the intervals.
+        seed: seed of the resamples.
 
     Returns:
-        What the runs are called.
+        The names of the runs.
 
     Raises:
-        InputError: fewer than two runs or more than 26, an unusable one, or runs that were not tested on the same recordings
-            for the same outputs.
+        InputError: the number of runs is not 2 to 26, a run is unusable, or runs differ in test recordings or outputs.
     """
     if not 2 <= len(runs) <= len(ascii_uppercase):
-        raise InputError(Problem("report", "--compare", f"{len(runs)} runs are named", "Name 2 to 26"))
+        raise InputError(Problem("report", "--compare", f"{len(runs)} runs are given", "Use 2 to 26 runs"))
     files = dict(zip(ascii_uppercase, map(read_run, runs), strict=False))
     comparison = compare(files, [str(run) for run in runs], params or EvaluateParams(), seed)
     write_json(Path(out).with_suffix(".json"), comparison)
@@ -53,12 +52,12 @@ def write_comparison(
 
 
 def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: EvaluateParams, seed: int) -> dict[str, Any]:
-    """Evaluate the main models of several runs together.
+    """Return the evaluation of the main models of several runs.
 
     Args:
-        files: runs by what they are called.
-        where: of each, for messages.
-        params, seed: of the evaluation.
+        files: runs by name.
+        where: folder of each run, for messages.
+        params, seed: as in ``write_comparison``.
 
     Raises:
         InputError: the runs differ in outputs, kind of task, or test recordings, patients or targets.
@@ -115,7 +114,7 @@ def _forest(comparison: Mapping[str, Any]) -> Markup:
 
 
 def _main(run: RunFiles, name: str) -> pd.DataFrame:
-    """Rows of a run's main model, called by the run's name."""
+    """Return the predictions of a run's main model under the name of the run."""
     table = run.predictions
     return table[table["model"] == run.evaluation["main"]].assign(model=name)
 

@@ -1,4 +1,4 @@
-"""Curves of a run for its report, thinned to what a page can show: ROC, precision and recall, reliability, agreement."""
+"""Curves of a report, thinned for display: ROC, precision-recall, reliability, agreement of numbers."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ POINTS = 120
 
 
 def precision_recall(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
-    """Recall and precision at every distinct score, for falling scores; average precision is the area of its steps.
+    """Return recall and precision at every distinct score, from high to low; average precision is the area of the steps.
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
+        target: (N,) of 1, 0 or NaN; NaN is left out.
         score: (N,).
 
     Raises:
-        ValueError: no record is positive.
+        ValueError: no recording is positive.
     """
     hits, false = (counts[0] for counts in cumulative_counts(target, score))
     if not len(hits) or not hits[-1]:
-        raise ValueError("precision and recall need a positive record")
+        raise ValueError("precision and recall need at least one positive recording")
     return hits / hits[-1], hits / (hits + false)
 
 
 def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, main: str) -> dict[str, Any]:
-    """What the page draws of one split.
+    """Return the curves of one split.
 
     Args:
-        predictions: a checked table of all models of a run.
-        split: whose records.
-        decision: calibrators of the main model; ``None`` for runs that have none.
-        main: the model.
+        predictions: checked table of all models of a run.
+        split: the split.
+        decision: calibrators of the main model; ``None`` for a run without calibration.
+        main: name of the main model.
 
     Returns:
-        ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, and of a
-        regression ``{"agreement": {target: [group]}}`` instead: records of similar predicted number, their mean and the
-        10th and 90th percentile of the truth.
+        ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, or for a
+        regression ``{"agreement": {target: [group]}}``: groups of recordings of similar prediction with the mean and the
+        10th and 90th percentile of the true values.
     """
     table = predictions[predictions["split"] == split]
     kind, names = kind_of(table), labels_of(table)
@@ -77,7 +77,7 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
 
 
 def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decision | None, main: str) -> Array:
-    """What recordings are ranked by, (N, K): logits, or calibrated probabilities of classes, whose order depends on it."""
+    """Return (N, K) the scores that rank recordings: logits, or calibrated probabilities of classes."""
     kind, names = kind_of(predictions), labels_of(predictions)
     part = predictions[(predictions["split"] == split) & (predictions["model"] == model)]
     if kind != "multiclass":
@@ -91,7 +91,7 @@ def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decisio
 
 
 def _stairs(recall: Array, precision: Array) -> tuple[Array, Array]:
-    """The steps whose area is the average precision: of every recall the highest score that reaches it, from recall 0 on."""
+    """Return the steps whose area is the average precision: the highest score that reaches each recall, from recall 0."""
     rises = np.diff(recall, prepend=0.0) > 0
     return np.r_[0.0, recall[rises]], np.r_[precision[rises][:1], precision[rises]]
 
@@ -104,7 +104,7 @@ def _bins(target: Array, probability: Array) -> list[dict[str, float]]:
 
 
 def _agreement(own: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    """Groups of records of similar predicted number; single records would be people."""
+    """Return groups of recordings of similar prediction; single recordings would reveal patients."""
     found = {}
     for name in names:
         known = own[own[f"target__{name}"].notna()]

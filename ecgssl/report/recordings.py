@@ -1,4 +1,4 @@
-"""The recordings that a model got most right and most wrong, drawn with where it looked; numbered, never named."""
+"""Drawings of the recordings with the smallest and largest errors, with attribution; numbered instead of named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.normalise import normalise
 from ecgssl.store.store import Store
 
-Looked = Method | Literal["none"]
+AttributionChoice = Method | Literal["none"]
 
 _DPI = 110
 _TINY = 1e-12
@@ -28,11 +28,11 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Drawn:
-    """One recording of the report.
+    """One drawn recording of the report.
 
     Args:
-        facts: for JSON: number within the report, ``best`` or ``worst``, what is true and what was predicted, attribution.
-        png: the 12-lead page.
+        facts: for JSON: number within the report, ``best`` or ``worst``, true and predicted outputs, attribution.
+        png: the 12-lead drawing.
     """
 
     facts: dict[str, Any]
@@ -46,23 +46,23 @@ def draw_recordings(
     decision: Decision | None,
     *,
     count: int,
-    looked: Looked = "integrated_gradients",
+    attribution: AttributionChoice = "integrated_gradients",
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> list[Drawn]:
-    """Draw the best and the worst of the scored recordings, at most one of a patient.
+    """Return drawings of the scored recordings with the smallest and largest errors, at most one per patient.
 
-    Best and worst is by log loss over what is known (of a regression: by absolute error); among the best are only recordings
-    with a finding to be right about.
+    The error is the mean log loss over the known outputs, or the mean absolute error of a regression. The best recordings
+    are chosen among those with at least one positive output.
 
     Args:
-        store: that the recordings lie in.
+        store: store of the recordings.
         classifier: the model.
-        predictions: its rows of the split.
-        decision: calibrators, where there are any.
-        count: how many of each.
-        looked: how to attribute; ``none`` draws the recordings alone.
-        leads: (L,) false for leads that the model was not shown; ``None`` for all shown.
+        predictions: rows of the model and the split.
+        decision: calibrators; ``None`` for a run without calibration.
+        count: number of best and of worst recordings.
+        attribution: method; ``none`` draws the recordings without attribution.
+        leads: (L,) bool, leads that the model receives; ``None`` for all.
         show_progress: draw a progress bar on a terminal.
     """
     kind, names = kind_of(predictions), labels_of(predictions)
@@ -78,7 +78,7 @@ def draw_recordings(
     with progress("draw", len(chosen), enabled=show_progress) as advance:
         for number, (how, row) in enumerate(chosen, start=1):
             k = int(np.nanargmax(losses[row])) if how == "worst" else _best_output(losses[row], truth[row], kind)
-            asked = _asked(k, truth[row], shown[row], kind, how)
+            explained = _explained_output(k, truth[row], shown[row], kind, how)
             at = np.array([int(place[str(table["record_id"].iloc[row])])])
             facts = {
                 "number": number,
@@ -91,9 +91,9 @@ def draw_recordings(
                     }
                     for i, name in enumerate(names)
                 ],
-                "looked_for": names[asked],
+                "looked_for": names[explained],
             }
-            drawn.append(_draw(store, classifier, at, asked, facts, looked, leads))
+            drawn.append(_draw(store, classifier, at, explained, facts, attribution, leads))
             advance(1)
     return drawn
 
@@ -104,17 +104,17 @@ def _draw(
     at: NDArray[np.int64],
     k: int,
     facts: dict[str, Any],
-    looked: Looked,
+    attribution: AttributionChoice,
     leads: NDArray[np.bool_] | None,
 ) -> Drawn:
     signal, present = store.signals(at), store.lead_mask(at)
     if leads is not None:
         present = present & leads
     relevance = None
-    if looked != "none":
+    if attribution != "none":
         mask = torch.from_numpy(present)
         x = normalise(torch.from_numpy(signal), mask, store.spec.normalise)
-        found = attribute(classifier, x, mask, k, method=looked)
+        found = attribute(classifier, x, mask, k, method=attribution)
         relevance = in_windows(found.values[0], store.spec.sampling_rate)
         facts = facts | {"attribution": _attribution(found, store.spec.leads, present[0])}
     title = f"Recording {facts['number']}"
@@ -144,7 +144,7 @@ def _shown(table: pd.DataFrame, names: list[str], outputs: Array, decision: Deci
 
 
 def _losses(truth: Array, shown: Array, kind: str) -> Array:
-    """(N, K) loss of each output; NaN where the truth is unknown."""
+    """Return (N, K) the loss of each output; NaN if the target is unknown."""
     if kind == "regression":
         return np.abs(shown - truth)
     p = np.clip(shown, _TINY, 1 - _TINY)
@@ -172,10 +172,10 @@ def _choose(
 
 
 def _best_output(losses: Array, truth: Array, kind: str) -> int:
-    """The finding that it was most right about."""
+    """Return the index of the positive output with the smallest loss."""
     return int(np.nanargmin(losses if kind == "regression" else np.where(truth == 1, losses, np.nan)))
 
 
-def _asked(k: int, truth: Array, shown: Array, kind: str, how: str) -> int:
-    """Of a wrong class the one that was called is explained."""
+def _explained_output(k: int, truth: Array, shown: Array, kind: str, how: str) -> int:
+    """Return the output to explain: ``k``, or the predicted class of a wrongly classified recording."""
     return int(np.argmax(shown)) if kind == "multiclass" and how == "worst" else k

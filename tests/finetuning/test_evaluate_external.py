@@ -113,7 +113,7 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
 def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path, params: Params) -> None:
     evaluate_external(place / "run", params, place / "told", place / "second-store")
     figures, store = json.loads((place / "told/evaluation.json").read_text()), Store(place / "second-store")
-    report = write_report(place / "run/classifier", store, judged=place / "told", recordings=0)
+    report = write_report(place / "run/classifier", store, external=place / "told", recordings=0)
     assert (report["split"], report["evaluation"]) == ("external", figures)
     flow = report["cohort"]
     assert flow["counted"] == figures["external"]["recordings"] == flow["stored"] + flow["rejected"]

@@ -1,4 +1,4 @@
-"""The report of a run: complete for every kind of task and for old runs, names nobody, and opens without a complaint."""
+"""Report of a run: content for each kind of task and for old runs, privacy, escaping, and pages in a browser."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_kind_of_task_has_its_parts(made):
     assert "Youden" in made.pages["findings"]
 
 
-def test_what_an_old_run_lacks_is_said(made):
+def test_missing_parts_of_an_old_run_are_reported(made):
     said = re.findall(r'<p class="absent">(.*?)</p>', made.pages["old"])
     for part in (
         "flow of recordings",
@@ -119,8 +119,8 @@ def test_figures_on_the_page_are_those_of_the_evaluation(made):
     assert json.loads((made.runs["findings"] / "report.json").read_text())["evaluation"] == figures
 
 
-def test_no_page_names_a_patient_a_recording_or_a_place(made):
-    """The names are in the files that the page is made of."""
+def test_pages_contain_no_patient_recording_or_path(made):
+    """The source files of the page hold these names."""
     predictions = (made.runs["findings"] / "classifier/predictions.csv").read_text()
     assert "HOLTER-" in predictions
     hashes = set(made.store.index["patient"])
@@ -140,23 +140,23 @@ def test_small_groups_are_withheld(made):
 
 
 def test_recordings_are_the_best_and_the_worst(made):
-    """By log loss, worked out again with scikit-learn; each with a complete map."""
+    """Compare with log losses of scikit-learn; each attribution map is complete."""
     report, run = made.reports["findings"], read_run(made.runs["findings"])
     names = ["af", "lvh"]
     table = run.predictions[(run.predictions["model"] == "linear") & (run.predictions["split"] == "test")]
-    told = Decision.from_dict(run.evaluation["decision"]).probabilities(table[[f"logit__{n}" for n in names]])
+    probabilities = Decision.from_dict(run.evaluation["decision"]).probabilities(table[[f"logit__{n}" for n in names]])
     truth = table[[f"target__{n}" for n in names]].to_numpy()
     losses = []
-    for y, p in zip(truth, told, strict=True):
+    for y, p in zip(truth, probabilities, strict=True):
         known = ~np.isnan(y)
         losses.append(log_loss(y[known], p[known], labels=[0, 1]))
     found = (truth == 1).any(axis=1)
-    wanted = {"worst": int(np.argmax(losses)), "best": int(np.flatnonzero(found)[np.argmin(np.array(losses)[found])])}
+    expected = {"worst": int(np.argmax(losses)), "best": int(np.flatnonzero(found)[np.argmin(np.array(losses)[found])])}
     assert [(one["number"], one["how"]) for one in report["recordings"]] == [(1, "worst"), (2, "best")]
     for one in report["recordings"]:
-        row = wanted[one["how"]]
+        row = expected[one["how"]]
         assert [o["label"] for o in one["outputs"]] == names
-        np.testing.assert_allclose([o["predicted"] for o in one["outputs"]], told[row])
+        np.testing.assert_allclose([o["predicted"] for o in one["outputs"]], probabilities[row])
         true = [np.nan if o["true"] is None else o["true"] for o in one["outputs"]]
         np.testing.assert_array_equal(true, truth[row])
         assert one["attribution"]["complete"]
@@ -164,14 +164,14 @@ def test_recordings_are_the_best_and_the_worst(made):
     assert made.pages["findings"].count('src="data:image/png;base64,') == 2
 
 
-def test_splits_told_as_one():
+def test_splits_are_counted_together():
     """Folds are over train, validation and test; another hospital's recordings are external, in a split or not."""
     store = SimpleNamespace(index=pd.DataFrame({"split": ["train", "val", "test", "external", ""]}))
-    told = {
+    splits = {
         name: people(SimpleNamespace(index=store.index.assign(age=50.0)), as_one=name)["splits"]
         for name in (None, "folds", "external")
     }
-    assert told == {
+    assert splits == {
         None: ["train", "val", "test", "external"],
         "folds": ["folds", "external"],
         "external": ["external"],
@@ -180,7 +180,7 @@ def test_splits_told_as_one():
 
 def test_a_run_by_folds_of_few_leads(made, tmp_path):
     run = make_run(made.store, tmp_path / "folds", TASKS["findings"], folded=True)
-    report = write_report(run, made.store, recordings=1, looked="rollout", show_progress=False)
+    report = write_report(run, made.store, recordings=1, attribution="rollout", show_progress=False)
     (row,) = report["cohort"]["splits"]
     assert (row["split"], row["recordings"], row["scored"]) == ("folds", 94, 94)
     assert {entry["split"] for entry in report["prevalence"]} == {"folds"}
@@ -213,14 +213,14 @@ def test_checklists_have_the_items_of_the_guidelines():
             assert len(list(csv.reader(stream))) == parts + 1
 
 
-def test_every_answer_that_an_item_names_is_one_that_runs_give(made):
+def test_checklists_use_the_answers_of_runs(made):
     known = set().union(*(answers(report) for report in made.reports.values()))
     asked = {key for name in CHECKLISTS for row in items(name) for key in row["answers"].split()}
     assert asked - known <= {"differences", "imbalance", "clusters", "cluster_results", "licence"}
     assert known <= asked
 
 
-def test_gaps_are_visible_until_people_fill_them(made, tmp_path):
+def test_gaps_are_visible_until_the_user_fills_them(made, tmp_path):
     report = made.reports["findings"]
     assert set(CARD) <= set(report["gaps"])
     assert "tripod_ai.17" in report["gaps"]
@@ -249,15 +249,15 @@ def test_precision_and_recall_are_those_of_sklearn():
         precision_recall(np.zeros(3), np.arange(3))
 
 
-def test_drawn_curves_have_the_areas_that_are_told(made):
+def test_drawn_curves_have_the_reported_areas(made):
     for name in ("findings", "classes"):
         report = made.reports[name]
         for model in ("linear", "random"):
-            for label, told in report["evaluation"]["models"][model]["test"]["labels"].items():
+            for label, reported in report["evaluation"]["models"][model]["test"]["labels"].items():
                 x, y = (np.array(side) for side in report["curves"]["roc"][label][model])
-                assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(told["auroc"]["value"], abs=2e-3)
+                assert np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2) == pytest.approx(reported["auroc"]["value"], abs=2e-3)
                 x, y = (np.array(side) for side in report["curves"]["pr"][label][model])
-                assert np.sum(np.diff(x) * y[1:]) == pytest.approx(told["auprc"]["value"], abs=2e-3)
+                assert np.sum(np.diff(x) * y[1:]) == pytest.approx(reported["auprc"]["value"], abs=2e-3)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.04, 0.2), (12, 87), (0.5, 1.0), (3, 3)])
@@ -271,12 +271,12 @@ def test_ticks_are_round_and_inside(low, high):
 def test_runs_are_compared_on_their_shared_recordings(made, tmp_path):
     other = make_run(made.store, tmp_path / "gamma-run", TASKS["findings"], seed=7)
     assert write_comparison([made.runs["findings"], other], tmp_path / "compare.html") == ["A", "B"]
-    told = json.loads((tmp_path / "compare.json").read_text())
+    reported = json.loads((tmp_path / "compare.json").read_text())
     alone = [json.loads((run / "evaluation.json").read_text()) for run in (made.runs["findings"], other)]
     values = [one["models"]["linear"]["test"]["macro"]["auroc"]["value"] for one in alone]
     for name, value in zip("AB", values, strict=True):
-        assert told["models"][name]["macro"]["auroc"]["value"] == pytest.approx(value, abs=1e-5)
-    gain = told["paired"]["B"]["auroc"]
+        assert reported["models"][name]["macro"]["auroc"]["value"] == pytest.approx(value, abs=1e-5)
+    gain = reported["paired"]["B"]["auroc"]
     assert gain["difference"] == pytest.approx(values[0] - values[1], abs=1e-5)
     assert gain["low"] <= gain["difference"] <= gain["high"]
     page = (tmp_path / "compare.html").read_text()
@@ -288,31 +288,31 @@ def test_runs_of_other_recordings_or_outputs_are_not_compared(made, tmp_path):
     table = pd.read_csv(other / "classifier/predictions.csv")
     last = table.loc[table["split"] == "test", "record_id"].iloc[-1]
     table[table["record_id"] != last].to_csv(other / "classifier/predictions.csv", index=False)
-    for second, told in ((other, "was tested on other recordings"), (made.runs["numbers"], "has other outputs")):
+    for second, reported in ((other, "was tested on other recordings"), (made.runs["numbers"], "has other outputs")):
         done = ecgssl("report", "--compare", made.runs["findings"], second, "--out", tmp_path / "c.html")
-        refused(done, told, second, made.runs["findings"])
+        refused(done, reported, second, made.runs["findings"])
     assert not (tmp_path / "c.html").exists()
 
 
 def test_the_command(made, tmp_path):
     answers = tmp_path / "answers.yaml"
-    answers.write_text("ethics: Approved\ntripod_ai.18a: Nobody\n")
+    answers.write_text("ethics: Approved\ntripod_ai.18a: No funder\n")
     done = ecgssl("report", made.runs["numbers"], "--out", tmp_path / "out", "--answers", answers, "--recordings", 0)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"wrote {tmp_path / 'out/report.html'}; ")
     assert "Approved" in (tmp_path / "out/report.html").read_text()
     answers.write_text("ethic: Approved\n")
     refused(
-        ecgssl("report", made.runs["numbers"], "--out", tmp_path / "x", "--answers", answers), "ethic", "no question"
+        ecgssl("report", made.runs["numbers"], "--out", tmp_path / "x", "--answers", answers), "ethic", "not a question"
     )
     refused(ecgssl("report", tmp_path / "none"), "none")
-    refused(ecgssl("report", made.runs["numbers"], made.runs["findings"]), "2 are named")
+    refused(ecgssl("report", made.runs["numbers"], made.runs["findings"]), "2 runs are given")
     refused(ecgssl("report", "--compare", made.runs["numbers"], made.runs["findings"]), "--out")
     assert not (tmp_path / "x").exists()
 
 
 def test_hostile_names_are_escaped(made):
-    """Names of targets, groups, splits and answers come from files of other people."""
+    """Names of targets, groups and answers come from input files and can hold any text."""
     hostile = '<script>alert(1)</script>&"'
     report = json.loads((made.runs["findings"] / "report.json").read_text().replace('"lvh"', json.dumps(hostile)))
     report["asked"] |= {"task": hostile, "set": hostile, "recorded_leads": [hostile, "I"]}
@@ -335,8 +335,8 @@ def test_hostile_names_are_escaped(made):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_pages_open_without_a_complaint(made, width):
-    """Nothing is asked of the network, every picture is there, and nothing but a table's own box scrolls sideways."""
+def test_pages_open_without_errors(made, width):
+    """The pages load nothing, show every image, and scroll sideways only inside table boxes."""
     tab = Page(width)
     try:
         for name, run in made.runs.items():
