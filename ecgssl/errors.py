@@ -1,4 +1,4 @@
-"""What goes wrong because of what came in: every error names the place, the field and the remedy.
+"""Errors in input or usage: each names the file, the field and the fix.
 
 Exit codes of the command line (README, "Exit codes"): 0 done, 1 a bug, 2 bad input or usage (nothing written),
 3 done with rejected recordings, 4 stopped on request with everything saved.

@@ -1,6 +1,7 @@
-"""Files that are whole or absent: atomic writes, atomic directories and canonical JSON.
+"""Atomic writes of files and directories, and canonical JSON.
 
-Temporaries lie beside their target, so that the final rename stays within one file system, and begin with a dot.
+Temporary files are in the folder of their target, so that the final rename stays within one file system. Their names begin
+with a dot.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(Problem(str(path), "output file", "is a folder", "Name a file"))
+        raise InputError(Problem(str(path), "output file", "is a folder", "Use the path of a file"))
     make_folder(path.parent)
     temporary = _sibling(path, "tmp")
     try:
@@ -76,7 +77,9 @@ def make_folder(path: Path | str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"cannot be made ({error.strerror})"
-        raise InputError(Problem(str(path), "output folder", what, "Name a place where folders can be made")) from None
+        raise InputError(
+            Problem(str(path), "output folder", what, "Use a place where folders can be created")
+        ) from None
     return path
 
 
@@ -162,7 +165,7 @@ def _plain(value: Any, digits: int | None, key: str) -> Any:
 
 def _refuse_unsafe(path: Path, marker: str | None) -> None:
     def refuse(what: str) -> InputError:
-        return InputError(Problem(str(path), "output directory", what, "Name a new or an empty directory"))
+        return InputError(Problem(str(path), "output directory", what, "Use a new or an empty directory"))
 
     if path.exists() and not path.is_dir():
         raise refuse("is a file")

@@ -1,4 +1,4 @@
-"""The one progress bar of all long work: what is done, the rate and the time left."""
+"""Progress bar with count, rate and remaining time."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an ECG is: leads and their algebra, the signal contract, cleaning, quality, drawing."""
+"""ECG signals: leads, preprocessing settings, cleaning, quality checks, waveform codes and drawing."""

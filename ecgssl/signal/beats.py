@@ -17,7 +17,7 @@ _QUIET, _STEEP = 0.25, 0.93
 
 
 def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[NDArray[np.float32], ...]:
-    """Noise between the beats, and how far the beats rise out of it.
+    """Return high-frequency noise between the beats, and the sharpness of the beats.
 
     Of second differences over 10 ms, which pass what is faster than 20 Hz or so, in pieces of 50 ms: a QRS complex
     fills two or three of the twenty pieces of a second, noise fills them all.
@@ -55,7 +55,7 @@ def beat_lead(
     leads: Sequence[str], usable: NDArray[np.bool_], noise: NDArray[np.float32], sharpness: NDArray[np.float32],
     noise_limit: float,
 ) -> str | None:  # fmt: skip
-    """Where to look for beats: among the usable leads one without much noise, upright, with the sharpest beats.
+    """Return the lead for beat detection: usable, with little noise, an upright R wave and the sharpest beats.
 
     Args:
         leads: canonical names.
@@ -72,7 +72,7 @@ def beat_lead(
 
 
 def template_match(lead: NDArray[np.float32], peaks: NDArray[np.intp], sampling_rate: float) -> float:
-    """Mean Pearson correlation of each beat with the mean of the *other* beats, 0.25 s before to 0.4 s after its R-peak.
+    """Return the mean Pearson correlation of each beat (0.25 s before to 0.4 s after R) with the mean of the *other* beats.
 
     After the template matching of Orphanidou et al. 2015 (doi:10.1109/JBHI.2014.2338351). A beat is kept out of its own
     template, because of few beats each would resemble it: white noise then reaches 0.8, left out it stays under 0.5.

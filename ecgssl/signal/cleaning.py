@@ -1,4 +1,4 @@
-"""Cleaning: one linear, zero-phase operator from a raw recording to the contract's band and sampling rate.
+"""Cleaning: zero-phase band-pass and resampling of a raw recording in one linear operator.
 
 The operator is defined in continuous frequency (``response``): the squared magnitudes of a Butterworth high-pass and
 low-pass, as forward-backward filtering applies them (``scipy.signal.sosfiltfilt``), an optional mains notch and an
@@ -54,7 +54,7 @@ class Kernel:
 
 
 def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: float) -> NDArray[np.float64]:
-    """Gain of the operator before its impulse response is cut.
+    """Return the gain of the operator before its impulse response is truncated.
 
     Args:
         frequency: Hz, not negative.
@@ -79,7 +79,7 @@ def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: fl
 
 @lru_cache(maxsize=64)
 def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: float) -> Kernel:
-    """Impulse response between two sampling rates.
+    """Return the impulse response between two sampling rates.
 
     Args:
         rate_in, rate_out: Hz.
@@ -122,7 +122,7 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
 
 
 def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -> NDArray[np.float32]:
-    """Band-pass and resample the whole of a recording, each lead by itself.
+    """Return a recording band-passed and resampled, each lead separately.
 
     Args:
         signal: (leads, samples) in mV.
@@ -158,7 +158,7 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
 
 
 def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
-    """The window of a cleaned recording that the contract keeps.
+    """Return the window of a cleaned recording that is kept.
 
     Args:
         signal: (leads, samples) in mV at ``spec.sampling_rate``.
@@ -178,7 +178,7 @@ def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
                 "recording",
                 "duration",
                 f"{signal.shape[1] / spec.sampling_rate:g} s, the contract needs {spec.duration:g} s",
-                "Leave it out, or shorten signal.duration",
+                "Remove the recording, or shorten signal.duration",
             ),
         )
     start = spare // 2 if spec.crop == "center" else 0
@@ -186,7 +186,7 @@ def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
 
 
 def reflection(samples: int, before: int, after: int) -> NDArray[np.intp]:
-    """Indices that continue a recording by even reflection about its first and last sample, again and again if need be.
+    """Return indices that extend a recording by even reflection at its first and last sample, repeatedly if needed.
 
     Args:
         samples: length of the recording.
@@ -261,7 +261,7 @@ def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
                 "recording",
                 "sampling_rate",
                 f"{rate_in!r} Hz to {rate_out!r} Hz is not a ratio of whole numbers up to {_LARGEST_FACTOR}",
-                "State the nominal sampling rate of the device",
+                "Set the nominal sampling rate of the device",
             ),
         )
     return ratio.numerator, ratio.denominator

@@ -1,4 +1,4 @@
-"""The 12-lead page as clinicians read it: 25 mm/s, 10 mm/mV, true to scale on millimetre paper.
+"""12-lead ECG page at 25 mm/s and 10 mm/mV, true to scale on millimetre paper.
 
 Layout and speed after Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
 2.5 s segments, all from the same ten seconds, over one whole rhythm strip.
@@ -50,7 +50,7 @@ def draw_12_lead(
     overlay: NDArray[np.floating] | None = None,
     relevance: NDArray[np.floating] | None = None,
 ) -> Figure:
-    """Draw the first ten seconds of a recording on paper.
+    """Return a page with the first ten seconds of a recording.
 
     Args:
         signal: (leads, samples) in mV; samples that are NaN leave a gap.
@@ -212,7 +212,7 @@ def _separator(axes: Axes, x: float, middle: float) -> None:
 
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """The figure as PNG, the same bytes for the same figure."""
+    """Return the figure as PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

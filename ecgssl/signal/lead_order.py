@@ -1,10 +1,9 @@
-"""Are the leads what their names say? What the correlations of a recording's leads tell of exchanged electrodes.
+"""Detection of exchanged electrodes from the correlations between leads.
 
-The eight independent leads of an ECG move together in a way that hardly differs between people, because one dipole
-explains most of them. ``USUAL`` is how they move together on average. A recording whose leads are named wrongly is
-unusual, and becomes less so once the exchange is undone in thought. That any lead can be told from the others, and so
-an exchange found, is the idea of Kors and van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1); here all leads are
-compared at once, through the Mahalanobis distance from silence.
+The correlations of the eight independent leads hardly differ between people, because a single dipole explains most of the
+signal. ``USUAL`` holds the average second moments. If electrodes are exchanged, a recording is atypical, and becomes more
+typical when the exchange is undone. Kors and van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1) predict each lead from the
+others; here all leads are compared at once by the Mahalanobis distance.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
 
 WINDOWS = 5
-"""Parts of a recording that are judged apart, so that an artefact in one of them decides nothing."""
+"""Number of windows of a recording; the median over them makes the result robust to artefacts in one window."""
 
 INDEPENDENT = ("I", "II", *CHEST_LEADS)
 
@@ -40,7 +39,7 @@ PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6, CC BY 4.0; folds 1 to
 ``benchmarks/quality.py --fit`` computes it."""
 
 _FLOOR = 0.05 / len(INDEPENDENT)
-"""Added to ``USUAL``: movement that no lead shares with another, such as noise, does not count for much."""
+"""Regularisation of ``USUAL``, so that uncorrelated movement such as noise has little weight."""
 
 _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
     # what is recorded as I and II, from what they are; left arm and leg are left out: that exchange looks like another
@@ -61,13 +60,13 @@ CHEST_PAIRS = tuple(
 
 @dataclass(frozen=True)
 class LeadOrder:
-    """How much less unusual a recording becomes by undoing the exchange that suits it best: at most 1, below 0 where it
-    becomes more unusual, NaN where a lead of ``INDEPENDENT`` is missing.
+    """Relative gain in typicality by undoing the best fitting exchange: at most 1, negative if the recording becomes less
+    typical, NaN if a lead of ``INDEPENDENT`` is missing.
 
     Args:
         limb_swap: with two or three limb electrodes.
         chest_swap: with two chest electrodes.
-        chest_pair: which two.
+        chest_pair: names of the two.
     """
 
     limb_swap: float
@@ -76,7 +75,7 @@ class LeadOrder:
 
 
 def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean products of every two leads in each window, in mV^2.
+    """Return the mean products of all pairs of leads in each window, in mV^2.
 
     Args:
         cleaned: (leads, samples) in mV, without offset.
@@ -91,7 +90,7 @@ def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
-    """Compare the leads with their usual company.
+    """Return the evidence for exchanged limb and chest electrodes.
 
     Args:
         moments: (windows, leads, leads) of ``second_moments``.
@@ -110,9 +109,9 @@ def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
 
 
 def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
-    """How far each lead is from the lead it resembles most.
+    """Return the relative difference of each lead from its most similar lead.
 
-    Two limb leads are not compared: where the third of a triangle is silent, they are equal by law.
+    Pairs of limb leads are not compared: if the third lead of a triangle is silent, the other two are equal.
 
     Args:
         moments: (windows, leads, leads) of ``second_moments``.

@@ -1,12 +1,10 @@
-"""Named sets of recorded leads, and which leads a model is shown of a recording that has only these.
+"""Named sets of recorded leads, and the leads that a model receives for each set.
 
 The sets of 12, 6, 3 and 2 are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, Will two do?); 8 are the channels
 that a 12-lead machine measures independently; 1 is lead I, as a watch records it.
 
-A recording with two limb leads has all six: ``ecgssl.signal.leads.arrange`` derives the others before anything else is done
-with it, and a model never meets leads I and II without III, aVR, aVL and aVF. So a set stands here for what is *recorded*,
-and what a model is shown is the set and what follows from it: 8 and 12 leads come to the same twelve rows, 2 and 6 leads to
-the same six.
+``ecgssl.signal.leads.arrange`` derives all six limb leads from any two of them. A set names the *recorded* leads; a model also
+receives the derived ones. Therefore 8 and 12 recorded leads give the same twelve rows, and 2 and 6 leads the same six.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ assert set(LEAD_SETS) == set(get_args(LeadSet))
 
 
 def named_leads(text: str) -> tuple[str, ...]:
-    """Recorded leads of a set's name, or of names separated by commas.
+    """Return the recorded leads of a named set, or of names separated by commas.
 
     Raises:
         InputError: with every name that is no lead, or that is there twice.
@@ -62,7 +60,7 @@ def named_leads(text: str) -> tuple[str, ...]:
 
 
 def shown_leads(recorded: Sequence[str], contract: Sequence[str] = LEADS) -> tuple[str, ...]:
-    """Leads of the contract that a model is shown of a recording with the recorded ones, in the contract's order.
+    """Return the leads that a model receives from the recorded leads, in the order of the preprocessing settings.
 
     Args:
         recorded: canonical names.

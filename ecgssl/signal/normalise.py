@@ -1,4 +1,4 @@
-"""Amplitude scaling on tensors: the last step of the signal contract, on the device and inside exported graphs."""
+"""Amplitude normalisation on tensors, the last preprocessing step; also part of exported graphs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ecgssl.signal.spec import NormaliseSpec
 
 
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
-    """Divide by the root mean square of the leads that are present, not below the floor.
+    """Divide by the root mean square of the present leads, or by the floor if it is larger.
 
-    No offset is taken away: cleaning has removed it, and voltage ratios between leads and the limb-lead laws survive.
+    The offset is not removed, because cleaning has removed it. Voltage ratios and limb-lead laws are preserved.
 
     Args:
         x: (batch, leads, samples) in mV; whatever absent leads hold (NaN too) is ignored.

@@ -1,9 +1,8 @@
-"""Quality of one recording: figures, findings past their limits, and what follows by the policy of each reason code.
+"""Quality checks of one recording: figures, findings beyond their limits, and the resulting masks and rejections.
 
-Two steps, because cleaning lies between them: ``assess_raw`` looks at what the device delivered and says which leads
-can be cleaned, ``assess_cleaned`` looks at voltages, noise, the order of the leads and beats. Our own checks come
-first; neurokit2 (Makowski et al. 2021) only sees a lead that passed them, and its failure is a finding (``no_beats``),
-never a number.
+``assess_raw`` checks the recording before cleaning and returns the leads that can be cleaned. ``assess_cleaned`` checks
+voltages, noise, the order of the leads and beats after cleaning. neurokit2 (Makowski et al. 2021) processes only a lead that
+passed the other checks; if it fails, the finding is ``no_beats``.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from ecgssl.signal.spec import SignalSpec
 
 @dataclass(frozen=True)
 class Quality:
-    """What is known of one recording's quality.
+    """Result of the quality checks of one recording.
 
     Args:
-        figures: by name; NaN where undefined. Figures of leads are those of the worst lead.
-        findings: every figure past its limit.
-        lead_mask: (leads,) the leads that are present and usable.
-        rejected: ";"-joined reason codes for which the recording is refused, ``None`` where it is kept. Besides those
-            of the policy: ``min_leads`` and ``missing_leads``.
+        figures: by name; NaN if undefined. For leads, the value of the worst lead.
+        findings: all figures beyond their limits.
+        lead_mask: (leads,) bool, present and usable leads.
+        rejected: reason codes of a rejection joined by ";", ``None`` if the recording is kept. In addition to the codes of
+            the policy: ``min_leads`` and ``missing_leads``.
     """
 
     figures: dict[str, float]
@@ -44,7 +43,7 @@ class Quality:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Codes of all findings, each once, in the order of their finding."""
+        """Distinct codes of the findings, in order of appearance."""
         return tuple(dict.fromkeys(finding.code for finding in self.findings))
 
 
@@ -56,9 +55,9 @@ def assess_raw(
     params: QualityParams,
     spec: SignalSpec,
 ) -> tuple[Quality, NDArray[np.float32]]:
-    """First step, on the recording as the device delivered it.
+    """Check a recording before cleaning.
 
-    What is measured is the part that the contract keeps; gaps count within reach of the cleaning filter too.
+    The checks apply to the window that is kept; gaps also count within the support of the cleaning filter.
 
     Args:
         raw: (leads, samples) in mV, arranged in the order of ``spec.leads``; NaN for "no value".
@@ -82,7 +81,7 @@ def assess_raw(
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
     derived = present & ~measured
-    # one fault, one name: gaps first, and a flat line sits at its extremes by nature
+    # report each fault once: gaps first, and a flat line is always at its extremes
     gappy = gaps > params.nan_fraction
     flat = ~gappy & ((silence > params.flat_seconds) | ~(found.deviation > params.flat_sd))
     railed = np.where(gappy | flat, 0.0, found.railed)
@@ -97,7 +96,7 @@ def assess_raw(
     usable = present
     for code, (past, values) in lead_figures.items():
         if code in ("nan", "flat", "railed"):
-            # a derived lead is no better than the two it was made from
+            # a derived lead has the faults of the two leads it is computed from
             past[derived] |= bool(past[sources].any())
         findings += [Finding(code, spec.leads[i], float(values[i])) for i in (past & present).nonzero()[0]]
         usable = usable & ~past if params.policy[code] == "mask" else usable
@@ -106,7 +105,7 @@ def assess_raw(
     residual = limb_residual(signal[:, kept], _named(sound, spec))
     if residual > params.limb_residual:
         findings.append(Finding("limb_law", None, residual))
-    # silent leads say nothing of the unit, unless all are: then it may be what silences them
+    # silent leads do not show the unit, unless all are silent: then the unit may be the cause
     loud = present & ~gappy & ~flat
     spans = found.span[loud if loud.any() else present & (found.span > 0)]
     span = _median(spans)
@@ -132,7 +131,7 @@ def assess_raw(
 
 
 def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: QualityParams, spec: SignalSpec) -> Quality:
-    """Second step, on the cleaned and cropped signal: voltages, noise, order of the leads, beats.
+    """Check the cleaned and cropped signal: voltages, noise, order of the leads, beats.
 
     Args:
         cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
@@ -214,7 +213,7 @@ def _beats(
 
 
 def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]:
-    """R-peaks of one lead by neurokit2's own detector.
+    """Return the R-peaks of one lead, detected by neurokit2.
 
     Its cleaner is left out: the detector asks for a high-pass at 0.5 Hz, which the contract's cleaning is, and on real
     recordings the peaks agree with those of neurokit2's whole chain at 500 Hz as well as after cleaning twice.
@@ -230,17 +229,17 @@ def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]
 
     try:
         with warnings.catch_warnings():
-            # it takes means of nothing where nothing looks like a QRS complex
+            # neurokit2 averages an empty slice if no QRS complex is detected
             warnings.simplefilter("ignore")
             found = neurokit2.ecg_findpeaks(lead, sampling_rate=sampling_rate, method="neurokit")["ECG_R_Peaks"]
-    # it raises whatever its internals meet on odd input (IndexError, ValueError, ZeroDivisionError): no beats, then
+    # neurokit2 raises IndexError, ValueError or ZeroDivisionError on unusual input: no beats are found
     except Exception:
         found = ()
     return np.asarray(found, dtype=np.intp)
 
 
 def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: str) -> NDArray[np.float32]:
-    """Each lead through a cleaner of neurokit2, for comparison with ours.
+    """Return each lead cleaned by neurokit2, for comparison.
 
     Args:
         signal: (leads, samples) in mV, finite.
@@ -257,7 +256,7 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
 
 
 def kept_part(samples: int, sampling_rate: float, spec: SignalSpec) -> tuple[slice, slice]:
-    """The part of a raw recording that ``crop`` keeps, and the same with what cleaning reaches beyond it."""
+    """Return the window of a raw recording that ``crop`` keeps, and this window extended by the filter support."""
     length = min(samples, round(spec.duration * sampling_rate))
     start = (samples - length) // 2 if spec.crop == "center" else 0
     beyond = round(spec.clean.support * sampling_rate)
@@ -270,12 +269,12 @@ def _concerned(findings: tuple[Finding, ...], codes: tuple[str, ...], spec: Sign
 
 
 def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> list[str]:
-    """Names of the rows that count, none for the others."""
+    """Return the names of the selected rows, and an empty text for the others."""
     return [lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True)]
 
 
 def _median(values: NDArray[Any]) -> float:
-    """NaN of nothing. ``numpy.median`` takes ten times as long for a dozen values."""
+    """Return the median, NaN if empty; ten times as fast as ``numpy.median`` for a dozen values."""
     if not values.size:
         return float("nan")
     ordered = np.sort(values)

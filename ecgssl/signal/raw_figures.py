@@ -1,4 +1,4 @@
-"""What can be measured of each lead before cleaning: gaps, silence, rails, baseline, mains.
+"""Figures of each lead before cleaning: gaps, silence, saturation, baseline wander, mains interference.
 
 All of it is taken from pieces of 0.2 s, which hold whole periods of 50 and of 60 Hz, in one pass over the samples.
 """
@@ -46,7 +46,7 @@ class RawFigures:
 
 
 def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
-    """Straight lines over samples that are not finite.
+    """Interpolate samples that are not finite by straight lines.
 
     Args:
         raw: (leads, samples) in mV.
@@ -68,7 +68,7 @@ def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
 
 
 def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
-    """Measure each lead.
+    """Return the figures of each lead.
 
     Args:
         signal: (leads, samples) in mV, finite, at least one sample.

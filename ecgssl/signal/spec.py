@@ -1,7 +1,7 @@
-"""The signal contract: what a model's input *is*, in one frozen, serialisable object with a fingerprint.
+"""Preprocessing settings (the "signal contract") and their fingerprint.
 
-It is stored in every processed set, checkpoint, bundle and score file. Every consumer compares fingerprints and refuses
-a mismatch with a message that shows both sides.
+Every store, model, bundle and score file records its preprocessing settings. Combining files with different settings is an
+error that prints both.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class CleanSpec(_Frozen):
 
 
 class NormaliseSpec(_Frozen):
-    """How amplitude is scaled; no offset is removed (the band-pass has removed it).
+    """Amplitude normalisation; the band-pass has already removed the offset.
 
     Args:
         method: ``recording`` divides the whole leads x samples array by its standard deviation, so that voltage ratios
             between leads and the limb-lead laws survive; ``lead`` divides each lead by its own; ``none`` leaves mV.
-        floor: smallest divisor in mV, so that silence is not blown up to noise.
+        floor: smallest divisor in mV, so that noise in silent recordings is not amplified.
     """
 
     method: Literal["recording", "lead", "none"] = "recording"
@@ -62,7 +62,7 @@ class NormaliseSpec(_Frozen):
 
 
 class SignalSpec(_Frozen):
-    """The whole contract from a raw recording to what the encoder sees.
+    """Preprocessing settings from a raw recording to the input of the encoder.
 
     Args:
         leads: canonical names in the order of the array's rows.
@@ -73,7 +73,7 @@ class SignalSpec(_Frozen):
         crop: which window of a longer recording is kept, after filtering the whole of it.
         missing_leads: ``mask`` lets absent leads travel as a lead mask; ``reject`` refuses the recording.
 
-    A recording shorter than ``duration`` is refused (``too_short``): padding would pretend to be signal.
+    A recording shorter than ``duration`` is rejected (``too_short``) and not padded.
     """
 
     leads: tuple[str, ...] = LEADS
@@ -111,15 +111,15 @@ class SignalSpec(_Frozen):
         return round(self.sampling_rate * self.duration)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, ready for JSON; ``SignalSpec.from_dict`` is its inverse."""
+        """Return the settings in JSON types; ``SignalSpec.from_dict`` is the inverse."""
         return {"cleaning_version": CLEANING_VERSION, **self.model_dump(mode="json")}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "signal contract") -> SignalSpec:
-        """Read a stored contract.
+        """Return the settings of ``to_dict``.
 
         Raises:
-            ContractMismatch: where it was made by another version of the cleaning code.
+            ContractMismatch: they were written by another version of the cleaning code.
         """
         fields = dict(data)
         version = fields.pop("cleaning_version", None)
@@ -142,7 +142,7 @@ class SignalSpec(_Frozen):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def require_same(self, other: SignalSpec, here: str, there: str) -> None:
-        """Refuse two contracts that differ.
+        """Raise an error if two settings differ.
 
         Args:
             other: the contract met.

@@ -1,4 +1,4 @@
-"""A short binary code of what was recorded, to find one recording again under another name, format, scale or rate.
+"""Waveform codes: short binary codes that identify a recording under another name, format, scale or sampling rate.
 
 The idea is that of audio fingerprints (Haitsma and Kalker 2002): signs of a band-passed signal on a coarse grid of
 instants, compared by the share of signs that differ. Signs know no unit, gain or quantisation. Two changes make them
@@ -53,7 +53,7 @@ _FINE = 1000
 def waveform_hash(
     signal: NDArray[np.float32], present: NDArray[np.bool_], sampling_rate: float, leads: Sequence[str] = LEADS
 ) -> str:
-    """Code of a cleaned recording; ``ecgssl.signal.waveform_match`` compares two.
+    """Return the code of a cleaned recording; ``ecgssl.signal.waveform_match`` compares two.
 
     Args:
         signal: (leads, samples) in any unit, finite, zero-phase band-passed; at least one second.

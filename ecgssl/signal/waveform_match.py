@@ -1,4 +1,4 @@
-"""Which recordings of two sets are one and the same, from their waveform codes, without comparing every pair.
+"""Search for identical recordings in two sets by waveform codes, without comparing every pair.
 
 Locality-sensitive hashing by bit sampling (Indyk and Motwani 1998): pairs that agree in all of ``KEY_SIGNS`` signs of
 one lead, in any of ``TABLES`` samples of signs, are compared in full. Copies that differ in a share p of their signs
