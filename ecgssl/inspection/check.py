@@ -22,9 +22,9 @@ from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.datasets.table.read_table import Issue
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
-from ecgssl.leakage.overlap import MOST_TOLD, ORDER, REMEDY
+from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, REMEDY
 from ecgssl.pool import run_unordered
-from ecgssl.preprocessing.enforce_splits import Policy, crossings_of
+from ecgssl.preprocessing.enforce_splits import Policy, find_crossings
 from ecgssl.preprocessing.prepare import Rejected, prepare_request
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import RecordingRequest, recording_requests
@@ -140,18 +140,18 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
             except InputError as error:
                 issues += [Issue(p.field, p.what, p.remedy) for p in error.problems]
     recordings = _read_all(cohort, examined.there, params, progress)
-    issues += _hold_apart(cohort, recordings, data.overlap)
+    issues += _enforce_splits(cohort, recordings, data.overlap)
     return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
 
 
-def _hold_apart(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
+def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
     """Find copies, and what crosses the splits: as issues, or as rejections, which are put into ``recordings``."""
     kept = np.flatnonzero(recordings["reason"].isna())
     places = recordings["place"].to_numpy(dtype=np.int64)[kept]
     waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
     recordings["waveform"] = -1
     recordings.loc[kept, "waveform"] = waveforms
-    found = crossings_of(cohort, places, waveforms)
+    found = find_crossings(cohort, places, waveforms)
     if policy == "drop_train":
         for row, why in found.left_out().items():
             recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
@@ -163,9 +163,9 @@ def _hold_apart(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> lis
         Issue(
             "split", f"have one waveform and lie in {', '.join(sorted(set(c.splits), key=ORDER.index))}", REMEDY, rows
         )
-        for c, rows in crossings[:MOST_TOLD]
+        for c, rows in crossings[:MOST_PROBLEMS]
     ]
-    if more := crossings[MOST_TOLD:]:
+    if more := crossings[MOST_PROBLEMS:]:
         rows = tuple(row for _, concerned in more for row in concerned)
         issues.append(Issue("split", f"{len(more)} more groups have one waveform and lie in several", REMEDY, rows))
     return issues

@@ -1,8 +1,7 @@
-"""Recordings on both sides of a line that must not be crossed: between splits, and between a test set and what an
-encoder was pretrained on.
+"""Leakage checks: recordings shared between splits, or between a test set and the pretraining data.
 
-Two things make two recordings one for this purpose: the same patient, and the same waveform
-(``ecgssl.signal.waveform_match``), whatever the two are called and in whatever format, scale or rate they are kept.
+Two recordings are shared if they have the same patient or the same waveform (``ecgssl.signal.waveform_match``). Names,
+formats, scales and sampling rates may differ.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ By = Literal["patient", "waveform"]
 BOTH: tuple[By, By] = ("patient", "waveform")
 
 ORDER = (*SPLITS, EXTERNAL)
-"""From what a model learns from to what it is judged by."""
+"""Splits from training to evaluation."""
 REMEDY = "Keep them in one split, or set data.overlap: drop_train leaves out those nearer to training, warn only counts"
-MOST_TOLD = 50
-"""Problems of this kind in one message; what is beyond is counted."""
+MOST_PROBLEMS = 50
+"""Most problems of one kind in a message; the rest is counted."""
 _MEMBERS = 8
 _SHARED = {"patient": "are of one patient", "waveform": "have one waveform"}
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Recordings that share a patient or a waveform and do not lie in one split.
+    """Recordings of different splits that share a patient or a waveform.
 
     Args:
-        by: what they share.
-        rows: of them, in what was compared.
-        splits: of each.
+        by: shared property.
+        rows: rows of the recordings among those compared.
+        splits: split of each recording.
     """
 
     by: By
@@ -50,14 +49,14 @@ class Crossing:
 
     @property
     def held_out(self) -> str:
-        """The last of their splits in ``ORDER``, whose recordings stay."""
+        """Return the split that keeps the shared recordings: the last one in ``ORDER``."""
         return max(self.splits, key=ORDER.index)
 
     def what(self, name: Callable[[int], str]) -> str:
-        """What is wrong, for a message; ``name`` says how a row is called."""
+        """Return the text of the problem; ``name`` returns the name of a row."""
         pairs = list(zip(self.rows, self.splits, strict=True))
         by_split = ([(row, split) for row, split in pairs if split == each] for each in ORDER)
-        # in turns, so that every split concerned is among those shown
+        # alternate between the splits, so that each is shown
         turns = [pair for turn in zip_longest(*by_split) for pair in turn if pair is not None]
         shown = ", ".join(f"{name(row)} in {split}" for row, split in turns[:_MEMBERS])
         more = f" and {len(turns) - _MEMBERS} more" if len(turns) > _MEMBERS else ""
@@ -66,24 +65,26 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Within:
-    """What crosses the splits of one cohort.
+    """Recordings shared between the splits of one cohort.
 
     Args:
-        crossings: by patient, then by waveform.
-        two_patients: recordings with the waveform of another patient's recording in their split: one of the two ids is
-            wrong, or one person has two.
+        crossings: shared recordings, first by patient, then by waveform.
+        two_patients: recordings with the waveform of another patient's recording in the same split. One of the two ids
+            is wrong, or one person has two ids.
     """
 
     crossings: tuple[Crossing, ...]
     two_patients: int
 
     def of(self, by: By) -> list[Crossing]:
-        """Those that share a patient, or a waveform."""
+        """Return the crossings by patient or by waveform."""
         return [crossing for crossing in self.crossings if crossing.by == by]
 
     def left_out(self) -> dict[int, str]:
-        """Rows that ``drop_train`` leaves out, ascending, and why: of recordings that cross, all but those of the split
-        that is last in ``ORDER``."""
+        """Return the reason for each row that ``drop_train`` leaves out, in ascending order.
+
+        Of shared recordings, those of the last split in ``ORDER`` stay.
+        """
         why: dict[int, str] = {}
         for crossing in self.crossings:
             shared = "of a patient" if crossing.by == "patient" else "has the waveform of a recording"
@@ -93,15 +94,15 @@ class Within:
         return dict(sorted(why.items()))
 
     def counts(self) -> dict[str, int]:
-        """Recordings concerned."""
+        """Return the number of shared recordings by kind."""
         found = {f"by_{by}": sum(len(crossing.rows) for crossing in self.of(by)) for by in BOTH}
         return found | {"two_patients": self.two_patients}
 
     def warnings(self) -> list[str]:
-        """In words, where there is anything."""
+        """Return a sentence for each kind that occurs."""
         counts = self.counts()
         said = [
-            f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split: figures are too good"
+            f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split, so results are too optimistic"
             for by in BOTH
             if counts[f"by_{by}"]
         ]
@@ -111,12 +112,12 @@ class Within:
 
 
 def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64]) -> Within:
-    """What crosses the splits of n recordings.
+    """Return the recordings shared between splits.
 
     Args:
-        splits: (n,) of ``ORDER``; those of any other split, or in none, cross nothing.
+        splits: (n,) split names; recordings of splits that are not in ``ORDER`` are ignored.
         patients: (n,) ids or hashes.
-        waveforms: (n,) numbers that copies share (``ecgssl.signal.waveform_match.same_recording``).
+        waveforms: (n,) numbers, equal for copies of one waveform (``ecgssl.signal.waveform_match.same_recording``).
     """
     place = {split: rank for rank, split in enumerate(ORDER)}
     ranks = np.array([place.get(split, -1) for split in np.asarray(splits, dtype=object)], dtype=np.int64)
@@ -125,7 +126,7 @@ def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64])
         "waveform": waveforms,
     }
     crossings = [crossing for by in BOTH for crossing in _crossings(by, groups[by], ranks)]
-    # of each waveform, the distinct patients that it has in one split
+    # number of different patients per waveform and split
     cells = pd.DataFrame({"cell": groups["waveform"] * (len(ORDER) + 1) + ranks, "patient": groups["patient"]})
     distinct = cells.groupby("cell")["patient"].transform("nunique")
     return Within(tuple(crossings), int((distinct > 1).sum()))
@@ -144,24 +145,24 @@ def _crossings(by: By, group: NDArray[np.int64], ranks: NDArray[np.int64]) -> It
     return sorted(found, key=lambda crossing: crossing.rows)
 
 
-def told(problems: Sequence[Problem], rest: str) -> list[Problem]:
-    """The first of many problems, and how many more there are; ``rest`` says where they stand."""
-    more = len(problems) - MOST_TOLD
+def limit_problems(problems: Sequence[Problem], rest: str) -> list[Problem]:
+    """Return the first ``MOST_PROBLEMS`` problems and one that counts the others; ``rest`` says where those are listed."""
+    more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
     last = problems[-1]
-    return [*problems[:MOST_TOLD], Problem(last.where, last.field, f"{more} more of this kind{rest}", last.remedy)]
+    return [*problems[:MOST_PROBLEMS], Problem(last.where, last.field, f"{more} more of this kind{rest}", last.remedy)]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Recordings of a set ``b`` that share something with one of a set ``a``.
+    """Recordings of a set b that share a patient or a waveform with a recording of a set a.
 
     Args:
-        rows: (m,) of b, ascending.
-        others: (m,) of a, for each the first or, by waveform, the closest.
-        rows_a: how many recordings of a share with one of b.
-        distances: (m,) of the waveforms; empty by patient.
+        rows: (m,) rows of b, ascending.
+        others: (m,) matching rows of a: the first by patient, the closest by waveform.
+        rows_a: number of recordings of a that match one of b.
+        distances: (m,) distances of the waveforms; empty by patient.
     """
 
     rows: NDArray[np.int64]
@@ -175,12 +176,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Between:
-    """What two sets have in common.
+    """Recordings that two sets share.
 
     Args:
-        counts: recordings of a and of b that were compared.
-        waveform: found by waveform.
-        patient: found by patient; ``None`` where that could not be told: other keys or ids of another numbering.
+        counts: numbers of recordings of a and of b.
+        waveform: pairs with the same waveform.
+        patient: pairs with the same patient; ``None`` if the keys or the numbering of the patients differ.
     """
 
     counts: tuple[int, int]
@@ -189,29 +190,29 @@ class Between:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """(m,) rows of b that share anything, ascending."""
+        """Return the (m,) rows of b that share a patient or a waveform, ascending."""
         found = [self.waveform.rows, *([self.patient.rows] if self.patient else [])]
         return np.unique(np.concatenate(found))
 
     def outcome(self) -> dict[str, Any]:
-        """In numbers, for JSON."""
+        """Return the counts, for JSON."""
         by_patient = None if self.patient is None else len(self.patient)
         found = {"by_waveform": len(self.waveform), "by_patient": by_patient, "found": len(self.rows)}
         return {"pretrained_on": self.counts[0], "compared": self.counts[1]} | found
 
 
 def between(a: Identities, b: Identities) -> Between:
-    """What two sets have in common.
+    """Return the recordings that two sets share.
 
     Args:
-        a: for example what an encoder was pretrained on.
-        b: the other; for example validation and test.
+        a: for example the pretraining data.
+        b: for example validation and test recordings.
     """
-    # the search sorts its first set and takes the second in turns
+    # the search sorts its first set and iterates over the second
     turned = len(a) < len(b)
     in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
-    # without a numbering the hashes may be of two keys, and equal or not say nothing
+    # without a numbering, the hashes may have been made with two keys and cannot be compared
     comparable = bool(a.numbering) and a.numbering == b.numbering
     return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
 
@@ -225,11 +226,11 @@ def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
 
 
 def in_words(outcome: Mapping[str, Any]) -> str:
-    """``Between.outcome`` as a sentence, for model cards and terminals."""
+    """Return the result of ``Between.outcome`` as a sentence, for model cards and terminals."""
     if "pretrained_on" in outcome:
         by = "waveform and patient"
         if outcome["by_patient"] is None:
-            by = "waveform (patients not: other key, or ids of another numbering)"
+            by = "waveform (not by patient: the keys or the numbering of the patients differ)"
         said = f"{outcome['found']:,} of {outcome['compared']:,} held-out recordings are among the "
         said += f"{outcome['pretrained_on']:,} of pretraining, compared by {by}"
     else:
@@ -239,19 +240,19 @@ def in_words(outcome: Mapping[str, Any]) -> str:
 
 
 def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, Any]:
-    """What two stores, two encoders, or one of each have in common.
+    """Return the recordings shared by two stores, two encoders, or one of each.
 
     Args:
-        a, b: folder of a store, or of an encoder that tells its recordings.
-        splits: of a store only these; all where empty.
+        a, b: folder of a store, or of an encoder saved with the codes of its recordings.
+        splits: splits of a store to compare; empty for all.
 
     Returns:
-        ``recordings`` of both, ``found`` (recordings of b that share anything), and under ``waveform`` and ``patient`` how
-        many of ``a`` and of ``b`` share it, with ``pairs`` of names, one for each of b; ``None`` under ``patient`` where
-        hashes are of another key or numbering.
+        ``recordings`` (numbers of a and b), ``found`` (recordings of b that share a patient or a waveform), and under
+        ``waveform`` and ``patient`` the numbers of ``a`` and ``b`` and ``pairs`` of names, one for each of b. ``patient`` is
+        ``None`` if the keys or the numbering differ.
 
     Raises:
-        InputError: for each folder that is neither, or has no waveform codes of this release.
+        InputError: lists each folder that is neither, or has no waveform codes of this release.
     """
     problems: list[Problem] = []
     sets = []
@@ -264,7 +265,7 @@ def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, A
         raise InputError(problems)
     found = between(*sets)
 
-    def told_of(pairs: Pairs) -> dict[str, Any]:
+    def describe(pairs: Pairs) -> dict[str, Any]:
         both = zip(pairs.others.tolist(), pairs.rows.tolist(), strict=True)
         names = [[sets[0].label(other), sets[1].label(row)] for other, row in both]
         return {"a": pairs.rows_a, "b": len(pairs), "pairs": names}
@@ -272,6 +273,6 @@ def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, A
     return {
         "recordings": list(found.counts),
         "found": len(found.rows),
-        "waveform": told_of(found.waveform),
-        "patient": None if found.patient is None else told_of(found.patient),
+        "waveform": describe(found.waveform),
+        "patient": None if found.patient is None else describe(found.patient),
     }

@@ -1,6 +1,6 @@
-"""The usable recordings of a cohort held apart by split: refused, counted or left out before its store is in place.
+"""Enforcement of disjoint splits: recordings shared between splits stop preprocessing, are counted or are left out.
 
-Shards know nothing of splits, so none is made again where only labels, patients, splits or the policy have changed.
+Shards do not depend on splits. They are reused if only labels, patients, splits or the policy have changed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
-from ecgssl.leakage.overlap import REMEDY, Within, told, within
+from ecgssl.leakage.overlap import REMEDY, Within, limit_problems, within
 from ecgssl.preprocessing.merge_shards import usable
-from ecgssl.preprocessing.shards import Made, Work, prune_shard
+from ecgssl.preprocessing.shards import ShardResult, Work, prune_shard
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 
@@ -28,12 +28,12 @@ Policy = Literal["error", "warn", "drop_train"]
 
 
 @dataclass(frozen=True)
-class Apart:
-    """What was found across the splits of a cohort, and what follows.
+class SplitOverlap:
+    """Recordings shared between the splits of a cohort.
 
     Args:
-        found: by row among the usable recordings.
-        left_out: why a recording is left out, by its place in the cohort's table.
+        found: shared recordings, by row among the usable recordings.
+        left_out: reason for leaving a recording out, by its row in the cohort's table.
     """
 
     found: Within
@@ -41,14 +41,14 @@ class Apart:
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of later results should know: nothing of what is left out."""
+        """Return warnings about shared recordings that stay in the store."""
         return Within((), self.found.two_patients).warnings() if self.left_out else self.found.warnings()
 
-    def prune(self, work: Work, made: Sequence[Made]) -> dict[int, tuple[int, str]]:
-        """Take what is left out from its shards.
+    def prune(self, work: Work, made: Sequence[ShardResult]) -> dict[int, tuple[int, str]]:
+        """Remove the recordings that are left out from their shards.
 
         Returns:
-            By number of each shard that had any: how many recordings stay, and the SHA-256 (hex) of what it is now.
+            Number of remaining recordings and new SHA-256 (hex) of each changed shard, by shard number.
         """
         pruned = {}
         gone = np.array(list(self.left_out), dtype=np.int64)
@@ -59,35 +59,35 @@ class Apart:
         return pruned
 
 
-def hold_apart(cohort: Cohort, parts: Sequence[Path], policy: Policy, listing: Path) -> Apart:
+def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listing: Path) -> SplitOverlap:
     """Compare all usable recordings of a cohort across its splits.
 
     Args:
-        cohort: whose recordings the parts tell of.
-        parts: files in the order of their shards.
+        cohort: the cohort.
+        parts: part files of its shards, in order.
         policy: ``data.overlap``.
-        listing: CSV that is written where the cohort is refused, with every recording concerned.
+        listing: CSV file for all shared recordings, written before the error is raised.
 
     Raises:
-        InputError: policy ``error``, and recordings of different splits share a patient or a waveform.
+        InputError: the policy is ``error`` and recordings of different splits share a patient or a waveform.
     """
     places, codes = _codes(parts)
-    found = crossings_of(cohort, places, same_recording(codes))
+    found = find_crossings(cohort, places, same_recording(codes))
     if policy == "error" and found.crossings:
         write_atomic(listing, _listed(cohort, places, found))
-        raise InputError(told(_problems(cohort, places, found), f"; all are in {listing}"))
+        raise InputError(limit_problems(_problems(cohort, places, found), f"; all are in {listing}"))
     left_out = found.left_out() if policy == "drop_train" else {}
-    return Apart(found, {int(places[row]): why for row, why in left_out.items()})
+    return SplitOverlap(found, {int(places[row]): why for row, why in left_out.items()})
 
 
-def crossings_of(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:
-    """``within`` for the recordings at ``places`` of a cohort's table."""
+def find_crossings(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:
+    """Return what crosses the splits among the recordings in rows ``places`` of a cohort's table."""
     table = cohort.table
     return within(table["split"].to_numpy()[places], table["patient_id"].to_numpy()[places], waveforms)
 
 
 def _codes(parts: Sequence[Path]) -> tuple[NDArray[np.int64], WaveformCodes]:
-    """Place and code of every usable recording; of the codes only their bytes are ever held for all of them."""
+    """Return table row and waveform code of every usable recording; only the packed codes are kept in memory."""
     places, raw = [np.zeros(0, np.int64)], [np.zeros((0, CODE_BYTES), np.uint8)]
     for part in map(usable, parts):
         codes = bytes.fromhex("".join(part["waveform_hash"].to_pylist()))

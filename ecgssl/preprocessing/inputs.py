@@ -1,4 +1,4 @@
-"""What is to be scored: files, folders and manifests as one list of named recordings, in whatever formats."""
+"""Inputs of scoring: files, folders and manifests, expanded to a list of named recordings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Listed:
     """A recording to score.
 
     Args:
-        record_id: unique in its list, without any path of this machine.
-        path: of the file, or ``file#member``; whether it is there is not known yet.
+        record_id: unique name in the list, without a path.
+        path: of the file, or ``file#member``; the file may not exist.
         overrides: what a manifest says of it and the file does not, or says wrongly.
     """
 
@@ -38,11 +38,11 @@ class Listed:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What inputs expand to.
+    """Result of expanding inputs.
 
     Args:
         items: the recordings.
-        unknown: how many files of folders no reader knows; they are none, and get no row.
+        unknown: number of files in folders that no reader supports; they get no row.
     """
 
     items: tuple[Listed, ...]
@@ -50,11 +50,11 @@ class Inputs:
 
 
 def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
-    """Expand inputs, in their order.
+    """Expand inputs to recordings, in the given order.
 
-    A recording of a manifest keeps its name there. Any other is called by its file's name without suffix, or by its name
-    among its file's members; where two would have the same one, by its path relative to the folder that all inputs share,
-    with the suffix unless it is a WFDB record; and ``#2`` is added to what is named twice.
+    A recording of a manifest keeps its ``record_id``. Any other is named after its file without suffix, or after its member.
+    If two names are equal, the path relative to the common folder of all inputs is used, with the suffix unless it is a WFDB
+    record. Names that are still equal get ``#2``, ``#3``.
 
     Args:
         inputs: recordings in any format, WFDB records with or without suffix, ``file#member``, or the file alone for all of
@@ -62,8 +62,8 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
             path).
 
     Raises:
-        InputError: with every input that holds no recordings at all: no input, an empty folder, a pattern that matches
-            nothing, an unusable manifest. A single file that is absent is listed, so that it gets its row.
+        InputError: lists every input without recordings: no input, an empty folder, a pattern without match, an
+            unusable manifest. A missing single file raises no error; it is listed and gets a row.
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
@@ -80,7 +80,7 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
                 unknown += len(inside.unknown)
                 if not paths:
                     what = f"holds no recording in a known format ({len(inside.unknown)} other files)"
-                    problems.append(Problem(str(item), "folder", what, "Name a folder of recordings"))
+                    problems.append(Problem(str(item), "folder", what, "Use a folder of recordings"))
             else:
                 paths = _of_file(item)
         except InputError as error:
@@ -89,22 +89,22 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
         unnamed.update(range(len(found), len(found) + len(paths)))
         found += [Listed(_name(path), path) for path in paths]
     if not inputs:
-        problems.append(Problem("inputs", "files", "there are none", "Name recordings, folders or a manifest"))
+        problems.append(Problem("inputs", "files", "there are none", "Give recordings, folders or a manifest"))
     if problems:
         raise InputError(problems)
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
 
 
 def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[str]:
-    """Patterns expanded; those that match nothing become problems."""
+    """Yield the matches of patterns; add a problem for each pattern without match."""
     for item in map(str, inputs):
         if not glob.has_magic(item) or os.path.lexists(item) or os.path.lexists(locate(item)[0]):
             yield item
             continue
-        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 (one that is absolute has no root here)
+        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 (absolute patterns)
         if not matches:
-            problems.append(Problem(item, "pattern", "matches nothing", "Correct it, or quote it for the shell"))
-        # the signal file of a record whose header is there too
+            problems.append(Problem(item, "pattern", "matches no file", "Correct it, or quote it for the shell"))
+        # skip the signal file of a record whose header also matches
         headers = {match.removesuffix(".hea") for match in matches if match.endswith(".hea")}
         yield from (m for m in matches if m.endswith(".hea") or os.path.splitext(m)[0] not in headers)  # noqa: PTH122
 
@@ -113,7 +113,7 @@ def _of_file(path: Path) -> list[str]:
     try:
         return member_paths(path)
     except RecordingError:
-        return [str(path)]  # its row says what is wrong
+        return [str(path)]  # scoring reports the error in its row
 
 
 def _of_manifest(path: Path) -> list[Listed]:
@@ -128,7 +128,7 @@ def _name(path: str) -> str:
 
 
 def _without_suffix(file: Path) -> Path:
-    """A WFDB record may be named without suffix, and have a dot in its name."""
+    """Remove the suffix of a file; a WFDB record named without suffix may contain a dot."""
     if file.suffix.lower() in SUFFIXES or (file.is_file() and not header_path(file).is_file()):
         return file.with_suffix("")
     return file

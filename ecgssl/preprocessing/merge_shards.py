@@ -1,4 +1,4 @@
-"""From the parts of all shards to the tables of a store, one part at a time, so that memory does not grow with them."""
+"""Tables of a store, merged from the parts of its shards one part at a time to bound the memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecgssl.store.patient_key import patient_hash
 from ecgssl.store.schemas import index_schema
 
 ROW_GROUP = 1 << 16
-"""Rows of the index that are gathered before they are written."""
+"""Rows of the index that are collected before they are written."""
 
 
 def write_rejected(
@@ -29,12 +29,12 @@ def write_rejected(
 
     Args:
         path: of the file.
-        cohort: whose recordings the parts tell of.
-        parts: files in the order of their shards.
-        left_out: places in the cohort's table of usable recordings that are left out for overlap, and why.
+        cohort: the cohort.
+        parts: part files of its shards, in order.
+        left_out: reason for each usable recording that is left out for overlap, by its row in the cohort's table.
 
     Returns:
-        Recordings left out, by reason.
+        Number of rejected recordings by reason.
     """
     reasons: Counter[str] = Counter()
     left_out = left_out or {}
@@ -57,17 +57,17 @@ def write_rejected(
 def write_index(
     path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes, left_out: Mapping[int, str] | None = None
 ) -> tuple[int, Counter[str]]:
-    """Write ``index.parquet``: a row per stored recording, in storage order.
+    """Write ``index.parquet``, with a row per stored recording in storage order.
 
     Args:
         path: of the file.
-        cohort: whose recordings the parts tell of.
-        parts: files in the order of their shards.
-        key: that patient ids are hashed with.
+        cohort: the cohort.
+        parts: part files of its shards, in order.
+        key: secret key for the hashes of patient ids.
         left_out: as for ``write_rejected``.
 
     Returns:
-        Number of rows; findings of stored recordings, by code.
+        Number of rows, and number of stored recordings with each finding, by code.
     """
     schema = index_schema(cohort.targets)
     stored = 0
@@ -82,13 +82,13 @@ def write_index(
 
 
 def usable(path: Path) -> pa.Table:
-    """What the part at ``path`` tells of recordings that can be used, in the order of their shard."""
+    """Return the rows of usable recordings of a part, in the order of their shard."""
     part, _ = read_part(path)
     return part.filter(pc.is_null(part["stage"])).replace_schema_metadata()
 
 
 def _gathered(parts: Sequence[Path], left_out: Mapping[int, str]) -> Iterator[pa.Table]:
-    """What was found of stored recordings, ``ROW_GROUP`` rows or a few more at a time."""
+    """Yield the rows of stored recordings in tables of at least ``ROW_GROUP`` rows."""
     tables: list[pa.Table] = []
     gone = pa.array(list(left_out), pa.int64())
     for number, path in enumerate(parts, 1):
@@ -104,7 +104,7 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
     columns: dict[str, Any] = {
         "record_id": rows["record_id"].astype(str),
         "patient": [
-            patient_hash(key, _told_apart(patient, code))
+            patient_hash(key, _patient_key(patient, code))
             for patient, code in zip(rows["patient_id"], found["waveform_hash"].to_pylist(), strict=True)
         ],
     }
@@ -117,7 +117,7 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
             columns[name] = rows[name].fillna("").astype(str)
     columns |= {name: rows[name].astype(float) for name in cohort.targets}
     columns |= {name: found[name] for name in (*layout.FOUND_COLUMNS, *layout.FIGURE_COLUMNS)}
-    # NaN becomes null, as in every table that pandas writes
+    # NaN becomes null, as in tables written by pandas
     made = [
         column if isinstance(column, pa.ChunkedArray) else pa.array(column, field.type, from_pandas=True)
         for field, column in ((field, columns[field.name]) for field in schema)
@@ -125,6 +125,6 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
     return pa.Table.from_arrays(made, schema=schema)
 
 
-def _told_apart(patient: str, code: str) -> str:
-    """A recording that stands for its own patient is another patient than its namesake in another cohort."""
+def _patient_key(patient: str, code: str) -> str:
+    """Return the id to hash; without a patient id it includes the waveform, so that equal record ids of two cohorts differ."""
     return f"{patient}\0{code}" if patient.startswith(NO_PATIENT) else patient

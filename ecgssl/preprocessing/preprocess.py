@@ -1,4 +1,4 @@
-"""From a cohort to a store: in parallel, resumable, and with the same bytes whatever the number of workers."""
+"""Preprocessing of a cohort into a store: parallel, resumable, with the same bytes for any number of workers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_of
 from ecgssl.pool import run_unordered
-from ecgssl.preprocessing.enforce_splits import hold_apart
+from ecgssl.preprocessing.enforce_splits import enforce_splits
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
 from ecgssl.preprocessing.request import COLUMNS, recording_requests
-from ecgssl.preprocessing.shards import UNFINISHED, Made, Work, make_shard, read_part
+from ecgssl.preprocessing.shards import UNFINISHED, ShardResult, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
@@ -31,16 +31,16 @@ from ecgssl.version import __version__
 
 @dataclass(frozen=True)
 class PreprocessReport:
-    """What became of a cohort.
+    """Result of preprocessing a cohort.
 
     Args:
-        counted: recordings in the cohort; ``stored + rejected``.
-        stored, rejected: how many.
-        reasons: of rejections, with counts.
-        flags: findings of stored recordings, with counts.
-        warnings: what a reader of later results should know.
+        counted: recordings in the cohort, equal to ``stored + rejected``.
+        stored, rejected: numbers of recordings.
+        reasons: number of rejected recordings by reason.
+        flags: number of stored recordings by finding.
+        warnings: limitations of results obtained with this store.
         seconds: wall time of this run.
-        resumed: recordings that an earlier, interrupted run had done.
+        resumed: recordings that an earlier, interrupted run has prepared.
         overlap: recordings that share a patient or a waveform across splits (``ecgssl.leakage.overlap.Within.counts``).
     """
 
@@ -58,20 +58,20 @@ class PreprocessReport:
 def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, progress: bool = True) -> PreprocessReport:
     """Read, check, clean and store the recordings of a cohort.
 
-    ``out`` appears when all is done, or not at all; an existing store there is replaced. What an interrupted run has
-    done waits in a hidden folder beside ``out`` and is used again if the recordings, contract and limits are the same.
+    ``out`` is written atomically and replaces an existing store. The shards of an interrupted run are kept in a hidden
+    folder next to ``out``; they are reused if recordings, preprocessing settings and quality limits are the same.
 
     Args:
-        cohort: what to preprocess.
+        cohort: recordings to preprocess.
         params: sections ``signal``, ``quality`` and ``store``, and ``data.overlap``.
         out: folder of the store.
-        key: that patient ids are hashed with (``load_or_make_key``).
-        progress: show a bar where there is a terminal.
+        key: secret key for the hashes of patient ids (``load_or_make_key``).
+        progress: show a progress bar in a terminal.
 
     Raises:
-        InputError: where the cohort is empty, a target is named like another column, ``out`` holds something else than
-            a store, more than ``store.max_rejected_fraction`` of the recordings (or all) had to be left out, recordings
-            of different splits share a patient or a waveform and ``data.overlap`` is ``error``, or the backend fails
+        InputError: the cohort is empty; a target has the name of another column; ``out`` exists and is not a store;
+            all recordings or more than ``store.max_rejected_fraction`` are rejected; recordings of different splits
+            share a patient or a waveform and ``data.overlap`` is ``error``; or the backend fails
             (``ecgssl.pool``).
     """
     start = time.perf_counter()
@@ -86,7 +86,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         parts = [work.part(shard.number) for shard in made]
         reasons = write_rejected(building / layout.REJECTED, cohort, parts)
         _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
-        apart = hold_apart(cohort, parts, params.data.overlap, partial / "overlap.csv")
+        apart = enforce_splits(cohort, parts, params.data.overlap, partial / "overlap.csv")
         if apart.left_out:
             reasons = write_rejected(building / layout.REJECTED, cohort, parts, apart.left_out)
             _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
@@ -98,7 +98,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
             "overlap": {"policy": params.data.overlap, "left_out": len(apart.left_out), **apart.found.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
-        # last, and not atomically: the folder it lies in is not in place yet
+        # written last and not atomically: its folder is renamed afterwards
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
         warnings = (*cohort.notes, *apart.warnings)
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
@@ -115,14 +115,14 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
 
 
 def require_usable(cohort: Cohort) -> None:
-    """Refuse a cohort without recordings, or with a target named like another column of an index.
+    """Check that a cohort has recordings and that no target has the name of another column of the index.
 
     Raises:
-        InputError: naming each such target.
+        InputError: the cohort is empty; or names each such target.
     """
     where = cohort.source or cohort.name
     if len(cohort) == 0:
-        raise InputError(Problem(where, "rows", "there are no recordings", "Name a set with recordings"))
+        raise InputError(Problem(where, "rows", "there are no recordings", "Use a cohort with recordings"))
     taken = {*layout.DESCRIPTIVE_COLUMNS, *layout.FOUND_COLUMNS, *layout.FIGURE_COLUMNS} & set(cohort.targets)
     if taken:
         remedy = "Rename the column: the index of a store uses this name"
@@ -130,7 +130,7 @@ def require_usable(cohort: Cohort) -> None:
 
 
 def _run_key(cohort: Cohort, params: Params) -> str:
-    """Of everything that shards follow from; labels and patients only enter the index, which is made anew each time."""
+    """Return a hash of all inputs that determine the shards; labels and patients only affect the index."""
     about = {
         "ecgssl": __version__,
         "store": layout.VERSION,
@@ -149,21 +149,20 @@ def _run_key(cohort: Cohort, params: Params) -> str:
 
 
 def _slices(cohort: Cohort, params: Params) -> list[tuple[int, int]]:
-    """First and last place of each shard's recordings: as few shards as allowed, all of one size, so that none of them
-    ends a run alone."""
+    """Return first and last row of each shard: the fewest shards allowed, of equal size, so that all workers end together."""
     count = -(-len(cohort) // params.store.shard_recordings)
     edges = [number * len(cohort) // count for number in range(count + 1)]
     return list(pairwise(edges))
 
 
-def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[Made]:
-    """Make the shards that are not there yet, until all are done or too many recordings are rejected."""
+def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[ShardResult]:
+    """Make the missing shards; stop early if too many recordings are rejected."""
     slices = _slices(cohort, params)
     tasks = (
         (work, number, begin, recording_requests(cohort, begin, end)) for number, (begin, end) in enumerate(slices)
     )
     store = params.store
-    made: list[Made] = []
+    made: list[ShardResult] = []
     rejected = 0
     with (
         progress_bar("preprocess", len(cohort), enabled=progress) as advance,
@@ -178,7 +177,9 @@ def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[Ma
     return made
 
 
-def _require_enough(cohort: Cohort, params: Params, made: list[Made], reasons: Counter[str], listing: Path) -> None:
+def _require_enough(
+    cohort: Cohort, params: Params, made: list[ShardResult], reasons: Counter[str], listing: Path
+) -> None:
     rejected = reasons.total()
     allowed = params.store.max_rejected_fraction
     if rejected / len(cohort) <= allowed and rejected < len(cohort):
@@ -191,13 +192,18 @@ def _require_enough(cohort: Cohort, params: Params, made: list[Made], reasons: C
             cohort.source or cohort.name,
             "store.max_rejected_fraction",
             f"{rejected} of {len(cohort)} recordings cannot be used ({counts}), {allowed:.0%} is allowed{stopped}",
-            f"See {listing}; mend the recordings, adapt section quality, or raise the limit",
+            f"See {listing}. Fix the recordings, change section quality, or raise the limit",
         )
     )
 
 
 def _about(
-    cohort: Cohort, params: Params, work: Work, made: list[Made], pruned: dict[int, tuple[int, str]], folder: Path
+    cohort: Cohort,
+    params: Params,
+    work: Work,
+    made: list[ShardResult],
+    pruned: dict[int, tuple[int, str]],
+    folder: Path,
 ) -> dict[str, Any]:
     held = {s.number: (s.count - s.rejected, read_part(work.part(s.number))[1]) for s in made} | pruned
     shards = [

@@ -1,9 +1,9 @@
-"""A worker's share of preprocessing: the recordings of one shard, from their files to two whole files on disk.
+"""Shards of a store: preparation of a group of recordings and writing of its two files.
 
-A shard and its part (an Arrow file with a row per recording, stored or not) are written under another name,
-synchronised and renamed, the part last. A shard counts once its part is there and knows its SHA-256, whenever the run
-was killed. Nothing is locked or appended to, so this holds on network drives too; and where a cluster lets two workers
-make one shard, both write the same bytes.
+A part is an Arrow file with a row per recording of its shard, stored or rejected. Shard and part are written under
+temporary names, synchronised and renamed, the part last. A shard is complete if its part exists and holds the SHA-256 of
+the shard, so a run can be killed at any time. No file is locked or appended to, which also works on network drives. If a
+cluster lets two workers make the same shard, both write the same bytes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ UNFINISHED = ".unfinished"
 
 @dataclass(frozen=True)
 class Work:
-    """What all shards of a run share.
+    """Folders and settings shared by all shards of a run.
 
     Args:
         shards: folder of the shards.
         parts: folder of their parts and of unfinished files, on the same file system.
-        spec: the signal contract.
-        quality: limits and policy.
-        lsb: mV of one int16 step.
+        spec: preprocessing settings.
+        quality: limits and policy of the quality checks.
+        lsb: mV per int16 step.
     """
 
     shards: Path
@@ -54,23 +54,23 @@ class Work:
     lsb: float
 
     def shard(self, number: int) -> Path:
-        """Path of a shard."""
+        """Return the path of a shard."""
         return self.shards / layout.shard_name(number)
 
     def part(self, number: int) -> Path:
-        """Path of its part."""
+        """Return the path of the part of a shard."""
         return self.parts / f"part-{number:05d}.arrow"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of one shard.
+class ShardResult:
+    """Result of making one shard.
 
     Args:
         number: of the shard.
-        count: recordings that it was to hold.
-        rejected: how many of them were left out.
-        resumed: whether an earlier run had made it.
+        count: recordings of the cohort in this shard, including rejected ones.
+        rejected: number of rejected recordings.
+        resumed: whether an earlier run has made the shard.
     """
 
     number: int
@@ -79,17 +79,17 @@ class Made:
     resumed: bool
 
 
-def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> Made:
-    """Prepare and write the recordings of one shard, unless an earlier run did.
+def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> ShardResult:
+    """Prepare and write the recordings of one shard, unless an earlier run has done it.
 
     Args:
-        work: where and how.
+        work: folders and settings.
         number: of the shard.
-        first: place of the first recording in the cohort's table.
+        first: row of the first recording in the cohort's table.
         items: the recordings.
 
     Raises:
-        InputError: where the files cannot be written.
+        InputError: the files cannot be written.
     """
     part = _made_before(work, number, len(items))
     resumed = part is not None
@@ -100,31 +100,31 @@ def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingReq
             _write(work, work.part(number), _arrow(part.replace_schema_metadata({"sha256": digest})))
         except OSError as error:
             what = f"shard {number} cannot be written ({error.strerror})"
-            remedy = "Make room, or give the right to write; the same command then goes on from here"
+            remedy = "Free disk space or grant write permission, then run the same command again to continue"
             raise InputError(Problem(str(work.shards), "output", what, remedy)) from error
-    return Made(number, len(items), len(items) - part["stage"].null_count, resumed)
+    return ShardResult(number, len(items), len(items) - part["stage"].null_count, resumed)
 
 
 def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
-    """Write a shard anew with some of its recordings; returns its SHA-256 (hex).
+    """Rewrite a shard with some of its recordings and return its new SHA-256 (hex).
 
-    Its part stays as it is: should the run be killed before the store is in place, the shard is no longer the one that
-    the part knows, and is made again.
+    The part is not changed. If the run is killed before the store is complete, the SHA-256 in the part no longer matches
+    and the shard is made again.
 
     Args:
         work, number: as for ``make_shard``.
-        keep: (recordings in the shard,) which stay.
+        keep: (recordings in the shard,), true for those that stay.
     """
     digital = np.load(work.shard(number), mmap_mode="r", allow_pickle=False)
     return _write(work, work.shard(number), _npy(digital[keep]))
 
 
 def read_part(path: Path) -> tuple[pa.Table, str]:
-    """The part at ``path`` and the SHA-256 (hex) of its shard.
+    """Return a part and the SHA-256 (hex) of its shard.
 
     Raises:
-        OSError: where it cannot be read.
-        pa.ArrowInvalid: where it is no Arrow file.
+        OSError: the file cannot be read.
+        pa.ArrowInvalid: the file is not an Arrow file.
     """
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
         table = reader.read_all()
@@ -168,7 +168,7 @@ def _arrow(table: pa.Table) -> list[bytes | memoryview]:
 
 
 def _write(work: Work, path: Path, pieces: Sequence[bytes | memoryview]) -> str:
-    """Write a file whole or not at all; returns its SHA-256 (hex)."""
+    """Write a file atomically and return its SHA-256 (hex)."""
     digest = hashlib.sha256()
     temporary = work.parts / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{UNFINISHED}"
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.preprocessing.request import RecordingRequest
-from ecgssl.preprocessing.shards import Made, Work, make_shard
+from ecgssl.preprocessing.shards import ShardResult, Work, make_shard
 
 
 def double(number: int) -> int:
@@ -24,7 +24,7 @@ def divide(number: int) -> float:
     return 1 / number
 
 
-def make_first_shards(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> Made:
+def make_first_shards(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> ShardResult:
     """``make_shard``, until any shard is done; then the end of the process."""
     if any(work.parts.glob("*.arrow")):
         os._exit(1)

@@ -20,7 +20,7 @@ from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.inspection.check import check
 from ecgssl.inspection.check_summary import summarise
-from ecgssl.leakage.overlap import MOST_TOLD, ORDER, Crossing, told, within
+from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, Crossing, limit_problems, within
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
@@ -254,9 +254,9 @@ def test_long_stories_are_cut_short():
     said = crossing.what(str)
     assert said.startswith("0 in train, 29 in test, 1 in train")
     assert said.endswith("and 22 more have one waveform")
-    many = [Problem("w", "f", str(number), "r") for number in range(MOST_TOLD + 7)]
-    assert [p.what for p in told(many, "; see x")][-1] == "7 more of this kind; see x"
-    assert told(many[:MOST_TOLD], "") == many[:MOST_TOLD]
+    many = [Problem("w", "f", str(number), "r") for number in range(MOST_PROBLEMS + 7)]
+    assert [p.what for p in limit_problems(many, "; see x")][-1] == "7 more of this kind; see x"
+    assert limit_problems(many[:MOST_PROBLEMS], "") == many[:MOST_PROBLEMS]
 
 
 @pytest.mark.real
