@@ -1,8 +1,8 @@
-"""By what recordings are known again without their signals: waveform codes and keyed hashes of patients.
+"""Identities of recordings: waveform codes and keyed hashes of patient ids, which detect copies without the signals.
 
-A pretrained encoder keeps those of the recordings that it has learned from, so that a later test set can be compared
-with them (``ecgssl.leakage.overlap``). Neither names nor samples follow from them, but whoever has a recording can tell
-whether it was among them: they are not for everyone's eyes unless the recordings are.
+A pretrained encoder is saved with the identities of its training recordings, so that a later test set can be compared with
+them (``ecgssl.leakage.overlap``). They reveal neither names nor samples. A person who has a recording can find out whether
+it was used, so share identities only of recordings that may be shared themselves.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from ecgssl.store import layout
 from ecgssl.store.store import Store
 
 FILE = "recordings.safetensors"
-"""Beside a pretrained encoder."""
+"""File name in the folder of a pretrained encoder."""
 
 _OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
-"""Licences that let anyone pass on tables made from a set; the licence of any other set begins otherwise, and a local
-cohort has none."""
+"""Beginnings of licences that allow tables derived from a data set to be shared; a local cohort has no licence."""
 
 _FORMAT, _VERSION = "ecgssl-recordings", 1
 _ABOUT = ("numbering", "set", "licence")
@@ -36,16 +35,16 @@ _ABOUT = ("numbering", "set", "licence")
 
 @dataclass(frozen=True)
 class Identities:
-    """Of n recordings.
+    """Waveform codes and patient hashes of n recordings.
 
     Args:
         waveforms: (n, ``CODE_BYTES``) uint8, codes of ``ecgssl.signal.waveform_hash``.
-        patients: (n,) uint64, keyed hashes of patient ids; (0,) where they are not told.
-        numbering: of the patients (``ecgssl.store.patient_key.numbering_check``): equal hashes are equal patients only
-            where it is the same; empty where it is not known.
-        set, licence: of the recordings.
-        names: record ids; empty where only the place of a recording is known.
-        splits: of each; empty where not known.
+        patients: (n,) uint64, keyed hashes of patient ids; (0,) if unavailable.
+        numbering: identifies key and source of the patient ids (``ecgssl.store.patient_key.numbering_check``). Hashes of
+            different numberings cannot be compared; empty if unknown.
+        set, licence: data set of the recordings and its licence.
+        names: record ids; empty if unavailable.
+        splits: split of each recording; empty if unavailable.
         where: file or folder that they were read from.
     """
 
@@ -63,10 +62,10 @@ class Identities:
 
     @classmethod
     def of_store(cls, store: Store, rows: NDArray[np.int64]) -> Identities:
-        """Those of some recordings of a store, in the order of ``rows``.
+        """Return the identities of rows of a store, in the order of ``rows``.
 
         Raises:
-            InputError: where the store has no waveform codes of this release.
+            InputError: the store has no waveform codes of this release.
         """
         about, index = store.about.get("cohort", {}), store.index.iloc[rows]
         codes = index["waveform_hash"].tolist() if "waveform_hash" in index else [""] * len(rows)
@@ -83,18 +82,18 @@ class Identities:
 
     @classmethod
     def of_folder(cls, path: Path | str, splits: Sequence[str] = ()) -> Identities:
-        """Those of a store, only of some splits where these are named, or those beside an encoder.
+        """Return the identities of a store (of some splits, if given) or of an encoder's training recordings.
 
         Raises:
-            InputError: where the folder is neither, the store has no recording in the splits, or has no codes.
+            InputError: the folder is neither; the store has no recording in the splits or no waveform codes.
         """
         known = cls.read(path)
         if known is not None:
             return known
         if not (Path(path) / layout.SPEC).exists():
-            what = f"is no store, and no encoder that tells its recordings ({FILE})"
+            what = f"is neither a store nor an encoder with {FILE}"
             raise InputError(
-                Problem(str(path), "folder", what, "Name a store, or a folder that 'ecgssl pretrain' made")
+                Problem(str(path), "folder", what, "Use a store, or a folder written by 'ecgssl pretrain'")
             )
         store = Store(path)
         rows = np.flatnonzero(store.index["split"].isin(splits)) if splits else np.arange(len(store))
@@ -105,10 +104,10 @@ class Identities:
 
     @classmethod
     def read(cls, folder: Path | str) -> Identities | None:
-        """Those that ``write`` has put beside an encoder; ``None`` where there are none.
+        """Load the identities saved with an encoder; return ``None`` if there is no such file.
 
         Raises:
-            InputError: the file is damaged, or its codes are of another release.
+            InputError: the file is damaged or was written by another release.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -126,13 +125,15 @@ class Identities:
         except (OSError, SafetensorError, ValueError, TypeError, KeyError):
             sound = False
         if not sound:
-            what = "is cut, altered or of another release, so overlap cannot be told"
-            raise InputError(Problem(str(path), "recordings", what, "Take the encoder whole and unchanged"))
+            what = "is damaged or was written by another release, so the overlap is unknown"
+            raise InputError(
+                Problem(str(path), "recordings", what, "Copy the encoder folder again, complete and unchanged")
+            )
         WaveformCodes.unpack(waveforms, str(path))
         return cls(waveforms, patients, numbering, name, licence, where=str(folder))
 
     def write(self, folder: Path) -> None:
-        """Write all but names and splits: ``CODE_BYTES`` + 8 bytes a recording."""
+        """Write the identities without names and splits: ``CODE_BYTES`` + 8 bytes per recording."""
         from safetensors.numpy import save
 
         about = {name: getattr(self, name) for name in _ABOUT} | {"format": _FORMAT, "version": _VERSION}
@@ -140,18 +141,18 @@ class Identities:
             "waveforms": np.ascontiguousarray(self.waveforms),
             "patients": np.ascontiguousarray(self.patients),
         }
-        # one entry: several would be written in any order
+        # a single entry, because the order of several entries is not fixed
         write_atomic(folder / FILE, save(tensors, {"about": canonical_json(about, indent=None)}))
 
     @property
     def codes(self) -> WaveformCodes:
-        """For comparison."""
+        """Return the unpacked waveform codes."""
         return WaveformCodes.unpack(self.waveforms, self.where)
 
     def with_others(self, others: Identities) -> Identities:
-        """Those of both, for what a model has learned from in two steps.
+        """Return the identities of both, for a model trained in two steps.
 
-        Hashes of patients are kept where both are of one numbering; the licence is open only where both are.
+        Patient hashes are kept if both have the same numbering. The licence is open only if both are.
         """
         comparable = bool(self.numbering) and self.numbering == others.numbering
         licences = [self.licence, others.licence]
@@ -166,14 +167,16 @@ class Identities:
         )
 
     def to_pass_on(self) -> Identities | None:
-        """What a bundle may hold: nothing of a local cohort or of a set whose licence is not open; of open sets the
-        waveform codes, as hashes of patients serve only who has the key."""
+        """Return what a bundle may contain: the waveform codes of sets with an open licence, otherwise ``None``.
+
+        Patient hashes are removed, because they are useful only with the key.
+        """
         if not self.licence.startswith(_OPEN_LICENCES):
             return None
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
     def label(self, row: int) -> str:
-        """How to call a recording: by its name and split, or by its place."""
+        """Return name and split of a recording, or its row if the name is unknown."""
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from ecgssl.datasets.cohort import NO_PATIENT, Cohort
 from ecgssl.preprocessing.shards import read_part
 from ecgssl.store import layout
+from ecgssl.store.layout import index_schema
 from ecgssl.store.patient_key import patient_hash
-from ecgssl.store.schemas import index_schema
 
 ROW_GROUP = 1 << 16
 """Rows of the index that are collected before they are written."""

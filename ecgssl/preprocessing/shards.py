@@ -29,7 +29,7 @@ from ecgssl.preprocessing.prepare import Rejected, request_steps
 from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.schemas import PART_SCHEMA
+from ecgssl.store.layout import PART_SCHEMA
 
 UNFINISHED = ".unfinished"
 """Suffix of files that are being written."""

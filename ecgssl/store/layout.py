@@ -1,8 +1,14 @@
-"""How a store lies on disk.
+"""Layout of a store on disk: file names, columns and Arrow schemas.
 
-``spec.json`` (contract, scale, shards with their SHA-256), ``shard-00000.npy`` (int16, recordings x leads x samples),
-``index.parquet`` (a row per stored recording, in storage order), ``rejected.csv`` (a row per recording left out).
+``spec.json`` (preprocessing settings, scale, shards with their SHA-256), ``shard-00000.npy`` (int16, recordings x leads x
+samples), ``index.parquet`` (a row per stored recording, in storage order), ``rejected.csv`` (a row per rejected recording).
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
 
 FORMAT = "ecgssl-store"
 VERSION = 1
@@ -11,10 +17,10 @@ INDEX = "index.parquet"
 REJECTED = "rejected.csv"
 
 DESCRIPTIVE_COLUMNS = ("record_id", "patient", "split", "fold", "age", "sex", "site", "device")
-"""First columns of the index; the targets follow, then what preprocessing found."""
+"""First columns of the index, followed by the targets and the results of preprocessing."""
 
 FOUND_COLUMNS = ("source_rate", "lead_mask", "reasons", "findings", "clipped", "waveform_hash")
-"""What preprocessing states of every recording besides its quality figures."""
+"""Results of preprocessing other than the quality figures."""
 
 FIGURE_COLUMNS = (
     "amplitude",
@@ -42,5 +48,30 @@ REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail", "findings")
 
 
 def shard_name(number: int) -> str:
-    """File name of a shard."""
+    """Return the file name of a shard."""
     return f"shard-{number:05d}.npy"
+
+
+_NOT_FLOAT = {
+    **dict.fromkeys(("record_id", "patient", "split", "sex", "site", "device"), pa.string()),
+    **dict.fromkeys(("stage", "reason", "detail", "reasons", "findings", "waveform_hash"), pa.string()),
+    **dict.fromkeys(("place", "lead_mask", "clipped"), pa.int64()),
+}
+
+
+def _schema(*columns: str) -> pa.Schema:
+    return pa.schema([(name, _NOT_FLOAT.get(name, pa.float64())) for name in dict.fromkeys(columns)])
+
+
+PART_SCHEMA = _schema(
+    # both groups contain the findings
+    *dict.fromkeys(("place", *REJECTED_COLUMNS[1:], *FOUND_COLUMNS, *FIGURE_COLUMNS))
+)
+"""Schema of a part, with a row per recording of a shard: its row in the cohort's table, the reason of its rejection (null if
+stored), and the results of preprocessing (null if rejected, except for the findings)."""
+
+
+def index_schema(targets: Sequence[str]) -> pa.Schema:
+    """Return the schema of ``index.parquet``: descriptive columns, targets, results of preprocessing."""
+    known, found = _schema(*DESCRIPTIVE_COLUMNS), _schema(*FOUND_COLUMNS, *FIGURE_COLUMNS)
+    return pa.schema([*known, *((name, pa.float64()) for name in targets), *found])

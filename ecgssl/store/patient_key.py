@@ -1,4 +1,4 @@
-"""Keyed hashes of patient ids: they group recordings of one person without saying whose they are."""
+"""Keyed hashes of patient ids, which group the recordings of a patient without revealing the id."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ KEY_BYTES = 32
 
 
 def load_or_make_key(path: Path | str) -> bytes:
-    """The key that patient ids are hashed with; made at random, readable by its owner only, where there is none.
+    """Load the secret key for patient ids; if the file does not exist, create a random key readable by its owner only.
 
     Args:
-        path: file with the key in hex. Keep it outside of stores: whoever has it can try patient ids.
+        path: file with the key in hex. Keep it outside of stores: the key allows patient ids to be guessed.
 
     Raises:
-        InputError: where the file cannot be read or written, or holds no key.
+        InputError: the file cannot be read or written, or holds no key.
     """
     path = Path(path)
     try:
         if not path.exists():
-            _make(path)
+            _create(path)
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise InputError(
-            Problem(str(path), "patient key", f"cannot be read or made ({error.strerror})", "Set data.patient_key")
+            Problem(str(path), "patient key", f"cannot be read or created ({error.strerror})", "Set data.patient_key")
         ) from error
     except UnicodeDecodeError:
         text = ""
@@ -44,32 +44,34 @@ def load_or_make_key(path: Path | str) -> bytes:
                 str(path),
                 "patient key",
                 f"is not {KEY_BYTES} bytes in hex",
-                "Restore it; with another key, stores made before cannot be matched by patient",
+                "Restore the file; with another key, earlier stores cannot be matched by patient",
             )
         )
     return key
 
 
 def patient_hash(key: bytes, patient_id: str) -> str:
-    """HMAC-SHA256 of a patient id, its first 16 hex digits."""
+    """Return the first 16 hex digits of the HMAC-SHA256 of a patient id."""
     return hmac.new(key, patient_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def numbering_check(key: bytes, numbering: str) -> str:
-    """Says whose hashes can be compared: equal only under one key and for ids of one numbering, 16 hex digits.
+    """Return 16 hex digits that are equal only for the same key and the same source of patient ids.
+
+    Patient hashes can be compared only if this value is equal, because patient 17 of one data set is not patient 17 of
+    another.
 
     Args:
-        key: that patient ids are hashed with.
-        numbering: who gave the ids: a public set, or nobody named for those of the holder of the key. Patient 17 of one
-            set is not patient 17 of another.
+        key: secret key for patient ids.
+        numbering: name of the public data set that assigned the ids; empty for ids of the owner of the key.
     """
     # no patient id begins with a NUL
     return hmac.new(key, b"\0numbering of " + numbering.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes it with mode 0600; link fails where another process was first, whose key then counts
+    # mkstemp creates the file with mode 0600; link fails if another process was first, and its key is used
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:

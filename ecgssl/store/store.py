@@ -1,4 +1,4 @@
-"""Reading preprocessed recordings: random batches at memory speed, from read-only memory maps."""
+"""Store of preprocessed recordings: random batches from read-only memory maps."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _MOST_MAPS = 1 << 15  # half of what Linux lets a process map
 
 
 def _most_maps() -> int:
-    """Shards to keep mapped at a time: each holds a file open, and half of what a process may open is left to others."""
+    """Return the number of shards to keep mapped; each needs a file descriptor, and half of the limit is left for others."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return _MOST_MAPS if files == resource.RLIM_INFINITY else max(1, min(files // 2, _MOST_MAPS))
 
 
 class Store:
-    """Cleaned, resampled recordings of one contract, not yet normalised.
+    """Cleaned and resampled recordings with the same preprocessing settings, not normalised.
 
     Args:
-        path: folder that ``preprocess`` has made.
+        path: folder written by ``preprocess``.
 
     Attributes:
-        spec: the signal contract.
+        spec: preprocessing settings.
         index: one row per recording in storage order; row numbers below refer to it.
         targets: names of the target columns of ``index``.
-        kinds: what the numbers of a target mean; targets that are not named here are binary.
+        kinds: kind of each target that is not binary.
 
     Raises:
-        InputError: where it is no store, one of another version, or one with files missing, cut or exchanged.
-        ContractMismatch: where another version of the cleaning code made it.
+        InputError: the folder is not a store, has another version, or has missing, truncated or exchanged files.
+        ContractMismatch: another version of the cleaning code has made the store.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -52,13 +52,13 @@ class Store:
         try:
             self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
         except (TypeError, ValueError) as error:
-            raise self._broken(layout.SPEC, f"holds no signal contract ({type(error).__name__})") from None
+            raise self._broken(layout.SPEC, f"holds no preprocessing settings ({type(error).__name__})") from None
         try:
             self.kinds = {name: Target.model_validate(kind) for name, kind in about.get("target_kinds", {}).items()}
         except (AttributeError, ValueError) as error:
             raise self._broken(layout.SPEC, f"target_kinds cannot be read ({type(error).__name__})") from None
         if self.spec.fingerprint != about["fingerprint"]:
-            raise self._broken(layout.SPEC, "fingerprint does not belong to the contract beside it")
+            raise self._broken(layout.SPEC, "fingerprint does not match the preprocessing settings in the same file")
         self.targets: tuple[str, ...] = tuple(about["targets"])
         self.lsb: float = about["lsb"]
         self.about: dict[str, Any] = about
@@ -71,60 +71,60 @@ class Store:
         return int(self._starts[-1])
 
     def signals(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Recordings by row.
+        """Return recordings by row.
 
         Args:
-            rows: (B,) row numbers in any order, also repeated.
+            rows: (B,) row numbers in any order; repetitions are allowed.
 
         Returns:
             (B, leads, samples) float32 in mV; absent leads are zero (see ``lead_mask``).
 
         Raises:
-            IndexError: where a row number is out of range.
+            IndexError: a row number is out of range.
         """
         rows = np.asarray(rows, dtype=np.int64)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
-            raise IndexError(f"rows between {rows.min()} and {rows.max()} of a store of {len(self)}")
+            raise IndexError(f"rows {rows.min()} to {rows.max()} are outside a store of {len(self)} recordings")
         digital = np.empty((len(rows), len(self.spec.leads), self.spec.samples), dtype=np.int16)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         within = (rows - self._starts[shards]).tolist()
-        # one plain copy per recording: gathering by shard first is slower the more shards a batch touches
+        # one copy per recording: grouping by shard is slower if a batch touches many shards
         for place, shard in zip(np.argsort(rows, kind="stable").tolist(), np.sort(shards).tolist(), strict=True):
             digital[place] = self._map(shard)[within[place]]
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """(B, leads) bool, true where the lead is present."""
+        """Return a (B, leads) bool array, true if the lead is present."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Row numbers of a split (``train``, ``val``, ``test``), ascending."""
+        """Return the row numbers of a split (``train``, ``val``, ``test``), ascending."""
         return np.flatnonzero((self.index["split"] == split).to_numpy()).astype(np.int64)
 
     @cached_property
     def patients(self) -> NDArray[np.int64]:
-        """(len,) codes from 0: equal codes are recordings of one patient."""
+        """Return (len,) integer codes from 0, equal for recordings of one patient."""
         return np.unique(self.index["patient"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
 
     @property
     def described(self) -> dict[str, Any]:
-        """Name of the set and recordings by split, for model cards."""
+        """Return the name of the data set and the number of recordings by split, for model cards."""
         counts = {split: len(self.rows(split)) for split in ("train", "val", "test")}
         return {"set": self.about["cohort"]["name"], **counts}
 
     def require_contract(self, spec: SignalSpec, owner: str = "the model") -> None:
-        """Refuse to serve a consumer of another contract.
+        """Check that a model or store has the same preprocessing settings.
 
         Raises:
-            ContractMismatch: listing every differing field.
+            ContractMismatch: lists every differing field.
         """
         self.spec.require_same(spec, str(self.path), owner)
 
     def verify(self) -> None:
-        """Compare every file with the checksum that was written with it.
+        """Compare every file with the SHA-256 in ``spec.json``.
 
         Raises:
-            InputError: naming each file that differs.
+            InputError: lists each file that differs.
         """
         expected = {shard["file"]: shard["sha256"] for shard in self.about["shards"]}
         expected[layout.INDEX] = self.about["index_sha256"]
@@ -144,13 +144,13 @@ class Store:
                 del self._maps[next(iter(self._maps))]
             with self._file(shard).open("rb") as stream:
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            # as a plain array: indexing numpy's memmap costs more than the copy itself
+            # a plain array, because indexing numpy.memmap takes longer than the copy
             shape = (-1, len(self.spec.leads), self.spec.samples)
             found = self._maps[shard] = np.frombuffer(mapped, np.int16, offset=self._offsets[shard]).reshape(shape)
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        # maps would be pickled as their contents
+        # pickling a map would copy its contents
         return {**self.__dict__, "_maps": {}}
 
     def _file(self, shard: int) -> Path:
@@ -161,7 +161,7 @@ class Store:
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise self._broken(layout.SPEC, "does not exist, so this is no store") from None
+            raise self._broken(layout.SPEC, "does not exist, so this is not a store") from None
         except (OSError, ValueError) as error:
             raise self._broken(layout.SPEC, f"cannot be read ({type(error).__name__})") from error
         if not isinstance(about, dict) or about.get("format") != layout.FORMAT:
@@ -174,12 +174,12 @@ class Store:
         return about
 
     def _check_shards(self) -> list[int]:
-        """Where the samples of each shard begin, in bytes."""
+        """Check the shape of all shards and return the byte offset of the samples of each."""
         problems, offsets = [], []
         if len(self) != self.about["count"]:
             problems.append(self._problem(layout.SPEC, f"count {self.about['count']}, but its shards hold {len(self)}"))
         for shard in self.about["shards"]:
-            wanted = (shard["count"], len(self.spec.leads), self.spec.samples)
+            expected = (shard["count"], len(self.spec.leads), self.spec.samples)
             try:
                 with (self.path / shard["file"]).open("rb") as stream:
                     np.lib.format.read_magic(stream)
@@ -190,12 +190,12 @@ class Store:
                 problems.append(self._problem(shard["file"], "does not exist"))
                 continue
             except (OSError, ValueError) as error:
-                problems.append(self._problem(shard["file"], f"is no array ({type(error).__name__})"))
+                problems.append(self._problem(shard["file"], f"is not a NumPy array ({type(error).__name__})"))
                 continue
-            if shape != wanted or dtype != np.int16 or fortran:
-                problems.append(self._problem(shard["file"], f"holds {dtype} {shape}, spec.json says int16 {wanted}"))
-            elif body != 2 * int(np.prod(wanted)):
-                problems.append(self._problem(shard["file"], f"is cut or padded: {body} bytes of samples"))
+            if shape != expected or dtype != np.int16 or fortran:
+                problems.append(self._problem(shard["file"], f"holds {dtype} {shape}, spec.json says int16 {expected}"))
+            elif body != 2 * int(np.prod(expected)):
+                problems.append(self._problem(shard["file"], f"is truncated or padded: {body} bytes of samples"))
         if problems:
             raise InputError(problems)
         return offsets

@@ -102,7 +102,7 @@ def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
         other = make_store(tmp_path / str(number), range(40, 56), patients=patients, **changed)
         outcome = require_no_overlap(other, made.encoder, "error")
         assert (outcome["by_patient"], outcome["found"]) == (None, 0)
-        assert "waveform (patients not: other key, or ids of another numbering)" in in_words(outcome)
+        assert "waveform (not by patient: the keys or the numbering of the patients differ)" in in_words(outcome)
     # hashes that are equal by chance of being of two keys are not taken for the same
     forged = Identities(np.zeros((0, CODE_BYTES), np.uint8), np.array([7], np.uint64), "", "s", "")
     assert between(forged, forged).patient is None

@@ -198,7 +198,7 @@ def test_patterns(bundle, files, tmp_path):
     assert [item.record_id for item in both] == ["r1", "r2", "r3"]
     np.savetxt(tmp_path / "odd[1].csv", np.zeros((3, 2)), delimiter=",", header="I,II", comments="")
     assert len(list_recordings([tmp_path / "odd[1].csv"]).items) == 1, "a name is a name before it is a pattern"
-    with pytest.raises(InputError, match="matches nothing"):
+    with pytest.raises(InputError, match="matches no file"):
         list_recordings([f"{files}/none*.hea"])
 
 
