@@ -1,7 +1,7 @@
-"""A cohort looked at before anything is made of it: everything wrong with its table and its recordings, at once.
+"""Check of a cohort: all problems of its table and its recordings, without writing anything.
 
-Recordings take the very way of preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so that what is left out here
-is what preprocessing leaves out, for the same reasons. Nothing is written.
+Recordings are prepared as in preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so the same ones are rejected
+for the same reasons.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ _TYPES = {"place": "int64"} | dict.fromkeys(_WORDS, "object") | dict.fromkeys(_N
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found.
+    """Result of checking a cohort.
 
     Args:
-        cohort: the table, as far as it could be understood.
-        issues: what is wrong with the table; empty where preprocessing would accept it.
+        cohort: the table, as far as it could be parsed.
+        issues: problems of the table; empty if preprocessing accepts it.
         recordings: a row per recording that was read: ``place`` in the cohort's table; ``stage``, ``reason`` and
             ``detail`` of its rejection (``None`` where it is kept); what its file says (``format``, ``rate`` in Hz,
             ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found;
             ``waveform``, a number that copies of one recording share, -1 where there is no code.
-        there: (len(cohort),) whether the file of a row is there; only these were read.
-        params: by which it was judged.
-        asked: targets that a task is to predict; empty where none were named.
+        there: (len(cohort),) whether the file of a row exists; only these were read.
+        params: parameters of the check.
+        asked: targets of a task; empty if none were given.
     """
 
     cohort: Cohort
@@ -73,17 +73,17 @@ class Checked:
 
     @property
     def rejected(self) -> pd.DataFrame:
-        """The recordings that would be left out."""
+        """Return the recordings that preprocessing rejects."""
         return self.recordings[self.recordings["reason"].notna()]
 
     @property
     def kept(self) -> pd.DataFrame:
-        """The recordings that would be stored."""
+        """Return the recordings that preprocessing stores."""
         return self.recordings[self.recordings["reason"].isna()]
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Row number in the manifest for each place of the cohort's table."""
+        """Return the row number in the manifest of each row of the cohort's table."""
         return np.asarray(self.cohort.rows, dtype=np.int64)
 
     def described(self, part: pd.DataFrame) -> pd.DataFrame:
@@ -97,30 +97,32 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        """2 where the table is wrong, 3 where recordings would be left out, otherwise 0."""
+        """Return 2 for problems in the table, 3 for rejected recordings, otherwise 0."""
         return 2 if self.issues else 3 if len(self.rejected) else 0
 
     @property
     def would_stop(self) -> bool:
-        """Whether preprocessing would stop because too many recordings are left out."""
+        """Return whether preprocessing stops because too many recordings are rejected."""
         count, out = len(self.cohort), len(self.rejected)
         return out > self.params.store.max_rejected_fraction * count or (count > 0 and out == count)
 
 
 def check(params: Params, targets: Sequence[str] = (), progress: bool = True) -> Checked:
-    """Read a manifest and every recording that it names.
+    """Read a manifest and every recording in it.
 
     Args:
         params: section ``data`` with the manifest; ``signal``, ``quality`` and ``store`` as for preprocessing.
-        targets: columns that a task is to predict; each must be binary and have both classes in every split.
-        progress: show a bar where there is a terminal.
+        targets: target columns of a task; each must be binary and have both classes in every split.
+        progress: show a progress bar in a terminal.
 
     Raises:
-        InputError: where there is no manifest, or none that is a table.
+        InputError: there is no manifest, or it is not a table.
     """
     data = params.data
     if data.manifest is None:
-        raise InputError(Problem("data.manifest", "none", "there is no table to check", "Name a CSV or Parquet file"))
+        raise InputError(
+            Problem("data.manifest", "none", "there is no table to check", "Set data.manifest to a CSV or Parquet file")
+        )
     examined = examine_manifest(
         data.manifest,
         data.root,
@@ -133,7 +135,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     cohort = examined.cohort
     issues = list(examined.issues)
     for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets)):
-        # an empty table is among the issues already
+        # an empty table is already an issue
         if len(cohort):
             try:
                 needed()
@@ -145,7 +147,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
 
 
 def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
-    """Find copies, and what crosses the splits: as issues, or as rejections, which are put into ``recordings``."""
+    """Find recordings shared between splits; return them as issues, or add their rejections to ``recordings``."""
     kept = np.flatnonzero(recordings["reason"].isna())
     places = recordings["place"].to_numpy(dtype=np.int64)[kept]
     waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
@@ -157,7 +159,7 @@ def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) ->
             recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
     if policy != "error":
         return []
-    # patients in several splits are among the issues of the table
+    # patients in several splits are already issues of the table
     crossings = [(c, tuple(cohort.rows[places[row]] for row in c.rows)) for c in found.of("waveform")]
     issues = [
         Issue(
@@ -179,7 +181,9 @@ def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress
     store = params.store
     with (
         progress_bar("check", len(cohort), enabled=progress) as advance,
-        closing(run_unordered(look_at, tasks, len(starts), store.workers, store.backend, store.scheduler)) as results,
+        closing(
+            run_unordered(read_chunk, tasks, len(starts), store.workers, store.backend, store.scheduler)
+        ) as results,
     ):
         for start, frame in results:
             frames.append(frame)
@@ -195,18 +199,18 @@ def _present(cohort: Cohort, start: int, there: NDArray[np.bool_]) -> list[Recor
     return [item if is_there else None for item, is_there in zip(items, there[start : start + _CHUNK], strict=True)]
 
 
-def look_at(
+def read_chunk(
     first: int, items: Sequence[RecordingRequest | None], spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> tuple[int, pd.DataFrame]:
-    """A worker's share: prepare recordings and keep what was found, not the signal.
+    """Prepare recordings in a worker process and return the results without the signals.
 
     Args:
-        first: place of the first item in the cohort's table.
-        items: the recordings; ``None`` for one whose file is not there.
+        first: row of the first item in the cohort's table.
+        items: the recordings; ``None`` for a missing file.
         spec, quality, lsb: as for ``prepare_request``.
 
     Returns:
-        ``first``, and a row for each that was read (``Checked.recordings``).
+        ``first``, and a row for each recording that was read (``Checked.recordings``).
     """
     digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     rows = []
@@ -223,7 +227,7 @@ def look_at(
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    # stated types: in a chunk without any value pandas would find others
+    # explicit types, because pandas infers others for a chunk without values
     return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
 
 

@@ -31,7 +31,7 @@ _RATES = np.arange(20, 260, 10)
 
 
 def summarise(checked: Checked) -> dict[str, Any]:
-    """What ``ecgssl check --json`` prints and its page shows.
+    """Return the content of ``ecgssl check --json`` and of the HTML page.
 
     Returns:
         Plain types: ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``, ``warnings``, ``notes``,
@@ -62,7 +62,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
         "issues": [
             {"column": i.column, "what": i.what, "remedy": i.remedy, "rows": list(i.rows)} for i in checked.issues
         ],
-        "warnings": [{"what": warned.what, "rows": list(warned.rows)} for warned in warnings_of(checked)],
+        "warnings": [{"what": warning.what, "rows": list(warning.rows)} for warning in warnings_of(checked)],
         "notes": list(cohort.notes),
         "unused": list(cohort.not_binary),
         "rejected": _reasons(out, "reason"),
@@ -84,87 +84,93 @@ def summarise(checked: Checked) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A warning, in words that hold no cell, path or name of the table but names of columns.
+class CohortWarning:
+    """Non-fatal warning about a cohort; the text contains column names, but no cells or paths.
 
     Args:
-        what: is to be known.
-        rows: concerned; empty for the whole cohort.
+        what: text of the warning.
+        rows: affected rows; empty for the whole cohort.
     """
 
     what: str
     rows: tuple[int, ...] = ()
 
 
-def warnings_of(checked: Checked) -> list[Warned]:
-    """All warnings, the gravest first."""
+def warnings_of(checked: Checked) -> list[CohortWarning]:
+    """Return all warnings, the most severe first."""
     kept = checked.described(checked.kept)
     return [*_stop(checked), *_twice(kept, checked.params.data.overlap), *_contradictions(kept), *_small(checked, kept)]
 
 
-def _stop(checked: Checked) -> list[Warned]:
+def _stop(checked: Checked) -> list[CohortWarning]:
     if not checked.would_stop:
         return []
     out, count = len(checked.rejected), len(checked.cohort)
     allowed = checked.params.store.max_rejected_fraction
-    return [Warned(f"preprocessing would stop: {out} of {count} recordings are left out, {allowed:.0%} is allowed")]
+    return [
+        CohortWarning(f"preprocessing would stop: {out} of {count} recordings are left out, {allowed:.0%} is allowed")
+    ]
 
 
-def _twice(kept: pd.DataFrame, policy: Policy) -> list[Warned]:
-    """One recording under two names: a leak where the splits differ, a wrong id where the patients do."""
+def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
+    """Warn of copies: leakage if their splits differ, a wrong id if their patients differ."""
     leak = "of a recording in another split: the test would be on what was trained on"
-    # under "error" they are issues
+    # with policy "error" they are issues
     found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
     found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
-    warned = []
+    found_warnings = []
     for column, other, what in found:
         stated = kept[kept[other] != ""]
         shared = stated[stated.groupby(column)[other].transform("nunique") > 1]
         if len(shared):
-            warned.append(Warned(f"{len(shared)} recordings {what}", _rows(shared)))
+            found_warnings.append(CohortWarning(f"{len(shared)} recordings {what}", _rows(shared)))
     same = kept[kept.duplicated(["waveform", "patient_id", "split"], keep=False)]
     if len(same):
-        warned.append(Warned(f"{len(same)} recordings are given more than once under different names", _rows(same)))
-    return warned
+        found_warnings.append(
+            CohortWarning(f"{len(same)} recordings are given more than once under different names", _rows(same))
+        )
+    return found_warnings
 
 
-def _contradictions(kept: pd.DataFrame) -> list[Warned]:
-    warned = []
+def _contradictions(kept: pd.DataFrame) -> list[CohortWarning]:
+    found_warnings = []
     if "sex" in kept:
         other = kept["file_sex"].notna() & kept["sex"].isin(["male", "female"]) & (kept["file_sex"] != kept["sex"])
         if other.any():
             what = f"{int(other.sum())} files state another sex than the table: they may belong to someone else"
-            warned.append(Warned(what, _rows(kept[other])))
+            found_warnings.append(CohortWarning(what, _rows(kept[other])))
     if "age" in kept:
         apart = (kept["file_age"].astype(float) - kept["age"].astype(float)).abs() > _YEARS
         if apart.any():
             what = f"{int(apart.sum())} files state an age more than {_YEARS:g} years from the table's"
-            warned.append(Warned(what, _rows(kept[apart])))
-    beside = kept["overridden"].fillna("") != ""
-    if beside.any():
-        fields = sorted({name for cell in kept.loc[beside, "overridden"] for name in cell.split(";")})
-        what = f"{int(beside.sum())} files say otherwise than the table of {', '.join(fields)}; the table wins"
-        warned.append(Warned(what, _rows(kept[beside])))
-    return warned
+            found_warnings.append(CohortWarning(what, _rows(kept[apart])))
+    overridden = kept["overridden"].fillna("") != ""
+    if overridden.any():
+        fields = sorted({name for cell in kept.loc[overridden, "overridden"] for name in cell.split(";")})
+        what = f"{int(overridden.sum())} files say otherwise than the table of {', '.join(fields)}; the table wins"
+        found_warnings.append(CohortWarning(what, _rows(kept[overridden])))
+    return found_warnings
 
 
-def _small(checked: Checked, kept: pd.DataFrame) -> list[Warned]:
+def _small(checked: Checked, kept: pd.DataFrame) -> list[CohortWarning]:
     cohort = checked.cohort
     if not (cohort.table["split"] != "").any():
         return []
-    warned = []
+    found_warnings = []
     for split in SPLITS:
         count = int((kept["split"] == split).sum())
         if count < SMALL:
-            warned.append(Warned(f"split {split} has {count} usable recordings"))
+            found_warnings.append(CohortWarning(f"split {split} has {count} usable recordings"))
     asked = [target for target in cohort.targets if target in checked.asked] if checked.asked else cohort.targets
     few = [target for target in asked if cohort.kind(target).kind == "binary" and _is_small(kept, target)]
     if few:
         shown = ", ".join(few[:_NAMED_TARGETS]) + (
             f" and {len(few) - _NAMED_TARGETS} more" if len(few) > _NAMED_TARGETS else ""
         )
-        warned.append(Warned(f"fewer than {SMALL} positives or negatives in train, val or test: {shown}"))
-    return warned
+        found_warnings.append(
+            CohortWarning(f"fewer than {SMALL} positives or negatives in train, val or test: {shown}")
+        )
+    return found_warnings
 
 
 def _is_small(kept: pd.DataFrame, target: str) -> bool:
@@ -177,7 +183,7 @@ def _rows(part: pd.DataFrame) -> tuple[int, ...]:
 
 
 def _reasons(part: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """Codes with the rows in which they occur, the commonest first."""
+    """Return each code with its rows, the most frequent first."""
     rows: dict[str, list[int]] = {}
     for cell, row in zip(part[column].fillna(""), part["row"], strict=True):
         for code in filter(None, str(cell).split(";")):
@@ -206,7 +212,7 @@ def _splits(checked: Checked, kept: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _target(target: Target, name: str, kept: pd.DataFrame) -> dict[str, Any]:
-    """Known and positive cells in all, by split and by sex; of other kinds the counts of classes, or quantiles."""
+    """Return counts of known and positive cells (or of classes, or quantiles), in total, by split and by sex."""
     cells = kept[f"target {name}"]
     about = {"name": name, **target.published(), "known": int(cells.notna().sum()), "unknown": int(cells.isna().sum())}
     groups: dict[str, Any] = {s: kept["split"] == s for s in (*SPLITS, EXTERNAL) if (kept["split"] == s).any()}
@@ -271,7 +277,7 @@ def _histogram(cells: pd.Series, edges: np.ndarray) -> dict[str, Any]:
 
 
 def _binned(values: pd.Series, edges: np.ndarray) -> list[int]:
-    """Counts from each edge to the next; the last bin is open, and so is the first."""
+    """Return the counts between edges; the first and last bins are open."""
     places = np.clip(np.searchsorted(edges, values.dropna().to_numpy(dtype=float), side="right") - 1, 0, None)
     return [int(count) for count in np.bincount(places, minlength=len(edges))]
 

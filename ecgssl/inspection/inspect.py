@@ -1,4 +1,4 @@
-"""What a recording is and what preprocessing would make of it, told for any file without storing anything."""
+"""Inspection of recordings: metadata, quality and the outcome of preprocessing, without a store."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
 
 @dataclass(frozen=True)
 class Inspected:
-    """What is known of one recording.
+    """Result of inspecting one recording.
 
     Args:
-        path: as it was given, or below the folder that was given.
-        verdict: ``flagged`` is kept all the same, ``rejected`` by the policy of quality, ``unreadable`` by its reader.
-        format: its name; ``None`` where no reader knows it.
-        leads: canonical names of those that the file holds, in its order.
-        derived: limb leads that follow from them.
+        path: as given, or inside a given folder.
+        verdict: ``ok``, ``flagged`` (usable with findings), ``rejected`` (by preprocessing) or ``unreadable``.
+        format: name of the file format; ``None`` if unknown.
+        leads: canonical names of the leads in the file, in its order.
+        derived: limb leads that can be computed from them.
         sampling_rate: Hz.
         duration: seconds.
-        meta: of the recording (``Recording.meta``).
-        figures: of quality, by name; ``None`` where undefined. Voltages are in mV.
-        reasons: codes of everything that was found, worst first: those for which it is rejected, then the others.
-        detail: the findings, or the message of the reader, in words.
+        meta: metadata of the recording (``Recording.meta``).
+        figures: quality figures by name, ``None`` if undefined. Voltages are in mV.
+        reasons: codes of all findings, first those that lead to rejection.
+        detail: the findings or the error of the reader in words.
     """
 
     path: str
@@ -62,35 +62,35 @@ class Inspected:
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, ready for JSON; ``unit`` is that of every voltage in it."""
+        """Return plain types for JSON; ``unit`` is that of all voltages."""
         return {**vars(self), "meta": {k: v for k, v in self.meta.items() if k != "format"}, "unit": "mV"}
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in paths: recordings, and files of folders that no reader knows."""
+    """Results for all recordings, and the files in folders that no reader supports."""
 
     recordings: tuple[Inspected, ...]
     unknown: tuple[str, ...]
 
     def count(self, verdict: Verdict) -> int:
-        """How many recordings have this verdict."""
+        """Return the number of recordings with a verdict."""
         return sum(recording.verdict == verdict for recording in self.recordings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, ready for JSON."""
+        """Return plain types for JSON."""
         return {"recordings": [recording.to_dict() for recording in self.recordings], "unknown": list(self.unknown)}
 
 
 def find(paths: Sequence[Path | str]) -> RecordingListing:
-    """The recordings in files and folders, in the order of ``paths``.
+    """Return the recordings in files and folders, in the order of ``paths``.
 
     Args:
-        paths: files in any format, ``file#member``, WFDB records with or without suffix, folders. A file that holds many
-            recordings stands for all of them.
+        paths: files in any format, ``file#member``, WFDB records with or without suffix, folders. A file with several
+            recordings is expanded to all of them.
 
     Raises:
-        InputError: with every path that does not exist and every folder without a recording.
+        InputError: lists every path that does not exist and every folder without a recording.
     """
     recordings: list[str] = []
     unknown: list[Path] = []
@@ -102,7 +102,7 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             unknown += found.unknown
             if not found.recordings:
                 what = f"holds no recording in a known format ({len(found.unknown)} other files)"
-                problems.append(Problem(str(path), "folder", what, "Name a folder of recordings"))
+                problems.append(Problem(str(path), "folder", what, "Use a folder of recordings"))
             continue
         file, member = locate(path)
         try:
@@ -128,19 +128,20 @@ def inspect(
     workers: int = 1,
     advance: Advance = lambda count=1, **figures: None,
 ) -> Inspection:
-    """Look at recordings.
+    """Inspect recordings.
 
     Args:
-        found: which.
-        spec: the signal contract that they are held against.
-        quality: limits and policy.
+        found: the recordings.
+        spec: preprocessing settings.
+        quality: limits and policy of the quality checks.
+        lsb: mV per int16 step of a store.
         overrides: what the files do not say, or say wrongly; the same for all.
-        plot: folder for a 12-lead page of each that can be read, or a ``.png`` for a single one.
+        plot: folder for a 12-lead drawing of each readable recording, or a ``.png`` file for a single recording.
         workers: processes; -1 for one per core.
         advance: called after each recording.
 
     Raises:
-        InputError: ``plot`` cannot be written, or is one file for several recordings.
+        InputError: ``plot`` cannot be written, or is a single file for several recordings.
     """
     pages = _pages(found.recordings, plot)
     done = []
@@ -151,7 +152,7 @@ def inspect(
 
 
 def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
-    """A file for each drawing, named after its recording; the second of a name has ``-2``."""
+    """Return a file for each drawing, named after its recording; repeated names get ``-2``, ``-3``."""
     if plot is None:
         return [None] * len(listed)
     if plot.suffix.lower() == ".png":
@@ -192,14 +193,15 @@ def inspect_one(
     overrides: MetadataOverrides = NO_OVERRIDES,
     page: Path | None = None,
 ) -> Inspected:
-    """Look at one recording; what cannot be read is told of, never raised.
+    """Inspect one recording; errors of reading become the verdict ``unreadable``.
 
     Args:
         path: of the file, or ``file#member``.
-        spec: the signal contract.
-        params: limits and policy of quality.
+        spec: preprocessing settings.
+        params: limits and policy of the quality checks.
+        lsb: mV per int16 step of a store.
         overrides: what the file does not say, or says wrongly.
-        page: PNG to draw, where it can be read.
+        page: PNG file to draw if the recording is readable.
     """
     name = None
     try:
@@ -252,7 +254,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
 
 
 def _draw(recording: Recording) -> bytes:
-    """The first ten seconds as they were recorded, each lead about its median: electrodes have offsets of many mV."""
+    """Draw the first ten seconds of the raw signal; the median of each lead, an electrode offset, is removed."""
     from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
     signal, present = arrange(recording.signal, recording.leads)

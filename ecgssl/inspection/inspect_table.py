@@ -1,4 +1,4 @@
-"""An inspection as text for people: a table that fits a screen, and below it what was found, in words."""
+"""Text output of an inspection: a table that fits the terminal, followed by the findings in words."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from ecgssl.inspection.inspect import Inspected, Inspection
 from ecgssl.signal.leads import LEADS
 
 TOLD = 20
-"""Recordings whose findings are spelled out."""
+"""Most recordings whose findings are listed."""
 
 NARROWEST = 80
 
 
 def as_text(inspection: Inspection, width: int = 100) -> str:
-    """Table, findings and counts.
+    """Return table, findings and counts as text.
 
     Args:
-        inspection: what was found.
-        width: of the screen in characters; at least ``NARROWEST`` are used.
+        inspection: result of ``inspect``.
+        width: of the terminal in characters; at least ``NARROWEST`` are used.
     """
     from rich.console import Console
 
@@ -29,7 +29,7 @@ def as_text(inspection: Inspection, width: int = 100) -> str:
     for recording in found[:TOLD]:
         console.print(f"{recording.path}: {recording.detail}", soft_wrap=True)
     if len(found) > TOLD:
-        console.print(f"and {len(found) - TOLD} more; --json spells all of them out")
+        console.print(f"and {len(found) - TOLD} more; use --json for all")
     console.print(_counts(inspection), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -47,7 +47,7 @@ def _table(recordings: tuple[Inspected, ...]) -> object:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Result", overflow="fold", min_width=20)
     for recording in recordings:
-        # a path may hold what rich takes for markup
+        # Text prevents rich from parsing markup in a path
         table.add_row(*map(Text, _cells(recording)))
     return table
 
@@ -60,13 +60,13 @@ def _cells(recording: Inspected) -> tuple[str, ...]:
         recording.figures.get("heart_rate"),
     )
     forms = ("{:g}", "{:.1f}", "{:.2f}", "{:.0f}")
-    told = ["" if value is None else form.format(value) for value, form in zip(numbers, forms, strict=True)]
+    reported = ["" if value is None else form.format(value) for value, form in zip(numbers, forms, strict=True)]
     result = recording.verdict + (f": {', '.join(recording.reasons)}" if recording.reasons else "")
-    return recording.path, recording.format or "", _leads(recording), *told, result
+    return recording.path, recording.format or "", _leads(recording), *reported, result
 
 
 def _leads(recording: Inspected) -> str:
-    """``12``, ``8+4`` where four follow from eight, names where there are no more than three."""
+    """Return ``12``, ``8+4`` (four derived from eight), or the names of up to three leads."""
     count = len(recording.leads)
     if 0 < count <= 3:
         return ",".join(sorted(recording.leads, key=LEADS.index))

@@ -1,6 +1,6 @@
-"""Which recordings are behind a store's reason codes: the worst of each, chosen from its tables, read from their files.
+"""Selection of the worst recordings of each reason code of a store.
 
-Recordings are named by their row in the cohort's table only; ``ecgssl.inspection.worst_figure`` draws them.
+Recordings are identified by their row in the cohort's table only. ``ecgssl.inspection.worst_figure`` draws them.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 MOST = 3
-"""Examples of each reason."""
+"""Most examples per reason."""
 
 _RAW: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
-"""Found before cleaning, so shown before cleaning."""
+"""Codes of the raw signal, which is drawn for them."""
 _OF_ALL: dict[ReasonCode, tuple[str, ...]] = {
     "unit_suspect": ("II", "V2"),
     "limb_swap": ("I", "II", "V6"),
 }
-"""Leads that show a finding of a whole recording; lead II otherwise."""
+"""Leads drawn for findings of a whole recording; lead II otherwise."""
 BY_LAW = "\nby law"
-"""Follows the name of a limb lead that is drawn as the others say it should be."""
+"""Suffix of a limb lead that is computed from the other limb leads."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A recording that shows a reason.
+    """A recording with a certain finding.
 
     Args:
         finding: the worst of its code in this recording.
@@ -69,7 +69,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Of one reason code.
+    """Worst examples of one reason code.
 
     Args:
         code: the code.
@@ -86,7 +86,7 @@ class Examples:
 def worst_examples(
     cohort: Cohort, store: Path | str, params: QualityParams, spec: SignalSpec
 ) -> tuple[list[Examples], dict[str, int]]:
-    """Choose and read the worst recordings of each reason.
+    """Select and read the worst recordings of each reason.
 
     Args:
         cohort: from which the store was made.
@@ -123,7 +123,7 @@ def worst_examples(
 
 
 def _severity(finding: Finding, params: QualityParams) -> float:
-    """Larger is worse, within a code."""
+    """Return the severity of a finding; larger is worse within one code."""
     reason, value = REASONS[finding.code], finding.value
     if np.isnan(value):
         return np.inf
@@ -143,7 +143,7 @@ def _first(count: int, examples: Iterator[Example | None]) -> tuple[Example, ...
 
 
 def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spec: SignalSpec) -> Example | None:
-    """The example of row ``place``; ``None`` where its file cannot be read now."""
+    """Return the example in row ``place``, or ``None`` if its file cannot be read."""
     code = own[0].code
     leads = _shown(own, spec)
     item = recording_requests(cohort, place, place + 1)[0]
@@ -175,7 +175,7 @@ def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:
 
 
 def _by_law(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """The limb lead without which the others keep their laws best, and what they make of it."""
+    """Return the limb lead that contradicts the others most, as recorded and as computed from the others."""
     signal = np.nan_to_num(signal)
     limb = [lead for lead in LIMB_LEADS if lead in leads]
     left = {lead: limb_residual(signal, [name if name != lead else "" for name in leads]) for lead in limb}

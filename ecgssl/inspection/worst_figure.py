@@ -1,4 +1,4 @@
-"""The page of the worst examples of each reason code, so that limits can be judged by eye."""
+"""Figure of the worst examples of each reason code, for a visual check of the quality limits."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _WIDTH, _ROW, _HEAD, _TOP, _BOTTOM, _SIDE, _GAP = 14.0, 1.75, 0.62, 1.0, 0.55, 0
 _BOX, _BOXES, _LEAST = 0.2, 14, 0.2
 _HALO: dict[str, Any] = {"path_effects": [withStroke(linewidth=2.5, foreground=_PAPER)], "zorder": 4}
 _SECONDS: dict[ReasonCode, float] = {"hf_noise": 3.0, "mains": 1.0, "railed": 3.0}
-"""How much is shown where the fault is too small to be seen in all of it."""
+"""Seconds that are drawn for faults too small to be visible in the whole recording."""
 
 
 def write_worst(path: Path | str, cohort: Cohort, store: Path | str, params: Params) -> Path:
-    """Choose, draw and write the worst examples of a store's reason codes.
+    """Draw the worst examples of a store's reason codes and write them as PNG.
 
     Args:
         path: of the PNG.
-        cohort, params: that the store was made with.
+        cohort, params: cohort and parameters of the store.
         store: its folder.
 
     Returns:
@@ -46,7 +46,7 @@ def write_worst(path: Path | str, cohort: Cohort, store: Path | str, params: Par
 
 
 def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: QualityParams, title: str) -> Figure:
-    """Draw the worst examples, a row for each reason.
+    """Return a figure of the worst examples with a row per reason.
 
     Args:
         groups, unseen: of ``worst_examples``.
@@ -80,9 +80,9 @@ def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: Quali
             left, bottom = _SIDE + column * (width + _GAP), top - _HEAD / 2 - _ROW + 0.12
             box = (left / _WIDTH, bottom / height, width / _WIDTH, (_ROW - 0.32) / height)
             _panel(figure.add_axes(box), example)
-    told = ", ".join(f"{reason} {count}" for reason, count in unseen.items())
-    if told:
-        note = f"Left out without a trace to show: {told}."
+    reported = ", ".join(f"{reason} {count}" for reason, count in unseen.items())
+    if reported:
+        note = f"Rejected without a signal to draw: {reported}."
         write(_SIDE, 0.25, note, fontsize=10, color=_MUTED, va="center")
     return figure
 
@@ -118,7 +118,7 @@ def _caption(example: Example) -> str:
 
 
 def _window(example: Example) -> tuple[int, int]:
-    """First and last sample that is shown."""
+    """Return the first and last sample to draw."""
     code, samples, row = example.finding.code, example.traces.shape[1], np.nan_to_num(example.traces[0])
     if code not in _SECONDS:
         return 0, samples
@@ -140,12 +140,12 @@ def _range(row: NDArray[np.float64]) -> float:
 
 
 def _grid(axes: Axes, seconds: tuple[float, float], millivolts: tuple[float, float]) -> None:
-    """Boxes of 0.2 s, and of as few mV as can be told apart; says how many."""
+    """Draw a grid with boxes of 0.2 s and a height in mV that depends on the range; label the size of a box."""
     (left, right), (bottom, top) = seconds, millivolts
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.set_facecolor(_PAPER)
-    # 0.1, 0.5, 1, 5 and so on, up to whatever a wrong unit makes of a voltage
+    # 0.1, 0.5, 1, 5 ... mV; a wrong unit can lead to very large voltages
     steps = (scale * digit for scale in 10.0 ** np.arange(-1, 30) for digit in (1, 5))
     height = next(step for step in steps if (top - bottom) / step <= _BOXES)
     axes.vlines(_multiples(left, right, _BOX), bottom, top, color=_GRID, linewidth=0.5)

@@ -1,4 +1,4 @@
-"""Counts that name nobody: what a reference keeps of recordings, no cell of fewer than ten."""
+"""Aggregated counts without cells of one to nine recordings, which could identify patients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 10
-"""Recordings of the smallest cell that is told."""
+"""Smallest count that is published exactly."""
 OTHER = "other"
 _BINS = 20
 
 Count = int | tuple[int, int]
-"""How many; from and up to where it is not told exactly."""
+"""A count, or the lowest and highest possible count if it is not published exactly."""
 
 
-def count_told(count: int, total: int) -> Count:
-    """A count that may be told of ``total`` recordings; 0 and all may, a few and all but a few are a range."""
+def protected_count(count: int, total: int) -> Count:
+    """Return a count out of ``total`` that can be published: 1 to 9, and all but 1 to 9, become a range."""
     if 0 < count < SMALLEST:
         return 1, min(SMALLEST - 1, total)
     if 0 < total - count < SMALLEST:
@@ -25,44 +25,44 @@ def count_told(count: int, total: int) -> Count:
     return count
 
 
-def nearest(told: Count, total: int, share: float) -> int:
-    """The count that ``told`` allows which is nearest to a share, so that what is not known speaks for no change."""
-    low, high = (told, told) if isinstance(told, int) else told
+def nearest(published: Count, total: int, share: float) -> int:
+    """Return the count within a published range that is nearest to a share, so that the uncertainty never suggests a change."""
+    low, high = (published, published) if isinstance(published, int) else published
     return int(np.clip(round(share * total), low, high))
 
 
-def categories_told(values: NDArray[np.str_]) -> dict[str, int]:
-    """Counts by value, commonest first; rare values together are ``other``, which takes common ones in until it is ten."""
+def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
+    """Return counts by value, most frequent first; rare values are merged into ``other`` until it has at least 10."""
     names, counts = np.unique(values, return_counts=True)
     ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
-    told = [pair for pair in ranked if pair[0] >= SMALLEST]
-    rest = sum(count for count, _ in ranked[len(told) :])
-    while 0 < rest < SMALLEST and told:
-        rest += told.pop()[0]
-    return {name: count for count, name in told} | ({OTHER: rest} if rest else {})
+    published = [pair for pair in ranked if pair[0] >= SMALLEST]
+    rest = sum(count for count, _ in ranked[len(published) :])
+    while 0 < rest < SMALLEST and published:
+        rest += published.pop()[0]
+    return {name: count for count, name in published} | ({OTHER: rest} if rest else {})
 
 
-def category_counts(values: NDArray[np.str_], told: dict[str, int]) -> list[int]:
-    """Counts of a batch in the categories of a reference, what it does not name in ``other``, which is always the last."""
-    names = [name for name in told if name != OTHER]
+def category_counts(values: NDArray[np.str_], published: dict[str, int]) -> list[int]:
+    """Return the counts of a batch in the categories of a reference; the last count is that of all other values."""
+    names = [name for name in published if name != OTHER]
     counts = [int((values == name).sum()) for name in names]
     return [*counts, len(values) - sum(counts)]
 
 
-def numbers_told(values: NDArray[np.float64]) -> dict[str, Any]:
-    """A histogram with about equally full bins, of ten recordings or more; the outer bins are open.
+def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Return a histogram with bins of similar counts, at least 10 each; the outer bins are open.
 
     Args:
-        values: (n,), NaN where unknown.
+        values: (n,), NaN for unknown values.
 
     Returns:
         ``known``, ``mean``, ``sd``, ``edges`` between the bins and ``counts`` of the bins. Edges are rounded to about a
-        hundredth of the standard deviation, so that none is somebody's value. Few known values have nothing but ``known``
-        told, as a range where they are a few.
+        hundredth of the standard deviation, so that they are not the value of a patient. With fewer than 20 known values,
+        only ``known``.
     """
     known = values[np.isfinite(values)]
     if len(known) < 2 * SMALLEST:
-        return {"known": count_told(len(known), len(values))}
+        return {"known": protected_count(len(known), len(values))}
     mean, sd = float(known.mean()), float(known.std(ddof=1))
     decimals = int(2 - np.floor(np.log10(sd))) if sd > 0 else 0
     bins = min(_BINS, len(known) // SMALLEST)
@@ -74,7 +74,7 @@ def numbers_told(values: NDArray[np.float64]) -> dict[str, Any]:
         if below >= SMALLEST and above >= SMALLEST:
             edges.append(edge)
     return {
-        "known": count_told(len(known), len(values)),
+        "known": protected_count(len(known), len(values)),
         "mean": round(mean, decimals + 1),
         "sd": round(sd, decimals + 1),
         "edges": edges,
@@ -83,13 +83,13 @@ def numbers_told(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def number_counts(known: NDArray[np.float64], edges: list[float]) -> list[int]:
-    """Counts of finite values by bin; a value on an edge belongs above it."""
+    """Return the counts of finite values by bin; a value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges), known, side="right")
     return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
 
 
 def merged(edges: list[float], reference: list[int], batch: list[int]) -> tuple[list[float], list[int], list[int]]:
-    """The same histograms with neighbouring bins put together until none of the batch holds one to nine."""
+    """Return the histograms with neighbouring bins merged until no bin of the batch holds one to nine recordings."""
     ends: list[int] = []
     held: list[int] = []
     waiting = 0

@@ -1,7 +1,7 @@
-"""Is a batch like the reference? Tests and sizes of a difference, from counts alone.
+"""Statistical tests and effect sizes for drift, computed from counts.
 
-A difference counts where chance does not explain it *and* it is large: with many recordings everything is significant, with
-few anything may look large. P-values are corrected over all that is compared (Holm 1979).
+Drift requires a small p-value and a large effect: with many recordings small differences are significant, and with few
+recordings chance differences are large. P-values are corrected for all comparisons (Holm 1979).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 DRIFT, WATCH = (0.01, 0.2), (0.05, 0.1)
-"""Below which corrected p-value, and from which size of the difference, it is drift, or to be watched."""
+"""Largest corrected p-value and smallest effect size of drift and of the level ``watch``."""
 
 _COCHRAN = 5
-"""Recordings that a cell must be expected to hold for the chi-square test (Cochran 1954)."""
+"""Smallest expected count of a cell for the chi-square test (Cochran 1954)."""
 
 
 def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[float, float]:
-    """Fisher's exact test of two shares.
+    """Compare two shares with Fisher's exact test.
 
     Args:
-        reference, batch: count, and of how many.
+        reference, batch: count and total.
 
     Returns:
         P-value and ``cramers_v``.
@@ -34,10 +34,12 @@ def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[floa
 
 
 def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Chi-square test of two rows of counts; categories too rare for it are put together, and Fisher's tests two of them.
+    """Compare two rows of counts with the chi-square test; rare categories are merged.
+
+    With two remaining categories, Fisher's exact test is used.
 
     Returns:
-        P-value and ``cramers_v``, which is of all categories.
+        P-value, and ``cramers_v`` of all categories before merging.
     """
     from scipy.stats import chi2_contingency
 
@@ -63,20 +65,22 @@ def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float
 
 
 def cramers_v(reference: Sequence[int], batch: Sequence[int]) -> float:
-    """Cramer's V of two rows of counts as if both were of equally many recordings: 0 for the same shares, 1 for nothing in
-    common; by convention 0.1 is small and 0.3 medium (Cohen 1988)."""
+    """Return Cramer's V of two rows of counts, scaled to equal totals.
+
+    0 means equal shares and 1 disjoint categories; 0.1 is small and 0.3 medium (Cohen 1988).
+    """
     p, q = (np.asarray(row, dtype=float) / max(sum(row), 1) for row in (reference, batch))
     both = p + q > 0
     return float(np.sqrt(0.5 * np.sum((p - q)[both] ** 2 / (p + q)[both])))
 
 
 def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Two-sample test on counts of bins.
+    """Compare two histograms with the two-sample Kolmogorov-Smirnov test.
 
-    The distance is looked for at the edges only. It is at most that of the values themselves, so false alarms are not more.
+    The distance is evaluated at the bin edges. It never exceeds that of the values, so the test is conservative.
 
     Returns:
-        P-value (by the limiting distribution, as ``scipy.stats.ks_2samp`` has it) and D, 0 to 1.
+        P-value (asymptotic, as ``scipy.stats.ks_2samp``) and D, 0 to 1.
     """
     from scipy.stats import kstwo
 
@@ -86,10 +90,10 @@ def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[
 
 
 def stability_index(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Population stability index: sum of (q - p) ln(q / p) over the bins, each with half a recording added.
+    """Return the population stability index, the sum of (q - p) ln(q / p) over bins with 0.5 added to each count.
 
     Returns:
-        The index, and what it is on average where nothing has changed: (bins - 1) (1/n + 1/m).
+        The index and its expected value without drift, (bins - 1) (1/n + 1/m).
     """
     n, m, bins = sum(reference), sum(batch), len(reference)
     p = (np.asarray(reference, dtype=float) + 0.5) / (n + 0.5 * bins)
@@ -98,7 +102,7 @@ def stability_index(reference: Sequence[int], batch: Sequence[int]) -> tuple[flo
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P-values corrected so that the chance of one false alarm among all is what they say (Holm 1979)."""
+    """Return p-values that control the family-wise error rate (Holm 1979)."""
     order = np.argsort(values, kind="stable")
     corrected: dict[int, float] = {}
     largest = 0.0
@@ -109,12 +113,12 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def level(p: float, size: float) -> str:
-    """``drift``, ``watch`` or ``steady`` of a corrected p-value and the size (V or D) of the difference."""
+    """Return ``drift``, ``watch`` or ``steady`` for a corrected p-value and an effect size (V or D)."""
     if p < DRIFT[0] and size >= DRIFT[1]:
         return "drift"
     return "watch" if p < WATCH[0] and size >= WATCH[1] else "steady"
 
 
 def worst(levels: Sequence[Any]) -> str:
-    """The gravest of some levels."""
+    """Return the most severe level."""
     return next((name for name in ("drift", "watch") if name in levels), "steady")

@@ -1,8 +1,7 @@
-"""Where a batch lies among the embeddings of the reference: Frechet distance with what chance makes of it, and outliers.
+"""Drift of embeddings: Frechet distance to the reference, its distribution under chance, and outliers.
 
-The reference is halved by chance. One half gives the directions in which embeddings differ most; the other, to which these
-directions owe nothing, gives the distribution along them. Else every new batch would seem different: directions fit the
-recordings that they were found with better than any others.
+The reference is split into random halves. Principal directions come from the first half and the distribution along them from
+the second. With one set for both, every new batch would seem different, because the directions fit their own data best.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.monitoring.cells import SMALLEST, numbers_told
+from ecgssl.monitoring.cells import SMALLEST, number_histogram
 
 FEWEST = 6 * SMALLEST
-"""Recordings from which a reference of embeddings is made."""
+"""Smallest number of recordings for a reference of embeddings."""
 _MOST_DIRECTIONS = 8
 _DRAWS = 500
 _BATCHES = (50, 100, 200, 500, 1000, 2000)
@@ -24,11 +23,11 @@ Matrix = NDArray[np.float64]
 
 
 def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
-    """What is kept of embeddings; nothing of fewer than ``FEWEST``.
+    """Return aggregates of embeddings, or ``None`` for fewer than ``FEWEST`` recordings.
 
     Args:
-        values: (n, E), of one recording per patient.
-        seed: of the halves and of the resampling.
+        values: (n, E), one recording per patient.
+        seed: random seed of the halves and of the resampling.
 
     Returns:
         ``center`` (E,) and ``directions`` (d, E) of the first half; of the second ``recordings``, ``mean`` (d,) and
@@ -43,7 +42,7 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
     center = first.mean(axis=0)
     count = min(_MOST_DIRECTIONS, len(first) // SMALLEST, values.shape[1])
     directions = np.linalg.svd(first - center, full_matrices=False)[2][:count]
-    # a direction and its opposite are one: fixed, so that the same embeddings give the same bytes
+    # fix the sign of each direction, so that the same embeddings give the same bytes
     signs = np.sign(directions[np.arange(count), np.abs(directions).argmax(axis=1)])
     directions = directions * signs[:, None]
     along = (second - center) @ directions.T
@@ -54,13 +53,13 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
         "mean": along.mean(axis=0).tolist(),
         "covariance": np.atleast_2d(np.cov(along, rowvar=False)).tolist(),
     }
-    kept |= {name: numbers_told(own) for name, own in outlying(second, kept).items()}
+    kept |= {name: number_histogram(own) for name, own in outlying(second, kept).items()}
     kept["chance"] = {str(size): _chance(along, size, generator) for size in _BATCHES}
     return kept
 
 
 def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
-    """How far each recording lies out, (n,): Mahalanobis ``distance`` along the directions, ``residual`` away from them."""
+    """Return the (n,) Mahalanobis ``distance`` along the directions and the ``residual`` orthogonal to them."""
     centered = values - np.asarray(kept["center"])
     along = centered @ np.asarray(kept["directions"]).T
     inverse = np.linalg.pinv(np.asarray(kept["covariance"]))
@@ -72,15 +71,15 @@ def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
 
 
 def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
-    """Frechet distance of a batch, as a share of the reference's variance.
+    """Return the Frechet distance of a batch as a share of the reference's variance.
 
     Args:
         values: (n, E), n at least the smallest size in ``chance``.
         kept: of ``embedding_reference``.
 
     Returns:
-        ``distance``, and what it is by chance: ``expected`` (median) and ``limit`` (99 in 100 are below) of batches of
-        ``batch`` recordings, the largest size that is not larger than this one.
+        ``distance``, and its ``expected`` value (median) and ``limit`` (99th percentile) under chance for batches of
+        ``batch`` recordings, the largest tabulated size up to that of this batch.
     """
     along = (values - np.asarray(kept["center"])) @ np.asarray(kept["directions"]).T
     mean, covariance = np.asarray(kept["mean"]), np.asarray(kept["covariance"])
@@ -91,14 +90,16 @@ def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def frechet(mean: Matrix, covariance: Matrix, other_mean: Matrix, other_covariance: Matrix) -> Matrix:
-    """Frechet distance of two normal distributions, squared, over the first one's total variance (Dowson & Landau 1982).
+    """Return the squared Frechet distance of two normal distributions over the total variance of the first.
+
+    Source: Dowson & Landau 1982.
 
     Args:
         mean, other_mean: (..., d).
         covariance, other_covariance: (..., d, d).
 
     Returns:
-        (...); 0 where the first has no variance.
+        (...); 0 if the first has no variance.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
@@ -115,8 +116,7 @@ def _chance(along: Matrix, size: int, generator: np.random.Generator) -> list[fl
 
 
 def _resampled(along: Matrix, size: int, generator: np.random.Generator) -> tuple[Matrix, Matrix]:
-    """Means (draws, d) and covariances (draws, d, d) of samples with replacement: how often each recording was drawn says
-    all of a sample."""
+    """Return means (draws, d) and covariances (draws, d, d) of bootstrap samples, computed from multinomial weights."""
     count, width = along.shape
     weights = generator.multinomial(size, np.full(count, 1 / count), size=_DRAWS) / size
     means = weights @ along

@@ -1,4 +1,4 @@
-"""What is watched of a batch of recordings: shares, categories and numbers, by name, from the columns of a score file."""
+"""Monitored features of a batch: shares, categories and numbers, from the columns of a score file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from ecgssl.config import ReasonCode
 
 NEEDED = ("status", "reasons", "flags", "sampling_rate", "leads", "heart_rate")
-"""Columns of a score file that every batch has."""
+"""Columns that every score file has."""
 _SCORES = ("logit__", "prob__", "value__")
 
 
 @dataclass(frozen=True)
 class Features:
-    """Of a batch; arrays have an entry per scored recording.
+    """Features of a batch; arrays have an entry per scored recording.
 
     Args:
-        recordings: scored ones.
-        shares: of what a recording has or has not.
-        categories: texts.
-        numbers: NaN where a recording has none.
-        tried: recordings that were to be scored.
-        rejected: how many of them were not, by reason code; under ``""`` for any reason.
+        recordings: number of scored recordings.
+        shares: true or false for each recording.
+        categories: a text for each recording.
+        numbers: a number for each recording, NaN if unknown.
+        tried: number of all recordings, scored or rejected.
+        rejected: number of rejected recordings by reason code; ``""`` counts all.
     """
 
     recordings: int
@@ -39,15 +39,15 @@ class Features:
 
 
 def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
-    """Of a score file (``ecgssl.scoring.files``), or of a store in the same columns.
+    """Return the features of a score file (``ecgssl.scoring.files``), or of a store in the same columns.
 
     Shares are leads that are missing, findings of the quality checks, and calls at each threshold. Categories are the
     sampling rate, how many leads there are, and the likeliest class of a multiclass task. Numbers are the heart rate and
     each output of the model: logits, of classes that exclude each other probabilities, of a regression its values.
 
     Args:
-        table: a row per recording; its names and paths are not looked at.
-        leads: of the signal contract.
+        table: a row per recording; names and paths are not used.
+        leads: leads of the preprocessing settings.
     """
     status = table["status"].to_numpy(dtype=str)
     scored = table[status == "ok"]
@@ -64,27 +64,27 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     }
     if "predicted" in scored:
         categories["likeliest class"] = np.array(_texts(scored["predicted"]), dtype=str)
-    # a softmax is the same for logits that all are moved
+    # softmax does not change if a constant is added to all logits
     exclusive = "predicted" in scored
-    wanted = {"logit__": not exclusive, "prob__": exclusive, "value__": True}
+    selected = {"logit__": not exclusive, "prob__": exclusive, "value__": True}
     numbers = {"heart rate": _numbers(scored["heart_rate"])}
-    for kind in (kind for kind in _SCORES if wanted[kind]):
+    for kind in (kind for kind in _SCORES if selected[kind]):
         names = [column for column in scored if column.startswith(kind)]
         numbers |= {name.replace("__", " of ", 1): _numbers(scored[name]) for name in names}
     return Features(len(scored), shares, categories, numbers, len(table), _rejected(table[status != "ok"]))
 
 
 def embeddings(table: pd.DataFrame) -> NDArray[np.float64]:
-    """(n, E) of the scored recordings of an embedding file; E is 0 where it holds none."""
+    """Return the (n, E) embeddings of the scored recordings; E is 0 for a file without embeddings."""
     names = sorted(column for column in map(str, table) if column.startswith("emb_"))
     return table.loc[table["status"] == "ok", names].to_numpy(dtype=np.float64)
 
 
 def table_of(rows: Mapping[str, Sequence[Any]], scores: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """What preprocessing found and a model said, as the table that ``features`` takes.
+    """Return results of preprocessing and scores as a table for ``features``.
 
     Args:
-        rows: ``NEEDED`` but for ``status``, of recordings that all are kept.
+        rows: columns ``NEEDED`` except ``status``, of accepted recordings.
         scores: of ``ecgssl.scoring.scores.score_cells``.
     """
     table = pd.DataFrame({name: list(values) for name, values in {**rows, **scores}.items()})

@@ -1,4 +1,4 @@
-"""``ecgssl monitor``: a batch of score files beside the reference in the bundle. Nothing here knows a recording's name."""
+"""Monitoring of a deployed model: comparison of score files with the reference in its bundle, without recording names."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ecgssl.training.checkpoint import load_signal, read_json
 from ecgssl.version import __version__
 
 FEWEST = 50
-"""Scored recordings of a batch that is compared at all."""
+"""Smallest number of scored recordings in a batch."""
 _UNSEEN = ("record_id", "detail")
-"""Columns that are never read."""
+"""Columns that are not read, because they may identify recordings."""
 
 
 def monitor(
     bundle: Path | str, scores: Sequence[Path | str], out: Path | str, embedded: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
-    """Compare a batch with the reference of the bundle that scored it; write a page and, beside it, the same as JSON.
+    """Compare a batch with the reference of the bundle that scored it; write an HTML page and a JSON file.
 
     Args:
-        bundle: with ``reference_statistics.json``, which ``ecgssl export --store`` puts there. Its model is not loaded.
-        scores: files of ``ecgssl predict`` or ``embed``, taken together.
+        bundle: bundle with ``reference_statistics.json``, written by ``ecgssl export --store``. The model is not loaded.
+        scores: files of ``ecgssl predict`` or ``embed``, combined to one batch.
         out: the page, ``.html``; the JSON has the same name with ``.json``.
         embedded: files of ``ecgssl embed`` with the same bundle, for the distance of embeddings.
 
@@ -42,16 +42,18 @@ def monitor(
         The content of the JSON: ``verdict`` (``steady``, ``watch``, ``drift``), counts, and every comparison.
 
     Raises:
-        InputError: no reference in the bundle, an unreadable file, one of another bundle, fewer than ``FEWEST`` scored
-            recordings.
+        InputError: the bundle has no reference, a file is unreadable or from another bundle, or there are fewer than
+            ``FEWEST`` scored recordings.
     """
     bundle, out = Path(bundle), Path(out)
     if out.suffix.lower() != ".html":
-        raise InputError(Problem(str(out), "suffix", "is not .html", "Name a page to write"))
+        raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name that ends in .html"))
     digest = verify_sums(bundle)[:16]
     if not (bundle / STATISTICS).exists():
         remedy = "Export it with --store, from a store with 30 validation patients or more"
-        raise InputError(Problem(str(bundle), STATISTICS, "is not in the bundle, nothing to compare with", remedy))
+        raise InputError(
+            Problem(str(bundle), STATISTICS, "is not in the bundle, so there is nothing to compare with", remedy)
+        )
     reference = read_json(bundle / STATISTICS)
     require_statistics(reference, str(bundle / STATISTICS))
     table, more = _read(scores, digest), _read(embedded, digest) if embedded else None
@@ -59,7 +61,7 @@ def monitor(
     vectors = embeddings(table if more is None else more)
     few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
     problems = [
-        Problem(name, "recordings", f"are {n}, a batch needs {FEWEST} that are not rejected", "Collect more of them")
+        Problem(name, "recordings", f"are {n}, a batch needs {FEWEST} that are not rejected", "Add more score files")
         for name, n in few
         if n < FEWEST
     ]
@@ -82,21 +84,21 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
         try:
             table = _READERS[path.suffix.lower()](path)
         except KeyError:
-            problems.append(Problem(str(path), "suffix", f"is not {', '.join(FORMATS)}", "Name a score file"))
+            problems.append(Problem(str(path), "suffix", f"is not {', '.join(FORMATS)}", "Use a score file"))
             continue
         except FileNotFoundError:
-            problems.append(Problem(str(path), "file", "does not exist", "Name a score file"))
+            problems.append(Problem(str(path), "file", "does not exist", "Use a score file"))
             continue
         except (OSError, ValueError, pd.errors.ParserError) as error:
             what = f"cannot be read ({type(error).__name__})"
-            problems.append(Problem(str(path), "file", what, "Name a file of 'ecgssl predict' or 'ecgssl embed'"))
+            problems.append(Problem(str(path), "file", what, "Use a file of 'ecgssl predict' or 'ecgssl embed'"))
             continue
         lacking = [name for name in (*NEEDED, "model", "window_policy") if name not in table]
         if lacking:
-            remedy = "Name a file of 'ecgssl predict' or 'ecgssl embed'"
+            remedy = "Use a file of 'ecgssl predict' or 'ecgssl embed'"
             problems.append(Problem(str(path), "columns", f"lack {', '.join(lacking)}", remedy))
         elif not table["model"].astype(str).str.endswith(f"+{digest}").all():
-            remedy = "Name the bundle that scored it"
+            remedy = "Use the bundle that scored it"
             problems.append(Problem(str(path), "model", "is another bundle than the one named", remedy))
         else:
             tables.append(table)
@@ -104,7 +106,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
         raise InputError(problems)
     kinds = {tuple(sorted(map(str, table))) for table in tables}
     if len(kinds) > 1:
-        remedy = "Name those of embeddings with --embeddings"
+        remedy = "Give files of embeddings with --embeddings"
         raise InputError(Problem("scores", "columns", "are not the same in all files", remedy))
     return pd.concat(tables, ignore_index=True)
 

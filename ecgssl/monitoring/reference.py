@@ -1,4 +1,4 @@
-"""``reference_statistics.json`` of a bundle: what recordings and scores were like where the model was validated."""
+"""Reference statistics of a bundle (``reference_statistics.json``): recordings and scores of the validation split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.files import write_json
-from ecgssl.monitoring.cells import SMALLEST, categories_told, count_told, numbers_told
+from ecgssl.monitoring.cells import SMALLEST, category_histogram, number_histogram, protected_count
 from ecgssl.monitoring.embedding import embedding_reference
 from ecgssl.monitoring.features import Features, features, table_of
 from ecgssl.scoring.scores import score_cells
@@ -25,18 +25,21 @@ STATISTICS = "reference_statistics.json"
 FORMAT = "ecgssl-reference-statistics"
 VERSION = 1
 FEWEST = 3 * SMALLEST
-"""Recordings that a reference is made from."""
+"""Smallest number of recordings for a reference."""
 _MOST = 2000
 _AT_A_TIME = 16
 
 
 def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
-    """Write the statistics into a bundle; whether there were recordings enough.
+    """Write the reference statistics into a bundle.
 
     Args:
         folder: of the bundle.
-        graph: the deployed function.
-        store: of the model's contract; its validation split is the reference, at most 2,000 patients of it.
+        graph: the deployed model.
+        store: store with the model's preprocessing settings; at most 2,000 patients of its validation split are used.
+
+    Returns:
+        Whether there were enough recordings.
     """
     rows = one_per_patient(store)
     if len(rows) < FEWEST:
@@ -51,13 +54,12 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
 def reference_statistics(
     found: Features, embeddings: NDArray[np.floating], rejections: tuple[int, dict[str, int]]
 ) -> dict[str, Any]:
-    """Aggregates of recordings of different patients; counts under ten are ranges, and no histogram has a smaller bin.
+    """Return aggregates of one recording per patient; counts below 10 are ranges, bins hold at least 10.
 
     Args:
-        found: of the recordings.
-        embeddings: (n, E) of the same.
-        rejections: how many recordings were tried when the store was made, and how many of them rejected, by reason; under
-            ``""`` for any.
+        found: features of the recordings.
+        embeddings: (n, E) of the same recordings.
+        rejections: number of recordings in the cohort of the store, and of rejected ones by reason; ``""`` counts all.
     """
     tried, rejected = rejections
     n = found.recordings
@@ -68,20 +70,20 @@ def reference_statistics(
         "smallest_cell": SMALLEST,
         "rejected": {
             "recordings": tried,
-            "counts": {code: count_told(count, tried) for code, count in rejected.items()},
+            "counts": {code: protected_count(count, tried) for code, count in rejected.items()},
         },
-        "shares": {name: count_told(int(values.sum()), n) for name, values in found.shares.items()},
-        "categories": {name: categories_told(values) for name, values in found.categories.items()},
-        "numbers": {name: numbers_told(values) for name, values in found.numbers.items()},
+        "shares": {name: protected_count(int(values.sum()), n) for name, values in found.shares.items()},
+        "categories": {name: category_histogram(values) for name, values in found.categories.items()},
+        "numbers": {name: number_histogram(values) for name, values in found.numbers.items()},
         "embedding": embedding_reference(np.asarray(embeddings, dtype=np.float64)),
     }
 
 
 def require_statistics(data: dict[str, Any], where: str) -> None:
-    """Refuse what is no reference of this release.
+    """Check format and version of reference statistics.
 
     Raises:
-        InputError: for it.
+        InputError: they were written by another release.
     """
     if data.get("format") != FORMAT or data.get("version") != VERSION:
         what = f"is {data.get('format')} {data.get('version')}, this release reads {FORMAT} {VERSION}"
@@ -89,9 +91,9 @@ def require_statistics(data: dict[str, Any], where: str) -> None:
 
 
 def one_per_patient(store: Store) -> NDArray[np.int64]:
-    """Row of the first validation recording of each patient; evenly chosen where they are too many.
+    """Return the row of the first validation recording of each patient, evenly thinned to at most 2,000.
 
-    Tests take recordings to be independent, and those of one patient are not.
+    The tests assume independent recordings, and recordings of one patient are not independent.
     """
     rows = store.rows("val")
     first = np.sort(np.unique(store.patients[rows], return_index=True)[1])
@@ -122,7 +124,7 @@ def _table(
 
 
 def _rejections(store: Store) -> tuple[int, dict[str, int]]:
-    """Of the whole store: what is rejected has no split. Known defects are excluded by a list, not by what is measured."""
+    """Return the rejections of the whole store without known defects, which are not detected by measurements."""
     rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str, keep_default_na=False, usecols=["stage", "reason"])
     rejected = rejected[rejected["stage"] != "known_defect"]
     counts = {"": len(rejected)}

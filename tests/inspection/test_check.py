@@ -93,8 +93,8 @@ def test_targets_of_a_task_are_checked_and_a_reserved_name_is_told(tmp_path):
     manifest = make_cohort(tmp_path, 4)
     manifest.write_text(manifest.read_text().replace(",AF", ",heart_rate"))
     found = check(of(manifest), ["heart_rate"], progress=False)
-    told = {issue.column: issue.what for issue in found.issues}
-    assert set(told) == {"heart_rate"}
+    reported = {issue.column: issue.what for issue in found.issues}
+    assert set(reported) == {"heart_rate"}
     assert len(found.issues) == 2 + 1, "reserved, and without both classes in two splits"
     summarise(found)
 
@@ -206,8 +206,11 @@ def test_hostile_names_of_columns_stay_text(tmp_path):
 def test_the_summary_counts_what_is_there(planted):
     summary = summarise(planted.checked)
     assert summary["verdict"] == "rejected"
-    assert {told["reason"]: told["rows"] for told in summary["rejected"]} == {"too_short": [6, 7], "checksum": [8]}
-    assert {told["reason"]: told["rows"] for told in summary["flags"]}["flat"] == [22]
+    assert {reported["reason"]: reported["rows"] for reported in summary["rejected"]} == {
+        "too_short": [6, 7],
+        "checksum": [8],
+    }
+    assert {reported["reason"]: reported["rows"] for reported in summary["flags"]}["flat"] == [22]
     table = planted.checked.cohort.table.drop(index=[4, 5, 6])
     about = {target["name"]: target for target in summary["targets"]}
     for group, where in (("train", table["split"] == "train"), ("female", table["sex"] == "female")):
@@ -243,10 +246,10 @@ def test_what_the_files_say_stands_in_where_the_table_is_silent(tmp_path):
     (tmp_path / "m.csv").write_text(
         "record_id,path,split,age,sex,sampling_rate\na,r0,train,40,m,\nb,r1,test,41,m,200\n"
     )
-    told = {w.what: w.rows for w in warnings_of(run(tmp_path / "m.csv"))}
-    assert told["1 files state another sex than the table: they may belong to someone else"] == (2,)
-    assert told["1 files state an age more than 2 years from the table's"] == (2,)
-    assert told["1 files say otherwise than the table of sampling_rate; the table wins"] == (3,)
+    reported = {w.what: w.rows for w in warnings_of(run(tmp_path / "m.csv"))}
+    assert reported["1 files state another sex than the table: they may belong to someone else"] == (2,)
+    assert reported["1 files state an age more than 2 years from the table's"] == (2,)
+    assert reported["1 files say otherwise than the table of sampling_rate; the table wins"] == (3,)
 
 
 def test_warnings_by_row(tmp_path):
@@ -255,16 +258,16 @@ def test_warnings_by_row(tmp_path):
     rows = ["a,r0,p0,train", "b,r1,p1,train", "c,r2,p2,val", "d,r3,p3,test"]
     (tmp_path / "m.csv").write_text("\n".join(["record_id,path,patient_id,split", *rows]) + "\n")
     found = run(tmp_path / "m.csv", overlap="warn")
-    told = {warned.what.split(":")[0]: warned.rows for warned in warnings_of(found)}
+    reported = {warned.what.split(":")[0]: warned.rows for warned in warnings_of(found)}
     assert (found.issues, found.exit_code) == ((), 0)
-    assert told["2 recordings have the waveform of a recording in another split"] == (2, 5)
-    assert told["2 recordings have the waveform of a recording of another patient"] == (2, 5)
-    assert told["split val has 1 usable recordings"] == ()
+    assert reported["2 recordings have the waveform of a recording in another split"] == (2, 5)
+    assert reported["2 recordings have the waveform of a recording of another patient"] == (2, 5)
+    assert reported["split val has 1 usable recordings"] == ()
     (tmp_path / "m.csv").write_text(
         "\n".join(["record_id,path,patient_id,split", *rows]).replace("p3,test", "p0,train")
     )
-    told = {warned.what: warned.rows for warned in warnings_of(run(tmp_path / "m.csv"))}
-    assert told["2 recordings are given more than once under different names"] == (2, 5)
+    reported = {warned.what: warned.rows for warned in warnings_of(run(tmp_path / "m.csv"))}
+    assert reported["2 recordings are given more than once under different names"] == (2, 5)
 
 
 def test_it_says_where_preprocessing_would_stop(checked, cohort, tmp_path):

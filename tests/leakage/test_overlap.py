@@ -179,8 +179,8 @@ def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
         rejected = pd.read_csv(tmp_path / "out/rejected.csv", keep_default_na=False)
         ours = found.rejected[["stage", "reason", "detail"]].to_numpy().tolist()
         assert ours == rejected[["stage", "reason", "detail"]].to_numpy().tolist()
-    told = [w["what"] for w in summarise(found)["warnings"] if "in another split" in w["what"]]
-    assert len(told) == (policy == "warn")
+    reported = [w["what"] for w in summarise(found)["warnings"] if "in another split" in w["what"]]
+    assert len(reported) == (policy == "warn")
 
 
 def test_one_waveform_under_two_patients_of_a_split_is_only_told(tmp_path):

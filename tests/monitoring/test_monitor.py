@@ -17,13 +17,13 @@ from ecgssl.export.checksums import verify_sums, write_sums
 from ecgssl.files import write_json
 from ecgssl.monitoring import drift_tests as monitor_tests
 from ecgssl.monitoring.cells import (
-    categories_told,
     category_counts,
-    count_told,
+    category_histogram,
     merged,
     nearest,
     number_counts,
-    numbers_told,
+    number_histogram,
+    protected_count,
 )
 from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.embedding import embedding_reference, frechet
@@ -161,20 +161,20 @@ def test_frechet_distance_is_that_of_a_matrix_root():
 
 
 def test_nothing_of_one_to_nine_is_told(reference):
-    assert [count_told(k, 100) for k in (0, 1, 9, 10, 90, 91, 100)] == [0, (1, 9), (1, 9), 10, 90, (91, 99), 100]
+    assert [protected_count(k, 100) for k in (0, 1, 9, 10, 90, 91, 100)] == [0, (1, 9), (1, 9), 10, 90, (91, 99), 100]
     assert nearest((1, 9), 100, 0.5) == 9
     assert nearest((1, 9), 100, 0.0) == 1
-    told = categories_told(np.repeat(["a", "b", "c", "d"], [40, 12, 6, 2]))
-    assert told == {"a": 40, "other": 20}, "8 rare ones take b in, or n would tell them"
-    assert category_counts(np.array(["a", "b", "z"]), told) == [1, 2]
+    reported = category_histogram(np.repeat(["a", "b", "c", "d"], [40, 12, 6, 2]))
+    assert reported == {"a": 40, "other": 20}, "8 rare ones take b in, or n would tell them"
+    assert category_counts(np.array(["a", "b", "z"]), reported) == [1, 2]
     skewed = np.concatenate([np.zeros(80), np.arange(1.0, 41)])
-    counts = numbers_told(skewed)["counts"]
+    counts = number_histogram(skewed)["counts"]
     assert sum(counts) == 120
     assert min(counts) >= 10
     assert merged([1.0, 2.0, 3.0, 4.0], [20] * 5, [0, 4, 8, 0, 3]) == ([1.0], [20, 80], [0, 15])
     assert merged([1.0, 2.0], [20] * 3, [12, 0, 10]) == ([1.0, 2.0], [20] * 3, [12, 0, 10])
     assert merged([1.0], [20, 20], [2, 3]) == ([], [40], [5])
-    assert numbers_told(np.array([1.0] * 15 + [np.nan] * 5)) == {"known": (11, 19)}
+    assert number_histogram(np.array([1.0] * 15 + [np.nan] * 5)) == {"known": (11, 19)}
 
     def small(value):
         if isinstance(value, dict):
@@ -220,18 +220,18 @@ def test_the_three_formats_say_the_same_and_name_nobody(folder, tmp_path):
         f"emb_{i:04d}": pd.Series(vectors[:, i], index=table.index[table["status"] == "ok"]) for i in range(WIDTH)
     }
     embedded = written(folder, tmp_path / "e.parquet", table.filter(regex="^(?!logit|prob|call)").assign(**columns))
-    told = []
+    reported = []
     for suffix in (".csv", ".jsonl", ".parquet"):
         scores = written(folder, tmp_path / f"s{suffix}", table)
         monitor(folder, [scores], tmp_path / "drift.html", [embedded])
-        told.append(json.loads((tmp_path / "drift.json").read_text()))
-    assert told[0] == told[1] == told[2]
+        reported.append(json.loads((tmp_path / "drift.json").read_text()))
+    assert reported[0] == reported[1] == reported[2]
     page = (tmp_path / "drift.html").read_text()
-    assert told[0]["verdict"] == "drift"
+    assert reported[0]["verdict"] == "drift"
     assert "finding hf_noise" in page
     assert "Frechet" in page
     assert "<script" not in page
-    for text in (page, json.dumps(told[0])):
+    for text in (page, json.dumps(reported[0])):
         assert "Doe" not in text
 
 

@@ -42,19 +42,19 @@ def test_a_scheduler_that_is_not_there_is_named(backend, scheduler):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         (("--backend", "spark"), "store.backend: Input should be 'loky', 'dask' or 'ray'"),
         (("--scheduler", "127.0.0.1:8786"), "store: a scheduler needs backend 'dask' or 'ray'"),
         (("--backend", "dask", "--scheduler", "127.0.0.1:9"), "store.scheduler: 127.0.0.1:9: cannot be reached"),
     ],
 )
-def test_the_verb_takes_backend_and_scheduler(options, told, manifest, tmp_path):
+def test_the_verb_takes_backend_and_scheduler(options, reported, manifest, tmp_path):
     if "dask" in options:
         need("dask")
     key = ("--set", f"data.patient_key={tmp_path}/key")
     done = ecgssl("preprocess", "--manifest", manifest, "--out", tmp_path / "out", *key, *options)
-    refused(done, told)
+    refused(done, reported)
     assert not (tmp_path / "out").exists()
 
 
@@ -115,9 +115,12 @@ def test_a_caller_may_stop_asking(two, recwarn):
 def test_bugs_and_named_errors_come_back_as_they_are(two):
     with pytest.raises(ZeroDivisionError):
         list(spread(divide, [(1,), (0,)], 2, two))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as reported:
         list(spread(double, [(1,), (-1,)], 2, two))
-    assert [str(problem) for problem in told.value.problems] == ["task: -1: is negative. Give another", "a: b: c. d"]
+    assert [str(problem) for problem in reported.value.problems] == [
+        "task: -1: is negative. Give another",
+        "a: b: c. d",
+    ]
 
 
 def mortal(two):
@@ -146,10 +149,10 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
     from distributed import LocalCluster
 
     monkeypatch.setattr("ecgssl.pool.PATIENCE", 0.1)
-    told = r"store.scheduler: tcp://.*: has had no worker for 0.1 s"
+    reported = r"store.scheduler: tcp://.*: has had no worker for 0.1 s"
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster,
-        pytest.raises(InputError, match=told),
+        pytest.raises(InputError, match=reported),
     ):
         list(spread(double, [(1,), (2,)], 2, settings("dask", scheduler=cluster.scheduler_address)))
 

@@ -45,8 +45,8 @@ def test_order_is_kept_and_few_are_begun_at_a_time(values):
     for result in interleave(tasks):
         results.append(result)
         most = max(most, len(begun) - len(results) + 1)
-    told = [int(r.args[0].split(": ")[-1]) if isinstance(r, Rejected) else r["number"] for r in results]
-    assert told == begun == list(range(50))
+    reported = [int(r.args[0].split(": ")[-1]) if isinstance(r, Rejected) else r["number"] for r in results]
+    assert reported == begun == list(range(50))
     assert sorted(ended) == begun
     assert (ended == begun) == (values == VALUES)
     refused = [number for number, result in enumerate(results) if isinstance(result, Rejected)]

@@ -66,21 +66,21 @@ def test_a_task_is_of_one_kind(store):
     values = task_values(store, rhythm)
     np.testing.assert_array_equal(np.isnan(values), np.isnan(codes)[:, None].repeat(2, axis=1))
     np.testing.assert_array_equal(values[codes == 1], np.tile([0.0, 1.0], ((codes == 1).sum(), 1)))
-    for targets, told in (
+    for targets, reported in (
         ([], "none is named"),
         (["AF", "AF"], "AF named more than once"),
         (["afib"], "afib: is not a"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=reported):
             resolve_task(store, targets)
 
 
 def test_older_stores_have_binary_targets_and_damaged_kinds_are_told(store, tmp_path):
     copy = shutil.copytree(store.path, tmp_path / "store")
     about = json.loads((copy / "spec.json").read_text())
-    for kinds, told in (({"ef": {"kind": "odd"}}, "target_kinds"), ([1], "target_kinds")):
+    for kinds, reported in (({"ef": {"kind": "odd"}}, "target_kinds"), ([1], "target_kinds")):
         (copy / "spec.json").write_text(json.dumps(about | {"target_kinds": kinds}))
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=reported):
             Store(copy)
     del about["target_kinds"]
     (copy / "spec.json").write_text(json.dumps(about))
