@@ -3,6 +3,9 @@
 Only a few tasks more than there are processes are submitted at a time, so tasks and results never fill the memory. loky's
 executor and the Dask and Ray clients are called directly, not through joblib: its result generators submit new tasks even
 if no result is taken, its Ray backend was slower than one process, and failures of its Dask backend were not reported.
+
+The HTTP service keeps its own reader processes (``ecgssl.serving``): each request has a deadline, after which exactly one
+process with a private folder is killed and replaced. A pool cannot kill a single worker without losing the others' tasks.
 """
 
 from __future__ import annotations

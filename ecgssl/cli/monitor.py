@@ -14,7 +14,7 @@ from ecgssl.cli.app import app
 def monitor(
     scores: Annotated[list[Path], typer.Argument(help="Files of predict (or embed), taken together as one batch.")],
     bundle: Annotated[Path, typer.Option(help="Bundle that scored them, exported with --store.")],
-    out: Annotated[Path, typer.Option(help="Page, .html; the same as .json is put beside it.")],
+    out: Annotated[Path, typer.Option(help="HTML page to write; the same content is written as .json.")],
     embeddings: Annotated[
         list[Path] | None, typer.Option(help="File of embed with the same bundle, for the distance of embeddings.")
     ] = None,

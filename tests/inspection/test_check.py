@@ -1,4 +1,4 @@
-"""Checking a cohort: it agrees with preprocessing, tells everything at once, changes nothing and names nobody."""
+"""Tests of the cohort check: agreement with preprocessing, complete reports, no changes, no names."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_two_workers_find_the_same(checked, manifest, monkeypatch):
 
 
 def test_a_wrong_table_does_not_keep_recordings_from_being_read(tmp_path):
-    """Table and recordings are told of in one run; a row whose file is absent is counted, not read."""
+    """One run reports problems of table and recordings; a row with a missing file is counted, not read."""
     manifest = make_cohort(tmp_path)
     lines = manifest.read_text().splitlines()
     lines[1] = lines[1].replace("r0", "gone")

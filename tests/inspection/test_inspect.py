@@ -1,4 +1,4 @@
-"""The verb inspect and the function behind it: what is told of recordings of many formats, and how."""
+"""Tests of the command inspect and its function, with recordings of several formats."""
 
 from __future__ import annotations
 

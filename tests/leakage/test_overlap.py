@@ -67,7 +67,7 @@ def load(manifest: Path, policy: str = "error"):
 
 
 def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
-    """All of them at once; nobody's patient id is told; and mending the policy takes up what was done."""
+    """All of them at once; no patient id is shown; and after a change of the policy the finished shards are reused."""
     cohort = load(leaky)
     with pytest.raises(InputError) as caught:
         preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)

@@ -1,4 +1,4 @@
-"""Drift: planted changes are found, equal batches are not, nothing small is told, and tests are those of scipy."""
+"""Tests of drift monitoring: planted changes, false alarms, small counts, agreement with scipy."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_false_alarms_are_rare(reference):
 
 
 def test_false_alarms_with_a_small_reference():
-    """The reference itself is drawn anew each time, so its own chance is in it."""
+    """A new reference is drawn each time, so the test includes its sampling error."""
     verdicts = [against(made(*batch(500 + seed, 80)), *batch(seed, 80))["verdict"] for seed in range(20)]
     assert verdicts.count("drift") <= 1
     assert verdicts.count("watch") <= 2

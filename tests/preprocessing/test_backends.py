@@ -1,4 +1,4 @@
-"""Shards are made by any backend, with the same bytes, and what fails in one is told as it would be by another."""
+"""Tests of the pool backends: equal bytes and equal error reports for loky, Dask and Ray."""
 
 from __future__ import annotations
 

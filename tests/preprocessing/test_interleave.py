@@ -1,4 +1,4 @@
-"""Recordings prepared side by side come out as one by one, and few of them are in memory at a time."""
+"""Tests of interleaved preparation: same results as one by one, few recordings in memory."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_random_batches_equal_plain_indexing(made, monkeypatch):
     assert store.signals(np.array([], dtype=int)).shape == (0, 12, 1000)
     with pytest.raises(IndexError):
         store.signals(np.array([len(store)]))
-    # with room for one open shard every change of shard maps anew
+    # with room for one open shard every change of shard creates a new map
     monkeypatch.setattr("ecgssl.store.store._MOST_MAPS", 1)
     narrow = Store(made[0])
     np.testing.assert_array_equal(narrow.signals(rows), everything[rows] * np.float32(store.lsb))

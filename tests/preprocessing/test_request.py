@@ -1,4 +1,4 @@
-"""What a cohort states of each recording reaches the reader, and known defects are counted, not read."""
+"""Tests of recording requests: overrides reach the reader, excluded recordings are not read."""
 
 from __future__ import annotations
 
