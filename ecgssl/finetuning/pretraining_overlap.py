@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
 from ecgssl.leakage.identities import Identities
-from ecgssl.leakage.overlap import between, told
+from ecgssl.leakage.overlap import between, limit_problems
 from ecgssl.store.store import Store
 
 _REMEDIES = {
@@ -55,7 +55,7 @@ def require_no_overlap(
     if policy == "error" and len(found.rows):
         by_waveform = set(found.waveform.rows.tolist())
         raise InputError(
-            told(
+            limit_problems(
                 [
                     Problem(
                         str(encoder_path),
