@@ -137,7 +137,8 @@ def _too_few(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[st
     problems = []
     for split in splits:
         cells = table.loc[table["split"] == split, target].to_numpy(dtype=np.float64)
-        names, values = (target,), cells[:, None]
+        names: tuple[str, ...] = (target,)
+        values = cells[:, None]
         if kind.kind == "multiclass":
             names = tuple(f"{target}:{name}" for name in kind.classes or {})
             values = np.where(np.isnan(values), np.nan, values == np.arange(len(names)))

@@ -59,9 +59,9 @@ def cell_problems(
     """
     problems = []
     for column, mask, what, remedy in checks:
-        places = np.flatnonzero(np.asarray(mask))
-        if len(places):
-            numbers = [int(place) + 2 if rows is None else int(rows[place]) for place in places]
+        places = np.flatnonzero(np.asarray(mask)).tolist()
+        if places:
+            numbers = [place + 2 if rows is None else rows[place] for place in places]
             problems.append(Problem(str(source), column, f"{rows_text(numbers)}: {what}", remedy))
     return problems
 
