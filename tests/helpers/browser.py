@@ -1,4 +1,4 @@
-"""A headless Chromium under control, through its debugging pipe: no driver, no port."""
+"""Headless Chromium, controlled through its debugging pipe without driver or port."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and wait for its result; what else is heard meanwhile is noted."""
+        """Send a command and return its result; events that arrive meanwhile are recorded."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if self._session:
@@ -87,37 +87,37 @@ class Page:
         return heard
 
     def open(self, url: str) -> None:
-        """Load a page, with all that it asks for at once."""
+        """Load a page with all its resources."""
         self.call("Page.navigate", url=url)
         self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
 
     def run(self, expression: str) -> Any:
-        """The value of JavaScript in the page, promises awaited."""
+        """Return the value of a JavaScript expression; promises are awaited."""
         found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
     def until(self, condition: str) -> None:
-        """Wait until JavaScript is true, looked at before every frame."""
+        """Wait until a JavaScript condition is true; it is tested every 20 ms."""
         self.run(
             f"new Promise(done => {{ const look = () => ({condition}) ? done(true) : setTimeout(look, 20); look() }})"
         )
 
     def choose(self, selector: str, *files: Path) -> None:
-        """Choose files as a person would in the dialog."""
+        """Select files for a file input."""
         document = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in files])
 
     def picture(self) -> bytes:
-        """PNG of the whole page."""
+        """Return a PNG of the whole page."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         data = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
         return base64.b64decode(data)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the browser and remove its profile."""
         self._process.kill()
         self._process.wait()
         os.close(self._to)

@@ -1,4 +1,4 @@
-"""A store of a hospital with telling names, and runs on it without training, of every kind of task, for tests of reports."""
+"""Store with identifying names, and untrained runs of each kind of task, for tests of reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FAST = EvaluateParams(bootstrap=100, subgroups=["sex", "site"])
 
 
 def make_store(folder: Path, count: int = 96) -> Store:
-    """A recording of each of many patients in three splits, two of them too short; telling names throughout.
+    """Return a store of one recording per patient in three splits, with identifying names; two are too short.
 
     Of so many invented hearts some beat alike, which the overlap guard may only count here.
     """
@@ -70,7 +70,7 @@ def make_store(folder: Path, count: int = 96) -> Store:
 def make_run(
     store: Store, folder: Path, targets: list[str], seed: int = 0, old: bool = False, folded: bool = False
 ) -> Path:
-    """A run whose model was never trained and whose predictions know a little of the truth.
+    """Write a run with an untrained model and predictions correlated with the targets.
 
     Args:
         store: of ``make_store``.

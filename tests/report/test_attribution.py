@@ -1,4 +1,4 @@
-"""Attribution: against closed forms and slow sums, and that it is the model's doing, not the recording's."""
+"""Attribution compared with closed forms and slow sums, and its dependence on the weights of the model."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def untrained(seed: int) -> Classifier:
 
 
 def marked(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Three seconds of noise, every second one with a broad wave in V2 from 1.25 to 1.5 s; and which."""
+    """Return noise of 3 s, with a broad wave in V2 from 1.25 to 1.5 s in every second recording, and the labels."""
     x = np.random.default_rng(seed).normal(0, 0.5, (count, 5, 300)).astype(np.float32)
     label = np.arange(count) % 2
     x[label == 1, V2, WAVE] += 4 * np.hanning(25).astype(np.float32)
-    # nearly silent ones among the unmarked, so that 0 mV is known to the model as such
+    # some recordings are nearly silent, so that the model has seen 0 mV
     x[::4] *= 0.01
     return torch.from_numpy(x), torch.from_numpy(label).float()
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """A classifier that has learned the mark, and recordings it has not seen."""
+    """Return a classifier trained to detect the wave, and recordings it was not trained on."""
     model = untrained(0)
     x, y = marked(64, seed=1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -103,7 +103,7 @@ def test_the_map_adds_up_to_what_the_output_changed_by(trained):
 
 
 def test_it_finds_what_the_model_learned(trained):
-    """The wave is one patch of sixty, and has its share of the map many times over, all of it in favour."""
+    """The wave is one of sixty patches; its share of the map is far larger and positive."""
     found = attribute(trained.model, trained.x, None, "mark")
     for values in found.values[trained.y == 1]:
         assert values[V2, WAVE].sum() > 10 / 60 * np.abs(values).sum()
@@ -112,7 +112,7 @@ def test_it_finds_what_the_model_learned(trained):
 
 
 def test_randomised_weights_destroy_the_map(trained):
-    """Adebayo et al. 2018: a map that survives other weights says nothing about the model."""
+    """Adebayo et al. 2018: a map that stays the same with other weights does not explain the model."""
     learned = attribute(trained.model, trained.x, None, "mark").values
     again = attribute(trained.model, trained.x, None, "mark").values
     np.testing.assert_array_equal(learned, again)
@@ -144,7 +144,7 @@ def test_one_is_as_many_and_absent_leads_get_nothing(trained, method):
 
 
 def test_rollout_of_one_block_is_its_attention():
-    """With the tokens' own half taken away, what is left is the mean row of the attention matrix."""
+    """Without the identity half, rollout is the mean row of the attention matrix."""
     torch.manual_seed(0)
     model = Classifier(Encoder(SIZES.model_copy(update={"depth": 1}), LEADS[:3], 100), ["t"]).eval()
     x = torch.randn(1, 3, 100)
@@ -175,7 +175,7 @@ def test_what_cannot_be_attributed(trained):
 
 
 def test_it_leaves_the_model_as_it_was(trained):
-    """Also from within inference mode, where the service lives."""
+    """Attribution works inside inference mode, which the service uses."""
     trained.model.train()
     with torch.inference_mode():
         inside = attribute(trained.model, trained.x[:1], None, "mark")
