@@ -25,13 +25,12 @@ from ecgssl.evaluation.statistics.delong import delong_difference
 from ecgssl.evaluation.statistics.metrics import metrics_of, support
 from ecgssl.evaluation.statistics.permutation import permutation_test
 from ecgssl.evaluation.subgroups import SMALLEST, subgroups
+from ecgssl.evaluation.target_kinds import TARGET_KINDS
 
 FORMAT = "ecgssl-evaluation"
 VERSION = 2
 SPLITS = ("val", "test", "external")
-PRIMARY = {"multilabel": "auroc", "multiclass": "auroc", "regression": "mae"}
-"""The metric that a task of each kind is first judged by, under ``macro``."""
-_SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
+SCORERS = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
 _MEASURE = {"multilabel": measure_multilabel, "multiclass": measure_multiclass, "regression": measure_regression}
 
 
@@ -82,7 +81,7 @@ def evaluate(
         "format": FORMAT,
         "version": VERSION,
         "kind": kind,
-        "primary": PRIMARY[kind],
+        "primary": TARGET_KINDS[kind].primary,
         "labels": names,
         "main": main,
         "baseline": baseline,
@@ -98,7 +97,7 @@ def evaluate(
         parts = _aligned(table[table["split"] == split], models, names, split)
         patients = parts[main]["patient"].to_numpy().astype(str)
         result["splits"][split] = {"records": len(patients), "patients": len(np.unique(patients))}
-        scored = {m: _SCORE[kind](part, names, decisions[m], params, seed) for m, part in parts.items()}
+        scored = {m: SCORERS[kind](part, names, decisions[m], params, seed) for m, part in parts.items()}
         for model, found in scored.items():
             result["models"][model][split] = found.figures
         if split == "val":
@@ -192,9 +191,9 @@ def _compare_labels(
     first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: OutputKind, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
     """A permutation test of the macro AUROC, and DeLong's test of each label; of a regression neither."""
-    if kind == "regression":
+    column = TARGET_KINDS[kind].compared_by
+    if column is None:
         return {}
-    column = "prob" if kind == "multiclass" else "logit"
     y, patients = targets_of(first, names), first["patient"].to_numpy().astype(str)
     a, b = (part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float) for part in (first, second))
     labels: dict[str, Any] = {}

@@ -21,10 +21,10 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.target_kinds import TARGET_KINDS
 from ecgssl.files import write_atomic
 
 KEYS = ("record_id", "patient", "split", "model")
@@ -60,13 +60,11 @@ def prediction_table(
         "model": model,
         "kind": kind,
     }
-    if kind == "regression":
-        for k, name in enumerate(names):
-            columns |= {f"target__{name}": y[:, k], f"pred__{name}": z[:, k]}
-    else:
-        p = expit(z) if kind == "multilabel" else softmax(z, axis=1)
-        for k, name in enumerate(names):
-            columns |= {f"target__{name}": y[:, k], f"logit__{name}": z[:, k], f"prob__{name}": p[:, k]}
+    stored, activation = TARGET_KINDS[kind].prediction_columns, TARGET_KINDS[kind].activation
+    parts = dict(zip(stored, (z, z if activation is None else activation(z)), strict=False))
+    for k, name in enumerate(names):
+        columns[f"target__{name}"] = y[:, k]
+        columns |= {f"{part}__{name}": values[:, k] for part, values in parts.items()}
     return check_predictions(pd.DataFrame(columns), f"predictions of {model}")
 
 
@@ -93,7 +91,7 @@ def kind_of(predictions: pd.DataFrame) -> OutputKind:
 
 def outputs_of(part: pd.DataFrame, names: Sequence[str], kind: OutputKind) -> NDArray[np.float64]:
     """(N, K) logits, or of a regression predicted values, in the order of ``names``."""
-    column = "pred" if kind == "regression" else "logit"
+    column = TARGET_KINDS[kind].prediction_columns[0]
     return part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float)
 
 
@@ -165,7 +163,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
             records of two classes or of none of them, probabilities of classes that do not add up to 1.
     """
     names, kind = labels_of(table), kind_of(table)
-    parts = ("pred",) if kind == "regression" else ("logit", "prob")
+    parts = TARGET_KINDS[kind].prediction_columns
     wanted = [*KEYS, *(f"{part}__{n}" for n in names for part in parts)]
     problems = [Problem(where, c, "column is missing", "Write it again") for c in wanted if c not in table.columns]
     if not names:

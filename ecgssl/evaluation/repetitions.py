@@ -16,15 +16,11 @@ import pandas as pd
 
 from ecgssl.config import EvaluateParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.by_kind.multiclass import score_multiclass
-from ecgssl.evaluation.by_kind.multilabel import score_multilabel
-from ecgssl.evaluation.by_kind.regression import score_regression
 from ecgssl.evaluation.calibration.decision import fit_from_predictions
+from ecgssl.evaluation.evaluate import SCORERS
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.statistics.bootstrap import Replicates, interval, paired_difference, plain
 from ecgssl.evaluation.statistics.metrics import metrics_of
-
-_SCORE = {"multilabel": score_multilabel, "multiclass": score_multiclass, "regression": score_regression}
 
 
 def score_repetitions(
@@ -89,7 +85,7 @@ def _mean_of(tables: Sequence[pd.DataFrame], model: str, params: EvaluateParams,
             raise InputError(Problem("predictions", "record_id", what, "Predict the same recordings in each"))
     kind, names = kind_of(tables[0]), labels_of(tables[0])
     scored = [
-        _SCORE[kind](part, names, fit_from_predictions(table, model, params), params, seed)
+        SCORERS[kind](part, names, fit_from_predictions(table, model, params), params, seed)
         for part, table in zip(parts, tables, strict=True)
     ]
     compared = [metric.name for metric in metrics_of(kind) if metric.paired]

@@ -72,11 +72,10 @@ def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: 
     """
     if model.kind == "regression":
         return lambda values, y: masked_squared_error(values, y, model.spread)
+    loss, balanced = _CLASS_LOSSES[model.kind]
     weights = None
     if class_weight == "balanced":
-        balanced = balanced_weights(targets) if model.kind == "multilabel" else balanced_class_weights(targets)
-        weights = torch.from_numpy(balanced).to(next(model.parameters()).device, torch.float32)
-    loss = masked_bce if model.kind == "multilabel" else masked_cross_entropy
+        weights = torch.from_numpy(balanced(targets)).to(next(model.parameters()).device, torch.float32)
     return lambda logits, y: loss(logits, y, weights)
 
 
@@ -90,6 +89,12 @@ def balanced_class_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """(C,): recordings of a known class over C times those of the class (scikit-learn's ``balanced``)."""
     counts = np.nansum(targets, axis=0)
     return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+
+
+_CLASS_LOSSES = {
+    "multilabel": (masked_bce, balanced_weights),
+    "multiclass": (masked_cross_entropy, balanced_class_weights),
+}
 
 
 def sampling_chances(targets: NDArray[np.float64]) -> NDArray[np.float64]:

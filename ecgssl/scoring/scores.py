@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.target_kinds import TARGET_KINDS
 from ecgssl.export.bundle import Bundle
 from ecgssl.scoring.preprocess import PreparedRecording, Windows
 
@@ -119,7 +120,7 @@ def score_cells(decision: Decision, logits: NDArray[np.float32]) -> dict[str, li
     """
     known = np.flatnonzero(~np.isnan(logits).any(axis=1))
     scores = decision.probabilities(logits[known])
-    raw, final = ("raw", "value") if decision.kind == "regression" else ("logit", "prob")
+    raw, final = TARGET_KINDS[decision.kind].score_columns
     cells: dict[str, list[Any]] = {name: [None] * len(logits) for name in score_columns(decision)}
     names = sorted({threshold for label in decision.labels for threshold in label.thresholds})
     calls = {threshold: decision.calls(logits[known], threshold) for threshold in names}
