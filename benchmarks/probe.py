@@ -35,13 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", type=int, default=5, help="labels solved together by this project's solver")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
-    results = [measure(n, width, options.labels) for n in options.recordings for width in options.widths]
-    for row in results:
-        compared = ", ".join(
-            f"{name} {other['ratio']:.1f} times slower (objective higher by {other['relative_excess']:.1e})"
-            for name, other in row["scikit_learn"].items()
-        )
-        print(f"N {row['recordings']}, width {row['width']}: {row['seconds']:.2f} s; {compared}")
+    results = []
+    for recordings in options.recordings:
+        for width in options.widths:
+            row = measure(recordings, width, options.labels)
+            results.append(row)
+            compared = ", ".join(
+                f"{name} {other['ratio']:.1f} times as long (objective {other['relative_excess']:+.1e} relative)"
+                for name, other in row["scikit_learn"].items()
+            )
+            print(f"N {recordings}, width {width}: {row['seconds']:.2f} s; {compared}", flush=True)
     if options.out is not None:
         options.out.write_text(json.dumps({"path": PATH, "results": results}, indent=1) + "\n")
 

@@ -1,1 +1,1 @@
-"""Probes on frozen embeddings, metrics with intervals, calibration, prediction files and figures."""
+"""Evaluation of predictions: metrics with intervals, calibration, thresholds, subgroups and leaderboards."""

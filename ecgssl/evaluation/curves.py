@@ -1,4 +1,4 @@
-"""ROC and reliability curves as rows of plain numbers, small enough for git and ready for ``dvc plots``."""
+"""ROC and reliability curves as rows of numbers for ``dvc plots``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
-    """False and true positive rate at every distinct score, from (0, 0) to (1, 1).
+    """Return false and true positive rate at every distinct score, from (0, 0) to (1, 1).
 
     Args:
         target: (N,) of 1, 0, NaN (left out).
@@ -36,7 +36,7 @@ def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
 
 
 def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
-    """At most ``points`` of a monotone curve: its ends, and the points next to equal steps along its length."""
+    """Return at most ``points`` of a monotone curve: its ends, and the points next to equal steps along its length."""
     if len(x) <= points:
         return x, y
     length = np.r_[0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
@@ -46,7 +46,7 @@ def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
 
 
 def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) -> list[Row]:
-    """Rows ``{label, model, fpr, tpr}`` of every model; labels without both classes have none.
+    """Return rows ``{label, model, fpr, tpr}`` of every model; labels without both classes are left out.
 
     Args:
         predictions: a table of ``predictions.prediction_table``.
@@ -67,7 +67,7 @@ def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) 
 
 
 def reliability_rows(predictions: pd.DataFrame, split: str = "test", bins: int = BINS) -> list[Row]:
-    """Rows ``{label, model, predicted, observed, low, high, records}``, one per bin of ``calibration.reliability``."""
+    """Return rows ``{label, model, predicted, observed, low, high, records}``, one per bin of ``calibration.reliability``."""
     rows = []
     for model, name, part in _parts(predictions, split):
         for b in reliability(part[f"target__{name}"].to_numpy(), part[f"prob__{name}"].to_numpy(), bins):
@@ -78,7 +78,7 @@ def reliability_rows(predictions: pd.DataFrame, split: str = "test", bins: int =
 
 
 def write_rows(rows: Sequence[Row], path: Path | str) -> None:
-    """Write rows as a JSON list, one row a line, whole or not at all."""
+    """Write rows atomically as a JSON list, one row per line."""
     write_atomic(path, "[\n" + ",\n".join(json.dumps(r, allow_nan=False) for r in rows) + "\n]\n")
 
 

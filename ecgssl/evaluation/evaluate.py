@@ -1,6 +1,6 @@
-"""From prediction tables to the numbers of a report: metrics with support and interval, and who beats whom.
+"""Evaluation of prediction tables: metrics with intervals, thresholds, subgroups and paired comparisons of models.
 
-The layout of what ``evaluate`` returns is described in docs/evaluation.md.
+docs/evaluation.md describes the layout of the figures.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def evaluate(
 
     Args:
         predictions: tables of ``prediction_table``, concatenated; all models on the same records.
-        params: resamples and width of the intervals, what is fitted on validation, and which subgroups are told apart.
+        params: resamples and confidence level, calibration and thresholds, and the columns of the subgroups.
         seed: of the bootstrap; all models of a split share its draws.
-        baseline: name of the random encoder's probe, which must be there; none to do without.
-        main: the model that is compared with every other; the first that is not the baseline where not given.
-        decision: frozen calibrators and thresholds of the main model; where not given they are fitted on the table's
-            validation rows, as those of the other models always are.
+        baseline: model name of the probe on the randomly initialised encoder; ``None`` for no baseline.
+        main: the model that is compared with every other; by default the first that is not the baseline.
+        decision: calibrators and thresholds of the main model; by default they are fitted on the validation rows of the
+            table, as those of the other models always are.
         groups: a row per recording, indexed by ``record_id``, with the columns of ``params.subgroups`` that are known.
 
     Returns:
-        JSON-ready figures (docs/evaluation.md). A number that is not defined is None, with its reason beside it under
+        JSON-ready figures (docs/evaluation.md). An undefined number is ``None``, with its reason under
         ``undefined``. ``dropped`` counts the resamples that left a label out.
 
     Raises:
@@ -134,19 +134,19 @@ def _method(params: EvaluateParams, seed: int) -> dict[str, Any]:
 def _require_models(models: list[str], baseline: str | None, main: str) -> None:
     missing = [m for m in (baseline, main) if m is not None and m not in models]
     if missing:
-        remedy = "Predict with it as well, or name another"
+        remedy = "Predict with this model as well, or use another name"
         raise InputError(Problem("predictions", "model", f"{m!r} is not among {models}", remedy) for m in missing)
 
 
 def _require_fitting(decision: Decision, kind: OutputKind, names: list[str]) -> Decision:
     if decision.kind != kind or list(decision.names) != names:
         what = f"is of {decision.kind} {', '.join(decision.names)}, the predictions are of {kind} {', '.join(names)}"
-        raise InputError(Problem("decision", "labels", what, "Name the decision of the model that predicted"))
+        raise InputError(Problem("decision", "labels", what, "Use the decision of the model that made the predictions"))
     return decision
 
 
 def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: str) -> dict[str, pd.DataFrame]:
-    """One table per model, rows sorted by record, after a check that records, patients and targets are the same."""
+    """Return one table per model with rows sorted by recording, after a check that their recordings and targets are equal."""
     parts = {m: table[table["model"] == m].sort_values("record_id", ignore_index=True) for m in models}
     shared = ["record_id", "patient", *(f"target__{n}" for n in names)]
     first = parts[models[0]][shared]
@@ -190,7 +190,7 @@ def _compare(first: Result, second: Result, kind: OutputKind, confidence: float)
 def _compare_labels(
     first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: OutputKind, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
-    """A permutation test of the macro AUROC, and DeLong's test of each label; of a regression neither."""
+    """Return the permutation test of the macro AUROC and DeLong's test of each label; empty for a regression."""
     column = TARGET_KINDS[kind].compared_by
     if column is None:
         return {}

@@ -1,4 +1,4 @@
-"""The leaderboard: one entry per setting of the protocol, as metrics, as JSON and as a table to read."""
+"""Leaderboard: one entry per setting of the protocol, as metrics, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ecgssl.evaluation.statistics.metrics import metric_named
 
 @dataclass(frozen=True)
 class Entry:
-    """The first metric of one model on test, beside the random encoder's probe under the same setting.
+    """Primary metric of one model on test, with that of the randomly initialised encoder in the same setting.
 
-    Numbers that are undefined, or that the setting does not have, are ``None``.
+    Undefined numbers are ``None``.
 
     Args:
         task, mode, share: of the setting.
-        trained_on, tested_on: sets of recorded leads; empty where all leads of the contract were used.
-        metric: ``auroc`` (macro), or of a regression ``mae``.
+        trained_on, tested_on: sets of recorded leads; empty for all leads of the preprocessing settings.
+        metric: ``auroc`` (macro), or ``mae`` for a regression.
         records: test recordings.
         value, low, high: with the bounds of the patient-clustered bootstrap interval.
-        repetitions: draws of the share, or of the folds, that all of these are means of.
+        repetitions: number of draws (of the share or the folds) that the numbers are means of.
         auprc: macro, of classes.
         random: the metric of the random encoder's probe.
         gain, gain_low, gain_high, gain_p: paired difference to it.
@@ -52,7 +52,7 @@ class Entry:
         return "macro AUROC" if self.metric == "auroc" else self.metric.upper()
 
     def metrics(self) -> dict[str, float]:
-        """All defined numbers, flat and equally named in every setting, for ``dvc metrics`` and MLflow."""
+        """Return the defined numbers by name, for ``dvc metrics`` and MLflow."""
         numbers: dict[str, float | None] = {"records": self.records}
         numbers |= {self.metric: self.value, f"{self.metric}_low": self.low, f"{self.metric}_high": self.high}
         numbers |= {"auprc": self.auprc, f"random_{self.metric}": self.random}
@@ -70,13 +70,13 @@ def entry(
     tested_on: str | None = None,
     repetitions: dict[str, dict[str, Any]] | None = None,
 ) -> Entry:
-    """Pick the entry of a model out of what ``evaluate`` returns.
+    """Return the leaderboard entry of a model from the figures of ``evaluate``.
 
     Args:
         figures: of ``evaluate``.
         task, mode, share, leads: of the setting.
-        tested_on: set of leads of the test recordings, where it is another one than was trained on.
-        repetitions: of ``score_repetitions``, where the share or the folds were drawn several times.
+        tested_on: set of leads of the test recordings, if it differs from that of training.
+        repetitions: of ``score_repetitions``, if the share or the folds were drawn several times.
     """
     metric = figures["primary"]
     own = figures["models"][mode]["test"]["macro"]
@@ -104,12 +104,12 @@ def _gain(paired: dict[str, Any]) -> dict[str, float | None]:
 
 
 def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Entries for JSON, in the order of the table."""
+    """Return the entries for JSON, in the order of the table."""
     return [asdict(e) for e in _ordered(entries)]
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """A Markdown table; of a task, most labels and most leads first, and in these the best first."""
+    """Return a Markdown table; within a task, larger shares of labels, more leads and better values come first."""
     heads = (
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),

@@ -1,4 +1,4 @@
-"""ROC and reliability figures, one panel per label; plain ``Figure`` objects, no pyplot state."""
+"""ROC and reliability figures with one panel per label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart by colour-blind readers too.
+# Okabe & Ito's colours, distinguishable for colour-blind readers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BASELINE = "#7F7F7F"
 _FINE = np.linspace(0, 1, 101)
@@ -36,17 +36,17 @@ def draw_roc(
     seed: int = 0,
     max_labels: int = 12,
 ) -> Figure:
-    """ROC curves of every model, a panel per label, with AUROC in the legend and support in the title.
+    """Draw the ROC curves of every model, one panel per label, with AUROC in the legend.
 
     Args:
         predictions: a table of ``predictions.prediction_table``.
         split: whose records.
-        main: the model that is drawn strongest; the first that is not the baseline where not given.
+        main: the highlighted model; by default the first that is not the baseline.
         baseline: drawn dashed and grey.
         bootstrap: resamples of patients for the main model's pointwise band and AUROC interval; 0 for none.
         confidence: of both.
         seed: of the resamples.
-        max_labels: panels at most; labels with the most positives are kept, and the rest are counted in the footer.
+        max_labels: maximum number of panels; labels with the most positives are kept. The footer counts the others.
 
     Raises:
         ValueError: the split has no rows.
@@ -94,12 +94,12 @@ def draw_reliability(
     bins: int = BINS,
     max_labels: int = 12,
 ) -> Figure:
-    """Reliability of one model, a panel per label: bins of equal count with Wilson intervals, and the scores below.
+    """Draw the reliability of one model, one panel per label: bins of equal count with Wilson intervals, and histograms.
 
     Args:
         predictions: a table of ``predictions.prediction_table``.
         split: whose records.
-        model: whose probabilities; the first that is not the baseline where not given.
+        model: whose probabilities; by default the first that is not the baseline.
         baseline: name of the random encoder's probe.
         bins: of equal count.
         max_labels: panels at most, as for ``draw_roc``.
@@ -191,7 +191,7 @@ def _identity(axes: Axes) -> None:
 
 
 def _title(axes: Axes, name: str, counted: str) -> None:
-    # one above the other: a long name would run into the count beside it
+    # two lines: a long name would overlap the count
     axes.set_title(name, fontsize=10, loc="left", fontweight="bold", pad=14)
     axes.text(0, 1.025, counted, transform=axes.transAxes, fontsize=7, color="#555555")
 
@@ -211,7 +211,7 @@ def _footer(figure: Figure, text: str) -> None:
 def _band(
     y: Array, z: Array, patients: np.ndarray, resamples: int, confidence: float, seed: int
 ) -> tuple[Array, Array, tuple[float, float]]:
-    """Pointwise percentile band of the sensitivity over ``_FINE`` and the interval of the AUROC."""
+    """Return the pointwise percentile band of the sensitivity over ``_FINE``, and the interval of the AUROC."""
     curves, areas = [], []
     for block in patient_weights(patients, resamples, seed):
         areas.append(ranking_metrics(y, z, block)[0])

@@ -1,10 +1,10 @@
-"""Prediction files: everything that is needed to compute every metric again, and nothing that names a patient.
+"""Prediction files: targets and outputs of models by recording, without personal data.
 
 One row per model and record: ``record_id, patient, split, model, kind``, then for each label ``target__NAME`` (1, 0, empty =
 unknown), ``logit__NAME`` and ``prob__NAME``. By kind:
 
-- ``multilabel``: each label by itself; the probability is the logistic function of the logit. Files without a column
-  ``kind`` are of this one.
+- ``multilabel``: independent labels; the probability is the logistic function of the logit. Files without a column
+  ``kind`` have this kind.
 - ``multiclass``: a label per class, named ``target:class``; a record is 1 in one class and 0 in the others, or unknown in all;
   the probability is the softmax of the logits.
 - ``regression``: ``target__NAME`` and ``pred__NAME``, numbers in the unit of the target.
@@ -42,14 +42,14 @@ def prediction_table(
     logits: ArrayLike,
     kind: OutputKind = "multilabel",
 ) -> pd.DataFrame:
-    """Predictions of one model as a table.
+    """Return the predictions of one model as a table.
 
     Args:
         record_ids, patients, splits: (N,); patients as keyed hashes.
         model: its name, for example ``linear`` or ``random``.
         names: K labels, classes or numbers.
         targets: (N, K) of 1, 0, NaN, or numbers.
-        logits: (N, K) outputs of the model; of a regression the predicted numbers.
+        logits: (N, K) outputs of the model; predicted numbers for a regression.
         kind: what the outputs mean.
     """
     y, z = np.asarray(targets, dtype=np.float64), np.asarray(logits, dtype=np.float64)
@@ -69,15 +69,15 @@ def prediction_table(
 
 
 def labels_of(predictions: pd.DataFrame) -> list[str]:
-    """Labels of a prediction table, in the order of its columns."""
+    """Return the labels of a prediction table, in the order of its columns."""
     return [c.removeprefix("target__") for c in predictions.columns if str(c).startswith("target__")]
 
 
 def kind_of(predictions: pd.DataFrame) -> OutputKind:
-    """What the outputs of a prediction table mean; ``multilabel`` where it does not say.
+    """Return the kind of target of a prediction table; ``multilabel`` if it has no column ``kind``.
 
     Raises:
-        InputError: it says several things, or something unknown.
+        InputError: the table holds several kinds, or an unknown one.
     """
     if "kind" not in predictions.columns or not len(predictions):
         return "multilabel"
@@ -90,13 +90,13 @@ def kind_of(predictions: pd.DataFrame) -> OutputKind:
 
 
 def outputs_of(part: pd.DataFrame, names: Sequence[str], kind: OutputKind) -> NDArray[np.float64]:
-    """(N, K) logits, or of a regression predicted values, in the order of ``names``."""
+    """Return logits (N, K), or predicted values of a regression, in the order of ``names``."""
     column = TARGET_KINDS[kind].prediction_columns[0]
     return part[[f"{column}__{n}" for n in names]].to_numpy(dtype=float)
 
 
 def targets_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
-    """(N, K) targets, NaN where unknown."""
+    """Return the targets (N, K), NaN where unknown."""
     return part[[f"target__{n}" for n in names]].to_numpy(dtype=float)
 
 
@@ -111,14 +111,14 @@ def patients_of(part: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first recording of each patient, by the order of ``record_id``, for every model and split."""
+    """Return the rows of the first recording (by ``record_id``) of each patient, for every model and split."""
     ordered = predictions.sort_values("record_id", kind="stable")
     kept = ordered.drop_duplicates(["model", "split", "patient"]).index
     return predictions.loc[predictions.index.isin(kept)]
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
-    """Write a checked table to ``path`` (.csv or .parquet), whole or not at all; floats survive exactly.
+    """Check a table and write it to ``path`` (.csv or .parquet) atomically and without loss of digits.
 
     Raises:
         InputError: the table is not a valid prediction table, or the suffix is unknown.

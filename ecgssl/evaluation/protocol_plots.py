@@ -1,4 +1,4 @@
-"""Two curves of the protocol: what fewer labels cost, and what fewer leads cost, with intervals."""
+"""Plots of the protocol: metric by share of labelled patients and by number of leads, with intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 
 
 def draw_fractions(entries: Sequence[Entry]) -> Figure:
-    """The metric over the share of labelled patients, a panel per task and a line per mode, at the first set of leads.
+    """Draw the metric over the share of labelled patients at the first lead set, one panel per task, one line per mode.
 
     Args:
         entries: of the leaderboard; those tested on other leads than the first entry's are left out.
@@ -36,7 +36,7 @@ def draw_fractions(entries: Sequence[Entry]) -> Figure:
 
 
 def draw_leads(entries: Sequence[Entry]) -> Figure:
-    """The metric over the number of recorded leads, trained on them (solid) and on the first set (dashed), at the first share.
+    """Draw the metric over the number of leads at the first share, trained on them (solid) or on the first set (dashed).
 
     Args:
         entries: of the leaderboard; those of other shares than the first entry's are left out.

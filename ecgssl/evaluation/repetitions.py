@@ -1,8 +1,8 @@
-"""A metric over repetitions: draws of a share of the labels, or repeated folds of a small cohort.
+"""Metrics over repetitions: draws of a share of the labels, or repeated folds of a small cohort.
 
-What is told is the mean over the repetitions, and an interval from a bootstrap of patients in which every repetition meets
-the same resampled patients: how sure one can be of that mean for other patients of the kind. How far the repetitions differ
-is told beside it, and is no interval: they share their patients.
+The figures are the mean over the repetitions and its interval from a bootstrap of patients. Every repetition uses the same
+resampled patients. The values of the single repetitions are reported, too. Their spread is not an interval, because the
+repetitions share their patients.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def score_repetitions(
     against: str | None = None,
     split: str = "test",
 ) -> dict[str, dict[str, Any]]:
-    """Macro metrics of a model over repetitions.
+    """Compute the macro metrics of a model over repetitions.
 
     Args:
         tables: a prediction table per repetition, all of the same recordings.
         model: its name in each.
         params: resamples and width of the intervals.
         seed: of the bootstrap.
-        against: a model in the same tables, that this one is compared with.
+        against: a model in the same tables to compare with.
         split: that is scored.
 
     Returns:
@@ -71,7 +71,7 @@ def score_repetitions(
 
 @dataclass(frozen=True)
 class _Mean:
-    """Macro values of every repetition, and their mean in every resample as a single column (R, 1)."""
+    """Macro values of every repetition, and their mean in every resample as one column (R, 1)."""
 
     values: dict[str, list[float]]
     replicates: Replicates

@@ -1,7 +1,7 @@
-"""Results told apart by sex, age, site, device or another column, with small groups withheld.
+"""Metrics by subgroup (sex, age, site, device or another column), with small groups withheld.
 
-A number of fewer than ten patients may point at one of them, and says little anyway. With such a group the next smallest
-are withheld, too, as its size could otherwise be had by subtraction from the whole.
+A number from fewer than ten patients could identify one of them. The next smallest group is withheld, too; otherwise the
+size of the small group could be computed by subtraction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecgssl.config.manifest import OutputKind
 from ecgssl.evaluation.statistics.metrics import metrics_of
 
 SMALLEST = 10
-"""Patients that a group, and each class of a finding in it, must have to be shown."""
+"""Patients that a group, and each class of a finding in it, needs to be reported."""
 MOST_GROUPS = 30
 UNKNOWN = "unknown"
 TOO_FEW = f"fewer than {SMALLEST}"
@@ -31,7 +31,7 @@ Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class _Cell:
-    """A label in a group; counts are of known recordings, and of their patients."""
+    """Counts of a label in a group: recordings with known target, and their patients."""
 
     rows: NDArray[np.bool_]
     records: int
@@ -50,20 +50,20 @@ def subgroups(
     measure: Measure,
     bands: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Measure a model in every group of every column.
+    """Compute the metrics of a model in every group of every column.
 
     Args:
         part: rows of one model and split of a prediction table.
-        groups: a row per recording, indexed by ``record_id``; recordings that it lacks are ``unknown``.
+        groups: one row per recording, indexed by ``record_id``; missing recordings are ``unknown``.
         names: labels of the table.
         kind: of the task.
         measure: rows of a group to ``{label: {metric: ...}}``.
         bands: years at which a band of ages begins, for the column ``age``.
 
     Returns:
-        ``{"column", "group", "label", "records", "patients", "positives", "metrics"}`` each; what is withheld or undefined
-        is None, with the reason under ``withheld``. A column of too many groups has one entry, without a group; one that
-        is unknown of every recording has none.
+        List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined values
+        are ``None``, with the reason under ``withheld``. A column with too many groups has one entry without a group. A
+        column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
@@ -80,7 +80,7 @@ def subgroups(
                 {
                     "column": column,
                     "group": None,
-                    "withheld": f"{len(order)} groups, at most {MOST_GROUPS} are told apart",
+                    "withheld": f"{len(order)} groups, at most {MOST_GROUPS} are reported",
                 }
             )
             continue
@@ -95,7 +95,7 @@ def subgroups(
 
 
 def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
-    """Names of the bands that ages lie in: ``under 18``, ``18 to under 40``, ``75 and over``, or ``unknown``."""
+    """Return the names of the age bands: ``under 18``, ``18 to under 40``, ``75 and over``, or ``unknown``."""
     edges = [f"{b:g}" for b in bands]
     middle = [f"{a} to under {b}" for a, b in pairwise(edges)]
     names = np.array([f"under {edges[0]}", *middle, f"{edges[-1]} and over", UNKNOWN], dtype=object)
@@ -105,12 +105,12 @@ def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
 
 
 def _grouped(values: pd.Series) -> pd.Series:
-    """Text and few numbers as they are; many numbers in three equally large parts."""
+    """Return text and few distinct numbers as they are, and many numbers in three equally large groups."""
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
     if numeric and numbers.nunique() > SMALLEST:
         cuts = np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1]
-        # rounded, as an exact cut is one recording's value
+        # rounded: an exact boundary is the value of one recording
         return age_band(numbers, sorted({float(f"{cut:.2g}") for cut in cuts}))
     text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
     blank = values.isna() | (values.astype(str).str.strip() == "")
@@ -118,7 +118,7 @@ def _grouped(values: pd.Series) -> pd.Series:
 
 
 def _sort_key(grouped: pd.Series, values: pd.Series) -> Callable[[str], tuple[bool, float, str]]:
-    """Numbers by their size, text by the alphabet, ``unknown`` last."""
+    """Return a sort key: numbers by size, text alphabetically, ``unknown`` last."""
     first = pd.to_numeric(values, errors="coerce").groupby(grouped).min()
     size = {str(name): float(value) if value == value else 0.0 for name, value in first.items()}
     return lambda name: (name == UNKNOWN, size.get(name, 0.0), name)
@@ -138,7 +138,7 @@ def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: OutputKi
 
 
 def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) -> None:
-    """Mark what is too small, and the next smallest until what is hidden is of two groups and no longer small itself."""
+    """Withhold groups that are too small, and the next smallest until at least two groups of enough patients are hidden."""
     hidden = [g for g in order if cells[g, name].fewest < SMALLEST]
     for group in hidden:
         cells[group, name] = replace(cells[group, name], withheld=TOO_FEW)
@@ -160,7 +160,7 @@ def _entry(
         entry["positives"] = None if hidden else cell.positives
     metrics = None if cell.withheld == TOO_FEW else measured
     if cell.withheld == BY_SUBTRACTION and metrics is not None:
-        # shares such as a sensitivity may give a count away, an area does not
+        # shares such as a sensitivity could reveal a count; the registered metrics do not
         metrics = {m.name: metrics[m.name] for m in metrics_of(kind) if m.name in metrics}
     entry["metrics"] = metrics
     return entry | ({"withheld": cell.withheld} if hidden else {})

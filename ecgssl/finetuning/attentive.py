@@ -1,4 +1,4 @@
-"""Training of an attentive head on the tokens of a frozen encoder, computed once where they fit on disk."""
+"""Attentive fine-tuning: train a query-pooling head on the tokens of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def finetune_attentive(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Train queries and head of a classifier; its encoder stays as it is.
+    """Train queries and head of a classifier; the encoder stays frozen.
 
     Args:
         model: of ``start_attentive``, so that epoch 0 is the linear probe.
-        store, targets, seed, score, run_folder, config, train, val, leads, show_progress: as ``finetune_full``.
+        store, targets, seed, score, run_folder, config, train, val, leads, show_progress: as for ``finetune_full``.
         params: of the loop.
 
     Raises:
         ValueError: the model has no queries.
     """
     if model.pooling is None:
-        raise ValueError("the classifier has no queries to train")
+        raise ValueError("the classifier has no queries; use start_attentive")
     device = resolve_device("auto")
     model.to(device).eval()
     trained = nn.ModuleDict({"pooling": model.pooling, "head": model.head})
@@ -113,7 +113,7 @@ def _gigabytes(model: Classifier, recordings: int) -> float:
 def _cached(
     compute: Features, model: Classifier, rows: NDArray[np.int64], file: Path, device: torch.device, show_progress: bool
 ) -> Features:
-    """Tokens of ``rows`` in float16 in a file, and the rest, which is small, in memory."""
+    """Compute the tokens of ``rows`` once, as float16 in a file; embeddings and lead masks stay in memory."""
     encoder = model.encoder
     shape = (len(rows), len(encoder.leads) * encoder.columns, encoder.width)
     embeddings = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Small cohorts: every recording is predicted by a model that has not seen its patient, several times over.
+"""Repeated grouped stratified cross-validation of the linear probe, for small cohorts.
 
 Folds are dealt by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). In each, a linear probe is
 fitted on the other folds, and its C and class weight are chosen by a cross-validation inside them; so nothing of a recording,
@@ -33,7 +33,7 @@ from ecgssl.store.store import Store
 
 @dataclass
 class CrossValidation:
-    """What a cross-validation leaves.
+    """Result of a cross-validation.
 
     Args:
         final: the classifier fitted on all recordings, with what inner folds chose; its prediction table holds the first

@@ -1,4 +1,4 @@
-"""Embeddings of stored recordings, computed once per weights, recordings and leads, and kept on disk."""
+"""Cache of embeddings on disk, by weights, recordings and leads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cached_embeddings(
     *,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """(len(rows), E) embeddings; those that the cache lacks are computed and added to it.
+    """Return embeddings (len(rows), E); missing ones are computed and added to the cache.
 
     Args:
         encoder: frozen.
@@ -56,5 +56,5 @@ def cached_embeddings(
 
 
 def digest(model: torch.nn.Module) -> str:
-    """SHA-256 of a model's weights."""
+    """Return the SHA-256 of the weights of a model."""
     return hashlib.sha256(weight_bytes(model)).hexdigest()

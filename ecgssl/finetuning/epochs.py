@@ -1,4 +1,4 @@
-"""The loop of fine-tuning: epochs, early stop by a score on validation, and a state that a killed run resumes from."""
+"""Training loop of fine-tuning: epochs, early stopping on validation, and resumable state."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ecgssl.training.optim import cosine, set_rates
 
 @dataclass(frozen=True)
 class Epochs:
-    """What a loop has left.
+    """Result of a training loop.
 
     Args:
         history: per epoch: epoch, mean train loss, score on validation; epoch 0 is the start.
-        best: first epoch with the highest score, whose weights the module has.
+        best: first epoch with the highest score; the module holds its weights.
     """
 
     history: list[dict[str, float]]
@@ -40,9 +40,9 @@ def run_epochs(
     *,
     show_progress: bool = True,
 ) -> Epochs:
-    """Train, and leave the module in the state of the best epoch.
+    """Train a module and restore the weights of the best epoch.
 
-    A step is a function of seed and its number, so that a resumed run ends in the same weights, bit for bit on a CPU.
+    A step depends on the seed and its number only, so a resumed run ends in the same weights, bit for bit on a CPU.
 
     Args:
         module: all that is trained, and its buffers.
@@ -52,7 +52,7 @@ def run_epochs(
         seed: of what is drawn in a step.
         state: of this run; one state an epoch is saved.
         loss: of a step by its number, from 0.
-        score: of the module as it is, on validation, to maximise.
+        score: validation score of the current module, to maximise.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
@@ -73,7 +73,7 @@ def run_epochs(
             module.train()
             losses = []
             for step in range((epoch - 1) * steps, epoch * steps):
-                # stochastic depth draws from the global generator: a function of (seed, step), as in pretraining
+                # stochastic depth draws from the global generator: seed it by (seed, step), as in pretraining
                 torch.manual_seed(seed * 1_000_003 + step)
                 set_rates(optimiser, cosine(step / total, params.warmup))
                 here = loss(step)

@@ -1,4 +1,4 @@
-"""External evaluation and recalibration from a run's folder to a folder of results."""
+"""External evaluation and recalibration of a stored run; the model and its thresholds are not refitted."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
 
 FITTED = "val"
-"""Split of the recordings that new calibrators are learned from."""
+"""Split of the recordings that new calibrators are fitted on."""
 
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """A run as it was left.
+    """A stored run.
 
     Args:
         folder: of the classifier.
@@ -61,12 +61,12 @@ class FrozenRun:
 
 
 def classifier_of(run: Path) -> Path:
-    """The folder of a run's classifier, where that or the run's own is named."""
+    """Return the folder of the classifier of a run."""
     return run / "classifier" if (run / "classifier").is_dir() else run
 
 
 def load_frozen(run: Path | str) -> FrozenRun:
-    """Read a run, or the classifier's folder of one.
+    """Load a run from its folder, or from the folder of its classifier.
 
     Raises:
         InputError: a file is missing or not what it should be, or decision and classifier are of different labels.
@@ -76,7 +76,7 @@ def load_frozen(run: Path | str) -> FrozenRun:
     decision = Decision.load(folder)
     if list(decision.names) != list(classifier.targets) or decision.kind != classifier.kind:
         what = f"is of {', '.join(decision.names)}, the classifier of {', '.join(classifier.targets)}"
-        raise InputError(Problem(str(folder), "decision.json", what, "Take the run whole and unchanged"))
+        raise InputError(Problem(str(folder), "decision.json", what, "Use the complete, unchanged folder of the run"))
     about = read_json(folder / CONFIG)
     return FrozenRun(
         folder, classifier, spec, decision, str(about.get("mode", "model")), tuple(about.get("recorded_leads", ()))
@@ -84,7 +84,7 @@ def load_frozen(run: Path | str) -> FrozenRun:
 
 
 def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
-    """Predict every recording of a store with a known target; all are of split ``external``.
+    """Predict every recording of a store with a known target, as split ``external``.
 
     Args:
         frozen: the run.
@@ -110,7 +110,7 @@ def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class External:
-    """What an external evaluation leaves.
+    """Result of an external evaluation.
 
     Args:
         figures: as of ``evaluate``, with ``external`` (who was judged) and, where asked for, ``recalibrated``.
@@ -132,16 +132,16 @@ def evaluate_frozen(
     share: float | None = None,
     new_thresholds: bool = False,
 ) -> External:
-    """Judge a frozen run on an external cohort.
+    """Evaluate a stored run on an external cohort.
 
     Args:
         frozen: the run.
         store: of its contract; all of its splits are external.
         params: section ``evaluate``, and the seed.
-        overlap: what follows where the run has learned from recordings or patients of the cohort.
-        share: of the cohort's patients that new calibrators are learned from; the rest judge, before and after. None
+        overlap: what to do if the run was trained on recordings or patients of the cohort.
+        share: of the cohort's patients that new calibrators are fitted on. The others are evaluated before and after. ``None``
             for no recalibration.
-        new_thresholds: choose the thresholds anew, too, on that share; else they keep their probabilities.
+        new_thresholds: choose new thresholds on that share, too. Otherwise thresholds keep their probabilities.
 
     Raises:
         InputError, ContractMismatch: as of ``predict_frozen`` and ``require_no_overlap``; a share that leaves no one on a side.
@@ -155,15 +155,17 @@ def evaluate_frozen(
     if share is not None:
         predictions = _set_apart(predictions, frozen, share, params.seed, str(store.path))
         recalibrated = recalibrate(frozen.decision, predictions, frozen.model, params, new_thresholds)
-    judged = predictions[predictions["split"] == EXTERNAL]
+    held_out = predictions[predictions["split"] == EXTERNAL]
     figures = evaluate(
-        judged, params.evaluate, params.seed, None, frozen.model, decision=frozen.decision, groups=groups
+        held_out, params.evaluate, params.seed, None, frozen.model, decision=frozen.decision, groups=groups
     )
     if recalibrated is not None:
-        again = evaluate(judged, params.evaluate, params.seed, None, frozen.model, decision=recalibrated, groups=groups)
+        again = evaluate(
+            held_out, params.evaluate, params.seed, None, frozen.model, decision=recalibrated, groups=groups
+        )
         figures["recalibrated"] = {
             "share": share,
-            "thresholds": "chosen anew" if new_thresholds else "as frozen",
+            "thresholds": "refitted" if new_thresholds else "as frozen",
             **{key: again[key] for key in ("decision", "models", "net_benefit", "subgroups")},
         }
     figures["external"] = _about(frozen, store, rows) | {"overlap": seen}
@@ -173,14 +175,14 @@ def evaluate_frozen(
 def recalibrate(
     decision: Decision, predictions: pd.DataFrame, model: str, params: Params, new_thresholds: bool = False
 ) -> Decision:
-    """New calibrators from the rows of split ``val``; a label with too few events keeps its own, and says so.
+    """Fit new calibrators on the rows of split ``val``. A label with too few events keeps its calibrator, with a reason.
 
     Args:
         decision: frozen.
         predictions: of the new site.
         model: its name in the table.
         params: section ``evaluate``.
-        new_thresholds: choose thresholds anew; else each keeps its probability, and so the risk that it stands for.
+        new_thresholds: choose new thresholds. Otherwise each keeps its probability and so its risk.
     """
     method = "linear" if decision.kind == "regression" else params.evaluate.calibration
     fresh = fit_from_predictions(predictions, model, params.evaluate, FITTED, method)
@@ -223,14 +225,14 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
 def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed: int, where: str) -> pd.DataFrame:
     """The table with a share of the patients, stratified by target, in split ``val``."""
     if not 0 < share < 1:
-        what = f"{share:g} is not above 0 and below 1, so no one is left to learn from, or to judge by"
-        raise InputError(Problem("recalibration", "share", what, "For example 0.5"))
+        what = f"{share:g} is not above 0 and below 1"
+        raise InputError(Problem("recalibration", "share", what, "Use for example 0.5"))
     targets = predictions[[f"target__{n}" for n in frozen.classifier.targets]].to_numpy(dtype=float)
     strata = np.zeros_like(targets) if frozen.classifier.kind == "regression" else targets
     chosen: NDArray[np.bool_] = label_fraction(strata, predictions["patient"], share, seed)
     if chosen.all() or not chosen.any():
         what = f"a share of {share:g} of {predictions['patient'].nunique()} patients leaves none on one side"
-        raise InputError(Problem(where, "recalibration", what, "Name another share, or a larger cohort"))
+        raise InputError(Problem(where, "recalibration", what, "Use another share, or a larger cohort"))
     return predictions.assign(split=np.where(chosen, FITTED, EXTERNAL))
 
 
@@ -256,7 +258,7 @@ EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
 
 def store_of(out: Path) -> Path:
-    """Where a cohort that is judged from its table is stored."""
+    """Return the folder of the store of a cohort that is evaluated from its table."""
     return out.with_name(f"{out.name}-store")
 
 
@@ -270,7 +272,7 @@ def evaluate_external(
     share: float | None = None,
     new_thresholds: bool = False,
 ) -> External:
-    """Judge a frozen run on a cohort and write ``evaluation.json`` and ``predictions.csv`` into a new folder.
+    """Evaluate a stored run on a cohort and write ``evaluation.json`` and ``predictions.csv`` into a new folder.
 
     Args:
         run: folder of a run, or of its classifier.
@@ -325,7 +327,7 @@ def recalibrate_run(
     """
     frozen = load_frozen(run)
     if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):
-        raise InputError(Problem(str(out), "output folder", "is the run itself", "Name a new one: the first run stays"))
+        raise InputError(Problem(str(out), "output folder", "is the run itself", "Use a new folder"))
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
     found = evaluate_frozen(frozen, Store(store), params, **options)
     assert found.recalibrated is not None

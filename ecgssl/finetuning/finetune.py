@@ -1,4 +1,4 @@
-"""One fine-tuning run: a task, a mode, and beside it always the random encoder with the same linear probe."""
+"""Fine-tuning of an encoder for one task, with the linear probe on a randomly initialised encoder as the baseline."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression":
 
 @dataclass
 class FinetuneResult:
-    """What a run leaves.
+    """Result of a fine-tuning.
 
     Args:
         task: what was learned.
@@ -182,13 +182,13 @@ def publish_finetuning(
 
 
 def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: float = 0.0) -> Encoder:
-    """The encoder as it was before any training, under the seed of the run."""
+    """Return a randomly initialised encoder, drawn with the seed of the run."""
     torch.manual_seed(seed)
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
 
 
 def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
-    """The classifier that a linear probe on an encoder is."""
+    """Return the classifier that consists of an encoder and its linear probe."""
     classifier = Classifier(encoder, probe.names, probe.kind)
     fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
     classifier.head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
@@ -200,7 +200,7 @@ def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
 
 @dataclass(frozen=True)
 class _Linear:
-    """A probe, the classifier that it is, and the outputs (validation and test, K)."""
+    """A probe, its classifier and the outputs (validation and test, K)."""
 
     probe: Probe
     classifier: Classifier
@@ -245,7 +245,7 @@ class _Run:
         return _Linear(probe, classifier, outputs)
 
     def epochs(self, start: Classifier) -> FullResult:
-        """Train from a linear probe on; a run that was stopped goes on."""
+        """Train with epochs, starting from the linear probe; an interrupted run resumes."""
         section = self.params.attentive if self.mode == "attentive" else self.params.full
         leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
         config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}

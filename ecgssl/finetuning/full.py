@@ -1,4 +1,4 @@
-"""Fine-tuning of encoder and head together, with layer-wise rates, stochastic depth and early stop on validation."""
+"""Full fine-tuning of encoder and head with layer-wise learning rates, stochastic depth and early stopping."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 @dataclass
 class FullResult:
-    """The epoch that validation chose.
+    """Result of a fine-tuning with epochs.
 
     Args:
         model: classifier with its weights, eval mode, CPU.
         history: per epoch: epoch, train loss, validation score.
-        best_epoch: 0 means that no epoch was better than the start (the linear probe).
+        best_epoch: 0 if no epoch improved on the start (the linear probe).
     """
 
     model: Classifier
@@ -58,10 +58,10 @@ def finetune_full(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Fine-tune on train recordings; the epoch with the best validation score is kept.
+    """Fine-tune on train recordings and keep the epoch with the best validation score.
 
-    The head starts as it comes: as the linear probe of the frozen encoder it leaves the features intact while it would
-    otherwise be learning noise (linear probing, then fine-tuning; Kumar et al. 2022).
+    The head starts as the linear probe of the frozen encoder, which distorts the features less than a random head (linear
+    probing, then fine-tuning; Kumar et al. 2022).
 
     Args:
         model: encoder (with ``drop_path``) and initialised head; its ``crops`` become those of ``params``.
@@ -73,7 +73,7 @@ def finetune_full(
         run_folder: resumable state, one per epoch; the caller discards it.
         config: what decides the result, see ``RunState``.
         train, val: rows to train on and to select by.
-        leads: (L,) bool, the leads that the model may see; all where not given.
+        leads: (L,) bool, leads that the model may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")
@@ -111,13 +111,13 @@ def predict_logits(
     leads: NDArray[np.bool_] | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float64]:
-    """(len(rows), K) outputs in eval mode, computed in fp32 where the model lies: logits, or numbers of a regression.
+    """Return the outputs (len(rows), K) in eval mode and fp32: logits, or numbers of a regression.
 
     Args:
         model: classifier.
         store: of its contract.
         rows: of the store.
-        leads: (L,) bool, the leads that the model may see; all where not given.
+        leads: (L,) bool, leads that the model may use; all by default.
         batch_size: recordings at a time.
     """
     model.eval()

@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: over known cells alone, by what the outputs mean."""
+"""Losses of fine-tuning over known targets, by kind of target."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy over known cells, each weighted by its class.
+    """Return the binary cross-entropy over known cells, each weighted by its class.
 
     Args:
         logits: (B, K).
-        targets: (B, K) of 1, 0 and NaN, which has no part.
-        weight: (2, K) of the classes 0 and 1 of each label; all 1 where not given.
+        targets: (B, K) of 1, 0 and NaN (unknown, left out).
+        weight: (2, K) of the classes 0 and 1 of each label; all 1 by default.
     """
     known = ~torch.isnan(targets)
     y = torch.nan_to_num(targets)
@@ -34,12 +34,12 @@ def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) ->
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy of classes over recordings whose class is known, each weighted by it.
+    """Return the cross-entropy over recordings with a known class, weighted by class.
 
     Args:
         logits: (B, C).
         targets: (B, C), 1 in the column of the class and 0 elsewhere; NaN throughout where unknown.
-        weight: (C,); all 1 where not given.
+        weight: (C,); all 1 by default.
     """
     known = ~torch.isnan(targets).any(dim=1)
     y = torch.nan_to_num(targets)
@@ -50,7 +50,7 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None 
 
 
 def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Tensor:
-    """Mean squared error over known cells, in units of ``spread``.
+    """Return the mean squared error over known cells, in units of ``spread``.
 
     Args:
         values: (B, K) in the targets' units.
@@ -63,10 +63,10 @@ def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Ten
 
 
 def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: ClassWeight) -> Objective:
-    """The loss of a model's kind.
+    """Return the loss for the kind of target of a model.
 
     Args:
-        model: where it lies.
+        model: on its device.
         targets: (N, K) of the train recordings, for the class weights.
         class_weight: of labels and classes.
     """

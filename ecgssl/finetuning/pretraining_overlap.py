@@ -1,4 +1,4 @@
-"""Whether what a model is judged by is among what its encoder was pretrained on."""
+"""Check for recordings of validation, test or external data that the encoder was pretrained on."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def require_no_overlap(
     """Compare validation, test and external recordings of a store with those that an encoder was pretrained on.
 
     Args:
-        store: that is fine-tuned and judged on.
+        store: used for fine-tuning and evaluation.
         encoder_path: folder of the encoder, or a bundle; also of a classifier, which tells what it was ``trained`` on.
         policy: ``finetune.overlap``.
         rows: rows of the store by split, where they are not those of the store.
-        learned: how the model came to know its recordings, for the message.
+        learned: how the model used the recordings, for the message.
 
     Returns:
         The outcome for configuration and model card (``ecgssl.leakage.overlap.in_words``).
@@ -48,7 +48,7 @@ def require_no_overlap(
     known = Identities.read(encoder_path)
     if known is None:
         owner = "encoder" if learned == "pretrained" else "classifier"
-        return {"not_checked": f"the {owner} does not tell its recordings"} | across
+        return {"not_checked": f"the {owner} does not record its training recordings"} | across
     by_split = {split: store.rows(split) for split in ("val", "test", EXTERNAL)} if rows is None else rows
     held_out = Identities.of_store(store, np.concatenate([r for split, r in by_split.items() if split != "train"]))
     found = between(known, held_out)
@@ -73,15 +73,15 @@ def require_no_overlap(
 
 
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
-    """By what to know again the recordings that a classifier has learned from, those of pretraining included.
+    """Return the identities of the training recordings of a classifier, including those of pretraining.
 
     Args:
         store: that it was fine-tuned on.
         encoder_path: of the pretrained encoder; none where there is none.
-        rows: that it was trained on, or chosen by.
+        rows: of training and validation.
 
     Returns:
-        None where the store has no waveform codes.
+        The identities; ``None`` if the store has no waveform codes.
     """
     if "waveform_hash" not in store.index:
         return None

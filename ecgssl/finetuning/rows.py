@@ -1,4 +1,4 @@
-"""Which recordings a fine-tuning trains on, selects by and predicts, and which of their leads it sees."""
+"""Selection of recordings and leads for fine-tuning, and draws of a share of the labelled patients."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def choose_rows(
     leads: NDArray[np.bool_] | None = None,
     rows: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> ChosenRows:
-    """Rows that can be learned from or scored.
+    """Return the rows with a known target and a recorded lead.
 
     Args:
         store: with the splits.
@@ -135,10 +135,10 @@ def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, N
 
 
 def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Which recordings keep their labels when only a share of the patients does.
+    """Draw a share of the labelled patients and return the mask of their recordings.
 
-    Patients are stratified by the rarest label that any of their recordings has, and each stratum gives its share, at least one
-    patient. Shares of one seed are nested: who is in 5 % is in 10 %.
+    Patients are stratified by the rarest label of their recordings. Each stratum gives its share, at least one patient.
+    Shares of one seed are nested: patients in the 5 % share are also in the 10 % share.
 
     Args:
         targets: (N, K) of 1, 0 and NaN (unknown).

@@ -1,4 +1,4 @@
-"""What a model is to predict: targets of a store that are of one kind, and whether there is enough of them to learn from."""
+"""Task of a classifier: targets of one kind, their values in a store, and the check that there is enough data."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Task:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what a model of the task puts out: the targets, or ``target:class`` for every class."""
+        """Return the names of the model outputs: the targets, or ``target:class`` for every class."""
         return tuple(f"{self.targets[0]}:{c}" for c in self.classes) if self.kind == "multiclass" else self.targets
 
 
 def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
-    """The task that named targets are, by the kinds that the store gives them.
+    """Return the task of named targets, by their kinds in the store.
 
     Args:
         store: recordings with the targets.
@@ -84,7 +84,7 @@ def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
 
 
 def task_values(store: Store, task: Task) -> Array:
-    """(len(store), outputs) what a model of the task is to put out: 1 or 0, or numbers; NaN where unknown.
+    """Return the target values (len(store), outputs): 1 or 0, or numbers; NaN where unknown.
 
     A class is 1 in its column and 0 in the others.
     """

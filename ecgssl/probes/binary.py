@@ -1,15 +1,13 @@
 """Linear probe: one logistic regression per label on standardised frozen embeddings.
 
-Classes and numbers have probes of their own (``class_probe``, ``ridge_probe``), of the same form.
+See ``multiclass`` and ``ridge`` for the other kinds of target. C and class weight are chosen per label:
 
-How C and class weight are chosen, per label:
-
-1. by the AUROC on validation, where validation holds at least ten positive and ten negative records of the label;
+1. by the AUROC on validation, if it holds at least ten positive and ten negative recordings of the label;
 2. otherwise by the mean log loss of a patient-grouped, label-stratified cross-validation inside train (five folds, or
    as many as the rarer class has patients);
-3. where fewer than two folds hold both classes, the strongest regularisation without class weight is taken.
+3. if fewer than two folds hold both classes: the strongest regularisation without class weight.
 
-Ties go to the smaller C and to no class weight. The probe is fitted on train alone; validation only selects.
+Ties are resolved by the smaller C and no class weight. The probe is fitted on train; validation only selects.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, 
 MIN_VALIDATION = 10
 FOLDS = 5
 _COLUMNS = 64
-"""Regressions solved side by side; more would only take memory."""
+"""Regressions solved together; more need more memory and are not faster."""
 
 Grid = list[tuple[float, Literal["none", "balanced"]]]
 T = TypeVar("T")
@@ -57,9 +55,9 @@ class Probe:
         C: chosen inverse penalty per label.
         class_weight: chosen per label, ``none`` or ``balanced``.
         chosen_by: which rule chose them, per label.
-        kind: what the outputs mean.
-        offset, spread: (K,) mean and standard deviation of the train targets of a regression, which weight and bias predict
-            in these terms; ``None`` otherwise.
+        kind: of the targets.
+        offset, spread: (K,) mean and standard deviation of the train targets of a regression. Weight and bias predict
+            standardised targets. ``None`` for other kinds.
     """
 
     names: tuple[str, ...]
@@ -75,7 +73,7 @@ class Probe:
     spread: Array | None = None
 
     def logits(self, embeddings: ArrayLike) -> Array:
-        """(N, E) embeddings to (N, K) logits, or numbers in the unit of their target."""
+        """Return logits (N, K) of embeddings (N, E), or numbers in the unit of their target."""
         standard = (np.asarray(embeddings, dtype=np.float64) - self.mean) / self.scale
         out = np.asarray(standard @ self.weight.T + self.bias)
         return out if self.spread is None or self.offset is None else out * self.spread + self.offset
@@ -92,11 +90,11 @@ def fit_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit and select a linear probe (rules: see the module).
+    """Fit a linear probe and select C and class weight (see the module).
 
     Args:
         embeddings: (N, E) of the train split.
-        targets: (N, K) of 1, 0 and NaN; unknown ones have no part in their label.
+        targets: (N, K) of 1, 0 and NaN; unknown recordings are left out.
         val_embeddings, val_targets: the same for validation; may have no rows.
         params: candidates for C and class weight.
         names: K labels.
@@ -104,7 +102,7 @@ def fit_probe(
         seed: of the cross-validation folds.
 
     Raises:
-        InputError: with every label that has one class in train, every array that is not finite or not 0/1/NaN.
+        InputError: a label has one class in train, or an array is not finite or not 0/1/NaN. All problems are listed.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -135,7 +133,7 @@ def fit_probe(
                 losses, rule = -np.array(aurocs), "validation_auroc"
             elif k in cross_validated:
                 losses, rule = cross_validated[k], "cross_validation_log_loss"
-            # Rounding keeps differences in the last digits, which depend on the BLAS, from deciding.
+            # rounded: the last digits depend on the BLAS
             best = int(np.argmin(np.round(losses, 9)))
             u[:, k], bias[k] = fits[best][0][:, j], fits[best][1][j]
             chosen.append(grid[best])
@@ -153,13 +151,13 @@ def fit_probe(
 
 
 def standardisation(x: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation (E,) of (N, E) embeddings; the scale of a constant feature is 1."""
+    """Return mean and standard deviation (E,) of embeddings (N, E); the scale of a constant feature is 1."""
     mean, scale = x.mean(0), x.std(0)
     return mean, np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
 
 
 def require_finite(x: Array, split: str) -> list[Problem]:
-    """A problem where rows of embeddings are not finite."""
+    """Return a problem if rows of embeddings are not finite."""
     bad = int((~np.isfinite(x)).any(axis=1).sum())
     return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
 
@@ -177,7 +175,7 @@ def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
 
 
 def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[Array, Array]]:
-    """(u (R, K), b (K,)) for every candidate of the grid, labels side by side, each C starting from the last."""
+    """Yield (u (R, K), b (K,)) for every candidate of the grid; each C starts from the solution of the last."""
     kinds = [cw for C, cw in grid if grid[0][0] == C]
     labels = y.shape[1]
     known = np.where(use, np.nan_to_num(y), 0.0)
@@ -198,7 +196,7 @@ def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) ->
 def _cross_validate(
     basis: PrincipalAxes, y: Array, labels: list[int], patients: NDArray[np.int64], grid: Grid, seed: int
 ) -> dict[int, Array]:
-    """Mean held-out log loss of every candidate, for those of the labels that have at least two usable folds."""
+    """Return the mean held-out log loss of every candidate, for labels with at least two usable folds."""
     folds = {k: list(_folds(y[:, k], patients, seed)) for k in labels}
     pairs = [(k, held) for k, masks in folds.items() if len(masks) > 1 for held in masks]
     losses: dict[int, list[Array]] = {}
@@ -217,7 +215,7 @@ def _cross_validate(
 
 
 def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Masks (N,) of held-out records: patients dealt out at random, those with a positive record first."""
+    """Yield masks (N,) of held-out recordings: patients assigned at random, those with a positive recording first."""
     known = ~np.isnan(y)
     positive = np.unique(patients[known & (y == 1)])
     other = np.setdiff1d(np.unique(patients[known]), positive)

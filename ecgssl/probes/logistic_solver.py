@@ -3,8 +3,8 @@
 Solved by Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008), all columns in one
 matrix product. The features are rotated to their principal axes first: there X'X is diagonal, so X'X times the mean
 curvature plus the penalty (Boehning & Lindsay's bound of 1988 with the mean in place of 1/4) is a preconditioner that
-costs nothing, and embeddings, whose spectrum falls steeply, converge in a few steps. The rotation leaves an L2 penalty
-as it is. scikit-learn reaches the same coefficients one label and one penalty at a time, several times slower.
+costs nothing. Embeddings have a steep spectrum and converge in a few steps. The rotation does not change an L2 penalty.
+``benchmarks/probe.py`` compares time and objective with scikit-learn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PrincipalAxes:
 
 
 def principal_axes(features: Array) -> PrincipalAxes:
-    """Rotate (N, E) features so that their Gram matrix is diagonal; directions without spread are dropped."""
+    """Rotate features (N, E) so that their Gram matrix is diagonal; directions without spread are dropped."""
     records, width = features.shape
     if records < width:
         _, singular, rows = np.linalg.svd(features, full_matrices=False)
@@ -122,7 +122,7 @@ def _newton_step(z: Array, curvature: Array, penalty: float, gradient: Array, di
 def _line_search(
     y: Array, w: Array, margin: Array, along: Array, u: Array, step: Array, penalty: float, decrement: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Halve each column's step until Armijo's rule holds; ``stuck`` where rounding leaves nothing to gain."""
+    """Halve each column's step until Armijo's rule holds; ``stuck`` where rounding prevents further progress."""
 
     def objective(length: Array) -> Array:
         m = margin + length * along

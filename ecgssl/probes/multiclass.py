@@ -40,7 +40,7 @@ def fit_class_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit and select.
+    """Fit a softmax probe and select C and class weight.
 
     Args:
         embeddings: (N, E) of the train split.
@@ -52,7 +52,7 @@ def fit_class_probe(
         seed: of the cross-validation folds.
 
     Raises:
-        InputError: with every class that no train record has, and embeddings that are not finite.
+        InputError: a class does not occur in train, or embeddings are not finite. All problems are listed.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -88,7 +88,7 @@ def fit_class_probe(
 
 
 def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[Array, Array]]:
-    """(u, b) for every candidate, each C starting from the last of the same class weight."""
+    """Return (u, b) for every candidate; each C starts from the last solution of the same class weight."""
     counts = (use[:, None] * y).sum(axis=0)
     balanced = use * (y @ (use.sum() / (len(counts) * np.maximum(counts, 1))))
     last: dict[str, tuple[Array, Array]] = {}
@@ -101,7 +101,7 @@ def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[
 
 
 def _cross_validate(basis: PrincipalAxes, y: Array, patients: NDArray[np.int64], grid: Grid, seed: int) -> Array | None:
-    """Mean held-out log loss of every candidate; ``None`` where fewer than two folds train on every class."""
+    """Return the mean held-out log loss of every candidate; ``None`` if fewer than two folds train on every class."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     code = y.argmax(axis=1)

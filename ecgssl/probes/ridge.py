@@ -1,6 +1,6 @@
-"""Linear probe of numbers: ridge regression (Hoerl & Kennard 1970) on standardised frozen embeddings.
+"""Linear probe for regression: ridge regression (Hoerl & Kennard 1970) on standardised frozen embeddings.
 
-The penalty is chosen per target: by R2 on validation, where it holds twenty known numbers, and otherwise by the mean squared
+The penalty is chosen per target: by R2 on validation, if it holds twenty known numbers, and otherwise by the mean squared
 error of a patient-grouped cross-validation inside train (five folds, or as many as there are patients).
 """
 
@@ -37,11 +37,11 @@ def fit_ridge_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit and select.
+    """Fit a ridge probe and select C.
 
     Args:
         embeddings: (N, E) of the train split.
-        targets: (N, K) numbers in their units; unknown ones are NaN and have no part in their target.
+        targets: (N, K) numbers in their units; NaN where unknown; these are left out.
         val_embeddings, val_targets: the same for validation; may have no rows.
         params: candidates for C, 1 / alpha in the terms of scikit-learn.
         names: K targets.
@@ -49,7 +49,7 @@ def fit_ridge_probe(
         seed: of the cross-validation folds.
 
     Raises:
-        InputError: with every target that is unknown or the same number throughout train, and what is not finite.
+        InputError: a target is unknown or constant in train, or a value is not finite. All problems are listed.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -94,7 +94,7 @@ def fit_ridge_probe(
 
 
 def _path(x: Array, y: Array, grid: Sequence[float]) -> list[tuple[Array, float]]:
-    """(weight (E,), bias) for every C, of ``|y - x w - b|^2 + |w|^2 / C``."""
+    """Return (weight (E,), bias) for every C, which minimise ``|y - x w - b|^2 + |w|^2 / C``."""
     centre, level = x.mean(axis=0), float(y.mean())
     basis = principal_axes(x - centre)
     along = basis.scores.T @ (y - level)
@@ -107,7 +107,7 @@ def _errors(x: Array, y: Array, held: NDArray[np.bool_], grid: Sequence[float]) 
 
 
 def _folds(patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Masks of held-out records: patients dealt out at random."""
+    """Yield masks of held-out recordings: patients assigned at random."""
     unique, place = np.unique(patients, return_inverse=True)
     folds = min(FOLDS, len(unique))
     fold_of = np.random.default_rng(seed).permutation(len(unique)) % folds

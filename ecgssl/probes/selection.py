@@ -1,4 +1,4 @@
-"""The one number by which validation selects, by what a model puts out; always one to maximise."""
+"""Validation scores for model selection, by kind of target; higher is better."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Array = NDArray[np.float64]
 
 
 def macro_auroc(targets: Array, logits: Array) -> float:
-    """Mean AUROC over the labels that have both classes."""
+    """Return the mean AUROC over the labels that have both classes."""
     return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
 
 
 def macro_class_auroc(targets: Array, logits: Array) -> float:
-    """Mean AUROC of each class against the rest, by its probability (softmax), over the classes that occur."""
+    """Return the mean AUROC of each class against the others by softmax probability, over the classes that occur."""
     return macro_auroc(targets, softmax(logits, axis=1))
 
 
 def mean_r2(targets: Array, values: Array) -> float:
-    """Mean over the targets of ``r2``, on known cells; targets with fewer than two different numbers have no part."""
+    """Return the mean of ``r2`` over the targets; targets with fewer than two different numbers are left out."""
     found = []
     for y, predicted in zip(targets.T, values.T, strict=True):
         known = ~np.isnan(y)
@@ -35,10 +35,10 @@ def mean_r2(targets: Array, values: Array) -> float:
 
 
 def r2(target: Array, value: Array) -> float:
-    """Coefficient of determination: 1 less squared error over squared distance to the mean of the targets."""
+    """Return the coefficient of determination: 1 less squared error over squared distance to the mean target."""
     return float(1 - ((target - value) ** 2).sum() / ((target - target.mean()) ** 2).sum())
 
 
 def selection_score(kind: OutputKind) -> Callable[[Array, Array], float]:
-    """(targets (N, K), outputs (N, K)) to the number that selects: macro AUROC, or mean R2 of a regression."""
+    """Return the score of a kind of target, a function of targets (N, K) and outputs (N, K): macro AUROC or mean R2."""
     return {"multilabel": macro_auroc, "multiclass": macro_class_auroc, "regression": mean_r2}[kind]

@@ -204,7 +204,7 @@ def test_rates_at_a_threshold_are_counted_and_resampled_by_patient() -> None:
     entry = describe_point(0.5, y, called, found, 0.95)
     assert entry["tp"] + entry["fn"] == int(np.nansum(y))
     assert entry["sensitivity"]["low"] < entry["sensitivity"]["value"] < entry["sensitivity"]["high"]
-    nobody = ratios(rate_columns(y, np.zeros(200, dtype=bool)), patients, 50, 3)
-    undefined = describe_point(0.9, y, np.zeros(200, dtype=bool), nobody, 0.95)
+    none_called = ratios(rate_columns(y, np.zeros(200, dtype=bool)), patients, 50, 3)
+    undefined = describe_point(0.9, y, np.zeros(200, dtype=bool), none_called, 0.95)
     assert undefined["undefined"] == {"ppv": "none is called positive"}
     assert set(RATES) <= set(undefined)

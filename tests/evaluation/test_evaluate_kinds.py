@@ -81,7 +81,7 @@ def test_numbers_at_frozen_thresholds_are_those_of_their_definitions(
     assert after["brier"]["value"] == pytest.approx(brier_score_loss(truth, probability))
     before = entry["calibration"]["before"]
     assert before["brier"]["value"] == pytest.approx(brier_score_loss(truth, part["prob__AF"][known]))
-    # the scores are twice too extreme, and validation mends it
+    # the scores are twice too extreme, and calibration on validation corrects it
     assert before["slope"]["high"] < 0.8
     assert after["slope"]["low"] < 1 < after["slope"]["high"]
     assert after["brier"]["value"] < before["brier"]["value"]

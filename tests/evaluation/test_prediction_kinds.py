@@ -61,7 +61,7 @@ def test_a_file_without_kind_is_multilabel(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("made", "column", "value", "told"),
+    ("made", "column", "value", "message"),
     [
         (classes, "target__rhythm:SR", 1.0, "1 records are not of one class"),
         (classes, "target__rhythm:other", 0.0, "1 records are not of one class"),
@@ -72,10 +72,10 @@ def test_a_file_without_kind_is_multilabel(tmp_path):
         (numbers, "target__ef", np.inf, "target__ef: 1 values are not finite"),
     ],
 )
-def test_what_is_refused(made, column, value, told):
+def test_what_is_refused(made, column, value, message):
     table = made()
     table.loc[0, column] = value
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         check_predictions(table, "here")
 
 

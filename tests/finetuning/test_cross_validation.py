@@ -110,18 +110,18 @@ def repetitions(seed: int, kind: str) -> list[pd.DataFrame]:
 def test_means_over_repetitions_are_those_of_sklearn():
     params = EvaluateParams(bootstrap=200)
     tables = repetitions(0, "multilabel")
-    told = score_repetitions(tables, "linear", params, 0, against="random")["auroc"]
+    reported = score_repetitions(tables, "linear", params, 0, against="random")["auroc"]
 
     def auroc(model: str) -> list[float]:
         parts = [t[t["model"] == model] for t in tables]
         return [np.mean([roc_auc_score(p[f"target__{n}"], p[f"logit__{n}"]) for n in "ab"]) for p in parts]
 
-    assert told["repetitions"] == pytest.approx(auroc("linear"))
-    assert told["value"] == pytest.approx(np.mean(auroc("linear")))
-    assert told["other"] == pytest.approx(np.mean(auroc("random")))
-    assert told["low"] < told["value"] < told["high"]
-    paired = told["paired"]
-    assert paired["difference"] == pytest.approx(told["value"] - told["other"])
+    assert reported["repetitions"] == pytest.approx(auroc("linear"))
+    assert reported["value"] == pytest.approx(np.mean(auroc("linear")))
+    assert reported["other"] == pytest.approx(np.mean(auroc("random")))
+    assert reported["low"] < reported["value"] < reported["high"]
+    paired = reported["paired"]
+    assert paired["difference"] == pytest.approx(reported["value"] - reported["other"])
     assert 0 < paired["low"] < paired["difference"] < paired["high"]
     assert paired["p"] <= 0.05
     # one repetition thrice is no more certain than once
@@ -131,10 +131,10 @@ def test_means_over_repetitions_are_those_of_sklearn():
 
 def test_numbers_too():
     tables = repetitions(1, "regression")
-    told = score_repetitions(tables, "linear", EvaluateParams(bootstrap=100), 0)["mae"]
+    reported = score_repetitions(tables, "linear", EvaluateParams(bootstrap=100), 0)["mae"]
     parts = [t[t["model"] == "linear"] for t in tables]
     wanted = [np.mean([mean_absolute_error(p[f"target__{n}"], p[f"pred__{n}"]) for n in "ab"]) for p in parts]
-    assert told["repetitions"] == pytest.approx(wanted)
+    assert reported["repetitions"] == pytest.approx(wanted)
 
 
 def test_repetitions_of_other_recordings_are_refused():

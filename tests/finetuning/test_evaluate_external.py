@@ -105,15 +105,15 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
     table = read_predictions(place / "out/predictions.csv")
     p = frozen.decision.probabilities(table[[f"logit__{n}" for n in TARGETS]])[:, 0]
     cut = frozen.decision.labels[0].thresholds["youden"].value
-    told = figures["models"]["linear"]["external"]["labels"]["fast"]["thresholds"]["youden"]
-    assert told["tp"] == int(((p >= cut) & (table["target__fast"] == 1)).sum())
-    assert told["value"] == pytest.approx(cut, abs=1e-5)
+    reported = figures["models"]["linear"]["external"]["labels"]["fast"]["thresholds"]["youden"]
+    assert reported["tp"] == int(((p >= cut) & (table["target__fast"] == 1)).sum())
+    assert reported["value"] == pytest.approx(cut, abs=1e-5)
 
 
 def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path, params: Params) -> None:
-    evaluate_external(place / "run", params, place / "told", place / "second-store")
-    figures, store = json.loads((place / "told/evaluation.json").read_text()), Store(place / "second-store")
-    report = write_report(place / "run/classifier", store, external=place / "told", recordings=0)
+    evaluate_external(place / "run", params, place / "reported", place / "second-store")
+    figures, store = json.loads((place / "reported/evaluation.json").read_text()), Store(place / "second-store")
+    report = write_report(place / "run/classifier", store, external=place / "reported", recordings=0)
     assert (report["split"], report["evaluation"]) == ("external", figures)
     flow = report["cohort"]
     assert flow["counted"] == figures["external"]["recordings"] == flow["stored"] + flow["rejected"]
@@ -123,7 +123,7 @@ def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path
     assert {entry["split"] for entry in report["prevalence"]} == set(report["people"]["splits"]) == {"external"}
     for entry in report["prevalence"]:
         assert entry["positives"] == store.index[entry["label"]].sum()
-    page = (place / "told/report.html").read_text()
+    page = (place / "reported/report.html").read_text()
     assert "frozen and judged on the external set" in page
     assert not {*store.index["record_id"], *store.index["patient"]} & set(page.split())
 
@@ -209,8 +209,10 @@ def test_what_the_run_has_learned_from_is_no_external_cohort(place: Path, params
     with pytest.raises(InputError, match="was trained on") as error:
         evaluate_frozen(frozen, Store(place / "first-store"), params)
     assert len(error.value.problems) > 10
-    told = evaluate_frozen(frozen, Store(place / "first-store"), params, overlap="warn").figures["external"]["overlap"]
-    assert told["found"] > 10
+    reported = evaluate_frozen(frozen, Store(place / "first-store"), params, overlap="warn").figures["external"][
+        "overlap"
+    ]
+    assert reported["found"] > 10
 
 
 def test_another_contract_is_refused_with_both_sides(place: Path, params: Params) -> None:

@@ -169,19 +169,19 @@ def test_rows_of_ones_own(store, encoder, tmp_path):
     assert result.choices["chosen_by"] == ["cross_validation_log_loss"]
     final = run(store, encoder, tmp_path, ["AF"], rows={"train": usable})
     assert len(final.predictions) == 0
-    for rows, told in (
+    for rows, message in (
         ({"train": usable, "test": usable[:1]}, "1 patients are in train and in test"),
         ({"train": usable[:0], "test": usable}, "train: has no recording"),
         ({"train": usable, "dev": usable}, "dev: is none of"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             run(store, encoder, tmp_path, ["AF"], rows=rows)
     with pytest.raises(InputError, match="AF: has no known value in split 'val'"):
         run(store, encoder, tmp_path, ["AF"], "full", rows={"train": usable[~fold], "test": usable[fold]})
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "message"),
     [
         (
             ["AF", "one_class"],
@@ -196,16 +196,16 @@ def test_rows_of_ones_own(store, encoder, tmp_path):
         (["af"], "af: is not a target of this store"),
     ],
 )
-def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, told):
+def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, message):
     for mode in ("linear", "full"):
         with pytest.raises(InputError) as caught:
             run(store, encoder, tmp_path / "work", targets, mode)
-        assert told in str(caught.value).replace(f"{store.path}: ", "")
+        assert message in str(caught.value).replace(f"{store.path}: ", "")
     assert not (tmp_path / "work").exists(), "refused before anything is computed"
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"share": 0.0}, "share: 0 is not above 0"),
         ({"share": 0.1}, "both classes of at least 4 patients are needed"),
@@ -214,12 +214,12 @@ def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, to
         ({"leads": ["I", "i"]}, "names one twice"),
     ],
 )
-def test_odd_shares_and_leads(store, encoder, tmp_path, changes, told):
-    with pytest.raises(InputError, match=told):
+def test_odd_shares_and_leads(store, encoder, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
         run(store, encoder, tmp_path, ["AF"], **changes)
 
 
-def test_every_shortage_is_told_at_once():
+def test_every_shortage_is_reported_at_once():
     task = Task("t", ("a", "b"), "multilabel")
     values = np.column_stack([np.r_[np.ones(9), 0], np.full(10, np.nan)])
     rows = {split: np.arange(10) for split in ("train", "val", "test")}

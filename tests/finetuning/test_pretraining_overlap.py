@@ -1,4 +1,4 @@
-"""What an encoder was pretrained on, and whether validation and test are among it: kept, compared, refused, told."""
+"""Comparison of validation and test with the pretraining data: storage, refusal and report."""
 
 from __future__ import annotations
 
@@ -229,11 +229,11 @@ def test_the_verb(made, tmp_path):
     ]
     done = ecgssl("overlap", made.encoder, store, "--splits", "val,test")
     assert (done.code, done.out.count("0 of A, 0 of B")) == (0, 2)
-    told = json.loads(ecgssl("overlap", store, made.encoder, "--json").out)
-    assert (told["recordings"], told["found"]) == ([16, 8], 8)
+    reported = json.loads(ecgssl("overlap", store, made.encoder, "--json").out)
+    assert (reported["recordings"], reported["found"]) == ([16, 8], 8)
     trained = made.store.index["record_id"].iloc[made.store.rows("train")]
     expected = [[f"{name} (train)", f"pretraining recording {number}"] for number, name in enumerate(trained)]
-    assert told["waveform"] == told["patient"] == {"a": 8, "b": 8, "pairs": expected}
+    assert reported["waveform"] == reported["patient"] == {"a": 8, "b": 8, "pairs": expected}
     done = ecgssl("overlap", store, leaky, "--most", "1")
     assert done.code == 3
     assert "  rec0 (train) = new4 (val)\n  and 1 more" in done.out

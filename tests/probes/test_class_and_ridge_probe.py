@@ -149,16 +149,16 @@ def test_the_penalty_of_numbers_is_chosen_by_validation_or_by_folds():
 
 
 @pytest.mark.parametrize(
-    ("y", "told"),
+    ("y", "message"),
     [
         (np.full(20, 7.0), "age: is 7 in all 20 known recordings"),
         (np.full(20, np.nan), "age: has no known value"),
         (np.r_[np.inf, np.arange(19.0)], "age: holds infinite"),
     ],
 )
-def test_numbers_that_cannot_be_learned(y, told):
+def test_numbers_that_cannot_be_learned(y, message):
     x = features(20, 3)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         fit_ridge_probe(x, y[:, None], x, y[:, None], LinearParams(), names=["age"], groups=np.arange(20))
 
 

@@ -1,8 +1,8 @@
-"""Maps from a model's logit to a probability that means what it says, fitted on validation.
+"""Calibrators: maps from a logit to a calibrated probability, fitted on validation.
 
-Temperature (Guo et al., ICML 2017) and Platt's logistic map (Platt 1999) are straight lines in logit space; isotonic
-regression (Zadrozny & Elkan, KDD 2002) is any rising curve, and needs far more events for it. None of them changes which of
-two recordings scores higher, but for isotonic regression, which makes equals of some.
+Temperature scaling (Guo et al., ICML 2017) and Platt scaling (Platt 1999) are linear in logit space. Isotonic regression
+(Zadrozny & Elkan, KDD 2002) fits any non-decreasing curve and needs far more events. The first two keep the ranking of the
+recordings; isotonic regression adds ties.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 MIN_EVENTS = 10
-"""Recordings of each class below which nothing is fitted: a slope from fewer is noise."""
+"""Recordings of each class that a fit needs. A slope from fewer is noise."""
 MIN_ISOTONIC = 100
-"""Recordings of each class that isotonic regression asks for (events that validating a risk model takes: Collins et al.,
-Stat Med 2016; with little data it overfits: Niculescu-Mizil & Caruana, ICML 2005)."""
+"""Recordings of each class that isotonic regression needs (events needed to validate a risk model: Collins et al., Stat Med
+2016). It overfits with little data (Niculescu-Mizil & Caruana, ICML 2005)."""
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Logit to probability of one label (of a regression: predicted to calibrated value, in the target's unit).
+    """Map from logit to probability of one label, or from predicted to calibrated value of a regression.
 
     Args:
         method: ``none``, ``temperature`` and ``platt``: the logistic function of ``slope * logit + intercept``;
@@ -38,7 +38,7 @@ class Calibrator:
         intercept: in logits (of ``linear``, in the target's unit).
         knots: (J,) strictly rising logits of ``isotonic``.
         levels: (J,) non-decreasing probabilities at them.
-        reason: why it is another method than was asked for; empty where it is not.
+        reason: why another method than the requested one was fitted; empty otherwise.
     """
 
     method: Method = "none"
@@ -50,7 +50,7 @@ class Calibrator:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
+            raise ValueError(f"method {self.method!r} is unknown; use one of {', '.join(METHODS)}")
         if not (np.isfinite(self.slope) and np.isfinite(self.intercept) and self.slope > 0):
             raise ValueError(f"slope {self.slope} must be above 0 and both it and intercept {self.intercept} finite")
         knots, levels = np.asarray(self.knots, dtype=float), np.asarray(self.levels, dtype=float)
@@ -62,7 +62,7 @@ class Calibrator:
             raise ValueError("levels must be probabilities that do not fall")
 
     def __call__(self, logits: ArrayLike) -> Array:
-        """Logits of any shape to probabilities (of ``linear``: values) of the same shape, float64."""
+        """Return probabilities (``linear``: values) of the same shape as the logits, float64."""
         z = np.asarray(logits, dtype=np.float64)
         if self.method == "isotonic":
             return np.asarray(np.interp(z, self.knots, self.levels))
@@ -73,9 +73,9 @@ class Calibrator:
 def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
     """Fit the calibrator of one binary label.
 
-    Too few events give ``none``, or ``platt`` in place of ``isotonic``, and so do scores that do not rise with the target;
-    ``reason`` then says so. Outcomes are smoothed as Platt did, (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0, so that
-    classes that the logit separates completely do not ask for an infinite slope.
+    Returns ``none`` with a ``reason`` if there are too few events or the scores do not rise with the target, and ``platt``
+    in place of ``isotonic`` if there are too few for it. Outcomes are smoothed as by Platt, (N+ + 1) / (N+ + 2) for 1 and
+    1 / (N- + 2) for 0. Otherwise separable data drive the slope to infinity.
 
     Args:
         logits: (N,) finite where the target is known.
@@ -113,7 +113,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
     Args:
         logits: (N, K).
         classes: (N,) code of the true class, 0..K-1; NaN where unknown.
-        method: ``none`` for none; any other gives a temperature, the only map that keeps a softmax one.
+        method: ``none`` for no calibration; any other fits a temperature, because only it keeps a softmax.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(classes, dtype=np.float64)
     known = ~np.isnan(y)
@@ -122,7 +122,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
         return Calibrator()
     if len(codes) < MIN_EVENTS or len(np.unique(codes)) < 2:
         return Calibrator(reason=f"{len(codes)} known recordings of {len(np.unique(codes))} classes")
-    # a truth that is never quite certain keeps a separable sample from asking for temperature 0
+    # smooth the targets; otherwise separable data drive the temperature to 0
     soft = np.full(z.shape, 1 / (len(codes) + z.shape[1]))
     soft[np.arange(len(codes)), codes] += len(codes) / (len(codes) + z.shape[1])
 
@@ -137,7 +137,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
 
 
 def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
-    """Least-squares line from predicted to true value; ``none`` with a reason for too few, constant or falling ones.
+    """Fit a least-squares line from predicted to true value; the identity with a reason if it cannot be fitted.
 
     Args:
         predicted: (N,) in the target's unit.
@@ -183,7 +183,7 @@ def _isotonic(z: Array, y: Array) -> Calibrator:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression().fit(z, y)
-    # by the rule of succession, so that no finite sample claims certainty
+    # rule of succession: no finite sample gives a probability of 0 or 1
     lowest = 1 / (len(y) + 2)
     levels = np.clip(fitted.y_thresholds_, lowest, 1 - lowest)
     if levels[0] == levels[-1]:

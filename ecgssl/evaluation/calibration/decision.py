@@ -1,7 +1,6 @@
-"""From logits to what is shown and done: calibrators and thresholds of a classifier, fitted on validation and frozen.
+"""Calibrators and thresholds of a classifier, fitted on validation and stored as ``decision.json`` next to the weights.
 
-Stored as ``decision.json`` beside the weights. Whoever turns a logit into a probability or a call does it through
-``Decision``, so that a report, a score file and a served page agree.
+Reports, score files and the served page all compute probabilities and calls through ``Decision``, so that they agree.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ FILE = "decision.json"
 FORMAT = "ecgssl-decision"
 VERSION = 1
 KINDS: tuple[str, ...] = get_args(OutputKind)
-_REMEDY = "Fine-tune or recalibrate again"
+_REMEDY = "Run the fine-tuning or the recalibration again"
 
 
 @dataclass(frozen=True)
 class LabelDecision:
-    """What is done with the logit of one label.
+    """Calibrator and thresholds of one label.
 
     Args:
         name: of the label, of the class (multiclass), or of the target (regression).
-        calibrator: logit to probability; in a multiclass task the same for all.
-        thresholds: by name; none in a multiclass task, where the likeliest class is the answer, and in a regression.
-        positives, negatives: known recordings that it was fitted on; of a regression all are ``positives``.
+        calibrator: logit to probability; the same for all classes of a multiclass task.
+        thresholds: by name; empty for multiclass (the most probable class is predicted) and regression.
+        positives, negatives: known recordings that they were fitted on; for a regression all count as ``positives``.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Decision:
     Args:
         kind: ``multilabel``, ``multiclass`` or ``regression``.
         labels: one per logit.
-        fitted_on: where from, for people: split or site, counts of recordings and patients.
+        fitted_on: description of the data: split or site, numbers of recordings and patients.
     """
 
     kind: OutputKind
@@ -73,7 +72,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
         if not self.labels:
             raise ValueError("a decision needs labels")
         if self.kind == "multiclass" and len({label.calibrator.slope for label in self.labels}) > 1:
@@ -84,13 +83,13 @@ class Decision:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the labels, in order."""
+        """Return the names of the labels, in order."""
         return tuple(label.name for label in self.labels)
 
     def probabilities(self, logits: ArrayLike) -> Array:
-        """(N, K) logits to (N, K) calibrated probabilities; of a multiclass task rows sum to 1.
+        """Return calibrated probabilities (N, K) of logits (N, K); rows of a multiclass task sum to 1.
 
-        Of a regression: predicted to calibrated values, in the target's unit.
+        For a regression: calibrated values of predicted ones, in the unit of the target.
         """
         z = np.asarray(logits, dtype=np.float64)
         if z.ndim != 2 or z.shape[1] != len(self.labels):
@@ -100,12 +99,12 @@ class Decision:
         return np.column_stack([label.calibrator(z[:, k]) for k, label in enumerate(self.labels)])
 
     def calls(self, logits: ArrayLike, threshold: str = "youden") -> NDArray[np.float64]:
-        """(N, K) of 1 and 0: called positive or not at the named threshold; NaN for labels without it.
+        """Return (N, K) of 1 (positive) and 0 at a named threshold; NaN for labels without this threshold.
 
-        Of a multiclass task: 1 for the likeliest class, 0 for the others, whatever ``threshold``.
+        For a multiclass task: 1 for the most probable class and 0 for the others, for any ``threshold``.
 
         Raises:
-            ValueError: of a regression, which calls nothing.
+            ValueError: the task is a regression.
         """
         if self.kind == "regression":
             raise ValueError("a regression has no thresholds")
@@ -117,15 +116,15 @@ class Decision:
         return np.where(np.isnan(value), np.nan, (p >= value).astype(np.float64))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and text for JSON; ``from_dict`` reads it."""
+        """Return numbers and text for JSON; ``from_dict`` reads them."""
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
     @classmethod
     def from_dict(cls, data: Any, where: str = FILE) -> Decision:
-        """Read what ``to_dict`` wrote.
+        """Read the output of ``to_dict``.
 
         Raises:
-            InputError: not a decision, or one of another version, or with values that no decision has.
+            InputError: the data are no decision, of another version, or hold invalid values.
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(Problem(where, "format", "does not describe calibrators and thresholds", _REMEDY))
@@ -139,7 +138,7 @@ class Decision:
             raise InputError(Problem(where, "content", f"lacks or misuses {error}", _REMEDY)) from None
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``decision.json`` into a folder, every digit kept; returns its path."""
+        """Write ``decision.json`` into a folder with all digits and return its path."""
         return write_json(Path(folder) / FILE, self.to_dict(), digits=None)
 
     @classmethod
@@ -147,7 +146,7 @@ class Decision:
         """Read ``decision.json`` of a classifier's folder.
 
         Raises:
-            InputError: it is missing, is not JSON, or ``from_dict`` refuses it.
+            InputError: the file is missing, is not JSON, or is rejected by ``from_dict``.
         """
         path = Path(folder) / FILE
         try:
@@ -171,17 +170,17 @@ def fit_decision(
     specificities: Sequence[float] = (0.9,),
     fitted_on: dict[str, Any] | None = None,
 ) -> Decision:
-    """Fit calibrators and thresholds on recordings that the model was not trained on.
+    """Fit calibrators and thresholds on recordings that were not used for training.
 
     Args:
         kind: of the task.
         names: K labels (multiclass: classes; regression: targets).
         logits: (N, K); of a regression predicted values.
         targets: (N, K) of 1, 0, NaN (multiclass: one 1 a row, or all NaN); of a regression values or NaN.
-        method: of calibration. A multiclass task takes any but ``none`` as one temperature. A regression was trained to
-            the mean of the target already and is left as it is, unless the method is ``linear``.
-        sensitivities, specificities: wanted of thresholds, beside Youden's.
-        fitted_on: noted in the decision.
+        method: of calibration. For a multiclass task any method but ``none`` fits one temperature. A regression is
+            calibrated only by ``linear``.
+        sensitivities, specificities: of thresholds in addition to Youden's.
+        fitted_on: stored in the decision.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if z.shape != y.shape or z.shape[1] != len(names):
@@ -211,12 +210,12 @@ def fit_from_predictions(
     split: str = "val",
     method: Method | None = None,
 ) -> Decision:
-    """Fit the decision of one model of a prediction table.
+    """Fit the decision of one model on one split of a prediction table.
 
     Args:
-        predictions: with rows of the model and split; without any, nothing can be fitted, and the reasons say so.
+        predictions: prediction table. Without rows of the model and split no calibrator is fitted and the reason is stored.
         model: its name.
-        params: calibration and the thresholds wanted.
+        params: calibration method and thresholds.
         split: to fit on.
         method: of calibration, in place of that of ``params``.
     """

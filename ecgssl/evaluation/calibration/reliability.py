@@ -1,4 +1,8 @@
-"""Whether predicted probabilities mean what they say: Brier score, reliability bins, expected calibration error."""
+"""Calibration measures: Brier score, reliability bins, expected calibration error, calibration slope and intercept.
+
+The intercept (calibration in the large) is ``a`` of ``logit P(event) = a + logit(p)``: 0 if as many events happen as are
+predicted, negative if fewer do. The slope is ``b`` of ``logit P(event) = a + b logit(p)``: below 1 if the predictions are too
+extreme, above 1 if they are too moderate (Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019)."""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """One bin of records of similar predicted probability.
+    """One bin of recordings with similar predicted probability.
 
     Args:
         records, positives: in the bin.
@@ -37,7 +41,7 @@ class ReliabilityBin:
 
 
 def brier(target: ArrayLike, probability: ArrayLike) -> float:
-    """Mean squared difference of probability and outcome over known targets (Brier 1950); NaN where none is known."""
+    """Return the mean squared difference of probability and outcome (Brier 1950); NaN without known targets."""
     y, p = _known(target, probability)
     return float(np.mean((p - y) ** 2)) if len(y) else float("nan")
 
@@ -45,9 +49,9 @@ def brier(target: ArrayLike, probability: ArrayLike) -> float:
 def reliability(
     target: ArrayLike, probability: ArrayLike, bins: int = BINS, confidence: float = 0.95
 ) -> list[ReliabilityBin]:
-    """Bins of equal count by rank of the predicted probability, in ascending order, empty ones left out.
+    """Return the non-empty bins of equal count by rank of the predicted probability, in ascending order.
 
-    Equal probabilities share their mean rank and so their bin: the result does not depend on the order of the records.
+    Equal probabilities share a bin, so the result does not depend on the order of the recordings.
 
     Args:
         target: (N,) of 1, 0, NaN (left out).
@@ -70,14 +74,14 @@ def reliability(
 
 
 def expected_calibration_error(target: ArrayLike, probability: ArrayLike, bins: int = BINS) -> float:
-    """Mean of |observed - predicted| over ``reliability`` bins, weighted by records; NaN without known targets."""
+    """Return the mean |observed - predicted| over the bins, weighted by recordings; NaN without known targets."""
     found = reliability(target, probability, bins)
     records = sum(b.records for b in found)
     return sum(b.records * abs(b.observed - b.predicted) for b in found) / records if found else float("nan")
 
 
 def wilson(positives: int, records: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion (Wilson, JASA 1927)."""
+    """Return the score interval of a proportion (Wilson, JASA 1927)."""
     z = float(norm.ppf((1 + confidence) / 2))
     share = positives / records
     centre = (share + z**2 / (2 * records)) / (1 + z**2 / records)
@@ -97,7 +101,7 @@ _EDGE = 1e-12
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A coefficient and its interval; NaN where undefined, and then ``reason`` says why."""
+    """A coefficient with its interval; NaN with a ``reason`` if undefined."""
 
     value: float
     low: float
@@ -105,7 +109,7 @@ class Coefficient:
     reason: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the numbers for JSON."""
         numbers: dict[str, Any] = {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
         return numbers | ({"undefined": self.reason} if self.reason else {})
 
@@ -113,7 +117,7 @@ class Coefficient:
 def calibration_line(
     target: ArrayLike, probability: ArrayLike, patients: ArrayLike, confidence: float = 0.95
 ) -> tuple[Coefficient, Coefficient]:
-    """Slope and intercept with normal intervals from the sandwich variance summed by patient (Liang & Zeger 1986).
+    """Return slope and intercept with normal intervals from the sandwich variance by patient (Liang & Zeger 1986).
 
     Args:
         target: (N,) of 1, 0, NaN (left out).
@@ -143,8 +147,8 @@ def _undefined(reason: str) -> Coefficient:
 
 
 def _fit(design: Array, offset: Array, y: Array, unit: NDArray[np.integer], confidence: float) -> Coefficient:
-    """The first coefficient of a logistic regression."""
-    # standardised, so that one tolerance serves all scales
+    """Return the first coefficient of a logistic regression."""
+    # standardise the columns: the tolerance of the optimiser is absolute
     scale = np.where(np.ptp(design, axis=0) > 0, design.std(axis=0), 1.0)
     x = design / scale
 

@@ -1,7 +1,7 @@
-"""Cut-offs on a calibrated probability, chosen on validation and frozen: at or above one, a recording is called positive.
+"""Decision thresholds on calibrated probabilities, their operating points, and net benefit.
 
-They lie halfway between neighbouring probabilities of validation, so that rounding in another runtime does not move a
-recording across, and so that the validation recording beside one does not decide it alone.
+A recording is called positive if its probability is at or above the threshold. Thresholds are chosen on validation, halfway
+between neighbouring probabilities, so that rounding in another runtime does not change a call.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ YOUDEN = "youden"
 
 @dataclass(frozen=True)
 class Threshold:
-    """A named cut-off.
+    """A threshold with its rates.
 
     Args:
-        value: called positive at or above it; None where there is none.
-        sensitivity, specificity: on the recordings that it was chosen on; None where there is none.
-        reason: why there is none; empty where there is one.
+        value: called positive at or above it; ``None`` if no threshold could be chosen.
+        sensitivity, specificity: on the recordings that it was chosen on.
+        reason: why no threshold could be chosen; empty otherwise.
     """
 
     value: float | None
@@ -37,13 +37,13 @@ class Threshold:
 
     def __post_init__(self) -> None:
         if (self.value is None) != bool(self.reason):
-            raise ValueError("a threshold has either a value or a reason for having none")
+            raise ValueError("a threshold needs either a value or a reason")
         if self.value is not None and not 0 <= self.value <= 1:
-            raise ValueError(f"threshold {self.value} is no probability")
+            raise ValueError(f"threshold {self.value} is outside 0..1")
 
 
 def threshold_names(sensitivities: Sequence[float], specificities: Sequence[float]) -> list[str]:
-    """Names of the thresholds that ``fit_thresholds`` gives, such as ``youden`` and ``sensitivity_0.90``."""
+    """Return the names of the thresholds of ``fit_thresholds``, such as ``youden`` and ``sensitivity_0.90``."""
     return [
         YOUDEN,
         *(_name("sensitivity", s) for s in sensitivities),
@@ -57,16 +57,16 @@ def fit_thresholds(
     sensitivities: Sequence[float] = (),
     specificities: Sequence[float] = (),
 ) -> dict[str, Threshold]:
-    """Choose cut-offs for one label.
+    """Choose thresholds for one label.
 
-    ``youden`` has the largest sensitivity + specificity - 1 (Youden, Cancer 1950), the lowest such where several have;
-    ``sensitivity_S`` is the highest cut-off whose sensitivity is at least S, and ``specificity_S`` the lowest whose
-    specificity is. One that is reached only by calling every recording positive, or none, is not given.
+    ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950); the lowest threshold wins a tie.
+    ``sensitivity_S`` is the highest threshold with a sensitivity of at least S. ``specificity_S`` is the lowest threshold
+    with a specificity of at least S. A threshold at which all recordings or none are positive has the value ``None``.
 
     Args:
         probabilities: (N,) calibrated.
         targets: (N,) of 1, 0 and NaN (unknown, left out).
-        sensitivities, specificities: wanted, each above 0 and below 1.
+        sensitivities, specificities: required, each above 0 and below 1.
     """
     y = np.asarray(targets, dtype=float)
     positives, negatives = int((y == 1).sum()), int((y == 0).sum())
@@ -87,23 +87,23 @@ def fit_thresholds(
         k = found[-1 if last else 0]
         return Threshold(float(cuts[k]), float(sensitivity[k]), float(specificity[k]))
 
-    # in whole recordings: sums of rounded rates would break ties by chance
+    # in whole recordings: rounding of the rates would break ties at random
     gain = hits * negatives - false * positives
     best = np.flatnonzero(gain == gain.max()) if len(gain) and gain.max() > 0 else np.array([], dtype=int)
     chosen = {YOUDEN: at(best, "no cut-off is better than chance", last=True)}
-    for wanted in sensitivities:
-        enough = np.flatnonzero(hits >= wanted * positives - 1e-9)
-        chosen[_name("sensitivity", wanted)] = at(
+    for required in sensitivities:
+        enough = np.flatnonzero(hits >= required * positives - 1e-9)
+        chosen[_name("sensitivity", required)] = at(
             enough, "reached only by calling every recording positive", last=False
         )
-    for wanted in specificities:
-        enough = np.flatnonzero((negatives - false >= wanted * negatives - 1e-9) & (hits > 0))
-        chosen[_name("specificity", wanted)] = at(enough, "reached only without a true positive", last=True)
+    for required in specificities:
+        enough = np.flatnonzero((negatives - false >= required * negatives - 1e-9) & (hits > 0))
+        chosen[_name("specificity", required)] = at(enough, "reached only without a true positive", last=True)
     return chosen
 
 
-def _name(kind: str, wanted: float) -> str:
-    return f"{kind}_{wanted:.2f}"
+def _name(kind: str, required: float) -> str:
+    return f"{kind}_{required:.2f}"
 
 
 RATES = ("sensitivity", "specificity", "ppv", "npv")
@@ -111,9 +111,9 @@ Columns = dict[str, tuple[Array, Array]]
 
 
 def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
-    """The four rates for ``ratios``; recordings with unknown target count nowhere.
+    """Return numerators and denominators of the four rates for ``ratios``, without recordings of unknown target.
 
-    ``ppv`` and ``npv`` are those at the prevalence of these recordings.
+    ``ppv`` and ``npv`` hold at the prevalence of these recordings.
 
     Args:
         target: (N,) of 1, 0, NaN.
@@ -133,9 +133,9 @@ def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
 def describe_point(
     value: float, target: ArrayLike, called: ArrayLike, found: dict[str, Estimate], confidence: float
 ) -> dict[str, Any]:
-    """The threshold, its table of counts and its rates with their intervals, for JSON.
+    """Return the threshold, its confusion counts and its rates with intervals, for JSON.
 
-    A rate without a recording to count is None, with its reason under ``undefined``.
+    A rate without recordings in its denominator is ``None``, with its reason under ``undefined``.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     counts = {
@@ -160,14 +160,15 @@ RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 
 
 def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RISKS) -> Array:
-    """True positives less false positives, weighted by the odds of the risk, per recording with known target.
+    """Return true positives less false positives weighted by the odds of the risk, per recording with known target.
 
-    A risk of 0.2 says that one missed patient is as bad as four who are treated needlessly. Treating no one has 0.
+    See Vickers & Elkin, Med Decis Making 2006. At a risk of 0.2 one missed patient counts as much as four patients treated
+    without need. Treating no patient has a net benefit of 0.
 
     Args:
         target: (N,) of 1, 0, NaN (left out).
         probability: (N,) calibrated.
-        risks: (T,) above 0, below 1: who is at or above it is treated.
+        risks: (T,) threshold risks above 0, below 1; patients at or above them are treated.
 
     Returns:
         (T,); NaN without known targets.
@@ -183,5 +184,5 @@ def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RI
 
 
 def treat_all(target: ArrayLike, risks: ArrayLike = RISKS) -> Array:
-    """(T,) net benefit of treating everyone."""
+    """Return the net benefit (T,) of treating all patients."""
     return net_benefit(target, np.ones(np.shape(np.asarray(target))), risks)

@@ -1,8 +1,8 @@
 """The score of the PhysioNet/CinC Challenges 2020 and 2021 (Reyna et al., Computing in Cardiology 2021).
 
-Every true finding earns credit from every finding that is called, by a table of how alike their treatment or outcome is, shared
-over all that are true or called. The sum is scaled so that calling exactly what is true scores 1 and calling always sinus
-rhythm scores 0; it may be negative.
+Every pair of a true and a called finding earns credit from a table of how similar their treatment or outcome is, divided
+by the number of findings that are true or called. The sum is scaled: calling exactly the true findings scores 1, calling
+sinus rhythm for every recording scores 0. It may be negative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _YEARS = {2021: "scored_2021", 2020: "scored_2020"}
 
 @cache
 def challenge_weights() -> pd.DataFrame:
-    """Credit by true (row) and called (column) label, under the label names of the sets ``cinc2020`` and ``cinc2021``."""
+    """Return the credit by true (row) and called (column) label, with the names of ``cinc2020`` and ``cinc2021``."""
     file = files("ecgssl.evaluation.statistics").joinpath("tables/challenge_weights.csv")
     with file.open(encoding="utf-8") as stream:
         table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
@@ -34,7 +34,7 @@ def challenge_weights() -> pd.DataFrame:
 
 
 def challenge_year(names: Sequence[str]) -> int | None:
-    """The Challenge whose scored labels these are, all of them and in any order; None for any other labels."""
+    """Return the year of the Challenge that scores exactly these labels, in any order; ``None`` for other labels."""
     for year, column in _YEARS.items():
         scored = {row["label"] for row in package_table("snomed_cinc2021.csv") if row[column] == "1"}
         if set(names) == scored:
@@ -43,7 +43,7 @@ def challenge_year(names: Sequence[str]) -> int | None:
 
 
 def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
-    """What each recording adds to the score's numerator and denominator, so that it can be resampled (``ratios``).
+    """Return the contribution of each recording to numerator and denominator of the score, for ``ratios``.
 
     Args:
         targets: (N, K) of 1 and 0; unknown (NaN) counts as 0, as it does in the Challenge.
@@ -54,7 +54,7 @@ def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str
         ValueError: other labels.
     """
     if challenge_year(names) is None:
-        raise ValueError("the Challenge's score is of all labels that a Challenge scores, and of no others")
+        raise ValueError("the labels must be exactly those that one Challenge scores")
     weights = challenge_weights().loc[list(names), list(names)].to_numpy()
     true, positive = np.asarray(targets, dtype=float) == 1, np.asarray(called, dtype=float) == 1
     always_normal = np.zeros_like(true)
@@ -64,10 +64,10 @@ def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str
 
 
 def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> float:
-    """Score of a year's Challenge; arguments as of ``challenge_columns``.
+    """Return the Challenge score; arguments as for ``challenge_columns``.
 
     Raises:
-        ValueError: other labels; or calling always sinus rhythm is already right everywhere, so that there is no scale.
+        ValueError: other labels, or no recording has a finding other than sinus rhythm.
     """
     gained, possible = (column.sum() for column in challenge_columns(targets, called, names))
     if possible == 0:

@@ -1,7 +1,7 @@
 """DeLong's variance of the AUROC and test of two, in O(N log N) (Sun & Xu 2014), with patients as units (Obuchowski 1997).
 
-Placements are what one recording adds to the area. Where every patient has one recording this is DeLong, DeLong &
-Clarke-Pearson (Biometrics 1988); where patients have several, their placements are summed first (Obuchowski, Biometrics 1997).
+With one recording per patient this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several, the
+placements (contributions to the area) are summed by patient first (Obuchowski, Biometrics 1997).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class AurocEstimate:
 
     Args:
         auroc: (M,).
-        covariance: (M, M); NaN where fewer than two patients have, or have not, the finding.
+        covariance: (M, M); NaN if fewer than two patients have the finding, or fewer than two lack it.
     """
 
     auroc: Array
     covariance: Array
 
     def interval(self, model: int = 0, confidence: float = 0.95) -> tuple[float, float]:
-        """Normal interval of one AUROC, cut at 0 and 1."""
+        """Return the normal interval of one AUROC, clipped to 0..1."""
         half = norm.ppf((1 + confidence) / 2) * np.sqrt(self.covariance[model, model])
         return float(max(self.auroc[model] - half, 0.0)), float(min(self.auroc[model] + half, 1.0))
 
 
 @dataclass(frozen=True)
 class AurocDifference:
-    """First less second AUROC, its normal interval and the two-sided p value; NaN where undefined."""
+    """Difference of two AUROCs (first - second), its normal interval and two-sided p value; NaN if undefined."""
 
     difference: float
     low: float
@@ -44,12 +44,12 @@ class AurocDifference:
 
 
 def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = None) -> AurocEstimate:
-    """AUROCs and their covariance.
+    """Return the AUROCs of models and their covariance.
 
     Args:
         target: (N,) of 1, 0, NaN (left out).
         scores: (N, M), one column per model.
-        patients: (N,) a key per recording; without it every recording is a patient.
+        patients: (N,) a key per recording; by default each recording is one patient.
 
     Raises:
         ValueError: only one class is present.
@@ -62,7 +62,7 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
     m, n = int(sick.sum()), int(well.sum())
     if not (m and n):
         raise ValueError("an AUROC needs both classes")
-    # midranks among all less midranks among the own class: how many of the other class lie below
+    # midrank among all less midrank in the class = number of recordings of the other class below
     overall = rankdata(s, axis=0)
     placed = np.empty_like(s)
     placed[sick] = (overall[sick] - rankdata(s[sick], axis=0)) / n
@@ -86,7 +86,7 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
 def delong_difference(
     target: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike | None = None, confidence: float = 0.95
 ) -> AurocDifference:
-    """Compare two models on the same recordings; arguments as of ``delong``.
+    """Compare two models on the same recordings; arguments as for ``delong``.
 
     Raises:
         ValueError: only one class is present.
@@ -97,7 +97,7 @@ def delong_difference(
     variance = float(contrast @ found.covariance @ contrast)
     if np.isnan(variance):
         return AurocDifference(difference, float("nan"), float("nan"), float("nan"))
-    # models that order all recordings alike differ by nothing, with certainty
+    # equal orders of all recordings: the difference is exactly 0
     deviation = np.sqrt(max(variance, 0.0))
     if deviation < 1e-12:
         return AurocDifference(difference, difference, difference, 1.0 if abs(difference) < 1e-12 else 0.0)

@@ -1,4 +1,4 @@
-"""A paired permutation test of two models: were they alike, it would not matter whose score a patient has been given."""
+"""Paired permutation test of the macro AUROC of two models."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _CELLS = 4_000_000
 def permutation_test(
     targets: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike, permutations: int, seed: int
 ) -> float:
-    """Two-sided p value of the difference in macro AUROC.
+    """Return the two-sided p value of the difference in macro AUROC.
 
-    In every permutation each patient keeps the two models' scores, or has them exchanged, for all recordings and labels
-    together. Scores are compared as ranks within their model, as models need not share a scale (Venkatraman & Begg,
-    Biometrika 1996, exchange ranks so). The observed difference counts among the permutations, so p is never 0.
+    Each permutation exchanges the scores of the two models for a random half of the patients, for all recordings and labels
+    of a patient together. Scores are replaced by their ranks within the model, because models may have different scales
+    (Venkatraman & Begg, Biometrika 1996). The observed difference counts as a permutation, so p is above 0.
 
     Args:
         targets: (N, K) of 1, 0, NaN.
         first, second: (N, K) scores.
-        patients: (N,) a key per recording; the draw depends on the keys, not on the order of the recordings.
+        patients: (N,) a key per recording. The draw depends on the keys, not on the order of the recordings.
         permutations: how many.
         seed: of the exchanges.
 
     Returns:
-        NaN where no label has both classes.
+        The p value; NaN if no label has both classes.
     """
     y = np.asarray(targets, dtype=float)
     a, b = _ranks(np.asarray(first, dtype=float), y), _ranks(np.asarray(second, dtype=float), y)
@@ -43,7 +43,7 @@ def permutation_test(
     for start in range(0, permutations, block):
         swapped = rng.random((min(block, permutations - start), len(keys))) < 0.5
         found = _difference(y, a, b, swapped[:, codes])
-        # sums in another order differ by rounding, and then are no less extreme
+        # allow for rounding: sums in another order are equally extreme
         extreme += int((np.abs(found) >= abs(observed) - 1e-12).sum())
     return (extreme + 1) / (permutations + 1)
 
@@ -57,7 +57,7 @@ def _ranks(scores: Array, targets: Array) -> Array:
 
 
 def _difference(y: Array, a: Array, b: Array, swapped: NDArray[np.bool_]) -> Array:
-    """(R,) macro AUROC of the first less the second, after the exchanges of each row."""
+    """Return the difference (R,) in macro AUROC after the exchanges of each row."""
     found = np.full((len(swapped), y.shape[1]), np.nan)
     for k in range(y.shape[1]):
         known = ~np.isnan(y[:, k])
