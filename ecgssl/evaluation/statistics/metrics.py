@@ -210,9 +210,8 @@ def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | N
 
 def ranking_metrics(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
     """Return AUROC (R,) and AUPRC (R,) of one label; arguments and errors as for ``cumulative_counts``."""
-    sample = Sample(
-        *(np.asarray(a, dtype=float) for a in (target, score)), None if weight is None else np.asarray(weight)
-    )
+    y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
+    sample = Sample(y, s, None if weight is None else np.asarray(weight))
     return auroc(sample), auprc(sample)
 
 
