@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import resource
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,10 @@ _MOST_MAPS = 1 << 15  # half of what Linux lets a process map
 
 def _most_maps() -> int:
     """Return the number of shards to keep mapped; each needs a file descriptor, and half of the limit is left for others."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return _MOST_MAPS
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return _MOST_MAPS if files == resource.RLIM_INFINITY else max(1, min(files // 2, _MOST_MAPS))
 

@@ -141,9 +141,9 @@ def test_profiles_parse_and_name_every_section(path):
     assert list(yaml.safe_load(path.read_text())) == list(type(params).model_fields)
 
 
-def test_params_are_one_of_the_profiles():
-    """What is committed is what a stranger's `make repro` runs."""
-    assert (REPOSITORY / "params.yaml").read_bytes() in [path.read_bytes() for path in PROFILES]
+def test_params_of_the_project_can_be_loaded():
+    """A user may edit ``params.yaml`` or replace it with ``ecgssl profile use``; every valid file passes."""
+    assert load_params(REPOSITORY / "params.yaml").tasks
 
 
 def verbs() -> list:
@@ -179,7 +179,7 @@ def outputs(stage: dict) -> list[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_depend_on_what_there_is(name):
     """A dependency is a file of the repository or lies in what an earlier stage makes; so does every parameter."""
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
     earlier = list(STAGES)[: list(STAGES).index(name)]
     made = [Path(out.replace("/${key}", "")) for stage in earlier for out in outputs(STAGES[stage])]
     for dep in (Path(dep.partition("/${key}")[0]) for dep in STAGES[name]["deps"]):
