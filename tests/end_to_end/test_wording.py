@@ -11,7 +11,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".html", ".js", ".mjs", ".cpp", ".jinja", ".j2", ".toml"}
 EXCLUDED = re.compile(
-    r"\b(told|tells? of|mends?|mended|anew|whoever|nobody|beside it|in vain|of its own|none was to be had)\b", re.IGNORECASE
+    r"\b(told|tells? of|mends?|mended|anew|whoever|nobody|beside it|in vain|of its own|none was to be had)\b",
+    re.IGNORECASE,
 )
 THIS = Path(__file__).relative_to(REPOSITORY)
 
