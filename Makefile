@@ -10,7 +10,7 @@ QUIET := 2>&1 | { grep -v "^WARNING: Location" || true; }
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: help install repro test lint format results ui clean
+.PHONY: help install repro test test-fast lint format results ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,9 +32,18 @@ repro: $(VENV)/installed  ## run the pipeline on params.yaml (default: synthetic
 test: $(VENV)/installed  ## all tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/installed  ## ruff and mypy
+# files without the slow parts: no whole runs, models, services or clusters
+FAST := tests/signal tests/config tests/html tests/model tests/probes tests/evaluation tests/store tests/training/test_optim.py \
+	tests/training/test_device.py tests/test_errors.py tests/test_files.py tests/test_progress.py \
+	tests/end_to_end/test_repository.py tests/end_to_end/test_wording.py
+
+test-fast: $(VENV)/installed  ## the tests that need less than 90 s on two cores
+	OMP_NUM_THREADS=1 python -m pytest -n auto --maxprocesses 2 --dist loadfile -m "not long and not real" $(FAST)
+
+lint: $(VENV)/installed  ## ruff, codespell and mypy
 	ruff check .
 	ruff format --check .
+	codespell
 	mypy
 
 format: $(VENV)/installed  ## rewrite the code in the house style
