@@ -39,7 +39,9 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
     decision = _matching(Decision.from_dict(data.get("decision"), str(path)), model, path)
     stated = {name: data.get(name) for name in ("kind", "targets")}
     if stated != {"kind": model.kind, "targets": list(model.targets)}:
-        raise InputError(Problem(str(path), "targets", "are not those of the model", "Make the bundle again"))
+        raise InputError(
+            Problem(str(path), "targets", "are not those of the model", "Make the bundle again with 'ecgssl export'")
+        )
     return decision
 
 

@@ -126,9 +126,8 @@ class Identities:
             sound = False
         if not sound:
             what = "is damaged or was written by another release, so the overlap is unknown"
-            raise InputError(
-                Problem(str(path), "recordings", what, "Copy the encoder folder again, complete and unchanged")
-            )
+            remedy = "Copy the complete encoder folder again, or make it again with 'ecgssl pretrain'"
+            raise InputError(Problem(str(path), "recordings", what, remedy))
         WaveformCodes.unpack(waveforms, str(path))
         return cls(waveforms, patients, numbering, name, licence, where=str(folder))
 

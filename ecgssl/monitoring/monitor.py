@@ -50,7 +50,9 @@ def monitor(
         raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name that ends in .html"))
     digest = verify_sums(bundle)[:16]
     if not (bundle / STATISTICS).exists():
-        remedy = "Export it with --store, from a store with 30 validation patients or more"
+        remedy = (
+            "Make the bundle again with 'ecgssl export' and --store, from a store with 30 validation patients or more"
+        )
         raise InputError(
             Problem(str(bundle), STATISTICS, "is not in the bundle, so there is nothing to compare with", remedy)
         )
@@ -98,7 +100,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
             remedy = "Use a file of 'ecgssl predict' or 'ecgssl embed'"
             problems.append(Problem(str(path), "columns", f"lack {', '.join(lacking)}", remedy))
         elif not table["model"].astype(str).str.endswith(f"+{digest}").all():
-            remedy = "Use the bundle that scored it"
+            remedy = "Use the bundle that scored it, or score again with 'ecgssl predict' or 'ecgssl embed'"
             problems.append(Problem(str(path), "model", "is another bundle than the one named", remedy))
         else:
             tables.append(table)

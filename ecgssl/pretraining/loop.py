@@ -20,7 +20,7 @@ from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.geometry import detect_collapse
 from ecgssl.pretraining.history import TrainingHistory
-from ecgssl.pretraining.run_identity import run_config
+from ecgssl.pretraining.run_identity import require_same_release, run_config
 from ecgssl.pretraining.step import Step
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
@@ -117,7 +117,8 @@ def pretrain(
     Raises:
         ContractMismatch: the preprocessing settings of store and parameters differ.
         InputError: too few recordings in the train or validation split; no waveform codes of this release in the store;
-            a batch that does not divide into equal parts; or a run with other parameters in ``run_folder``.
+            a batch that does not divide into equal parts; a run with other parameters in ``run_folder``; or a
+            stopped run of another release next to it.
         Stopped: after SIGTERM, ``max_time`` or, if ``collapse.action`` is ``stop``, a collapse; the state is saved.
         FloatingPointError: more than ``max_bad_steps`` non-finite steps in a row.
     """
@@ -134,6 +135,7 @@ def pretrain(
 
     def resume() -> bytes:
         nonlocal state
+        require_same_release(run_folder.parent)
         state = RunState(run_folder, run_config(params, store), p.keep_checkpoints)
         saved = state.newest()
         return b"" if saved is None else state_bytes(saved)

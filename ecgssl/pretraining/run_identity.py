@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
+from ecgssl.errors import InputError, Problem
 from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import RUN_CONFIG, read_json
 from ecgssl.training.device import resolve_device, resolve_precision
 from ecgssl.version import __version__
+
+PREFIX = "pretrain-"
+"""Start of the folder names of stopped runs."""
 
 _WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
@@ -19,7 +25,31 @@ _WITHOUT_EFFECT_ON_LOSS = {
 def run_name(params: Params, store: Store) -> str:
     """Return a folder name that is equal exactly for runs that can resume each other."""
     text = json.dumps(run_config(params, store), sort_keys=True)
-    return "pretrain-" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def require_same_release(folder: Path) -> None:
+    """Refuse to start next to stopped runs of another release, which the present code cannot resume.
+
+    Args:
+        folder: folder with one subfolder per stopped run.
+
+    Raises:
+        InputError: lists every stopped run of another release.
+    """
+    releases = {path.parent: read_json(path).get("ecgssl") for path in sorted(folder.glob(f"{PREFIX}*/{RUN_CONFIG}"))}
+    problems = [
+        Problem(
+            str(run),
+            "ecgssl",
+            f"is a stopped run of ecgssl {release}, this is ecgssl {__version__}",
+            f"Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl {release}",
+        )
+        for run, release in releases.items()
+        if release != __version__
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def run_config(params: Params, store: Store) -> dict[str, Any]:

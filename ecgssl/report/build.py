@@ -15,6 +15,8 @@ import pandas as pd
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.evaluate import FORMAT as EVALUATION_FORMAT
+from ecgssl.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.evaluate_external import classifier_of
@@ -72,7 +74,7 @@ def read_run(run: Path | str, external: Path | str | None = None) -> RunFiles:
     classifier, _ = load_classifier(folder)
     spec = load_signal(folder)
     contract = {**spec.to_dict(), "fingerprint": spec.fingerprint, "short": spec.fingerprint[:12]}
-    evaluation = read_json((run if external is None else Path(external)) / "evaluation.json")
+    evaluation = _evaluation((run if external is None else Path(external)) / "evaluation.json")
     choices = read_json(folder / "choices.json").get("choices", {})
     predictions = read_predictions((folder if external is None else Path(external)) / "predictions.csv")
     return RunFiles(read_json(folder / "config.json"), choices, evaluation, predictions, classifier, contract)
@@ -193,6 +195,22 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         if row["status"] == "open"
     ]
     return report
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    """Return the content of ``evaluation.json``; files of earlier versions hold less.
+
+    Raises:
+        InputError: the file is unreadable, no evaluation, or one of a later version.
+    """
+    found = read_json(path)
+    kind, version = found.get("format", EVALUATION_FORMAT), found.get("version", 1)
+    if kind != EVALUATION_FORMAT or version not in range(1, EVALUATION_VERSION + 1) or "splits" not in found:
+        what = f"is {kind} {version}, this release reads {EVALUATION_FORMAT} up to version {EVALUATION_VERSION}"
+        raise InputError(
+            Problem(str(path), "version", what, "Make it again with 'ecgssl finetune' or 'ecgssl evaluate'")
+        )
+    return found
 
 
 def _decision(files: RunFiles) -> Decision | None:

@@ -19,6 +19,12 @@ CLEANING_VERSION = 1
 """Raised whenever the numbers that cleaning produces change; part of the fingerprint."""
 
 
+_REMEDY = (
+    "Make the store again with 'ecgssl preprocess' and the model with 'ecgssl pretrain' and 'ecgssl finetune', or use the "
+    "ecgssl release that made it"
+)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,7 +136,7 @@ class SignalSpec(_Frozen):
                     where,
                     "cleaning_version",
                     f"made by version {version} of the cleaning code, this is version {CLEANING_VERSION}",
-                    "Preprocess again, or use the ecgssl release that made it",
+                    _REMEDY,
                 )
             )
         return cls(**fields)

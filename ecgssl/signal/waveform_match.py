@@ -64,8 +64,9 @@ class WaveformCodes:
     def unpack(cls, raw: NDArray[np.uint8], where: str = "waveform_hash") -> WaveformCodes:
         """Codes as (n, ``CODE_BYTES``) bytes; otherwise as ``parse``."""
         if (raw[:, 0] != VERSION).any() or (raw[:, 1] > POINTS).any():
-            what = f"are no waveform codes of version {VERSION}, so overlap cannot be told"
-            raise InputError(Problem(where, "waveform hashes", what, "Make it again with this release of ecgssl"))
+            what = f"are no waveform codes of version {VERSION}, so the overlap is unknown"
+            remedy = "Make the store again with 'ecgssl preprocess', or the encoder with 'ecgssl pretrain'"
+            raise InputError(Problem(where, "waveform hashes", what, remedy))
         there = np.unpackbits(raw[:, 2:HEADER_BYTES], axis=1)
         begun = np.packbits(np.arange(8 * LEAD_BYTES) < raw[:, 1:2], axis=1)
         signs = raw[:, HEADER_BYTES:].reshape(len(raw), len(HASH_LEADS), LEAD_BYTES)

@@ -25,10 +25,13 @@ from ecgssl.version import __version__
 
 WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
 BEST = "best.pt"
+RUN_CONFIG = "run.json"
+"""File with the configuration of a stopped run, in the folder of its checkpoints."""
 PRETRAINING = "pretraining.safetensors"
 """File with all weights of CoRe-ECG (decoder, projector, FDA), in the folder of a pretrained encoder."""
 
 _MOST = 64
+_REMEDY = "Use a complete and unmodified folder, or make it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """Exceptions of ``torch.load`` for a truncated or altered file."""
 
@@ -213,7 +216,7 @@ class RunState:
 
     def __init__(self, folder: Path, config: dict[str, Any], keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
-        stored_file = folder / "run.json"
+        stored_file = folder / RUN_CONFIG
         config = json.loads(json.dumps(config))
         if stored_file.exists():
             stored = read_json(stored_file)
@@ -257,7 +260,10 @@ class RunState:
         except _DAMAGED:
             raise InputError(
                 Problem(
-                    str(self.folder / BEST), "checkpoint", "is missing or damaged", "Pretrain again in another folder"
+                    str(self.folder / BEST),
+                    "checkpoint",
+                    "is missing or damaged",
+                    f"Remove {self.folder} and start again with 'ecgssl pretrain'",
                 )
             ) from None
 
@@ -272,11 +278,11 @@ class RunState:
 
     def discard(self) -> None:
         """Remove the checkpoints, and the folder if it is empty."""
-        for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / "run.json"]:
+        for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / RUN_CONFIG]:
             file.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
 
 def _unusable(path: Path, field: str, what: str) -> InputError:
-    return InputError(Problem(str(path), field, what, "Use a complete and unmodified model written by ecgssl"))
+    return InputError(Problem(str(path), field, what, _REMEDY))
