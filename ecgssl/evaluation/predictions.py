@@ -28,6 +28,7 @@ from ecgssl.evaluation.target_kinds import TARGET_KINDS
 from ecgssl.files import write_atomic
 
 KEYS = ("record_id", "patient", "split", "model")
+_REMEDY = "Correct the table, or make it again with 'ecgssl finetune'"
 BASELINE = "random"
 """Model name of the linear probe on the randomly initialised encoder."""
 
@@ -147,10 +148,10 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
         else:
             table = pd.read_parquet(path)
     except FileNotFoundError:
-        raise InputError(Problem(str(path), "file", "does not exist", "Run the fine-tuning that writes it")) from None
+        raise InputError(Problem(str(path), "file", "does not exist", _REMEDY)) from None
     except (ValueError, OSError) as error:
         what = f"cannot be read: {' '.join(str(error).split())}"
-        raise InputError(Problem(str(path), "content", what, "Write it again")) from None
+        raise InputError(Problem(str(path), "content", what, _REMEDY)) from None
     return check_predictions(table, str(path))
 
 
@@ -165,9 +166,9 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     names, kind = labels_of(table), kind_of(table)
     parts = TARGET_KINDS[kind].prediction_columns
     wanted = [*KEYS, *(f"{part}__{n}" for n in names for part in parts)]
-    problems = [Problem(where, c, "column is missing", "Write it again") for c in wanted if c not in table.columns]
+    problems = [Problem(where, c, "column is missing", _REMEDY) for c in wanted if c not in table.columns]
     if not names:
-        problems.append(Problem(where, "target__*", "no label has a target column", "Write it again"))
+        problems.append(Problem(where, "target__*", "no label has a target column", _REMEDY))
     if problems:
         raise InputError(problems)
     numeric = [f"{part}__{n}" for n in names for part in ("target", *parts)]
@@ -216,9 +217,7 @@ def _values(table: pd.DataFrame, name: str, kind: OutputKind, where: str) -> lis
             (f"logit__{name}", ~np.isfinite(z), "are not finite"),
             (f"prob__{name}", ~((p >= 0) & (p <= 1)), "are outside 0..1"),
         ]
-    return [
-        Problem(where, c, f"{int(bad.sum())} values {what}", "Write it again") for c, bad, what in rules if bad.any()
-    ]
+    return [Problem(where, c, f"{int(bad.sum())} values {what}", _REMEDY) for c, bad, what in rules if bad.any()]
 
 
 def _classes(table: pd.DataFrame, names: Sequence[str], where: str) -> list[Problem]:
@@ -229,9 +228,7 @@ def _classes(table: pd.DataFrame, names: Sequence[str], where: str) -> list[Prob
         ("target__*", known & ~((np.isnan(y).sum(1) == 0) & (np.nansum(y, axis=1) == 1)), "are not of one class"),
         ("prob__*", np.abs(p.sum(1) - 1) > 1e-6, "have probabilities that do not add up to 1"),
     )
-    return [
-        Problem(where, c, f"{int(bad.sum())} records {what}", "Write it again") for c, bad, what in rules if bad.any()
-    ]
+    return [Problem(where, c, f"{int(bad.sum())} records {what}", _REMEDY) for c, bad, what in rules if bad.any()]
 
 
 def _kind(path: Path) -> str:

@@ -48,5 +48,7 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
 def _matching(decision: Decision, model: Classifier, path: Path) -> Decision:
     if (decision.kind, decision.names) != (model.kind, model.targets):
         what = f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"
-        raise InputError(Problem(str(path), "labels", what, "Fine-tune or recalibrate again"))
+        raise InputError(
+            Problem(str(path), "labels", what, "Make both again with 'ecgssl finetune' or 'ecgssl recalibrate'")
+        )
     return decision

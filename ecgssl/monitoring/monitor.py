@@ -127,8 +127,8 @@ def _json_lines(path: Path) -> pd.DataFrame:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            rows.append({name: value for name, value in row.items() if name not in _UNSEEN})
-    return pd.DataFrame(rows).replace({None: np.nan})
+            rows.append({k: np.nan if v is None else v for k, v in row.items() if k not in _UNSEEN})
+    return pd.DataFrame(rows)
 
 
 def _parquet(path: Path) -> pd.DataFrame:

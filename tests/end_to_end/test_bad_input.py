@@ -191,7 +191,10 @@ def test_usage_errors_exit_with_2(arguments, tmp_path, monkeypatch):
 def test_console_script_prints_no_traceback(tmp_path):
     command = [Path(sys.executable).with_name("ecgssl"), "evaluate", "none.csv", "--out", "e.json", "--params", PROFILE]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    refused(Done(done.returncode, done.stdout, done.stderr), "none.csv: file: does not exist. Run the fine-tuning")
+    refused(
+        Done(done.returncode, done.stdout, done.stderr),
+        "none.csv: file: does not exist. Correct the table, or",
+    )
     assert contents(tmp_path) == {}
 
 

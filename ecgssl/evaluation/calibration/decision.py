@@ -35,7 +35,7 @@ FILE = "decision.json"
 FORMAT = "ecgssl-decision"
 VERSION = 1
 KINDS: tuple[str, ...] = get_args(OutputKind)
-_REMEDY = "Run the fine-tuning or the recalibration again"
+_REMEDY = "Make it again with 'ecgssl finetune' or 'ecgssl recalibrate', and a bundle with 'ecgssl export'"
 
 
 @dataclass(frozen=True)
