@@ -1,17 +1,17 @@
-"""What each part of the method is worth: rows of equal compute, several seeds, probes at several shares of the labels.
+"""Ablation study of the pretraining method: rows of equal compute, several seeds, probes at several label fractions.
 
     python benchmarks/ablation.py run --store data/real --params pipelines/profiles/ptbxl.yaml --out runs/ablation \
         --task superclass=NORM,MI,STTC,CD,HYP --task rhythm=rhythm_SR,rhythm_AFIB --seeds 3 --tflop 600
     python benchmarks/ablation.py report --out runs/ablation                # validation
-    python benchmarks/ablation.py report --out runs/ablation --split test   # once, when nothing is to be chosen any more
+    python benchmarks/ablation.py report --out runs/ablation --split test   # once, after all choices are made
 
-``run`` pretrains one encoder per row and seed on split ``train`` and fits probes on its frozen embeddings, chosen on ``val``.
-Stopped, it goes on where it was; a cell that is there is not made again. Every row has the same number of floating-point
-operations (counted in its own step, forward and backward), so a row without decoder sees more recordings. Cells lie in
-``OUT/cells``, and ``OUT/results.parquet`` has one line per row, seed, task, share and mode. No figure of the test split is
-computed before ``report --split test`` asks for it.
+``run`` pretrains one encoder per row and seed on the split ``train``. It fits probes on the frozen embeddings and
+selects them on ``val``. An interrupted study resumes where it stopped, and finished cells are kept. Every row has the
+same number of floating-point operations, counted in its own training step (forward and backward). A row without
+decoder therefore uses more recordings. Cells are stored in ``OUT/cells``. ``OUT/results.parquet`` has one line per
+row, seed, task, label fraction and mode. Test metrics are computed only by ``report --split test``.
 
-``--full 1.0 0.1`` also fine-tunes the whole encoder at these shares of the labels; of the row ``random`` that is training
+``--full 1.0 0.1`` also fine-tunes the whole encoder at these label fractions. For the row ``random`` this is training
 from scratch.
 """
 
@@ -56,11 +56,13 @@ ROWS: dict[str, list[str] | None] = {
     "core, random masking": ["stdm.kind=random"],
     "core, einthoven": ["stdm.kind=einthoven"],
 }
-"""Overrides of the parameters; ``None`` is the encoder before any training."""
+"""Parameter overrides of each row; ``None`` means the randomly initialised encoder."""
 
 
 def flops(params: Params) -> float:
-    """Floating-point operations of one recording in one training step, forward and backward, matrix products only."""
+    """Return the floating-point operations per recording in one training step (forward and backward, matrix products
+    only).
+    """
     batch = 8
     model = build_model(params).train()
     x = torch.randn(batch, len(params.signal.leads), params.signal.samples)
@@ -70,7 +72,7 @@ def flops(params: Params) -> float:
 
 
 def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) -> tuple[Params, float]:
-    """Parameters of a cell, with as many samples as the budget allows, and the operations per recording."""
+    """Return the parameters of a cell, with as many samples as the budget allows, and the operations per recording."""
     overrides = [*extra, *(ROWS[row] or []), f"seed={seed}"]
     params = load_params(path, overrides)
     cost = flops(params)
@@ -79,7 +81,7 @@ def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) 
 
 
 def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG, dict[str, float]]:
-    """The model of a cell and the figures of its run; taken from the cell where it is finished."""
+    """Return the pretrained model of a cell and the figures of its run; a finished cell is loaded."""
     weights, figures = cell / "model.safetensors", cell / "pretrain.json"
     model = build_model(params)
     if figures.exists():
@@ -103,7 +105,10 @@ def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG
 def evaluate_cell(
     cell: Path, model: CoReECG, store: Store, params: Params, tasks: dict[str, list[str]], args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Probes (and fine-tuned models) of a cell: validation figures out, logits of validation and test kept for the report."""
+    """Fit the probes (and fine-tuned models) of a cell and return validation metrics.
+
+    Logits of validation and test are saved for the report.
+    """
     embeddings = embed_store(model.encoder, store, np.arange(len(store)), show_progress=False)
     train, val, test = (store.rows(name) for name in ("train", "val", "test"))
     lines: list[dict[str, Any]] = []
@@ -139,7 +144,7 @@ def evaluate_cell(
 
 
 def run(args: argparse.Namespace) -> None:
-    """All cells that are not there yet, seed by seed, so that an unfinished table is fair to all rows."""
+    """Compute all missing cells, seed by seed, so that an unfinished table has the same seeds for every row."""
     store = Store(args.store)
     tasks = {name: targets.split(",") for name, targets in (item.split("=", 1) for item in args.task)}
     asked = {
@@ -149,7 +154,11 @@ def run(args: argparse.Namespace) -> None:
     }  # fmt: skip
     settled = args.out / "run.json"
     if settled.exists() and json.loads(settled.read_text()) != json.loads(canonical_json(asked)):
-        raise InputError(Problem(str(settled), "run", "is of other parameters", "Take another --out, or remove it"))
+        raise InputError(
+            Problem(
+                str(settled), "run", "was written with different parameters", "Use another --out, or remove the file"
+            )
+        )
     write_atomic(settled, canonical_json(asked))
     with atomic_directory(args.out / "truth") as folder:
         index = store.index[["split", *{t: None for targets in tasks.values() for t in targets}]]
@@ -183,14 +192,14 @@ def main() -> None:
     make.add_argument("--params", type=Path, required=True)
     make.add_argument("--task", action="append", required=True, metavar="NAME=TARGET,TARGET")
     make.add_argument("--seeds", type=int, default=3)
-    make.add_argument("--rows", help="some of the rows, separated by ';'")
-    make.add_argument("--tflop", type=float, required=True, help="10^12 operations of pretraining per cell")
+    make.add_argument("--rows", help="rows to run, separated by ';' (default: all)")
+    make.add_argument("--tflop", type=float, required=True, help="pretraining operations per cell, in 10^12")
     make.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.1, 1.0])
     make.add_argument("--full", type=float, nargs="*", default=[])
     make.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     show = verbs.add_parser("report", help="print tables, write figures")
     show.add_argument("--split", choices=("val", "test"), default="val")
-    show.add_argument("--against", default="core", help="row that the others are compared with")
+    show.add_argument("--against", default="core", help="reference row for the differences")
     for verb in (make, show):
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

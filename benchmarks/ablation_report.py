@@ -1,4 +1,4 @@
-"""Tables and a figure of ``ablation.py``: means over seeds, with paired intervals over patients."""
+"""Tables and figure of ``ablation.py``: means over seeds, with paired bootstrap intervals over patients."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from ecgssl.signal.drawing import png_bytes
 
 RESAMPLES = 1000
 Reached = tuple[list[float], np.ndarray]
-"""Macro AUROC of every seed, and (R,) means over the seeds in resamples of patients, the same ones whatever is scored."""
+"""Macro AUROC of every seed, and means over the seeds in R bootstrap resamples of patients (R,); all rows use the
+same resamples.
+"""
 
 
 def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: np.ndarray) -> Reached:
-    """What cells of one row reach."""
+    """Return the macro AUROC of each cell of one row, and the mean over cells in each bootstrap resample."""
     found, replicates = [], []
     for cell in cells:
         with np.load(cell / "logits.npz", allow_pickle=False) as kept:
@@ -31,11 +33,12 @@ def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: 
 
 
 def compare(out: Path, split: str, against: str) -> pd.DataFrame:
-    """One line per task, mode, share and row: mean over seeds with interval, spread of seeds, difference to a row.
+    """Return a table with one line per task, mode, label fraction and row.
 
-    A difference is of means over the seeds that both rows have; its interval resamples patients, so it holds for these
-    pretrained encoders; ``seeds_agree`` says how many of the seeds have its sign. Several tasks are followed by a
-    last one, ``mean``, over tasks and shares: an encoder is to serve them all.
+    Each line has the mean over seeds with its interval, the spread over seeds, and the difference to the row
+    ``against``. A difference uses the seeds that both rows have. Its interval resamples patients, so it does not
+    include the variance of pretraining. ``seeds_agree`` is the number of seeds whose difference has the same sign.
+    With several tasks, the last lines ``mean`` give the average over tasks and label fractions.
     """
     results = pd.read_parquet(out / "results.parquet")
     truth = pd.read_parquet(out / "truth" / "truth.parquet")
@@ -60,14 +63,14 @@ def compare(out: Path, split: str, against: str) -> pd.DataFrame:
 
 
 def all_of(reached: list[Reached]) -> Reached:
-    """The mean over tasks and shares, whose resamples are of the same patients."""
+    """Add the mean over tasks and label fractions, computed from the same patient resamples."""
     return list(np.mean([found for found, _ in reached], axis=0)), np.mean([r for _, r in reached], axis=0)
 
 
 def compared(
     at: dict[str, Reached], seeds: dict[str, tuple[int, ...]], against: str, place: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A line for every row of one task, mode and share."""
+    """Return a line for every row of one task, mode and label fraction."""
     lines = []
     for row, (found, replicates) in at.items():
         reached = interval(replicates)
@@ -88,7 +91,7 @@ def compared(
 
 
 def markdown(table: pd.DataFrame, against: str) -> str:
-    """The comparison as Markdown, a table per task and mode."""
+    """Return the comparison as Markdown, with a table per task and mode."""
     texts = []
     for (task, mode), group in table.groupby(["task", "mode"], sort=False):
         texts.append(f"\n**{task}, {mode}**\n")
@@ -108,7 +111,7 @@ def markdown(table: pd.DataFrame, against: str) -> str:
 
 
 def draw(table: pd.DataFrame, split: str) -> Figure:
-    """Rows against macro AUROC, a panel per task and mode, a colour per share of the labels."""
+    """Return a figure of macro AUROC by row, with a panel per task and mode and a colour per label fraction."""
     panels = list(table.groupby(["task", "mode"], sort=False))
     rows = list(dict.fromkeys(table["row"]))
     figure = Figure(figsize=(4.2 * len(panels) + 1.5, 0.45 * len(rows) + 1.4), layout="constrained")
@@ -134,7 +137,7 @@ def draw(table: pd.DataFrame, split: str) -> Figure:
 
 
 def report(out: Path, split: str, against: str) -> str:
-    """Write ``SPLIT.csv`` and ``SPLIT.png`` into the folder; the tables as Markdown come back."""
+    """Write ``SPLIT.csv`` and ``SPLIT.png`` into the folder and return the tables as Markdown."""
     table = compare(out, split, against)
     write_atomic(out / f"{split}.csv", table.to_csv(index=False, float_format="%.4f"))
     write_atomic(out / f"{split}.png", png_bytes(draw(table, split)))

@@ -1,9 +1,11 @@
-"""Which decoder learns to reconstruct: variants by parameters, the same steps for each, error by cause on validation.
+"""Comparison of decoder variants by reconstruction error on validation, with the same number of training steps.
 
-    python benchmarks/decoder_study.py --store data/processed --params pipelines/profiles/ptbxl.yaml --out runs/decoder
+    python benchmarks/decoder_study.py --store data/processed --params pipelines/profiles/ptbxl.yaml --out
+    runs/decoder
 
-Reconstruction alone, one view, no augmentation. Prints a table in Markdown and writes ``decoder.json``. Errors are relative
-to the power of the target: 1 is what predicting the mean of a patch gives.
+The models are trained with the reconstruction loss only, on one view without augmentation. The script prints a table
+in Markdown and writes ``decoder.json``. Errors are relative to the power of the target: predicting the mean of a
+patch has error 1.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ CAUSES = ("time", "lead", "time_and_lead", "lead_limb", "lead_chest")
 
 
 def main() -> None:
-    """Train, print, write."""
+    """Train all variants, print the table and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--params", type=Path, required=True)

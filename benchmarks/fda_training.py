@@ -1,10 +1,12 @@
-"""What becomes of FDA's importance map in training: neither identity nor nothing, and what the budget has to do with it.
+"""Development of FDA's importance map during training, for several budgets.
 
-    python benchmarks/fda_training.py --store data/processed --params pipelines/profiles/ptbxl.yaml --steps 200 --out runs/fda
+    python benchmarks/fda_training.py --store data/processed --params pipelines/profiles/ptbxl.yaml --steps 200 --out
+    runs/fda
 
-Pretrains once per variant and looks at FDA on validation recordings after every epoch: kept fraction, correlation
-of a view with its recording, and how far the map has come from flat. Writes ``fda.json``, ``curves.png`` (all variants)
-and ``map.png`` (the first variant, over training), and prints a table in Markdown.
+The script pretrains once per variant and evaluates FDA on validation recordings after every epoch. It records the
+kept fraction of the spectrum, the correlation of a view with its recording, and the spread of the map. It writes
+``fda.json``, ``curves.png`` (all variants) and ``map.png`` (the first variant during training), and prints a table in
+Markdown.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ FIGURES = {
 }
 
 
-class Look:
-    """Figures of FDA on the same recordings with the same draws at every look, and its mean map."""
+class FdaMonitor:
+    """Evaluate FDA on the same recordings with the same random draws after every epoch, and record its mean map."""
 
     def __init__(self, store: Store, params: Params, count: int) -> None:
         self.store, self.shown = store, store.rows("val")[:count]
@@ -51,7 +53,7 @@ class Look:
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Look at a model in eval mode."""
+        """Return the FDA figures of a model in eval mode, and append them to ``rows``."""
         fda, device = model.fda, next(model.parameters()).device
         batch = load_batch(self.store, self.shown, device)
         x, generator = batch.x, torch.Generator(device).manual_seed(0)
@@ -63,7 +65,7 @@ class Look:
 
 
 def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, list[dict[str, Any]]]:
-    """One variant, looked at as often as asked for; the epochs of its run are that long."""
+    """Train one variant and return the model and its FDA figures after every epoch."""
     size = args.batch_size
     params = load_params(
         args.params,
@@ -72,17 +74,17 @@ def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, l
             "pretrain.probe.every_epochs=1",
         ],
     )  # fmt: skip
-    look = Look(store, params, args.val)
-    look(build_model(params).eval(), 0)
+    monitor = FdaMonitor(store, params, args.val)
+    monitor(build_model(params).eval(), 0)
     folder = args.out / name.replace(" ", "-")
-    result = pretrain(store, params, folder / "run", on_epoch=look)
+    result = pretrain(store, params, folder / "run", on_epoch=monitor)
     result.discard()
-    look.rows[-1]["contrastive"] = result.history[-1]["contrastive"]
-    return result.model, look.rows
+    monitor.rows[-1]["contrastive"] = result.history[-1]["contrastive"]
+    return result.model, monitor.rows
 
 
 def draw(found: dict[str, list[dict[str, Any]]]) -> Figure:
-    """A panel per figure, a line per variant."""
+    """Return a figure with a panel per measure and a line per variant."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(FIGURES)), FIGURES.items(), strict=True):
         for colour, (name, rows) in zip(COLOURS, found.items(), strict=False):
@@ -94,7 +96,7 @@ def draw(found: dict[str, list[dict[str, Any]]]) -> Figure:
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Markdown: the last look of every variant."""
+    """Return a Markdown table of the last evaluation of every variant."""
     bands = [key for key in next(iter(found.values()))[0] if key.startswith("fda_kept_")]
     names = [key.removeprefix("fda_kept_").replace("_", " ") for key in bands]
     lines = [
@@ -109,14 +111,14 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main() -> None:
-    """Train, draw, print."""
+    """Train all variants, draw the figures and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--val", type=int, default=64, help="recordings to look at")
+    parser.add_argument("--val", type=int, default=64, help="validation recordings to evaluate")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     args = parser.parse_args()

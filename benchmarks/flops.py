@@ -1,4 +1,6 @@
-"""Floating-point operations of a training step, counted from the model: what a share of the peak refers to."""
+"""Floating-point operations of a training step, counted from the model, as the basis for the fraction of peak
+performance.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,18 @@ from ecgssl.model.decoder import LeadHead
 
 
 def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
-    """Operations of the matrix products in one forward and backward pass.
+    """Return the operations of the matrix products in one forward and backward pass.
 
-    A linear layer from ``I`` to ``O`` features takes ``2 n I O`` for ``n`` vectors, a convolution of ``I`` channels into
-    ``O`` by a kernel of ``k`` samples in ``g`` groups ``2 n I O k / g`` for ``n`` samples out, attention of ``n`` tokens of
-    width ``D`` among themselves ``4 n^2 D`` (products with keys and with values). The backward pass takes that once for the
-    gradient of the weight, where it learns, and once for that of each input, where it has one. Nothing else is counted: no
-    element-wise part, norm, softmax, FFT or optimiser, and no product that is computed twice.
+    A linear layer from ``I`` to ``O`` features has ``2 n I O`` operations for ``n`` vectors. A convolution from ``I``
+    to ``O`` channels with kernel size ``k`` and ``g`` groups has ``2 n I O k / g`` for ``n`` output samples.
+    Self-attention of ``n`` tokens of width ``D`` has ``4 n^2 D`` (products with keys and with values). The backward
+    pass has the same number for the gradient of each trainable weight, and again for the gradient of each input that
+    requires one. Element-wise operations, norms, softmax, FFT and the optimiser are not counted. Products that are
+    recomputed are counted once.
 
     Args:
-        model: in training.
-        forward: one pass of it with a graph; what it returns is not looked at.
+        model: model in training mode.
+        forward: function that runs one forward pass with gradients; its result is ignored.
     """
     counted = [0]
 

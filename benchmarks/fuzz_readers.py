@@ -27,7 +27,7 @@ from fuzz_seeds import make_seeds
 def main() -> None:
     """Run the fuzz test and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mutations", type=int, default=2000, help="of each format")
+    parser.add_argument("--mutations", type=int, default=2000, help="mutations per format")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="+")
     parser.add_argument("--bombs", action="store_true")

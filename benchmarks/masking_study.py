@@ -1,14 +1,15 @@
-"""What of a hidden patch least squares can read off the visible ones, under each kind of masking.
+"""Linear predictability of hidden patches from visible ones, by kind of masking.
 
     python benchmarks/masking_study.py --store data/processed --out runs/masking
 
-For a hidden patch, the best linear prediction from all visible samples of its own time column and the columns beside it is
-E[h | v] = C_hv (C_vv + ridge)^-1 v, with the covariance C of train recordings. It is evaluated on validation recordings, so no
-patient is on both sides, and given as R2 = 1 - sum of squared errors / sum of squares, with a bootstrap over patients. A hidden
-limb patch is *determined* where two other limb leads are visible at its time: Einthoven's and Goldberger's laws then give it
-exactly, and a reconstruction loss on it teaches arithmetic, not the heart.
+A hidden patch is predicted by the best linear estimate from all visible samples of its own time column and the
+adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings. The prediction is
+evaluated on validation recordings, which have other patients. The result is R2 = 1 - sum of squared errors / sum of
+squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at
+its time, because Einthoven's and Goldberger's laws then give it exactly. A reconstruction loss on such a patch
+teaches only these laws.
 
-Writes ``masking.json`` and ``masking.png``, and prints a table in Markdown.
+The script writes ``masking.json`` and ``masking.png``, and prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ from ecgssl.training.batches import load_batch
 
 KINDS = ("random", "paper", "einthoven")
 NEIGHBOURS = 1
-"""Columns on either side that predict, too."""
+"""Number of adjacent columns on each side that are used for prediction."""
 RIDGE = 1e-5
-"""Of the mean variance: keeps the inverse stable without hiding what the laws give."""
+"""Ridge as a fraction of the mean variance.
+
+It keeps the inverse stable and is small enough to preserve the limb-lead laws.
+"""
 Array = NDArray[np.float64]
 
 
 def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.int64]]:
-    """Up to ``count`` complete recordings of a split as training sees them, (B, L, T), and the code of their patient."""
+    """Return up to ``count`` complete recordings of a split as in training (B, L, T), and their patient codes (B,)."""
     rows = store.rows(split)
     rows = rows[store.lead_mask(rows).all(axis=1)][:count]
     batch = load_batch(store, rows, torch.device("cpu"))
@@ -48,7 +52,9 @@ def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.
 
 
 def covariance(x: Array, patch: int) -> Array:
-    """Of all samples of 2 NEIGHBOURS + 1 successive columns in all leads: (L W, L W) with W samples in the window."""
+    """Return the covariance (L W, L W) of all samples in windows of 2 NEIGHBOURS + 1 columns, with W samples per
+    window.
+    """
     window = (2 * NEIGHBOURS + 1) * patch
     total, seen = np.zeros((x.shape[1] * window,) * 2), 0
     for start in range(0, x.shape[-1] - window + 1, patch):
@@ -58,7 +64,7 @@ def covariance(x: Array, patch: int) -> Array:
 
 
 def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -> bool:
-    """Whether a limb lead is a linear combination of limb leads visible at its time."""
+    """Return whether a limb lead is a linear combination of limb leads visible at its time."""
     others = sum(bool(visible[i]) for i, name in enumerate(leads) if name in LIMB_LEADS and i != lead)
     return leads[lead] in LIMB_LEADS and others >= 2
 
@@ -66,14 +72,14 @@ def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -
 def study(
     kind: str, x: Array, cov: Array, leads: tuple[str, ...], patch: int, per_recording: int
 ) -> list[dict[str, Any]]:
-    """A row per patch looked at: its recording, what hid it, error and power.
+    """Return a row per evaluated patch: its recording, the cause of masking, error and power.
 
     Args:
-        kind: of masking, with the paper's ratios.
+        kind: kind of masking, with the ratios of the paper.
         x: (B, L, T) recordings.
-        cov: of windows of train recordings.
-        leads: names of the rows.
-        patch: samples of one.
+        cov: covariance of windows of training recordings.
+        leads: lead names, (L,).
+        patch: samples per patch.
         per_recording: hidden patches drawn from each recording.
     """
     columns = x.shape[-1] // patch
@@ -83,7 +89,7 @@ def study(
     rows: list[dict[str, Any]] = []
     for number, recording in enumerate(x):
         generator = torch.Generator().manual_seed(number)
-        # the step decides between floor and ceil of the counts, and for einthoven which kind of lead is dropped
+        # # the step number selects floor or ceil of the counts and, for einthoven, the kind of dropped lead
         mask = draw_mask(STDMParams(kind=kind), 1, leads, columns, number, generator)
         hidden, dropped, times = (m[0].numpy() for m in (mask.hidden, mask.hidden_lead, mask.hidden_time))
         inner = np.argwhere(hidden[:, NEIGHBOURS : columns - NEIGHBOURS])
@@ -113,7 +119,7 @@ def study(
 
 
 def summary(kind: str, rows: list[dict[str, Any]], patients: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """R2 with its 95 % interval by cause and group of leads."""
+    """Return R2 with its 95 % interval by cause and group of leads."""
     cells = sorted({(r["cause"], r["leads"], r["determined"]) for r in rows})
     out = []
     for cell in cells:
@@ -141,7 +147,7 @@ def summary(kind: str, rows: list[dict[str, Any]], patients: NDArray[np.int64]) 
 
 
 def table(cells: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return the results as a Markdown table."""
     lines = [
         "| masking | hidden by | leads | two limb leads visible | share of hidden patches | R2 (95 % interval) |",
         "|---|---|---|---|---|---|",
@@ -156,7 +162,7 @@ def table(cells: list[dict[str, Any]]) -> str:
 
 
 def draw(cells: list[dict[str, Any]]) -> Figure:
-    """R2 of every cell, a panel per kind of masking; the bar's height is its share of the hidden patches."""
+    """Return a figure of R2 with a panel per kind of masking; the height of a bar is its share of the hidden patches."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, len(KINDS), sharex=True)
     for axes, kind in zip(panels, KINDS, strict=True):
@@ -179,20 +185,20 @@ def draw(cells: list[dict[str, Any]]) -> Figure:
 
 
 def main() -> None:
-    """Study, print, write."""
+    """Run the study, print the table and write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, required=True, help="of ecgssl preprocess")
+    parser.add_argument("--store", type=Path, required=True, help="store written by ecgssl preprocess")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--patch", type=int, default=50, help="samples")
+    parser.add_argument("--patch", type=int, default=50, help="samples per patch")
     parser.add_argument("--train", type=int, default=2000, help="recordings for the covariance")
-    parser.add_argument("--val", type=int, default=150, help="recordings to predict in")
-    parser.add_argument("--per-recording", type=int, default=16, help="hidden patches of each")
+    parser.add_argument("--val", type=int, default=150, help="validation recordings for prediction")
+    parser.add_argument("--per-recording", type=int, default=16, help="hidden patches per recording")
     args = parser.parse_args()
     store = Store(args.store)
     leads = tuple(store.spec.leads)
     train, trained_on = recordings(store, "train", args.train)
     x, patients = recordings(store, "val", args.val)
-    assert not set(trained_on) & set(patients), "a patient on both sides"
+    assert not set(trained_on) & set(patients), "a patient is in both splits"
     cov = covariance(train, args.patch)
     cells = []
     for kind in KINDS:

@@ -1,6 +1,6 @@
-"""Faults of known kind and size, planted in sound recordings: what the quality checks are measured with.
+"""Simulated faults of known kind and size, added to fault-free recordings to measure the quality checks.
 
-Noise arises on electrodes and exchanges happen between them, so that the leads keep the laws that real ones keep.
+Noise is added to electrodes, and electrodes are exchanged, so that the leads still obey the limb-lead laws.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from ecgssl.signal.leads import CHEST_LEADS, LEADS, LIMB_LEADS, LIMB_MATRIX
 
 Array = NDArray[np.float32]
 Planted = tuple[Array, tuple[str, ...]]
-"""The changed recording, and the leads that a finding must name (none where it concerns the whole)."""
+"""The changed recording, and the leads that a finding must list (empty if the fault affects the whole recording)."""
 Plant = Callable[[Array, float, np.random.Generator], Planted]
-"""From (12, samples) in mV in canonical order, sampling rate in Hz and a generator."""
+"""Function of a recording (12, samples) in mV in canonical lead order, the sampling rate in Hz and a random
+generator.
+"""
 
 _ARMS = [[-1, 0], [-1, 1]]
 _ARM_AND_LEG = {"left": [[0, 1], [1, 0]], "right": [[1, -1], [0, -1]]}
@@ -28,14 +30,14 @@ _ROUND = [[-1, 1], [-1, 0]]
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to spoil a recording.
+    """One simulated fault.
 
     Args:
-        group: what kind of fault.
-        name: which, or how large.
-        codes: reason codes of which any counts as a catch.
-        plant: what it does.
-        least_rate: Hz that a recording needs to hold the fault.
+        group: kind of fault.
+        name: variant or size of the fault.
+        codes: reason codes; any of them counts as a detection.
+        plant: function that adds the fault to a recording.
+        least_rate: lowest sampling rate in Hz that can represent the fault.
     """
 
     group: str
@@ -52,7 +54,7 @@ def _noise(signal: Array, potentials: NDArray[np.floating]) -> Array:
 def _white(decibels: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         typical = float(np.median(signal.std(axis=1)))
-        # a limb lead is the difference of two electrodes
+        # # a limb lead is the difference of two electrodes
         size = typical / 10 ** (decibels / 20) / np.sqrt(2)
         return _noise(signal, size * rng.standard_normal((len(ELECTRODES), signal.shape[1]))), ()
 
@@ -77,7 +79,7 @@ def _muscle(size: float) -> Plant:
 
 def _hum(hertz: float, size: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
-        # the mains drift by a tenth of a hertz or so
+        # # the mains frequency varies by about 0.1 Hz
         phase = 2 * np.pi * (hertz + rng.uniform(-0.1, 0.1)) * np.arange(signal.shape[1]) / rate
         potentials = np.zeros((len(ELECTRODES), signal.shape[1]))
         chest = int(rng.integers(0, 6))
@@ -99,7 +101,7 @@ def _wander(size: float) -> Plant:
 
 
 def _still(seconds: float | None, value: float = 0.0) -> Plant:
-    """One lead holds ``value`` (NaN for a gap) for some seconds, or altogether."""
+    """Set one lead to ``value`` (NaN for a gap) for some seconds, or for the whole recording."""
 
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         out, lead = signal.copy(), int(rng.integers(0, len(LEADS)))
@@ -124,7 +126,7 @@ def _clipped(share: float) -> Plant:
 
 
 def _limb_electrodes(recorded: Sequence[Sequence[float]]) -> Plant:
-    """Leads I and II become ``recorded`` @ (I, II); the chest leads' reference does not notice."""
+    """Replace leads I and II by ``recorded`` @ (I, II); the chest leads do not change."""
 
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         limb = LIMB_MATRIX @ np.asarray(recorded, dtype=np.float64) @ signal[:2]
@@ -208,4 +210,4 @@ FAULTS: tuple[Fault, ...] = (
     Fault("unit", "lead III twice as large", ("limb_law",), _scaled("III", 2)),
     Fault("spike", "30 mV for 0.1 s", ("amplitude",), _spike),
 )
-"""Every fault that ``benchmarks/quality.py`` measures."""
+"""All faults that ``benchmarks/quality.py`` measures."""

@@ -1,21 +1,21 @@
-"""Preprocessing speed: ours by stage, beside plain loops of other libraries over the same recordings, in one run.
+"""Benchmark of preprocessing speed: this package by stage, compared with loops over other libraries.
 
     python benchmarks/preprocess.py                                    # generated recordings, 12 x 5000
     python benchmarks/preprocess.py --set ptbxl --root PTBXL_FOLDER
     python benchmarks/preprocess.py --set cohort --manifest cohort.csv
     python benchmarks/preprocess.py --memory 1000 20000                # peak memory instead of speed
 
-Prints JSON. Rates are recordings per second of CPU time of this process, whose BLAS has one thread; wall-clock rates
-stand beside them. Contestants take turns, round after round; figures are medians of the rounds, and ``best`` is the best
-round of each: on a machine that does other work, a core that shares its caches is slower by CPU time as well.
+The output is JSON. Rates are recordings per second of CPU time of this process, with one BLAS thread; wall-clock
+rates are given as well. The measurements alternate between all candidates for several rounds. Figures are medians of
+the rounds, and ``best`` is the best round of each. On a busy machine, shared caches make CPU time longer, too.
 
-- ``store``: what ``ecgssl preprocess`` does with a shard on one core: read, assess, clean, resample, quantise, write.
-  ``store_without_beats`` is the same with ``quality.beats: none``, so without neurokit2. ``store_without_quality`` is
-  what is left of it when the stage ``quality`` is subtracted: it cannot be switched off.
-- ``wfdb_neurokit2``: ``wfdb.rdsamp`` and ``neurokit2.ecg_clean`` on every lead, nothing else;
-  ``wfdb_neurokit2_peaks``: and ``neurokit2.ecg_peaks`` on every lead.
-- ``wfdb_torch_ecg``: ``wfdb.rdrecord`` and torch_ecg's ``PreprocManager`` (resample, band-pass, z-score), if installed;
-  ``equal_work`` is ours for the same result: read, band-pass, resample, normalise, in memory.
+- ``store``: the work of ``ecgssl preprocess`` on one shard and one core: read, assess, clean, resample, quantise,
+  write. ``store_without_beats`` is the same with ``quality.beats: none``, that is, without neurokit2.
+  ``store_without_quality`` subtracts the time of the stage ``quality``, which cannot be disabled.
+- ``wfdb_neurokit2``: ``wfdb.rdsamp`` and ``neurokit2.ecg_clean`` for every lead; ``wfdb_neurokit2_peaks`` adds
+  ``neurokit2.ecg_peaks`` for every lead.
+- ``wfdb_torch_ecg``: ``wfdb.rdrecord`` and ``PreprocManager`` of torch_ecg (resample, band-pass, z-score), if
+  installed. ``equal_work`` is this package for the same result: read, band-pass, resample, normalise, in memory.
 """
 
 from __future__ import annotations
@@ -59,11 +59,13 @@ STAGES = {
     "clean": ("clean", "crop"),
     "hash": ("waveform_hash",),
 }
-"""Names in ``ecgssl.preprocessing.prepare`` that are timed; what is left of a shard's time is ``quantise_and_write``."""
+"""Functions in ``ecgssl.preprocessing.prepare`` that are timed; the remaining time of a shard is
+``quantise_and_write``.
+"""
 
 
 def settings(beats: str, **store: Any) -> Params:
-    """Parameters with or without neurokit2; nothing is refused because of too many rejections."""
+    """Return parameters with or without neurokit2; the number of rejected recordings is not limited."""
     return parse_params(
         {
             "tasks": {"none": ["none"]},
@@ -74,14 +76,14 @@ def settings(beats: str, **store: Any) -> Params:
 
 
 def make_shard(items: list[RecordingRequest], params: Params, folder: Path) -> None:
-    """One shard of all recordings, written and forgotten."""
+    """Write one shard of all recordings to a temporary folder."""
     work = shards.Work(folder, folder, params.signal, params.quality, params.store.lsb)
     shards.make_shard(work, 0, 0, items)
     work.part(0).unlink()
 
 
 def stages(items: list[RecordingRequest], params: Params, folder: Path) -> dict[str, float]:
-    """CPU milliseconds of a recording by stage."""
+    """Return CPU milliseconds per recording by stage."""
     spent: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +112,7 @@ def stages(items: list[RecordingRequest], params: Params, folder: Path) -> dict[
 
 
 def equal_work(items: list[RecordingRequest], params: Params) -> None:
-    """Read, band-pass, resample and normalise, as torch_ecg's manager does; nothing is assessed or written."""
+    """Read, band-pass, resample and normalise as torch_ecg's manager does, without assessment or output."""
     for item in items:
         recording = read(item.path, overrides=item.overrides)
         signal, _ = arrange(recording.signal, recording.leads, params.signal.leads)
@@ -119,7 +121,7 @@ def equal_work(items: list[RecordingRequest], params: Params) -> None:
 
 
 def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
-    """wfdb, then neurokit2's own cleaning of each lead, and its R-peaks if wanted."""
+    """Read with wfdb and clean each lead with neurokit2; optionally detect its R-peaks."""
     import neurokit2
     import wfdb
 
@@ -130,13 +132,13 @@ def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
             if peaks:
                 try:
                     neurokit2.ecg_peaks(cleaned, sampling_rate=int(fields["fs"]))
-                # whatever its internals raise where they find nothing
+                # # neurokit2 raises various internal errors if it finds no peaks
                 except Exception:
                     continue
 
 
 def wfdb_torch_ecg(items: list[RecordingRequest], params: Params) -> None:
-    """wfdb, then torch_ecg's manager to the same band and sampling rate."""
+    """Read with wfdb and use torch_ecg's manager with the same band and sampling rate."""
     import wfdb
     from torch_ecg._preprocessors import PreprocManager
 
@@ -154,9 +156,9 @@ def wfdb_torch_ecg(items: list[RecordingRequest], params: Params) -> None:
 
 
 def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> dict[str, dict[str, float]]:
-    """Measure ``preprocess`` from table to finished store by number of processes, their start included.
+    """Measure ``preprocess`` from table to finished store by number of processes, including their start.
 
-    Wall-clock rates, and rates by the CPU time of all processes together: what is lost to each other and to the parent.
+    The result has wall-clock rates and rates by the total CPU time of all processes.
     """
     larger = repeated(cohort, count)
     wall, cpu = defaultdict(list), defaultdict(list)
@@ -179,7 +181,7 @@ def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> d
 
 
 def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
-    """All contestants, ``rounds`` times in turn."""
+    """Return the measurements of all candidates, which alternate for ``rounds`` rounds."""
     items = recording_requests(cohort, 0, len(cohort))
     with_beats, without = settings("neurokit2"), settings("none")
     cpu, wall, parts = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -194,7 +196,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
         }
         if importlib.util.find_spec("torch_ecg"):
             contestants["wfdb_torch_ecg"] = lambda: wfdb_torch_ecg(items, without)
-        for run in contestants.values():  # warm: imports, plans of the FFT, the page cache
+        for run in contestants.values():  # # warm-up: imports, FFT plans, page cache
             run()
         for _ in range(rounds):
             for name, run in contestants.items():
@@ -224,7 +226,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what it was measured."""
+    """Return machine, library versions and load average at the start."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -241,16 +243,26 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", default="synthetic", help="as in section data; without it recordings are generated")
+    parser.add_argument(
+        "--set", default="synthetic", help="public set or cohort, as in data.set; generated recordings by default"
+    )
     parser.add_argument("--root", type=Path)
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--count", type=int, default=256, help="recordings")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, nargs="*", default=[], help="whole runs with so many processes, too")
-    parser.add_argument("--run", type=int, default=2048, help="recordings of a whole run")
-    parser.add_argument("--memory", type=int, nargs="*", default=[], help="peak memory at so many recordings, no rates")
+    parser.add_argument(
+        "--workers", type=int, nargs="*", default=[], help="also measure whole runs with these numbers of processes"
+    )
+    parser.add_argument("--run", type=int, default=2048, help="recordings per whole run")
+    parser.add_argument(
+        "--memory",
+        type=int,
+        nargs="*",
+        default=[],
+        help="measure peak memory at these numbers of recordings instead of rates",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.set == "synthetic":
@@ -262,7 +274,7 @@ def main() -> None:
         cohort = replace(cohort, table=cohort.table.head(arguments.count).reset_index(drop=True), rows=())
         figures: dict[str, Any] = {"recordings": len(cohort), "set": arguments.set, "machine": machine()}
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the other libraries
+            warnings.simplefilter("ignore")  # # for the other libraries
             if arguments.memory:
                 figures["memory_mib"] = memory(cohort, settings("neurokit2", workers=2), arguments.memory)
             else:

@@ -1,10 +1,10 @@
-"""Peak memory of making a store and of reading it, by number of recordings: ``preprocess.py --memory 1000 20000``.
+"""Peak memory of writing and reading a store, by number of recordings: ``preprocess.py --memory 1000 20000``.
 
-Every figure is of a process that does nothing else, started afresh. A cohort of any size is a small one over and over
-under other names, so that no disk is filled with recordings; each is read, assessed, cleaned and stored every time.
+Each figure is measured in a new process. A large cohort is simulated by repeating a small one under different names,
+to save disk space. Each recording is read, assessed, cleaned and stored every time.
 
-``rss`` counts the pages of mapped files too, which the kernel takes back when it needs them; ``anonymous`` is what the
-process itself holds.
+``rss`` includes pages of mapped files, which the kernel can reclaim. ``anonymous`` is the memory allocated by the
+process.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
 EVERY = 0.05
-"""Seconds between two looks at what processes hold; their peak RSS is kept by the kernel, so no look can miss it."""
+"""Seconds between two measurements. The kernel records the peak RSS, so the interval does not affect it."""
 BATCH = 256
 
 
 def repeated(cohort: Cohort, count: int) -> Cohort:
-    """A cohort of ``count`` recordings and proportionally many patients, made of one of a few."""
+    """Return a cohort of ``count`` recordings and proportionally many patients, by repeating a small cohort."""
     times = -(-count // len(cohort))
     table = pd.concat([_copy(cohort.table, number) for number in range(times)], ignore_index=True)
     return replace(cohort, table=table.head(count), rows=())
@@ -45,7 +45,7 @@ def _copy(table: pd.DataFrame, number: int) -> pd.DataFrame:
 
 
 def held(process: int | str = "self") -> dict[str, float]:
-    """MiB of a process: ``rss`` at its peak, ``anonymous`` now; empty where it has ended."""
+    """Return the memory of a process in MiB: peak ``rss`` and current ``anonymous``; empty if the process has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -56,7 +56,7 @@ def held(process: int | str = "self") -> dict[str, float]:
 
 
 def children() -> list[int]:
-    """Processes that this one has started."""
+    """Return the process ids of the children of this process."""
     lists = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
     return [int(process) for found in lists for process in found]
 
@@ -67,64 +67,64 @@ def cpu_seconds() -> float:
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-class Watch:
-    """Highest figures of this process (``parent``) and of any of its children (``worker``) while a block runs."""
+class MemoryMonitor:
+    """Peak memory of this process (``parent``) and of its children (``worker``) while a block runs."""
 
     def __init__(self) -> None:
         self.peaks: dict[str, dict[str, float]] = {"parent": {}, "worker": {}}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> MemoryMonitor:
         self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._done.set()
         self._thread.join()
-        self._look()
+        self._measure()
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._done.wait(EVERY):
-            self._look()
+            self._measure()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         for role, process in [("parent", "self"), *(("worker", str(child)) for child in children())]:
             peaks = self.peaks[role]
             for name, value in held(process).items():
                 peaks[name] = max(peaks.get(name, 0.0), value)
 
     def rounded(self) -> dict[str, dict[str, int]]:
-        """MiB, without roles that nobody had."""
+        """Return the peaks in whole MiB; a role without measurements is omitted."""
         return {role: {name: round(v) for name, v in peaks.items()} for role, peaks in self.peaks.items() if peaks}
 
 
 def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
-    """Make a store of a cohort."""
+    """Write a store of a cohort and return its memory and time."""
     before = {name: round(value) for name, value in held().items()}
-    with Watch() as watch:
+    with MemoryMonitor() as monitor:
         report = preprocess(cohort, params, out, bytes(32), progress=False)
-    return {"stored": report.stored, "seconds": round(report.seconds, 1), "before": before, **watch.rounded()}
+    return {"stored": report.stored, "seconds": round(report.seconds, 1), "before": before, **monitor.rounded()}
 
 
 def reading(out: Path, shuffled: bool) -> dict[str, Any]:
-    """Read a whole store once, in its order or in that of a training epoch."""
+    """Read a whole store once, in stored or shuffled order, and return memory and rate."""
     store = Store(out)
     rows = np.arange(len(store))
     if shuffled:
         np.random.default_rng(0).shuffle(rows)
     before = {name: round(value) for name, value in held().items()}
     start = time.process_time()
-    with Watch() as watch:
+    with MemoryMonitor() as monitor:
         for begin in range(0, len(rows), BATCH):
             store.signals(rows[begin : begin + BATCH])
     spent = time.process_time() - start
     rate = round(len(rows) / spent)
-    return {"recordings": len(rows), "per_cpu_second": rate, "before": before, **watch.rounded()}
+    return {"recordings": len(rows), "per_cpu_second": rate, "before": before, **monitor.rounded()}
 
 
 def memory(cohort: Cohort, params: Params, counts: list[int]) -> dict[str, Any]:
-    """Peak memory at each number of recordings, in MiB."""
+    """Return the peak memory in MiB for each number of recordings."""
     figures: dict[str, Any] = {}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +139,7 @@ def memory(cohort: Cohort, params: Params, counts: list[int]) -> dict[str, Any]:
 
 
 def _alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Call in a process of its own, which has imported no more than it needs."""
+    """Call a function in a new process, which imports only the required modules."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()

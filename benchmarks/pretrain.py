@@ -1,22 +1,26 @@
-"""Speed of pretraining: the real loop on a store of generated recordings, beside a matrix product in the same process.
+"""Benchmark of pretraining speed: the training loop on generated recordings, compared with matrix products.
 
     python benchmarks/pretrain.py                                     # tiny, small and base; 12 x 1000 at 100 Hz
     python benchmarks/pretrain.py --presets small --threads 1         # rates per CPU second, on a busy machine
     python benchmarks/pretrain.py --presets small base --st-mem       # 12 x 2250 at 250 Hz, a quarter visible, one view
     python benchmarks/pretrain.py --presets base --batch 256 --compile    # on a GPU
 
-Prints JSON. Every preset runs in a process of its own. Rounds of ``--steps`` steps take turns with matrix products, and
-figures are medians of the rounds; the first round only warms up. Of the products the fastest round counts.
+The output is JSON. Every preset runs in a separate process. Rounds of ``--steps`` steps alternate with matrix
+products. Figures are medians of the rounds without the first one, which is a warm-up. The fastest round of the matrix
+products is used.
 
-- ``recordings_per_second``: of training (forward, backward, clipping, AdamW, reading), two views of each unless ``--st-mem``.
-- ``of_peak``: operations of the model's matrix products (``flops.py``) per second, over the largest rate that
-  a square matrix product of the same type reaches (``peak_tflops``).
-- ``matmuls_1024``: time of a training recording in products of 1024 x 1024, in fp32 and in the run's type.
-- ``data_wait``: share of the steps' time spent waiting for the reader.
-- ``augmentation``: share of a step taken by shift, FDA and masks, forward and backward, timed alone.
-- ``peak_memory_gib``: of the process (CPU) or of tensors on the GPU.
+- ``recordings_per_second``: rate of training (forward, backward, clipping, AdamW, reading), with two views of each
+  recording unless ``--st-mem`` is set.
+- ``of_peak``: operations of the model's matrix products (``flops.py``) per second, divided by the largest rate that a
+  square matrix product of the same type reaches (``peak_tflops``).
+- ``matmuls_1024``: time per training recording, in units of a 1024 x 1024 matrix product in fp32 and in the run's
+  type.
+- ``data_wait``: share of the step time spent waiting for the reader.
+- ``augmentation``: share of a step for shift, FDA and masks, forward and backward, measured separately.
+- ``peak_memory_gib``: peak memory of the process (CPU) or of tensors on the GPU.
 
-The clock is CPU time with ``--threads 1``, which a neighbour slows but little, and the wall's otherwise.
+With ``--threads 1`` on a CPU, the clock is CPU time, which other programs affect little. Otherwise it is wall-clock
+time.
 """
 
 from __future__ import annotations
@@ -63,11 +67,11 @@ ST_MEM = {
 }  # fmt: skip
 """Geometry and sizes of ST-MEM (Na et al. 2024): masked reconstruction, a quarter of 360 patches visible."""
 SQUARES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
-"""Edges of the matrix products whose best rate is the peak."""
+"""Sizes of the square matrix products; the best rate is the peak."""
 
 
 def settings(arguments: argparse.Namespace, preset: str) -> Params:
-    """Parameters of a run of one round of warming up and ``rounds`` that count."""
+    """Return parameters for a run of one warm-up round and ``rounds`` measured rounds."""
     signal = {
         "leads": LEADS[: arguments.leads],
         "sampling_rate": arguments.rate,
@@ -92,7 +96,7 @@ def settings(arguments: argparse.Namespace, preset: str) -> Params:
 
 
 def make_store(params: Params, folder: Path, recordings: int) -> Store:
-    """A store of the run's contract with so many recordings to train on, by the usual preprocessing."""
+    """Return a store with this number of training recordings and the preprocessing settings of the run."""
     duration = max(params.signal.duration, 5)
     shape = SyntheticParams(
         patients=round(recordings / 0.7), recordings_per_patient=(1, 1), sampling_rate=500, duration=duration
@@ -103,7 +107,7 @@ def make_store(params: Params, folder: Path, recordings: int) -> Store:
 
 
 class Clock:
-    """Seconds of CPU time or, of several threads or a GPU, of the wall; a GPU is waited for."""
+    """Clock in s: CPU time for one CPU thread, else wall-clock time; it synchronises with the GPU."""
 
     def __init__(self, device: torch.device, threads: int) -> None:
         self.cpu = device.type == "cpu" and threads == 1
@@ -115,7 +119,7 @@ class Clock:
         return time.process_time() if self.cpu else time.perf_counter()
 
     def of(self, function: Callable[[], Any], repeats: int) -> float:
-        """Median seconds of a call, after one that does not count."""
+        """Return the median time of a call in s, after one warm-up call."""
         function()
         spent = []
         for _ in range(repeats):
@@ -126,13 +130,13 @@ class Clock:
 
 
 def product(edge: int, dtype: torch.dtype, device: torch.device) -> Callable[[], Any]:
-    """A square matrix product."""
+    """Return a function that computes a square matrix product."""
     a, b = (torch.randn(edge, edge, device=device).to(dtype) for _ in range(2))
     return lambda: a @ b
 
 
 def augmentation(model: CoReECG, params: Params, store: Store, device: torch.device, clock: Clock) -> float:
-    """Seconds of a step's shifts, frequency augmentation and masks, forward and backward."""
+    """Return the time in s of a step's shifts, frequency augmentation and masks, forward and backward."""
     rows = store.rows("train")
     batch = load_batch(store, rows[torch.arange(params.pretrain.batch_size).numpy() % len(rows)], device)
     generator = torch.Generator(device)
@@ -149,7 +153,7 @@ def augmentation(model: CoReECG, params: Params, store: Store, device: torch.dev
 
 
 def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
-    """One preset, in this process."""
+    """Return the figures of one preset, measured in this process."""
     torch.set_num_threads(arguments.threads)
     params = settings(arguments, preset)
     device = resolve_device(params.pretrain.device)
@@ -161,9 +165,9 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
     products = {(edge, kind): product(edge, kind, device) for edge, kind in shapes}
     taken: dict[tuple[int, torch.dtype], list[float]] = {key: [] for key in products}
     stops: list[tuple[int, float]] = []
-    rounds: list[float] = []  # seconds of a step
+    rounds: list[float] = []  # # seconds per step
 
-    def look(model: CoReECG, step: int) -> dict[str, float]:
+    def record_round(model: CoReECG, step: int) -> dict[str, float]:
         now = clock.now()
         if stops:
             rounds.append((now - stops[-1][1]) / (step - stops[-1][0]))
@@ -179,9 +183,11 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
         params = params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"probe": probe})})
         never = params.pretrain.samples
         begun = time.perf_counter()
-        result = pretrain(store, params, Path(name) / "run", show_progress=False, log_every=never, on_epoch=look)
+        result = pretrain(
+            store, params, Path(name) / "run", show_progress=False, log_every=never, on_epoch=record_round
+        )
         whole = time.perf_counter() - begun
-        # a process' peak, so before anything else is computed
+        # # measured first, because it is the peak of the whole process
         memory = peak_memory(device)
         model = build_model(params).to(device)
         added = augmentation(model, params, store, device, clock)
@@ -223,41 +229,51 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> float:
-    """GiB at most so far: tensors of the GPU, or all of this process."""
+    """Return the peak memory so far in GiB: tensors on the GPU, or the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def cpu_name() -> str:
-    """As the system calls it."""
+    """Return the name of the processor as reported by the system."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", default=["tiny", "small", "base"])
-    parser.add_argument("--st-mem", action="store_true", help="its geometry; the options of geometry are then unused")
-    parser.add_argument("--leads", type=int, default=12, help="the first of the twelve")
+    parser.add_argument(
+        "--st-mem", action="store_true", help="use the geometry of ST-MEM and ignore the options for geometry"
+    )
+    parser.add_argument("--leads", type=int, default=12, help="number of leads, from the first of the twelve")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=100.0, help="Hz")
-    parser.add_argument("--patch", type=int, default=50, help="samples")
-    parser.add_argument("--ratio", type=float, nargs=2, default=[0.5, 0.2], help="hidden time columns and leads")
-    parser.add_argument("--decoder", type=int, nargs=3, default=[128, 2, 4], help="width, depth, heads")
-    parser.add_argument("--scope", choices=["joint", "leadwise", "axial"], default="axial", help="of the decoder")
+    parser.add_argument("--patch", type=int, default=50, help="samples per patch")
+    parser.add_argument(
+        "--ratio", type=float, nargs=2, default=[0.5, 0.2], help="ratios of hidden time columns and leads"
+    )
+    parser.add_argument(
+        "--decoder", type=int, nargs=3, default=[128, 2, 4], help="width, depth and heads of the decoder"
+    )
+    parser.add_argument(
+        "--scope", choices=["joint", "leadwise", "axial"], default="axial", help="attention scope of the decoder"
+    )
     parser.add_argument("--fda", choices=["fda", "jitter_scale", "none"], default="fda")
     parser.add_argument("--objective", choices=["core", "contrastive", "reconstruction"], default="core")
     parser.add_argument("--views", type=int, choices=[1, 2], default=2)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--recordings", type=int, default=70, help="in the store; a round is an epoch at least")
+    parser.add_argument(
+        "--recordings", type=int, default=70, help="training recordings; a round has at least one epoch"
+    )
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--steps", type=int, default=5, help="of a round, about")
+    parser.add_argument("--steps", type=int, default=5, help="approximate steps per round")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     load, context = os.getloadavg(), multiprocessing.get_context("spawn")

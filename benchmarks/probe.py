@@ -54,8 +54,8 @@ def measure(recordings: int, width: int, labels: int, seed: int = 0) -> dict[str
 
     Args:
         recordings, width: N and E of the embeddings.
-        labels: K, fitted one after the other by scikit-learn.
-        seed: of the data.
+        labels: number of labels K, which scikit-learn fits one after the other.
+        seed: seed of the data.
     """
     x, y = problem(recordings, width, labels, seed)
     started = time.perf_counter()

@@ -1,17 +1,18 @@
-"""How often planted faults are caught, and how often untouched recordings are accused.
+"""Benchmark of the quality checks: detection rates of simulated faults, and false alarms on original recordings.
 
     python benchmarks/quality.py --root FOLDER [--count 250] [--markdown]
     python benchmarks/quality.py --synthetic 100
     python benchmarks/quality.py --fit cohort.csv --root FOLDER
 
-``--root`` (default: the environment's ECGSSL_REAL_DATA) holds recordings at any depth; without one, invented recordings
-are used. Every readable recording counts for the false alarms; faults are planted in up to ``--count``
-recordings of 250 Hz or more. A fault counts as caught where a finding has one of its codes and names a lead that it
-touched; recordings that have such a finding untouched are left out. Where the root holds ``ptbxl_database.csv``, its
-folds 1 to 7, from which the usual order of leads was learned, get no faults, and its cardiologists' notes of noise and
-drift are compared with the figures. Intervals are Wilson's, 95 %. Prints JSON, or with ``--markdown`` tables.
+``--root`` (default: environment variable ECGSSL_REAL_DATA) is searched recursively for recordings; without it,
+simulated recordings are used. False alarms are counted on every readable recording. Faults are added to up to
+``--count`` recordings with a sampling rate of 250 Hz or more. A fault counts as detected if a finding has one of its
+codes and lists an affected lead. Recordings that have such a finding without the fault are excluded. If the root
+holds ``ptbxl_database.csv``, folds 1 to 7 get no faults, because the usual order of leads was fitted on them. The
+cardiologists' notes of noise and drift are then compared with the figures. Intervals are Wilson's 95 % intervals. The
+output is JSON, or tables with ``--markdown``.
 
-``--fit`` prints ``ecgssl.signal.lead_order.USUAL`` of the train split of a manifest, in 1e-4.
+``--fit`` prints ``ecgssl.signal.lead_order.USUAL`` for the train split of a manifest, in units of 1e-4.
 """
 
 from __future__ import annotations
@@ -49,21 +50,23 @@ SPEC, PARAMS = SignalSpec(), QualityParams()
 EVERY = np.ones(len(LEADS), dtype=bool)
 FITTED_FOLDS = 7
 NOTES = {"static_noise": "hf_noise", "burst_noise": "hf_noise", "baseline_drift": "wander"}
-"""Columns of ``ptbxl_database.csv``, with the figure that should tell them."""
+"""Columns of ``ptbxl_database.csv``, with the figure that corresponds to each."""
 
 
 def assess(
     signal: np.ndarray, rate: float, present: np.ndarray = EVERY, recorded: np.ndarray = EVERY
 ) -> tuple[Quality, np.ndarray]:
-    """Both steps, and the cleaned signal; the second is taken whatever the first has found, so that every code has its
-    chance."""
+    """Return the quality of a recording from both steps, and the cleaned signal.
+
+    The second step always runs, whatever the findings of the first, so that every code can occur.
+    """
     first, ready = assess_raw(signal, rate, present, recorded, PARAMS, SPEC)
     cleaned = crop(clean(ready, rate, SPEC), SPEC)
     return assess_cleaned(cleaned, first, PARAMS, SPEC), cleaned
 
 
 def rate_of(hits: int, of: int) -> dict[str, Any]:
-    """A share with Wilson's interval."""
+    """Return a proportion with Wilson's interval."""
     if of == 0:
         return {"hits": 0, "of": 0, "rate": None, "interval": None}
     z, p = 1.96, hits / of
@@ -78,7 +81,7 @@ def caught(found: Quality, fault: Fault, leads: Sequence[str]) -> bool:
 
 
 def plant_all(recordings: list[tuple[np.ndarray, float]], seed: int) -> list[dict[str, Any]]:
-    """The catch rate of every fault over complete twelve-lead recordings."""
+    """Return the detection rate of every fault over complete twelve-lead recordings."""
     untouched = [assess(signal, rate)[0].reasons for signal, rate in recordings]
     rows = []
     for number, fault in enumerate(FAULTS):
@@ -94,7 +97,7 @@ def plant_all(recordings: list[tuple[np.ndarray, float]], seed: int) -> list[dic
 
 
 def altered_files(recordings: list[tuple[np.ndarray, float]], seed: int) -> dict[str, Any]:
-    """One bit of one sample of a WFDB file turned: the reader compares the header's checksum."""
+    """Return the detection rate of a single flipped bit in a WFDB file, by the checksum in the header."""
     rng, hits = np.random.default_rng(seed), 0
     with tempfile.TemporaryDirectory() as folder:
         for signal, rate in recordings:
@@ -111,14 +114,14 @@ def altered_files(recordings: list[tuple[np.ndarray, float]], seed: int) -> dict
 
 
 def false_alarms(found: list[Quality]) -> dict[str, Any]:
-    """How often each code is found in untouched recordings, and in how many any."""
+    """Return how often each code, and any code, is found in original recordings."""
     counts = Counter(code for quality in found for code in quality.reasons)
     rates = {code: rate_of(counts[code], len(found)) for code in get_args(ReasonCode)}
     return {**rates, "any": rate_of(sum(bool(quality.reasons) for quality in found), len(found))}
 
 
 def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
-    """Area under the ROC curve of a figure for a cardiologist's note, and the flags with and without it."""
+    """Return the AUROC of a figure for a cardiologist's note, and the flag rates with and without the note."""
     out = {}
     for column, figure in NOTES.items():
         noted = notes.loc[list(found), column].notna().to_numpy()
@@ -139,7 +142,9 @@ def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
 
 
 def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | None:
-    """Whether the lead that is chosen, and lead II, have the beats that most leads have; ``None`` where leads differ."""
+    """Return whether the beats of the selected lead, and of lead II, agree with most leads; ``None`` if the leads
+    disagree.
+    """
     peaks = [r_peaks(row, SPEC.sampling_rate) for row in cleaned]
     counts = np.array([len(found) for found in peaks], dtype=float)
     rates = np.array([6000 / np.median(np.diff(found)) if len(found) > 2 else np.nan for found in peaks])
@@ -155,7 +160,7 @@ def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | Non
 
 
 def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
-    """Microseconds of this process per recording, best of five passes."""
+    """Return microseconds of CPU time per recording, best of five passes."""
     first = [assess_raw(signal, rate, EVERY, EVERY, PARAMS, SPEC) for signal, rate in recordings]
     cleaned = [crop(clean(x, rate, SPEC), SPEC) for (_, x), (_, rate) in zip(first, recordings, strict=True)]
     without = QualityParams(beats="none")
@@ -178,7 +183,7 @@ def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
 
 
 def fit(manifest: Path, root: Path | None) -> None:
-    """Print the second moments of the independent leads, each recording's scaled to trace 1."""
+    """Print the second moments of the independent leads, with each recording scaled to trace 1."""
     cohort = load_manifest(manifest, root)
     rows, total, count = [LEADS.index(lead) for lead in INDEPENDENT], np.zeros((8, 8)), 0
     for path in cohort.table.loc[cohort.table["split"] == "train", "path"]:
@@ -196,7 +201,7 @@ def synthetic(patients: int, seed: int, folder: Path) -> Path:
 
 
 def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
-    """Everything, over the recordings under a folder."""
+    """Return all results for the recordings in a folder."""
     table = next(iter(sorted(root.rglob("ptbxl_database.csv"))), None)
     notes = pd.read_csv(table, index_col="ecg_id") if table else pd.DataFrame()
     complete, found, noted, unreadable, rhythms = [], [], {}, Counter(), []
@@ -215,7 +220,7 @@ def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
         number = int(Path(path).stem[:5]) if official else 0
         if official and path.endswith("_hr.hea"):
             noted[number] = quality
-        # HR are the Challenge's copies of PTB-XL
+        # # files named HR are the Challenge's copies of PTB-XL
         copied = table is not None and Path(path).stem.startswith("HR")
         fitted = copied or (official and notes.loc[number, "strat_fold"] <= FITTED_FOLDS)
         if recording.sampling_rate >= 250 and present.all() and np.isfinite(raw).all() and not fitted:
@@ -245,7 +250,7 @@ def percent(row: dict[str, Any]) -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The same as tables."""
+    """Return the results as Markdown tables."""
     lines = ["| fault | planted | found as | caught (95 % interval) | of |", "|---|---|---|---|---|"]
     for row in result["caught"]:
         codes = ", ".join(f"`{code}`" for code in row["codes"])
@@ -263,11 +268,13 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=os.environ.get("ECGSSL_REAL_DATA") or None)
-    parser.add_argument("--synthetic", type=int, metavar="PATIENTS", help="invented recordings instead")
-    parser.add_argument("--count", type=int, default=250, help="recordings to plant faults in")
+    parser.add_argument(
+        "--synthetic", type=int, metavar="PATIENTS", help="use simulated recordings of this number of patients"
+    )
+    parser.add_argument("--count", type=int, default=250, help="number of recordings to add faults to")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--fit", type=Path, metavar="MANIFEST")

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# how long an example takes says more of the machine than of the code
+# # the duration of an example depends mainly on the machine
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: of several processes, one that took such a file last would let the others wait."""
+    """Run long files first; with several processes, a long file at the end would delay the whole run."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of real recordings, named by ECGSSL_REAL_DATA; the test is skipped where there is none."""
+    """Return the folder of real recordings set in ECGSSL_REAL_DATA, or skip the test if it is not set."""
     value = os.environ.get("ECGSSL_REAL_DATA", "")
     if not value or not Path(value).is_dir():
-        pytest.skip("ECGSSL_REAL_DATA names no folder of real recordings")
+        pytest.skip("ECGSSL_REAL_DATA is not set to a folder of real recordings")
     return Path(value)

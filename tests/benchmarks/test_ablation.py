@@ -1,4 +1,4 @@
-"""The ablation: cells of equal compute that are made once, and a report whose figures another library finds, too."""
+"""Ablation benchmark: cells of equal compute, finished cells are kept, and report figures agree with scikit-learn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def ablation(monkeypatch):
-    """The scripts, imported as they import each other."""
+    """Return the benchmark scripts as modules, imported as they import each other."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield import_module("ablation"), import_module("ablation_report")
     for name in ("ablation", "ablation_report"):
@@ -43,7 +43,7 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
     trained = results[results["row"] != "random"]
     assert trained["seen"].groupby(trained["row"]).first()["contrastive"] > trained["seen"].min()
     spent = trained["seen"] * trained["flop_per_recording"]
-    assert (abs(spent - 4e9) <= 4 / 2 * trained["flop_per_recording"]).all(), "to half a batch of four"
+    assert (abs(spent - 4e9) <= 4 / 2 * trained["flop_per_recording"]).all(), "equal up to half a batch of four"
     assert not list((args.out / "cells").glob("*/run"))
 
     made = {p: p.stat().st_mtime_ns for p in args.out.rglob("*.npz")}
@@ -66,11 +66,11 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
             assert table.loc[(row, share), "auroc"] == pytest.approx(np.mean(found))
     assert "macro AUROC (95 % interval)" in report.report(args.out, "val", "core")
     assert (args.out / "val.png").read_bytes().startswith(b"\x89PNG")
-    assert not (args.out / "test.csv").exists(), "compare alone writes nothing"
+    assert not (args.out / "test.csv").exists(), "compare must not write files"
 
 
 def test_differences_and_their_mean(ablation, tmp_path):
-    """Two tasks, a row that knows and one that guesses, two seeds."""
+    """Two tasks, an informative row and a random one, two seeds."""
     _, report = ablation
     generator = np.random.default_rng(0)
     truth = pd.DataFrame({"split": "val", "a": generator.integers(0, 2, 80), "b": generator.integers(0, 2, 80)})

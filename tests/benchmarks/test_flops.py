@@ -1,4 +1,4 @@
-"""Counted operations against torch's own counter and against arithmetic by hand."""
+"""Operation counts compared with torch's own counter and with closed forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecgssl.pretraining.loop import build_model
 
 
 def counted(model, forward) -> tuple[int, int]:
-    """Ours and torch's. Its counter knows attention by its products, so these are what is run."""
+    """Return the counts of this package and of torch, whose counter needs attention as matrix products."""
     with sdpa_kernel(SDPBackend.MATH):
         ours = training_flops(model, forward)
         with FlopCounterMode(display=False) as counter:
@@ -35,7 +35,9 @@ def test_a_step_against_the_counter_of_torch(make_params, objective, scope):
         return model(x, None, torch.arange(4), 1, 0.5, torch.Generator().manual_seed(0))["loss"]
 
     ours, torchs = counted(model, forward)
-    vectors = 2 * 4  # of both views; their similarities, forward and backward, are no layer's
+    vectors = (
+        2 * 4
+    )  # # for both views; the similarities of the loss are not a layer and have forward and backward products
     width = 0 if objective == "reconstruction" else params.objective.projector
     assert ours == torchs - 2 * vectors**2 * width * 3
 
@@ -44,7 +46,7 @@ def test_a_step_by_hand():
     model = nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3, bias=False))
     x = torch.randn(2, 11, 5)
     assert training_flops(model, lambda: model(x)) == 2 * 22 * 5 * 7 * 2 + 2 * 22 * 7 * 3 * 3, (
-        "the input learns nothing"
+        "the input needs no gradient"
     )
     model[0].requires_grad_(False)
     assert training_flops(model, lambda: model(x)) == 2 * 22 * 5 * 7 + 2 * 22 * 7 * 3 * 2
@@ -57,5 +59,5 @@ def test_a_convolution(groups):
     x = torch.randn(2, 4, 20)
     ours, torchs = counted(model, lambda: model(x).sum())
     assert ours == 2 * (2 * 20 * 4) * 4 * 3 * 2 + 2 * (2 * 16 * 8) * (4 // groups) * 5 * 3
-    if groups == 1:  # the counter of torch does not divide by them
+    if groups == 1:  # # torch's counter does not divide by the groups
         assert ours == torchs

@@ -1,4 +1,4 @@
-"""The benchmark still runs on the loop and the model as they are, and its figures agree with each other."""
+"""The pretraining benchmark runs with the current training loop and model, and its figures are consistent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard benchmarks: each gives a complete parameter file with its labels and split only."""
+"""Standard benchmarks: each gives a complete parameter file that differs only in labels and split."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_benchmark_is_a_whole_parameter_file(name):
     assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
     assert params.finetune.fractions == benchmark.fractions
     assert ("merl" in name) == (params.data.merl is not None)
-    # what the profile explains stays explained
+    # # comments of the profile are preserved
     assert text.count("#") > 15
 
 

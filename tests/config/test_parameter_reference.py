@@ -28,7 +28,7 @@ def test_a_field_without_a_description_is_an_error(generator):
         """A section.
 
         Args:
-            first: documented.
+            first: documented field.
         """
 
         first: int = 1

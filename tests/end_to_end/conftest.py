@@ -1,4 +1,4 @@
-"""The sound cohort, made once: its bundle takes seconds. Tests that alter a part take a copy."""
+"""Fixture with a valid cohort, made once because its bundle takes seconds. Tests that alter a part use a copy."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from sound_cohort import make_cohort
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """See ``make_cohort``."""
+    """Return the files of ``make_cohort``."""
     return make_cohort(tmp_path_factory.mktemp("made"))

@@ -1,4 +1,4 @@
-"""Bad input as a user meets it: the exit code, a message that names file, field and remedy, and nothing half-written."""
+"""Invalid input on the command line: exit code, a message with file, field and fix, and no partial output."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_patient_in_two_splits(made, tmp_path):
 
 
 def test_target_with_one_class_or_none(made, tmp_path):
-    for targets, told in (
+    for targets, messages in (
         (
             "RARE",
             [
@@ -69,12 +69,12 @@ def test_target_with_one_class_or_none(made, tmp_path):
         ("AF,AF", ["targets: AF named more than once. Name each once"]),
         (",", ["targets: none is named. Name each once, of: AF, RARE"]),
     ):
-        refused(finetune(made, tmp_path / "f", made.store, made.base / "encoder", targets), *told)
+        refused(finetune(made, tmp_path / "f", made.store, made.base / "encoder", targets), *messages)
     assert contents(tmp_path) == {}
 
 
 def test_target_column_that_is_not_binary(made, tmp_path):
-    """What the cohort stage says before anything is preprocessed."""
+    """The cohort stage reports the error before preprocessing starts."""
     manifest = write_manifest(tmp_path / "m.csv", made.base / "records", AF={4: "yes"})
     params = yaml.safe_load(made.params.read_text())
     params["data"] |= {"set": "cohort", "manifest": str(manifest)}
@@ -124,7 +124,7 @@ def _append(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "tamper", "told"),
+    ("file", "tamper", "message"),
     [
         ("model.safetensors", _append, "has changed"),
         ("config.json", _append, "has changed"),
@@ -135,7 +135,7 @@ def _append(path: Path) -> None:
         ("extra.txt", Path.touch, "extra.txt"),
     ],
 )
-def test_tampered_bundle(made, tmp_path, file, tamper, told):
+def test_tampered_bundle(made, tmp_path, file, tamper, message):
     copy = shutil.copytree(made.base / "bundle", tmp_path / "bundle")
     tamper(copy / file)
     for verb in ("predict", "embed"):
@@ -152,7 +152,7 @@ def test_pretraining_without_validation_is_refused_before_it_starts(made, tmp_pa
 
 
 def test_output_places_that_cannot_be(made, tmp_path):
-    """A file where a folder is needed, a folder where a file is, another's folder: said, and left as it was."""
+    """A file in place of a folder, a folder in place of a file, and a foreign folder are reported and not changed."""
     (tmp_path / "file").write_text("precious")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").write_text("precious")
@@ -199,7 +199,7 @@ def test_console_script_prints_no_traceback(tmp_path):
 
 
 def test_root_and_labels_belong_to_one_set(tmp_path):
-    """What would be ignored in silence is refused, and nothing is written."""
+    """Options without effect are errors, and nothing is written."""
     out = tmp_path / "store"
     for options in (["--root", tmp_path], ["--labels", "x"], ["--manifest", "c.csv", "--public", "ptbxl"]):
         refused(ecgssl("preprocess", "--out", out, *options), "only one of these is read")

@@ -1,4 +1,4 @@
-"""Recordings that cannot be used, in preprocessing and in scoring: left out, counted, and told with a reason."""
+"""Unusable recordings in preprocessing and scoring: they are left out, counted and listed with a reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPOILED = {
 
 @pytest.fixture(scope="module")
 def spoiled(made, tmp_path_factory):
-    """The records of the cohort, eight spoiled past use, three spoiled in part."""
+    """Return the records of the cohort, eight of them unusable and three partly damaged."""
     folder = tmp_path_factory.mktemp("spoiled") / "records"
     shutil.copytree(made.base / "records", folder)
 
@@ -61,7 +61,7 @@ def spoiled(made, tmp_path_factory):
 
 
 def test_spoiled_recordings_are_left_out_and_told(made, spoiled, tmp_path):
-    """Exit code 3: the sound ones are stored as if the others had never been there."""
+    """Exit code 3: the valid recordings are stored as if the others did not exist."""
     manifest = write_manifest(tmp_path / "m.csv", spoiled)
     done = preprocess(made, manifest, tmp_path / "store")
     assert (done.code, done.err) == (3, "")

@@ -20,7 +20,7 @@ STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
 
 @pytest.fixture(scope="module")
 def generator():
-    """The module ``pipelines/code_dependencies.py``."""
+    """Return the module ``pipelines/code_dependencies.py``."""
     spec = importlib.util.spec_from_file_location("code_dependencies", REPOSITORY / "pipelines/code_dependencies.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -47,9 +47,9 @@ def test_the_list_covers_the_closure_and_nothing_else(generator, name):
 
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
 def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
-    """The standard library scans byte code. It also finds imports inside functions, and those for type checkers alone."""
+    """The standard library scans byte code, which includes imports inside functions and those for type checkers only."""
     script = REPOSITORY / STAGES[name]["cmd"].split()[1]
-    # the top-level package imports the scoring interface inside a function that no stage calls
+    # # the top-level package imports the scoring interface inside a function that no stage calls
     finder = ModuleFinder(path=[str(REPOSITORY)], excludes=["ecgssl.scoring.api"])
     finder.run_script(str(script))
     files = {Path(module.__file__) for key, module in finder.modules.items() if key.startswith("ecgssl")}
@@ -64,7 +64,7 @@ def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """A copy of the code in which DVC takes every stage for done, with stand-ins for all outputs."""
+    """Return a copy of the code with stand-ins for all outputs, so that DVC considers every stage up to date."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("ecgssl", "pipelines"):
         ignore = shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""Command and DVC stage agree: the same files, and the same kinds of parameters, metrics and artifacts in MLflow."""
+"""Commands and DVC stages agree: same files, and same parameters, metrics and artifacts in MLflow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTING = "waves-linear-1.0-12lead"
 
 
 def tiny_params() -> dict:
-    """Parameters of a project whose stages take seconds."""
+    """Write the parameters of a project whose stages take seconds."""
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
     params["data"]["synthetic"] = {
         "patients": 60, "recordings_per_patient": [2, 2], "sampling_rate": 250, "duration": 6,
@@ -39,7 +39,7 @@ def tiny_params() -> dict:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> SimpleNamespace:
-    """A project run by DVC's scripts, and again by the commands into ``by-command``."""
+    """Run a project with DVC's scripts, and again with the commands into ``by-command``."""
     folder = tmp_path_factory.mktemp("both")
     (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params()))
     commands = {
@@ -66,7 +66,7 @@ def both(tmp_path_factory) -> SimpleNamespace:
 
 
 def read_runs(folder: Path) -> dict[str, list[dict[str, set[str]]]]:
-    """Return, by stage, the names of parameters and metrics and the artifacts of its runs, in order of their start."""
+    """Return the names of parameters and metrics and the artifacts of all runs by stage, in order of their start."""
     found: dict[str, list[dict[str, set[str]]]] = {}
     with sqlite3.connect(folder / "mlflow.db") as database:
         rows = database.execute("SELECT run_uuid, name, artifact_uri FROM runs ORDER BY start_time").fetchall()

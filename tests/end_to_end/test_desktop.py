@@ -28,12 +28,12 @@ def windows_open(path, flags, *rest, **options):
     return real_open(path, flags, *rest, **options)
 os.open = windows_open
 """
-"""Python code that removes what Windows does not have: Unix modules, user ids, and opening a folder as a file."""
+"""Python code that removes features missing on Windows: Unix modules, user ids, and opening a folder as a file."""
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
-    """A table with four recordings, and a bundle."""
+    """Write a table with four recordings, and a bundle."""
     folder = tmp_path_factory.mktemp("desktop")
     for number in range(4):
         write_record(folder, f"r{number}", beats(number), rate=250)
@@ -47,7 +47,7 @@ def cohort(tmp_path_factory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
+    """Run a command in a separate process."""
     start = "" if os.name == "nt" else WITHOUT_UNIX
     code = f"{start}\nimport sys\nsys.argv = ['ecgssl', *{list(arguments)!r}]\nfrom ecgssl.cli import main\nmain()"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)

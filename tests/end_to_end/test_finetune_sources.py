@@ -1,4 +1,4 @@
-"""Fine-tuning from a table and a bundle alone: under the bundle's contract, once, and with every mistake told."""
+"""Fine-tuning from a table and a bundle: the bundle's preprocessing settings are used, and all errors are reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = ("--set", "evaluate.bootstrap=100", "--set", "finetune.linear.C=[0.01]",
 
 @pytest.fixture(scope="module")
 def bundle(made, tmp_path_factory):
-    """Of the encoder; rounding and limits are not the defaults, so that it shows where they come from."""
+    """Settings of the encoder; rounding and limits differ from the defaults, so that their source is visible."""
     out = tmp_path_factory.mktemp("bundle") / "encoder"
     quick = ExportParams(raw_rates=[], pt2=False)
     export_bundle(made.base / "encoder", out, quick, quality=QualityParams(amplitude=9), lsb=0.002)

@@ -1,4 +1,4 @@
-"""The whole line through the command, tiny: recordings to scores, where every hand-over must lose and invent nothing."""
+"""The whole pipeline on the command line, from recordings to scores, with small settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROKEN = {"truncated": "truncated", "header": "header", "flat": "min_leads"}
 
 
 def overridden(folder: Path) -> Path:
-    """The quickstart profile, much smaller."""
+    """Write the quickstart profile with much smaller settings."""
     params = yaml.safe_load(PROFILE.read_text())
     params["data"]["patient_key"] = str(folder / "patient.key")
     params["signal"]["duration"] = 5
@@ -47,7 +47,7 @@ def overridden(folder: Path) -> Path:
 
 
 def break_recordings(manifest: Path) -> dict[str, str]:
-    """Identify patients as hospitals do, and spoil three recordings; returns the reason expected by record."""
+    """Add identifying patient ids, damage three recordings, and return the expected reason by record."""
     table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     table["patient_id"] = "MRN-4711-" + table["patient_id"]
     table.to_csv(manifest, index=False)
@@ -70,17 +70,17 @@ def break_recordings(manifest: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    """Everything that the verbs make, in one folder, beside the recordings."""
+    """Run all commands in one folder next to the recordings."""
     base = tmp_path_factory.mktemp("line")
     params, out = overridden(base), base / "out"
     shape = SyntheticParams(patients=60, recordings_per_patient=(2, 3), sampling_rate=250, duration=6)
     manifest = simulate(base / "ward-seven", shape, seed=1)
     broken = break_recordings(manifest)
-    said = {}
+    finished = {}
 
     def step(name: str, *arguments: object, code: int = 0) -> None:
-        said[name] = ecgssl(*arguments)
-        assert (said[name].code, said[name].err) == (code, ""), said[name].err
+        finished[name] = ecgssl(*arguments)
+        assert (finished[name].code, finished[name].err) == (code, ""), finished[name].err
 
     step("preprocess", "preprocess", "--manifest", manifest, "--out", out / "store", "--params", params, code=3)
     step("pretrain", "pretrain", "--store", out / "store", "--out", out / "run", "--params", params)
@@ -92,13 +92,15 @@ def line(tmp_path_factory):
     step("evaluate", "evaluate", made / "predictions.csv", *given)
     for name, model in (("classifier", made), ("encoder", out / "run/pretrained")):
         given = ("--model", model, "--out", out / "bundles" / name, "--store", out / "store")
-        # the raw graphs are those of the classifier
+        # # only the classifier gets raw graphs
         quick = () if name == "classifier" else ("--set", "export.raw_rates=[]", "--set", "export.pt2=false")
         step(f"export {name}", "export", *given, "--params", params, *quick)
     step("predict", "predict", manifest, "--bundle", out / "bundles/classifier", "--out", out / "scores.csv", code=3)
     step("embed", "embed", manifest, "--bundle", out / "bundles/encoder", "--out", out / "embeddings.parquet", code=3)
     table = pd.read_csv(manifest, dtype={"patient_id": str})
-    return SimpleNamespace(base=base, out=out, params=params, manifest=manifest, table=table, broken=broken, said=said)
+    return SimpleNamespace(
+        base=base, out=out, params=params, manifest=manifest, table=table, broken=broken, finished=finished
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +125,11 @@ def test_every_recording_is_stored_or_rejected_with_its_reason(line, store):
     assert dict(zip(rejected["record_id"], rejected["reason"], strict=True)) == line.broken
     assert [*store.index["record_id"]] == [r for r in line.table["record_id"] if r not in line.broken]
     count = len(line.table)
-    said = f"{count} recordings = {count - 3} stored + 3 rejected"
-    assert line.said["preprocess"].out.startswith(said)
+    summary = f"{count} recordings = {count - 3} stored + 3 rejected"
+    assert line.finished["preprocess"].out.startswith(summary)
     for reason in line.broken.values():
-        assert f"rejected for {reason}: 1" in line.said["preprocess"].out
-    assert line.said["predict"].out.startswith(f"{count} inputs = {count - 3} scored + 3 rejected")
+        assert f"rejected for {reason}: 1" in line.finished["preprocess"].out
+    assert line.finished["predict"].out.startswith(f"{count} inputs = {count - 3} scored + 3 rejected")
 
 
 def test_splits_and_targets_arrive_at_the_predictions(line):
@@ -146,7 +148,7 @@ def test_splits_and_targets_arrive_at_the_predictions(line):
 
 
 def test_files_score_as_the_store_did(line):
-    """predict reads, cleans and rounds the raw files itself; finetune had the store: the numbers are the same."""
+    """The scores from raw files equal those from the store, because predict cleans and rounds in the same way."""
     scores = pd.read_csv(line.out / "scores.csv").set_index("record_id")
     assert scores.index.tolist() == line.table["record_id"].tolist()
     assert scores["reasons"].dropna().to_dict() == line.broken
@@ -181,12 +183,12 @@ def test_metrics_are_those_of_sklearn(line, mode):
         table = predictions(line.out / mode, model)
         for split in ("val", "test"):
             part = table[table["split"] == split]
-            told = figures["models"][model][split]
+            scores = figures["models"][model][split]
             aurocs, auprcs = [], []
             for target in TARGETS:
                 known = part[part[f"target__{target}"].notna()]
                 y, p = known[f"target__{target}"], known[f"prob__{target}"]
-                label = told["labels"][target]
+                label = scores["labels"][target]
                 assert (label["records"], label["positives"]) == (len(known), int(y.sum()))
                 assert label["unknown"] == len(part) - len(known)
                 aurocs.append(roc_auc_score(y, p))
@@ -196,9 +198,9 @@ def test_metrics_are_those_of_sklearn(line, mode):
                 assert label["calibration"]["before"]["brier"]["value"] == pytest.approx(
                     brier_score_loss(y, p), abs=1e-5
                 )
-            assert told["macro"]["auroc"]["value"] == pytest.approx(np.mean(aurocs), abs=1e-5)
-            assert told["macro"]["auprc"]["value"] == pytest.approx(np.mean(auprcs), abs=1e-5)
-            low, high = told["macro"]["auroc"]["low"], told["macro"]["auroc"]["high"]
+            assert scores["macro"]["auroc"]["value"] == pytest.approx(np.mean(aurocs), abs=1e-5)
+            assert scores["macro"]["auprc"]["value"] == pytest.approx(np.mean(auprcs), abs=1e-5)
+            low, high = scores["macro"]["auroc"]["low"], scores["macro"]["auroc"]["high"]
             assert 0 <= low <= np.mean(aurocs) <= high <= 1
 
 
@@ -207,7 +209,7 @@ def test_evaluation_of_the_file_is_the_one_made_with_it(line):
 
 
 def test_no_output_holds_a_patient_or_a_place(line):
-    """Neither a number from the manifest, nor the key of the hashes, nor the folder of the recordings."""
+    """Outputs hold neither patient ids, nor the key of the hashes, nor the folder of the recordings."""
     key = (line.base / "patient.key").read_bytes().strip()
     patients = [p.encode() for p in line.table["patient_id"]]
     assert all(p in line.manifest.read_bytes() for p in patients)
@@ -215,33 +217,33 @@ def test_no_output_holds_a_patient_or_a_place(line):
     assert len(found) > 30
     for name, data in found.items():
         if name.endswith(".parquet"):
-            # compressed: look at what a reader gets
+            # # compressed: search the decompressed values
             data += pd.read_parquet(line.out / name).to_csv().encode()
         for secret in (b"MRN-4711", key, b"ward-seven", str(line.base).encode()):
             assert data is None or secret not in data, name
-    assert "MRN-4711" not in "".join(done.out for done in line.said.values())
+    assert "MRN-4711" not in "".join(done.out for done in line.finished.values())
 
 
 def test_the_encoder_knows_its_recordings_and_the_bundles_do_not(line, store):
-    """The cohort is a local one: what recognises its recordings stays in the encoder's folder."""
+    """For a local cohort, the file that identifies its recordings stays in the encoder's folder."""
     encoder = line.out / "run/pretrained"
     done = ecgssl("overlap", encoder, line.out / "store", "--json")
     assert (done.code, done.err) == (3, "")
-    told = json.loads(done.out)
+    report = json.loads(done.out)
     train = store.index["record_id"].iloc[store.rows("train")]
     for by in ("waveform", "patient"):
-        assert [name for _, name in told[by]["pairs"]] == [f"{name} (train)" for name in train]
+        assert [name for _, name in report[by]["pairs"]] == [f"{name} (train)" for name in train]
     held_out = len(store.rows("val")) + len(store.rows("test"))
-    said = f"0 of {held_out:,} held-out recordings are among the {len(train):,} of pretraining"
+    summary = f"0 of {held_out:,} held-out recordings are among the {len(train):,} of pretraining"
     for mode in MODES:
-        assert f"overlap with pretraining: {said}, compared by waveform and patient" in line.said[mode].out
-    assert said in (line.out / "bundles/classifier/README.md").read_text()
+        assert f"overlap with pretraining: {summary}, compared by waveform and patient" in line.finished[mode].out
+    assert summary in (line.out / "bundles/classifier/README.md").read_text()
     assert (encoder / "recordings.safetensors").exists()
     assert not list((line.out / "bundles").rglob("recordings.safetensors"))
 
 
 def test_nothing_is_left_behind(line):
-    """Hidden building sites and resumable state are gone once a command has ended well."""
+    """Temporary folders and resumable state are removed when a command has finished."""
     left = [name for name in contents(line.out) if any(part.startswith(".") for part in Path(name).parts)]
     left += [name for name in contents(line.out) if name.endswith((".pt", ".tmp", "run.json")) or "work" in name]
     assert left == []

@@ -1,4 +1,4 @@
-"""The stages as DVC runs them, tracked in MLflow: one run each under one parent, finished, without any patient."""
+"""DVC stages tracked in MLflow: finished runs under one parent, without patient data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TRACKED = [*(stage for stage in STAGES if "fewer" not in stage), *(f"evaluate@{s
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project folder in which every stage has run once, in the order of dvc.yaml."""
+    """Return a project folder after one run of every stage, in the order of dvc.yaml."""
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
     params["data"]["synthetic"] = {
@@ -62,7 +62,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(project):
-    """Read from the database itself: status, tags, metrics and parameters by name of the run."""
+    """Return status, tags, metrics and parameters by run name, read from the database."""
     with sqlite3.connect(project / "mlflow.db") as database:
         found = {run: {"status": status} for run, status in database.execute("SELECT run_uuid, status FROM runs")}
         for kind in ("tags", "metrics", "params"):
@@ -107,13 +107,13 @@ def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
     made = json.loads((project / "metrics/preprocess.json").read_text())
     assert runs["preprocess"]["metrics"]["stored"] == made["stored"]
     for setting in SETTINGS:
-        told = json.loads((project / "metrics/evaluate.json").read_text())[setting]
+        figures = json.loads((project / "metrics/evaluate.json").read_text())[setting]
         run = runs[f"evaluate@{setting}"]
-        # one name of a metric in every run, so that they can be compared side by side
-        assert run["metrics"]["test_auroc"] == pytest.approx(told["auroc"], abs=1e-5)
-        wanted = {"task": "waves", "mode": "linear", "share": "1.0", "leads": setting.rpartition("-")[2]}
-        assert wanted.items() <= run["params"].items()
-        assert wanted.items() <= run["tags"].items()
+        # # metrics have the same name in every run, so that they can be compared
+        assert run["metrics"]["test_auroc"] == pytest.approx(figures["auroc"], abs=1e-5)
+        expected = {"task": "waves", "mode": "linear", "share": "1.0", "leads": setting.rpartition("-")[2]}
+        assert expected.items() <= run["params"].items()
+        assert expected.items() <= run["tags"].items()
     assert runs["pretrain"]["metrics"]["val_loss"] == pytest.approx(
         json.loads((project / "metrics/pretrain.json").read_text())["loss"], rel=1e-5
     )
@@ -131,7 +131,7 @@ def test_leaderboard_has_every_setting_and_the_model_on_fewer_leads(project):
 
 
 def test_what_was_logged_names_no_patient(project):
-    """Patient ids of the synthetic set are P and five digits; the manifest of the stage's own output holds them."""
+    """Patient ids of the synthetic set are P and five digits; the manifest in the stage's output contains them."""
     patients = pd.read_csv(project / "data/raw/manifest.csv")["patient_id"].unique()
     key = (project / "data/raw/patient.key").read_bytes().strip()
     secrets = [key, *(patient.encode() for patient in patients)]

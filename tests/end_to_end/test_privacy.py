@@ -1,6 +1,6 @@
-"""Identifiers planted wherever hospitals keep them, everything run, and every byte that came of it searched.
+"""Search of all outputs for identifiers that were planted in headers, tables and file names.
 
-Where a record's name may stand, and nothing else of a person, says ``NAMES_RECORDS``.
+``NAMES_RECORDS`` lists the files that may contain the name of a record, and no other personal data.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ TABLE = {
     "time": "2019-07-21",
 }
 RECORD = "studyname"
-"""Beginning of the manifest's names of recordings, which by themselves say nothing."""
+"""Prefix of the record names in the manifest, which do not identify a person."""
 
 PERSONS = [*PERSON.values(), "19310415", "20240229", "4711-0815", *HEADER.values(), FOLDER, FILES, *TABLE.values()]
-"""What nothing but the user's own files may hold. Compared without regard to case."""
+"""Identifiers that only the user's own files may contain; compared case-insensitively."""
 
 NAMES_RECORDS = (
     "store/index.parquet",
@@ -64,11 +64,11 @@ NAMES_RECORDS = (
     "scores.jsonl",
     "embeddings.parquet",
 )
-"""Files in which a record's name stands, because people must find the recording again: a store, predictions, score files."""
+"""Files that may contain a record's name, so that users can find the recording: store, predictions, score files."""
 
 
 def hospital(folder: Path) -> Path:
-    """Recordings in four formats with persons in headers and names, and their table."""
+    """Write recordings in four formats with personal data in headers and file names, and return their table."""
     records = folder / FOLDER
     for i in range(COUNT - 3):
         notes = f"# Name: {HEADER['name']}\n# MRN {HEADER['mrn']}\n# Age: 61 Sex: F DOB: {HEADER['birth']}\n"
@@ -83,7 +83,7 @@ def hospital(folder: Path) -> Path:
     for suffix, data in write.items():
         (records / f"{FILES}.{suffix}").write_bytes(data)
     paths = [f"{FOLDER}/{FILES}-{i}" for i in range(COUNT - 3)] + [f"{FOLDER}/{FILES}.{suffix}" for suffix in write]
-    # one is broken, so that there is a rejection to tell of
+    # # one recording is invalid, so that there is a rejection
     header = header_path(folder / paths[1])
     header.write_text(header.read_text().replace(" 250 ", " fast ", 1))
     table = pd.DataFrame(
@@ -125,15 +125,15 @@ def small(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
-    """Everything run once: what was said by step, and the folder of all that was written."""
+    """Run all commands once and return their messages by step and the folder of all outputs."""
     base = tmp_path_factory.mktemp("privacy")
     (base / "made").mkdir()
     manifest, params, out = hospital(base / "hospital"), small(base), base / "made"
-    said: dict[str, str] = {}
+    messages: dict[str, str] = {}
 
     def step(name: str, *arguments: object, codes: tuple[int, ...] = (0,)) -> None:
         done = ecgssl(*arguments)
-        said[name] = done.out + done.err
+        messages[name] = done.out + done.err
         assert done.code in codes, done
 
     with pytest.MonkeyPatch.context() as patch:
@@ -161,13 +161,13 @@ def line(tmp_path_factory):
         step("embed", "embed", manifest, "--bundle", out / "bundle", "--out", out / "embeddings.parquet", codes=(3,))
         step("monitor", "monitor", out / "scores.csv", "--embeddings", out / "embeddings.parquet", "--bundle", out / "bundle",
              "--out", out / "drift.html")  # fmt: skip
-    said["bad predict"] = ecgssl("predict", manifest, "--bundle", out / "bundle", "--out", out / "scores.txt").err
-    said["serve"] = served(out / "bundle", records)
-    return SimpleNamespace(base=base, out=out, said=said)
+    messages["bad predict"] = ecgssl("predict", manifest, "--bundle", out / "bundle", "--out", out / "scores.txt").err
+    messages["serve"] = served(out / "bundle", records)
+    return SimpleNamespace(base=base, out=out, messages=messages)
 
 
 def served(bundle: Path, records: Path) -> str:
-    """What the service wrote while it answered a recording and refused two."""
+    """Return the log of the service for one valid and two invalid recordings."""
     pytest.importorskip("uvicorn")
     command = [sys.executable, "-m", "ecgssl", "serve", "--bundle", str(bundle), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -185,7 +185,7 @@ def served(bundle: Path, records: Path) -> str:
 
 
 def post(address: str, name: str, data: bytes) -> str:
-    """A file as a browser sends it; the body of the answer, whatever its status."""
+    """Upload a file as a browser does and return the body of the response, whatever its status."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
     body = f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + data + f"\r\n--{boundary}--\r\n".encode()
@@ -199,7 +199,7 @@ def post(address: str, name: str, data: bytes) -> str:
             with opener.open(request, timeout=60) as answered:
                 return answered.read().decode()
         except urllib.error.URLError as error:
-            # the address is told a moment before it answers
+            # # the address is printed shortly before the server accepts connections
             if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
                 raise
             time.sleep(0.1)
@@ -211,13 +211,13 @@ class NoError(urllib.request.HTTPErrorProcessor):
 
 
 def found(data: bytes, words: list[str]) -> list[str]:
-    """Words in bytes, in the three encodings that files here may have."""
+    """Return the words that occur in the data, in the three encodings used by the outputs."""
     lower = data.lower()
     return [w for w in words if any(w.lower().encode(e) in lower for e in ("utf-8", "utf-16-le", "latin-1"))]
 
 
 def contents(path: Path) -> bytes:
-    """Of a file as it is, and of a compressed table as text, too."""
+    """Return the content of a file; for a compressed table, its text is appended."""
     data = path.read_bytes()
     if path.suffix == ".parquet":
         data += pd.read_parquet(path).to_csv().encode()
@@ -227,11 +227,11 @@ def contents(path: Path) -> bytes:
     return data
 
 
-def test_no_person_is_in_anything_that_was_written(line):
+def test_outputs_contain_no_identifiers(line):
     files = [path for path in line.out.rglob("*") if path.is_file()]
     leaks = {str(path.relative_to(line.out)): words for path in files if (words := found(contents(path), PERSONS))}
     assert leaks == {}
-    # inspect is for looking at files, and calls its pages like them
+    # # pages of the inspect command are named after the files
     paths = [path.relative_to(line.out) for path in line.out.rglob("*")]
     paths = [str(path) for path in paths if path.parts[0] != "pages"]
     assert found("\n".join(paths).encode(), PERSONS) == []
@@ -247,11 +247,11 @@ def test_names_of_recordings_are_only_where_they_must_be(line):
     assert {"store/index.parquet", "scores.csv", "scores.jsonl", "embeddings.parquet"} <= named
 
 
-def test_nothing_that_was_said_names_anybody(line):
-    """Verbs that are given files by name may say that name again, and no more."""
-    told = {name: words for name, text in line.said.items() if (words := found(text.encode(), [*PERSONS, RECORD]))}
-    assert set(told.pop("inspect", [])) <= {FOLDER, FILES}
-    assert told == {}
+def test_messages_contain_no_identifiers(line):
+    """Only commands with file names as arguments may print these names."""
+    leaks = {name: words for name, text in line.messages.items() if (words := found(text.encode(), [*PERSONS, RECORD]))}
+    assert set(leaks.pop("inspect", [])) <= {FOLDER, FILES}
+    assert leaks == {}
 
 
 def test_a_patient_is_a_keyed_hash(line):
@@ -262,10 +262,10 @@ def test_a_patient_is_a_keyed_hash(line):
 
 
 def test_the_drift_report_has_no_small_cell(line):
-    told = json.loads((line.out / "drift.json").read_text())
-    counts = [side["count"] for one in told["shares"] for side in (one["reference"], one["batch"])]
-    counts += [count for one in told["numbers"] for side in ("reference", "batch") for count in one[side]["counts"]]
-    counts += [row[side] for one in told["categories"] for row in one["counts"] for side in ("reference", "batch")]
+    report = json.loads((line.out / "drift.json").read_text())
+    counts = [side["count"] for one in report["shares"] for side in (one["reference"], one["batch"])]
+    counts += [count for one in report["numbers"] for side in ("reference", "batch") for count in one[side]["counts"]]
+    counts += [row[side] for one in report["categories"] for row in one["counts"] for side in ("reference", "batch")]
     assert [count for count in counts if isinstance(count, int) and 0 < count < 10] == []
     assert counts
-    assert told["verdict"] != "drift", "it is the store's own recordings"
+    assert report["verdict"] != "drift", "the batch has the recordings of the store"

@@ -1,4 +1,4 @@
-"""Rules of the repository that no single module can keep: import order, lazy imports, safe loading, profiles, graph."""
+"""Rules of the repository: import order, lazy imports, safe loading, profiles, and stage graph."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-"""Packages and top-level modules, lowest first; each may import itself and what stands before it (CONTRIBUTING.md)."""
+"""Packages and top-level modules, lowest first; each may import itself and its predecessors (CONTRIBUTING.md)."""
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "pipelines").rglob("*.py")])
 PROFILES = sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml"))
 HEAVY = ("torch", "neurokit2", "mlflow", "sklearn", "pandas", "scipy", "matplotlib", "wfdb", "onnx", "joblib")
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that a file imports, also inside functions."""
+    """Yield the line and full name of everything that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -94,7 +94,7 @@ def test_one_home_for_a_library(library, homes):
 
 
 def test_nothing_is_unpickled_or_evaluated():
-    """``torch.load`` and ``numpy.load`` say so at every call; nothing that can run what it reads is called at all."""
+    """Every ``torch.load`` and ``numpy.load`` disables pickles, and no other function that can run code is called."""
     wrong, loads = [], 0
     for path in SOURCES:
         where = path.relative_to(REPOSITORY)
@@ -155,11 +155,11 @@ def verbs() -> list:
 
 @pytest.mark.parametrize("verb", [v for v in verbs() if v.params], ids=lambda verb: verb.name)
 def test_help_has_an_example_that_parses(verb):
-    """The example's options are options of the verb, and all that are required are there."""
+    """All options in the example are options of the command, and all required options are present."""
     text = " ".join((verb.help or "").split())
     _, found, example = text.partition("Example: ecgssl ")
     if verb.name == "fingerprint":
-        assert "DVC" in text, "run by make, not by people"
+        assert "DVC" in text, "called by make only"
         return
     assert found, f"{verb.name} has no example"
     words = example.split()
@@ -178,7 +178,7 @@ def outputs(stage: dict) -> list[str]:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_depend_on_what_there_is(name):
-    """A dependency is a file of the repository or lies in what an earlier stage makes; so does every parameter."""
+    """Every dependency and parameter is a file of the repository or an output of an earlier stage."""
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
     earlier = list(STAGES)[: list(STAGES).index(name)]
     made = [Path(out.replace("/${key}", "")) for stage in earlier for out in outputs(STAGES[stage])]

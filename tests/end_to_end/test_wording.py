@@ -42,7 +42,7 @@ def test_the_expression_finds_the_phrases(text):
 
 
 def test_every_package_has_a_readme():
-    """Five to fifteen lines: what it holds, what enters and leaves, what may import it."""
+    """The README has 5 to 15 lines on contents, input, output and permitted importers."""
     for init in sorted((REPOSITORY / "ecgssl").glob("*/__init__.py")):
         readme = init.with_name("README.md")
         assert readme.is_file(), readme

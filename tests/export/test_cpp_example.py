@@ -1,6 +1,6 @@
 """The C++ example compiles and gives the scores of onnxruntime in Python for a raw recording.
 
-It needs g++ and, in the folder that ONNXRUNTIME_ROOT names, ``include`` and ``lib`` of a release of onnxruntime.
+It needs g++, and ONNXRUNTIME_ROOT must be a folder with ``include`` and ``lib`` of an onnxruntime release.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ SOURCE = Path(__file__).parents[2] / "examples/cpp/score.cpp"
 ROOT = Path(os.environ.get("ONNXRUNTIME_ROOT", "absent"))
 pytestmark = [
     pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed"),
-    pytest.mark.skipif(not (ROOT / "include").is_dir(), reason="ONNXRUNTIME_ROOT names no release of onnxruntime"),
+    pytest.mark.skipif(
+        not (ROOT / "include").is_dir(), reason="ONNXRUNTIME_ROOT is not set to a release of onnxruntime"
+    ),
 ]
 
 
@@ -42,8 +44,8 @@ def test_agrees_with_python(exported, program):
     done = subprocess.run([program, graph], input=ecg.tobytes(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     session = onnxruntime.InferenceSession(graph)
-    (wanted,) = session.run(["probability"], {"ecg": ecg[None], "lead_mask": np.ones((1, 12), dtype=bool)})
-    np.testing.assert_allclose([float(line) for line in done.stdout.split()], wanted[0], atol=1e-4)
+    (expected,) = session.run(["probability"], {"ecg": ecg[None], "lead_mask": np.ones((1, 12), dtype=bool)})
+    np.testing.assert_allclose([float(line) for line in done.stdout.split()], expected[0], atol=1e-4)
 
 
 def test_a_recording_that_is_too_short_has_no_score(exported, program):

@@ -1,4 +1,4 @@
-"""The Node.js example gives the scores of Python for raw recordings. It needs node, see examples/node/README.md."""
+"""The Node.js example gives the scores of Python for raw recordings. It needs node (see examples/node/README.md)."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_agrees_with_python(exported, script, tmp_path, leads, suffix):
     done = run(script, exported.path, file, 500)
     assert done.returncode == 0, done.stderr
     found, model = json.loads(done.stdout), ecgssl.load(exported.path)
-    wanted = model.predict(signal, 500, leads)
-    assert found["scores"] == pytest.approx(wanted.scores, abs=1e-4)
-    assert found["calls"] == wanted.calls
-    # by the same graph in another language: ties of the signal's rounding fall alike
+    expected = model.predict(signal, 500, leads)
+    assert found["scores"] == pytest.approx(expected.scores, abs=1e-4)
+    assert found["calls"] == expected.calls
+    # # the same graph in another language has the same rounding ties
     ecg, mask = arrange(signal.astype(np.float32), leads)
     session = onnxruntime.InferenceSession(exported.path / "classifier.raw-500.onnx")
     (embedding,) = session.run(["embedding"], {"ecg": ecg[None], "lead_mask": mask[None]})

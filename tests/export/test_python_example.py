@@ -48,9 +48,9 @@ def test_triton_configuration_of_the_page_is_that_of_the_graph(exported):
     for item in [*session.get_inputs(), *session.get_outputs()]:
         kind, dims = found.pop(item.name)
         assert kind == kinds[item.type]
-        # Triton leaves the batch out, and writes -1 for any size
-        for said, size in zip(dims, item.shape[1:], strict=True):
-            assert said == (
+        # # Triton omits the batch dimension and uses -1 for variable sizes
+        for declared, size in zip(dims, item.shape[1:], strict=True):
+            assert declared == (
                 "-1" if isinstance(size, str) else "2" if item.name in ("logits", "probability") else str(size)
             )
     assert found == {}

@@ -57,11 +57,11 @@ def test_sees_what_the_file_pipeline_sees(rate, window):
     for seconds in (10, 13.7):
         ecg = (np.stack([beats(i, rate, seconds) for i in range(2)]) / 1000 + 1.5).astype(np.float32)
         present = np.tile([lead != "V3" for lead in LEADS], (2, 1))
-        wanted = raw.prepared(ecg)
+        expected = raw.prepared(ecg)
         ecg[:, LEADS.index("V3")] = np.nan
         with torch.inference_mode():
             *outputs, signal = raw(torch.from_numpy(ecg), torch.from_numpy(present))
-        steps = np.abs(signal.numpy() - wanted)[present] / 0.001
+        steps = np.abs(signal.numpy() - expected)[present] / 0.001
         assert steps.max() < 1.01
         assert (steps > 0.5).mean() <= TIES
         again = raw.contract.run(signal.numpy(), present)
@@ -99,9 +99,9 @@ def test_file_takes_any_batch_and_length_and_answers_as_the_file_pipeline(export
         mask = np.ones((batch, 12), dtype=bool)
         logits, probability, embedding, signal = session.run(None, {"ecg": ecg, "lead_mask": mask})
         assert np.abs(signal - raw.prepared(ecg)).max() < 0.00101
-        wanted = raw.contract.run(signal, mask)
+        expected = raw.contract.run(signal, mask)
         for name, value in (("logits", logits), ("probability", probability), ("embedding", embedding)):
-            np.testing.assert_allclose(value, wanted[name], atol=1e-5)
+            np.testing.assert_allclose(value, expected[name], atol=1e-5)
 
 
 def test_file_gives_no_number_where_there_is_none(session):
@@ -151,13 +151,13 @@ def test_program_names_no_place_and_is_the_model(exported):
         members = [archive.read(name) for name in archive.namelist()]
     places = (b"site-packages", b"/home", str(Path(__file__).parents[2]).encode(), str(exported.path).encode())
     assert not any(place in member for member in members for place in places)
-    # a file of our own making; no other is ever loaded
+    # # only a file written by this test is loaded
     program = torch.export.load(io.BytesIO(content)).module()
     ecg, mask = torch.randn(5, 12, 1000), torch.rand(5, 12) < 0.7
-    for found, wanted in zip(
+    for found, expected in zip(
         program(ecg, mask), ContractModule(classifier(), SPEC, decision())(ecg, mask), strict=True
     ):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def eight_bits(exported, graph, values, **params):

@@ -20,20 +20,20 @@ _FLAGS = (
 
 
 class Page:
-    """One tab.
+    """One browser tab.
 
     Args:
-        width, height: of the view, in CSS pixels.
+        width, height: size of the view in CSS pixels.
 
     Attributes:
-        requested: URLs of everything that was asked for.
+        requested: URLs of all requests.
         complaints: console errors, uncaught exceptions and violations of the content policy.
     """
 
     def __init__(self, width: int, height: int = 900) -> None:
         program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         if program is None:
-            pytest.skip("no Chromium")
+            pytest.skip("Chromium is not installed")
         self._profile = tempfile.mkdtemp()
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
@@ -100,7 +100,7 @@ class Page:
     def until(self, condition: str) -> None:
         """Wait until a JavaScript condition is true; it is tested every 20 ms."""
         self.run(
-            f"new Promise(done => {{ const look = () => ({condition}) ? done(true) : setTimeout(look, 20); look() }})"
+            f"new Promise(done => {{ const check =  () => ({condition}) ? done(true) : setTimeout(check, 20); check() }})"
         )
 
     def choose(self, selector: str, *files: Path) -> None:

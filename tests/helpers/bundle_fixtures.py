@@ -1,4 +1,4 @@
-"""Fixtures with exported bundles, made once because an export takes seconds. Tests that change one use a copy."""
+"""Fixtures with exported bundles, made once because an export takes seconds. Tests that alter a bundle use a copy."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ FOLDERS = (
     "ningbo",
 )
 OFFSET = 24
-"""Bytes of the MATLAB header before the samples."""
+"""Return the MATLAB header before the samples."""
 
 
 def write_header_and_signal(

@@ -1,4 +1,4 @@
-"""The ``ecgssl`` command in this process, as its console script runs it: exit code, standard output, standard error."""
+"""Runner for the ``ecgssl`` command in this process, as the console script runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.cli import main
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended. ``err`` holds a traceback only where there was a bug."""
+    """Result of a command; ``err`` contains a traceback only after an internal error."""
 
     code: int
     out: str
@@ -23,7 +23,7 @@ class Done:
 
 
 def ecgssl(*arguments: object) -> Done:
-    """Run a command line; an exception that ``main`` lets through is a bug and reaches the test."""
+    """Run a command line; an exception that ``main`` does not catch is a bug and fails the test."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["ecgssl", *map(str, arguments)])
@@ -33,17 +33,17 @@ def ecgssl(*arguments: object) -> Done:
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, hidden files included: bytes by relative path, ``None`` for a folder."""
+    """Return everything in a folder, including hidden files: bytes by relative path, ``None`` for a folder."""
     return {
         path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes()
         for path in sorted(folder.rglob("*"))
     }
 
 
-def refused(done: Done, *told: object) -> None:
-    """Exit code 2, nothing on standard output, and every line of standard error is a message with remedy."""
+def refused(done: Done, *messages: object) -> None:
+    """Check for exit code 2, empty standard output, and standard error that consists of messages with fix."""
     assert (done.code, done.out) == (2, ""), done
-    for text in map(str, told):
+    for text in map(str, messages):
         assert text in done.err
     for line in done.err.splitlines():
         assert line.startswith("error: ")

@@ -17,7 +17,7 @@ from ecgssl.signal.spec import SignalSpec
 TINY = ModelParams(width=32, depth=2, heads=2, patch=50)
 SPEC = SignalSpec()
 LEAN = ExportParams(raw_rates=[], pt2=False)
-"""Export parameters for the one graph that every bundle has."""
+"""Return export parameters for the one graph that every bundle has."""
 
 
 def beats(seed: int, rate: int = 250, seconds: float = 10.0) -> np.ndarray:
@@ -36,7 +36,7 @@ def beats(seed: int, rate: int = 250, seconds: float = 10.0) -> np.ndarray:
 def classifier(spec: SignalSpec = SPEC) -> Classifier:
     torch.manual_seed(0)
     model = Classifier(Encoder(TINY, spec.leads, spec.samples), ("MI", "NORM"))
-    # weights as large as trained ones, and a head that changes its input
+    # # large weights, as after training, and a head that transforms its input
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.head.mean += 0.1 * torch.randn_like(model.head.mean)
@@ -45,7 +45,7 @@ def classifier(spec: SignalSpec = SPEC) -> Classifier:
 
 
 def decision() -> Decision:
-    """Return the decision of ``classifier``: a Platt calibrator with a threshold, an isotonic one without."""
+    """Return the decision of ``classifier``: a Platt calibrator with threshold and an isotonic calibrator without."""
     cut = Threshold(0.4, 0.9, 0.7)
     straight = LabelDecision("MI", Calibrator("platt", 0.8, -0.3), {"youden": cut}, 30, 70)
     curve = Calibrator("isotonic", knots=(-1.0, 0.0, 0.5, 2.0), levels=(0.1, 0.2, 0.7, 0.95))

@@ -74,13 +74,13 @@ def check_error(error: RecordingError, private: bool) -> None:
     str(error).encode()
     cause: BaseException | None = error
     while cause is not None:
-        # only this process has a limit; without it, the memory of the machine would be exhausted
-        assert not isinstance(cause, MemoryError), "memory, taken for a fault of the file"
+        # # the limit applies to this process only and protects the memory of the machine
+        assert not isinstance(cause, MemoryError), "a memory error was reported as a fault of the file"
         cause = cause.__cause__ or cause.__context__
 
 
 def in_place(original: bytes, damaged: bytes) -> bool:
-    """Whether the made-up patient data are unchanged: a patient name in a lead field would be reported as a lead name."""
+    """Return whether the patient data are unchanged; a patient name in a lead field would be reported as a lead name."""
 
     def before(data: bytes) -> set[bytes]:
         words = [re.escape(word.encode()) for word in PERSON.values()]
@@ -96,7 +96,7 @@ def attempt(seed: Seed, data: bytes, folder: Path, private: bool = True) -> str:
         seed: file name and accompanying files.
         data: content of the file.
         folder: folder to create.
-        private: whether the made-up patient data must not appear in the result.
+        private: whether to check that the made-up patient data are absent from the result.
     """
     folder.mkdir()
     for name, beside in seed.beside.items():
@@ -121,7 +121,7 @@ def main() -> None:
     # readers must not print warnings on damaged files: with many files they would flood the terminal
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", DeprecationWarning)
-    # the pipe to the parent process, separate from the output of libraries
+    # # the pipe to the parent process, separate from the output of libraries
     answers = sys.stdout
     sys.stdout = sys.stderr
     warm: set[str] = set()

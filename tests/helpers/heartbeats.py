@@ -9,7 +9,10 @@ from ecgssl.signal.leads import LIMB_MATRIX
 
 
 def heartbeats(count: int, seconds: float = 5.0, rate: float = 100.0, seed: int = 0) -> NDArray[np.float32]:
-    """(count, 12, samples) in mV: P, QRS and T as Gaussians, each recording with its own rate, axis and noise."""
+    """Return signals (count, 12, samples) in mV with Gaussian P, QRS and T waves.
+
+    Each recording has a different rate, axis and noise.
+    """
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     out = np.empty((count, 12, time.size))

@@ -30,7 +30,7 @@ def mutate(data: bytes, number: int, kind: str) -> bytes:
 
     Args:
         data: content of the file.
-        number: of the mutation; the result is the same for the same number and content.
+        number: number of the mutation; the same number and content give the same result.
         kind: ``text`` for files with decimal numbers, else ``binary``.
     """
     source = random.Random(number)
@@ -42,7 +42,7 @@ def mutate(data: bytes, number: int, kind: str) -> bytes:
 
 
 def _place(data: bytes, source: random.Random) -> int:
-    """Random position, half of the time near the start."""
+    """Return a random position, half of the time near the start."""
     return source.randrange(min(len(data), _HEAD) if source.random() < 0.5 else len(data)) if data else 0
 
 

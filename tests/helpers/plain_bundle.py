@@ -1,4 +1,4 @@
-"""Bundles without graphs, made in a second, for tests that score with torch only."""
+"""Bundles without graphs, made in one second, for tests that score with torch only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain_bundle(folder: Path, kind: str = "multilabel", *, decided: bool = True
     Args:
         folder: new folder.
         kind: kind of the task, or ``encoder``.
-        decided: whether it has calibrators and thresholds, fitted on noise.
+        decided: whether to add calibrators and thresholds, fitted on noise.
     """
     model = _model(kind)
     save_model(folder / "model", model, SPEC, {"task": "superclass", "mode": "linear"})

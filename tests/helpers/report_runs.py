@@ -1,4 +1,4 @@
-"""Store with identifying names, and untrained runs of each kind of task, for tests of reports."""
+"""Store with identifying names, and untrained runs for each kind of task, for tests of reports."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ FAST = EvaluateParams(bootstrap=100, subgroups=["sex", "site"])
 
 
 def make_store(folder: Path, count: int = 96) -> Store:
-    """Return a store of one recording per patient in three splits, with identifying names; two are too short.
+    """Return a store of one recording per patient in three splits, with identifying names; two recordings are too
+    short.
 
-    Of so many invented hearts some beat alike, which the overlap guard may only count here.
+    Some of the simulated recordings are similar, so the overlap policy is set to ``warn``.
     """
     place = folder / "ward-seven"
     rng = np.random.default_rng(0)
@@ -73,12 +74,12 @@ def make_run(
     """Write a run with an untrained model and predictions correlated with the targets.
 
     Args:
-        store: of ``make_store``.
-        folder: the run.
-        targets: of one kind.
-        seed: of everything.
-        old: with an evaluation as it was before there were decisions.
-        folded: scored by folds over all recordings, with leads I, II and V2 recorded.
+        store: store of ``make_store``.
+        folder: folder of the run.
+        targets: targets of one kind.
+        seed: seed of weights and predictions.
+        old: whether to write the evaluation of an older version, without decisions.
+        folded: whether to score all recordings by cross-validation, with leads I, II and V2 recorded.
     """
     task = resolve_task(store, targets)
     torch.manual_seed(seed)

@@ -25,7 +25,7 @@ def scp(
 
     Args:
         leads: (samples,) for each lead.
-        nanovolts: per step.
+        nanovolts: amplitude in nV per step.
         interval: microseconds between samples.
         huffman: whether samples are first differences in the default Huffman code.
         starts: first sample of leads that do not start at sample 1.
@@ -59,7 +59,7 @@ def _section(number: int, body: bytes, reserved: bytes = b"\0" * 6) -> bytes:
 
 
 def _person() -> bytes:
-    """Section 1: name, identifier, age, birth, sex, technician, filters."""
+    """Return section 1: name, identifier, age, birth, sex, technician, filters."""
     texts = {0: PERSON["family"], 1: PERSON["given"], 2: PERSON["id"], 22: PERSON["technician"]}
     tags = {tag: text.encode() + b"\0" for tag, text in texts.items()}
     tags |= {4: struct.pack("<HB", 93, 1), 5: struct.pack("<HBB", 1931, 4, 15), 8: b"\2"}
@@ -68,7 +68,9 @@ def _person() -> bytes:
 
 
 def _huffman(row: NDArray[np.int16]) -> bytes:
-    """First differences in the default table of EN 1064, B.2: 0, then ones that count the magnitude, then the sign."""
+    """Return first differences in the default table of EN 1064, B.2: 0, then ones that count the magnitude, then the
+    sign.
+    """
     bits = ""
     values = np.concatenate([row[:1], np.diff(row.astype(np.int64))]).tolist()
     for value in values:

@@ -1,4 +1,4 @@
-"""HTTP server on a free local port, in a thread of the test."""
+"""HTTP server on a free local port, in a thread of the test process."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def sierra(
     Args:
         leads: (samples,) for each of the twelve leads, in standard order.
         version: 1.03 stores rate and resolution in elements, 1.04 lists the leads in an attribute.
-        rate: Hz.
+        rate: sampling rate in Hz.
         resolution: uV per step.
         xli: whether samples are compressed; limb leads other than I and II are then residuals.
         spare: number of additional channels without a name.

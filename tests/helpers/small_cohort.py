@@ -1,4 +1,4 @@
-"""A cohort of heartbeats with something to learn in it, its store, and an encoder of random weights."""
+"""Cohort of simulated recordings with a learnable target, its store, and a randomly initialised encoder."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ def small_params(**finetune: object) -> Params:
 
 
 def small_store(folder: Path, patients: int = 25, leads: Sequence[str] = LEADS, positive: int | None = None) -> Store:
-    """Two recordings of each patient; those with HIGH have three times the voltage, which normalising leaves in no lead.
+    """Return a store with two recordings per patient.
+
+    Patients with HIGH have three times the voltage in V1; normalisation removes the scale of each lead.
 
     Args:
-        folder: for recordings, manifest and store.
-        patients: five of them are a turn of the splits.
-        leads: that are recorded.
-        positive: patients with HIGH; every other one where not given.
+        folder: folder for recordings, manifest and store.
+        patients: number of patients; the splits repeat in a fixed order.
+        leads: recorded leads.
+        positive: number of patients with HIGH; every second patient by default.
     """
     rows = ["record_id,path,patient_id,split,HIGH,VOLTS"]
     for number, signal in enumerate(heartbeats(2 * patients, rate=100.0)):

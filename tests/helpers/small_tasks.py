@@ -1,4 +1,4 @@
-"""Tasks for backends, in a module that their processes can import."""
+"""Tasks for pool backends, in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ecgssl.preprocessing.shards import ShardResult, Work, make_shard
 
 
 def double(number: int) -> int:
-    """Twice as much; of a negative number a named error, of zero the end of the process."""
+    """Return twice the number; raise InputError for a negative number and end the process for zero."""
     if number < 0:
-        raise InputError([Problem("task", str(number), "is negative", "Give another"), Problem("a", "b", "c", "d")])
+        raise InputError([Problem("task", str(number), "is negative", "Use another"), Problem("a", "b", "c", "d")])
     if number == 0:
         os._exit(1)
     return 2 * number
 
 
 def divide(number: int) -> float:
-    """Its inverse; of zero an error that is a bug."""
+    """Return the reciprocal; zero raises ZeroDivisionError, which is not an expected error."""
     return 1 / number
 
 
 def make_first_shards(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> ShardResult:
-    """``make_shard``, until any shard is done; then the end of the process."""
+    """Run ``make_shard``, or end the process if any shard is finished."""
     if any(work.parts.glob("*.arrow")):
         os._exit(1)
     return make_shard(work, number, first, items)

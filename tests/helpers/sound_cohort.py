@@ -1,4 +1,4 @@
-"""A sound cohort with its store, models and bundle, for tests that spoil one thing of it."""
+"""Valid cohort with store, models and bundle, for tests that damage one part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ RECORDS = 16
 
 
 def make_cohort(base: Path) -> SimpleNamespace:
-    """Recordings with manifest, their store, models of the store's contract and of another, and a bundle."""
+    """Write recordings with manifest, their store, models with the same and with other preprocessing settings, and a
+    bundle.
+    """
     params = yaml.safe_load(PROFILE.read_text())
     params["data"]["patient_key"] = str(base / "patient.key")
     params["store"]["workers"] = 1
@@ -45,7 +47,7 @@ def make_cohort(base: Path) -> SimpleNamespace:
 
 
 def write_manifest(path: Path, records: Path, /, **changed: dict[int, str]) -> Path:
-    """A manifest of the records; ``changed`` replaces cells of a column, by row."""
+    """Write a manifest of the records; ``changed`` replaces cells of a column by row."""
     rows = pd.DataFrame(
         {
             "record_id": [f"rec{i}" for i in range(RECORDS)],

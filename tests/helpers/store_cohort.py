@@ -1,4 +1,4 @@
-"""A cohort of 20 recordings, four of which cannot be used, and parameters under which it becomes a store of three shards."""
+"""Cohort of 20 recordings, four of them unusable, and parameters for a store of three shards."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ RATE = 250
 
 
 def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
-    """(12, samples) in uV: Gaussian beats about once a second, each heart in its own rhythm, limb leads from I and II."""
+    """Return (12, samples) in uV: Gaussian beats about once a second, limb leads from I and II.
+
+    Each recording has a different rhythm.
+    """
     generator = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
-    # hearts that beat in step would be one recording to the overlap guard
+    # # recordings with equal rhythm would be duplicates for the overlap check
     breath = np.random.default_rng([seed, 1]).uniform([0.1, 0.02, 0], [0.3, 0.08, 6])
     time = time + breath[1] * np.sin(2 * np.pi * breath[0] * time + breath[2])
     wave = sum(
@@ -31,13 +34,13 @@ def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
 
 
 def params(**sections: object) -> Params:
-    """Small shards, one worker; sections of ``params.yaml`` replace ours."""
+    """Return parameters with small shards and one worker; sections of ``params.yaml`` can be overridden."""
     sections = {"store": {"shard_recordings": 8, "workers": 1, "max_rejected_fraction": 0.5}, **sections}
     return parse_params({"tasks": {"t": ["AF"]}, **sections})
 
 
 def make_cohort(folder: Path, count: int = 20) -> Path:
-    """Write recordings of two to a patient, and their manifest, which is returned."""
+    """Write recordings, two per patient, and return their manifest."""
     rows = ["record_id,path,patient_id,split,AF"]
     for number in range(count):
         signal, names = beats(number), LEADS

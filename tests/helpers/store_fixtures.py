@@ -1,4 +1,4 @@
-"""One cohort and the store that one worker makes of it without interruption."""
+"""Fixtures with a cohort and its store, written by one worker without interruption."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ecgssl.preprocessing.preprocess import preprocess
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory):
-    """20 recordings of 10 patients; four of them cannot be used."""
+    """Write 20 recordings of 10 patients, four of them unusable, and return the manifest."""
     return make_cohort(tmp_path_factory.mktemp("cohort"))
 
 
 @pytest.fixture(scope="session")
 def cohort(manifest):
-    """The cohort of ``manifest``."""
+    """Return the cohort of ``manifest``."""
     return load_manifest(manifest)
 
 
 @pytest.fixture(scope="session")
 def made(cohort, tmp_path_factory):
-    """Folder of the store and the report."""
+    """Return the folder of the store and the report."""
     out = tmp_path_factory.mktemp("store") / "processed"
     return out, preprocess(cohort, params(), out, KEY, progress=False)

@@ -1,4 +1,4 @@
-"""What the processes of one run do in the tests: called by ``torchrun`` with a folder and, of a pretraining, its options."""
+"""Script that ``torchrun`` starts in the tests, with a folder and, for pretraining, its options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def uneven_batch(size: int = 8) -> Batch:
-    """Recordings of which the later ones lack ever more leads, two of each patient."""
+    """Return a batch of two recordings per patient in which later recordings have fewer leads."""
     generator = torch.Generator().manual_seed(11)
     x = torch.randn(size, 12, 500, generator=generator)
     mask = torch.arange(12)[None] < torch.tensor([12, 12, 11, 9, 8, 6, 4, 3])[:size, None]
@@ -32,7 +32,9 @@ def uneven_batch(size: int = 8) -> Batch:
 
 
 def gradient_of(params: Params, ranks: Ranks, pieces: int) -> dict[str, Any]:
-    """Terms, norms of their gradients and the gradient of one step on ``uneven_batch``, shared out."""
+    """Return the terms, the norms of their gradients and the gradient of one step on ``uneven_batch``, split over
+    ranks.
+    """
     model = build_model(params)
     batch = uneven_batch()
     here = len(batch.rows) // ranks.size
@@ -61,7 +63,7 @@ def main() -> None:
 
             result = pretrain(
                 Store(options["store"]), params, folder / "run", ranks=ranks, show_progress=False, log_every=2,
-                on_log=stop, on_epoch=lambda model, step: {"looks": float(step)},
+                on_log=stop, on_epoch=lambda model, step: {"evaluated": float(step)},
             )  # fmt: skip
             if ranks.first:
                 (folder / "history.json").write_text(json.dumps([result.history, result.epochs]))

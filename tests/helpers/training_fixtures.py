@@ -1,4 +1,4 @@
-"""A small store, made by the real preprocessing, and parameters of runs that take a second."""
+"""Fixtures with a small preprocessed store and parameters for runs that take a second."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECTIONS: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def make_params():
-    """Parameters of a small run; keyword arguments update whole sections."""
+    """Return a function for parameters of a small run; its keyword arguments update whole sections."""
 
     def make(**changes: Any) -> Params:
         merged = {
@@ -48,7 +48,7 @@ def make_params():
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory, make_params) -> Store:
-    """24 recordings of 12 patients, 16 of them for training; recording 5 lacks V2."""
+    """Return a store of 24 recordings of 12 patients, 16 of them for training; recording 5 lacks V2."""
     folder = tmp_path_factory.mktemp("cohort")
     rows = ["record_id,path,patient_id,split,AF"]
     for number, signal in enumerate(heartbeats(24, rate=100.0)):

@@ -1,4 +1,4 @@
-"""Tests of the cohort check: agreement with preprocessing, complete reports, no changes, no names."""
+"""Cohort check: agreement with preprocessing, complete reports, no changes to files, no identifiers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def checked(manifest) -> Checked:
 
 
 def test_it_leaves_out_what_preprocessing_leaves_out(checked, manifest, made):
-    """Row by row and word by word."""
+    """Rows and texts agree exactly."""
     rejected = pd.read_csv(made[0] / "rejected.csv", keep_default_na=False)
     names = checked.cohort.table["record_id"].to_numpy()
     ours = checked.rejected
@@ -112,7 +112,7 @@ def test_tables_without_recordings(tmp_path):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> SimpleNamespace:
-    """A cohort full of identities: in the table, in paths, and in words that few recordings share."""
+    """Write a cohort with identifiers in the table, in paths, and in words that few recordings share."""
     folder = tmp_path_factory.mktemp("Zebulon")
     rows = ["record_id,path,patient_id,split,acq_time,age,sex,site,device,AF,rhythm,EF,Name,comment"]
     for number in range(24):
@@ -138,7 +138,7 @@ def planted(tmp_path_factory) -> SimpleNamespace:
 
 
 def test_the_page_and_the_json_name_nobody(planted):
-    """Planted names, ids, paths, dates and serial numbers are in neither, also not where the table is wrong."""
+    """Planted names, ids, paths, dates and serial numbers are in no output, even if the table is invalid."""
     spoiled = planted.folder / "spoiled.csv"
     lines = planted.manifest.read_text().splitlines()
     lines[4] = lines[4].replace("/", "/no/").replace("train", SECRETS[1]).replace("SR", SECRETS[1])
@@ -158,7 +158,7 @@ def test_the_page_and_the_json_name_nobody(planted):
 
 
 class Tags(HTMLParser):
-    """Which elements there are, what they load, and whether each is closed."""
+    """Parser that records elements, their resources, and whether each is closed."""
 
     VOID = ("meta", "img", "line", "rect", "br")
 
@@ -191,7 +191,7 @@ def test_the_page_is_whole_and_loads_nothing(planted):
     assert "http" not in re.sub(r"http-equiv", "", page)
     assert "default-src 'none'" in page
     assert len(page) < 3_000_000
-    assert page == render_check(summarise(planted.checked), draw_examples(planted.checked)), "the same page twice"
+    assert page == render_check(summarise(planted.checked), draw_examples(planted.checked)), "both pages must be equal"
 
 
 def test_hostile_names_of_columns_stay_text(tmp_path):
@@ -312,7 +312,7 @@ def test_the_verb(planted, tmp_path, monkeypatch):
 
 
 def test_check_and_preprocess_read_one_table_alike(tmp_path):
-    """Mapped on the command line, a table means the same to both."""
+    """A mapped table gives the same result for both commands."""
     manifest = make_cohort(tmp_path / "files", 8)
     table = pd.read_csv(manifest).rename(
         columns={"record_id": "ECG No", "path": "File", "patient_id": "MRN", "split": "Set"}
@@ -354,7 +354,7 @@ def test_check_and_preprocess_read_one_table_alike(tmp_path):
 
 @pytest.mark.real
 def test_real_cohort(real_data):
-    """What preprocessing of these 1,732 recordings is known to leave out (README): two, for voltages beyond 10 mV."""
+    """Preprocessing rejects two of these 1,732 recordings (README), for voltages beyond 10 mV."""
     found = run(real_data / "ptbxl_cohort.csv", workers=2)
     summary = summarise(found)
     assert summary["issues"] == []

@@ -1,4 +1,4 @@
-"""Tests of the command inspect and its function, with recordings of several formats."""
+"""The inspect command and its function, with recordings of several formats."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PNG = b"\x89PNG\r\n"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The same heart in three formats, one with a flat lead, a short one, an altered one, and a note."""
+    """Write one recording in three formats, and recordings with a flat lead, short duration, a change, and a note."""
     base = tmp_path_factory.mktemp("hospital")
     simulate(base.with_name("invented"), SyntheticParams(patients=1, recordings_per_patient=(1, 1)), 0, 1)
     (made,) = find([base.with_name("invented") / "records"]).recordings
@@ -153,7 +153,7 @@ def test_offsets_of_electrodes_do_not_leave_the_page(tmp_path):
         path = write_record(tmp_path, name, signal + np.int16(offset))
         inspect_one(str(path), SPEC, QUALITY, page=tmp_path / "x" / f"{name}.png")
     level, high = ((tmp_path / "x" / f"{name}.png").read_bytes() for name in ("level", "high"))
-    assert abs(len(level) - len(high)) < 0.05 * len(level), "the same traces, but for the title"
+    assert abs(len(level) - len(high)) < 0.05 * len(level), "traces must be equal apart from the title"
 
 
 def test_table_fits_its_width_and_spells_out_some(folder):
@@ -222,7 +222,7 @@ QUALITIES = {
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A WFDB record with waves of 45 mV, which int16 steps of 1 uV cannot hold."""
+    """Write a WFDB record with waves of 45 mV, which int16 steps of 1 uV cannot represent."""
     signal = 45 / 1.5 * heartbeats(1, seconds=10.0, rate=500.0)[0]
     return write_record(
         tmp_path_factory.mktemp("large"), "large", np.rint(signal * 200).astype(np.int16), gain="200/mV"

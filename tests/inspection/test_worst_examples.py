@@ -1,4 +1,4 @@
-"""The worst recordings of each reason: the right ones, in the right order, drawn without any name."""
+"""Gallery of the worst recordings for each reason: selection, order, and no identifiers in the figure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BROKEN = 16
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    """17 invented recordings, most with a planted fault, one whose header is broken."""
+    """Write 17 simulated recordings, most with a planted fault, one with an invalid header."""
     folder = tmp_path_factory.mktemp("faulty")
     lines = ["record_id,path,patient_id,split,x"]
     for row in range(1, 18):
@@ -132,13 +132,13 @@ def test_the_page_says_code_value_limit_and_row_but_no_name(
     cohort: Cohort, store: Path, params: Params, tmp_path: Path
 ) -> None:
     found, unseen = worst_examples(cohort, store, params.quality, params.signal)
-    said = texts(draw_worst(found, unseen, params.quality, "a set"))
+    shown = texts(draw_worst(found, unseen, params.quality, "a set"))
     for group in found:
-        assert group.code in said
+        assert group.code in shown
     for piece in ("allowed: up to 3 mV", "allowed: between 0.1 and 20 mV", "row 8 · left out", "header 1", "by law"):
-        assert piece in said
-    assert "SECRET" not in said
-    assert str(cohort.root) not in said
+        assert piece in shown
+    assert "SECRET" not in shown
+    assert str(cohort.root) not in shown
     first = write_worst(tmp_path / "new" / "worst.png", cohort, store, params).read_bytes()
     assert first.startswith(b"\x89PNG")
     assert write_worst(tmp_path / "again.png", cohort, store, params).read_bytes() == first

@@ -52,7 +52,7 @@ def test_overrides_fill_in_and_replace_and_are_reported():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said", "expected"),
+    ("overrides", "stored", "expected"),
     [
         (NO_OVERRIDES, {"unit": "mV", "leads": ["I", "II"]}, "rate"),
         (MetadataOverrides(0.0), {"unit": "mV", "leads": ["I", "II"]}, "rate"),
@@ -69,8 +69,8 @@ def test_overrides_fill_in_and_replace_and_are_reported():
         (MetadataOverrides(leads=("I",)), {"sampling_rate": 500, "unit": "mV", "leads": ["I", "II"]}, "leads"),
     ],
 )
-def test_insufficient_metadata(overrides, said, expected):
-    assert reason(overrides, 2, **said) == expected
+def test_insufficient_metadata(overrides, stored, expected):
+    assert reason(overrides, 2, **stored) == expected
 
 
 def test_rows_are_scaled_to_float32_and_what_is_not_finite_is_nan():

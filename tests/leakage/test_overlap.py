@@ -71,9 +71,9 @@ def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
     cohort = load(leaky)
     with pytest.raises(InputError) as caught:
         preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
-    said = [str(problem) for problem in caught.value.problems]
-    assert len(said) == 5
-    for number, text in enumerate(said):
+    messages = [str(problem) for problem in caught.value.problems]
+    assert len(messages) == 5
+    for number, text in enumerate(messages):
         named = f"rec{number} (row {number + 2}) in train, again{number} (row {number + 14}) in test have one waveform"
         assert text.startswith(f"{leaky}: split: {named}. Keep them in one split, or set data.overlap: drop_train")
         assert "mrn" not in text
@@ -251,9 +251,9 @@ def test_crossings_are_what_comparing_every_pair_finds(recordings):
 
 def test_long_stories_are_cut_short():
     crossing = Crossing("waveform", tuple(range(30)), ("train",) * 29 + ("test",))
-    said = crossing.what(str)
-    assert said.startswith("0 in train, 29 in test, 1 in train")
-    assert said.endswith("and 22 more have one waveform")
+    messages = crossing.what(str)
+    assert messages.startswith("0 in train, 29 in test, 1 in train")
+    assert messages.endswith("and 22 more have one waveform")
     many = [Problem("w", "f", str(number), "r") for number in range(MOST_PROBLEMS + 7)]
     assert [p.what for p in limit_problems(many, "; see x")][-1] == "7 more of this kind; see x"
     assert limit_problems(many[:MOST_PROBLEMS], "") == many[:MOST_PROBLEMS]
@@ -270,11 +270,11 @@ def test_the_challenge_renames_ptbxl(real_data, tmp_path):
     cohort = load_manifest(tmp_path / "m.csv", folder)
     with pytest.raises(InputError) as caught:
         preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
-    said = [p.what for p in caught.value.problems]
+    messages = [p.what for p in caught.value.problems]
     expected = [
         f"ptbxl{i} (row {i + 1}) in train, HR{i} (row {i + 41}) in test have one waveform" for i in range(1, 11)
     ]
-    assert said == expected
+    assert messages == expected
     report = preprocess(cohort, with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
     assert report.reasons == {"overlap": 10}
     rejected = pd.read_csv(tmp_path / "out/rejected.csv")

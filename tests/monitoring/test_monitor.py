@@ -255,8 +255,8 @@ def test_what_cannot_be_compared_is_refused(folder, tmp_path):
     other.write_text(other.read_text().replace(verify_sums(folder)[:16], "0" * 16))
     with pytest.raises(InputError) as caught:
         monitor(folder, [other, tmp_path / "none.csv", tmp_path / "x.txt"], tmp_path / "d.html")
-    said = str(caught.value)
-    assert all(text in said for text in ("another bundle", "does not exist", "suffix"))
+    message = str(caught.value)
+    assert all(text in message for text in ("another bundle", "does not exist", "suffix"))
     (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="columns"):
         monitor(folder, [tmp_path / "odd.csv"], tmp_path / "d.html")
