@@ -81,13 +81,8 @@ class Chart:
 
     def segment(self, start: Limits, end: Limits, kind: str) -> None:
         """Add a straight line between two points (x, y), such as an interval (``whisker main``)."""
-        ends = {
-            "x1": self.across(start[0]),
-            "x2": self.across(end[0]),
-            "y1": self.down(start[1]),
-            "y2": self.down(end[1]),
-        }
-        self.add("line", class_=kind, **ends)
+        (x1, y1), (x2, y2) = ((self.across(x), self.down(y)) for x, y in (start, end))
+        self.add("line", class_=kind, x1=x1, x2=x2, y1=y1, y2=y2)
 
     def line(self, x: Sequence[float], y: Sequence[float], kind: str, *, steps: bool = False) -> None:
         """Add a line through points; with ``steps`` it goes up or down first, then level."""

@@ -312,7 +312,8 @@ def _roc(report: Report, name: str) -> Markup:
     chart = panel(_UNIT, _UNIT, ("1 − specificity", "sensitivity"))
     chart.line(_UNIT, _UNIT, "chance")
     for model in reversed(_models(report)):
-        chart.line(*report["curves"]["roc"][name][model], _line(report, model))
+        x, y = report["curves"]["roc"][name][model]
+        chart.line(x, y, _line(report, model))
     return chart.svg(f"ROC curve of {name}", "panel")
 
 
@@ -320,7 +321,8 @@ def _precision_recall(report: Report, name: str) -> Markup:
     chart = panel(_UNIT, _UNIT, ("recall", "precision"))
     chart.line(_UNIT, [_own_labels(report)[name]["prevalence"] or 0.0] * 2, "chance")
     for model in reversed(_models(report)):
-        chart.line(*report["curves"]["pr"][name][model], _line(report, model), steps=True)
+        x, y = report["curves"]["pr"][name][model]
+        chart.line(x, y, _line(report, model), steps=True)
     return chart.svg(f"Precision-recall curve of {name}", "panel")
 
 

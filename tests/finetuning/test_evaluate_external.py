@@ -124,7 +124,7 @@ def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path
     for entry in report["prevalence"]:
         assert entry["positives"] == store.index[entry["label"]].sum()
     page = (place / "reported/report.html").read_text()
-    assert "frozen and judged on the external set" in page
+    assert "evaluated without further training on the external set" in page
     assert not {*store.index["record_id"], *store.index["patient"]} & set(page.split())
 
 
@@ -295,7 +295,7 @@ def test_options_that_do_not_go_together_are_named(place: Path, tmp_path: Path) 
         ([], "predictions, --run"),
         (["p.csv", "--run", "r"], "both are given"),
         (["--run", "r"], "--store, --manifest"),
-        (["p.csv", "--manifest", "m.csv"], "has no meaning"),
+        (["p.csv", "--manifest", "m.csv"], "cannot be combined"),
     ):
         done = CliRunner().invoke(app, ["evaluate", *options, "--out", str(tmp_path / "o")])
         assert done.exit_code != 0
