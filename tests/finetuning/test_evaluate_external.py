@@ -184,7 +184,7 @@ def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path
     with pytest.raises(InputError, match="is the run itself"):
         recalibrate_run(place / "run", params, place / "second-store", place / "run", share=0.5)
     for share in (0.0, 1.0):
-        with pytest.raises(InputError, match="no one is left"):
+        with pytest.raises(InputError, match="is not above 0 and below 1"):
             evaluate_frozen(first, Store(place / "second-store"), params, share=share)
 
 
