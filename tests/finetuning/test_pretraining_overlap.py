@@ -166,7 +166,7 @@ def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
             with pytest.raises(InputError, match=r"new4 \(val\) of .* was pretrained on"):
                 require_no_overlap(made.leaky, folder / "bundle", "error")
     outcome = require_no_overlap(made.leaky, private, "error")
-    assert in_words(outcome) == "not checked, because the encoder does not tell its recordings"
+    assert in_words(outcome) == "not checked, because the encoder does not record its training recordings"
 
 
 def test_what_is_written_is_read_and_little(made, tmp_path):
@@ -242,7 +242,9 @@ def test_the_verb(made, tmp_path):
     done = ecgssl("overlap", store, other.path)
     assert done.code == 0
     assert "by patient: cannot be compared: other key" in done.out
-    refused(ecgssl("overlap", tmp_path, tmp_path / "none"), f"{tmp_path}: folder: is no store", "none: folder: is no")
+    refused(
+        ecgssl("overlap", tmp_path, tmp_path / "none"), f"{tmp_path}: folder: is neither", "none: folder: is neither"
+    )
     refused(ecgssl("overlap", store, leaky, "--splits", "dev"), "splits: none is dev. Splits here: test, train, val")
 
 
