@@ -60,9 +60,7 @@ ROWS: dict[str, list[str] | None] = {
 
 
 def flops(params: Params) -> float:
-    """Return the floating-point operations per recording in one training step (forward and backward, matrix products
-    only).
-    """
+    """Return the floating-point operations per recording and training step (matrix products, forward and backward)."""
     batch = 8
     model = build_model(params).train()
     x = torch.randn(batch, len(params.signal.leads), params.signal.samples)

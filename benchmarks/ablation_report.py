@@ -16,8 +16,7 @@ from ecgssl.signal.drawing import png_bytes
 
 RESAMPLES = 1000
 Reached = tuple[list[float], np.ndarray]
-"""Macro AUROC of every seed, and means over the seeds in R bootstrap resamples of patients (R,); all rows use the
-same resamples.
+"""Macro AUROC of every seed, and means over the seeds in R bootstrap resamples of patients (R,), shared by all rows.
 """
 
 

@@ -1,6 +1,4 @@
-"""Floating-point operations of a training step, counted from the model, as the basis for the fraction of peak
-performance.
-"""
+"""Count of floating-point operations in a training step, for comparison with peak performance."""
 
 from __future__ import annotations
 

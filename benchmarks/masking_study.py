@@ -52,9 +52,7 @@ def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.
 
 
 def covariance(x: Array, patch: int) -> Array:
-    """Return the covariance (L W, L W) of all samples in windows of 2 NEIGHBOURS + 1 columns, with W samples per
-    window.
-    """
+    """Return the covariance (L W, L W) in windows of 2 NEIGHBOURS + 1 columns, with W samples per window."""
     window = (2 * NEIGHBOURS + 1) * patch
     total, seen = np.zeros((x.shape[1] * window,) * 2), 0
     for start in range(0, x.shape[-1] - window + 1, patch):
@@ -89,7 +87,7 @@ def study(
     rows: list[dict[str, Any]] = []
     for number, recording in enumerate(x):
         generator = torch.Generator().manual_seed(number)
-        # # the step number selects floor or ceil of the counts and, for einthoven, the kind of dropped lead
+        # the step number selects floor or ceil of the counts and, for einthoven, the kind of dropped lead
         mask = draw_mask(STDMParams(kind=kind), 1, leads, columns, number, generator)
         hidden, dropped, times = (m[0].numpy() for m in (mask.hidden, mask.hidden_lead, mask.hidden_time))
         inner = np.argwhere(hidden[:, NEIGHBOURS : columns - NEIGHBOURS])

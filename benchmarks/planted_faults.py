@@ -19,9 +19,7 @@ Array = NDArray[np.float32]
 Planted = tuple[Array, tuple[str, ...]]
 """The changed recording, and the leads that a finding must list (empty if the fault affects the whole recording)."""
 Plant = Callable[[Array, float, np.random.Generator], Planted]
-"""Function of a recording (12, samples) in mV in canonical lead order, the sampling rate in Hz and a random
-generator.
-"""
+"""Function of a recording (12, samples) in mV in canonical lead order, the sampling rate in Hz and a generator."""
 
 _ARMS = [[-1, 0], [-1, 1]]
 _ARM_AND_LEG = {"left": [[0, 1], [1, 0]], "right": [[1, -1], [0, -1]]}
@@ -54,7 +52,7 @@ def _noise(signal: Array, potentials: NDArray[np.floating]) -> Array:
 def _white(decibels: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         typical = float(np.median(signal.std(axis=1)))
-        # # a limb lead is the difference of two electrodes
+        # a limb lead is the difference of two electrodes
         size = typical / 10 ** (decibels / 20) / np.sqrt(2)
         return _noise(signal, size * rng.standard_normal((len(ELECTRODES), signal.shape[1]))), ()
 
@@ -79,7 +77,7 @@ def _muscle(size: float) -> Plant:
 
 def _hum(hertz: float, size: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
-        # # the mains frequency varies by about 0.1 Hz
+        # the mains frequency varies by about 0.1 Hz
         phase = 2 * np.pi * (hertz + rng.uniform(-0.1, 0.1)) * np.arange(signal.shape[1]) / rate
         potentials = np.zeros((len(ELECTRODES), signal.shape[1]))
         chest = int(rng.integers(0, 6))

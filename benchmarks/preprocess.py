@@ -59,9 +59,7 @@ STAGES = {
     "clean": ("clean", "crop"),
     "hash": ("waveform_hash",),
 }
-"""Functions in ``ecgssl.preprocessing.prepare`` that are timed; the remaining time of a shard is
-``quantise_and_write``.
-"""
+"""Timed functions in ``ecgssl.preprocessing.prepare``; the rest of a shard's time is ``quantise_and_write``."""
 
 
 def settings(beats: str, **store: Any) -> Params:
@@ -132,7 +130,7 @@ def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
             if peaks:
                 try:
                     neurokit2.ecg_peaks(cleaned, sampling_rate=int(fields["fs"]))
-                # # neurokit2 raises various internal errors if it finds no peaks
+                # neurokit2 raises various internal errors if it finds no peaks
                 except Exception:
                     continue
 
@@ -196,7 +194,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
         }
         if importlib.util.find_spec("torch_ecg"):
             contestants["wfdb_torch_ecg"] = lambda: wfdb_torch_ecg(items, without)
-        for run in contestants.values():  # # warm-up: imports, FFT plans, page cache
+        for run in contestants.values():  # warm-up: imports, FFT plans, page cache
             run()
         for _ in range(rounds):
             for name, run in contestants.items():
@@ -274,7 +272,7 @@ def main() -> None:
         cohort = replace(cohort, table=cohort.table.head(arguments.count).reset_index(drop=True), rows=())
         figures: dict[str, Any] = {"recordings": len(cohort), "set": arguments.set, "machine": machine()}
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # # for the other libraries
+            warnings.simplefilter("ignore")  # for the other libraries
             if arguments.memory:
                 figures["memory_mib"] = memory(cohort, settings("neurokit2", workers=2), arguments.memory)
             else:

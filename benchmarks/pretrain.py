@@ -165,7 +165,7 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
     products = {(edge, kind): product(edge, kind, device) for edge, kind in shapes}
     taken: dict[tuple[int, torch.dtype], list[float]] = {key: [] for key in products}
     stops: list[tuple[int, float]] = []
-    rounds: list[float] = []  # # seconds per step
+    rounds: list[float] = []  # seconds per step
 
     def record_round(model: CoReECG, step: int) -> dict[str, float]:
         now = clock.now()
@@ -187,7 +187,7 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
             store, params, Path(name) / "run", show_progress=False, log_every=never, on_epoch=record_round
         )
         whole = time.perf_counter() - begun
-        # # measured first, because it is the peak of the whole process
+        # measured first, because it is the peak of the whole process
         memory = peak_memory(device)
         model = build_model(params).to(device)
         added = augmentation(model, params, store, device, clock)

@@ -142,8 +142,9 @@ def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
 
 
 def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | None:
-    """Return whether the beats of the selected lead, and of lead II, agree with most leads; ``None`` if the leads
-    disagree.
+    """Return whether the beats of the selected lead and of lead II agree with most leads.
+
+    The result is ``None`` if the leads disagree.
     """
     peaks = [r_peaks(row, SPEC.sampling_rate) for row in cleaned]
     counts = np.array([len(found) for found in peaks], dtype=float)
@@ -220,7 +221,7 @@ def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
         number = int(Path(path).stem[:5]) if official else 0
         if official and path.endswith("_hr.hea"):
             noted[number] = quality
-        # # files named HR are the Challenge's copies of PTB-XL
+        # files named HR are the Challenge's copies of PTB-XL
         copied = table is not None and Path(path).stem.startswith("HR")
         fitted = copied or (official and notes.loc[number, "strat_fold"] <= FITTED_FOLDS)
         if recording.sampling_rate >= 250 and present.all() and np.isfinite(raw).all() and not fitted:

@@ -39,7 +39,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
         return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}
 
     noise = np.random.default_rng(0)
-    # # loading verifies the bundle with the real model
+    # loading verifies the bundle with the real model
     real = scoring.load_bundle
 
     def load(path):  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# # the duration of an example depends mainly on the machine
+# the duration of an example depends mainly on the machine
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 

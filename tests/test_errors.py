@@ -1,4 +1,4 @@
-"""Errors: all problems in one message, and the same error after a trip through another process."""
+"""Errors: all problems in one message, and the same error after transfer between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic files and directories, and canonical JSON, against the standard library's reading of them."""
+"""Atomic files and directories, and canonical JSON compared with the standard library."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_what_a_killed_replacement_has_left_is_removed_by_the_next(tmp_path: Pat
     ]
     for folder in [left, *(tmp_path / name for name in others)]:
         (folder / "inner").mkdir(parents=True)
-    # killed between its two steps, a replacement leaves no directory in place; killed later, the new one
+    # killed between its two steps, a replacement leaves no directory; killed later, it leaves the new one
     for _ in range(2):
         left.mkdir(exist_ok=True)
         with atomic_directory(out):
@@ -174,7 +174,7 @@ def test_a_link_to_a_directory_is_replaced_and_its_target_kept(tmp_path: Path) -
 def test_a_directory_of_another_kind_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"spec\.json"), atomic_directory(tmp_path, marker="spec.json"):
-        pytest.fail("the block ran")
+        pytest.fail("the block must not run")
     (tmp_path / "spec.json").write_text("{}")
     with atomic_directory(tmp_path, marker="spec.json") as building:
         (building / "spec.json").write_text("{}")
@@ -189,7 +189,7 @@ def test_places_that_must_not_be_replaced_are_refused(
     (tmp_path / "work" / "file").write_text("x")
     monkeypatch.chdir(tmp_path / "work")
     with pytest.raises(InputError, match="output directory"), atomic_directory(Path(place).expanduser()):
-        pytest.fail("the block ran")
+        pytest.fail("the block must not run")
     assert (tmp_path / "work" / "file").read_text() == "x"
 
 

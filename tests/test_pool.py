@@ -1,4 +1,4 @@
-"""Tests of ordered results of the process pool."""
+"""Ordered results of the process pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The progress bar: silent without a terminal, telling on one."""
+"""Progress bar: silent without a terminal, visible on one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Terminal(io.StringIO):
 
 
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> _Terminal:
-    # Not a fixture: pytest puts its own standard error in place between set-up and test.
+    # not a fixture, because pytest replaces standard error between set-up and test
     stream = _Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("COLUMNS", "160")

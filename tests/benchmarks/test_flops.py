@@ -37,7 +37,7 @@ def test_a_step_against_the_counter_of_torch(make_params, objective, scope):
     ours, torchs = counted(model, forward)
     vectors = (
         2 * 4
-    )  # # for both views; the similarities of the loss are not a layer and have forward and backward products
+    )  # for both views; the similarities of the loss are not a layer and have forward and backward products
     width = 0 if objective == "reconstruction" else params.objective.projector
     assert ours == torchs - 2 * vectors**2 * width * 3
 
@@ -59,5 +59,5 @@ def test_a_convolution(groups):
     x = torch.randn(2, 4, 20)
     ours, torchs = counted(model, lambda: model(x).sum())
     assert ours == 2 * (2 * 20 * 4) * 4 * 3 * 2 + 2 * (2 * 16 * 8) * (4 // groups) * 5 * 3
-    if groups == 1:  # # torch's counter does not divide by the groups
+    if groups == 1:  # torch's counter does not divide by the groups
         assert ours == torchs

@@ -35,7 +35,7 @@ def test_a_fault_changes_the_leads_it_names(fault: Fault, heart: np.ndarray) -> 
     assert (signal.shape, signal.dtype) == (heart.shape, np.float32)
     changed = {lead for lead, a, b in zip(LEADS, signal, heart, strict=True) if not np.array_equal(a, b)}
     assert changed
-    # # for a lead and its copy, only the copy changes
+    # for a lead and its copy, only the copy changes
     assert not leads or changed <= set(leads)
     assert set(fault.codes) <= set(get_args(ReasonCode))
     if fault.group in OF_ELECTRODES:

@@ -34,7 +34,7 @@ def test_a_benchmark_is_a_whole_parameter_file(name):
     assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
     assert params.finetune.fractions == benchmark.fractions
     assert ("merl" in name) == (params.data.merl is not None)
-    # # comments of the profile are preserved
+    # comments of the profile are preserved
     assert text.count("#") > 15
 
 

@@ -49,7 +49,7 @@ def test_the_list_covers_the_closure_and_nothing_else(generator, name):
 def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
     """The standard library scans byte code, which includes imports inside functions and those for type checkers only."""
     script = REPOSITORY / STAGES[name]["cmd"].split()[1]
-    # # the top-level package imports the scoring interface inside a function that no stage calls
+    # the top-level package imports the scoring interface inside a function that no stage calls
     finder = ModuleFinder(path=[str(REPOSITORY)], excludes=["ecgssl.scoring.api"])
     finder.run_script(str(script))
     files = {Path(module.__file__) for key, module in finder.modules.items() if key.startswith("ecgssl")}

@@ -92,7 +92,7 @@ def line(tmp_path_factory):
     step("evaluate", "evaluate", made / "predictions.csv", *given)
     for name, model in (("classifier", made), ("encoder", out / "run/pretrained")):
         given = ("--model", model, "--out", out / "bundles" / name, "--store", out / "store")
-        # # only the classifier gets raw graphs
+        # only the classifier gets raw graphs
         quick = () if name == "classifier" else ("--set", "export.raw_rates=[]", "--set", "export.pt2=false")
         step(f"export {name}", "export", *given, "--params", params, *quick)
     step("predict", "predict", manifest, "--bundle", out / "bundles/classifier", "--out", out / "scores.csv", code=3)
@@ -217,7 +217,7 @@ def test_no_output_holds_a_patient_or_a_place(line):
     assert len(found) > 30
     for name, data in found.items():
         if name.endswith(".parquet"):
-            # # compressed: search the decompressed values
+            # compressed: search the decompressed values
             data += pd.read_parquet(line.out / name).to_csv().encode()
         for secret in (b"MRN-4711", key, b"ward-seven", str(line.base).encode()):
             assert data is None or secret not in data, name

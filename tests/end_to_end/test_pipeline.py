@@ -109,7 +109,7 @@ def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
     for setting in SETTINGS:
         figures = json.loads((project / "metrics/evaluate.json").read_text())[setting]
         run = runs[f"evaluate@{setting}"]
-        # # metrics have the same name in every run, so that they can be compared
+        # metrics have the same name in every run, so that they can be compared
         assert run["metrics"]["test_auroc"] == pytest.approx(figures["auroc"], abs=1e-5)
         expected = {"task": "waves", "mode": "linear", "share": "1.0", "leads": setting.rpartition("-")[2]}
         assert expected.items() <= run["params"].items()

@@ -83,7 +83,7 @@ def hospital(folder: Path) -> Path:
     for suffix, data in write.items():
         (records / f"{FILES}.{suffix}").write_bytes(data)
     paths = [f"{FOLDER}/{FILES}-{i}" for i in range(COUNT - 3)] + [f"{FOLDER}/{FILES}.{suffix}" for suffix in write]
-    # # one recording is invalid, so that there is a rejection
+    # one recording is invalid, so that there is a rejection
     header = header_path(folder / paths[1])
     header.write_text(header.read_text().replace(" 250 ", " fast ", 1))
     table = pd.DataFrame(
@@ -199,7 +199,7 @@ def post(address: str, name: str, data: bytes) -> str:
             with opener.open(request, timeout=60) as answered:
                 return answered.read().decode()
         except urllib.error.URLError as error:
-            # # the address is printed shortly before the server accepts connections
+            # the address is printed shortly before the server accepts connections
             if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > until:
                 raise
             time.sleep(0.1)
@@ -231,7 +231,7 @@ def test_outputs_contain_no_identifiers(line):
     files = [path for path in line.out.rglob("*") if path.is_file()]
     leaks = {str(path.relative_to(line.out)): words for path in files if (words := found(contents(path), PERSONS))}
     assert leaks == {}
-    # # pages of the inspect command are named after the files
+    # pages of the inspect command are named after the files
     paths = [path.relative_to(line.out) for path in line.out.rglob("*")]
     paths = [str(path) for path in paths if path.parts[0] != "pages"]
     assert found("\n".join(paths).encode(), PERSONS) == []

@@ -142,7 +142,7 @@ def test_reports_differences(exported):
     assert set(worst["classifier.raw-500.onnx"]) == {"random", "examples", "random, longer"}
     for sources in worst.values():
         for outputs in sources.values():
-            # # rounding ties occur in the raw graph only, which is exempt from the tolerance
+            # rounding ties occur in the raw graph only, which is exempt from the tolerance
             assert outputs.pop("signal", 0.0) <= TIES
             assert outputs.pop("pipeline", 0.0) < 0.01
             assert set(outputs) == {"logits", "probability", "embedding"}
@@ -173,7 +173,7 @@ def test_encoder(encoder_bundle):
 )
 def test_failed_export_leaves_nothing(exported, tmp_path, params, text, monkeypatch):
     if params.opset == 20:
-        # # equals the result of export_bundle for the same model at a later time
+        # equals the result of export_bundle for the same model at a later time
         content = (exported.path / "classifier.onnx").read_bytes()
         monkeypatch.setattr(graphs, "onnx_bytes", lambda *_: content)
     with pytest.raises(InputError, match=text):
@@ -212,7 +212,7 @@ def test_onnx_of_another_model_is_refused(exported):
 
 def test_file_that_onnxruntime_cannot_run_is_refused(exported):
     model = onnx.load_model_from_string((exported.path / "classifier.onnx").read_bytes())
-    # # an operator that no runtime implements
+    # an operator that no runtime implements
     next(node for node in model.graph.node if node.op_type == "Gelu").domain = "nowhere"
     for content in (b"no graph", model.SerializeToString()):
         with pytest.raises(InputError, match=r"file.onnx: graph: onnxruntime cannot run it"):
@@ -310,7 +310,7 @@ def test_quality_is_needed(copy):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", None])
 def test_unusable_reference(copy, content):
     if content is None:
-        # # an object array, as a malicious file needs it
+        # an object array, as a malicious file needs it
         np.savez(copy / "reference.npz", ecg=np.array([{}], dtype=object), allow_pickle=True)
     else:
         (copy / "reference.npz").write_bytes(content)

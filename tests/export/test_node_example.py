@@ -56,7 +56,7 @@ def test_agrees_with_python(exported, script, tmp_path, leads, suffix):
     expected = model.predict(signal, 500, leads)
     assert found["scores"] == pytest.approx(expected.scores, abs=1e-4)
     assert found["calls"] == expected.calls
-    # # the same graph in another language has the same rounding ties
+    # the same graph in another language has the same rounding ties
     ecg, mask = arrange(signal.astype(np.float32), leads)
     session = onnxruntime.InferenceSession(exported.path / "classifier.raw-500.onnx")
     (embedding,) = session.run(["embedding"], {"ecg": ecg[None], "lead_mask": mask[None]})

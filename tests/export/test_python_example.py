@@ -48,7 +48,7 @@ def test_triton_configuration_of_the_page_is_that_of_the_graph(exported):
     for item in [*session.get_inputs(), *session.get_outputs()]:
         kind, dims = found.pop(item.name)
         assert kind == kinds[item.type]
-        # # Triton omits the batch dimension and uses -1 for variable sizes
+        # Triton omits the batch dimension and uses -1 for variable sizes
         for declared, size in zip(dims, item.shape[1:], strict=True):
             assert declared == (
                 "-1" if isinstance(size, str) else "2" if item.name in ("logits", "probability") else str(size)

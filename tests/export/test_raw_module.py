@@ -151,7 +151,7 @@ def test_program_names_no_place_and_is_the_model(exported):
         members = [archive.read(name) for name in archive.namelist()]
     places = (b"site-packages", b"/home", str(Path(__file__).parents[2]).encode(), str(exported.path).encode())
     assert not any(place in member for member in members for place in places)
-    # # only a file written by this test is loaded
+    # only a file written by this test is loaded
     program = torch.export.load(io.BytesIO(content)).module()
     ecg, mask = torch.randn(5, 12, 1000), torch.rand(5, 12) < 0.7
     for found, expected in zip(

@@ -36,7 +36,7 @@ def beats(seed: int, rate: int = 250, seconds: float = 10.0) -> np.ndarray:
 def classifier(spec: SignalSpec = SPEC) -> Classifier:
     torch.manual_seed(0)
     model = Classifier(Encoder(TINY, spec.leads, spec.samples), ("MI", "NORM"))
-    # # large weights, as after training, and a head that transforms its input
+    # large weights, as after training, and a head that transforms its input
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.head.mean += 0.1 * torch.randn_like(model.head.mean)

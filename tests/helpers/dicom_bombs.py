@@ -22,7 +22,7 @@ def _tag(group: int, element: int, vr: bytes, content: bytes = b"") -> bytes:
 
 def dicom_bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
     whole = dicom(group(digital(samples=100)))
-    # # everything before the waveform sequence, and the sequence itself
+    # everything before the waveform sequence, and the sequence itself
     place = whole.index(struct.pack("<HH2s", 0x5400, 0x0100, b"SQ"))
     head = whole[:place]
 

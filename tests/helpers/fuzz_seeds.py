@@ -116,7 +116,7 @@ def _record(place: Path, form: str, names: tuple[str, ...]) -> Iterator[Seed]:
         samples = next(path for path in place.glob(f"{name}.*") if path.suffix != ".hea")
         data = samples.read_bytes()
         yield Seed(form, f"{name} header", f"{name}.hea", header, "text", {samples.name: data})
-        # # file, format and gain; a line without checksum cannot have a lead name
+        # file, format and gain; a line without checksum cannot have a lead name
         bare = re.sub(rb"(?m)^(\S+\.\S+ \S+ \S+) .*$", rb"\1", header)
         leads = LEADS if bare.count(samples.name.encode()) == len(LEADS) else _LEADS
         yield Seed(form, f"{name} samples", samples.name, data, "binary", {f"{name}.hea": header})

@@ -74,7 +74,7 @@ def check_error(error: RecordingError, private: bool) -> None:
     str(error).encode()
     cause: BaseException | None = error
     while cause is not None:
-        # # the limit applies to this process only and protects the memory of the machine
+        # the limit applies to this process only and protects the memory of the machine
         assert not isinstance(cause, MemoryError), "a memory error was reported as a fault of the file"
         cause = cause.__cause__ or cause.__context__
 
@@ -121,7 +121,7 @@ def main() -> None:
     # readers must not print warnings on damaged files: with many files they would flood the terminal
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", DeprecationWarning)
-    # # the pipe to the parent process, separate from the output of libraries
+    # the pipe to the parent process, separate from the output of libraries
     answers = sys.stdout
     sys.stdout = sys.stderr
     warm: set[str] = set()

@@ -35,10 +35,9 @@ FAST = EvaluateParams(bootstrap=100, subgroups=["sex", "site"])
 
 
 def make_store(folder: Path, count: int = 96) -> Store:
-    """Return a store of one recording per patient in three splits, with identifying names; two recordings are too
-    short.
+    """Return a store of one recording per patient in three splits, with identifying names.
 
-    Some of the simulated recordings are similar, so the overlap policy is set to ``warn``.
+    Two recordings are too short. Some of the simulated recordings are similar, so the overlap policy is ``warn``.
     """
     place = folder / "ward-seven"
     rng = np.random.default_rng(0)

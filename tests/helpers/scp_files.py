@@ -68,9 +68,7 @@ def _person() -> bytes:
 
 
 def _huffman(row: NDArray[np.int16]) -> bytes:
-    """Return first differences in the default table of EN 1064, B.2: 0, then ones that count the magnitude, then the
-    sign.
-    """
+    """Return first differences in the default table of EN 1064, B.2: 0, ones that count the magnitude, and the sign."""
     bits = ""
     values = np.concatenate([row[:1], np.diff(row.astype(np.int64))]).tolist()
     for value in values:

@@ -19,9 +19,7 @@ RECORDS = 16
 
 
 def make_cohort(base: Path) -> SimpleNamespace:
-    """Write recordings with manifest, their store, models with the same and with other preprocessing settings, and a
-    bundle.
-    """
+    """Write recordings with manifest and store, a bundle, and models with equal and with different settings."""
     params = yaml.safe_load(PROFILE.read_text())
     params["data"]["patient_key"] = str(base / "patient.key")
     params["store"]["workers"] = 1

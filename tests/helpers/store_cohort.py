@@ -21,7 +21,7 @@ def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
-    # # recordings with equal rhythm would be duplicates for the overlap check
+    # recordings with equal rhythm would be duplicates for the overlap check
     breath = np.random.default_rng([seed, 1]).uniform([0.1, 0.02, 0], [0.3, 0.08, 6])
     time = time + breath[1] * np.sin(2 * np.pi * breath[0] * time + breath[2])
     wave = sum(

@@ -32,9 +32,7 @@ def uneven_batch(size: int = 8) -> Batch:
 
 
 def gradient_of(params: Params, ranks: Ranks, pieces: int) -> dict[str, Any]:
-    """Return the terms, the norms of their gradients and the gradient of one step on ``uneven_batch``, split over
-    ranks.
-    """
+    """Return terms, gradient norms and gradient of one step on ``uneven_batch``, split over ranks."""
     model = build_model(params)
     batch = uneven_batch()
     here = len(batch.rows) // ranks.size

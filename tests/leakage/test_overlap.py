@@ -1,5 +1,4 @@
-"""Recordings on both sides of a split: found whatever they are called and however they are kept, then refused, counted
-or left out; and two sets compared."""
+"""Overlap between splits and data sets: detected for any name, format or gain, then rejected, counted or removed."""
 
 from __future__ import annotations
 
@@ -29,7 +28,10 @@ PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
 
 
 def disguised(folder: Path) -> list[str]:
-    """Recordings 0 to 4 again: as text, as an array, at another gain and rate, scaled, and without two leads; paths."""
+    """Write recordings 0 to 4 again as text, as an array, with another gain and rate, scaled, and without two leads.
+
+    Returns their paths.
+    """
     signals = [beats(number).astype(np.float32) / 1000 for number in range(5)]
     np.savetxt(folder / "copy0.csv", signals[0].T, delimiter=",", header=",".join(LEADS), comments="", fmt="%.3f")
     np.save(folder / "copy1.npy", signals[1])
@@ -43,7 +45,9 @@ def disguised(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory) -> Path:
-    """Twelve recordings of twelve patients in train, val and test; five of train again in test, under other patients."""
+    """Write twelve recordings of twelve patients in three splits, and copy five of train to test under other
+    patients.
+    """
     folder = tmp_path_factory.mktemp("leaky")
     rows = ["record_id,path,patient_id,split,AF,sampling_rate,units,leads"]
     for number in range(12):
@@ -67,7 +71,7 @@ def load(manifest: Path, policy: str = "error"):
 
 
 def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
-    """All of them at once; no patient id is shown; and after a change of the policy the finished shards are reused."""
+    """All overlaps are reported at once without patient ids; with a new policy, finished shards are reused."""
     cohort = load(leaky)
     with pytest.raises(InputError) as caught:
         preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
@@ -111,7 +115,7 @@ def test_those_of_train_are_left_out_counted_and_quarantined(leaky, tmp_path, wo
         *(f"rec{n}" for n in range(5, 12)),
         *(f"again{n}" for n in range(5)),
     ]
-    # what stays is what was there before
+    # the remaining recordings are unchanged
     preprocess(load(leaky), with_policy("warn"), tmp_path / "all", KEY, progress=False)
     everything = Store(tmp_path / "all")
     kept = np.flatnonzero(everything.index["record_id"].isin(store.index["record_id"]))
@@ -129,7 +133,7 @@ def test_a_run_killed_after_a_shard_was_pruned_is_taken_up_again(leaky, tmp_path
         patch.setattr("ecgssl.preprocessing.preprocess.write_index", stop)
         with pytest.raises(KeyboardInterrupt):
             preprocess(load(leaky), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
-    # another policy now: nothing of the earlier one may be left in the shards
+    # with another policy, the shards must not keep effects of the earlier one
     report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
     assert (report.stored, report.rejected) == (17, 0)
     assert 0 < report.resumed < 17
@@ -157,7 +161,7 @@ def test_a_patient_in_two_splits(tmp_path):
     report = preprocess(load(manifest, "drop"), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
     assert report.reasons == {"overlap": 1}
     assert "of a patient of split val" in (tmp_path / "out/rejected.csv").read_text()
-    # a cohort that was put together without the check of a manifest is refused after reading
+    # a cohort built without the manifest checks is rejected after reading
     with pytest.raises(InputError, match=r"rec0 \(row 2\) in train, rec1 \(row 3\) in val are of one patient"):
         preprocess(load(manifest, "warn"), with_policy("error"), tmp_path / "no", KEY, progress=False)
 

@@ -1,4 +1,4 @@
-"""Transformer parts against NumPy and their expectation."""
+"""Transformer blocks compared with NumPy, and the expectation of stochastic depth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_positions_are_distinct_and_of_one_length(length, width):
     position = sincos_position(length, width)
     assert position.shape == (length, width)
     assert torch.pdist(position).min() > 0.05 if length > 1 else True
-    # sin^2 + cos^2 of every rate
+    # sin^2 + cos^2 for every frequency
     assert position.square().sum(dim=1).numpy() == pytest.approx(np.full(length, width / 2), rel=1e-5)
     np.testing.assert_allclose(position[:, 0], np.sin(np.arange(length)), atol=1e-6)
 
@@ -35,7 +35,7 @@ def test_drop_path_keeps_the_expectation():
     out = drop(x)
     per_recording = out.flatten(1)
     assert set(np.round(per_recording.unique().tolist(), 5)) == {0.0, round(1 / 0.7, 5)}
-    assert bool((per_recording == per_recording[:, :1]).all()), "a recording is dropped as a whole"
+    assert bool((per_recording == per_recording[:, :1]).all()), "stochastic depth drops whole recordings"
     assert out.mean().item() == pytest.approx(1, abs=0.02)
     assert torch.equal(drop.eval()(x), x)
     assert DropPath(0.0).train()(x) is x
@@ -73,7 +73,7 @@ def test_a_block_that_drops_everything_is_the_identity():
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_products_are_the_fused_attention(masked):
-    """With its gradient, in fp32."""
+    """Compare output and gradient in fp32."""
     torch.manual_seed(0)
     mask = (torch.rand(2, 1, 1, 7) < 0.6).index_fill(3, torch.tensor([0]), True) if masked else None
     inputs = [torch.randn(2, 3, 7, 4, requires_grad=True) for _ in range(3)]
@@ -87,7 +87,7 @@ def test_products_are_the_fused_attention(masked):
 
 
 def test_attention_in_bf16_is_the_same_in_training(monkeypatch):
-    """Plain products there, the fused kernel elsewhere; a rounding of bf16 apart."""
+    """Training uses plain products and evaluation the fused kernel; results agree to bf16 rounding."""
     torch.manual_seed(0)
     attention = Attention(32, 2)
     x, valid = torch.randn(4, 9, 32), torch.arange(9)[None] < torch.tensor([9, 8, 5, 1])[:, None]

@@ -1,4 +1,4 @@
-"""The classifier: its head in closed form, and that it can learn."""
+"""Classifier: its head compared with closed forms, and a test that it learns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_head_standardises_first():
     standard = (x.numpy() - head.mean.numpy()) / head.scale.numpy()
     expected = standard @ head.linear.weight.detach().numpy().T + head.linear.bias.detach().numpy()
     np.testing.assert_allclose(head(x).detach(), expected, atol=1e-5)
-    assert {"mean", "scale"} <= set(head.state_dict()), "statistics travel with the weights"
+    assert {"mean", "scale"} <= set(head.state_dict()), "statistics are stored with the weights"
     assert {name for name, _ in head.named_parameters()} == {"linear.weight", "linear.bias"}
 
 
@@ -59,7 +59,7 @@ def test_learns_arbitrary_labels_of_eight_recordings(small, recordings):
 
 
 def test_queries_pool_tokens_as_attention_does():
-    """Independent: torch's multi-head attention of one query, its key projection folded into the queries."""
+    """The reference is torch's multi-head attention with one query, whose key projection is folded into the queries."""
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(12, 3, bias=False, batch_first=True)
     tokens, query = torch.randn(4, 7, 12), torch.randn(1, 1, 12)
@@ -71,7 +71,7 @@ def test_queries_pool_tokens_as_attention_does():
     w_q, w_k = attention.in_proj_weight[:12].reshape(3, 4, 12), attention.in_proj_weight[12:24].reshape(3, 4, 12)
     folded = torch.einsum("h e d, h e f, f -> h d", w_k, w_q, query[0, 0])
     pooling = QueryPooling(12, 3)
-    # torch scales by the width of a head, we by that of a token
+    # torch scales by the head width, the classifier by the token width
     pooling.queries.data = folded * 12**0.5 / 4**0.5
     expected = torch.einsum("b h n, b n d -> b h d", weights[:, :, 0], tokens).flatten(1)
     torch.testing.assert_close(pooling(tokens, valid), expected)

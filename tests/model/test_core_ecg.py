@@ -1,4 +1,4 @@
-"""The joint objective: which part learns from what, and what no part may see."""
+"""Joint objective: gradients by part of the model, and information that each part must not access."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_shift_is_one_rotation_for_all_leads(recordings):
         matches = [k for k in range(500) if torch.equal(before.roll(-k, dims=1), after)]
         assert len(matches) == 1
         offsets.update(matches)
-    assert len(offsets) > 5, "recordings have shifts of their own"
+    assert len(offsets) > 5, "each recording has a different shift"
     limb = out[:, :6]
     lawful = torch.from_numpy(LIMB_MATRIX) @ limb[:, :2]
     torch.testing.assert_close(limb, lawful, atol=1e-5, rtol=0)
@@ -142,7 +142,7 @@ def test_recordings_of_one_patient_are_no_negatives(small, recordings):
 
 @torch.inference_mode()
 def test_decoder_without_the_global_representation(small, recordings):
-    """The contrastive term can then reach the waveform through the encoder alone."""
+    """Without this input of the decoder, the contrastive term affects reconstruction through the encoder only."""
     for switch in (True, False):
         decoder = small.decoder.model_copy(update={"global_representation": switch})
         model = core(small.model_copy(update={"decoder": decoder}), fda="none").eval()
@@ -154,7 +154,7 @@ def test_decoder_without_the_global_representation(small, recordings):
 
 def test_a_step_that_hides_nothing_can_be_learnt_from(small, recordings):
     model = core(small, "reconstruction", fda="none")
-    # 12 leads x 0.05 drop a lead in every other step only
+    # 12 leads x 0.05 drops a lead in every second step only
     model.stdm = STDMParams(time_ratio=0.0, lead_ratio=0.05)
     for step in range(3):
         terms = terms_of(model, recordings, step=step)
@@ -177,7 +177,7 @@ def test_overfits_eight_recordings(small, recordings):
 
 
 def test_two_threads_give_the_same_gradients_every_time(small):
-    # accumulating gradients by indexing is not repeatable on two threads, and large enough tensors show it
+    # gradient accumulation by index is not deterministic on two threads, which shows for large tensors
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -193,7 +193,7 @@ def test_two_threads_give_the_same_gradients_every_time(small):
 
 
 def test_reconstruction_can_do_with_one_view(small, recordings):
-    """Its loss is that of the first of two views; a contrast needs both."""
+    """The loss equals that of the first of two views; the contrastive term needs both views."""
     model = core(small, "reconstruction")
     both = terms_of(model, recordings)
     view = model.view(recordings, None, 3, 0.5, seeded(), True)

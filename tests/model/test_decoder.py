@@ -1,4 +1,4 @@
-"""The decoder: what a prediction depends on."""
+"""Decoder: which inputs a prediction depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCOPES = ["joint", "leadwise", "axial"]
 
 
 def decoder(small, scope: str, leads=LEADS, **switches) -> Decoder:
-    """With its last layer at the usual size, so that differences before it show."""
+    """Return a decoder with larger weights in the last layer, so that differences in its input are visible."""
     torch.manual_seed(0)
     params = small.model_copy(
         update={"decoder": small.decoder.model_copy(update={"scope": scope, "depth": 2, **switches})}
@@ -35,7 +35,7 @@ def encoded(seed: int = 0, valid: torch.Tensor | None = None) -> EncoderOutput:
 
 
 def changed(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(12, COLUMNS) bool: patches of which any prediction differs."""
+    """Return which patches have different predictions, (12, COLUMNS) bool."""
     return (first - second).abs().amax(dim=(0, 2)).view(12, COLUMNS) > 1e-6
 
 
@@ -59,7 +59,7 @@ def test_shape_and_dependence_on_the_global_representation(small, scope, head):
 
 @torch.inference_mode()
 def test_a_mask_token_carries_the_global_representation_itself(small):
-    # without blocks and mixing nothing can come from another token
+    # without blocks and mixing, a prediction depends on its own token only
     model, out = decoder(small, "joint", mixing=1), encoded()
     model.blocks = torch.nn.ModuleList()
     change = model(out, KEEP) - model(EncoderOutput(out.tokens, out.global_ + 1, None), KEEP)
@@ -96,7 +96,7 @@ def test_axial_blocks_and_mixing_each_reach_as_far_as_they_should(small, kernel)
     other = EncoderOutput(tokens, out.global_, None)
     for block, expected in ((0, "lead"), (1, "column")):
         model = decoder(small, "axial", mixing=kernel)
-        # a block that adds nothing leaves the reach of the other one
+        # a block with zero output does not change the receptive field
         idle = model.blocks[1 - block]
         for last in (idle.attention.out, idle.mlp[2]):
             last.weight.zero_()
@@ -172,7 +172,7 @@ def test_tokens_go_where_keep_says(small, scope):
     order = torch.randperm(KEEP.shape[1], generator=torch.Generator().manual_seed(1))
     shuffled = model(EncoderOutput(out.tokens[:, order], out.global_, None), KEEP[:, order])
     torch.testing.assert_close(shuffled, model(out, KEEP))
-    # recordings with masks of their own
+    # each recording has a different mask
     keep = torch.stack([KEEP[0], KEEP[0] + 1])
     both = model(out, keep)
     alone = model(EncoderOutput(out.tokens[1:], out.global_[1:], None), keep[1:])

@@ -1,4 +1,4 @@
-"""What a part of a batch draws is what it would have drawn in the whole."""
+"""Random draws for a part of a batch equal those for the whole batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def part(start: int, whole: int = 6) -> torch.Generator:
 
 
 def assert_parts_of_whole(draw, same=torch.equal) -> None:
-    """``draw(count, generator)`` twice in a row, for the whole and for parts of 1, 2 and 3."""
+    """Call ``draw(count, generator)`` twice, for the whole batch and for parts of 1, 2 and 3 recordings."""
     generator = torch.Generator().manual_seed(5)
     whole = [draw(slice(0, 6), generator) for _ in range(2)]
     assert not torch.equal(whole[0], whole[1])
@@ -59,6 +59,6 @@ def test_views(kind):
     x = torch.randn(6, 12, 200, generator=torch.Generator().manual_seed(0))
     fda = FDA(FDAParams(kind=kind, knots=8), LEADS, 100.0, (0.5, 40.0))
     with torch.no_grad():
-        # the draws are the same to the bit; a matrix product of fewer rows may round otherwise
+        # the draws are bit-identical, but a matrix product of fewer rows may round differently
         assert_parts_of_whole(lambda where, g: fda(x[where], 0.5, g), partial(torch.allclose, rtol=0, atol=1e-6))
     assert_parts_of_whole(lambda where, g: circular_shift(x[where], g))

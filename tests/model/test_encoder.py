@@ -1,4 +1,4 @@
-"""The encoder: what may and what may not change a representation."""
+"""Encoder: inputs that change a representation, and inputs that must not."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_hiding_leads_by_keep_is_masking_them(encoder, recordings):
 def test_keep_is_attention_over_the_same_tokens(encoder, recordings):
     generator = torch.Generator().manual_seed(2)
     keep = torch.rand(8, 120, generator=generator).argsort(dim=1)[:, :37].sort(dim=1).values
-    # another road to the same: all tokens go through, hidden ones are attended to by nothing
+    # the reference processes all tokens and masks the hidden ones in the attention
     seen = torch.zeros(8, 120, dtype=torch.bool).scatter(1, keep, True)
     tokens = encoder.embed_norm(encoder.embed_patch(encoder.patches(recordings))) + encoder.positions()
     tokens = torch.cat([encoder.global_token.expand(8, -1, -1), tokens], dim=1)

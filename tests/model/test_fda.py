@@ -1,4 +1,4 @@
-"""FDA against NumPy, the limb-lead laws and what it promises in the corners."""
+"""FDA compared with NumPy and the limb-lead laws, and its behaviour at extreme settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def wake(module: FDA) -> FDA:
-    """Give the dynamic term, which starts at nothing, something to say."""
+    """Set random weights for the dynamic term, which is initialised to zero."""
     if module.dynamic is not None:
         torch.nn.init.normal_(module.dynamic.outer.weight, std=0.5, generator=seeded(7))
     return module
@@ -49,7 +49,7 @@ def budget(module: FDA) -> torch.Tensor:
 
 
 def law_residual(x: torch.Tensor) -> float:
-    """Largest relative departure of (B, 12, T) from Einthoven's and Goldberger's laws."""
+    """Return the largest relative deviation of (B, 12, T) from Einthoven's and Goldberger's laws."""
     limb = x[:, :6].double()
     lawful = torch.from_numpy(LIMB_MATRIX) @ limb[:, :2]
     return float((limb - lawful).abs().max() / limb.abs().max())
@@ -71,7 +71,7 @@ def test_critical_bins_pass_unchanged_and_others_do_not(recordings, phase):
     logits = np.where((NYQUIST_KNOTS > 8) & (NYQUIST_KNOTS < 25), 50.0, -50.0)
     out = fda(logits, phase=phase)(recordings, 0.1, seeded())
     frequencies = np.fft.rfftfreq(recordings.shape[-1], 1 / RATE)
-    # 50 outweighs any draw of the gate, so both neighbouring knots being high settles a bin
+    # 50 exceeds any draw of the gate, so a bin is open if both neighbouring knots are high
     critical = np.interp(frequencies, NYQUIST_KNOTS, logits) == 50
     before, after = (np.fft.rfft(x.detach().double().numpy()) for x in (recordings, out))
     scale = np.abs(before).max()
@@ -85,10 +85,10 @@ def test_critical_bins_pass_unchanged_and_others_do_not(recordings, phase):
 def test_gain_is_exactly_one_or_within_its_range(importance):
     module = fda(importance, strength=4.0)
     gain = drawn(module, 16)
-    assert bool((gain[..., :3] == 1).all()), "below 0.5 Hz everything passes"
+    assert bool((gain[..., :3] == 1).all()), "frequencies below 0.5 Hz are kept"
     assert 0 <= gain.min() < 1 < gain.max() <= 2
     passed = float((gain == 1).float().mean())
-    # the gate opens with the map's own probability; at the knots the draw is exactly logistic
+    # the gate opens with the probability of the map; at the knots the draw is exactly logistic
     assert passed == pytest.approx(float(torch.sigmoid(torch.tensor(importance))), abs=0.15)
 
 
@@ -115,7 +115,7 @@ def test_leads_of_a_group_share_the_draw_and_others_do_not(recordings, share, gr
     if share == "limb":
         assert len(out[0, :6].unique(dim=0)) == 1
     gain = drawn(fda(share=share), 2)
-    assert not torch.equal(gain[0], gain[1]), "recordings have draws of their own"
+    assert not torch.equal(gain[0], gain[1]), "each recording has independent draws"
 
 
 def test_subset_of_leads_in_any_order():
@@ -225,7 +225,7 @@ def test_l1_budget_is_the_kept_fraction():
 def test_views_of_a_recording_teach_the_map(recordings):
     module = fda()
     generator = seeded()
-    # the embedding stands for an encoder: vectors of one recording are to agree
+    # the embedding stands in for an encoder: vectors of the same recording should agree
     project = torch.randn(12 * 500, 16, generator=generator)
     first, second = (module(recordings, 1.0, generator).flatten(1) @ project for _ in range(2))
     (-F.cosine_similarity(first, second).mean()).backward()

@@ -1,4 +1,4 @@
-"""The spectrum that FDA's dynamic term sees, against a slow reference."""
+"""Input spectrum of FDA's dynamic term, compared with a slow reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KNOTS = 8
 
 
 def slow(x: np.ndarray, knots: int) -> np.ndarray:
-    """Knot by knot and lead by lead; a silent lead is left out."""
+    """Return the log spectrum by knot and lead in loops, without zero leads."""
     samples = x.shape[-1]
     position = np.fft.rfftfreq(samples) / 0.5 * (knots - 1)
     out = np.zeros((len(x), 3, knots))
@@ -35,7 +35,7 @@ def slow(x: np.ndarray, knots: int) -> np.ndarray:
 @pytest.mark.parametrize("samples", [200, 201])
 def test_log_spectrum(samples):
     x = np.random.default_rng(0).normal(size=(3, 4, samples)).cumsum(axis=-1)
-    x[0, 1] = 0  # one of a group
+    x[0, 1] = 0  # one lead of a group
     x[1, 2] = 0  # a whole group
     x[2] = 0
     spectrum = torch.fft.rfft(torch.from_numpy(x).float())

@@ -1,4 +1,4 @@
-"""The two loss terms against double loops and closed forms."""
+"""Loss terms compared with double loops and closed forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.model.losses import SPREAD_FLOOR, TARGET_FLOOR, nt_xent, patch_targe
 
 
 def slow_nt_xent(first, second, temperature, patients, same_patient) -> float:
-    """One anchor, one positive and one negative at a time."""
+    """Return the loss from loops over anchors, positives and negatives."""
     batch = len(first)
     z = np.concatenate([first, second]).astype(np.float64)
     z /= np.linalg.norm(z, axis=1, keepdims=True)
@@ -81,7 +81,7 @@ def test_recordings_of_one_patient_never_repel_each_other():
     patients, axes, sharp = torch.tensor([0, 0, 1]), torch.eye(8), math.exp(1 / 0.2)
     kin_sees, stranger_sees = math.log(sharp + 2) - 5, math.log(sharp + 4) - 5
     expected = (4 * kin_sees + 2 * stranger_sees) / 6
-    # row 1 may lie on row 0, across from it or opposite to it: no term changes, all are orthogonal to row 2
+    # row 1 can be equal, orthogonal or opposite to row 0: no term changes, because all are orthogonal to row 2
     for kin in (axes[0], axes[1], -axes[0]):
         z = torch.stack([axes[0], kin, axes[2]])
         assert nt_xent(z, z, 0.2, patients).item() == pytest.approx(expected, abs=1e-5)
@@ -92,7 +92,7 @@ def test_recordings_of_one_patient_never_repel_each_other():
     first, second = pair(2, 8, 0)
     first.requires_grad_()
     nt_xent(first, second, 0.2, patients[:2]).backward()
-    assert float(first.grad.abs().max()) < 1e-6, "two recordings of one patient alone have nothing to be told from"
+    assert float(first.grad.abs().max()) < 1e-6, "a single patient has no negatives"
 
 
 def test_nt_xent_is_computed_in_float32():
@@ -117,7 +117,7 @@ def test_standardised_is_the_batch_norm_of_both_views(batch, dim, offset, size, 
     first, second = (offset + size * z for z in pair(batch, dim, seed))
     norm = torch.nn.BatchNorm1d(dim, eps=SPREAD_FLOOR, affine=False).double().train()
     expected = norm(torch.cat([first, second]).double()).float()
-    # float32 keeps seven digits of the offset, which the spread is measured against
+    # float32 has seven digits for the offset, which limits the precision of the spread
     close = 1e-4 + 1e-5 * abs(offset) / size
     torch.testing.assert_close(torch.cat(standardised(first, second)), expected, rtol=close, atol=close)
 
@@ -148,7 +148,7 @@ def test_reconstruction_loss_equals_a_loop_over_scored_patches(batch, patches, s
     errors = [
         np.mean((predicted[b, m] - target[b, m]) ** 2) for b in range(batch) for m in range(patches) if scored[b, m]
     ]
-    # what is not scored may be anything
+    # predictions for unscored patches must have no effect
     predicted[~scored] = 1e6
     loss = reconstruction_loss(*(torch.from_numpy(a) for a in (predicted, target, scored)))
     assert loss.item() == pytest.approx(np.mean(errors) if errors else 0.0, rel=1e-5)
@@ -167,7 +167,7 @@ def test_patch_target_statistics():
     assert target.mean(dim=-1).numpy() == pytest.approx(np.zeros((3, 5)), abs=1e-5)
     assert target.std(dim=-1, unbiased=False).numpy() == pytest.approx(np.ones((3, 5)), abs=1e-3)
     assert torch.equal(patch_target(patches, "plain"), patches)
-    # a nearly silent patch is left nearly silent: noise is not blown up to the weight of a beat
+    # a nearly silent patch is not scaled up: its noise must not get the weight of a beat
     noise = 0.01 * torch.randn(2000, generator=torch.Generator().manual_seed(1))
     quiet = patch_target(noise, "patch_norm").std().item()
     assert quiet == pytest.approx(0.01 / math.hypot(0.01, TARGET_FLOOR), rel=0.05)

@@ -1,4 +1,4 @@
-"""Error by cause against a loop over patches, and the accounting of absent leads."""
+"""Reconstruction error by cause compared with a loop over patches, and the count of absent leads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mask_of(kind: str, batch: int = 4, leads=LEADS, seed: int = 0):
 
 
 def slow(mask, leads, lead_mask, predicted, target, millivolts) -> dict[str, float]:
-    """One patch after the other."""
+    """Return the errors from a loop over patches."""
     found: dict[str, list[tuple[float, ...]]] = {}
     for b in range(len(predicted)):
         for k, lead in enumerate(leads):
@@ -81,7 +81,7 @@ def test_causes_share_hidden_patches_out():
         hidden = (mask.hidden & lead_mask[..., None]).flatten(1)
         for names in (("time", "lead", "time_and_lead"), ("limb", "chest")):
             total = torch.stack([causes[name].int() for name in names]).sum(dim=0)
-            assert torch.equal(total, hidden.int()), "each hidden patch of a recorded lead once, no other at all"
+            assert torch.equal(total, hidden.int()), "counts exactly the hidden patches of recorded leads"
 
 
 def test_an_absent_lead_is_never_counted():

@@ -1,4 +1,4 @@
-"""Masks: their counts against the ratios, what stays visible, and what least squares can read off it."""
+"""Masks: hidden fractions compared with the ratios, visible patches, and linear predictability of hidden leads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_keep_names_what_is_not_hidden(kind, time_ratio, lead_ratio, batch, lead
     mask = draw(kind, time_ratio, lead_ratio, batch, leads, columns, step, seed)
     hidden = mask.hidden.numpy()
     assert hidden.shape == (batch, len(leads), columns)
-    # flatnonzero ascends, so this is the order too
+    # flatnonzero returns ascending indices, so this also checks the order
     np.testing.assert_array_equal(mask.keep, [np.flatnonzero(~row) for row in hidden.reshape(batch, -1)])
     assert mask.keep.shape[1] >= 1
     for part in (mask.hidden_time, mask.hidden_lead):
@@ -47,8 +47,8 @@ def test_keep_names_what_is_not_hidden(kind, time_ratio, lead_ratio, batch, lead
         assert not hidden.any()
     if kind != "random":
         for row, keep in enumerate(mask.keep.numpy()):
-            assert not mask.hidden_time[row].numpy()[keep % columns].any(), "a lead is visible at a masked time"
-            assert not mask.hidden_lead[row].numpy()[keep // columns].any(), "a dropped lead is visible"
+            assert not mask.hidden_time[row].numpy()[keep % columns].any(), "a lead must be hidden at a masked time"
+            assert not mask.hidden_lead[row].numpy()[keep // columns].any(), "a dropped lead must be hidden"
         visible = (~mask.hidden_time[0]).sum() * (~mask.hidden_lead[0]).sum()
         assert mask.keep.shape[1] == visible
     again = draw(kind, time_ratio, lead_ratio, batch, leads, columns, step, seed)
@@ -69,7 +69,7 @@ def test_mean_ratios_are_exact(kind, time_ratio, lead_ratio, leads, columns):
     time = np.mean([int(m.hidden_time.sum()) for m in masks])
     assert time == pytest.approx(min(time_ratio * columns, columns - 1), abs=1 / steps)
     lead = np.mean([int(m.hidden_lead.sum()) for m in masks])
-    # dropping five limb leads at a time leaves the remainder of one such drop at the end
+    # einthoven drops several limb leads at once, so the last cycle can be incomplete
     abs_tolerance = (1 if kind == "paper" else len(leads)) / steps
     assert lead == pytest.approx(min(lead_ratio * len(leads), len(leads) - 1), abs=abs_tolerance)
 
@@ -85,9 +85,9 @@ def test_einthoven_mean_of_whole_cycles(lead_ratio):
 @given(time_ratio=RATIOS, lead_ratio=RATIOS, leads=LEAD_SETS, columns=st.integers(1, 30))
 def test_random_hides_as_much_as_paper_would(time_ratio, lead_ratio, leads, columns):
     total, steps = len(leads) * columns, 100
-    wanted = (1 - (1 - time_ratio) * (1 - lead_ratio)) * total
+    target = (1 - (1 - time_ratio) * (1 - lead_ratio)) * total
     hidden = [int(draw("random", time_ratio, lead_ratio, 1, leads, columns, s).hidden.sum()) for s in range(steps)]
-    assert np.mean(hidden) == pytest.approx(min(wanted, total - 1), abs=1 / steps)
+    assert np.mean(hidden) == pytest.approx(min(target, total - 1), abs=1 / steps)
 
 
 def test_every_column_and_lead_is_as_likely():
@@ -96,7 +96,7 @@ def test_every_column_and_lead_is_as_likely():
     assert mask.hidden_time.float().mean(dim=0).numpy() == pytest.approx(np.full(8, 0.5), abs=0.02)
     dropped = int(mask.hidden_lead[0].sum())
     assert mask.hidden_lead.float().mean(dim=0).numpy() == pytest.approx(np.full(12, dropped / 12), abs=0.02)
-    # columns and leads are drawn apart
+    # columns and leads are drawn independently
     joint = (mask.hidden_time[:, 0] & mask.hidden_lead[:, 0]).float().mean()
     assert joint == pytest.approx(0.5 * dropped / 12, abs=0.02)
 
@@ -109,15 +109,15 @@ def test_recordings_have_masks_of_their_own(kind):
 
 
 def limb_leads(dropped: np.ndarray) -> tuple[list[int], list[int]]:
-    """Indices of the visible and the dropped limb leads."""
+    """Return the indices of the visible and the dropped limb leads."""
     return [i for i in range(6) if not dropped[i]], [i for i in range(6) if dropped[i]]
 
 
-def residual(visible: list[int], wanted: int, seed: int) -> float:
-    """Relative error of the best linear reading of one limb lead from the visible ones, on a random cardiac vector."""
+def residual(visible: list[int], target: int, seed: int) -> float:
+    """Return the relative error of the best linear estimate of a limb lead from the visible ones, for random signals."""
     limb = LIMB_MATRIX @ np.random.default_rng(seed).normal(size=(2, 300))
-    weights, *_ = np.linalg.lstsq(limb[visible].T, limb[wanted], rcond=None)
-    return float(np.linalg.norm(weights @ limb[visible] - limb[wanted]) / np.linalg.norm(limb[wanted]))
+    weights, *_ = np.linalg.lstsq(limb[visible].T, limb[target], rcond=None)
+    return float(np.linalg.norm(weights @ limb[visible] - limb[target]) / np.linalg.norm(limb[target]))
 
 
 @pytest.mark.parametrize("lead_ratio", [0.2, 0.6])
@@ -132,7 +132,7 @@ def test_einthoven_drops_no_limb_lead_that_the_visible_ones_give(lead_ratio):
                 rank = np.linalg.matrix_rank(LIMB_MATRIX[visible])
                 assert np.linalg.matrix_rank(LIMB_MATRIX[[*visible, lead]]) == rank + 1
                 assert residual(visible, lead, step) > 0.1
-    assert seen == set(range(6)), "every limb lead has to be dropped at times"
+    assert seen == set(range(6)), "every limb lead must be dropped in some step"
 
 
 @settings(max_examples=60, deadline=None)

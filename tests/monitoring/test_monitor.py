@@ -1,4 +1,4 @@
-"""Tests of drift monitoring: planted changes, false alarms, small counts, agreement with scipy."""
+"""Drift monitoring: simulated changes, false alarms, small counts, agreement with scipy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WIDTH = 24
 
 
 def batch(seed: int, n: int = 150, *, noise=0.1, rate=500.0, without="", sick=0.2, heart=75.0, far=0.0, lost=0.03):
-    """A score file and embeddings of n recordings; arguments are what a site may differ in."""
+    """Return a score file and embeddings of n recordings; the arguments are properties that differ between sites."""
     g = np.random.default_rng(seed)
     ill = g.random(n) < sick
     rejected = g.random(n) < lost
@@ -109,7 +109,7 @@ def test_embeddings_elsewhere_are_found(reference):
 
 
 def test_false_alarms_are_rare(reference):
-    """Of 60 batches of 60 to 300 recordings like the reference: drift in none or one, to be watched in 5 % at most."""
+    """Of 60 batches like the reference, at most one has the verdict drift and at most 5 % the verdict watch."""
     verdicts = [against(reference, *batch(seed, 60 + 4 * seed))["verdict"] for seed in range(60)]
     assert verdicts.count("drift") <= 1
     assert verdicts.count("watch") <= 3
@@ -127,8 +127,8 @@ def test_tests_are_those_of_scipy():
     a, b = np.rint(g.normal(0, 3, 300)), np.rint(g.normal(1, 3, 90))
     edges = list(np.arange(-9.5, 10))
     p, d = monitor_tests.kolmogorov_smirnov(number_counts(a, edges), number_counts(b, edges))
-    wanted = stats.ks_2samp(a, b, method="asymp")
-    assert (p, d) == pytest.approx((wanted.pvalue, wanted.statistic))
+    expected = stats.ks_2samp(a, b, method="asymp")
+    assert (p, d) == pytest.approx((expected.pvalue, expected.statistic))
     counts = [[50, 30, 20], [10, 30, 40]]
     p, v = monitor_tests.category_test(*counts)
     assert p == pytest.approx(stats.chi2_contingency(counts).pvalue)
@@ -141,9 +141,9 @@ def test_tests_are_those_of_scipy():
         stats.fisher_exact([[171, 0], [90, 10]]).pvalue
     )
     assert monitor_tests.category_test([100, 0], [60, 0]) == (1.0, 0.0)
-    # too rare to be tested are put together, and not lost
+    # categories that are too rare for a test are merged rather than dropped
     assert monitor_tests.category_test([400, 2, 1, 1], [80, 6, 5, 6])[0] < 1e-6
-    # Holm's example: sorted p times the number of hypotheses left
+    # Holm's example: sorted p times the number of remaining hypotheses
     assert monitor_tests.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     index, expected = monitor_tests.stability_index([500, 500], [250, 750])
     assert index == pytest.approx(0.25 * np.log(3), abs=1e-2)
@@ -154,8 +154,8 @@ def test_frechet_distance_is_that_of_a_matrix_root():
     g = np.random.default_rng(1)
     a, b = (g.normal(size=(50, 4)) @ g.normal(size=(4, 4)) for _ in range(2))
     (ma, ca), (mb, cb) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (a, b))
-    wanted = (((ma - mb) ** 2).sum() + np.trace(ca + cb - 2 * linalg.sqrtm(ca @ cb).real)) / np.trace(ca)
-    assert frechet(ma, ca, mb, cb) == pytest.approx(wanted)
+    expected = (((ma - mb) ** 2).sum() + np.trace(ca + cb - 2 * linalg.sqrtm(ca @ cb).real)) / np.trace(ca)
+    assert frechet(ma, ca, mb, cb) == pytest.approx(expected)
     assert frechet(ma, ca, ma, ca) == pytest.approx(0, abs=1e-9)
     assert embedding_reference(a) is None
 
@@ -165,7 +165,7 @@ def test_nothing_of_one_to_nine_is_told(reference):
     assert nearest((1, 9), 100, 0.5) == 9
     assert nearest((1, 9), 100, 0.0) == 1
     reported = category_histogram(np.repeat(["a", "b", "c", "d"], [40, 12, 6, 2]))
-    assert reported == {"a": 40, "other": 20}, "8 rare ones take b in, or n would tell them"
+    assert reported == {"a": 40, "other": 20}, "b is merged with the 8 rare ones; otherwise n would reveal them"
     assert category_counts(np.array(["a", "b", "z"]), reported) == [1, 2]
     skewed = np.concatenate([np.zeros(80), np.arange(1.0, 41)])
     counts = number_histogram(skewed)["counts"]
@@ -193,7 +193,7 @@ def test_nothing_of_one_to_nine_is_told(reference):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, reference):
-    """What monitor needs of a bundle."""
+    """Stand-in for a bundle with the attributes that monitor uses."""
     path = tmp_path_factory.mktemp("monitor") / "bundle"
     save_model(path, classifier(), SPEC)
     write_json(path / STATISTICS, reference, digits=None)
@@ -236,7 +236,7 @@ def test_the_three_formats_say_the_same_and_name_nobody(folder, tmp_path):
 
 
 def test_hostile_names_are_escaped_on_the_page(reference):
-    """Names of targets come from a user's table."""
+    """Names of targets come from a user's table and can contain markup."""
     hostile = "<script>alert(1)</script>"
     table, vectors = batch(3, noise=0.6)
     renamed = table.rename(columns={name: name.replace("MI", hostile) for name in table})

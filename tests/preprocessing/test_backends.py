@@ -1,4 +1,4 @@
-"""Tests of the pool backends: equal bytes and equal error reports for loky, Dask and Ray."""
+"""Pool backends loky, Dask and Ray: equal bytes and equal error reports."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_verb_takes_backend_and_scheduler(options, reported, manifest, tmp_p
 
 @pytest.fixture(scope="module")
 def by_one(cohort, tmp_path_factory):
-    """What a single process, this one, makes of the cohort."""
+    """Return the store of the cohort written by a single process."""
     out = tmp_path_factory.mktemp("by_one") / "out"
     preprocess(cohort, params(store={**TWO, "workers": 1}), out, KEY, progress=False)
     return contents(out)
@@ -68,10 +68,10 @@ def by_one(cohort, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["loky", "dask", "ray"])
 def two(request):
-    """Parameters of a backend with two processes, which for Dask and Ray run already."""
+    """Yield settings of a backend with two processes; for Dask and Ray these are already running."""
     need(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        # so that they can import the tasks
+        # the workers must import the tasks
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         if request.param == "dask":
@@ -84,7 +84,7 @@ def two(request):
 
             ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=2**27)
             yield settings("ray")
-            assert ray.is_initialized(), "who has connected disconnects"
+            assert ray.is_initialized(), "only the caller that connected may disconnect"
             ray.shutdown()
         else:
             yield settings("loky")
@@ -118,19 +118,19 @@ def test_bugs_and_named_errors_come_back_as_they_are(two):
     with pytest.raises(InputError) as reported:
         list(spread(double, [(1,), (-1,)], 2, two))
     assert [str(problem) for problem in reported.value.problems] == [
-        "task: -1: is negative. Give another",
+        "task: -1: is negative. Use another",
         "a: b: c. d",
     ]
 
 
 def mortal(two):
-    """The same, but for Dask a cluster of the run's own: one whose workers die while they start is never whole again."""
+    """Return settings for a new Dask cluster, because a cluster whose workers die during the start stays unusable."""
     return two.model_copy(update={"scheduler": None})
 
 
 def test_a_process_that_dies_is_told_of(two):
     with pytest.raises(InputError, match=r"process pool: workers: a worker process died.*Run the same command again"):
-        list(spread(double, [(0,), (0,)], 2, mortal(two)))  # one task alone would run in this process
+        list(spread(double, [(0,), (0,)], 2, mortal(two)))  # a single task would run in this process
 
 
 def test_a_run_whose_processes_died_is_taken_up_again(two, cohort, by_one, tmp_path, monkeypatch):
@@ -159,7 +159,7 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
 def test_every_backend_makes_the_same_bytes(backend, cohort, by_one, tmp_path):
-    """On processes that it starts itself, two of them."""
+    """The backend starts two processes itself."""
     need(backend)
     preprocess(cohort, params(store={**TWO, "backend": backend}), tmp_path / "two", KEY, progress=False)
     assert len(list((tmp_path / "two").glob("shard-*"))) == 5

@@ -1,4 +1,4 @@
-"""Tests of interleaved preparation: same results as one by one, few recordings in memory."""
+"""Interleaved preparation: same results as one by one, and few recordings in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ecgssl.preprocessing.shards import Work, make_shard, read_part
 
 
 class Signal:
-    """Something large."""
+    """Stand-in for a large array."""
 
 
 def way(number, stages, values, begun, ended, signals=None):
-    """A recording on its way; every fifth is refused after its last stage, every seventh at once."""
+    """Stages of a recording; every fifth is rejected after its last stage, every seventh immediately."""
     begun.append(number)
     signal = Signal()
     if signals is not None:
@@ -39,7 +39,7 @@ def way(number, stages, values, begun, ended, signals=None):
 @pytest.mark.parametrize("values", [0, VALUES // 4, VALUES])
 def test_order_is_kept_and_few_are_begun_at_a_time(values):
     begun, ended, most = [], [], 0
-    # of different lengths, so that they end in another order
+    # different numbers of stages, so that the order of completion differs
     tasks = (way(number, 1 + number * 3 % 4, values, begun, ended) for number in range(50))
     results = []
     for result in interleave(tasks):
@@ -51,7 +51,7 @@ def test_order_is_kept_and_few_are_begun_at_a_time(values):
     assert (ended == begun) == (values == VALUES)
     refused = [number for number, result in enumerate(results) if isinstance(result, Rejected)]
     assert refused == [number for number in range(50) if number % 7 == 6 or number % 5 == 4]
-    # where recordings are large, those that were refused at once take no room
+    # with large recordings, those rejected immediately do not occupy a slot
     assert most == {0: GROUP, VALUES // 4: 5, VALUES: 2}[values]
 
 

@@ -1,4 +1,4 @@
-"""Preprocessing: what is counted, what is stored, what is refused, and how a store is read."""
+"""Preprocessing: counts, stored values, rejections, and reading of a store."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_random_batches_equal_plain_indexing(made, monkeypatch):
     assert store.signals(np.array([], dtype=int)).shape == (0, 12, 1000)
     with pytest.raises(IndexError):
         store.signals(np.array([len(store)]))
-    # with room for one open shard every change of shard creates a new map
+    # only one shard can be open, so every change of shard creates a new memory map
     monkeypatch.setattr("ecgssl.store.store._MOST_MAPS", 1)
     narrow = Store(made[0])
     np.testing.assert_array_equal(narrow.signals(rows), everything[rows] * np.float32(store.lsb))
@@ -98,7 +98,7 @@ def test_too_many_rejections_stop_the_run_with_nothing_at_out(cohort, made, tmp_
     (listing,) = tmp_path.glob(".out.partial-*/store/rejected.csv")
     assert str(listing) in str(reported.value)
     assert list(pd.read_csv(listing)["record_id"]) == ["rec3", "rec5", "rec9"]
-    # just below and at the limit: all is looked at, and only then refused or not
+    # just below and at the limit: all recordings are assessed before the run is rejected
     with pytest.raises(InputError, match=r"4 of 20 .*truncated 1.*19% is allowed\. See"):
         preprocess(cohort, limit(0.19), tmp_path / "out", KEY, progress=False)
     report = preprocess(cohort, limit(0.2), tmp_path / "out", KEY, progress=False)

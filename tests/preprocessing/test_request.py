@@ -1,4 +1,4 @@
-"""Tests of recording requests: overrides reach the reader, excluded recordings are not read."""
+"""Recording requests: overrides reach the reader, and excluded recordings are not read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_reader_is_told(tmp_path, monkeypatch, member):
 def test_known_defects_are_counted_or_flagged(tmp_path):
     for name in ("a", "b", "c"):
         write_record(tmp_path, name, DIGITAL, rate=250)
-    (tmp_path / "b.hea").unlink()  # it is not to be read
+    (tmp_path / "b.hea").unlink()  # the file must not be read
     table = cohort(
         tmp_path, path=["a", "b", "c"], defect=["", "electrodes; swapped", "odd"], defect_action=["", "exclude", "flag"]
     )

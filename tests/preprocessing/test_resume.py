@@ -1,4 +1,4 @@
-"""A run killed at whatever instant is taken up again, and the store that comes of it is the one of a run left alone."""
+"""Resumption after a kill at any instant: the store equals that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOUCHES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmt
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Seven recordings, two of which cannot be used, in three shards."""
+    """Return seven recordings, two of them unusable, in three shards."""
     return load_manifest(make_cohort(tmp_path_factory.mktemp("small"), 7))
 
 
@@ -34,7 +34,7 @@ SETTINGS = {"shard_recordings": 3, "workers": 1, "max_rejected_fraction": 0.5}
 
 @pytest.fixture(scope="module")
 def whole(small, tmp_path_factory):
-    """The store of a run left alone, and the seconds that it takes once everything is loaded."""
+    """Return the store of an uninterrupted run and its duration in s with all libraries loaded."""
     folder = tmp_path_factory.mktemp("whole")
     for _ in range(2):
         report = preprocess(small, params(store=SETTINGS), folder / "out", KEY, progress=False)
@@ -43,14 +43,14 @@ def whole(small, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def processes():
-    """Makes processes that have everything loaded, so that they can be killed early and late within a second."""
+    """Return a context whose processes start with all libraries loaded, so that a run takes less than a second."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["test_resume", "neurokit2", "wfdb"])
     return context
 
 
 def run(cohort, out, touches=None, ready=None):
-    """Preprocess; with ``touches``, die before the file system is touched once more below the parent of ``out``."""
+    """Preprocess; after ``touches`` file-system calls below the parent of ``out``, the process kills itself."""
 
     def die(event, arguments):
         nonlocal touches
@@ -115,7 +115,7 @@ def test_what_is_damaged_is_made_again_and_what_is_whole_is_not(cohort, made, tm
         preprocess(cohort, params(), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
     (partial,) = tmp_path.iterdir()
-    # shards hold 6, 7 and 7 recordings; of the second, one sample is altered
+    # shards have 6, 7 and 7 recordings; one sample of the second is altered
     shard = partial / "store/shard-00001.npy"
     shard.write_bytes(shard.read_bytes()[:-1] + b"\x55")
     report = preprocess(cohort, params(), tmp_path / "out", KEY, progress=False)
@@ -135,7 +135,10 @@ def test_what_is_damaged_is_made_again_and_what_is_whole_is_not(cohort, made, tm
     ],
 )
 def test_only_work_of_the_same_kind_is_used(small, tmp_path, sections, resumed):
-    strict = {**SETTINGS, "max_rejected_fraction": 0.28}  # two of seven are just too many, as the last shard tells
+    strict = {
+        **SETTINGS,
+        "max_rejected_fraction": 0.28,
+    }  # two of seven exceed the limit, which the last shard reveals
     with pytest.raises(InputError):
         preprocess(small, params(store=strict), tmp_path / "out", KEY, progress=False)
     settings = params(**{"store": SETTINGS, **sections})

@@ -1,4 +1,4 @@
-"""On a GPU: the same figures as on the CPU, runs that learn in bf16, resume, compile and accumulate."""
+"""Pretraining on a GPU: same results as on the CPU, training in bf16, resumption, compilation and accumulation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GPU = torch.device("cuda")
 
 @pytest.fixture(autouse=True)
 def plain_products():
-    """fp32 products as on the CPU, without TF32; as it was, afterwards."""
+    """Disable TF32 in fp32 products during the test, so that they agree with the CPU."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     yield
@@ -36,7 +36,7 @@ def plain_products():
 
 @pytest.fixture
 def run(store, make_params, tmp_path):
-    """A run on the GPU; keyword arguments are of ``pretrain``."""
+    """Run pretraining on the GPU; keyword arguments are those of ``pretrain``."""
 
     def call(name="run", options=None, **training):
         given = {"precision": "fp32", "device": "cuda", **training}
@@ -56,7 +56,7 @@ def test_encoder_as_on_the_cpu(store, make_params):
     model = build_model(make_params()).eval().encoder
     rows = np.arange(16)
     batch = load_batch(store, rows, torch.device("cpu"))
-    assert not bool(batch.lead_mask.all()), "one recording lacks a lead"
+    assert not bool(batch.lead_mask.all()), "one recording must lack a lead"
     keep = torch.stack([torch.randperm(120, generator=torch.Generator().manual_seed(i))[:37] for i in range(16)])
     there = load_batch(store, rows, GPU)
     torch.testing.assert_close(there.x.cpu(), batch.x, rtol=1e-5, atol=1e-6)
@@ -70,7 +70,7 @@ def test_encoder_as_on_the_cpu(store, make_params):
 
 
 def test_fda_in_a_run_of_bf16_stays_exact():
-    """Protected bins to 1e-6, the limb leads' laws, and gradients that reach the map."""
+    """Protected bins agree to 1e-6, the limb-lead laws hold, and gradients reach the map."""
     fda = FDA(FDAParams(protect_below=2.0), LEADS, 100.0, (0.5, 40.0)).to(GPU)
     generator = torch.Generator(GPU).manual_seed(0)
     x = torch.randn(8, 12, 1000, device=GPU, generator=generator)
@@ -99,7 +99,7 @@ def test_a_stopped_run_resumes(run):
     whole = run("whole", {"log_every": 2})
     with pytest.raises(Stopped):
         run("halves", {"log_every": 2}, max_time=1e-9)
-    # sums of atomic additions depend on their order: nearly the same, not bit for bit
+    # atomic additions depend on their order, so results are close rather than bit-identical
     while True:
         try:
             resumed = run("halves", {"log_every": 2}, max_time=1e-9)
@@ -113,7 +113,8 @@ def test_a_stopped_run_resumes(run):
 def test_compiled(run, precision):
     eager = run("eager", {"log_every": 2}, precision=precision)
     compiled = run("compiled", {"log_every": 2}, precision=precision, compile=True)
-    # other kernels round elsewhere (fp32 products to TF32), and the contrastive term of four recordings magnifies it
+    # other kernels round differently (fp32 products to TF32), and the contrastive term of four recordings amplifies
+    # it
     for found, expected in zip(compiled.history, eager.history, strict=True):
         assert found["loss"] == pytest.approx(expected["loss"], rel=0.02)
         assert found["reconstruction"] == pytest.approx(expected["reconstruction"], rel=0.01)

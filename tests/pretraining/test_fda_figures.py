@@ -1,4 +1,4 @@
-"""Figures of FDA against NumPy and in its two collapses."""
+"""Figures of FDA compared with NumPy, and their values for its two kinds of collapse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alignment, uniformity and effective rank against closed forms."""
+"""Alignment, uniformity and effective rank compared with closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run remembers: means over the steps of a row, and losses out of the ordinary."""
+"""History of a pretraining run: means over the steps of a row, and loss spikes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_losses_without_spread_may_differ_by_a_little():
 def test_only_the_newest_losses_count():
     level = [1.0] * 100 + [5.0] * 100
     record = fed(level)
-    assert 1 <= len(record.spikes) <= WINDOW / 2 + 1, "a new level is a spike until it is the usual"
+    assert 1 <= len(record.spikes) <= WINDOW / 2 + 1, "a new level counts as a spike until it dominates the window"
     assert len(record.losses) == WINDOW
 
 

@@ -1,6 +1,6 @@
-"""Killed without warning at a random instant, a run still ends in the losses and weights of one that nothing disturbed.
+"""Kill tests of pretraining: killed at random instants, a run gives the losses and weights of an uninterrupted run.
 
-``ECGSSL_KILLS=20 pytest -s tests/training/test_kill.py`` kills more often than the usual run of the tests does.
+``ECGSSL_KILLS=20 pytest -s tests/pretraining/test_kill.py`` sets the number of kills.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ pytestmark = pytest.mark.long
 KILLS = int(os.environ.get("ECGSSL_KILLS", "3"))
 STEPS = 40
 FORKS = multiprocessing.get_context("forkserver")
-"""Runs start from a process that has loaded the libraries, so that instants of the run are hit and not those of imports."""
+"""Processes are forked with all libraries loaded, so that kills occur during the run rather than during imports."""
 FORKS.set_forkserver_preload([__name__])
 
 
 def whole_run(store: Path, folder: Path, params: str, out: Path) -> None:
-    """All that a run leaves, to the last bit, as JSON in ``out``; with a look at every epoch and its best weights."""
+    """Write the results of a run to ``out`` as JSON, with a hash of the weights.
 
-    def look(model: CoReECG, step: int) -> dict[str, float]:
+    The run is evaluated every epoch and keeps its best weights.
+    """
+
+    def evaluate(model: CoReECG, step: int) -> dict[str, float]:
         return {"probe_auroc": step * 7 % 16 / 16, "bias": model.projector[0].bias[0].item()}
 
     torch.set_num_threads(1)
     result = pretrain(
-        Store(store), parse_params(json.loads(params)), folder, show_progress=False, log_every=1, on_epoch=look
+        Store(store), parse_params(json.loads(params)), folder, show_progress=False, log_every=1, on_epoch=evaluate
     )
     weights = hashlib.sha256(weight_bytes(result.model)).hexdigest()
     out.write_text(json.dumps([result.history, result.epochs, result.spikes, result.skipped_steps, weights]))
@@ -53,7 +56,7 @@ def started(*arguments: object) -> multiprocessing.process.BaseProcess:
 
 
 def newest_step(folder: Path) -> int:
-    """Of the checkpoints, -1 before the first."""
+    """Return the step of the newest checkpoint, or -1 without a checkpoint."""
     return max((int(file.stem.removeprefix("step-")) for file in folder.glob("step-*.pt")), default=-1)
 
 
@@ -67,7 +70,7 @@ def params(make_params) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(store, params, tmp_path_factory) -> tuple[str, float]:
-    """What the run leaves that nobody kills, and how many seconds it takes."""
+    """Return the results of an uninterrupted run and its duration in s."""
     folder = tmp_path_factory.mktemp("undisturbed")
     for name in ("first", "timed"):
         begun = time.perf_counter()
@@ -81,7 +84,7 @@ def undisturbed(store, params, tmp_path_factory) -> tuple[str, float]:
 
 
 def test_killed_at_random_instants(store, params, undisturbed, tmp_path):
-    """Each is killed once or, where the next instant strikes before it has ended, again, and then left to its end."""
+    """Each run is killed at a random time, up to twice, and then completed."""
     expected, seconds = undisturbed
     rng = np.random.default_rng(0)
     steps: list[int] = []
@@ -109,4 +112,4 @@ def test_killed_at_random_instants(store, params, undisturbed, tmp_path):
     assert len(steps) == KILLS
     print(f"\nkilled {KILLS} times in {run + 1} runs of {STEPS} steps; newest checkpoint then: {steps}")
     if KILLS >= 10:
-        assert len({step // 10 for step in steps}) > 3, f"the kills struck at few places: {steps}"
+        assert len({step // 10 for step in steps}) > 3, f"the kills occurred at few different steps: {steps}"

@@ -1,4 +1,4 @@
-"""Loss terms: every declared term enters the loss, and has a gradient norm and a curve."""
+"""Loss terms: every declared term is part of the loss and has a gradient norm and a curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecgssl.training.ranks import SINGLE_PROCESS
 
 
 def measured(model) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """Terms and gradient norms of one step on random recordings."""
+    """Return the terms and gradient norms of one step on random recordings."""
     x = torch.randn(4, 12, 500, generator=torch.Generator().manual_seed(0))
     batch = Batch(x, None, torch.arange(4).numpy(), torch.arange(4))
     return Step(model, BatchParts(SINGLE_PROCESS), "fp32")(batch, 3, 0.5, 17, measure=True)
@@ -40,7 +40,7 @@ def test_every_term_has_a_gradient_norm(make_params):
 
 
 def test_a_term_needs_no_more_than_its_declaration(make_params):
-    """It enters the loss with its weight, is reported by name, and its gradient norm is measured."""
+    """A new term is added to the loss with its weight, reported by name, and has a gradient norm."""
     expected, _ = measured(build_model(make_params()))
     model = build_model(make_params())
     size = LossTerm(

@@ -1,4 +1,4 @@
-"""Looking at a model in training: planted labels are found, planted collapses are seen, nothing else is touched."""
+"""Online probe during training: planted labels and collapses are detected, and training is not affected."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_params(targets=(), recordings=64, **sections) -> Params:
 
 @pytest.fixture(scope="module")
 def store():
-    """Recordings of which the positive ones are drawn out to half the speed; ``noise`` is labelled at random."""
+    """Write recordings in which the positive ones are stretched to half the speed; ``noise`` has random labels."""
     rng = np.random.default_rng(0)
     slow = np.arange(COUNT) % 3 == 0
     signals = np.stack(list(heartbeats(COUNT, rate=100.0)))[..., :500].astype(np.float32)
@@ -116,7 +116,7 @@ def test_the_augmentation_is_looked_at_where_it_learns(store):
     params = make_params()
     found = EpochMonitor(store, params)(build_model(params).eval(), 3)
     assert 0 < found["fda_correlation"] < 1
-    assert found["fda_kept_5_15hz"] == pytest.approx(0.5, abs=0.01), "the map starts undecided"
+    assert found["fda_kept_5_15hz"] == pytest.approx(0.5, abs=0.01), "the map starts at one half"
 
 
 def test_without_a_contrastive_term_the_projector_is_not_judged(store):
@@ -130,7 +130,7 @@ def test_reconstruction_is_looked_at_by_cause(store):
     params = make_params()
     found = EpochMonitor(store, params)(build_model(params).eval(), 3)
     for cause in ("time", "lead", "time_and_lead", "limb", "chest", "lead_limb", "lead_chest"):
-        assert found[f"relative_{cause}"] == pytest.approx(1, abs=0.05), "a fresh decoder predicts the mean"
+        assert found[f"relative_{cause}"] == pytest.approx(1, abs=0.05), "an untrained decoder predicts the mean"
         assert abs(found[f"correlation_{cause}"]) < 0.5
     contrastive = make_params(objective={"kind": "contrastive"})
     assert not any("relative" in name for name in EpochMonitor(store, contrastive)(build_model(contrastive).eval(), 3))

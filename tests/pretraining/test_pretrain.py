@@ -1,4 +1,4 @@
-"""The pretraining loop: stopped in every way, it resumes to the same losses and weights, bit for bit."""
+"""Pretraining loop: interrupted in any way, it resumes to bit-identical losses and weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(store, params, folder, **options):
 
 @pytest.fixture(scope="module")
 def whole(store, make_params, tmp_path_factory):
-    """The run that nothing interrupts."""
+    """Return the result of an uninterrupted run."""
     return run(store, make_params(), tmp_path_factory.mktemp("whole"))
 
 
@@ -50,7 +50,7 @@ def test_history(whole, make_params):
         total = row["reconstruction"] + weights.contrastive_weight * row["contrastive"]
         assert row["loss"] == pytest.approx(total + weights.budget_weight * row["budget"], rel=1e-5)
     rates = [row["learning_rate"] for row in whole.history]
-    assert rates[0] == pytest.approx(1e-3 * (1 / 16) / 0.1), "the second step is still warming up"
+    assert rates[0] == pytest.approx(1e-3 * (1 / 16) / 0.1), "the second step is in the warm-up"
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] == pytest.approx(1e-3 * math.cos(math.pi / 2 * (15 / 16 - 0.1) / 0.9) ** 2)
     assert (whole.precision, whole.device, whole.skipped_steps, whole.seen) == ("fp32", "cpu", 0, 64)
@@ -58,7 +58,7 @@ def test_history(whole, make_params):
 
 
 def test_it_learns(store, make_params, tmp_path):
-    """Sixteen recordings, 64 times each."""
+    """The training split has sixteen recordings, and each is seen 64 times."""
     history = run(store, make_params(pretrain={"samples": 1024, "learning_rate": 5e-3}), tmp_path, log_every=64).history
     for term in ("loss", "reconstruction", "contrastive"):
         assert history[-1][term] < history[0][term]
@@ -140,7 +140,7 @@ def test_killed_while_it_saves(store, make_params, tmp_path):
     folder, text = tmp_path / "run", json.dumps(make_params().model_dump(mode="json"))
 
     def process(folder: Path, dies: str) -> subprocess.CompletedProcess[str]:
-        # all in processes of their own: rounding may depend on what else a process has loaded
+        # each in a separate process, because rounding can depend on other loaded libraries
         return subprocess.run(
             [sys.executable, "-c", RUNS, str(store.path), str(folder), text, dies],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -168,13 +168,13 @@ def test_a_run_is_not_resumed_under_other_parameters(store, make_params, whole, 
     with pytest.raises(InputError) as caught:
         run(store, changed, tmp_path)
     assert [p.field for p in caught.value.problems] == ["pretrain.batch_size", "seed", "stdm.time_ratio"]
-    # how often it saves and how long it may take decide no loss
+    # checkpoint interval and time limit do not affect the losses
     harmless = make_params(pretrain={"max_time": None, "checkpoint_every": 40, "max_bad_steps": 3})
     assert_same(run(store, harmless, tmp_path), whole)
 
 
 def poison(monkeypatch, calls: set[int], value: float = float("nan")) -> None:
-    """Make the batches of those calls (from 0) useless."""
+    """Replace one sample by ``value`` in the batches of the given calls (counted from 0)."""
     real, count = batches.to_device, [0]
 
     def load(*args):
@@ -240,7 +240,7 @@ def test_gate_temperature(make_params):
 
 
 def test_gradient_norms_of_single_terms(whole, make_params):
-    """Both pull at the encoder, the budget at the map; only a learned map has one."""
+    """Both terms have gradients in the encoder and the budget in the map; only a learned map has one."""
     for row in whole.history:
         assert all(row[f"gradient_{term}"] > 0 for term in ("reconstruction", "contrastive"))
         assert row["gradient_budget"] >= 0
@@ -252,22 +252,25 @@ def test_measuring_gradients_changes_nothing(store, make_params, whole, tmp_path
     assert all(torch.equal(value, expected[name]) for name, value in seldom.model.state_dict().items())
 
 
-def looked(store, params, folder, figures=lambda step: {}, **options):
-    """A run whose every look at an epoch gives ``figures(step)``; also the steps of the looks and the mode of the model."""
-    looks = []
+def run_evaluated(store, params, folder, figures=lambda step: {}, **options):
+    """Run with an evaluation after every epoch that returns ``figures(step)``.
 
-    def look(model, step):
-        looks.append((step, model.training))
+    Returns the run, and the step and training mode of every evaluation.
+    """
+    evaluations = []
+
+    def evaluate(model, step):
+        evaluations.append((step, model.training))
         return {"figure": float(step), **figures(step)}
 
-    return run(store, params, folder, on_epoch=look, **options), looks
+    return run(store, params, folder, on_epoch=evaluate, **options), evaluations
 
 
 def test_every_epoch_is_looked_at(store, make_params, whole, tmp_path):
-    """16 recordings in batches of 4: an epoch is four steps."""
+    """With 16 recordings in batches of 4, an epoch has four steps."""
     rows = []
-    result, looks = looked(store, make_params(), tmp_path, on_log=rows.append)
-    assert looks == [(step, False) for step in (4, 8, 12, 16)]
+    result, evaluations = run_evaluated(store, make_params(), tmp_path, on_log=rows.append)
+    assert evaluations == [(step, False) for step in (4, 8, 12, 16)]
     assert [row["epoch"] for row in result.epochs] == [1, 2, 3, 4]
     assert [row["figure"] for row in result.epochs] == [4, 8, 12, 16]
     assert [row for row in rows if "figure" in row] == result.epochs
@@ -281,11 +284,11 @@ def test_every_epoch_is_looked_at(store, make_params, whole, tmp_path):
 )
 def test_some_epochs_are_looked_at_and_always_the_end(store, make_params, tmp_path, every, samples, steps):
     params = make_params(pretrain={"samples": samples, "probe": {"every_epochs": every}})
-    assert [step for step, _ in looked(store, params, tmp_path)[1]] == steps
+    assert [step for step, _ in run_evaluated(store, params, tmp_path)[1]] == steps
 
 
 def test_the_best_epoch_can_be_selected(store, make_params, tmp_path):
-    """Also by a run that was stopped after it."""
+    """This includes a run that was interrupted after the best epoch."""
     reached = {4: 0.6, 8: 0.8, 12: 0.7, 16: 0.8}
     select = {"select": "best", "probe": {"targets": ["AF"]}}
 
@@ -294,18 +297,20 @@ def test_the_best_epoch_can_be_selected(store, make_params, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Stopped):
-        looked(
+        run_evaluated(
             store,
             make_params(pretrain=select),
             tmp_path,
             lambda step: {"probe_auroc": reached[step]},
             on_log=stop_at_ten,
         )
-    result, _ = looked(store, make_params(pretrain=select), tmp_path, lambda step: {"probe_auroc": reached[step]})
+    result, _ = run_evaluated(
+        store, make_params(pretrain=select), tmp_path, lambda step: {"probe_auroc": reached[step]}
+    )
     saved = result.run_state.best()
     assert (saved["step"], saved["probe_auroc"]) == (8, 0.8)
     assert all(torch.equal(value, saved["model"][name]) for name, value in result.model.state_dict().items())
-    last, _ = looked(store, make_params(), tmp_path / "last", lambda step: {"probe_auroc": reached[step]})
+    last, _ = run_evaluated(store, make_params(), tmp_path / "last", lambda step: {"probe_auroc": reached[step]})
     assert any(not torch.equal(value, saved["model"][name]) for name, value in last.model.state_dict().items())
     result.discard()
     assert [p.name for p in tmp_path.iterdir()] == ["last"]
@@ -313,7 +318,7 @@ def test_the_best_epoch_can_be_selected(store, make_params, tmp_path):
 
 def test_a_collapse_is_told_and_noted(store, make_params, tmp_path, caplog):
     flat = {4: 9.0, 8: 1.1, 12: 1.2, 16: 1.0}
-    result, _ = looked(store, make_params(), tmp_path, lambda step: {"effective_rank": flat[step]})
+    result, _ = run_evaluated(store, make_params(), tmp_path, lambda step: {"effective_rank": flat[step]})
     assert [row["collapsed"] for row in result.epochs] == [0, 1, 1, 1]
     assert result.collapse == "dimensional collapse: effective rank 1 is below 2"
     assert [r.getMessage() for r in caplog.records] == [
@@ -324,7 +329,7 @@ def test_a_collapse_is_told_and_noted(store, make_params, tmp_path, caplog):
 def test_a_collapse_can_stop_the_run(store, make_params, tmp_path):
     params = make_params(pretrain={"collapse": {"action": "stop"}})
     with pytest.raises(Stopped, match="stopped after 4 of 16 steps: complete collapse"):
-        looked(store, params, tmp_path, lambda step: {"uniformity": -0.0001})
+        run_evaluated(store, params, tmp_path, lambda step: {"uniformity": -0.0001})
 
 
 def test_spikes_are_counted_and_not_skipped(store, make_params, tmp_path, monkeypatch):
@@ -368,13 +373,13 @@ def test_bf16_resumes_bit_for_bit_and_trains_as_fp32(store, make_params, whole, 
         run(store, params, tmp_path / "run", on_log=stop_at_six)
     assert_same(run(store, params, tmp_path / "run"), undisturbed)
     for row, exact in zip(undisturbed.history, whole.history, strict=True):
-        # rounding grows with the steps: the losses of two such runs drift apart
+        # rounding differences grow with the steps, so the losses of the two runs diverge
         assert row["loss"] == pytest.approx(exact["loss"], rel=0.01 if row["step"] < 4 else 0.05)
     assert undisturbed.history[-1]["loss"] != whole.history[-1]["loss"]
 
 
 def test_compiled_blocks_train_the_same_and_save_the_same(store, make_params, whole, tmp_path, monkeypatch):
-    """Traced and differentiated as a compiler would have it, but not built: that takes a C++ compiler and half a minute."""
+    """The model is traced and differentiated as for compilation, but not built, which needs a C++ compiler and 30 s."""
     compiled, real = [], torch.nn.Module.compile
     monkeypatch.setattr(
         torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__) or real(self, backend="aot_eager")
@@ -396,12 +401,12 @@ def test_compiled_blocks_train_the_same_and_save_the_same(store, make_params, wh
 
 
 def test_schedules_are_in_samples(store, make_params, tmp_path):
-    """Runs of other batches have the same rate and gate after the same number of recordings."""
+    """Learning rate and gate temperature depend on the number of recordings, whatever the batch size."""
     rates = {}
     for size in (4, 8):
         params = make_params(pretrain={"batch_size": size, "warmup": 0.25})
         history = run(store, params, tmp_path / str(size), log_every=1).history
-        # a row has the rate of the step that it ends, decided by what was seen before it
+        # the learning rate of a step depends on the number of recordings before it
         rates[size] = {row["samples"] - size: row["learning_rate"] for row in history}
     assert rates[8].keys() < rates[4].keys()
     assert all(rates[4][seen] == pytest.approx(rate) for seen, rate in rates[8].items())

@@ -1,4 +1,4 @@
-"""Recordings that come back: units, absent leads and what the pictures show."""
+"""Reconstruction gallery: units, absent leads and content of the figure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_store(params: Params) -> SimpleNamespace:
 
 
 class Perfect(torch.nn.Module):
-    """A decoder that predicts what the model is asked for: the target of the recording it was made for."""
+    """Decoder that returns the target of its recording."""
 
     def __init__(self, target: torch.Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Bundles on the Hugging Face Hub, whose client is replaced by one of the same signatures that keeps folders."""
+"""Bundles on the Hugging Face Hub, with a client of the same signatures that stores folders locally."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub", reason="the extra hub i
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub of folders: ``pushed`` holds what was uploaded, and a file that the real Hub adds."""
+    """Local replacement for the Hub: ``pushed`` holds the uploaded files and a file that the real Hub adds."""
     place = tmp_path / "pushed"
     api = create_autospec(huggingface_hub.HfApi, instance=True)
 

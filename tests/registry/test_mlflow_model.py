@@ -31,7 +31,7 @@ from ecgssl.training.checkpoint import save_model
 pytestmark = pytest.mark.long
 
 SECONDS = 150
-"""Time limit of the server in seconds. A busy machine needs a minute for its imports."""
+"""Time limit for the server in seconds. A busy machine needs a minute for its imports."""
 
 
 def frame(*numbers: int) -> pd.DataFrame:

@@ -200,7 +200,7 @@ def test_signal_in_memory_as_from_its_file(scored, exported, files):
     model = ecgssl.load(exported.path)
     assert (model.spec, model.targets) == (SPEC, ("MI", "NORM"))
     recording = read(files / "nanlead")
-    # names by their MDC codes, rows in another order
+    # names as MDC codes, rows in another order
     order = np.random.default_rng(0).permutation(12)
     names = [f"MDC_ECG_LEAD_{recording.leads[i]}" for i in order]
     found = model.predict(recording.signal[order], recording.sampling_rate, names)
@@ -270,7 +270,7 @@ def test_a_folder_of_any_formats_is_scored(scored, exported, files, tmp_path):
         table[SCORES].loc["table"].astype(float), table[SCORES].loc["good1"].astype(float), atol=1e-5
     )
     alone = predict(exported.path, [tmp_path / "table.csv"], tmp_path / "one.csv", show_progress=False)
-    assert alone.scored == 1, "a table of samples is no manifest"
+    assert alone.scored == 1, "a table of samples is not a manifest"
     members = list_recordings([tmp_path / "list.npy", tmp_path / "list.npy#1"]).items
     assert [item.record_id for item in members] == ["0", "list.npy#1", "list.npy#1#2"]
 

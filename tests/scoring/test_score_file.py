@@ -88,7 +88,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(bundle, files, tmp_path, monkey
         with pytest.raises(Stopped, match="stopped with 4 of 9 recordings saved"):
             run(bundle, files, out, batch_size=1)
     assert not out.exists()
-    # killed while it wrote a part: the part is there, its note is not
+    # killed while writing a part: the part exists, its record of completion does not
     (partial,) = tmp_path.glob(".scores*.partial-*")
     (partial / f"000002{suffix}").write_bytes(b"half")
     again: list = []
@@ -178,7 +178,7 @@ def test_windows_of_a_long_recording(bundle, files, tmp_path, policy):
     assert set(table["window_policy"]) == {policy}
     run(bundle, files, tmp_path / "contract.parquet")
     short = pd.read_parquet(tmp_path / "contract.parquet").set_index("record_id")["logit__MI"]
-    assert table["logit__MI"][1] == short["r0"], "a recording of one duration is the contract's"
+    assert table["logit__MI"][1] == short["r0"], "a recording of one duration gives one window"
 
 
 def test_windows_that_cannot_be_used_are_counted(bundle, tmp_path):
@@ -197,7 +197,9 @@ def test_patterns(bundle, files, tmp_path):
     both = list_recordings([f"{files}/r[12].*", f"{files}/**/r3.hea"]).items
     assert [item.record_id for item in both] == ["r1", "r2", "r3"]
     np.savetxt(tmp_path / "odd[1].csv", np.zeros((3, 2)), delimiter=",", header="I,II", comments="")
-    assert len(list_recordings([tmp_path / "odd[1].csv"]).items) == 1, "a name is a name before it is a pattern"
+    assert len(list_recordings([tmp_path / "odd[1].csv"]).items) == 1, (
+        "an existing file name takes precedence over a pattern"
+    )
     with pytest.raises(InputError, match="matches no file"):
         list_recordings([f"{files}/none*.hea"])
 

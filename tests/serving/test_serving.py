@@ -1,4 +1,4 @@
-"""HTTP service: same scores as a score file, separate answers per client, no stored files and no names in logs."""
+"""HTTP service: same scores as a score file, separate responses per client, no stored files and no names in logs."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_nothing_is_kept_and_nobody_named(served, records, tmp_path, caplog):
     )
     assert "POST /predict 200" in logged
     for text in (received, logged):
-        # a drawing is 190 kB of base64, in which three letters stand by chance
+        # a figure is 190 kB of base64, which can contain three letters by chance
         assert not any(word in text for word in ("Doe_Jane", "Doe Jane", "19610203"))
     assert [path for path in served.root.rglob("*") if path.is_file()] == []
 

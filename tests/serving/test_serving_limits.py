@@ -40,7 +40,7 @@ TOKEN = "a-token-of-this-test"
 
 
 class Stub:
-    """A service without model: it waits until released, or fails as configured."""
+    """Service without a model that waits until released, or fails as configured."""
 
     def __init__(self) -> None:
         self.go, self.here = threading.Event(), threading.Semaphore(0)
@@ -102,7 +102,7 @@ def test_without_the_token_there_is_no_answer(stub, token):
 
 def test_too_large(stub):
     assert status_and_field(post(stub, b"x" * 1001)) == (413, "body")
-    assert status_and_field(post(stub, iter([b"x" * 600] * 3))) == (413, "body"), "in pieces, without saying its size"
+    assert status_and_field(post(stub, iter([b"x" * 600] * 3))) == (413, "body"), "chunked, without Content-Length"
 
 
 def test_too_slow(hasty_stub):
@@ -192,7 +192,7 @@ def test_a_bug_is_answered_and_logged_without_what_was_sent(stub, caplog):
     stub.service.error = ValueError("Jane Doe")
     answer = post(stub, GOOD)
     assert answer.status_code == 500
-    # it is logged once it is sent
+    # the log entry is written after the response
     requests.get(f"{stub.address}/health", timeout=60)
     logged = "\n".join(record.getMessage() for record in caplog.records)
     assert "ValueError in read:" in logged
@@ -253,7 +253,7 @@ def test_what_a_killed_service_left_is_removed_by_the_next(tmp_path):
 
 
 def test_killed_in_the_middle_of_a_request(served, tmp_path):
-    """A service is killed while one request is half sent and one half answered; the next service starts clean and answers."""
+    """The service is killed with one request half received and one half answered; the next one has no leftovers."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "ECGSSL_TOKEN": TOKEN}
     command = [sys.executable, "-m", "ecgssl", "serve", "--bundle", str(served.path), "--port", "0"]
     write_record(tmp_path / "in", "r", beats(0), rate=250)
@@ -265,7 +265,9 @@ def test_killed_in_the_middle_of_a_request(served, tmp_path):
             try:
                 assert process.stdout is not None
                 address = process.stdout.readline().decode().split()[0]
-                assert len(list(tmp_path.glob("ecgssl-serve-*"))) == 1, "the one before is gone"
+                assert len(list(tmp_path.glob("ecgssl-serve-*"))) == 1, (
+                    "the leftovers of the killed service are removed"
+                )
                 answers.append(requests.post(f"{address}/predict", files=files, headers=headers, timeout=60).json())
                 place = urlsplit(address)
                 with socket.create_connection((place.hostname, place.port), timeout=60) as line:

@@ -15,7 +15,7 @@ def test_the_description_keeps_its_word(served):
 
     hypothesis.seed(0)
     schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json")
-    # that a signal is no ECG is not for a schema to say
+    # a schema cannot exclude signals that are not ECGs
     schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
     tried = 0
     for result in schema.get_all_operations():
@@ -37,7 +37,7 @@ def test_the_description_keeps_its_word(served):
                 tried += 1
                 case.call_and_validate(timeout=60)
 
-            # nothing of the kind can be made for some, such as a wrong body where there is none
+            # some operations have no negative cases, for example without a request body
             with suppress(hypothesis.errors.Unsatisfiable):
                 check()
     assert tried > 40

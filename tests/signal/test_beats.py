@@ -1,4 +1,4 @@
-"""Beats of a lead and the noise between them, against slow formulas and known noise."""
+"""Beat detection in one lead and noise between beats, compared with slow formulas and known noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEADS = ("I", "II", "V1", "V6")
 
 
 def quiet(rate: float) -> np.ndarray:
-    """(12, 10 s) of P, QRS and T as Gaussians, up to 3 mV high, without any noise."""
+    """Return (12, 10 s) of Gaussian P, QRS and T waves, up to 3 mV high, without noise."""
     phase = (np.arange(round(10 * rate)) / rate + 0.5) % 0.8 - 0.4
     wave = sum(
         a * np.exp(-0.5 * ((phase - m) / s) ** 2) for a, m, s in ((0.1, -0.17, 0.03), (1, 0, 0.011), (0.3, 0.25, 0.05))
@@ -29,7 +29,7 @@ def test_noise_is_that_of_the_worst_second_and_beats_are_none(rate: float, size:
     second = slice(round(4 * rate), round(5 * rate))
     signal[:, second] += size * np.random.default_rng(0).standard_normal((12, round(rate)))
     noise, _ = high_frequency(signal.astype(np.float32), rate)
-    # the quiet quarter of the pieces has somewhat less than the deviation
+    # the quietest quarter of the segments has a slightly smaller deviation
     np.testing.assert_allclose(noise, 0.8 * size, rtol=0.5)
     assert noise.mean() == pytest.approx(0.8 * size, rel=0.2)
 

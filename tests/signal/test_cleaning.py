@@ -1,4 +1,4 @@
-"""The cleaning operator against closed forms, SciPy and a direct sum; its two executions against each other."""
+"""Cleaning operator compared with closed forms, SciPy and a direct sum, and its two implementations with each other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RATES = (100.0, 128.0, 250.0, 257.0, 360.0, 400.0, 500.0, 1000.0)
 
 
 def noise(seed: int, leads: int, samples: int) -> np.ndarray:
-    """White noise of 0.5 mV with an offset per lead."""
+    """Return white noise of 0.5 mV with an offset per lead."""
     rng = np.random.default_rng(seed)
     return (0.5 * rng.standard_normal((leads, samples)) + rng.uniform(-3, 3, (leads, 1))).astype(np.float32)
 
@@ -67,7 +67,7 @@ def test_a_value_that_is_not_finite_stays_in_its_lead_and_cannot_be_missed() -> 
     ("rate", "out", "samples"), [(500, 100, 1203), (257, 100, 700), (100, 250, 333), (360, 250, 90)]
 )
 def test_against_the_definition_summed_directly(rate: float, out: float, samples: int) -> None:
-    """y(t_n) = sum_k h(t_n - t_k) x(t_k) in float64, with the reflection walked sample by sample."""
+    """Return y(t_n) = sum_k h(t_n - t_k) x(t_k) in float64, with the reflection computed sample by sample."""
     spec = SignalSpec(sampling_rate=out)
     kernel = design(float(rate), float(out), spec.clean, 2.0)
     signal = noise(1, 1, samples)[0].astype(np.float64)
@@ -120,7 +120,7 @@ def test_mains_is_notched_and_its_surroundings_are_not() -> None:
 
 
 def test_against_scipy_forward_backward_filtering() -> None:
-    """sosfiltfilt of the same Butterworth pair at 1 kHz, where the bilinear transform hardly bends 40 Hz."""
+    """Compare with sosfiltfilt of the same Butterworth pair at 1 kHz, where the bilinear transform is accurate."""
     signal = noise(2, 3, 10000)
     signal = scipy_signal.sosfiltfilt(scipy_signal.butter(4, 60, fs=1000, output="sos"), signal)
     high = scipy_signal.butter(2, 0.5, "high", fs=1000, output="sos")
@@ -149,7 +149,7 @@ def test_leads_do_not_touch_each_other() -> None:
 def test_a_delay_of_the_input_is_a_delay_of_the_output() -> None:
     signal = noise(4, 1, 8000)
     early, late = clean(signal[:, 500:], 500, SignalSpec()), clean(signal[:, :-500], 500, SignalSpec())
-    # a second at 100 Hz; beyond 2 s from either end no reflection is seen
+    # one second at 100 Hz; beyond 2 s from either end, reflections have no effect
     np.testing.assert_allclose(late[:, 100:][:, 250:-250], early[:, :-100][:, 250:-250], atol=1e-5)
 
 
@@ -220,7 +220,7 @@ def test_neurokit_cleaner_is_neurokit_then_resampling_and_not_exportable() -> No
 
 
 def _narrow(rate: float = 500) -> np.ndarray:
-    """A low-pass at 15 Hz, under which any proper resampling agrees."""
+    """Apply a low-pass at 15 Hz, below which all valid resampling methods agree."""
     return scipy_signal.butter(4, 15, fs=rate, output="sos")
 
 
@@ -251,7 +251,7 @@ def test_numpy_and_torch_agree_on_real_recordings(real_data: Path) -> None:
 
 @pytest.mark.real
 def test_one_ecg_at_two_rates_is_one_ecg(real_data: Path) -> None:
-    """PTB-XL's 100 Hz files run 1.2 ms early of its 500 Hz files, and the latter end in a held sample: undo both."""
+    """PTB-XL's 100 Hz files are 1.2 ms early, and its 500 Hz files end in repeated samples; both are corrected here."""
     frequency = np.fft.rfftfreq(800, 0.01)
     band = (frequency > 1) & (frequency < 40)
     for path in sorted((real_data / "ptbxl_500/records500").rglob("*.hea"))[:20]:

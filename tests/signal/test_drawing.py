@@ -1,4 +1,4 @@
-"""The page is to scale: measured in inches on the figure and in the pixels of the saved picture."""
+"""ECG drawing to scale, measured in inches on the figure and in pixels of the saved image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATE = 500.0
 
 
 def square_wave() -> np.ndarray:
-    """(12, 10 s): 1 mV for the first half of every second."""
+    """Return (12, 10 s) with 1 mV in the first half of every second."""
     return np.tile((np.arange(5000) % 500 < 250).astype(np.float64), (12, 1))
 
 
@@ -28,7 +28,7 @@ def traces(figure: Figure, lead: str) -> list[Line2D]:
 
 
 def in_mm(figure: Figure, points: np.ndarray) -> np.ndarray:
-    """Data coordinates to millimetres on paper, by way of pixels."""
+    """Return millimetres on paper for data coordinates, computed from pixels."""
     return figure.axes[0].transData.transform(points) / figure.dpi * 25.4
 
 
@@ -41,7 +41,7 @@ def test_a_millivolt_is_ten_and_a_second_twenty_five_millimetres() -> None:
     for lead in LEADS:
         paper = in_mm(figure, np.column_stack(traces(figure, lead)[0].get_data()))
         assert np.ptp(paper[:, 1]) == pytest.approx(10, abs=1e-6)
-        # the last piece has no sample at 10 s to end on
+        # the last segment has no sample at 10 s
         assert np.ptp(paper[:, 0]) == pytest.approx(62.5 if lead not in LEADS[9:] else 62.45, abs=1e-6)
         rises = paper[1:, 0][np.diff(paper[:, 1]) > 5]
         assert np.diff(rises) == pytest.approx(25, abs=1e-6)
@@ -114,7 +114,7 @@ def test_the_saved_picture_is_true_to_scale_and_shades_what_was_hidden() -> None
     plain, shaded = pictures
     assert plain.shape[1] / 200 * 25.4 == pytest.approx(270, abs=0.2)
     changed = np.flatnonzero((np.abs(plain - shaded).max(axis=2) > 0.05)[100:-100].any(axis=0))
-    # the shade of one second begins where the traces begin
+    # the shading of one second begins at the start of the traces
     assert changed[0] / 200 * 25.4 == pytest.approx(15, abs=0.3)
     first = changed[: np.flatnonzero(np.diff(np.append(changed, 10**6)) > 1)[0] + 1]
     assert np.ptp(first) / 200 * 25.4 == pytest.approx(25, abs=0.4)
@@ -149,7 +149,7 @@ def test_relevance_is_marked_under_the_trace_by_sign_and_strength() -> None:
     assert ((seconds[~blue] > 0.59) & (seconds[~blue] < 0.81)).all()
     assert blue.sum() > 90
     assert (~blue).sum() > 90
-    # the weaker side is paler: nearer to the paper
+    # the weaker side is paler
     assert colours[blue, :3].mean() < colours[~blue, :3].mean()
     assert {"blue: for", "orange: against"} <= set(texts(figure))
     with pytest.raises(ValueError, match="relevance"):

@@ -1,4 +1,4 @@
-"""Findings as text and as table cells."""
+"""Quality findings as text and as table cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which leads are which: exchanges and copies are found in recordings whose leads move together as usual."""
+"""Lead order: exchanges and copies are detected in recordings with the usual correlation between leads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 
 
 def usual(seed: int = 0, samples: int = 1000) -> np.ndarray:
-    """(12, samples) whose eight independent leads have the usual second moments."""
+    """Return (12, samples) whose eight independent leads have the usual second moments."""
     draw = np.random.default_rng(seed).standard_normal((8, samples))
     eight = np.linalg.cholesky(USUAL + 1e-6 * np.eye(8)) @ draw
     return np.concatenate([LIMB_MATRIX @ eight[:2], eight[2:]]).astype(np.float32)
@@ -61,7 +61,7 @@ def test_chest_electrodes(pair: tuple[str, str]) -> None:
 
 
 def test_gain_against_the_distance_written_out() -> None:
-    """Undo the exchange of the arms in the signal itself and compare the two distances, window by window."""
+    """Undo the exchange of the arm electrodes in the signal and compare the two distances for each window."""
     signal = usual(3)
     undone = signal.copy()
     undone[:2] = np.array([[-1, 0], [-1, 1]]) @ signal[:2]

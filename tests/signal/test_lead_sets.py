@@ -1,4 +1,4 @@
-"""What a model is shown of fewer leads is what preprocessing makes of a recording that has only these."""
+"""Lead subsets: a model gets the same input as from preprocessing of a recording with only these leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lead algebra: against the textbook formulas, from every pair of limb leads."""
+"""Lead algebra compared with textbook formulas, from every pair of limb leads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecgssl.signal.leads import LEADS, LIMB_LEADS, arrange, canonical, limb_resi
 
 
 def twelve(seed: int, samples: int = 200) -> np.ndarray:
-    """I, II and chest leads of noise; the other limb leads by Einthoven and Goldberger."""
+    """Return I, II and chest leads of noise; the other limb leads follow from Einthoven's and Goldberger's laws."""
     rng = np.random.default_rng(seed)
     one, two, *chest = rng.standard_normal((8, samples))
     limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]

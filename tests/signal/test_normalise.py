@@ -1,4 +1,4 @@
-"""Amplitude scaling against NumPy, and what must survive it."""
+"""Amplitude normalisation compared with NumPy, and properties that it preserves."""
 
 from __future__ import annotations
 

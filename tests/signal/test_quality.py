@@ -1,4 +1,4 @@
-"""Quality: known faults are found, by name, and only they."""
+"""Quality checks: planted faults are found with their leads, without false findings."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ MISSED = {
     ("limb electrodes", "left arm and leg"),
     *(("chest electrodes", f"V{i} and V{i + 1}") for i in range(2, 6)),
 }
-"""Planted faults within the limits, and exchanges that look like other hearts (``docs/quality.md``)."""
+"""Planted faults within the limits, and electrode exchanges that resemble normal variants (``docs/quality.md``)."""
 AT_THE_LIMIT = {("white noise", "6 dB"), ("mains 50 Hz", "30 uV"), ("mains 60 Hz", "30 uV")}
 
 
 @pytest.fixture(scope="module")
 def heart() -> list[np.ndarray]:
-    """Invented recordings, 12 x 10 s at 500 Hz, without findings."""
+    """Return simulated recordings, 12 x 10 s at 500 Hz, without findings."""
     rng = np.random.default_rng(5)
     made = (render(draw_episode(draw_patient(rng), rng), 500.0, 10.0, rng)[0] for _ in range(24))
     sound = [signal for signal in made if not assess(signal).findings]
@@ -49,8 +49,10 @@ def heart() -> list[np.ndarray]:
 
 
 def ecg(rate: float = 500.0, bpm: float = 72.0, seed: int = 0) -> np.ndarray:
-    """(12, 10 s): P, QRS and T as Gaussians, in twelve leads that obey the limb laws and differ in shape as those of a
-    heart do, with a little noise."""
+    """Return (12, 10 s) of Gaussian P, QRS and T waves with a little noise.
+
+    The twelve leads obey the limb-lead laws and have realistic differences in shape.
+    """
     rng = np.random.default_rng(seed)
     time = np.arange(int(10 * rate)) / rate
     phase = (time % (60 / bpm)) - 0.3
@@ -69,7 +71,7 @@ def assess(
     rate: float = 500.0,
     spec: SignalSpec = SPEC,
 ) -> Quality:
-    """Both steps, as preprocessing takes them."""
+    """Run both quality steps as preprocessing does."""
     params = params or QualityParams()
     raw, mask = arrange(signal, names, spec.leads)
     first, ready = assess_raw(raw, rate, mask, measured(names, spec.leads), params, spec)
@@ -144,7 +146,7 @@ def test_broken_limb_laws(fault: str) -> None:
 
 
 def test_white_noise_is_no_ecg() -> None:
-    """neurokit2's own quality index calls it excellent."""
+    """The quality index of neurokit2 rates this recording as excellent."""
     for seed in range(20):
         noise = 0.3 * np.random.default_rng(seed).standard_normal((12, 5000))
         noise[:6] = LIMB_MATRIX @ noise[:2]
@@ -221,7 +223,7 @@ def test_a_failure_of_neurokit_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_beats_are_looked_for_in_the_best_lead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in II where it is gone, and not in the lead that noise has made the worst of those that are left."""
+    """The selected lead is neither lead II without signal nor the noisiest of the remaining leads."""
     signal = ecg()
     signal[1] = np.nan
     signal[0] += (0.15 * np.random.default_rng(0).standard_normal(5000)).astype(np.float32)
@@ -251,7 +253,7 @@ def test_without_neurokit2_nothing_is_said_of_beats() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.group}, {fault.name}")
 def test_planted_faults_are_caught(fault: Fault, heart: list[np.ndarray]) -> None:
-    """In invented recordings; what is known to be missed is missed, so that the documentation stays true."""
+    """Known misses in simulated recordings are still missed, so that the documentation stays correct."""
     hits = 0
     for seed, signal in enumerate(heart):
         planted, leads = fault.plant(signal, 500.0, np.random.default_rng(seed))
@@ -264,7 +266,7 @@ def test_planted_faults_are_caught(fault: Fault, heart: list[np.ndarray]) -> Non
 
 
 def test_the_part_that_the_contract_keeps_is_what_counts() -> None:
-    """A lead that falls off after the tenth second, or a gap there beyond the filter's reach, spoils nothing."""
+    """A lead off after the tenth second, or a gap beyond the filter's reach, has no effect."""
     long = np.concatenate([ecg(), ecg(seed=1), ecg(seed=2)], axis=1)
     long[7, 6000:12000] = 0.2
     long[8, 9000] = np.nan
@@ -286,7 +288,7 @@ def test_masks_and_rejects_by_policy() -> None:
 
 
 def test_leads_with_one_fault_are_not_compared_with_others() -> None:
-    """Two flat leads are not also copies of one another, whatever becomes of flat leads."""
+    """Two flat leads are not reported as copies of each other, for any policy on flat leads."""
     signal = ecg()
     signal[[8, 9]] = 0.1
     found = assess(signal, QualityParams(policy={"flat": "flag"}))
@@ -296,7 +298,7 @@ def test_leads_with_one_fault_are_not_compared_with_others() -> None:
 
 @pytest.mark.real
 def test_rates_on_real_recordings(real_data: Path) -> None:
-    """A small share of ``benchmarks/quality.py``, with generous bounds."""
+    """Run a small part of ``benchmarks/quality.py`` with wide bounds."""
     rng = np.random.default_rng(0)
     headers = sorted((real_data / "ptbxl_500/records500").rglob("*.hea"))[::9]
     headers += sorted((real_data / "cinc2021").rglob("A0*.hea"))[:10]

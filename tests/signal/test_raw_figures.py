@@ -1,4 +1,4 @@
-"""What is measured before cleaning, against loops over samples and signals of known make."""
+"""Figures of the raw signal compared with loops over samples and with simulated signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecgssl.signal.raw_figures import bridge, raw_figures
 
 
 def railed_slowly(row: np.ndarray) -> float:
-    """Share of samples in runs of three or more at the largest or smallest value, counted one by one."""
+    """Return the share of samples in runs of three or more at the largest or smallest value, counted in a loop."""
     held = 0
     for extreme in (row.max(), row.min()):
         run = 0
@@ -38,7 +38,7 @@ def test_rails_against_a_loop(levels: list[int], others: list[int], offset: floa
 
 @pytest.mark.parametrize("rate", [100.0, 257.0, 500.0, 1000.0])
 def test_figures_of_a_known_signal(rate: float) -> None:
-    """A ramp of 3 mV in ten seconds with an ECG-like sine of 1 mV, then a silent stretch of three seconds."""
+    """Lead 1 is a sine on a ramp of 3 mV in ten seconds; lead 2 is a sine with a constant segment of three seconds."""
     time = np.arange(round(10 * rate)) / rate
     signal = np.stack([0.3 * time + 0.5 * np.sin(2 * np.pi * 1.0 * time), np.sin(2 * np.pi * 5 * time)])
     signal[1, (time >= 4) & (time < 7)] = 0.25

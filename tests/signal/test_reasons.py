@@ -31,7 +31,7 @@ def test_an_entry_is_complete(code: ReasonCode) -> None:
 
 
 def test_every_limit_has_a_code() -> None:
-    """A limit that no code refers to would be left out of every message."""
+    """A limit without a code would be missing from all messages."""
     used = {reason.limit for reason in REASONS.values()}
     assert set(QualityParams.model_fields) - used == {"flat_sd", "beats", "min_leads", "policy"}
 
@@ -41,7 +41,7 @@ RAISE = {"RecordingError", "read_error", "_error", "error"}
 
 
 def test_every_raised_code_has_a_text() -> None:
-    """Literal codes with which readers, cleaning and preprocessing refuse a recording."""
+    """Return the literal codes with which readers, cleaning and preprocessing reject a recording."""
     raised = set()
     for file in [p for folder in ("io", "preprocessing", "signal") for p in (PACKAGE / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):

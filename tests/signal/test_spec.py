@@ -1,4 +1,4 @@
-"""The contract's identity: every field counts, and a mismatch shows both sides."""
+"""Preprocessing settings: every field changes the fingerprint, and a mismatch error shows both sides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHANGES = {
 def test_every_field_changes_the_fingerprint() -> None:
     prints = {spec.fingerprint for spec in CHANGES.values()} | {SignalSpec().fingerprint}
     assert len(prints) == len(CHANGES) + 1
-    # a field added to the contract must be added above, or this test would no longer say "every"
+    # a new field must be added to the list above
     fields = {f"{k}" for k in SignalSpec.model_fields} - {"clean", "normalise", "unit"}
     fields |= {f"clean.{k}" for k in CleanSpec.model_fields} | {f"normalise.{k}" for k in NormaliseSpec.model_fields}
     assert fields == {name.split(" ")[0] for name in CHANGES}

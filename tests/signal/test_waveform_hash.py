@@ -1,4 +1,4 @@
-"""Waveform codes: what leaves a recording the same, what makes it another, and that no copy among thousands is missed."""
+"""Waveform hash: invariances, differences, and search for copies among thousands of recordings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from ecgssl.signal.waveform_match import (
 SPEC = SignalSpec()
 ALL = np.ones(12, dtype=bool)
 RAW = heartbeats(24, seconds=10, rate=500.0, seed=3)
-"""(24, 12, 5000) in mV, hearts of different rates."""
+"""Return signals (24, 12, 5000) in mV with different heart rates."""
 
 
 def code(signal, rate=500.0, spec=SPEC, present=ALL):
-    """The code that a store under ``spec`` gives to a raw recording."""
+    """Return the hash of a raw recording in a store with settings ``spec``."""
     return waveform_hash(clean(signal.astype(np.float32), rate, spec), present, spec.sampling_rate, spec.leads)
 
 
@@ -71,7 +71,7 @@ def test_a_changed_copy_is_still_the_same_recording(change):
 
 @pytest.mark.parametrize("rate", [100, 250, 360, 1000])
 def test_the_rate_of_a_file_does_not_matter(rate):
-    """Resampled by the FFT, which is not how our cleaning does it."""
+    """Resample by FFT, in contrast to the cleaning operator."""
     from scipy.signal import resample
 
     copies = [code(resample(x, int(10 * rate), axis=1), rate) for x in RAW]
@@ -115,7 +115,7 @@ def test_other_recordings_are_others():
 
 
 def test_hearts_that_beat_in_step_are_told_apart():
-    """Two stretches of one regular rhythm: the same beats at the same instants, other noise and other breaths."""
+    """Two segments of one regular rhythm have the same beat times but different noise and respiration."""
     time = np.arange(5000) / 500
     codes = []
     for seed in range(12):
@@ -163,7 +163,7 @@ def as_codes(signs, *, leads=8, points=POINTS):
 
 
 def slow_distance(a, b, points_b=POINTS):
-    """Sign by sign, of two (leads, 96) arrays: the definition."""
+    """Compare two (leads, 96) arrays sign by sign, as in the definition."""
     shares = []
     for x, y in zip(a, b, strict=True):
         counted = []
@@ -187,7 +187,7 @@ def test_distance_equals_its_definition(seed, shift, share):
 
 
 def test_search_finds_what_comparing_every_pair_finds():
-    """Copies with 0 to 12 % of other signs, counted from another instant, lacking leads or shorter, among strangers."""
+    """Copies differ in 0 to 12 % of the signs, in their start, leads or length, and are mixed with other recordings."""
     rng = np.random.default_rng(1)
     a = random_codes(1500, 2)
     b = random_codes(400, 3)
@@ -254,7 +254,7 @@ def cleaned(recording: Recording):
 
 @pytest.fixture(scope="module")
 def ptbxl(real_data):
-    """Codes of ecg_id 1-300 from the 500 Hz and from the 100 Hz files."""
+    """Compare the hashes of ecg_id 1-300 from the 500 Hz and the 100 Hz files."""
     folder = real_data / "ptbxl_500"
     names = ("records500/00000/{:05d}_hr", "records100/00000/{:05d}_lr")
     return [[waveform_hash(*cleaned(read(folder / n.format(i))), 100.0) for i in range(1, 301)] for n in names]
@@ -265,7 +265,7 @@ def test_the_two_rates_of_ptbxl_are_one_recording_and_its_known_doubles_are_foun
     assert distance(*ptbxl).max() < 0.05
     high, low = (WaveformCodes.parse(codes) for codes in ptbxl)
     groups = same_recording(high)
-    # ecg_id 137/138 and 143/144 are equal but for a fraction of a sample; later releases dropped such pairs
+    # ecg_id 137/138 and 143/144 are equal up to a fraction of a sample; later releases removed such pairs
     assert [np.flatnonzero(groups == g).tolist() for g in np.flatnonzero(np.bincount(groups) > 1)] == [
         [136, 137],
         [142, 143],

@@ -1,4 +1,4 @@
-"""One call from a store to figures, for findings and for numbers, in a mode with epochs and in one without."""
+"""Fine-tuning stage from a store to metrics, for findings and numbers, in a mode with epochs and one without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of targets travel with a store, and say what kind of task they make."""
+"""Target kinds are saved in a store and determine the kind of the task."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_store_says_what_its_numbers_mean(store):
     numbers = store.index["record_id"].str.removeprefix("rec").astype(int).to_numpy()
     np.testing.assert_array_equal(store.index["ef"], 50 + numbers)
     np.testing.assert_array_equal(store.index["rhythm"], np.array([0, 1, np.nan])[numbers % 3])
-    assert "Sinus" not in (store.path / "spec.json").read_text(), "cells of the table stay there"
+    assert "Sinus" not in (store.path / "spec.json").read_text(), "cells of the manifest must not be stored"
 
 
 def test_a_task_is_of_one_kind(store):

@@ -1,4 +1,4 @@
-"""Batches: a fair order that is a function of seed and step, and what a batch holds."""
+"""Batches: the order is a function of seed and step, and the content of a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 @given(count=st.integers(1, 30), batch=st.integers(1, 70), seed=st.integers(0, 2**40), start=st.integers(0, 50))
 def test_every_recording_is_seen_equally_often(count, batch, seed, start):
     rows = np.arange(100, 100 + count)
-    # as many steps as make whole epochs, from the beginning
+    # the first steps that make whole epochs
     steps = [rows_at(rows, batch, seed, step) for step in range(count)]
     seen = np.concatenate(steps)
     assert len(seen) == count * batch
@@ -54,12 +54,12 @@ def test_absent_leads_are_masked(store):
     expected = [[lead != "V2" for lead in LEADS], [True] * 12]
     assert batch.lead_mask.tolist() == expected
     assert not batch.x[0, LEADS.index("V2")].any()
-    # the divisor is that of the recorded leads
+    # the loss is divided by the number of recorded leads
     assert float(batch.x[0].square().sum() / (11 * 500)) == pytest.approx(1, rel=1e-4)
 
 
 def test_a_reader_gives_the_batches_of_their_steps(store):
-    """In order, after a jump, and again; beyond the last step it reads nothing."""
+    """Read in order, after a jump, and again; nothing is read beyond the last step."""
     rows, asked = store.rows("train"), []
 
     def rows_of(step):

@@ -1,4 +1,4 @@
-"""Models on disk: what comes back, and what is refused by name; the state of a run that stopped."""
+"""Saved models: loading, errors with field names, and the state of an interrupted run."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_run_state_keeps_the_last_two(tmp_path):
 def test_run_state_refuses_another_configuration(tmp_path):
     config = {"model.width": 32, "fda.temperature": (1.0, 0.1), "seed": 1, "old": True}
     RunState(tmp_path, config)
-    # a tuple is a list in JSON, and still the same configuration
+    # a tuple becomes a list in JSON but is the same configuration
     RunState(tmp_path, dict(reversed(config.items())))
     changed = {"model.width": 64, "fda.temperature": (1.0, 0.1), "seed": 2, "new": 1.5}
     with pytest.raises(InputError) as caught:

@@ -1,4 +1,4 @@
-"""What ``auto`` comes to on machines that this one is not."""
+"""Device and precision that ``auto`` selects on other machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings of a store: order, masks, and independence of the batch."""
+"""Embeddings of a store: order, masks, and independence of the batch size."""
 
 from __future__ import annotations
 

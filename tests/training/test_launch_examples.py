@@ -1,4 +1,4 @@
-"""The commands of ``docs/reproducing.md`` parse: scripts by bash, launches by torchrun, verbs by the command line."""
+"""Commands in ``docs/reproducing.md`` parse: scripts with bash, launches with torchrun, and ecgssl commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimiser groups, each parameter once and where it belongs, and the schedule in closed form."""
+"""Optimiser groups with every parameter exactly once, and the schedule compared with closed forms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ids(parameters) -> list[int]:
 
 
 def matrices(module: nn.Module) -> list[int]:
-    """What is to be decayed, said another way than by names: the weights of linear layers and convolutions."""
+    """Return the parameters with weight decay by type instead of name: the weights of linear layers and convolutions."""
     return ids(m.weight for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv1d, LeadHead)))
 
 
@@ -95,6 +95,6 @@ def test_rates_are_shares_of_each_groups_peak():
     assert [g["lr"] for g in optimiser.param_groups] == [0.00025, 0.025]
     one.grad, two.grad = torch.ones(2), -3 * torch.ones(2)
     optimiser.step()
-    # Adam's first step is the rate, whatever the size of the gradient
+    # the first step of Adam equals the learning rate, whatever the size of the gradient
     assert one.tolist() == pytest.approx([-0.00025] * 2, rel=1e-4)
     assert two.tolist() == pytest.approx([0.025] * 2, rel=1e-4)

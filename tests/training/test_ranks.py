@@ -1,4 +1,4 @@
-"""A batch in parts, over processes and over pieces, has the loss and the gradient of the whole."""
+"""Batches split over processes or pieces have the loss and the gradient of the whole batch."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def wholes(params_of):
 
 @pytest.fixture(scope="module")
 def shared(params_of, store, make_params, tmp_path_factory) -> Path:
-    """What two processes found."""
+    """Return the results of two processes."""
     folder = tmp_path_factory.mktemp("ranks")
     options = {
         "gradients": {name: params.model_dump(mode="json") for name, params in params_of.items()},
@@ -98,7 +98,7 @@ def test_two_processes_have_the_gradient_of_one(name, pieces, shared, wholes):
 
 
 def test_a_part_alone_would_have_another_loss(params_of, wholes):
-    """The comparison above could not pass by chance: fewer negatives are easier to tell apart."""
+    """The comparison above does not pass by chance, because fewer negatives are easier to distinguish."""
     from torchrun_tasks import uneven_batch
 
     from ecgssl.pretraining.loop import build_model
@@ -112,7 +112,12 @@ def test_a_part_alone_would_have_another_loss(params_of, wholes):
 
 def test_two_processes_train_as_one(shared, store, make_params, tmp_path):
     result = pretrain(
-        store, make_params(), tmp_path, show_progress=False, log_every=2, on_epoch=lambda model, step: {"looks": step}
+        store,
+        make_params(),
+        tmp_path,
+        show_progress=False,
+        log_every=2,
+        on_epoch=lambda model, step: {"evaluated": step},
     )
     history, epochs = json.loads((shared / "history.json").read_text())
     assert len(history) == len(result.history)
@@ -125,7 +130,7 @@ def test_two_processes_train_as_one(shared, store, make_params, tmp_path):
 
 
 def test_a_stop_in_one_process_stops_both_and_resumes(store, make_params, shared, tmp_path):
-    """The first process alone is told to; afterwards the run goes on to the same losses."""
+    """Only the first process gets the signal; the resumed run has the same losses."""
     options = {"pretrain": make_params().model_dump(mode="json"), "store": str(store.path)}
     stopped = torchrun(tmp_path, {**options, "stop_at": 6})
     assert stopped.returncode != 0
