@@ -20,12 +20,12 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
     patch to the mean over valid tokens and to the global token is divided equally among its samples.
 
     Args:
-        encoder: in eval mode.
-        x: (B, L, T) clean, normalised; rows of absent leads are 0.
+        encoder: encoder in eval mode.
+        x: (B, L, T) clean, normalised recordings; rows of absent leads are 0.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
 
     Returns:
-        (B, L, T), non-negative, with sum 1 for each recording; absent leads are 0.
+        (B, L, T), non-negative, with sum 1 for each recording; 0 for absent leads.
     """
     seen: list[Tensor] = []
 

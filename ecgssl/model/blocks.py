@@ -32,7 +32,7 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with the fastest kernel of the device."""
+    """Multi-head self-attention with the fastest available kernel."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Attention(nn.Module):
         """Return the attention output (B, K, D).
 
         Args:
-            x: (B, K, D).
+            x: (B, K, D) tokens.
             valid: (B, K) bool, tokens that can be attended to; ``None`` for all.
         """
         q, k, v = rearrange(self.qkv(x), "b k (three h d) -> three b h k d", three=3, h=self.heads)
@@ -76,7 +76,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def shrink(self, size: float) -> None:
-        """Scale the output weights of both branches by ``size``, so that the block starts near the identity."""
+        """Scale the output weights of both branches by ``size``, so that the block is initially close to the identity."""
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if name in ("attention.out.weight", "mlp.2.weight"):

@@ -1,4 +1,4 @@
-"""Classifier: an encoder with a linear or attentive head, as fine-tuned and exported."""
+"""Classifier: an encoder with a linear or attentive head, used for fine-tuning and export."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ecgssl.model.encoder import Encoder, pool
 class Head(nn.Module):
     """Linear layer on standardised embeddings: (B, E) -> (B, K) logits.
 
-    Mean and scale of the train embeddings of the frozen encoder are buffers, so linear probes and fine-tuned models have the
-    same head.
+    Mean and scale of the training embeddings of the frozen encoder are buffers. Linear probes and fine-tuned models therefore
+    have the same head.
     """
 
     mean: Tensor
@@ -35,13 +35,13 @@ class Head(nn.Module):
 class QueryPooling(nn.Module):
     """Attentive pooling: cross-attention of learned queries over the tokens of a recording, (B, N, D) -> (B, Q D).
 
-    Chen et al. 2022 (arXiv 2202.03026), Bardes et al. 2024 (arXiv 2404.08471). Key, value and output projections are left
-    out: a head scores a token by ``q' W_k t``, and ``W_k' q`` is again one learned vector (Psomas et al. 2025,
+    Methods: Chen et al. 2022 (arXiv 2202.03026), Bardes et al. 2024 (arXiv 2404.08471). There are no projections of keys,
+    values and outputs: a head scores a token by ``q' W_k t``, and ``W_k' q`` is also one learned vector (Psomas et al. 2025,
     arXiv 2506.10178).
 
     Args:
-        width: D.
-        queries: Q.
+        width: width D of a token.
+        queries: number Q of queries.
     """
 
     def __init__(self, width: int, queries: int) -> None:
@@ -53,32 +53,33 @@ class QueryPooling(nn.Module):
         """Return the pooled tokens (B, Q D).
 
         Args:
-            tokens: (B, N, D) of the encoder.
+            tokens: (B, N, D) tokens of the encoder.
             valid: (B, N) bool, tokens that carry signal; ``None`` for all.
         """
         tokens = tokens.float()
         scores = torch.einsum("b n d, q d -> b q n", tokens, self.queries) * tokens.shape[-1] ** -0.5
         if valid is not None:
-            # a finite score gives a recording without leads the mean of its tokens instead of NaN
+            # with a finite score, a recording without leads gets the mean of its tokens instead of NaN
             scores = scores.masked_fill(~valid[:, None], torch.finfo(scores.dtype).min)
         pooled = torch.einsum("b q n, b n d -> b q d", scores.softmax(dim=-1), tokens)
         return rearrange(pooled, "b q d -> b (q d)")
 
 
 class Classifier(nn.Module):
-    """Outputs for named targets from clean, normalised recordings.
+    """Model that maps clean, normalised recordings to outputs for named targets.
 
     Args:
-        encoder: fine-tuned or frozen.
-        targets: K names, in the order of the outputs.
+        encoder: fine-tuned or frozen encoder.
+        targets: K names in the order of the outputs.
         kind: type of the outputs; labels and classes have logits.
-        queries: number of learned queries; the head reads their pooled tokens in addition to the embedding. 0 for a head on
-            the embedding only.
-        crops: views, shifted in time by equal parts of the recording, whose outputs are averaged in eval mode.
+        queries: number of learned queries. The head reads the embedding and the tokens pooled by the queries; with 0, it
+            reads the embedding only.
+        crops: number of views in eval mode, each shifted in time by an equal part of the recording. Their outputs are
+            averaged.
 
     Attributes:
-        offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in train. The head predicts
-            standardised numbers, and the outputs are in the target's unit.
+        offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in the training split. The
+            head predicts standardised values; the outputs have the unit of the target.
     """
 
     offset: Tensor
@@ -109,11 +110,11 @@ class Classifier(nn.Module):
         return 0 if self.pooling is None else len(self.pooling.queries)
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """Return (B, K) float32: logits, or numbers in the unit of their targets; arguments as in ``Encoder.forward``."""
+        """Return (B, K) float32: logits, or values in the unit of their targets; arguments as in ``Encoder.forward``."""
         return self.with_embedding(x, lead_mask)[0]
 
     def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return ``forward`` and the embedding (B, E) of the unshifted recording, with one pass per crop."""
+        """Return the result of ``forward`` and the embedding (B, E) of the unshifted recording, with one pass per crop."""
         out = self.encoder(x, lead_mask)
         embedding = pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
@@ -124,11 +125,11 @@ class Classifier(nn.Module):
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
     def from_features(self, embedding: Tensor, tokens: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Return outputs (B, K) from the output of the encoder.
+        """Return the outputs (B, K) for an output of the encoder.
 
         Args:
-            embedding: (B, E) of the encoder.
-            tokens: (B, N, D); needed only with queries.
+            embedding: (B, E) embedding.
+            tokens: (B, N, D) tokens; required with queries only.
             valid: (B, N) bool, tokens that carry signal; ``None`` for all.
 
         Raises:
@@ -136,31 +137,31 @@ class Classifier(nn.Module):
         """
         if self.pooling is not None:
             if tokens is None:
-                raise ValueError("queries need tokens")
+                raise ValueError("a classifier with queries needs the tokens of the encoder")
             embedding = torch.cat([embedding, self.pooling(tokens, valid)], dim=1)
         out = self.head(embedding)
         return out * self.spread + self.offset if self.kind == "regression" else out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Return probabilities (B, K) from logits: of each label separately, or of classes that add up to 1.
+        """Return probabilities (B, K) from logits: one for each label, or class probabilities with sum 1.
 
         Raises:
-            ValueError: the classifier is a regression.
+            ValueError: the classifier is a regression model.
         """
         if self.kind == "regression":
-            raise ValueError("the outputs of a regression are numbers, not logits")
+            raise ValueError("a regression model has no probabilities: its outputs are values, not logits")
         return torch.sigmoid(logits) if self.kind == "multilabel" else torch.softmax(logits, dim=-1)
 
 
 def start_attentive(linear: Classifier, queries: int) -> Classifier:
-    """Return a classifier with learned queries that starts with the outputs of a classifier without queries.
+    """Return a classifier with learned queries and, initially, the outputs of a classifier without queries.
 
-    The pooled tokens have weight 0 at first. They are standardised like the mean of the tokens, the first part of the
-    embedding.
+    The pooled tokens have initial weight 0. They are standardised with the statistics of the mean token, which is the first
+    part of the embedding.
 
     Args:
-        linear: classifier with a head on the embedding only; its encoder is shared.
-        queries: at least 1; initialised from torch's global generator.
+        linear: classifier with a head on the embedding only; the result shares its encoder.
+        queries: number of queries, at least 1; initialised with torch's global generator.
     """
     model = Classifier(linear.encoder, linear.targets, linear.kind, queries)
     width, old, new = linear.encoder.width, linear.head, model.head

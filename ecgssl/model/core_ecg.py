@@ -31,11 +31,11 @@ from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, stan
 from ecgssl.model.stdm import Mask, draw_mask
 
 Gather = Callable[[Tensor], Tensor]
-"""Function from the values of this part of a batch, (B, ...), to those of all parts. Every part calls it equally often."""
+"""Function that collects values (B, ...) of all parts of a batch, given those of one part. All parts call it equally often."""
 
 
 def local(value: Tensor) -> Tensor:
-    """Return ``value``: the ``Gather`` of a batch that has a single part."""
+    """Return ``value`` unchanged: the ``Gather`` of a batch with a single part."""
     return value
 
 
@@ -55,11 +55,11 @@ class ViewBatch:
     """Input of every loss term.
 
     Args:
-        model: that made the views.
-        views: one or two.
+        model: model that computed the views.
+        views: one or two views.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
         patients: (B,) integer codes, or ``None``.
-        gather: collects values of the other parts of the batch.
+        gather: function that collects values of the other parts of the batch.
     """
 
     model: CoReECG
@@ -70,12 +70,12 @@ class ViewBatch:
 
     @property
     def zero(self) -> Tensor:
-        """Scalar 0 without a gradient: the value of a term that the objective leaves out."""
+        """Return a scalar 0 without a gradient, the value of a term that the objective does not include."""
         return self.views[0].x.new_zeros(())
 
     @cached_property
     def kept_fraction(self) -> Tensor:
-        """Mean kept fraction of the FDA map over the whole batch; 0 without a map."""
+        """Return the mean kept fraction of the FDA map over the whole batch; 0 without a map."""
         fda = self.model.fda
         if fda.params.kind != "fda":
             return self.zero
@@ -86,10 +86,10 @@ class CoReECG(nn.Module):
     """Encoder, decoder, projector and FDA with the joint objective.
 
     Args:
-        model, fda, stdm, objective: see ``ecgssl.config``.
+        model, fda, stdm, objective: parameters, see ``ecgssl.config``.
         leads: canonical names of the rows.
-        samples: T.
-        sampling_rate: Hz.
+        samples: number T of samples per lead.
+        sampling_rate: sampling rate in Hz.
         band: passband of the cleaned signal in Hz.
         shift: apply a separate circular time shift to every view.
 
@@ -129,16 +129,16 @@ class CoReECG(nn.Module):
         generator: torch.Generator,
         gather: Gather = local,
     ) -> dict[str, Tensor]:
-        """Compute the loss and its terms for a batch.
+        """Return the loss and its terms for a batch.
 
         Args:
             x: (B, L, T) clean, normalised recordings; absent leads are 0.
             lead_mask: (B, L) bool, or ``None`` if all leads are present.
             patients: (B,) integer codes, or ``None``.
             step: training step; the number of masked patches alternates with it.
-            gate_temperature: of the FDA gate.
+            gate_temperature: temperature of the FDA gate.
             generator: source of all random numbers of this step, on the device of ``x``.
-            gather: collects values of the other parts of the batch, if it has several.
+            gather: function that collects values of the other parts of the batch.
 
         Returns:
             Scalars: ``loss``, each of ``loss_terms`` by name, and ``kept_fraction``.
@@ -158,7 +158,7 @@ class CoReECG(nn.Module):
         augment: bool,
         decode: bool = True,
     ) -> View:
-        """Shift, augment, mask and encode one view; decode it unless ``decode`` is false or the objective contrastive."""
+        """Shift, augment, mask and encode one view. Decode it if ``decode`` is true and the objective is not contrastive."""
         if self.shift:
             x = circular_shift(x, generator)
         original = x
@@ -166,14 +166,14 @@ class CoReECG(nn.Module):
             x = self.fda(x, gate_temperature, generator)
         mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
         encoded = self.encoder(x, lead_mask, mask.keep)
-        # decode also if a low ratio hides nothing in this step: the loss is then 0 but still has a gradient
+        # decode also if a low ratio hides no patch in this step: the loss is then 0 but still needs a gradient
         decode = decode and self.objective.kind != "contrastive"
         return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
 
     def terms(
         self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local
     ) -> dict[str, Tensor]:
-        """Compute the loss from the views of a batch; the mean over equal parts of a batch is the loss of the whole."""
+        """Return the loss terms from the views of a batch. The loss of the batch is the mean over equal parts."""
         batch = ViewBatch(self, views, lead_mask, patients, gather)
         values = {term.name: term.value(batch) for term in self.loss_terms}
         first, *others = (term.weight(self.objective) * values[term.name] for term in self.loss_terms)
@@ -183,7 +183,7 @@ class CoReECG(nn.Module):
         return {"loss": loss, **values, "kept_fraction": batch.kept_fraction.detach()}
 
     def projected(self, global_: Tensor) -> Tensor:
-        """Project global representations (B, D) to (B, E) in float32.
+        """Return global representations (B, D) projected to (B, E) in float32.
 
         In bfloat16, rounding would remove the small differences between recordings at the start of training.
         """
@@ -191,7 +191,7 @@ class CoReECG(nn.Module):
             return self.projector(global_.float())
 
     def compared(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Return projected vectors (B, E) of both views of a whole batch in the form that the contrastive term compares."""
+        """Return the projected vectors (B, E) of both views of the whole batch, as compared by the contrastive term."""
         return standardised(first, second) if self.objective.standardise else (first, second)
 
     def reconstruction(self, view: View, lead_mask: Tensor | None, gather: Gather = local) -> Tensor:
@@ -201,7 +201,7 @@ class CoReECG(nn.Module):
         scored = view.mask.hidden.flatten(1)
         if lead_mask is not None:
             scored = scored & repeat(lead_mask, "b l -> b (l n)", n=self.encoder.columns)
-        # absent leads make the parts of a batch unequal: each part divides by the mean count of the parts
+        # absent leads make the parts of a batch unequal: each part divides by the mean count over parts
         counts = gather(scored.sum(dim=1))
         return reconstruction_loss(view.predicted, target, scored, counts.sum() * (len(scored) / len(counts)))
 
@@ -212,9 +212,9 @@ class LossTerm:
 
     Args:
         name: key in ``CoReECG.terms`` and column of ``losses.csv``. ``gradient_NAME`` is its gradient norm.
-        value: function from a batch of views to a scalar; ``ViewBatch.zero`` if the objective leaves the term out.
-        weight: function from the objective's parameters to the factor of the term in the loss.
-        measured_in: function from the model to the parameters in which the gradient norm is measured.
+        value: function from a batch of views to a scalar; it returns ``ViewBatch.zero`` if the objective has no such term.
+        weight: function from the parameters of the objective to the weight of the term in the loss.
+        measured_in: function from the model to the parameters for which the gradient norm is computed.
     """
 
     name: str
@@ -260,7 +260,7 @@ LOSS_TERMS = (
 
 
 def circular_shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Roll every recording of (B, L, T) by a random number of samples, the same for all its leads."""
+    """Return every recording of (B, L, T) rolled by a random number of samples, equal for all its leads."""
     batch, leads, samples = x.shape
     offset = integers(samples, batch, 1, generator=generator)
     index = (torch.arange(samples, device=x.device)[None] + offset) % samples

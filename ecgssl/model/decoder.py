@@ -14,11 +14,11 @@ from ecgssl.model.encoder import EncoderOutput
 from ecgssl.signal.leads import LEADS
 
 SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", "(b n) l")}
-"""Attention scope of successive blocks: all tokens; those of the lead; those of the lead and of the time column in turn."""
+"""Attention scope of successive blocks: all tokens; tokens of the lead; tokens of the lead and of the column in turn."""
 
 START = 0.01
-"""Initial scale of the last layer, relative to Xavier initialisation. The first prediction is then near the mean of a patch,
-and no steps are spent on unlearning a random one."""
+"""Initial scale of the last layer, relative to Xavier initialisation. The first prediction is then close to the mean of a
+patch."""
 
 
 class Decoder(nn.Module):
@@ -29,9 +29,9 @@ class Decoder(nn.Module):
     arXiv 2604.11359). Absent leads are treated as hidden.
 
     Args:
-        params: sizes and switches, see ``DecoderParams``.
+        params: sizes and options, see ``DecoderParams``.
         leads: canonical names of the rows.
-        columns: N, patches per lead.
+        columns: number N of patches per lead.
     """
 
     lead_index: Tensor
@@ -60,14 +60,14 @@ class Decoder(nn.Module):
             self.to_patch.weight.mul_(START)
 
     def forward(self, encoded: EncoderOutput, keep: Tensor) -> Tensor:
-        """Return a prediction of every patch.
+        """Return the predictions of all patches.
 
         Args:
-            encoded: of the visible patches.
-            keep: (B, K) their indices in the flattened (L N) order.
+            encoded: output of the encoder for the visible patches.
+            keep: (B, K) indices of the visible patches in the flattened (L N) order.
 
         Returns:
-            (B, L N, P); only the hidden patches are trained.
+            (B, L N, P) predictions; only those of hidden patches are trained.
         """
         visible = self.from_tokens(encoded.tokens)  # (B, K, W)
         hidden = self.mask_token.to(visible.dtype)
@@ -89,12 +89,12 @@ class Decoder(nn.Module):
         return rearrange(self.to_patch(self.norm(tokens)), "b l n p -> b (l n) p")
 
     def _attend(self, block: nn.Module, among: str, tokens: Tensor, context: Tensor | None) -> Tensor:
-        """Apply a block with attention among all patches, those of a lead, or those of a time column.
+        """Apply a block with attention among all patches, among those of a lead, or among those of a time column.
 
         Args:
-            block: of the decoder.
+            block: transformer block of the decoder.
             among: einops pattern of the tokens (batch and sequence axes) inside the block.
-            tokens: (B, L, N, W).
+            tokens: (B, L, N, W) tokens.
             context: (B, 1, W), an additional token for every group, or ``None``.
         """
         inside = rearrange(tokens, f"b l n w -> {among} w")
@@ -110,8 +110,8 @@ class TimeMixing(nn.Module):
     """Convolution over neighbouring patches of a lead: x + convolution(norm(x)).
 
     Args:
-        width: W, of a token.
-        kernel: size in patches, odd.
+        width: width W of a token.
+        kernel: kernel size in patches, odd.
     """
 
     def __init__(self, width: int, kernel: int) -> None:
@@ -128,12 +128,12 @@ class TimeMixing(nn.Module):
 class LeadHead(nn.Module):
     """A linear layer for each lead, all with the same initial weights.
 
-    Limb leads differ by sign and weight, which a shared layer cannot represent.
+    Limb leads differ in sign and weight, which a shared layer cannot represent.
 
     Args:
-        leads: canonical names of the rows; each name has its layer.
-        width: W, of a token.
-        patch: P, samples of one.
+        leads: canonical names of the rows; each name has one layer.
+        width: width W of a token.
+        patch: number P of samples per patch.
     """
 
     lead_index: Tensor

@@ -1,4 +1,4 @@
-"""Random numbers for parts of a batch, equal to the numbers that the whole batch would draw."""
+"""Random numbers for parts of a batch, equal to those of the whole batch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 class PartGenerator(torch.Generator):
-    """Generator of one part of a batch: recordings ``start`` to ``start + part`` of ``whole``.
+    """Random generator of one part of a batch: recordings ``start`` to ``start + part`` of ``whole``.
 
-    Each draw is made for the whole batch and cut to the part. Therefore the numbers of a recording do not depend on the
-    number of processes or accumulated pieces. A few hundred unused numbers are drawn per recording.
+    Numbers are drawn for the whole batch, and those of the part are returned. The numbers of a recording therefore do not
+    depend on the number of processes or accumulated pieces. A few hundred unused numbers are drawn per recording.
 
     Args:
-        device: of the numbers.
+        device: device of the numbers.
         whole: number of recordings of the whole batch.
-        start: index of the part's first recording.
+        start: index of the first recording of the part.
     """
 
     whole: int
@@ -28,17 +28,17 @@ class PartGenerator(torch.Generator):
 
 
 def uniform(*shape: int, generator: torch.Generator) -> Tensor:
-    """Return uniform numbers in [0, 1) on the generator's device; the first axis is the recordings."""
+    """Return uniform numbers in [0, 1) on the generator's device; the first axis of ``shape`` counts recordings."""
     return _part(torch.rand(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
-    """Return standard normal numbers on the generator's device; the first axis is the recordings."""
+    """Return standard normal numbers on the generator's device; the first axis of ``shape`` counts recordings."""
     return _part(torch.randn(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def integers(high: int, *shape: int, generator: torch.Generator) -> Tensor:
-    """Return integers in [0, ``high``) on the generator's device; the first axis is the recordings."""
+    """Return integers in [0, ``high``) on the generator's device; the first axis of ``shape`` counts recordings."""
     whole = torch.randint(high, _whole(shape, generator), generator=generator, device=generator.device)
     return _part(whole, shape, generator)
 

@@ -20,8 +20,8 @@ class EncoderOutput:
     """Output of the encoder for a batch.
 
     Args:
-        tokens: (B, K, D), one per visible patch, in the order of ``keep``.
-        global_: (B, D), the global representation.
+        tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``.
+        global_: (B, D) global representation.
         valid: (B, K) bool, or ``None`` if all tokens carry signal.
     """
 
@@ -34,10 +34,10 @@ class Encoder(nn.Module):
     """Vision-transformer encoder over (lead, time) patches.
 
     Args:
-        params: sizes.
+        params: sizes of the model.
         leads: canonical names of the input rows; the lead embedding depends on the name, not on the row.
-        samples: T of the input, a multiple of ``params.patch``.
-        drop_path: stochastic depth of the last block, rising linearly from 0.
+        samples: number T of input samples, a multiple of ``params.patch``.
+        drop_path: stochastic depth rate of the last block; the rate increases linearly from 0 at the first block.
 
     The patch embedding is a linear layer and a LayerNorm. LayerNorm(W p) does not depend on the amplitude of a patch p, but
     LayerNorm(W p + b) does. The bias b is therefore initialised at the size of W p for a patch of unit power.
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         super().__init__()
         width, depth, heads = params.shape
         if samples % params.patch:
-            raise ValueError(f"{samples} samples are not a whole number of patches of {params.patch}")
+            raise ValueError(f"{samples} samples are not a multiple of the patch length {params.patch}")
         self.params = params
         self.leads = tuple(leads)
         self.samples = samples
@@ -76,11 +76,11 @@ class Encoder(nn.Module):
 
     @property
     def embed_dim(self) -> int:
-        """Width of ``embed``: mean, standard deviation and global representation."""
+        """Width of the result of ``embed``: mean, standard deviation and global representation."""
         return 3 * self.width
 
     def patches(self, x: Tensor) -> Tensor:
-        """Return the patches (B, L N, P) of x (B, L, T), leads outermost."""
+        """Return the patches (B, L N, P) of x (B, L, T), lead by lead."""
         return rearrange(x, "b l (n p) -> b (l n) p", p=self.patch)
 
     def positions(self, keep: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ class Encoder(nn.Module):
         return self.lead_embedding(self.lead_index[keep // self.columns]) + self.time_position[keep % self.columns]
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:
-        """Encode the visible patches.
+        """Return the representations of the visible patches.
 
         Args:
             x: (B, L, T) clean, normalised signal; rows of absent leads are 0.
@@ -119,10 +119,10 @@ class Encoder(nn.Module):
         return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid)
 
     def embed(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """Return embeddings of whole recordings: (B, 3 D) float32.
+        """Return embeddings (B, 3 D) float32 of whole recordings.
 
-        Mean and standard deviation of the tokens of recorded leads, and the global representation. The standard deviation
-        reflects variation along the recording (rhythm, ectopy), which the mean loses.
+        An embedding consists of mean and standard deviation of the tokens of recorded leads, and the global representation.
+        The standard deviation reflects variation within the recording (rhythm, ectopy), which the mean does not.
         """
         return pool(self(x, lead_mask))
 

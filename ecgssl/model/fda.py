@@ -26,11 +26,11 @@ class FDA(nn.Module):
     Args:
         params: see ``FDAParams``.
         leads: canonical names of the rows.
-        sampling_rate: Hz.
-        band: (low, high) passband of the cleaned signal in Hz. The budget counts only these bins; otherwise bins without
-            signal could satisfy it.
+        sampling_rate: sampling rate in Hz.
+        band: (low, high) passband of the cleaned signal in Hz. Only bins in this band count for the budget; bins without
+            signal could otherwise satisfy it.
 
-    The map has one logit per knot between 0 Hz and the Nyquist frequency and is interpolated linearly, so it applies to any
+    The map has one logit per knot between 0 Hz and the Nyquist frequency and is interpolated linearly. It applies to any
     length of signal.
     """
 
@@ -56,17 +56,17 @@ class FDA(nn.Module):
         return torch.arange(bins, device=self.importance.device) * (self.sampling_rate / samples)
 
     def at_bins(self, knots: Tensor, samples: int) -> Tensor:
-        """Interpolate linearly from knots (..., K) to the rFFT bins (..., F) of ``samples`` samples."""
-        # a matrix product, because the gradient of indexing depends on the order of threads
+        """Return the linear interpolation of values at knots (..., K) to the rFFT bins (..., F) of ``samples`` samples."""
+        # use a matrix product, because the gradient of indexing depends on the order of threads
         return knots @ hats(knots.shape[-1], samples, knots.device).to(knots.dtype)
 
     def protected(self, samples: int) -> Tensor:
-        """Return (F,) bool: bins that always pass, among them 0 Hz."""
+        """Return (F,) bool: bins that always pass unchanged, including 0 Hz."""
         f = self.frequencies(samples)
         return (f < self.params.protect_below) | (f == 0)
 
     def logits(self, spectrum: Tensor | None = None, samples: int = 0) -> Tensor:
-        """Return the map at its knots: (1, G, K) if it is the same for all recordings, (B, G, K) with the dynamic term.
+        """Return the map at its knots: (1, G, K) for the static map, (B, G, K) with the dynamic term.
 
         Args:
             spectrum: (B, L, F) rFFT of recordings of ``samples`` samples, for the dynamic term; ``None`` for the static map.
@@ -81,7 +81,7 @@ class FDA(nn.Module):
         return torch.sigmoid(self.at_bins(logits, samples))
 
     def kept_fraction(self, x: Tensor) -> Tensor:
-        """Return the mean probability (B,) of a critical bin over the band and the lead groups, for recordings (B, L, T).
+        """Return the probability of a critical bin for recordings (B, L, T), averaged over band and lead groups: (B,).
 
         It does not depend on circular shifts, so both views of a recording have the same value.
         """
@@ -94,26 +94,26 @@ class FDA(nn.Module):
         return ((chance * live).sum(dim=1) / live.sum().clamp_min(1)).expand(x.shape[0])
 
     def budget(self, kept: Tensor) -> Tensor:
-        """Return the budget loss of a mean kept fraction; it prevents that the map keeps every bin.
+        """Return the budget loss of a mean kept fraction. Without it, the map would keep every bin.
 
-        ``square``: squared distance from ``keep``, which also prevents that the map keeps no bin. ``l1``: the kept fraction
-        itself, as in FreRA (arXiv 2505.23181).
+        ``square``: squared distance from ``keep``, which also prevents a map that keeps no bin. ``l1``: the kept fraction, as
+        in FreRA (arXiv 2505.23181).
         """
         return kept if self.params.budget == "l1" else (kept - self.params.keep) ** 2
 
     def factors(
         self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """Draw the gain (B, G, F) of every bin: exactly 1 for critical bins, complex if phases are perturbed.
+        """Return a random gain (B, G, F) for every bin: exactly 1 for critical bins, complex if phases are perturbed.
 
-        The gate is a binary-concrete relaxation (Maddison et al. 2017), hard in the forward pass and soft in the backward pass,
-        so critical bins are not changed at all.
+        The gate is a binary-concrete relaxation (Maddison et al. 2017), hard in the forward pass and soft in the backward
+        pass. Critical bins therefore pass unchanged.
 
         Args:
             logits: (1 or B, G, K) map at its knots.
-            batch, samples: B and T.
-            temperature: of the gate.
-            generator: on the device of the map.
+            batch, samples: numbers B and T of recordings and samples.
+            temperature: temperature of the gate.
+            generator: random generator on the device of the map.
         """
         shape = (batch, *self.importance.shape)
         u = uniform(*shape, generator=generator).clamp(1e-4, 1 - 1e-4)
@@ -123,28 +123,28 @@ class FDA(nn.Module):
         # the brackets make the value exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
         unimportance = 1 - self.probability(logits, samples)
-        # relative to the mean, so that the map decides which bins are perturbed and not how strongly overall
+        # divide by the mean, so that the map determines which bins are perturbed but not the overall strength
         unimportance = unimportance / unimportance.mean(dim=-1, keepdim=True).clamp_min(1e-6)
         change = (self.params.strength * unimportance * self.at_bins(draw, samples)).clamp(-1, 1)
         gain = 1 + (1 - gate) * change
         if self.params.phase:
             turn = 2 * uniform(*shape, generator=generator) - 1
             angle = self.params.phase * (unimportance * self.at_bins(turn, samples)).clamp(-1, 1)
-            # the Nyquist bin of a real signal is real: a phase shift would change its amplitude
+            # the Nyquist bin of a real signal is real: a phase change would change its amplitude
             turned = self.frequencies(samples) < self.sampling_rate / 2 * (1 - 1e-6)
             gain = torch.polar(gain, (1 - gate) * angle * turned)
         return torch.where(self.protected(samples), torch.ones_like(gain), gain)
 
     def forward(self, x: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-        """Return an augmented view.
+        """Return an augmented view of each recording.
 
         Args:
-            x: (B, L, T) normalised signal; absent leads 0.
-            temperature: of the gate.
-            generator: on the device of ``x``.
+            x: (B, L, T) normalised signal; absent leads are 0.
+            temperature: temperature of the gate.
+            generator: random generator on the device of ``x``.
 
         Returns:
-            (B, L, T), float32.
+            (B, L, T) float32.
         """
         if self.params.kind == "none":
             return x

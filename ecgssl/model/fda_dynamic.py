@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 QUIETEST = 1e-6
-"""Smallest power of a band relative to the strongest band of a lead; smaller power counts as this."""
+"""Lower bound of the power of a band, relative to the strongest band of the lead."""
 
 
 def hats(knots: int, samples: int, device: torch.device) -> Tensor:
@@ -22,10 +22,10 @@ def hats(knots: int, samples: int, device: torch.device) -> Tensor:
 class SpectrumTerm(nn.Module):
     """Two linear layers from the log-spectrum of a recording at the knots to logits that are added to the map.
 
-    The last layer is initialised to zero, so the map starts as the static map. A tanh limits the change of a logit.
+    The last layer is initialised to zero, so the initial map is the static map. A tanh limits the change of a logit.
 
     Args:
-        knots: K.
+        knots: number K of knots.
         hidden: width of the hidden layer.
         limit: largest change of a logit.
     """
@@ -43,18 +43,18 @@ class SpectrumTerm(nn.Module):
 
         Args:
             spectrum: (B, L, F) rFFT of T samples.
-            samples: T.
+            samples: number T of samples.
             group: (L,) index of the group of every lead.
-            groups: G.
+            groups: number G of lead groups.
         """
         seen = log_spectrum(spectrum, samples, group, groups, self.inner.in_features)
         return self.limit * torch.tanh(self.outer(F.gelu(self.inner(seen))))
 
 
 def log_spectrum(spectrum: Tensor, samples: int, group: Tensor, groups: int, knots: int) -> Tensor:
-    """Return the log-power at every knot relative to the lead's strongest knot, as the mean over a lead group: (B, G, K).
+    """Return the log-power (B, G, K) at every knot relative to the lead's strongest knot, averaged over each lead group.
 
-    The values are divided by 10 and lie between about -1 and 0. Silent and absent leads do not enter the mean; a group
+    The values are divided by 10 and range from about -1 to 0. Silent and absent leads are left out of the mean; a group
     without signal is 0. The result does not depend on amplitude or circular shifts.
     """
     size = spectrum.abs()

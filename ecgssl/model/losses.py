@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TARGET_FLOOR = 0.1
-"""Its square is added to the variance of a patch, in units of the normalised recording. Without it, noise on the isoelectric
-line would get the same weight as a QRS complex."""
+"""The square of this value is added to the variance of a patch, in units of the normalised recording. Without it, noise on the
+isoelectric line would get the same weight as a QRS complex."""
 
 SPREAD_FLOOR = 1e-5
-"""Added to the variance of a coordinate over the batch, so that a constant coordinate stays near 0."""
+"""Constant added to the variance of a coordinate over the batch, so that a constant coordinate stays close to 0."""
 
 
 def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
-    """Return the reconstruction target of patches (..., P): unchanged, or each standardised (MAE: He et al. 2022)."""
+    """Return the reconstruction target of patches (..., P): unchanged, or standardised per patch (MAE: He et al. 2022)."""
     if kind == "plain":
         return patches
     return (patches - patches.mean(dim=-1, keepdim=True)) / patch_spread(patches, kind)[..., None]
@@ -34,9 +34,9 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count
     """Return the mean squared error over scored patches (MAE: He et al. 2022, arXiv 2111.06377); 0 if there are none.
 
     Args:
-        predicted, target: (B, M, P).
+        predicted, target: (B, M, P) patches.
         scored: (B, M) bool, hidden patches of recorded leads.
-        count: divisor if it differs from the number of scored patches (parts of a larger batch).
+        count: divisor for parts of a larger batch; the number of scored patches by default.
     """
     error = (predicted.float() - target.float()).square().mean(dim=-1)
     count = scored.sum() if count is None else count
@@ -44,14 +44,14 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count
 
 
 def standardised(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Standardise the vectors of two views: mean 0 and standard deviation 1 of every coordinate over both; float32.
+    """Return the vectors of two views, scaled to mean 0 and standard deviation 1 of every coordinate over both; float32.
 
     This is the batch normalisation without gain and offset at the end of the heads of MoCo v3 (Chen et al. 2021,
     arXiv 2104.02057). The vectors of an untrained encoder are nearly equal: all cosines are near 1, and NT-Xent has almost no
     gradient. Standardising removes the common part.
 
     Args:
-        first, second: (B, E), row i of both from recording i; of the whole batch.
+        first, second: (B, E) vectors of the whole batch; row i of both is from recording i.
     """
     z = torch.cat([first, second]).float()  # (2B, E)
     z = (z - z.mean(dim=0)) / torch.sqrt(z.var(dim=0, unbiased=False) + SPREAD_FLOOR)
@@ -68,15 +68,15 @@ def nt_xent(
     """Return the normalised-temperature cross-entropy of both directions (SimCLR: Chen et al. 2020, arXiv 2002.05709).
 
     Args:
-        first, second: (B, E) vectors of the two views, row i of both from recording i.
-        temperature: divides cosine similarities.
-        patients: (B,) codes; ``None`` if all differ.
+        first, second: (B, E) vectors of the two views; row i of both is from recording i.
+        temperature: divisor of the cosine similarities.
+        patients: (B,) patient codes; ``None`` if all recordings are from different patients.
         same_patient: other recordings of the same patient are left out (``ignore``), positives (``positive``: mean
             log-likelihood over positives, SupCon: Khosla et al. 2020, arXiv 2004.11362), or negatives (``negative``).
     """
     batch = first.shape[0]
     z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
-    # autocast would round the cosines to 8 bits, and thereby the loss and its gradient
+    # autocast would round the cosines to 8 bits and make loss and gradient inaccurate
     with torch.autocast(z.device.type, enabled=False):
         similarity = z @ z.T / temperature
     index = torch.arange(2 * batch, device=z.device)

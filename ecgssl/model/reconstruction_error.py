@@ -1,7 +1,7 @@
 """Reconstruction error by type of masking (time masking, lead drop or both) and by limb and chest leads.
 
-If only lead drop hides a patch, other leads are visible at the same time, and a limb lead often follows from them by
-arithmetic. This is not so for time masking, so the two errors are reported separately.
+If only lead drop hides a patch, other leads are visible at the same time, and a limb lead can often be computed from them.
+Time masking excludes this, so the two errors are reported separately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None)
     """Return the hidden patches of recorded leads, (B, L N) bool, by type of masking. Absent leads are left out.
 
     Args:
-        mask: of a view.
+        mask: mask of a view.
         leads: canonical names of the rows.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
     """
@@ -49,10 +49,10 @@ class ErrorByCause:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, predicted: Tensor, target: Tensor, causes: dict[str, Tensor], millivolts: Tensor) -> None:
-        """Add the hidden patches of a view.
+        """Add the errors of the hidden patches of a view.
 
         Args:
-            predicted, target: (B, L N, P) in units of the target.
+            predicted, target: (B, L N, P) patches in units of the target.
             causes: result of ``hidden_by``.
             millivolts: (B, L N), mV per unit of the target.
         """

@@ -1,8 +1,8 @@
 """Spatio-Temporal Dual Masking (CoRe-ECG, arXiv 2604.11359): full-time masking and lead drop.
 
-Full-time masking hides the same time columns in *all* leads, so that no lead can be inferred from another at a masked time.
-Lead drop hides whole leads. All recordings of a batch have the same number of visible patches, so the encoder computes only
-these.
+Full-time masking hides the same time columns in *all* leads, so no lead can be inferred from another one at a masked time. Lead
+drop hides whole leads. All recordings of a batch have the same number of visible patches, so the encoder processes only the
+visible patches.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Mask:
     """Mask of one view.
 
     Args:
-        hidden_time: (B, N) bool, columns masked in all leads.
-        hidden_lead: (B, L) bool, leads dropped.
+        hidden_time: (B, N) bool, time columns masked in all leads.
+        hidden_lead: (B, L) bool, dropped leads.
         hidden: (B, L, N) bool, all hidden patches.
         keep: (B, K) int64, indices of the visible patches in the flattened (L N) order, ascending.
     """
@@ -37,7 +37,7 @@ class Mask:
 
 
 def alternating_count(mean: float, step: int) -> int:
-    """Return the floor or ceiling of ``mean``, so that the average over steps is exact (error diffusion)."""
+    """Return ``mean`` rounded down or up, such that the average over steps is exact (error diffusion)."""
     return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)
 
 
@@ -47,13 +47,13 @@ def draw_mask(
     """Return an independent random mask for each recording.
 
     Args:
-        params: kind and ratios. ``paper`` drops any leads. ``einthoven`` drops leads so that no dropped limb lead is a
+        params: kind and ratios. ``paper`` drops random leads. ``einthoven`` drops leads such that no dropped limb lead is a
             linear combination of visible ones. ``random`` hides the same number of single patches. ``none`` hides nothing.
-        batch: B.
-        leads: canonical names, L of them.
-        columns: N.
-        step: training step; selects floor or ceiling of the counts.
-        generator: source of random numbers, on the device of the mask.
+        batch: number B of recordings.
+        leads: canonical names of the L rows.
+        columns: number N of patches per lead.
+        step: training step; determines whether the counts are rounded down or up.
+        generator: random generator on the device of the mask.
     """
     device = generator.device
     n_leads = len(leads)
@@ -91,7 +91,7 @@ def _drop_outside_span(
     rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]
     n_limb, n_chest = len(limb), len(rest)
     if n_limb <= 2:
-        # two limb leads are linearly independent: every draw is outside the span
+        # two limb leads are linearly independent, so any choice is outside the span
         count = min(alternating_count(ratio * len(leads), step), len(leads) - 1)
         return _choose(batch, len(leads), count, generator), count
     mean_count = ratio * len(leads)
@@ -131,7 +131,7 @@ def _assemble(hidden_time: Tensor, hidden_lead: Tensor, visible: int) -> Mask:
 def _keep(hidden: Tensor, visible: int) -> Tensor:
     """Return the indices (B, K) of the K = ``visible`` patches in every row of ``hidden`` (B, L, N) that are not hidden.
 
-    The count follows from the ratios; counting on the device would force a synchronisation.
+    The ratios determine the count; counting on the device would force a synchronisation.
     """
     flat = hidden.flatten(1)
     # a stable sort puts the visible patches (False) first and keeps their order

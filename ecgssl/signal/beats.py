@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 UPRIGHT = ("II", "I", "V5", "V4", "V6")
-"""Leads whose R wave points up in most hearts. R-peaks found there are found in most leads more often than those of
-leads with a deep S wave, which detectors take for a second beat."""
+"""Leads whose R wave points up in most hearts. Detectors count a deep S wave as a second beat, so R-peaks are more reliable
+in these leads."""
 
 _BEAT = (-0.25, 0.4)
 _LAG, _PIECE, _PIECES_PER_SECOND = 0.01, 0.05, 20
@@ -19,16 +19,16 @@ _QUIET, _STEEP = 0.25, 0.93
 def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[NDArray[np.float32], ...]:
     """Return high-frequency noise between the beats, and the sharpness of the beats.
 
-    Of second differences over 10 ms, which pass what is faster than 20 Hz or so, in pieces of 50 ms: a QRS complex
-    fills two or three of the twenty pieces of a second, noise fills them all.
+    The noise is measured by second differences over 10 ms, a high-pass at about 20 Hz, in pieces of 50 ms. A QRS complex
+    fills two or three of the twenty pieces of a second; noise fills all of them.
 
     Args:
         cleaned: (leads, samples) in mV.
         sampling_rate: Hz.
 
     Returns:
-        (leads,) noise in mV: what white noise of this standard deviation would show in the quiet quarter of the worst
-        second; and (leads,) sharpness: the steepest fourteenth of the pieces over the median one, 0 where that is
+        (leads,) noise in mV: standard deviation of the white noise that has the power of the quiet quarter of the worst
+        second. (leads,) sharpness: ratio of a high quantile of the pieces to their median; 0 if the median piece is
         silent.
     """
     lag = max(1, round(_LAG * sampling_rate))
@@ -45,7 +45,7 @@ def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[
     quiet = int(_QUIET * group)
     noise = np.partition(seconds, quiet, axis=2)[:, :, quiet].max(axis=1)
     places = (count // 2, int(_STEEP * count))
-    # sorting all is faster than partitioning at two places
+    # one sort is faster than two partitions
     ordered = np.sort(power, axis=1)[:, places]
     sharpness = np.sqrt(np.divide(ordered[:, 1], ordered[:, 0], where=ordered[:, 0] > 0, out=np.zeros(leads)))
     return np.sqrt(noise), sharpness.astype(np.float32)
@@ -59,9 +59,9 @@ def beat_lead(
 
     Args:
         leads: canonical names.
-        usable: (leads,) mask.
-        noise, sharpness: of ``high_frequency``.
-        noise_limit: mV; leads beyond it are only taken where there is no other.
+        usable: (leads,) mask of the usable leads.
+        noise, sharpness: result of ``high_frequency``.
+        noise_limit: limit in mV; a lead above it is used only if all usable leads are above it.
     """
     ranks = [
         (noise[i] <= noise_limit, lead in UPRIGHT, float(sharpness[i]), lead)
@@ -74,16 +74,16 @@ def beat_lead(
 def template_match(lead: NDArray[np.float32], peaks: NDArray[np.intp], sampling_rate: float) -> float:
     """Return the mean Pearson correlation of each beat (0.25 s before to 0.4 s after R) with the mean of the *other* beats.
 
-    After the template matching of Orphanidou et al. 2015 (doi:10.1109/JBHI.2014.2338351). A beat is kept out of its own
-    template, because of few beats each would resemble it: white noise then reaches 0.8, left out it stays under 0.5.
+    Template matching of Orphanidou et al. 2015 (doi:10.1109/JBHI.2014.2338351). The template of a beat leaves out the beat
+    itself. Otherwise white noise would reach a correlation of 0.8 with few beats; so it stays below 0.5.
 
     Args:
         lead: (samples,) in mV.
-        peaks: indices of R-peaks.
+        peaks: sample indices of the R-peaks.
         sampling_rate: Hz.
 
     Returns:
-        -1 to 1; NaN with fewer than two whole beats.
+        Correlation from -1 to 1; NaN for fewer than two complete beats.
     """
     window = np.arange(round(_BEAT[0] * sampling_rate), round(_BEAT[1] * sampling_rate) + 1)
     whole = peaks[(peaks + window[0] >= 0) & (peaks + window[-1] < lead.size)]

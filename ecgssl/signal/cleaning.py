@@ -1,11 +1,11 @@
 """Cleaning: zero-phase band-pass and resampling of a raw recording in one linear operator.
 
-The operator is defined in continuous frequency (``response``): the squared magnitudes of a Butterworth high-pass and
-low-pass, as forward-backward filtering applies them (``scipy.signal.sosfiltfilt``), an optional mains notch and an
-anti-alias roll-off. Its impulse response, cut to the contract's support, is sampled at the least common rate of input
-and output, so that band-pass and resampling are one step (polyphase resampling: Crochiere and Rabiner 1981). The
-signal is continued beyond its ends by even reflection. Here the operator runs as one FFT per recording;
-``cleaning_torch`` runs it as a convolution.
+The operator is defined in continuous frequency (``response``). Its gain is the product of the squared magnitudes of a
+Butterworth high-pass and low-pass, as in forward-backward filtering (``scipy.signal.sosfiltfilt``), an optional mains notch
+and an anti-alias roll-off. The impulse response is cut to ``clean.support`` and sampled at the least common rate of input and
+output, so band-pass and resampling are one step (polyphase resampling: Crochiere and Rabiner 1981). The signal is extended
+beyond its ends by even reflection. This module applies the operator with one FFT per recording; ``cleaning_torch`` applies it
+as a convolution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.signal.spec import CleanSpec, SignalSpec
 
 NOTCH_Q = 30.0
-"""Quality factor of the mains notch: 1.7 Hz wide at 50 Hz, so mains that is 0.2 Hz off is still cut to a twentieth."""
+"""Quality factor of the mains notch: 1.7 Hz wide at 50 Hz. Interference 0.2 Hz off its centre is reduced to 1/20."""
 
 _LARGEST_FACTOR = 1000
 _EDGE_TOLERANCE = 0.05
@@ -33,9 +33,9 @@ class Kernel:
     """Impulse response at the least common rate ``up * rate_in = down * rate_out``.
 
     Args:
-        taps: (2 * half + 1,) float64, symmetric about its middle; a sum over input samples needs no further factor.
-        half: taps on either side of the middle.
-        up, down: coprime; ``rate_out / rate_in = up / down``.
+        taps: (2 * half + 1,) float64, symmetric about the middle; a sum over input samples needs no other factor.
+        half: number of taps on either side of the middle.
+        up, down: coprime integers; ``rate_out / rate_in = up / down``.
     """
 
     taps: NDArray[np.float64]
@@ -45,11 +45,11 @@ class Kernel:
 
     @property
     def reach(self) -> int:
-        """Input samples on either side that an output sample depends on."""
+        """Number of input samples on either side that affect an output sample."""
         return -(-self.half // self.up)
 
     def samples_out(self, samples: int) -> int:
-        """Samples at the output rate of a recording of ``samples``."""
+        """Return the number of samples at the output rate for a recording of ``samples`` samples."""
         return -(-samples * self.up // self.down)
 
 
@@ -57,12 +57,12 @@ def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: fl
     """Return the gain of the operator before its impulse response is truncated.
 
     Args:
-        frequency: Hz, not negative.
-        spec: band edges, order and notch; none for the anti-alias roll-off alone.
+        frequency: frequencies in Hz, at least 0.
+        spec: band edges, order and notch; ``None`` for the anti-alias roll-off only.
         nyquist: half of the lower of the two sampling rates, in Hz.
 
     Returns:
-        Real gain (the phase is zero): 1/2 at a band edge; 0 at 0 Hz, at the mains frequency and from ``nyquist`` up.
+        Real gain (zero phase): 1/2 at a band edge; 0 at 0 Hz, at the mains frequency, and at ``nyquist`` and above.
     """
     f = np.asarray(frequency, dtype=np.float64)
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip((f / nyquist - 0.8) / 0.2, 0.0, 1.0))
@@ -82,14 +82,14 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
     """Return the impulse response between two sampling rates.
 
     Args:
-        rate_in, rate_out: Hz.
-        spec: what to filter; none to resample only.
-        support: seconds on either side at which the response is cut; its last twentieth is tapered. At the defaults the
-            gain then stays within 0.011 of ``response``; a constant comes out as exactly 0.
+        rate_in, rate_out: sampling rates in Hz.
+        spec: filter settings; ``None`` to resample only.
+        support: length in s of the response on either side; the last twentieth is tapered. With the defaults, the gain
+            is within 0.011 of ``response``, and a constant signal gives exactly 0.
 
     Raises:
-        RecordingError: ``sampling_rate``, where the rates have no small common multiple or the input lacks the band.
-        InputError: where the support is too short to hold the band edges.
+        RecordingError: ``sampling_rate``: the rates have no small common multiple, or the input lacks part of the band.
+        InputError: the support is too short for the band edges.
     """
     up, down = _ratio(rate_in, rate_out)
     if spec is not None and spec.band[1] >= rate_in / 2:
@@ -98,14 +98,14 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
             Problem(
                 "recording",
                 "sampling_rate",
-                f"{rate_in:g} Hz cannot carry the contract's band up to {spec.band[1]:g} Hz",
+                f"{rate_in:g} Hz is too low for the passband up to {spec.band[1]:g} Hz",
                 "Use recordings of a higher rate, or lower signal.clean.band",
             ),
         )
     rate = up * rate_in
     nyquist = min(rate_in, rate_out) / 2
     half = int(support * rate)
-    # long enough that the high-pass's tail has decayed before it wraps around
+    # the period is long enough for the tail of the high-pass to decay before it wraps around
     period = 2 * half + round(rate * max(support, 10.0 / (spec.band[0] if spec else 1.0)))
     period = fft.next_fast_len(period, real=True)
     grid = np.arange(period // 2 + 1) * (rate / period)
@@ -122,25 +122,25 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
 
 
 def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -> NDArray[np.float32]:
-    """Return a recording band-passed and resampled, each lead separately.
+    """Return a recording after band-pass and resampling of each lead.
 
     Args:
         signal: (leads, samples) in mV.
         sampling_rate: Hz of ``signal``.
-        spec: the contract.
+        spec: preprocessing settings.
 
     Returns:
         (leads, ceil(samples * spec.sampling_rate / sampling_rate)) float32 in mV, not cropped.
 
     Raises:
-        ValueError: where the signal is not finite everywhere or has no samples.
-        RecordingError: ``sampling_rate``, see ``design``.
+        ValueError: the signal contains NaN or infinity, or has no samples.
+        RecordingError: ``sampling_rate``, as in ``design``.
     """
     signal = np.asarray(signal)
     if signal.ndim != 2 or signal.shape[1] == 0:
         raise ValueError(f"signal of shape {signal.shape} is not (leads, samples)")
     if not np.isfinite(signal).all():
-        raise ValueError("signal holds NaN or infinity; assess quality first")
+        raise ValueError("signal contains NaN or infinity; run the quality checks first")
     method: CleanSpec | None = spec.clean
     if spec.clean.method != "fir":
         from ecgssl.signal.quality import neurokit_clean
@@ -150,7 +150,7 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
             return signal
         method = None
     plan = _plan(float(sampling_rate), spec.sampling_rate, method, spec.clean.support, signal.shape[1])
-    # the band-pass has no gain at 0 Hz: taking the offset away first only spares float32 its digits
+    # the band-pass removes the offset; subtracting it first preserves float32 precision
     offset = signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     spectrum = fft.rfft(_continued(signal, offset, plan), axis=1, overwrite_x=True)[:, : plan.gain.size]
     cleaned = fft.irfft(spectrum * plan.gain, plan.length_out, axis=1, overwrite_x=True)[:, plan.kept]
@@ -158,17 +158,17 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
 
 
 def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
-    """Return the window of a cleaned recording that is kept.
+    """Return the window of a cleaned recording that the preprocessing settings select.
 
     Args:
         signal: (leads, samples) in mV at ``spec.sampling_rate``.
-        spec: the contract.
+        spec: preprocessing settings.
 
     Returns:
         (leads, spec.samples), a view.
 
     Raises:
-        RecordingError: ``too_short``.
+        RecordingError: ``too_short``: the recording is shorter than ``spec.duration``.
     """
     spare = signal.shape[1] - spec.samples
     if spare < 0:
@@ -177,7 +177,7 @@ def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
             Problem(
                 "recording",
                 "duration",
-                f"{signal.shape[1] / spec.sampling_rate:g} s, the contract needs {spec.duration:g} s",
+                f"{signal.shape[1] / spec.sampling_rate:g} s, shorter than the required {spec.duration:g} s",
                 "Remove the recording, or shorten signal.duration",
             ),
         )
@@ -190,7 +190,7 @@ def reflection(samples: int, before: int, after: int) -> NDArray[np.intp]:
 
     Args:
         samples: length of the recording.
-        before, after: samples wanted on either side.
+        before, after: number of samples to add on either side.
 
     Returns:
         (before + samples + after,) indices in 0..samples-1.
@@ -202,7 +202,7 @@ def reflection(samples: int, before: int, after: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One FFT pass for recordings of one length: padded spectrum times gain, cut to the output's bins."""
+    """Settings of the FFT for recordings of one length: padding, gain, and bins of the output."""
 
     before: int
     after: int
@@ -215,7 +215,7 @@ class _Plan:
 def _plan(rate_in: float, rate_out: float, spec: CleanSpec | None, support: float, samples: int) -> _Plan:
     kernel = design(rate_in, rate_out, spec, support)
     samples_out = kernel.samples_out(samples)
-    # both ends of the padded signal fall on samples of both rates
+    # both ends of the padded signal are sampling instants of both rates
     before = -(-kernel.reach // kernel.down) * kernel.down
     last = (samples_out - 1) * kernel.down // kernel.up
     blocks = fft.next_fast_len(-(-(before + last + 1 + kernel.reach) // kernel.down), real=True)
@@ -235,13 +235,13 @@ def _plan(rate_in: float, rate_out: float, spec: CleanSpec | None, support: floa
 
 
 def _continued(signal: NDArray[np.float32], offset: NDArray[np.float32], plan: _Plan) -> NDArray[np.float32]:
-    """``signal - offset``, continued by reflection."""
+    """Return ``signal - offset``, extended by reflection."""
     leads, samples = signal.shape
     before, after = plan.before, plan.after
     if max(before, after) >= samples:
         centred = np.subtract(signal, offset, dtype=np.float32)
         return centred.take(reflection(samples, before, after), axis=1)
-    # a single reflection is two copies from back to front, three times as fast as gathering
+    # two reversed copies for a single reflection are three times as fast as indexing
     out = np.empty((leads, before + samples + after), dtype=np.float32)
     np.subtract(signal, offset, out=out[:, before : before + samples], dtype=np.float32)
     out[:, :before] = out[:, 2 * before : before : -1]
@@ -260,7 +260,7 @@ def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
             Problem(
                 "recording",
                 "sampling_rate",
-                f"{rate_in!r} Hz to {rate_out!r} Hz is not a ratio of whole numbers up to {_LARGEST_FACTOR}",
+                f"the ratio of {rate_in!r} Hz to {rate_out!r} Hz has no whole numbers up to {_LARGEST_FACTOR}",
                 "Set the nominal sampling rate of the device",
             ),
         )
@@ -268,7 +268,7 @@ def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
 
 
 def _fix_offset_gain(taps: NDArray[np.float64], half: int, up: int, wanted: float) -> NDArray[np.float64]:
-    """Make the taps of every polyphase branch sum to ``wanted``, by a multiple of one smooth window."""
+    """Make the taps of each polyphase branch sum to ``wanted``, by adding a multiple of one smooth window."""
     window = 0.5 + 0.5 * np.cos(np.pi * np.arange(-half, half + 1) / (half + 1))
     branch = np.arange(-half, half + 1) % up
     lacking = wanted - np.bincount(branch, taps, up)
@@ -287,6 +287,6 @@ def _require_edges(taps: NDArray[np.float64], half: int, rate: float, up: int, s
                 "signal contract",
                 "clean.support",
                 f"a response cut at {spec.support:g} s misses the {edge:g} Hz edge of the band by {off.max():.2f}",
-                "Lengthen clean.support to about 1 / the low edge, or raise that edge",
+                "Increase clean.support to about 1 / (low edge), or raise that edge",
             )
         )

@@ -1,6 +1,6 @@
-"""Cleaning, resampling and cropping as one strided convolution, for tensors and for export inside a graph.
+"""Cleaning, resampling and cropping as one strided convolution on tensors, exportable to a graph.
 
-Same taps as ``ecgssl.signal.cleaning``; no FFT, because onnxruntime's is only good to 1e-3.
+It uses the taps of ``ecgssl.signal.cleaning``, but no FFT, because the FFT of onnxruntime has an error of 1e-3.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _CHANNELS = 32
 
 
 class Cleaning(nn.Module):
-    """(batch, leads, any samples) in mV at the input rate -> (batch, leads, samples) in mV: what ``crop`` keeps.
+    """Module that cleans, resamples and crops: (B, leads, any samples) in mV to (B, leads, ``samples``) in mV.
 
-    Only what the window can see is read: every convolution has the same size, and a recording's length decides no more
-    than which samples are gathered, by reflection at its ends. One stride per whole number of periods of the two rates,
-    one output channel per output sample in it.
+    Only the input samples that affect the window are read. All convolutions have the same size; the length of a recording
+    affects only which samples are gathered, with reflection at the ends. One stride covers a whole number of periods of the
+    two rates, with one output channel per output sample in it.
 
     Args:
-        kernel: the impulse response.
-        samples: of the window.
-        centred: whether the window is the middle of the recording, or its start.
+        kernel: impulse response.
+        samples: length of the window in samples.
+        centred: use the middle of the recording, not its start.
     """
 
     offset: Tensor
@@ -37,13 +37,13 @@ class Cleaning(nn.Module):
         super().__init__()
         up, down, half, reach = kernel.up, kernel.down, kernel.half, kernel.reach
         self.up, self.down, self.samples, self.centred = up, down, samples, centred
-        # a window in the middle may begin within a period of the two rates
+        # a window in the middle can begin within a period of the two rates
         made = samples + (up - 1 if centred else 0)
-        # several periods per stride: neighbouring outputs share most of their inputs, so wide blocks are far faster
+        # several periods per stride are far faster, because neighbouring outputs share most of their inputs
         periods = max(1, min(_CHANNELS, made) // up)
         outputs, self.stride = up * periods, down * periods
         width = reach + ((outputs - 1) * down + half) // up + 1
-        # channel p, tap i: the sample i - reach after the block's first, seen from output p of the block
+        # channel p, tap i: input sample i - reach relative to the first of the block, seen from output p of the block
         place = np.arange(outputs)[:, None] * down - (np.arange(width) - reach)[None, :] * up
         inside = np.abs(place) <= half
         weight = np.where(inside, kernel.taps[np.where(inside, place, 0) + half], 0.0)
@@ -53,23 +53,23 @@ class Cleaning(nn.Module):
         self.register_buffer("offset", offset, persistent=False)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Clean and crop.
+        """Return the cleaned and cropped recordings.
 
         Args:
             signal: (B, L, T) float32 in mV, of any T.
 
         Returns:
-            (B, L, samples). NaN throughout where T is too short for the window, and in every lead with a value that is
-            not finite.
+            (B, L, samples). All NaN if T is too short for the window. A lead with a value that is not finite is NaN
+            throughout.
         """
-        # lengths as tensors: a graph computes them for every input, none is a constant of the export
+        # lengths are tensors, so that the exported graph computes them for every input
         length = torch.full((), signal.shape[-1], dtype=torch.int64)
         available = (length * self.up + (self.down - 1)) // self.down
         start = ((available - self.samples) // 2).clamp(min=0) if self.centred else torch.zeros_like(length)
         period = (2 * (length - 1)).clamp(min=1)
         index = (self.offset + start // self.up * self.down) % period
         index = torch.minimum(index, period - index)
-        # the band-pass has no gain at 0 Hz: taking the offset away first only spares float32 its digits
+        # the band-pass removes the offset; subtracting it first preserves float32 precision
         centre = signal.mean(dim=-1, keepdim=True)
         seen = rearrange(signal.index_select(-1, index) - centre, "b l t -> (b l) 1 t")
         branches = nn.functional.conv1d(seen, self.weight, stride=self.stride)
@@ -80,22 +80,22 @@ class Cleaning(nn.Module):
 
 
 def cleaning_module(spec: SignalSpec, sampling_rate: float) -> Cleaning:
-    """``ecgssl.signal.cleaning.clean``, then ``crop``, for recordings of one sampling rate and any length; exportable.
+    """Return a module equal to ``ecgssl.signal.cleaning.clean`` and ``crop``, for one sampling rate and any length.
 
     Args:
-        spec: the contract.
-        sampling_rate: Hz of the input.
+        spec: preprocessing settings.
+        sampling_rate: sampling rate of the input in Hz.
 
     Raises:
-        InputError: where ``spec.clean.method`` is a cleaner of neurokit2, which is no linear operator of ours.
-        RecordingError: ``sampling_rate``, see ``design``.
+        InputError: ``spec.clean.method`` is a cleaner of neurokit2, which cannot be exported.
+        RecordingError: ``sampling_rate``, as in ``design``.
     """
     if spec.clean.method != "fir":
         raise InputError(
             Problem(
                 "signal contract",
                 "clean.method",
-                f"'{spec.clean.method}' is a cleaner of neurokit2: it runs in Python only and cannot be in a graph",
+                f"'{spec.clean.method}' is a cleaner of neurokit2, which runs only in Python and cannot be exported",
                 "Use clean.method: fir, or export.raw_rates: []",
             )
         )

@@ -1,7 +1,7 @@
-"""12-lead ECG page at 25 mm/s and 10 mm/mV, true to scale on millimetre paper.
+"""12-lead ECG page at 25 mm/s and 10 mm/mV on millimetre paper, to scale.
 
-Layout and speed after Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
-2.5 s segments, all from the same ten seconds, over one whole rhythm strip.
+Layout and scale follow Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
+segments of 2.5 s from the same ten seconds, and a rhythm strip of ten seconds below.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ecgssl.signal.leads import LEADS
 SPEED = 25.0
 """Paper speed in mm/s."""
 GAIN = 10.0
-"""mm/mV."""
+"""Gain in mm/mV."""
 
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _RHYTHM = ("II", "V1", "V5", "I")
@@ -53,21 +53,21 @@ def draw_12_lead(
     """Return a page with the first ten seconds of a recording.
 
     Args:
-        signal: (leads, samples) in mV; samples that are NaN leave a gap.
+        signal: (leads, samples) in mV; NaN samples are drawn as gaps.
         sampling_rate: Hz.
         leads: canonical name of each row.
-        lead_mask: (leads,) false where a lead is absent: its place stays empty and says so.
-        title: printed at the top; keep identities of patients out of it.
-        hidden: (leads, samples) samples to shade, such as those a model did not see.
-        overlay: (leads, samples) in mV, drawn over ``signal`` in another colour, such as a reconstruction.
-        relevance: (leads, samples) what each sample spoke for (above 0) or against (below 0), marked under the trace as with
-            a felt pen, the stronger the nearer to the largest of the recording; leads that are absent are left out.
+        lead_mask: (leads,) false for absent leads; their panels show "not recorded".
+        title: title at the top; do not include patient data.
+        hidden: (leads, samples) samples to shade, for example the masked ones.
+        overlay: (leads, samples) in mV, drawn over ``signal`` in another colour, for example a reconstruction.
+        relevance: (leads, samples) contribution of each sample to the output, positive or negative. It is drawn as a
+            highlight under the trace, relative to the largest value of the recording. Absent leads are left out.
 
     Returns:
-        The figure; ``figure.savefig(path)`` keeps 1 mm on paper 1 mm.
+        Figure; ``figure.savefig(path)`` keeps the scale on paper.
 
     Raises:
-        ValueError: where shapes disagree.
+        ValueError: the shapes do not match.
     """
     signal = np.asarray(signal, dtype=np.float64)
     mask = np.ones(len(leads), dtype=bool) if lead_mask is None else np.asarray(lead_mask, dtype=bool)
@@ -75,7 +75,7 @@ def draw_12_lead(
         raise ValueError(f"signal {signal.shape} and lead_mask {mask.shape} do not match {len(leads)} leads")
     for name, other in (("hidden", hidden), ("overlay", overlay), ("relevance", relevance)):
         if other is not None and np.shape(other) != signal.shape:
-            raise ValueError(f"{name} {np.shape(other)} is not of the signal's shape {signal.shape}")
+            raise ValueError(f"{name} has shape {np.shape(other)}, but the signal has shape {signal.shape}")
     page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask))
     width = _LEFT + 4 * _SEGMENT * SPEED + _RIGHT
     height = _TOP + 4 * _ROW + _BOTTOM
@@ -107,7 +107,7 @@ def draw_12_lead(
 
 
 class _Page:
-    """Places pieces of one recording on paper; lengths in mm from the lower left corner."""
+    """Drawing of segments of one recording; lengths in mm from the lower left corner."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class _Page:
     def draw(self, axes: Axes, lead: str, middle: float, start: float, seconds: float) -> None:
         left = _LEFT + start * SPEED
         text: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": True, "zorder": 6}
-        # the halo keeps a label readable where a tall R wave crosses it
+        # the halo keeps a label readable if a tall R wave crosses it
         halo = [withStroke(linewidth=2.5, foreground=_PAPER)]
         axes.text(left + 1.5, middle + 10.5, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
         if not self.present(lead):
@@ -136,7 +136,7 @@ class _Page:
             axes.text(centre, middle, "not recorded", fontsize=8, ha="center", style="italic", **text)
             return
         row = self.leads.index(lead)
-        # one sample more than the segment holds, so that neighbouring pieces of a strip meet
+        # one sample more than the segment, so that neighbouring segments of a strip meet
         first, last = round(start * self.rate), min(round((start + seconds) * self.rate) + 1, self.signal.shape[1])
         x = _LEFT + np.arange(first, last) / self.rate * SPEED
         if self.hidden is not None:
@@ -160,7 +160,7 @@ class _Page:
 
 
 def _relative(relevance: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Relevance of the recorded leads, from -1 to 1; 0 elsewhere."""
+    """Return the relevance of the recorded leads scaled to -1 to 1; 0 for absent leads."""
     if relevance is None:
         return None
     found = np.where(mask[:, None], np.nan_to_num(np.asarray(relevance, dtype=np.float64)), 0.0)
@@ -168,7 +168,7 @@ def _relative(relevance: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -
 
 
 def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance: NDArray[np.float64]) -> None:
-    """Broad strokes under a trace; opaque, so that no joint is darker than what it joins, the strongest on top."""
+    """Draw wide strokes under a trace. They are opaque, so overlaps are not darker; the strongest is on top."""
     between = (relevance[1:] + relevance[:-1]) / 2
     order = np.argsort(np.abs(between))
     order = order[np.abs(between[order]) > _FAINT]
@@ -182,7 +182,7 @@ def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance:
 
 
 def _paper(width: float, height: float) -> Axes:
-    """Axes whose data unit is one millimetre, with the grid of ECG paper, counted from the start of the traces."""
+    """Return axes in millimetres with the grid of ECG paper, aligned with the start of the traces."""
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=200)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -200,7 +200,7 @@ def _paper(width: float, height: float) -> Axes:
 
 
 def _calibration(axes: Axes, middle: float) -> None:
-    """1 mV for 0.2 s."""
+    """Draw the calibration pulse: 1 mV for 0.2 s."""
     x = 5.0 + np.array([0.0, 1.0, 1.0, 6.0, 6.0, 7.0])
     y = middle + GAIN * np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid="calibration")
@@ -212,7 +212,7 @@ def _separator(axes: Axes, x: float, middle: float) -> None:
 
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """Return the figure as PNG; equal figures give equal bytes."""
+    """Return the figure as PNG. The bytes are identical for identical figures."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -12,12 +12,12 @@ from ecgssl.signal.reasons import REASONS, ReasonCode
 
 @dataclass(frozen=True)
 class Finding:
-    """A figure beyond its limit.
+    """A quality figure outside its limit.
 
     Args:
         code: reason code, a key of ``QualityParams.policy``.
-        lead: the lead concerned; ``None`` for the whole recording.
-        value: the figure; NaN if undefined.
+        lead: affected lead; ``None`` for the whole recording.
+        value: value of the figure; NaN if undefined.
     """
 
     code: ReasonCode
@@ -26,7 +26,7 @@ class Finding:
 
 
 def limit_text(code: ReasonCode, params: QualityParams) -> str:
-    """Return the accepted values of a code's figure, such as ``up to 0.02 mV``; empty if it has no limit."""
+    """Return the accepted values of the figure of a code, such as ``up to 0.02 mV``; empty if there is no limit."""
     reason = REASONS[code]
     if reason.limit is None:
         return ""
@@ -39,8 +39,8 @@ def findings_text(findings: Sequence[Finding], params: QualityParams, most: int 
     """Return findings as text: ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
 
     Args:
-        findings: in the order of the text; those of a code are put together.
-        params: limits.
+        findings: findings in the order of the text; findings with the same code are grouped.
+        params: quality limits.
         most: largest number of findings in the text.
     """
     by_code: dict[ReasonCode, list[str]] = {}

@@ -42,8 +42,8 @@ _FLOOR = 0.05 / len(INDEPENDENT)
 """Regularisation of ``USUAL``, so that uncorrelated movement such as noise has little weight."""
 
 _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
-    # what is recorded as I and II, from what they are; left arm and leg are left out: that exchange looks like another
-    # axis of the heart, and was found in one recording of five
+    # matrices from the true I and II to the recorded I and II; left arm and left leg are not included, because this
+    # exchange looks like another heart axis (it was detected in one recording of five)
     "left and right arm": np.array([[-1.0, 0.0], [-1.0, 1.0]]),
     "right arm and leg": np.array([[1.0, -1.0], [0.0, -1.0]]),
     "all limb electrodes, one way": np.array([[-1.0, 1.0], [-1.0, 0.0]]),
@@ -51,7 +51,7 @@ _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
 }
 
 CHEST_PAIRS = tuple(
-    # other neighbours resemble each other so much that an exchange is no more unusual than many hearts
+    # exchanges of other neighbouring chest electrodes look like normal variation between people
     (a, b)
     for a, b in combinations(CHEST_LEADS, 2)
     if (a, b) == ("V1", "V2") or CHEST_LEADS.index(b) - CHEST_LEADS.index(a) > 1
@@ -64,9 +64,9 @@ class LeadOrder:
     typical, NaN if a lead of ``INDEPENDENT`` is missing.
 
     Args:
-        limb_swap: with two or three limb electrodes.
-        chest_swap: with two chest electrodes.
-        chest_pair: names of the two.
+        limb_swap: gain for two or three limb electrodes.
+        chest_swap: gain for two chest electrodes.
+        chest_pair: names of the two chest electrodes.
     """
 
     limb_swap: float
@@ -81,7 +81,7 @@ def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
         cleaned: (leads, samples) in mV, without offset.
 
     Returns:
-        (``WINDOWS``, leads, leads).
+        Products of shape (``WINDOWS``, leads, leads).
     """
     leads = cleaned.shape[0]
     length = cleaned.shape[1] // WINDOWS
@@ -93,8 +93,8 @@ def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
     """Return the evidence for exchanged limb and chest electrodes.
 
     Args:
-        moments: (windows, leads, leads) of ``second_moments``.
-        leads: canonical name of each row that is present and usable, none for the others.
+        moments: (windows, leads, leads), result of ``second_moments``.
+        leads: canonical names of the rows, all of them present and usable.
     """
     if not set(INDEPENDENT) <= set(leads):
         return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
@@ -114,11 +114,11 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
     Pairs of limb leads are not compared: if the third lead of a triangle is silent, the other two are equal.
 
     Args:
-        moments: (windows, leads, leads) of ``second_moments``.
-        leads: canonical name of each row that is present and usable, none for the others.
+        moments: (windows, leads, leads), result of ``second_moments``.
+        leads: canonical names of the rows, all of them present and usable.
 
     Returns:
-        (leads,) root mean square of the difference over that of the larger of the two; NaN without another lead.
+        (leads,) root mean square difference divided by the larger root mean square of the two; NaN without another lead.
     """
     total = moments.mean(axis=0, dtype=np.float64)
     power = total.diagonal()
@@ -134,8 +134,8 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
 
 
 def _distances() -> NDArray[np.float32]:
-    """(64, 1 + exchanges): products with a recording's moments give its distance as it is and with each exchange
-    undone."""
+    """Return a (64, 1 + exchanges) matrix; its product with the moments gives the distance of a recording, unchanged and with
+    each exchange undone."""
     size = len(INDEPENDENT)
     undone = [np.eye(size)]
     for recorded in _LIMB_EXCHANGES.values():

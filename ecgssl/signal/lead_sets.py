@@ -1,7 +1,7 @@
 """Named sets of recorded leads, and the leads that a model receives for each set.
 
-The sets of 12, 6, 3 and 2 are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, Will two do?); 8 are the channels
-that a 12-lead machine measures independently; 1 is lead I, as a watch records it.
+The sets of 12, 6, 3 and 2 leads are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, "Will Two Do?"). The 8 leads
+are the channels that a 12-lead device measures independently. The single lead is lead I, as recorded by a watch.
 
 ``ecgssl.signal.leads.arrange`` derives all six limb leads from any two of them. A set names the *recorded* leads; a model also
 receives the derived ones. Therefore 8 and 12 recorded leads give the same twelve rows, and 2 and 6 leads the same six.
@@ -25,7 +25,7 @@ LEAD_SETS: dict[str, tuple[str, ...]] = {
     "2lead": ("I", "II"),
     "1lead": ("I",),
 }
-"""Recorded leads by name of the set."""
+"""Recorded leads of each named set."""
 
 assert set(LEAD_SETS) == set(get_args(LeadSet))
 
@@ -34,13 +34,13 @@ def named_leads(text: str) -> tuple[str, ...]:
     """Return the recorded leads of a named set, or of names separated by commas.
 
     Raises:
-        InputError: with every name that is no lead, or that is there twice.
+        InputError: a name is not a lead or occurs twice; lists all such names.
     """
     if text in LEAD_SETS:
         return LEAD_SETS[text]
     names = [name.strip() for name in text.split(",") if name.strip()]
     found = [canonical(name) for name in names]
-    remedy = f"Name leads as I,II,V2, or a set: {', '.join(LEAD_SETS)}"
+    remedy = f"Use lead names such as I,II,V2, or a set: {', '.join(LEAD_SETS)}"
     problems = [
         Problem("leads", name, "is not one of the twelve leads", remedy)
         for name, lead in zip(names, found, strict=True)
@@ -48,12 +48,10 @@ def named_leads(text: str) -> tuple[str, ...]:
     ]
     known = [lead for lead in found if lead is not None]
     problems += [
-        Problem("leads", lead, "is named more than once", remedy)
-        for lead in sorted(set(known))
-        if known.count(lead) > 1
+        Problem("leads", lead, "occurs more than once", remedy) for lead in sorted(set(known)) if known.count(lead) > 1
     ]
     if not names:
-        problems.append(Problem("leads", repr(text), "names no lead", remedy))
+        problems.append(Problem("leads", repr(text), "contains no lead name", remedy))
     if problems:
         raise InputError(problems)
     return tuple(known)
@@ -63,16 +61,16 @@ def shown_leads(recorded: Sequence[str], contract: Sequence[str] = LEADS) -> tup
     """Return the leads that a model receives from the recorded leads, in the order of the preprocessing settings.
 
     Args:
-        recorded: canonical names.
-        contract: leads of the signal contract.
+        recorded: canonical names of the recorded leads.
+        contract: leads of the preprocessing settings.
 
     Raises:
-        InputError: none of the contract's leads can be had from the recorded ones.
+        InputError: no lead of the settings is recorded or can be derived.
     """
     limb = [lead for lead in recorded if lead in LIMB_LEADS]
     there = {*recorded, *(LIMB_LEADS if len(limb) >= 2 else ())}
     shown = tuple(lead for lead in contract if lead in there)
     if not shown:
-        what = f"the contract has {', '.join(contract)}, and none of them follows from {', '.join(recorded)}"
-        raise InputError(Problem("leads", ", ".join(recorded), what, "Name leads of the contract"))
+        what = f"the settings use {', '.join(contract)}; none of them can be derived from {', '.join(recorded)}"
+        raise InputError(Problem("leads", ", ".join(recorded), what, "Use leads of the preprocessing settings"))
     return shown

@@ -1,7 +1,7 @@
 """Names of the twelve leads and the algebra of the six limb leads.
 
-Leads are found by name, never by index. The limb leads span two dimensions (Einthoven 1912, Goldberger 1942):
-III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2; so any two of them give the other four.
+Code refers to leads by name, not by index. The limb leads span two dimensions (Einthoven 1912, Goldberger 1942):
+III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2. Therefore any two of them determine the other four.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
 LEADS = LIMB_LEADS + CHEST_LEADS
-"""Canonical order."""
+"""Canonical names in canonical order."""
 
 LIMB_MATRIX: NDArray[np.float64] = np.array(
     [[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [-0.5, -0.5], [1.0, -0.5], [-0.5, 1.0]]
 )
-"""(6, 2): the limb leads, in canonical order, as combinations of I and II."""
+"""(6, 2) matrix: the limb leads, in canonical order, as linear combinations of I and II."""
 
 _ALIASES = {name.lower(): name for name in LEADS}
 _ALIASES |= {f"mdc_ecg_lead_{name}".lower(): name for name in LEADS}
@@ -29,26 +29,26 @@ _ALIASES |= {f"lead {name}".lower(): name for name in LEADS} | {f"lead_{name}".l
 
 
 def canonical(name: str) -> str | None:
-    """Canonical name of a lead, or ``None`` for anything that is not one of the twelve (Frank leads, markers)."""
-    # as public sets spell them; a hundred names are looked up for every recording
+    """Return the canonical name of a lead, or ``None`` for other signals (Frank leads, markers)."""
+    # try the spelling of public data sets first, because this lookup runs often
     return _ALIASES.get(name) or _ALIASES.get(name.strip().lower())
 
 
 def arrange(
     signal: NDArray[np.float32], names: Sequence[str], leads: Sequence[str] = LEADS
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Rows in the order of ``leads``; limb leads that are absent are derived from any two that are present.
+    """Return the rows in the order of ``leads``; absent limb leads are derived from any two that are present.
 
     Args:
         signal: (rows, samples) in mV, unfiltered.
-        names: name of each row as the file spells it; unknown names are ignored.
-        leads: canonical names wanted.
+        names: name of each row in the file; unknown names are ignored.
+        leads: canonical names of the returned rows.
 
     Returns:
-        (len(leads), samples) float32 and a (len(leads),) mask; rows without mask are zero and carry no signal.
+        (len(leads), samples) float32 and a (len(leads),) mask of the available leads; other rows are zero.
 
     Raises:
-        ValueError: where one lead is named twice.
+        ValueError: a lead occurs twice.
     """
     rows: dict[str, NDArray[np.float32]] = {}
     for name, row in zip(names, signal, strict=True):
@@ -60,7 +60,7 @@ def arrange(
         rows[lead] = row
     present = [lead for lead in LIMB_LEADS if lead in rows]
     if len(present) >= 2 and len(present) < len(LIMB_LEADS):
-        # the first two give the rest: any two rows of LIMB_MATRIX are independent
+        # two limb leads determine the others, because any two rows of LIMB_MATRIX are independent
         pair = [LIMB_LEADS.index(lead) for lead in present[:2]]
         to_one_two = np.linalg.inv(LIMB_MATRIX[pair])
         source = np.stack([rows[lead] for lead in present[:2]]).astype(np.float64)
@@ -78,28 +78,28 @@ def arrange(
 
 
 def measured(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.bool_]:
-    """Which rows that ``arrange`` returns were recorded, not derived.
+    """Return which rows of the result of ``arrange`` were recorded, not derived.
 
     Args:
-        names: name of each row as the file spells it.
-        leads: canonical names wanted.
+        names: name of each row in the file.
+        leads: canonical names of the rows.
 
     Returns:
-        (len(leads),) mask.
+        (len(leads),) bool mask.
     """
     recorded = {canonical(name) for name in names}
     return np.array([lead in recorded for lead in leads], dtype=bool)
 
 
 def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> float:
-    """How far the limb leads are from their laws: root mean square residual over root mean square limb signal.
+    """Return the residual of the limb-lead laws: root mean square residual divided by root mean square limb signal.
 
     Args:
-        signal: (leads, samples) in mV with rows named by ``leads``, each limb lead as *measured*.
+        signal: (leads, samples) in mV with rows named by ``leads``; limb leads as *recorded*, not derived.
 
     Returns:
-        0 for a perfect set, near 1 and above for swapped leads, a wrong unit or Cabrera's -aVR; NaN where fewer than
-        three limb leads are present, where they carry NaN, or where they are silent.
+        0 if the laws are satisfied exactly; about 1 or more for exchanged leads, a wrong unit or Cabrera's -aVR. NaN if
+        fewer than three limb leads are present, or if they contain NaN or are silent.
     """
     order = tuple(lead for lead in LIMB_LEADS if lead in leads)
     if len(order) < 3:
@@ -115,6 +115,6 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
 
 @lru_cache
 def _unlawful(limb: tuple[str, ...]) -> NDArray[np.float64]:
-    """(len(limb) - 2, len(limb)): orthonormal basis of all that the laws forbid these limb leads."""
+    """Return a (len(limb) - 2, len(limb)) orthonormal basis of the combinations that are 0 by the limb-lead laws."""
     basis = LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in limb]]
     return np.linalg.qr(basis, mode="complete").Q[:, 2:].T

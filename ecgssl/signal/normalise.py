@@ -9,17 +9,17 @@ from ecgssl.signal.spec import NormaliseSpec
 
 
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
-    """Divide by the root mean square of the present leads, or by the floor if it is larger.
+    """Return the signal divided by the root mean square of the present leads, or by the floor if it is larger.
 
     The offset is not removed, because cleaning has removed it. Voltage ratios and limb-lead laws are preserved.
 
     Args:
-        x: (batch, leads, samples) in mV; whatever absent leads hold (NaN too) is ignored.
+        x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.
         lead_mask: (batch, leads) bool, true where a lead is present.
         spec: method and floor in mV.
 
     Returns:
-        (batch, leads, samples) float32, without unit (mV for method ``none``); absent leads are exactly 0.
+        (batch, leads, samples) float32, dimensionless (mV for method ``none``); absent leads are exactly 0.
     """
     signal = torch.where(lead_mask.unsqueeze(-1), x.float(), 0.0)
     if spec.method == "none":

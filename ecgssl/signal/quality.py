@@ -29,11 +29,11 @@ class Quality:
     """Result of the quality checks of one recording.
 
     Args:
-        figures: by name; NaN if undefined. For leads, the value of the worst lead.
-        findings: all figures beyond their limits.
+        figures: value of each figure by name; NaN if undefined. For checks of leads, the value of the worst lead.
+        findings: all figures outside their limits.
         lead_mask: (leads,) bool, present and usable leads.
-        rejected: reason codes of a rejection joined by ";", ``None`` if the recording is kept. In addition to the codes of
-            the policy: ``min_leads`` and ``missing_leads``.
+        rejected: reason codes of the rejection joined by ";", or ``None`` if the recording is kept. Besides the codes of
+            the policy, ``min_leads`` and ``missing_leads`` are possible.
     """
 
     figures: dict[str, float]
@@ -43,7 +43,7 @@ class Quality:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Distinct codes of the findings, in order of appearance."""
+        """Distinct codes of the findings, in order of first occurrence."""
         return tuple(dict.fromkeys(finding.code for finding in self.findings))
 
 
@@ -57,19 +57,19 @@ def assess_raw(
 ) -> tuple[Quality, NDArray[np.float32]]:
     """Check a recording before cleaning.
 
-    The checks apply to the window that is kept; gaps also count within the support of the cleaning filter.
+    The checks use the window that is kept; gaps also count within the support of the cleaning filter.
 
     Args:
-        raw: (leads, samples) in mV, arranged in the order of ``spec.leads``; NaN for "no value".
+        raw: (leads, samples) in mV, in the order of ``spec.leads``; missing values are NaN.
         sampling_rate: Hz.
         lead_mask: (leads,) true where a lead is present.
         measured: (leads,) true where a lead was recorded, not derived (``ecgssl.signal.leads.measured``).
         params: limits and policy.
-        spec: the contract.
+        spec: preprocessing settings.
 
     Returns:
-        The quality so far, and the signal that can be cleaned: finite, masked leads zero. Gaps within
-        ``params.nan_fraction`` are bridged by straight lines, and found (``nan``).
+        The quality before cleaning, and the signal to clean: finite, with masked leads set to zero. Gaps within
+        ``params.nan_fraction`` are interpolated linearly and reported (``nan``).
     """
     present = np.asarray(lead_mask, dtype=bool)
     finite = np.isfinite(raw)
@@ -81,7 +81,7 @@ def assess_raw(
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
     derived = present & ~measured
-    # report each fault once: gaps first, and a flat line is always at its extremes
+    # report each fault once: skip leads with gaps, and do not report flat leads as saturated
     gappy = gaps > params.nan_fraction
     flat = ~gappy & ((silence > params.flat_seconds) | ~(found.deviation > params.flat_sd))
     railed = np.where(gappy | flat, 0.0, found.railed)
@@ -105,7 +105,7 @@ def assess_raw(
     residual = limb_residual(signal[:, kept], _named(sound, spec))
     if residual > params.limb_residual:
         findings.append(Finding("limb_law", None, residual))
-    # silent leads do not show the unit, unless all are silent: then the unit may be the cause
+    # silent leads do not show a wrong unit, except if all leads are silent
     loud = present & ~gappy & ~flat
     spans = found.span[loud if loud.any() else present & (found.span > 0)]
     span = _median(spans)
@@ -131,19 +131,19 @@ def assess_raw(
 
 
 def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: QualityParams, spec: SignalSpec) -> Quality:
-    """Check the cleaned and cropped signal: voltages, noise, order of the leads, beats.
+    """Check the cleaned and cropped signal: voltages, noise, order of the leads and beats.
 
     Args:
         cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
-        quality: of the first step, not rejected.
+        quality: result of ``assess_raw``, not rejected.
         params: limits and policy.
-        spec: the contract.
+        spec: preprocessing settings.
 
     Returns:
-        The quality with both steps' figures and findings. ``heart_rate`` is in beats per minute (60 s over the median
-        interval of R-peaks), ``template_match`` that of the function of this name; both NaN with fewer than two whole
-        beats (``no_beats``), and where ``params.beats`` is ``none``. Where ``lead_mask`` lost a lead in this step, zero
-        its row before storing.
+        The quality with figures and findings of both steps. ``heart_rate`` is in beats per minute (60 s divided by the
+        median RR interval), ``template_match`` is the result of the function of this name. Both are NaN for fewer than
+        two complete beats (``no_beats``) or if ``params.beats`` is ``none``. If ``lead_mask`` loses a lead in this
+        step, set its row to zero before storing.
     """
     present = quality.lead_mask
     sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec)
@@ -215,15 +215,15 @@ def _beats(
 def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]:
     """Return the R-peaks of one lead, detected by neurokit2.
 
-    Its cleaner is left out: the detector asks for a high-pass at 0.5 Hz, which the contract's cleaning is, and on real
-    recordings the peaks agree with those of neurokit2's whole chain at 500 Hz as well as after cleaning twice.
+    neurokit2's cleaning is left out, because the detector needs only a high-pass at 0.5 Hz, which our cleaning includes. On
+    real recordings the peaks agree with those of the full neurokit2 pipeline at 500 Hz.
 
     Args:
         lead: (samples,) in mV, cleaned.
         sampling_rate: Hz.
 
     Returns:
-        Indices of the peaks; empty where none were found or neurokit2 failed.
+        Sample indices of the peaks; empty if none are found or neurokit2 fails.
     """
     import neurokit2
 
@@ -244,7 +244,7 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
     Args:
         signal: (leads, samples) in mV, finite.
         sampling_rate: Hz.
-        method: as ``neurokit2.ecg_clean`` names it.
+        method: method name of ``neurokit2.ecg_clean``.
 
     Returns:
         (leads, samples) float32 in mV at the same rate.
@@ -269,12 +269,12 @@ def _concerned(findings: tuple[Finding, ...], codes: tuple[str, ...], spec: Sign
 
 
 def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> list[str]:
-    """Return the names of the selected rows, and an empty text for the others."""
+    """Return the names of the selected rows, and an empty string for the others."""
     return [lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True)]
 
 
 def _median(values: NDArray[Any]) -> float:
-    """Return the median, NaN if empty; ten times as fast as ``numpy.median`` for a dozen values."""
+    """Return the median, or NaN if empty; ten times as fast as ``numpy.median`` for a dozen values."""
     if not values.size:
         return float("nan")
     ordered = np.sort(values)

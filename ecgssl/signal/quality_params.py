@@ -15,9 +15,9 @@ _POLICY: dict[ReasonCode, Policy] = {code: reason.policy for code, reason in REA
 class QualityParams(Section):
     """Limits of the quality checks, and the action for each reason code: reject, mask the lead, or flag.
 
-    The limits lie beyond the values of 2,386 unmodified recordings, most of PTB-XL, some of six other sets. ``docs/quality.md``
-    lists how often each limit is exceeded there and how often planted faults are detected; ``benchmarks/quality.py``
-    measures both.
+    The limits are set outside the range of 2,386 unmodified recordings: most of PTB-XL and some of six other data sets.
+    ``docs/quality.md`` lists how often real recordings exceed each limit and how often simulated faults are detected. The
+    command is ``benchmarks/quality.py``.
 
     Args:
         nan_fraction: largest share of NaN samples in a lead; fewer are interpolated and flagged.

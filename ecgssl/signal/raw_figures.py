@@ -1,6 +1,6 @@
 """Figures of each lead before cleaning: gaps, silence, saturation, baseline wander, mains interference.
 
-All of it is taken from pieces of 0.2 s, which hold whole periods of 50 and of 60 Hz, in one pass over the samples.
+All figures are computed in one pass over pieces of 0.2 s, which contain whole periods of 50 Hz and 60 Hz.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 0.2
-"""Seconds."""
+"""Length of a piece in s."""
 STILL = 0.005
-"""A piece whose range in mV is not above this is silent: no more than the last digit of the coarsest devices."""
+"""A piece is silent if its range in mV is at most this, the resolution of the coarsest devices."""
 MAINS = (50.0, 60.0)
 
 _SECOND, _SPAN = 5, 10
@@ -25,15 +25,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RawFigures:
-    """Figures of each lead, (leads,) each.
+    """Quality figures before cleaning, each of shape (leads,).
 
     Args:
         deviation: standard deviation in mV.
-        silence: longest stretch of pieces within ``STILL``, in seconds.
-        railed: share of samples at the lead's extremes, in runs too long to be the crest of a quantised wave.
-        span: median over two seconds each of the peak-to-peak voltage, in mV.
-        wander: highest minus lowest mean of a second, in mV; NaN under 2 s.
-        mains: amplitude in mV at 50 or 60 Hz, whichever is larger, in half of the pieces or more; NaN where the
+        silence: longest run of silent pieces in s.
+        railed: share of samples at the extreme values of a lead, in runs longer than the crest of a quantised wave.
+        span: peak-to-peak voltage in mV, median over windows of two seconds.
+        wander: difference in mV between the highest and lowest mean of a second; NaN for less than 2 s.
+        mains: amplitude in mV at 50 or 60 Hz, the larger of the two, median over pieces; NaN if the sampling rate is too
+            low for both.
             sampling rate cannot carry either.
     """
 
@@ -46,14 +47,14 @@ class RawFigures:
 
 
 def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
-    """Interpolate samples that are not finite by straight lines.
+    """Return the signal with non-finite samples interpolated linearly.
 
     Args:
         raw: (leads, samples) in mV.
-        finite: where it is.
+        finite: (leads, samples) bool, true where ``raw`` is finite.
 
     Returns:
-        The same, finite; zero for a lead without any finite sample.
+        (leads, samples) in mV, finite; zero for a lead without any finite sample.
     """
     if finite.all():
         return raw
@@ -75,11 +76,11 @@ def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
         sampling_rate: Hz.
     """
     leads, samples = signal.shape
-    # the offset of an electrode may be a thousand times its ECG: float32 needs it gone first
+    # electrode offsets can be a thousand times the ECG: remove them to preserve float32 precision
     centred = signal - signal.mean(axis=1, keepdims=True)
     width = min(max(1, round(PIECE * sampling_rate)), samples)
     count = samples // width
-    # three times as fast across pieces as along them, the copy included
+    # computing across pieces is three times as fast as along them, including the copy
     across = np.ascontiguousarray(centred[:, : count * width].reshape(-1, width).T)
     highest, lowest = (extreme.reshape(leads, count) for extreme in (across.max(axis=0), across.min(axis=0)))
     projections = (_templates(width, sampling_rate) @ across).reshape(-1, leads, count)
@@ -95,12 +96,12 @@ def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
 
 @lru_cache(maxsize=32)
 def _templates(width: int, sampling_rate: float) -> Array:
-    """(1 + 2 per mains frequency below the Nyquist frequency, width): mean, then sines and cosines under a Hann window,
-    whose steep sides keep the slopes of T waves and baseline out."""
+    """Return a (1 + 2 per mains frequency below the Nyquist frequency, width) matrix: mean, then sines and cosines under a
+    Hann window, which suppresses leakage from T waves and baseline."""
     window = 1.0 - np.cos(2 * np.pi * (np.arange(width) + 0.5) / width)
     rows = [np.full(width, 1.0 / width)]
     for hertz in MAINS:
-        # a frequency nearer to the Nyquist frequency than the window is wide mixes with its mirror image
+        # closer to the Nyquist frequency than the width of the window, a frequency mixes with its mirror image
         if width > 1 and sampling_rate / 2 > hertz + 1 / PIECE:
             phase = 2 * np.pi * hertz / sampling_rate * np.arange(width)
             rows += [window * 2 / width * np.sin(phase), window * 2 / width * np.cos(phase)]
@@ -134,7 +135,7 @@ def _mains(sines: Array, cosines: Array) -> Array:
     frequencies, leads, count = sines.shape
     if frequencies == 0:
         return np.full(leads, np.nan, dtype=np.float32)
-    # the median, because a QRS complex has power there too, but is in every fourth piece at most
+    # use the median, because a QRS complex also has power here, but only in about every fourth piece
     typical = np.partition(sines**2 + cosines**2, count // 2, axis=2)[:, :, count // 2]
     return np.asarray(np.sqrt(typical.max(axis=0)), dtype=np.float32)
 
@@ -144,7 +145,7 @@ def _railed(signal: Array) -> Array:
     held = np.zeros(leads)
     for extreme in (signal.max(axis=1, keepdims=True), signal.min(axis=1, keepdims=True)):
         is_at = signal == extreme
-        # most recordings have no run at all, which is told sooner than where one begins
+        # most recordings have no run at all, and this check is faster than locating runs
         if not (is_at[:, 2:] & is_at[:, 1:-1] & is_at[:, :-2]).any():
             continue
         at = np.flatnonzero(is_at)

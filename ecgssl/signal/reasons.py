@@ -1,4 +1,4 @@
-"""Reason codes: why a recording or lead is rejected, masked or flagged. One table holds text, scope, policy and limit.
+"""Reason codes of rejected, masked or flagged recordings and leads. One table holds text, scope, policy and limit.
 
 A new code of the quality checks needs an entry in ``ReasonCode`` and in ``REASONS``; a new code of a reader needs an entry in
 ``READ_TEXTS``. Tests fail if one is missing.
@@ -19,15 +19,15 @@ ReasonCode = Literal[
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason code of the quality checks.
+    """Definition of a reason code of the quality checks.
 
     Args:
-        scope: whether a finding concerns one lead or the whole recording, which cannot be masked.
+        scope: ``lead`` or ``recording``; the policy ``mask`` is possible for leads only.
         policy: default action (``quality.policy``).
-        text: what is wrong, in words.
+        text: description of the problem.
         figure: name of the figure that is compared with the limit.
-        unit: of the figure; empty for a fraction or a count.
-        limit: field of ``QualityParams`` that holds the limit; ``None`` if there is no limit to choose.
+        unit: unit of the figure; empty for a fraction or a count.
+        limit: field of ``QualityParams`` with the limit; ``None`` if there is no adjustable limit.
         allowed: side of the limit on which a figure is accepted.
     """
 
@@ -118,7 +118,7 @@ READ_TEXTS = {
     "missing_leads": "a required lead is absent or unusable",
     "overlap": "a later split holds a recording of the same patient or with the same waveform (data.overlap: drop_train)",
 }
-"""Texts of the codes of reading, preprocessing and split enforcement."""
+"""Text of each reason code of reading, preprocessing and split enforcement."""
 
 REASON_TEXTS: dict[str, str] = {**READ_TEXTS, **{code: reason.text for code, reason in REASONS.items()}}
 """Text of every reason code."""

@@ -16,7 +16,7 @@ from ecgssl.errors import ContractMismatch, Problem
 from ecgssl.signal.leads import LEADS, canonical
 
 CLEANING_VERSION = 1
-"""Raised whenever the numbers that cleaning produces change; part of the fingerprint."""
+"""Version of the cleaning code: increased with every change of its output. It is part of the fingerprint."""
 
 
 _REMEDY = (
@@ -33,11 +33,11 @@ class CleanSpec(_Frozen):
     """Zero-phase band-pass with Butterworth magnitude, as a symmetric FIR (``ecgssl.signal.cleaning``).
 
     Args:
-        method: ``fir`` (ours, exportable in-graph) or a cleaner of neurokit2 for comparison (not exportable).
-        band: (low, high) edges in Hz. As with ``sosfiltfilt``, the gain at an edge is one half.
-        order: Butterworth order of one pass; the zero-phase filter has its magnitude squared.
-        mains: centre of the mains notch in Hz, or none.
-        support: the impulse response is cut at plus and minus this many seconds.
+        method: ``fir`` (our filter, exportable) or a cleaner of neurokit2 for comparison (not exportable).
+        band: (low, high) edges in Hz. The gain at an edge is one half, as with ``sosfiltfilt``.
+        order: Butterworth order of one pass; the zero-phase filter has the squared magnitude.
+        mains: centre of the mains notch in Hz, or ``None`` for no notch.
+        support: length in s of the impulse response on either side.
     """
 
     method: Literal["fir", "neurokit", "biosppy", "pantompkins1985", "hamilton2002"] = "fir"
@@ -55,12 +55,12 @@ class CleanSpec(_Frozen):
 
 
 class NormaliseSpec(_Frozen):
-    """Amplitude normalisation; the band-pass has already removed the offset.
+    """Amplitude normalisation. The offset is not removed, because the band-pass has removed it.
 
     Args:
-        method: ``recording`` divides the whole leads x samples array by its standard deviation, so that voltage ratios
-            between leads and the limb-lead laws survive; ``lead`` divides each lead by its own; ``none`` leaves mV.
-        floor: smallest divisor in mV, so that noise in silent recordings is not amplified.
+        method: ``recording`` divides all leads by the standard deviation of the recording, which preserves voltage ratios
+            and limb-lead laws. ``lead`` divides each lead by its standard deviation. ``none`` keeps mV.
+        floor: smallest divisor in mV; prevents the amplification of noise in silent recordings.
     """
 
     method: Literal["recording", "lead", "none"] = "recording"
@@ -71,13 +71,13 @@ class SignalSpec(_Frozen):
     """Preprocessing settings from a raw recording to the input of the encoder.
 
     Args:
-        leads: canonical names in the order of the array's rows.
-        sampling_rate: Hz of the cleaned signal.
-        duration: seconds; ``samples`` is their product.
+        leads: canonical names in the order of the rows.
+        sampling_rate: sampling rate of the cleaned signal in Hz.
+        duration: duration of the window in s; ``samples`` is ``duration`` times ``sampling_rate``.
         unit: always mV.
-        clean, normalise: see their classes.
-        crop: which window of a longer recording is kept, after filtering the whole of it.
-        missing_leads: ``mask`` lets absent leads travel as a lead mask; ``reject`` refuses the recording.
+        clean, normalise: settings of cleaning and normalisation.
+        crop: window of a longer recording to keep; the whole recording is filtered before.
+        missing_leads: ``mask`` keeps a recording with absent leads and a lead mask; ``reject`` rejects it.
 
     A recording shorter than ``duration`` is rejected (``too_short``) and not padded.
     """
@@ -97,9 +97,9 @@ class SignalSpec(_Frozen):
         names = [canonical(str(v)) for v in value]
         unknown = [str(v) for v, n in zip(value, names, strict=True) if n is None]
         if unknown:
-            raise ValueError(f"unknown leads {unknown}; known are {list(LEADS)}")
+            raise ValueError(f"unknown leads {unknown}; use {list(LEADS)}")
         if len(set(names)) != len(names) or not names:
-            raise ValueError("leads must be distinct and at least one")
+            raise ValueError("leads must be distinct, and at least one is required")
         return tuple(names)
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ class SignalSpec(_Frozen):
 
     @property
     def samples(self) -> int:
-        """Samples per lead of a contract signal."""
+        """Number of samples per lead of a preprocessed recording."""
         return round(self.sampling_rate * self.duration)
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,10 +122,10 @@ class SignalSpec(_Frozen):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "signal contract") -> SignalSpec:
-        """Return the settings of ``to_dict``.
+        """Return the settings from the result of ``to_dict``.
 
         Raises:
-            ContractMismatch: they were written by another version of the cleaning code.
+            ContractMismatch: the settings were written by another version of the cleaning code.
         """
         fields = dict(data)
         version = fields.pop("cleaning_version", None)
@@ -135,7 +135,7 @@ class SignalSpec(_Frozen):
                 Problem(
                     where,
                     "cleaning_version",
-                    f"made by version {version} of the cleaning code, this is version {CLEANING_VERSION}",
+                    f"written by version {version} of the cleaning code, but this is version {CLEANING_VERSION}",
                     _REMEDY,
                 )
             )
@@ -143,7 +143,7 @@ class SignalSpec(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of the contract and the version of the cleaning code."""
+        """SHA-256 (hex) of the canonical JSON of the settings and the version of the cleaning code."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -151,11 +151,11 @@ class SignalSpec(_Frozen):
         """Raise an error if two settings differ.
 
         Args:
-            other: the contract met.
-            here, there: what each belongs to, for the message.
+            other: settings to compare with.
+            here, there: descriptions of the owners of both settings, for the message.
 
         Raises:
-            ContractMismatch: listing every differing field with both values.
+            ContractMismatch: the settings differ; lists every differing field with both values.
         """
         if self.fingerprint == other.fingerprint:
             return
@@ -166,7 +166,7 @@ class SignalSpec(_Frozen):
                 f"{here} against {there}",
                 f"signal contract: {key}",
                 f"{mine.get(key)!r} here, {theirs.get(key)!r} there ({prints})",
-                "Preprocess the recordings under the model's contract, or train a model under this one",
+                "Preprocess the recordings with the settings of the model, or train a model with these settings",
             )
             for key in sorted(mine.keys() | theirs.keys())
             if mine.get(key) != theirs.get(key)

@@ -1,20 +1,19 @@
 """Waveform codes: short binary codes that identify a recording under another name, format, scale or sampling rate.
 
-The idea is that of audio fingerprints (Haitsma and Kalker 2002): signs of a band-passed signal on a coarse grid of
-instants, compared by the share of signs that differ. Signs know no unit, gain or quantisation. Two changes make them
-fit for ECGs:
+The method follows audio fingerprinting (Haitsma and Kalker 2002): the code holds the signs of a band-passed signal at the
+points of a coarse grid. The distance of two codes is the share of differing signs. Signs do not depend on unit, gain or
+quantisation. Two changes adapt the method to ECGs:
 
-* Of the spectrum only the phase counts, as in phase-only correlation (Kuglin and Hines 1975). A regular rhythm has its
-  energy in few harmonics, so two people whose hearts beat in step would share most signs; with every bin of equal
-  weight, the signs follow what lies between the harmonics: how this stretch differs from beat to beat.
-* The grid of a lead is set by its own signal: by the phase of the ``GRID`` component of its QRS energy. A copy that
-  starts 20 ms later has its grid 20 ms earlier, so the instants stay the same, at most counted from the next one.
+* Only the phase of the spectrum is used, as in phase-only correlation (Kuglin and Hines 1975). A regular rhythm has its energy
+  in few harmonics, so recordings of two people with equal heart rates would share most signs. With equal weights of all bins,
+  the signs depend on the bins between the harmonics, that is, on the differences between beats.
+* The phase of the ``GRID`` component of a lead's QRS energy determines the position of the grid. If a copy starts 20 ms later,
+  its grid starts 20 ms earlier. The points are then the same, except that counting can start at the next point.
 
-Only the eight independent leads count, each by itself, from the first ``SECONDS`` of the cleaned recording whatever
-window the contract keeps. So codes agree across contracts of any sampling rate, duration and crop, as long as their
-bands hold 2 to 22 Hz and their filters are zero-phase (``fir`` and ``neurokit``), and a lead that one copy lacks costs
-that lead only. A recording that was cut elsewhere by more than a tenth of a second, inverted or recorded from paper has
-another code.
+The code uses the eight independent leads separately, and always the first ``SECONDS`` of the cleaned recording. Therefore codes
+of different sampling rates, durations and crops can be compared if the band includes 2 to 22 Hz and the filter is zero-phase
+(``fir`` and ``neurokit``). A lead that one copy lacks is left out of the comparison. The code changes if a recording is
+inverted, digitised from paper, or starts more than a tenth of a second earlier or later.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from scipy import fft
 from ecgssl.signal.leads import LEADS, arrange
 
 VERSION = 2
-"""Raised whenever the codes of equal recordings change; the first byte of a code."""
+"""Version of the codes: increased whenever equal recordings get other codes; the first byte of a code."""
 
 HASH_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 POINTS = 93
-"""Instants of the grid in ``SECONDS``, less ``MARGIN`` at either end and what the grid's phase needs."""
+"""Number of grid points in ``SECONDS``, without ``MARGIN`` at either end and the range of the grid's phase."""
 LEAD_BYTES = 12
-"""Bytes per lead; the last three bits are unused."""
+"""Number of bytes per lead; the last three bits are unused."""
 HEADER_BYTES = 3
 CODE_BYTES = HEADER_BYTES + LEAD_BYTES * len(HASH_LEADS)
 
@@ -53,17 +52,17 @@ _FINE = 1000
 def waveform_hash(
     signal: NDArray[np.float32], present: NDArray[np.bool_], sampling_rate: float, leads: Sequence[str] = LEADS
 ) -> str:
-    """Return the code of a cleaned recording; ``ecgssl.signal.waveform_match`` compares two.
+    """Return the code of a cleaned recording; ``ecgssl.signal.waveform_match`` compares codes.
 
     Args:
-        signal: (leads, samples) in any unit, finite, zero-phase band-passed; at least one second.
-        present: (leads,) rows that carry a signal.
+        signal: (leads, samples) in any unit, finite, zero-phase band-passed, at least one second long.
+        present: (leads,) bool, rows that carry a signal.
         sampling_rate: Hz.
         leads: canonical name of each row.
 
     Returns:
-        Hex digits of: the version, the number of instants, one bit per lead of ``HASH_LEADS`` that is there, then
-        ``POINTS`` signs per lead, each lead filled up to ``LEAD_BYTES``.
+        Hex digits: version, number of grid points, one bit per lead of ``HASH_LEADS`` that is present, then ``POINTS``
+        signs per lead, padded to ``LEAD_BYTES``.
     """
     rows, there = arrange(signal[present], [name for name, row in zip(leads, present, strict=True) if row], HASH_LEADS)
     plan = _plan(float(sampling_rate), min(rows.shape[1], round(SECONDS * sampling_rate)))
@@ -79,7 +78,7 @@ def waveform_hash(
 
 
 def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]:
-    """(leads,) seconds from the recording's start to the first instant of the grid, in 0 to ``GRID``."""
+    """Return the times (leads,) in s of the first grid point, from 0 to ``GRID``."""
     energy = fft.irfft(spectrum * plan.clock_gain, _FINE, axis=1) ** 2
     cosine, sine = (energy @ plan.clock).T.astype(np.float64)
     return np.arctan2(sine, cosine) / (2 * np.pi) * GRID % GRID
@@ -87,17 +86,17 @@ def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that depends on the sampling rate and the number of samples alone.
+    """Constants that depend only on the sampling rate and the number of samples.
 
     Args:
-        taper: over the samples.
-        length: of the FFT: ``SECONDS``, shorter recordings padded with zeros so that bins are the same.
-        band, gain, frequency: bins of the signs, their gain, and Hz.
-        points: instants of the grid.
-        cosine, sine: from the bins to the instants of a grid of phase 0.
+        taper: taper over the samples.
+        length: length of the FFT. It corresponds to ``SECONDS``; shorter recordings are zero-padded, so the bins are equal.
+        band, gain, frequency: bins of the signs, their gain, and their frequencies in Hz.
+        points: number of grid points.
+        cosine, sine: matrices from the bins to the points of a grid of phase 0.
         clock_gain: gain of all lower bins for the QRS energy.
-        clock: cosine and sine of the ``GRID`` component on ``_FINE`` points, weighted by half a sine: beats at the ends
-            must not come and go.
+        clock: cosine and sine of the ``GRID`` component on ``_FINE`` points, weighted by half a sine, which reduces the
+            effect of beats at the ends.
     """
 
     taper: NDArray[np.float32]
@@ -119,7 +118,7 @@ def _plan(rate: float, samples: int) -> _Plan:
     frequency = fft.rfftfreq(length, 1 / rate)
     gain, clock_gain = (_bell(frequency, *edges) for edges in (BAND, CLOCK_BAND))
     inside = np.flatnonzero(gain)
-    # a rate too low for any of this leaves no bins, and then no lead that could be compared
+    # a low sampling rate leaves no bins, and no lead can then be compared
     band = slice(int(inside.min(initial=length)), int(inside.max(initial=-1)) + 1)
     top = max(band.stop, np.flatnonzero(clock_gain).max(initial=0) + 1)
     points = max(1, int((duration - 2 * MARGIN - GRID) / GRID + 1e-6))
@@ -144,7 +143,7 @@ def _plan(rate: float, samples: int) -> _Plan:
 
 
 def _bell(frequency: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Band-pass gain with raised-cosine edges: a half at either edge, nought past 0.7 ``low`` and 1.2 ``high``."""
+    """Return a band-pass gain with raised-cosine edges: 1/2 at both edges, 0 below 0.7 ``low`` and above 1.2 ``high``."""
     rising = np.clip((frequency / low - 0.7) / 0.6, 0.0, 1.0)
     falling = np.clip((1.2 - frequency / high) / 0.4, 0.0, 1.0)
     return (0.5 - 0.5 * np.cos(np.pi * rising)) * (0.5 - 0.5 * np.cos(np.pi * falling))

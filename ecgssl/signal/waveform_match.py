@@ -1,8 +1,8 @@
-"""Search for identical recordings in two sets by waveform codes, without comparing every pair.
+"""Search for identical recordings in two sets by waveform codes, without comparing all pairs.
 
-Locality-sensitive hashing by bit sampling (Indyk and Motwani 1998): pairs that agree in all of ``KEY_SIGNS`` signs of
-one lead, in any of ``TABLES`` samples of signs, are compared in full. Copies that differ in a share p of their signs
-agree in at least one sample with probability 1 - (1 - (1 - p)^16)^32: 1.000 at p = 0.05, 0.91 at the limit, 0.15.
+Locality-sensitive hashing by bit sampling (Indyk and Motwani 1998): two codes are compared in full if they agree in all
+``KEY_SIGNS`` sampled signs of one lead, in at least one of ``TABLES`` samples. For copies with a share p of differing signs the
+probability of this is 1 - (1 - (1 - p)^16)^32: 1.000 at p = 0.05 and 0.91 at the limit of 0.15.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.signal.waveform_hash import CODE_BYTES, HASH_LEADS, HEADER_BYTES, LEAD_BYTES, POINTS, VERSION
 
 LIMIT = 0.15
-"""Largest distance of two copies of one recording: of those measured, re-quantised, resampled, scaled, filtered or cut
-by up to 50 ms, the farthest is at 0.14; of 1.8 million pairs of distinct recordings the nearest is at 0.29."""
+"""Largest distance between copies of one recording. Copies that were re-quantised, resampled, scaled, filtered or cut by up to
+50 ms have distances up to 0.14. The smallest distance among 1.8 million pairs of distinct recordings is 0.29."""
 FEW_LIMIT = 0.08
-"""The same where fewer than ``MANY`` signs can be compared: one or two leads, or short recordings."""
+"""Limit if fewer than ``MANY`` signs can be compared: one or two leads, or short recordings."""
 MANY, LEAST = 250, 60
 
 TABLES, KEY_SIGNS, KEY_POINTS = 32, 16, 63
@@ -30,11 +30,11 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class WaveformCodes:
-    """Codes of n recordings.
+    """Waveform codes of n recordings.
 
     Args:
-        signs: (n, leads, ``LEAD_BYTES``) uint8, a bit per sign.
-        valid: of the same shape, 1 for every sign that the recording has.
+        signs: (n, leads, ``LEAD_BYTES``) uint8, one bit per sign.
+        valid: same shape; the bit is 1 for each sign that the recording has.
     """
 
     signs: NDArray[np.uint8]
@@ -45,14 +45,14 @@ class WaveformCodes:
 
     @classmethod
     def parse(cls, hashes: Sequence[str], where: str = "waveform_hash") -> WaveformCodes:
-        """Codes of ``ecgssl.signal.waveform_hash``.
+        """Return the codes from the hex digits of ``ecgssl.signal.waveform_hash``.
 
         Args:
-            hashes: as text.
-            where: whose they are, for the message.
+            hashes: one text per recording.
+            where: source of the codes, for the message.
 
         Raises:
-            InputError: where one is no code, or one of another version.
+            InputError: a text is not a waveform code, or is a code of another version.
         """
         try:
             raw = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), CODE_BYTES)
@@ -62,9 +62,9 @@ class WaveformCodes:
 
     @classmethod
     def unpack(cls, raw: NDArray[np.uint8], where: str = "waveform_hash") -> WaveformCodes:
-        """Codes as (n, ``CODE_BYTES``) bytes; otherwise as ``parse``."""
+        """Return the codes from (n, ``CODE_BYTES``) bytes; errors as in ``parse``."""
         if (raw[:, 0] != VERSION).any() or (raw[:, 1] > POINTS).any():
-            what = f"are no waveform codes of version {VERSION}, so the overlap is unknown"
+            what = f"contains no waveform codes of version {VERSION}, which the search for copies needs"
             remedy = "Make the store again with 'ecgssl preprocess', or the encoder with 'ecgssl pretrain'"
             raise InputError(Problem(where, "waveform hashes", what, remedy))
         there = np.unpackbits(raw[:, 2:HEADER_BYTES], axis=1)
@@ -73,23 +73,23 @@ class WaveformCodes:
         return cls(signs, there[:, :, None] * begun[:, None])
 
     def take(self, rows: NDArray[np.int64]) -> WaveformCodes:
-        """Codes of some of the recordings."""
+        """Return the codes of the selected recordings."""
         return WaveformCodes(self.signs[rows], self.valid[rows])
 
-    def counted_anew(self) -> tuple[WaveformCodes, WaveformCodes, WaveformCodes]:
-        """The same codes with every grid counted as it is, from one instant earlier, and from one later."""
+    def counted_three_ways(self) -> tuple[WaveformCodes, WaveformCodes, WaveformCodes]:
+        """Return the codes with the grid counted unchanged, from one point earlier, and from one point later."""
         earlier = WaveformCodes(_earlier(self.signs), _earlier(self.valid))
         return self, earlier, WaveformCodes(_later(self.signs), _later(self.valid))
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Recordings of one set that another holds too.
+    """Recordings of one set that also occur in another set.
 
     Args:
-        rows: (m,) their rows, ascending.
-        closest: (m,) row of the other set's recording that is most like it.
-        distance: (m,) distance of the two.
+        rows: (m,) rows in the first set, ascending.
+        closest: (m,) row of the most similar recording in the other set.
+        distance: (m,) distance between the two.
     """
 
     rows: NDArray[np.int64]
@@ -101,21 +101,21 @@ class Copies:
 
 
 def distances(a: WaveformCodes, b: WaveformCodes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """How far the recordings a[i] and b[i] are apart.
+    """Return the distances between the recordings a[i] and b[i].
 
     Returns:
-        (n,) share of differing signs: of each lead under the best count of its grid, the mean over the leads that both
-        have; 1 where they share none. (n,) how many signs could be compared.
+        (n,) share of differing signs, as the mean over common leads. For each lead, the best of the three ways to count
+        the grid is used. It is 1 without common leads. (n,) number of compared signs.
     """
-    return _distances(a, b.counted_anew())
+    return _distances(a, b.counted_three_ways())
 
 
 def find_copies(a: WaveformCodes, b: WaveformCodes) -> tuple[Copies, Copies]:
-    """Recordings of ``a`` that ``b`` holds too, and those of ``b`` that ``a`` holds too.
+    """Return the recordings of ``a`` that also occur in ``b``, and those of ``b`` that also occur in ``a``.
 
     Args:
-        a: the larger set; it is sorted once per table.
-        b: the other.
+        a: the larger set, which is sorted once per table.
+        b: the smaller set.
     """
     (first_a, of_a), (first_b, of_b) = _distinct(a), _distinct(b)
     found = [(np.array([], np.int64), np.array([], np.int64), np.array([]))]
@@ -125,14 +125,14 @@ def find_copies(a: WaveformCodes, b: WaveformCodes) -> tuple[Copies, Copies]:
 
 
 def same_recording(codes: WaveformCodes) -> NDArray[np.int64]:
-    """(n,) numbers from 0: recordings that are copies of one another, directly or by way of others, share one."""
+    """Return group numbers (n,) from 0: direct and indirect copies of a recording have the same number."""
     first, of = _distinct(codes)
     distinct = codes.take(first)
     pairs = [(one, two) for one, two, _ in _candidates(distinct, distinct)]
     one, two = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else (first[:0], first[:0])
     number = np.arange(len(first))
     while True:
-        # the smallest number among a recording and its copies, until none changes: as many rounds as the longest chain
+        # propagate the smallest number among a recording and its copies until nothing changes
         smaller = number.copy()
         np.minimum.at(smaller, one, number[two])
         np.minimum.at(smaller, two, number[one])
@@ -148,7 +148,7 @@ def _copies(
     of: NDArray[np.int64],
     first: NDArray[np.int64],
 ) -> Copies:
-    """From pairs of distinct codes to rows: ``of`` is each row's code, ``first`` each code's first row in the other set."""
+    """Map pairs of distinct codes to rows; ``of``: code of each row, ``first``: first row of each code in the other set."""
     order = np.lexsort((first[other], distance, own))
     codes, best = np.unique(own[order], return_index=True)
     rows = np.flatnonzero(np.isin(of, codes))
@@ -159,11 +159,11 @@ def _copies(
 def _candidates(
     a: WaveformCodes, b: WaveformCodes
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
-    counted = b.counted_anew()
+    counted = b.counted_three_ways()
     generator = np.random.default_rng(VERSION)
     for table in range(TABLES):
         lead = table % len(HASH_LEADS)
-        # the first instant is lost where the grid is counted from the next one
+        # leave out the first point, which is lost if the grid is counted from the next point
         points = 1 + generator.choice(KEY_POINTS, KEY_SIGNS, replace=False)
         rows_a, keys_a = _keys(a, lead, points)
         order = np.argsort(keys_a, kind="stable")
@@ -186,7 +186,7 @@ def _candidates(
 
 
 def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Rows that have the lead, and the key of each: some of its signs as a number."""
+    """Return the rows that have the lead, and the key of each: a number made of some of its signs."""
     rows = np.flatnonzero(codes.valid[:, lead].any(axis=1)).astype(np.int64)
     signs = codes.signs[rows, lead]
     keys = np.zeros(len(rows), dtype=np.int32)
@@ -198,7 +198,7 @@ def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[N
 def _share(
     a: WaveformCodes, b: WaveformCodes, one: NDArray[np.int64], two: NDArray[np.int64], lead: int
 ) -> NDArray[np.float64]:
-    """Share of differing signs in one lead of the recordings a[one] and b[two], for a quick first look."""
+    """Return the share of differing signs in one lead of the recordings a[one] and b[two], for a fast first test."""
     common = a.valid[one, lead] & b.valid[two, lead]
     differ = (a.signs[one, lead] ^ b.signs[two, lead]) & common
     return _count(differ) / np.maximum(_count(common), 1)
@@ -218,27 +218,27 @@ def _distances(a: WaveformCodes, counted: Sequence[WaveformCodes]) -> tuple[NDAr
 
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How many bits are set along the last axis."""
+    """Return the number of bits that are set along the last axis."""
     words = np.ascontiguousarray(bits).view(np.uint32)
     return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
 
 
 def _distinct(codes: WaveformCodes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row of every distinct code, and which of these each row has: a thousand equal codes are compared once."""
+    """Return the first row of every distinct code, and the index of the code of each row; equal codes are compared once."""
     joined = np.concatenate([codes.signs, codes.valid], axis=2).reshape(len(codes), 2 * len(HASH_LEADS) * LEAD_BYTES)
     _, first, of = np.unique(joined.view(f"V{joined.shape[1]}")[:, 0], return_index=True, return_inverse=True)
     return first.astype(np.int64), of.astype(np.int64)
 
 
 def _earlier(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Every bit at the place before its own."""
+    """Return the bits shifted by one place towards the start."""
     out = np.left_shift(bits, np.uint8(1))
     out[..., :-1] |= np.right_shift(bits[..., 1:], np.uint8(7))
     return out
 
 
 def _later(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Every bit at the place after its own."""
+    """Return the bits shifted by one place towards the end."""
     out = np.right_shift(bits, np.uint8(1))
     out[..., 1:] |= np.left_shift(bits[..., :-1], np.uint8(7))
     return out

@@ -92,7 +92,7 @@ def test_checkpoint_of_another_contract(made, tmp_path):
     refused(
         done, made.base / "encoder250", f"against {made.store}", "signal contract: sampling_rate: 250.0 here, 100.0"
     )
-    refused(done, "Preprocess the recordings under the model's contract")
+    refused(done, "Preprocess the recordings with the settings of the model")
     settings = ("--params", made.params, "--set", "signal.sampling_rate=250")
     done = ecgssl("pretrain", "--store", made.store, "--out", tmp_path / "r", *settings)
     refused(done, f"{made.store} against params.yaml: signal contract: sampling_rate: 100.0 here, 250.0 there")

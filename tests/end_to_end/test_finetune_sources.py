@@ -103,7 +103,7 @@ def test_a_bundle_of_another_contract_is_refused(made, tmp_path, monkeypatch):
     ("option", "message"),
     [
         (("--leads", "I,V7"), "V7: is not one of the twelve leads"),
-        (("--leads", ""), "names no lead"),
+        (("--leads", ""), "contains no lead name"),
         (("--share", "0"), "0 is not above 0"),
         (("--folds", "3"), "16 usable recordings with a known target, 40 are needed"),
     ],

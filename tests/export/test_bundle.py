@@ -285,7 +285,7 @@ def signed_with(folder, name, change):
 
 def test_other_cleaning_version(copy):
     signed_with(copy, "signal.json", lambda data: data.update(cleaning_version=0))
-    with pytest.raises(ContractMismatch, match=r"signal.json: cleaning_version: made by version 0"):
+    with pytest.raises(ContractMismatch, match=r"signal.json: cleaning_version: written by version 0"):
         load_bundle(copy)
 
 

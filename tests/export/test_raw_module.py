@@ -137,7 +137,7 @@ def test_rates_and_cleaners_that_no_graph_can_have(tmp_path):
             tmp_path,
         )
 
-    with pytest.raises(InputError, match=r"export.raw_rates: 60: 60 Hz cannot carry the contract's band"):
+    with pytest.raises(InputError, match=r"export.raw_rates: 60: 60 Hz is too low for the passband"):
         write(SPEC, 60)
     with pytest.raises(InputError, match=r"export.raw_rates: \[\]"):
         write(SignalSpec(clean=CleanSpec(method="neurokit")), 500)
