@@ -84,7 +84,7 @@ def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str
         splits: splits to check.
 
     Raises:
-        InputError: listing all missing columns, columns that are not targets, and splits with too few values.
+        InputError: lists all missing columns, columns that are not targets, and splits with too few values.
     """
     where = cohort.source or cohort.name
     problems = []
@@ -119,7 +119,7 @@ def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None
         tasks: targets by name of the task. Missing targets are ignored; ``require_targets`` reports them.
 
     Raises:
-        InputError: listing all tasks with several kinds or several multiclass targets.
+        InputError: lists all tasks with several kinds or several multiclass targets.
     """
     problems = []
     for name, targets in tasks.items():

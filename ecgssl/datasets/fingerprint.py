@@ -38,7 +38,7 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
         paths), their ``files`` and ``bytes``, and ``missing`` (paths without a file). Plain types only.
 
     Raises:
-        InputError: listing all files that cannot be read.
+        InputError: lists all files that cannot be read.
     """
     if data.set == "synthetic":
         return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}

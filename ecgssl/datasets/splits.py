@@ -46,7 +46,7 @@ def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
     """Return the cohort with the split of the parameters.
 
     Raises:
-        InputError: if the cohort cannot be split as requested.
+        InputError: the cohort cannot be split as requested.
     """
     try:
         split = make_split(cohort.table, cohort.targets, params, seed, cohort.kinds)
@@ -75,7 +75,7 @@ def make_split(
         kinds: declarations of targets that are not binary.
 
     Raises:
-        CannotSplit: if the table lacks a column that the kind needs, or a split would be empty.
+        CannotSplit: the table lacks a column that the kind needs, or a split would be empty.
     """
     stated = bool((table["split"] != "").any())
     if params.kind in ("auto", "official") and stated:
@@ -114,7 +114,7 @@ def repeated_folds(
         (recordings, repeats), the fold from 0 in which a recording is tested.
 
     Raises:
-        CannotSplit: if there are fewer patients than folds.
+        CannotSplit: there are fewer patients than folds.
     """
     stratum = _strata(table, targets, kinds or {})
     return np.stack([_assign_folds(table, stratum, folds, seed + repeat) for repeat in range(repeats)], axis=1)

@@ -14,13 +14,13 @@ MEMBER = "#"
 
 
 def locate(path: Path | str) -> tuple[Path, str | None]:
-    """Split ``file#member`` into file and member; the member is ``None`` if none is named."""
+    """Return file and member of a path ``file#member``; the member is ``None`` if the path has none."""
     text = str(path)
     try:
         if MEMBER not in text or Path(text).exists():
             return Path(text), None
     except OSError:
-        pass  # the name may be too long only because of the member
+        pass  # the name may be too long because of the member
     file, _, member = text.rpartition(MEMBER)
     return Path(file), member
 
@@ -35,14 +35,14 @@ def read(
     """Read one recording in any supported format, which is detected from the content of the file.
 
     Args:
-        path: the file; ``file#member`` for one recording of a file with many; a WFDB record with or without the suffix
-            of its header or signal file.
-        overrides: metadata that the file lacks or has wrong.
-        record_id: by default the name of the file or of the member.
-        patient_id: the same for all recordings of a patient.
+        path: path of the file, or ``file#member`` for a file with several recordings. A WFDB record may have the suffix of
+            its header or signal file, or none.
+        overrides: metadata that are missing or wrong in the file.
+        record_id: record id; by default the name of the file or member.
+        patient_id: patient id, the same for all recordings of a patient.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``format`` (not supported); and as the reader of the format.
+        RecordingError: ``missing_file``, ``unreadable``, ``format`` (not supported), and the errors of the format's reader.
     """
     file, member = locate(path)
     recording = identify(file).read(file, member, overrides)

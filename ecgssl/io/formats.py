@@ -26,13 +26,13 @@ from ecgssl.io.signatures import (
 )
 
 HEAD = 4096
-"""Number of bytes used to detect the format."""
+"""Number of bytes that are read to detect the format."""
 
 Reader = Callable[[Path, str | None, MetadataOverrides], Recording]
-"""(file, member, overrides) -> recording. ``member`` selects one recording of a file with many, otherwise ``None``."""
+"""Function (file, member, overrides) -> recording. ``member`` selects one of several recordings, otherwise ``None``."""
 
 Members = Callable[[Path], tuple[str, ...]]
-"""Names of the recordings in a file with many; empty for a file with one."""
+"""Function that returns the names of the recordings in a file with several; empty for a file with one."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Format:
     Args:
         name: short name in ``--json`` output and ``Recording.meta["format"]``.
         title: name in messages.
-        recognises: function that returns whether a file has this format, from its path and first ``HEAD`` bytes.
-        reader: ``module:function``, imported when the first such file is read.
-        members: ``module:function`` that lists members, for formats with many recordings per file.
+        recognises: function from the path and the first ``HEAD`` bytes to whether the file has this format.
+        reader: ``module:function``, imported when the first file of this format is read.
+        members: ``module:function`` that lists members, for formats with several recordings per file.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Format:
         """Read a file of this format.
 
         Raises:
-            RecordingError: as the reader.
+            RecordingError: an error of the reader.
         """
         return cast(Reader, _load(self.reader))(path, member, overrides)
 
     def list_members(self, path: Path) -> tuple[str, ...]:
-        """Names of the recordings in a file with many; empty for a file with one."""
+        """Return the names of the recordings in a file with several; empty for a file with one."""
         return cast(Members, _load(self.members))(path) if self.members else ()
 
 
@@ -96,7 +96,7 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
-    # last, because any text file may be a table
+    # CSV is last, because any text file could be a table
     Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )
 """Formats in the order of detection."""
@@ -110,7 +110,7 @@ def identify(path: Path) -> Format:
     """
     head = b""
     with file_errors(path):
-        # a WFDB record may be given without suffix and share its name with a folder; reading a pipe would block
+        # a WFDB record may be given without suffix and may share its name with a folder; reading a pipe would block
         if path.is_file():
             with path.open("rb") as stream:
                 head = stream.read(HEAD)

@@ -18,8 +18,8 @@ class RecordingListing:
     """Recordings and unknown files in a folder.
 
     Args:
-        recordings: paths for ``ecgssl.io.read``, ``file#member`` for each recording of a file with many; sorted by folder and
-            name, members in the order of their file.
+        recordings: paths for ``ecgssl.io.read``, sorted by folder and name; ``file#member`` for each recording of a file with
+            several, in the file's order.
         unknown: files of unsupported formats.
     """
 
@@ -30,18 +30,18 @@ class RecordingListing:
 def find_recordings(folder: Path | str) -> RecordingListing:
     """Return the recordings in a folder and its subfolders.
 
-    A WFDB record is listed once, by its header; its signal files, segments and annotations are not listed. Hidden files
-    and folders are skipped, links to folders are not followed. A damaged file whose members cannot be listed is listed
-    itself, so that reading it reports the error.
+    A WFDB record is listed once, by its header; its signal files, segments and annotations are not listed. Hidden files and
+    folders are skipped, and links to folders are not followed. If the members of a damaged file cannot be listed, the file is
+    listed, so that reading it reports the error.
 
     Raises:
-        InputError: with every folder that cannot be read.
+        InputError: a folder cannot be read; lists all such folders.
     """
     problems: list[Problem] = []
 
     def add_problem(error: OSError) -> None:
         what = f"cannot be read ({error.strerror})"
-        problems.append(Problem(str(error.filename), "folder", what, "Correct the path, check disk and permissions"))
+        problems.append(Problem(str(error.filename), "folder", what, "Correct the path, or check disk and permissions"))
 
     recordings: list[str] = []
     unknown: list[Path] = []
@@ -67,10 +67,10 @@ def find_recordings(folder: Path | str) -> RecordingListing:
 
 
 def member_paths(path: Path) -> list[str]:
-    """Return ``file#member`` for each recording of a file with many; otherwise, or if it is damaged, the path itself.
+    """Return ``file#member`` for each recording of a file with several. Otherwise, or if it is damaged, return its path.
 
     Raises:
-        RecordingError: as ``identify``.
+        RecordingError: errors of ``identify``.
     """
     form = identify(path)
     try:
@@ -84,12 +84,12 @@ def _list_file(path: Path) -> list[str]:
     try:
         return member_paths(path)
     except RecordingError as error:
-        # a file that cannot be opened may be a recording; a pipe is not
+        # a file that cannot be opened may be a recording, but a pipe is not
         return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
 
 
 def _parts_of_wfdb(headers: set[Path]) -> set[Path]:
-    """Signal files and segment headers of WFDB records."""
+    """Return signal files and segment headers of WFDB records."""
     parts: set[Path] = set()
     for path in headers:
         try:

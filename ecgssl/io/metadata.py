@@ -21,7 +21,7 @@ SLOWEST, FASTEST = 1.0, 100_000.0
 """Range of accepted sampling rates in Hz."""
 
 OLDEST = 90.0
-"""Years; every age above 89 is stored as this value, because high ages identify patients."""
+"""Age in years that replaces every age above 89, because high ages identify patients."""
 
 _MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
@@ -29,13 +29,13 @@ _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 @dataclass(frozen=True)
 class MetadataOverrides:
-    """Metadata given by the user or a dataset. It replaces what the file says, and fills in what the file leaves out.
+    """Metadata given by the user or a data set. They replace the values of the file and fill in missing values.
 
     ``Recording.meta["overridden"]`` lists the fields in which the override differs from the file.
 
     Args:
-        sampling_rate: Hz.
-        unit: nV, uV, mV or V; unit of the samples after the file's own scaling.
+        sampling_rate: sampling rate in Hz.
+        unit: unit of the samples after the file's scaling: nV, uV, mV or V.
         leads: name of each row, in the file's order.
     """
 
@@ -52,9 +52,9 @@ class ResolvedMetadata:
     """Metadata of a file after the overrides are applied.
 
     Args:
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         rows: indices of the rows that are leads, in the file's order.
-        leads: name of each of these rows, as the file or the user spells it.
+        leads: name of each of these rows, as written in the file or by the user.
         scale: mV per unit of each of these rows.
         overridden: fields in which an override differs from the file.
     """
@@ -72,7 +72,7 @@ class ResolvedMetadata:
 
 
 def millivolts(unit: str) -> float | None:
-    """Return the mV of one ``unit`` (nV, uV, mV or V, in any case), or ``None`` for anything else."""
+    """Return the size of a unit (nV, uV, mV or V, in any case) in mV, or ``None`` for other units."""
     return _MILLIVOLTS.get(unit.strip().lower())
 
 
@@ -84,7 +84,7 @@ def age(value: float) -> float | None:
 
 
 def sex(text: str) -> str | None:
-    """Return ``male`` or ``female`` for the word or its first letter, in any case; ``None`` for anything else."""
+    """Return ``male`` or ``female`` for the word or its first letter, in any case; ``None`` for other texts."""
     return _SEX.get(text.strip().casefold())
 
 
@@ -94,8 +94,8 @@ def recording_meta(
     """Return the entries of ``Recording.meta`` about patient and device, without missing or invalid values.
 
     Args:
-        years: age.
-        word: sex, as the file spells it.
+        years: age in years.
+        word: sex, as written in the file.
         device: model name; cut to 40 characters.
         filters: cut-off frequencies in Hz by name; zeros and ``None`` are left out.
     """
@@ -123,9 +123,9 @@ def resolve_metadata(
         path: file name for messages.
         overrides: values that replace those of the file.
         rows: number of channels in the file, including those that are not leads.
-        sampling_rate: Hz, as the file says; one value or one for each row.
-        unit: as the file says; one value or one for each row. ``None`` if the file does not say it.
-        leads: name of each row, as the file says.
+        sampling_rate: sampling rate in Hz in the file; one value, or one for each row.
+        unit: unit in the file; one value, or one for each row. ``None`` if the file does not contain it.
+        leads: name of each row in the file.
 
     Raises:
         RecordingError: ``rate`` (unknown, or outside ``SLOWEST`` to ``FASTEST``), ``rates`` (leads with different
@@ -134,10 +134,12 @@ def resolve_metadata(
     """
     if overrides.leads is not None and len(overrides.leads) != rows:
         fix = "Set one name for each row of the file, in its order"
-        raise read_error("leads", path, "leads", f"{len(overrides.leads)} names are given for {rows} rows", fix)
+        raise read_error(
+            "leads", path, "leads", f"{len(overrides.leads)} names are given, but there are {rows} rows", fix
+        )
     names = overrides.leads if overrides.leads is not None else leads
     if names is None:
-        raise _no_leads(path, f"the file does not name its {rows} rows")
+        raise _no_leads(path, f"the file has no names for its {rows} rows")
     kept = _standard_leads(path, names)
     rates = [sampling_rate] * rows if sampling_rate is None or isinstance(sampling_rate, float | int) else sampling_rate
     units = [unit] * rows if unit is None or isinstance(unit, str) else unit
@@ -173,12 +175,12 @@ def build_recording(
         path: file name for messages.
         resolved: metadata of this file.
         rows: samples of each lead of ``resolved``, in its order, of any real type. Values that are not finite become NaN.
-        record_id: of the recording.
-        name: of the format.
-        meta: further entries of ``Recording.meta``.
+        record_id: record id.
+        name: name of the format.
+        meta: additional entries of ``Recording.meta``.
 
     Raises:
-        RecordingError: ``length`` if there are no samples, or the leads differ in length; ``content`` if the samples are
+        RecordingError: ``length`` if there are no samples or the leads differ in length, or ``content`` if the samples are
             not real numbers.
     """
     lengths = sorted({len(row) for row in rows})
@@ -205,7 +207,7 @@ def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
 
 
 def _standard_leads(path: Path, names: Sequence[str]) -> tuple[int, ...]:
-    """Indices of the rows that are one of the twelve leads."""
+    """Return the indices of the rows that are one of the twelve leads."""
     kept = tuple(i for i, name in enumerate(names) if canonical(name) is not None)
     if not kept:
         found = ", ".join(name[:20] or "(unnamed)" for name in names[:15]) or "no signal"
@@ -230,7 +232,7 @@ def _check_rate(path: Path, rate: float | None) -> float:
     if rate is not None and SLOWEST <= rate <= FASTEST:
         return float(rate)
     limits = f"is not between {SLOWEST:g} and {FASTEST:g}"
-    what = "the file does not say it" if rate is None else f"{rate:g} Hz {limits}"
+    what = "the file does not contain it" if rate is None else f"{rate:g} Hz {limits}"
     raise read_error("rate", path, "sampling rate", what, "Set it in Hz (column sampling_rate of a manifest)")
 
 
@@ -238,5 +240,5 @@ def _scale(path: Path, lead: str, unit: str | None) -> float:
     factor = None if unit is None else millivolts(unit)
     if factor is not None:
         return factor
-    what = "the file does not say the unit" if unit is None else f"unit {unit[:20]!r} is not a voltage"
+    what = "the file does not contain the unit" if unit is None else f"unit {unit[:20]!r} is not a voltage"
     raise read_error("unit", path, f"lead {lead}", what, "Set nV, uV, mV or V (column units of a manifest)")

@@ -17,21 +17,21 @@ def read_error(reason: str, path: Path, field: str, what: str, fix: str = AGAIN)
     """Return the error for a file that cannot be read.
 
     Args:
-        reason: code under which the recording is rejected.
-        path: the file.
-        field: element, lead or count concerned.
-        what: what is wrong with it. It must not repeat patient data of the file.
-        fix: what the user can do.
+        reason: reason code of the rejection.
+        path: path of the file.
+        field: affected element, lead or count.
+        what: what is wrong. It must not contain patient data of the file.
+        fix: how to fix it.
     """
     return RecordingError(reason, Problem(str(path), field, what, fix))
 
 
 @contextmanager
 def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
-    """Convert errors of the operating system for one file.
+    """Convert errors of the operating system for one file to ``RecordingError``.
 
     Args:
-        path: the file.
+        path: path of the file.
         missing: message for a file that does not exist.
 
     Raises:
@@ -48,13 +48,13 @@ def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
 
 @contextmanager
 def parser_errors(path: Path, library: str) -> Iterator[None]:
-    """Convert errors that a library raises on a damaged file; use it around calls of the library only.
+    """Convert errors that a library raises on a damaged file; use it only around calls of the library.
 
-    The original error stays attached as the cause. Its text is not repeated, because it may hold content of the file.
-    Warnings of the library are ignored: the readers check the file themselves.
+    The original error is attached as the cause. Its text is not repeated, because it may contain content of the file. Warnings
+    of the library are ignored, because the readers check the file.
 
     Raises:
-        RecordingError: ``unreadable``, for every ``Exception`` other than a ``RecordingError``.
+        RecordingError: ``unreadable`` for every ``Exception`` except a ``RecordingError``.
     """
     try:
         with warnings.catch_warnings():
@@ -67,7 +67,7 @@ def parser_errors(path: Path, library: str) -> Iterator[None]:
 
 
 def refuse_member(path: Path, member: str | None) -> None:
-    """Raise ``member`` if a member is named of a file that holds a single recording."""
+    """Raise ``member`` if a member is given for a file with a single recording."""
     if member is not None:
-        what = "the file holds a single recording"
+        what = "the file contains a single recording"
         raise read_error("member", path, f"member {member[:20]!r}", what, "Use the path of the file without #member")

@@ -15,14 +15,14 @@ class Recording:
 
     Args:
         signal: (leads, samples) float32 in mV; NaN for missing values.
-        sampling_rate: Hz.
-        leads: lead names as the file spells them, one per row of ``signal``.
-        record_id: unique within its cohort.
-        patient_id: the same for all recordings of a patient; ``None`` if unknown.
-        meta: further metadata of the file, without names and dates.
+        sampling_rate: sampling rate in Hz.
+        leads: lead names as written in the file, one per row of ``signal``.
+        record_id: record id, unique within its cohort.
+        patient_id: patient id, the same for all recordings of a patient; ``None`` if unknown.
+        meta: additional metadata of the file, without names and dates.
 
     Raises:
-        ValueError: if the number of rows and leads differ, or the sampling rate is not positive.
+        ValueError: the numbers of rows and leads differ, or the sampling rate is not positive.
     """
 
     signal: NDArray[np.float32]
@@ -40,5 +40,5 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Length in seconds."""
+        """Duration in s."""
         return self.signal.shape[1] / self.sampling_rate

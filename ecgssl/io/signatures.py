@@ -1,4 +1,4 @@
-"""File format signatures: functions that recognise a format from the first bytes of a file, without its suffix."""
+"""File format signatures: functions that recognise a format from the first bytes of a file, not from its suffix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCP_POINTERS = 22
 
 
 def is_wfdb(path: Path, head: bytes) -> bool:
-    """Recognise a WFDB header, or a record that has one. A file that its header does not name is not part of the record."""
+    """Recognise a WFDB header, or a record with a header. A file that its header does not list is not part of the record."""
     header = header_path(path)
     try:
         if not header.is_file():
@@ -99,7 +99,7 @@ def is_csv(path: Path, head: bytes) -> bool:
 
 
 def has_root(name: str) -> Callable[[Path, bytes], bool]:
-    """Return a function that recognises XML by the name of its root element, without namespace."""
+    """Return a function that recognises XML by the name of its root element, ignoring the namespace."""
     return lambda path, head: root_name(head) == name
 
 

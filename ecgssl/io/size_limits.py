@@ -7,10 +7,10 @@ from pathlib import Path
 from ecgssl.io.read_errors import file_errors, read_error
 
 LARGEST = 1 << 27
-"""Values (leads x samples) of one recording: 1 GiB as float64, 0.5 GiB as the float32 of a ``Recording``.
+"""Largest number of values (leads x samples) of one recording: 1 GiB as float64, 0.5 GiB as float32.
 
 Twelve leads of 30 minutes at 257 Hz (INCART) use 4 % of it, 6.2 hours at 500 Hz use all of it. Three leads of 24 hours at
-500 Hz fit, twelve do not.
+500 Hz are below the limit, twelve leads are above it.
 """
 
 SPLIT = "Split the recording into parts"
@@ -18,12 +18,12 @@ SPLIT = "Split the recording into parts"
 
 
 def check_size(path: Path, leads: int, samples: int) -> None:
-    """Check that a recording is small enough to be read whole.
+    """Check that a recording is small enough to be read as a whole.
 
     Args:
         path: file name for messages.
-        leads: rows, including those that are not kept.
-        samples: samples per row.
+        leads: number of rows, including those that are not kept.
+        samples: number of samples per row.
 
     Raises:
         RecordingError: ``too_large``.

@@ -9,24 +9,24 @@ from typing import Any
 from torch import Tensor
 
 WINDOW, LEAST = 64, 16
-"""Number of recent losses that a new loss is compared with, at most and at least."""
+"""Largest and smallest number of recent losses that a new loss is compared with."""
 
 
 @dataclass
 class TrainingHistory:
-    """State of a run apart from weights and optimiser; saved in checkpoints under these names.
+    """State of a run except weights and optimiser; the fields are saved in checkpoints.
 
     Args:
-        step: number of steps done.
-        bad: consecutive non-finite steps.
-        skipped: all non-finite steps; they do not change the weights.
+        step: number of completed steps.
+        bad: number of consecutive non-finite steps.
+        skipped: number of all non-finite steps; they do not change the weights.
         history: one row per ``log_every`` steps.
         epochs: one row per monitored epoch.
-        spikes: step, loss and exceeded limit.
-        losses: the most recent finite losses.
-        sums: of the terms since the last row.
+        spikes: step, loss and limit of each loss spike.
+        losses: most recent finite losses.
+        sums: sums of the loss terms since the last row.
         summed: number of steps in ``sums``.
-        best: highest AUROC of the online probe and its step.
+        best: highest AUROC of the online probe, and its step.
         collapse: description of the collapse in the last monitored epoch, or ``None``.
     """
 
@@ -43,16 +43,16 @@ class TrainingHistory:
     collapse: str | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all fields in types that load without unpickling."""
+        """Return all fields as types that load without unpickling."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def add(self, terms: dict[str, Tensor], deviations: float) -> None:
         """Add a finite step.
 
         Args:
-            terms: scalars, among them ``loss``.
-            deviations: a loss is a spike if it exceeds the median of the recent losses by more robust standard
-                deviations than this (1.4826 times the median absolute deviation, at least 1 % of the median).
+            terms: scalar loss terms, including ``loss``.
+            deviations: limit of a loss spike: number of robust standard deviations above the median of the recent losses
+                (1.4826 times the median absolute deviation, at least 1 % of the median).
         """
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach().clone()
@@ -67,7 +67,7 @@ class TrainingHistory:
         self.losses = [*self.losses[1 - WINDOW :], loss]
 
     def add_row(self, **figures: float) -> dict[str, float] | None:
-        """Append a row: means of the terms since the last row, and ``figures``. ``None`` if there was no step since."""
+        """Append and return a row with ``figures`` and the mean terms since the last row; ``None`` without new steps."""
         if not self.summed:
             return None
         row = {name: float(value) / self.summed for name, value in self.sums.items()}

@@ -36,7 +36,7 @@ _logger = logging.getLogger("ecgssl")
 
 Row = dict[str, float]
 OnEpoch = Callable[[CoReECG, int], Row]
-"""``(model in eval mode, step)`` to figures: ``probe_auroc`` selects the best epoch, ``detect_collapse`` reads others."""
+"""Function from (model in eval mode, step) to figures. ``probe_auroc`` selects the best epoch."""
 
 
 @dataclass
@@ -44,19 +44,19 @@ class PretrainResult:
     """Result of a finished run.
 
     Args:
-        model: in eval mode, on the CPU.
+        model: model in eval mode, on the CPU.
         history: one row per ``log_every`` steps: step, samples, mean of every term, gradient norms, learning rate.
         epochs: one row per monitored epoch: step, samples, epoch, figures of ``on_epoch``, and ``collapsed``.
-        spikes: step, loss and limit of every loss above ``pretrain.spike``.
+        spikes: step, loss and limit of each loss spike (``pretrain.spike``).
         collapse: description of the collapse at the end, or ``None``.
-        seconds: wall-clock time in this process.
-        waited: fraction of that time spent waiting for data.
-        monitored: fraction of that time spent in ``on_epoch``.
-        precision, device: in use after ``auto`` was resolved.
+        seconds: wall-clock time in s in this process.
+        waited: fraction of the time spent waiting for data.
+        monitored: fraction of the time spent in ``on_epoch``.
+        precision, device: values that ``auto`` was resolved to.
         processes: number of processes that shared the batch.
         skipped_steps: number of non-finite steps.
-        seen: number of recordings, repetitions included.
-        run_state: checkpoints, to be discarded after the result is published; in the first process only.
+        seen: number of recordings, including repetitions.
+        run_state: checkpoints, to be discarded after publishing; in the first process only.
     """
 
     model: CoReECG
@@ -104,23 +104,23 @@ def pretrain(
     """Pretrain on the ``train`` split of a store.
 
     Args:
-        store: preprocessed with the settings ``params.signal``.
-        params: model, fda, stdm, objective, pretrain, seed.
+        store: store preprocessed with the settings ``params.signal``.
+        params: parameters; model, fda, stdm, objective, pretrain and seed are used.
         run_folder: folder of the checkpoints; the caller discards them after publishing. Only the first process reads
             and writes it.
-        ranks: processes of the run; each calls this function with the same arguments.
+        ranks: processes of the run; each process calls this function with the same arguments.
         show_progress: draw a progress bar on a terminal.
         log_every: steps between rows of the history.
-        on_log: called with each row, in the first process.
-        on_epoch: called every ``pretrain.probe.every_epochs`` epochs and at the end, in the first process.
+        on_log: function called with each row, in the first process.
+        on_epoch: function called every ``pretrain.probe.every_epochs`` epochs and at the end, in the first process.
 
     Raises:
         ContractMismatch: the preprocessing settings of store and parameters differ.
-        InputError: too few recordings in the train or validation split; no waveform codes of this release in the store;
-            a batch that does not divide into equal parts; a run with other parameters in ``run_folder``; or a
-            stopped run of another release next to it.
-        Stopped: after SIGTERM, ``max_time`` or, if ``collapse.action`` is ``stop``, a collapse; the state is saved.
-        FloatingPointError: more than ``max_bad_steps`` non-finite steps in a row.
+        InputError: a train or validation split with too few recordings, a store without waveform codes of this release, a
+            batch that does not divide into equal parts, a run with other parameters in ``run_folder``, or a stopped run of
+            another release next to it.
+        Stopped: after SIGTERM, ``max_time``, or a collapse if ``collapse.action`` is ``stop``; the state is saved.
+        FloatingPointError: more than ``max_bad_steps`` consecutive non-finite steps.
     """
     _require_usable(store, params, ranks)
     p = params.pretrain
@@ -175,7 +175,7 @@ def pretrain(
             share = history.step / steps
             set_rates(optimiser, cosine(share, p.warmup))
             logs = (history.step + 1) % log_every == 0 or history.step + 1 == steps
-            # all draws of a step depend on (seed, step) only, so checkpoints need no generator state
+            # random numbers of a step depend only on (seed, step), so checkpoints need no generator state
             seed = params.seed * 1_000_003 + history.step
             terms, norms = train_step(
                 batches.batch(history.step), history.step, gate_temperature(params, share), seed, measure=logs
@@ -189,7 +189,7 @@ def pretrain(
                 history.bad, history.skipped = history.bad + 1, history.skipped + 1
                 if history.bad > p.max_bad_steps:
                     raise FloatingPointError(
-                        f"{history.bad} non-finite steps in a row at step {history.step}; lower pretrain.learning_rate"
+                        f"{history.bad} non-finite steps in a row at step {history.step}; reduce pretrain.learning_rate"
                     )
             optimiser.zero_grad(set_to_none=True)
             history.step += 1
@@ -234,7 +234,7 @@ def pretrain(
 
 def compile_blocks(model: CoReECG) -> None:
     """Compile every transformer block in place; the names of the weights do not change."""
-    # the gradient norms of single terms use the graph again, so compiled code must not reuse its memory
+    # the gradient norms of single terms reuse the graph, so compiled code must keep its memory
     torch._functorch.config.donated_buffer = False
     for module in model.modules():
         if isinstance(module, Block):
@@ -277,7 +277,7 @@ def _monitor(
 
 def _require_usable(store: Store, params: Params, ranks: Ranks) -> None:
     store.require_contract(params.signal, "params.yaml")
-    # publishing needs the waveform codes of the recordings: check for them before training
+    # publishing needs the waveform codes of the recordings, so check them before training
     Identities.of_store(store, store.rows("train")[:1])
     problems = [
         Problem(str(store.path), "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")

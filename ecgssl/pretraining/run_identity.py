@@ -1,4 +1,4 @@
-"""Configuration that identifies a pretraining run: only equal runs can resume each other."""
+"""Configuration that identifies a pretraining run; a run resumes only with the same configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITHOUT_EFFECT_ON_LOSS = {
 
 
 def run_name(params: Params, store: Store) -> str:
-    """Return a folder name that is equal exactly for runs that can resume each other."""
+    """Return a folder name that is the same for two runs only if they can resume each other."""
     text = json.dumps(run_config(params, store), sort_keys=True)
     return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -53,9 +53,9 @@ def require_same_release(folder: Path) -> None:
 
 
 def run_config(params: Params, store: Store) -> dict[str, Any]:
-    """Return everything that affects the losses, as a flat mapping for a readable diff.
+    """Return all settings that affect the losses, as a flat mapping for a readable diff.
 
-    The number of processes is left out: it changes losses by rounding only, so a run can resume with another number.
+    The number of processes is not included: it changes losses by rounding only, so a run can resume with another number.
     """
     settings = params.pretrain.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_LOSS)
     sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "fda", "stdm", "objective")}

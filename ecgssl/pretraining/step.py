@@ -21,14 +21,14 @@ class Step:
     """Loss and gradient of the whole batch, computed from the recordings of this process.
 
     Args:
-        model: on the device.
-        parts: how the batch is divided over processes and pieces.
-        precision: of the forward pass.
+        model: model on its device.
+        parts: division of the batch over processes and pieces.
+        precision: precision of the forward pass.
     """
 
     def __init__(self, model: CoReECG, parts: BatchParts, precision: Literal["bf16", "fp32"]) -> None:
         self._model, self._parts, self._precision = model, parts, precision
-        # some parameters have no gradient if the objective leaves out a term
+        # some parameters have no gradient if the objective does not include all terms
         self._module: nn.Module = (
             DistributedDataParallel(model, find_unused_parameters=True) if parts.ranks.size > 1 else model
         )
@@ -40,14 +40,14 @@ class Step:
         """Add the gradient of the loss to ``.grad`` of the parameters.
 
         Args:
-            batch: this process's recordings of the batch.
+            batch: recordings of this process.
             step: training step.
-            gate_temperature: of the FDA gate.
-            seed: of all random draws of the whole batch.
-            measure: also compute the gradient norms of single terms.
+            gate_temperature: temperature of the FDA gate.
+            seed: seed of all random numbers of the whole batch.
+            measure: whether to compute the gradient norms of single terms.
 
         Returns:
-            Loss terms of the whole batch, and the gradient norms.
+            Loss terms of the whole batch, and gradient norms.
         """
         count = self._parts.pieces
         size = len(batch.rows) // count

@@ -10,11 +10,11 @@ from ecgssl.training.ranks import Ranks
 
 
 class TermGradients:
-    """Norms of the gradients of single terms, weighted as in the loss.
+    """Norms of the gradients of single loss terms, weighted as in the loss.
 
-    Each term is measured in the parameters that its ``LossTerm`` declares. Reconstruction and contrastive loss are
-    compared in the encoder's last block, as in GradNorm (Chen et al. 2018), so the backward pass stops there. The budget
-    is measured in the FDA map. Gradients are averaged over pieces and processes before the norm is taken.
+    The norm of a term is computed for the parameters that its ``LossTerm`` declares. Reconstruction and contrastive loss are
+    compared in the encoder's last block, as in GradNorm (Chen et al. 2018), so the backward pass stops there. The norm of the
+    budget is computed for the FDA map. Gradients are averaged over pieces and processes before the norm is computed.
     """
 
     def __init__(self, model: CoReECG) -> None:

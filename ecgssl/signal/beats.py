@@ -24,7 +24,7 @@ def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[
 
     Args:
         cleaned: (leads, samples) in mV.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
 
     Returns:
         (leads,) noise in mV: standard deviation of the white noise that has the power of the quiet quarter of the worst
@@ -80,7 +80,7 @@ def template_match(lead: NDArray[np.float32], peaks: NDArray[np.intp], sampling_
     Args:
         lead: (samples,) in mV.
         peaks: sample indices of the R-peaks.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
 
     Returns:
         Correlation from -1 to 1; NaN for fewer than two complete beats.

@@ -54,7 +54,7 @@ def draw_12_lead(
 
     Args:
         signal: (leads, samples) in mV; NaN samples are drawn as gaps.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         leads: canonical name of each row.
         lead_mask: (leads,) false for absent leads; their panels show "not recorded".
         title: title at the top; do not include patient data.

@@ -61,7 +61,7 @@ def assess_raw(
 
     Args:
         raw: (leads, samples) in mV, in the order of ``spec.leads``; missing values are NaN.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         lead_mask: (leads,) true where a lead is present.
         measured: (leads,) true where a lead was recorded, not derived (``ecgssl.signal.leads.measured``).
         params: limits and policy.
@@ -220,7 +220,7 @@ def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]
 
     Args:
         lead: (samples,) in mV, cleaned.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
 
     Returns:
         Sample indices of the peaks; empty if none are found or neurokit2 fails.
@@ -243,7 +243,7 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
 
     Args:
         signal: (leads, samples) in mV, finite.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         method: method name of ``neurokit2.ecg_clean``.
 
     Returns:

@@ -73,7 +73,7 @@ def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
 
     Args:
         signal: (leads, samples) in mV, finite, at least one sample.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
     """
     leads, samples = signal.shape
     # electrode offsets can be a thousand times the ECG: remove them to preserve float32 precision

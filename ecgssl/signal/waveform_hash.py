@@ -57,7 +57,7 @@ def waveform_hash(
     Args:
         signal: (leads, samples) in any unit, finite, zero-phase band-passed, at least one second long.
         present: (leads,) bool, rows that carry a signal.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         leads: canonical name of each row.
 
     Returns:

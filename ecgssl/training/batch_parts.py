@@ -1,9 +1,9 @@
 """Batches divided over processes and accumulated pieces, with the loss and gradient of the whole batch.
 
-In a contrastive batch every recording is a negative of all others, so each part needs the projected vectors of all parts.
-Processes exchange them. The pieces of one process are not in memory together: their vectors are computed first without a
-graph, then each piece is computed again with one (GradCache: Gao et al. 2021, "Scaling deep contrastive learning batch size
-under memory limited setup").
+In a contrastive batch, every recording is a negative of all others, so each part needs the projected vectors of all parts.
+Processes exchange these vectors. The pieces of one process are not in memory at the same time. Their vectors are therefore
+computed first without a graph, and each piece is then computed again with a graph (GradCache: Gao et al. 2021, "Scaling deep
+contrastive learning batch size under memory limited setup").
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class BatchParts:
     """Division of a batch: by process, then by piece within a process.
 
     Args:
-        ranks: the processes.
-        pieces: number per process; above 1 for gradient accumulation.
+        ranks: processes of the run.
+        pieces: number of pieces per process; above 1 for gradient accumulation.
     """
 
     ranks: Ranks
@@ -37,7 +37,7 @@ class BatchParts:
         return self.ranks.size * self.pieces
 
     def start(self, piece: int, size: int) -> int:
-        """Return the index in the whole batch of the first recording of a piece of ``size`` recordings."""
+        """Return the index in the whole batch of the first recording of a piece with ``size`` recordings."""
         return (self.ranks.rank * self.pieces + piece) * size
 
     def exchange(self, piece: int) -> Gather:
@@ -49,10 +49,10 @@ class BatchParts:
         return gather
 
     def precompute(self, forward: Callable[[int, Gather], Any]) -> Callable[[int], Gather]:
-        """Compute each piece once without a graph and record the values that it passes to ``Gather``.
+        """Compute each piece once without a graph, and save the values that it passes to ``Gather``.
 
         Args:
-            forward: computes a piece with the ``Gather`` that it is given.
+            forward: function that computes a piece with a ``Gather``.
 
         Returns:
             Function from a piece to the ``Gather`` for its second computation.
@@ -86,10 +86,10 @@ def _recorder(values: list[Tensor]) -> Gather:
 
 
 class _WithOwnGradient(torch.autograd.Function):
-    """The values of all parts, with a gradient for this part's values.
+    """Autograd function that returns the values of all parts, with a gradient for the values of this part.
 
     Every part computes the loss of the whole batch, and gradients are averaged over parts afterwards. A part contributes
-    only through its own recordings, so its gradient is multiplied by the number of parts.
+    only through its recordings, so its gradient is multiplied by the number of parts.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Batches of stored recordings; their order depends only on seed and step, so resumed runs see the same batches."""
+"""Batches of stored recordings. Their order depends only on seed and step, so resumed runs see the same batches."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ecgssl.store.store import Store
 
 @dataclass(frozen=True)
 class Batch:
-    """Recordings on the device.
+    """Batch of recordings on the device.
 
     Args:
         x: (B, L, T) float32, normalised.
         lead_mask: (B, L) bool, or ``None`` if all leads of all recordings are present (faster).
         rows: (B,) rows of the store.
-        patients: (B,) codes.
+        patients: (B,) patient codes.
     """
 
     x: Tensor
@@ -34,14 +34,14 @@ class Batch:
     patients: Tensor
 
     def piece(self, where: slice) -> Batch:
-        """Return the batch of some of the recordings."""
+        """Return a batch with some of the recordings."""
         mask = None if self.lead_mask is None else self.lead_mask[where]
         return Batch(self.x[where], mask, self.rows[where], self.patients[where])
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """Recordings in host memory: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
+    """Batch of recordings in host memory: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
 
     signal: Tensor
     present: Tensor
@@ -52,13 +52,13 @@ class HostBatch:
 def read_batch(
     store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> HostBatch:
-    """Read the recordings of ``rows``; for a GPU into pinned memory, from which copies are asynchronous.
+    """Return the recordings of ``rows``, for a GPU in pinned memory, which allows asynchronous copies.
 
     Args:
-        store: to read from.
+        store: store to read from.
         rows: (B,) rows of the store.
-        device: that will use the batch.
-        leads: (L,) bool; recorded leads outside it are treated as absent. All leads by default.
+        device: device that will use the batch.
+        leads: (L,) bool, leads to use; others are treated as absent. All leads by default.
     """
     mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
     tensors = [torch.from_numpy(a) for a in (store.signals(rows), mask, store.patients[rows])]
@@ -81,18 +81,18 @@ def load_batch(
 
 
 class BatchPrefetcher:
-    """Reader that loads the batch of the next step on a thread during the current step.
+    """Reader that loads the next batch on a thread during the current step.
 
-    The recordings of a step depend only on the step, so the order does not depend on the thread.
+    The recordings depend only on the step, so the thread does not change their order.
 
     Args:
-        store: to read from; the thread uses separate memory maps.
+        store: store to read from; the thread uses separate memory maps.
         rows_of: function from a step to its rows.
-        device: of the batches.
-        last: number of steps; nothing is read beyond it.
+        device: device of the batches.
+        last: number of steps; the reader stops after them.
 
     Attributes:
-        waited: seconds that ``batch`` waited for the thread.
+        waited: time in s that ``batch`` waited for the thread.
     """
 
     def __init__(
@@ -132,14 +132,14 @@ def rows_at(
     step: int,
     chances: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the rows of the batch of a step. Epochs are consecutive seeded permutations of all rows.
+    """Return the rows of the batch of a step. Epochs are consecutive random permutations of all rows.
 
     Args:
         rows: rows to draw from.
-        batch_size: B; may exceed the number of rows.
-        seed: of the run.
-        step: from 0.
-        chances: (len(rows),) probabilities for drawing each epoch with replacement instead.
+        batch_size: number B of recordings; may exceed the number of rows.
+        seed: seed of the run.
+        step: step, counted from 0.
+        chances: (len(rows),) probabilities; if given, rows are drawn with replacement.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, places = np.divmod(position, len(rows))

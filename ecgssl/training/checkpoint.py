@@ -28,12 +28,12 @@ BEST = "best.pt"
 RUN_CONFIG = "run.json"
 """File with the configuration of a stopped run, in the folder of its checkpoints."""
 PRETRAINING = "pretraining.safetensors"
-"""File with all weights of CoRe-ECG (decoder, projector, FDA), in the folder of a pretrained encoder."""
+"""Name of the file with all weights of CoRe-ECG (decoder, projector, FDA) in the folder of a pretrained encoder."""
 
 _MOST = 64
 _REMEDY = "Use a complete and unmodified folder, or make it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
-"""Exceptions of ``torch.load`` for a truncated or altered file."""
+"""Exceptions that ``torch.load`` raises for a truncated or altered file."""
 
 
 def write_model(
@@ -44,7 +44,7 @@ def write_model(
     Args:
         folder: temporary folder of ``ecgssl.files.atomic_directory``.
         model: encoder or classifier.
-        spec: preprocessing settings of its input.
+        spec: preprocessing settings of the model's input.
         about: additional entries of ``config.json`` on its training.
     """
     write_atomic(folder / WEIGHTS, weight_bytes(model))
@@ -74,8 +74,8 @@ def load_encoder(
     Args:
         path: folder of ``save_model`` (an encoder) or a bundle.
         expect: required preprocessing settings, if any.
-        owner: what ``expect`` belongs to, for the message.
-        drop_path: stochastic depth during fine-tuning.
+        owner: what ``expect`` belongs to, for the error message.
+        drop_path: stochastic depth rate for fine-tuning.
 
     Raises:
         InputError: a file is missing or invalid.
@@ -136,19 +136,19 @@ def load_signal(path: Path) -> SignalSpec:
 
 
 def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
-    """The sizes of a stored encoder of signals of ``spec``."""
+    """Return the model parameters of a stored encoder."""
     try:
         params = ModelParams(**read_json(path / CONFIG)["model"])
     except (KeyError, TypeError, ValidationError):
         raise _unusable(path / CONFIG, "model", "is missing or not a description of an encoder") from None
     if spec.samples % params.patch:
-        what = f"is {params.patch}, but {SIGNAL} beside it has {spec.samples} samples, not a whole number of patches"
+        what = f"is {params.patch}, but {SIGNAL} has {spec.samples} samples, which is not a multiple"
         raise _unusable(path / CONFIG, "model.patch", what)
     return params
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, or an InputError that names the file."""
+    """Return the JSON object in a file, or raise an InputError with the file name."""
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
@@ -161,15 +161,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_bytes(module: nn.Module) -> bytes:
-    """Return parameters and persistent buffers as safetensors."""
+    """Return parameters and persistent buffers in safetensors format."""
     return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Load safetensors into a module.
+    """Load weights in safetensors format into a module.
 
     Raises:
-        InputError: the file is missing or damaged; or lists all missing, unknown and differently shaped tensors.
+        InputError: the file is missing or damaged, or its tensors do not match the module; lists all differences.
     """
     try:
         state = load(path.read_bytes())
@@ -182,7 +182,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     problems += [_unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
     for key in own.keys() & state.keys():
         if own[key].shape != state[key].shape:
-            what = f"has shape {tuple(state[key].shape)}, the model {tuple(own[key].shape)}"
+            what = f"has shape {tuple(state[key].shape)}, but the model needs {tuple(own[key].shape)}"
             problems.append(_unusable(path, key, what).problems[0])
     if problems:
         raise InputError(sorted(problems, key=str))
@@ -190,7 +190,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def state_bytes(state: dict[str, Any]) -> bytes:
-    """Return tensors, numbers and texts in containers as the bytes of ``torch.save``."""
+    """Return a state of tensors, numbers and texts as the bytes that ``torch.save`` writes."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
@@ -206,9 +206,9 @@ class RunState:
     """Folder of a run with its newest checkpoints and the configuration that they belong to.
 
     Args:
-        folder: created if absent.
-        config: everything that affects the losses; a run resumes only with the same configuration.
-        keep: number of checkpoints kept.
+        folder: folder of the run; created if absent.
+        config: all settings that affect the losses; a run resumes only with the same settings.
+        keep: number of checkpoints to keep.
 
     Raises:
         InputError: the folder holds a run with another configuration; lists all differences.
@@ -225,7 +225,7 @@ class RunState:
                     str(stored_file),
                     key,
                     f"the stopped run had {stored.get(key)!r}, this one has {config.get(key)!r}",
-                    "Resume with the old parameters, or use another folder",
+                    "Use the parameters of the stopped run, or another folder",
                 )
                 for key in sorted(stored.keys() | config.keys())
                 if stored.get(key) != config.get(key)
@@ -235,12 +235,12 @@ class RunState:
         else:
             make_folder(folder)
             write_json(stored_file, config, digits=None)
-        # a run that is killed while it saves leaves a temporary file
+        # a process killed during saving leaves a temporary file
         for unfinished in [*folder.glob(".step-*.tmp"), *folder.glob(f".{BEST}.*.tmp")]:
             unfinished.unlink(missing_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after ``step`` steps, then remove old checkpoints."""
+        """Write the state after ``step`` steps, and remove old checkpoints."""
         write_atomic(self.folder / f"step-{step:09d}.pt", state_bytes(state))
         for old in sorted(self.folder.glob("step-*.pt"))[: -self.keep]:
             old.unlink()

@@ -26,7 +26,7 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
 def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
     """Return the precision; ``auto`` selects bf16 if the hardware supports it.
 
-    Other CPUs emulate bf16: it was 48 times slower than fp32 there, and 6 times faster on a CPU with such instructions.
+    On CPUs without bf16 instructions, bf16 was 48 times slower than fp32; on a CPU with them, it was 6 times faster.
     """
     if name != "auto":
         return name

@@ -23,14 +23,14 @@ def embed_store(
     batch_size: int = 64,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Return float32 embeddings (len(rows), E); on a CPU they do not depend on the batch size.
+    """Return float32 embeddings (len(rows), E). On a CPU, they do not depend on the batch size.
 
     Args:
-        encoder: in eval mode.
-        store: preprocessed with the encoder's settings; the caller checks this.
-        rows: of the store.
-        leads: (L,) bool, leads given to the encoder; all by default.
-        batch_size: recordings at a time.
+        encoder: encoder in eval mode.
+        store: store preprocessed with the encoder's settings; the caller checks this.
+        rows: rows of the store.
+        leads: (L,) bool, leads that the encoder receives; all leads by default.
+        batch_size: number of recordings per batch.
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")

@@ -1,4 +1,4 @@
-"""Processes of a distributed run started by ``torchrun``, on one or several machines; or a single process."""
+"""Processes of a distributed run started by ``torchrun`` on one or several machines, or a single process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Ranks:
     """Rank of this process and number of processes; the default is a single process.
 
     Args:
-        rank: counted from 0 over all machines.
+        rank: rank of this process, counted from 0 over all machines.
         size: number of processes.
-        device: of the exchanged tensors.
+        device: device of the exchanged tensors.
     """
 
     rank: int = 0
@@ -44,7 +44,7 @@ class Ranks:
         return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return the tensors (B, ...) of all processes, concatenated in the order of ranks; without a gradient."""
+        """Return the tensors (B, ...) of all processes, concatenated in the order of ranks, without gradients."""
         if self.size == 1:
             return values.detach()
         parts = [torch.empty_like(values) for _ in range(self.size)]
@@ -52,9 +52,9 @@ class Ranks:
         return torch.cat(parts)
 
     def broadcast_from_first(self, produce: Callable[[], bytes]) -> bytes:
-        """Return the result of ``produce``, called in the first process, in all processes.
+        """Return, in all processes, the result of calling ``produce`` in the first process.
 
-        If it raises, the exception propagates in the first process, and the others exit without a message.
+        If ``produce`` raises, the exception propagates in the first process, and the others exit without a message.
         """
         if self.size == 1:
             return produce()
@@ -83,10 +83,10 @@ SINGLE_PROCESS = Ranks()
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
-    """Join the processes started by ``torchrun`` for the duration of the block; without torchrun, run a single process.
+    """Join the processes started by ``torchrun`` for the duration of the block. Without torchrun, there is a single process.
 
     Args:
-        device: of the run. GPUs communicate through NCCL, with one process per GPU; CPUs through Gloo.
+        device: device of the run. GPUs communicate through NCCL, with one process per GPU; CPUs use Gloo.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield SINGLE_PROCESS

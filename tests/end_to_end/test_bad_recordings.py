@@ -18,9 +18,9 @@ from ecgssl.store.store import Store
 
 SPOILED = {
     # record: (reason, text of the detail)
-    0: ("truncated", "bytes of samples, the header announces"),
+    0: ("truncated", "bytes of samples, but the header declares"),
     1: ("header", "'fast' is not a positive number"),
-    2: ("header", "announces 12 signals, 11 lines follow"),
+    2: ("header", "declares 12 signals, but 11 lines follow"),
     3: ("nan;min_leads", ""),
     4: ("flat;min_leads", ""),
     5: ("unit", "unit 'mmHg' is not a voltage"),

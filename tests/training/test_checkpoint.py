@@ -146,7 +146,7 @@ def test_every_wrong_tensor_is_named(saved):
     found = {problem.field: problem.what for problem in caught.value.problems}
     assert found == {
         "norm.weight": "is missing",
-        "norm.bias": "has shape (5,), the model (32,)",
+        "norm.bias": "has shape (5,), but the model needs (32,)",
         "surprise": "is not part of this model",
     }
 

@@ -35,7 +35,7 @@ def fetch(
 
     Raises:
         Refused: with the reason, if the file cannot be downloaded or does not match its checksum.
-        OSError: if the file cannot be written, for example because the disk is full.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     part = target.with_name(target.name + PART)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def unpack(archive: Path) -> None:
     """Unpack a zip file into its folder.
 
     Raises:
-        Refused: if a member is not a plain file inside the folder or has an implausible size; nothing is unpacked then.
+        Refused: a member is not a plain file inside the folder or has an implausible size; nothing is unpacked then.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

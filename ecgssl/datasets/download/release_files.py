@@ -48,7 +48,7 @@ def list_release(session: ReleaseSession, source: Source, base_url: str) -> list
         base_url: address of the release or of a mirror.
 
     Raises:
-        InputError: if there is no list, or with all its lines that are not a file inside the release.
+        InputError: there is no list, or with all its lines that are not a file inside the release.
     """
     if source.listing == "zenodo":
         return _zenodo(session.json(base_url), base_url)
@@ -60,7 +60,7 @@ def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
     """Return the files of a ``SHA256SUMS.txt`` with lines ``digest path``.
 
     Raises:
-        InputError: listing all invalid lines and all paths outside the folder.
+        InputError: lists all invalid lines and all paths outside the folder.
     """
     found: dict[str, RemoteFile] = {}
     wrong: list[int] = []
@@ -110,7 +110,7 @@ def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) 
         subsets: names of ``source.subsets``, or path patterns (``files/p1000/*``); none for the default.
 
     Raises:
-        InputError: listing all subsets without files.
+        InputError: lists all subsets without files.
     """
     files, subsets = list(files), list(subsets)
     patterns = {name: source.subsets.get(name, (name,)) for name in subsets}

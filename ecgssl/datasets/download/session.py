@@ -102,7 +102,7 @@ class ReleaseSession:
         """Return a text file.
 
         Raises:
-            InputError: if it cannot be fetched, is not UTF-8, or is larger than ``largest`` bytes.
+            InputError: it cannot be fetched, is not UTF-8, or is larger than ``largest`` bytes.
         """
         try:
             return self.resuming(url, lambda: self._body(url, largest), lambda: 0).decode("utf-8")
@@ -150,7 +150,7 @@ class ReleaseSession:
             reached: bytes received so far. The number of attempts starts again after each transfer that adds bytes.
 
         Raises:
-            Refused: if ``attempts`` transfers in a row add nothing.
+            Refused: ``attempts`` transfers in a row add nothing.
         """
         retry, best = self._retry, reached()
         while True:

@@ -58,7 +58,7 @@ class Challenge(PublicSet):
         """Return the recordings with labels and splits.
 
         Raises:
-            InputError: if a subset is absent, headers have the gain of before August 2020, signal files are absent, a
+            InputError: a subset is absent, headers have the gain of before August 2020, signal files are absent, a
                 recording occurs twice, or a table as long as the release has other labels.
         """
         folders = self.subsets or self.folders

@@ -67,7 +67,7 @@ class CODE15(PublicSet):
         """Return the recordings of the selected parts with labels and folds.
 
         Raises:
-            InputError: if a part is absent, a cell cannot be read, or table and files contain different exams.
+            InputError: a part is absent, a cell cannot be read, or table and files contain different exams.
         """
         source = self.root / self.landmark
         table = read_table(
@@ -134,7 +134,7 @@ class CODE15(PublicSet):
         """Return the number of padding rows and of exams missing in the table that the files contain.
 
         Raises:
-            InputError: if a file cannot be read or lacks exams of the table.
+            InputError: a file cannot be read or lacks exams of the table.
         """
         problems, padding, more = [], 0, 0
         by_file = {str(file): ids.to_numpy() for file, ids in exam.groupby(table["trace_file"])}

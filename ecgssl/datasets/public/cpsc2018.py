@@ -62,7 +62,7 @@ class CPSC2018(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if neither ``REFERENCE.csv`` nor headers exist, a row cannot be read, a recording is absent or
+            InputError: neither ``REFERENCE.csv`` nor headers exist, a row cannot be read, a recording is absent or
                 occurs twice, ``first`` is used with headers, or 6,877 recordings have other labels than the release.
         """
         files = _Files(self.root)

@@ -59,7 +59,7 @@ class ECGArrhythmia(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if the names of the codes or headers cannot be read, or there are no headers.
+            InputError: the names of the codes or headers cannot be read, or there are no headers.
         """
         source = self.root / self.landmark
         names = self._condition_names()

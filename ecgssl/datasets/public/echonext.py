@@ -60,7 +60,7 @@ class EchoNext(PublicSet):
         """Return the recordings of the three splits with their flags.
 
         Raises:
-            InputError: if ``standardised_as_mv`` is false, a table or an array cannot be read, their numbers of
+            InputError: ``standardised_as_mv`` is false, a table or an array cannot be read, their numbers of
                 recordings differ, cells cannot be read, splits share patients, or a table as long as the release has
                 other counts.
         """

@@ -48,7 +48,7 @@ class INCART(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if headers cannot be read or state no patient, or 75 recordings differ from the release.
+            InputError: headers cannot be read or state no patient, or 75 recordings differ from the release.
         """
         paths = sorted(path.stem for path in self.root.glob("I[0-9][0-9].hea"))
         headers = header_texts(self.root, paths)

@@ -59,7 +59,7 @@ class LUDB(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if the table cannot be read, names are not unique, or recordings are absent.
+            InputError: the table cannot be read, names are not unique, or recordings are absent.
         """
         source = self.root / self.landmark
         sheet = read_table(source, ("ID", "Sex", "Age", *_FINDINGS), self.url, dtype=str, keep_default_na=False)

@@ -74,7 +74,7 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
         labels: ``csv`` or ``corrected``, see the module.
 
     Raises:
-        InputError: if MERL has no files for the set, a file is missing, invalid or has other columns than the others, a
+        InputError: MERL has no files for the set, a file is missing, invalid or has other columns than the others, a
             recording is listed twice, or no listed recording is in the cohort.
     """
     files = _FILES.get((cohort.name, label_set))

@@ -72,7 +72,7 @@ class MIMICIVECG(PublicSet):
         """Return the recordings with targets and folds.
 
         Raises:
-            InputError: if a table has invalid cells, a study is listed twice, a patient is in two folds, recordings are
+            InputError: a table has invalid cells, a study is listed twice, a patient is in two folds, recordings are
                 absent, or 800,035 recordings do not belong to 161,352 patients.
         """
         source = self.root / self.landmark

@@ -45,7 +45,7 @@ def read_measurements(root: Path, study: pd.Index, url: str) -> tuple[pd.DataFra
         A row per recording, NaN without a measurement; and notes.
 
     Raises:
-        InputError: if the table is absent or has invalid cells.
+        InputError: the table is absent or has invalid cells.
     """
     path = root / MEASUREMENTS
     table = _by_study(path, list(UNITS), url)
@@ -76,7 +76,7 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
         ``all_diag_all`` (text), ``fold`` (0 to 19), ``age`` (years) and ``gender`` (M, F or missing) per recording.
 
     Raises:
-        InputError: if the table has invalid cells or lacks recordings.
+        InputError: the table has invalid cells or lacks recordings.
     """
     path = root / DIAGNOSES
     if not path.exists():
@@ -105,7 +105,7 @@ def diagnosis_labels(diagnoses: pd.DataFrame, where: str) -> tuple[pd.DataFrame,
         where: file, for messages.
 
     Raises:
-        InputError: if a cell is not a list of codes.
+        InputError: a cell is not a list of codes.
     """
     cells = diagnoses["all_diag_all"].fillna("").astype(str).tolist()
     wrong = sum(cell != "[]" and _LIST.fullmatch(cell) is None for cell in cells)

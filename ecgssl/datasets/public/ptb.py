@@ -51,7 +51,7 @@ class PTB(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if there are no records, headers cannot be read, or 549 recordings have other labels than the
+            InputError: there are no records, headers cannot be read, or 549 recordings have other labels than the
                 release.
         """
         found = {path: match for path in list_headers(self.root) if (match := _RECORD.fullmatch(path))}

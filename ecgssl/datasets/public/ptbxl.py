@@ -57,7 +57,7 @@ class PTBXL(PublicSet):
         """Return the recordings of ``records100`` or ``records500`` with targets and folds.
 
         Raises:
-            InputError: if a table or a column is absent, a cell cannot be read, recordings are absent, or 21,799 rows
+            InputError: a table or a column is absent, a cell cannot be read, recordings are absent, or 21,799 rows
                 differ from release 1.0.3.
         """
         database, file = self.root / self.landmark, _FILE[self.sampling_rate]

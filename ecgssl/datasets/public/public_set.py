@@ -53,7 +53,7 @@ class PublicSet(ABC):
     Args:
         root: folder of the unpacked release.
         labels: one of ``label_sets``; by default the first.
-        sampling_rate: Hz; selects the copy of a recording if a set has several.
+        sampling_rate: sampling rate in Hz; selects the copy of a recording if a set has several.
         subsets: names out of ``subset_names``, all of which must be present; by default all of them.
         standardised_as_mv: read samples published as z-scores as if one were 1 mV.
 
@@ -68,7 +68,7 @@ class PublicSet(ABC):
         standardised: whether the samples were published as z-scores.
 
     Raises:
-        InputError: if the root does not have the layout of the set, ``labels`` or ``subsets`` are unknown, or
+        InputError: the root does not have the layout of the set, ``labels`` or ``subsets`` are unknown, or
             ``standardised_as_mv`` is set for a set published in mV.
     """
 
@@ -121,7 +121,7 @@ class PublicSet(ABC):
         """Return the recordings with labels and splits.
 
         Raises:
-            InputError: listing all errors in the tables and all missing recordings.
+            InputError: lists all errors in the tables and all missing recordings.
         """
 
     def recognised(self) -> bool:
@@ -148,7 +148,7 @@ class PublicSet(ABC):
             kinds: kind of each target that is not binary.
 
         Raises:
-            InputError: if the table is as long as the release and has other counts.
+            InputError: the table is as long as the release and has other counts.
         """
         matrix = values if isinstance(values, pd.DataFrame) else pd.DataFrame(values, columns=list(targets))
         table = pd.concat([table, matrix], axis=1)
@@ -226,8 +226,8 @@ def public_set(name: str) -> type[PublicSet]:
     """Return the class of a public set.
 
     Raises:
-        InputError: if the registry does not contain the name.
-        TypeError: if the class lacks an attribute of ``PublicSet``, or its name differs from the registry.
+        InputError: the registry does not contain the name.
+        TypeError: the class lacks an attribute of ``PublicSet``, or its name differs from the registry.
     """
     if name not in PUBLIC_SETS:
         raise InputError(Problem("set", name, "is not a public set", similar_names(name, tuple(PUBLIC_SETS))))

@@ -31,7 +31,7 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
         options: options of ``pandas.read_csv``.
 
     Raises:
-        InputError: if the file is absent, cannot be read as CSV, lacks a column or has no rows.
+        InputError: the file is absent, cannot be read as CSV, lacks a column or has no rows.
     """
     remedy = f"Set the folder of the unpacked release ({url}), or fetch the file again"
     try:

@@ -54,7 +54,7 @@ class SPH(PublicSet):
         """Return the recordings with labels and folds.
 
         Raises:
-            InputError: if a table cannot be read, ``records`` is not unpacked, recordings are absent, names are not
+            InputError: a table cannot be read, ``records`` is not unpacked, recordings are absent, names are not
                 unique, or 25,770 rows differ from the release.
         """
         source, folder = self.root / self.landmark, self.root / "records"

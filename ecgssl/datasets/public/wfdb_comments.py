@@ -103,7 +103,7 @@ def header_texts(root: Path, paths: Sequence[str]) -> list[str]:
         paths: paths of the records below the root, without ``.hea``.
 
     Raises:
-        InputError: if headers cannot be read, with their number.
+        InputError: headers cannot be read, with their number.
     """
     texts = list(read_texts(root, paths))
     unread = [path for path, text in zip(paths, texts, strict=True) if text is None]

@@ -45,7 +45,7 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
 
     Args:
         noise: noise levels.
-        sampling_rate: Hz; hum above half of it is omitted.
+        sampling_rate: sampling rate in Hz; hum above half of it is omitted.
         samples: length.
         rng: random generator.
 

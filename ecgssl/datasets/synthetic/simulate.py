@@ -55,7 +55,7 @@ def render(
 
     Args:
         episode: parameters of the recording.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         duration: s.
         rng: random generator of beat times and noise.
         noise: whether to add electrode noise.
@@ -111,7 +111,7 @@ def simulate(
         Path of the manifest.
 
     Raises:
-        InputError: if ``out_dir`` contains other files, or the range of recordings per patient is empty.
+        InputError: ``out_dir`` contains other files, or the range of recordings per patient is empty.
     """
     out = Path(out_dir)
     _check(out, params)

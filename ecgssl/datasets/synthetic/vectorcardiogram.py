@@ -210,7 +210,7 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
     Args:
         beats: for each type of beat, its waves, the times of the R peaks in s (B,), the RR intervals in s that determine
             repolarisation (B,), and a gain (B,).
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         samples: length of the result; beats may be partly or completely outside.
 
     Returns:
@@ -257,7 +257,7 @@ def fibrillation(
     Args:
         frequency: frequency of the fundamental in Hz.
         height: height of the dipole in mV.
-        sampling_rate: Hz.
+        sampling_rate: sampling rate in Hz.
         samples: length of the result.
         rng: random generator.
 

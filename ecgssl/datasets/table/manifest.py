@@ -89,7 +89,7 @@ def load_manifest(path: Path | str, root: Path | str | None = None, **options: A
         The cohort. Its ``notes`` state assumptions (no patient ids, a split made here, uncertain cells).
 
     Raises:
-        InputError: listing all errors by row number as a spreadsheet displays it (the header is row 1).
+        InputError: lists all errors by row number as a spreadsheet displays it (the header is row 1).
     """
     found = examine_manifest(path, root, **options)
     if found.issues:
@@ -121,7 +121,7 @@ def examine_manifest(
         may_cross: accept patients in more than one split (``data.overlap`` other than ``error``).
 
     Raises:
-        InputError: if the file is not a table, or its targets file is invalid.
+        InputError: the file is not a table, or its targets file is invalid.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)
@@ -188,7 +188,7 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohor
         ``sampling_rate``, ``units`` and ``leads``.
 
     Raises:
-        InputError: if the file is not a table with these columns, record ids are empty or not unique, or a cell is invalid.
+        InputError: the file is not a table with these columns, record ids are empty or not unique, or a cell is invalid.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)

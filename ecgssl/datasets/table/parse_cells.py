@@ -118,7 +118,7 @@ def leads(cell: str) -> str:
     """Return the names of leads, joined by ``;``; ``-`` for a signal of the file that is not used.
 
     Raises:
-        ValueError: if no name is one of the twelve leads, one is unknown, or one occurs twice.
+        ValueError: no name is one of the twelve leads, one is unknown, or one occurs twice.
     """
     if is_empty(cell):
         return ""
@@ -239,7 +239,7 @@ def parse_date(cell: str) -> ParsedDate:
     """Return a date with or without a time.
 
     Raises:
-        ValueError: if the cell is not a date or its year has two digits.
+        ValueError: the cell is not a date or its year has two digits.
     """
     found = _DATE.match(cell)
     if not found:

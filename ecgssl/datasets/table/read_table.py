@@ -96,7 +96,7 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
             other file is read as Windows-1252, with a note.
 
     Raises:
-        InputError: if the file does not exist or is not such a table.
+        InputError: the file does not exist or is not such a table.
     """
     where = str(path)
     try:

@@ -1,7 +1,7 @@
-"""Lead names of DICOM waveforms, from the code or, if the code is unknown, from its text.
+"""Lead names of DICOM waveforms, from the code of a lead or, if the code is unknown, from its text.
 
-Codes: DICOM PS3.16, context group 3001 "ECG Leads", in the current (MDC) and the former (SCP-ECG) scheme; both number the
-leads as EN 1064 does.
+Codes: DICOM PS3.16, context group 3001 "ECG Leads", in the current (MDC) and the former (SCP-ECG) scheme. Both number the
+leads as in EN 1064.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MEANING = re.compile(r"\s*(?:ecg\s+)?(?:lead\s+)?(-?[a-z]+\d*r?)\b", re.IGNOREC
 
 
 class Contradiction(ValueError):
-    """Code and text of a lead disagree."""
+    """Code and text of a lead name different leads."""
 
 
 def lead_name(code: str, meaning: str) -> str:

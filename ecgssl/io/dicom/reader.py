@@ -20,7 +20,7 @@ from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, 
 from ecgssl.io.vendors.sample_text import check_length
 
 LARGEST_DICOM = 32 << 20
-"""Bytes; twelve leads of 20 minutes at 1 kHz."""
+"""Largest file in bytes: twelve leads of 20 minutes at 1 kHz."""
 
 _TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
 _COMPANDED = {"MB": "mu-law", "AB": "A-law"}
@@ -31,7 +31,7 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
     """Read the rhythm group of a DICOM ECG. Median beats and other derived groups are not read.
 
     Args:
-        path: the file, in an uncompressed transfer syntax, with or without preamble.
+        path: path of the file, in an uncompressed transfer syntax, with or without preamble.
         member: number of a rhythm group, from 1, in a file that holds several.
         overrides: values that replace those of the file.
 
@@ -41,7 +41,7 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
         channels in seconds) if it is less than one sample; it is not corrected.
 
     Raises:
-        RecordingError: as ``read_waveforms``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no
+        RecordingError: errors of ``read_waveforms``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no
             sensitivity), ``truncated`` or ``length`` (differs from the declared length), ``skew`` (channels are delayed by
             a sample or more), ``compressed`` (companded samples).
     """
@@ -119,7 +119,7 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
 
 
 def _skew(path: Path, channels: list[Channel], rate: float) -> float:
-    """Seconds between the earliest and the latest channel, below one sample (channels share one converter)."""
+    """Return the largest delay between channels in s, which is below one sample (channels share one converter)."""
     lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
     skew = max(lags) - min(lags)
     if not skew < 1 / rate:

@@ -18,13 +18,13 @@ UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2
 """Uncompressed transfer syntaxes: implicit and explicit little endian, explicit big endian."""
 
 MOST_ITEMS = 30_000
-"""Items of sequences; a file with a median beat and 77 annotations has 330."""
+"""Largest number of sequence items; a file with a median beat and 77 annotations has 330."""
 
 MOST_READS = 300_000
-"""Read calls per file; an element takes one or two. The file with 77 annotations takes 3,600."""
+"""Largest number of read calls per file; an element takes one or two. A file with 77 annotations takes 3,600."""
 
 _LONGEST = 1024
-"""Bytes of a number or text; a damaged one could expand to millions of values."""
+"""Largest size of a number or text in bytes; a damaged one could expand to millions of values."""
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -48,12 +48,12 @@ class Channel:
     """Definition of one channel.
 
     Args:
-        code, meaning: code and text of its source, the lead.
+        code, meaning: code and text of the lead.
         unit: unit of the sensitivity in UCUM; ``None`` if absent.
         sensitivity: units per step of the samples; ``None`` if absent.
         correction: factor on the sensitivity.
         baseline: value of sample 0, in units.
-        sample_skew, time_skew: delay in samples and in seconds.
+        sample_skew, time_skew: delay in samples and in s.
         filters: high_pass, low_pass and notch in Hz, if present.
     """
 
@@ -73,13 +73,13 @@ class Group:
     """One multiplex group: channels sampled together.
 
     Args:
-        rhythm: whether it is a rhythm recording rather than a median beat or another derived waveform.
+        rhythm: true for a rhythm recording, false for a median beat or another derived waveform.
         declared, samples: declared number of channels, and samples per channel; ``None`` if absent.
-        sampling_rate: Hz; ``None`` if absent.
+        sampling_rate: sampling rate in Hz; ``None`` if absent.
         bits, interpretation: size and type of a sample, for example 16 and ``SS``.
-        padding: bytes of the sample that means "no value"; empty if absent.
+        padding: bytes of the sample value that means "no value"; empty if absent.
         data: samples with interleaved channels.
-        channels: in the order of the samples.
+        channels: channels in the order of the samples.
     """
 
     rhythm: bool
@@ -95,13 +95,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Content of a file.
+    """Content of a DICOM file.
 
     Args:
-        groups: in the file's order; empty if there is no waveform.
-        little_endian: byte order of the samples.
+        groups: multiplex groups in the file's order; empty if there is no waveform.
+        little_endian: whether the samples are little endian.
         model: name of the device model.
-        age, sex: as spelled, for example ``042Y`` and ``F``.
+        age, sex: values as written in the file, for example ``042Y`` and ``F``.
         preamble: whether the file starts with the preamble that the standard requires.
     """
 
@@ -136,7 +136,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         try:
             dataset = pydicom.dcmread(_LimitedReader(data, budget), force=True, specific_tags=list(_KEYWORDS))
         except (EOFError, OSError):
-            # the data are in memory: pydicom reached their end
+            # the data are in memory, so pydicom reached the end of the file
             raise read_error("truncated", path, "content", "an element ends beyond the end of the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
@@ -166,7 +166,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Disable the log of pydicom, which quotes invalid values and thus patient data."""
+    """Disable the log of pydicom, which quotes invalid values and therefore patient data."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
     try:
@@ -176,7 +176,7 @@ def _unlogged() -> Iterator[None]:
 
 
 class _Budget:
-    """Number of read calls that are left for a file."""
+    """Remaining number of read calls for a file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.left = path, MOST_READS
@@ -206,7 +206,7 @@ class _Item:
         self.path, self.dataset, self.budget = path, dataset, budget
 
     def value(self, keyword: str) -> Any:
-        """Value of an element other than a sequence; ``None`` if it is absent."""
+        """Return the value of an element that is not a sequence; ``None`` if it is absent."""
         element = self.dataset.get_item(keyword)
         # the value is bytes until it is parsed
         if element is not None and isinstance(element.value, bytes) and len(element.value) > _LONGEST:
@@ -229,7 +229,7 @@ class _Item:
         return bytes(self.dataset.get(keyword) or b"")
 
     def items(self, keyword: str) -> list[_Item]:
-        """Items of a sequence; pydicom parses them without a limit."""
+        """Return the items of a sequence; pydicom parses them without a limit."""
         from pydicom.filereader import read_sequence
 
         element = self.dataset.get_item(keyword)

@@ -19,10 +19,10 @@ from ecgssl.io.size_limits import SPLIT, check_size
 RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "curr_sample_rate", "samplerate", "fs")
 UNIT_NAMES = ("unit", "units")
 LEAD_NAMES = ("leads", "lead_names")
-"""Names of variables, attributes and keys that hold the sampling rate in Hz, the unit and the lead names; in any case."""
+"""Names of variables, attributes and keys for the sampling rate in Hz, the unit and the lead names; case is ignored."""
 
 MOST_MEMBERS = 10_000_000
-"""Recordings in one array."""
+"""Largest number of recordings in one array."""
 
 ONE_ARRAY = "Store one array of leads x samples in the file"
 """Fix for files without a unique array of samples."""
@@ -52,21 +52,21 @@ def read_array(
     leads: Sequence[str] | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Return the recording in an array (leads, samples) or (samples, leads); the number of lead names decides.
+    """Return the recording in an array (leads, samples) or (samples, leads); the number of lead names identifies the axis.
 
     Args:
         path: file name for messages.
         array: samples; they are read after the shape has been checked.
         overrides: values that replace those of the file.
-        record_id: of the recording.
-        name: of the format.
+        record_id: record id.
+        name: name of the format.
         entries: variables, attributes or keys of the file, which may hold sampling rate, unit and lead names.
-        unit, leads: used where ``entries`` holds none; ``None`` if the layout does not define them.
-        meta: further entries of ``Recording.meta``.
+        unit, leads: defaults if ``entries`` does not contain them; ``None`` if the layout does not define them.
+        meta: additional entries of ``Recording.meta``.
 
     Raises:
-        RecordingError: ``leads`` (the number of names fits neither axis, or both), ``content`` (not two axes, not real
-            numbers), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
+        RecordingError: ``leads`` (the number of names fits neither axis, or both), ``content`` (not two axes, or not real
+            numbers), ``too_large``, and the errors of ``resolve_metadata`` and ``build_recording``.
     """
     check_real(path, "array", array.dtype)
     if len(array.shape) != 2:
@@ -76,7 +76,7 @@ def read_array(
     names = overrides.leads if overrides.leads is not None else leads
     fix = "Set one name for each row, in the order of the file (column leads of a manifest: names joined by ;)"
     if names is None:
-        what = f"the file does not name the rows of its {_join(array.shape)} array"
+        what = f"the file has no lead names for its {_join(array.shape)} array"
         raise read_error("no_leads", path, "leads", what, fix)
     axes = [axis for axis in (0, 1) if array.shape[axis] == len(names)]
     if len(axes) != 1:
@@ -92,19 +92,19 @@ def read_array(
 
 
 def _find(entries: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """The first entry that has one of these names, or ``None``."""
+    """Return the first entry that has one of these names, or ``None``."""
     lower = {str(key).lower(): value for key, value in entries.items()}
     return next((lower[name] for name in names if lower.get(name) is not None), None)
 
 
 def _find_rate(entries: Mapping[str, Any]) -> float | None:
-    """Hz; ``None`` if no entry of ``RATE_NAMES`` is a single number."""
+    """Return the sampling rate in Hz; ``None`` if no entry of ``RATE_NAMES`` is a single number."""
     value = np.asarray(_find(entries, RATE_NAMES))
     return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "iuf" else None
 
 
 def _find_unit(entries: Mapping[str, Any]) -> str | None:
-    """Name of the unit; ``None`` if no entry of ``UNIT_NAMES`` is a single text."""
+    """Return the name of the unit; ``None`` if no entry of ``UNIT_NAMES`` is a single text."""
     texts = to_texts(_find(entries, UNIT_NAMES))
     return texts[0] if texts is not None and len(texts) == 1 else None
 
@@ -122,7 +122,7 @@ def to_texts(value: Any) -> tuple[str, ...] | None:
 
 
 def _are_code_points(array: NDArray[Any]) -> bool:
-    """Whether an array of texts holds valid code points only; numpy does not check this and returns broken texts."""
+    """Return whether an array of texts contains only valid code points; numpy does not check this."""
     codes = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     return bool(codes.max(initial=0) <= sys.maxunicode)
 
@@ -137,10 +137,10 @@ def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
 
 
 def pick_row(path: Path, shape: Sequence[int], member: str | None) -> tuple[int, ...]:
-    """Return the index of one recording in an array with axes for recordings, optionally a channel, leads and samples.
+    """Return the index of one recording in an array with axes for recordings, channel (optional), leads and samples.
 
     Raises:
-        RecordingError: ``content`` for another shape, ``member`` if it does not exist, or is missing but needed.
+        RecordingError: ``content`` for another shape, or ``member`` if the member is missing or does not exist.
     """
     if len(shape) == 2:
         refuse_member(path, member)

@@ -24,10 +24,10 @@ class Columns:
 
     Args:
         delimiter: comma, semicolon or tab; with semicolons, numbers may have a decimal comma.
-        names: of all columns, without unit.
-        units: of each column; ``None`` if absent.
+        names: names of all columns, without units.
+        units: unit of each column; ``None`` if absent.
         time: index of the column of times, or ``None``.
-        time_unit: unit of the times in seconds; ``None`` if absent or unknown.
+        time_unit: unit of the times in s; ``None`` if absent or unknown.
     """
 
     delimiter: str
@@ -38,7 +38,7 @@ class Columns:
 
 
 def parse_columns(line: str) -> Columns | None:
-    """Parse a header row; return ``None`` if it names none of the twelve leads, or belongs to a manifest."""
+    """Return the content of a header row; ``None`` if it contains none of the twelve leads, or belongs to a manifest."""
     if len(line) > _LONGEST:
         return None
     # a single column has no delimiter, and its numbers may have a decimal comma
@@ -62,7 +62,7 @@ def parse_columns(line: str) -> Columns | None:
 
 
 def is_sample_table(head: bytes) -> bool:
-    """Return whether text begins with a header row of leads and a row of numbers."""
+    """Return whether a text begins with a header row of leads and a row of numbers."""
     if _CONTROL.search(head):
         return False
     lines = decode(head).splitlines()
@@ -88,7 +88,7 @@ def is_numbers(cells: Sequence[str]) -> bool:
 
 
 def decode(data: bytes) -> str:
-    """Decode text in UTF-8 or, for older exports, in Latin-1; the micro sign of uV differs between them."""
+    """Return the text in UTF-8 or, for older exports, in Latin-1; the micro sign of uV differs between them."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -96,7 +96,7 @@ def decode(data: bytes) -> str:
 
 
 def _split_unit(cell: str) -> tuple[str, str | None]:
-    """Name and unit of ``I (uV)`` or ``I [uV]``."""
+    """Return name and unit of ``I (uV)`` or ``I [uV]``."""
     for opening, closing in ("()", "[]"):
         name, found, rest = cell.partition(opening)
         if found and rest.endswith(closing):

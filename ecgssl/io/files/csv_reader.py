@@ -15,21 +15,21 @@ from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
 
 LARGEST_TEXT = 256 << 20
-"""Bytes; about 1.7 hours of twelve leads at 500 Hz."""
+"""Largest file in bytes: about 1.7 hours of twelve leads at 500 Hz."""
 
 _UNEVEN = 0.25
-"""Fraction of a step. Times may be rounded; a missing or repeated sample shifts later times by half a step or more."""
+"""Largest deviation of a time, as a fraction of a step. A missing or repeated sample shifts times by half a step or more."""
 
 
 def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read a table of samples.
 
     Args:
-        path: text in UTF-8 or Latin-1 with cells separated by comma, semicolon or tab. The header row names the columns:
-            leads, each optionally with its unit as ``I (uV)`` or ``I [uV]``; other columns, which are ignored; and
-            optionally times: ``time`` or ``t``, also as ``time (s)``, ``time_s`` or ``t [ms]``. The rows below hold
-            numbers with a decimal point, or a decimal comma if semicolons separate the cells. An empty cell or ``nan``
-            is a missing value.
+        path: text in UTF-8 or Latin-1 with cells separated by comma, semicolon or tab. The header row contains lead names,
+            each optionally with its unit as ``I (uV)`` or ``I [uV]``. A column of times is optional: ``time`` or ``t``,
+            also ``time (s)``, ``time_s`` or ``t [ms]``. Other columns are ignored. The rows below contain numbers with a
+            decimal point, or with a decimal comma if semicolons separate the cells. An empty cell or ``nan`` is a missing
+            value.
         member: not accepted; a file holds one recording.
         overrides: unit and sampling rate if the header row and the times do not give them; ``leads`` names all columns
             other than the times.
@@ -40,7 +40,7 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Raises:
         RecordingError: ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells that are
-            not numbers), ``rate`` (times that do not rise evenly), ``too_large``; and as ``resolve_metadata`` and
+            not numbers), ``rate`` (times that do not rise evenly), ``too_large``; and errors of ``resolve_metadata`` and
             ``build_recording``.
     """
     refuse_member(path, member)
@@ -52,7 +52,7 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
     columns = parse_columns(decode(head))
     if columns is None:
         fix = "Add a first row with the lead names"
-        raise read_error("header", path, "header row", "names none of the twelve leads", fix)
+        raise read_error("header", path, "header row", "contains none of the twelve leads", fix)
     table = _read_columns(path, columns, body.rstrip(b"\n"))
     kept = [i for i in range(len(columns.names)) if i != columns.time]
     resolved = resolve_metadata(
@@ -67,7 +67,7 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
 
 
 def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
-    """Columns of the rows below the header row."""
+    """Return the columns of the rows below the header row."""
     import pandas as pd
 
     count = len(columns.names)
@@ -101,12 +101,12 @@ def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.
         except ValueError:
             raise not_numbers from None
     if frame.shape != (rows, count):
-        raise read_error("content", path, "cells", f"parse to {frame.shape[0]} rows, the text has {rows}")
+        raise read_error("content", path, "cells", f"have {frame.shape[0]} parsed rows, but the text has {rows}")
     return [frame[i].to_numpy() for i in range(count)]
 
 
 def _sampling_rate(path: Path, columns: Columns, times: NDArray[np.float64]) -> float | None:
-    """Hz; ``None`` if the unit of the times is unknown."""
+    """Return the sampling rate in Hz; ``None`` if the unit of the times is unknown."""
     steps = len(times) - 1
     even = times[0] + np.arange(steps + 1) * ((times[-1] - times[0]) / max(steps, 1))
     step = even[-1] - even[-2] if steps else 0.0

@@ -26,7 +26,7 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
     """Read the leads of an EDF or continuous EDF+ file. Annotations, patient identification and dates are not read.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: not accepted; a file holds one recording.
         overrides: values that replace those of the file; ``leads`` names all signals other than annotations.
 
@@ -36,7 +36,7 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
     Raises:
         RecordingError: ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer than
             declared), ``gain`` (an empty range), ``gaps`` (EDF+D: the recording is interrupted, and a recording in memory
-            cannot represent that), ``too_large``; and as ``resolve_metadata`` and ``build_recording``.
+            cannot represent that), ``too_large``; and errors of ``resolve_metadata`` and ``build_recording``.
     """
     import edfio
 
@@ -67,10 +67,10 @@ def _check_declared(path: Path) -> None:
         size = path.stat().st_size
         fixed = stream.read(256)
         count = _parse_integer(path, "number of signals", fixed[252:256])
-        # each signal has 256 bytes; all values of one field are stored together, the lengths after eight other fields
+        # each signal has 256 bytes; values of the same field are stored together, and lengths follow eight other fields
         described = stream.read(256 * max(count, 0))
     if count < 1 or len(described) < 256 * count:
-        raise read_error("header", path, "number of signals", f"{count} are declared, the header is shorter")
+        raise read_error("header", path, "number of signals", f"{count} are declared, but the header is shorter")
     if fixed[192:197] == b"EDF+D":
         raise read_error("gaps", path, "EDF+D", "the recording is interrupted", "Export it as continuous EDF or EDF+C")
     lengths = [
@@ -88,7 +88,7 @@ def _check_declared(path: Path) -> None:
             raise read_error("truncated", path, "size", f"{rest} bytes more than whole records of {width} bytes")
     if stored != records * width:
         reason = "truncated" if stored < records * width else "length"
-        raise read_error(reason, path, "size", f"{stored} bytes of samples, the header declares {records * width}")
+        raise read_error(reason, path, "size", f"{stored} bytes of samples, but the header declares {records * width}")
     check_size(path, 1, records * sum(lengths))
 
 

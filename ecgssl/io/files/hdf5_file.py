@@ -69,7 +69,7 @@ def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
     """Return the only two-dimensional array of numbers in a file, at the top level or in groups.
 
     Raises:
-        RecordingError: ``content`` if there is none or more than one; and as ``children``.
+        RecordingError: ``content`` if there is none or more than one; and errors of ``children``.
     """
     import h5py
 
@@ -90,7 +90,7 @@ def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
             found.append(item)
     if len(found) != 1:
         names = ", ".join(item.name[:20] for item in found[:5]) or "none"
-        what = f"one two-dimensional array is required, there are {len(found)} ({names})"
+        what = f"one two-dimensional array is required, but there are {len(found)} ({names})"
         raise read_error("content", path, "arrays", what, ONE_ARRAY)
     return found[0]
 
@@ -106,7 +106,7 @@ def read_small(path: Path, dataset: h5py.Dataset, most: int) -> NDArray[Any]:
     """Return all values of a data set of at most ``most`` values.
 
     Raises:
-        RecordingError: as ``Samples``, and ``too_large`` for larger data sets.
+        RecordingError: errors of ``Samples``, and ``too_large`` for larger data sets.
     """
     samples = Samples(path, dataset)
     if dataset.size > most:
@@ -139,7 +139,7 @@ def attributes(path: Path, item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
 
 
 def check_heaps(path: Path) -> None:
-    """Check the heaps that store texts of variable length: libhdf5 does not terminate on an entry of size zero.
+    """Check the heaps of texts of variable length: libhdf5 does not terminate on an entry of size zero.
 
     Format: The HDF Group, "HDF5 File Format Specification", version 3, III.E.
 

@@ -22,21 +22,21 @@ from ecgssl.signal.leads import LEADS
 def read_hdf5(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read one recording of an HDF5 file.
 
-    Three layouts are supported. **CODE-15%** (Ribeiro et al. 2021): ``exam_id`` (N,) and ``tracings`` (N, samples, 12) in
-    mV, in the order of ``LEADS``. A member is an exam, selected by its id. The zero padding at both ends is removed;
-    ``meta["padding_stripped"]`` holds the number of samples removed at each end. **SPH** (Liu et al. 2022): ``ecg``
-    (12, samples) as float16, also in mV in the order of ``LEADS``. **Any other file** with a single two-dimensional array
-    of numbers; attributes of the array or the file may hold sampling rate, unit and leads (see
-    ``ecgssl.io.files.array_layout`` for their names).
+        Three layouts are supported. **CODE-15%** (Ribeiro et al. 2021): ``exam_id`` (N,) and ``tracings`` (N, samples, 12) in
+        mV, in the order of ``LEADS``. A member is an exam, selected by its id. The zero padding at both ends is removed;
+        ``meta["padding_stripped"]`` holds the number of samples removed at each end. **SPH** (Liu et al. 2022): ``ecg``
+        (12, samples) as float16, also in mV in the order of ``LEADS``. **Any other file** with a single two-dimensional array
+        of numbers; attributes of the array or the file may hold sampling rate, unit and leads (see
+        ``ecgssl.io.files.array_layout`` for their names).
 
-    Args:
-        path: the file.
-        member: exam id, for the first layout only.
-        overrides: values that the file does not hold, for example the sampling rate in the first two layouts.
-
-    Raises:
-        RecordingError: ``unreadable``, ``member`` (missing, ambiguous or not given), ``content`` (another layout),
-            ``length`` (a tracing of zeros only), ``too_large``; and as ``children``, ``Samples`` and ``read_array``.
+        Args:
+            path: path of the file.
+            member: exam id, for the first layout only.
+            overrides: values that the file does not hold, for example the sampling rate in the first two layouts.
+    member: exam id, only for the first layout.
+        Raises:
+            RecordingError: ``unreadable``, ``member`` (missing, ambiguous or not given), ``content`` (another layout),
+                ``length`` (a tracing of zeros only), ``too_large``; and errors of ``children``, ``Samples`` and ``read_array``.
     """
     with open_hdf5(path) as file:
         top = children(path, file)
@@ -70,7 +70,7 @@ def hdf5_members(path: Path) -> tuple[str, ...]:
 def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: MetadataOverrides) -> Recording:
     select = "Select one exam by its id, as file#id"
     if member is None:
-        raise read_error("member", path, "member", "the file holds many exams, none is selected", select)
+        raise read_error("member", path, "member", "the file contains many exams, but none is selected", select)
     ids, tracings = _exam_ids(path, top["exam_id"]), top["tracings"]
     number = int(member) if re.fullmatch(r"[0-9]{1,18}", member) else 0
     found = np.flatnonzero((ids == number) & (ids != 0))
@@ -82,7 +82,7 @@ def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: M
     row = int(found[0])
     samples, padding = _strip_padding(Samples(path, tracings).rows(row, row + 1)[0])
     if len(samples) == 0:
-        raise read_error("length", path, f"exam {member}", "holds zeros only", "Remove the exam from the cohort")
+        raise read_error("length", path, f"exam {member}", "contains only zeros", "Remove the exam from the cohort")
     known = samples.shape[1] == len(LEADS)
     return read_array(
         path,
@@ -103,9 +103,9 @@ def _exam_ids(path: Path, dataset: Any) -> NDArray[Any]:
 
 
 def _strip_padding(samples: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int]]:
-    """Samples (samples, leads) without the zero padding, and the number of samples removed at each end.
+    """Return the samples (samples, leads) without the zero padding, and the number of samples removed at each end.
 
-    Padding is symmetric to within one sample. Further zeros at one end were recorded; the quality checks find flat lines.
+    Padding is symmetric to within one sample. Additional zeros at one end were recorded; the quality checks find flat lines.
     """
     filled = np.flatnonzero(samples.any(axis=1))
     if len(filled) == 0:

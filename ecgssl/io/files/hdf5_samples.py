@@ -1,7 +1,7 @@
 """Samples of HDF5 data sets, read from the byte ranges in the chunk index.
 
-h5py returns the byte ranges. They are read and decompressed here, because libhdf5 crashes on some damaged chunks and
-decompresses others without a size limit. Filters: The HDF Group, "HDF5 File Format Specification", version 3.
+h5py returns the byte ranges; this module reads and decompresses them. libhdf5 crashes on some damaged chunks and decompresses
+others without a size limit. Filters: The HDF Group, "HDF5 File Format Specification", version 3.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import h5py
 
 LARGEST_CHUNK = 256 << 20
-"""Bytes of a chunk, which must be decompressed as a whole."""
+"""Largest size of a chunk in bytes; a chunk must be decompressed as a whole."""
 
 MOST_CHUNKS = 100_000
 
@@ -36,14 +36,14 @@ _COMPACT, _CONTIGUOUS = 0, 1
 
 
 class Samples:
-    """A data set of real numbers whose values are read on access.
+    """Data set of real numbers, whose values are read on access.
 
     Args:
-        path: the file.
-        dataset: the open data set; it must stay open while this object is used.
+        path: path of the file.
+        dataset: data set; it must stay open while this object is used.
 
     Attributes:
-        shape, dtype: of the data set.
+        shape, dtype: shape and type of the data set.
 
     Raises:
         RecordingError: ``content`` (not plain integers or floating-point numbers), ``link`` (stored outside the file),
@@ -90,7 +90,7 @@ class Samples:
         if self._chunks:
             return self._from_chunks(first, end)
         if self._layout == _COMPACT:
-            # stored in the header of the data set, at most 64 KiB
+            # compact data are stored in the header of the data set, at most 64 KiB
             found: NDArray[Any] = self._dataset[first:end]
             return found
         shape = (end - first, *self.shape[1:])
@@ -131,7 +131,7 @@ class Samples:
 
     def _fetch(self, stream: BinaryIO, start: int, length: int) -> bytes:
         if not 0 <= start <= start + length <= self._size:
-            raise self._error("truncated", f"occupies bytes {start} to {start + length}, the file has {self._size}")
+            raise self._error("truncated", f"occupies bytes {start} to {start + length}, but the file has {self._size}")
         stream.seek(start)
         return stream.read(length)
 
@@ -154,7 +154,7 @@ class Samples:
             elif len(data) == whole:
                 data = np.frombuffer(data, np.uint8).reshape(self.dtype.itemsize, -1).T.tobytes()
         if len(data) != whole:
-            raise self._error("unreadable", f"a chunk has {len(data)} bytes, {whole} are declared")
+            raise self._error("unreadable", f"a chunk has {len(data)} bytes, but {whole} are declared")
         return data
 
     def _error(self, reason: str, what: str, fix: str = AGAIN) -> RecordingError:
@@ -162,7 +162,7 @@ class Samples:
 
 
 def _fletcher_32(data: bytes) -> tuple[bytes, bytes]:
-    """The checksum as it is stored, and as versions before 1.6.3 stored it, with the bytes of each pair swapped."""
+    """Return the checksum in the current form and in that of versions before 1.6.3, which swapped the bytes of each pair."""
     words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2")
     first = second = 0
     for start in range(0, len(words), 1 << 16):

@@ -19,7 +19,7 @@ from ecgssl.io.read_errors import AGAIN, read_error
 from ecgssl.io.size_limits import LARGEST, SPLIT
 
 LARGEST_MATLAB = 256 << 20
-"""Bytes of a file, compressed or not: twelve leads of 90 minutes at 500 Hz in double precision."""
+"""Largest file in bytes, compressed or not: twelve leads of 90 minutes at 500 Hz in double precision."""
 
 _MATRIX, _COMPRESSED = 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -29,7 +29,7 @@ _COMPLEX = 0x800
 _DEEPEST = 8
 _MOST_ELEMENTS = 100_000
 _LONGEST_TEXT = 100_000
-"""Bytes; longer texts are not metadata, and each letter of a column would become a text."""
+"""Largest text in bytes; longer texts are not metadata."""
 
 
 def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def read_variables(path: Path) -> Variables:
 
 
 def _convert(path: Path, item: Any) -> Any:
-    """Value of a version 7.3 variable, which stores axes in reverse order and texts as numbers; ``None`` to leave it out."""
+    """Return the value of a version 7.3 variable, with axes and texts converted; ``None`` if it is left out."""
     if is_group(item):
         inner = children(path, item)
         check_values(path, inner.values(), LARGEST)

@@ -15,7 +15,7 @@ from ecgssl.io.recording import Recording
 from ecgssl.signal.leads import LEADS
 
 _SIGNALS = ("val", "feats", "ecg", "data", "signal")
-"""Names of the samples in files with several arrays."""
+"""Names of the array of samples in files with several arrays."""
 
 
 def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
@@ -27,12 +27,12 @@ def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverri
     struct. Other variables may hold sampling rate, unit and leads (see ``ecgssl.io.files.array_layout`` for their names).
 
     Args:
-        path: the file.
+        path: path of the file.
         member: not accepted; a file holds one recording.
         overrides: values that the file does not hold.
 
     Raises:
-        RecordingError: ``content`` (no array of samples, or several); and as ``read_variables`` and ``read_array``.
+        RecordingError: ``content`` (no array of samples, or several); and errors of ``read_variables`` and ``read_array``.
     """
     refuse_member(path, member)
     variables = read_variables(path)
@@ -64,7 +64,7 @@ def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverri
 
 
 def _arrays(fields: Variables) -> Variables:
-    """Arrays that can be samples; MATLAB also stores single numbers as arrays."""
+    """Return the arrays that can be samples; MATLAB also stores single numbers as arrays."""
     return {name: value for name, value in fields.items() if isinstance(value, np.ndarray) and value.size > 1}
 
 

@@ -34,7 +34,7 @@ def read_npy(path: Path, member: str | None = None, overrides: MetadataOverrides
         overrides: sampling rate, unit and leads, which the file does not hold.
 
     Raises:
-        RecordingError: ``unreadable``, ``length`` (more bytes than declared); and as ``read_array`` and ``pick_row``.
+        RecordingError: ``unreadable``, ``length`` (more bytes than declared); and errors of ``read_array`` and ``pick_row``.
     """
     array = _map_array(path)
     chosen = pick_row(path, array.shape, member)
@@ -51,14 +51,14 @@ def read_npz(path: Path, member: str | None = None, overrides: MetadataOverrides
     """Read an ``.npz`` file with ``signal`` (leads, samples), ``sampling_rate`` in Hz, ``leads`` and ``unit``.
 
     Args:
-        path: the file. Only ``signal`` is required; ``ecgssl.io.files.array_layout`` lists other accepted names of the
+        path: path of the file. Only ``signal`` is required; ``ecgssl.io.files.array_layout`` lists other accepted names of the
             metadata. Further arrays are ignored.
         member: not accepted; a file holds one recording.
         overrides: values that replace those of the file or fill in missing ones.
 
     Raises:
         RecordingError: ``unreadable``, ``content`` (no ``signal``, or an array that differs from its declaration),
-            ``too_large``, ``compressed`` (with a method that NumPy does not write); and as ``read_array``.
+            ``too_large``, ``compressed`` (with a method that NumPy does not write); and errors of ``read_array``.
     """
     refuse_member(path, member)
     with parser_errors(path, "numpy"), zipfile.ZipFile(path) as archive:
@@ -84,12 +84,12 @@ def _map_array(path: Path) -> NDArray[Any]:
 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int) -> NDArray[Any]:
-    """One array of an archive; it is unpacked after its declared size has been checked against limit and shape."""
+    """Return one array of an archive. Its declared size is checked before it is unpacked."""
     field = info.filename[:40]
     if info.file_size > largest:
         raise read_error("too_large", path, field, f"declares {info.file_size} bytes, more than {largest}", SPLIT)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks other methods without a limit: 4 KiB of bzip2 become gigabytes at once
+        # zipfile unpacks other methods without a limit: 4 KiB of bzip2 can expand to gigabytes
         fix = "Write it with numpy.savez or numpy.savez_compressed"
         raise read_error("compressed", path, field, f"is compressed with method {info.compress_type}", fix)
     data = io.BytesIO()

@@ -51,16 +51,16 @@ def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverride
     """Read the rhythm series of an annotated ECG. Representative beats and other derived series are not read.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: number of a set of rhythm sequences, from 1, in a file that holds several.
         overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` holds
+        The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` contains
         age, sex, device and filters in Hz, if the file has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no scale),
+        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no scale),
             ``content`` (digits that are not whole numbers), ``length`` (leads of different lengths).
     """
     document = read_xml(path, root="AnnotatedECG")
@@ -127,12 +127,12 @@ def _unit(value: Element) -> str | None:
 
 
 def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
-    """Samples in the unit of the scale."""
+    """Return the samples in the unit of the scale."""
     field = f"lead {code}"
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
     if scale is None or not step:
-        raise read_error("gain", path, field, "its scale is absent or 0: the lead is not calibrated")
+        raise read_error("gain", path, field, "the scale is absent or 0, so the lead is not calibrated")
     start = 0.0
     if origin is not None:
         start = parse_number(path, f"{field}: origin", origin.get("value")) or 0.0
@@ -144,7 +144,7 @@ def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> N
 def _ratio(path: Path, field: str, unit: str, to: str) -> float:
     one, other = millivolts(unit), millivolts(to)
     if one is None or other is None:
-        raise read_error("unit", path, field, f"the unit of its origin, {unit[:20]!r}, is not a voltage")
+        raise read_error("unit", path, field, f"the unit of the origin, {unit[:20]!r}, is not a voltage")
     return one / other
 
 
@@ -178,5 +178,5 @@ def _filters(series: Element) -> Iterator[tuple[str, float]]:
 
 
 def _plain(text: str) -> float | None:
-    """Number of a field that the samples do not depend on; ``None`` if it is invalid."""
+    """Return the number in a field that does not affect the samples; ``None`` if it is invalid."""
     return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 10 else None

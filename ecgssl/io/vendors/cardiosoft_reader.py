@@ -26,7 +26,7 @@ def read_cardiosoft(path: Path, member: str | None = None, overrides: MetadataOv
     """Read the ten-second strip (``StripData``). Median beats and the full disclosure of exercise tests are not read.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: number of a strip, from 1, in a file that holds several.
         overrides: values that replace those of the file.
 
@@ -35,7 +35,7 @@ def read_cardiosoft(path: Path, member: str | None = None, overrides: MetadataOv
         filters in Hz, if the file has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no resolution),
+        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no resolution),
             ``content`` (samples that are not whole numbers), ``truncated`` or ``length`` (counts differ from the
             declared ones).
     """
@@ -57,7 +57,7 @@ def read_cardiosoft(path: Path, member: str | None = None, overrides: MetadataOv
     )
     step = child_number(path, strip, "Resolution")
     if not step or step < 0:
-        raise read_error("gain", path, "Resolution", "is absent or not positive: the leads are not calibrated")
+        raise read_error("gain", path, "Resolution", "is absent or not positive, so the leads are not calibrated")
     declared = child_number(path, strip, "ChannelSampleCountTotal")
     rows = []
     for i, lead in zip(resolved.rows, resolved.leads, strict=True):
@@ -83,7 +83,7 @@ def _rate(path: Path, strip: Element) -> float | None:
 
 
 def _unit(strip: Element) -> str | None:
-    """Unit in ``<Resolution units="uVperLsb">``."""
+    """Return the unit in ``<Resolution units="uVperLsb">``."""
     resolution = strip.find("Resolution")
     if resolution is None:
         return None

@@ -1,4 +1,4 @@
-"""Choice of the rhythm strip in files that also hold median beats, further strips or strips of a few leads."""
+"""Choice of the rhythm strip in files that also contain median beats, other strips or strips of a few leads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecgssl.io.read_errors import read_error
 from ecgssl.signal.leads import canonical
 
 MOST_CHANNELS = 256
-"""Channels of one strip; the largest body surface maps have fewer."""
+"""Largest number of channels of one strip; the largest body surface maps have fewer."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Strip:
     """A block of leads that were recorded at the same time.
 
     Args:
-        leads: canonical names of its leads.
-        length: seconds, or samples if the file does not say the sampling rate.
+        leads: canonical names of the leads.
+        length: length in s, or in samples if the file does not contain the sampling rate.
     """
 
     leads: frozenset[str]
@@ -33,7 +33,7 @@ class Strip:
 
 
 def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others: int) -> int:
-    """Return the index of the strip to read: the selected one, the only one, or one that includes all others.
+    """Return the index of the strip to read: the selected strip, the only strip, or a strip that includes all others.
 
     Args:
         path: file name for messages.
@@ -43,10 +43,10 @@ def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others
         others: number of median or derived blocks in the file.
 
     Raises:
-        RecordingError: ``no_leads`` if there is no strip, ``member`` if it does not exist, or is missing but needed.
+        RecordingError: ``no_leads`` if there is no strip, or ``member`` if the member is missing or does not exist.
     """
     if not strips:
-        only = f"; it holds only median or derived beats ({others})" if others else ""
+        only = f"; it contains only median or derived beats ({others})" if others else ""
         raise read_error("no_leads", path, "leads", f"there is no rhythm strip{only}", "Export the rhythm waveform")
     if member is not None:
         if member.isascii() and member.isdigit() and 1 <= int(member[:9]) <= len(strips):
@@ -56,7 +56,7 @@ def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others
     rest = [strip for i, strip in enumerate(strips) if i != place]
     if all(strip.length < strips[place].length and strip.leads <= strips[place].leads for strip in rest):
         return place
-    what = f"it holds {len(strips)} rhythm strips, none of which includes the others"
+    what = f"it contains {len(strips)} rhythm strips, none of which includes the others"
     choices = ", ".join(f"{path.name}#{i}" for i in range(1, min(len(strips), 4) + 1))
     raise read_error("member", path, "leads", what, f"Select one: {choices}")
 
@@ -68,7 +68,7 @@ def check_channels(path: Path, found: int, declared: float | None = None) -> Non
         RecordingError: ``header`` if the numbers differ, or for more than ``MOST_CHANNELS``.
     """
     if declared is not None and found != declared:
-        raise read_error("header", path, "channels", f"{found} are stored, the file declares {declared:g}")
+        raise read_error("header", path, "channels", f"{found} are stored, but the file declares {declared:g}")
     if found > MOST_CHANNELS:
         raise read_error("header", path, "channels", f"{found} exceed the limit of {MOST_CHANNELS}")
 

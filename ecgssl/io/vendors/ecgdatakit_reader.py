@@ -26,20 +26,20 @@ from ecgssl.io.vendors.xml_document import read_xml
 from ecgssl.signal.leads import canonical
 
 LARGEST_SCP = 2 << 20
-"""Bytes; section 6 stores the size of a lead in 16 bits, so that twelve leads have less than 1 MiB."""
+"""Largest file in bytes; section 6 stores the size of a lead in 16 bits, so twelve leads have less than 1 MiB."""
 
 _REPEATED = re.compile(r"(.+)_\d+$")
 _PULSE, _PULSE_STEP = 1.0, 0.005
-"""mV; amplitude of the calibration pulse, and resolution of Philips devices."""
+"""Amplitude of the calibration pulse, and resolution of Philips devices, in mV."""
 _SHORTEST_PULSE = 0.1
-"""Seconds."""
+"""Shortest calibration pulse in s."""
 
 
 def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read Philips Sierra XML, versions 1.03 to 1.04.02, plain or XLI compressed.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: ignored; a file holds one recording.
         overrides: values that replace those of the file.
 
@@ -48,7 +48,7 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
         ``meta["calibration"]`` is its length in seconds. ``meta["unnamed_channels"]`` counts channels without a name.
 
     Raises:
-        RecordingError: as ``read_xml``, ``count_channels`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no
+        RecordingError: errors of ``read_xml``, ``count_channels`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no
             resolution); ``unreadable`` if ecgdatakit cannot parse the file.
     """
     channels = count_channels(path, read_xml(path, repair=False).root)
@@ -62,7 +62,7 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
     """Read SCP-ECG (EN 1064, ISO 11073-91064), with Huffman coding, differences and reference beat subtraction.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: ignored; a file holds one recording.
         overrides: values that replace those of the file.
 
@@ -70,8 +70,8 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
         The twelve leads; leads that start later or end earlier than others are padded with NaN.
 
     Raises:
-        RecordingError: as ``check_scp`` and ``resolve_metadata``; ``missing_extra``; ``checksum`` (a section's CRC); ``gain``
-            (no amplitude multiplier); ``unreadable`` if ecgdatakit cannot parse the file.
+        RecordingError: errors of ``check_scp`` and ``resolve_metadata``; ``missing_extra``; ``checksum`` (a section's CRC);
+            ``gain`` (no amplitude multiplier); ``unreadable`` if ecgdatakit cannot parse the file.
     """
     check_scp(path, read_limited(path, LARGEST_SCP))
     record = _parse(path, "scp_ecg")
@@ -83,7 +83,7 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
     """Read Mortara ELI XML (``<ECG ACQUISITION_TIME=...>``).
 
     Args:
-        path: the file.
+        path: path of the file.
         member: ignored; a file holds one recording.
         overrides: values that replace those of the file.
 
@@ -91,8 +91,8 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
         The twelve leads. ``meta["ignored"]`` lists ``OFFSET`` if it is not 0; its meaning is undocumented.
 
     Raises:
-        RecordingError: as ``read_xml`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no UNITS_PER_MV); ``length``;
-            ``unreadable`` if ecgdatakit cannot parse the file.
+        RecordingError: errors of ``read_xml`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no UNITS_PER_MV);
+            ``length``; ``unreadable`` if ecgdatakit cannot parse the file.
     """
     read_xml(path, repair=False)
     record = _parse(path, "mortara_el250")
@@ -145,13 +145,13 @@ def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, ext
 
 
 def _label(label: str) -> str:
-    """Name of a lead in the file; ecgdatakit renames the second lead II of a file to II_2."""
+    """Return the name of a lead in the file; ecgdatakit renames the second lead II of a file to II_2."""
     repeated = _REPEATED.match(label)
     return repeated[1] if repeated and canonical(repeated[1]) else label
 
 
 def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
-    """Rows of equal length from leads with different first samples, padded with NaN."""
+    """Return rows of equal length from leads with different first samples, padded with NaN."""
     first = min(start for start, _ in parts)
     if all(start == first for start, _ in parts) and len({len(row) for _, row in parts}) == 1:
         return [row for _, row in parts]
@@ -165,14 +165,14 @@ def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
 
 
 def _strip_pulse(recording: Recording) -> Recording:
-    """Remove a calibration pulse: a section at the end in which all leads are identical, with values 0 and 1 mV only.
+    """Return the recording without its calibration pulse: a final section of identical leads with values 0 and 1 mV only.
 
-    An ECG cannot look like this, because identical limb leads are 0 (III = II - I).
+    An ECG cannot have this form, because identical limb leads are 0 (III = II - I).
     """
     signal = recording.signal
     high = np.isclose(signal[0], _PULSE, rtol=0, atol=_PULSE_STEP)
     alike = (signal == signal[0]).all(axis=0) & (high | (signal[0] == 0))
-    # one past the last sample that is not part of the pulse
+    # index after the last sample that is not part of the pulse
     start = int(np.flatnonzero(~alike)[-1]) + 1 if not alike.all() else 0
     pulse = np.count_nonzero(high[start:]) / recording.sampling_rate
     if len(recording.leads) < 3 or start == 0 or pulse < _SHORTEST_PULSE:

@@ -31,7 +31,7 @@ def read_muse(path: Path, member: str | None = None, overrides: MetadataOverride
     """Read the rhythm strip of a MUSE export. Median beats are not read.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: number of a rhythm strip, from 1, in a file that holds several.
         overrides: values that replace those of the file.
 
@@ -41,9 +41,10 @@ def read_muse(path: Path, member: str | None = None, overrides: MetadataOverride
         number of pacing spikes and the leads with detached electrodes, if the file has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (the number of leads differs
-            from the declared one, or a number is invalid), ``gain``, ``content`` or ``truncated`` (base64), ``truncated``
-            or ``length`` (counts differ from the declared ones), ``checksum``, ``skew`` (leads start at different times).
+        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (the number of
+            leads differs from the declared one, or a number is invalid), ``gain``, ``content`` or ``truncated``
+            (base64), ``truncated`` or ``length`` (counts differ from the declared ones), ``checksum``, ``skew`` (leads
+            start at different times).
     """
     document = read_xml(path, root="RestingECG")
     waveforms = document.root.findall("Waveform")
@@ -97,7 +98,7 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
     units_per_bit = child_number(path, lead, "LeadAmplitudeUnitsPerBit")
     if not units_per_bit or units_per_bit < 0:
         raise read_error(
-            "gain", path, field, "LeadAmplitudeUnitsPerBit is absent or not positive: the lead is not calibrated"
+            "gain", path, field, "LeadAmplitudeUnitsPerBit is absent or not positive, so the lead is not calibrated"
         )
     data = decode_base64(path, field, child_text(lead, "WaveFormData"))
     check_length(path, field, len(data), child_number(path, lead, "LeadByteCountTotal"), "bytes")
@@ -112,7 +113,7 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
 
 
 def _refuse_skew(path: Path, leads: list[Element]) -> None:
-    """Refuse leads with different offsets. The unit of the offsets is undocumented; equal offsets have no effect."""
+    """Raise ``skew`` for leads with different offsets. Their unit is undocumented; equal offsets have no effect."""
     for name in ("LeadTimeOffset", "LeadOffsetFirstSample"):
         if len({child_number(path, lead, name) or 0.0 for lead in leads}) > 1:
             raise read_error("skew", path, name, "differs between leads: they do not start at the same time")
@@ -127,7 +128,7 @@ def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, A
         sex = child_text(patient, "Gender")
     high_pass = optional_number(waveform, "HighPassFilter")
     filters = {
-        # hundredths of a hertz
+        # the unit is 0.01 Hz
         "high_pass": None if high_pass is None else high_pass / 100,
         "low_pass": optional_number(waveform, "LowPassFilter"),
         "notch": optional_number(waveform, "ACFilter"),

@@ -20,14 +20,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}+")
 
 
 def decode_base64(path: Path, field: str, text: str) -> bytes:
-    """Decode base64 text, which may contain white space.
+    """Return the bytes of a base64 text, which may contain white space.
 
     Args:
         path, field: file and element for messages.
         text: content of the element.
 
     Raises:
-        RecordingError: ``content`` for other characters, ``truncated`` if it ends within a group.
+        RecordingError: ``content`` for other characters, or ``truncated`` if the text ends within a group.
     """
     compact = "".join(text.split())
     if not _BASE64.fullmatch(compact):
@@ -39,15 +39,15 @@ def decode_base64(path: Path, field: str, text: str) -> bytes:
 
 
 def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray[np.float64]:
-    """Return the (samples,) whole numbers of a decimal text; an empty array for an empty text.
+    """Return the whole numbers (samples,) in a decimal text; an empty array for an empty text.
 
     Args:
         path, field: file and element for messages.
         text: content of the element.
-        separator: a comma, also allowed at the end, or a blank, which matches any white space.
+        separator: comma, also allowed at the end, or blank, which matches any white space.
 
     Raises:
-        RecordingError: ``content`` for anything other than whole numbers of at most 9 digits.
+        RecordingError: ``content`` for other texts, and for whole numbers with more than 9 digits.
     """
     if not text.strip():
         return np.empty(0)
@@ -70,4 +70,4 @@ def check_length(path: Path, field: str, found: float, declared: float | None, w
     """
     if declared is not None and found != declared:
         reason = "truncated" if found < declared else "length"
-        raise read_error(reason, path, field, f"{found:g} {what}, the file declares {declared:g}")
+        raise read_error(reason, path, field, f"{found:g} {what}, but the file declares {declared:g}")

@@ -27,7 +27,7 @@ def read_schiller(path: Path, member: str | None = None, overrides: MetadataOver
     """Read the rhythm leads (``ECG_RHYTHMS``). Averaged beats (``ECG_AVERAGES``) are not read.
 
     Args:
-        path: the file.
+        path: path of the file.
         member: number of a block of rhythm leads, from 1, in a file that holds several.
         overrides: values that replace those of the file or fill in missing ones.
 
@@ -36,7 +36,7 @@ def read_schiller(path: Path, member: str | None = None, overrides: MetadataOver
         has them.
 
     Raises:
-        RecordingError: as ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (samples that are not
+        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (samples that are not
             comma-separated), ``gain`` (no resolution), ``content``, ``length`` (leads of different lengths).
     """
     document = read_xml(path, root=ROOT)
@@ -59,7 +59,7 @@ def read_schiller(path: Path, member: str | None = None, overrides: MetadataOver
     )
     step = parse_number(path, "yres", resolution)
     if not step or step < 0:
-        raise read_error("gain", path, "yres", "is absent or not positive: the leads are not calibrated")
+        raise read_error("gain", path, "yres", "is absent or not positive, so the leads are not calibrated")
     rows = []
     for i, lead in zip(resolved.rows, resolved.leads, strict=True):
         form = child_text(channels[i], "datastype").upper()
@@ -84,7 +84,7 @@ def _rate(path: Path, block: Element) -> float | None:
 
 
 def _quantity(block: Element, name: str) -> tuple[str, str | None]:
-    """Value and unit of an entry of ``resolution``, which are two elements inside it."""
+    """Return value and unit of an entry of ``resolution``, which are two elements inside it."""
     found = block.find(f"resolution/{name}")
     if found is None:
         return "", None

@@ -39,7 +39,7 @@ def check_scp(path: Path, data: bytes) -> None:
 
 
 def _sections(path: Path, data: bytes) -> dict[int, bytes]:
-    """Content of each section by number."""
+    """Return the content of each section by number."""
     (length,) = struct.unpack_from("<I", data, 10)
     places = range(_POINTERS, min(6 + length, len(data)) - 9, 10)
     pointers = [struct.unpack_from("<HII", data, place) for place in places]

@@ -25,7 +25,7 @@ _HEADER = 8
 _CODE_BITS = 10
 _LAST_CODE = (1 << _CODE_BITS) - 2
 _SPARE = 4
-"""Bytes that the padding bits after the last sample of a chunk can decode to."""
+"""Number of bytes that the padding bits after the last sample of a chunk can decode to."""
 
 
 def count_channels(path: Path, root: Element) -> int:
@@ -41,7 +41,7 @@ def count_channels(path: Path, root: Element) -> int:
     """
     found = list(root.iter("parsedwaveforms"))
     if len(found) != 1:
-        raise _error("header", path, f"there are {len(found)}, one is expected")
+        raise _error("header", path, f"there are {len(found)}, but one is expected")
     waveform = found[0]
     _check_declared(path, root, waveform)
     samples = _samples(path, root, waveform)
@@ -72,19 +72,19 @@ def count_channels(path: Path, root: Element) -> int:
 
 
 def _check_declared(path: Path, root: Element, waveform: Element) -> None:
-    """Check the declared number of channels: ecgdatakit allocates a name for each of them before it counts them."""
+    """Check the declared number of channels, because ecgdatakit allocates a name for each of them before counting."""
     if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
         raise read_error("header", path, "leadlabels", f"exceed the limit of {MOST_CHANNELS}")
     for name in ("numberchannelsallocated", "numberchannelsvalid"):
         for element in root.iter(name):
-            # as ecgdatakit reads it, without the text of nested elements
+            # same text as in ecgdatakit, without the text of nested elements
             text = (element.text or "") + "".join(inner.tail or "" for inner in element)
             if (parse_number(path, name, text) or 0) > MOST_CHANNELS:
                 raise read_error("header", path, name, f"{text.strip()[:20]} exceeds the limit of {MOST_CHANNELS}")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:
-    """Samples per channel, from the declared duration and sampling rate."""
+    """Return the number of samples per channel, from the declared duration and sampling rate."""
     declared = waveform.get("samplespersecond") or next((e.text for e in root.iter("samplingrate")), None)
     rate = parse_number(path, "samplingrate", declared)
     if not rate or rate < 0:
@@ -109,7 +109,7 @@ def _chunks(path: Path, data: bytes) -> list[bytes]:
 
 
 def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
-    """Decompressed length of an LZW chunk in bytes; counting stops above ``enough``."""
+    """Return the decompressed length of an LZW chunk in bytes; counting stops above ``enough``."""
     bits = np.unpackbits(np.frombuffer(chunk, dtype=np.uint8))
     count = bits.size // _CODE_BITS
     codes = bits[: count * _CODE_BITS].reshape(count, _CODE_BITS) @ (1 << np.arange(_CODE_BITS)[::-1])

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 LARGEST_XML = 32 << 20
-"""Bytes; twelve leads of 10 minutes at 500 Hz as decimal text."""
+"""Largest file in bytes: twelve leads of 10 minutes at 500 Hz as decimal text."""
 
 DEEPEST = 64
-"""Levels of nesting; an annotated ECG has 15."""
+"""Largest depth of nesting; an annotated ECG has 15 levels."""
 
 MOST_ELEMENTS = 200_000
-"""An annotated ECG with the waves of every beat has 1,500."""
+"""Largest number of elements; an annotated ECG with the waves of every beat has 1,500."""
 
 MOST_ATTRIBUTES = 200_000
-"""An annotated ECG with the waves of every beat has 2,000. The parser loads all attributes of an element at once."""
+"""Largest number of attributes; an annotated ECG with the waves of every beat has 2,000. The parser loads all attributes of
+an element at once."""
 
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _PROLOG = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[.*?\]\s*+)?>)*+", re.DOTALL)
@@ -49,7 +50,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$", re.ASCII)
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed document.
+    """Parsed XML document.
 
     Args:
         root: root element; tags and attributes have no namespace.
@@ -85,16 +86,16 @@ def read_xml(path: Path, *, root: str | None = None, repair: bool = True) -> Doc
     """Read and parse a file.
 
     Args:
-        path: the file, in UTF-8, UTF-16, ISO-8859-1 or the 8-bit encoding that it declares.
+        path: path of the file, in UTF-8, UTF-16, ISO-8859-1 or the 8-bit encoding that it declares.
         root: expected name of the root element; ``None`` for any.
-        repair: whether the two errors above are repaired or refused.
+        repair: whether to repair the two errors above; if false, they are refused.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (declared), ``header`` (another root,
             not well-formed, nested too deeply, or too many elements or attributes). Messages do not repeat the text.
     """
     data = read_limited(path, LARGEST_XML)
-    # every attribute has this byte in all encodings that the parser accepts; text and base64 have almost none
+    # every attribute has this byte in all accepted encodings; it is rare in text and base64
     if data.count(b"=") > MOST_ATTRIBUTES:
         raise read_error("header", path, "attributes", f"exceed the limit of {MOST_ATTRIBUTES}")
     document = _parse_or_repair(path, data, repair)
@@ -146,7 +147,7 @@ def parse_number(path: Path, name: str, found: str | None) -> float | None:
 
 
 def optional_number(parent: Element, name: str) -> float | None:
-    """Return a number that the samples do not depend on, such as a filter; ``None`` if it is absent or not a number."""
+    """Return a number that does not affect the samples, such as a filter; ``None`` if it is absent or not a number."""
     found = child_text(parent, name)
     return float(found) if _NUMBER.match(found) else None
 
@@ -209,7 +210,7 @@ def _local(name: str) -> str:
 
 
 def _repair(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Text of a document that is not well-formed, with bare ampersands escaped, and the names of the repairs."""
+    """Return a document that is not well-formed with bare ampersands escaped, and the names of the repairs."""
     repaired = []
     declared = _DECLARED.search(data[:200].decode("latin-1"))
     encoding = _UTF_16.get(data[:2]) or (declared[1] if declared else "utf-8")

@@ -16,15 +16,15 @@ from ecgssl.io.metadata import recording_meta
 from ecgssl.io.read_errors import file_errors, read_error
 
 LARGEST_HEADER = 1 << 20
-"""Bytes of a header file."""
+"""Largest header file in bytes."""
 
 MOST_SIGNALS = 256
-"""Signals of one record; the largest body surface maps have fewer."""
+"""Largest number of signals of one record; the largest body surface maps have fewer."""
 
 LARGEST_SEGMENTS = 10_000
-"""Segments of one record; the longest bedside recordings have far fewer."""
+"""Largest number of segments of one record; the longest bedside recordings have far fewer."""
 
-# headers are untrusted: numbers are bounded, and patterns are unambiguous, so that matching takes linear time
+# headers are untrusted: numbers have limits, and unambiguous patterns match in linear time
 _FORMAT = re.compile(r"(?P<format>\d{1,4})(x(?P<per_frame>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,15}))?$")
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
@@ -35,20 +35,20 @@ _INTEGERS = re.compile(r"[-+]?\d{1,18}( [-+]?\d{1,18})*$")
 
 
 class SignalLine(NamedTuple):
-    """One channel of a record, as described in the header.
+    """Channel of a record, as described in the header.
 
     Args:
         file: file with the samples, in the folder of the header; ``~`` for a channel without a file.
         format: WFDB storage format (16, 212, ...).
         per_frame: samples per frame.
-        skew: frames by which the channel is delayed in its file.
-        offset: bytes before the first sample.
+        skew: delay of the channel in its file, in frames.
+        offset: number of bytes before the first sample.
         gain: digital steps per ``unit``; 0 if absent, which means "not calibrated".
-        unit: as spelled; mV if absent.
+        unit: unit as written in the header; mV if absent.
         baseline: digital value of zero.
         first: digital value of the first sample, to which differences are added (format 8).
         checksum: sum of the digital samples modulo 65536; ``None`` if absent.
-        name: description; for ECG records the name of the lead.
+        name: description; for ECG records, the name of the lead.
     """
 
     file: str
@@ -66,15 +66,15 @@ class SignalLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """A parsed header with either signal lines or segments.
+    """Parsed header with either signal lines or segments.
 
     Args:
         sampling_rate: frames per second in Hz; ``None`` if absent (the default of the standard, 250 Hz, is not assumed).
         frames: length in frames; ``None`` if absent.
-        signals: one per channel of a single-segment record.
+        signals: signal lines of a single-segment record, one per channel.
         segments: (record name, frames) of a multi-segment record; name ``~`` is a gap.
         meta: ``age`` in years (90 for ages above 89) and ``sex`` from the comments. Other comments are not kept, because
-            they may hold subject numbers, dates and medical histories.
+            they may contain subject numbers, dates and medical histories.
     """
 
     sampling_rate: float | None
@@ -85,7 +85,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and parse a ``.hea`` file.
+    """Return the content of a ``.hea`` file.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable`` or ``header``.
@@ -98,10 +98,10 @@ def read_header(path: Path) -> Header:
 
 
 def parse_header(text: str, path: Path) -> Header:
-    """Parse the text of a header; ``path`` is used in messages.
+    """Return the content of the text of a header; ``path`` is used in messages.
 
     Raises:
-        RecordingError: ``header``, with the line concerned.
+        RecordingError: ``header``, with the affected line.
     """
     lines, comments = [], []
     for raw in text.replace("\r", "\n").split("\n"):
@@ -127,7 +127,7 @@ def parse_header(text: str, path: Path) -> Header:
         raise _header_error(path, "record line", f"declares {expected} signals, more than {MOST_SIGNALS}")
     if len(body) != expected:
         kind = "segments" if slash else "signals"
-        raise _header_error(path, "record line", f"declares {expected} {kind}, {len(body)} lines follow")
+        raise _header_error(path, "record line", f"declares {expected} {kind}, but {len(body)} lines follow")
     return Header(
         sampling_rate=rate,
         frames=frames or None,
@@ -146,11 +146,11 @@ def _rate(token: str, path: Path) -> float:
 
 
 _Storage = tuple[str, int, int, int, int, float, str, int | None]
-"""The first three words of a signal line, parsed: the fields of ``SignalLine`` up to ``baseline``."""
+"""First three words of a signal line, parsed: the fields of ``SignalLine`` up to ``baseline``."""
 
 
 def _signal_lines(lines: list[str], path: Path) -> tuple[SignalLine, ...]:
-    # channels of a record are usually stored alike; parsing equal words once halves the time
+    # channels of a record often have equal words; parsing equal words once halves the time
     known: dict[tuple[str, ...], _Storage] = {}
     return tuple(_signal_line(line, path, f"signal line {n}", known) for n, line in enumerate(lines, 1))
 
@@ -162,14 +162,14 @@ def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...],
     if storage is None:
         storage = known[start] = _storage(start, path, field)
     words = tokens[3:8]
-    # one match per line instead of five: every record has a dozen lines
+    # one match per line instead of five, because every record has a dozen lines
     whole = _INTEGERS.match(" ".join(words))
     numbers = [int(word) if whole else _parse_integer(word, path, field) for word in words]
     zero = numbers[1] if len(numbers) > 1 else 0
     baseline = storage[7]
     return SignalLine(
         *storage[:7],
-        # by the standard, a missing baseline or initial value equals the ADC zero
+        # the standard defines the ADC zero as the default of baseline and initial value
         baseline=zero if baseline is None else baseline,
         first=numbers[2] if len(numbers) > 2 else zero,
         checksum=numbers[3] % 65536 if len(numbers) > 3 else None,

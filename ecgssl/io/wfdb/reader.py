@@ -1,6 +1,6 @@
 """Reader for WFDB records in all storage formats of the WFDB library.
 
-Compressed formats are decoded by the package wfdb; all others are read directly, which avoids its parsing time of 3 ms per
+The package wfdb decodes compressed formats. All other formats are read directly, which avoids wfdb's parsing time of 3 ms per
 record. File lengths and the checksums of the header are verified, which wfdb does not do.
 """
 
@@ -25,7 +25,7 @@ from ecgssl.signal.leads import LEADS, canonical
 SUFFIXES = (".hea", ".dat", ".mat")
 
 _COARSEST, _FINEST = 1e-6, 1e12
-"""Digital steps per mV; beyond them the results exceed the range of float32."""
+"""Smallest and largest gain in digital steps per mV; other gains give values outside the range of float32."""
 _EXACT = 1 << 23  # differences between 16-bit integers and integers up to this limit are exact in float32
 
 _GAIN = "Set the gain in the header"
@@ -42,7 +42,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
     """Read the twelve standard leads of a WFDB record.
 
     Args:
-        path: the record, with or without the suffix of its header or signal file.
+        path: path of the record, with or without the suffix of its header or signal file.
         member: not accepted; a record is one recording.
         overrides: values that replace those of the header; ``leads`` names all signals of the header.
 
@@ -54,7 +54,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``header``, ``gain`` (0: not calibrated), ``truncated`` or
             ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads with different
-            sampling rates), ``too_large``; and as ``resolve_metadata``.
+            sampling rates), ``too_large``; and errors of ``resolve_metadata``.
     """
     refuse_member(Path(path), member)
     hea = header_path(path)
@@ -66,7 +66,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
 
 @dataclass(frozen=True)
 class _Part:
-    """A single-segment record: ``signal`` (leads, samples) in mV, its metadata, and the samples per frame."""
+    """Single-segment record: ``signal`` (leads, samples) in mV, its metadata, and the samples per frame."""
 
     signal: NDArray[np.float32]
     resolved: ResolvedMetadata
@@ -113,7 +113,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
 
 
 def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
-    """Whether the record has the most common layout: format 16, all channels in one file, sample by sample."""
+    """Return whether the record has the most common layout: format 16, all channels interleaved in one file."""
     stored = {(signal.file, signal.format, signal.per_frame, signal.offset) for signal in signals}
     return stored == {(lines[0].file, 16, 1, lines[0].offset)} and all(
         line.skew == 0 and abs(line.baseline) < _EXACT for line in lines
@@ -123,7 +123,7 @@ def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> boo
 def _read_plain(
     hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
 ) -> NDArray[np.float32]:
-    """All leads of a plain record in mV at once: the result of ``_read_file`` and ``_to_millivolts`` in half the time."""
+    """Return all leads of a plain record in mV: the result of ``_read_file`` and ``_to_millivolts`` in half the time."""
     dat, width = hea.parent / lines[0].file, len(header.signals)
     frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
@@ -144,7 +144,7 @@ def _read_plain(
 
 
 def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int]) -> dict[int, NDArray[Any]]:
-    """Digital samples of the channels ``rows`` in the ``group`` of channels that share a file, with checksums verified."""
+    """Return the digital samples of the channels ``rows``, which share a file with ``group``, after verifying checksums."""
     lines = [header.signals[i] for i in group]
     dat = hea.parent / lines[0].file
     storage, offset = lines[0].format, lines[0].offset
@@ -197,11 +197,11 @@ def _to_millivolts(digital: NDArray[Any], line: SignalLine, scale: float, out: N
 
 
 def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
-    """Concatenated segments; leads that a segment lacks, and gaps between segments, are NaN."""
+    """Return the concatenated segments; gaps, and leads that a segment lacks, are NaN."""
     total = sum(frames for _, frames in header.segments)
     if header.frames is not None and total != header.frames:
         raise read_error(
-            "header", hea, "segments", f"add up to {total} samples, the record line declares {header.frames}"
+            "header", hea, "segments", f"add up to {total} samples, but the record line declares {header.frames}"
         )
     check_size(hea, len(LEADS), total)
     parts: list[tuple[int, _Part]] = []
@@ -219,7 +219,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         start += frames
     if not parts:
         fix = "Name the channels I, II, III, aVR, aVL, aVF, V1 to V6"
-        raise read_error("no_leads", hea, "segments", "none has a lead", fix)
+        raise read_error("no_leads", hea, "segments", "contain none of the twelve leads", fix)
     first = parts[0][1]
     if any(part.per_frame != first.per_frame for _, part in parts):
         raise read_error("rates", hea, "segments", "differ in samples per frame", _RATES)
@@ -241,7 +241,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
 def _read_segment(
     hea: Path, header: Header, segment: Header, name: str, frames: int, overrides: MetadataOverrides
 ) -> _Part | None:
-    """One segment, or ``None`` if it has none of the leads."""
+    """Return one segment, or ``None`` if it contains none of the leads."""
     path = hea.with_name(name + ".hea")
     if segment.segments:
         raise read_error("header", hea, f"segment {name}", "is a multi-segment record itself")

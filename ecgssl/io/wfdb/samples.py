@@ -1,6 +1,6 @@
 """Digital samples of WFDB signal files in all storage formats.
 
-Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are those of the package wfdb.
+Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are the same as in the package wfdb.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ecgssl.io.read_errors import file_errors, parser_errors, read_error
 
-_MISSING = "does not exist, but the header names it"
+_MISSING = "does not exist, but the header refers to it"
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[Any]
@@ -23,7 +23,7 @@ Integers = NDArray[Any]
 
 @dataclass(frozen=True)
 class Storage:
-    """A storage format.
+    """Storage format of signal files.
 
     Args:
         samples, bytes: size of a group of samples. The last group of a file may be incomplete or padded.
@@ -38,7 +38,7 @@ class Storage:
 
 
 def _signed(values: Integers, bits: int) -> Integers:
-    """Signed values of integers in two's complement with ``bits`` bits."""
+    """Return the signed values of integers in two's complement with ``bits`` bits."""
     half = 1 << (bits - 1)
     return ((values + half) & (2 * half - 1)) - half
 
@@ -65,7 +65,7 @@ def _unpack_311(data: Bytes) -> Integers:
 
 
 STORAGE = {
-    # 8-bit first differences; the reader adds them up
+    # format 8 stores first differences in 8 bits; the reader adds them up
     8: Storage(1, 1, None, lambda data: data.view("i1")),
     16: Storage(1, 2, -(1 << 15), lambda data: data.view("<i2")),
     24: Storage(1, 3, -(1 << 23), _unpack_24),
@@ -92,11 +92,11 @@ def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, fr
     """Return the number of frames of a signal file, after checking its size.
 
     Args:
-        dat: the file.
+        dat: path of the signal file.
         storage_format: key of ``STORAGE``.
-        per_frame: samples of one frame, over all channels in the file.
-        offset: bytes before the first sample.
-        frames: number in the header, or ``None``.
+        per_frame: number of samples per frame, over all channels in the file.
+        offset: number of bytes before the first sample.
+        frames: number of frames in the header, or ``None``.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
@@ -112,20 +112,20 @@ def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, fr
         return frames
     least = _needed(storage, frames * per_frame)
     if size < least:
-        raise read_error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, the header declares {least}")
+        raise read_error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, but the header declares {least}")
     if size > _whole_groups(storage, frames * per_frame):
-        raise read_error("length", dat, "size", f"{size} bytes of samples, the header declares {least}")
+        raise read_error("length", dat, "size", f"{size} bytes of samples, but the header declares {least}")
     return frames
 
 
 def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Integers:
-    """Return the samples of a file whose size has been checked, in stored order.
+    """Return the samples of a file in stored order; the caller has checked the size of the file.
 
     Args:
-        dat: the file.
+        dat: path of the signal file.
         storage_format: key of ``STORAGE``.
         count: number of samples.
-        offset: bytes before the first one.
+        offset: number of bytes before the first sample.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if the file has become shorter.
@@ -135,7 +135,7 @@ def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Int
     with file_errors(dat):
         data = np.fromfile(dat, np.uint8, needed, offset=offset)
     if len(data) < needed:
-        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, the header declares {needed}")
+        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, but the header declares {needed}")
     padding = _whole_groups(storage, count) - needed
     return storage.unpack(np.pad(data, (0, padding)) if padding else data)[:count]
 
@@ -144,11 +144,11 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
     """Return the samples of each channel of a FLAC file, decoded by wfdb.
 
     Args:
-        hea: header of the record.
-        dat: the file, for messages.
-        channels: indices in the header.
-        frames: number in the header.
-        per_frame: samples of one channel per frame.
+        hea: path of the header.
+        dat: path of the signal file, for messages.
+        channels: indices of the channels in the header.
+        frames: number of frames in the header.
+        per_frame: number of samples of one channel per frame.
 
     Raises:
         RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if there are fewer samples.
@@ -163,14 +163,14 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
         )
         samples: list[Integers] = list(record.e_d_signal)
     if any(len(channel) != frames * per_frame for channel in samples):
-        raise read_error("truncated", dat, "length", f"the header declares {frames} frames, there are fewer")
+        raise read_error("truncated", dat, "length", f"the header declares {frames} frames, but there are fewer")
     return samples
 
 
 def _needed(storage: Storage, count: int) -> int:
-    """Bytes of ``count`` samples, without padding of the last group."""
+    """Return the number of bytes of ``count`` samples, without padding of the last group."""
     whole, rest = divmod(count, storage.samples)
-    # the first sample of a group of three uses two bytes; two samples use three bytes in 311, all four in 310
+    # the first sample of a group of three takes two bytes; two samples take three bytes in 311 and all four in 310
     extra = {0: 0, 1: 2, 2: 3 if storage.unpack is _unpack_311 else storage.bytes}[rest]
     return whole * storage.bytes + extra
 

@@ -1,6 +1,6 @@
 """Writer for WFDB records: a ``.hea`` header and a ``.dat`` file of interleaved 16-bit samples (format 16).
 
-Format: WFDB Applications Guide, header(5) and signal(5). ``wfdb.wrsamp`` takes longer than simulating the signal.
+Format: WFDB Applications Guide, header(5) and signal(5). ``wfdb.wrsamp`` takes longer than the simulation of the signal.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def write_wfdb(
         folder: existing folder.
         record: name of the record: letters, digits, hyphens and underscores.
         signal: (leads, samples) in mV.
-        sampling_rate: Hz.
-        leads: one name per row.
+        sampling_rate: sampling rate in Hz.
+        leads: lead names, one per row.
         comment: line of text at the end of the header.
-        gain: digital steps per mV.
+        gain: number of digital steps per mV.
 
     Raises:
         ValueError: a value is not finite or does not fit in 16 bits (-32768 means "no value" in this format).

@@ -14,13 +14,13 @@ from ecgssl.evaluation.plots import BASELINE, COLOURS
 from ecgssl.model.fda import FDA
 
 BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
-"""Hz: baseline drift; T and most of P; P and low-frequency QRS; QRS; noise."""
+"""Band limits in Hz: baseline drift; T and most of P; P and low-frequency QRS; QRS; noise."""
 WAVES = ((0.5, 10, "T"), (5, 15, "P"), (8, 40, "QRS"))
-"""Hz of the main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)."""
+"""Bands in Hz with the main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)."""
 
 
 def band_name(low: float, high: float) -> str:
-    """Return the name of a band: ``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
+    """Return the name of a frequency band: ``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
     if low == 0:
         return f"below_{high:g}hz"
     return f"above_{low:g}hz" if np.isinf(high) else f"{low:g}_{high:g}hz"
@@ -30,19 +30,19 @@ def band_name(low: float, high: float) -> str:
 def augmentation_figures(
     fda: FDA, x: Tensor, lead_mask: Tensor | None, temperature: float, generator: torch.Generator
 ) -> dict[str, float]:
-    """Return figures that show whether the augmentation changes nothing or everything.
+    """Return figures that show how strongly the augmentation changes recordings.
 
     Args:
-        fda: of kind ``fda``, on its device.
-        x: (B, L, T) normalised recordings, absent leads 0.
+        fda: augmentation of kind ``fda``, on its device.
+        x: (B, L, T) normalised recordings; absent leads are 0.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
-        temperature: of the gate.
-        generator: on the device of ``x``.
+        temperature: temperature of the gate.
+        generator: random generator on the device of ``x``.
 
     Returns:
-        ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability of passing
-        unchanged, by band in Hz, protected bins included. ``fda_map_spread``: standard deviation of the map over the
-        band, 0 for a constant map. ``fda_correlation``: mean Pearson r between a lead and its view, 1 for no
+        ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin passes
+        unchanged, by band in Hz, including protected bins. ``fda_map_spread``: standard deviation of the map over the
+        band, 0 for a constant map. ``fda_correlation``: mean Pearson r between a lead and its view, 1 without
         augmentation; left out if no lead has a signal.
     """
     samples = x.shape[-1]
@@ -75,9 +75,9 @@ def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray
     """Return a plot of the FDA map: probability of a critical bin against frequency, by lead group.
 
     Args:
-        fda: its static map is drawn, without the dynamic term.
-        samples: T, which determines the bins.
-        earlier: (label, mean map over the groups (F,)) of earlier training steps, drawn as thin lines.
+        fda: augmentation whose static map is drawn.
+        samples: number T of samples, which determines the bins.
+        earlier: label and mean map over the groups (F,) of earlier training steps, drawn as thin lines.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()

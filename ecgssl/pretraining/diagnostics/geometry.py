@@ -13,23 +13,23 @@ from ecgssl.config import CollapseParams
 from ecgssl.model.core_ecg import CoReECG
 
 _COINCIDE = 1e-6
-"""Spread relative to size up to which vectors count as equal: rounding in float32 causes this much."""
+"""Vectors count as equal if their spread relative to their size is at most this, the rounding error of float32."""
 
 
 def geometry(
     model: CoReECG, global_: Sequence[Tensor], views: tuple[Sequence[Tensor], Sequence[Tensor]]
 ) -> dict[str, float]:
-    """Return the figures from which ``detect_collapse`` detects a collapse.
+    """Return the figures that ``detect_collapse`` uses.
 
     Args:
-        model: that computed the vectors.
+        model: model that computed the vectors.
         global_: global representations of one view, in batches (B, D).
         views: projected vectors of both views, in the same batches (B, E).
 
     Returns:
         ``effective_rank`` of the global vectors. With a contrastive term and at least two recordings also ``alignment``
-        and ``uniformity`` of the vectors that the term compares. Both are 0 if all vectors coincide; standardising would
-        otherwise amplify the rounding between them.
+        and ``uniformity`` of the vectors that the term compares. If all vectors are equal up to rounding, both are 0;
+        standardising would otherwise amplify the rounding.
     """
     out = {"effective_rank": effective_rank(torch.cat(list(global_)).float().cpu().numpy())}
     first, second = (torch.cat(list(view)).float() for view in views)
@@ -51,7 +51,7 @@ def detect_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str
     Args:
         figures: ``effective_rank`` of the global vectors (low: dimensional collapse, Jing et al. 2022) and
             ``uniformity`` of the projected vectors (0: all coincide). Absent figures are not checked.
-        limits: of both figures.
+        limits: limits of both figures.
     """
     found = []
     rank, uniform = figures.get("effective_rank"), figures.get("uniformity")
@@ -63,15 +63,15 @@ def detect_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str
 
 
 def alignment(first: ArrayLike, second: ArrayLike, alpha: float = 2.0) -> float:
-    """Return the mean distance of the unit vectors of positive pairs, to the power ``alpha``; 0 is best.
+    """Return the mean distance between unit vectors of positive pairs, raised to the power ``alpha``; 0 is best.
 
-    Wang and Isola, ICML 2020.
+    Method: Wang and Isola, ICML 2020.
 
     Args:
-        first, second: (N, E) embeddings; row i of both is a pair.
+        first, second: (N, E) embeddings; row i of both is a positive pair.
 
     Raises:
-        ValueError: shapes differ, or a row is zero or not finite.
+        ValueError: the shapes differ, or a row is zero or not finite.
     """
     a, b = _unit(first), _unit(second)
     if a.shape != b.shape:
@@ -82,10 +82,10 @@ def alignment(first: ArrayLike, second: ArrayLike, alpha: float = 2.0) -> float:
 def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
     """Return the logarithm of the mean Gaussian potential of all pairs of unit vectors (Wang and Isola, ICML 2020).
 
-    It is 0 if all vectors coincide and falls as they cover the sphere more evenly (minimum about -4 for ``t`` 2).
+    The result is 0 if all vectors are equal and lower if they cover the sphere more evenly (minimum about -4 for ``t`` 2).
 
     Args:
-        embeddings: (N, E) with N at least 2.
+        embeddings: (N, E) array with N at least 2.
 
     Raises:
         ValueError: fewer than two rows, or a row is zero or not finite.
@@ -107,11 +107,11 @@ def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
 def effective_rank(embeddings: ArrayLike, centre: bool = True) -> float:
     """Return the exponential of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
 
-    It lies between 1 (one direction) and min(N, E), and is 0 if all rows are equal.
+    The result is between 1 (one direction) and min(N, E), or 0 if all rows are equal.
 
     Args:
-        embeddings: (N, E).
-        centre: subtract the mean first, so that a common offset does not count as a direction.
+        embeddings: (N, E) array.
+        centre: whether to subtract the mean first, so that a common offset does not count as a direction.
     """
     x = _finite(embeddings)
     size = np.abs(x).max(initial=0.0)

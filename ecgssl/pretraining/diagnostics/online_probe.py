@@ -23,21 +23,21 @@ from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
 
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
-"""A single candidate, so nothing is selected on validation."""
+"""Single candidate of the regularisation, so that nothing is selected on validation."""
 _GEOMETRY = 256
-"""Number of recordings for the collapse figures; enough for effective ranks far above the limit."""
+"""Number of recordings for the collapse figures; effective ranks far above the limit are then possible."""
 
 
 class EpochMonitor:
     """Monitor of a model during pretraining, called at the end of an epoch.
 
     Args:
-        store: that the model is trained on.
-        params: of the run; ``pretrain.probe`` selects targets and recordings.
-        batch_size: recordings at a time.
+        store: store that the model is trained on.
+        params: parameters of the run; ``pretrain.probe`` selects targets and recordings.
+        batch_size: number of recordings per batch.
 
     Raises:
-        InputError: lists every target that the store lacks, or that has a single class in the monitored recordings.
+        InputError: lists every target that is not in the store or has a single class in the monitored recordings.
     """
 
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
@@ -45,7 +45,9 @@ class EpochMonitor:
         probe = params.pretrain.probe
         missing = [name for name in probe.targets if name not in store.targets]
         if missing:
-            raise InputError(_problem(f"'{name}' is none of {list(store.targets)}") for name in missing)
+            raise InputError(
+                _problem(f"'{name}' is not a target of the store ({list(store.targets)})") for name in missing
+            )
         self._targets = store.index[list(probe.targets)].to_numpy(dtype=np.float64)
         labelled = ~np.isnan(self._targets).all(axis=1)
         self._shown = self._some(store.rows("val"), _GEOMETRY)
@@ -66,11 +68,11 @@ class EpochMonitor:
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Return figures of a model on its device, in the precision of the run; global random state does not change.
+        """Return figures of a model on its device, in the precision of the run. The global random state does not change.
 
         Args:
-            model: in eval mode.
-            step: training step; not used, as views and masks are the same in every epoch.
+            model: model in eval mode.
+            step: training step; not used, because views and masks are the same in every epoch.
 
         Returns:
             ``effective_rank`` of the global vectors. With a contrastive term, ``alignment`` and ``uniformity`` of the
@@ -100,7 +102,7 @@ class EpochMonitor:
             batch = load_batch(self._store, self._shown[start : start + self._batch_size], device)
             generator.manual_seed(self._params.seed * 1_000_003 + start)
             for part, augment in zip(projected, (True, both), strict=True):
-                # the final gate temperature, so that epochs differ by the model only
+                # use the final gate temperature, so that differences between epochs come from the model only
                 temperature = self._params.fda.temperature[1]
                 view = model.view(batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False)
                 part.append(model.projected(view.encoded.global_))
@@ -122,7 +124,7 @@ class EpochMonitor:
         device = next(model.parameters()).device
         batch = load_batch(self._store, self._shown[: self._batch_size], device)
         errors = ErrorByCause()
-        # two steps, because the number of dropped leads alternates
+        # use two steps, because the number of dropped leads alternates
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
             view = model.view(batch.x, batch.lead_mask, step, self._params.fda.temperature[1], generator, augment=False)

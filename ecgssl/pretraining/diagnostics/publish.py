@@ -1,4 +1,4 @@
-"""Assessment of a pretrained model on validation without labels, and its files."""
+"""Assessment of a pretrained model on validation without labels, and output of its files."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def assess_pretraining(
     """Return figures of a model on held-out recordings.
 
     Args:
-        model: on the CPU, in eval mode.
-        store: preprocessed with the model's settings.
-        rows: of the store, usually of the validation split.
-        gate_temperature: of the FDA gate at the end of training.
-        seed: of views and masks.
-        batch_size: recordings at a time; also the number of contrastive candidates.
+        model: model on the CPU, in eval mode.
+        store: store preprocessed with the model's settings.
+        rows: rows of the store, usually of the validation split.
+        gate_temperature: temperature of the FDA gate at the end of training.
+        seed: seed of views and masks.
+        batch_size: number of recordings per batch; also the number of contrastive candidates.
 
     Returns:
-        Every term of the loss; the figures of ``geometry``; and those of ``ErrorByCause``: reconstruction error of patches
+        Every loss term, the figures of ``geometry``, and the figures of ``ErrorByCause``: reconstruction error of patches
         hidden by time masking, lead drop or both, separately for limb and chest leads.
     """
     model.eval()
@@ -77,20 +77,20 @@ def assess_pretraining(
 def publish_pretraining(
     result: PretrainResult, store: Store, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
 ) -> dict[str, float]:
-    """Assess a finished run on validation and write its model, metrics and plots.
+    """Assess a finished run on validation, and write its model, metrics and plots.
 
     Args:
-        result: of ``pretrain``.
-        store: that the model was trained on.
-        params: of the run.
-        model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings; an
+        result: result of ``pretrain``.
+        store: store that the model was trained on.
+        params: parameters of the run.
+        model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings. An
             existing folder is replaced.
         metrics_out: JSON file of the assessment.
         plots_out: folder for ``losses.csv`` and, if the run has them, ``epochs.csv``, ``importance.png``,
             ``reconstruction.png`` and ``gallery.png``.
 
     Returns:
-        The assessment.
+        Figures of the assessment.
     """
     rows = store.rows("val")
     temperature = gate_temperature(params, 1.0)

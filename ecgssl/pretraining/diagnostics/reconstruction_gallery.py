@@ -30,11 +30,11 @@ def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: 
     """Add the reconstruction errors of a decoded view to ``errors``.
 
     Args:
-        errors: accumulator.
-        model: that made the view.
-        view: of the batch.
-        batch: the recordings.
-        store: that holds them in mV.
+        errors: accumulator of the errors.
+        model: model that computed the view.
+        view: decoded view of the batch.
+        batch: batch of recordings.
+        store: store with the recordings in mV.
     """
     assert view.predicted is not None
     patches, kind = model.encoder.patches(view.original), model.objective.target
@@ -44,7 +44,7 @@ def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: 
 
 
 def lead_gain(batch: Batch, store: Store) -> Tensor:
-    """Return the divisor (B, L) of the normalisation of each lead in mV; 0 for a lead without signal."""
+    """Return the divisor (B, L) in mV that normalised each lead; 0 for a lead without signal."""
     volts = torch.from_numpy(store.signals(batch.rows)).to(batch.x.device).nan_to_num(0.0)
     before, after = (v.double().square().sum(dim=-1).sqrt() for v in (volts, batch.x))
     return torch.where(after > 0, before / after.clamp_min(1e-12), 0.0)
@@ -52,14 +52,14 @@ def lead_gain(batch: Batch, store: Store) -> Tensor:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Reconstruction of one recording; arrays (L, T) in mV.
+    """Reconstruction of one recording; signals have shape (L, T) in mV.
 
     Args:
-        original: the recording.
-        completed: the original where visible, the prediction where hidden.
-        hidden: (L, T) bool.
+        original: recording.
+        completed: original where visible, prediction where hidden.
+        hidden: (L, T) bool, masked samples.
         present: (L,) bool, recorded leads.
-        errors: its figures of ``ErrorByCause``.
+        errors: figures of ``ErrorByCause``.
     """
 
     original: NDArray[np.float32]
@@ -73,14 +73,14 @@ class Reconstruction:
 def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
     """Return the reconstruction of one recording masked by STDM, without augmentation.
 
-    With target ``patch_norm``, mean and standard deviation of a patch are those of the original, as in the figures of He et
+    With target ``patch_norm``, mean and standard deviation of a patch are taken from the original, as in the figures of He et
     al. (2022).
 
     Args:
-        model: on the CPU, with a trained decoder.
-        store: preprocessed with the model's settings.
-        row: of the store.
-        seed: of the mask.
+        model: model on the CPU, with a trained decoder.
+        store: store preprocessed with the model's settings.
+        row: row of the store.
+        seed: seed of the mask.
     """
     batch = load_batch(store, np.array([row]), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
@@ -109,9 +109,7 @@ def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruc
 def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
     """Return a 12-lead page with the original, the hidden patches and their reconstruction."""
     r = reconstruct(model, store, row, seed)
-    how = (
-        "" if model.objective.target == "plain" else ": shape predicted, mean and spread of a patch as in the original"
-    )
+    how = "" if model.objective.target == "plain" else ": predicted shape, with mean and spread of the original patch"
     overlay = np.where(r.hidden, r.completed, np.nan)
     return draw_12_lead(
         r.original, store.spec.sampling_rate, store.spec.leads, r.present,
@@ -124,8 +122,8 @@ def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: in
 
     Args:
         model, store: as in ``reconstruct``.
-        rows: of the store.
-        seed: of the masks, which differ between recordings.
+        rows: rows of the store.
+        seed: seed of the masks, which differ between recordings.
     """
     figure = Figure(figsize=(11, 3.6 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 3, squeeze=False, sharex=True)
@@ -155,7 +153,7 @@ def _stack(
     present: NDArray[np.bool_],
     colour: str,
 ) -> None:
-    """Draw the leads below each other at the same scale; tall waves may overlap the next lead."""
+    """Draw the leads one below the other at the same scale; tall waves may overlap the next lead."""
     for k, there in enumerate(present):
         if there:
             axes.plot(time, signal[k] - k * _STEP, color=colour, lw=0.6)
