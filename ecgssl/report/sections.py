@@ -72,6 +72,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "cautions": _cautions(report),
         "class_names": [name.partition(":")[2] or name for name in report["asked"]["labels"]],
         "legend": _legend(report),
+        "calibrated_labels": {n: f for n, f in _own_labels(report).items() if {"calibration", "brier"} & set(f)},
         "thresholds": list(_thresholds(report)) if kind == "multilabel" else [],
         "subgroups": _subgroups(report),
         "charts": _agreement(report) if kind == "regression" else _classification_charts(report),

@@ -88,6 +88,7 @@ def test_every_kind_of_task_has_its_parts(made):
         assert [t for t in found if t in always] == always
         assert ("Calibration" in found) == (name != "numbers")
         assert ("Thresholds" in found and "Decision curve" in found) == (name in ("findings", "old"))
+        assert not re.search(r"<tbody>\s*</tbody>", page)
         assert page.count("<svg") >= (1 if name == "numbers" else 4)
     assert "<h3>Confusion matrix</h3>" in made.pages["classes"]
     assert "limits of agreement" in made.pages["numbers"]
