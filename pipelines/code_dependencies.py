@@ -62,20 +62,17 @@ def _contents(folder: Path) -> frozenset[Path]:
     return frozenset(path.relative_to(ROOT) for path in found)
 
 
-def _imports(path: Path) -> Iterator[Path]:
+@cache
+def _imports(path: Path) -> frozenset[Path]:
+    """Return the modules and data files that a file refers to."""
     if path.suffix != ".py":
-        return
+        return frozenset()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lazy = path != modules()[FACADE]
     names = {name for node in _nodes(tree, lazy) for name in _names(node)}
-    for name in names:
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            module = ".".join(parts[:length])
-            if module in modules():
-                yield modules()[module]
-    for node in ast.walk(tree):
-        yield from _data_files(node)
+    parents = {".".join(name.split(".")[: n + 1]) for name in names for n in range(name.count(".") + 1)}
+    found = {modules()[name] for name in parents & modules().keys()}
+    return frozenset(found.union(*(_data_files(node) for node in ast.walk(tree))))
 
 
 def _nodes(tree: ast.AST, lazy: bool) -> Iterator[ast.AST]:
