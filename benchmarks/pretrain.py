@@ -217,7 +217,7 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
             str(kind)[6:]: round(step / arguments.batch / times[1024, kind], 2)
             for kind in dict.fromkeys((torch.float32, dtype))
         },
-        "data_wait": round(result.waited * result.seconds / (whole * (1 - result.watched)), 4),
+        "data_wait": round(result.waited * result.seconds / (whole * (1 - result.monitored)), 4),
         "augmentation": round(added / step, 4),
         "peak_memory_gib": round(memory, 2),
         "rounds_ms": [round(1000 * seconds, 1) for seconds in rounds],
