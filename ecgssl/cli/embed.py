@@ -1,0 +1,32 @@
+"""Command embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgssl.cli.app import Workers, app
+from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Windows, print_report
+
+
+@app.command()
+def embed(
+    inputs: Inputs,
+    bundle: Annotated[Path, typer.Option(help="Bundle of an encoder or classifier.")],
+    out: Out,
+    windows: Windows = "contract",
+    batch_size: BatchSize = 32,
+    workers: Workers = 1,
+    device: OnDevice = "auto",
+    as_json: Json = False,
+) -> int:
+    """Embed recordings, one row per input. The same command resumes an interrupted run.
+
+    Example: ecgssl embed --bundle exports/encoder folder --out embeddings.parquet
+    """
+    from ecgssl.scoring.files import embed as run
+
+    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device)
+    return print_report(report, "embedded", out, as_json)

@@ -1,0 +1,48 @@
+"""Options and output shared by the commands predict and embed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ecgssl.scoring.files import PredictReport
+
+Inputs = Annotated[list[Path], typer.Argument(help="Recordings in any format, folders, quoted patterns or a manifest.")]
+Out = Annotated[Path, typer.Option(help="Table to write: .csv, .jsonl or .parquet.")]
+Windows = Annotated[
+    Literal["contract", "mean", "max"],
+    typer.Option(help="Long recordings: score the window used in training, or the mean or maximum over all windows."),
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Number of recordings that a process reads, or a GPU scores, at a time.")
+]
+OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def print_report(report: PredictReport, done: str, out: Path, as_json: bool) -> int:
+    """Print the counts of a scoring command and return its exit code.
+
+    Args:
+        report: counts of the inputs.
+        done: past participle for the counts, ``scored`` or ``embedded``.
+        out: table that was written.
+        as_json: print JSON instead of text.
+
+    Returns:
+        3 if an input was rejected, otherwise 0.
+    """
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(report), indent=1))
+    else:
+        typer.echo(f"{report.counted} inputs = {report.scored} {done} + {report.rejected} rejected -> {out}")
+        if report.resumed:
+            typer.echo(f"note: {report.resumed} were {done} by an earlier run that was interrupted")
+        if report.unknown:
+            typer.echo(f"note: {report.unknown} files in the folders are in no known format")
+    return 3 if report.rejected else 0
