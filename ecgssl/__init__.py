@@ -15,15 +15,15 @@ __all__ = ["__version__", "load"]
 
 
 def load(path: Path | str) -> Predictor:
-    """Load a bundle for recordings in memory: ``load(path).predict(signal, sampling_rate, leads)``.
+    """Load a bundle for recordings in memory. Example: ``load(path).predict(signal, sampling_rate, leads)``.
 
     Args:
-        path: folder that ``ecgssl export`` has made.
+        path: bundle written by ``ecgssl export``.
 
     Raises:
-        InputError: naming each file that is missing, altered, surplus or unusable.
+        InputError: a file of the bundle is missing, altered, surplus or unusable; all such files are listed.
     """
-    # torch takes a second to import; `import ecgssl` does not pay for it
+    # imported here, because torch takes a second to import
     from ecgssl.scoring.api import Predictor
 
     return Predictor(path)

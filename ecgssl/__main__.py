@@ -1,4 +1,4 @@
-"""``python -m ecgssl``: the command where a launcher wants a module, such as ``torchrun -m ecgssl pretrain ...``."""
+"""``python -m ecgssl``: the command line as a module, for launchers such as ``torchrun -m ecgssl pretrain ...``."""
 
 from __future__ import annotations
 

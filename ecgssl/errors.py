@@ -1,6 +1,6 @@
-"""Errors in input or usage: each names the file, the field and the fix.
+"""Errors in input or usage. Each names the file, the field and the fix.
 
-Exit codes of the command line (README, "Exit codes"): 0 done, 1 a bug, 2 bad input or usage (nothing written),
+Exit codes of the command line (README, "Exit codes"): 0 done, 1 internal error, 2 bad input or usage (nothing written),
 3 done with rejected recordings, 4 stopped on request with everything saved.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with an input.
+    """One problem of an input.
 
     Args:
-        where: the file (or ``params.yaml``, or a store) in which it is wrong.
-        field: the column, key, row or lead concerned.
-        what: what is wrong, with the offending value.
-        remedy: what the user can do about it.
+        where: file, parameter file or store with the problem.
+        field: column, key, row or lead with the problem.
+        what: description of the problem, with the invalid value.
+        remedy: instruction how to fix it.
     """
 
     where: str
@@ -32,7 +32,7 @@ class Problem:
 
 
 class InputError(Exception):
-    """Bad input or usage (exit code 2). Carries *all* problems found, not only the first."""
+    """Bad input or usage (exit code 2). Lists all problems found."""
 
     exit_code = 2
 
@@ -47,11 +47,11 @@ class InputError(Exception):
 
 
 class ContractMismatch(InputError):
-    """A store, checkpoint or bundle was made under another signal contract than the one it meets."""
+    """A store, checkpoint or bundle has other preprocessing settings than required."""
 
 
 class RecordingError(InputError):
-    """One recording cannot be read or used; it is quarantined with ``reason`` and counted."""
+    """A recording cannot be read or used. It is rejected with ``reason`` and counted."""
 
     def __init__(self, reason: str, problem: Problem) -> None:
         self.reason = reason
@@ -62,13 +62,13 @@ class RecordingError(InputError):
 
 
 class Stopped(Exception):
-    """A long run was asked to stop (SIGTERM, time limit); its state is saved and the same command resumes it."""
+    """A run was stopped by SIGTERM or a time limit. Its state is saved, and the same command resumes it."""
 
     exit_code = 4
 
 
 def exit_with(main: Callable[[], int | None]) -> None:
-    """Run a command and end the process: problems are printed one a line, without a traceback, bugs with one."""
+    """Run a command and exit. Print each problem of an ``InputError`` on a line, without a traceback."""
     try:
         code = main() or 0
     except InputError as error:

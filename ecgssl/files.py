@@ -1,7 +1,7 @@
 """Atomic writes of files and directories, and canonical JSON.
 
-Temporary files are in the folder of their target, so that the final rename stays within one file system. Their names begin
-with a dot.
+Temporary files are created in the folder of their target, so that the final rename stays within one file system. Their
+names begin with a dot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from ecgssl.errors import InputError, Problem
 
 _KEPT = 40
-"""Characters of a target's name that the name of its temporary holds."""
+"""Number of characters of the target's name that are used in the name of its temporary file."""
 
 
 def sha256_of(path: Path) -> str:
@@ -33,17 +33,17 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
-    """Write a file so that a reader, also after a crash, meets the old content or the new, never a part.
+    """Write a file atomically: a reader finds the old or the new content, even after a crash.
 
     Args:
-        path: the file; missing parent folders are made. A link is replaced by a plain file, its target left alone.
-        data: the content; text is written as UTF-8 with the line ends it has.
+        path: file to write; missing parent folders are created. A link is replaced by a file; its target is not changed.
+        data: content; text is written as UTF-8 with unchanged line ends.
 
     Returns:
         ``path``.
 
     Raises:
-        InputError: ``path`` is a folder, or its own folder cannot be made.
+        InputError: ``path`` is a folder, or its parent folder cannot be created.
     """
     path = Path(path)
     if path.is_dir():
@@ -64,19 +64,19 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
 
 
 def make_folder(path: Path | str) -> Path:
-    """Make a folder for output, and those above it, where absent.
+    """Create an output folder and its missing parents.
 
     Returns:
         ``path``.
 
     Raises:
-        InputError: the place does not allow it, for example because a file is in the way.
+        InputError: the folder cannot be created, for example because a file has the same name.
     """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        what = f"cannot be made ({error.strerror})"
+        what = f"cannot be created ({error.strerror})"
         raise InputError(
             Problem(str(path), "output folder", what, "Use a place where folders can be created")
         ) from None
@@ -85,23 +85,23 @@ def make_folder(path: Path | str) -> Path:
 
 @contextmanager
 def atomic_directory(path: Path | str, *, marker: str | None = None, building: Path | None = None) -> Iterator[Path]:
-    """Build a directory beside ``path`` and put it in place only when the block ends without an exception.
+    """Build a directory under a temporary name and rename it to ``path`` if the block ends without an exception.
 
-    An existing directory keeps its name until the new one is complete; after an exception it is untouched.
+    An existing directory stays in place until the new one is complete. After an exception it is unchanged.
 
     Args:
-        path: the directory to make or to replace.
-        marker: a file that every directory of this kind holds (``spec.json`` of a store). With it, a directory that
-            is neither empty nor such a directory is refused, so that a mistyped output path deletes nothing.
-        building: the directory to write into, on the same file system, where an interrupted run is to be taken up
-            again: it may exist, and after an exception it is left as it is.
+        path: directory to create or replace.
+        marker: file that every directory of this kind contains, such as ``spec.json`` of a store. Directories that are
+            not empty and lack this file are not replaced, so a mistyped output path deletes nothing.
+        building: directory to write into, on the same file system, if an interrupted run is to be resumed. It may
+            exist, and it is kept after an exception.
 
     Yields:
         The temporary directory to write into.
 
     Raises:
-        InputError: before the block runs, where ``path`` is a file, the working or home directory or a parent of
-            one, holds something else than ``marker`` promises, or cannot be made.
+        InputError: ``path`` is a file, is or contains the working or home directory, is not empty and lacks
+            ``marker``, or cannot be created. Raised before the block runs.
     """
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
@@ -120,16 +120,16 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
 
 
 def canonical_json(data: Any, *, digits: int | None = 6, indent: int | None = 2) -> str:
-    """The same text for the same content: keys sorted, floats rounded, a line end at the end.
+    """Return JSON that is identical for equal content: sorted keys, rounded floats, a final line end.
 
     Args:
         data: mappings with text keys, sequences, numbers, text, ``None``, paths, NumPy arrays and scalars.
-        digits: significant digits that floats keep; ``None`` for all of them.
+        digits: number of significant digits of floats; ``None`` for all.
         indent: as in ``json.dumps``; ``None`` for one line.
 
     Raises:
-        ValueError: for NaN or infinity, with the key: JSON has no such number. Write ``None`` for "undefined".
-        TypeError: for any other type, with the key.
+        ValueError: a value is NaN or infinite. The message contains the key; use ``None`` for undefined values.
+        TypeError: a value has another type. The message contains the key.
     """
     plain = _plain(data, digits, "")
     separators = (",", ":") if indent is None else (",", ": ")
@@ -137,7 +137,7 @@ def canonical_json(data: Any, *, digits: int | None = 6, indent: int | None = 2)
 
 
 def write_json(path: Path | str, data: Any, *, digits: int | None = 6) -> Path:
-    """Write ``canonical_json`` of ``data`` atomically; nothing is written where it raises."""
+    """Write ``canonical_json`` of ``data`` atomically. If it raises, no file is written."""
     return write_atomic(path, canonical_json(data, digits=digits))
 
 
@@ -148,19 +148,19 @@ def _plain(value: Any, digits: int | None, key: str) -> Any:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{key or 'value'} is {value}, which JSON cannot hold; use None where it is undefined")
-        # -0.0 and 0.0 are the same number but not the same text.
+            raise ValueError(f"{key or 'value'} is {value}, which JSON does not support; use None for undefined values")
+        # adding 0.0 turns -0.0 into 0.0, whose text differs
         return (value if digits is None else float(f"{value:.{digits}g}")) + 0.0
     if isinstance(value, Mapping):
         for name in value:
             if not isinstance(name, str):
-                raise TypeError(f"{key or 'mapping'} has the key {name!r}, which is not text")
+                raise TypeError(f"{key or 'mapping'} has the key {name!r}, which is not a string")
         return {name: _plain(item, digits, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, digits, f"{key}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, PurePath):
         return value.as_posix()
-    raise TypeError(f"{key or 'value'} is a {type(value).__name__}, which has no plain form")
+    raise TypeError(f"{key or 'value'} is a {type(value).__name__}, which cannot be written as JSON")
 
 
 def _refuse_unsafe(path: Path, marker: str | None) -> None:
@@ -173,7 +173,7 @@ def _refuse_unsafe(path: Path, marker: str | None) -> None:
     if any(real == place or real in place.parents for place in (Path.cwd().resolve(), Path.home().resolve())):
         raise refuse("is or holds the working or the home directory")
     if marker and path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
-        raise refuse(f"exists, is not empty and holds no {marker}, so it would not be replaced by its like")
+        raise refuse(f"exists, is not empty and has no {marker}, so it is not replaced")
 
 
 def _swap(building: Path, path: Path) -> None:
@@ -188,7 +188,7 @@ def _swap(building: Path, path: Path) -> None:
         _remove(old)
     else:
         building.rename(path)
-    # of replacements that were killed before they had removed it; a name that was cut may be another directory's
+    # remove leftovers of replacements that were killed; a shortened name may belong to another directory
     if len(path.name) <= _KEPT:
         left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.old")
         for item in [item for item in path.parent.iterdir() if left.fullmatch(item.name)]:
@@ -199,19 +199,19 @@ def _remove(old: Path) -> None:
     if old.is_symlink():
         old.unlink(missing_ok=True)
     else:
-        # Read-only files, as a DVC cache links them, must not keep the new directory from being done.
+        # read-only files, such as links into a DVC cache, must not prevent the replacement
         shutil.rmtree(old, ignore_errors=True)
 
 
 def _sibling(path: Path, kind: str) -> Path:
-    # Cut, so that a long name stays within the 255 bytes that file systems allow.
+    # shortened, because file systems allow names of at most 255 bytes
     return path.with_name(f".{path.name[:_KEPT]}.{os.getpid()}-{secrets.token_hex(4)}.{kind}")
 
 
 def _sync(path: Path) -> None:
     if path.is_symlink():
         return
-    # Not every file system lets a directory be synchronised; the write itself has succeeded.
+    # some file systems cannot synchronise a directory; the file itself is already written
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

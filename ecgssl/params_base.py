@@ -1,4 +1,4 @@
-"""What every section of ``params.yaml`` shares: unknown keys are errors, and values are finite."""
+"""Base class of the sections of ``params.yaml``: unknown keys are errors, and values are finite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 def _some_processes(value: int) -> int:
     if value == 0:
-        raise ValueError("0 processes do nothing; -1 takes one per core")
+        raise ValueError("must be 1 or more, or -1 for one process per core")
     return value
 
 

@@ -1,11 +1,11 @@
 """Process pools: worker processes on this machine (loky), or a Dask or Ray cluster.
 
-Only a few tasks more than there are processes are submitted at a time, so tasks and results never fill the memory. loky's
-executor and the Dask and Ray clients are called directly, not through joblib: its result generators submit new tasks even
-if no result is taken, its Ray backend was slower than one process, and failures of its Dask backend were not reported.
+The number of submitted tasks is limited to a few more than the number of processes, which limits memory. loky's executor
+and the Dask and Ray clients are called directly instead of through joblib. joblib's result generators submit new tasks even
+if no result is taken, its Ray backend was slower than one process, and its Dask backend did not report failures.
 
-The HTTP service keeps its own reader processes (``ecgssl.serving``): each request has a deadline, after which exactly one
-process with a private folder is killed and replaced. A pool cannot kill a single worker without losing the others' tasks.
+The HTTP service has separate reader processes (``ecgssl.serving``): after the deadline of a request, one process with a
+private folder is killed and replaced. A pool cannot kill a single worker without losing the tasks of the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ecgssl.errors import InputError, Problem
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Submitted tasks per process: one that runs and one that waits. Ordered results allow a third, which is finished."""
+"""Submitted tasks per process: one running and one waiting. Ordered results allow a third, finished task."""
 
 PATIENCE = 60.0
 """Seconds without results and without workers after which a Dask cluster is reported as lost."""
@@ -47,10 +47,10 @@ def run_ordered(
     New tasks are submitted only as results are taken: a slow consumer does not accumulate results.
 
     Args:
-        function: importable from a module, so that the worker processes find it.
+        function: function that can be imported from a module, because worker processes import it.
         tasks: arguments of each call.
-        count: number of tasks; no more processes are started.
-        workers: processes; -1 for one per core, 1 to run in the calling process.
+        count: number of tasks, an upper limit of the number of processes.
+        workers: number of processes; -1 for one per core, 1 to run in the calling process.
 
     Yields:
         One result per task.
@@ -72,15 +72,15 @@ def run_unordered(
     """Call a function once per task and yield the results as they are completed.
 
     Args:
-        function, tasks, count, workers: as for ``run_ordered``.
-        backend: what runs the tasks.
+        function, tasks, count, workers: see ``run_ordered``.
+        backend: backend that runs the tasks.
         scheduler: address of a running Dask or Ray cluster; ``None`` starts one on this machine.
 
     Yields:
-        One result per task, in order of completion. Closing the generator drops the tasks that have not started.
+        One result per task, in order of completion. Closing the generator cancels the tasks that have not started.
 
     Raises:
-        InputError: the backend is not installed, its scheduler cannot be reached, its workers are gone, or a worker
+        InputError: the backend is not installed, its scheduler cannot be reached, all its workers are lost, or a worker
             process died.
     """
     processes = _processes(workers, count)
@@ -117,7 +117,7 @@ def _loky(
 
 
 def _ignore_interrupts() -> None:
-    """Ignore Ctrl-C in a worker: a terminal sends it to every process, and the calling process ends the workers."""
+    """Ignore Ctrl-C in a worker. The terminal sends it to all processes, and the calling process stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -132,7 +132,7 @@ def _dask(
     local = {"n_workers": processes, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     try:
         _require_answer(scheduler)
-        # report a dead worker at once, as the other backends do; a retry would most often kill the next worker
+        # report a dead worker at once, as the other backends do; a retry usually kills the next worker too
         with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
             client = Client(scheduler, set_as_default=False) if scheduler else Client(set_as_default=False, **local)
     except (OSError, ValueError) as error:
@@ -148,7 +148,7 @@ def _dask(
                 with client.as_current():
                     done, waiting = wait(running, timeout=PATIENCE, return_when="FIRST_COMPLETED")
             except TimeoutError:
-                # without a timeout, Dask waits for ever for workers that may not come back
+                # without a timeout, Dask waits forever for workers that may not return
                 if client.nthreads():
                     continue
                 raise InputError(_lost_workers(scheduler)) from None
@@ -169,7 +169,7 @@ def _ray(
         from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
         raise _not_installed("ray") from error
-    # inside a Ray job, or if the caller has connected, that cluster is used
+    # inside a Ray job, or if the caller is already connected, the existing cluster is used
     started = scheduler is not None or not ray.is_initialized()
     if started:
         # results are a few numbers, so a small object store suffices

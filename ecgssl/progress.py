@@ -15,17 +15,17 @@ Advance = Callable[..., None]
 def progress(
     title: str, total: int | None = None, unit: str = "recordings", *, done: int = 0, enabled: bool = True
 ) -> Iterator[Advance]:
-    """Show a bar on standard error for the time of the block; silent when that is not a terminal.
+    """Show a progress bar on standard error while the block runs. Show nothing if standard error is not a terminal.
 
     Args:
-        title: what is being done.
-        total: how many units there are; ``None`` when unknown.
-        unit: plural noun of what is counted.
-        done: units that an earlier, resumed run has done; they do not count for the rate.
-        enabled: ``False`` for silence.
+        title: text in front of the bar.
+        total: total number of units; ``None`` if unknown.
+        unit: plural name of the unit.
+        done: number of units done by an earlier run; they are excluded from the rate.
+        enabled: ``False`` to show nothing.
 
     Yields:
-        ``advance(count=1, **figures)``, to be called after ``count`` more units; figures (a loss) are shown beside.
+        ``advance(count=1, **figures)``, to be called after ``count`` more units. Figures such as a loss are shown too.
     """
     if not (enabled and sys.stderr.isatty()):
         yield lambda count=1, **figures: None

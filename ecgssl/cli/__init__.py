@@ -1,4 +1,4 @@
-"""The ``ecgssl`` command line: one file per command, each calling a function of the library."""
+"""The ``ecgssl`` command line: one file per command. Each command calls a function of the library."""
 
 from __future__ import annotations
 

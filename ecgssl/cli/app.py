@@ -1,4 +1,4 @@
-"""The ``ecgssl`` command and what its verbs share; exit codes are those of ``ecgssl.errors``."""
+"""Application object of the ``ecgssl`` command, and options shared by its commands (exit codes: ``ecgssl.errors``)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Self-supervised learning for the 12-lead ECG: recordings to a deployable model, under one signal contract.",
-    epilog="Exit codes: 0 done, 1 a bug, 2 bad input or usage (nothing written), 3 done with rejected recordings, 4 stopped.",
+    help="Self-supervised learning for the 12-lead ECG: preprocessing, pretraining, fine-tuning, evaluation and export.",
+    epilog="Exit codes: 0 done, 1 internal error, 2 bad input (nothing written), 3 done with rejected recordings, 4 stopped.",
 )
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameter file.")]
@@ -25,7 +25,7 @@ Overrides = Annotated[
 
 def _some_processes(value: int | None) -> int | None:
     if value is not None and (value == 0 or value < -1):
-        raise typer.BadParameter("-1 takes one process per core; otherwise name 1 or more")
+        raise typer.BadParameter("must be 1 or more, or -1 for one process per core")
     return value
 
 
@@ -33,18 +33,18 @@ Workers = Annotated[int, typer.Option(help="Processes; -1 for one per core.", ca
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line; entry point of the console script."""
     exit_with(_run)
 
 
 def _run() -> int:
     try:
-        # standalone mode would swallow the exit code that a verb returns
+        # in standalone mode, typer ignores the exit code that a command returns
         return app(standalone_mode=False) or 0
     except typer.Abort:
         return 130
     except Exception as error:
-        # the usage errors of whichever copy of click this typer stands on; they know how to print themselves
+        # typer may use its own copy of click, so usage errors are recognised by their methods instead of their class
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
         error.show()

@@ -1,4 +1,4 @@
-"""Command check."""
+"""Command ``ecgssl check``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command draw."""
+"""Command ``ecgssl draw``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command embed."""
+"""Command ``ecgssl embed``."""
 
 from __future__ import annotations
 

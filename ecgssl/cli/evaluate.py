@@ -1,4 +1,4 @@
-"""Command evaluate."""
+"""Command ``ecgssl evaluate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command export."""
+"""Command ``ecgssl export``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command finetune."""
+"""Command ``ecgssl finetune``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @app.command()
 def finetune(
     out: Annotated[Path, typer.Option(help="Folder for classifier, predictions and metrics.")],
-    targets: Annotated[str, typer.Option(help="Names, separated by commas; or age.")],
+    targets: Annotated[str, typer.Option(help="Names of targets, separated by commas; or age.")],
     store: Annotated[Path | None, typer.Option(help="Store made by preprocess, with the targets.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Table of a cohort, instead of a store.")] = None,
     encoder: Annotated[Path | None, typer.Option(help="Pretrained encoder that is not a bundle.")] = None,
@@ -88,7 +88,7 @@ def _require_one_source(
     bundle: Path | None,
     table_options: Sequence[object],
 ) -> None:
-    """Raise an ``InputError`` that lists everything that is missing or given twice."""
+    """Raise an ``InputError`` that lists all missing and conflicting options."""
     problems = []
     if (store is None) == (manifest is None):
         what = "one of the two is needed" if store is None else "both are given"
@@ -112,7 +112,7 @@ def _require_one_source(
 def _open_sources(
     params: Params, store: Path | None, encoder: Path | None, bundle: Path | None, targets: Sequence[str], out: Path
 ) -> tuple[Store, Path]:
-    """Return the store and the encoder folder; a table is preprocessed with the settings of the bundle first."""
+    """Return the store and the encoder folder; preprocess a table first, with the settings of the bundle."""
     from ecgssl.store.store import Store
 
     source = encoder or bundle

@@ -1,4 +1,4 @@
-"""Command fingerprint."""
+"""Command ``ecgssl fingerprint``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecgssl.cli.app import ParamsFile, app
 
 @app.command()
 def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
-    """Write data/fingerprint.json, by which DVC sees that the raw recordings changed."""
+    """Write data/fingerprint.json, from which DVC detects changes of the raw recordings."""
     from ecgssl.config import load_params
     from ecgssl.datasets.fingerprint import fingerprint as describe
     from ecgssl.datasets.load import load

@@ -1,4 +1,4 @@
-"""The verb inspect."""
+"""Command ``ecgssl inspect``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from ecgssl.cli.app import Workers, app
 @app.command()
 def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files in any format, file#member, WFDB records, folders.")],
-    json: Annotated[bool, typer.Option("--json", help="Everything that was found, for machines.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Folder for 12-lead pages; a .png for a single one.")] = None,
-    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the files do not say it or are wrong.")] = None,
-    units: Annotated[
-        str | None, typer.Option(help="nV, uV, mV or V, where the files do not say it or are wrong.")
+    json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Folder for 12-lead pages; a .png for one recording.")] = None,
+    sampling_rate: Annotated[
+        float | None, typer.Option(help="Sampling rate in Hz, if it is missing or wrong in the files.")
     ] = None,
-    leads: Annotated[str | None, typer.Option(help="Name of each row of the files, separated by commas.")] = None,
-    params: Annotated[Path | None, typer.Option(help="Parameter file with other limits than the default.")] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Unit nV, uV, mV or V, if it is missing or wrong in the files.")
+    ] = None,
+    leads: Annotated[str | None, typer.Option(help="Lead names of the rows, separated by commas.")] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="Parameter file with quality limits; default limits if absent.")
+    ] = None,
     workers: Workers = 1,
 ) -> int:
-    """Say what recordings are: format, leads, rate, duration, quality, and why one cannot be used.
+    """Print format, leads, sampling rate, duration and quality of recordings, and the reason if one is unusable.
 
     Example: ecgssl inspect ecg.xml exams.hdf5#1169160 hospital/ --plot pages
     """
@@ -39,7 +43,7 @@ def inspect(
     from ecgssl.signal.spec import SignalSpec
 
     if units is not None and millivolts(units) is None:
-        raise InputError(Problem("command line", "--units", f"{units!r} is not a voltage", "Name nV, uV, mV or V"))
+        raise InputError(Problem("command line", "--units", f"{units!r} is not a voltage unit", "Use nV, uV, mV or V"))
     names = tuple(name.strip() for name in leads.split(",")) if leads is not None else None
     spec, quality, lsb = SignalSpec(), QualityParams(), LSB
     if params is not None:

@@ -1,4 +1,4 @@
-"""Options that describe how the table of a local cohort is read, and how findings are printed."""
+"""Options for reading the table of a local cohort, and printing of findings."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="Our column = the table's, such as patient_id=MRN; may be repeated."),
+    typer.Option("--column", help="Name in ecgssl = column of the table, such as patient_id=MRN; may be repeated."),
 ]
 Values = Annotated[
-    list[str] | None, typer.Option("--value", help="What a cell means, such as sex:1=male; may be repeated.")
+    list[str] | None, typer.Option("--value", help="Meaning of a cell, such as sex:1=male; may be repeated.")
 ]
-PathPrefix = Annotated[str | None, typer.Option(help="Removed from the start of every path of the table.")]
+PathPrefix = Annotated[str | None, typer.Option(help="Text removed from the start of every path of the table.")]
 Dates = Annotated[
-    Literal["day_first", "month_first"] | None, typer.Option(help="Which comes first in dates like 03/04/2021.")
+    Literal["day_first", "month_first"] | None, typer.Option(help="Order of day and month in dates like 03/04/2021.")
 ]
-TargetsFile = Annotated[Path | None, typer.Option(help="YAML that says what the cells of targets mean.")]
+TargetsFile = Annotated[Path | None, typer.Option(help="YAML file with the meaning of the cells of targets.")]
 
 
 def cohort_overrides(
@@ -37,7 +37,7 @@ def cohort_overrides(
     dates: str | None,
     targets_file: Path | None,
 ) -> list[str]:
-    """Return the options as overrides of section ``data``; columns and values are added to those of the parameters.
+    """Return the options as overrides of section ``data``. Columns and values extend those of the parameters.
 
     Raises:
         InputError: lists every column or value that has the wrong form.
@@ -49,7 +49,7 @@ def cohort_overrides(
         ours, equals, theirs = item.partition("=")
         if not (ours and equals and theirs):
             problems.append(
-                Problem("--column", item, "does not have the form ours=theirs", "Write for example patient_id=MRN")
+                Problem("--column", item, "does not have the form NAME=COLUMN", "Write for example patient_id=MRN")
             )
         chosen.append(f"data.columns.{ours}={_yaml(theirs)}")
     meanings: dict[str, dict[str, str]] = {}

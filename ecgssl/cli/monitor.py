@@ -1,4 +1,4 @@
-"""Verb that looks after a deployed model: monitor."""
+"""Command ``ecgssl monitor``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ecgssl.cli.app import app
 
 @app.command()
 def monitor(
-    scores: Annotated[list[Path], typer.Argument(help="Files of predict (or embed), taken together as one batch.")],
-    bundle: Annotated[Path, typer.Option(help="Bundle that scored them, exported with --store.")],
+    scores: Annotated[list[Path], typer.Argument(help="Files of predict (or embed); all files form one batch.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle that made these files, exported with --store.")],
     out: Annotated[Path, typer.Option(help="HTML page to write; the same content is written as .json.")],
     embeddings: Annotated[
-        list[Path] | None, typer.Option(help="File of embed with the same bundle, for the distance of embeddings.")
+        list[Path] | None, typer.Option(help="File of embed with the same bundle, to compare the embeddings.")
     ] = None,
 ) -> None:
-    """Compare a batch of scores with the recordings that the model was validated on; aggregated only.
+    """Compare a batch of scores with the validation recordings of the model; the output has aggregates only.
 
     Example: ecgssl monitor --bundle exports/classifier scores.csv --embeddings embeddings.parquet --out drift.html
     """

@@ -1,4 +1,4 @@
-"""The verb overlap: what two sets have in common."""
+"""Command ``ecgssl overlap``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ecgssl.cli.app import app
 
 @app.command()
 def overlap(
-    a: Annotated[Path, typer.Argument(help="Store, or encoder with the codes of its recordings.")],
-    b: Annotated[Path, typer.Argument(help="The other.")],
-    splits: Annotated[str, typer.Option(help="Of a store only these, separated by commas; all by default.")] = "",
-    most: Annotated[int, typer.Option(min=0, help="Pairs to print.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything, every pair, as JSON.")] = False,
+    a: Annotated[Path, typer.Argument(help="Store, or encoder saved with the codes of its recordings.")],
+    b: Annotated[Path, typer.Argument(help="Store or encoder to compare with the first.")],
+    splits: Annotated[str, typer.Option(help="Splits of a store to compare, separated by commas; default all.")] = "",
+    most: Annotated[int, typer.Option(min=0, help="Number of pairs to print.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all pairs as JSON.")] = False,
 ) -> int:
-    """Tell which recordings of two sets are the same, by waveform and patient. Exit code 3 where there are any.
+    """List recordings that two sets share, by waveform and by patient. Exit code 3 if there are any.
 
     Example: ecgssl overlap runs/a/pretrained data/mine --splits val,test
     """
@@ -33,7 +33,7 @@ def overlap(
     for by in ("waveform", "patient"):
         part = found[by]
         if part is None:
-            typer.echo(f"by {by}: cannot be compared: other key, or ids of another numbering")
+            typer.echo(f"by {by}: cannot be compared, because the keys or the numbering of the patients differ")
             continue
         typer.echo(f"by {by}: {part['a']:,} of A, {part['b']:,} of B")
         for one, other in part["pairs"][:most]:

@@ -1,4 +1,4 @@
-"""Command predict."""
+"""Command ``ecgssl predict``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command preprocess."""
+"""Command ``ecgssl preprocess``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def preprocess(
         str | None, typer.Option(help="Address of a running Dask or Ray cluster; sets store.scheduler.")
     ] = None,
     max_rejected_fraction: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Stop where more of the recordings cannot be used.")
+        float | None, typer.Option(min=0, max=1, help="Stop if a larger fraction of the recordings is rejected.")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="PNG of the worst recordings of each reason code, by row number only.")

@@ -1,4 +1,4 @@
-"""Command pretrain."""
+"""Command ``ecgssl pretrain``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ecgssl.cli.app import Overrides, ParamsFile, app
 def pretrain(
     store: Annotated[Path, typer.Option(help="Store made by preprocess.")],
     out: Annotated[Path, typer.Option(help="Folder for encoder, metrics and plots.")],
-    max_time: Annotated[float | None, typer.Option(help="Minutes after which it saves and stops.")] = None,
+    max_time: Annotated[
+        float | None, typer.Option(help="Minutes after which the run saves its state and stops.")
+    ] = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:

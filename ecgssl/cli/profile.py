@@ -1,4 +1,4 @@
-"""Verbs around ``params.yaml`` and the pipeline: profile, fingerprint, results."""
+"""Command ``ecgssl profile``: list and use ready-made parameter files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app.add_typer(profile, name="profile")
 
 @profile.command("list")
 def profile_list() -> None:
-    """Name the profiles and the standard benchmarks.
+    """List the profiles and the standard benchmarks.
 
     Example: ecgssl profile list
     """
@@ -47,8 +47,8 @@ def profile_use(
     source = PROFILES / f"{chosen.profile if chosen else name}.yaml"
     if not source.exists():
         names = sorted(p.stem for p in PROFILES.glob("*.yaml"))
-        known = ", ".join([*names, *benchmarks]) or "none here: run it in the project's folder"
-        raise InputError(Problem(str(PROFILES), name, "there is no such profile", f"Profiles: {known}"))
+        known = ", ".join([*names, *benchmarks]) or "none here; run the command in the project folder"
+        raise InputError(Problem(str(PROFILES), name, "is not a profile", f"Profiles: {known}"))
     text = source.read_text()
     if chosen is not None:
         text = chosen.params(text, name, root)

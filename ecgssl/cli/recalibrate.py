@@ -1,4 +1,4 @@
-"""Command recalibrate."""
+"""Command ``ecgssl recalibrate``."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def report(
     store: Annotated[Path | None, typer.Option(help="Store that the run was trained on.")] = None,
     external: Annotated[
         Path | None,
-        typer.Option("--judged", help="Folder of evaluate --run to report; --store is then the store of that cohort."),
+        typer.Option("--judged", help="Folder of evaluate --run to report; set --store to the store of that cohort."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html and report.json; with --compare the path of the page.")

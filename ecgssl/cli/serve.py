@@ -1,4 +1,4 @@
-"""Command that serves a bundle over HTTP: serve."""
+"""Command ``ecgssl serve``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ecgssl.cli.app import app
 def serve(
     bundle: Annotated[Path, typer.Option(help="Bundle of a classifier or encoder.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any other than this machine's needs a token.")
+        str, typer.Option(help="Address to listen on. An address other than localhost requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free port.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.")] = 8000,
     token: Annotated[
         str | None, typer.Option(envvar="ECGSSL_TOKEN", help="Token that clients must send; set it in the environment.")
     ] = None,
     readers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read and clean recordings.")] = 1,
     largest: Annotated[int, typer.Option(min=1, max=1024, help="Largest request in MiB.")] = 32,
     seconds: Annotated[
-        float, typer.Option(min=1, help="Seconds allowed for a request to arrive, and for reading it.")
+        float, typer.Option(min=1, help="Time limit in seconds for receiving a request, and for reading it.")
     ] = 30.0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device of the model.")] = "auto",
 ) -> None:
     """Serve a bundle over HTTP: /predict, /embed, /model, /health and a page at /. For research only.
 

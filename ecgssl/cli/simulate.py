@@ -1,4 +1,4 @@
-"""Command simulate."""
+"""Command ``ecgssl simulate``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Typed parameters of ``params.yaml``: one error lists all unknown keys and all invalid values.
 
-The sections have their names: ``pretrain`` is in ``config/pretrain.py``; ``model``, ``fda``, ``stdm`` and ``objective``
-are in ``config/model.py``; ``signal`` and ``quality`` in ``ecgssl.signal``. ``docs/parameters.md`` lists all keys.
+Most sections are in the file of the same name, such as ``config/pretrain.py``. ``model``, ``fda``, ``stdm`` and
+``objective`` are in ``config/model.py``; ``signal`` and ``quality`` are in ``ecgssl.signal``. ``docs/parameters.md``
+lists all keys.
 """
 
 from __future__ import annotations
@@ -61,15 +62,15 @@ class Params(Section):
     """All parameters of a run.
 
     Args:
-        seed: of weights, batches, masks and random splits.
-        data: cohort: data set, files and splits.
+        seed: seed of weights, batches, masks and random splits.
+        data: data set, files and splits.
         signal: preprocessing settings, stored with every model.
         quality: limits and actions of the quality checks.
-        store: format of the preprocessed recordings, and how they are made.
+        store: format of the preprocessed recordings, and the processes that write them.
         model: encoder and decoder.
         fda: Frequency Dynamic Augmentation.
         stdm: Spatio-Temporal Dual Masking.
-        objective: loss of pretraining.
+        objective: loss function of pretraining.
         pretrain: pretraining run.
         tasks: name of each task and the targets that it predicts.
         finetune: fine-tuning and its protocol.
@@ -97,21 +98,21 @@ class Params(Section):
     @model_validator(mode="after")
     def _export_exists(self) -> Params:
         if self.export.task is not None and self.export.task not in self.tasks:
-            raise ValueError(f"export.task '{self.export.task}' is none of tasks {list(self.tasks)}")
+            raise ValueError(f"export.task '{self.export.task}' is not one of the tasks {list(self.tasks)}")
         if self.export.mode is not None and self.export.mode not in self.finetune.modes:
-            raise ValueError(f"export.mode '{self.export.mode}' is none of finetune.modes {self.finetune.modes}")
+            raise ValueError(f"export.mode '{self.export.mode}' is not one of finetune.modes {self.finetune.modes}")
         return self
 
     @property
     def exported(self) -> tuple[str, Mode]:
-        """(task, mode) of the exported classifier: as set, or the first of each."""
+        """Return (task, mode) of the exported classifier: the values of ``export``, or the first of each."""
         return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Params:
         if self.signal.samples % self.model.patch:
             raise ValueError(
-                f"signal of {self.signal.samples} samples is not a whole number of patches of {self.model.patch}"
+                f"signal of {self.signal.samples} samples is not divisible into patches of {self.model.patch} samples"
             )
         return self
 
@@ -129,12 +130,12 @@ def load_params(
     """Read and check a parameter file.
 
     Args:
-        path: the YAML file.
+        path: YAML file.
         overrides: ``section.key=value`` strings, applied before the check; values are YAML.
-        default: content to use if ``path`` is ``params.yaml`` and does not exist, outside a project folder.
+        default: content used if ``path`` is ``params.yaml`` and does not exist, as outside a project folder.
 
     Raises:
-        InputError: the file is missing or not YAML; or all unknown keys and invalid values.
+        InputError: the file is missing or not YAML, or has unknown keys or invalid values; all of them are listed.
     """
     path = Path(path)
     if default is not None and path == Path("params.yaml") and not path.exists():
@@ -150,7 +151,7 @@ def load_targets_file(path: Path | str) -> ManifestParams:
     """Read and check the YAML file that describes the columns of a manifest.
 
     Raises:
-        InputError: as ``load_params``.
+        InputError: see ``load_params``.
     """
     data = _read_mapping(Path(path), "Write it, or remove targets_file")
     try:
@@ -175,7 +176,7 @@ def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
-    """Return the parameters of a mapping; errors as in ``load_params``."""
+    """Return the parameters given by a mapping; raise the errors of ``load_params``."""
     try:
         return Params.model_validate(data)
     except ValidationError as error:
@@ -210,7 +211,7 @@ def _problem(where: str, error: Any, root: type[BaseModel] = Params) -> Problem:
         hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
         return Problem(where, field, "unknown key", hint)
     if error["type"] == "missing":
-        return Problem(where, field, "is missing", "Add it, or start from a profile")
+        return Problem(where, field, "is missing", "Add it, or copy it from a profile")
     message = error["msg"].removeprefix("Value error, ")
     value = error.get("input")
     shown = "" if isinstance(value, dict | BaseModel) or value is None else f" (got {value!r})"
@@ -222,7 +223,7 @@ def _known_keys(location: list[str], model: type[BaseModel]) -> list[str]:
     for part in parts:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if get_origin(annotation) is dict:
-            # the next part is a key chosen by the user
+            # the next part of the location is a key chosen by the user
             annotation = get_args(annotation)[1]
             next(parts, None)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

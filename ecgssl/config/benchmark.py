@@ -14,7 +14,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
 
 _PROBED = 5
-"""Maximum number of targets of the probe during pretraining; more targets cost time and add little information."""
+"""Maximum number of targets of the probe during pretraining; more targets add time but little information."""
 
 
 class Benchmark(Section):
@@ -25,7 +25,7 @@ class Benchmark(Section):
         data: section ``data`` without the root.
         task: name of the task.
         targets: targets of the task.
-        fractions: fractions of the labels. With rare labels, a small fraction leaves too few patients for training.
+        fractions: fractions of the labels. For rare labels, small fractions contain too few patients for training.
         profile: name of the profile with all other sections.
     """
 
@@ -81,5 +81,5 @@ def _section(text: str, name: str, lines: list[str]) -> str:
 
 
 def _flow(value: Any) -> str:
-    # JSON is valid YAML, and quotes texts that YAML would read as another type
+    # JSON is valid YAML; quotes keep YAML from reading text as another type
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)

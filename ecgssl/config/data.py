@@ -1,4 +1,4 @@
-"""Parameter sections ``data`` (which recordings to use) and ``store`` (how preprocessed recordings are stored)."""
+"""Parameter sections ``data`` (recordings to use) and ``store`` (storage of preprocessed recordings)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ecgssl.params_base import Positive, Section, Workers
 
 
 class SyntheticParams(Section):
-    """Simulated set.
+    """Simulated data set.
 
     Args:
         patients: number of patients.
-        recordings_per_patient: (smallest, largest) number of recordings of a patient.
-        sampling_rate: Hz.
-        duration: s.
+        recordings_per_patient: (smallest, largest) number of recordings per patient.
+        sampling_rate: sampling rate in Hz.
+        duration: duration of a recording in s.
     """
 
     patients: Positive = 400
@@ -54,11 +54,11 @@ class DataParams(ManifestParams):
         manifest: table of a ``cohort``, CSV or Parquet.
         targets_file: YAML file with any of the keys of ``ManifestParams``. The default is ``NAME.targets.yaml`` next to
             the manifest ``NAME.csv``, if it exists. A key given in the parameters overrides the same key of this file.
-        labels: label set of a public set; by default its first.
-        sampling_rate: Hz; selects one of two copies of a recording where a set has both.
-        subsets: parts of a set that consists of parts (cinc2020, cinc2021, code15); all if empty.
-        standardised_as_mv: read z-scores of a set published as z-scores (echonext) as if one were 1 mV. Voltages of such
-            recordings have no meaning.
+        labels: label set of a public set; the first one by default.
+        sampling_rate: sampling rate in Hz; selects the copy of a recording if the set has copies at 100 and 500 Hz.
+        subsets: parts of a set that consists of parts (cinc2020, cinc2021, code15); all parts if empty.
+        standardised_as_mv: read the z-scores of a set published as z-scores (echonext) as mV. The amplitudes of such
+            recordings have no physical meaning.
         split: assignment of recordings to train, validation and test.
         merl: use the splits of the MERL repository instead.
         overlap: action if recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
@@ -88,9 +88,11 @@ class DataParams(ManifestParams):
         if self.set == "cohort" and self.manifest is None:
             raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
         if self.merl is not None and self.set not in ("ptbxl", "cpsc2018", "ecg_arrhythmia"):
-            raise ValueError(f"merl has no split of set {self.set!r}, only of ptbxl, cpsc2018 and ecg_arrhythmia")
+            raise ValueError(
+                f"merl has no split for set {self.set!r}; it has splits for ptbxl, cpsc2018 and ecg_arrhythmia"
+            )
         if self.merl is not None and self.split.kind not in ("auto", "official"):
-            raise ValueError(f"merl and split.kind {self.split.kind!r} are two different splits: remove one of them")
+            raise ValueError(f"merl and split.kind {self.split.kind!r} both define a split: remove one of them")
         if self.set != "cohort":
             given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
             if given:
@@ -102,14 +104,14 @@ class StoreParams(Section):
     """Storage of preprocessed recordings and the processes that write them.
 
     Args:
-        shard_recordings: maximum number of recordings per shard. A worker processes this many at a time, keeps them in
-            memory, and loses them if it is killed.
-        lsb: mV of one int16 step.
+        shard_recordings: maximum number of recordings per shard. A worker keeps this many in memory; if it is killed,
+            they are processed again.
+        lsb: size of one int16 step in mV.
         workers: processes on this machine; -1 for one per core. Not used with ``scheduler``.
-        backend: ``loky``, or ``dask`` or ``ray`` if that extra is installed.
-        scheduler: address of a running Dask scheduler or Ray cluster; all its machines must see the same folders. By
+        backend: ``loky``; or ``dask`` or ``ray``, if that extra is installed.
+        scheduler: address of a running Dask scheduler or Ray cluster, whose machines must all see the same folders. By
             default ``workers`` processes start on this machine.
-        max_rejected_fraction: a run stops if more than this fraction of the cohort is rejected.
+        max_rejected_fraction: largest fraction of rejected recordings; a run with more of them stops.
     """
 
     shard_recordings: Positive = 256

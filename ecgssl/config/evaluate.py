@@ -13,13 +13,13 @@ class EvaluateParams(Section):
     """Evaluation of predictions (``docs/evaluation.md``).
 
     Args:
-        bootstrap: bootstrap resamples of patients, and permutations of a comparison.
+        bootstrap: number of bootstrap resamples of patients, and of permutations of a comparison.
         confidence: level of the confidence intervals.
-        calibration: method, fitted on validation. ``platt`` also corrects the shift of balanced class weights, which
-            ``temperature`` cannot, and needs a tenth of the events that ``isotonic`` needs.
+        calibration: calibration method, fitted on validation. ``platt`` also corrects the shift caused by balanced class
+            weights, which ``temperature`` cannot, and needs a tenth of the events that ``isotonic`` needs.
         sensitivities: target sensitivities of thresholds chosen on validation, in addition to Youden's threshold.
         specificities: target specificities of such thresholds.
-        subgroups: columns of the store by which results are reported; absent columns are left out.
+        subgroups: columns of the store that define subgroups; columns that the store lacks are skipped.
         age_bands: lower bounds of the age groups in years.
         one_per_patient: score only the first recording of each patient in the order of ``record_id``.
     """
@@ -36,5 +36,5 @@ class EvaluateParams(Section):
     @model_validator(mode="after")
     def _rising(self) -> EvaluateParams:
         if sorted(set(self.age_bands)) != self.age_bands:
-            raise ValueError(f"age_bands {self.age_bands} must rise")
+            raise ValueError(f"age_bands {self.age_bands} must be in ascending order")
         return self

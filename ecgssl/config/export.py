@@ -15,14 +15,14 @@ class ExportParams(Section):
 
     Args:
         task: task of the exported classifier; null for the first of ``tasks``.
-        mode: its fine-tuning mode; null for the first of ``finetune.modes``.
+        mode: fine-tuning mode of the exported classifier; null for the first of ``finetune.modes``.
         tolerance: largest accepted difference between torch and a graph in onnxruntime.
-        opset: ONNX operator set.
+        opset: version of the ONNX operator set.
         raw_rates: sampling rates in Hz; for each, a graph that reads raw recordings of this rate.
-        pt2: also write the model as a program of torch.export.
+        pt2: also write the model as a torch.export program.
         int8: also write a graph with 8-bit weights and activations, evaluated on validation.
-        int8_loss: largest accepted loss of the 8-bit graph: of macro AUROC, of R2 (regression), or of the cosine similarity
-            of embeddings from 1 (encoder).
+        int8_loss: largest accepted loss of the 8-bit graph: decrease of macro AUROC, decrease of R2 (regression), or one
+            minus the cosine similarity of embeddings (encoder).
     """
 
     task: str | None = None

@@ -10,18 +10,18 @@ from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 from ecgssl.signal.lead_sets import LeadSet
 
 Mode = Literal["linear", "attentive", "full", "scratch"]
-"""How a model is trained on labels (``docs/finetuning.md``)."""
+"""Fine-tuning mode (``docs/finetuning.md``)."""
 ClassWeight = Literal["none", "balanced"]
-"""Weight of a recording in the loss: equal, or inversely proportional to the frequency of its class."""
+"""Weighting of recordings in the loss: equal, or inversely proportional to the frequency of their class."""
 
 
 class LinearParams(Section):
     """Linear probe on frozen embeddings: logistic regression for labels and classes, ridge for regression.
 
     Args:
-        C: candidates of the inverse penalty as in scikit-learn (ridge: 1 / alpha on standardised embeddings); chosen on
-            validation.
-        class_weight: candidates of the class weight, chosen on validation; not used by ridge.
+        C: candidates of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
+            embeddings); chosen on validation.
+        class_weight: candidates of the class weighting, chosen on validation; not used by ridge.
     """
 
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0, 10.0]
@@ -29,16 +29,16 @@ class LinearParams(Section):
 
 
 class EpochParams(Section):
-    """Training loop over epochs that keeps the best epoch on validation.
+    """Training over epochs; the epoch with the best validation score is kept.
 
     Args:
         epochs: largest number of epochs.
-        batch_size: recordings of a step.
+        batch_size: number of recordings per step.
         learning_rate: peak learning rate after the warm-up; it then falls to 0 along half a cosine.
-        weight_decay: of weight matrices.
-        warmup: fraction of all steps.
-        patience: epochs without a better validation score after which training ends.
-        class_weight: of the train recordings in the loss; not used by a regression.
+        weight_decay: weight decay of the weight matrices.
+        warmup: fraction of all steps with a linear warm-up of the learning rate.
+        patience: number of epochs without a better validation score after which training ends.
+        class_weight: weighting of the training recordings in the loss; not used for a regression.
     """
 
     epochs: Positive
@@ -58,7 +58,7 @@ class AttentiveParams(EpochParams):
 
     Args:
         queries: number of learned queries.
-        cache_gb: tokens are computed once and cached on disk if they need no more than this; otherwise in every epoch.
+        cache_gb: largest size in GB of a disk cache of the tokens. Larger token sets are computed in every epoch.
     """
 
     epochs: Positive = 30
@@ -73,11 +73,11 @@ class FullParams(EpochParams):
 
     Args:
         layer_decay: learning rate of a layer relative to that of the layer above it.
-        drop_path: stochastic depth of the last block.
+        drop_path: stochastic depth rate of the last block.
         shift: apply a random circular time shift to every training recording, as in pretraining.
-        sampling: of train recordings: ``shuffled`` (each once per epoch) or ``balanced`` (drawn in proportion to the
-            rarity of a recording's rarest class). A regression is always shuffled.
-        crops: views of a recording, shifted in time by equal parts, whose outputs are averaged; part of the model.
+        sampling: sampling of training recordings: ``shuffled`` (each once per epoch) or ``balanced`` (with probability
+            inversely proportional to the frequency of the recording's rarest class). A regression is always shuffled.
+        crops: number of time-shifted views of a recording whose outputs are averaged. It is stored in the model.
     """
 
     epochs: Positive = 10
@@ -93,7 +93,7 @@ class FinetuneParams(Section):
     """Fine-tuning and its protocol.
 
     Args:
-        modes: how models are trained; the first is exported.
+        modes: fine-tuning modes; the first is exported.
         linear: linear probe.
         attentive: attentive probe.
         full: fine-tuning of the whole encoder, also for ``scratch``.
@@ -103,8 +103,8 @@ class FinetuneParams(Section):
             and is exported.
         draws: number of random draws of each fraction below 1.
         lead_sets: recorded leads (``ecgssl.signal.lead_sets``); the first is the reference and is exported.
-        folds: of the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
-        repeats: of the cross-validation.
+        folds: number of folds in the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
+        repeats: number of repetitions of the cross-validation.
     """
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]
@@ -123,9 +123,9 @@ class FinetuneParams(Section):
         for name in ("fractions", "lead_sets"):
             values: list[Any] = getattr(self, name)
             if len(set(values)) < len(values):
-                raise ValueError(f"{name} {values} names one twice")
+                raise ValueError(f"{name} {values} has duplicates")
         if self.fractions[0] != max(self.fractions):
             raise ValueError(
-                f"fractions {self.fractions}: the first is the reference of the comparisons; set the largest first"
+                f"fractions {self.fractions}: the first is the reference of the comparisons; put the largest first"
             )
         return self

@@ -70,23 +70,23 @@ _POSITIVE, _NEGATIVE, _NOTHING_FOUND = ("1", "1.0", "true"), ("0", "0.0", "false
 
 
 class Target(Section):
-    """Declaration of a target: the meaning of the cells of a column. Upper and lower case are equal.
+    """Declaration of a target: the meaning of the cells of a column. Cells are compared without regard to case.
 
-    With every kind, an empty cell is unknown, and never 0. The cells ``U`` and ``-1`` are uncertain (``-1`` is a number in a
-    regression), as is a label of a multilabel cell that ends in ``?``.
+    An empty cell is always unknown, never 0. The cells ``U`` and ``-1`` are uncertain, except that ``-1`` is a number in a
+    regression. In a multilabel cell, a label that ends in ``?`` is uncertain.
 
     Args:
-        kind: ``binary``; ``multilabel``, a cell that lists findings such as ``AF;LBBB``, which gives one binary target
-            ``name:AF`` per class; ``multiclass``, one of several classes, with codes 0, 1, ... in the order of ``classes``;
-            ``regression``, a number.
+        kind: ``binary``; ``multilabel``: a cell lists findings such as ``AF;LBBB``, and each class is a binary target
+            ``name:AF``; ``multiclass``: one of several classes, with codes 0, 1, ... in the order of ``classes``;
+            ``regression``: a number.
         column: column of the table; by default the name of the target.
-        positive, negative: cells for 1 and 0; for a multilabel, ``negative`` are cells for "none of the classes".
-        classes: names, or a mapping from each name to the other cells with this meaning.
+        positive, negative: cells for 1 and 0; in a multilabel column, ``negative`` lists cells for "none of the classes".
+        classes: class names, or a mapping from each name to other cells with the same meaning.
         separator: separator of the labels of a multilabel cell.
-        unit: unit of a regression, for display.
+        unit: unit of a regression, used for display.
         range: lowest and highest plausible value of a regression; other values are errors.
-        decimal: decimal mark of a regression; by default determined from the cells of the column.
-        unknown: further cells for "unknown".
+        decimal: decimal mark of a regression; detected from the cells of the column by default.
+        unknown: additional cells for "unknown".
         uncertain: value used for uncertain cells.
         missing: value used for empty cells; only ``unknown`` is accepted.
     """
@@ -124,23 +124,23 @@ class Target(Section):
         words = [word.casefold() for meaning in meanings for word in {cell.casefold() for cell in meaning}]
         doubles = sorted({repr(word) for word in words if words.count(word) > 1})
         if doubles:
-            raise ValueError(f"{', '.join(doubles)} is declared with two meanings")
+            raise ValueError(f"{', '.join(doubles)} has two meanings; remove one of them")
         return self
 
     @property
     def positives(self) -> tuple[str, ...]:
-        """Cells for 1."""
+        """Return the cells for 1."""
         return () if self.kind != "binary" else _POSITIVE if self.positive is None else self.positive
 
     @property
     def negatives(self) -> tuple[str, ...]:
-        """Cells for 0, or for "none of the classes"."""
+        """Return the cells for 0, or for "none of the classes"."""
         if self.kind not in ("binary", "multilabel"):
             return ()
         return (_NEGATIVE if self.kind == "binary" else _NOTHING_FOUND) if self.negative is None else self.negative
 
     def published(self) -> dict[str, Any]:
-        """Return the parts of the declaration for stores and models: kind, class names, unit and range, without table cells."""
+        """Return the part of the declaration stored in stores and models: kind, class names, unit and range, without cells."""
         kept = self.model_dump(mode="json", include={"kind", "unit", "range"}, exclude_none=True)
         return kept | ({"classes": list(self.classes)} if self.classes else {})
 
@@ -155,12 +155,12 @@ class ManifestParams(Section):
     """Interpretation of the table of a cohort. Columns and cells that are not declared are used unchanged.
 
     Args:
-        columns: column of the table by our name, such as ``patient_id: MRN``.
-        values: meaning of cells by our name of the column, such as ``sex: {"1": male, "2": female}``.
+        columns: mapping from ecgssl's column name to the column of the table, such as ``patient_id: MRN``.
+        values: meaning of cells by ecgssl's column name, such as ``sex: {"1": male, "2": female}``.
         path_prefix: text removed from the start of every path, such as the drive of the machine that exported the table.
-        dates: order of day and month in dates such as 03/04/2021 if no date of the column determines it.
+        dates: order of day and month in dates such as 03/04/2021, needed if every date of the column is ambiguous.
         encoding: text encoding, such as ``cp850``; by default detected, normally UTF-8.
-        targets: declaration by name of the target. A column without a declaration is a binary target if all its cells are
+        targets: declarations by name of the target. A column without a declaration is a binary target if all its cells are
             1, 0, U or empty.
     """
 
@@ -175,11 +175,11 @@ class ManifestParams(Section):
     @classmethod
     def _empty_means_nothing(cls, value: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
         if any("" in cells for cells in value.values()):
-            raise ValueError("an empty cell means unknown and cannot be replaced: write the value into the table")
+            raise ValueError("an empty cell means unknown and cannot be given a value: write the value into the table")
         return value
 
     def over(self, other: ManifestParams) -> ManifestParams:
-        """Return these parameters completed by ``other``; for a key in both, the value given here is used."""
+        """Return these parameters completed by ``other``; for a key in both, this object's value is used."""
         fields = ManifestParams.model_fields
         mine = {name: getattr(self, name) for name in self.model_fields_set & fields.keys()}
         theirs = {name: getattr(other, name) for name in other.model_fields_set}
@@ -189,7 +189,7 @@ class ManifestParams(Section):
         return ManifestParams(**merged)
 
     def declared_cells(self, column: str) -> Iterable[str]:
-        """Yield the cells of a column that a declared target gives a meaning."""
+        """Yield the cells of a column to which a declared target gives a meaning."""
         for name, target in self.targets.items():
             if (target.column or name) == column:
                 yield from (*target.positives, *target.negatives, *(target.unknown or ()))

@@ -14,13 +14,13 @@ class DecoderParams(Section):
     """Decoder; ``docs/method.md`` compares the options.
 
     Args:
-        width: of a token.
+        width: width of a token.
         depth: number of blocks.
-        heads: attention heads.
-        scope: tokens that a patch attends to: all (``joint``), those of its lead (``leadwise``), or those of its lead and
-            of its time column in alternate blocks (``axial``).
-        mixing: kernel size in patches of a convolution over time before the first block; odd, 1 for none.
-        head: last layer, one for all leads (``shared``) or one per lead (``lead``).
+        heads: number of attention heads.
+        scope: tokens that a patch attends to: all (``joint``), those of its lead (``leadwise``), or alternately those of
+            its lead and those of its time column (``axial``).
+        mixing: kernel size, in patches, of a convolution over time before the first block; odd, 1 for none.
+        head: output layer: one for all leads (``shared``) or one per lead (``lead``).
         global_representation: give the global representation of the encoder to the decoder.
     """
 
@@ -49,14 +49,14 @@ class ModelParams(Section):
 
     Args:
         preset: width, depth and heads of the encoder (``PRESETS``).
-        width: of a token; overrides the preset.
+        width: width of a token; overrides the preset.
         depth: number of blocks; overrides the preset.
-        heads: attention heads; overrides the preset.
+        heads: number of attention heads; overrides the preset.
         patch: samples per patch.
         mlp_ratio: hidden width of the MLPs relative to the token width.
         residual: initial scale of the last layers of the encoder's residual branches, relative to Xavier initialisation.
-            Small values make reconstruction learn sooner (``docs/method.md``).
-        decoder: its sizes and options.
+            With small values, reconstruction improves earlier in training (``docs/method.md``).
+        decoder: sizes and options of the decoder.
     """
 
     preset: Preset = "tiny"
@@ -70,7 +70,7 @@ class ModelParams(Section):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(width, depth, heads) with overrides applied."""
+        """Return (width, depth, heads) with overrides applied."""
         width, depth, heads = PRESETS[self.preset]
         return self.width or width, self.depth or depth, self.heads or heads
 
@@ -91,17 +91,17 @@ class FDAParams(Section):
 
     Args:
         kind: ``fda``, or ``jitter_scale`` and ``none`` for ablations.
-        knots: of the importance map between 0 Hz and the Nyquist frequency.
-        share: leads that share one map and one draw: all, the limb leads, or none.
+        knots: number of knots of the importance map between 0 Hz and the Nyquist frequency.
+        share: leads that share one map and one random draw: all leads, the limb leads, or none.
         dynamic: add a term that depends on the recording's own spectrum.
-        temperature: of the binary-concrete gate, (start, end) of an exponential schedule.
-        strength: relative change of amplitude of a bin with mean unimportance.
+        temperature: temperature of the binary-concrete gate, (start, end) of an exponential schedule.
+        strength: relative amplitude change of a bin with mean unimportance.
         phase: largest phase shift of an unimportant bin in radians; 0 for none.
         budget: loss on the kept fraction: squared distance from ``keep``, or ``l1``, the kept fraction itself.
-        keep: target of the kept fraction with ``square``.
-        protect_below: Hz below which bins are never changed.
+        keep: target of the kept fraction for ``square``.
+        protect_below: frequency in Hz below which bins are never changed.
         views: perturb one view or both.
-        learning_rate: of the map.
+        learning_rate: learning rate of the map.
     """
 
     kind: Literal["fda", "jitter_scale", "none"] = "fda"
@@ -122,8 +122,8 @@ class STDMParams(Section):
     """Spatio-Temporal Dual Masking (``ecgssl.model.stdm``).
 
     Args:
-        kind: ``paper`` drops any leads; ``einthoven`` drops leads so that no dropped limb lead follows from visible ones;
-            ``random`` hides single patches; ``none`` hides nothing.
+        kind: ``paper`` drops any leads; ``einthoven`` drops leads so that no dropped limb lead can be computed from visible
+            ones; ``random`` hides single patches; ``none`` hides nothing.
         time_ratio: fraction of the time columns that is hidden in all leads.
         lead_ratio: fraction of the leads that is dropped.
     """
@@ -137,16 +137,16 @@ class ObjectiveParams(Section):
     """Loss of pretraining: L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
 
     Args:
-        kind: ``core`` for both, or one of the two for ablations.
+        kind: ``core`` for both terms, or one of the two for ablations.
         contrastive_weight: weight of the contrastive term.
         budget_weight: weight of the FDA budget.
-        temperature: of NT-Xent.
+        temperature: temperature of NT-Xent.
         projector: output width of the projector.
         standardise: standardise each coordinate of the projected vectors over the batch before they are compared. Without
-            it the contrastive term hardly learns at first (``docs/method.md``).
-        target: reconstruct patches standardised one by one (``patch_norm``), or as they are (``plain``).
-        same_patient: other recordings of the same patient are left out, positives or negatives.
-        views: 1 halves the cost of a step; for ``reconstruction`` only.
+            it, the contrastive loss falls very slowly at first (``docs/method.md``).
+        target: reconstruct patches standardised one by one (``patch_norm``), or unchanged (``plain``).
+        same_patient: treatment of other recordings of the same patient: left out, positives or negatives.
+        views: number of views; 1 halves the cost of a step, for ``reconstruction`` only.
     """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"

@@ -13,8 +13,9 @@ class ProbeParams(Section):
     """Monitoring during pretraining (``ecgssl.pretraining.diagnostics.online_probe``).
 
     Args:
-        targets: targets of the store for a linear probe on frozen features; empty for figures without labels only.
-        every_epochs: epochs between two evaluations.
+        targets: targets of the store for a linear probe on frozen features; if empty, only figures without labels are
+            computed.
+        every_epochs: number of epochs between two evaluations.
         recordings: largest number of recordings from each of the train and validation splits.
     """
 
@@ -24,15 +25,15 @@ class ProbeParams(Section):
 
 
 class CollapseParams(Section):
-    """Limits beyond which a representation has collapsed.
+    """Limits for the detection of representation collapse.
 
-    The uniformity of a healthy run is highest after its first steps: -0.013 was measured there, and -0.00001 to -0.00004
-    in runs that had collapsed at a learning rate of 0.1 and more.
+    In healthy runs, uniformity is highest after the first steps: -0.013 was measured. Runs that had collapsed at a
+    learning rate of 0.1 or more had -0.00001 to -0.00004.
 
     Args:
         min_effective_rank: smallest effective rank of the global vectors.
         max_uniformity: largest uniformity of the projected vectors.
-        action: ``warn``, or ``stop`` the run as well.
+        action: ``warn``, or ``stop`` to warn and stop the run.
     """
 
     min_effective_rank: NonNegative = 2.0
@@ -45,22 +46,22 @@ class PretrainParams(Section):
 
     Args:
         samples: number of recordings seen, repetitions included; all schedules are in samples.
-        batch_size: recordings of one step, over all processes and pieces.
+        batch_size: number of recordings per step, over all processes and pieces.
         learning_rate: peak learning rate of AdamW.
-        weight_decay: of weight matrices.
+        weight_decay: weight decay of the weight matrices.
         warmup: fraction of the run with a linear warm-up of the learning rate.
         clip: largest norm of the gradient.
         shift: apply a separate circular time shift to every view.
-        precision: of the forward pass; ``auto`` uses bf16 if the hardware supports it.
-        device: ``auto`` uses a GPU if there is one.
-        checkpoint_every: samples between checkpoints.
-        max_time: minutes after which a run saves and stops; null for no limit.
+        precision: precision of the forward pass; ``auto`` uses bf16 if the hardware supports it.
+        device: device of the model; ``auto`` uses a GPU if there is one.
+        checkpoint_every: number of samples between checkpoints.
+        max_time: minutes after which a run saves its state and stops; null for no limit.
         keep_checkpoints: number of checkpoints kept.
         max_bad_steps: largest number of consecutive non-finite steps; they are skipped.
-        spike: robust standard deviations above the recent losses from which a loss counts as a spike.
-        accumulate: pieces into which a process divides its part of the batch, to save memory.
+        spike: number of robust standard deviations above recent losses from which a loss counts as a spike.
+        accumulate: number of pieces into which a process divides its part of the batch, to save memory.
         compile: compile the transformer blocks; faster on GPUs.
-        select: weights of the last step, or of the epoch with the best online probe.
+        select: saved weights: ``last`` step, or epoch with the ``best`` online probe.
         probe: monitoring during the run.
         collapse: limits of collapse detection.
     """
@@ -88,7 +89,7 @@ class PretrainParams(Section):
     @model_validator(mode="after")
     def _consistent(self) -> PretrainParams:
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} does not divide into accumulate {self.accumulate} pieces")
+            raise ValueError(f"batch_size {self.batch_size} is not divisible by accumulate {self.accumulate}")
         if self.select == "best" and not self.probe.targets:
-            raise ValueError("select 'best' needs probe.targets to choose by")
+            raise ValueError("select 'best' needs probe.targets: set the targets of the online probe")
         return self

@@ -1,7 +1,7 @@
 """Registry of the public sets: the values of ``data.set``.
 
-Adding a public set takes one class in one file of ``ecgssl/datasets/public``, its rows in the tables there, and one line
-in ``PUBLIC_SETS``. The registry holds names only, so that parameters are checked without importing any reader.
+To add a public set, write one class in a file of ``ecgssl/datasets/public``, add its rows to the tables there, and add one
+line to ``PUBLIC_SETS``. The registry holds names only, so that parameters are checked without importing any reader.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PUBLIC_SETS: dict[str, str] = {
     "ptbxl": ".ptbxl:PTBXL",
     "sph": ".sph:SPH",
 }
-"""``module:class`` by name. The module is absolute, or relative to ``ecgssl.datasets.public``."""
+"""``module:class`` by name of the set. The module is absolute, or relative to ``ecgssl.datasets.public``."""
 
 LOCAL_SETS = ("synthetic", "cohort")
 """Sets without a class: the simulated set, and a table of local recordings."""
@@ -34,7 +34,7 @@ def check_set_name(name: str) -> str:
     """Return the name of a set.
 
     Raises:
-        ValueError: if the name is unknown. The message lists similar names, or all names.
+        ValueError: the name is unknown; the message lists similar names, or all names.
     """
     known = (*LOCAL_SETS, *PUBLIC_SETS)
     if name not in known:
@@ -43,6 +43,6 @@ def check_set_name(name: str) -> str:
 
 
 def similar_names(name: str, known: tuple[str, ...]) -> str:
-    """Return a hint for a message: the names most similar to an unknown one, or all known names."""
+    """Return a hint for an error message: the names most similar to an unknown one, or all known names."""
     close = difflib.get_close_matches(name, known, n=3)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known sets: {', '.join(known)}"

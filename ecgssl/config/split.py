@@ -13,18 +13,18 @@ Share = Annotated[float, Field(gt=0, lt=1, multiple_of=0.05)]
 
 
 class SplitParams(Section):
-    """Split of a set. With every kind, all recordings of a patient are in one split (``ecgssl.datasets.splits``).
+    """Split of a set. All recordings of a patient are in the same split (``ecgssl.datasets.splits``).
 
     Args:
         kind: ``auto`` keeps the split of the set, or makes a ``grouped`` split if it has none; ``official`` keeps the split
-            of the set, which must exist; ``grouped`` splits by patient, stratified by target; ``temporal`` by time of
-            recording; ``site`` uses the given sites as test; ``external`` uses all recordings as test; ``kfold`` is one
-            fold of a repeated k-fold by patient.
+            of the set, which must exist; ``grouped`` splits by patient, stratified by target; ``temporal`` splits by
+            recording time; ``site`` uses the given sites as test; ``external`` uses all recordings as test; ``kfold`` is
+            one fold of a repeated k-fold by patient.
         val, test: shares of the patients; multiples of 0.05. Not used by ``official``, ``external`` and ``kfold``.
-        val_from, test_from: for ``temporal``: first day of validation and of test, instead of shares.
-        sites: for ``site``: the sites used as test.
-        folds, repeat, fold: for ``kfold``: number of folds, number of the repetition, and its test fold (from 0). The
-            following fold validates.
+        val_from, test_from: first day of validation and of test for ``temporal``, instead of shares.
+        sites: sites used as test for ``site``.
+        folds, repeat, fold: number of folds, number of the repetition and index of the test fold (from 0) for ``kfold``.
+            The following fold is used for validation.
     """
 
     kind: Literal["auto", "official", "grouped", "temporal", "site", "external", "kfold"] = "auto"
@@ -40,9 +40,9 @@ class SplitParams(Section):
     @model_validator(mode="after")
     def _complete(self) -> SplitParams:
         if self.val + self.test > 0.95:
-            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+            raise ValueError(f"val {self.val} and test {self.test} leave no recordings for training")
         if (self.kind == "site") != bool(self.sites):
-            raise ValueError("kind 'site' and sites must be set together: set the sites used as test")
+            raise ValueError("kind 'site' and sites must be set together: set both, or remove both")
         if (self.val_from is None) != (self.test_from is None):
             raise ValueError("val_from and test_from must be set together")
         if self.val_from is not None and self.test_from is not None:

@@ -1,4 +1,4 @@
-"""Bundle: one folder with everything that scoring needs, verified when it is made and when it is loaded."""
+"""Bundle: one folder with all files needed for scoring, verified after export and at loading."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Bundle:
     """A loaded bundle.
 
     Args:
-        graph: model from preprocessed recordings in mV to outputs.
+        graph: model that takes preprocessed recordings in mV.
         spec: preprocessing settings.
         quality: quality limits of the training recordings. Scoring applies the same limits.
         lsb: rounding step of preprocessed signals in mV, as in the store.
         targets: names of the classifier's outputs; empty for an encoder.
-        version: installed release of ecgssl, "+", first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
+        version: version of ecgssl, "+", and the first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
     """
 
     graph: ContractModule
@@ -53,7 +53,7 @@ class Bundle:
 
     @property
     def model(self) -> Encoder | Classifier:
-        """The network, which takes normalised signals."""
+        """Network that takes normalised signals."""
         return self.graph.model
 
     @property
@@ -82,16 +82,16 @@ def export_bundle(
     lsb: float = StoreParams().lsb,
     add: Callable[[Path, ContractModule], object] | None = None,
 ) -> dict[str, Any]:
-    """Make a bundle and check it. ``out`` is written only if every check passes. The same model gives the same bytes.
+    """Make and check a bundle. ``out`` is written only if every check passes. The same model gives the same bytes.
 
     Args:
         model_dir: encoder or classifier written by ``ecgssl.training.checkpoint.save_model``. Calibrators and thresholds
-            are read from ``decision.json`` in the same folder.
+            are loaded from ``decision.json`` in the same folder.
         out: folder of the bundle; an existing bundle is replaced.
-        params: graphs to export, their opset, and the largest difference allowed from the Python pipeline.
+        params: graphs to export, their opset, and the largest accepted difference from the Python pipeline.
         quality: quality limits of the training recordings.
         validation: recordings for the comparison in addition to noise. They are not stored in the bundle.
-        lsb: rounding step (mV) of the store with the training recordings.
+        lsb: rounding step in mV of the store with the training recordings.
         add: function that writes more files before the checksums are computed, see ``ecgssl.monitoring.reference``.
 
     Returns:
@@ -99,8 +99,8 @@ def export_bundle(
         ``fingerprint``; with 8-bit graphs also ``int8``, their loss.
 
     Raises:
-        InputError: the model or output folder is unusable, examples have another shape, an output is not finite or differs
-            by more than the tolerance, or the settings do not accept a rate of ``export.raw_rates``.
+        InputError: the model or output folder is unusable, examples have another shape, an output is not finite or
+            differs by more than the tolerance, or the settings do not accept a rate of ``export.raw_rates``.
         ContractMismatch: the model was made with another version of the cleaning code.
     """
     model_dir, validation = Path(model_dir), validation or ValidationRecordings()
@@ -130,7 +130,7 @@ def export_bundle(
         if add is not None:
             add(folder, graph)
         write_sums(folder)
-        # load it once before it is moved to its place
+        # load the bundle once before it is renamed to its final path
         bundle = load_bundle(folder)
     return {
         "max_difference": made.worst,
@@ -149,7 +149,7 @@ def load_bundle(path: Path | str) -> Bundle:
     must reproduce the outputs in ``reference.npz`` within the tolerance of the export.
 
     Raises:
-        InputError: lists every file that is missing, altered, unlisted or unusable.
+        InputError: a file is missing, altered, unlisted or unusable; all such files are listed.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     path = Path(path)
@@ -175,7 +175,7 @@ def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:
     signals = {"examples": validation.examples, "validation": validation.labelled.ecg if validation.labelled else None}
     remedy = "Use a store with the preprocessing settings of the model"
     problems = [
-        Problem(name, "shape", f"have shape {ecg.shape}, the model takes (n, {expected[0]}, {expected[1]})", remedy)
+        Problem(name, "shape", f"have shape {ecg.shape}; the model needs (n, {expected[0]}, {expected[1]})", remedy)
         for name, ecg in signals.items()
         if ecg is not None and (ecg.ndim != 3 or ecg.shape[1:] != expected)
     ]

@@ -12,8 +12,8 @@ from ecgssl.evaluation.calibration.decision import Decision
 class CalibrationModule(nn.Module):
     """Module from (B, K) logits to (B, K) calibrated probabilities (regression: values in the targets' units).
 
-    It computes ``Decision.probabilities`` in float32. An isotonic curve is a sum of ramps, so the rounding of a logit has
-    the largest effect where the curve is steep.
+    It computes ``Decision.probabilities`` in float32. An isotonic curve is a sum of ramps. Rounding of a logit has the
+    largest effect where the curve is steep.
 
     Args:
         decision: calibrators of the classifier.

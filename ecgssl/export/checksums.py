@@ -20,23 +20,23 @@ def write_sums(folder: Path) -> None:
 
 
 def verify_sums(folder: Path) -> str:
-    """Check that ``folder`` holds exactly the listed files, all unchanged.
+    """Check that ``folder`` contains exactly the listed files, all unchanged.
 
     Returns:
         SHA-256 (hex) of the list, which identifies the folder.
 
     Raises:
-        InputError: lists every file that is missing, altered or not listed.
+        InputError: a file is missing, altered or not listed; all such files are listed.
     """
     sums = folder / SUMS
     try:
         lines = sums.read_text().splitlines()
     except FileNotFoundError:
-        what = "does not exist, so this is no bundle" if folder.is_dir() else "does not exist"
+        what = "does not exist, so the folder is not a bundle" if folder.is_dir() else "does not exist"
         where, remedy = sums if folder.is_dir() else folder, "Use a folder made by 'ecgssl export'"
         raise InputError(Problem(str(where), "file", what, remedy)) from None
     except (OSError, UnicodeDecodeError):
-        raise InputError(Problem(str(sums), "content", "is not a readable list", _REMEDY)) from None
+        raise InputError(Problem(str(sums), "content", "cannot be read as a list of checksums", _REMEDY)) from None
     listed: dict[str, str] = {}
     problems = []
     for number, line in enumerate(lines, 1):
@@ -47,12 +47,12 @@ def verify_sums(folder: Path) -> str:
     for name, digest in sorted(listed.items()):
         path = folder / name
         if not path.is_file():
-            problems.append(Problem(str(path), "file", f"is missing, {SUMS} lists it", _REMEDY))
+            problems.append(Problem(str(path), "file", f"is listed in {SUMS} but missing", _REMEDY))
         elif sha256_of(path) != digest:
-            problems.append(Problem(str(path), "content", f"is not what {SUMS} says: altered or cut", _REMEDY))
+            problems.append(Problem(str(path), "content", f"does not match {SUMS}: altered or truncated", _REMEDY))
     for path in sorted(folder.iterdir()):
         if path.name not in listed and path.name != SUMS:
-            problems.append(Problem(str(path), "file", f"does not belong here: {SUMS} does not list it", "Remove it"))
+            problems.append(Problem(str(path), "file", f"is not listed in {SUMS}", "Remove it"))
     if problems:
         raise InputError(problems)
     return sha256_of(sums)

@@ -1,4 +1,4 @@
-"""Deployed model: from preprocessed recordings in mV to embeddings and calibrated scores, with normalisation."""
+"""Deployed model from preprocessed recordings in mV to embeddings and calibrated scores, including normalisation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ecgssl.signal.spec import SignalSpec
 
 
 class ContractModule(nn.Module):
-    """Module that takes the output of preprocessing. Scoring and all exported graphs use it.
+    """Module that takes preprocessed recordings. Scoring and all exported graphs use it.
 
     Args:
-        model: encoder or classifier; set to eval mode.
-        spec: its preprocessing settings.
+        model: encoder or classifier; the constructor sets it to eval mode.
+        spec: preprocessing settings of the model.
         decision: calibrators and thresholds of a classifier. Without it, scores are not calibrated.
 
     Attributes:
@@ -51,7 +51,7 @@ class ContractModule(nn.Module):
 
         Args:
             ecg: (B, L, T) float32 in mV, cleaned and cropped; values of absent leads are ignored.
-            lead_mask: (B, L) bool, true for leads that are present.
+            lead_mask: (B, L) bool, true for present leads.
 
         Returns:
             Float32 tensors, one per name in ``outputs``: (B, K) logits and scores, (B, E) embedding.
@@ -64,7 +64,7 @@ class ContractModule(nn.Module):
 
     @torch.inference_mode()
     def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs of ``forward`` by name for arrays, in float32, computed on the device of the weights.
+        """Return the outputs of ``forward`` by name, as float32 arrays computed on the device of the weights.
 
         The result of a recording does not depend on its batch, up to rounding (1e-5).
         """
@@ -74,13 +74,13 @@ class ContractModule(nn.Module):
 
 
 def uncalibrated(model: Classifier) -> Decision:
-    """Return a decision without calibration and thresholds."""
+    """Return calibrators that change nothing, without thresholds."""
     calibrator = Calibrator("linear" if model.kind == "regression" else "none")
     return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))
 
 
 def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
-    """Return sets of leads that devices record, as (L,) masks by name; sets without a lead in ``spec`` are left out."""
+    """Return common lead sets as (L,) masks by name. Sets without a lead in ``spec`` are omitted."""
     subsets = {
         "all leads": spec.leads,
         "limb leads": LIMB_LEADS,

@@ -23,16 +23,16 @@ def read_decision(folder: Path, model: Classifier) -> Decision | None:
     """Return the content of ``decision.json`` in a classifier's folder, or ``None`` if there is none.
 
     Raises:
-        InputError: the file is unusable, or its labels are not those of the classifier.
+        InputError: the file is unusable, or its labels differ from those of the classifier.
     """
     return _matching(Decision.load(folder), model, folder / DECISION) if (folder / DECISION).exists() else None
 
 
 def read_labels(folder: Path, model: Classifier) -> Decision:
-    """Return the decision in ``labels.json`` of a bundle.
+    """Load calibrators and thresholds from ``labels.json`` of a bundle.
 
     Raises:
-        InputError: the file is missing or unusable, or its labels are not those of the classifier.
+        InputError: the file is missing or unusable, or its labels differ from those of the classifier.
     """
     path = folder / LABELS
     data = read_json(path)
@@ -40,7 +40,9 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
     stated = {name: data.get(name) for name in ("kind", "targets")}
     if stated != {"kind": model.kind, "targets": list(model.targets)}:
         raise InputError(
-            Problem(str(path), "targets", "are not those of the model", "Make the bundle again with 'ecgssl export'")
+            Problem(
+                str(path), "targets", "differ from those of the model", "Make the bundle again with 'ecgssl export'"
+            )
         )
     return decision
 

@@ -51,13 +51,13 @@ model.embed(signal, sampling_rate=500, leads=["I", "II", ...])    # raw recordin
 
 Each graph takes `ecg`, float32 in mV, and `lead_mask`, bool (batch, {leads}), and returns {outputs}. A raw graph also returns
 `signal`, the preprocessed input of the model. Graphs do not check signal quality. During export, onnxruntime and the Python
-pipeline agreed within {tolerance:g} for batches of 1, 2 and 7 with all leads and with fewer, except for samples halfway between
-two rounding steps of the signal.{int8}
+pipeline agreed within {tolerance:g} for batches of 1, 2 and 7, with all leads and with fewer. Samples halfway between two
+rounding steps of the signal are excluded.{int8}
 
 ## Files
 
 `SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`). Loading verifies them and reproduces `reference.npz`. Weights are
-safetensors; `ecgssl` reads no pickle.{program}
+safetensors; `ecgssl` never unpickles a file.{program}
 """
 
 _SCORES = {
@@ -73,7 +73,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     """Return the text of the model card.
 
     Args:
-        graph: the model.
+        graph: deployed model.
         params: export parameters.
         about: ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name of the set, or a
             mapping of values such as name and counts), ``overlap`` (with the pretraining recordings), and ``recordings``
@@ -95,7 +95,9 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     if overlap := about.get("overlap"):
         facts["Overlap with pretraining"] = in_words(overlap)
     if count := about.get("recordings"):
-        facts["Recordings"] = f"`{FILE}` holds waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
+        facts["Recordings"] = (
+            f"`{FILE}` contains waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
+        )
     training = [f"- {name}: {_plain(value)}" for name, value in facts.items() if value]
     spec = graph.spec
     return _TEMPLATE.format(
@@ -130,7 +132,9 @@ def _int8(made: WrittenGraphs) -> str:
     if not made.int8:
         return ""
     f = made.int8
-    text = " The 8-bit graph takes one recording at a time and is less exact: its {metric} on {recordings} validation "
+    text = (
+        " The 8-bit graph takes one recording at a time and is less accurate: its {metric} on {recordings} validation "
+    )
     text += "recordings is {int8:.4f} instead of {float:.4f}; scores differ by up to {largest_difference:.2g}."
     return text.format(**f)
 
@@ -167,7 +171,7 @@ def _contract(spec: SignalSpec) -> str:
         [
             f"- Leads, in this order: {', '.join(spec.leads)}; absent ones {absent}.",
             f"- {spec.duration:g} s at {spec.sampling_rate:g} Hz ({spec.samples} samples), in mV; shorter recordings are "
-            f"rejected, of longer ones the {'first' if spec.crop == 'start' else 'middle'} part is kept.",
+            f"rejected, and the {'first' if spec.crop == 'start' else 'middle'} part of longer ones is kept.",
             f"- Cleaning of the whole recording: {clean}{mains}, resampled.",
             f"- Amplitude scale: {scale}.",
         ]

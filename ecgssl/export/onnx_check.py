@@ -17,23 +17,23 @@ from ecgssl.export.raw_module import RawModule
 from ecgssl.export.test_signals import TestSignals
 
 TIES = 0.01
-"""Largest share of samples that may be rounded in the other direction."""
+"""Largest share of samples whose rounding may differ by one step."""
 
 
 def open_session(content: bytes, where: str) -> Any:
-    """Return an onnxruntime session for the file, on the CPU.
+    """Return an onnxruntime session for an ONNX file, on the CPU.
 
     Raises:
-        InputError: onnxruntime cannot run it.
+        InputError: onnxruntime cannot run the file.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # errors are raised, so do not print them too
+    # onnxruntime would print each error that it also raises
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    # the only common base of its exceptions is Exception
+    # onnxruntime's exceptions have no other common base class
     except Exception as error:
         raise _cannot_run(where, error) from error
 
@@ -41,10 +41,10 @@ def open_session(content: bytes, where: str) -> Any:
 def run_session(
     session: Any, names: Sequence[str], ecg: NDArray[np.float32], present: NDArray[np.bool_], where: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs by name.
+    """Return the outputs of a session by name.
 
     Raises:
-        InputError: onnxruntime cannot run it.
+        InputError: onnxruntime cannot run the file.
     """
     try:
         found = session.run(list(names), dict(zip(INPUTS, (ecg, present), strict=True)))
@@ -60,29 +60,29 @@ def compare_with_pipeline(
     test_signals: Sequence[TestSignals],
     where: str,
 ) -> dict[str, dict[str, float]]:
-    """Compare a file in onnxruntime with preprocessing in NumPy and the model in torch.
+    """Compare an ONNX graph in onnxruntime with preprocessing in NumPy and the model in torch.
 
     A raw graph rounds to the steps of the store, as the Python pipeline does. A sample halfway between two steps can be
-    rounded either way, depending on the order of summation. So the ``signal`` of a raw graph must equal that of the Python
-    pipeline, except for a share ``TIES`` of the samples, which may differ by one step. Its other outputs are compared with
-    those of the model for that signal.
+    rounded up or down, depending on the order of summation. Therefore a share ``TIES`` of the samples in the ``signal`` of
+    a raw graph may differ by one step from the Python pipeline. All other samples must be equal. The other outputs are
+    compared with those of the model for the graph's signal.
 
     Args:
         content: result of ``onnx_bytes``.
-        graph: the exported module.
-        params: only ``tolerance`` is used.
+        graph: exported module.
+        params: export parameters; only ``tolerance`` is used.
         test_signals: result of ``ecgssl.export.test_signals.make_test_signals``.
-        where: file name for messages.
+        where: file name for error messages.
 
     Returns:
-        For each source the largest absolute difference by output. For a probability on an isotonic curve, it is the distance
-        to the range of the curve within the tolerance of the logit, because a steep curve amplifies rounding. For raw
-        graphs, ``signal`` is the largest share of samples that differ by one step, and ``pipeline`` the largest difference
-        of any output from the complete Python pipeline, ties included.
+        Largest absolute difference by source and output. For a probability on an isotonic curve, it is the distance to the
+        range of the curve within the tolerance of the logit, because a steep curve amplifies rounding. For raw graphs,
+        ``signal`` is the largest share of samples that differ by one step. ``pipeline`` is the largest difference of any
+        output from the complete Python pipeline, including such samples.
 
     Raises:
-        InputError: lists every output that differs by more than ``tolerance``; or an output is not finite, the signal is
-            not that of the Python pipeline, or onnxruntime cannot run the file.
+        InputError: an output differs by more than ``tolerance`` (all such outputs are listed) or is not finite, the signal
+            differs from the Python pipeline, or onnxruntime cannot run the file.
     """
     session = open_session(content, where)
     model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModule) else (graph, None)
@@ -107,9 +107,9 @@ def compare_with_pipeline(
         Problem(
             where,
             name,
-            f"differs from the file pipeline by {value:.2g} ({place[source, name]}), "
+            f"differs from the Python pipeline by {value:.2g} ({place[source, name]}), "
             f"export.tolerance is {params.tolerance:.2g}",
-            "Use another export.opset, or raise export.tolerance if such a difference does not matter",
+            "Use another export.opset, or raise export.tolerance if this difference is acceptable",
         )
         for source, outputs in worst.items()
         for name, value in outputs.items()
@@ -131,11 +131,9 @@ def _ties(
     """Return the share of samples in present leads that differ by one step."""
     steps = np.abs((seen - contract)[present]) / lsb
     share = float((steps > 0.5).mean()) if steps.size else 0.0
-    # also true for NaN
+    # written so that NaN fails the check too
     if not (steps.size == 0 or steps.max() < 1.5) or share > TIES:
-        what = (
-            f"is not that of the file pipeline: {share:.2%} of samples differ, by up to {steps.max():.3g} steps ({at})"
-        )
+        what = f"differs from the Python pipeline: {share:.2%} of samples, by up to {steps.max():.3g} steps ({at})"
         raise InputError(Problem(where, "graph", what, "Use another export.opset"))
     return share
 

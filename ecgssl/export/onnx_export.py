@@ -1,4 +1,4 @@
-"""Export of the deployed model to one ONNX file."""
+"""Export of the deployed model to an ONNX file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ INPUTS = ("ecg", "lead_mask")
 
 
 def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
-    """Return ``graph`` as a torch.export program for any batch size and, if raw, recordings of any length."""
+    """Return ``graph`` as a torch.export program for any batch size and, for a raw graph, any length."""
     raw = isinstance(graph, RawModule)
     leads = len(graph.spec.leads)
-    # torch.export treats a size of 1, and the length of the settings, as a constant
+    # example sizes must not be 1 or the length in the settings, which torch.export would treat as constants
     samples = graph.shortest + 7 if isinstance(graph, RawModule) else graph.spec.samples
     example = torch.zeros(2, leads, samples), torch.ones(2, leads, dtype=torch.bool)
     batch = torch.export.Dim("batch")
@@ -34,32 +34,32 @@ def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
 
 
 def require_opset(params: ExportParams) -> None:
-    """Check that the installed onnx knows the opset.
+    """Check that the installed onnx supports the opset.
 
     Raises:
-        InputError: it does not.
+        InputError: the opset is not supported.
     """
     import onnx
 
     newest = onnx.defs.onnx_opset_version()
     if params.opset > newest:
-        what = f"{params.opset} is unknown to the installed onnx, whose newest is {newest}"
+        what = f"{params.opset} is not supported by the installed onnx, whose newest opset is {newest}"
         raise InputError(Problem("params.yaml", "export.opset", what, "Use 20"))
 
 
 def onnx_bytes(
     graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
-    """Return an ONNX file. The same model gives the same bytes. Metadata: settings, labels and sampling rate if raw.
+    """Return an ONNX file. The same model gives the same bytes. Metadata: settings, labels, and sampling rate if raw.
 
     Args:
         graph: module on the CPU. Inputs: ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch, L) bool, for any
             batch size and, if raw, any T. Outputs: ``graph.outputs``.
-        params: ``opset``.
-        program: result of ``traced``; computed if absent.
+        params: export parameters; only ``opset`` is used.
+        program: result of ``traced``; computed if ``None``.
 
     Raises:
-        InputError: torch or ONNX cannot make a valid file with this opset.
+        InputError: torch or onnx cannot make a valid file with this opset.
     """
     import onnx
 
@@ -88,13 +88,13 @@ def onnx_bytes(
             content: bytes = proto.SerializeToString(deterministic=True)
             onnx.checker.check_model(content, full_check=True)
     except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        what = f"{params.opset} gives no valid file ({' '.join(str(error).split())[:200]})"
+        what = f"{params.opset} does not give a valid file ({' '.join(str(error).split())[:200]})"
         raise InputError(Problem("params.yaml", "export.opset", what, "Use 20")) from error
     return content
 
 
 def _about(graph: ContractModule | RawModule) -> dict[str, str]:
-    """Return the metadata of the file as text, with sorted keys."""
+    """Return the metadata of the file as strings with sorted keys."""
     spec = graph.spec
     about = {"fingerprint": spec.fingerprint, "signal": canonical_json(spec.to_dict(), digits=None, indent=None)}
     if graph.decision is not None:
@@ -105,7 +105,7 @@ def _about(graph: ContractModule | RawModule) -> dict[str, str]:
 
 
 def _strip(graph: Any) -> None:
-    """Remove the source lines that the exporter records, because they contain paths of this machine."""
+    """Remove the source lines recorded by the exporter, because they contain paths of this machine."""
     graph.doc_string = ""
     items = [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
     for item in items:
@@ -120,7 +120,7 @@ def _strip(graph: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress warnings of the exporter that need no action (torchvision is missing, axis names)."""
+    """Suppress warnings of the exporter that require no action (missing torchvision, axis names)."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

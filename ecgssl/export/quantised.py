@@ -1,7 +1,7 @@
 """8-bit graphs by dynamic quantisation with onnxruntime, and their loss on validation recordings.
 
-The scale of an activation is computed for each input over the whole batch, so in a larger batch the score of a recording
-would depend on the other recordings. The graph therefore takes one recording at a time, and runtimes refuse larger batches.
+The scale of an activation is computed for each input over the whole batch. In a larger batch, the score of a recording
+would depend on the other recordings, so the graph takes one recording at a time and runtimes reject larger batches.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def quantised(
 
     Args:
         content: result of ``onnx_bytes``.
-        graph: the exported module.
-        params: only ``int8_loss`` is used.
-        validation: recordings to measure the loss.
-        where: file name for messages.
+        graph: exported module.
+        params: export parameters; only ``int8_loss`` is used.
+        validation: recordings that measure the loss.
+        where: file name for error messages.
 
     Returns:
         The file and a dictionary: ``metric`` (``auroc``, macro over labels; ``r2`` for a regression; ``cosine`` for
@@ -48,7 +48,7 @@ def quantised(
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]
-    # quantize_dynamic only writes files, and its advice on the root logger does not apply to this graph
+    # quantize_dynamic logs advice to the root logger that does not apply to this graph
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -73,8 +73,8 @@ def quantised(
 def _patch_embedding(proto: Any) -> str:
     """Return the name of the first product with weights, which takes the signal.
 
-    R-peaks set the scale of 256 steps, which leaves few steps for T-waves. In 8 bits, this product reduced the macro AUROC of
-    a linear probe (tiny encoder) by 0.10, and all other products together by 0.01.
+    R-peaks determine the scale of its 256 steps, which leaves few steps for T-waves. Quantising this product reduced the
+    macro AUROC of a linear probe (tiny encoder) by 0.10, quantising all other products by 0.01.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     products = (node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm"))
@@ -102,7 +102,9 @@ def _cost(
         )
     loss = before - after
     if loss > params.int8_loss:
-        what = f"loses {loss:.3g} of {metric} {before:.3g} on {len(exact)} recordings, {params.int8_loss:g} is allowed"
+        what = (
+            f"reduces {metric} {before:.3g} by {loss:.3g} on {len(exact)} recordings; the limit is {params.int8_loss:g}"
+        )
         raise InputError(Problem(where, "export.int8", what, "Set export.int8: false, or raise export.int8_loss"))
     return {
         "metric": metric,

@@ -1,4 +1,4 @@
-"""Deployed model for raw recordings: cleaning, resampling, cropping and rounding before the model."""
+"""Deployed model for raw recordings: cleaning, resampling, cropping and rounding, followed by the model."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class RawModule(nn.Module):
     """Module that takes raw recordings and cleans them as ``ecgssl.preprocessing.prepare`` does, without quality checks.
 
     Args:
-        contract: the model after preprocessing.
-        sampling_rate: Hz of the input.
+        contract: model that takes preprocessed recordings.
+        sampling_rate: sampling rate of the input in Hz.
         lsb: rounding step of preprocessed signals in mV, as in the store.
 
     Raises:
-        InputError, RecordingError: the cleaning cannot be exported, or not for this sampling rate; see
+        InputError, RecordingError: the cleaning method cannot be exported, or not for this sampling rate; see
             ``ecgssl.signal.cleaning_torch.cleaning_module``.
     """
 
@@ -47,7 +47,7 @@ class RawModule(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the results of ``forward``: those of ``ContractModule``, then ``signal``."""
+        """Names of the results of ``forward``: those of ``ContractModule``, followed by ``signal``."""
         return (*self.contract.outputs, "signal")
 
     @property
@@ -57,7 +57,7 @@ class RawModule(nn.Module):
 
     @property
     def shortest(self) -> int:
-        """Smallest number of samples that fills the duration of the preprocessing settings."""
+        """Smallest number of input samples for the duration of the preprocessing settings."""
         kernel = self.cleaning
         return -(-((self.spec.samples - 1) * kernel.down + 1) // kernel.up)
 
@@ -66,27 +66,27 @@ class RawModule(nn.Module):
 
         Args:
             ecg: (B, L, T) float32 in mV, unfiltered, T at least ``shortest``; values of absent leads are ignored.
-            lead_mask: (B, L) bool, true for leads that are present.
+            lead_mask: (B, L) bool, true for present leads.
 
         Returns:
-            The results of ``ContractModule``, then the preprocessed signal (B, L, samples) in mV that the model received,
-            in whole steps of ``lsb``, 0 in absent leads. All values are NaN if T is too short, and for a recording with a
-            value that is not finite in a lead that is present.
+            The results of ``ContractModule``, and the preprocessed signal (B, L, samples) in mV that the model received, in
+            whole steps of ``lsb``, 0 in absent leads. All values are NaN if T is too short. All values of a recording are
+            NaN if a present lead has a value that is not finite.
         """
         cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
-        # the store holds whole steps, so the model was trained on them
+        # round to the steps of the store, as in training
         steps = torch.round(cleaned / self.lsb).clamp(-_LARGEST, _LARGEST)
         signal = steps * self.lsb
         return *self.contract(signal, lead_mask), signal
 
     def preprocess(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signals that the Python pipeline makes of finite recordings, computed by its own code.
+        """Return the signals that the Python pipeline computes from finite recordings.
 
         Args:
-            ecg: (B, L, T) mV at ``sampling_rate``.
+            ecg: (B, L, T) in mV at ``sampling_rate``.
 
         Returns:
-            (B, L, samples) in mV, whole steps.
+            (B, L, samples) in mV, in whole steps of ``lsb``.
         """
         whole = [crop(clean(one, self.sampling_rate, self.spec), self.spec) for one in ecg]
         steps = np.clip(np.rint(np.stack(whole) / np.float32(self.lsb)), -_LARGEST, _LARGEST)

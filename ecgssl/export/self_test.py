@@ -1,4 +1,4 @@
-"""Self-test of a bundle: ``reference.npz`` holds noise and the model's outputs, which every machine must reproduce."""
+"""Self-test of a bundle: ``reference.npz`` contains noise and the model's outputs, which every machine must reproduce."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _REMEDY = (
 
 
 def self_test_bytes(graph: ContractModule) -> bytes:
-    """Return noise in mV, one recording per set of leads, with the model's outputs. No real recording is used.
+    """Return an npz file of noise in mV, one recording per lead set, with the model's outputs. It has no real recording.
 
     Raises:
-        InputError: lists every output that is not finite.
+        InputError: an output is not finite; all such outputs are listed.
     """
     spec = graph.spec
     mask = np.stack(list(lead_subsets(spec).values()))
@@ -40,12 +40,12 @@ def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> N
     """Compare the model's outputs with the stored ones.
 
     Args:
-        folder: the bundle.
-        graph: its model.
-        tolerance: largest absolute difference.
+        folder: folder of the bundle.
+        graph: model of the bundle.
+        tolerance: largest accepted absolute difference.
 
     Raises:
-        InputError: the file is unusable, or lists every output that differs.
+        InputError: the file is unusable, or an output differs; all such outputs are listed.
     """
     path = folder / SELF_TEST_FILE
     try:
@@ -53,15 +53,15 @@ def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> N
             arrays = {name: stored[name] for name in ("ecg", "lead_mask", *graph.outputs)}
         found = graph.run(arrays["ecg"], arrays["lead_mask"])
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
-        what = f"is not a reference of this model ({type(error).__name__})"
+        what = f"does not fit this model ({type(error).__name__})"
         raise InputError(Problem(str(path), "content", what, "Copy the complete bundle again")) from error
     problems = []
     for name, value in found.items():
         expected = arrays[name]
         difference = float(np.abs(value - expected).max()) if value.shape == expected.shape else float("inf")
-        # also true for NaN
+        # written so that NaN fails the check too
         if not difference <= tolerance:
-            what = f"the model differs from it by {difference:.2g}, {tolerance:.2g} is allowed"
+            what = f"the model's output differs from it by {difference:.2g}; the limit is {tolerance:.2g}"
             problems.append(Problem(str(path), name, what, _REMEDY))
     if problems:
         raise InputError(problems)

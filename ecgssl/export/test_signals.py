@@ -1,4 +1,4 @@
-"""Test signals for exported graphs: recordings and the result of preprocessing them."""
+"""Test signals for exported graphs: recordings and their preprocessed form."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class TestSignals:
     """Test recordings of one length.
 
     Args:
-        source: origin, for messages.
+        source: origin of the recordings, for error messages.
         ecg: (n, L, T) input of the graph in mV.
-        present: (n, L) true for leads with a signal.
+        present: (n, L) bool, true for leads with a signal.
         contract: (n, L, samples) preprocessed recordings in mV.
     """
 
@@ -43,7 +43,7 @@ class TestSignals:
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
         """Yield description, input, lead mask and preprocessed signal for batches of 1, 2 and 7 and all ``lead_subsets``.
 
-        Absent leads hold NaN, so a result that depends on them is NaN.
+        Absent leads contain NaN, so a result that depends on them is NaN.
         """
         start = 0
         for batch in BATCHES:
@@ -67,7 +67,7 @@ def make_test_signals(
     """Return test signals for ``graph``: noise, preprocessed recordings and, for a raw graph, raw recordings.
 
     Args:
-        graph: the exported module.
+        graph: exported module.
         examples: (n, L, samples) preprocessed recordings in mV; rows of absent leads are 0. For a raw graph they are
             resampled to its sampling rate, and an offset is added to every lead.
         recordings: raw recordings. Those with another sampling rate, those that preprocessing rejects and those with
@@ -89,12 +89,12 @@ def make_test_signals(
 
 
 def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
-    """Return noise in mV: as large as an ECG, below the floor of the normaliser, and much larger; raw with offsets."""
+    """Return noise in mV at three scales: as an ECG, below the floor of the normaliser, much larger; raw with offsets."""
     generator = np.random.default_rng(0)
     raw = isinstance(graph, RawModule)
     samples = graph.shortest if isinstance(graph, RawModule) else graph.spec.samples
     noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
-    # the share of white noise within the pass band falls with the sampling rate
+    # at a higher sampling rate, a smaller share of white noise is within the pass band
     scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
     offset = generator.uniform(-3, 3, (_COUNT, len(graph.spec.leads), 1)) if raw else 0.0
     return (scale * noise + offset).astype(np.float32)

@@ -35,13 +35,13 @@ def program_bytes(program: torch.export.ExportedProgram) -> bytes:
 
 @torch.inference_mode()
 def compare_program(content: bytes, graph: ContractModule, tolerance: float, where: str) -> float:
-    """Load a program and compare it with the model on noise, for batches of 1, 2 and 7 and every set of leads.
+    """Load a program and compare it with the model on noise, for batches of 1, 2 and 7 and all lead sets.
 
     Args:
         content: result of ``program_bytes``.
-        graph: the exported module.
-        tolerance: largest absolute difference.
-        where: file name for messages.
+        graph: exported module.
+        tolerance: largest accepted absolute difference.
+        where: file name for error messages.
 
     Returns:
         The largest absolute difference.
@@ -59,9 +59,11 @@ def compare_program(content: bytes, graph: ContractModule, tolerance: float, whe
             ecg = torch.where(present[..., None], ecg, torch.nan)
             pairs = zip(program(ecg, present), graph(ecg, present), strict=True)
             difference = float(torch.stack([(found - expected).abs().max() for found, expected in pairs]).max())
-            # also true for NaN
+            # written so that NaN fails the check too
             if not difference <= tolerance:
-                what = f"differs from the model by {difference:.2g} (batch {batch}, {name}), {tolerance:.2g} is allowed"
+                what = (
+                    f"differs from the model by {difference:.2g} (batch {batch}, {name}); the limit is {tolerance:.2g}"
+                )
                 raise InputError(Problem(where, "outputs", what, "Set export.pt2: false"))
             worst = max(worst, difference)
     return worst

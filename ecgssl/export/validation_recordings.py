@@ -1,4 +1,4 @@
-"""Validation recordings that exported graphs are checked and measured on. They are not stored in the bundle."""
+"""Validation recordings that check exported graphs. They are not stored in the bundle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LABELLED = 1000
 
 @dataclass(frozen=True)
 class LabelledSignals:
-    """Preprocessed recordings with target values that the model was not trained on.
+    """Preprocessed recordings with target values that were not used for training.
 
     Args:
         ecg: (n, L, T) preprocessed signals in mV. Rows of absent leads are 0.
@@ -37,12 +37,12 @@ class LabelledSignals:
 
 @dataclass(frozen=True)
 class ValidationRecordings:
-    """Recordings that exported graphs are checked on in addition to noise.
+    """Recordings that check exported graphs in addition to noise.
 
     Args:
         examples: (n, L, samples) preprocessed recordings in mV. Rows of absent leads are 0.
         raw: recordings before preprocessing, for graphs that take raw signals.
-        labelled: recordings with targets, to measure the loss of an 8-bit graph.
+        labelled: recordings with targets that measure the loss of an 8-bit graph.
     """
 
     examples: NDArray[np.float32] | None = None
@@ -53,7 +53,7 @@ class ValidationRecordings:
 def read_validation_recordings(
     store: Store, model_dir: Path, *, measure: bool, raw: Sequence[Recording] = ()
 ) -> ValidationRecordings:
-    """Return recordings of a store's validation split.
+    """Load recordings from a store's validation split.
 
     Args:
         store: store with the model's preprocessing settings.
@@ -80,14 +80,14 @@ def read_validation_recordings(
 
 
 def read_raw_recordings(inputs: Sequence[Path], limit: int = 64) -> list[Recording]:
-    """Return the first readable recordings of files, folders and manifests.
+    """Load the first readable recordings from files, folders and manifests.
 
     Args:
         inputs: see ``list_recordings``.
         limit: largest number of recordings.
 
     Raises:
-        InputError: no input holds a recording, or none can be read.
+        InputError: no input contains a recording, or no recording can be read.
     """
     found: list[Recording] = []
     for item in list_recordings(inputs).items if inputs else ():

@@ -1,4 +1,4 @@
-"""Executable files of a bundle: ONNX graphs and the torch.export program, each checked before it is written."""
+"""Graphs and program of a bundle: ONNX files and the torch.export program, each checked before it is written."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RAW_NAME = re.compile(r"\.raw-([0-9.e+]+)\.onnx$")
 
 @dataclass
 class WrittenGraphs:
-    """Figures of the files that were written.
+    """Figures of the written files.
 
     Args:
         worst: largest differences by file, source and output (``compare_with_pipeline``; one number for ``model.pt2``).
-        size: bytes by file.
-        int8: loss of the 8-bit graph (``ecgssl.export.quantised``); empty without one.
+        size: size in bytes by file.
+        int8: loss of the 8-bit graph (``ecgssl.export.quantised``); empty without such a graph.
     """
 
     worst: dict[str, Any] = field(default_factory=dict)
@@ -54,15 +54,15 @@ def write_graphs(
     validation: ValidationRecordings,
     shown: Path,
 ) -> WrittenGraphs:
-    """Export, check and write every graph that is set in the parameters.
+    """Export, check and write every graph that the parameters request.
 
     Args:
         folder: temporary folder of the bundle.
-        graph: the model.
+        graph: model to export.
         params: graphs to export, tolerance and opset.
         quality, lsb: quality limits and rounding step (mV) of preprocessing.
         validation: recordings for the checks.
-        shown: path of the bundle for messages.
+        shown: path of the bundle for error messages.
 
     Raises:
         InputError: a graph fails its check, the cleaning cannot be exported, or the preprocessing settings do not accept a
@@ -85,7 +85,7 @@ def write_graphs(
     keep(name, content)
     if params.int8:
         if validation.labelled is None:
-            what = "needs recordings to measure its loss"
+            what = "needs recordings with targets to measure the loss"
             raise InputError(Problem(where, "export.int8", what, "Use ecgssl export --store"))
         small, made.int8 = quantised(content, graph, params, validation.labelled, where)
         keep(name.replace(".onnx", ".int8.onnx"), small)

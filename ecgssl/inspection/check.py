@@ -1,7 +1,7 @@
-"""Check of a cohort: all problems of its table and its recordings, without writing anything.
+"""Check of a cohort before training: all problems of its table and its recordings. No file is written.
 
-Recordings are prepared as in preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so the same ones are rejected
-for the same reasons.
+Recordings are prepared as in preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so both reject the same
+recordings for the same reasons.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Checked:
     """Result of checking a cohort.
 
     Args:
-        cohort: the table, as far as it could be parsed.
+        cohort: table of the cohort, as far as it could be parsed.
         issues: problems of the table; empty if preprocessing accepts it.
-        recordings: a row per recording that was read: ``place`` in the cohort's table; ``stage``, ``reason`` and
-            ``detail`` of its rejection (``None`` where it is kept); what its file says (``format``, ``rate`` in Hz,
-            ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age``, ``file_sex``); what preprocessing found;
-            ``waveform``, a number that copies of one recording share, -1 where there is no code.
-        there: (len(cohort),) whether the file of a row exists; only these were read.
+        recordings: table with a row per recording that was read. ``place`` is its row in the cohort's table; ``stage``,
+            ``reason`` and ``detail`` describe its rejection (``None`` if kept); ``format``, ``rate`` in Hz, ``duration``
+            in s, ``leads_in_file``, ``overridden``, ``file_age`` and ``file_sex`` describe its file; further columns are
+            results of preprocessing. ``waveform`` is a number shared by copies of a recording, -1 without a code.
+        there: (len(cohort),) bool, true if the file of a row exists; only these files are read.
         params: parameters of the check.
         asked: targets of a task; empty if none were given.
     """
@@ -87,8 +87,8 @@ class Checked:
         return np.asarray(self.cohort.rows, dtype=np.int64)
 
     def described(self, part: pd.DataFrame) -> pd.DataFrame:
-        """``part`` of ``recordings`` with ``row`` and what the table says: ``split``, ``patient_id``, ``age``, ``sex``,
-        ``site``, ``device`` where it has them, and its targets as ``target NAME``."""
+        """Return ``part`` of ``recordings`` with columns of the table: ``row``, and if present ``split``, ``patient_id``,
+        ``age``, ``sex``, ``site`` and ``device``; targets are named ``target NAME``."""
         table = self.cohort.table
         known = [name for name in ("split", "patient_id", "age", "sex", "site", "device") if name in table]
         targets = {name: f"target {name}" for name in self.cohort.targets}
@@ -108,20 +108,21 @@ class Checked:
 
 
 def check(params: Params, targets: Sequence[str] = (), progress: bool = True) -> Checked:
-    """Read a manifest and every recording in it.
+    """Load a manifest and check every recording in it.
 
     Args:
-        params: section ``data`` with the manifest; ``signal``, ``quality`` and ``store`` as for preprocessing.
+        params: parameters; ``data.manifest`` is the table, and ``signal``, ``quality`` and ``store`` are used as in
+            preprocessing.
         targets: target columns of a task; each must be binary and have both classes in every split.
         progress: show a progress bar in a terminal.
 
     Raises:
-        InputError: there is no manifest, or it is not a table.
+        InputError: no manifest is set, or it is not a table.
     """
     data = params.data
     if data.manifest is None:
         raise InputError(
-            Problem("data.manifest", "none", "there is no table to check", "Set data.manifest to a CSV or Parquet file")
+            Problem("data.manifest", "none", "no table is given", "Set data.manifest to a CSV or Parquet file")
         )
     examined = examine_manifest(
         data.manifest,
@@ -135,7 +136,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     cohort = examined.cohort
     issues = list(examined.issues)
     for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets)):
-        # an empty table is already an issue
+        # for an empty table, there already is an issue
         if len(cohort):
             try:
                 needed()
@@ -147,7 +148,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
 
 
 def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
-    """Find recordings shared between splits; return them as issues, or add their rejections to ``recordings``."""
+    """Find recordings shared between splits. Return issues, or add the rejections to ``recordings``."""
     kept = np.flatnonzero(recordings["reason"].isna())
     places = recordings["place"].to_numpy(dtype=np.int64)[kept]
     waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
@@ -159,17 +160,17 @@ def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) ->
             recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
     if policy != "error":
         return []
-    # patients in several splits are already issues of the table
+    # issues of the table already include patients in several splits
     crossings = [(c, tuple(cohort.rows[places[row]] for row in c.rows)) for c in found.of("waveform")]
     issues = [
         Issue(
-            "split", f"have one waveform and lie in {', '.join(sorted(set(c.splits), key=ORDER.index))}", REMEDY, rows
+            "split", f"have one waveform and are in {', '.join(sorted(set(c.splits), key=ORDER.index))}", REMEDY, rows
         )
         for c, rows in crossings[:MOST_PROBLEMS]
     ]
     if more := crossings[MOST_PROBLEMS:]:
         rows = tuple(row for _, concerned in more for row in concerned)
-        issues.append(Issue("split", f"{len(more)} more groups have one waveform and lie in several", REMEDY, rows))
+        issues.append(Issue("split", f"{len(more)} more groups have one waveform and are in several", REMEDY, rows))
     return issues
 
 
@@ -206,11 +207,11 @@ def read_chunk(
 
     Args:
         first: row of the first item in the cohort's table.
-        items: the recordings; ``None`` for a missing file.
-        spec, quality, lsb: as for ``prepare_request``.
+        items: recordings to prepare; ``None`` for a missing file.
+        spec, quality, lsb: see ``prepare_request``.
 
     Returns:
-        ``first``, and a row for each recording that was read (``Checked.recordings``).
+        The argument ``first``, and a table with a row for each recording that was read (``Checked.recordings``).
     """
     digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     rows = []
@@ -227,7 +228,7 @@ def read_chunk(
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    # explicit types, because pandas infers others for a chunk without values
+    # explicit types, because pandas infers other types for a chunk without values
     return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
 
 

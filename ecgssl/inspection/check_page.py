@@ -36,11 +36,11 @@ _DISTRIBUTIONS = (
 
 @dataclass(frozen=True)
 class Example:
-    """Drawing of a recording.
+    """Drawing of an example recording.
 
     Args:
         row: row of the recording in the manifest.
-        finding: reason code that it illustrates; empty for a recording chosen at random.
+        finding: reason code of the example; empty for a recording chosen at random.
         png: 12-lead drawing of the preprocessed recording.
     """
 
@@ -50,12 +50,12 @@ class Example:
 
 
 def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[Example]:
-    """Draw usable recordings.
+    """Return drawings of usable recordings.
 
     Args:
-        checked: the cohort.
+        checked: result of the check.
         count: number of recordings without findings, drawn at random with the seed of the parameters.
-        findings: number of the most frequent findings for which one recording each is drawn.
+        findings: number of frequent findings; one recording is drawn for each.
     """
     generator = np.random.default_rng(checked.params.seed)
     kept = checked.kept
@@ -73,7 +73,7 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
     """Return the HTML page of a checked cohort.
 
     Args:
-        summary: result of ``ecgssl.inspection.check_summary.summarise``; the page holds nothing else of the cohort.
+        summary: result of ``ecgssl.inspection.check_summary.summarise``, the only source of text of the page.
         examples: drawings of recordings.
     """
     values = {
@@ -100,7 +100,7 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
 
 
 def rows_text(rows: Sequence[int]) -> str:
-    """Return row numbers as text: consecutive ones joined (``2-4, 9``), long lists cut."""
+    """Return row numbers as text. Consecutive numbers are joined (``2-4, 9``), and long lists are cut."""
     runs: list[list[int]] = []
     for row in rows:
         if runs and row == runs[-1][1] + 1:

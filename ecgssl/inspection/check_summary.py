@@ -16,10 +16,10 @@ from ecgssl.preprocessing.enforce_splits import Policy
 from ecgssl.version import __version__
 
 SHARED_BY = 5
-"""Smallest number of recordings that share a site or device before it is named; rarer values could identify a patient."""
+"""Smallest number of recordings of a site or device to print its name; rarer values could identify a patient."""
 
 SMALL = 10
-"""Number of recordings, or of positives among them, below which a warning is issued."""
+"""Number of recordings, or of positives or negatives among them, below which a warning is issued."""
 
 _NAMED = 12
 _NAMED_TARGETS = 8
@@ -34,10 +34,10 @@ def summarise(checked: Checked) -> dict[str, Any]:
     """Return the content of ``ecgssl check --json`` and of the HTML page.
 
     Returns:
-        Plain types: ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``, ``warnings``, ``notes``,
-        ``rejected`` and ``flags`` by reason with row numbers, ``splits``, ``targets``, ``unused`` (columns that are no
-        targets), distributions of ``ages``, ``sexes``, ``heart_rates``, ``sampling_rates``, ``durations``,
-        ``leads_in_file``, ``formats``, ``sites``, ``devices``, and the ``contract``. Row numbers are those of the manifest.
+        Mapping of JSON types: ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``, ``warnings``,
+        ``notes``, ``rejected`` and ``flags`` by reason with row numbers, ``splits``, ``targets``, ``unused`` (columns that
+        are not targets), ``contract``, and distributions of ``ages``, ``sexes``, ``heart_rates``, ``sampling_rates``,
+        ``durations``, ``leads_in_file``, ``formats``, ``sites``, ``devices``. Rows are row numbers of the manifest.
     """
     cohort = checked.cohort
     kept, out, read = (checked.described(part) for part in (checked.kept, checked.rejected, checked.recordings))
@@ -69,7 +69,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
         "flags": _reasons(kept, "reasons"),
         "splits": _splits(checked, kept),
         "targets": [_target(cohort.kind(name), name, kept) for name in cohort.targets],
-        "people_from": "table" if stated else "the files say, because the table does not",
+        "people_from": "table" if stated else "recorded in the files, because the table has neither",
         "ages": _ages(kept),
         "sexes": _sexes(kept),
         "heart_rates": _histogram(kept["heart_rate"], _RATES),
@@ -85,11 +85,11 @@ def summarise(checked: Checked) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CohortWarning:
-    """Non-fatal warning about a cohort; the text contains column names, but no cells or paths.
+    """Non-fatal warning about a cohort. The text contains column names, but no cells or paths.
 
     Args:
         what: text of the warning.
-        rows: affected rows; empty for the whole cohort.
+        rows: affected rows; empty if the warning concerns the whole cohort.
     """
 
     what: str
@@ -108,16 +108,16 @@ def _stop(checked: Checked) -> list[CohortWarning]:
     out, count = len(checked.rejected), len(checked.cohort)
     allowed = checked.params.store.max_rejected_fraction
     return [
-        CohortWarning(f"preprocessing would stop: {out} of {count} recordings are left out, {allowed:.0%} is allowed")
+        CohortWarning(f"preprocessing would stop: {out} of {count} recordings are left out; the limit is {allowed:.0%}")
     ]
 
 
 def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
-    """Warn of copies: leakage if their splits differ, a wrong id if their patients differ."""
-    leak = "of a recording in another split: the test would be on what was trained on"
-    # with policy "error" they are issues
+    """Warn about copies: leakage if their splits differ, a wrong id if their patients differ."""
+    leak = "as a recording in another split (leakage between training and test data)"
+    # with policy "error", these copies are issues
     found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
-    found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
+    found.append(("waveform", "patient_id", "have the same waveform as a recording of another patient"))
     found_warnings = []
     for column, other, what in found:
         stated = kept[kept[other] != ""]
@@ -127,7 +127,7 @@ def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
     same = kept[kept.duplicated(["waveform", "patient_id", "split"], keep=False)]
     if len(same):
         found_warnings.append(
-            CohortWarning(f"{len(same)} recordings are given more than once under different names", _rows(same))
+            CohortWarning(f"{len(same)} recordings occur more than once under different names", _rows(same))
         )
     return found_warnings
 
@@ -137,17 +137,17 @@ def _contradictions(kept: pd.DataFrame) -> list[CohortWarning]:
     if "sex" in kept:
         other = kept["file_sex"].notna() & kept["sex"].isin(["male", "female"]) & (kept["file_sex"] != kept["sex"])
         if other.any():
-            what = f"{int(other.sum())} files state another sex than the table: they may belong to someone else"
+            what = f"{int(other.sum())} files and the table differ in sex: they may belong to another patient"
             found_warnings.append(CohortWarning(what, _rows(kept[other])))
     if "age" in kept:
         apart = (kept["file_age"].astype(float) - kept["age"].astype(float)).abs() > _YEARS
         if apart.any():
-            what = f"{int(apart.sum())} files state an age more than {_YEARS:g} years from the table's"
+            what = f"{int(apart.sum())} files and the table differ in age by more than {_YEARS:g} years"
             found_warnings.append(CohortWarning(what, _rows(kept[apart])))
     overridden = kept["overridden"].fillna("") != ""
     if overridden.any():
         fields = sorted({name for cell in kept.loc[overridden, "overridden"] for name in cell.split(";")})
-        what = f"{int(overridden.sum())} files say otherwise than the table of {', '.join(fields)}; the table wins"
+        what = f"{int(overridden.sum())} files and the table differ in {', '.join(fields)}; the table is used"
         found_warnings.append(CohortWarning(what, _rows(kept[overridden])))
     return found_warnings
 
@@ -183,7 +183,7 @@ def _rows(part: pd.DataFrame) -> tuple[int, ...]:
 
 
 def _reasons(part: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """Return each code with its rows, the most frequent first."""
+    """Return each code with its rows, the most frequent code first."""
     rows: dict[str, list[int]] = {}
     for cell, row in zip(part[column].fillna(""), part["row"], strict=True):
         for code in filter(None, str(cell).split(";")):
@@ -212,7 +212,7 @@ def _splits(checked: Checked, kept: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _target(target: Target, name: str, kept: pd.DataFrame) -> dict[str, Any]:
-    """Return counts of known and positive cells (or of classes, or quantiles), in total, by split and by sex."""
+    """Return counts of known and positive cells (or counts of classes, or quantiles): total, by split and by sex."""
     cells = kept[f"target {name}"]
     about = {"name": name, **target.published(), "known": int(cells.notna().sum()), "unknown": int(cells.isna().sum())}
     groups: dict[str, Any] = {s: kept["split"] == s for s in (*SPLITS, EXTERNAL) if (kept["split"] == s).any()}
@@ -277,7 +277,7 @@ def _histogram(cells: pd.Series, edges: np.ndarray) -> dict[str, Any]:
 
 
 def _binned(values: pd.Series, edges: np.ndarray) -> list[int]:
-    """Return the counts between edges; the first and last bins are open."""
+    """Return the counts between edges. The first and last bins are open."""
     places = np.clip(np.searchsorted(edges, values.dropna().to_numpy(dtype=float), side="right") - 1, 0, None)
     return [int(count) for count in np.bincount(places, minlength=len(edges))]
 

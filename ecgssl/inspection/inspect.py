@@ -1,4 +1,4 @@
-"""Inspection of recordings: metadata, quality and the outcome of preprocessing, without a store."""
+"""Inspection of recordings: metadata, quality and outcome of preprocessing, without a store."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Inspected:
     """Result of inspecting one recording.
 
     Args:
-        path: as given, or inside a given folder.
+        path: path as given, or path of a file inside a given folder.
         verdict: ``ok``, ``flagged`` (usable with findings), ``rejected`` (by preprocessing) or ``unreadable``.
         format: name of the file format; ``None`` if unknown.
-        leads: canonical names of the leads in the file, in its order.
+        leads: canonical names of the leads, in the order of the file.
         derived: limb leads that can be computed from them.
-        sampling_rate: Hz.
-        duration: seconds.
+        sampling_rate: sampling rate in Hz.
+        duration: duration in s.
         meta: metadata of the recording (``Recording.meta``).
         figures: quality figures by name, ``None`` if undefined. Voltages are in mV.
-        reasons: codes of all findings, first those that lead to rejection.
-        detail: the findings or the error of the reader in words.
+        reasons: codes of all findings, starting with those that cause the rejection.
+        detail: description of the findings, or error message of the reader.
     """
 
     path: str
@@ -62,19 +62,19 @@ class Inspected:
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON; ``unit`` is that of all voltages."""
+        """Return plain types for JSON. The key ``unit`` is the unit of all voltages."""
         return {**vars(self), "meta": {k: v for k, v in self.meta.items() if k != "format"}, "unit": "mV"}
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Results for all recordings, and the files in folders that no reader supports."""
+    """Results of an inspection, and files in folders that no reader supports."""
 
     recordings: tuple[Inspected, ...]
     unknown: tuple[str, ...]
 
     def count(self, verdict: Verdict) -> int:
-        """Return the number of recordings with a verdict."""
+        """Return the number of recordings with the given verdict."""
         return sum(recording.verdict == verdict for recording in self.recordings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             recordings is expanded to all of them.
 
     Raises:
-        InputError: lists every path that does not exist and every folder without a recording.
+        InputError: a path does not exist or a folder has no recording; all such paths are listed.
     """
     recordings: list[str] = []
     unknown: list[Path] = []
@@ -101,7 +101,7 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             recordings += found.recordings
             unknown += found.unknown
             if not found.recordings:
-                what = f"holds no recording in a known format ({len(found.unknown)} other files)"
+                what = f"contains no recording in a known format ({len(found.unknown)} other files)"
                 problems.append(Problem(str(path), "folder", what, "Use a folder of recordings"))
             continue
         file, member = locate(path)
@@ -128,17 +128,17 @@ def inspect(
     workers: int = 1,
     advance: Advance = lambda count=1, **figures: None,
 ) -> Inspection:
-    """Inspect recordings.
+    """Inspect recordings and return the results.
 
     Args:
-        found: the recordings.
+        found: recordings to inspect.
         spec: preprocessing settings.
         quality: limits and policy of the quality checks.
-        lsb: mV per int16 step of a store.
-        overrides: what the files do not say, or say wrongly; the same for all.
+        lsb: size of one int16 step of a store in mV.
+        overrides: metadata that replace missing or wrong metadata of all files.
         plot: folder for a 12-lead drawing of each readable recording, or a ``.png`` file for a single recording.
-        workers: processes; -1 for one per core.
-        advance: called after each recording.
+        workers: number of processes; -1 for one per core.
+        advance: function called after each recording.
 
     Raises:
         InputError: ``plot`` cannot be written, or is a single file for several recordings.
@@ -152,13 +152,13 @@ def inspect(
 
 
 def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
-    """Return a file for each drawing, named after its recording; repeated names get ``-2``, ``-3``."""
+    """Return a file for each drawing, named after its recording. Repeated names get ``-2``, ``-3``."""
     if plot is None:
         return [None] * len(listed)
     if plot.suffix.lower() == ".png":
         if len(listed) > 1:
-            what = f"is one file, there are {len(listed)} recordings"
-            raise InputError(Problem(str(plot), "plot", what, "Name a folder"))
+            what = f"is one file, but {len(listed)} recordings are given"
+            raise InputError(Problem(str(plot), "plot", what, "Use a folder"))
         return [plot]
     make_folder(plot)
     pages: list[Path | None] = []
@@ -193,14 +193,14 @@ def inspect_one(
     overrides: MetadataOverrides = NO_OVERRIDES,
     page: Path | None = None,
 ) -> Inspected:
-    """Inspect one recording; errors of reading become the verdict ``unreadable``.
+    """Inspect one recording. An error of the reader gives the verdict ``unreadable``.
 
     Args:
-        path: of the file, or ``file#member``.
+        path: path of the file, or ``file#member``.
         spec: preprocessing settings.
         params: limits and policy of the quality checks.
-        lsb: mV per int16 step of a store.
-        overrides: what the file does not say, or says wrongly.
+        lsb: size of one int16 step of a store in mV.
+        overrides: metadata that replace missing or wrong metadata of the file.
         page: PNG file to draw if the recording is readable.
     """
     name = None
@@ -254,7 +254,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
 
 
 def _draw(recording: Recording) -> bytes:
-    """Draw the first ten seconds of the raw signal; the median of each lead, an electrode offset, is removed."""
+    """Draw the first ten seconds of the raw signal without the median of each lead (electrode offset)."""
     from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
     signal, present = arrange(recording.signal, recording.leads)

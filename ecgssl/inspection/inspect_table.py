@@ -1,4 +1,4 @@
-"""Text output of an inspection: a table that fits the terminal, followed by the findings in words."""
+"""Text output of an inspection: a table that fits the terminal, followed by descriptions of the findings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 from ecgssl.inspection.inspect import Inspected, Inspection
 from ecgssl.signal.leads import LEADS
 
-TOLD = 20
-"""Most recordings whose findings are listed."""
+MAX_LISTED = 20
+"""Largest number of recordings whose findings are listed."""
 
 NARROWEST = 80
 
@@ -18,7 +18,7 @@ def as_text(inspection: Inspection, width: int = 100) -> str:
 
     Args:
         inspection: result of ``inspect``.
-        width: of the terminal in characters; at least ``NARROWEST`` are used.
+        width: width of the terminal in characters; at least ``NARROWEST`` are used.
     """
     from rich.console import Console
 
@@ -26,10 +26,10 @@ def as_text(inspection: Inspection, width: int = 100) -> str:
     console = Console(file=out, width=max(width, NARROWEST), color_system=None, highlight=False, markup=False)
     console.print(_table(inspection.recordings))
     found = [recording for recording in inspection.recordings if recording.detail]
-    for recording in found[:TOLD]:
+    for recording in found[:MAX_LISTED]:
         console.print(f"{recording.path}: {recording.detail}", soft_wrap=True)
-    if len(found) > TOLD:
-        console.print(f"and {len(found) - TOLD} more; use --json for all")
+    if len(found) > MAX_LISTED:
+        console.print(f"and {len(found) - MAX_LISTED} more; use --json for all")
     console.print(_counts(inspection), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -47,7 +47,7 @@ def _table(recordings: tuple[Inspected, ...]) -> object:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Result", overflow="fold", min_width=20)
     for recording in recordings:
-        # Text prevents rich from parsing markup in a path
+        # the class Text prevents rich from parsing markup in a path
         table.add_row(*map(Text, _cells(recording)))
     return table
 

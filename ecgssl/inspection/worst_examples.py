@@ -1,6 +1,6 @@
 """Selection of the worst recordings of each reason code of a store.
 
-Recordings are identified by their row in the cohort's table only. ``ecgssl.inspection.worst_figure`` draws them.
+Recordings are identified only by their row in the cohort's table. ``ecgssl.inspection.worst_figure`` draws them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 MOST = 3
-"""Most examples per reason."""
+"""Largest number of examples per reason."""
 
 _RAW: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
-"""Codes of the raw signal, which is drawn for them."""
+"""Reason codes of the raw signal. Their examples show the raw signal."""
 _OF_ALL: dict[ReasonCode, tuple[str, ...]] = {
     "unit_suspect": ("II", "V2"),
     "limb_swap": ("I", "II", "V6"),
 }
-"""Leads drawn for findings of a whole recording; lead II otherwise."""
+"""Leads drawn for findings that concern the whole recording; lead II for other codes."""
 BY_LAW = "\nby law"
 """Suffix of a limb lead that is computed from the other limb leads."""
 
@@ -47,14 +47,14 @@ class Example:
     """A recording with a certain finding.
 
     Args:
-        finding: the worst of its code in this recording.
-        row: of the cohort's table, counted from 1.
-        rejected: whether it was left out, for whatever reason.
-        others: leads with the same finding that are not shown.
-        leads: shown; one with ``BY_LAW`` is not as recorded, but as it follows from the other limb leads.
-        traces: (leads shown, samples) in mV; NaN for no value.
-        sampling_rate: Hz.
-        cleaned: whether the traces are.
+        finding: most severe finding of this code in the recording.
+        row: row in the cohort's table, counted from 1.
+        rejected: true if the recording is rejected, for any reason.
+        others: number of leads with the same finding that are not drawn.
+        leads: leads that are drawn; the suffix ``BY_LAW`` marks a lead computed from the other limb leads.
+        traces: (leads, samples) in mV; NaN for missing values.
+        sampling_rate: sampling rate in Hz.
+        cleaned: true if the traces are cleaned.
     """
 
     finding: Finding
@@ -72,9 +72,9 @@ class Examples:
     """Worst examples of one reason code.
 
     Args:
-        code: the code.
-        flagged, rejected: recordings that have it, of those kept and of those left out.
-        worst: up to ``MOST``, the worst first; fewer where files can no longer be read.
+        code: reason code.
+        flagged, rejected: numbers of kept and of rejected recordings with this code.
+        worst: up to ``MOST`` examples, the worst first; fewer if files cannot be read.
     """
 
     code: ReasonCode
@@ -86,16 +86,16 @@ class Examples:
 def worst_examples(
     cohort: Cohort, store: Path | str, params: QualityParams, spec: SignalSpec
 ) -> tuple[list[Examples], dict[str, int]]:
-    """Select and read the worst recordings of each reason.
+    """Select and load the worst recordings of each reason.
 
     Args:
-        cohort: from which the store was made.
-        store: its folder.
-        params, spec: it was made with.
+        cohort: cohort from which the store was made.
+        store: folder of the store.
+        params, spec: quality limits and preprocessing settings of the store.
 
     Returns:
-        A reason each, in the order of ``REASONS``; and how many recordings were left out for reasons that leave nothing
-        to show (files that cannot be read), by reason.
+        Examples of each reason in the order of ``REASONS``, and the number of recordings rejected without a signal to draw
+        (such as unreadable files), by reason.
     """
     tables = [
         (False, pd.read_parquet(Path(store) / layout.INDEX, columns=["record_id", "findings"])),
@@ -123,7 +123,7 @@ def worst_examples(
 
 
 def _severity(finding: Finding, params: QualityParams) -> float:
-    """Return the severity of a finding; larger is worse within one code."""
+    """Return the severity of a finding. Within one code, larger values are worse."""
     reason, value = REASONS[finding.code], finding.value
     if np.isnan(value):
         return np.inf
@@ -175,7 +175,7 @@ def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:
 
 
 def _by_law(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the limb lead that contradicts the others most, as recorded and as computed from the others."""
+    """Return the most inconsistent limb lead, as recorded and as computed from the other limb leads."""
     signal = np.nan_to_num(signal)
     limb = [lead for lead in LIMB_LEADS if lead in leads]
     left = {lead: limb_residual(signal, [name if name != lead else "" for name in leads]) for lead in limb}

@@ -1,8 +1,8 @@
 """Identities of recordings: waveform codes and keyed hashes of patient ids, which detect copies without the signals.
 
-A pretrained encoder is saved with the identities of its training recordings, so that a later test set can be compared with
-them (``ecgssl.leakage.overlap``). They reveal neither names nor samples. A person who has a recording can find out whether
-it was used, so share identities only of recordings that may be shared themselves.
+A pretrained encoder is saved with the identities of its training recordings, so that later test sets can be compared with
+them (``ecgssl.leakage.overlap``). They contain no names and no samples. However, the owner of a recording can find out
+whether it was used. Share identities only of recordings that may be shared themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILE = "recordings.safetensors"
 """File name in the folder of a pretrained encoder."""
 
 _OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
-"""Beginnings of licences that allow tables derived from a data set to be shared; a local cohort has no licence."""
+"""Prefixes of licences that allow tables derived from a data set to be shared. A local cohort has no licence."""
 
 _FORMAT, _VERSION = "ecgssl-recordings", 1
 _ABOUT = ("numbering", "set", "licence")
@@ -40,12 +40,12 @@ class Identities:
     Args:
         waveforms: (n, ``CODE_BYTES``) uint8, codes of ``ecgssl.signal.waveform_hash``.
         patients: (n,) uint64, keyed hashes of patient ids; (0,) if unavailable.
-        numbering: identifies key and source of the patient ids (``ecgssl.store.patient_key.numbering_check``). Hashes of
-            different numberings cannot be compared; empty if unknown.
-        set, licence: data set of the recordings and its licence.
+        numbering: identifier of the key and the source of the patient ids (``ecgssl.store.patient_key.numbering_check``).
+            Hashes with different numberings cannot be compared; empty if unknown.
+        set, licence: name and licence of the data set.
         names: record ids; empty if unavailable.
         splits: split of each recording; empty if unavailable.
-        where: file or folder that they were read from.
+        where: file or folder from which they were loaded, for error messages.
     """
 
     waveforms: NDArray[np.uint8]
@@ -65,7 +65,7 @@ class Identities:
         """Return the identities of rows of a store, in the order of ``rows``.
 
         Raises:
-            InputError: the store has no waveform codes of this release.
+            InputError: the store has no waveform codes of this version.
         """
         about, index = store.about.get("cohort", {}), store.index.iloc[rows]
         codes = index["waveform_hash"].tolist() if "waveform_hash" in index else [""] * len(rows)
@@ -82,10 +82,10 @@ class Identities:
 
     @classmethod
     def of_folder(cls, path: Path | str, splits: Sequence[str] = ()) -> Identities:
-        """Return the identities of a store (of some splits, if given) or of an encoder's training recordings.
+        """Return the identities of a store (optionally of some splits) or of an encoder's training recordings.
 
         Raises:
-            InputError: the folder is neither; the store has no recording in the splits or no waveform codes.
+            InputError: the folder is neither; the store has no recordings in the splits or no waveform codes.
         """
         known = cls.read(path)
         if known is not None:
@@ -140,7 +140,7 @@ class Identities:
             "waveforms": np.ascontiguousarray(self.waveforms),
             "patients": np.ascontiguousarray(self.patients),
         }
-        # a single entry, because the order of several entries is not fixed
+        # a single metadata entry, because the order of several entries is not deterministic
         write_atomic(folder / FILE, save(tensors, {"about": canonical_json(about, indent=None)}))
 
     @property
@@ -166,16 +166,16 @@ class Identities:
         )
 
     def to_pass_on(self) -> Identities | None:
-        """Return what a bundle may contain: the waveform codes of sets with an open licence, otherwise ``None``.
+        """Return the identities that a bundle may contain: waveform codes if the licence is open, otherwise ``None``.
 
-        Patient hashes are removed, because they are useful only with the key.
+        Patient hashes are removed, because they are useless without the key.
         """
         if not self.licence.startswith(_OPEN_LICENCES):
             return None
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
     def label(self, row: int) -> str:
-        """Return name and split of a recording, or its row if the name is unknown."""
+        """Return name and split of a recording, or its row number if the name is unknown."""
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"

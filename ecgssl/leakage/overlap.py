@@ -26,9 +26,11 @@ BOTH: tuple[By, By] = ("patient", "waveform")
 
 ORDER = (*SPLITS, EXTERNAL)
 """Splits from training to evaluation."""
-REMEDY = "Keep them in one split, or set data.overlap: drop_train leaves out those nearer to training, warn only counts"
+REMEDY = (
+    "Keep them in one split, or set data.overlap: drop_train removes the copies nearer to training, warn only counts"
+)
 MOST_PROBLEMS = 50
-"""Most problems of one kind in a message; the rest is counted."""
+"""Largest number of problems of one kind in a message; the others are counted."""
 _MEMBERS = 8
 _SHARED = {"patient": "are of one patient", "waveform": "have one waveform"}
 
@@ -38,8 +40,8 @@ class Crossing:
     """Recordings of different splits that share a patient or a waveform.
 
     Args:
-        by: shared property.
-        rows: rows of the recordings among those compared.
+        by: property that they share.
+        rows: row numbers of the recordings.
         splits: split of each recording.
     """
 
@@ -53,10 +55,10 @@ class Crossing:
         return max(self.splits, key=ORDER.index)
 
     def what(self, name: Callable[[int], str]) -> str:
-        """Return the text of the problem; ``name`` returns the name of a row."""
+        """Return the text of the problem. The function ``name`` returns the name of a row."""
         pairs = list(zip(self.rows, self.splits, strict=True))
         by_split = ([(row, split) for row, split in pairs if split == each] for each in ORDER)
-        # alternate between the splits, so that each is shown
+        # alternate between the splits, so that recordings of each split are shown
         turns = [pair for turn in zip_longest(*by_split) for pair in turn if pair is not None]
         shown = ", ".join(f"{name(row)} in {split}" for row, split in turns[:_MEMBERS])
         more = f" and {len(turns) - _MEMBERS} more" if len(turns) > _MEMBERS else ""
@@ -69,8 +71,8 @@ class Within:
 
     Args:
         crossings: shared recordings, first by patient, then by waveform.
-        two_patients: recordings with the waveform of another patient's recording in the same split. One of the two ids
-            is wrong, or one person has two ids.
+        two_patients: number of recordings with the same waveform as another patient's recording in the same split. One
+            patient id may be wrong, or one person has two ids.
     """
 
     crossings: tuple[Crossing, ...]
@@ -83,7 +85,7 @@ class Within:
     def left_out(self) -> dict[int, str]:
         """Return the reason for each row that ``drop_train`` leaves out, in ascending order.
 
-        Of shared recordings, those of the last split in ``ORDER`` stay.
+        Shared recordings of the last split in ``ORDER`` are kept.
         """
         why: dict[int, str] = {}
         for crossing in self.crossings:
@@ -99,7 +101,7 @@ class Within:
         return found | {"two_patients": self.two_patients}
 
     def warnings(self) -> list[str]:
-        """Return a sentence for each kind that occurs."""
+        """Return one sentence for each kind of shared recording that occurs."""
         counts = self.counts()
         said = [
             f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split, so results are too optimistic"
@@ -146,7 +148,7 @@ def _crossings(by: By, group: NDArray[np.int64], ranks: NDArray[np.int64]) -> It
 
 
 def limit_problems(problems: Sequence[Problem], rest: str) -> list[Problem]:
-    """Return the first ``MOST_PROBLEMS`` problems and one that counts the others; ``rest`` says where those are listed."""
+    """Return the first ``MOST_PROBLEMS`` problems and one that counts the others, with the text ``rest`` appended."""
     more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
@@ -160,7 +162,7 @@ class Pairs:
 
     Args:
         rows: (m,) rows of b, ascending.
-        others: (m,) matching rows of a: the first by patient, the closest by waveform.
+        others: (m,) matching rows of a: the first match by patient, the closest match by waveform.
         rows_a: number of recordings of a that match one of b.
         distances: (m,) distances of the waveforms; empty by patient.
     """
@@ -179,7 +181,7 @@ class Between:
     """Recordings that two sets share.
 
     Args:
-        counts: numbers of recordings of a and of b.
+        counts: number of recordings of a and of b.
         waveform: pairs with the same waveform.
         patient: pairs with the same patient; ``None`` if the keys or the numbering of the patients differ.
     """
@@ -195,7 +197,7 @@ class Between:
         return np.unique(np.concatenate(found))
 
     def outcome(self) -> dict[str, Any]:
-        """Return the counts, for JSON."""
+        """Return the counts as a JSON object."""
         by_patient = None if self.patient is None else len(self.patient)
         found = {"by_waveform": len(self.waveform), "by_patient": by_patient, "found": len(self.rows)}
         return {"pretrained_on": self.counts[0], "compared": self.counts[1]} | found
@@ -205,14 +207,14 @@ def between(a: Identities, b: Identities) -> Between:
     """Return the recordings that two sets share.
 
     Args:
-        a: for example the pretraining data.
-        b: for example validation and test recordings.
+        a: identities of one set, for example the pretraining data.
+        b: identities of the other set, for example validation and test recordings.
     """
-    # the search sorts its first set and iterates over the second
+    # the search sorts its first set and loops over the second, so the larger set is passed first
     turned = len(a) < len(b)
     in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
-    # without a numbering, the hashes may have been made with two keys and cannot be compared
+    # without a numbering, the hashes may have different keys and cannot be compared
     comparable = bool(a.numbering) and a.numbering == b.numbering
     return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
 
@@ -240,19 +242,19 @@ def in_words(outcome: Mapping[str, Any]) -> str:
 
 
 def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the recordings shared by two stores, two encoders, or one of each.
+    """Compare two stores, two encoders, or one of each, and return the shared recordings.
 
     Args:
         a, b: folder of a store, or of an encoder saved with the codes of its recordings.
         splits: splits of a store to compare; empty for all.
 
     Returns:
-        ``recordings`` (numbers of a and b), ``found`` (recordings of b that share a patient or a waveform), and under
-        ``waveform`` and ``patient`` the numbers of ``a`` and ``b`` and ``pairs`` of names, one for each of b. ``patient`` is
-        ``None`` if the keys or the numbering differ.
+        ``recordings``: numbers of recordings of a and b; ``found``: number of recordings of b that share a patient or a
+        waveform; ``waveform`` and ``patient``: numbers ``a`` and ``b``, and ``pairs`` of names, one per recording of b.
+        ``patient`` is ``None`` if the keys or the numbering differ.
 
     Raises:
-        InputError: lists each folder that is neither, or has no waveform codes of this release.
+        InputError: a folder is neither, or has no waveform codes of this version; all such folders are listed.
     """
     problems: list[Problem] = []
     sets = []

@@ -1,4 +1,4 @@
-"""Aggregated counts without cells of one to nine recordings, which could identify patients."""
+"""Published counts: aggregates in which no count is one to nine recordings, because these could identify patients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Count = int | tuple[int, int]
 
 
 def protected_count(count: int, total: int) -> Count:
-    """Return a count out of ``total`` that can be published: 1 to 9, and all but 1 to 9, become a range."""
+    """Return a count out of ``total`` for publication. Counts from 1 to 9 and from total - 9 to total - 1 become ranges."""
     if 0 < count < SMALLEST:
         return 1, min(SMALLEST - 1, total)
     if 0 < total - count < SMALLEST:
@@ -26,13 +26,13 @@ def protected_count(count: int, total: int) -> Count:
 
 
 def nearest(published: Count, total: int, share: float) -> int:
-    """Return the count within a published range that is nearest to a share, so that the uncertainty never suggests a change."""
+    """Return the count within a published range that is nearest to a share, so that the range never causes a difference."""
     low, high = (published, published) if isinstance(published, int) else published
     return int(np.clip(round(share * total), low, high))
 
 
 def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
-    """Return counts by value, most frequent first; rare values are merged into ``other`` until it has at least 10."""
+    """Return counts by value, most frequent first. Rare values are merged into ``other`` until it has at least 10."""
     names, counts = np.unique(values, return_counts=True)
     ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
     published = [pair for pair in ranked if pair[0] >= SMALLEST]
@@ -43,22 +43,22 @@ def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
 
 
 def category_counts(values: NDArray[np.str_], published: dict[str, int]) -> list[int]:
-    """Return the counts of a batch in the categories of a reference; the last count is that of all other values."""
+    """Return the counts of a batch in the categories of a reference. The last count is that of all other values."""
     names = [name for name in published if name != OTHER]
     counts = [int((values == name).sum()) for name in names]
     return [*counts, len(values) - sum(counts)]
 
 
 def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Return a histogram with bins of similar counts, at least 10 each; the outer bins are open.
+    """Return a histogram with bins of similar counts, at least 10 each. The outer bins are open.
 
     Args:
         values: (n,), NaN for unknown values.
 
     Returns:
-        ``known``, ``mean``, ``sd``, ``edges`` between the bins and ``counts`` of the bins. Edges are rounded to about a
-        hundredth of the standard deviation, so that they are not the value of a patient. With fewer than 20 known values,
-        only ``known``.
+        Mapping with ``known``, ``mean``, ``sd``, ``edges`` between the bins and ``counts`` of the bins. Edges are rounded
+        to about a hundredth of the standard deviation, so that they differ from the values of patients. With fewer than
+        20 known values, it contains ``known`` only.
     """
     known = values[np.isfinite(values)]
     if len(known) < 2 * SMALLEST:
@@ -83,13 +83,13 @@ def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def number_counts(known: NDArray[np.float64], edges: list[float]) -> list[int]:
-    """Return the counts of finite values by bin; a value on an edge belongs to the bin above."""
+    """Return the counts of finite values by bin. A value on an edge belongs to the bin above."""
     places = np.searchsorted(np.asarray(edges), known, side="right")
     return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
 
 
 def merged(edges: list[float], reference: list[int], batch: list[int]) -> tuple[list[float], list[int], list[int]]:
-    """Return the histograms with neighbouring bins merged until no bin of the batch holds one to nine recordings."""
+    """Return the histograms with neighbouring bins merged until no bin of the batch has one to nine recordings."""
     ends: list[int] = []
     held: list[int] = []
     waiting = 0

@@ -23,7 +23,7 @@ from ecgssl.monitoring.embedding import embedding_distance, outlying
 from ecgssl.monitoring.features import Features
 
 _FREE = 0.1
-"""Excess of the embedding distance over its median under chance, in shares of the variance, that counts as drift."""
+"""Drift limit of the embedding distance: excess over its median under chance, as a share of the total variance."""
 _SHAPE = ("shares", "categories", "numbers")
 
 
@@ -40,14 +40,15 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
     """Compare a batch with the reference.
 
     Args:
-        reference: of ``ecgssl.monitoring.reference.reference_statistics``.
-        batch: of the score files.
-        vectors: (n, E) embeddings; ``None`` without embeddings.
+        reference: result of ``ecgssl.monitoring.reference.reference_statistics``.
+        batch: features of the score files.
+        vectors: (n, E) embeddings; ``None`` if there are none.
 
     Returns:
-        ``verdict``, counts of both sides, lists ``shares``, ``categories`` and ``numbers`` of comparisons, and ``embedding``.
-        A comparison has ``name``, ``level``, ``p`` (corrected), ``size`` and the values of both sides. ``not_compared`` lists
-        features that could not be compared, with the reason. Counts of the batch below 10 are ranges.
+        Mapping with ``verdict``, counts of reference and batch, ``embedding``, and lists of comparisons ``shares``,
+        ``categories`` and ``numbers``. A comparison has ``name``, ``level``, ``p`` (corrected), ``size`` and the values of
+        reference and batch. ``not_compared`` lists features that could not be compared, with the reason. Counts of the
+        batch below 10 are ranges.
     """
     found: dict[str, list[_Compared]] = {"shares": _shares(reference, batch), "categories": [], "numbers": []}
     refused: list[dict[str, str]] = []

@@ -1,7 +1,7 @@
 """Statistical tests and effect sizes for drift, computed from counts.
 
-Drift requires a small p-value and a large effect: with many recordings small differences are significant, and with few
-recordings chance differences are large. P-values are corrected for all comparisons (Holm 1979).
+Drift requires a small p-value and a large effect. With many recordings, small differences are significant; with few
+recordings, random differences are large. P-values are corrected for all comparisons (Holm 1979).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 DRIFT, WATCH = (0.01, 0.2), (0.05, 0.1)
-"""Largest corrected p-value and smallest effect size of drift and of the level ``watch``."""
+"""Levels ``drift`` and ``watch``: largest corrected p-value and smallest effect size."""
 
 _COCHRAN = 5
 """Smallest expected count of a cell for the chi-square test (Cochran 1954)."""
@@ -22,10 +22,10 @@ def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[floa
     """Compare two shares with Fisher's exact test.
 
     Args:
-        reference, batch: count and total.
+        reference, batch: (count, total) of each group.
 
     Returns:
-        P-value and ``cramers_v``.
+        P-value and effect size (``cramers_v``).
     """
     from scipy.stats import fisher_exact
 
@@ -34,7 +34,7 @@ def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[floa
 
 
 def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Compare two rows of counts with the chi-square test; rare categories are merged.
+    """Compare two rows of counts with the chi-square test. Rare categories are merged.
 
     With two remaining categories, Fisher's exact test is used.
 
@@ -77,10 +77,10 @@ def cramers_v(reference: Sequence[int], batch: Sequence[int]) -> float:
 def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
     """Compare two histograms with the two-sample Kolmogorov-Smirnov test.
 
-    The distance is evaluated at the bin edges. It never exceeds that of the values, so the test is conservative.
+    The distance is evaluated at the bin edges. It is at most the distance of the values, so the test is conservative.
 
     Returns:
-        P-value (asymptotic, as ``scipy.stats.ks_2samp``) and D, 0 to 1.
+        P-value (asymptotic, as in ``scipy.stats.ks_2samp``) and statistic D, 0 to 1.
     """
     from scipy.stats import kstwo
 

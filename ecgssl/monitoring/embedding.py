@@ -1,7 +1,8 @@
 """Drift of embeddings: Frechet distance to the reference, its distribution under chance, and outliers.
 
-The reference is split into random halves. Principal directions come from the first half and the distribution along them from
-the second. With one set for both, every new batch would seem different, because the directions fit their own data best.
+The reference is split into random halves. The principal directions are computed from the first half, and the distribution
+along them from the second. If one set were used for both, every new batch would differ, because the directions fit their
+own data best.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
     """Return aggregates of embeddings, or ``None`` for fewer than ``FEWEST`` recordings.
 
     Args:
-        values: (n, E), one recording per patient.
+        values: (n, E) embeddings, one recording per patient.
         seed: random seed of the halves and of the resampling.
 
     Returns:
-        ``center`` (E,) and ``directions`` (d, E) of the first half; of the second ``recordings``, ``mean`` (d,) and
-        ``covariance`` (d, d) along them, histograms of ``distance`` and ``residual`` (see ``outlying``); and ``chance``, by
-        size of a batch: quantiles 0.5 and 0.99 of the distance between a resampled reference and a resampled batch.
+        Mapping with ``center`` (E,) and ``directions`` (d, E) of the first half; ``recordings``, ``mean`` (d,) and
+        ``covariance`` (d, d) of the second half along the directions; histograms of ``distance`` and ``residual`` (see
+        ``outlying``); and ``chance``: by batch size, the quantiles 0.5 and 0.99 of the distance between a resampled
+        reference and a resampled batch.
     """
     if len(values) < FEWEST:
         return None
@@ -74,12 +76,12 @@ def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
     """Return the Frechet distance of a batch as a share of the reference's variance.
 
     Args:
-        values: (n, E), n at least the smallest size in ``chance``.
-        kept: of ``embedding_reference``.
+        values: (n, E) embeddings; n is at least the smallest size in ``chance``.
+        kept: result of ``embedding_reference``.
 
     Returns:
-        ``distance``, and its ``expected`` value (median) and ``limit`` (99th percentile) under chance for batches of
-        ``batch`` recordings, the largest tabulated size up to that of this batch.
+        Mapping with ``distance``, its ``expected`` value (median) and ``limit`` (99th percentile) under chance, and
+        ``batch``, the largest tabulated batch size up to the size of this batch, to which these two belong.
     """
     along = (values - np.asarray(kept["center"])) @ np.asarray(kept["directions"]).T
     mean, covariance = np.asarray(kept["mean"]), np.asarray(kept["covariance"])
@@ -90,20 +92,20 @@ def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def frechet(mean: Matrix, covariance: Matrix, other_mean: Matrix, other_covariance: Matrix) -> Matrix:
-    """Return the squared Frechet distance of two normal distributions over the total variance of the first.
+    """Return the squared Frechet distance of two normal distributions, divided by the total variance of the first.
 
     Source: Dowson & Landau 1982.
 
     Args:
-        mean, other_mean: (..., d).
-        covariance, other_covariance: (..., d, d).
+        mean, other_mean: (..., d) means.
+        covariance, other_covariance: (..., d, d) covariance matrices.
 
     Returns:
-        (...); 0 if the first has no variance.
+        (...) distances; 0 if the first distribution has no variance.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    # the trace of the root of a product is that of a symmetric matrix with the same eigenvalues
+    # tr((AB)^1/2) = tr((A^1/2 B A^1/2)^1/2), and the latter matrix is symmetric
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum(axis=-1)
     total, other = (np.trace(c, axis1=-2, axis2=-1) for c in (covariance, other_covariance))
     squared = ((mean - other_mean) ** 2).sum(axis=-1) + total + other - 2 * cross

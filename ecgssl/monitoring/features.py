@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from ecgssl.config import ReasonCode
 
 NEEDED = ("status", "reasons", "flags", "sampling_rate", "leads", "heart_rate")
-"""Columns that every score file has."""
+"""Required columns of a score file."""
 _SCORES = ("logit__", "prob__", "value__")
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a batch; arrays have an entry per scored recording.
+    """Features of a batch. Arrays have one entry per scored recording.
 
     Args:
         recordings: number of scored recordings.
-        shares: true or false for each recording.
-        categories: a text for each recording.
-        numbers: a number for each recording, NaN if unknown.
+        shares: boolean features by name.
+        categories: text features by name.
+        numbers: numeric features by name, NaN if unknown.
         tried: number of all recordings, scored or rejected.
-        rejected: number of rejected recordings by reason code; ``""`` counts all.
+        rejected: number of rejected recordings by reason code. The key ``""`` has the total.
     """
 
     recordings: int
@@ -39,14 +39,14 @@ class Features:
 
 
 def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
-    """Return the features of a score file (``ecgssl.scoring.files``), or of a store in the same columns.
+    """Return the features of a score file (``ecgssl.scoring.files``), or of a store with the same columns.
 
-    Shares are leads that are missing, findings of the quality checks, and calls at each threshold. Categories are the
-    sampling rate, how many leads there are, and the likeliest class of a multiclass task. Numbers are the heart rate and
-    each output of the model: logits, of classes that exclude each other probabilities, of a regression its values.
+    Shares are missing leads, findings of the quality checks, and positive calls at each threshold. Categories are the
+    sampling rate, the number of leads, and the most probable class of a multiclass task. Numbers are the heart rate and
+    each output of the model: logits of labels, probabilities of exclusive classes, or values of a regression.
 
     Args:
-        table: a row per recording; names and paths are not used.
+        table: table with a row per recording; names and paths are not used.
         leads: leads of the preprocessing settings.
     """
     status = table["status"].to_numpy(dtype=str)
@@ -64,7 +64,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     }
     if "predicted" in scored:
         categories["likeliest class"] = np.array(_texts(scored["predicted"]), dtype=str)
-    # softmax does not change if a constant is added to all logits
+    # logits of exclusive classes are defined up to a constant, so their probabilities are used
     exclusive = "predicted" in scored
     selected = {"logit__": not exclusive, "prob__": exclusive, "value__": True}
     numbers = {"heart rate": _numbers(scored["heart_rate"])}
@@ -75,7 +75,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
 
 
 def embeddings(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the (n, E) embeddings of the scored recordings; E is 0 for a file without embeddings."""
+    """Return the (n, E) embeddings of the scored recordings. E is 0 for a file without embeddings."""
     names = sorted(column for column in map(str, table) if column.startswith("emb_"))
     return table.loc[table["status"] == "ok", names].to_numpy(dtype=np.float64)
 
@@ -84,8 +84,8 @@ def table_of(rows: Mapping[str, Sequence[Any]], scores: Mapping[str, Sequence[An
     """Return results of preprocessing and scores as a table for ``features``.
 
     Args:
-        rows: columns ``NEEDED`` except ``status``, of accepted recordings.
-        scores: of ``ecgssl.scoring.scores.score_cells``.
+        rows: columns ``NEEDED`` except ``status``, for accepted recordings.
+        scores: result of ``ecgssl.scoring.scores.score_cells``.
     """
     table = pd.DataFrame({name: list(values) for name, values in {**rows, **scores}.items()})
     return table.assign(status="ok")

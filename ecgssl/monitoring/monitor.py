@@ -30,16 +30,16 @@ _UNSEEN = ("record_id", "detail")
 def monitor(
     bundle: Path | str, scores: Sequence[Path | str], out: Path | str, embedded: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
-    """Compare a batch with the reference of the bundle that scored it; write an HTML page and a JSON file.
+    """Compare a batch with the reference of the bundle that scored it, and write an HTML page and a JSON file.
 
     Args:
         bundle: bundle with ``reference_statistics.json``, written by ``ecgssl export --store``. The model is not loaded.
-        scores: files of ``ecgssl predict`` or ``embed``, combined to one batch.
-        out: the page, ``.html``; the JSON has the same name with ``.json``.
+        scores: files of ``ecgssl predict`` or ``embed``, combined into one batch.
+        out: HTML page to write (``.html``). The JSON file has the same name with suffix ``.json``.
         embedded: files of ``ecgssl embed`` with the same bundle, for the distance of embeddings.
 
     Returns:
-        The content of the JSON: ``verdict`` (``steady``, ``watch``, ``drift``), counts, and every comparison.
+        Content of the JSON file: ``verdict`` (``steady``, ``watch``, ``drift``), counts, and every comparison.
 
     Raises:
         InputError: the bundle has no reference, a file is unreadable or from another bundle, or there are fewer than
@@ -54,7 +54,7 @@ def monitor(
             "Make the bundle again with 'ecgssl export' and --store, from a store with 30 validation patients or more"
         )
         raise InputError(
-            Problem(str(bundle), STATISTICS, "is not in the bundle, so there is nothing to compare with", remedy)
+            Problem(str(bundle), STATISTICS, "is missing from the bundle, so the batch cannot be compared", remedy)
         )
     reference = read_json(bundle / STATISTICS)
     require_statistics(reference, str(bundle / STATISTICS))
@@ -73,7 +73,9 @@ def monitor(
     policies = set(table["window_policy"]) - {"contract"}
     notes = []
     if policies:
-        notes.append(f"Windows were taken by {', '.join(sorted(policies))}; the reference has one window a recording.")
+        notes.append(
+            f"Windows of the batch: {', '.join(sorted(policies))}; the reference has one window per recording."
+        )
     summary |= {"ecgssl": __version__, "bundle": digest, "smallest_batch": FEWEST, "notes": notes}
     write_json(out.with_suffix(".json"), summary)
     write_atomic(out, render_drift(summary))
@@ -101,7 +103,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
             problems.append(Problem(str(path), "columns", f"lack {', '.join(lacking)}", remedy))
         elif not table["model"].astype(str).str.endswith(f"+{digest}").all():
             remedy = "Use the bundle that scored it, or score again with 'ecgssl predict' or 'ecgssl embed'"
-            problems.append(Problem(str(path), "model", "is another bundle than the one named", remedy))
+            problems.append(Problem(str(path), "model", "was scored with another bundle", remedy))
         else:
             tables.append(table)
     if problems:

@@ -12,7 +12,7 @@ from ecgssl.html.environment import percent, render
 
 _VERDICTS = {
     "steady": ("No drift", "No difference exceeds chance and the limits of relevance", "sound"),
-    "watch": ("Watch", "Some differences exceed chance, none of them is large", "rejected"),
+    "watch": ("Watch", "Some differences exceed chance, but none is large", "rejected"),
     "drift": ("Drift", "This batch differs from the recordings used to validate the model", "table"),
 }
 _SIDES = ("reference", "batch")
@@ -22,7 +22,7 @@ def render_drift(summary: Mapping[str, Any]) -> str:
     """Return the HTML page of a comparison.
 
     Args:
-        summary: result of ``ecgssl.monitoring.monitor.monitor``; the page holds nothing else.
+        summary: result of ``ecgssl.monitoring.monitor.monitor``, the only source of the page.
     """
     title, explanation, tone = _VERDICTS[summary["verdict"]]
     return render(
@@ -41,7 +41,7 @@ def render_drift(summary: Mapping[str, Any]) -> str:
 
 
 def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, level and description of every difference, drift first and larger ones first."""
+    """Return name, level and description of every difference, sorted by level and size."""
     found = [one for shape in ("shares", "categories", "numbers") for one in summary[shape] if one["level"] != "steady"]
     found.sort(key=lambda one: (one["level"], -one["size"]))
     changes = [(one["name"], one["level"], _describe(one)) for one in found]
@@ -89,7 +89,7 @@ def _bin(edges: Sequence[float], place: int) -> str:
 
 
 def _category_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Yield each value of a category with count and share on both sides."""
+    """Yield each value of a category with count and share in reference and batch."""
     totals = {side: max(sum(_middle(row[side]) for row in one["counts"]), 1) for side in _SIDES}
     for row in one["counts"]:
         yield row["value"], [(_count(row[side]), _middle(row[side]) / totals[side]) for side in _SIDES]

@@ -34,12 +34,12 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
     """Write the reference statistics into a bundle.
 
     Args:
-        folder: of the bundle.
-        graph: the deployed model.
+        folder: folder of the bundle.
+        graph: deployed model.
         store: store with the model's preprocessing settings; at most 2,000 patients of its validation split are used.
 
     Returns:
-        Whether there were enough recordings.
+        True if there were enough recordings.
     """
     rows = one_per_patient(store)
     if len(rows) < FEWEST:
@@ -54,12 +54,12 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
 def reference_statistics(
     found: Features, embeddings: NDArray[np.floating], rejections: tuple[int, dict[str, int]]
 ) -> dict[str, Any]:
-    """Return aggregates of one recording per patient; counts below 10 are ranges, bins hold at least 10.
+    """Return aggregates of one recording per patient. Counts below 10 are ranges, and bins have at least 10.
 
     Args:
         found: features of the recordings.
-        embeddings: (n, E) of the same recordings.
-        rejections: number of recordings in the cohort of the store, and of rejected ones by reason; ``""`` counts all.
+        embeddings: (n, E) embeddings of the same recordings.
+        rejections: number of recordings in the cohort of the store, and of rejected ones by reason (``""``: total).
     """
     tried, rejected = rejections
     n = found.recordings
@@ -83,17 +83,17 @@ def require_statistics(data: dict[str, Any], where: str) -> None:
     """Check format and version of reference statistics.
 
     Raises:
-        InputError: they were written by another release.
+        InputError: the statistics were written by another version of ecgssl.
     """
     if data.get("format") != FORMAT or data.get("version") != VERSION:
-        what = f"is {data.get('format')} {data.get('version')}, this release reads {FORMAT} {VERSION}"
+        what = f"is {data.get('format')} {data.get('version')}, but this version of ecgssl reads {FORMAT} {VERSION}"
         raise InputError(Problem(where, "format", what, "Make the bundle again with 'ecgssl export'"))
 
 
 def one_per_patient(store: Store) -> NDArray[np.int64]:
-    """Return the row of the first validation recording of each patient, evenly thinned to at most 2,000.
+    """Return the row of the first validation recording of each patient, evenly thinned to at most 2,000 rows.
 
-    The tests assume independent recordings, and recordings of one patient are not independent.
+    The tests assume independent recordings, which recordings of one patient are not.
     """
     rows = store.rows("val")
     first = np.sort(np.unique(store.patients[rows], return_index=True)[1])
@@ -124,7 +124,7 @@ def _table(
 
 
 def _rejections(store: Store) -> tuple[int, dict[str, int]]:
-    """Return the rejections of the whole store without known defects, which are not detected by measurements."""
+    """Return the rejections of the whole store, without known defects, because measurements do not detect these."""
     rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str, keep_default_na=False, usecols=["stage", "reason"])
     rejected = rejected[rejected["stage"] != "known_defect"]
     counts = {"": len(rejected)}

@@ -1,1 +1,1 @@
-"""Preprocessing: from a cohort of recordings to a store."""
+"""Preprocessing of a cohort into a store."""

@@ -1,6 +1,6 @@
-"""Enforcement of disjoint splits: recordings shared between splits stop preprocessing, are counted or are left out.
+"""Enforcement of disjoint splits: recordings shared between splits raise an error, are counted or are left out.
 
-Shards do not depend on splits. They are reused if only labels, patients, splits or the policy have changed.
+Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` have changed.
 """
 
 from __future__ import annotations
@@ -62,10 +62,9 @@ class SplitOverlap:
 def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listing: Path) -> SplitOverlap:
     """Compare all usable recordings of a cohort across its splits.
 
-    Args:
-        cohort: the cohort.
-        parts: part files of its shards, in order.
-        policy: ``data.overlap``.
+        cohort: cohort of the recordings.
+        parts: part files of the cohort's shards, in order.
+        policy: action for shared recordings (``data.overlap``).
         listing: CSV file for all shared recordings, written before the error is raised.
 
     Raises:
@@ -81,13 +80,13 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
 
 
 def find_crossings(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:
-    """Return what crosses the splits among the recordings in rows ``places`` of a cohort's table."""
+    """Return the recordings shared between splits among rows ``places`` of a cohort's table."""
     table = cohort.table
     return within(table["split"].to_numpy()[places], table["patient_id"].to_numpy()[places], waveforms)
 
 
 def _codes(parts: Sequence[Path]) -> tuple[NDArray[np.int64], WaveformCodes]:
-    """Return table row and waveform code of every usable recording; only the packed codes are kept in memory."""
+    """Return table row and waveform code of every usable recording. Only packed codes are loaded, to save memory."""
     places, raw = [np.zeros(0, np.int64)], [np.zeros((0, CODE_BYTES), np.uint8)]
     for part in map(usable, parts):
         codes = bytes.fromhex("".join(part["waveform_hash"].to_pylist()))

@@ -27,8 +27,8 @@ class Listed:
 
     Args:
         record_id: unique name in the list, without a path.
-        path: of the file, or ``file#member``; the file may not exist.
-        overrides: what a manifest says of it and the file does not, or says wrongly.
+        path: path of the file, or ``file#member``; the file may not exist.
+        overrides: metadata from a manifest that replace missing or wrong metadata of the file.
     """
 
     record_id: str
@@ -41,7 +41,7 @@ class Inputs:
     """Result of expanding inputs.
 
     Args:
-        items: the recordings.
+        items: recordings to score.
         unknown: number of files in folders that no reader supports; they get no row.
     """
 
@@ -52,18 +52,18 @@ class Inputs:
 def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     """Expand inputs to recordings, in the given order.
 
-    A recording of a manifest keeps its ``record_id``. Any other is named after its file without suffix, or after its member.
-    If two names are equal, the path relative to the common folder of all inputs is used, with the suffix unless it is a WFDB
-    record. Names that are still equal get ``#2``, ``#3``.
+    A recording of a manifest keeps its ``record_id``. Any other recording is named after its file without suffix, or after
+    its member. If two names are equal, the path relative to the common folder of all inputs is used. It includes the
+    suffix, except for WFDB records. Names that are still equal get ``#2``, ``#3``.
 
     Args:
-        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``, or the file alone for all of
-            its members; folders (``find_recordings`` of ``ecgssl.io.listing``); manifests (tables with record_id and
-            path).
+        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``, or a file without member
+            for all its members; folders (``find_recordings`` of ``ecgssl.io.listing``); manifests (tables with record_id
+            and path).
 
     Raises:
-        InputError: lists every input without recordings: no input, an empty folder, a pattern without match, an
-            unusable manifest. A missing single file raises no error; it is listed and gets a row.
+        InputError: no input, an empty folder, a pattern without match, or an unusable manifest; all are listed. A missing
+            single file raises no error; it is listed and gets a row.
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
@@ -79,7 +79,7 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
                 paths = list(inside.recordings)
                 unknown += len(inside.unknown)
                 if not paths:
-                    what = f"holds no recording in a known format ({len(inside.unknown)} other files)"
+                    what = f"contains no recording in a known format ({len(inside.unknown)} other files)"
                     problems.append(Problem(str(item), "folder", what, "Use a folder of recordings"))
             else:
                 paths = _of_file(item)
@@ -128,7 +128,7 @@ def _name(path: str) -> str:
 
 
 def _without_suffix(file: Path) -> Path:
-    """Remove the suffix of a file; a WFDB record named without suffix may contain a dot."""
+    """Return the path of a file without its suffix. A WFDB record named without suffix may contain a dot."""
     if file.suffix.lower() in SUFFIXES or (file.is_file() and not header_path(file).is_file()):
         return file.with_suffix("")
     return file

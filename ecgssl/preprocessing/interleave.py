@@ -1,8 +1,8 @@
 """Interleaved preparation: each stage runs for a group of recordings before the next stage begins.
 
-The results equal those of one recording after another. It is faster, because one recording needs little arithmetic but much
-code: run one by one, the other stages evict a stage's code from the processor's caches. In groups of 16, preparation
-without neurokit2 took three quarters of the time of one by one; larger groups were no faster.
+The results equal those of preparation one by one, but it is faster. The stages have much code and little arithmetic per
+recording, so running one by one evicts the code of each stage from the processor's caches. In groups of 16, preparation
+without neurokit2 took three quarters of the time of preparation one by one. Larger groups were not faster.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ecgssl.preprocessing.prepare import Rejected, Steps
 GROUP = 16
 """Largest number of recordings in a group."""
 VALUES = 1 << 20
-"""Number of signal values that closes a group early; 16 recordings of 12 leads, 10 s and 500 Hz stay below it."""
+"""Number of signal values at which a group is closed early; 16 recordings of 12 leads, 10 s and 500 Hz have fewer."""
 
 Result = dict[str, Any] | Rejected
 
@@ -24,7 +24,7 @@ def interleave(tasks: Iterable[Steps]) -> Iterator[Result]:
     """Run the preparation of recordings in groups.
 
     Args:
-        tasks: preparations that have not started; consumed group by group.
+        tasks: preparations that have not started; they are consumed group by group.
 
     Yields:
         The results of each preparation, or its rejection, in the order of ``tasks``.
@@ -61,5 +61,5 @@ def _finish(started: list[Steps | Rejected]) -> list[Result]:
 
 
 def _without_frames(rejection: Rejected) -> Rejected:
-    """Remove the traceback, whose frames would keep the signals of the group in memory."""
+    """Remove the traceback of a rejection, because its frames keep the signals of the group in memory."""
     return rejection.with_traceback(None)

@@ -1,4 +1,4 @@
-"""Tables of a store, merged from the parts of its shards one part at a time to bound the memory."""
+"""Tables of a store, merged from the parts of its shards. Parts are read one by one to limit memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecgssl.store.layout import index_schema
 from ecgssl.store.patient_key import patient_hash
 
 ROW_GROUP = 1 << 16
-"""Rows of the index that are collected before they are written."""
+"""Number of rows of the index that are collected before they are written."""
 
 
 def write_rejected(
@@ -28,9 +28,9 @@ def write_rejected(
     """Write ``rejected.csv``.
 
     Args:
-        path: of the file.
-        cohort: the cohort.
-        parts: part files of its shards, in order.
+        path: file to write.
+        cohort: cohort of the recordings.
+        parts: part files of the cohort's shards, in order.
         left_out: reason for each usable recording that is left out for overlap, by its row in the cohort's table.
 
     Returns:
@@ -60,11 +60,11 @@ def write_index(
     """Write ``index.parquet``, with a row per stored recording in storage order.
 
     Args:
-        path: of the file.
-        cohort: the cohort.
-        parts: part files of its shards, in order.
+        path: file to write.
+        cohort: cohort of the recordings.
+        parts: part files of the cohort's shards, in order.
         key: secret key for the hashes of patient ids.
-        left_out: as for ``write_rejected``.
+        left_out: see ``write_rejected``.
 
     Returns:
         Number of rows, and number of stored recordings with each finding, by code.
@@ -126,5 +126,5 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
 
 
 def _patient_key(patient: str, code: str) -> str:
-    """Return the id to hash; without a patient id it includes the waveform, so that equal record ids of two cohorts differ."""
+    """Return the id to hash. Without a patient id, add the waveform, so that equal record ids of two cohorts differ."""
     return f"{patient}\0{code}" if patient.startswith(NO_PATIENT) else patient

@@ -1,7 +1,7 @@
-"""Preparation of one recording: from its file to the int16 rows of a store, or to a rejection.
+"""Preparation of one recording, from its file to the int16 rows of a store or to a rejection.
 
-``request_steps`` is a generator that pauses after each stage, so that ``ecgssl.preprocessing.interleave`` can run a stage
-for many recordings in turn. ``prepare``, ``prepare_request`` and ``examine`` run the same stages for one recording.
+``request_steps`` is a generator that pauses after each stage, so that ``ecgssl.preprocessing.interleave`` can run each stage
+for a group of recordings. ``prepare``, ``prepare_request`` and ``examine`` run the same stages for one recording.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
 
 Steps = Generator[int, None, dict[str, Any]]
-"""Preparation in progress: yields the number of values of the signal after each stage, returns the results."""
+"""Preparation in progress: yields the number of signal values after each stage and returns the results."""
 
 QUALITY_STAGES = ("quality of the raw signal", "quality of the cleaned signal")
-"""Stages of the quality checks, in their order."""
+"""Stages of the quality checks, in order."""
 
 _LARGEST = np.iinfo(np.int16).max
 
@@ -41,9 +41,9 @@ class Rejected(Exception):
     """A recording that cannot be used.
 
     Args:
-        stage: processing stage that rejected it.
+        stage: processing stage that rejected the recording.
         reason: reason codes, separated by ";".
-        detail: explanation in words. It contains no path, because a path may hold a patient's number.
+        detail: explanation without the path, because a path may contain a patient's number.
         findings: results of the quality checks up to this stage (``ecgssl.signal.findings.findings_to_cell``).
     """
 
@@ -98,9 +98,9 @@ def prepare_request(
     """Read and prepare a recording of a cohort.
 
     Args:
-        request: the recording.
-        spec, quality, lsb, out: as for ``prepare``.
-        on_read: called with the recording after it has been read.
+        request: recording to prepare.
+        spec, quality, lsb, out: see ``prepare``.
+        on_read: function called with the recording after it has been read.
 
     Returns:
         Results of ``prepare``; ``reasons`` includes ``known_defect`` for a defect listed by the data set.
@@ -137,11 +137,11 @@ def prepare(
     """Assess, clean, crop and quantise a recording, for stores and for scoring.
 
     Args:
-        recording: the recording as read.
+        recording: recording as loaded from its file.
         spec: preprocessing settings.
         params: limits and policy of the quality checks.
-        lsb: mV per int16 step.
-        out: (leads, samples), overwritten with the result; rows of absent or masked leads become 0.
+        lsb: size of one int16 step in mV.
+        out: (leads, samples) int16, overwritten with the result; rows of absent or masked leads become 0.
 
     Returns:
         ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"),
@@ -158,10 +158,10 @@ def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: 
     """Prepare a recording without storing it; continue after a rejection as long as a usable lead remains.
 
     Args:
-        recording, spec, params, lsb: as for ``prepare``.
+        recording, spec, params, lsb: see ``prepare``.
 
     Returns:
-        Figures, findings and rejections of all stages. ``prepare`` raises the first rejection.
+        Figures, findings and rejections of all stages. The first rejection is the one that ``prepare`` raises.
     """
     examination = Examination()
     out = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
@@ -212,10 +212,10 @@ def _steps(
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = quality.reasons
     if clipped and "amplitude" not in reasons:
-        # the limit exceeds the int16 range: the policy for implausible amplitudes applies to clipped samples
+        # the limit exceeds the int16 range, so the policy for implausible amplitudes applies to clipped samples
         if params.policy["amplitude"] != "flag":
             limit = _LARGEST * lsb
-            raise Rejected("store", "amplitude", f"{clipped} samples beyond {limit:g} mV, the largest that is stored")
+            raise Rejected("store", "amplitude", f"{clipped} samples beyond {limit:g} mV, the largest storable value")
         reasons = (*reasons, "amplitude")
     return {
         "source_rate": recording.sampling_rate,
@@ -233,7 +233,7 @@ def quality_figures(quality: Quality) -> dict[str, float | None]:
 
 
 def _check(quality: Quality, stage: str, params: QualityParams, examination: Examination | None) -> None:
-    """Raise the rejection of a stage; note it in the examination instead if cleaning can continue."""
+    """Raise the rejection of a stage, or add it to the examination if one is given and cleaning can continue."""
     if examination is not None:
         examination.quality = quality
     if quality.rejected is None:

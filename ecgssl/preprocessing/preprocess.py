@@ -1,4 +1,4 @@
-"""Preprocessing of a cohort into a store: parallel, resumable, with the same bytes for any number of workers."""
+"""Preprocessing of a cohort into a store: parallel, resumable and independent of the number of workers."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class PreprocessReport:
     """Result of preprocessing a cohort.
 
     Args:
-        counted: recordings in the cohort, equal to ``stored + rejected``.
+        counted: number of recordings in the cohort, equal to ``stored + rejected``.
         stored, rejected: numbers of recordings.
         reasons: number of rejected recordings by reason.
         flags: number of stored recordings by finding.
         warnings: limitations of results obtained with this store.
-        seconds: wall time of this run.
-        resumed: recordings that an earlier, interrupted run has prepared.
-        overlap: recordings that share a patient or a waveform across splits (``ecgssl.leakage.overlap.Within.counts``).
+        seconds: wall time of this run in s.
+        resumed: number of recordings that an earlier, interrupted run had prepared.
+        overlap: number of recordings shared across splits by kind (``ecgssl.leakage.overlap.Within.counts``).
     """
 
     counted: int
@@ -63,16 +63,15 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
 
     Args:
         cohort: recordings to preprocess.
-        params: sections ``signal``, ``quality`` and ``store``, and ``data.overlap``.
+        params: parameters; ``signal``, ``quality``, ``store`` and ``data.overlap`` are used.
         out: folder of the store.
         key: secret key for the hashes of patient ids (``load_or_make_key``).
         progress: show a progress bar in a terminal.
 
     Raises:
         InputError: the cohort is empty; a target has the name of another column; ``out`` exists and is not a store;
-            all recordings or more than ``store.max_rejected_fraction`` are rejected; recordings of different splits
-            share a patient or a waveform and ``data.overlap`` is ``error``; or the backend fails
-            (``ecgssl.pool``).
+            all recordings or more than ``store.max_rejected_fraction`` are rejected; ``data.overlap`` is ``error`` and
+            recordings of different splits share a patient or a waveform; or the backend fails (``ecgssl.pool``).
     """
     start = time.perf_counter()
     out = Path(out).absolute()
@@ -98,7 +97,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
             "overlap": {"policy": params.data.overlap, "left_out": len(apart.left_out), **apart.found.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
-        # written last and not atomically: its folder is renamed afterwards
+        # written last and not atomically, because the folder is renamed afterwards
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
         warnings = (*cohort.notes, *apart.warnings)
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
@@ -118,7 +117,7 @@ def require_usable(cohort: Cohort) -> None:
     """Check that a cohort has recordings and that no target has the name of another column of the index.
 
     Raises:
-        InputError: the cohort is empty; or names each such target.
+        InputError: the cohort is empty, or a target has the name of another column; all such targets are listed.
     """
     where = cohort.source or cohort.name
     if len(cohort) == 0:
@@ -126,11 +125,11 @@ def require_usable(cohort: Cohort) -> None:
     taken = {*layout.DESCRIPTIVE_COLUMNS, *layout.FOUND_COLUMNS, *layout.FIGURE_COLUMNS} & set(cohort.targets)
     if taken:
         remedy = "Rename the column: the index of a store uses this name"
-        raise InputError(Problem(where, name, "is not a possible target name", remedy) for name in sorted(taken))
+        raise InputError(Problem(where, name, "cannot be used as a target name", remedy) for name in sorted(taken))
 
 
 def _run_key(cohort: Cohort, params: Params) -> str:
-    """Return a hash of all inputs that determine the shards; labels and patients only affect the index."""
+    """Return a hash of all inputs that determine the shards. Labels and patients affect the index only."""
     about = {
         "ecgssl": __version__,
         "store": layout.VERSION,
@@ -149,7 +148,7 @@ def _run_key(cohort: Cohort, params: Params) -> str:
 
 
 def _slices(cohort: Cohort, params: Params) -> list[tuple[int, int]]:
-    """Return first and last row of each shard: the fewest shards allowed, of equal size, so that all workers end together."""
+    """Return first and last row of each shard. Shards have equal size, so that all workers finish together."""
     count = -(-len(cohort) // params.store.shard_recordings)
     edges = [number * len(cohort) // count for number in range(count + 1)]
     return list(pairwise(edges))
@@ -191,7 +190,7 @@ def _require_enough(
         Problem(
             cohort.source or cohort.name,
             "store.max_rejected_fraction",
-            f"{rejected} of {len(cohort)} recordings cannot be used ({counts}), {allowed:.0%} is allowed{stopped}",
+            f"{rejected} of {len(cohort)} recordings cannot be used ({counts}); the limit is {allowed:.0%}{stopped}",
             f"See {listing}. Fix the recordings, change section quality, or raise the limit",
         )
     )

@@ -11,7 +11,7 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 
 COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
-"""Columns of a cohort's table that determine a recording's signal; all except ``path`` are optional."""
+"""Columns of a cohort's table that determine a recording's signal. All except ``path`` are optional."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class RecordingRequest:
     """One recording to prepare.
 
     Args:
-        path: of the file, or ``file#member``.
+        path: path of the file, or ``file#member``.
         overrides: metadata from the cohort's table that replace those of the file.
         defect: known defect listed by the data set; empty for none.
-        excluded: whether the defect excludes the recording, so that its file is not read.
+        excluded: true if the defect excludes the recording, so that its file is not read.
     """
 
     path: str

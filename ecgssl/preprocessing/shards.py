@@ -1,8 +1,8 @@
 """Shards of a store: preparation of a group of recordings and writing of its two files.
 
 A part is an Arrow file with a row per recording of its shard, stored or rejected. Shard and part are written under
-temporary names, synchronised and renamed, the part last. A shard is complete if its part exists and holds the SHA-256 of
-the shard, so a run can be killed at any time. No file is locked or appended to, which also works on network drives. If a
+temporary names, synchronised and renamed, the part last. A shard is complete if its part exists and contains the SHA-256
+of the shard, so a run can be killed at any time. No file is locked or appended to, so network drives can be used. If a
 cluster lets two workers make the same shard, both write the same bytes.
 """
 
@@ -41,10 +41,10 @@ class Work:
 
     Args:
         shards: folder of the shards.
-        parts: folder of their parts and of unfinished files, on the same file system.
+        parts: folder of their parts and of temporary files, on the same file system.
         spec: preprocessing settings.
         quality: limits and policy of the quality checks.
-        lsb: mV per int16 step.
+        lsb: size of one int16 step in mV.
     """
 
     shards: Path
@@ -67,10 +67,10 @@ class ShardResult:
     """Result of making one shard.
 
     Args:
-        number: of the shard.
-        count: recordings of the cohort in this shard, including rejected ones.
+        number: number of the shard.
+        count: number of recordings of the cohort in this shard, including rejected ones.
         rejected: number of rejected recordings.
-        resumed: whether an earlier run has made the shard.
+        resumed: true if an earlier run made the shard.
     """
 
     number: int
@@ -80,13 +80,13 @@ class ShardResult:
 
 
 def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingRequest]) -> ShardResult:
-    """Prepare and write the recordings of one shard, unless an earlier run has done it.
+    """Prepare and write the recordings of one shard, unless an earlier run has written it.
 
     Args:
         work: folders and settings.
-        number: of the shard.
+        number: number of the shard.
         first: row of the first recording in the cohort's table.
-        items: the recordings.
+        items: recordings of the shard.
 
     Raises:
         InputError: the files cannot be written.
@@ -106,14 +106,14 @@ def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingReq
 
 
 def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
-    """Rewrite a shard with some of its recordings and return its new SHA-256 (hex).
+    """Rewrite a shard without some of its recordings and return its new SHA-256 (hex).
 
-    The part is not changed. If the run is killed before the store is complete, the SHA-256 in the part no longer matches
-    and the shard is made again.
+    The part is not changed. If the run is killed before the store is complete, the SHA-256 in the part does not match the
+    shard, and the next run makes the shard again.
 
     Args:
-        work, number: as for ``make_shard``.
-        keep: (recordings in the shard,), true for those that stay.
+        work, number: see ``make_shard``.
+        keep: (recordings in the shard,) bool, true for recordings to keep.
     """
     digital = np.load(work.shard(number), mmap_mode="r", allow_pickle=False)
     return _write(work, work.shard(number), _npy(digital[keep]))

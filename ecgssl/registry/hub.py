@@ -1,6 +1,6 @@
-"""Bundles as model repositories of the Hugging Face Hub (extra ``hub``).
+"""Bundles as model repositories on the Hugging Face Hub (extra ``hub``).
 
-A download is verified like any other bundle, and nothing in it is unpickled or run. Pass a digest to accept only one bundle.
+A download is verified like any other bundle, and no file in it is unpickled or run. Pass a digest to accept one bundle only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HUB_FILES = [".gitattributes", ".gitignore"]
 
 
 def save_pretrained(bundle: Path | str, out: Path | str) -> None:
-    """Verify a bundle and copy it. ``out`` is complete or absent.
+    """Verify a bundle and copy it. The copy is written atomically.
 
     Raises:
         InputError: the bundle is altered or unusable, or ``out`` exists and is not a bundle.
@@ -35,10 +35,10 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
     """Load a bundle from a folder or from the Hub.
 
     Args:
-        name: an existing folder, or ``owner/repository``.
+        name: path of a folder, or ``owner/repository``.
         revision: commit, tag or branch on the Hub.
-        digest: SHA-256 (hex) that ``SHA256SUMS`` of the bundle must have, or at least its first 16 digits, as in
-            ``Bundle.version``. Without it, the current bundle of the repository is loaded if it is complete.
+        digest: SHA-256 (hex) of the bundle's ``SHA256SUMS``, or at least its first 16 digits, as in ``Bundle.version``. If
+            ``None``, any valid bundle is accepted.
 
     Raises:
         InputError: the extra is not installed, the Hub does not answer, the repository does not exist, or the bundle is
@@ -54,12 +54,12 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
 
 
 def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
-    """Verify a bundle and upload it as one commit. The repository is created if it does not exist.
+    """Verify a bundle and upload it as one commit. Create the repository if it does not exist.
 
     Args:
-        bundle: folder made by ``export_bundle``.
+        bundle: folder written by ``export_bundle``.
         repository: ``owner/name``. Log in with ``hf auth login``.
-        private: whether a new repository is private.
+        private: create a new repository as private.
 
     Returns:
         URL of the commit.
@@ -76,7 +76,7 @@ def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
             repo_id=repository,
             folder_path=str(bundle),
             commit_message=f"Bundle {verify_sums(Path(bundle))[:16]}",
-            # a file left from an earlier bundle would fail the verification
+            # remove files of an earlier bundle, which would fail the verification
             delete_patterns="*",
         )
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
@@ -93,7 +93,7 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _no_access(name: str, error: Exception) -> InputError:
-    what = f"the Hub gives no access ({type(error).__name__})"
+    what = f"the Hub denies access ({type(error).__name__})"
     return InputError(Problem(name, "repository", what, "Check name, revision, network and 'hf auth login'"))
 
 

@@ -1,4 +1,4 @@
-"""Code of an MLflow model. MLflow copies this file next to the bundle and runs it, so nothing is pickled.
+"""Model class of a bundle in MLflow. MLflow copies this file next to the bundle and runs it, so no object is pickled.
 
 Loading performs all checks of ``ecgssl.export.bundle.load_bundle``.
 """
@@ -16,10 +16,10 @@ from ecgssl.scoring.dataframe import score_frame
 
 
 class BundleModel(PythonModel):
-    """Model from raw recordings to scores or embeddings, see ``ecgssl.scoring.dataframe.score_frame`` for the columns."""
+    """Model from raw recordings to scores or embeddings. The columns are those of ``ecgssl.scoring.dataframe.score_frame``."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle from the model's artifacts."""
+        """Load the bundle from the artifacts of the model."""
         self.bundle: Bundle = load_bundle(context.artifacts["bundle"])
 
     def predict(

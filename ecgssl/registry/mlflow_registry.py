@@ -1,4 +1,4 @@
-"""Models in MLflow: ONNX graphs, and bundles that take raw recordings and are registered under an alias."""
+"""Models in MLflow: ONNX graphs, and bundles for raw recordings registered under an alias."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from ecgssl.tracking.runs import TrackedRun
 
 ALIAS = "candidate"
-"""Alias of the newest version that a pipeline has registered. Give an approved version another alias."""
+"""Alias of the newest version registered by a pipeline. Give an approved version another alias."""
 
 
 def log_onnx(run: TrackedRun, path: Path | str, name: str, pip_requirements: Sequence[str] = ()) -> None:
     """Log an ONNX file as an MLflow model with the signature of the graph.
 
     Args:
-        run: the run to log to.
+        run: MLflow run to log to.
         path: the ``.onnx`` file.
         name: name of the model.
-        pip_requirements: packages needed to load it. The default is the installed versions of the ONNX packages.
+        pip_requirements: packages needed to load the model; by default the installed versions of the ONNX packages.
     """
     run.call_mlflow("logging the model", lambda _: _log_onnx(Path(path), name, pip_requirements))
 
@@ -33,8 +33,8 @@ def register_bundle(run: TrackedRun, bundle: Path | str, name: str) -> None:
     """Log a bundle as an MLflow model that takes raw recordings, and register it with the alias ``candidate``.
 
     Args:
-        run: the run to log to.
-        bundle: folder made by ``ecgssl.export.bundle.export_bundle``.
+        run: MLflow run to log to.
+        bundle: folder written by ``ecgssl.export.bundle.export_bundle``.
         name: name of the registered model.
     """
     run.call_mlflow("registering the model", lambda client: _log_bundle(Path(bundle), name, client))

@@ -1,4 +1,4 @@
-"""Predictor: a bundle as a Python object that scores raw recordings in memory."""
+"""Predictor: Python object that scores raw recordings in memory with a bundle."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Scores:
     """Scores of one recording.
 
     Args:
-        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression the predicted
+        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression, the predicted
             value in the target's unit.
-        calls: for each label and threshold, whether the probability reaches the threshold. Thresholds without a value
-            are absent.
-        predicted: most probable of exclusive classes; ``None`` for other kinds.
+        calls: true if the probability reaches the threshold, by label and threshold. Thresholds without a value are
+            omitted.
+        predicted: most probable class if classes are exclusive; otherwise ``None``.
     """
 
     scores: dict[str, float]
@@ -36,13 +36,13 @@ class Scores:
 
 
 class Predictor:
-    """Predictor that scores or embeds one recording at a time.
+    """Model of a bundle that scores or embeds one recording at a time.
 
     Args:
-        path: folder made by ``ecgssl.export.bundle.export_bundle``.
+        path: folder written by ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
-        InputError: lists every file that is missing, altered, unlisted or unusable.
+        InputError: a file is missing, altered, unlisted or unusable; all such files are listed.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -50,7 +50,7 @@ class Predictor:
 
     @property
     def spec(self) -> SignalSpec:
-        """Preprocessing settings that are applied to recordings."""
+        """Preprocessing settings of the model, which are applied to recordings."""
         return self.bundle.spec
 
     @property
@@ -60,33 +60,33 @@ class Predictor:
 
     @property
     def version(self) -> str:
-        """Version to record with a result, see ``Bundle.version``."""
+        """Version of the model to record with a result, see ``Bundle.version``."""
         return self.bundle.version
 
     def embed(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> NDArray[np.float32]:
         """Return the embedding of one raw recording.
 
         Args:
-            signal: (leads, samples) in mV, neither filtered nor scaled; NaN for a missing value.
-            sampling_rate: Hz.
-            leads: one name per row, in any order and usual spelling. Rows with other names are ignored; missing limb leads
-                are derived if two are present.
+            signal: (leads, samples) in mV, neither filtered nor scaled; NaN for missing values.
+            sampling_rate: sampling rate in Hz.
+            leads: names of the rows, in any order and with any usual spelling. Rows with other names are ignored; missing
+                limb leads are computed if two are present.
 
         Returns:
-            (E,) float32.
+            (E,) float32 embedding.
 
         Raises:
-            RecordingError: the recording is rejected by preprocessing; ``reason`` is the code used in score files.
-            ValueError: signal and leads do not match.
+            RecordingError: preprocessing rejects the recording; ``reason`` is the code used in score files.
+            ValueError: ``signal`` and ``leads`` have different numbers of rows.
         """
         return self._run(signal, sampling_rate, leads)["embedding"][0]
 
     def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
-        """Return calibrated scores of one raw recording and its call at each threshold. See ``embed`` for the arguments.
+        """Return the calibrated scores of one raw recording and its calls. See ``embed`` for the arguments.
 
         Raises:
-            InputError: the bundle is that of an encoder.
-            RecordingError: the recording is rejected by preprocessing.
+            InputError: the bundle contains an encoder.
+            RecordingError: preprocessing rejects the recording.
         """
         decision = require_targets(self.bundle, "bundle")
         logits = self._run(signal, sampling_rate, leads)["logits"]
@@ -105,6 +105,6 @@ class Predictor:
         try:
             prepared = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
         except Rejected as error:
-            problem = Problem("recording", error.stage, error.detail, "Leave it out, or correct it at its source")
+            problem = Problem("recording", error.stage, error.detail, "Remove the recording, or correct its source")
             raise RecordingError(error.reason, problem) from error
         return bundle.graph.run(prepared.digital * np.float32(bundle.lsb), prepared.lead_mask)

@@ -21,12 +21,12 @@ from ecgssl.store.store import Store
 from ecgssl.version import __version__
 
 _PLAIN = ("age",)
-"""Index columns that a task can predict although they are not targets."""
+"""Index columns that are not targets but can be predicted."""
 
 
 @dataclass(frozen=True)
 class CohortStore:
-    """A store and the report of its preprocessing. ``report`` is ``None`` if the store existed already."""
+    """Store and report of its preprocessing. ``report`` is ``None`` if an existing store is reused."""
 
     store: Store
     report: PreprocessReport | None
@@ -37,24 +37,25 @@ def cohort_store(
 ) -> CohortStore:
     """Return the store of the cohort ``params.data``, preprocessed like the training recordings of a bundle.
 
-    Preprocessing settings, quality limits and rounding are those of the bundle; the parameters are ignored. The name of the
-    store contains a hash of its inputs, so a second call with the same recordings, table, bundle and release reuses it.
+    Preprocessing settings, quality limits and rounding are those of the bundle; those in the parameters are ignored. The
+    name of the store contains a hash of its inputs. A second call with the same recordings, table, bundle and version of
+    ecgssl reuses it.
 
     Args:
-        params: sections ``data`` and ``store``, and the seed of a split.
+        params: parameters; sections ``data`` and ``store`` and the seed of the split are used.
         bundle_path: bundle of an encoder.
         targets: target columns that the table must have.
         folder: parent folder of the store.
-        show_progress: draw a progress bar on a terminal.
+        show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is altered or holds a classifier, the table lacks a target, or the cohort cannot
+        InputError: the bundle is altered or contains a classifier, the table lacks a target, or the cohort cannot
             be preprocessed (``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     bundle = load_bundle(bundle_path)
     if bundle.targets:
-        what = f"holds a classifier of {', '.join(bundle.targets)}"
+        what = f"contains a classifier of {', '.join(bundle.targets)}"
         raise InputError(Problem(str(bundle_path), "bundle", what, "Use the bundle of an encoder"))
     cohort = load(params.data, "data/raw", params.seed)
     _require_targets(cohort, targets)
@@ -87,7 +88,7 @@ def _require_targets(cohort: Cohort, targets: Sequence[str]) -> None:
     problems = []
     for target in targets:
         if target in cohort.not_binary:
-            remedy = "Targets hold 1, 0, U (uncertain) or nothing (unknown); for other cells declare it in data.targets"
+            remedy = "Use 1, 0, U (uncertain) or an empty cell (unknown); declare other cells in data.targets"
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target not in cohort.targets and not (target in _PLAIN and target in cohort.table):
             known = ", ".join(cohort.targets) or "none"

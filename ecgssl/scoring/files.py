@@ -1,4 +1,4 @@
-"""Scoring of files: a table with one row per input, in the order of the inputs, rejected recordings included."""
+"""Scoring of files. The table has one row per input, in the order of the inputs, including rejected recordings."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class PredictReport:
     """Counts and times of a scoring run.
 
     Args:
-        counted: rows written, ``scored + rejected``.
-        scored, rejected: number of recordings.
-        unknown: files in folders that no reader recognises. They get no row.
-        reasons: reason codes of rejections with counts.
-        seconds: wall time by stage: ``load``, ``prepare`` (waiting for reading and cleaning), ``model``, ``write``.
-        resumed: rows written by an earlier run that was interrupted.
+        counted: number of rows written, equal to ``scored + rejected``.
+        scored, rejected: numbers of recordings.
+        unknown: number of files in folders that no reader supports. They get no row.
+        reasons: number of rejected recordings by reason code.
+        seconds: wall time in s by stage: ``load``, ``prepare`` (waiting for reading and cleaning), ``model``, ``write``.
+        resumed: number of rows written by an earlier, interrupted run.
     """
 
     counted: int
@@ -68,28 +68,28 @@ def predict(
 ) -> PredictReport:
     """Score recordings with a classifier and write a table.
 
-    The table has the columns of ``ecgssl.scoring.preprocess.COLUMNS``, then ``window_policy``, ``model`` (``Bundle.version``),
-    ``fingerprint`` (of the preprocessing settings) and those of ``ecgssl.scoring.scores.score_columns``, which are empty for
-    a rejected recording. On a CPU, the scores of a recording are bit-identical for any other inputs, ``batch_size`` and
-    ``workers``; on a GPU they agree up to rounding (1e-5).
+    The table has the columns of ``ecgssl.scoring.preprocess.COLUMNS``, then ``window_policy``, ``model``
+    (``Bundle.version``), ``fingerprint`` (of the preprocessing settings) and those of
+    ``ecgssl.scoring.scores.score_columns``, which are empty for a rejected recording. On a CPU, the scores of a recording
+    do not depend on the other inputs, ``batch_size`` or ``workers``. On a GPU, they agree up to rounding (1e-5).
 
-    An interrupted run leaves its parts in a hidden folder next to ``out``. The same command resumes it and writes the same
-    bytes. Inputs that are done are not read again, so do not change them in between.
+    An interrupted run keeps its parts in a hidden folder next to ``out``. The same command resumes it and writes the same
+    bytes. Do not change inputs in between, because inputs that are done are not read again.
 
     Args:
-        bundle_path: folder made by ``export_bundle``.
+        bundle_path: folder written by ``export_bundle``.
         inputs: recordings in any format, folders, patterns and manifests, see ``list_recordings``.
-        out: ``.csv``, ``.jsonl`` or ``.parquet``. The file is complete or absent.
-        windows: how a recording of at least two durations is scored.
+        out: file to write, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
+        windows: policy for recordings of at least two durations.
         batch_size: number of recordings that a process reads at a time, and that a GPU scores at a time.
-        workers: processes that read and clean; -1 for one per core.
-        device: ``auto`` uses the GPU if there is one.
-        show_progress: draw a progress bar on a terminal.
+        workers: number of processes that read and clean; -1 for one per core.
+        device: device of the model; ``auto`` uses the GPU if there is one.
+        show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is unusable or has no classifier, the inputs hold no recording, ``out`` has another suffix or
-            cannot be written, the window policy does not suit the bundle, or a process died.
-        Stopped: SIGTERM or Ctrl-C; all complete parts are saved.
+        InputError: the bundle is unusable or has no classifier, the inputs contain no recording, ``out`` has another suffix
+            or cannot be written, the window policy cannot be used with the bundle, or a process died.
+        Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
     return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
 
@@ -105,7 +105,7 @@ def embed(
     device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
-    """Embed recordings with an encoder, or that of a classifier. See ``predict``; the columns are ``emb_0000`` and so on."""
+    """Embed recordings with the encoder of a bundle and write a table. See ``predict``; the columns are ``emb_0000`` etc."""
     return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
 
 
@@ -131,12 +131,12 @@ def _score(
     items = listed.items
     bundle = load_bundle(bundle_path)
     value_columns = _columns(bundle, output, windows, str(bundle_path))
-    # fail before hours of scoring
+    # create the folder first, so that an error occurs before hours of scoring
     make_folder(out.parent)
     try:
         where = resolve_device(device)
     except InputError:
-        raise InputError(Problem("device", device, "is not available here", "Use 'auto' or 'cpu'")) from None
+        raise InputError(Problem("device", device, "is not available", "Use 'auto' or 'cpu'")) from None
     bundle.graph.to(where)
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
     verb = "predict" if output == "logits" else "embed"
@@ -145,7 +145,7 @@ def _score(
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)
     seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
-    # a long recording has many windows
+    # one recording at a time, because long recordings have many windows
     chunk = batch_size if windows == "contract" else 1
     chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))
     tasks = ((part, bundle.spec, bundle.quality, bundle.lsb, windows) for _, part in chunks)
@@ -177,7 +177,7 @@ def _score(
             if stop.requested and len(done) < file.parts:
                 kept = sum(len(_of_part(items, n)) for n in done)
                 raise Stopped(
-                    f"stopped with {kept} of {len(items)} recordings saved; the same command goes on from there"
+                    f"stopped with {kept} of {len(items)} recordings saved; run the same command again to continue"
                 )
     file.finish()
     seconds["write"] += time.perf_counter() - since
@@ -188,7 +188,7 @@ def _score(
 
 
 def _columns(bundle: Bundle, output: Output, windows: Windows, where: str) -> dict[str, type]:
-    """Return the columns that ``_cells`` fills, with types, after checking bundle and window policy."""
+    """Check bundle and window policy, and return the columns filled by ``_cells`` with their types."""
     decision = require_targets(bundle, where) if output == "logits" else None
     require_policy(bundle, windows, output)
     if decision is not None:
@@ -222,7 +222,7 @@ def _digest(items: Sequence[Listed]) -> str:
     digest = hashlib.sha256()
     for item in items:
         rate, unit, leads = astuple(item.overrides)
-        # the text that version 0.1.0 hashed, so that its interrupted score files can be resumed
+        # the same text as in version 0.1.0, so that its interrupted score files can be resumed
         overrides = f"Stated(sampling_rate={rate!r}, unit={unit!r}, leads={leads!r})"
         digest.update(f"({item.record_id!r}, {str(Path(item.path).absolute())!r}, {overrides})".encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Preprocessing of recordings to score, with a table row for each, rejected ones included.
+"""Preprocessing of recordings for scoring, with a table row per recording, including rejected ones.
 
 This module does not import torch, so worker processes start quickly.
 """
@@ -19,11 +19,11 @@ from ecgssl.preprocessing.prepare import Rejected, prepare, read_or_reject
 from ecgssl.signal.spec import SignalSpec
 
 Windows = Literal["contract", "mean", "max"]
-"""How a recording longer than the duration of the preprocessing settings is scored.
+"""Window policy for a recording longer than the duration of the preprocessing settings.
 
-``contract``: only the window that preprocessing keeps, at the start or in the middle, as in training. ``mean`` and ``max``:
-all whole windows side by side from where preprocessing would start, each prepared like a separate recording; the result is
-the mean or the maximum of their logits.
+``contract`` uses only the window that preprocessing keeps, at the start or in the middle, as in training. ``mean`` and
+``max`` use all complete, adjacent windows from the point where preprocessing would start. Each window is prepared like a
+separate recording. The result is the mean or the maximum of their logits.
 """
 POLICIES: tuple[Windows, ...] = get_args(Windows)
 
@@ -40,10 +40,10 @@ COLUMNS = {
     "windows": int,
     "windows_rejected": int,
 }
-"""Columns for every recording. ``status`` is ok or rejected. A rejected one has ``reasons`` (";"-joined codes) and
-``detail``; the others have ``flags`` (codes of findings), the ``leads`` passed to the model, ``heart_rate`` in beats per
-minute, and the numbers of ``windows`` scored and rejected. ``sampling_rate`` in Hz and ``duration`` in s are those of the
-file, empty if it could not be read."""
+"""Columns for every recording. ``status`` is ok or rejected. Rejected recordings have ``reasons`` (";"-joined codes) and
+``detail``. Scored recordings have ``flags`` (codes of findings), the ``leads`` passed to the model, ``heart_rate`` in beats per
+minute, and the numbers of ``windows`` scored and rejected. ``sampling_rate`` in Hz and ``duration`` in s describe the
+file; they are empty if it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class PreparedRecording:
 
     Args:
         digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
-        lead_mask: (windows, L) bool.
+        lead_mask: (windows, L) bool, true for present leads.
         row: values of ``COLUMNS``.
-        findings: of the quality checks, of each window (``ecgssl.signal.findings.findings_to_cell``).
+        findings: findings of the quality checks by window (``ecgssl.signal.findings.findings_to_cell``).
     """
 
     digital: NDArray[np.int16]
@@ -64,7 +64,7 @@ class PreparedRecording:
 
 
 def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
-    """Return a recording without windows, whose row states the reason of the rejection."""
+    """Return a rejected recording: no windows, and a row with the reason."""
     nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
     row = {"status": "rejected", "reasons": reason, "detail": detail}
     return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
@@ -73,7 +73,7 @@ def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
 def prepare_files(
     items: Sequence[Listed], spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows
 ) -> list[PreparedRecording]:
-    """Read and preprocess files. A rejected file has no windows, and its row states the reason."""
+    """Read and preprocess files. A rejected file has no windows, and its row contains the reason."""
     found = []
     for item in items:
         row: dict[str, Any] = {"record_id": item.record_id}
@@ -98,7 +98,7 @@ def prepare_recording(
         windows: policy for a recording of at least two durations.
 
     Raises:
-        Rejected: the recording cannot be used; with several windows, all are rejected, and the error is that of the first.
+        Rejected: the recording cannot be used. If all of several windows are rejected, the first error is raised.
     """
     pieces = _pieces(recording, spec) if windows != "contract" else [recording]
     digital = np.zeros((len(pieces), len(spec.leads), spec.samples), dtype=np.int16)
@@ -127,7 +127,7 @@ def prepare_recording(
 
 
 def _pieces(recording: Recording, spec: SignalSpec) -> list[Recording]:
-    """Return all whole windows, or the recording itself if it holds fewer than two."""
+    """Return all complete windows, or the recording itself if it has fewer than two."""
     length = round(spec.duration * recording.sampling_rate)
     samples = recording.signal.shape[1]
     count = samples // length if length else 0

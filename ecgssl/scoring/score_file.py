@@ -20,7 +20,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, make_folder, write_atomic, write_json
 
 PART = 512
-"""Rows of a part. At most this many rows are in memory, or scored again after an interruption."""
+"""Largest number of rows of a part. It limits memory and the rows that are scored again after an interruption."""
 
 Columns = Mapping[str, type]
 
@@ -37,15 +37,15 @@ class Format(ABC):
 
     @abstractmethod
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
-        """Return the bytes of some rows."""
+        """Return some rows as bytes."""
 
     @abstractmethod
     def join(self, parts: Iterator[Path], out: BinaryIO) -> None:
-        """Write the complete file from its parts, with one part in memory at a time."""
+        """Write the complete file from its parts. Only one part is in memory at a time."""
 
 
 class Csv(Format):
-    """CSV. Nine digits represent every float32 exactly; a missing value is an empty cell."""
+    """CSV. Floats have nine digits, which represent every float32 exactly; a missing value is an empty cell."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         frame = pd.DataFrame({name: _series(cells[name], kind) for name, kind in self.columns.items()})
@@ -76,7 +76,7 @@ class Parquet(Format):
 
         types = {str: pa.string(), int: pa.int32(), float: pa.float64()}
         measured = {"sampling_rate", "duration", "heart_rate"}
-        # scores are float32
+        # float32, the type of the model's outputs
         return pa.schema(
             [(n, pa.float32() if k is float and n not in measured else types[k]) for n, k in self.columns.items()]
         )
@@ -103,12 +103,12 @@ FORMATS: dict[str, type[Format]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet"
 
 
 class ScoreFile:
-    """A score file that is complete or absent, made from parts that survive an interruption.
+    """Score file that is written in parts, which survive an interruption, and completed atomically.
 
     Args:
-        out: ``.csv``, ``.jsonl`` or ``.parquet``.
+        out: file to write, ``.csv``, ``.jsonl`` or ``.parquet``.
         columns: columns of the table with their types.
-        about: everything that determines the rows. Parts of a run with other values are not used.
+        about: settings that determine the rows. Parts of a run with other settings are not used.
         rows: number of rows of the complete file.
 
     Raises:
@@ -131,7 +131,7 @@ class ScoreFile:
         return -(-self.rows // PART)
 
     def done(self, number: int) -> Counter[str] | None:
-        """Return the reasons of rejections of a finished part, with counts; ``None`` if it is not finished."""
+        """Return the number of rejections by reason in a finished part; ``None`` if the part is not finished."""
         try:
             return Counter(json.loads(self._marker(number).read_text()))
         except (OSError, ValueError):

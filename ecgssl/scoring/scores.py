@@ -1,9 +1,9 @@
 """Model outputs of preprocessed recordings: logits, calibrated scores, calls at thresholds and embeddings.
 
-Files, tables and HTTP requests are scored by these functions. On a CPU each window passes through the model alone, because
-matrix products of other sizes round differently. So the score of a recording does not depend, bit for bit, on the other
-recordings. This takes no extra time, because a recording of ten seconds is hundreds of tokens (measured: 0.97 to 1.0 times
-the time per recording of batches of 8, presets tiny and small).
+Files, tables and HTTP requests are scored by these functions. On a CPU, each window passes through the model alone, because
+matrix products of other sizes round differently. The score of a recording is therefore bit-identical for any other
+recordings. Batches are not faster, because a recording of ten seconds has hundreds of tokens. Measured: 0.97 to 1.0 times
+the time per recording of batches of 8, presets tiny and small.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def run_windows(
     """Return the model's outputs for preprocessed windows.
 
     Args:
-        bundle: with its model on the device to use.
+        bundle: bundle whose model is on the device to use.
         digital: (n, L, T) int16 in steps of ``bundle.lsb``, n at least 1.
-        lead_mask: (n, L) bool.
+        lead_mask: (n, L) bool, true for present leads.
 
     Returns:
-        Arrays with n rows by name of output.
+        Arrays with n rows, by name of the output.
     """
     step = len(digital) if next(bundle.model.parameters()).is_cuda else 1
     parts = [
@@ -46,13 +46,13 @@ def run_windows(
 def recording_outputs(
     bundle: Bundle, prepared: list[PreparedRecording], output: Output, windows: Windows
 ) -> NDArray[np.float32]:
-    """Return one row of a model output per recording, its windows combined; NaN for a recording without windows.
+    """Return one row of a model output per recording, with its windows combined; NaN for a recording without windows.
 
     Args:
-        bundle: with its model on the device to use.
+        bundle: bundle whose model is on the device to use.
         prepared: preprocessed recordings.
         output: ``logits`` or ``embedding``.
-        windows: ``mean`` or ``max`` over the windows; with ``contract`` each recording has one window.
+        windows: ``mean`` or ``max`` over the windows; for ``contract``, each recording has one window.
     """
     counts = [len(one.digital) for one in prepared]
     width = bundle.embed_dim if output == "embedding" else len(bundle.targets)
@@ -72,14 +72,14 @@ def recording_outputs(
 
 
 def require_policy(bundle: Bundle, windows: Windows, output: Output) -> None:
-    """Refuse the policy ``max`` for embeddings, values of a regression and exclusive classes.
+    """Check that the window policy can be used: ``max`` is for independent labels only.
 
     Raises:
-        InputError: the policy has no meaning for this output.
+        InputError: the policy is ``max`` and the output is an embedding, a regression or exclusive classes.
     """
     decision = bundle.decision
     if windows == "max" and (output == "embedding" or decision is None or decision.kind != "multilabel"):
-        what = "is 'max', which has a meaning only for independent labels"
+        what = "is 'max', which can be used for independent labels only"
         raise InputError(Problem("windows", "policy", what, "Use 'mean' or 'contract'"))
 
 
@@ -87,10 +87,10 @@ def require_targets(bundle: Bundle, where: str) -> Decision:
     """Return the calibrators and thresholds of a classifier's bundle.
 
     Raises:
-        InputError: the bundle is that of an encoder.
+        InputError: the bundle contains an encoder.
     """
     if bundle.decision is None:
-        what = "is an encoder, it has no targets to score"
+        what = "is an encoder and has no targets to score"
         raise InputError(Problem(where, "kind", what, "Use embed, or use the bundle of a classifier"))
     return bundle.decision
 
@@ -98,7 +98,7 @@ def require_targets(bundle: Bundle, where: str) -> Decision:
 def score_columns(decision: Decision) -> dict[str, type]:
     """Return the columns of scores with their types, in order.
 
-    Each label has ``logit__NAME`` and ``prob__NAME`` (calibrated as stated in the bundle), then ``call__NAME__THRESHOLD``,
+    Each label has ``logit__NAME`` and ``prob__NAME`` (with the calibration of the bundle), then ``call__NAME__THRESHOLD``,
     1 or 0, for every threshold of the bundle. For exclusive classes, ``predicted`` is the most probable one. A regression
     has ``raw__NAME`` and ``value__NAME``, before and after calibration.
     """
@@ -112,7 +112,7 @@ def score_columns(decision: Decision) -> dict[str, type]:
 
 
 def score_cells(decision: Decision, logits: NDArray[np.float32]) -> dict[str, list[Any]]:
-    """Return the values of ``score_columns``; ``None`` if a recording has no logits, or a label has no such threshold.
+    """Return the values of ``score_columns``. A value is ``None`` without logits, or for a threshold without a value.
 
     Args:
         decision: calibrators and thresholds.

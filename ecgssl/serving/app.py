@@ -41,11 +41,11 @@ Policy = Annotated[
         description="Long recordings: use the window used in training, or the mean or maximum of the logits of all windows."
     ),
 ]
-Target = Annotated[str, Query(min_length=1, max_length=200, description="Name of one of the model's targets.")]
+Target = Annotated[str, Query(min_length=1, max_length=200, description="Name of a target of the model.")]
 _DESCRIPTIONS = {
     400: "The body is not a valid form.",
     401: "The token is missing or wrong.",
-    404: "The path does not exist, or the bundle holds no classifier.",
+    404: "The path does not exist, or the bundle contains no classifier.",
     405: "The path does not accept this method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
@@ -66,7 +66,7 @@ def create_app(
     """Return the ASGI application.
 
     Args:
-        service: service that computes the answers.
+        service: service that computes the responses.
         limits: limits of a request.
         token: token that clients must send; ``None`` if no token is needed.
         readers: number of recordings that are read at a time.
@@ -75,12 +75,12 @@ def create_app(
         title="ecgssl",
         version=__version__,
         description=f"Scores and embeddings of 12-lead ECGs. {NOTICE}",
-        # these pages load scripts from other servers
+        # not offered, because these pages load scripts from other servers
         docs_url=None,
         redoc_url=None,
         responses={code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (401, 503)},
     )
-    # RequestMiddleware logs errors without data of the request
+    # errors are logged by RequestMiddleware, without data of the request
     for kind in (RequestError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _error_response)
     read_limit, model_limit, explain_limit, draw_limit = (CapacityLimiter(n) for n in (max(readers, 1), 1, 1, 1))
@@ -97,7 +97,7 @@ def create_app(
 
     @app.get("/health")
     async def health() -> HealthOut:
-        """Return that the service is running. No token is needed."""
+        """Return the status of the service. No token is needed."""
         return HealthOut(status="ok")
 
     @app.get("/model")
@@ -126,7 +126,7 @@ def create_app(
 
     @app.post("/explain", **posted)
     async def explain(request: Request, target: Target) -> LookedOut:
-        """Draw the attributions of one target in the window used in training. Takes seconds."""
+        """Draw the attributions of one target in the window used in training. This takes seconds."""
         read = await prepare(request, "contract", "logits")
         return LookedOut(**await _threaded(explain_limit, service.explain, read, target))
 

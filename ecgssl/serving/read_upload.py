@@ -1,4 +1,4 @@
-"""Reading and preprocessing of uploaded recordings, in the reading processes. This module does not import torch."""
+"""Reading and preprocessing of uploaded recordings in the reader processes. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 
 SHOWN = 10.0
-"""Duration of the drawing in seconds."""
+"""Duration of the drawing in s."""
 
 _UNSAFE = re.compile(r"[^\w.+-]")
 
@@ -32,9 +32,9 @@ class Upload:
     """Uploaded files.
 
     Args:
-        files: names and contents; more than one for formats of several files, such as WFDB.
-        member: name of the recording, for a file that holds several.
-        overrides: metadata that the file does not state.
+        files: names and contents; several for formats such as WFDB, which consist of several files.
+        member: name of the recording in a file with several recordings.
+        overrides: metadata that replace missing or wrong metadata of the file.
     """
 
     files: tuple[tuple[str, bytes], ...]
@@ -49,7 +49,7 @@ class ReadJob:
     Args:
         source: files, or a recording in memory.
         windows: policy for a long recording.
-        show: also return the raw signal for drawing.
+        show: true to also return the raw signal for a drawing.
     """
 
     source: Upload | Recording
@@ -63,10 +63,11 @@ class ReadResult:
 
     Args:
         prepared: result of preprocessing.
-        sampling_rate: Hz, of the raw recording.
-        duration: s, of the raw recording.
-        raw: (12, samples) its first ten seconds in mV, unfiltered, in the order of ``LEADS``; ``None`` unless requested.
-        raw_mask: (12,) true for leads that the recording has.
+        sampling_rate: sampling rate of the raw recording in Hz.
+        duration: duration of the raw recording in s.
+        raw: (12, samples) in mV, the first ten seconds, unfiltered, leads in the order of ``LEADS``; ``None`` unless
+            requested.
+        raw_mask: (12,) bool, true for leads of the recording.
     """
 
     prepared: PreparedRecording
@@ -81,7 +82,7 @@ class RejectedUpload:
     """A recording that cannot be scored.
 
     Args:
-        reasons: ";"-joined reason codes.
+        reasons: reason codes, separated by ";".
         detail: explanation, without names.
     """
 
@@ -92,7 +93,7 @@ class RejectedUpload:
 def read_job(
     job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> ReadResult | RejectedUpload:
-    """Read and preprocess a recording. Files are below ``folder`` only while they are read."""
+    """Read and preprocess a recording. Uploaded files exist in ``folder`` only while they are read."""
     try:
         return _read(job, folder, spec, quality, lsb)
     except Rejected as error:
@@ -121,15 +122,15 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
             found = tuple(path for path in found if path.rpartition(MEMBER)[2] == upload.member and MEMBER in path)
         if not found:
             code, what = (
-                ("format", "no reader recognises it") if upload.member is None else ("member", "it does not exist")
+                ("format", "has no known format") if upload.member is None else ("member", "has no such member")
             )
             raise Rejected("read", code, f"file: {what}")
         if len(found) > 1:
-            raise Rejected("read", "member", f"file: holds {len(found)} recordings; set member to one of them")
+            raise Rejected("read", "member", f"file: contains {len(found)} recordings; set member to one of them")
         return read_or_reject(found[0], upload.overrides)
 
 
 def safe_name(name: str) -> str:
-    """Return a file name without folders, leading dots and characters with a meaning for the file system."""
+    """Return a file name without folders, leading dots and characters that are special in the file system."""
     last = re.split(r"[/\\]", name)[-1]
     return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "file"

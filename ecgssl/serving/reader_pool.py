@@ -38,11 +38,11 @@ class _Reader:
 
 
 class ReaderPool:
-    """Fixed number of reading processes, each with a private folder.
+    """Fixed number of reader processes, each with a private folder.
 
     Args:
         count: number of processes.
-        root: private folder for files while they are read.
+        root: private folder; uploaded files exist in it only while they are read.
         spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
     """
 
@@ -50,7 +50,7 @@ class ReaderPool:
         self._root, self._arguments = root, (spec, quality, lsb)
         self._number = 0
         self._idle: queue.Queue[_Reader | None] = queue.Queue()
-        # start all before waiting for any, because each takes seconds to import its modules
+        # start all processes before waiting for the first, because importing modules takes seconds
         for reader in [self._start() for _ in range(count)]:
             reader.connection.recv()
             self._idle.put(reader)
@@ -63,7 +63,7 @@ class ReaderPool:
             seconds: time limit for waiting and reading.
 
         Raises:
-            RequestError: the recording cannot be used, the time is over, or the process died.
+            RequestError: the recording cannot be used, the time limit is exceeded, or the process died.
         """
         until = time.monotonic() + seconds
         try:
@@ -75,7 +75,7 @@ class ReaderPool:
             if reader is None:
                 reader = self._start()
                 reader.connection.recv()
-                # the seconds for starting a process do not count
+                # the time limit excludes the seconds for starting a process
                 until = time.monotonic() + seconds
             reader.connection.send(job)
             if not reader.connection.poll(max(until - time.monotonic(), 0)):
@@ -87,7 +87,7 @@ class ReaderPool:
             healthy = True
         except (EOFError, OSError):
             problem = Problem(
-                "recording", "content", "ended the process that read it", "Correct the file at its source"
+                "recording", "content", "crashed the process that read it", "Correct the file at its source"
             )
             raise RequestError(422, problem) from None
         finally:
@@ -97,14 +97,14 @@ class ReaderPool:
             self._idle.put(reader if healthy else None)
         if isinstance(answer, RejectedUpload):
             field, _, what = answer.detail.partition(": ")
-            problem = Problem("recording", field, what or answer.reasons, "Correct it at its source, or leave it out")
+            problem = Problem("recording", field, what or answer.reasons, "Correct its source, or remove the recording")
             raise RequestError(422, problem, tuple(answer.reasons.split(";")))
         if not isinstance(answer, ReadResult):
             raise RuntimeError(f"reading failed with {answer}")
         return answer
 
     def close(self) -> None:
-        """End all processes. None may be reading."""
+        """Stop all processes. Call this only when no process is reading."""
         with suppress(queue.Empty):
             while True:
                 reader = self._idle.get_nowait()
@@ -126,7 +126,7 @@ class ReaderPool:
 def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
     """Process jobs until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # import lazily loaded libraries now, so that the first recording does not wait for them
+    # import lazily loaded libraries now, so that the first recording is not delayed
     silent = Recording(
         np.zeros((1, round(spec.duration * spec.sampling_rate)), np.float32), spec.sampling_rate, ("I",), ""
     )
@@ -140,6 +140,6 @@ def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: Q
             try:
                 answer = read_job(job, folder, spec, quality, lsb)
             except Exception as error:
-                # only the type: the message can hold data of the request
+                # send the type only, because the message can contain data of the request
                 answer = type(error).__name__
             connection.send(answer)

@@ -21,7 +21,7 @@ from ecgssl.serving.schemas import SignalIn
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")
 _FILE_FIELDS = ("files", "file")
-"""Many clients use the second name for a single file."""
+"""Accepted names of the form field for files; many clients use the second name for a single file."""
 _TEXT = {"member", "sampling_rate", "unit", "leads"}
 
 FORM_SCHEMA: dict[str, Any] = {
@@ -39,19 +39,19 @@ FORM_SCHEMA: dict[str, Any] = {
         "member": {
             "type": "string",
             "minLength": 1,
-            "description": "Name of the recording, for a file that holds several.",
+            "description": "Name of the recording in a file with several recordings.",
         },
         "sampling_rate": {
             "type": "number",
             "exclusiveMinimum": 0,
             "maximum": 100_000,
-            "description": "Hz, if the file does not state it.",
+            "description": "Sampling rate in Hz, if the file does not contain it.",
         },
-        "unit": {"type": "string", "enum": list(_UNITS), "description": "Unit, if the file does not state it."},
+        "unit": {"type": "string", "enum": list(_UNITS), "description": "Unit, if the file does not contain it."},
         "leads": {
             "type": "string",
             "minLength": 1,
-            "description": "Comma-separated names of the rows, if the file does not state them.",
+            "description": "Lead names of the rows, separated by commas, if the file does not contain them.",
         },
     },
 }
@@ -81,7 +81,7 @@ async def parse_body(request: Request) -> Upload | Recording:
         return await anyio.to_thread.run_sync(_recording, await request.body())
     if kind == "multipart/form-data":
         return await _upload(request)
-    what = f"is {kind or 'not stated'}"[:80]
+    what = f"is {kind or 'missing'}"[:80]
     raise RequestError(415, _problem("content-type", what, "Send multipart/form-data with files, or application/json"))
 
 
@@ -104,14 +104,14 @@ def _recording(body: bytes) -> Recording:
         raise RequestError(422, _problem("leads", what, "Send one name per row"))
     with np.errstate(over="ignore"):
         signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
-    # values that exceed float32 are treated like null, as missing
+    # values beyond the range of float32 are treated as missing, like null
     return Recording(
         np.where(np.isfinite(signal), signal, np.float32(np.nan)), sent.sampling_rate, tuple(sent.leads), ""
     )
 
 
 def _plain(item: Any) -> str:
-    # messages of pydantic contain no input, except for JSON that cannot be parsed
+    # pydantic's messages do not contain the input, except for JSON that cannot be parsed
     return "is not JSON" if item["type"] == "json_invalid" else str(item["msg"])
 
 
@@ -133,7 +133,7 @@ async def _upload(request: Request) -> Upload:
             raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
         files = []
         for item in sent:
-            # a part without a file name is parsed as text
+            # a part without a file name is parsed as a text field
             content = await item.read() if isinstance(item, UploadFile) else item.encode()
             files.append((item.filename or "file" if isinstance(item, UploadFile) else "file", content))
         texts = {name: form.getlist(name) for name in _TEXT if name in form}

@@ -1,4 +1,4 @@
-"""Limits of a request, the error for a refused request, and the request log."""
+"""Limits of a request, the error for a rejected request, and the request log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ecgssl.errors import InputError, Problem
 
 LOG = logging.getLogger("ecgssl.serve")
-"""One line per request: method, route, status, time. It never holds the path that was sent, file names or error messages."""
+"""Request log, one line per request: method, route, status, time. It contains no paths, file names or error messages."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class RequestLimits:
 
     Args:
         size: largest body in bytes.
-        seconds: time for a request to arrive, and the same time again to read the recording.
-        waiting: number of simultaneous requests; more get status 503.
+        seconds: time limit in s for receiving a request, and again for reading the recording.
+        waiting: largest number of simultaneous requests; further requests get status 503.
     """
 
     size: int = 32 << 20
@@ -27,11 +27,11 @@ class RequestLimits:
 
 
 class RequestError(InputError):
-    """Error for a request that is refused.
+    """Error for a rejected request.
 
     Args:
         status: HTTP status, 400 or more.
-        problems: reasons, without names of files and people.
+        problems: reasons, without names of files or people.
         reasons: reason codes of a recording that preprocessing rejects.
     """
 

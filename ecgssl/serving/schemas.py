@@ -1,4 +1,4 @@
-"""Schemas of requests and responses, the source of ``/openapi.json``."""
+"""Schemas of requests and responses, from which ``/openapi.json`` is generated."""
 
 from __future__ import annotations
 
@@ -29,12 +29,10 @@ class SignalIn(BaseModel):
             description="One row per lead in mV, all of the same length; null for a missing value.",
         ),
     ]
-    sampling_rate: Annotated[float, Field(gt=0, le=100_000, description="Hz.")]
+    sampling_rate: Annotated[float, Field(gt=0, le=100_000, description="Sampling rate in Hz.")]
     leads: Annotated[
         list[Annotated[str, Field(max_length=64)]],
-        Field(
-            min_length=1, max_length=64, description="Name of each row: I, II, ... V6, in any order and usual spelling."
-        ),
+        Field(min_length=1, max_length=64, description="Lead names of the rows: I, II, ... V6, in any order."),
     ]
 
 
@@ -55,24 +53,24 @@ class ReasonOut(BaseModel):
 
 
 class RefusalOut(BaseModel):
-    """Reasons why a request was refused."""
+    """Reasons for rejecting a request."""
 
     problems: list[ProblemOut]
-    reasons: Annotated[list[ReasonOut], Field(description="Why the recording cannot be used; otherwise empty.")]
+    reasons: Annotated[list[ReasonOut], Field(description="Reasons if the recording cannot be used; otherwise empty.")]
 
 
 class FindingOut(ReasonOut):
-    """A quality finding of a recording that was scored."""
+    """Quality finding of a scored recording."""
 
-    lead: Annotated[str | None, Field(description="null for the whole recording.")]
-    value: Annotated[float | None, Field(description="The value that exceeds its limit.")]
+    lead: Annotated[str | None, Field(description="Lead of the finding; null for the whole recording.")]
+    value: Annotated[float | None, Field(description="Value that exceeds the limit.")]
 
 
 class RecordingOut(BaseModel):
-    """Facts about the recording and its preprocessing."""
+    """Properties of the recording and its preprocessing."""
 
-    sampling_rate: Annotated[float, Field(description="Hz, of the raw recording.")]
-    duration: Annotated[float, Field(description="Seconds, of the raw recording.")]
+    sampling_rate: Annotated[float, Field(description="Sampling rate of the raw recording in Hz.")]
+    duration: Annotated[float, Field(description="Duration of the raw recording in s.")]
     leads: Annotated[list[str], Field(description="Leads passed to the model.")]
     heart_rate: Annotated[float | None, Field(description="Beats per minute; null if it cannot be measured.")]
     windows: Annotated[int, Field(description="Number of windows that were scored.")]
@@ -93,7 +91,9 @@ class ScoreOut(BaseModel):
 
     target: str
     logit: Annotated[float | None, Field(description="null for a regression.")]
-    probability: Annotated[float | None, Field(description="Calibrated as stated by /model; null for a regression.")]
+    probability: Annotated[
+        float | None, Field(description="Probability, calibrated as in /model; null for a regression.")
+    ]
     value: Annotated[float | None, Field(description="Regression: value in the target's unit; otherwise null.")]
     calls: list[CallOut]
 
@@ -101,7 +101,7 @@ class ScoreOut(BaseModel):
 class AnswerOut(BaseModel):
     """Fields of every response about a recording."""
 
-    model: Annotated[str, Field(description="Version of the release and the bundle.")]
+    model: Annotated[str, Field(description="Version of ecgssl and of the bundle.")]
     fingerprint: Annotated[str, Field(description="Fingerprint of the preprocessing settings.")]
     recording: RecordingOut
     notice: str
@@ -111,7 +111,7 @@ class PredictionOut(AnswerOut):
     """Scores of one recording."""
 
     scores: list[ScoreOut]
-    predicted: Annotated[str | None, Field(description="Most probable of exclusive classes; otherwise null.")]
+    predicted: Annotated[str | None, Field(description="Most probable class if classes are exclusive; otherwise null.")]
 
 
 class EmbeddingOut(AnswerOut):
@@ -123,33 +123,33 @@ class EmbeddingOut(AnswerOut):
 class ViewOut(PredictionOut):
     """Scores and drawing of one recording."""
 
-    drawing: Annotated[str, Field(description="First ten seconds of the raw recording: a data: URI of a PNG.")]
+    drawing: Annotated[str, Field(description="First ten seconds of the raw recording: data: URI of a PNG.")]
 
 
 class LookedOut(AnswerOut):
     """Attributions of one target."""
 
     target: str
-    method: Annotated[str, Field(description="integrated_gradients or rollout.")]
-    drawing: Annotated[str, Field(description="Input of the model, coloured by attribution: a data: URI of a PNG.")]
+    method: Annotated[str, Field(description="Method of attribution: integrated_gradients or rollout.")]
+    drawing: Annotated[str, Field(description="Input of the model, coloured by attribution: data: URI of a PNG.")]
     shares: Annotated[
-        dict[str, float], Field(description="Share of each lead in the size of the attributions; the sum is 1.")
+        dict[str, float], Field(description="Share of each lead in the absolute attributions; the sum is 1.")
     ]
     in_words: str
 
 
 class ThresholdOut(BaseModel):
-    """A threshold of a label, with sensitivity and specificity on validation data."""
+    """Threshold of a label, with sensitivity and specificity on validation data."""
 
     name: str
     value: float | None
     sensitivity: float | None
     specificity: float | None
-    reason: Annotated[str, Field(description="Why there is no value.")]
+    reason: Annotated[str, Field(description="Reason if there is no value.")]
 
 
 class TargetOut(BaseModel):
-    """One output of a classifier."""
+    """Output of a classifier."""
 
     name: str
     calibration: str
@@ -157,11 +157,11 @@ class TargetOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """The served model."""
+    """Description of the served model."""
 
     model: str
     fingerprint: str
-    kind: Annotated[str, Field(description="multilabel, multiclass, regression or encoder.")]
+    kind: Annotated[str, Field(description="Kind of model: multilabel, multiclass, regression or encoder.")]
     targets: list[TargetOut]
     calibration_note: str
     embed_dim: int
@@ -169,7 +169,7 @@ class ModelOut(BaseModel):
     sampling_rate: float
     duration: float
     explains: Annotated[str | None, Field(description="Method of /explain; null for an encoder.")]
-    largest_request: Annotated[int, Field(description="Bytes.")]
+    largest_request: Annotated[int, Field(description="Largest request in bytes.")]
     notice: str
 
 
@@ -185,6 +185,6 @@ def reasons_of(codes: tuple[str, ...] | list[str]) -> list[ReasonOut]:
 
 
 def error_body(error: RequestError) -> dict[str, Any]:
-    """Return the JSON body of a refused request."""
+    """Return the JSON body of the response to a rejected request."""
     problems = [ProblemOut(**asdict(problem)) for problem in error.problems]
     return RefusalOut(problems=problems, reasons=reasons_of(error.reasons)).model_dump()

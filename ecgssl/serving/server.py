@@ -27,20 +27,20 @@ def serve(
     device: str = "auto",
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress are answered before the end.
+    """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress are completed before the shutdown.
 
     Args:
-        bundle_path: folder made by ``export_bundle``.
-        host: address to listen on; any other than this machine's needs a token.
-        port: port to listen on; 0 for a free one.
+        bundle_path: folder written by ``export_bundle``.
+        host: address to listen on. An address other than localhost requires a token.
+        port: port to listen on; 0 for any free port.
         token: token that clients must send.
         limits: limits of a request.
         readers: number of processes that read and clean recordings.
-        device: ``auto`` uses the GPU if there is one.
-        started: function that is called with the address when the service accepts requests.
+        device: device of the model; ``auto`` uses the GPU if there is one.
+        started: function called with the address when the service accepts requests.
 
     Raises:
-        InputError: the bundle is unusable, the host needs a token, the address is not available, or the extra is missing.
+        InputError: the bundle is unusable, the host requires a token, the address is not available, or the extra is missing.
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()
@@ -63,7 +63,7 @@ def serve(
         lambda *_: None,
         host=host,
         port=port,
-        # uvicorn would log paths of requests and messages of errors
+        # disabled, because uvicorn logs paths of requests and messages of errors
         access_log=False,
         log_level="critical",
         server_header=False,
@@ -86,9 +86,9 @@ def serve(
             config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
             server = uvicorn.Server(config)
             name = f"[{host}]" if ":" in host else host
-            # requests that arrive from now on wait in the queue
+            # requests that arrive before the server runs wait in the queue of the socket
             socket.listen(config.backlog)
-            # uvicorn raises the signal again after its shutdown, which must not end the process before the cleanup
+            # uvicorn raises SIGTERM again after its shutdown; exit through finally blocks so that the cleanup runs
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             started(f"http://{name}:{socket.getsockname()[1]}")
             server.run(sockets=[socket])
@@ -102,7 +102,7 @@ def _require_safe(host: str, token: str | None) -> None:
         what = f"is not 16 to {MAX_TOKEN_LENGTH} printable ASCII characters"
         problems.append(Problem("ecgssl serve", "token", what, "Create one, for example with 'openssl rand -hex 32'"))
     if token is None and not _is_loopback(host):
-        what = f"{host} can be reached from other machines, and no token is set"
+        what = f"{host} can be reached from other machines, but no token is set"
         problems.append(Problem("ecgssl serve", "host", what, "Set ECGSSL_TOKEN, or use 127.0.0.1"))
     if problems:
         raise InputError(problems)

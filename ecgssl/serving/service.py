@@ -1,4 +1,4 @@
-"""Responses of the HTTP service: the numbers of a score file, drawings and attributions."""
+"""Responses of the HTTP service: scores, embeddings, drawings and attributions."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from ecgssl.signal.normalise import normalise
 from ecgssl.signal.reasons import REASON_TEXTS
 
 MAX_EXPLAIN_SECONDS = 20.0
-"""Time limit for integrated gradients. If they would take longer, attention rollout is used."""
+"""Time limit of integrated gradients in s. If they would take longer, attention rollout is used."""
 
 _PASSES = 100.0
 """Cost of integrated gradients in forward passes: 32 points, forward and backward."""
 _SHOWN = 0.4
-"""Smallest share of the attributions that the leads listed in a sentence hold together."""
+"""Smallest share of the attributions that the leads listed in a sentence have together."""
 
 
 class Service:
-    """Computation of responses. The model takes one request at a time, the readers several.
+    """Computation of responses. The model processes one request at a time, the readers several.
 
     Args:
-        bundle: with its model on the device to use.
-        readers: processes that preprocess recordings.
+        bundle: bundle whose model is on the device to use.
+        readers: pool of processes that preprocess recordings.
     """
 
     def __init__(self, bundle: Bundle, readers: ReaderPool) -> None:
@@ -50,7 +50,7 @@ class Service:
             spec = bundle.spec
             ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
             bundle.graph.run(ecg, mask)
-            # processor time, so that other programs on the machine have no influence
+            # processor time does not depend on other programs on the machine
             start = time.process_time()
             bundle.graph.run(ecg, mask)
             cost = (time.process_time() - start) / torch.get_num_threads()
@@ -62,10 +62,10 @@ class Service:
         """Calibrators and thresholds of the classifier.
 
         Raises:
-            RequestError: the bundle is that of an encoder.
+            RequestError: the bundle contains an encoder.
         """
         if self.bundle.graph.decision is None:
-            problem = Problem("service", "model", "is an encoder, it has no targets to score", "Use /embed")
+            problem = Problem("service", "model", "is an encoder and has no targets to score", "Use /embed")
             raise RequestError(404, problem)
         return self.bundle.graph.decision
 
@@ -85,7 +85,7 @@ class Service:
         methods = {label.calibrator.method for label in labels}
         note = (
             f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted or 'validation'}). They are valid "
-            "where the findings are as frequent as in those recordings."
+            "for populations with the same prevalence as these recordings."
             if methods - {"none", "linear"}
             else "Scores are not calibrated."
         )
@@ -112,10 +112,10 @@ class Service:
         )
 
     def require(self, windows: Windows, output: Output) -> None:
-        """Check that the bundle has the output, and that the policy for long recordings suits it.
+        """Check that the bundle has the output and supports the policy for long recordings.
 
         Raises:
-            RequestError: it does not.
+            RequestError: the output is missing, or the policy cannot be used with it.
         """
         if output == "logits":
             _ = self.decision
@@ -179,11 +179,11 @@ class Service:
     def draw(self, read: ReadResult) -> str:
         """Return a drawing of the raw recording as a data: URI."""
         if read.raw is None or read.raw_mask is None:
-            raise ValueError("the job did not ask for a drawing")
+            raise ValueError("the job has no raw signal for a drawing; set show=True")
         return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
 
     def explain(self, read: ReadResult, target: str) -> dict[str, Any]:
-        """Return the attributions of one target (``LookedOut``) in the first window scored.
+        """Return the attributions of one target (``LookedOut``) in the first scored window.
 
         Raises:
             RequestError: the model has no such target.
@@ -204,7 +204,7 @@ class Service:
         if self.method == "integrated_gradients":
             title += f", with attributions for and against {target}"
         else:
-            # every part of a recording gets some attention
+            # above the median only, because every part of a recording gets some attention
             title += ", with attention above its median"
             relevance = np.maximum(relevance - np.median(relevance[mask[0]]), 0)
         figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)
@@ -235,7 +235,9 @@ def _summary(shares: dict[str, float], target: str, method: Method) -> str:
     )
     listed = ", ".join(f"{lead} ({shares[lead]:.0%})" for lead in ordered[:count])
     if method == "rollout":
-        return f"Most attention came from {listed}. It shows where the model looked, not what speaks for {target}."
+        return (
+            f"Most attention is on {listed}. Attention shows where the model looked; it is not evidence for {target}."
+        )
     return (
         f"Largest attributions for {target}, for or against: {listed}. They show what the model used, "
         "not whether the finding is present."

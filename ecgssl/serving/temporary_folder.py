@@ -18,7 +18,7 @@ _LOCK = "lock"
 def private_folder(parent: Path | None = None) -> Iterator[Path]:
     """Create a folder that only this user can read, and remove it at the end of the block.
 
-    Folders of services that no longer run, whose lock is free, are removed first.
+    Remaining folders of killed services are removed first. They are recognised by their free lock.
 
     Args:
         parent: parent folder; the default is the system's folder for temporary files.

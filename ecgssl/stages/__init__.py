@@ -1,1 +1,1 @@
-"""Pipeline stages: one function per stage, called by the command and by the DVC script alike."""
+"""Pipeline stages: one function per stage, called by the command line and by the DVC scripts."""

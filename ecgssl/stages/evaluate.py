@@ -32,17 +32,17 @@ def evaluate_predictions(
 
     Args:
         predictions: table of ``ecgssl.evaluation.predictions``.
-        params: section ``evaluate`` and the seed.
+        params: parameters; section ``evaluate`` and the seed are used.
         out: JSON file.
-        main: model that the others are compared with; by default as ``evaluate`` chooses.
-        store: store of the recordings, for subgroups; without it there are none.
+        main: reference model of the comparisons; by default chosen by ``ecgssl.evaluation.evaluate.evaluate``.
+        store: store of the recordings, required for results by subgroup.
         folds: prediction tables of repeated cross-validation; their macro metrics are added.
 
     Returns:
-        The metrics, as in the file.
+        The metrics, as in the JSON file.
 
     Raises:
-        InputError: as ``ecgssl.evaluation.evaluate.evaluate``.
+        InputError: see ``ecgssl.evaluation.evaluate.evaluate``.
     """
     groups = None
     if store is not None:
@@ -65,7 +65,7 @@ def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, 
         model: name of the model in the table.
         folder: folder for ``roc{suffix}.png`` and ``reliability{suffix}.png``.
         seed: seed of the bootstrap of the ROC curve.
-        suffix: appended to the names.
+        suffix: text appended to the file names.
 
     Returns:
         The files written; empty for a regression.

@@ -32,18 +32,18 @@ def export_model(
     """Export a bundle, compare it with the Python pipeline, and register it with MLflow as ``ecgssl-KIND``.
 
     Args:
-        params: sections ``export``, ``quality`` and ``store``.
+        params: parameters; sections ``export``, ``quality`` and ``store`` are used.
         model: folder of an encoder or classifier.
-        out: the bundle.
+        out: folder of the new bundle.
         run: MLflow run to log to.
-        store: store whose validation recordings the graphs are compared on; also the reference for drift monitoring.
-        recordings: raw recordings to compare the raw graphs on.
+        store: store with validation recordings, which check the graphs and are the reference for drift monitoring.
+        recordings: raw recordings that check the raw graphs.
 
     Returns:
-        As ``ecgssl.export.bundle.export_bundle``.
+        The result of ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
-        InputError, ContractMismatch: as ``export_bundle``.
+        InputError, ContractMismatch: see ``export_bundle``.
     """
     raw = read_raw_recordings(recordings)
     validation, add = ValidationRecordings(raw=raw), None

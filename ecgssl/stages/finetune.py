@@ -1,4 +1,4 @@
-"""Stage finetune: a pretrained encoder fine-tuned on one task, with its decision and predictions."""
+"""Stage finetune: fine-tuning of a pretrained encoder for one task, with decision rules and predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Finetuned:
     """A fine-tuned model.
 
     Args:
-        result: classifier, predictions and choices.
+        result: classifier, predictions and selected hyperparameters.
         folds: out-of-fold prediction tables of a repeated cross-validation.
     """
 
@@ -49,16 +49,16 @@ def finetune_encoder(
     cross_validated: bool = False,
     show_progress: bool = True,
 ) -> Finetuned:
-    """Fine-tune an encoder and write classifier, predictions, decision and choices.
+    """Fine-tune an encoder and write classifier, predictions, decision rules and selected hyperparameters.
 
     Args:
-        params: sections ``finetune`` and ``evaluate``, and the seed.
-        store: recordings with the targets.
+        params: parameters; sections ``finetune`` and ``evaluate`` and the seed are used.
+        store: store with the targets.
         encoder: folder of a pretrained encoder, or a bundle.
         targets: names of the targets.
         mode: ``linear``, ``attentive``, ``full`` or ``scratch``.
-        out: folder of the fine-tuned model; also for ``draw-N.csv``, predictions of further draws of a share. Out-of-fold
-            predictions are written to ``folds`` next to it.
+        out: folder of the fine-tuned model and of ``draw-N.csv``, the predictions of further draws of a share.
+            Out-of-fold predictions are written to ``folds`` next to it.
         work: folder for cached embeddings and the resumable state.
         run: MLflow run to log to.
         task: name of the task, for the configuration of the model.
@@ -68,7 +68,7 @@ def finetune_encoder(
         show_progress: show progress bars on a terminal.
 
     Raises:
-        InputError, ContractMismatch: as ``ecgssl.finetuning.finetune.finetune`` and ``cross_validate``.
+        InputError, ContractMismatch: see ``ecgssl.finetuning.finetune.finetune`` and ``cross_validate``.
     """
     run.log_params({"task": task, "mode": mode, "share": share, "leads": recorded})
     run.log_params(params.finetune.model_dump(mode="json"))

@@ -23,8 +23,8 @@ class Run:
 
     Args:
         figures: metrics, as in ``evaluation.json``.
-        board: the main result as a Markdown table.
-        overlap: comparison of its recordings with those of pretraining.
+        board: main result as a Markdown table.
+        overlap: comparison of the recordings with the pretraining data.
     """
 
     figures: dict[str, Any]
@@ -45,15 +45,15 @@ def finetune_and_evaluate(
     cross_validated: bool = False,
     show_progress: bool = True,
 ) -> Run:
-    """Fine-tune, evaluate and write ``classifier``, ``evaluation.json``, figures and the tables of folds into ``out``.
+    """Fine-tune and evaluate; write ``classifier``, ``evaluation.json``, figures and tables of folds to ``out``.
 
     Args:
-        params, store, encoder, targets, mode, share, recorded, cross_validated, show_progress: as of
+        params, store, encoder, targets, mode, share, recorded, cross_validated, show_progress: see
             ``ecgssl.stages.finetune.finetune_encoder``.
         out: folder of the run.
 
     Raises:
-        InputError, ContractMismatch: as ``finetune_encoder``.
+        InputError, ContractMismatch: see ``finetune_encoder``.
     """
     task, work = ", ".join(targets), out / "work"
     with track("finetune", params, tags={"mode": mode}) as run:

@@ -1,4 +1,4 @@
-"""Stage preprocess: from a cohort of recordings to a store, with counts and a figure of the findings."""
+"""Stage preprocess: preprocessing of a cohort into a store, with counts and a figure of the findings."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def preprocess_set(
     metrics: Path | str | None = None,
     figure: Path | str | None = None,
 ) -> PreprocessReport:
-    """Preprocess the set of recordings that the parameters name.
+    """Preprocess the set of recordings given by the parameters.
 
     Args:
-        params: sections ``data``, ``signal``, ``quality`` and ``store``.
+        params: parameters; sections ``data``, ``signal``, ``quality`` and ``store`` are used.
         out: folder of the store; an existing store is replaced.
         synthetic: folder of the synthetic set.
         metrics: JSON file for the counts; not written by default.
         figure: PNG of the worst recordings of each reason code; not drawn by default.
 
     Raises:
-        InputError: as ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
+        InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
     """
     with track("preprocess", params) as run:
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})

@@ -1,4 +1,4 @@
-"""Stage pretrain: CoRe-ECG on the train split of a store."""
+"""Stage pretrain: pretraining of CoRe-ECG on the train split of a store."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Pretrained:
     """A finished pretraining.
 
     Args:
-        result: of the loop.
-        metrics: assessment on the validation split, as in the metrics file.
+        result: result of the training loop.
+        metrics: metrics on the validation split, as in the metrics file.
     """
 
     result: PretrainResult
@@ -34,21 +34,21 @@ class Pretrained:
 def pretrain_encoder(
     params: Params, store: Store, *, state: Path, model: Path, metrics: Path, plots: Path
 ) -> Pretrained | None:
-    """Pretrain an encoder and assess it on the validation split; a stopped run resumes where it stopped.
+    """Pretrain an encoder and evaluate it on the validation split. A stopped run resumes from its last checkpoint.
 
     Args:
-        params: sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain``, and the seed.
-        store: recordings; the train split is learned from.
+        params: parameters; sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain`` and the seed are used.
+        store: store whose train split is used for training.
         state: folder for the resumable state, one subfolder per run; removed at the end.
         model: folder for the encoder.
-        metrics: JSON file for the assessment.
+        metrics: JSON file for the metrics.
         plots: folder for curves and figures.
 
     Returns:
-        The result, or ``None`` in every process of ``torchrun`` but the first.
+        The result, or ``None`` in all processes of ``torchrun`` except the first.
 
     Raises:
-        InputError, ContractMismatch, Stopped: as ``ecgssl.pretraining.loop.pretrain``.
+        InputError, ContractMismatch, Stopped: see ``ecgssl.pretraining.loop.pretrain``.
     """
     with (
         process_group(resolve_device(params.pretrain.device)) as ranks,

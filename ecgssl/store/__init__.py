@@ -1,1 +1,1 @@
-"""Preprocessed recordings on disk: made by ``preprocess``, read by ``Store``."""
+"""Preprocessed recordings on disk: file layout and reader."""

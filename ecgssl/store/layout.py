@@ -1,7 +1,8 @@
 """Layout of a store on disk: file names, columns and Arrow schemas.
 
-``spec.json`` (preprocessing settings, scale, shards with their SHA-256), ``shard-00000.npy`` (int16, recordings x leads x
-samples), ``index.parquet`` (a row per stored recording, in storage order), ``rejected.csv`` (a row per rejected recording).
+``spec.json`` holds the preprocessing settings, the scale and the SHA-256 of each shard. ``shard-00000.npy`` holds int16
+samples (recordings x leads x samples). ``index.parquet`` has a row per stored recording, in storage order.
+``rejected.csv`` has a row per rejected recording.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ DESCRIPTIVE_COLUMNS = ("record_id", "patient", "split", "fold", "age", "sex", "s
 """First columns of the index, followed by the targets and the results of preprocessing."""
 
 FOUND_COLUMNS = ("source_rate", "lead_mask", "reasons", "findings", "clipped", "waveform_hash")
-"""Results of preprocessing other than the quality figures."""
+"""Results of preprocessing, without the quality figures."""
 
 FIGURE_COLUMNS = (
     "amplitude",
@@ -44,7 +45,7 @@ FIGURE_COLUMNS = (
 """Quality figures (``ecgssl.signal.quality``)."""
 
 REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail", "findings")
-"""``findings`` here and in the index: ``ecgssl.signal.findings.findings_from_cell`` reads it."""
+"""Columns of ``rejected.csv``. ``ecgssl.signal.findings.findings_from_cell`` reads the column ``findings``."""
 
 
 def shard_name(number: int) -> str:
@@ -67,11 +68,11 @@ PART_SCHEMA = _schema(
     # both groups contain the findings
     *dict.fromkeys(("place", *REJECTED_COLUMNS[1:], *FOUND_COLUMNS, *FIGURE_COLUMNS))
 )
-"""Schema of a part, with a row per recording of a shard: its row in the cohort's table, the reason of its rejection (null if
-stored), and the results of preprocessing (null if rejected, except for the findings)."""
+"""Schema of a part file, with a row per recording of a shard: row in the cohort's table, reason of rejection (null if stored),
+and results of preprocessing (null if rejected, except for the findings)."""
 
 
 def index_schema(targets: Sequence[str]) -> pa.Schema:
-    """Return the schema of ``index.parquet``: descriptive columns, targets, results of preprocessing."""
+    """Return the schema of ``index.parquet``: descriptive columns, targets and results of preprocessing."""
     known, found = _schema(*DESCRIPTIVE_COLUMNS), _schema(*FOUND_COLUMNS, *FIGURE_COLUMNS)
     return pa.schema([*known, *((name, pa.float64()) for name in targets), *found])

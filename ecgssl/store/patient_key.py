@@ -15,13 +15,13 @@ KEY_BYTES = 32
 
 
 def load_or_make_key(path: Path | str) -> bytes:
-    """Load the secret key for patient ids; if the file does not exist, create a random key readable by its owner only.
+    """Load the secret key for patient ids, or create a random key that only its owner can read.
 
     Args:
-        path: file with the key in hex. Keep it outside of stores: the key allows patient ids to be guessed.
+        path: file with the key in hex. Keep it outside of stores, because patient ids can be guessed with the key.
 
     Raises:
-        InputError: the file cannot be read or written, or holds no key.
+        InputError: the file cannot be read or created, or does not contain a key.
     """
     path = Path(path)
     try:
@@ -56,14 +56,13 @@ def patient_hash(key: bytes, patient_id: str) -> str:
 
 
 def numbering_check(key: bytes, numbering: str) -> str:
-    """Return 16 hex digits that are equal only for the same key and the same source of patient ids.
+    """Return 16 hex digits that are equal only for the same key and the same numbering of patients.
 
-    Patient hashes can be compared only if this value is equal, because patient 17 of one data set is not patient 17 of
-    another.
+    Compare patient hashes only if this value is equal: patient 17 of one data set is not patient 17 of another.
 
     Args:
         key: secret key for patient ids.
-        numbering: name of the public data set that assigned the ids; empty for ids of the owner of the key.
+        numbering: name of the public data set that assigned the ids; empty for ids of a local cohort.
     """
     # no patient id begins with a NUL
     return hmac.new(key, b"\0numbering of " + numbering.encode(), hashlib.sha256).hexdigest()[:16]
@@ -71,7 +70,7 @@ def numbering_check(key: bytes, numbering: str) -> str:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp creates the file with mode 0600; link fails if another process was first, and its key is used
+    # mkstemp creates the file with mode 0600; link fails if another process created the key first, which is then used
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:

@@ -1,4 +1,4 @@
-"""Store of preprocessed recordings: random batches from read-only memory maps."""
+"""Store of preprocessed recordings, read in batches from memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 _REMEDY = "Make the store again with 'ecgssl preprocess'"
-_MOST_MAPS = 1 << 15  # half of what Linux lets a process map
+_MOST_MAPS = 1 << 15  # half of the number of mappings that Linux allows a process
 
 
 def _most_maps() -> int:
-    """Return the number of shards to keep mapped; each needs a file descriptor, and half of the limit is left for others."""
+    """Return the largest number of mapped shards: half of the limit of open files, because each map needs a descriptor."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -33,20 +33,20 @@ def _most_maps() -> int:
 
 
 class Store:
-    """Cleaned and resampled recordings with the same preprocessing settings, not normalised.
+    """Recordings that were cleaned and resampled with the same preprocessing settings, but not normalised.
 
     Args:
         path: folder written by ``preprocess``.
 
     Attributes:
         spec: preprocessing settings.
-        index: one row per recording in storage order; row numbers below refer to it.
+        index: table with one row per recording in storage order; its row numbers are used by the methods.
         targets: names of the target columns of ``index``.
         kinds: kind of each target that is not binary.
 
     Raises:
         InputError: the folder is not a store, has another version, or has missing, truncated or exchanged files.
-        ContractMismatch: another version of the cleaning code has made the store.
+        ContractMismatch: the store was made by another version of the cleaning code.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -55,7 +55,7 @@ class Store:
         try:
             self.spec = SignalSpec.from_dict(about["spec"], str(self.path / layout.SPEC))
         except (TypeError, ValueError) as error:
-            raise self._broken(layout.SPEC, f"holds no preprocessing settings ({type(error).__name__})") from None
+            raise self._broken(layout.SPEC, f"has no valid preprocessing settings ({type(error).__name__})") from None
         try:
             self.kinds = {name: Target.model_validate(kind) for name, kind in about.get("target_kinds", {}).items()}
         except (AttributeError, ValueError) as error:
@@ -97,7 +97,7 @@ class Store:
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return a (B, leads) bool array, true if the lead is present."""
+        """Return a (B, leads) bool array that is true for present leads."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> NDArray[np.int64]:
@@ -180,7 +180,9 @@ class Store:
         """Check the shape of all shards and return the byte offset of the samples of each."""
         problems, offsets = [], []
         if len(self) != self.about["count"]:
-            problems.append(self._problem(layout.SPEC, f"count {self.about['count']}, but its shards hold {len(self)}"))
+            problems.append(
+                self._problem(layout.SPEC, f"count {self.about['count']}, but its shards contain {len(self)}")
+            )
         for shard in self.about["shards"]:
             expected = (shard["count"], len(self.spec.leads), self.spec.samples)
             try:
@@ -196,7 +198,9 @@ class Store:
                 problems.append(self._problem(shard["file"], f"is not a NumPy array ({type(error).__name__})"))
                 continue
             if shape != expected or dtype != np.int16 or fortran:
-                problems.append(self._problem(shard["file"], f"holds {dtype} {shape}, spec.json says int16 {expected}"))
+                problems.append(
+                    self._problem(shard["file"], f"contains {dtype} {shape}; spec.json requires int16 {expected}")
+                )
             elif body != 2 * int(np.prod(expected)):
                 problems.append(self._problem(shard["file"], f"is truncated or padded: {body} bytes of samples"))
         if problems:

@@ -1,4 +1,4 @@
-"""Provenance of a result: code, parameters and data as short tags."""
+"""Provenance of a result: tags that identify code, parameters and data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SourceState:
 def source_state() -> SourceState:
     """Return commit and uncommitted changes of the working directory.
 
-    Only code and configuration count as changes: metrics, plots and ``dvc.lock`` are rewritten by every pipeline run.
+    Only code and configuration count as changes, because every pipeline run rewrites metrics, plots and ``dvc.lock``.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
@@ -44,15 +44,15 @@ def source_state() -> SourceState:
 
 
 def provenance(params: Params) -> dict[str, str]:
-    """Return tags that identify code, parameters and data. They are digests and hold no path or name.
+    """Return tags that identify code, parameters and data. They are digests without paths or names.
 
     Args:
         params: all parameters.
 
     Returns:
-        ``git_sha`` (with ``+dirty``), ``params_sha``, ``signal_fingerprint``, ``ecgssl_version``, ``dvc_lock_sha`` and
-        ``data_fingerprint`` of the working directory (``absent`` if the file does not exist), and ``pipeline``, equal
-        for all stages run from the same parameters, commit and uncommitted changes.
+        ``git_sha`` (with ``+dirty`` if there are changes), ``params_sha``, ``signal_fingerprint`` and ``ecgssl_version``;
+        ``dvc_lock_sha`` and ``data_fingerprint`` of the working directory (``absent`` if the file does not exist); and
+        ``pipeline``, which is equal for all stages run from the same parameters, commit and uncommitted changes.
     """
     source = source_state()
     params_sha = _sha(canonical_json(params.model_dump(mode="json"), digits=None))

@@ -1,7 +1,7 @@
 """MLflow runs: one run per stage, nested under the run of its pipeline.
 
-A failure of tracking is reported once, in one line, and the stage continues. Only values that a caller passes are logged.
-Tables are refused, so that no patient data reaches the tracking server.
+If tracking fails, one warning is logged and the stage continues. Only values passed by a caller are logged. Tables are
+rejected, so that no patient data reaches the tracking server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXT_LENGTH = 6000
 _SECONDS_BETWEEN_CALLS = 5.0
 _FAILURES_UNTIL_OFF = 3
 _ENVIRONMENT = {
-    # the defaults, 7 retries of 120 s, would delay a stage by minutes if the server does not answer
+    # the default of 7 retries of 120 s would delay a stage by minutes if the server does not answer
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -54,7 +54,7 @@ def track(
 
     Args:
         stage: name of the run, for example ``pretrain`` or ``finetune@rhythm-linear``.
-        params: all parameters. Only their hash and that of the preprocessing settings are logged.
+        params: all parameters. Only their hash and the fingerprint of the preprocessing settings are logged.
         backend: ``mlflow`` or ``none``. The default is ``params.tracking.backend``.
         enabled: set to ``False`` on all ranks except the first.
         tags: additional tags of the run.
@@ -63,7 +63,7 @@ def track(
         The run. An exception in the block marks it FAILED (an interrupt: KILLED) and propagates.
 
     Raises:
-        ValueError: for an unknown backend. Failures of tracking raise nothing.
+        ValueError: the backend is unknown. Failures of tracking do not raise.
     """
     backend = params.tracking.backend if backend is None else backend
     if backend not in ("mlflow", "none"):
@@ -79,7 +79,7 @@ def track(
 
 
 class TrackedRun:
-    """The run of a stage, created by ``track``. No method raises an error of the tracking server."""
+    """MLflow run of a stage, created by ``track``. No method raises an error of the tracking server."""
 
     def __init__(self, off: bool) -> None:
         self._off = off
@@ -92,9 +92,9 @@ class TrackedRun:
         self._sent = time.monotonic()
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log numbers. They are sent in batches, at the latest when the run ends.
+        """Log metrics. They are sent in batches, at the latest when the run ends.
 
-        MLflow's own asynchronous queue is not used because it drops a batch that could not be sent.
+        MLflow's asynchronous queue is not used, because it drops batches that could not be sent.
 
         Args:
             values: metrics by name; ``None`` (undefined) is skipped.
@@ -114,10 +114,10 @@ class TrackedRun:
             self._flush()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log settings. Nested mappings become dotted names.
+        """Log settings. Keys of nested mappings are joined by dots.
 
         Raises:
-            TypeError: for tables and arrays.
+            TypeError: a value is a table or an array.
         """
         self._log_settings("logging parameters", "params", values)
 
@@ -125,7 +125,7 @@ class TrackedRun:
         """Set tags of the run.
 
         Raises:
-            TypeError: for tables and arrays.
+            TypeError: a value is a table or an array.
         """
         self._log_settings("setting tags", "tags", values)
 
@@ -142,11 +142,11 @@ class TrackedRun:
 
         Args:
             what: description of the action for the warning if it fails.
-            action: called with the ``mlflow.MlflowClient`` of this run.
+            action: function called with the ``mlflow.MlflowClient`` of this run.
         """
 
         def in_run() -> None:
-            # log_model stores the model in the experiment of the active run and ignores run_id
+            # log_model ignores run_id and stores the model in the experiment of the active run
             with _mlflow().start_run(run_id=self._run_id, nested=True):
                 action(self._client)
             self._client.update_run(self._run_id, status="RUNNING")
@@ -161,7 +161,7 @@ class TrackedRun:
         mlflow = _mlflow()
         mlflow.set_tracking_uri(uri)
         if not configured:
-            # mlflow sets the variable, which would direct a later run in another directory to this store
+            # mlflow sets this variable, which would make a later run in another directory use the same store
             os.environ.pop(URI_VARIABLE, None)
         self._client = mlflow.MlflowClient(uri)
         experiment = _experiment(self._client, params.tracking.experiment, artifacts)
@@ -173,7 +173,7 @@ class TrackedRun:
     def _close(self, status: str, error_type: str = "") -> None:
         self._flush()
         if error_type:
-            # only the type: the message of an InputError can name a recording
+            # log the type only, because the message of an InputError can contain the name of a recording
             self.set_tags({"error_type": error_type})
         self._send("ending", "set_terminated", status)
         self._attempt("ending", lambda: self._client.set_terminated(self._parent_id, status))
@@ -201,7 +201,7 @@ class TrackedRun:
         return self._attempt(what, lambda: getattr(self._client, method)(self._run_id, *arguments, **named))
 
     def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
-        """Call ``action`` and return whether it succeeded. Several failures in a row turn tracking off."""
+        """Call ``action`` and return true if it succeeded. Several failures in a row turn tracking off."""
         if self._off:
             return False
         try:
@@ -213,7 +213,7 @@ class TrackedRun:
             self._off = not self._run_id or self._failures >= _FAILURES_UNTIL_OFF
             if not self._warned:
                 self._warned = True
-                _logger.warning("MLflow: %s failed (%s); the stage goes on.", what, error_line(error))
+                _logger.warning("MLflow: %s failed (%s); the stage continues.", what, error_line(error))
             return False
         self._failures = 0
         return True
@@ -233,7 +233,7 @@ def _mlflow() -> Any:
 
 
 def _require_sqlite(uri: str) -> None:
-    """Raise at once if a database file cannot be used. MLflow would retry for 100 s."""
+    """Raise at once if a database file is unusable, because MLflow would retry for 100 s."""
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
@@ -249,7 +249,7 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
         try:
             return client.create_experiment(name, artifact_location=artifacts)
         except Exception:
-            # a stage that runs in parallel can have created it since
+            # a parallel stage may have created the experiment in the meantime
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise

@@ -19,7 +19,7 @@ def number(name: str, value: Any) -> float:
     """Return a metric as a float.
 
     Raises:
-        TypeError: ``value`` is not a number.
+        TypeError: the value is not a number.
     """
     if isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
         return float(value)
@@ -27,10 +27,10 @@ def number(name: str, value: Any) -> float:
 
 
 def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as text under dotted names that MLflow accepts.
+    """Return nested settings as strings, with dotted names that MLflow accepts.
 
     Raises:
-        TypeError: for tables, columns and arrays, because they can hold patient data.
+        TypeError: a value is a table, column or array, because these can contain patient data.
     """
     flat: dict[str, str] = {}
     for name, value in values.items():
@@ -44,7 +44,7 @@ def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def legal_name(name: str) -> str:
-    """Return a name that MLflow accepts: a path of letters, digits and ``_. -``; other characters become ``_``."""
+    """Return a name that MLflow accepts: letters, digits, ``_. -`` and ``/``. Other characters become ``_``."""
     parts = re.sub(r"[^\w./ -]", "_", name)[:250].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
@@ -57,7 +57,7 @@ def error_line(error: Exception) -> str:
     login = os.environ.get(URI_VARIABLE, "").partition("://")[2].rpartition("@")[0]
     secrets = [os.environ.get(name, "") for name in _SECRET_VARIABLES] + [login, login.partition(":")[2]]
     text = " ".join(str(error).split())
-    # replace before the cut, which could leave half a secret; the longest first, because it can contain another
+    # replace secrets before truncation, which could leave a part of one; longest first, as one may contain another
     for secret in sorted(filter(None, {*secrets, *map(unquote, secrets)}), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"//[^/\s]*@", "//***@", text)

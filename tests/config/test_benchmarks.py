@@ -61,7 +61,7 @@ def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
     assert load_params("params.yaml").data.set == "cpsc2018"
     listed = ecgssl("profile", "list").out
     assert all(name in listed for name in (*BENCHMARKS, "quickstart", "ptbxl"))
-    refused(ecgssl("profile", "use", "icbeb"), "there is no such profile", "icbeb2018")
+    refused(ecgssl("profile", "use", "icbeb"), "is not a profile", "icbeb2018")
 
 
 def test_a_broken_file_is_said(tmp_path):

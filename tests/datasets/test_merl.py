@@ -105,7 +105,7 @@ def test_what_cannot_be_is_said(subclass):
 
 def test_one_split_and_a_set_that_has_it():
     merl = MerlParams(folder=Path("m"))
-    with pytest.raises(ValueError, match="merl has no split of set 'ptb'"):
+    with pytest.raises(ValueError, match="merl has no split for set 'ptb'"):
         DataParams(set="ptb", root=Path("x"), merl=merl)
-    with pytest.raises(ValueError, match="two different splits"):
+    with pytest.raises(ValueError, match="both define a split"):
         DataParams.model_validate({"set": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}})

@@ -258,7 +258,7 @@ def test_all_problems_at_once(copy):
     with pytest.raises(InputError) as caught:
         load_bundle(copy)
     text = str(caught.value)
-    assert "model.pt: file: does not belong here" in text
+    assert "model.pt: file: is not listed in SHA256SUMS" in text
     assert "labels.json: file: is missing" in text
 
 

@@ -241,7 +241,7 @@ def test_the_verb(made, tmp_path):
     other = make_store(tmp_path / "other", range(60, 76), key=OTHER_KEY)
     done = ecgssl("overlap", store, other.path)
     assert done.code == 0
-    assert "by patient: cannot be compared: other key" in done.out
+    assert "by patient: cannot be compared, because the keys" in done.out
     refused(
         ecgssl("overlap", tmp_path, tmp_path / "none"), f"{tmp_path}: folder: is neither", "none: folder: is neither"
     )

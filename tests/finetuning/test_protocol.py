@@ -53,8 +53,8 @@ def test_settings_are_the_cells_of_the_matrix():
     ("changed", "message"),
     [
         ({"fractions": [0.1, 1.0]}, "the first is the one the others are compared with"),
-        ({"fractions": [1.0, 1.0]}, "names one twice"),
-        ({"lead_sets": ["12lead", "12lead"]}, "names one twice"),
+        ({"fractions": [1.0, 1.0]}, "has duplicates"),
+        ({"lead_sets": ["12lead", "12lead"]}, "has duplicates"),
         ({"fractions": [1.5]}, "less than or equal to 1"),
         ({"lead_sets": ["5lead"]}, "lead_sets"),
         ({"select": "test"}, "unknown key"),

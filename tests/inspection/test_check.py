@@ -106,7 +106,7 @@ def test_tables_without_recordings(tmp_path):
     assert render_check(summarise(found), draw_examples(found))
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="no table to check"):
+    with pytest.raises(InputError, match="no table is given"):
         check(params(), progress=False)
 
 
@@ -241,7 +241,7 @@ def test_what_the_files_say_stands_in_where_the_table_is_silent(tmp_path):
         write_record(tmp_path, f"r{number}", beats(number), rate=RATE, comments=comment)
     (tmp_path / "m.csv").write_text("record_id,path,split\na,r0,train\nb,r1,test\n")
     summary = summarise(run(tmp_path / "m.csv"))
-    assert summary["people_from"].startswith("the files say")
+    assert summary["people_from"].startswith("recorded in the files")
     assert summary["ages"]["counts"] == {"female": [0] * 6 + [1] + [0] * 3, "male": [0] * 4 + [1] + [0] * 5}
     (tmp_path / "m.csv").write_text(
         "record_id,path,split,age,sex,sampling_rate\na,r0,train,40,m,\nb,r1,test,41,m,200\n"

@@ -18,7 +18,7 @@ from ecgssl.config import QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
 from ecgssl.inspection.inspect import LSB, find, inspect, inspect_one
-from ecgssl.inspection.inspect_table import TOLD, as_text
+from ecgssl.inspection.inspect_table import MAX_LISTED, as_text
 from ecgssl.io import read
 from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.preprocessing.prepare import Rejected, prepare_request
@@ -167,7 +167,7 @@ def test_table_fits_its_width_and_spells_out_some(folder):
         "6 recordings = 3 ok + 1 flagged + 1 rejected + 1 unreadable; besides 1 file"
     )
     many = SimpleNamespace(recordings=result.recordings * 30, unknown=(), count=result.count)
-    assert f"and {90 - TOLD} more" in as_text(many)
+    assert f"and {90 - MAX_LISTED} more" in as_text(many)
 
 
 def test_a_path_may_hold_what_rich_takes_for_markup(folder, tmp_path):
@@ -206,7 +206,7 @@ def test_usage_is_refused_before_anything_is_written(folder, tmp_path):
     refused(done, "absent.xml", "empty")
     assert not (tmp_path / "p").exists()
     refused(ecgssl("inspect", folder / "a.xml", "--units", "furlong"), "--units")
-    refused(ecgssl("inspect", folder, "--plot", tmp_path / "x.png"), "Name a folder")
+    refused(ecgssl("inspect", folder, "--plot", tmp_path / "x.png"), "Use a folder")
     assert ecgssl("inspect").code == 2
 
 
@@ -254,4 +254,4 @@ def test_voltages_beyond_the_range_of_a_store_are_rejected(large):
     quality = QualityParams(amplitude=100.0, span=(0.0, 200.0))
     found = inspect_one(str(large), SPEC, quality)
     assert (found.verdict, found.reasons[0]) == ("rejected", "amplitude")
-    assert "the largest that is stored" in found.detail
+    assert "the largest storable value" in found.detail

@@ -263,6 +263,6 @@ def test_what_cannot_be_compared_is_refused(folder, tmp_path):
     bare = tmp_path / "bare"
     save_model(bare, classifier(), SPEC)
     write_sums(bare)
-    with pytest.raises(InputError, match="nothing to compare with"):
+    with pytest.raises(InputError, match="cannot be compared"):
         monitor(bare, [other], tmp_path / "d.html")
     assert not (tmp_path / "d.html").exists()

@@ -206,7 +206,7 @@ def test_every_answer_has_its_headers(stub):
         assert answer.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize(("how", "told_as"), [("dies", "ended the process"), ("hangs", "could not be read within")])
+@pytest.mark.parametrize(("how", "told_as"), [("dies", "crashed the process"), ("hangs", "could not be read within")])
 def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as):
     b = served.bundle
     readers = ReaderPool(1, tmp_path, b.spec, b.quality, b.lsb)

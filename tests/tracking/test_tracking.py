@@ -201,7 +201,7 @@ def test_a_store_that_does_not_work_costs_one_warning(
         log_onnx(run, "absent.onnx", "encoder")
     assert time.perf_counter() - start < 8
     (warning,) = caplog.records
-    assert "the stage goes on" in warning.getMessage()
+    assert "the stage continues" in warning.getMessage()
     assert warning.exc_info is None
     assert "\n" not in warning.getMessage()
     for secret in ("alice", "s3cr%40t", "s3cr@t"):
