@@ -234,7 +234,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
         lambda: make_folder(tmp_path / "file" / "a"),
         lambda: atomic_directory(tmp_path / "file" / "a").__enter__(),
     ):
-        with pytest.raises(InputError, match=r"file.*: output folder: cannot be made"):
+        with pytest.raises(InputError, match=r"file.*: output folder: cannot be created"):
             write()
     with pytest.raises(InputError, match="output file: is a folder"):
         write_atomic(tmp_path / "folder", "x")

@@ -114,10 +114,10 @@ def _stop(checked: Checked) -> list[CohortWarning]:
 
 def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
     """Warn about copies: leakage if their splits differ, a wrong id if their patients differ."""
-    leak = "as a recording in another split (leakage between training and test data)"
+    leak = "of a recording in another split: leakage between training and test data"
     # with policy "error", these copies are issues
     found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
-    found.append(("waveform", "patient_id", "have the same waveform as a recording of another patient"))
+    found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
     found_warnings = []
     for column, other, what in found:
         stated = kept[kept[other] != ""]

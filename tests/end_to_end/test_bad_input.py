@@ -34,7 +34,7 @@ def test_unknown_keys_and_bad_values_are_told_together(made, tmp_path):
     )
     refused(done, "mine.yaml: pretrain.sampels: unknown key. Did you mean 'samples'?")
     refused(done, "mine.yaml: quallity: unknown key. Did you mean 'quality'?", "signal.clean: band edges must")
-    refused(done, "store.workers: 0 processes do nothing")
+    refused(done, "store.workers: must be 1 or more")
     assert len(done.err.splitlines()) == 4
     assert contents(tmp_path) == before
 

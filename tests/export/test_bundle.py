@@ -167,7 +167,7 @@ def test_encoder(encoder_bundle):
 @pytest.mark.parametrize(
     ("params", "text"),
     [
-        (ExportParams(tolerance=1e-12), r"bundle/classifier.onnx: logits: differs from the file pipeline by .*batch"),
+        (ExportParams(tolerance=1e-12), r"bundle/classifier.onnx: logits: differs from the Python pipeline by .*batch"),
         (ExportParams(opset=99), "export.opset: 99"),
     ],
 )
@@ -206,7 +206,7 @@ def test_onnx_of_another_model_is_refused(exported):
     other = classifier()
     other.encoder.blocks[1].attention.out.weight.data[0, 0] += 0.1
     content = (exported.path / "classifier.onnx").read_bytes()
-    with pytest.raises(InputError, match="embedding: differs from the file pipeline"):
+    with pytest.raises(InputError, match="embedding: differs from the Python pipeline"):
         compared(content, ContractModule(other, SPEC), exported.examples)
 
 
@@ -232,7 +232,7 @@ def test_examples_of_another_shape(exported, tmp_path):
 
 def test_does_not_replace_what_is_no_bundle(exported, tmp_path):
     (tmp_path / "thesis").write_text("years of work")
-    with pytest.raises(InputError, match="holds no SHA256SUMS"):
+    with pytest.raises(InputError, match="has no SHA256SUMS"):
         export_bundle(exported.model_dir, tmp_path, ExportParams(), quality=QualityParams())
     assert (tmp_path / "thesis").exists()
 
@@ -242,10 +242,10 @@ def test_altered_cut_or_absent_file_is_named(copy, name):
     path = copy / name
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
-    with pytest.raises(InputError, match=f"{name}: content: is not what SHA256SUMS says"):
+    with pytest.raises(InputError, match=f"{name}: content: does not match SHA256SUMS"):
         load_bundle(copy)
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=f"{name}: content: is not what SHA256SUMS says"):
+    with pytest.raises(InputError, match=f"{name}: content: does not match SHA256SUMS"):
         load_bundle(copy)
     path.unlink()
     with pytest.raises(InputError, match=f"{name}: file: is missing"):
@@ -270,7 +270,7 @@ def test_broken_list(copy, content):
 
 
 def test_no_bundle(tmp_path):
-    with pytest.raises(InputError, match="SHA256SUMS: file: does not exist, so this is no bundle"):
+    with pytest.raises(InputError, match="SHA256SUMS: file: does not exist, so the folder is not a bundle"):
         load_bundle(tmp_path)
     with pytest.raises(InputError, match="nowhere: file: does not exist"):
         load_bundle(tmp_path / "nowhere")
@@ -315,7 +315,7 @@ def test_unusable_reference(copy, content):
     else:
         (copy / "reference.npz").write_bytes(content)
     sign(copy)
-    with pytest.raises(InputError, match=r"reference.npz: content: is not a reference"):
+    with pytest.raises(InputError, match=r"reference.npz: content: does not fit this model"):
         load_bundle(copy)
 
 
@@ -326,7 +326,7 @@ def test_weights_that_compute_something_else(copy):
     save_model(other, state, SPEC)
     shutil.copy(other / "model.safetensors", copy)
     sign(copy)
-    with pytest.raises(InputError, match=r"reference.npz: logits: the model differs from it"):
+    with pytest.raises(InputError, match=r"reference.npz: logits: the model's output differs from it"):
         load_bundle(copy)
 
 

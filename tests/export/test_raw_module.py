@@ -118,7 +118,7 @@ def test_file_gives_no_number_where_there_is_none(session):
 def test_graph_of_another_rate_is_refused(exported):
     content = (exported.path / "classifier.raw-500.onnx").read_bytes()
     raw = RawModule(ContractModule(classifier(), SPEC, decision()), 400, 0.001)
-    with pytest.raises(InputError, match=r"signal: graph: is not that of the file pipeline"):
+    with pytest.raises(InputError, match=r"signal: graph: differs from the Python pipeline"):
         compare_with_pipeline(
             content, raw, ExportParams(), make_test_signals(raw, None, (), QualityParams()), "file.onnx"
         )
@@ -187,7 +187,7 @@ def test_eight_bits_are_measured_and_take_one_recording(exported):
 def test_eight_bits_that_cost_too_much_or_cannot_be_measured_are_refused(exported):
     other = classifier()
     other.head.linear.weight.data *= -1
-    with pytest.raises(InputError, match=r"export.int8: loses .* of auroc 1 on 12 recordings, 0.01 is allowed"):
+    with pytest.raises(InputError, match=r"export.int8: reduces auroc 1 by .* on 12 recordings; the limit is 0.01"):
         eight_bits(exported, ContractModule(other, SPEC, decision()), above_median)
     graph = ContractModule(classifier(), SPEC, decision())
     with pytest.raises(InputError, match="cannot be measured"):

@@ -158,7 +158,7 @@ def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
         make_encoder(folder / "encoder", store)
         export_bundle(folder / "encoder", folder / "bundle", LEAN, quality=QualityParams())
         assert (folder / "bundle" / FILE).exists() == named
-        assert (f"`{FILE}` holds waveform codes of 8" in (folder / "bundle/README.md").read_text()) == named
+        assert (f"`{FILE}` contains waveform codes of 8" in (folder / "bundle/README.md").read_text()) == named
         if named:
             known = Identities.read(folder / "bundle")
             assert (len(known), len(known.patients), known.numbering) == (8, 0, "")

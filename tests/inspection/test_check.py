@@ -247,9 +247,9 @@ def test_what_the_files_say_stands_in_where_the_table_is_silent(tmp_path):
         "record_id,path,split,age,sex,sampling_rate\na,r0,train,40,m,\nb,r1,test,41,m,200\n"
     )
     reported = {w.what: w.rows for w in warnings_of(run(tmp_path / "m.csv"))}
-    assert reported["1 files state another sex than the table: they may belong to someone else"] == (2,)
-    assert reported["1 files state an age more than 2 years from the table's"] == (2,)
-    assert reported["1 files say otherwise than the table of sampling_rate; the table wins"] == (3,)
+    assert reported["1 files and the table differ in sex: they may belong to another patient"] == (2,)
+    assert reported["1 files and the table differ in age by more than 2 years"] == (2,)
+    assert reported["1 files and the table differ in sampling_rate; the table is used"] == (3,)
 
 
 def test_warnings_by_row(tmp_path):
@@ -267,7 +267,7 @@ def test_warnings_by_row(tmp_path):
         "\n".join(["record_id,path,patient_id,split", *rows]).replace("p3,test", "p0,train")
     )
     reported = {warned.what: warned.rows for warned in warnings_of(run(tmp_path / "m.csv"))}
-    assert reported["2 recordings are given more than once under different names"] == (2, 5)
+    assert reported["2 recordings occur more than once under different names"] == (2, 5)
 
 
 def test_it_says_where_preprocessing_would_stop(checked, cohort, tmp_path):
@@ -340,7 +340,7 @@ def test_check_and_preprocess_read_one_table_alike(tmp_path):
     ]
     done = ecgssl("check", tmp_path / "own.csv", *given)
     assert done.code == 2
-    assert "day and month are ambiguous. Say which comes first with --dates day_first" in done.err
+    assert "day and month are ambiguous. State which comes first with --dates day_first" in done.err
     given += ["--dates", "day_first"]
     done = ecgssl("check", tmp_path / "own.csv", *given)
     assert (done.code, done.err) == (3, "")

@@ -143,7 +143,7 @@ def test_a_run_killed_after_a_shard_was_pruned_is_taken_up_again(leaky, tmp_path
 
 def test_what_is_left_out_counts_for_the_limit(leaky, tmp_path):
     settings = with_policy("drop_train", max_rejected_fraction=0.2)
-    with pytest.raises(InputError, match=r"5 of 17 recordings cannot be used \(overlap 5\), 20% is allowed"):
+    with pytest.raises(InputError, match=r"5 of 17 recordings cannot be used \(overlap 5\); the limit is 20%"):
         preprocess(load(leaky), settings, tmp_path / "out", KEY, progress=False)
 
 
@@ -175,7 +175,7 @@ def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
         assert found.exit_code == 2
         assert [issue.rows for issue in found.issues] == [(n + 2, n + 14) for n in range(5)]
         assert len(caught.value.problems) == len(found.issues)
-        assert found.issues[0].what == "have one waveform and lie in train, test"
+        assert found.issues[0].what == "have one waveform and are in train, test"
     else:
         report = preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
         assert found.issues == ()

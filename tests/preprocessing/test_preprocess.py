@@ -92,14 +92,14 @@ def test_too_many_rejections_stop_the_run_with_nothing_at_out(cohort, made, tmp_
     def limit(fraction):
         return params(store={"shard_recordings": 5, "workers": 1, "max_rejected_fraction": fraction})
 
-    with pytest.raises(InputError, match=r"3 of 20 .*checksum 1.*10% is allowed; stopped after 10 rec") as reported:
+    with pytest.raises(InputError, match=r"3 of 20 .*checksum 1.*the limit is 10%; stopped after 10 rec") as reported:
         preprocess(cohort, limit(0.1), tmp_path / "out", KEY, progress=False)
     assert not (tmp_path / "out").exists()
     (listing,) = tmp_path.glob(".out.partial-*/store/rejected.csv")
     assert str(listing) in str(reported.value)
     assert list(pd.read_csv(listing)["record_id"]) == ["rec3", "rec5", "rec9"]
     # just below and at the limit: all recordings are assessed before the run is rejected
-    with pytest.raises(InputError, match=r"4 of 20 .*truncated 1.*19% is allowed\. See"):
+    with pytest.raises(InputError, match=r"4 of 20 .*truncated 1.*the limit is 19%\. See"):
         preprocess(cohort, limit(0.19), tmp_path / "out", KEY, progress=False)
     report = preprocess(cohort, limit(0.2), tmp_path / "out", KEY, progress=False)
     assert (report.stored, report.resumed) == (16, 20)

@@ -61,12 +61,12 @@ def test_what_is_not_the_bundle_meant_or_not_whole_is_refused(encoder_bundle, hu
         from_pretrained("owner/model", digest="0123456789abcdef")
     shutil.rmtree(hub.place.parent / "snapshot")
     (hub.place / "model.safetensors").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"model.safetensors: content: is not what SHA256SUMS says"):
+    with pytest.raises(InputError, match=r"model.safetensors: content: does not match SHA256SUMS"):
         from_pretrained("owner/model")
 
 
 def test_unknown_repository(hub):
-    with pytest.raises(InputError, match="no-owner/no-model: repository: the Hub gives no access"):
+    with pytest.raises(InputError, match="no-owner/no-model: repository: the Hub denies access"):
         from_pretrained("no-owner/no-model")
 
 
@@ -74,7 +74,7 @@ def test_an_altered_bundle_is_not_pushed(encoder_bundle, hub, tmp_path):
     altered = shutil.copytree(encoder_bundle, tmp_path / "altered")
     (altered / "README.md").write_text("trust me")
     for use in (lambda: push(altered, "owner/model"), lambda: save_pretrained(altered, tmp_path / "copy")):
-        with pytest.raises(InputError, match=r"README.md: content: is not what SHA256SUMS says"):
+        with pytest.raises(InputError, match=r"README.md: content: does not match SHA256SUMS"):
             use()
     hub.api.create_repo.assert_not_called()
     assert not (tmp_path / "copy").exists()
