@@ -2,7 +2,7 @@
 
     python benchmarks/masking_study.py --store data/processed --out runs/masking
 
-A hidden patch is predicted by the best linear estimate from all visible samples of its own time column and the
+A hidden patch is predicted by the best linear estimate from all visible samples of the same time column and the
 adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings. The prediction is
 evaluated on validation recordings, which have other patients. The result is R2 = 1 - sum of squared errors / sum of
 squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at
