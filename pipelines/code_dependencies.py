@@ -1,6 +1,6 @@
 """Code dependencies of the DVC stages, generated from the imports of each stage script.
 
-``python pipelines/code_dependencies.py`` rewrites the code entries of ``deps`` in ``dvc.yaml``. A test fails when they are
+``python pipelines/code_dependencies.py`` rewrites the code entries of ``deps`` in ``dvc.yaml``. A test fails if they are
 out of date. The list of a stage is the closure of the imports of its script: imports inside functions count, imports under
 ``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import, and
 ``import_module(name, "ecgssl.datasets.public")`` as imports of all modules of that package.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FACADE = "ecgssl"
-"""The top-level package. Importing any module runs its ``__init__``, but no stage calls its lazily importing ``load``."""
+"""The top-level package. Every import runs its ``__init__``, but no stage calls its function ``load``, which imports lazily."""
 
 
 @cache
@@ -30,7 +30,7 @@ def modules() -> dict[str, Path]:
 
 
 def closure(script: Path) -> set[Path]:
-    """Return the files that a script may run or read from the package, itself included, relative to the repository."""
+    """Return the files that a script may run or read from the package, including the script, relative to the repository."""
     reached: set[Path] = set()
     waiting = [script]
     while waiting:
@@ -42,7 +42,7 @@ def closure(script: Path) -> set[Path]:
 
 
 def dependencies(script: Path) -> list[str]:
-    """Return the entries for ``deps``: folders that lie in the closure as a whole, and single files."""
+    """Return the entries for ``deps``: whole folders in the closure, and single files."""
     files = closure(script)
     entries: set[str] = set()
     for path in files:
@@ -57,7 +57,7 @@ def dependencies(script: Path) -> list[str]:
 
 @cache
 def _contents(folder: Path) -> frozenset[Path]:
-    """Return all files that DVC would see in a folder of the package (README files and caches are in ``.dvcignore``)."""
+    """Return all files that DVC tracks in a folder of the package (README files and caches are in ``.dvcignore``)."""
     found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md"))
     return frozenset(path.relative_to(ROOT) for path in found)
 

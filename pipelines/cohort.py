@@ -1,4 +1,4 @@
-"""Stage cohort: make the synthetic set where it is asked for, and check what the tasks need of the recordings' table."""
+"""DVC stage cohort: simulated set if it is selected, and checks of recordings, splits and targets of the tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAW = Path("data/raw")
 
 
 def main() -> None:
-    """Write data/raw (synthetic only) and metrics/cohort.json."""
+    """Write data/raw (simulated set only) and metrics/cohort.json."""
     params = load_params()
     with track("cohort", params) as run:
         if params.data.set == "synthetic":

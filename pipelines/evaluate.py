@@ -1,4 +1,4 @@
-"""DVC stage evaluate: metrics of every setting on validation and test, and the leaderboard."""
+"""DVC stage evaluate: metrics of each setting on validation and test, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
-    """Evaluate one setting; the reference settings also with subgroups and curves."""
+    """Return the evaluation of one setting; reference settings also get subgroups and curves."""
     folder = Path("models/finetuned") / setting.key
     predictions = read_predictions(folder / "predictions.csv")
     full = setting == reference(params, setting.task, setting.mode)

@@ -1,4 +1,4 @@
-"""DVC stage fewer_leads@task-mode: the model trained on the first lead set, tested on each of the others."""
+"""DVC stage fewer_leads@task-mode: test of the model of the first lead set on the other lead sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.store.store import Store
 
 
 def main() -> None:
-    """Write models/fewer_leads/TASK-MODE: one prediction table LEADS.csv per further lead set."""
+    """Write models/fewer_leads/TASK-MODE: one prediction table LEADS.csv per additional lead set."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", required=True)
     parser.add_argument("--mode", required=True)

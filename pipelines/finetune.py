@@ -1,4 +1,4 @@
-"""DVC stage finetune@task-mode-share-leads: one setting of the protocol, with the randomly initialised encoder's probe."""
+"""DVC stage finetune@task-mode-share-leads: fine-tuning of one setting, and the linear probe on random weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.tracking.runs import track
 
 
 def main() -> None:
-    """Write models/finetuned/KEY: classifier, predictions.csv, choices.json, and draw-N.csv of further draws of a share."""
+    """Write models/finetuned/KEY: classifier, predictions.csv, choices.json, and draw-N.csv of additional draws."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setting", required=True, help="key of the setting, as in the matrix of dvc.yaml")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""DVC stage preprocess: recordings to a store of preprocessed signals."""
+"""DVC stage preprocess: store of preprocessed recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DVC stage pretrain: CoRe-ECG on the train split. The state under runs/ is resumable. ``torchrun`` can launch it."""
+"""DVC stage pretrain: CoRe-ECG on the train split, resumable from runs/. Start it with ``torchrun`` for several processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from ecgssl.store.store import Store
 def main() -> None:
     """Write models/pretrained, metrics/pretrain.json, and plots/pretrain: losses and epochs as CSV, figures as PNG."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--max-time", type=float, help="minutes after which it saves and stops; the same command resumes"
-    )
+    parser.add_argument("--max-time", type=float, help="time limit in minutes: save and stop; the same command resumes")
     limit = parser.parse_args().max_time
     pretrain_encoder(
         load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"]),

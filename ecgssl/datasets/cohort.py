@@ -17,11 +17,11 @@ from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
 AGE = "age"
-"""Descriptive column (years) that can be used as a target if no target has this name."""
+"""Column with the age in years; it can be used as a target if no target has this name."""
 EXTERNAL = "external"
-"""Split of recordings from another site, for a final test; their patients must not be in another split."""
+"""Split for a final test on recordings of another site. Its patients must not be in another split."""
 NO_PATIENT = "record:"
-"""Prefix of the patient id of a recording whose patient is unknown and which counts as one patient."""
+"""Prefix of the patient id of a recording with unknown patient. Such a recording counts as one patient."""
 
 DESCRIPTIVE = (
     *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),
@@ -112,7 +112,7 @@ def _absent(cohort: Cohort, target: str, where: str) -> Problem:
 
 
 def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None:
-    """Check that one model can learn each task: several binary targets, several regression targets, or one multiclass target.
+    """Check that each task suits one model: several binary targets, several regression targets, or one multiclass target.
 
     Args:
         cohort: cohort with the targets.

@@ -1,6 +1,6 @@
-"""Check whether there is enough of a target to learn it, to score it or to cross-validate it.
+"""Minimum numbers of patients per target for training, evaluation and cross-validation.
 
-All stages use ``shortages``. Their limits differ on purpose and are named here.
+All stages use ``shortages``, each with one of the limits defined here.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ecgssl.config.manifest import OutputKind
 
 @dataclass(frozen=True)
 class Minimum:
-    """Patients that a target needs.
+    """Minimum number of patients for a target.
 
     Args:
-        each_class: with and without a finding, or of every class.
-        numbers: with a known number; at least two of the numbers must differ.
-        all_classes: every class of a multiclass target is needed. If false, two classes are enough.
+        each_class: number of patients with a finding and without it, or of every class.
+        numbers: number of patients with a known value; at least two values must differ.
+        all_classes: whether every class of a multiclass target is needed; otherwise two classes are enough.
     """
 
     each_class: int = 1
@@ -30,17 +30,18 @@ class Minimum:
 
 
 FIT = Minimum()
-"""To fit a model at all."""
+"""Minimum for fitting a model."""
 SCORE = Minimum(all_classes=False)
-"""To compute metrics."""
+"""Minimum for computing metrics."""
 LEARN = Minimum(each_class=4, numbers=8)
-"""To select hyperparameters: with fewer than four patients of a class, no two folds can both train and test on two."""
+"""Minimum for selecting hyperparameters. With fewer than four patients of a class, two folds cannot both have two patients
+of the class for training and two for testing."""
 MIN_CROSS_VALIDATED = 40
-"""Recordings for a cross-validation."""
+"""Minimum number of recordings for a cross-validation."""
 
 
 def cross_validation_minimum(folds: int) -> Minimum:
-    """Return the minimum for a cross-validation. With fewer, an interval of AUROC spans most of 0.5 to 1."""
+    """Return the minimum for a cross-validation. With fewer patients, an interval of the AUROC covers most of 0.5 to 1."""
     patients = max(10, folds)
     return Minimum(each_class=patients, numbers=2 * patients)
 
@@ -48,17 +49,17 @@ def cross_validation_minimum(folds: int) -> Minimum:
 def shortages(
     kind: OutputKind, names: Sequence[str], values: ArrayLike, patients: ArrayLike, minimum: Minimum
 ) -> list[tuple[str, str]]:
-    """Return the targets that fall short of a minimum.
+    """Return the targets with fewer patients than a minimum.
 
     Args:
-        kind: of the targets.
-        names: K targets, or the classes of one (``target:class``).
-        values: (N, K) numbers, or 1 and 0; NaN where unknown.
-        patients: (N,) a key per recording.
-        minimum: what is needed.
+        kind: kind of the targets.
+        names: names of K targets, or of the classes of one target (``target:class``).
+        values: (N, K) numbers, or 1 and 0; NaN if unknown.
+        patients: (N,) patient of each recording.
+        minimum: required numbers.
 
     Returns:
-        (name, what is missing), with the counts.
+        Pairs of a name and a description of the shortage with the counts.
     """
     cells, keys = np.asarray(values, dtype=np.float64), np.asarray(patients)
     if kind == "multiclass":

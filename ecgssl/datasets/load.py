@@ -23,7 +23,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         seed: seed of a generated split (``data.split``).
 
     Raises:
-        InputError: see the class of the set, or ``load_manifest``.
+        InputError: errors of the class of the set, or of ``load_manifest``.
     """
     if params.root is not None and params.set not in LOCAL_SETS:
         from ecgssl.datasets.public.public_set import public_set

@@ -18,12 +18,12 @@ FOLDS = 10
 """Minimum number of patients, and number of parts if all shares are multiples of 0.1."""
 
 Names = NDArray[np.object_]
-"""(recordings,) ``train``, ``val``, ``test``, or empty for a recording in no split."""
+"""Array (recordings,) of ``train``, ``val``, ``test``, or an empty text for a recording in no split."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A new split.
+    """Result of a new split.
 
     Args:
         names: (recordings,) split of each recording.
@@ -35,7 +35,7 @@ class Split:
 
 
 class CannotSplit(Exception):
-    """A table cannot be split as requested; ``what`` is the reason and ``remedy`` the fix."""
+    """Error for a table that cannot be split as requested; ``what`` is the reason and ``remedy`` the fix."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)

@@ -24,7 +24,7 @@ JOURNAL = ".ecgssl-verified"
 """File in the root that lists verified files with size and time, so that a second run does not read them again."""
 
 _SAMPLED = 40
-"""Files whose size is requested before the download, to estimate the total."""
+"""Number of files whose size is requested before the download, to estimate the total."""
 _UNPACKED = "!unpacked"
 
 
@@ -58,8 +58,8 @@ class DownloadReport:
         present: files on disk before the download, verified now or earlier.
         fetched: files downloaded and verified.
         failed: path and reason of files that could not be downloaded.
-        received: bytes received over the network.
-        seconds: wall time.
+        received: number of bytes received over the network.
+        seconds: wall-clock time in s.
     """
 
     files: int

@@ -13,7 +13,7 @@ from ecgssl.datasets.download.session import BLOCK, Refused, ReleaseSession
 
 PART = ".part"
 _ATTEMPTS = 2
-"""Complete downloads of a file whose checksum is wrong."""
+"""Number of complete downloads of a file before a wrong checksum is an error."""
 _RATIO = 200
 """Largest accepted ratio of the sizes of a zip member; recordings have a ratio of about three."""
 
@@ -34,7 +34,7 @@ def fetch(
         stop: if set, the download ends and the partial file is kept.
 
     Raises:
-        Refused: with the reason, if the file cannot be downloaded or does not match its checksum.
+        Refused: the file cannot be downloaded or does not match its checksum; the message contains the reason.
         OSError: the file cannot be written, for example because the disk is full.
     """
     part = target.with_name(target.name + PART)

@@ -29,7 +29,7 @@ class RemoteFile:
         path: path relative to the release, with forward slashes.
         url: address of the file.
         algorithm, digest: checksum; name in ``hashlib`` and hex digest.
-        size: bytes, if the release states them.
+        size: size in bytes, if the release states it.
     """
 
     path: str
@@ -44,11 +44,11 @@ def list_release(session: ReleaseSession, source: Source, base_url: str) -> list
 
     Args:
         session: connection to the server.
-        source: kind of list.
+        source: download source with the kind of list.
         base_url: address of the release or of a mirror.
 
     Raises:
-        InputError: there is no list, or with all its lines that are not a file inside the release.
+        InputError: there is no list of files, or lines of the list are invalid; lists all such lines.
     """
     if source.listing == "zenodo":
         return _zenodo(session.json(base_url), base_url)
@@ -106,8 +106,8 @@ def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) 
 
     Args:
         files: files of the release.
-        source: names of its subsets.
-        subsets: names of ``source.subsets``, or path patterns (``files/p1000/*``); none for the default.
+        source: download source with the names of the subsets.
+        subsets: names in ``source.subsets``, or path patterns (``files/p1000/*``); empty for the default.
 
     Raises:
         InputError: lists all subsets without files.

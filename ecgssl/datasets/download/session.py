@@ -1,7 +1,7 @@
 """HTTP session with one release server.
 
 ``requests`` and ``urllib3.util.Retry`` handle connections, retries, increasing waiting times, ``Retry-After`` and redirects.
-The following is written here, because no maintained library provides it: redirects to other hosts are errors, a broken
+This module adds three rules that no maintained library provides: redirects to other hosts are errors, a broken
 transfer continues at the byte reached (``fetch``), and attempts that make progress do not count as failures. ``pooch``
 verifies checksums, but does not resume transfers and fetches one file at a time.
 """
@@ -30,11 +30,11 @@ _TIMEOUT = (15.0, 60.0)
 _MEANING = {401: "needs an account", 403: "is forbidden: it may need an account", 404: "does not exist"}
 MOST_CONNECTIONS = 16
 BLOCK = 1 << 16
-"""Bytes read at a time; a broken connection loses the part of the last block."""
+"""Number of bytes read at a time; a broken connection loses the last incomplete block."""
 
 
 class Refused(Exception):
-    """A file that cannot be fetched; ``str`` gives the reason."""
+    """Error for a file that cannot be fetched; ``str`` gives the reason."""
 
 
 class _BoundedRetry(Retry):
@@ -146,8 +146,9 @@ class ReleaseSession:
 
         Args:
             url: address, for messages.
-            receive: one transfer.
-            reached: bytes received so far. The number of attempts starts again after each transfer that adds bytes.
+            receive: function that performs one transfer.
+            reached: function that returns the number of bytes received so far. Attempts are counted again from 0 after each
+                transfer that adds bytes.
 
         Raises:
             Refused: ``attempts`` transfers in a row add nothing.

@@ -43,7 +43,7 @@ def read_headers(root: Path, folder: str, workers: int = 8) -> list[ChallengeHea
     Args:
         root: folder of the release.
         folder: folder below the root.
-        workers: threads.
+        workers: number of threads.
     """
     found = list_headers(root, folder)
     out: list[ChallengeHeader] = []

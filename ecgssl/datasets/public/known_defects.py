@@ -42,7 +42,7 @@ def add_defects(table: pd.DataFrame, defects: dict[str, Defect], records: pd.Ser
     Args:
         table: table of the cohort.
         defects: known defects by name of the recording.
-        records: name of each row's recording. Rows without a known defect get empty cells.
+        records: name of the recording in each row. Rows without a known defect get empty cells.
     """
     table["defect"] = [defects[r].defect if r in defects else "" for r in records]
     table["defect_action"] = [defects[r].action if r in defects else "" for r in records]

@@ -4,8 +4,8 @@ Layout: ``ludb.csv`` and ``data/{1..200}.{dat,hea}``, with a file of wave marks 
 the table end in line breaks, and several findings of a cell are separate lines.
 
 The headers give each lead its own gain, so that every lead spans 1 mV from its lowest to its highest sample. The samples
-are therefore not voltages: leads cannot be compared, and the limb-lead laws do not hold although no electrodes are
-swapped. No file states the original voltages. Recordings whose leads have different gains are flagged. A quality policy
+are therefore not voltages: leads cannot be compared, and the limb-lead laws are violated although no electrodes are
+exchanged. No file states the original voltages. Recordings whose leads have different gains are flagged. A quality policy
 that rejects for ``limb_law`` rejects most of them.
 """
 
@@ -34,7 +34,7 @@ _FINDINGS = (
     *("Non-specific repolarization abnormalities", "Other states"),
 )
 _MUST_BE_FILLED = {"rhythm": RHYTHM, "axis": AXIS}
-"""Groups with one finding for every recording: an empty cell means unknown there, and no finding in the other groups."""
+"""Groups with one finding for every recording. An empty cell means "unknown" in these groups and "no finding" in others."""
 
 _ALL = "findings"
 _DEFECT = "each lead is scaled to 1 mV peak to peak by the gain in its header: no voltages, limb-lead laws do not hold"

@@ -71,10 +71,10 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
         cohort: cohort of ``ptbxl`` (superclass, subclass, form, rhythm), ``cpsc2018`` (any) or ``ecg_arrhythmia``.
         label_set: label set of the cohort.
         folder: ``finetune/data_split`` of a copy of the repository.
-        labels: ``csv`` or ``corrected``, see the module.
+        labels: ``csv`` or ``corrected``, see the description of the module.
 
     Raises:
-        InputError: MERL has no files for the set, a file is missing, invalid or has other columns than the others, a
+        InputError: MERL has no files for the set, a file is missing, invalid or has different columns, a
             recording is listed twice, or no listed recording is in the cohort.
     """
     files = _FILES.get((cohort.name, label_set))

@@ -44,7 +44,7 @@ _COLUMNS = ["subject_id", "study_id", "path"]
 _EXT_ICD = "https://physionet.org/content/mimic-iv-ecg-ext-icd-labels/1.0.1/"
 _VALIDATION, _TEST = 18, 19
 _LOOKED_FOR = 1000
-"""Recordings whose files are checked. Each has a separate folder: a check of all takes minutes to hours."""
+"""Number of recordings whose files are checked. A check of all folders would take minutes to hours."""
 
 _HASHED = "no split is published: patients are assigned to 20 folds by a hash of subject_id; 0-17 train, 18 validates, 19 tests"
 _PUBLISHED = f"folds, age and sex of {DIAGNOSES}: 0-17 train, 18 validates, 19 tests"

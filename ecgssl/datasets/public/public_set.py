@@ -52,7 +52,7 @@ class PublicSet(ABC):
 
     Args:
         root: folder of the unpacked release.
-        labels: one of ``label_sets``; by default the first.
+        labels: label set, one of ``label_sets``; by default the first.
         sampling_rate: sampling rate in Hz; selects the copy of a recording if a set has several.
         subsets: names out of ``subset_names``, all of which must be present; by default all of them.
         standardised_as_mv: read samples published as z-scores as if one were 1 mV.
@@ -187,7 +187,7 @@ class PublicSet(ABC):
             most: number of evenly spaced paths to check, for sets with one folder per record; by default all. A missing
                 record that is not checked is rejected when it is read. Paths outside the root are always reported.
             field: field of the problem.
-            remedy: remedy of the problem; by default to complete the download.
+            remedy: remedy of the problem; by default the advice to complete the download.
         """
         numbers = list(rows) if rows is not None else range(2, len(paths) + 2)
         step = 1 if most is None else max(1, -(-len(paths) // most))

@@ -21,7 +21,7 @@ def release_counts(name: str, labels: str = "") -> dict[str, int]:
         labels: label set; its counts are added to those of the set as a whole.
 
     Returns:
-        Count by what is counted: ``recordings``, ``patients``, ``train``, ``val``, ``test`` (recordings with a known
+        Counts by key: ``recordings``, ``patients``, ``train``, ``val``, ``test`` (recordings with a known
         target), ``patients of train`` and so on, ``unlabelled``, ``targets``, or the name of a target (its positives).
         Empty for a set without rows in the table.
     """

@@ -26,7 +26,7 @@ _OVER_89 = {">89", "> 89", "300"}
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(age|sex|dx)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _SHARE = 256
-"""Headers read by a thread at a time."""
+"""Number of headers that a thread reads at a time."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_texts(root: Path | str, paths: Sequence[str], workers: int = 8) -> Iter
     Args:
         root: folder of the set.
         paths: paths of the records below the root, without ``.hea``.
-        workers: threads. On a network drive the waiting time exceeds the parsing time.
+        workers: number of threads. On a network drive the waiting time exceeds the parsing time.
     """
 
     def read(share: Sequence[str]) -> list[str | None]:
@@ -103,7 +103,7 @@ def header_texts(root: Path, paths: Sequence[str]) -> list[str]:
         paths: paths of the records below the root, without ``.hea``.
 
     Raises:
-        InputError: headers cannot be read, with their number.
+        InputError: headers cannot be read; the message contains their number.
     """
     texts = list(read_texts(root, paths))
     unread = [path for path, text in zip(paths, texts, strict=True) if text is None]

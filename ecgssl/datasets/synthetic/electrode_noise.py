@@ -14,7 +14,7 @@ ELECTRODES_TO_LEADS: NDArray[np.float64] = np.array(
     [[-1, 1, 0, 0, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 0, 0, 0]]
     + [[-_THIRD, -_THIRD, -_THIRD] + [1.0 if i == chest else 0.0 for i in range(6)] for chest in range(6)]
 )
-"""(8, 9): leads I, II, V1 to V6 from the potentials; chest leads refer to the Wilson central terminal."""
+"""(8, 9) matrix from the potentials to I, II, V1 to V6; chest leads refer to the Wilson central terminal."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
 
     Args:
         noise: noise levels.
-        sampling_rate: sampling rate in Hz; hum above half of it is omitted.
-        samples: length.
+        sampling_rate: sampling rate in Hz; mains hum above half of it is omitted.
+        samples: number of samples.
         rng: random generator.
 
     Returns:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEAD_IN = 2.5
-"""Seconds of rhythm before and after the recording, so that beats at its edges are complete."""
+"""Duration in s of the rhythm before and after the recording, so that beats at its edges are complete."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rhythm:
 
     @property
     def repolarisation_rr(self) -> Array:
-        """(B,) interval in s that determines the QT interval, which depends mainly on the mean rate."""
+        """Interval (B,) in s that determines the QT interval, which depends mainly on the mean rate."""
         return 0.75 * float(self.rr.mean()) + 0.25 * np.minimum(self.rr, 2.0)
 
 
@@ -47,7 +47,7 @@ def sinus_rhythm(
 
     Args:
         rate: mean heart rate in beats per minute; the mean interval matches it exactly.
-        breathing: Hz of respiration.
+        breathing: respiratory rate in Hz.
         sinus_arrhythmia: relative amplitude of the respiratory oscillation of the RR interval.
         variability: relative amplitude of the slow oscillation; a fifth of it is added as beat-to-beat noise.
         duration: duration of the recording in s.

@@ -56,7 +56,7 @@ def render(
     Args:
         episode: parameters of the recording.
         sampling_rate: sampling rate in Hz.
-        duration: s.
+        duration: duration in s.
         rng: random generator of beat times and noise.
         noise: whether to add electrode noise.
 
@@ -98,14 +98,14 @@ def simulate(
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the set to ``out_dir``, completely or not at all.
+    """Write the simulated set to ``out_dir`` atomically.
 
     Args:
         out_dir: folder that does not exist, is empty, or contains an earlier simulated set, which is replaced.
         params: number of patients and recordings, sampling rate and duration.
-        seed: determines every byte, independent of the number of workers.
-        workers: processes; -1 for one per core.
-        progress: called with the number of patients completed since the last call.
+        seed: seed that determines every byte, independent of the number of workers.
+        workers: number of processes; -1 for one per core.
+        progress: function called with the number of patients completed since the last call.
 
     Returns:
         Path of the manifest.

@@ -50,11 +50,11 @@ class Patient:
     """Parameters common to all recordings of one patient.
 
     Args:
-        age: years.
+        age: age in years.
         sex: ``F`` or ``M``.
         heart: shape of the beats in sinus rhythm without acute ST elevation.
         torso: (8, 3) matrix from the dipole to the independent leads.
-        resting_rate: beats per minute.
+        resting_rate: heart rate at rest in beats per minute.
         fibrillating: probability of atrial fibrillation in a recording.
         st_territory: territory of a possible ST elevation, or ``None``.
         ectopic_focus: (3,) main force of premature ventricular beats; ``None`` for no such beats.

@@ -1,7 +1,7 @@
 """Vectorcardiogram model: a dipole of three components, each a sum of Gaussians, projected to the leads by a torso matrix.
 
-After McSharry, Clifford, Tarassenko and Smith (IEEE Trans Biomed Eng 50:289, 2003) and its extension to three dipole
-components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a wave i
+The model follows McSharry, Clifford, Tarassenko and Smith (IEEE Trans Biomed Eng 50:289, 2003) and its extension to three
+dipole components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a wave i
 of a beat is a Gaussian of the cardiac phase theta, which increases by 2 pi in one RR interval. Here, waves are defined in
 *seconds* from the R peak, because the QRS duration does not depend on the heart rate. Centre ``c`` and width ``w`` in
 seconds correspond to the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only waves with ``stretch`` (ST segment,
@@ -34,7 +34,7 @@ DOWER: Array = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-"""(8, 3): ``INDEPENDENT_LEADS`` from the Frank x, y, z (Dower, Machado and Osborne, Clin Cardiol 3:87, 1980)."""
+"""(8, 3) matrix from the Frank x, y, z to ``INDEPENDENT_LEADS`` (Dower, Machado and Osborne, Clin Cardiol 3:87, 1980)."""
 
 NORMAL_QRS = 0.09
 """QRS duration in seconds for which the wave table is defined."""
@@ -53,7 +53,7 @@ _ST_SHARES = (0.16, 0.44, 0.72, 1.0)
 
 @dataclass(frozen=True)
 class Waves:
-    """K Gaussians of one type of beat.
+    """K Gaussian waves of one type of beat.
 
     Args:
         centre: (K,) seconds after the R peak at a heart rate of 60/min, without the part of ``stretch``.
@@ -251,14 +251,14 @@ def fibrillation(
 ) -> Array:
     """Return the atrial dipole in atrial fibrillation: a sawtooth with varying rate and height.
 
-    After Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001): a frequency-modulated fundamental of 4 to 9 Hz,
+    Method of Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001): a frequency-modulated fundamental of 4 to 9 Hz,
     and decreasing harmonics.
 
     Args:
         frequency: frequency of the fundamental in Hz.
         height: height of the dipole in mV.
         sampling_rate: sampling rate in Hz.
-        samples: length of the result.
+        samples: number of samples.
         rng: random generator.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Checks of the file paths in a table: absent, outside the root, duplicate, or of another machine.
+"""Checks of the file paths in a table: absent, outside the root, duplicate, or from another machine.
 
 Paths are plain strings here, because a table may contain a million of them.
 """
@@ -24,12 +24,12 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of a table.
+    """Checked paths of a table.
 
     Args:
         cells: paths for reading: with slashes, without the prefix.
-        there: whether the file exists.
-        issues, notes: errors and assumptions.
+        there: whether each file exists.
+        issues, notes: errors, and assumptions.
     """
 
     cells: pd.Series

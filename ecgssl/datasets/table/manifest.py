@@ -52,7 +52,7 @@ _CHECKS: tuple[tuple[str, Callable[[str], Any], str, bool], ...] = (
     ("units", parse.units, "Write nV, uV, mV or V, or nothing", True),
     ("leads", parse.leads, "Write names such as I;II;V1, each once, '-' for an unused signal, or nothing", True),
 )
-"""Column, parser, remedy, and whether a cell can be shown because it contains no personal data."""
+"""Column, parser, remedy, and whether messages may contain its cells because they hold no personal data."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def examine_manifest(
     Args:
         path, root: as for ``load_manifest``.
         reading: interpretation of columns and cells.
-        targets_file: YAML file with more of it; by default ``NAME.targets.yaml`` next to the manifest, if it exists.
+        targets_file: YAML file with more declarations; by default ``NAME.targets.yaml`` next to the manifest, if it exists.
         name, licence: name and licence of the cohort; by default the name of the manifest, and none.
         seed: seed of a split that is made here.
         split: kind of split; by default that of the manifest, otherwise 70/10/20 by patient.

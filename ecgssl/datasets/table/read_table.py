@@ -33,14 +33,14 @@ _LONGEST = 20
 
 @dataclass(frozen=True)
 class Issue:
-    """An error in a table.
+    """Error in a table.
 
     Args:
-        column: our name of the column, or the part of the file concerned.
+        column: our name of the affected column, or the affected part of the file.
         what: what is wrong, without any cell, path or name from the table.
-        remedy: how to fix it, likewise.
-        rows: rows concerned, as a spreadsheet counts them (the header is row 1); empty for the whole table.
-        cells: examples of the cells concerned. They may contain personal data, so they appear only in messages to the user
+        remedy: how to fix it, without any cell, path or name from the table.
+        rows: affected rows, as a spreadsheet counts them (the header is row 1); empty for the whole table.
+        cells: examples of the affected cells. They may contain personal data, so they appear only in messages to the user
             who provided the table, and in no page or file.
     """
 
