@@ -33,16 +33,16 @@ SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 _README = """Synthetic 12-lead ECGs
 ======================
 
-Every recording here comes out of a mathematical model (three dipole components as sums of Gaussians, projected by a
-torso matrix). No person was recorded. Results obtained on this set show that software runs and learns; they say
-nothing about patients and must not be quoted as if they did.
+A mathematical model generates all recordings: three dipole components, each a sum of Gaussians, projected to the leads
+by a torso matrix. No person was recorded. Results on this set show that the software runs and learns. They have no
+clinical meaning and must not be cited as clinical results.
 
-manifest.csv    record, path, invented patient, split, age, sex, and one column per label: 1, 0, empty = unknown
-parameters.csv  the numbers from which each recording was made and from which its labels follow
+manifest.csv    record, path, simulated patient, split, age, sex, and one column per label: 1, 0, empty = unknown
+parameters.csv  parameters of each recording, which also determine its labels
 patient.key     key that turns patient ids into hashes; fixed by the seed, because the patients are simulated
 records/        WFDB, format 16, 1000 steps per mV
 
-Made with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
+Generated with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
 """
 
 _PARAMETERS = ("rhythm", "rate", "pr", "qrs", "qtc", "block", "voltage", "t_polarity", "st", "ectopic_beats")

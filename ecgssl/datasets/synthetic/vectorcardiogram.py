@@ -1,11 +1,11 @@
 """Vectorcardiogram model: a dipole of three components, each a sum of Gaussians, projected to the leads by a torso matrix.
 
 The model follows McSharry, Clifford, Tarassenko and Smith (IEEE Trans Biomed Eng 50:289, 2003) and its extension to three
-dipole components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a wave i
-of a beat is a Gaussian of the cardiac phase theta, which increases by 2 pi in one RR interval. Here, waves are defined in
-*seconds* from the R peak, because the QRS duration does not depend on the heart rate. Centre ``c`` and width ``w`` in
-seconds correspond to the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only waves with ``stretch`` (ST segment,
-T wave) depend on the rate, by the cube root of Fridericia (Acta Med Scand 53:469, 1920).
+dipole components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a
+wave i of a beat is a Gaussian of the cardiac phase theta, which increases by 2 pi in one RR interval. Here, waves are
+defined in *seconds* from the R peak, because the QRS duration does not depend on the heart rate. Centre ``c`` and width
+``w`` in seconds correspond to the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only waves with ``stretch`` (ST
+segment, T wave) depend on the rate, by the cube root of Fridericia (Acta Med Scand 53:469, 1920).
 
 Axes are those of the Dower matrix: x to the left, y to the feet, z to the back; dipoles are in mV.
 """
