@@ -111,7 +111,7 @@ def test_manifest(folder: Path) -> None:
     assert set(table["sex"]) == {"F", "M"}
     assert load_or_make_key(folder / "patient.key") == patient_key(3)
     assert patient_key(3) != patient_key(4)
-    assert "nothing about patients" in " ".join((folder / "README.txt").read_text().split())
+    assert "no clinical meaning" in " ".join((folder / "README.txt").read_text().split())
     parameters = pd.read_csv(folder / "parameters.csv").set_index("record_id").loc[table["record_id"]].reset_index()
     np.testing.assert_array_equal(table["wide_qrs"] == 1, parameters["qrs"] > 0.12)
     np.testing.assert_array_equal(table["ectopy"] == 1, parameters["ectopic_beats"] > 0)
