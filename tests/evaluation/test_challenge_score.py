@@ -1,4 +1,4 @@
-"""The Challenge's score against a recording-by-recording reading of its definition, and the table of credits."""
+"""Challenge score compared with a loop over recordings by its definition, and the weights table."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_table_is_the_challenges() -> None:
     assert (np.diag(weights) == 1).all()
     off = weights[~np.eye(26, dtype=bool)]
     assert (off.min(), off.max()) == (0.15, 0.5)
-    # alike in treatment, and least alike
+    # pairs with the same treatment, and the least similar pairs
     assert table.at["AF", "AFL"] == 0.5
     assert table.at["PVC", "STach"] == 0.5
     assert table.at["QAb", NORMAL] == 0.15

@@ -1,4 +1,4 @@
-"""DeLong's method, the permutation test, calibration lines, decision curves and ratios, each against a slow definition."""
+"""DeLong's method, permutation test, calibration lines, decision curves and ratios, compared with slow definitions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def scored(count: int = 120, seed: int = 0, digits: int = 1) -> tuple[np.ndarray
 
 
 def slow_delong(y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The definition of 1988: every pair of a sick and a well recording is looked at."""
+    """Return the estimate by the definition of 1988, with a loop over all pairs of a positive and a negative
+    recording.
+    """
     sick, well = s[y == 1], s[y == 0]
     psi = (sick[:, None] > well[None]) + 0.5 * (sick[:, None] == well[None])
     v10, v01 = psi.mean(axis=1), psi.mean(axis=0)
@@ -46,7 +48,7 @@ def test_fast_delong_is_slow_delong(seed: int, digits: int) -> None:
 
 
 def test_delong_gives_the_published_standard_error_of_hanley_and_mcneils_ratings() -> None:
-    # Radiology 1982;143:29-36, table I; standard error and interval as Stata's manual prints them for these (roctab)
+    # Radiology 1982;143:29-36, table I; standard error and interval from the Stata manual (roctab)
     y = np.repeat([0.0, 1.0], [58, 51])
     ratings = np.r_[np.repeat(np.arange(1, 6), [33, 6, 6, 11, 2]), np.repeat(np.arange(1, 6), [3, 2, 2, 11, 33])]
     found = delong(y, ratings[:, None].astype(float))
@@ -110,7 +112,7 @@ def test_the_permutation_test_rejects_alike_models_as_often_as_it_says() -> None
         y = (rng.random((60, 1)) < 0.5).astype(float)
         a, b = y + rng.normal(size=y.shape), y + rng.normal(size=y.shape)
         rejected += permutation_test(y, a, 10 * b - 3, np.arange(60), 99, trial) <= 0.1
-    assert 4 <= rejected <= 26  # 15 expected, three standard deviations
+    assert 4 <= rejected <= 26  # 15 expected, plus three standard deviations
     y = np.tile([[1.0], [0.0]], (30, 1))
     assert permutation_test(y, y, -y, np.arange(60), 199, 0) == pytest.approx(1 / 200)
     assert permutation_test(y, y, y, np.arange(60), 199, 0) == 1.0
@@ -125,9 +127,9 @@ def test_a_calibration_line_is_a_logistic_regression_and_its_interval_covers() -
     model = LogisticRegression(C=1e12, tol=1e-10, max_iter=1000).fit(z[:, None], y)
     assert slope.value == pytest.approx(model.coef_[0, 0], abs=1e-5)
     assert slope.low < 0.7 < slope.high
-    # of the intercept: where observed and predicted events are as many after the shift
+    # the intercept shifts the predictions so that observed and predicted events agree
     assert expit(z + intercept.value).sum() == pytest.approx(y.sum(), abs=1e-4)
-    # with independent recordings the sandwich is near the inverse information
+    # for independent recordings, the sandwich estimate is close to the inverse information
     fitted = model.predict_proba(z[:, None])[:, 1]
     design = np.column_stack([z, np.ones(3000)])
     information = design.T @ (design * (fitted * (1 - fitted))[:, None])

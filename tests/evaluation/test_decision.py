@@ -1,4 +1,4 @@
-"""Calibrators and thresholds, against scikit-learn, scipy, slow definitions and brute force; and the file they travel in."""
+"""Calibrators, thresholds and their file, compared with scikit-learn, scipy, slow definitions and brute force."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
 
 
 def scores(count: int = 2000, seed: int = 0, slope: float = 0.5, shift: float = -1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits that are off by a known line from those that the outcomes were drawn by."""
+    """Return logits with a known linear calibration error, and the outcomes."""
     rng = np.random.default_rng(seed)
     z = rng.normal(0, 3, count)
     return z, (rng.random(count) < expit(slope * z + shift)).astype(float)
@@ -66,7 +66,7 @@ def test_isotonic_is_scikit_learns_between_and_beyond_the_knots() -> None:
     bound = 1 / (len(y) + 2)
     bounded = np.clip(reference.predict(np.unique(z)), bound, 1 - bound)
     np.testing.assert_allclose(found(where), np.interp(where, np.unique(z), bounded), atol=1e-12)
-    # and the definition: the largest over beginnings of the smallest over ends of the mean outcome between them
+    # the min-max definition: largest over starts of the smallest over ends of the mean outcome in between
     some, outcome = np.unique(z)[:40], []
     sums, counts = (np.array([w[z == s].sum() for s in np.unique(z)]) for w in (y, np.ones_like(y)))
     total, number = np.r_[0, sums.cumsum()], np.r_[0, counts.cumsum()]

@@ -1,4 +1,4 @@
-"""Evaluation of each kind of task, of subgroups, and of bad input, beside scikit-learn and plain definitions."""
+"""Evaluation of each kind of task, of subgroups and of invalid input, compared with scikit-learn and definitions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_numbers_at_frozen_thresholds_are_those_of_their_definitions(
     assert after["brier"]["value"] == pytest.approx(brier_score_loss(truth, probability))
     before = entry["calibration"]["before"]
     assert before["brier"]["value"] == pytest.approx(brier_score_loss(truth, part["prob__AF"][known]))
-    # the scores are twice too extreme, and calibration on validation corrects it
+    # the scores are too extreme by a factor of two, which calibration on validation corrects
     assert before["slope"]["high"] < 0.8
     assert after["slope"]["low"] < 1 < after["slope"]["high"]
     assert after["brier"]["value"] < before["brier"]["value"]

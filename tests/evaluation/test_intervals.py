@@ -1,4 +1,4 @@
-"""The clustered bootstrap against a slow loop that really resamples, and its coverage."""
+"""Clustered bootstrap compared with a slow loop over resamples, and the coverage of its intervals."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def test_never_defined_is_nan_and_counted() -> None:
 
 
 def test_coverage_of_clustered_data_is_about_right() -> None:
-    """Patients with eight near-copies each: the patient bootstrap covers the true AUROC, one over records does not."""
+    """With eight near-copies per patient, the patient bootstrap covers the true AUROC and a record bootstrap does
+    not.
+    """
     true = norm.cdf(1 / np.sqrt(2))
     rng = np.random.default_rng(11)
     inside = {"patients": 0, "records": 0}

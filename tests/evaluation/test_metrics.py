@@ -1,4 +1,4 @@
-"""Ranking metrics and calibration against scikit-learn and scipy."""
+"""Ranking and calibration metrics compared with scikit-learn and scipy."""
 
 from __future__ import annotations
 

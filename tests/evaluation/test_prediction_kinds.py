@@ -1,4 +1,4 @@
-"""Prediction tables of classes and of numbers."""
+"""Prediction tables of multiclass and regression tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small cohorts: every recording is predicted without its patient, and too few events are refused."""
+"""Cross-validation of small cohorts: predictions without the same patient, and an error for too few events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Rows of every fit."""
+    """Training rows of every fit."""
     calls, plain = [], cross_validation.finetune
 
     def spy(*arguments, rows, **more):
@@ -124,7 +124,7 @@ def test_means_over_repetitions_are_those_of_sklearn():
     assert paired["difference"] == pytest.approx(reported["value"] - reported["other"])
     assert 0 < paired["low"] < paired["difference"] < paired["high"]
     assert paired["p"] <= 0.05
-    # one repetition thrice is no more certain than once
+    # repeating one repetition three times does not change the interval
     once, thrice = (score_repetitions(tables[:1] * n, "linear", params, 0)["auroc"] for n in (1, 3))
     assert (once["low"], once["high"]) == pytest.approx((thrice["low"], thrice["high"]))
 
@@ -133,8 +133,8 @@ def test_numbers_too():
     tables = repetitions(1, "regression")
     reported = score_repetitions(tables, "linear", EvaluateParams(bootstrap=100), 0)["mae"]
     parts = [t[t["model"] == "linear"] for t in tables]
-    wanted = [np.mean([mean_absolute_error(p[f"target__{n}"], p[f"pred__{n}"]) for n in "ab"]) for p in parts]
-    assert reported["repetitions"] == pytest.approx(wanted)
+    expected = [np.mean([mean_absolute_error(p[f"target__{n}"], p[f"pred__{n}"]) for n in "ab"]) for p in parts]
+    assert reported["repetitions"] == pytest.approx(expected)
 
 
 def test_repetitions_of_other_recordings_are_refused():

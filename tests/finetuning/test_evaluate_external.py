@@ -1,4 +1,4 @@
-"""External evaluation of a frozen run, its recalibration, and what it refuses; on synthetic recordings and a random encoder."""
+"""External evaluation of a frozen run, its recalibration and its errors, with synthetic data and a random encoder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def made(folder: Path, name: str, patients: int, seed: int, **changes: Any) -> P
     params = parse_params({**BASE, "seed": seed, **changes})
     simulate(folder / name, SyntheticParams(patients=patients, recordings_per_patient=(1, 2)), seed, 1, lambda n: None)
     table = pd.read_csv(folder / name / "manifest.csv").drop(columns="split")
-    # frequent enough for thresholds in few recordings
+    # frequent enough for thresholds with few recordings
     table["fast"] = table[["sinus_tachy", "af", "ectopy", "sinus_brady"]].max(axis=1)
     table["wave"] = table[["st_elevation", "high_voltage", "wide_qrs"]].max(axis=1)
     for column in ("record_id", "patient_id"):
@@ -75,7 +75,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
-    """A folder with a store, a run on it, and another store."""
+    """Write a folder with a store, a run trained on it, and another store."""
     folder = tmp_path_factory.mktemp("frozen")
     (folder / "key").write_text(KEY.hex())
     store = Store(made(folder, "first", 100, 0))
@@ -101,7 +101,7 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
     assert figures["external"]["leads"] == {"all": len(store), "missing": {}}
     assert figures["external"]["overlap"]["found"] == 0
     assert found.figures["decision"] == frozen.decision.to_dict()
-    # thresholds and calibrators by hand, from the stored files
+    # thresholds and calibrators computed from the stored files
     table = read_predictions(place / "out/predictions.csv")
     p = frozen.decision.probabilities(table[[f"logit__{n}" for n in TARGETS]])[:, 0]
     cut = frozen.decision.labels[0].thresholds["youden"].value
@@ -247,7 +247,7 @@ def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params) 
     torch.manual_seed(0)
     classifier = Classifier(first.classifier.encoder, ["age"], "regression").eval()
     with torch.no_grad():
-        # towards a prediction that rises with age, so that there is a line to fit
+        # shifted towards a prediction that increases with age, so that a line can be fitted
         rows = np.arange(len(store))
         age = torch.from_numpy(store.index["age"].to_numpy(dtype=np.float32))
         x = torch.from_numpy(embed_store(classifier.encoder, store, rows, show_progress=False))

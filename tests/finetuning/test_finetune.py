@@ -1,4 +1,4 @@
-"""Fine-tuning from a store to predictions, for every kind of task and mode; and what is refused, each by name."""
+"""Fine-tuning from a store to predictions for every kind of task and mode, and all errors by field."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ PARAMS = FinetuneParams(
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Store:
-    """60 recordings of 30 patients, 36 of them for training; recording 7 has no limb leads, number 9 knows nothing."""
+    """Return a store of 60 recordings of 30 patients, 36 of them for training.
+
+    Recording 7 has no limb leads, and recording 9 has no known targets.
+    """
     folder = tmp_path_factory.mktemp("cohort")
     columns = "AF,MI,rare,one_class,empty,constant,rhythm,gone,ef,age"
     rows = [f"record_id,path,patient_id,split,{columns}"]
@@ -110,7 +113,7 @@ def test_every_kind_in_every_mode(store, encoder, tmp_path, mode, targets, kind,
     part = "pred" if kind == "regression" else "logit"
     known = rows[np.isin(rows, np.flatnonzero(store.index["record_id"] != "rec9"))]
     expected = predict_logits(loaded, store, known)
-    # the linear probe's come from kept embeddings, computed in other batches
+    # the linear probe uses saved embeddings, which were computed in other batches
     np.testing.assert_allclose(own[[f"{part}__{name}" for name in outputs]].to_numpy(), expected, rtol=1e-5, atol=1e-5)
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     if kind == "regression":
@@ -124,7 +127,7 @@ def test_every_kind_in_every_mode(store, encoder, tmp_path, mode, targets, kind,
 
 
 def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
-    """Independent: a store in which every other lead holds something else gives the same predictions."""
+    """A store with other content in the remaining leads gives the same predictions."""
 
     class Other(Store):
         def signals(self, rows):
@@ -140,7 +143,7 @@ def test_leads_that_are_not_named_are_not_seen(store, encoder, tmp_path):
         np.testing.assert_array_equal(one["logit__AF"], other["logit__AF"])
     whole = run(store, encoder, tmp_path / "linear0", ["AF"])
     two = run(store, encoder, tmp_path / "linear0", ["AF"], leads=["I", "II"])
-    assert len(list((tmp_path / "linear0/embeddings").iterdir())) == 4, "kept by encoder and leads"
+    assert len(list((tmp_path / "linear0/embeddings").iterdir())) == 4, "embeddings are saved by encoder and leads"
     assert not np.allclose(whole.predictions["logit__AF"].iloc[:10], two.predictions["logit__AF"].iloc[:10])
     gone = [split for split in ("train", "val", "test") if 7 in store.rows(split)]
     assert two.choices["rows"]["without_leads"] == {s: int([s] == gone) for s in ("train", "val", "test")}
@@ -201,7 +204,7 @@ def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, me
         with pytest.raises(InputError) as caught:
             run(store, encoder, tmp_path / "work", targets, mode)
         assert message in str(caught.value).replace(f"{store.path}: ", "")
-    assert not (tmp_path / "work").exists(), "refused before anything is computed"
+    assert not (tmp_path / "work").exists(), "the error precedes all computation"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_every_shortage_is_reported_at_once():
     rows = {split: np.arange(10) for split in ("train", "val", "test")}
     with pytest.raises(InputError) as caught:
         require_learnable(task, values, np.arange(10), rows, "here")
-    assert len(caught.value.problems) == 4, "one negative is enough to score by, not to learn from"
+    assert len(caught.value.problems) == 4, "one negative is enough for scoring, not for training"
 
 
 def test_patients_count_not_recordings():
@@ -238,7 +241,7 @@ def test_patients_count_not_recordings():
 
 
 def test_age_of_a_set_that_states_it(store):
-    """Years from the index, where no target has this name."""
+    """Return the years from the index, which has no target of this name."""
     assert "age" not in store.targets
     task = resolve_task(store, ["age"])
     assert (task.kind, task.units) == ("regression", ("years",))

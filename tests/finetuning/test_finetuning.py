@@ -1,4 +1,4 @@
-"""The loops of fine-tuning: what they learn, what they leave alone, and that a killed run ends as an undisturbed one."""
+"""Fine-tuning loops: learning, frozen weights, and resumption of a killed run with the same result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = ModelParams(width=32, depth=2, heads=2, patch=50)
 
 
 def targets_of(store: Store, kind: str) -> np.ndarray:
-    """How strong V3 is beside the other leads: two labels, its thirds as classes, or a number."""
+    """Return targets from the strength of V3 relative to the other leads: two labels, three classes, or a number."""
     power = store.signals(np.arange(len(store))).astype(float).std(axis=2)
     size = power[:, 8] / power.mean(axis=1)
     order = size.argsort().argsort()
@@ -69,7 +69,7 @@ def digest(model: torch.nn.Module) -> str:
 
 
 class Rising:
-    """A score that likes every epoch better than the one before, and may end the process on its way, as a power cut would."""
+    """Score that increases with every epoch and can kill the process at a given epoch."""
 
     def __init__(self, calls: int = 0, kill_at: int = -1) -> None:
         self.calls, self.kill_at = calls, kill_at
@@ -109,7 +109,7 @@ def test_attention_leaves_the_encoder_alone_whether_tokens_are_kept_or_not(store
         assert digest(result.model.encoder) == digest(classifier(store, "multilabel").encoder)
     start = start_attentive(classifier(store, "multilabel"), 4)
     assert not torch.equal(kept.model.pooling.queries, start.pooling.queries)
-    # kept in 16 bits
+    # stored with 16 bits
     for one, other in zip(kept.history[1:], made.history[1:], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=2e-3)
 

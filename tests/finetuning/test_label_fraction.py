@@ -1,4 +1,4 @@
-"""Shares of labelled patients: size, nesting, strata, and independence of the order of recordings."""
+"""Label fractions by patient: size, nesting, strata, and independence of the order of recordings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_nested_by_patient_and_of_the_size_asked_for(seed, shares):
     for chosen, share in ((small, min(shares)), (large, max(shares))):
         inside = set(who[chosen])
         assert not inside & set(who[~chosen])
-        # every stratum (at most 4) rounds up
+        # every stratum (at most 4) is rounded up
         assert share * 60 - 1e-6 <= len(inside) <= share * 60 + 4
     order = np.random.default_rng(seed).permutation(len(who))
     assert (

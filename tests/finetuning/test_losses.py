@@ -1,4 +1,4 @@
-"""Losses over known cells against torch's own, and weights against scikit-learn's."""
+"""Losses over known cells compared with torch, and class weights compared with scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparison of validation and test with the pretraining data: storage, refusal and report."""
+"""Overlap of validation and test with the pretraining data: storage, errors and report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEY, OTHER_KEY = bytes(32), b"k" * 32
 
 
 def make_store(folder: Path, seeds, *, patients=None, gain=1.0, key=KEY, licence="", name=None, prefix="rec") -> Store:
-    """A store of one recording per seed, dealt out to train, train, val and test in turn."""
+    """Write a store of one recording per seed, with the splits train, train, val and test in turn."""
     rows = ["record_id,path,patient_id,split,AF"]
     for number, seed in enumerate(seeds):
         digital = np.rint(beats(seed) * gain).astype(np.int16)
@@ -54,7 +54,7 @@ def make_store(folder: Path, seeds, *, patients=None, gain=1.0, key=KEY, licence
 
 
 def make_encoder(folder: Path, store: Store) -> Path:
-    """What pretraining on the train split of a store leaves, with random weights."""
+    """Write the output of pretraining on the train split of a store, with random weights."""
     with atomic_directory(folder, marker=CONFIG) as building:
         write_model(building, classifier().encoder, SPEC, {"data": store.described})
         Identities.of_store(store, store.rows("train")).write(building)
@@ -63,11 +63,11 @@ def make_encoder(folder: Path, store: Store) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> SimpleNamespace:
-    """A store of 16 recordings, an encoder that was pretrained on its train split, and stores that are others."""
+    """Return a store of 16 recordings, an encoder pretrained on its train split, and other stores."""
     base = tmp_path_factory.mktemp("unseen")
     store = make_store(base / "own", range(16))
     encoder = make_encoder(base / "encoder", store)
-    # recordings 0 and 1 of train are now in val and test; at another scale, under other names
+    # recordings 0 and 1 of train are now in val and test, with another scale and other names
     leaky = make_store(base / "leaky", [*range(20, 24), 0, 24, 1, *range(25, 34)], gain=0.7, prefix="new")
     return SimpleNamespace(base=base, store=store, encoder=encoder, leaky=leaky)
 
@@ -75,25 +75,25 @@ def made(tmp_path_factory) -> SimpleNamespace:
 def test_the_honest_case_just_works(made):
     outcome = require_no_overlap(made.store, made.encoder, "error")
     assert outcome == {"pretrained_on": 8, "compared": 8, "by_waveform": 0, "by_patient": 0, "found": 0}
-    said = in_words(outcome)
-    assert said == "0 of 8 held-out recordings are among the 8 of pretraining, compared by waveform and patient"
+    messages = in_words(outcome)
+    assert messages == "0 of 8 held-out recordings are among the 8 of pretraining, compared by waveform and patient"
 
 
 def test_recordings_of_pretraining_in_validation_and_test_are_refused(made):
     with pytest.raises(InputError) as caught:
         require_no_overlap(made.leaky, made.encoder, "error")
-    said = [str(problem) for problem in caught.value.problems]
-    assert len(said) == 2
-    assert f"overlap: new4 (val) of {made.leaky.path} was pretrained on" in said[0]
-    assert "new6 (test)" in said[1]
-    assert all("patient" not in text for text in said)
+    messages = [str(problem) for problem in caught.value.problems]
+    assert len(messages) == 2
+    assert f"overlap: new4 (val) of {made.leaky.path} was pretrained on" in messages[0]
+    assert "new6 (test)" in messages[1]
+    assert all("patient" not in text for text in messages)
     outcome = require_no_overlap(made.leaky, made.encoder, "warn")
     assert (outcome["found"], outcome["by_waveform"], outcome["by_patient"]) == (2, 2, 0)
 
 
 def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
     patients = [f"rec-patient{number}" for number in range(40, 56)]
-    # the patient of recording 0 of pretraining has other recordings in validation here
+    # the patient of recording 0 of pretraining has other recordings in validation
     patients[4] = "rec-patient0"
     same = make_store(tmp_path / "same", range(40, 56), patients=patients)
     with pytest.raises(InputError, match=r"rec4 \(val\) of .* is of a patient that was pretrained on"):
@@ -103,14 +103,14 @@ def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
         outcome = require_no_overlap(other, made.encoder, "error")
         assert (outcome["by_patient"], outcome["found"]) == (None, 0)
         assert "waveform (not by patient: the keys or the numbering of the patients differ)" in in_words(outcome)
-    # hashes that are equal by chance of being of two keys are not taken for the same
+    # patient hashes with different keys are never treated as equal
     forged = Identities(np.zeros((0, CODE_BYTES), np.uint8), np.array([7], np.uint64), "", "s", "")
     assert between(forged, forged).patient is None
     assert numbering_check(KEY, "") != numbering_check(OTHER_KEY, "") != numbering_check(OTHER_KEY, "ptbxl")
 
 
 def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
-    """Record 3 of one hospital's table without patients is not record 3 of another's."""
+    """Equal record names in the tables of two hospitals without patients do not count as overlap."""
     stores = [make_store(tmp_path / str(n), range(n, n + 16), patients=[""] * 16) for n in (0, 50)]
     one, other = (Identities.of_store(store, np.arange(16)) for store in stores)
     assert one.numbering == other.numbering
@@ -122,7 +122,7 @@ def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
 
 @pytest.fixture
 def without_graphs(monkeypatch):
-    """Bundles as they are but for their graphs, which take long and are not what is asked about here."""
+    """Skip the export of graphs, which takes long and is not under test."""
     monkeypatch.setattr("ecgssl.export.bundle.write_graphs", lambda *_: WrittenGraphs())
 
 
@@ -144,12 +144,12 @@ def test_the_outcome_reaches_classifier_and_card(made, tmp_path):
 
 @pytest.mark.usefixtures("without_graphs")
 def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
-    """Of a hospital's cohort nothing by which a recording could be recognised leaves with the model."""
+    """The bundle of a local cohort holds no data that identify its recordings."""
     private = tmp_path / "private"
     export_bundle(made.encoder, private, LEAN, quality=QualityParams())
     assert not (private / FILE).exists()
     codes = Identities.read(made.encoder).waveforms
-    # the first bytes of codes of different recordings may agree
+    # the first bytes of the hashes of different recordings can be equal
     marks = [row.tobytes()[3:35] for row in codes]
     assert not any(mark in data or mark.hex().encode() in data for data in contents(private).values() for mark in marks)
     for licence, named in (("CC BY 4.0", True), ("PhysioNet Restricted Health Data License 1.5.0", False)):
@@ -162,7 +162,7 @@ def test_bundles_hold_codes_of_open_sets_only(made, tmp_path):
         if named:
             known = Identities.read(folder / "bundle")
             assert (len(known), len(known.patients), known.numbering) == (8, 0, "")
-            # and so a bundle can be refused like the encoder that it was made of
+            # fine-tuning rejects a bundle for the same reason as its encoder
             with pytest.raises(InputError, match=r"new4 \(val\) of .* was pretrained on"):
                 require_no_overlap(made.leaky, folder / "bundle", "error")
     outcome = require_no_overlap(made.leaky, private, "error")

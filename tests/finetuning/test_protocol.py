@@ -1,4 +1,4 @@
-"""The matrix of a comparison: its settings, draws of a share, and what a model is shown of fewer leads."""
+"""Comparison protocol: matrix of settings, draws of label fractions, and lead subsets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_settings_are_the_cells_of_the_matrix():
     params = parse_params({"tasks": {"a": ["x"], "b": ["y"]}, "finetune": finetune})
     keys = [s.key for s in settings(params)]
     assert len(set(keys)) == 16
-    # numbers are spelled as the parameter file spells them, which is how DVC names a stage
+    # numbers are written as in the parameter file, because DVC uses them in stage names
     assert keys[:4] == ["a-linear-1-12lead", "a-linear-1-1lead", "a-linear-0.1-12lead", "a-linear-0.1-1lead"]
     assert reference(params, "b", "full").key == "b-full-1-12lead"
 
@@ -81,7 +81,7 @@ def test_draws_differ_in_their_patients_alone(store, encoder, tmp_path):
 
 @pytest.mark.parametrize("leads", ["8lead", "3lead", "2lead", "1lead"])
 def test_fewer_leads_are_what_a_recording_with_only_them_gives(store, encoder, tmp_path, leads):
-    """The same recordings, written with these leads alone, preprocessed and scored: the same logits."""
+    """Recordings written with only these leads give the same logits after preprocessing and scoring."""
     result = run(store, encoder, tmp_path / "work").result
     publish_finetuning(result, store, tmp_path / "model", "t", "linear")
     tables = []

@@ -1,4 +1,4 @@
-"""Probes of classes and of numbers against scikit-learn, and their rules of selection."""
+"""Multiclass and ridge probes compared with scikit-learn, and their selection rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecgssl.probes.softmax_solver import solve_multinomial
 
 
 def features(records: int, width: int, seed: int = 0) -> np.ndarray:
-    """Correlated, with a steep spectrum, as embeddings have, of any offset and scale."""
+    """Return correlated features with a steep spectrum, as embeddings have, with any offset and scale."""
     rng = np.random.default_rng(seed)
     mixing = np.linalg.qr(rng.normal(size=(width, width)))[0]
     x = (rng.normal(size=(records, width)) * np.exp(-np.arange(width) / 8)) @ mixing
@@ -28,7 +28,7 @@ def features(records: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def classes(records: int, width: int, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features and one-hot classes, some unknown."""
+    """Return features and one-hot classes, some of them unknown."""
     rng = np.random.default_rng(seed)
     x = features(records, width, seed)
     z = (x - x.mean(0)) / x.std(0)
@@ -59,7 +59,7 @@ def test_classes_as_scikit_learn(records, width, C, class_weight):
 
 
 def test_two_classes_are_one_logistic_regression():
-    """The softmax of two classes with penalty |u1|^2 + |u2|^2 has u1 = -u2: a logistic regression of half the penalty."""
+    """The two-class softmax with penalty |u1|^2 + |u2|^2 has u1 = -u2: a logistic regression with half the penalty."""
     x, y = classes(200, 6, 2)
     known = ~np.isnan(y[:, 0])
     basis = principal_axes((x[known] - x[known].mean(0)) / x[known].std(0))
@@ -142,7 +142,7 @@ def test_the_penalty_of_numbers_is_chosen_by_validation_or_by_folds():
     assert probe.C[0] == max(scores, key=scores.get)
     assert probe.chosen_by == ("validation_r2",)
     assert mean_r2(y[val], probe.logits(x[val])) == pytest.approx(max(scores.values()))
-    assert probe.logits(x[val]).mean() == pytest.approx(55, abs=3), "in the unit of the target"
+    assert probe.logits(x[val]).mean() == pytest.approx(55, abs=3), "predictions are in the unit of the target"
     alone = fit_ridge_probe(x[train], y[train], x[:5], y[:5], params, names=["age"], groups=np.arange(120) // 2)
     assert alone.chosen_by == ("cross_validation_squared_error",)
     assert alone.C[0] < 100

@@ -1,4 +1,4 @@
-"""The probe against scikit-learn, and its rules of selection."""
+"""Linear probe compared with scikit-learn, and its selection rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.probes.logistic_solver import principal_axes, solve
 
 
 def problem(records: int, width: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated features with a steep spectrum, as embeddings have, of any offset and scale; some targets unknown."""
+    """Return correlated features with a steep spectrum, as embeddings have, and targets, some of them unknown."""
     rng = np.random.default_rng(seed)
     mixing = np.linalg.qr(rng.normal(size=(width, width)))[0]
     x = (rng.normal(size=(records, width)) * np.exp(-np.arange(width) / 8)) @ mixing
@@ -101,7 +101,7 @@ def test_validation_auroc_chooses_as_a_plain_loop_does() -> None:
 
 
 def test_without_enough_validation_positives_patient_grouped_cross_validation_chooses() -> None:
-    """Ten copies of every record: only folds that keep a patient together can see that weak regularisation overfits."""
+    """With ten copies of every record, only folds by patient show that weak regularisation overfits."""
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(60, 40)), 10, axis=0)
     y = np.repeat((rng.random((60, 1)) < 0.5).astype(float), 10, axis=0)

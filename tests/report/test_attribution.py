@@ -56,7 +56,7 @@ def trained():
 
 
 class Quadratic(nn.Module):
-    """sum of a x^2 + w x + c: its integrated gradients from 0 are a x^2 + w x."""
+    """The integrated gradients of sum(a x^2 + w x + c) from 0 are a x^2 + w x."""
 
     targets = ("t",)
 
@@ -112,7 +112,7 @@ def test_it_finds_what_the_model_learned(trained):
 
 
 def test_randomised_weights_destroy_the_map(trained):
-    """Adebayo et al. 2018: a map that stays the same with other weights does not explain the model."""
+    """A map that does not change with other weights does not explain the model (Adebayo et al. 2018)."""
     learned = attribute(trained.model, trained.x, None, "mark").values
     again = attribute(trained.model, trained.x, None, "mark").values
     np.testing.assert_array_equal(learned, again)
@@ -162,8 +162,8 @@ def test_rollout_of_one_block_is_its_attention():
         torch.softmax(query(tokens)[:, h] @ key(tokens)[:, h].T / 4, dim=-1) for h in (slice(0, 16), slice(16, 32))
     ]
     mixed = (torch.eye(13) + sum(heads) / 2) / 2
-    wanted = mixed.mean(dim=0)[1:].detach()
-    np.testing.assert_allclose(found.reshape(12, 25), (wanted / wanted.sum()).repeat(25, 1).T / 25, rtol=1e-4)
+    expected = mixed.mean(dim=0)[1:].detach()
+    np.testing.assert_allclose(found.reshape(12, 25), (expected / expected.sum()).repeat(25, 1).T / 25, rtol=1e-4)
 
 
 def test_what_cannot_be_attributed(trained):

@@ -31,7 +31,7 @@ TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store, a run of every kind of task, one of an old version, and their reports."""
+    """Return a store, a run for every kind of task, one run of an old version, and their reports."""
     folder = tmp_path_factory.mktemp("report")
     store = make_store(folder)
     runs = {name: make_run(store, folder / name, targets) for name, targets in TASKS.items()}
@@ -96,7 +96,7 @@ def test_every_kind_of_task_has_its_parts(made):
 
 
 def test_missing_parts_of_an_old_run_are_reported(made):
-    said = re.findall(r'<p class="absent">(.*?)</p>', made.pages["old"])
+    messages = re.findall(r'<p class="absent">(.*?)</p>', made.pages["old"])
     for part in (
         "flow of recordings",
         "calibrated probabilities",
@@ -105,7 +105,7 @@ def test_missing_parts_of_an_old_run_are_reported(made):
         "subgroups",
         "drawings",
     ):
-        assert any(part in text for text in said), part
+        assert any(part in text for text in messages), part
     assert made.reports["old"]["people"] is None
 
 
@@ -166,7 +166,7 @@ def test_recordings_are_the_best_and_the_worst(made):
 
 
 def test_splits_are_counted_together():
-    """Folds are over train, validation and test; another hospital's recordings are external, in a split or not."""
+    """Folds cover train, validation and test; recordings of another hospital are external, with or without a split."""
     store = SimpleNamespace(index=pd.DataFrame({"split": ["train", "val", "test", "external", ""]}))
     splits = {
         name: people(SimpleNamespace(index=store.index.assign(age=50.0)), as_one=name)["splits"]
@@ -200,7 +200,7 @@ def test_the_report_is_the_same_again(made, tmp_path):
 
 
 def test_checklists_have_the_items_of_the_guidelines():
-    """27 items in 52 parts (Collins 2024), 40 items in 48 parts (Sounderajah 2025)."""
+    """The checklists have 27 items in 52 parts (Collins 2024) and 40 items in 48 parts (Sounderajah 2025)."""
     for name, whole, parts in (("tripod_ai", 27, 52), ("stard_ai", 40, 48)):
         rows = items(name)
         assert len(rows) == parts
@@ -313,7 +313,7 @@ def test_the_command(made, tmp_path):
 
 
 def test_hostile_names_are_escaped(made):
-    """Names of targets, groups and answers come from input files and can hold any text."""
+    """Names of targets, groups and answers come from input files and can contain any text."""
     hostile = '<script>alert(1)</script>&"'
     report = json.loads((made.runs["findings"] / "report.json").read_text().replace('"lvh"', json.dumps(hostile)))
     report["asked"] |= {"task": hostile, "set": hostile, "recorded_leads": [hostile, "I"]}
