@@ -1,1 +1,1 @@
-"""Fine-tuning of an encoder on a downstream task: linear, attentive and full."""
+"""Linear, attentive and full fine-tuning of an encoder on a downstream task."""

@@ -27,7 +27,7 @@ from ecgssl.training.device import resolve_device
 from ecgssl.training.optim import adamw, decays
 
 Features = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]
-"""Rows to embedding (B, E), tokens (B, N, D) and which of them are valid (B, N)."""
+"""Function from rows to embeddings (B, E), tokens (B, N, D) and a mask of valid tokens (B, N)."""
 
 
 def finetune_attentive(
@@ -45,12 +45,12 @@ def finetune_attentive(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Train queries and head of a classifier; the encoder stays frozen.
+    """Train the queries and the head of a classifier; the encoder stays frozen.
 
     Args:
-        model: of ``start_attentive``, so that epoch 0 is the linear probe.
+        model: classifier made by ``start_attentive``; epoch 0 is then equal to the linear probe.
         store, targets, seed, score, run_folder, config, train, val, leads, show_progress: as for ``finetune_full``.
-        params: of the loop.
+        params: settings of the training loop.
 
     Raises:
         ValueError: the model has no queries.
@@ -113,7 +113,10 @@ def _gigabytes(model: Classifier, recordings: int) -> float:
 def _cached(
     compute: Features, model: Classifier, rows: NDArray[np.int64], file: Path, device: torch.device, show_progress: bool
 ) -> Features:
-    """Compute the tokens of ``rows`` once, as float16 in a file; embeddings and lead masks stay in memory."""
+    """Compute the tokens of ``rows`` once and store them as float16 in a file.
+
+    Embeddings and lead masks are kept in memory.
+    """
     encoder = model.encoder
     shape = (len(rows), len(encoder.leads) * encoder.columns, encoder.width)
     embeddings = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)

@@ -1,14 +1,15 @@
 """Repeated grouped stratified cross-validation of the linear probe, for small cohorts.
 
-Folds are dealt by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). In each, a linear probe is
-fitted on the other folds, and its C and class weight are chosen by a cross-validation inside them; so nothing of a recording,
-not even a choice, enters its own prediction. Fitted on all recordings at the end, by choices that folds inside them make, is
-the classifier that is kept; its performance is estimated by that of the folds' models, which learned from a little less.
+Folds are grouped by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). For each fold, a linear
+probe is fitted on the other folds. Its C and class weight are chosen by an inner cross-validation on the same folds, so
+the test fold influences neither the fit nor the choice. The final classifier is fitted on all recordings; its C and class
+weight are chosen by cross-validation on all recordings. Its performance is estimated from the models of the folds, which
+use slightly less data.
 
-The predictions of a repetition are pooled over its folds before a metric is computed: with few events most folds would
-have none. Scores of different folds are then compared with each other, which makes pooled AUROC a little pessimistic
-(Forman & Scholz, SIGKDD Explorations 2010). Calibration and thresholds have no recordings of their own left to be fitted
-on, so none are, and metrics that need them are undefined.
+The predictions of a repetition are pooled over its folds before metrics are computed, because many folds of a small
+cohort have no events. Pooling compares scores of different folds, so the pooled AUROC is slightly pessimistic (Forman &
+Scholz, SIGKDD Explorations 2010). No recordings remain for calibrators and thresholds. They are not fitted, and metrics
+that need them are undefined.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ class CrossValidation:
     """Result of a cross-validation.
 
     Args:
-        final: the classifier fitted on all recordings, with what inner folds chose; its prediction table holds the first
-            repetition's out-of-fold predictions, as split ``test``.
+        final: classifier fitted on all recordings. Its prediction table has the out-of-fold predictions of the first
+            repetition, as split ``test``.
         repetitions: out-of-fold prediction tables, one per repetition.
-        folds: k.
+        folds: number of folds.
     """
 
     final: FinetuneResult
@@ -58,18 +59,20 @@ def cross_validate(
     leads: Sequence[str] | None = None,
     show_progress: bool = True,
 ) -> CrossValidation:
-    """Repeated grouped stratified k-fold of the linear probe, over the recordings of train, validation and test together.
+    """Cross-validate the linear probe with repeated grouped stratified k-fold.
+
+    The recordings of train, validation and test are pooled.
 
     Args:
-        store: the cohort; its splits are not used, recordings in none or of ``external`` take no part.
-        encoder_path, targets, leads, show_progress: as of ``finetune``.
+        store: cohort. Recordings without a split and those in split ``external`` are excluded.
+        encoder_path, targets, leads, show_progress: as for ``finetune``.
         params: ``folds`` and ``repeats``, and the grid of the probe.
-        seed: of folds and of the random encoder.
+        seed: seed of the folds and of the randomly initialised encoder.
         work: folder for cached embeddings.
 
     Raises:
-        InputError: there are too few recordings, or patients of a class; or as ``finetune``.
-        ContractMismatch: encoder and store disagree.
+        InputError: there are too few recordings, or too few patients of a class; or an error of ``finetune``.
+        ContractMismatch: encoder and store have different preprocessing settings.
     """
     task = resolve_task(store, targets)
     values = task_values(store, task)
@@ -102,19 +105,19 @@ def _usable(store: Store, values: Array, leads: Sequence[str] | None) -> NDArray
 def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.int64], folds: int) -> None:
     problems: list[tuple[str, str]] = []
     if len(rows) < MIN_CROSS_VALIDATED:
-        what = f"has {len(rows)} usable recordings with a known target, {MIN_CROSS_VALIDATED} are needed"
+        what = f"has {len(rows)} usable recordings with a known target; at least {MIN_CROSS_VALIDATED} are needed"
         problems.append((task.name, what))
     minimum = cross_validation_minimum(folds)
     problems += shortages(task.kind, task.outputs, values[rows], store.patients[rows], minimum)
     if problems:
-        remedy = "Add recordings, or join rare classes into one target"
+        remedy = "Add recordings, or merge rare classes into one target"
         raise InputError(
             Problem(str(store.path), name, f"{what.rstrip(',')} for {folds} folds", remedy) for name, what in problems
         )
 
 
 def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:
-    """(rows, repeats) the fold that tests each row."""
+    """Return the test fold of each row in each repetition, (rows, repeats)."""
     table = store.index.iloc[rows].rename(columns={"patient": "patient_id"}).reset_index(drop=True)
     stratify = [target for target in task.targets if target in store.targets]
     try:

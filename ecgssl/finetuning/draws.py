@@ -20,8 +20,8 @@ class SettingResult:
     """Fine-tuned models of one setting.
 
     Args:
-        result: of the first draw.
-        others: prediction tables of the other draws of its share.
+        result: fine-tuned model of the first draw.
+        others: prediction tables of the other draws of the same share.
     """
 
     result: FinetuneResult
@@ -41,15 +41,15 @@ def finetune_draws(
     leads: Sequence[str] | None = None,
     show_progress: bool = True,
 ) -> SettingResult:
-    """Fine-tune once, or for a share below 1 ``params.draws`` times, each time with other patients.
+    """Fine-tune once, or ``params.draws`` times with different patients if the share is below 1.
 
-    All draws start from the same encoders under the same seed, so that only the patients differ.
+    All draws use the same encoders and the same seed, so only the patients differ.
 
     Args:
-        store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: as of ``finetune``.
+        store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: as for ``finetune``.
 
     Raises:
-        InputError, ContractMismatch: as ``finetune``.
+        InputError, ContractMismatch: as for ``finetune``.
     """
     first = finetune(
         store, encoder_path, targets, mode, params, seed, work,

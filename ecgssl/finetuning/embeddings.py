@@ -1,4 +1,4 @@
-"""Cache of embeddings on disk, by weights, recordings and leads."""
+"""On-disk cache of embeddings, keyed by weights, recordings and leads."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def cached_embeddings(
     """Return embeddings (len(rows), E); missing ones are computed and added to the cache.
 
     Args:
-        encoder: frozen.
-        store: of its contract.
-        rows: of the store.
-        cache: folder.
-        leads: (L,) bool, the leads that the encoder may see; all where not given.
+        encoder: frozen encoder.
+        store: store with the preprocessing settings of the encoder.
+        rows: rows of the store.
+        cache: folder of the cache.
+        leads: mask (L,) of the leads that the encoder may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """
     seen = "all" if leads is None else " ".join(np.array(store.spec.leads)[leads])

@@ -20,8 +20,8 @@ class Epochs:
     """Result of a training loop.
 
     Args:
-        history: per epoch: epoch, mean train loss, score on validation; epoch 0 is the start.
-        best: first epoch with the highest score; the module holds its weights.
+        history: epoch, mean training loss and validation score of each epoch; epoch 0 is the state before training.
+        best: first epoch with the highest score; the module has the weights of this epoch.
     """
 
     history: list[dict[str, float]]
@@ -42,17 +42,18 @@ def run_epochs(
 ) -> Epochs:
     """Train a module and restore the weights of the best epoch.
 
-    A step depends on the seed and its number only, so a resumed run ends in the same weights, bit for bit on a CPU.
+    Each step depends only on the seed and the step number. A resumed run therefore ends with the same weights (bitwise
+    equal on a CPU).
 
     Args:
-        module: all that is trained, and its buffers.
-        optimiser: of it, with a peak rate in each group (``ecgssl.training.optim``).
-        params: of the loop.
-        steps: per epoch.
-        seed: of what is drawn in a step.
-        state: of this run; one state an epoch is saved.
-        loss: of a step by its number, from 0.
-        score: validation score of the current module, to maximise.
+        module: module with all trained parameters and their buffers.
+        optimiser: optimiser of the module, with a peak learning rate per group (``ecgssl.training.optim``).
+        params: settings of the training loop.
+        steps: number of steps per epoch.
+        seed: seed of the random draws in each step.
+        state: resumable state of this run, saved after each epoch.
+        loss: function that returns the loss of a step, given the step number (from 0).
+        score: function that returns the validation score of the current module; the score is maximised.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
@@ -73,7 +74,7 @@ def run_epochs(
             module.train()
             losses = []
             for step in range((epoch - 1) * steps, epoch * steps):
-                # stochastic depth draws from the global generator: seed it by (seed, step), as in pretraining
+                # stochastic depth uses the global generator; seed it with (seed, step), as in pretraining
                 torch.manual_seed(seed * 1_000_003 + step)
                 set_rates(optimiser, cosine(step / total, params.warmup))
                 here = loss(step)

@@ -36,20 +36,20 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
 
 FITTED = "val"
-"""Split of the recordings that new calibrators are fitted on."""
+"""Name of the split for the recordings that new calibrators are fitted on."""
 
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """A stored run.
+    """A stored run with its classifier, calibrators and thresholds.
 
     Args:
-        folder: of the classifier.
-        classifier: eval mode.
-        spec: contract of its input.
-        decision: its calibrators and thresholds.
-        model: its name in prediction tables, the mode of the run.
-        recorded: leads that were recorded where it was trained on fewer than the contract's; empty for all.
+        folder: folder of the classifier.
+        classifier: classifier in eval mode.
+        spec: preprocessing settings of the classifier.
+        decision: calibrators and thresholds of the classifier.
+        model: name of the model in prediction tables (the mode of the run).
+        recorded: leads used in training; empty if all leads of the preprocessing settings were used.
     """
 
     folder: Path
@@ -69,13 +69,13 @@ def load_frozen(run: Path | str) -> FrozenRun:
     """Load a run from its folder, or from the folder of its classifier.
 
     Raises:
-        InputError: a file is missing or not what it should be, or decision and classifier are of different labels.
+        InputError: a file is missing or invalid, or the labels of decision and classifier differ.
     """
     folder = classifier_of(Path(run))
     classifier, spec = load_classifier(folder)
     decision = Decision.load(folder)
     if list(decision.names) != list(classifier.targets) or decision.kind != classifier.kind:
-        what = f"is of {', '.join(decision.names)}, the classifier of {', '.join(classifier.targets)}"
+        what = f"has labels {', '.join(decision.names)}; the classifier has {', '.join(classifier.targets)}"
         raise InputError(Problem(str(folder), "decision.json", what, "Use the complete, unchanged folder of the run"))
     about = read_json(folder / CONFIG)
     return FrozenRun(
@@ -87,19 +87,20 @@ def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
     """Predict every recording of a store with a known target, as split ``external``.
 
     Args:
-        frozen: the run.
-        store: of the same contract. Labels that it lacks are unknown there.
+        frozen: stored run.
+        store: store with the preprocessing settings of the run. Labels that are missing from it are treated as unknown.
 
     Raises:
-        ContractMismatch: the store is of another contract.
-        InputError: it has none of the targets, or has them in another kind or with other classes, or knows none of them.
+        ContractMismatch: the store has different preprocessing settings.
+        InputError: the store has none of the targets, a target has another kind or other classes, or no recording has
+            a known target.
     """
     frozen.spec.require_same(store.spec, str(frozen.folder), str(store.path))
     values = _values(frozen, store)
     rows = np.flatnonzero(~np.isnan(values).all(axis=1))
     if not len(rows):
-        what = f"no recording with a known {' or '.join(frozen.classifier.targets)}"
-        raise InputError(Problem(str(store.path), "targets", what, "Fill in what is known, or name another cohort"))
+        what = f"no recording has a known value of {' or '.join(frozen.classifier.targets)}"
+        raise InputError(Problem(str(store.path), "targets", what, "Fill in the known values, or use another cohort"))
     seen = lead_subset(store, shown_leads(frozen.recorded, store.spec.leads)) if frozen.recorded else None
     logits, index = predict_logits(frozen.classifier, store, rows, seen), store.index.iloc[rows]
     return prediction_table(
@@ -113,9 +114,11 @@ class External:
     """Result of an external evaluation.
 
     Args:
-        figures: as of ``evaluate``, with ``external`` (who was judged) and, where asked for, ``recalibrated``.
-        predictions: of split ``external``; those that calibrators were learned from are of split ``val``.
-        recalibrated: the new decision, where asked for.
+        figures: figures of ``evaluate``, with ``external`` (a description of the cohort) and, after recalibration,
+            ``recalibrated``.
+        predictions: prediction table. Recordings used to fit new calibrators are in split ``val``, the others in split
+            ``external``.
+        recalibrated: new decision; ``None`` without recalibration.
     """
 
     figures: dict[str, Any]
@@ -135,16 +138,17 @@ def evaluate_frozen(
     """Evaluate a stored run on an external cohort.
 
     Args:
-        frozen: the run.
-        store: of its contract; all of its splits are external.
+        frozen: stored run.
+        store: store with the preprocessing settings of the run; all of its splits are used.
         params: section ``evaluate``, and the seed.
-        overlap: what to do if the run was trained on recordings or patients of the cohort.
-        share: of the cohort's patients that new calibrators are fitted on. The others are evaluated before and after. ``None``
-            for no recalibration.
-        new_thresholds: choose new thresholds on that share, too. Otherwise thresholds keep their probabilities.
+        overlap: raise an error or warn if the run was trained on recordings or patients of the cohort.
+        share: share of the cohort's patients that new calibrators are fitted on. The other patients are evaluated before
+            and after recalibration. ``None`` for no recalibration.
+        new_thresholds: also choose new thresholds on that share. Otherwise the thresholds are unchanged.
 
     Raises:
-        InputError, ContractMismatch: as of ``predict_frozen`` and ``require_no_overlap``; a share that leaves no one on a side.
+        InputError, ContractMismatch: as for ``predict_frozen`` and ``require_no_overlap``; or the share leaves no
+            patients to fit on or to evaluate.
     """
     predictions = predict_frozen(frozen, store)
     rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
@@ -175,14 +179,16 @@ def evaluate_frozen(
 def recalibrate(
     decision: Decision, predictions: pd.DataFrame, model: str, params: Params, new_thresholds: bool = False
 ) -> Decision:
-    """Fit new calibrators on the rows of split ``val``. A label with too few events keeps its calibrator, with a reason.
+    """Fit new calibrators on the rows of split ``val``.
+
+    A label with too few events keeps its calibrator, and the reason is recorded.
 
     Args:
-        decision: frozen.
-        predictions: of the new site.
-        model: its name in the table.
-        params: section ``evaluate``.
-        new_thresholds: choose new thresholds. Otherwise each keeps its probability and so its risk.
+        decision: decision of the stored run.
+        predictions: prediction table of the new site.
+        model: name of the model in the table.
+        params: section ``evaluate``, and the seed.
+        new_thresholds: choose new thresholds. Otherwise the thresholds (probabilities) are unchanged.
     """
     method = "linear" if decision.kind == "regression" else params.evaluate.calibration
     fresh = fit_from_predictions(predictions, model, params.evaluate, FITTED, method)
@@ -206,13 +212,15 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
     where = str(store.path)
     if not there:
         what = f"has none of the model's targets: {', '.join(targets)}"
-        raise InputError(Problem(where, "targets", what, f"Name its columns so; it has: {', '.join(store.targets)}"))
+        raise InputError(
+            Problem(where, "targets", what, f"Rename the target columns; the store has: {', '.join(store.targets)}")
+        )
     task = resolve_task(store, there)
     if task.kind != kind:
-        what = f"{', '.join(there)} is {task.kind} here, the model's is {kind}"
-        raise InputError(Problem(where, "targets", what, "Declare the columns as they were for the model"))
+        what = f"{', '.join(there)} is {task.kind} in the store and {kind} in the model"
+        raise InputError(Problem(where, "targets", what, "Declare the columns with the kind used for the model"))
     if kind == "multiclass" and list(task.outputs) != names:
-        what = f"classes are {', '.join(task.classes)}, the model's {', '.join(n.rpartition(':')[2] for n in names)}"
+        what = f"has classes {', '.join(task.classes)}; the model has {', '.join(n.rpartition(':')[2] for n in names)}"
         raise InputError(Problem(where, targets[0], what, "Declare the same classes in the same order"))
     found = task_values(store, task)
     if kind == "multiclass":
@@ -223,16 +231,16 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
 
 
 def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed: int, where: str) -> pd.DataFrame:
-    """The table with a share of the patients, stratified by target, in split ``val``."""
+    """Return the table with a share of the patients, stratified by target, moved to split ``val``."""
     if not 0 < share < 1:
-        what = f"{share:g} is not above 0 and below 1"
-        raise InputError(Problem("recalibration", "share", what, "Use for example 0.5"))
+        what = f"{share:g} is not between 0 and 1"
+        raise InputError(Problem("recalibration", "share", what, "Use a share such as 0.5"))
     targets = predictions[[f"target__{n}" for n in frozen.classifier.targets]].to_numpy(dtype=float)
     strata = np.zeros_like(targets) if frozen.classifier.kind == "regression" else targets
     chosen: NDArray[np.bool_] = label_fraction(strata, predictions["patient"], share, seed)
     if chosen.all() or not chosen.any():
         what = f"a share of {share:g} of {predictions['patient'].nunique()} patients leaves none on one side"
-        raise InputError(Problem(where, "recalibration", what, "Use another share, or a larger cohort"))
+        raise InputError(Problem(where, "recalibration", what, "Use a share closer to 0.5, or a larger cohort"))
     return predictions.assign(split=np.where(chosen, FITTED, EXTERNAL))
 
 
@@ -258,7 +266,7 @@ EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
 
 def store_of(out: Path) -> Path:
-    """Return the folder of the store of a cohort that is evaluated from its table."""
+    """Return the folder of the store that is made for a cohort without a store."""
     return out.with_name(f"{out.name}-store")
 
 
@@ -276,14 +284,15 @@ def evaluate_external(
 
     Args:
         run: folder of a run, or of its classifier.
-        params: sections ``evaluate`` and, without a store, ``data``, ``quality`` and ``store``; ``signal`` is the run's.
-        out: folder to make; one that holds an evaluation already is replaced.
-        store: of the cohort; without it the cohort of ``params.data`` is preprocessed under the run's contract, into
-            ``OUT-store`` beside ``out``.
-        overlap, share, new_thresholds: as of ``evaluate_frozen``.
+        params: sections ``evaluate`` and, without a store, ``data``, ``quality`` and ``store``. The section ``signal``
+            is replaced by the preprocessing settings of the run.
+        out: output folder; an existing evaluation is replaced.
+        store: store of the cohort. By default the cohort of ``params.data`` is preprocessed with the settings of the run
+            and stored in ``OUT-store`` next to ``out``.
+        overlap, share, new_thresholds: as for ``evaluate_frozen``.
 
     Raises:
-        InputError, ContractMismatch: as of ``evaluate_frozen`` and of preprocessing.
+        InputError, ContractMismatch: as for ``evaluate_frozen`` and preprocessing.
     """
     frozen = load_frozen(run)
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
@@ -313,17 +322,17 @@ def recalibrate_run(
     new_thresholds: bool = False,
     overlap: Literal["error", "warn"] = "error",
 ) -> External:
-    """Write a new run: the classifier of ``run`` with calibrators learned from a share of a store's patients.
+    """Write a new run: the classifier of ``run`` with calibrators fitted on a share of a store's patients.
 
-    Weights, contract and choices are copied; ``decision.json``, ``predictions.csv`` and ``evaluation.json`` are the new
-    site's.
+    Weights, preprocessing settings and choices are copied. ``decision.json``, ``predictions.csv`` and
+    ``evaluation.json`` are computed from the new site.
 
     Args:
-        run, params, store, share, new_thresholds, overlap: as of ``evaluate_external``; a share is needed.
+        run, params, store, share, new_thresholds, overlap: as for ``evaluate_external``; ``share`` is required.
         out: folder of the new run.
 
     Raises:
-        InputError, ContractMismatch: as of ``evaluate_frozen``; or ``out`` is the run itself.
+        InputError, ContractMismatch: as for ``evaluate_frozen``; or ``out`` is the folder of ``run``.
     """
     frozen = load_frozen(run)
     if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):

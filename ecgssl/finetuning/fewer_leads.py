@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned model that is given fewer leads than it was trained on."""
+"""Predictions of a fine-tuned model from fewer leads than it was trained on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ecgssl.training.checkpoint import load_classifier
 def predict_with_leads(
     model_path: Path | str, store: Store, targets: Sequence[str], mode: str, leads: str
 ) -> pd.DataFrame:
-    """Predict validation and test with a model that is given fewer leads than it was trained on.
+    """Predict validation and test recordings from fewer leads than the model was trained on.
 
-    Nothing is fitted. Recordings without any of the leads are excluded.
+    The model is not refitted. Recordings without any of the leads are excluded.
 
     Args:
         model_path: folder of the classifier.
@@ -34,13 +34,13 @@ def predict_with_leads(
 
     Raises:
         InputError: the model is missing or has other targets.
-        ContractMismatch: model and store disagree.
+        ContractMismatch: model and store have different preprocessing settings.
     """
     classifier, _ = load_classifier(model_path, store.spec, str(store.path))
     task = resolve_task(store, targets)
     if classifier.targets != task.outputs:
-        what = f"predicts {', '.join(classifier.targets)}, the task is {', '.join(task.outputs)}"
-        raise InputError(Problem(str(model_path), "targets", what, "Use the targets that the model was fine-tuned for"))
+        what = f"the model predicts {', '.join(classifier.targets)}, but the task has {', '.join(task.outputs)}"
+        raise InputError(Problem(str(model_path), "targets", what, "Use the targets of the model"))
     values = task_values(store, task)
     seen = lead_subset(store, shown_leads(LEAD_SETS[leads], store.spec.leads))
     chosen = choose_rows(store, values, seen)

@@ -45,14 +45,14 @@ class FinetuneResult:
     """Result of a fine-tuning.
 
     Args:
-        task: what was learned.
-        classifier: the fine-tuned model, eval mode.
-        predictions: prediction table of validation and test for the mode and for ``random``.
-        choices: what validation selected: C and class weight per output, or the epoch; and ``rows``, how many recordings
-            there were and how many were left out.
-        history: of modes with epochs, per epoch.
-        overlap: outcome of the comparison with the recordings of pretraining (``ecgssl.leakage.overlap.in_words``).
-        learned: identities of the recordings used in training (``ecgssl.finetuning.pretraining_overlap.learned_from``).
+        task: task of the model.
+        classifier: fine-tuned model in eval mode.
+        predictions: prediction table of validation and test, for the mode and for the baseline ``random``.
+        choices: C and class weight per output, or the epoch, as selected on validation; ``rows`` holds the numbers of
+            used and excluded recordings.
+        history: loss and score per epoch, for modes with epochs.
+        overlap: result of the comparison with the pretraining recordings (``ecgssl.leakage.overlap.in_words``).
+        learned: identities of the training recordings (``ecgssl.finetuning.pretraining_overlap.training_identities``).
     """
 
     task: Task
@@ -82,27 +82,28 @@ def finetune(
 
     Args:
         store: recordings with the targets.
-        encoder_path: pretrained encoder or bundle of the store's contract; ``scratch`` takes only its sizes.
-        targets: names of columns of the store, or ``age``; all binary, all numbers, or one of several classes.
+        encoder_path: pretrained encoder or bundle with the preprocessing settings of the store. ``scratch`` uses only its
+            sizes.
+        targets: names of columns of the store, or ``age``: all binary, all numeric, or one multiclass target.
         mode: ``linear`` (frozen encoder, logistic or ridge regression), ``attentive`` (frozen encoder, learned queries over
-            its tokens), ``full`` (encoder and head trained); the last two start from the linear probe. ``scratch`` is as
-            ``full``, from the random encoder.
-        params: of all modes.
-        seed: of the random encoder, folds and the loop.
+            its tokens) or ``full`` (encoder and head trained). The last two start from the linear probe. ``scratch`` is
+            ``full`` with a randomly initialised encoder.
+        params: settings of all modes.
+        seed: seed of the randomly initialised encoder, the folds and the training loop.
         work: folder for cached embeddings and resumable state.
-        share: of the train patients whose labels are used, stratified by target; shares of one seed are nested.
-            Validation is used whole.
-        leads: leads that are seen in training and prediction; all where not given.
-        rows: rows of the store by split, in place of the store's splits, for cross-validation. ``val`` may be left out for
-            ``linear``, which then chooses by cross-validation inside train; ``test`` need not have both classes, and
-            without either the prediction table is empty.
+        share: share of the training patients whose labels are used, stratified by target. Shares drawn with one seed are
+            nested. All validation patients are used.
+        leads: leads used in training and prediction; all by default.
+        rows: rows of the store by split, for cross-validation; by default the splits of the store. ``linear`` does not
+            need ``val``; it then selects by cross-validation on the training rows. ``test`` may have one class only.
+            Without ``val`` and ``test`` the prediction table is empty.
         show_progress: draw progress bars on a terminal.
 
     Raises:
-        InputError: a target is missing or there is too little of it (``require_learnable``), or targets of several kinds
-            are named; share, leads or rows are not what they should be; or the encoder was pretrained on recordings of
-            validation or test, and ``params.overlap`` is ``error``.
-        ContractMismatch: encoder and store disagree.
+        InputError: a target is missing or has too few recordings (``require_learnable``); the targets have different
+            kinds; share, leads or rows are invalid; or the encoder was pretrained on validation or test recordings and
+            ``params.overlap`` is ``error``.
+        ContractMismatch: encoder and store have different preprocessing settings.
     """
     task = resolve_task(store, targets)
     values = task_values(store, task)
@@ -154,15 +155,15 @@ def publish_finetuning(
     decision: Decision | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``, all of it or nothing.
+    """Write classifier, ``predictions.csv`` and ``choices.json`` atomically into the folder ``out``.
 
     Args:
-        result: what to write.
-        store: that it was fine-tuned on.
-        out: the folder; one that exists is replaced.
-        task, mode: for its configuration.
+        result: result of ``finetune``.
+        store: store used for fine-tuning.
+        out: output folder; an existing folder is replaced.
+        task, mode: names of task and mode, written to the configuration of the classifier.
         decision: calibrators and thresholds of the classifier.
-        more: entries of its configuration, such as the leads that it was trained on.
+        more: further entries of the configuration, such as the leads used in training.
     """
     with atomic_directory(out, marker=CONFIG) as folder:
         about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
@@ -182,7 +183,7 @@ def publish_finetuning(
 
 
 def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: float = 0.0) -> Encoder:
-    """Return a randomly initialised encoder, drawn with the seed of the run."""
+    """Return an encoder that is randomly initialised with ``seed``."""
     torch.manual_seed(seed)
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
 
@@ -200,7 +201,7 @@ def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
 
 @dataclass(frozen=True)
 class _Linear:
-    """A probe, its classifier and the outputs (validation and test, K)."""
+    """A probe, its classifier and its outputs for validation and test recordings, (N, K)."""
 
     probe: Probe
     classifier: Classifier
@@ -240,7 +241,7 @@ class _Run:
             with torch.inference_mode():
                 outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
         else:
-            # embeddings may be of half precision there, predictions are not
+            # embeddings may be computed in half precision; predictions are computed in fp32
             outputs = predict_logits(classifier, self.store, self.scored, self.leads)
         return _Linear(probe, classifier, outputs)
 

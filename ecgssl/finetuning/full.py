@@ -25,7 +25,7 @@ from ecgssl.training.device import autocast, resolve_device, resolve_precision
 from ecgssl.training.optim import adamw, finetune_groups
 
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
-"""(targets (N, K) with NaN unknown, outputs (N, K)) to a number to maximise."""
+"""Function of targets (N, K; NaN if unknown) and outputs (N, K) that returns a score to maximise."""
 
 
 @dataclass
@@ -33,9 +33,9 @@ class FullResult:
     """Result of a fine-tuning with epochs.
 
     Args:
-        model: classifier with its weights, eval mode, CPU.
-        history: per epoch: epoch, train loss, validation score.
-        best_epoch: 0 if no epoch improved on the start (the linear probe).
+        model: classifier with the weights of the best epoch, in eval mode, on the CPU.
+        history: epoch, training loss and validation score of each epoch.
+        best_epoch: epoch with the best validation score; 0 if no epoch improved on the initial linear probe.
     """
 
     model: Classifier
@@ -58,22 +58,22 @@ def finetune_full(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Fine-tune on train recordings and keep the epoch with the best validation score.
+    """Fine-tune on the training recordings and keep the weights of the epoch with the best validation score.
 
-    The head starts as the linear probe of the frozen encoder, which distorts the features less than a random head (linear
-    probing, then fine-tuning; Kumar et al. 2022).
+    The head is initialised with the linear probe of the frozen encoder. This distorts the features less than a random
+    head (linear probing, then fine-tuning; Kumar et al. 2022).
 
     Args:
-        model: encoder (with ``drop_path``) and initialised head; its ``crops`` become those of ``params``.
-        store: of the model's contract.
-        targets: (len(store), K).
-        params: of the loop.
-        seed: of order, shift and stochastic depth.
-        score: of validation, to maximise.
-        run_folder: resumable state, one per epoch; the caller discards it.
-        config: what decides the result, see ``RunState``.
-        train, val: rows to train on and to select by.
-        leads: (L,) bool, leads that the model may use; all by default.
+        model: encoder (with ``drop_path``) and initialised head; its ``crops`` are set to those of ``params``.
+        store: store with the preprocessing settings of the model.
+        targets: targets (len(store), K); NaN if unknown.
+        params: settings of the training loop.
+        seed: seed of the order of recordings, the time shift and stochastic depth.
+        score: validation score, to be maximised.
+        run_folder: folder of the resumable state, saved after each epoch; the caller deletes it.
+        config: settings that determine the result (see ``RunState``).
+        train, val: rows for training and for model selection.
+        leads: mask (L,) of the leads that the model may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")
@@ -111,14 +111,14 @@ def predict_logits(
     leads: NDArray[np.bool_] | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float64]:
-    """Return the outputs (len(rows), K) in eval mode and fp32: logits, or numbers of a regression.
+    """Return the outputs (len(rows), K) in eval mode and fp32: logits, or predicted values of a regression.
 
     Args:
         model: classifier.
-        store: of its contract.
-        rows: of the store.
-        leads: (L,) bool, leads that the model may use; all by default.
-        batch_size: recordings at a time.
+        store: store with the preprocessing settings of the model.
+        rows: rows of the store.
+        leads: mask (L,) of the leads that the model may use; all by default.
+        batch_size: number of recordings per batch.
     """
     model.eval()
     device = next(model.parameters()).device

@@ -14,16 +14,16 @@ from ecgssl.config.finetune import ClassWeight
 from ecgssl.model.classifier import Classifier
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""(outputs (B, K), targets (B, K) with NaN for unknown) to a number to minimise."""
+"""Function of outputs (B, K) and targets (B, K; NaN if unknown) that returns a loss to minimise."""
 
 
 def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the binary cross-entropy over known cells, each weighted by its class.
+    """Return the class-weighted binary cross-entropy over the known targets.
 
     Args:
-        logits: (B, K).
-        targets: (B, K) of 1, 0 and NaN (unknown, left out).
-        weight: (2, K) of the classes 0 and 1 of each label; all 1 by default.
+        logits: logits (B, K).
+        targets: targets (B, K): 1, 0 or NaN (unknown; ignored).
+        weight: weights (2, K) of the classes 0 and 1 of each label; all 1 by default.
     """
     known = ~torch.isnan(targets)
     y = torch.nan_to_num(targets)
@@ -37,9 +37,9 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None 
     """Return the cross-entropy over recordings with a known class, weighted by class.
 
     Args:
-        logits: (B, C).
-        targets: (B, C), 1 in the column of the class and 0 elsewhere; NaN throughout where unknown.
-        weight: (C,); all 1 by default.
+        logits: logits (B, C).
+        targets: one-hot targets (B, C); all NaN if the class is unknown.
+        weight: weights (C,) of the classes; all 1 by default.
     """
     known = ~torch.isnan(targets).any(dim=1)
     y = torch.nan_to_num(targets)
@@ -50,12 +50,12 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None 
 
 
 def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Tensor:
-    """Return the mean squared error over known cells, in units of ``spread``.
+    """Return the mean squared error over the known targets, after division by ``spread``.
 
     Args:
-        values: (B, K) in the targets' units.
-        targets: (B, K) with NaN for unknown.
-        spread: (K,) standard deviation of each target in train, so that targets of all units weigh the same.
+        values: predictions (B, K) in the units of the targets.
+        targets: targets (B, K); NaN if unknown.
+        spread: standard deviation (K,) of each target in the training split, so that the targets have equal weight.
     """
     known = ~torch.isnan(targets)
     error = torch.where(known, values.float() - torch.nan_to_num(targets), 0.0) / spread
@@ -66,9 +66,9 @@ def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: 
     """Return the loss for the kind of target of a model.
 
     Args:
-        model: on its device.
-        targets: (N, K) of the train recordings, for the class weights.
-        class_weight: of labels and classes.
+        model: classifier, on the device used for training.
+        targets: targets (N, K) of the training recordings, for the class weights.
+        class_weight: ``none`` or ``balanced``.
     """
     if model.kind == "regression":
         return lambda values, y: masked_squared_error(values, y, model.spread)
@@ -80,13 +80,13 @@ def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: 
 
 
 def balanced_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, K): known cells of a label over twice those of the class (scikit-learn's ``balanced``)."""
+    """Return the weights (2, K) of the classes 0 and 1 of each label (``balanced`` of scikit-learn)."""
     counts = np.stack([(targets == value).sum(axis=0) for value in (0, 1)])
     return np.asarray(counts.sum(axis=0) / (2 * np.maximum(counts, 1)))
 
 
 def balanced_class_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(C,): recordings of a known class over C times those of the class (scikit-learn's ``balanced``)."""
+    """Return the weights (C,) of the classes (``balanced`` of scikit-learn)."""
     counts = np.nansum(targets, axis=0)
     return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1)))
 
@@ -98,7 +98,10 @@ _CLASS_LOSSES = {
 
 
 def sampling_chances(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) chance of being drawn, in proportion to how rare the rarest known cell of a recording is; they add up to 1."""
+    """Return the sampling probability (N,) of each recording; the probabilities sum to 1.
+
+    It is inversely proportional to the number of recordings with the rarest known target value of the recording.
+    """
     rarity = np.zeros(len(targets))
     for cells in targets.T:
         for value in (0, 1):

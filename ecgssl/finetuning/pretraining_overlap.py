@@ -1,4 +1,4 @@
-"""Check for recordings of validation, test or external data that the encoder was pretrained on."""
+"""Leakage check between the pretraining recordings and the validation, test or external recordings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ecgssl.leakage.overlap import between, limit_problems
 from ecgssl.store.store import Store
 
 _REMEDIES = {
-    "pretrained": "Pretrain without it or judge by others; finetune.overlap=warn goes on, and the model card then says so",
-    "trained": "Judge by others; --overlap warn goes on, and the figures then say so",
+    "pretrained": "Pretrain without it, or set finetune.overlap=warn to continue with a note in the model card",
+    "trained": "Use other recordings, or --overlap warn to continue with a note in the results",
 }
 
 
@@ -28,20 +28,21 @@ def require_no_overlap(
     rows: Mapping[str, NDArray[np.int64]] | None = None,
     learned: Literal["pretrained", "trained"] = "pretrained",
 ) -> dict[str, Any]:
-    """Compare validation, test and external recordings of a store with those that an encoder was pretrained on.
+    """Compare the validation, test and external recordings of a store with the pretraining recordings of an encoder.
 
     Args:
-        store: used for fine-tuning and evaluation.
-        encoder_path: folder of the encoder, or a bundle; also of a classifier, which tells what it was ``trained`` on.
-        policy: ``finetune.overlap``.
-        rows: rows of the store by split, where they are not those of the store.
+        store: store used for fine-tuning and evaluation.
+        encoder_path: folder of the encoder, or a bundle. For a classifier, its training recordings are compared.
+        policy: value of ``finetune.overlap``.
+        rows: rows of the store by split; by default the splits of the store.
         learned: how the model used the recordings, for the message.
 
     Returns:
-        The outcome for configuration and model card (``ecgssl.leakage.overlap.in_words``).
+        The result for configuration and model card (``ecgssl.leakage.overlap.in_words``).
 
     Raises:
-        InputError: policy ``error``, and some are among them, each named; or the store has no waveform codes to compare.
+        InputError: the policy is ``error`` and recordings are shared (the error lists them), or the store has no
+            waveform codes to compare.
     """
     own = store.about.get("overlap", {})
     across = {"across_splits": own["by_patient"] + own["by_waveform"]} if own.get("policy") == "warn" else {}
@@ -61,12 +62,16 @@ def require_no_overlap(
                         str(encoder_path),
                         "overlap",
                         f"{held_out.label(row)} of {store.path} "
-                        + (f"was {learned} on" if row in by_waveform else f"is of a patient that was {learned} on"),
+                        + (
+                            f"was {learned} on"
+                            if row in by_waveform
+                            else f"is from a patient the model was {learned} on"
+                        ),
                         _REMEDIES[learned],
                     )
                     for row in found.rows.tolist()
                 ],
-                f"; 'ecgssl overlap {encoder_path} {store.path}' names all",
+                f"; 'ecgssl overlap {encoder_path} {store.path}' lists all",
             )
         )
     return found.outcome() | across
@@ -76,9 +81,9 @@ def training_identities(store: Store, encoder_path: Path | str | None, rows: NDA
     """Return the identities of the training recordings of a classifier, including those of pretraining.
 
     Args:
-        store: that it was fine-tuned on.
-        encoder_path: of the pretrained encoder; none where there is none.
-        rows: of training and validation.
+        store: store used for fine-tuning.
+        encoder_path: folder of the pretrained encoder; ``None`` without pretraining.
+        rows: rows of the training and validation splits.
 
     Returns:
         The identities; ``None`` if the store has no waveform codes.

@@ -19,12 +19,12 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class ChosenRows:
-    """Rows of a store by split, ascending, each with a known target and at least one lead to see.
+    """Rows of a store by split, ascending; each has a known target and at least one of the leads.
 
     Args:
-        train, val, test: rows.
-        unlabelled: recordings left out by split because no target is known.
-        without_leads: recordings left out by split because none of the leads was recorded.
+        train, val, test: rows of each split.
+        unlabelled: number of recordings per split excluded because no target is known.
+        without_leads: number of recordings per split excluded because none of the leads was recorded.
     """
 
     train: NDArray[np.int64]
@@ -34,7 +34,7 @@ class ChosenRows:
     without_leads: dict[str, int]
 
     def by_split(self) -> dict[str, NDArray[np.int64]]:
-        """Rows by the name of the split."""
+        """Return the rows by name of the split."""
         return {split: getattr(self, split) for split in SPLITS}
 
 
@@ -47,13 +47,13 @@ def choose_rows(
     """Return the rows with a known target and a recorded lead.
 
     Args:
-        store: with the splits.
-        values: (len(store), K), NaN for unknown.
-        leads: of ``lead_subset``.
-        rows: rows by split in place of the splits of the store, for cross-validation; ``train`` must be there.
+        store: store with the splits.
+        values: target values (len(store), K); NaN if unknown.
+        leads: lead mask of ``lead_subset``.
+        rows: rows by split, for cross-validation; by default the splits of the store. ``train`` is required.
 
     Raises:
-        InputError: a patient is in two splits of ``rows``, or a split is unknown, or there is nothing to train on.
+        InputError: a patient is in two splits of ``rows``, a split is unknown, or there are no training recordings.
     """
     given = {split: store.rows(split) for split in SPLITS} if rows is None else _checked(store, rows)
     known: NDArray[np.bool_] = np.any(~np.isnan(values), axis=1)
@@ -68,13 +68,15 @@ def choose_rows(
 
 
 def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
-    """Rows of a part of the train patients, stratified by label, or by third of the first number (``label_fraction``).
+    """Return the rows of a share of the training patients (see ``label_fraction``).
+
+    Patients are stratified by label, or by tertile of the first target for a regression.
 
     Raises:
-        InputError: the share is not above 0 and at most 1.
+        InputError: the share is outside (0, 1].
     """
     if not 0 < share <= 1:
-        raise InputError(Problem("finetune", "share", f"{share:g} is not above 0 and at most 1", "Give 0.05 for 5 %"))
+        raise InputError(Problem("finetune", "share", f"{share:g} is not in (0, 1]", "Use 0.05 for 5 %"))
     if share == 1:
         return train
     known = values[train]
@@ -86,27 +88,27 @@ def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float
 
 
 def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:
-    """(L,) bool mask of named leads, ``None`` for all.
+    """Return the mask (L,) of the named leads; ``None`` for all leads.
 
-    The others are hidden by the lead mask and nothing is derived: a model of leads I and II does not see lead III, though
-    the two determine it.
+    The other leads are masked, and none is derived. A model of leads I and II does not see lead III, although it can be
+    computed from them.
 
     Raises:
-        InputError: no lead is named, one twice, or one that the store's contract does not have.
+        InputError: the list is empty, a lead is listed twice, or a lead is not in the store.
     """
     if leads is None:
         return None
     names = [canonical(lead) for lead in leads]
-    remedy = f"Name each once, of: {', '.join(store.spec.leads)}"
+    remedy = f"List each lead once; available leads: {', '.join(store.spec.leads)}"
     problems = [
-        Problem("finetune", "leads", f"{lead!r} is none of the store's leads", remedy)
+        Problem("finetune", "leads", f"{lead!r} is not a lead of the store", remedy)
         for lead, name in zip(leads, names, strict=True)
         if name not in store.spec.leads
     ]
     if not names:
-        problems.append(Problem("finetune", "leads", "none is named", remedy))
+        problems.append(Problem("finetune", "leads", "the list is empty", remedy))
     if len(set(names)) < len(names):
-        problems.append(Problem("finetune", "leads", f"{', '.join(leads)} names one twice", remedy))
+        problems.append(Problem("finetune", "leads", f"{', '.join(leads)} has a duplicate", remedy))
     if problems:
         raise InputError(problems)
     mask = np.array([lead in names for lead in store.spec.leads])
@@ -115,19 +117,19 @@ def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] 
 
 def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
     problems = [
-        Problem("rows", split, f"is none of {SPLITS}", "Name train, val or test")
+        Problem("rows", split, f"is not one of {SPLITS}", "Use train, val or test")
         for split in rows
         if split not in SPLITS
     ]
     if not len(rows.get("train", ())):
-        problems.append(Problem("rows", "train", "has no recording", "Give train recordings"))
+        problems.append(Problem("rows", "train", "has no recordings", "Add training recordings"))
     empty = np.empty(0, dtype=np.int64)
     given = {split: np.unique(np.asarray(rows.get(split, empty), dtype=np.int64)) for split in SPLITS}
     patients = {split: set(store.patients[part].tolist()) for split, part in given.items()}
     for i, one in enumerate(SPLITS):
         for other in SPLITS[i + 1 :]:
             if shared := len(patients[one] & patients[other]):
-                what = f"{shared} patients are in {one} and in {other}"
+                what = f"{shared} patients are in both {one} and {other}"
                 problems.append(Problem("rows", "patient", what, "Split by patient"))
     if problems:
         raise InputError(problems)
@@ -137,17 +139,17 @@ def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, N
 def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, seed: int) -> NDArray[np.bool_]:
     """Draw a share of the labelled patients and return the mask of their recordings.
 
-    Patients are stratified by the rarest label of their recordings. Each stratum gives its share, at least one patient.
-    Shares of one seed are nested: patients in the 5 % share are also in the 10 % share.
+    Patients are stratified by the rarest label of their recordings. The share is drawn from each stratum, with at least
+    one patient. Shares drawn with one seed are nested: patients in the 5 % share are also in the 10 % share.
 
     Args:
-        targets: (N, K) of 1, 0 and NaN (unknown).
-        patients: (N,) a key per recording; the draw depends on the keys, not on the order of the recordings.
-        fraction: above 0, at most 1.
-        seed: of the order in which patients are taken.
+        targets: targets (N, K): 1, 0 or NaN (unknown).
+        patients: patient key (N,) of each recording; the draw depends on the keys, not on the order of the recordings.
+        fraction: share of the patients, above 0 and at most 1.
+        seed: seed of the order in which patients are drawn.
 
     Returns:
-        (N,) bool.
+        Mask (N,) of the recordings of the drawn patients.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction {fraction} is not in (0, 1]")
@@ -155,7 +157,7 @@ def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, see
     keys, code = np.unique(np.asarray(patients), return_inverse=True)
     has = np.zeros((len(keys), positive.shape[1]), dtype=bool)
     np.logical_or.at(has, code, positive)
-    rarity = np.argsort(np.argsort(-has.sum(axis=0), kind="stable"))  # 0 for the commonest label
+    rarity = np.argsort(np.argsort(-has.sum(axis=0), kind="stable"))  # 0 for the most common label
     stratum = np.where(has, rarity + 1, 0).max(axis=1)
     turn = np.random.default_rng(seed).permutation(len(keys))
     chosen = np.zeros(len(keys), dtype=bool)

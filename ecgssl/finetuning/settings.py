@@ -1,7 +1,7 @@
 """Settings of the fine-tuning matrix: task, mode, share of labels, set of leads.
 
-All settings use the train, validation and test splits of the store. A share removes patients from the training split only; a
-set of leads hides the other leads in all splits.
+All settings use the train, validation and test splits of the store. A share removes patients from the training split only.
+A set of leads masks the other leads in all splits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Return the name of the output folder, in the form of the matrix in ``dvc.yaml``."""
+        """Return the name of the output folder, as used by the matrix in ``dvc.yaml``."""
         return f"{self.task}-{self.mode}-{self.share}-{self.leads}"
 
     def about(self) -> dict[str, str | float]:
@@ -49,5 +49,5 @@ def settings(params: Params) -> Iterator[Setting]:
 
 
 def reference(params: Params, task: str, mode: Mode) -> Setting:
-    """Return the setting that is exported, and that the others of the same task and mode are compared with."""
+    """Return the setting that is exported; other settings of the same task and mode are compared with it."""
     return Setting(task, mode, params.finetune.fractions[0], params.finetune.lead_sets[0])

@@ -1,4 +1,4 @@
-"""Task of a classifier: targets of one kind, their values in a store, and the check that there is enough data."""
+"""Targets of a classifier: task definition, target values from a store, and a check for sufficient data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Task:
     """Targets that one model predicts.
 
     Args:
-        name: for people.
+        name: display name.
         targets: columns of the store; one for ``multiclass``.
-        kind: ``multilabel``, each target 1 or 0 by itself (also one binary target); ``multiclass``, one of ``classes``;
-            ``regression``, numbers.
-        classes: of ``multiclass``, in the order of their codes; otherwise empty.
-        units: of ``regression``, one per target, empty where the set states none; otherwise empty.
+        kind: ``multilabel`` (one or more independent binary targets), ``multiclass`` (one of ``classes``) or
+            ``regression`` (numbers).
+        classes: classes of a ``multiclass`` task, in the order of their codes; otherwise empty.
+        units: unit of each target of a ``regression``, empty if unknown; empty tuple for other kinds.
     """
 
     name: str
@@ -44,32 +44,33 @@ class Task:
 
 
 def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
-    """Return the task of named targets, by their kinds in the store.
+    """Return the task of the named targets; its kind follows from their kinds in the store.
 
     Args:
         store: recordings with the targets.
         targets: names of target columns, or ``age``.
-        name: of the task; by default the targets.
+        name: name of the task; by default the names of the targets.
 
     Raises:
-        InputError: no target, one named twice, every one that the store lacks, kinds that do not go together, or more
-            than one multiclass target.
+        InputError: the list is empty, a target is listed twice or is missing from the store, the targets have different
+            kinds, or there is more than one multiclass target.
     """
-    where, known = str(store.path), f"Name each once, of: {', '.join(store.targets)}"
+    where, known = str(store.path), f"List each target once; available targets: {', '.join(store.targets)}"
     twice = sorted({t for t in targets if list(targets).count(t) > 1})
     if twice or not targets:
-        what = f"{', '.join(twice)} named more than once" if twice else "none is named"
+        what = f"{', '.join(twice)} listed more than once" if twice else "the list is empty"
         raise InputError(Problem("task", "targets", what, known))
     missing = [t for t in targets if t not in store.targets and not (t == AGE and AGE in store.index)]
     if missing:
-        remedy = f"It has: {', '.join(store.targets)}"
+        remedy = f"Available targets: {', '.join(store.targets)}"
         raise InputError(Problem(where, t, "is not a target of this store", remedy) for t in missing)
     years = Target(kind="regression", unit="years")
     kinds = {t: store.kinds.get(t, Target() if t in store.targets else years) for t in targets}
     if len({target.kind for target in kinds.values()}) > 1:
-        remedy = "Make a task of each kind: binary targets together, numbers together, a multiclass target by itself"
+        remedy = "Define separate tasks for binary targets, for numeric targets and for each multiclass target"
         raise InputError(
-            Problem(where, t, f"is {target.kind}, others of the task are not", remedy) for t, target in kinds.items()
+            Problem(where, t, f"is {target.kind}; other targets of the task differ", remedy)
+            for t, target in kinds.items()
         )
     title, kind = name or ", ".join(targets), next(iter(kinds.values())).kind
     if kind == "regression":
@@ -78,7 +79,8 @@ def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
         return Task(title, tuple(targets), "multilabel")
     if len(targets) > 1:
         raise InputError(
-            Problem(where, t, "is one of several multiclass targets", "Make a task of each") for t in targets
+            Problem(where, t, "is one of several multiclass targets", "Define a separate task for each")
+            for t in targets
         )
     return Task(title, tuple(targets), "multiclass", tuple(kinds[targets[0]].classes or ()))
 
@@ -86,7 +88,7 @@ def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
 def task_values(store: Store, task: Task) -> Array:
     """Return the target values (len(store), outputs): 1 or 0, or numbers; NaN where unknown.
 
-    A class is 1 in its column and 0 in the others.
+    Classes of a multiclass target are one-hot encoded.
     """
     values = store.index[list(task.targets)].to_numpy(dtype=np.float64)
     if task.kind != "multiclass":
@@ -103,21 +105,22 @@ def require_learnable(
     where: str,
     scored: Sequence[str] = ("val", "test"),
 ) -> None:
-    """Check that there is enough of a task to learn and to score it.
+    """Check that a task has enough data for training and evaluation.
 
-    Train must hold what ``LEARN`` of ``ecgssl.datasets.enough_data`` asks for. Each split of ``scored`` must hold both
-    classes of a binary target, two classes of a multiclass one, or two different numbers.
+    The training split must meet the limits ``LEARN`` of ``ecgssl.datasets.enough_data``. Each split of ``scored`` must
+    have both classes of a binary target, two classes of a multiclass target, or two distinct values of a regression
+    target.
 
     Args:
-        task: of the values.
-        values: of ``task_values``.
-        patients: (N,) codes.
+        task: task of the values.
+        values: target values, as returned by ``task_values``.
+        patients: patient codes (N,).
         rows: rows of each split.
-        where: for messages.
-        scored: splits by which the task is scored.
+        where: location that error messages name.
+        scored: splits used for evaluation.
 
     Raises:
-        InputError: naming every target and split that falls short, with the counts.
+        InputError: a split has too little data of a target. The error lists all of them, with counts.
     """
     problems = []
     for split in ("train", *scored):

@@ -2,12 +2,12 @@
 
 See ``multiclass`` and ``ridge`` for the other kinds of target. C and class weight are chosen per label:
 
-1. by the AUROC on validation, if it holds at least ten positive and ten negative recordings of the label;
-2. otherwise by the mean log loss of a patient-grouped, label-stratified cross-validation inside train (five folds, or
-   as many as the rarer class has patients);
-3. if fewer than two folds hold both classes: the strongest regularisation without class weight.
+1. by the validation AUROC, if validation has at least ten positive and ten negative recordings of the label;
+2. otherwise by the mean log loss of a patient-grouped, label-stratified cross-validation on the training split (five
+   folds, or as many as the rarer class has patients);
+3. if fewer than two folds have both classes, the strongest regularisation without class weight is used.
 
-Ties are resolved by the smaller C and no class weight. The probe is fitted on train; validation only selects.
+Ties are resolved in favour of the smaller C and no class weight. The probe is fitted on the training split only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, 
 MIN_VALIDATION = 10
 FOLDS = 5
 _COLUMNS = 64
-"""Regressions solved together; more need more memory and are not faster."""
+"""Number of regressions that are solved together. Larger blocks need more memory and are not faster."""
 
 Grid = list[tuple[float, Literal["none", "balanced"]]]
 T = TypeVar("T")
@@ -48,16 +48,16 @@ class Probe:
     """A fitted linear probe; all arrays float64.
 
     Args:
-        names: K labels, classes or numbers.
-        mean, scale: (E,) of the train embeddings; the scale of a constant feature is 1.
-        weight: (K, E) on standardised embeddings.
-        bias: (K,).
+        names: names of the K labels, classes or regression targets.
+        mean, scale: mean and standard deviation (E,) of the training embeddings; the scale of a constant feature is 1.
+        weight: coefficients (K, E) for standardised embeddings.
+        bias: intercepts (K,).
         C: chosen inverse penalty per label.
-        class_weight: chosen per label, ``none`` or ``balanced``.
-        chosen_by: which rule chose them, per label.
-        kind: of the targets.
-        offset, spread: (K,) mean and standard deviation of the train targets of a regression. Weight and bias predict
-            standardised targets. ``None`` for other kinds.
+        class_weight: chosen class weight per label, ``none`` or ``balanced``.
+        chosen_by: rule that chose C and the class weight, per label.
+        kind: kind of the targets.
+        offset, spread: mean and standard deviation (K,) of the training targets of a regression. Weight and bias
+            predict standardised targets. ``None`` for other kinds.
     """
 
     names: tuple[str, ...]
@@ -73,7 +73,7 @@ class Probe:
     spread: Array | None = None
 
     def logits(self, embeddings: ArrayLike) -> Array:
-        """Return logits (N, K) of embeddings (N, E), or numbers in the unit of their target."""
+        """Return logits (N, K) of embeddings (N, E). For a regression, return predictions in the unit of the target."""
         standard = (np.asarray(embeddings, dtype=np.float64) - self.mean) / self.scale
         out = np.asarray(standard @ self.weight.T + self.bias)
         return out if self.spread is None or self.offset is None else out * self.spread + self.offset
@@ -90,19 +90,20 @@ def fit_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a linear probe and select C and class weight (see the module).
+    """Fit a linear probe; C and class weight are selected by the rules in the module docstring.
 
     Args:
-        embeddings: (N, E) of the train split.
-        targets: (N, K) of 1, 0 and NaN; unknown recordings are left out.
-        val_embeddings, val_targets: the same for validation; may have no rows.
+        embeddings: embeddings (N, E) of the training split.
+        targets: targets (N, K): 1, 0 or NaN (unknown; ignored).
+        val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
         params: candidates for C and class weight.
-        names: K labels.
-        groups: (N,) patient of each train record.
-        seed: of the cross-validation folds.
+        names: names of the K labels.
+        groups: patient of each training recording, (N,).
+        seed: seed of the cross-validation folds.
 
     Raises:
-        InputError: a label has one class in train, or an array is not finite or not 0/1/NaN. All problems are listed.
+        InputError: a label has only one class in the training split, embeddings are not finite, or targets have values
+            other than 0, 1 and NaN. The error lists all problems.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -133,7 +134,7 @@ def fit_probe(
                 losses, rule = -np.array(aurocs), "validation_auroc"
             elif k in cross_validated:
                 losses, rule = cross_validated[k], "cross_validation_log_loss"
-            # rounded: the last digits depend on the BLAS
+            # round the losses: their last digits depend on the BLAS library
             best = int(np.argmin(np.round(losses, 9)))
             u[:, k], bias[k] = fits[best][0][:, j], fits[best][1][j]
             chosen.append(grid[best])
@@ -163,7 +164,7 @@ def require_finite(x: Array, split: str) -> list[Problem]:
 
 
 def shortage_problems(kind: OutputKind, names: Sequence[str], targets: Array, patients: ArrayLike) -> list[Problem]:
-    """Return a problem for each target of which train has one class or one number only."""
+    """Return a problem for each target with only one class, or only one value, in the training split."""
     remedy = "Remove it from the task, or add recordings"
     found = shortages(kind, names, targets, patients, FIT)
     return [Problem("train targets", name, what.rstrip(","), remedy) for name, what in found]
@@ -175,7 +176,7 @@ def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
 
 
 def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[Array, Array]]:
-    """Yield (u (R, K), b (K,)) for every candidate of the grid; each C starts from the solution of the last."""
+    """Yield (u (R, K), b (K,)) for every candidate of the grid; each C starts from the solution for the previous C."""
     kinds = [cw for C, cw in grid if grid[0][0] == C]
     labels = y.shape[1]
     known = np.where(use, np.nan_to_num(y), 0.0)
@@ -215,7 +216,10 @@ def _cross_validate(
 
 
 def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield masks (N,) of held-out recordings: patients assigned at random, those with a positive recording first."""
+    """Yield a mask (N,) of held-out recordings for each fold.
+
+    Patients are assigned at random; those with a positive recording are assigned first.
+    """
     known = ~np.isnan(y)
     positive = np.unique(patients[known & (y == 1)])
     other = np.setdiff1d(np.unique(patients[known]), positive)
@@ -237,7 +241,7 @@ def _check(x: Array, y: Array, vx: Array, vy: Array, patients: NDArray[np.int64]
     problems = require_finite(x, "train") + require_finite(vx, "val")
     for array, split in ((y, "train"), (vy, "val")):
         other = [name for k, name in enumerate(names) if (~np.isnan(array[:, k]) & ~np.isin(array[:, k], (0, 1))).any()]
-        what, remedy = "holds values other than 0 and 1", "Use 1, 0 or empty (unknown)"
+        what, remedy = "has values other than 0 and 1", "Use 1, 0 or an empty cell (unknown)"
         problems += [Problem(f"{split} targets", name, what, remedy) for name in other]
     problems += shortage_problems("multilabel", names, y, patients)
     if problems:

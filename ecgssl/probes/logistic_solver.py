@@ -1,10 +1,10 @@
-"""L2-regularised logistic regression of many labels at once, exact to 1e-5 and fast.
+"""Solver for L2-regularised logistic regression of many labels at once, accurate to 1e-5.
 
-Solved by Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008), all columns in one
-matrix product. The features are rotated to their principal axes first: there X'X is diagonal, so X'X times the mean
-curvature plus the penalty (Boehning & Lindsay's bound of 1988 with the mean in place of 1/4) is a preconditioner that
-costs nothing. Embeddings have a steep spectrum and converge in a few steps. The rotation does not change an L2 penalty.
-``benchmarks/probe.py`` compares time and objective with scikit-learn.
+The solver uses Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008). All columns
+share one matrix product. The features are first rotated to their principal axes, where X'X is diagonal. The diagonal
+preconditioner is X'X times the mean curvature plus the penalty (the bound of Boehning & Lindsay 1988, with the mean
+in place of 1/4). Embeddings have a steep spectrum, so a few steps are enough. The rotation does not change an L2
+penalty. ``benchmarks/probe.py`` compares time and objective with scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PrincipalAxes:
-    """Standardised features, rotated.
+    """Standardised features rotated to their principal axes.
 
     Args:
-        scores: (N, R) features times ``axes``.
-        axes: (E, R) orthonormal columns; R < E where features are linearly dependent.
-        spread: (R,) diagonal of scores' scores.
+        scores: features times ``axes``, (N, R).
+        axes: orthonormal columns (E, R); R < E if features are linearly dependent.
+        spread: diagonal (R,) of the Gram matrix of ``scores``.
     """
 
     scores: Array
@@ -34,7 +34,7 @@ class PrincipalAxes:
 
 
 def principal_axes(features: Array) -> PrincipalAxes:
-    """Rotate features (N, E) so that their Gram matrix is diagonal; directions without spread are dropped."""
+    """Rotate features (N, E) so that their Gram matrix is diagonal; directions without variance are dropped."""
     records, width = features.shape
     if records < width:
         _, singular, rows = np.linalg.svd(features, full_matrices=False)
@@ -52,17 +52,17 @@ def solve(
     """Minimise ``sum_i weights_i log(1 + exp(-y_i (z_i u + b))) + penalty / 2 |u|^2`` for every column.
 
     Args:
-        basis: of ``principal_axes``.
-        targets: (N, M) of 0 and 1; ignored where the weight is 0.
-        weights: (N, M), not negative; every column must have weight on both classes.
-        penalty: 1 / C in the terms of scikit-learn; above 0. The intercept is not penalised.
-        start: (u (R, M), b (M,)) of a nearby problem.
+        basis: result of ``principal_axes``.
+        targets: targets (N, M), 0 or 1; ignored where the weight is 0.
+        weights: non-negative weights (N, M); both classes of every column need a positive total weight.
+        penalty: 1 / C of scikit-learn, above 0. The intercept is not penalised.
+        start: initial (u (R, M), b (M,)), such as the solution for another penalty.
 
     Returns:
         u (R, M) in the rotated space, within 1e-5 of the minimum in Euclidean norm, and intercepts b (M,).
 
     Raises:
-        RuntimeError: no minimum after 100 Newton steps (a bug, as the problem is strictly convex).
+        RuntimeError: no convergence after 100 Newton steps; this is a bug, because the problem is strictly convex.
     """
     z = basis.scores
     columns = targets.shape[1]
@@ -122,7 +122,10 @@ def _newton_step(z: Array, curvature: Array, penalty: float, gradient: Array, di
 def _line_search(
     y: Array, w: Array, margin: Array, along: Array, u: Array, step: Array, penalty: float, decrement: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Halve each column's step until Armijo's rule holds; ``stuck`` where rounding prevents further progress."""
+    """Halve each column's step until it satisfies Armijo's rule.
+
+    Return the step lengths and a mask of the columns where rounding errors prevent further progress.
+    """
 
     def objective(length: Array) -> Array:
         m = margin + length * along

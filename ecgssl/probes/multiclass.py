@@ -1,8 +1,8 @@
-"""Linear probe of classes of which one is true: multinomial logistic regression on standardised frozen embeddings.
+"""Linear probe for multiclass targets: multinomial logistic regression on standardised frozen embeddings.
 
-C and class weight are chosen, for all classes together, by the rules of ``ecgssl.probes.binary``: by the macro AUROC (each
-class against the rest) on validation, where it holds ten records of every class, and otherwise by the mean log loss of a
-patient-grouped, class-stratified cross-validation inside train.
+C and class weight are chosen for all classes together, similar to ``ecgssl.probes.binary``. The criterion is the macro
+AUROC (each class against the rest) on validation, if validation has ten recordings of every class. Otherwise it is
+the mean log loss of a patient-grouped, class-stratified cross-validation on the training split.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ def fit_class_probe(
     """Fit a softmax probe and select C and class weight.
 
     Args:
-        embeddings: (N, E) of the train split.
-        targets: (N, C), 1 in the column of the class; NaN throughout where unknown.
-        val_embeddings, val_targets: the same for validation; may have no rows.
+        embeddings: embeddings (N, E) of the training split.
+        targets: one-hot targets (N, C); all NaN if the class is unknown.
+        val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
         params: candidates for C and class weight.
-        names: C classes.
-        groups: (N,) patient of each train record.
-        seed: of the cross-validation folds.
+        names: names of the C classes.
+        groups: patient of each training recording, (N,).
+        seed: seed of the cross-validation folds.
 
     Raises:
-        InputError: a class does not occur in train, or embeddings are not finite. All problems are listed.
+        InputError: a class does not occur in the training split, or embeddings are not finite. The error lists all
+            problems.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -88,7 +89,7 @@ def fit_class_probe(
 
 
 def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[Array, Array]]:
-    """Return (u, b) for every candidate; each C starts from the last solution of the same class weight."""
+    """Return (u, b) for every candidate; each fit starts from the previous solution with the same class weight."""
     counts = (use[:, None] * y).sum(axis=0)
     balanced = use * (y @ (use.sum() / (len(counts) * np.maximum(counts, 1))))
     last: dict[str, tuple[Array, Array]] = {}
@@ -101,7 +102,10 @@ def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[
 
 
 def _cross_validate(basis: PrincipalAxes, y: Array, patients: NDArray[np.int64], grid: Grid, seed: int) -> Array | None:
-    """Return the mean held-out log loss of every candidate; ``None`` if fewer than two folds train on every class."""
+    """Return the mean held-out log loss of every candidate.
+
+    Return ``None`` if fewer than two folds have every class in their training part.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     code = y.argmax(axis=1)

@@ -1,7 +1,8 @@
 """Linear probe for regression: ridge regression (Hoerl & Kennard 1970) on standardised frozen embeddings.
 
-The penalty is chosen per target: by R2 on validation, if it holds twenty known numbers, and otherwise by the mean squared
-error of a patient-grouped cross-validation inside train (five folds, or as many as there are patients).
+The penalty is chosen per target. The criterion is R2 on validation, if validation has at least twenty known values.
+Otherwise it is the mean squared error of a patient-grouped cross-validation on the training split (five folds, or as
+many as there are patients).
 """
 
 from __future__ import annotations
@@ -40,23 +41,26 @@ def fit_ridge_probe(
     """Fit a ridge probe and select C.
 
     Args:
-        embeddings: (N, E) of the train split.
-        targets: (N, K) numbers in their units; NaN where unknown; these are left out.
-        val_embeddings, val_targets: the same for validation; may have no rows.
-        params: candidates for C, 1 / alpha in the terms of scikit-learn.
-        names: K targets.
-        groups: (N,) patient of each train record.
-        seed: of the cross-validation folds.
+        embeddings: embeddings (N, E) of the training split.
+        targets: target values (N, K) in their units; NaN where unknown (ignored).
+        val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
+        params: candidates for C, which is 1 / alpha of scikit-learn.
+        names: names of the K targets.
+        groups: patient of each training recording, (N,).
+        seed: seed of the cross-validation folds.
 
     Raises:
-        InputError: a target is unknown or constant in train, or a value is not finite. All problems are listed.
+        InputError: a target is unknown or constant in the training split, or a value is not finite. The error lists
+            all problems.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     patients = np.unique(np.asarray(groups), return_inverse=True)[1]
     problems = require_finite(x, "train") + require_finite(vx, "val")
     infinite = [name for name, cells in zip(names, y.T, strict=True) if np.isinf(cells).any()]
-    problems += [Problem("train targets", name, "holds infinite numbers", "Empty these cells") for name in infinite]
+    problems += [
+        Problem("train targets", name, "has infinite values", "Correct or empty these cells") for name in infinite
+    ]
     problems += shortage_problems("regression", names, y, patients)
     if problems:
         raise InputError(problems)
@@ -94,7 +98,7 @@ def fit_ridge_probe(
 
 
 def _path(x: Array, y: Array, grid: Sequence[float]) -> list[tuple[Array, float]]:
-    """Return (weight (E,), bias) for every C, which minimise ``|y - x w - b|^2 + |w|^2 / C``."""
+    """Return the weight w (E,) and bias b that minimise ``|y - x w - b|^2 + |w|^2 / C``, for every C."""
     centre, level = x.mean(axis=0), float(y.mean())
     basis = principal_axes(x - centre)
     along = basis.scores.T @ (y - level)
@@ -107,7 +111,7 @@ def _errors(x: Array, y: Array, held: NDArray[np.bool_], grid: Sequence[float]) 
 
 
 def _folds(patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield masks of held-out recordings: patients assigned at random."""
+    """Yield a mask of held-out recordings for each fold; patients are assigned to folds at random."""
     unique, place = np.unique(patients, return_inverse=True)
     folds = min(FOLDS, len(unique))
     fold_of = np.random.default_rng(seed).permutation(len(unique)) % folds

@@ -20,12 +20,12 @@ def macro_auroc(targets: Array, logits: Array) -> float:
 
 
 def macro_class_auroc(targets: Array, logits: Array) -> float:
-    """Return the mean AUROC of each class against the others by softmax probability, over the classes that occur."""
+    """Return the macro one-vs-rest AUROC of the softmax probabilities, over the classes that occur."""
     return macro_auroc(targets, softmax(logits, axis=1))
 
 
 def mean_r2(targets: Array, values: Array) -> float:
-    """Return the mean of ``r2`` over the targets; targets with fewer than two different numbers are left out."""
+    """Return the mean of ``r2`` over the targets; targets with fewer than two distinct values are excluded."""
     found = []
     for y, predicted in zip(targets.T, values.T, strict=True):
         known = ~np.isnan(y)
@@ -35,10 +35,13 @@ def mean_r2(targets: Array, values: Array) -> float:
 
 
 def r2(target: Array, value: Array) -> float:
-    """Return the coefficient of determination: 1 less squared error over squared distance to the mean target."""
+    """Return the coefficient of determination: 1 - (sum of squared errors) / (total sum of squares)."""
     return float(1 - ((target - value) ** 2).sum() / ((target - target.mean()) ** 2).sum())
 
 
 def selection_score(kind: OutputKind) -> Callable[[Array, Array], float]:
-    """Return the score of a kind of target, a function of targets (N, K) and outputs (N, K): macro AUROC or mean R2."""
+    """Return the selection score for a kind of target: macro AUROC or mean R2.
+
+    The score is a function of targets (N, K) and outputs (N, K).
+    """
     return {"multilabel": macro_auroc, "multiclass": macro_class_auroc, "regression": mean_r2}[kind]

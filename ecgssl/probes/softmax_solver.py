@@ -1,7 +1,8 @@
-"""L2-regularised multinomial logistic regression (softmax) of scikit-learn's objective.
+"""Solver for L2-regularised multinomial logistic regression (softmax), with the objective of scikit-learn.
 
-Solved by L-BFGS (Liu & Nocedal 1989) on principal axes (``ecgssl.probes.logistic_solver``), each axis scaled by the curvature
-that it has where all classes are alike: embeddings, whose spectrum falls steeply, then need tens of steps and not hundreds.
+The solver runs L-BFGS (Liu & Nocedal 1989) on principal axes (``ecgssl.probes.logistic_solver``). Each axis is scaled
+by its curvature at equal class probabilities. Embeddings have a steep spectrum; with this scaling they need tens
+instead of hundreds of steps.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ def solve_multinomial(
     """Minimise ``sum_i weights_i (log sum_c exp(m_ic) - m_i,class) + penalty / 2 |u|^2`` with ``m = z u + b``.
 
     Args:
-        basis: of ``principal_axes``.
-        targets: (N, C), 1 in the column of the class.
-        weights: (N,), not negative; every class must have some.
-        penalty: 1 / C in the terms of scikit-learn; above 0. Intercepts are not penalised.
-        start: (u (R, C), b (C,)) of a nearby problem.
+        basis: result of ``principal_axes``.
+        targets: one-hot targets (N, C).
+        weights: non-negative weights (N,); every class needs a positive total weight.
+        penalty: 1 / C of scikit-learn, above 0. Intercepts are not penalised.
+        start: initial (u (R, C), b (C,)), such as the solution for another penalty.
 
     Returns:
-        u (R, C) in the rotated space and intercepts b (C,), which add up to 0 where those of ``start`` do.
+        u (R, C) in the rotated space and intercepts b (C,). The intercepts sum to 0 if those of ``start`` do.
 
     Raises:
-        RuntimeError: no minimum after 5,000 steps (a bug, as the problem is convex).
+        RuntimeError: no convergence after 5,000 steps; this is a bug, because the problem is convex.
     """
     used = weights > 0
     z, y, w = basis.scores[used], targets[used], weights[used]
     axes, classes = z.shape[1], y.shape[1]
     curvature = (1 - 1 / classes) / classes
     diagonal = curvature * (w @ z**2) + penalty
-    # one scale for all classes, so that steps leave the sum of the intercepts as it is
+    # use one scale for all classes, so that steps do not change the sum of the intercepts
     scale = np.sqrt(np.append(diagonal, curvature * w.sum()))[:, None]
 
     def objective(flat: Array) -> tuple[float, Array]:
@@ -52,7 +53,7 @@ def solve_multinomial(
 
     zero = np.zeros((axes + 1, classes))
     first = zero if start is None else np.vstack([start[0], start[1]]) * scale
-    # the gradient is in units in which the curvature is about 1, so that it bounds the distance to the minimum
+    # the variables are scaled to a curvature of about 1, so the gradient bounds the distance to the minimum
     enough = 1e-6 * np.sqrt(penalty)
     options = {"maxiter": 5000, "maxfun": 10000, "maxcor": 30, "ftol": 1e-15, "gtol": enough}
     found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)

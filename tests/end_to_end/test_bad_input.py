@@ -65,9 +65,9 @@ def test_target_with_one_class_or_none(made, tmp_path):
                 for split in ("val", "test")
             ],
         ),
-        ("AF,MI", [f"{made.store}: MI: is not a target of this store. It has: AF, RARE"]),
-        ("AF,AF", ["targets: AF named more than once. Name each once"]),
-        (",", ["targets: none is named. Name each once, of: AF, RARE"]),
+        ("AF,MI", [f"{made.store}: MI: is not a target of this store. Available targets: AF, RARE"]),
+        ("AF,AF", ["targets: AF listed more than once. List each target once"]),
+        (",", ["targets: the list is empty. List each target once; available targets: AF, RARE"]),
     ):
         refused(finetune(made, tmp_path / "f", made.store, made.base / "encoder", targets), *messages)
     assert contents(tmp_path) == {}

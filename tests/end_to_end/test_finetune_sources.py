@@ -104,8 +104,8 @@ def test_a_bundle_of_another_contract_is_refused(made, tmp_path, monkeypatch):
     [
         (("--leads", "I,V7"), "V7: is not one of the twelve leads"),
         (("--leads", ""), "contains no lead name"),
-        (("--share", "0"), "0 is not above 0"),
-        (("--folds", "3"), "16 usable recordings with a known target, 40 are needed"),
+        (("--share", "0"), "0 is not in (0, 1]"),
+        (("--folds", "3"), "16 usable recordings with a known target; at least 40 are needed"),
     ],
 )
 def test_settings_that_cannot_be(made, tmp_path, monkeypatch, option, message):

@@ -84,7 +84,7 @@ def test_too_few_events_are_refused(tmp_path, positive):
 
 def test_too_few_recordings_are_refused(tmp_path):
     store = small_store(tmp_path, patients=15)
-    with pytest.raises(InputError, match="30 usable recordings with a known target, 40 are needed"):
+    with pytest.raises(InputError, match="30 usable recordings with a known target; at least 40 are needed"):
         cross_validate(
             store, small_encoder(tmp_path / "e", store), ["HIGH"], small_params().finetune, 1, tmp_path / "w"
         )

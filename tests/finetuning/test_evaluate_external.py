@@ -184,7 +184,7 @@ def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path
     with pytest.raises(InputError, match="is the run itself"):
         recalibrate_run(place / "run", params, place / "second-store", place / "run", share=0.5)
     for share in (0.0, 1.0):
-        with pytest.raises(InputError, match="is not above 0 and below 1"):
+        with pytest.raises(InputError, match="is not between 0 and 1"):
             evaluate_frozen(first, Store(place / "second-store"), params, share=share)
 
 
@@ -231,7 +231,7 @@ def test_targets_that_are_absent_unknown_or_of_another_kind(place: Path, params:
     assert entry["labels"]["wave"]["undefined"] == "no record with a known target"
     assert entry["macro"]["labels"] == 1
     store.index["fast"] = np.nan
-    with pytest.raises(InputError, match="no recording with a known"):
+    with pytest.raises(InputError, match="no recording has a known"):
         predict_frozen(frozen, store)
     store.index["fast"] = 1.0
     one_class = evaluate_frozen(frozen, store, params).figures["models"]["linear"]["external"]
@@ -264,7 +264,7 @@ def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params) 
     assert before["bias"]["high"] < -10
     assert abs(after["bias"]["value"]) < 10
     other = replace(frozen, classifier=Classifier(first.classifier.encoder, ["wave"], "regression"))
-    with pytest.raises(InputError, match="is multilabel here, the model's is regression"):
+    with pytest.raises(InputError, match="is multilabel in the store and regression in the model"):
         predict_frozen(other, store)
 
 

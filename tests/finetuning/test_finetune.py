@@ -173,9 +173,9 @@ def test_rows_of_ones_own(store, encoder, tmp_path):
     final = run(store, encoder, tmp_path, ["AF"], rows={"train": usable})
     assert len(final.predictions) == 0
     for rows, message in (
-        ({"train": usable, "test": usable[:1]}, "1 patients are in train and in test"),
-        ({"train": usable[:0], "test": usable}, "train: has no recording"),
-        ({"train": usable, "dev": usable}, "dev: is none of"),
+        ({"train": usable, "test": usable[:1]}, "1 patients are in both train and test"),
+        ({"train": usable[:0], "test": usable}, "train: has no recordings"),
+        ({"train": usable, "dev": usable}, "dev: is not one of"),
     ):
         with pytest.raises(InputError, match=message):
             run(store, encoder, tmp_path, ["AF"], rows=rows)
@@ -194,7 +194,7 @@ def test_rows_of_ones_own(store, encoder, tmp_path):
         (["empty"], "empty: has no known value in split 'train'"),
         (["constant"], "constant: is 7 in all 36 known recordings in split 'train'"),
         (["gone"], "gone:PACE: has recordings of 0 patients, at least 4 are needed, in split 'train'"),
-        (["AF", "ef"], "ef: is regression, others of the task are not"),
+        (["AF", "ef"], "ef: is regression; other targets of the task differ"),
         (["rhythm", "gone"], "gone: is one of several multiclass targets"),
         (["af"], "af: is not a target of this store"),
     ],
@@ -210,11 +210,11 @@ def test_what_cannot_be_learned_is_refused(store, encoder, tmp_path, targets, me
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"share": 0.0}, "share: 0 is not above 0"),
+        ({"share": 0.0}, "share: 0 is not in"),
         ({"share": 0.1}, "both classes of at least 4 patients are needed"),
-        ({"leads": []}, "leads: none is named"),
-        ({"leads": ["I", "Vx"]}, "'Vx' is none of the store's leads"),
-        ({"leads": ["I", "i"]}, "names one twice"),
+        ({"leads": []}, "leads: the list is empty"),
+        ({"leads": ["I", "Vx"]}, "'Vx' is not a lead of the store"),
+        ({"leads": ["I", "i"]}, "has a duplicate"),
     ],
 )
 def test_odd_shares_and_leads(store, encoder, tmp_path, changes, message):

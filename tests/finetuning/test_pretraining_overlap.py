@@ -96,7 +96,7 @@ def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
     # the patient of recording 0 of pretraining has other recordings in validation
     patients[4] = "rec-patient0"
     same = make_store(tmp_path / "same", range(40, 56), patients=patients)
-    with pytest.raises(InputError, match=r"rec4 \(val\) of .* is of a patient that was pretrained on"):
+    with pytest.raises(InputError, match=r"rec4 \(val\) of .* is from a patient the model was pretrained on"):
         require_no_overlap(same, made.encoder, "error")
     for number, changed in enumerate(({"key": OTHER_KEY}, {"licence": "CC BY 4.0", "name": "ptbxl"})):
         other = make_store(tmp_path / str(number), range(40, 56), patients=patients, **changed)

@@ -107,7 +107,7 @@ def test_trained_on_the_subset_sees_nothing_else(store, encoder, tmp_path):
 def test_a_model_of_another_task_is_refused(store, encoder, tmp_path):
     result = run(store, encoder, tmp_path / "work").result
     publish_finetuning(result, store, tmp_path / "model", "t", "linear")
-    with pytest.raises(InputError, match="predicts HIGH, the task is VOLTS"):
+    with pytest.raises(InputError, match="predicts HIGH, but the task has VOLTS"):
         predict_with_leads(tmp_path / "model", store, ["VOLTS"], "linear", "1lead")
 
 

@@ -153,7 +153,7 @@ def test_the_penalty_of_numbers_is_chosen_by_validation_or_by_folds():
     [
         (np.full(20, 7.0), "age: is 7 in all 20 known recordings"),
         (np.full(20, np.nan), "age: has no known value"),
-        (np.r_[np.inf, np.arange(19.0)], "age: holds infinite"),
+        (np.r_[np.inf, np.arange(19.0)], "age: has infinite"),
     ],
 )
 def test_numbers_that_cannot_be_learned(y, message):

@@ -53,9 +53,9 @@ def test_a_task_is_of_one_kind(store):
     with pytest.raises(InputError) as caught:
         resolve_task(store, ["AF", "ef", "rhythm"])
     assert {problem.field: problem.what for problem in caught.value.problems} == {
-        "AF": "is binary, others of the task are not",
-        "ef": "is regression, others of the task are not",
-        "rhythm": "is multiclass, others of the task are not",
+        "AF": "is binary; other targets of the task differ",
+        "ef": "is regression; other targets of the task differ",
+        "rhythm": "is multiclass; other targets of the task differ",
     }
     assert resolve_task(store, ["AF"], "fibrillation") == Task("fibrillation", ("AF",), "multilabel")
     assert resolve_task(store, ["ef"]) == Task("ef", ("ef",), "regression", units=("%",))
@@ -67,8 +67,8 @@ def test_a_task_is_of_one_kind(store):
     np.testing.assert_array_equal(np.isnan(values), np.isnan(codes)[:, None].repeat(2, axis=1))
     np.testing.assert_array_equal(values[codes == 1], np.tile([0.0, 1.0], ((codes == 1).sum(), 1)))
     for targets, reported in (
-        ([], "none is named"),
-        (["AF", "AF"], "AF named more than once"),
+        ([], "the list is empty"),
+        (["AF", "AF"], "AF listed more than once"),
         (["afib"], "afib: is not a"),
     ):
         with pytest.raises(InputError, match=reported):
