@@ -20,11 +20,11 @@ Row = dict[str, Any]
 
 
 def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
-    """Return false and true positive rate at every distinct score, from (0, 0) to (1, 1).
+    """Return the false and true positive rates at every distinct score, from (0, 0) to (1, 1).
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
-        score: (N,).
+        target: targets (N,): 1, 0 or NaN (ignored).
+        score: scores (N,).
 
     Raises:
         ValueError: only one class is present.
@@ -36,7 +36,7 @@ def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
 
 
 def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
-    """Return at most ``points`` of a monotone curve: its ends, and the points next to equal steps along its length."""
+    """Return at most ``points`` points of a monotone curve, evenly spaced along its length, including both ends."""
     if len(x) <= points:
         return x, y
     length = np.r_[0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
@@ -46,12 +46,12 @@ def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
 
 
 def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) -> list[Row]:
-    """Return rows ``{label, model, fpr, tpr}`` of every model; labels without both classes are left out.
+    """Return rows ``{label, model, fpr, tpr}`` of every model; labels with only one class are excluded.
 
     Args:
-        predictions: a table of ``predictions.prediction_table``.
-        split: whose records.
-        points: at most, per label and model.
+        predictions: prediction table, as made by ``prediction_table``.
+        split: split of the recordings.
+        points: maximum number of points per label and model.
     """
     rows = []
     for model, name, part in _parts(predictions, split):
@@ -67,7 +67,7 @@ def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) 
 
 
 def reliability_rows(predictions: pd.DataFrame, split: str = "test", bins: int = BINS) -> list[Row]:
-    """Return rows ``{label, model, predicted, observed, low, high, records}``, one per bin of ``calibration.reliability``."""
+    """Return one row per reliability bin: ``{label, model, predicted, observed, low, high, records}``."""
     rows = []
     for model, name, part in _parts(predictions, split):
         for b in reliability(part[f"target__{name}"].to_numpy(), part[f"prob__{name}"].to_numpy(), bins):

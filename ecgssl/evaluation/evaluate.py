@@ -1,6 +1,6 @@
 """Evaluation of prediction tables: metrics with intervals, thresholds, subgroups and paired comparisons of models.
 
-docs/evaluation.md describes the layout of the figures.
+docs/evaluation.md describes the structure of the results.
 """
 
 from __future__ import annotations
@@ -47,22 +47,23 @@ def evaluate(
     """Evaluate every model of a prediction table on validation, test and external recordings.
 
     Args:
-        predictions: tables of ``prediction_table``, concatenated; all models on the same records.
+        predictions: concatenated prediction tables of one or more models for the same recordings.
         params: resamples and confidence level, calibration and thresholds, and the columns of the subgroups.
-        seed: of the bootstrap; all models of a split share its draws.
-        baseline: model name of the probe on the randomly initialised encoder; ``None`` for no baseline.
-        main: the model that is compared with every other; by default the first that is not the baseline.
-        decision: calibrators and thresholds of the main model; by default they are fitted on the validation rows of the
-            table, as those of the other models always are.
-        groups: a row per recording, indexed by ``record_id``, with the columns of ``params.subgroups`` that are known.
+        seed: seed of the bootstrap; all models of a split use the same resamples.
+        baseline: name of the linear probe on the randomly initialised encoder; ``None`` for no baseline.
+        main: model that is compared with every other model; by default the first that is not the baseline.
+        decision: calibrators and thresholds of the main model; by default fitted on the validation rows of the table.
+            Those of the other models are always fitted on the validation rows.
+        groups: table with one row per recording, indexed by ``record_id``, with the available columns of
+            ``params.subgroups``.
 
     Returns:
-        JSON-ready figures (docs/evaluation.md). An undefined number is ``None``, with its reason under
-        ``undefined``. ``dropped`` counts the resamples that left a label out.
+        Results for JSON (see docs/evaluation.md). An undefined number is ``None``; the reason is under ``undefined``.
+        ``dropped`` counts the resamples in which a label is undefined.
 
     Raises:
-        InputError: an invalid table, an absent baseline or main model, models scored on different records, or a decision
-            of other labels.
+        InputError: the table is invalid, the baseline or main model is missing, the models have different recordings, or
+            the labels of the decision differ.
     """
     table = check_predictions(predictions, "predictions")
     kind, names = kind_of(table), labels_of(table)
@@ -72,7 +73,7 @@ def evaluate(
     _require_models(models, baseline, main)
     splits = [s for s in SPLITS if (table["split"] == s).any()]
     if not splits:
-        what = f"none of {', '.join(SPLITS)} has a row"
+        what = f"the table has no rows of split {', '.join(SPLITS)}"
         raise InputError(Problem("predictions", "split", what, "Predict one of these splits"))
     decisions = {m: fit_from_predictions(table, m, params) for m in models if m != main or decision is None}
     if decision is not None:
@@ -122,7 +123,7 @@ def _method(params: EvaluateParams, seed: int) -> dict[str, Any]:
         "permutation": f"exchange of the two models' ranks by patient, {params.bootstrap} exchanges, two-sided",
         "delong": "normal, patients as units (Obuchowski 1997)",
         "ece": f"{BINS} bins of equal count by rank, ties together",
-        "calibration": f"{params.calibration}, fitted on validation; on validation itself it flatters",
+        "calibration": f"{params.calibration}, fitted on validation; results on validation are optimistic",
         "thresholds": "chosen on validation, frozen",
         "slope": "normal, sandwich variance by patient",
         "recordings": "first of each patient, by record_id" if params.one_per_patient else "all of each patient",
@@ -140,20 +141,20 @@ def _require_models(models: list[str], baseline: str | None, main: str) -> None:
 
 def _require_fitting(decision: Decision, kind: OutputKind, names: list[str]) -> Decision:
     if decision.kind != kind or list(decision.names) != names:
-        what = f"is of {decision.kind} {', '.join(decision.names)}, the predictions are of {kind} {', '.join(names)}"
+        what = f"has {decision.kind} labels {', '.join(decision.names)}; the predictions have {kind} {', '.join(names)}"
         raise InputError(Problem("decision", "labels", what, "Use the decision of the model that made the predictions"))
     return decision
 
 
 def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: str) -> dict[str, pd.DataFrame]:
-    """Return one table per model with rows sorted by recording, after a check that their recordings and targets are equal."""
+    """Return one table per model, sorted by recording, after checking that recordings and targets are equal."""
     parts = {m: table[table["model"] == m].sort_values("record_id", ignore_index=True) for m in models}
     shared = ["record_id", "patient", *(f"target__{n}" for n in names)]
     first = parts[models[0]][shared]
     problems = []
     for model in models[1:]:
         if not parts[model][shared].equals(first):
-            what = f"{model!r} has other records, patients or targets than {models[0]!r} in split {split}"
+            what = f"{model!r} and {models[0]!r} have different records, patients or targets in split {split}"
             problems.append(Problem("predictions", "model", what, "Predict the same cohort with every model"))
     if problems:
         raise InputError(problems)
@@ -178,7 +179,7 @@ def _subgroups(
 
 
 def _compare(first: Result, second: Result, kind: OutputKind, confidence: float) -> dict[str, Any]:
-    """Return the paired difference of the mean over the labels, for the metrics that are compared."""
+    """Return the paired difference of the macro mean, for all metrics with a paired comparison."""
     found = {}
     for metric in (m.name for m in metrics_of(kind) if m.paired):
         one, other = (result.replicates.macro_estimate(metric).value for result in (first, second))

@@ -12,20 +12,20 @@ from ecgssl.evaluation.statistics.metrics import metric_named
 
 @dataclass(frozen=True)
 class Entry:
-    """Primary metric of one model on test, with that of the randomly initialised encoder in the same setting.
+    """Primary test metric of one model and of the randomly initialised encoder in the same setting.
 
     Undefined numbers are ``None``.
 
     Args:
-        task, mode, share: of the setting.
+        task, mode, share: task, mode and share of labels of the setting.
         trained_on, tested_on: sets of recorded leads; empty for all leads of the preprocessing settings.
         metric: ``auroc`` (macro), or ``mae`` for a regression.
-        records: test recordings.
-        value, low, high: with the bounds of the patient-clustered bootstrap interval.
-        repetitions: number of draws (of the share or the folds) that the numbers are means of.
-        auprc: macro, of classes.
-        random: the metric of the random encoder's probe.
-        gain, gain_low, gain_high, gain_p: paired difference to it.
+        records: number of test recordings.
+        value, low, high: metric with the bounds of its patient-clustered bootstrap interval.
+        repetitions: number of draws (of the share or the folds) that the numbers are averaged over.
+        auprc: macro AUPRC; ``None`` for a regression.
+        random: metric of the linear probe on the randomly initialised encoder.
+        gain, gain_low, gain_high, gain_p: paired difference from ``random``, its interval and p value.
     """
 
     task: str
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def metric_title(self) -> str:
-        """Name of the metric in tables and on axes."""
+        """Return the name of the metric for tables and axes."""
         return "macro AUROC" if self.metric == "auroc" else self.metric.upper()
 
     def metrics(self) -> dict[str, float]:
@@ -73,10 +73,10 @@ def entry(
     """Return the leaderboard entry of a model from the figures of ``evaluate``.
 
     Args:
-        figures: of ``evaluate``.
-        task, mode, share, leads: of the setting.
+        figures: results of ``evaluate``.
+        task, mode, share, leads: task, mode, share of labels and set of leads of the setting.
         tested_on: set of leads of the test recordings, if it differs from that of training.
-        repetitions: of ``score_repetitions``, if the share or the folds were drawn several times.
+        repetitions: results of ``score_repetitions``, if the share or the folds were drawn several times.
     """
     metric = figures["primary"]
     own = figures["models"][mode]["test"]["macro"]
@@ -109,7 +109,7 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table; within a task, larger shares of labels, more leads and better values come first."""
+    """Return a Markdown table, sorted within a task by share of labels, number of leads and value (best first)."""
     heads = (
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, distinguishable for colour-blind readers
+# colours of Okabe & Ito, distinguishable for colour-blind readers
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BASELINE = "#7F7F7F"
 _FINE = np.linspace(0, 1, 101)
@@ -39,14 +39,14 @@ def draw_roc(
     """Draw the ROC curves of every model, one panel per label, with AUROC in the legend.
 
     Args:
-        predictions: a table of ``predictions.prediction_table``.
-        split: whose records.
-        main: the highlighted model; by default the first that is not the baseline.
-        baseline: drawn dashed and grey.
-        bootstrap: resamples of patients for the main model's pointwise band and AUROC interval; 0 for none.
-        confidence: of both.
-        seed: of the resamples.
-        max_labels: maximum number of panels; labels with the most positives are kept. The footer counts the others.
+        predictions: prediction table, as made by ``prediction_table``.
+        split: split of the recordings.
+        main: highlighted model; by default the first that is not the baseline.
+        baseline: model drawn as a dashed grey line.
+        bootstrap: number of patient resamples for the pointwise band and the AUROC interval of the main model; 0 for none.
+        confidence: confidence level of the band and the interval.
+        seed: seed of the resamples.
+        max_labels: maximum number of panels; labels with the most positives are shown. The footer counts the others.
 
     Raises:
         ValueError: the split has no rows.
@@ -94,15 +94,17 @@ def draw_reliability(
     bins: int = BINS,
     max_labels: int = 12,
 ) -> Figure:
-    """Draw the reliability of one model, one panel per label: bins of equal count with Wilson intervals, and histograms.
+    """Draw the reliability diagram of one model, one panel per label.
+
+    Each panel shows equal-count bins with Wilson intervals, and histograms of the predicted probability.
 
     Args:
-        predictions: a table of ``predictions.prediction_table``.
-        split: whose records.
-        model: whose probabilities; by default the first that is not the baseline.
-        baseline: name of the random encoder's probe.
-        bins: of equal count.
-        max_labels: panels at most, as for ``draw_roc``.
+        predictions: prediction table, as made by ``prediction_table``.
+        split: split of the recordings.
+        model: name of the model; by default the first that is not the baseline.
+        baseline: name of the linear probe on the randomly initialised encoder.
+        bins: number of equal-count bins.
+        max_labels: maximum number of panels, as for ``draw_roc``.
 
     Raises:
         ValueError: the split has no rows.
@@ -136,9 +138,7 @@ def draw_reliability(
         axes.text(0.04, 0.96, summary, transform=axes.transAxes, va="top", fontsize=7)
         axes.set_ylim(-0.28, 1.02)
     _label_outer(panels, "predicted probability", "observed share")
-    shown = (
-        "equal-count bins, 95 % Wilson intervals; bars: scores of positives (up), negatives (down), each to its peak"
-    )
+    shown = "equal-count bins, 95 % Wilson intervals; bars: histograms of positives (up) and negatives (down), scaled"
     _footer(figure, f"{model}, {split} split; {shown}{note}")
     return figure
 
@@ -191,7 +191,7 @@ def _identity(axes: Axes) -> None:
 
 
 def _title(axes: Axes, name: str, counted: str) -> None:
-    # two lines: a long name would overlap the count
+    # use two lines, because a long name would overlap the count
     axes.set_title(name, fontsize=10, loc="left", fontweight="bold", pad=14)
     axes.text(0, 1.025, counted, transform=axes.transAxes, fontsize=7, color="#555555")
 

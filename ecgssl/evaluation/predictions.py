@@ -1,15 +1,15 @@
 """Prediction files: targets and outputs of models by recording, without personal data.
 
-One row per model and record: ``record_id, patient, split, model, kind``, then for each label ``target__NAME`` (1, 0, empty =
-unknown), ``logit__NAME`` and ``prob__NAME``. By kind:
+The table has one row per model and recording, with the columns ``record_id, patient, split, model, kind``. Each label has
+the columns ``target__NAME`` (1, 0 or empty = unknown), ``logit__NAME`` and ``prob__NAME``. The kinds differ as follows:
 
 - ``multilabel``: independent labels; the probability is the logistic function of the logit. Files without a column
   ``kind`` have this kind.
-- ``multiclass``: a label per class, named ``target:class``; a record is 1 in one class and 0 in the others, or unknown in all;
-  the probability is the softmax of the logits.
-- ``regression``: ``target__NAME`` and ``pred__NAME``, numbers in the unit of the target.
+- ``multiclass``: one label per class, named ``target:class``. Targets are one-hot, or unknown in all classes. The
+  probability is the softmax of the logits.
+- ``regression``: the columns are ``target__NAME`` and ``pred__NAME``, numbers in the unit of the target.
 
-CSV or Parquet, by suffix.
+The file format is CSV or Parquet, depending on the suffix.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def prediction_table(
     """Return the predictions of one model as a table.
 
     Args:
-        record_ids, patients, splits: (N,); patients as keyed hashes.
-        model: its name, for example ``linear`` or ``random``.
-        names: K labels, classes or numbers.
-        targets: (N, K) of 1, 0, NaN, or numbers.
-        logits: (N, K) outputs of the model; predicted numbers for a regression.
-        kind: what the outputs mean.
+        record_ids, patients, splits: record ids, patients (as keyed hashes) and splits, (N,).
+        model: name of the model, for example ``linear`` or ``random``.
+        names: names of the K labels, classes or regression targets.
+        targets: targets (N, K): 1, 0 or NaN; values or NaN for a regression.
+        logits: outputs (N, K) of the model; predicted values for a regression.
+        kind: kind of the targets.
     """
     y, z = np.asarray(targets, dtype=np.float64), np.asarray(logits, dtype=np.float64)
     columns: dict[str, object] = {
@@ -78,14 +78,16 @@ def kind_of(predictions: pd.DataFrame) -> OutputKind:
     """Return the kind of target of a prediction table; ``multilabel`` if it has no column ``kind``.
 
     Raises:
-        InputError: the table holds several kinds, or an unknown one.
+        InputError: the table has several kinds, or an unknown kind.
     """
     if "kind" not in predictions.columns or not len(predictions):
         return "multilabel"
     found = predictions["kind"].drop_duplicates().tolist()
     if len(found) > 1 or found[0] not in get_args(OutputKind):
-        what = f"holds {', '.join(sorted(map(str, found)))}; it must be one of {', '.join(get_args(OutputKind))} throughout"
-        raise InputError(Problem("predictions", "kind", what, "Keep predictions of one task in a file"))
+        what = (
+            f"has values {', '.join(sorted(map(str, found)))}; all rows need one of {', '.join(get_args(OutputKind))}"
+        )
+        raise InputError(Problem("predictions", "kind", what, "Use one file per task"))
     kind: OutputKind = found[0]
     return kind
 
@@ -119,7 +121,7 @@ def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
-    """Check a table and write it to ``path`` (.csv or .parquet) atomically and without loss of digits.
+    """Check a table and write it to ``path`` (.csv or .parquet) atomically and in full precision.
 
     Raises:
         InputError: the table is not a valid prediction table, or the suffix is unknown.
@@ -159,9 +161,9 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the table with float columns and a column ``kind``, or raise.
 
     Raises:
-        InputError: with all of: missing columns, empty keys, a record twice for a model, a patient in two splits,
-            targets other than 1, 0, empty, logits or predicted numbers that are not finite, probabilities outside 0..1,
-            records of two classes or of none of them, probabilities of classes that do not add up to 1.
+        InputError: columns are missing, keys are empty, a model has a recording twice, a patient is in two splits, a
+            target is not 1, 0 or empty, an output is not finite, a probability is outside 0..1, a recording does not
+            have exactly one class, or class probabilities do not sum to 1. The error lists all problems.
     """
     names, kind = labels_of(table), kind_of(table)
     parts = TARGET_KINDS[kind].prediction_columns
@@ -179,7 +181,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
         values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
         if (text := int((values.isna() & table[column].notna()).sum())) > 0:
             problems.append(
-                Problem(where, column, f"{text} cells are no numbers", "Write numbers or leave targets empty")
+                Problem(where, column, f"{text} cells are not numbers", "Use numbers; only targets may be empty")
             )
         table[column] = values
     problems += [p for n in names for p in _values(table, n, kind, where)]
@@ -189,7 +191,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
         if (empty := int((table[key].isna() | (table[key] == "")).sum())) > 0:
             problems.append(Problem(where, key, f"{empty} cells are empty", "Fill every row"))
     if not len(table):
-        problems.append(Problem(where, "rows", "there are none", "Check the cohort's splits"))
+        problems.append(Problem(where, "rows", "the table is empty", "Check the splits of the cohort"))
     double = table[table.duplicated(["model", "record_id"])]
     if len(double):
         what = f"{len(double)} records appear twice for a model, first {double.iloc[0]['record_id']!r}"
@@ -225,7 +227,11 @@ def _classes(table: pd.DataFrame, names: Sequence[str], where: str) -> list[Prob
     p = table[[f"prob__{n}" for n in names]].to_numpy()
     known: NDArray[np.bool_] = np.any(~np.isnan(y), axis=1)
     rules = (
-        ("target__*", known & ~((np.isnan(y).sum(1) == 0) & (np.nansum(y, axis=1) == 1)), "are not of one class"),
+        (
+            "target__*",
+            known & ~((np.isnan(y).sum(1) == 0) & (np.nansum(y, axis=1) == 1)),
+            "do not have exactly one class",
+        ),
         ("prob__*", np.abs(p.sum(1) - 1) > 1e-6, "have probabilities that do not add up to 1"),
     )
     return [Problem(where, c, f"{int(bad.sum())} records {what}", _REMEDY) for c, bad, what in rules if bad.any()]

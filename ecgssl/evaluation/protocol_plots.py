@@ -16,10 +16,10 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 
 
 def draw_fractions(entries: Sequence[Entry]) -> Figure:
-    """Draw the metric over the share of labelled patients at the first lead set, one panel per task, one line per mode.
+    """Draw the metric against the share of labelled patients, one panel per task and one line per mode.
 
     Args:
-        entries: of the leaderboard; those tested on other leads than the first entry's are left out.
+        entries: leaderboard entries; only those with the test leads of the first entry are drawn.
     """
     kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
     figure, panels = _panels(kept)
@@ -36,10 +36,12 @@ def draw_fractions(entries: Sequence[Entry]) -> Figure:
 
 
 def draw_leads(entries: Sequence[Entry]) -> Figure:
-    """Draw the metric over the number of leads at the first share, trained on them (solid) or on the first set (dashed).
+    """Draw the metric against the number of recorded leads.
+
+    Solid lines show models trained on the same leads, dashed lines models trained on the first lead set.
 
     Args:
-        entries: of the leaderboard; those of other shares than the first entry's are left out.
+        entries: leaderboard entries; only those with the share of the first entry are drawn.
     """
     kept = [e for e in entries if e.share == entries[0].share]
     reference = entries[0].trained_on

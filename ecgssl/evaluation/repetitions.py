@@ -1,8 +1,8 @@
 """Metrics over repetitions: draws of a share of the labels, or repeated folds of a small cohort.
 
-The figures are the mean over the repetitions and its interval from a bootstrap of patients. Every repetition uses the same
-resampled patients. The values of the single repetitions are reported, too. Their spread is not an interval, because the
-repetitions share their patients.
+Each result is the mean over the repetitions, with an interval from a bootstrap of patients. Every repetition uses the same
+resampled patients. The values of the single repetitions are also reported. Their spread is not a confidence interval,
+because the repetitions share their patients.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ def score_repetitions(
     """Compute the macro metrics of a model over repetitions.
 
     Args:
-        tables: a prediction table per repetition, all of the same recordings.
-        model: its name in each.
-        params: resamples and width of the intervals.
-        seed: of the bootstrap.
-        against: a model in the same tables to compare with.
-        split: that is scored.
+        tables: one prediction table per repetition, all with the same recordings.
+        model: name of the model in the tables.
+        params: number of resamples and confidence level of the intervals.
+        seed: seed of the bootstrap.
+        against: model in the same tables for a paired comparison.
+        split: split that is evaluated.
 
     Returns:
-        ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``, ``None`` where undefined; with ``against``
-        also its ``other`` value and ``paired``: ``{"difference", "low", "high", "p"}``.
+        ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``; undefined numbers are ``None``. With
+        ``against``, each metric also has the value ``other`` of that model and ``paired`` with
+        ``{"difference", "low", "high", "p"}``.
 
     Raises:
-        InputError: a repetition has other recordings than the first.
+        InputError: the repetitions have different recordings.
     """
     own = _mean_of(tables, model, params, seed, split)
     other = None if against is None else _mean_of(tables, against, params, seed, split)
@@ -81,8 +82,10 @@ def _mean_of(tables: Sequence[pd.DataFrame], model: str, params: EvaluateParams,
     parts = [t[(t["model"] == model) & (t["split"] == split)].sort_values("record_id") for t in tables]
     for number, part in enumerate(parts):
         if part["record_id"].tolist() != parts[0]["record_id"].tolist():
-            what = f"repetition {number} has other recordings than the first"
-            raise InputError(Problem("predictions", "record_id", what, "Predict the same recordings in each"))
+            what = f"repetition {number} and the first repetition have different recordings"
+            raise InputError(
+                Problem("predictions", "record_id", what, "Predict the same recordings in every repetition")
+            )
     kind, names = kind_of(tables[0]), labels_of(tables[0])
     scored = [
         SCORERS[kind](part, names, fit_from_predictions(table, model, params), params, seed)

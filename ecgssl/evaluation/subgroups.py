@@ -1,7 +1,7 @@
 """Metrics by subgroup (sex, age, site, device or another column), with small groups withheld.
 
-A number from fewer than ten patients could identify one of them. The next smallest group is withheld, too; otherwise the
-size of the small group could be computed by subtraction.
+Results from fewer than ten patients could identify a patient and are withheld. The next smallest group is also withheld;
+otherwise the size of the small group could be computed by subtraction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecgssl.config.manifest import OutputKind
 from ecgssl.evaluation.statistics.metrics import metrics_of
 
 SMALLEST = 10
-"""Patients that a group, and each class of a finding in it, needs to be reported."""
+"""Minimum number of patients of a reported group, and of each class of a finding in it."""
 MOST_GROUPS = 30
 UNKNOWN = "unknown"
 TOO_FEW = f"fewer than {SMALLEST}"
@@ -31,14 +31,14 @@ Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class _Cell:
-    """Counts of a label in a group: recordings with known target, and their patients."""
+    """Numbers of recordings with a known target, and of their patients, for a label in a group."""
 
     rows: NDArray[np.bool_]
     records: int
     patients: int
     positives: int
     fewest: int
-    """Patients of the rarer class."""
+    """Number of patients of the rarer class."""
     withheld: str = ""
 
 
@@ -54,15 +54,15 @@ def subgroups(
 
     Args:
         part: rows of one model and split of a prediction table.
-        groups: one row per recording, indexed by ``record_id``; missing recordings are ``unknown``.
+        groups: table with one row per recording, indexed by ``record_id``; missing recordings are in group ``unknown``.
         names: labels of the table.
-        kind: of the task.
-        measure: rows of a group to ``{label: {metric: ...}}``.
-        bands: years at which a band of ages begins, for the column ``age``.
+        kind: kind of the task.
+        measure: function that returns ``{label: {metric: ...}}`` for the rows of a group.
+        bands: lower bounds of the age bands in years, for the column ``age``.
 
     Returns:
         List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined values
-        are ``None``, with the reason under ``withheld``. A column with too many groups has one entry without a group. A
+        are ``None``; the reason is under ``withheld``. A column with too many groups has one entry without a group. A
         column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
@@ -95,7 +95,7 @@ def subgroups(
 
 
 def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
-    """Return the names of the age bands: ``under 18``, ``18 to under 40``, ``75 and over``, or ``unknown``."""
+    """Return the age band of each age, such as ``under 18``, ``18 to under 40``, ``75 and over`` or ``unknown``."""
     edges = [f"{b:g}" for b in bands]
     middle = [f"{a} to under {b}" for a, b in pairwise(edges)]
     names = np.array([f"under {edges[0]}", *middle, f"{edges[-1]} and over", UNKNOWN], dtype=object)
@@ -105,12 +105,12 @@ def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
 
 
 def _grouped(values: pd.Series) -> pd.Series:
-    """Return text and few distinct numbers as they are, and many numbers in three equally large groups."""
+    """Return the group of each value; columns with many distinct numbers are divided into tertiles."""
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
     if numeric and numbers.nunique() > SMALLEST:
         cuts = np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1]
-        # rounded: an exact boundary is the value of one recording
+        # round the boundaries: an exact boundary would disclose the value of a recording
         return age_band(numbers, sorted({float(f"{cut:.2g}") for cut in cuts}))
     text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
     blank = values.isna() | (values.astype(str).str.strip() == "")
@@ -138,7 +138,7 @@ def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: OutputKi
 
 
 def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) -> None:
-    """Withhold groups that are too small, and the next smallest until at least two groups of enough patients are hidden."""
+    """Withhold groups that are too small, and the next smallest groups until the small groups cannot be inferred."""
     hidden = [g for g in order if cells[g, name].fewest < SMALLEST]
     for group in hidden:
         cells[group, name] = replace(cells[group, name], withheld=TOO_FEW)
@@ -160,7 +160,7 @@ def _entry(
         entry["positives"] = None if hidden else cell.positives
     metrics = None if cell.withheld == TOO_FEW else measured
     if cell.withheld == BY_SUBTRACTION and metrics is not None:
-        # shares such as a sensitivity could reveal a count; the registered metrics do not
+        # proportions such as the sensitivity could reveal a count; metrics with ``in_subgroups`` do not
         metrics = {m.name: metrics[m.name] for m in metrics_of(kind) if m.name in metrics}
     entry["metrics"] = metrics
     return entry | ({"withheld": cell.withheld} if hidden else {})

@@ -1,4 +1,4 @@
-"""Table of the kinds of target: columns of prediction and score files, activation and metric of each."""
+"""Kinds of target: columns of prediction and score files, activation, and primary metric."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class TargetKind:
     """How the outputs of a model are stored and evaluated.
 
     Args:
-        prediction_columns: columns of a prediction file per label; the first holds the output of the model.
-        score_columns: columns of a score file per label, before and after calibration.
-        primary: metric that models are ranked by.
-        activation: (N, K) logits to probabilities; ``None`` if the outputs are numbers.
-        compared_by: prediction column for the tests of AUROC between models; ``None`` if there is no AUROC.
+        prediction_columns: columns per label of a prediction file; the first holds the output of the model.
+        score_columns: columns per label of a score file, before and after calibration.
+        primary: metric used to rank models.
+        activation: function from logits (N, K) to probabilities; ``None`` if the outputs are numbers.
+        compared_by: prediction column used to compare the AUROC of models; ``None`` if there is no AUROC.
     """
 
     prediction_columns: tuple[str, ...]

@@ -84,7 +84,7 @@ def test_missing_empty_and_foreign_files(table: pd.DataFrame, tmp_path: Path) ->
     with pytest.raises(InputError, match="cannot be read"):
         read_predictions(tmp_path / "x.csv")
     table.iloc[:0].to_csv(tmp_path / "x.csv", index=False)
-    with pytest.raises(InputError, match="there are none"):
+    with pytest.raises(InputError, match="the table is empty"):
         read_predictions(tmp_path / "x.csv")
 
 

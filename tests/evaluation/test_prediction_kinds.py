@@ -63,9 +63,9 @@ def test_a_file_without_kind_is_multilabel(tmp_path):
 @pytest.mark.parametrize(
     ("made", "column", "value", "message"),
     [
-        (classes, "target__rhythm:SR", 1.0, "1 records are not of one class"),
-        (classes, "target__rhythm:other", 0.0, "1 records are not of one class"),
-        (classes, "target__rhythm:other", np.nan, "1 records are not of one class"),
+        (classes, "target__rhythm:SR", 1.0, "1 records do not have exactly one class"),
+        (classes, "target__rhythm:other", 0.0, "1 records do not have exactly one class"),
+        (classes, "target__rhythm:other", np.nan, "1 records do not have exactly one class"),
         (classes, "prob__rhythm:SR", 0.5, "do not add up to 1"),
         (classes, "kind", "regression", "kind: holds multiclass, regression"),
         (numbers, "pred__ef", np.nan, "pred__ef: 1 values are not finite"),

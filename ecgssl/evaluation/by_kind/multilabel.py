@@ -1,4 +1,4 @@
-"""Evaluation of multilabel tasks: ranking, calibration and the rates at the fixed thresholds."""
+"""Evaluation of multilabel tasks: ranking metrics, calibration, and rates at fixed thresholds."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def score_multilabel(
     """Evaluate one model on one split.
 
     Args:
-        part: its rows of a prediction table.
-        names: K labels.
-        decision: calibrators and thresholds to apply. They are not fitted here.
+        part: rows of this model and split of a prediction table.
+        names: names of the K labels.
+        decision: calibrators and thresholds to apply; they are not refitted.
         params: number of resamples and confidence level of the intervals.
-        seed: of the resamples.
+        seed: seed of the bootstrap resamples.
     """
     y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
     raw, calibrated = probabilities_of(part, names), decision.probabilities(z)
@@ -71,7 +71,10 @@ def score_multilabel(
 def measure_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of every label in a subgroup, and the rates at each threshold; arguments as ``score_multilabel``."""
+    """Return the metrics of every label in a subgroup, and the rates at each threshold.
+
+    The arguments are those of ``score_multilabel``.
+    """
     y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
     calibrated = decision.probabilities(z)
     metrics = [metric for metric in metrics_of("multilabel") if metric.in_subgroups]
@@ -88,7 +91,7 @@ def measure_multilabel(
 
 
 def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) -> dict[str, Any]:
-    """Return the net benefit by label at every risk, for the model and for treating all, for JSON."""
+    """Return the net benefit of the model and of treating all patients, by label and threshold risk, for JSON."""
     y, z = targets_of(part, names), outputs_of(part, names, "multilabel")
     p = decision.probabilities(z)
     return {

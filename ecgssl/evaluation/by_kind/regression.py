@@ -1,4 +1,4 @@
-"""Evaluation of regressions: errors in the unit of the target, explained variance, and limits of agreement."""
+"""Evaluation of regression tasks: errors in the unit of the target, R2, and limits of agreement."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ecgssl.evaluation.statistics.metrics import Array, metrics_of
 def score_regression(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> Result:
-    """Evaluate one model on one split; arguments as for ``score_multilabel``, ``names`` are the targets.
+    """Evaluate one model on one split; arguments as for ``score_multilabel``, with ``names`` of the targets.
 
-    ``labels`` holds mean absolute and root mean squared error, R2 (1 less squared error over squared distance from the
-    mean of these recordings), the bias (mean of predicted less true) and the limits of agreement (Bland & Altman 1986).
-    ``macro`` averages the errors and R2 over the targets, whatever their units.
+    ``labels`` holds the mean absolute error, the root mean squared error, R2 (relative to the mean of these recordings),
+    the bias (mean of predicted minus true value) and the limits of agreement (Bland & Altman 1986). ``macro`` averages
+    the errors and R2 over the targets, regardless of their units.
     """
     y, x = targets_of(part, names), decision.probabilities(outputs_of(part, names, "regression"))
     patients, metrics = patients_of(part), metrics_of("regression")
@@ -53,4 +53,4 @@ def measure_regression(
 def _undefined(y: Array) -> str:
     if not len(y):
         return "no record with a known target"
-    return "" if np.ptp(y) > 0 else "the target is the same in all records, which leaves R2 undefined"
+    return "" if np.ptp(y) > 0 else "the target is equal in all records, so R2 is undefined"

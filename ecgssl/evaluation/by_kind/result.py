@@ -1,4 +1,4 @@
-"""Figures and bootstrap replicates of one model on one split."""
+"""Metrics and bootstrap replicates of one model on one split."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ecgssl.evaluation.statistics.metrics import Metric
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one model, and the replicates that a paired comparison needs.
+    """Metrics of one model, with the replicates for paired comparisons.
 
     Args:
-        figures: ``{"macro": ..., "labels": {name: ...}}`` for JSON.
-        replicates: of all metrics of the kind of target.
+        figures: metrics ``{"macro": ..., "labels": {name: ...}}`` for JSON.
+        replicates: bootstrap replicates of all metrics of the kind of target.
     """
 
     figures: dict[str, Any]
@@ -28,15 +28,16 @@ class Result:
 def label_figures(
     found: Replicates, metrics: Sequence[Metric], names: Sequence[str], confidence: float
 ) -> dict[str, dict[str, Any]]:
-    """Return ``{label: {metric: {"value", "low", "high", "dropped"}}}`` of the metrics per label."""
+    """Return the metrics of each label as ``{label: {metric: {"value", "low", "high", "dropped"}}}``."""
     own = [metric.name for metric in metrics if metric.per_label]
     return {n: {m: found.estimate(m, k).plain(confidence) for m in own} for k, n in enumerate(names)}
 
 
 def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: float) -> dict[str, dict[str, Any]]:
-    """Return ``{metric: {"value", "low", "high", "dropped"}}`` over all labels.
+    """Return the metrics over all labels as ``{metric: {"value", "low", "high", "dropped"}}``.
 
-    ``dropped`` counts resamples without a value. For metrics of classes per label it counts resamples that left out a label.
+    ``dropped`` counts resamples in which the metric is undefined. For means of per-label metrics it counts resamples in
+    which any label is undefined.
     """
     means = {}
     for metric in (m for m in metrics if m.averaged):
@@ -48,6 +49,6 @@ def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: floa
 
 
 def support_figures(labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the number of labels with defined metrics, and the reasons of the others."""
+    """Return the number of labels with defined metrics, and why the metrics of the other labels are undefined."""
     undefined = {name: entry["undefined"] for name, entry in labels.items() if "undefined" in entry}
     return {"labels": len(labels) - len(undefined), "undefined": undefined}

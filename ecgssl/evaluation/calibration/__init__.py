@@ -1,1 +1,1 @@
-"""Calibration, thresholds and decisions."""
+"""Calibration and decision thresholds of a classifier."""

@@ -21,10 +21,10 @@ Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 MIN_EVENTS = 10
-"""Recordings of each class that a fit needs. A slope from fewer is noise."""
+"""Minimum number of recordings of each class for a fit; with fewer, the slope is too uncertain."""
 MIN_ISOTONIC = 100
-"""Recordings of each class that isotonic regression needs (events needed to validate a risk model: Collins et al., Stat Med
-2016). It overfits with little data (Niculescu-Mizil & Caruana, ICML 2005)."""
+"""Minimum number of recordings of each class for isotonic regression, which overfits small data sets (Niculescu-Mizil &
+Caruana, ICML 2005). The number is that for validating a risk model (Collins et al., Stat Med 2016)."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,14 @@ class Calibrator:
     """Map from logit to probability of one label, or from predicted to calibrated value of a regression.
 
     Args:
-        method: ``none``, ``temperature`` and ``platt``: the logistic function of ``slope * logit + intercept``;
-            ``isotonic``: linear between ``knots``, level beyond them; ``linear`` (regression): ``slope * x + intercept``.
-        slope: above 0; a temperature is 1 / slope.
-        intercept: in logits (of ``linear``, in the target's unit).
-        knots: (J,) strictly rising logits of ``isotonic``.
-        levels: (J,) non-decreasing probabilities at them.
-        reason: why another method than the requested one was fitted; empty otherwise.
+        method: calibration method. ``none``, ``temperature`` and ``platt`` are the logistic function of
+            ``slope * logit + intercept``. ``isotonic`` interpolates linearly between ``knots`` and is constant beyond them.
+            ``linear`` (regression) is ``slope * x + intercept``.
+        slope: slope, above 0; the temperature is 1 / slope.
+        intercept: intercept in logits (for ``linear``, in the unit of the target).
+        knots: strictly increasing logits (J,) of ``isotonic``.
+        levels: non-decreasing probabilities (J,) at the knots.
+        reason: why another method than the requested one was used; empty otherwise.
     """
 
     method: Method = "none"
@@ -55,11 +56,11 @@ class Calibrator:
             raise ValueError(f"slope {self.slope} must be above 0 and both it and intercept {self.intercept} finite")
         knots, levels = np.asarray(self.knots, dtype=float), np.asarray(self.levels, dtype=float)
         if len(knots) != len(levels) or (self.method == "isotonic") != bool(len(knots)):
-            raise ValueError("isotonic, and only isotonic, has knots and as many levels")
+            raise ValueError("isotonic needs equal numbers of knots and levels; other methods must not have them")
         if not (np.isfinite(knots).all() and (np.diff(knots) > 0).all()):
-            raise ValueError("knots must be finite and strictly rising")
+            raise ValueError("knots must be finite and strictly increasing")
         if not (((levels >= 0) & (levels <= 1)).all() and (np.diff(levels) >= 0).all()):
-            raise ValueError("levels must be probabilities that do not fall")
+            raise ValueError("levels must be non-decreasing probabilities")
 
     def __call__(self, logits: ArrayLike) -> Array:
         """Return probabilities (``linear``: values) of the same shape as the logits, float64."""
@@ -73,13 +74,13 @@ class Calibrator:
 def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
     """Fit the calibrator of one binary label.
 
-    Returns ``none`` with a ``reason`` if there are too few events or the scores do not rise with the target, and ``platt``
-    in place of ``isotonic`` if there are too few for it. Outcomes are smoothed as by Platt, (N+ + 1) / (N+ + 2) for 1 and
-    1 / (N- + 2) for 0. Otherwise separable data drive the slope to infinity.
+    The result is ``none`` with a ``reason`` if there are too few events or the scores do not increase with the target.
+    ``platt`` replaces ``isotonic`` if there are too few events for ``isotonic``. Targets are smoothed as by Platt:
+    (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0. Otherwise separable data drive the slope to infinity.
 
     Args:
-        logits: (N,) finite where the target is known.
-        targets: (N,) of 1, 0 and NaN (unknown, left out).
+        logits: logits (N,), finite where the target is known.
+        targets: targets (N,): 1, 0 or NaN (unknown; ignored).
         method: ``none``, ``temperature``, ``platt`` or ``isotonic``.
     """
     z, y = _known(logits, targets)
@@ -111,9 +112,9 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
     """Fit one temperature for the softmax over K classes by the mean log loss.
 
     Args:
-        logits: (N, K).
-        classes: (N,) code of the true class, 0..K-1; NaN where unknown.
-        method: ``none`` for no calibration; any other fits a temperature, because only it keeps a softmax.
+        logits: logits (N, K).
+        classes: code (N,) of the true class, 0..K-1; NaN if unknown.
+        method: ``none`` for no calibration. Every other method fits a temperature, the only method for a softmax.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(classes, dtype=np.float64)
     known = ~np.isnan(y)
@@ -137,11 +138,13 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
 
 
 def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
-    """Fit a least-squares line from predicted to true value; the identity with a reason if it cannot be fitted.
+    """Fit a least-squares line from predicted to true value.
+
+    The result is the identity with a ``reason`` if the line cannot be fitted.
 
     Args:
-        predicted: (N,) in the target's unit.
-        targets: (N,) NaN where unknown.
+        predicted: predictions (N,) in the unit of the target.
+        targets: target values (N,); NaN if unknown.
     """
     x, y = _known(predicted, targets)
     if len(y) < MIN_EVENTS:
@@ -183,7 +186,7 @@ def _isotonic(z: Array, y: Array) -> Calibrator:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression().fit(z, y)
-    # rule of succession: no finite sample gives a probability of 0 or 1
+    # rule of succession: avoid probabilities of exactly 0 or 1
     lowest = 1 / (len(y) + 2)
     levels = np.clip(fitted.y_thresholds_, lowest, 1 - lowest)
     if levels[0] == levels[-1]:

@@ -43,10 +43,10 @@ class LabelDecision:
     """Calibrator and thresholds of one label.
 
     Args:
-        name: of the label, of the class (multiclass), or of the target (regression).
-        calibrator: logit to probability; the same for all classes of a multiclass task.
-        thresholds: by name; empty for multiclass (the most probable class is predicted) and regression.
-        positives, negatives: known recordings that they were fitted on; for a regression all count as ``positives``.
+        name: name of the label, class (multiclass) or target (regression).
+        calibrator: map from logit to probability; the same for all classes of a multiclass task.
+        thresholds: thresholds by name; empty for multiclass (the most probable class is predicted) and regression.
+        positives, negatives: numbers of recordings used for the fit; for a regression, ``positives`` counts all.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Decision:
 
     Args:
         kind: ``multilabel``, ``multiclass`` or ``regression``.
-        labels: one per logit.
+        labels: calibrator and thresholds of each logit.
         fitted_on: description of the data: split or site, numbers of recordings and patients.
     """
 
@@ -74,12 +74,12 @@ class Decision:
         if self.kind not in KINDS:
             raise ValueError(f"kind {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
         if not self.labels:
-            raise ValueError("a decision needs labels")
+            raise ValueError("a decision needs at least one label")
         if self.kind == "multiclass" and len({label.calibrator.slope for label in self.labels}) > 1:
-            raise ValueError("a multiclass task has one temperature")
+            raise ValueError("all classes of a multiclass task need the same calibrator")
         linear = [label.calibrator.method == "linear" for label in self.labels]
         if any(linear) if self.kind != "regression" else not all(linear):
-            raise ValueError("regression, and only regression, has linear calibrators")
+            raise ValueError("linear calibrators are required for a regression and invalid for other tasks")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,19 +89,19 @@ class Decision:
     def probabilities(self, logits: ArrayLike) -> Array:
         """Return calibrated probabilities (N, K) of logits (N, K); rows of a multiclass task sum to 1.
 
-        For a regression: calibrated values of predicted ones, in the unit of the target.
+        For a regression, return calibrated values in the unit of the target.
         """
         z = np.asarray(logits, dtype=np.float64)
         if z.ndim != 2 or z.shape[1] != len(self.labels):
-            raise ValueError(f"logits of shape {z.shape}, there are {len(self.labels)} labels")
+            raise ValueError(f"logits have shape {z.shape}, but there are {len(self.labels)} labels")
         if self.kind == "multiclass":
             return np.asarray(softmax(self.labels[0].calibrator.slope * z, axis=1))
         return np.column_stack([label.calibrator(z[:, k]) for k, label in enumerate(self.labels)])
 
     def calls(self, logits: ArrayLike, threshold: str = "youden") -> NDArray[np.float64]:
-        """Return (N, K) of 1 (positive) and 0 at a named threshold; NaN for labels without this threshold.
+        """Return binary predictions (N, K) at a named threshold; NaN for labels without this threshold.
 
-        For a multiclass task: 1 for the most probable class and 0 for the others, for any ``threshold``.
+        For a multiclass task, the most probable class is 1 and the others are 0; ``threshold`` is ignored.
 
         Raises:
             ValueError: the task is a regression.
@@ -116,7 +116,7 @@ class Decision:
         return np.where(np.isnan(value), np.nan, (p >= value).astype(np.float64))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return numbers and text for JSON; ``from_dict`` reads them."""
+        """Return a dictionary for JSON, in the form that ``from_dict`` reads."""
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
     @classmethod
@@ -124,7 +124,7 @@ class Decision:
         """Read the output of ``to_dict``.
 
         Raises:
-            InputError: the data are no decision, of another version, or hold invalid values.
+            InputError: the data have another format or version, or invalid values.
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(Problem(where, "format", "does not describe calibrators and thresholds", _REMEDY))
@@ -138,7 +138,7 @@ class Decision:
             raise InputError(Problem(where, "content", f"lacks or misuses {error}", _REMEDY)) from None
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``decision.json`` into a folder with all digits and return its path."""
+        """Write ``decision.json`` into a folder, in full precision, and return its path."""
         return write_json(Path(folder) / FILE, self.to_dict(), digits=None)
 
     @classmethod
@@ -173,14 +173,14 @@ def fit_decision(
     """Fit calibrators and thresholds on recordings that were not used for training.
 
     Args:
-        kind: of the task.
-        names: K labels (multiclass: classes; regression: targets).
-        logits: (N, K); of a regression predicted values.
-        targets: (N, K) of 1, 0, NaN (multiclass: one 1 a row, or all NaN); of a regression values or NaN.
-        method: of calibration. For a multiclass task any method but ``none`` fits one temperature. A regression is
-            calibrated only by ``linear``.
-        sensitivities, specificities: of thresholds in addition to Youden's.
-        fitted_on: stored in the decision.
+        kind: kind of the task.
+        names: names of the K labels, classes (multiclass) or targets (regression).
+        logits: logits (N, K), or predicted values of a regression.
+        targets: targets (N, K): 1, 0 or NaN; one-hot or all NaN for multiclass; values or NaN for a regression.
+        method: calibration method. For a multiclass task every method except ``none`` fits one temperature. A regression
+            is calibrated only by ``linear``.
+        sensitivities, specificities: required values for thresholds in addition to Youden's.
+        fitted_on: description of the data, stored in the decision.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if z.shape != y.shape or z.shape[1] != len(names):
@@ -213,11 +213,12 @@ def fit_from_predictions(
     """Fit the decision of one model on one split of a prediction table.
 
     Args:
-        predictions: prediction table. Without rows of the model and split no calibrator is fitted and the reason is stored.
-        model: its name.
+        predictions: prediction table. If it has no rows of the model and split, no calibrator is fitted and the reason is
+            stored.
+        model: name of the model.
         params: calibration method and thresholds.
-        split: to fit on.
-        method: of calibration, in place of that of ``params``.
+        split: split used for the fit.
+        method: calibration method; by default that of ``params``.
     """
     part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
     part = (first_of_each_patient(part) if params.one_per_patient else part).sort_values("record_id")

@@ -1,8 +1,9 @@
 """Calibration measures: Brier score, reliability bins, expected calibration error, calibration slope and intercept.
 
-The intercept (calibration in the large) is ``a`` of ``logit P(event) = a + logit(p)``: 0 if as many events happen as are
-predicted, negative if fewer do. The slope is ``b`` of ``logit P(event) = a + b logit(p)``: below 1 if the predictions are too
-extreme, above 1 if they are too moderate (Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019)."""
+The intercept (calibration in the large) is ``a`` in ``logit P(event) = a + logit(p)``. It is 0 if the predicted number of
+events is correct, and negative if fewer events occur. The slope is ``b`` in ``logit P(event) = a + b logit(p)``. It is
+below 1 if the predictions are too extreme and above 1 if they are too moderate (Cox, Biometrika 1958; Van Calster et al.,
+BMC Medicine 2019)."""
 
 from __future__ import annotations
 
@@ -26,10 +27,10 @@ class ReliabilityBin:
     """One bin of recordings with similar predicted probability.
 
     Args:
-        records, positives: in the bin.
+        records, positives: numbers of recordings and of positive recordings in the bin.
         predicted: mean predicted probability.
-        observed: share of positives.
-        low, high: Wilson interval of ``observed`` (treats recordings as independent).
+        observed: share of positive recordings.
+        low, high: bounds of the Wilson interval of ``observed``, which treats recordings as independent.
     """
 
     records: int
@@ -41,7 +42,10 @@ class ReliabilityBin:
 
 
 def brier(target: ArrayLike, probability: ArrayLike) -> float:
-    """Return the mean squared difference of probability and outcome (Brier 1950); NaN without known targets."""
+    """Return the Brier score (Brier 1950): the mean squared difference between probability and target.
+
+    The result is NaN without known targets.
+    """
     y, p = _known(target, probability)
     return float(np.mean((p - y) ** 2)) if len(y) else float("nan")
 
@@ -49,15 +53,15 @@ def brier(target: ArrayLike, probability: ArrayLike) -> float:
 def reliability(
     target: ArrayLike, probability: ArrayLike, bins: int = BINS, confidence: float = 0.95
 ) -> list[ReliabilityBin]:
-    """Return the non-empty bins of equal count by rank of the predicted probability, in ascending order.
+    """Return the non-empty equal-count bins of the predicted probability, in ascending order.
 
-    Equal probabilities share a bin, so the result does not depend on the order of the recordings.
+    Equal probabilities are in the same bin, so the result does not depend on the order of the recordings.
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
-        probability: (N,).
-        bins: how many, at most.
-        confidence: of the Wilson interval.
+        target: targets (N,): 1, 0 or NaN (ignored).
+        probability: predicted probabilities (N,).
+        bins: maximum number of bins.
+        confidence: confidence level of the Wilson interval.
     """
     y, p = _known(target, probability)
     if not len(y):
@@ -74,14 +78,14 @@ def reliability(
 
 
 def expected_calibration_error(target: ArrayLike, probability: ArrayLike, bins: int = BINS) -> float:
-    """Return the mean |observed - predicted| over the bins, weighted by recordings; NaN without known targets."""
+    """Return the mean of |observed - predicted| over the bins, weighted by recordings; NaN without known targets."""
     found = reliability(target, probability, bins)
     records = sum(b.records for b in found)
     return sum(b.records * abs(b.observed - b.predicted) for b in found) / records if found else float("nan")
 
 
 def wilson(positives: int, records: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a proportion (Wilson, JASA 1927)."""
+    """Return the Wilson score interval of a proportion (Wilson, JASA 1927)."""
     z = float(norm.ppf((1 + confidence) / 2))
     share = positives / records
     centre = (share + z**2 / (2 * records)) / (1 + z**2 / records)
@@ -96,7 +100,7 @@ def _known(target: ArrayLike, probability: ArrayLike) -> tuple[Array, Array]:
 
 
 _EDGE = 1e-12
-"""Probabilities are kept this far from 0 and 1, where they have no logit."""
+"""Minimum distance of clipped probabilities from 0 and 1, where the logit is infinite."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,10 @@ def calibration_line(
     """Return slope and intercept with normal intervals from the sandwich variance by patient (Liang & Zeger 1986).
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
-        probability: (N,).
-        patients: (N,) a key per recording.
-        confidence: of the intervals.
+        target: targets (N,): 1, 0 or NaN (ignored).
+        probability: predicted probabilities (N,).
+        patients: patient key (N,) of each recording.
+        confidence: confidence level of the intervals.
     """
     y, p = np.asarray(target, dtype=float), np.asarray(probability, dtype=float)
     known = ~np.isnan(y)
@@ -148,7 +152,7 @@ def _undefined(reason: str) -> Coefficient:
 
 def _fit(design: Array, offset: Array, y: Array, unit: NDArray[np.integer], confidence: float) -> Coefficient:
     """Return the first coefficient of a logistic regression."""
-    # standardise the columns: the tolerance of the optimiser is absolute
+    # standardise the columns, because the tolerance of the optimiser is absolute
     scale = np.where(np.ptp(design, axis=0) > 0, design.std(axis=0), 1.0)
     x = design / scale
 

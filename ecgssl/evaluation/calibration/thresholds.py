@@ -1,7 +1,7 @@
 """Decision thresholds on calibrated probabilities, their operating points, and net benefit.
 
-A recording is called positive if its probability is at or above the threshold. Thresholds are chosen on validation, halfway
-between neighbouring probabilities, so that rounding in another runtime does not change a call.
+A recording is classified as positive if its probability is at or above the threshold. Thresholds are chosen on
+validation, halfway between neighbouring probabilities, so that rounding in another runtime does not change a result.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Threshold:
     """A threshold with its rates.
 
     Args:
-        value: called positive at or above it; ``None`` if no threshold could be chosen.
-        sensitivity, specificity: on the recordings that it was chosen on.
+        value: smallest probability that is classified as positive; ``None`` if no threshold could be chosen.
+        sensitivity, specificity: rates on the recordings used to choose the threshold.
         reason: why no threshold could be chosen; empty otherwise.
     """
 
@@ -61,12 +61,12 @@ def fit_thresholds(
 
     ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950); the lowest threshold wins a tie.
     ``sensitivity_S`` is the highest threshold with a sensitivity of at least S. ``specificity_S`` is the lowest threshold
-    with a specificity of at least S. A threshold at which all recordings or none are positive has the value ``None``.
+    with a specificity of at least S. The value is ``None`` if the threshold would classify all recordings alike.
 
     Args:
-        probabilities: (N,) calibrated.
-        targets: (N,) of 1, 0 and NaN (unknown, left out).
-        sensitivities, specificities: required, each above 0 and below 1.
+        probabilities: calibrated probabilities (N,).
+        targets: targets (N,): 1, 0 or NaN (unknown; ignored).
+        sensitivities, specificities: required values, each above 0 and below 1.
     """
     y = np.asarray(targets, dtype=float)
     positives, negatives = int((y == 1).sum()), int((y == 0).sum())
@@ -76,7 +76,7 @@ def fit_thresholds(
         return {name: Threshold(None, reason=reason) for name in names}
     p = np.asarray(probabilities, dtype=float)
     distinct = np.unique(p[~np.isnan(y)])[::-1]
-    # counts at or above each distinct probability but the lowest, which calls everything positive
+    # exclude the lowest distinct probability: as a threshold it makes every recording positive
     hits, false = (counts[0, :-1] for counts in cumulative_counts(y, p))
     cuts = (distinct[:-1] + distinct[1:]) / 2
     sensitivity, specificity = hits / positives, 1 - false / negatives
@@ -87,7 +87,7 @@ def fit_thresholds(
         k = found[-1 if last else 0]
         return Threshold(float(cuts[k]), float(sensitivity[k]), float(specificity[k]))
 
-    # in whole recordings: rounding of the rates would break ties at random
+    # compare integer counts, because rounding of the rates would break ties at random
     gain = hits * negatives - false * positives
     best = np.flatnonzero(gain == gain.max()) if len(gain) and gain.max() > 0 else np.array([], dtype=int)
     chosen = {YOUDEN: at(best, "no cut-off is better than chance", last=True)}
@@ -111,13 +111,13 @@ Columns = dict[str, tuple[Array, Array]]
 
 
 def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
-    """Return numerators and denominators of the four rates for ``ratios``, without recordings of unknown target.
+    """Return numerators and denominators of the four rates, for ``ratios``; unknown targets are ignored.
 
-    ``ppv`` and ``npv`` hold at the prevalence of these recordings.
+    ``ppv`` and ``npv`` apply to the prevalence of these recordings.
 
     Args:
-        target: (N,) of 1, 0, NaN.
-        called: (N,) bool.
+        target: targets (N,): 1, 0 or NaN (ignored).
+        called: mask (N,) of the recordings classified as positive.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     sick, well, known = y == 1, y == 0, ~np.isnan(y)
@@ -135,7 +135,7 @@ def describe_point(
 ) -> dict[str, Any]:
     """Return the threshold, its confusion counts and its rates with intervals, for JSON.
 
-    A rate without recordings in its denominator is ``None``, with its reason under ``undefined``.
+    A rate with an empty denominator is ``None``; the reason is under ``undefined``.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     counts = {
@@ -156,22 +156,23 @@ def describe_point(
 
 
 RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
-"""Threshold risks of the curves."""
+"""Threshold risks of the decision curves."""
 
 
 def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RISKS) -> Array:
-    """Return true positives less false positives weighted by the odds of the risk, per recording with known target.
+    """Return the net benefit at each threshold risk (Vickers & Elkin, Med Decis Making 2006).
 
-    See Vickers & Elkin, Med Decis Making 2006. At a risk of 0.2 one missed patient counts as much as four patients treated
-    without need. Treating no patient has a net benefit of 0.
+    The net benefit is the number of true positives minus the number of false positives times the odds of the risk, divided
+    by the number of recordings with a known target. At a risk of 0.2, one missed patient counts as much as four patients
+    treated unnecessarily. Treating no patient has a net benefit of 0.
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
-        probability: (N,) calibrated.
-        risks: (T,) threshold risks above 0, below 1; patients at or above them are treated.
+        target: targets (N,): 1, 0 or NaN (ignored).
+        probability: calibrated probabilities (N,).
+        risks: threshold risks (T,), above 0 and below 1; patients at or above the risk are treated.
 
     Returns:
-        (T,); NaN without known targets.
+        Net benefit (T,); NaN without known targets.
     """
     y, p, t = np.asarray(target, dtype=float), np.asarray(probability, dtype=float), np.asarray(risks, dtype=float)
     known = ~np.isnan(y)

@@ -1,8 +1,8 @@
 """Confidence intervals and paired comparisons by a bootstrap of patients.
 
-Recordings of one patient are alike, so the independent unit is the patient (cluster bootstrap; Field & Welsh, J R Stat Soc
-B 2007). Patients are drawn with replacement, each with all of their recordings. A resample in which a label has only one
-class leaves that label out. The number of such resamples is reported as ``dropped``.
+Recordings of one patient are correlated, so the resampled unit is the patient (cluster bootstrap; Field & Welsh, J R Stat
+Soc B 2007). Patients are drawn with replacement, each with all of their recordings. A label is undefined in a resample
+with only one of its classes. The number of such resamples is reported as ``dropped``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecgssl.evaluation.statistics.metrics import Array, Metric, Sample, macro, metrics_of, weighted_ratios
 
 _CELLS = 4_000_000
-"""Resamples x recordings weighted at a time (32 MB of float64 per temporary array)."""
+"""Maximum of resamples x recordings per block (32 MB of float64 per temporary array)."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Estimate:
     """A value with its bootstrap replicates.
 
     Args:
-        value: NaN where undefined.
-        replicates: (R,) value in each resample of patients, NaN where undefined.
+        value: value on all recordings; NaN if undefined.
+        replicates: values (R,) in the resamples of patients; NaN if undefined.
     """
 
     value: float
@@ -40,12 +40,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Replicates:
-    """Metrics of every resample.
+    """Metrics on all recordings and in every resample.
 
     Args:
-        values: metric -> (R, K), NaN where undefined; K = 1 for metrics of the whole task.
-        draws: seed, number of resamples and number of patients. Models are compared on equal draws only.
-        point: metric -> (K,) values on the recordings as they are.
+        values: values (R, K) of each metric in the resamples, NaN if undefined; K = 1 for metrics of the whole task.
+        draws: seed, number of resamples and number of patients. Paired comparisons require equal draws.
+        point: values (K,) of each metric on all recordings.
     """
 
     values: dict[str, Array]
@@ -53,7 +53,7 @@ class Replicates:
     point: dict[str, Array] = field(default_factory=dict)
 
     def macro(self, metric: str) -> Array:
-        """Return the mean (R,) over the labels that each resample defines."""
+        """Return the mean (R,) over the labels that are defined in each resample."""
         return macro(self.values[metric])
 
     def estimate(self, metric: str, label: int = 0) -> Estimate:
@@ -70,8 +70,8 @@ class Interval:
     """Percentile interval; the bounds are NaN if fewer than two resamples are defined.
 
     Args:
-        low, high: bounds.
-        dropped: resamples that left the label out (for a macro mean: any label).
+        low, high: bounds of the interval.
+        dropped: number of resamples in which the label (for a macro mean: any label) is undefined.
     """
 
     low: float
@@ -92,12 +92,12 @@ def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[
     """Yield the recording weights of resamples of patients, in blocks.
 
     Args:
-        patients: (N,) a key per recording. The result depends on the keys, not on the order of the recordings.
-        resamples: R.
-        seed: of ``numpy.random.default_rng``.
+        patients: patient key (N,) of each recording. The result depends on the keys, not on the order of the recordings.
+        resamples: number of resamples R.
+        seed: seed of ``numpy.random.default_rng``.
 
     Yields:
-        (r, N) how often each recording is in each of the next r resamples.
+        Counts (r, N) of each recording in the next r resamples.
     """
     keys, codes = np.unique(np.asarray(patients), return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -121,12 +121,12 @@ def bootstrap(
     """Compute metrics on all recordings and in every resample of patients.
 
     Args:
-        targets: (N, K), NaN for unknown.
-        outputs: (N, K), as the metrics need them (``Sample``).
-        patients: (N,) a key per recording.
-        resamples: R.
-        seed: equal seeds and patients give equal draws, whatever the model.
-        metrics: of the registry; by default those of ``multilabel``.
+        targets: targets (N, K); NaN if unknown.
+        outputs: outputs (N, K) in the form required by the metrics (see ``Sample``).
+        patients: patient key (N,) of each recording.
+        resamples: number of resamples R.
+        seed: seed of the bootstrap. Equal seeds and patients give equal draws for all models.
+        metrics: metrics of the registry; by default those of ``multilabel``.
     """
     keys = np.asarray(patients)
     chosen = metrics_of("multilabel") if metrics is None else list(metrics)
@@ -150,13 +150,13 @@ def bootstrap(
 def ratios(
     columns: Mapping[str, tuple[ArrayLike, ArrayLike]], patients: ArrayLike, resamples: int, seed: int
 ) -> dict[str, Estimate]:
-    """Estimate ratios of sums over recordings, such as a sensitivity, on all recordings and in every resample.
+    """Compute ratios of sums over recordings, such as a sensitivity, on all recordings and in every resample.
 
     Args:
-        columns: name -> ((N,) numerators, (N,) denominators), finite. A recording with both at 0 is left out.
-        patients: (N,) a key per recording.
-        resamples: R.
-        seed: equal seeds and patients give equal draws.
+        columns: finite numerators (N,) and denominators (N,) of each ratio. Recordings with both equal to 0 have no effect.
+        patients: patient key (N,) of each recording.
+        resamples: number of resamples R.
+        seed: seed of the bootstrap. Equal seeds and patients give equal draws.
     """
     point = weighted_ratios(columns)
     blocks = [weighted_ratios(columns, weight) for weight in patient_weights(patients, resamples, seed)]
@@ -164,7 +164,7 @@ def ratios(
 
 
 def interval(replicates: Array, confidence: float = 0.95) -> Interval:
-    """Return the percentile interval of (R,) replicates; NaN ones are left out and counted."""
+    """Return the percentile interval of replicates (R,); NaN values are ignored and counted as ``dropped``."""
     defined = replicates[~np.isnan(replicates)]
     dropped = len(replicates) - len(defined)
     if len(defined) < 2:
@@ -174,20 +174,23 @@ def interval(replicates: Array, confidence: float = 0.95) -> Interval:
 
 
 def macro_interval(replicates: Replicates, metric: str, defined: NDArray[np.bool_], confidence: float) -> Interval:
-    """Return the interval of the macro mean; ``dropped`` counts resamples without a label of ``defined`` (K,)."""
+    """Return the interval of the macro mean.
+
+    ``dropped`` counts resamples in which any label of the mask ``defined`` (K,) is undefined.
+    """
     found = interval(replicates.macro(metric), confidence)
     incomplete = int(np.isnan(replicates.values[metric][:, defined]).any(axis=1).sum())
     return Interval(found.low, found.high, incomplete)
 
 
 def paired_difference(first: Replicates, second: Replicates, metric: str, confidence: float = 0.95) -> Difference:
-    """Bootstrap the macro difference of two models on the same recordings.
+    """Compare the macro means of two models on the same recordings by a paired bootstrap.
 
-    The p value inverts the percentile interval: twice the smaller share of resamples on either side of zero, with one
-    added to both counts (Davison & Hinkley 1997, ch. 4). It is never below 2 / (R + 1).
+    The p value is twice the smaller share of resamples on either side of zero, which inverts the percentile interval.
+    One is added to both counts (Davison & Hinkley 1997, ch. 4), so p is at least 2 / (R + 1).
 
     Raises:
-        ValueError: the two were made from different draws.
+        ValueError: the replicates are from different draws.
     """
     if first.draws != second.draws:
         raise ValueError("a paired comparison needs both models on the same patients, resamples and seed")

@@ -1,8 +1,8 @@
-"""The score of the PhysioNet/CinC Challenges 2020 and 2021 (Reyna et al., Computing in Cardiology 2021).
+"""Score of the PhysioNet/CinC Challenges 2020 and 2021 (Reyna et al., Computing in Cardiology 2021).
 
-Every pair of a true and a called finding earns credit from a table of how similar their treatment or outcome is, divided
-by the number of findings that are true or called. The sum is scaled: calling exactly the true findings scores 1, calling
-sinus rhythm for every recording scores 0. It may be negative.
+Each pair of a true and a predicted finding has a weight for the similarity of their treatment or outcome. It is divided by
+the number of findings of the recording that are true or predicted. The sum is scaled so that a perfect prediction has the
+score 1, and sinus rhythm for every recording has the score 0. The score may be negative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _YEARS = {2021: "scored_2021", 2020: "scored_2020"}
 
 @cache
 def challenge_weights() -> pd.DataFrame:
-    """Return the credit by true (row) and called (column) label, with the names of ``cinc2020`` and ``cinc2021``."""
+    """Return the weights by true (row) and predicted (column) label, with the names of ``cinc2020`` and ``cinc2021``."""
     file = files("ecgssl.evaluation.statistics").joinpath("tables/challenge_weights.csv")
     with file.open(encoding="utf-8") as stream:
         table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
@@ -34,7 +34,7 @@ def challenge_weights() -> pd.DataFrame:
 
 
 def challenge_year(names: Sequence[str]) -> int | None:
-    """Return the year of the Challenge that scores exactly these labels, in any order; ``None`` for other labels."""
+    """Return the year of the Challenge with exactly these scored labels, in any order; ``None`` for other labels."""
     for year, column in _YEARS.items():
         scored = {row["label"] for row in package_table("snomed_cinc2021.csv") if row[column] == "1"}
         if set(names) == scored:
@@ -43,18 +43,18 @@ def challenge_year(names: Sequence[str]) -> int | None:
 
 
 def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
-    """Return the contribution of each recording to numerator and denominator of the score, for ``ratios``.
+    """Return the contributions of each recording to the numerator and denominator of the score, for ``ratios``.
 
     Args:
-        targets: (N, K) of 1 and 0; unknown (NaN) counts as 0, as it does in the Challenge.
-        called: (N, K) bool or 1 and 0.
-        names: K labels, those of one year (``challenge_year``).
+        targets: targets (N, K): 1 or 0; unknown values (NaN) count as 0, as in the Challenge.
+        called: binary predictions (N, K).
+        names: names of the K labels, which must be those of one year (see ``challenge_year``).
 
     Raises:
-        ValueError: other labels.
+        ValueError: the labels are not those of a Challenge.
     """
     if challenge_year(names) is None:
-        raise ValueError("the labels must be exactly those that one Challenge scores")
+        raise ValueError("the labels must be exactly the scored labels of one Challenge")
     weights = challenge_weights().loc[list(names), list(names)].to_numpy()
     true, positive = np.asarray(targets, dtype=float) == 1, np.asarray(called, dtype=float) == 1
     always_normal = np.zeros_like(true)
@@ -67,7 +67,7 @@ def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str])
     """Return the Challenge score; arguments as for ``challenge_columns``.
 
     Raises:
-        ValueError: other labels, or no recording has a finding other than sinus rhythm.
+        ValueError: the labels are not those of a Challenge, or no recording has a finding other than sinus rhythm.
     """
     gained, possible = (column.sum() for column in challenge_columns(targets, called, names))
     if possible == 0:

@@ -1,7 +1,8 @@
-"""DeLong's variance of the AUROC and test of two, in O(N log N) (Sun & Xu 2014), with patients as units (Obuchowski 1997).
+"""DeLong's variance of the AUROC and test for two AUROCs, clustered by patient.
 
-With one recording per patient this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several, the
-placements (contributions to the area) are summed by patient first (Obuchowski, Biometrics 1997).
+With one recording per patient this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several
+recordings, the placements (contributions to the area) are first summed by patient (Obuchowski, Biometrics 1997). The
+computation takes O(N log N) (Sun & Xu 2014).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class AurocEstimate:
     """AUROCs of models on the same recordings.
 
     Args:
-        auroc: (M,).
-        covariance: (M, M); NaN if fewer than two patients have the finding, or fewer than two lack it.
+        auroc: AUROC (M,) of each model.
+        covariance: covariance matrix (M, M); NaN if fewer than two patients are positive or fewer than two are negative.
     """
 
     auroc: Array
@@ -47,9 +48,9 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
     """Return the AUROCs of models and their covariance.
 
     Args:
-        target: (N,) of 1, 0, NaN (left out).
-        scores: (N, M), one column per model.
-        patients: (N,) a key per recording; by default each recording is one patient.
+        target: targets (N,): 1, 0 or NaN (ignored).
+        scores: scores (N, M), one column per model.
+        patients: patient key (N,) of each recording; by default each recording is a separate patient.
 
     Raises:
         ValueError: only one class is present.
@@ -62,13 +63,13 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
     m, n = int(sick.sum()), int(well.sum())
     if not (m and n):
         raise ValueError("an AUROC needs both classes")
-    # midrank among all less midrank in the class = number of recordings of the other class below
+    # midrank among all minus midrank in the class = number of recordings of the other class below
     overall = rankdata(s, axis=0)
     placed = np.empty_like(s)
     placed[sick] = (overall[sick] - rankdata(s[sick], axis=0)) / n
     placed[well] = 1 - (overall[well] - rankdata(s[well], axis=0)) / m
     auroc = placed[sick].mean(axis=0)
-    # (units, M): sums over a patient's recordings of placement less area
+    # (units, M): sum of (placement - area) over the recordings of each patient
     units = int(unit.max()) + 1
     sums = {}
     for name, rows in (("sick", sick), ("well", well)):
@@ -97,7 +98,7 @@ def delong_difference(
     variance = float(contrast @ found.covariance @ contrast)
     if np.isnan(variance):
         return AurocDifference(difference, float("nan"), float("nan"), float("nan"))
-    # equal orders of all recordings: the difference is exactly 0
+    # if both models rank all recordings equally, the difference is exactly 0
     deviation = np.sqrt(max(variance, 0.0))
     if deviation < 1e-12:
         return AurocDifference(difference, difference, difference, 1.0 if abs(difference) < 1e-12 else 0.0)

@@ -1,10 +1,10 @@
 """Registry of the evaluation metrics, and the functions that compute them.
 
-``METRICS`` has one entry per metric. Add an entry to report a new one: every evaluation of its kinds of target then holds
-it with a bootstrap interval. It takes part in paired comparisons only if the entry says so.
+``METRICS`` has one entry per metric. To report a new metric, add an entry. The metric is then evaluated, with a bootstrap
+interval, for its kinds of target. Set ``paired`` to include it in paired comparisons.
 
-AUROC and AUPRC follow scikit-learn: AUROC is the trapezoid under the ROC curve (ties count one half), AUPRC is
-``average_precision_score``, the sum of precision times the step in recall over distinct scores.
+AUROC and AUPRC follow scikit-learn. AUROC is the trapezoidal area under the ROC curve (ties count one half). AUPRC is
+``average_precision_score``: the sum over distinct scores of precision times the increase in recall.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ecgssl.config.manifest import OutputKind
 Array = NDArray[np.float64]
 
 _NORMAL = 1.96
-"""Standard deviations between the bias and a limit of agreement (Bland & Altman, Lancet 1986)."""
+"""Number of standard deviations between the bias and a limit of agreement (Bland & Altman, Lancet 1986)."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class Sample:
     """Targets and outputs of one label, with the recording weights of bootstrap resamples.
 
     Args:
-        target: (N,), NaN where unknown. (N, K) for a metric of the whole task.
-        output: same shape. Logits (multilabel), calibrated probabilities (multiclass) or calibrated values (regression).
-        weight: (R, N), not negative, one row per resample; ``None`` for the recordings as they are (R = 1).
+        target: targets (N,), NaN if unknown; (N, K) for a metric of the whole task.
+        output: logits (multilabel), calibrated probabilities (multiclass) or calibrated values (regression), in the
+            shape of ``target``.
+        weight: non-negative weights (R, N), one row per resample; ``None`` for the original recordings (R = 1).
     """
 
     target: Array
@@ -40,19 +41,19 @@ class Sample:
 
     @cached_property
     def counts(self) -> tuple[Array, Array]:
-        """True and false positives at every distinct score (``cumulative_counts``)."""
+        """Return the numbers of true and false positives at every distinct score (see ``cumulative_counts``)."""
         return cumulative_counts(self.target, self.output, self.weight)
 
     @cached_property
     def errors(self) -> dict[str, Array]:
-        """(R,) means over the known targets of a regression.
+        """Return error statistics (R,) over the known targets of a regression.
 
-        ``mae``, ``bias`` and ``square`` (mean squared error) in the target's unit; ``variance`` of the targets; ``spread``,
-        the standard deviation of the errors with n - 1 in the denominator.
+        The keys are ``mae``, ``bias``, ``square`` (mean squared error), ``variance`` (of the targets) and ``spread``
+        (standard deviation of the errors, with n - 1 in the denominator).
         """
         known = ~np.isnan(self.target)
         count, error = known.astype(float), np.where(known, self.output - self.target, 0.0)
-        # centred near the mean, so that squares do not cancel
+        # centre the values first, to avoid cancellation in the squares
         centre = self.target[known].mean() if known.any() else 0.0
         centred = np.where(known, self.target - centre, 0.0)
         columns = {"mae": np.abs(error), "bias": error, "square": error**2, "mean": centred, "spread": centred**2}
@@ -68,17 +69,18 @@ class Metric:
     """One metric and its part in the evaluation.
 
     Args:
-        name: its key in the figures.
+        name: key of the metric in the results.
         title: column heading in a report.
-        kinds: kinds of target that it applies to.
-        function: ``Sample`` to (R,) values, NaN where undefined.
-        higher_is_better: direction.
-        per_label: computed for each label. Otherwise once per task, from (N, K) targets and outputs.
-        averaged: the mean over the labels is reported under ``macro``.
-        paired: models are compared by its mean over the labels, with an interval and a p value.
-        in_subgroups: reported by subgroup, also in groups from which the size of a small group could be inferred. Leave it
-            off for shares such as a sensitivity, which reveal counts.
-        headline: kinds of target for which reports show it in the table over all labels.
+        kinds: kinds of target that the metric applies to.
+        function: function that returns the values (R,) for a ``Sample``, NaN if undefined.
+        higher_is_better: whether higher values are better.
+        per_label: whether the metric is computed for each label. Otherwise it is computed once per task, from (N, K)
+            targets and outputs.
+        averaged: whether the mean over the labels is reported under ``macro``.
+        paired: whether models are compared by the mean over the labels, with an interval and a p value.
+        in_subgroups: whether the metric is reported by subgroup. Use ``False`` for proportions such as the sensitivity,
+            because the size of a small group could be inferred from them.
+        headline: kinds of target for which reports show the metric in the table over all labels.
     """
 
     name: str
@@ -94,7 +96,7 @@ class Metric:
 
 
 def auroc(sample: Sample) -> Array:
-    """Return the area under the ROC curve; NaN if the weighted recordings hold one class."""
+    """Return the area under the ROC curve; NaN if the weighted recordings have only one class."""
     hits, false = sample.counts
     if not hits.shape[1]:
         return np.full(len(hits), np.nan)
@@ -105,7 +107,7 @@ def auroc(sample: Sample) -> Array:
 
 
 def auprc(sample: Sample) -> Array:
-    """Return the average precision; NaN if the weighted recordings hold one class."""
+    """Return the average precision; NaN if the weighted recordings have only one class."""
     hits, false = sample.counts
     if not hits.shape[1]:
         return np.full(len(hits), np.nan)
@@ -116,7 +118,7 @@ def auprc(sample: Sample) -> Array:
 
 
 def accuracy(sample: Sample) -> Array:
-    """Return the share of recordings whose most probable class is the true one."""
+    """Return the share of recordings whose most probable class is the true class."""
     right = (sample.target.argmax(axis=1) == sample.output.argmax(axis=1)).astype(float)
     return weighted_ratios({"accuracy": (right, np.ones(len(right)))}, sample.weight)["accuracy"]
 
@@ -155,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("limit_high", "upper limit of agreement", _NUMBERS, averaged=False,
            function=lambda s: s.errors["bias"] + _NORMAL * s.errors["spread"]),
 )  # fmt: skip
-"""All metrics that have a value and an interval, in the order in which figures hold them."""
+"""All metrics with a value and an interval, in the order of the results."""
 
 
 def metrics_of(kind: OutputKind) -> list[Metric]:
@@ -164,12 +166,12 @@ def metrics_of(kind: OutputKind) -> list[Metric]:
 
 
 def headline_metrics(kind: OutputKind) -> list[Metric]:
-    """Return the metrics that reports show over all labels of a kind of target."""
+    """Return the metrics that reports show in the table over all labels, for a kind of target."""
     return [metric for metric in METRICS if kind in metric.headline]
 
 
 def metric_named(name: str) -> Metric:
-    """Return the metric of a name.
+    """Return the metric with the given name.
 
     Raises:
         KeyError: no metric has this name.
@@ -178,18 +180,18 @@ def metric_named(name: str) -> Metric:
 
 
 def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
-    """Return true and false positives for every threshold at a distinct score, in falling order of the score.
+    """Return the numbers of true and false positives at every distinct score, in descending order of the score.
 
     Args:
-        target: (N,) of 1, 0 and NaN (unknown, left out).
-        score: (N,) finite where the target is known.
-        weight: (R, N), not negative, one row per resample; ``None`` for one row of ones.
+        target: targets (N,): 1, 0 or NaN (unknown; ignored).
+        score: scores (N,), finite where the target is known.
+        weight: non-negative weights (R, N), one row per resample; ``None`` for one row of ones.
 
     Returns:
         True and false positives, each (R, D) for D distinct scores.
 
     Raises:
-        ValueError: a score is not finite, or a target is none of 0, 1, NaN.
+        ValueError: a score is not finite, or a target is not 0, 1 or NaN.
     """
     y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
     w = np.ones((1, len(y))) if weight is None else np.asarray(weight)
@@ -221,11 +223,11 @@ def weighted_ratios(
     """Return the sum of each numerator over the sum of its denominator, for every row of weights.
 
     Args:
-        columns: name -> ((N,) numerators, (N,) denominators), finite.
-        weight: (R, N), one row per resample; ``None`` for plain sums (R = 1).
+        columns: finite numerators (N,) and denominators (N,) of each ratio, by name.
+        weight: weights (R, N), one row per resample; ``None`` for unweighted sums (R = 1).
 
     Returns:
-        name -> (R,); NaN where the denominator is 0.
+        Values (R,) of each ratio, by name; NaN if the denominator is 0.
     """
     # (2C, N): numerators, then denominators
     parts = np.array([np.asarray(c[side], dtype=np.float64) for side in (0, 1) for c in columns.values()])
@@ -240,9 +242,9 @@ class Support:
     """Number of recordings that the metrics of a label are computed from.
 
     Args:
-        records: with a known target.
-        positives: of these.
-        unknown: recordings without a known target.
+        records: number of recordings with a known target.
+        positives: number of positive recordings.
+        unknown: number of recordings without a known target.
         undefined: why the metrics are undefined; empty if they are defined.
     """
 
@@ -253,7 +255,7 @@ class Support:
 
 
 def support(target: ArrayLike) -> Support:
-    """Return the support of a label (``target`` (N,) of 1, 0, NaN), with the reason if its metrics are undefined."""
+    """Return the support of a label with targets (N,): 1, 0 or NaN (unknown)."""
     y = np.asarray(target, dtype=float)
     known = int((~np.isnan(y)).sum())
     positives = int(np.nansum(y))
@@ -277,5 +279,5 @@ def macro(values: ArrayLike) -> Array:
 
 
 def _where(numerator: Array, denominator: Array, defined: NDArray[np.bool_]) -> Array:
-    """Divide; NaN where not ``defined``."""
+    """Return ``numerator / denominator``, with NaN where ``defined`` is false."""
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=defined)

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from ecgssl.evaluation.statistics.metrics import Array, macro
 
 _CELLS = 4_000_000
-"""Permutations x recordings ranked at a time."""
+"""Maximum of permutations x recordings per block."""
 
 
 def permutation_test(
@@ -17,16 +17,16 @@ def permutation_test(
 ) -> float:
     """Return the two-sided p value of the difference in macro AUROC.
 
-    Each permutation exchanges the scores of the two models for a random half of the patients, for all recordings and labels
-    of a patient together. Scores are replaced by their ranks within the model, because models may have different scales
-    (Venkatraman & Begg, Biometrika 1996). The observed difference counts as a permutation, so p is above 0.
+    Each permutation exchanges the scores of the two models for a random half of the patients, with all recordings and
+    labels of a patient together. Scores are replaced by their ranks within the model, because models may have different
+    scales (Venkatraman & Begg, Biometrika 1996). The observed difference counts as a permutation, so p is above 0.
 
     Args:
-        targets: (N, K) of 1, 0, NaN.
-        first, second: (N, K) scores.
-        patients: (N,) a key per recording. The draw depends on the keys, not on the order of the recordings.
-        permutations: how many.
-        seed: of the exchanges.
+        targets: targets (N, K): 1, 0 or NaN (unknown).
+        first, second: scores (N, K) of the two models.
+        patients: patient key (N,) of each recording. The draws depend on the keys, not on the order of the recordings.
+        permutations: number of permutations.
+        seed: seed of the random exchanges.
 
     Returns:
         The p value; NaN if no label has both classes.
@@ -43,7 +43,7 @@ def permutation_test(
     for start in range(0, permutations, block):
         swapped = rng.random((min(block, permutations - start), len(keys))) < 0.5
         found = _difference(y, a, b, swapped[:, codes])
-        # allow for rounding: sums in another order are equally extreme
+        # use a tolerance, because sums in another order differ by rounding errors
         extreme += int((np.abs(found) >= abs(observed) - 1e-12).sum())
     return (extreme + 1) / (permutations + 1)
 
@@ -57,7 +57,7 @@ def _ranks(scores: Array, targets: Array) -> Array:
 
 
 def _difference(y: Array, a: Array, b: Array, swapped: NDArray[np.bool_]) -> Array:
-    """Return the difference (R,) in macro AUROC after the exchanges of each row."""
+    """Return the difference in macro AUROC (R,) after the exchanges in each row of ``swapped``."""
     found = np.full((len(swapped), y.shape[1]), np.nan)
     for k in range(y.shape[1]):
         known = ~np.isnan(y[:, k])
