@@ -33,6 +33,9 @@ _DISTRIBUTIONS = (
     ("Standard leads in the file", "leads_in_file"),
 )
 
+_KINDS = ("s0", "s1", "s2")
+"""Classes of the series of a histogram."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -133,17 +136,17 @@ def _step(count: int, text: str, lines: list[str]) -> dict[str, Any]:
     return {"count": count, "text": text, "lines": lines}
 
 
-def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return title, chart and note of each distribution of the patients."""
+def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
+    """Return title, chart, note and legend (class and name of each series) of each distribution of the patients."""
     ages, rates = summary["ages"], summary["heart_rates"]
     found = []
     if ages:
-        chart = charts.legend(list(ages["counts"])) + charts.histogram(ages["bins"], ages["counts"], "years")
+        chart = charts.histogram(ages["bins"], ages["counts"], "years", kinds=_KINDS)
         note = f"median {ages['median']:.0f}; known for {ages['known']:,}, unknown for {ages['unknown']:,} recordings"
-        found.append(("Age", chart, note))
+        found.append(("Age", chart, note, list(zip(_KINDS, ages["counts"], strict=False))))
     if rates:
         chart = charts.histogram(rates["bins"], rates["counts"], "beats per minute", every=3)
-        found.append(("Heart rate", chart, "measured in the recordings"))
+        found.append(("Heart rate", chart, "measured in the recordings", []))
     return found
 
 
