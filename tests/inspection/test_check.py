@@ -308,7 +308,7 @@ def test_the_verb(planted, tmp_path, monkeypatch):
         assert secret not in done.out
     done = ecgssl(*given, "--column", "MRN", "--value", "sex", "--value", "sex:1")
     assert (done.code, done.out) == (2, "")
-    assert done.err.count("is not of the form") == 3
+    assert done.err.count("does not have the form") == 3
 
 
 def test_check_and_preprocess_read_one_table_alike(tmp_path):
