@@ -143,9 +143,9 @@ def test_models_must_be_there_and_on_the_same_records(table: pd.DataFrame) -> No
     alone = evaluate(table[table["model"] == "linear"], PARAMS, seed=0, baseline=None)
     assert alone["paired"] == {"test": {}}
     lost = table.drop(index=table.index[(table["model"] == "random") & (table["split"] == "test")][0])
-    with pytest.raises(InputError, match="other records"):
+    with pytest.raises(InputError, match="different records"):
         evaluate(lost, PARAMS, seed=0)
-    with pytest.raises(InputError, match="none of val, test, external"):
+    with pytest.raises(InputError, match="no rows of split val, test, external"):
         evaluate(table.assign(split="train"), PARAMS, seed=0)
 
 

@@ -67,7 +67,7 @@ def test_a_file_without_kind_is_multilabel(tmp_path):
         (classes, "target__rhythm:other", 0.0, "1 records do not have exactly one class"),
         (classes, "target__rhythm:other", np.nan, "1 records do not have exactly one class"),
         (classes, "prob__rhythm:SR", 0.5, "do not add up to 1"),
-        (classes, "kind", "regression", "kind: holds multiclass, regression"),
+        (classes, "kind", "regression", "kind: has values multiclass, regression"),
         (numbers, "pred__ef", np.nan, "pred__ef: 1 values are not finite"),
         (numbers, "target__ef", np.inf, "target__ef: 1 values are not finite"),
     ],
@@ -83,5 +83,5 @@ def test_columns_that_a_kind_needs():
     with pytest.raises(InputError, match="pred__ef: column is missing"):
         check_predictions(numbers().drop(columns="pred__ef"), "here")
     odd = numbers().assign(kind="odd")
-    with pytest.raises(InputError, match="kind: holds odd"):
+    with pytest.raises(InputError, match="kind: has values odd"):
         check_predictions(odd, "here")
