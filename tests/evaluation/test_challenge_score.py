@@ -62,7 +62,7 @@ def test_the_table_is_the_challenges() -> None:
 
 def test_other_labels_and_a_cohort_of_normals_are_refused() -> None:
     assert challenge_year(["AF", "SR"]) is None
-    with pytest.raises(ValueError, match="exactly those"):
+    with pytest.raises(ValueError, match="exactly the scored labels"):
         challenge_score(np.ones((3, 2)), np.ones((3, 2)), ["AF", "SR"])
     normal = np.tile([float(n == NORMAL) for n in NAMES], (4, 1))
     with pytest.raises(ValueError, match="sinus rhythm"):
