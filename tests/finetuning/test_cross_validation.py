@@ -139,7 +139,7 @@ def test_numbers_too():
 
 def test_repetitions_of_other_recordings_are_refused():
     tables = repetitions(0, "multilabel")
-    with pytest.raises(InputError, match="repetition 1 has other recordings"):
+    with pytest.raises(InputError, match="repetition 1 and the first repetition have different recordings"):
         score_repetitions([tables[0], tables[1].iloc[1:]], "linear", EvaluateParams(bootstrap=100), 0)
 
 
