@@ -25,9 +25,7 @@ def scored(count: int = 120, seed: int = 0, digits: int = 1) -> tuple[np.ndarray
 
 
 def slow_delong(y: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the estimate by the definition of 1988, with a loop over all pairs of a positive and a negative
-    recording.
-    """
+    """Return the estimate by the definition of 1988, over all pairs of a positive and a negative recording."""
     sick, well = s[y == 1], s[y == 0]
     psi = (sick[:, None] > well[None]) + 0.5 * (sick[:, None] == well[None])
     v10, v01 = psi.mean(axis=1), psi.mean(axis=0)
