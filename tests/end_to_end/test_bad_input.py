@@ -82,7 +82,7 @@ def test_target_column_that_is_not_binary(made, tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     script = Path(__file__).parents[2] / "pipelines/cohort.py"
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
-    refused(Done(done.returncode, done.stdout, done.stderr), f"{manifest}: AF: row 6: 'yes'", "m.csv: RARE: has 0 ones")
+    refused(Done(done.returncode, done.stdout, done.stderr), f"{manifest}: AF: row 6: cell 'yes'", "m.csv: RARE: has 0 ones")
     assert "m.csv: RAER: there is no such column. Did you mean 'RARE'?" in done.stderr
     assert not (tmp_path / "metrics").exists()
 
@@ -202,7 +202,7 @@ def test_root_and_labels_belong_to_one_set(tmp_path):
     """Options without effect are errors, and nothing is written."""
     out = tmp_path / "store"
     for options in (["--root", tmp_path], ["--labels", "x"], ["--manifest", "c.csv", "--public", "ptbxl"]):
-        refused(ecgssl("preprocess", "--out", out, *options), "only one of these is read")
+        refused(ecgssl("preprocess", "--out", out, *options), "need either a table or a public set")
     refused(ecgssl("preprocess", "--out", out, "--public", "ptbx", "--root", tmp_path), "data.set", "'ptbxl'")
     refused(ecgssl("preprocess", "--out", out, "--public", "ptbxl"), "needs root")
     refused(
