@@ -150,7 +150,7 @@ def test_a_site_is_test_whole_and_its_patients_train_nowhere():
     seen = frame["patient_id"].isin(frame.loc[frame["site"] == "s3", "patient_id"]) & (frame["site"] != "s3")
     assert seen.any()
     assert set(names[seen]) == {""}
-    assert f"{int(seen.sum())} recordings that patients of it have elsewhere" in split.note
+    assert f"{int(seen.sum())} recordings of its patients at other sites" in split.note
 
 
 def test_every_recording_is_tested_once_in_each_repetition():
