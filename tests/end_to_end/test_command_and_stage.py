@@ -23,8 +23,9 @@ def tiny_params() -> dict:
     """Write the parameters of a project whose stages take seconds."""
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
     params["data"]["synthetic"] = {
-        "patients": 60, "recordings_per_patient": [2, 2], "sampling_rate": 250, "duration": 6,
+        "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
     }  # fmt: skip
+    params["seed"] = 1
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
