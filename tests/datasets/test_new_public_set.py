@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from wfdb_files import noise, write_record
 
 from ecgssl.config import DataParams, load_params, parse_params
 from ecgssl.config.public_sets import PUBLIC_SETS
+from ecgssl.datasets import public
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import add_folds, hashed_folds
 from ecgssl.datasets.load import load
@@ -115,3 +119,15 @@ def test_a_forgotten_line_in_the_registry_is_an_error_of_the_parameters(release,
         load_params(file, ["data.set=mini"])
     with pytest.raises(InputError, match="mini: is not a public set"):
         public_set("mini")
+
+
+def test_every_class_of_a_set_is_registered():
+    """A class without a line in the registry could not be used."""
+    folder = Path(public.__file__).parent
+    classes = {
+        value
+        for path in folder.glob("*.py")
+        for value in vars(import_module(f"ecgssl.datasets.public.{path.stem}")).values()
+        if isinstance(value, type) and issubclass(value, PublicSet) and getattr(value, "name", None)
+    }
+    assert classes == {public_set(name) for name in PUBLIC_SETS}, "add the class to ecgssl/config/public_sets.py"

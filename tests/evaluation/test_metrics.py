@@ -131,3 +131,10 @@ def test_calibration_closed_forms() -> None:
     assert len(reliability(y, np.full(100, 0.5))) == 1
     assert np.isnan(brier([np.nan], [0.5]))
     assert np.isnan(expected_calibration_error([np.nan], [0.5]))
+
+
+def test_every_metric_has_a_title_and_kinds() -> None:
+    for metric in metrics.METRICS:
+        assert metric.title.strip(), metric.name
+        assert metric.kinds, metric.name
+        assert set(metric.headline) <= set(metric.kinds), metric.name

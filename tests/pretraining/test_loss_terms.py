@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 import torch
 import yaml
 
+from ecgssl.model import core_ecg
 from ecgssl.model.core_ecg import LOSS_TERMS, LossTerm
 from ecgssl.pretraining.loop import build_model
 from ecgssl.pretraining.step import Step
@@ -30,7 +32,8 @@ def test_every_term_has_a_curve():
         for settings in plot.values() if isinstance(plot, dict) else ():
             columns = settings["y"].get("plots/pretrain/losses.csv", [])
             curves |= {columns} if isinstance(columns, str) else set(columns)
-    assert {term.name for term in LOSS_TERMS} <= curves
+    missing = {term.name for term in LOSS_TERMS} - curves
+    assert not missing, f"add {sorted(missing)} to a plot of plots/pretrain/losses.csv in dvc.yaml"
 
 
 def test_every_term_has_a_gradient_norm(make_params):
@@ -53,3 +56,13 @@ def test_a_term_needs_no_more_than_its_declaration(make_params):
     terms, norms = measured(model)
     assert float(terms["loss"]) == pytest.approx(float(expected["loss"] + 0.5 * terms["size"]), rel=1e-6)
     assert norms["gradient_size"] > 0
+
+
+def test_every_function_of_a_term_is_declared():
+    """A loss function without a line in ``LOSS_TERMS`` would never be trained."""
+    functions = {name for name, value in vars(core_ecg).items() if callable(value) and _takes_batch(value)}
+    assert functions == {term.value.__name__ for term in LOSS_TERMS}
+
+
+def _takes_batch(value: object) -> bool:
+    return list(getattr(value, "__annotations__", {}))[:1] == ["batch"] and isinstance(value, FunctionType)
