@@ -46,7 +46,7 @@ def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
     before = contents(stores[0])
     again = finetune(bundle, made.manifest, tmp_path / "run", "--share", "1")
     assert again.code == 0, again.err
-    assert "16 recordings, preprocessed before" in again.out
+    assert "16 recordings, already preprocessed" in again.out
     assert contents(stores[0]) == before
     assert "params.yaml" not in {p.name for p in tmp_path.iterdir()}
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
     broken = shutil.copytree(bundle, tmp_path / "broken")
     (broken / "signal.json").write_text((broken / "signal.json").read_text().replace("100.0", "250.0", 1))
     cases = [
-        (finetune(bundle, crossing, out), "lie in more than one split"),
+        (finetune(bundle, crossing, out), "in more than one split"),
         (finetune(bundle, made.manifest, out, "--targets", "VF"), "VF: is not a target column"),
         (finetune(broken, made.manifest, out), "signal.json"),
         (ecgssl("finetune", "--store", made.store, "--bundle", broken, *given), "signal.json"),
@@ -81,11 +81,11 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
         ),
         (
             ecgssl("finetune", "--manifest", made.manifest, "--encoder", made.base / "encoder", *given),
-            "says nothing of the limits of quality",
+            "does not record the quality limits",
         ),
         (
             ecgssl("finetune", "--store", made.store, "--bundle", bundle, "--root", tmp_path, *given),
-            "belong to --manifest",
+            "need --manifest",
         ),
     ]
     for done, message in cases:
