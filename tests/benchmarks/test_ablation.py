@@ -51,7 +51,7 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
     script.run(args)
     assert {p: p.stat().st_mtime_ns for p in args.out.rglob("*.npz")} == made
     args.tflop = 1.0
-    with pytest.raises(InputError, match="is of other parameters"):
+    with pytest.raises(InputError, match="was written with different parameters"):
         script.run(args)
 
     table = report.compare(args.out, "test", "core").set_index(["row", "share"])

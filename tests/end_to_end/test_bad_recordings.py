@@ -108,5 +108,5 @@ def test_too_many_spoiled_recordings_leave_no_store(made, spoiled, tmp_path):
     done = preprocess(made, manifest, tmp_path / "store", "--set", "store.max_rejected_fraction=0.4")
     refused(done, f"{manifest}: store.max_rejected_fraction: 8 of 16 recordings cannot be used", "unit 1", "raise the")
     assert contents(tmp_path / "store") == before
-    listing = Path(done.err.partition("See ")[2].partition(";")[0])
+    listing = Path(done.err.partition("See ")[2].partition(". Fix")[0])
     assert len(pd.read_csv(listing)) == 8

@@ -72,7 +72,7 @@ def test_classes(classes):
     odds = np.exp(0.5 * logits.astype(float))
     np.testing.assert_allclose(probability, odds / odds.sum(axis=1, keepdims=True), atol=1e-6)
     card = (classes / "README.md").read_text()
-    assert "which add up to 1" in card
+    assert "exclusive classes" in card
     assert "with an attentive head" in card
 
 
@@ -92,7 +92,7 @@ def test_decision_of_other_labels_is_refused(tmp_path):
     save_model(tmp_path / "model", model_of("multilabel", ("NORM", "MI"), 0), SPEC)
     decision().save(tmp_path / "model")
     with pytest.raises(
-        InputError, match=r"decision.json: labels: are multilabel MI, NORM; of the model multilabel NORM"
+        InputError, match=r"decision.json: labels: are multilabel MI, NORM; the model has multilabel NORM"
     ):
         export_bundle(tmp_path / "model", tmp_path / "bundle", LEAN, quality=QualityParams())
     assert not (tmp_path / "bundle").exists()

@@ -57,7 +57,7 @@ def test_sees_what_the_file_pipeline_sees(rate, window):
     for seconds in (10, 13.7):
         ecg = (np.stack([beats(i, rate, seconds) for i in range(2)]) / 1000 + 1.5).astype(np.float32)
         present = np.tile([lead != "V3" for lead in LEADS], (2, 1))
-        expected = raw.prepared(ecg)
+        expected = raw.preprocess(ecg)
         ecg[:, LEADS.index("V3")] = np.nan
         with torch.inference_mode():
             *outputs, signal = raw(torch.from_numpy(ecg), torch.from_numpy(present))
@@ -77,7 +77,7 @@ def test_shortest_recording_is_the_one_that_the_file_pipeline_takes(rate):
         enough, short = (raw(torch.randn(1, 12, raw.shortest - less), mask)[0] for less in (0, 1))
     assert torch.isfinite(enough).all()
     assert torch.isnan(short).all()
-    assert raw.prepared(np.zeros((1, 12, raw.shortest), np.float32)).shape == (1, 12, SPEC.samples)
+    assert raw.preprocess(np.zeros((1, 12, raw.shortest), np.float32)).shape == (1, 12, SPEC.samples)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_file_takes_any_batch_and_length_and_answers_as_the_file_pipeline(export
         raw = RawModule(ContractModule(classifier(), SPEC, decision()), 500, 0.001)
         mask = np.ones((batch, 12), dtype=bool)
         logits, probability, embedding, signal = session.run(None, {"ecg": ecg, "lead_mask": mask})
-        assert np.abs(signal - raw.prepared(ecg)).max() < 0.00101
+        assert np.abs(signal - raw.preprocess(ecg)).max() < 0.00101
         expected = raw.contract.run(signal, mask)
         for name, value in (("logits", logits), ("probability", probability), ("embedding", embedding)):
             np.testing.assert_allclose(value, expected[name], atol=1e-5)

@@ -286,7 +286,7 @@ def test_a_run_without_or_with_a_foreign_decision_is_refused(place: Path, tmp_pa
         load_frozen(tmp_path / "c")
     z = np.random.default_rng(0).normal(size=(50, 1))
     fit_decision("multilabel", ["AF"], z, (z > 0).astype(float)).save(tmp_path / "c")
-    with pytest.raises(InputError, match="the classifier of fast, wave"):
+    with pytest.raises(InputError, match="the classifier has fast, wave"):
         load_frozen(tmp_path / "c")
 
 

@@ -52,7 +52,7 @@ def test_settings_are_the_cells_of_the_matrix():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"fractions": [0.1, 1.0]}, "the first is the one the others are compared with"),
+        ({"fractions": [0.1, 1.0]}, "the first is the reference of the comparisons"),
         ({"fractions": [1.0, 1.0]}, "has duplicates"),
         ({"lead_sets": ["12lead", "12lead"]}, "has duplicates"),
         ({"fractions": [1.5]}, "less than or equal to 1"),

@@ -108,5 +108,5 @@ def test_probabilities_by_kind(small):
     torch.testing.assert_close(
         Classifier(encoder, "ab", "multiclass").probability(logits), torch.tensor([[0.25, 0.75]])
     )
-    with pytest.raises(ValueError, match="numbers"):
+    with pytest.raises(ValueError, match="values, not logits"):
         Classifier(encoder, "ab", "regression").probability(logits)

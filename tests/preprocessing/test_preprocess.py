@@ -125,7 +125,7 @@ def test_shards_are_of_one_size(cohort, tmp_path):
 def test_target_named_like_a_quality_figure_is_refused_at_once(manifest, tmp_path):
     other = manifest.with_name("clash.csv")
     other.write_text(manifest.read_text().replace(",AF", ",heart_rate"))
-    with pytest.raises(InputError, match="heart_rate: is not a possible target name"):
+    with pytest.raises(InputError, match="heart_rate: cannot be used as a target name"):
         preprocess(load_manifest(other), params(), tmp_path / "out", KEY, progress=False)
 
 

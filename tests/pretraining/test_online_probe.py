@@ -139,7 +139,7 @@ def test_reconstruction_is_looked_at_by_cause(store):
 def test_every_unusable_target_is_named(store):
     with pytest.raises(InputError) as caught:
         EpochMonitor(store, make_params(["slow", "lvef", "unknown"]))
-    assert [p.what.split(" is none")[0] for p in caught.value.problems] == ["'lvef'", "'unknown'"]
+    assert [p.what.split(" is not a target")[0] for p in caught.value.problems] == ["'lvef'", "'unknown'"]
     with pytest.raises(InputError) as caught:
         EpochMonitor(store, make_params(["slow", "always", "age"]))
     assert [p.what.split("'")[1] for p in caught.value.problems] == ["always", "always", "age", "age"]

@@ -156,7 +156,7 @@ def test_classes_and_numbers(files, tmp_path):
     table = pd.read_csv(tmp_path / "n.csv")
     np.testing.assert_allclose(table["raw__B"], table["value__B"], atol=1e-6)
     for path in (classes, numbers):
-        with pytest.raises(InputError, match="labels that each are there or not"):
+        with pytest.raises(InputError, match="independent labels only"):
             run(path, files, tmp_path / "x.csv", windows="max")
 
 
@@ -189,7 +189,7 @@ def test_windows_that_cannot_be_used_are_counted(bundle, tmp_path):
     row = pd.read_csv(tmp_path / "s.csv").iloc[0]
     assert (row["status"], row["windows"], row["windows_rejected"]) == ("ok", 2, 1)
     embed(bundle, [tmp_path / "half"], tmp_path / "e.csv", windows="mean", show_progress=False)
-    with pytest.raises(InputError, match="labels that each are there or not"):
+    with pytest.raises(InputError, match="independent labels only"):
         embed(bundle, [tmp_path / "half"], tmp_path / "e.csv", windows="max", show_progress=False)
 
 

@@ -213,7 +213,7 @@ def test_an_encoder_scores_nothing(tmp_path, served):
     with pytest.raises(RequestError) as caught:
         service.require("contract", "logits")
     assert caught.value.status == 404
-    with pytest.raises(RequestError, match="labels that each are there or not"):
+    with pytest.raises(RequestError, match="independent labels only"):
         served.service.require("max", "embedding")
 
 
