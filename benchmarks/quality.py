@@ -152,7 +152,7 @@ def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | Non
     count, rate = np.median(counts[usable]), np.nanmedian(rates[usable])
     if np.sum(np.abs(counts - count)[usable] < 1) < 6:
         return None
-    chosen = beat_lead(LEADS, usable, *high_frequency(cleaned, SPEC.sampling_rate), PARAMS.hf_noise)
+    chosen = beat_lead(LEADS, usable, *high_frequency(cleaned, SPEC.sampling_rate), PARAMS.hf_noise)  # type: ignore[call-arg]
     out = {}
     for name, row in (("chosen", LEADS.index(chosen or "II")), ("II", LEADS.index("II"))):
         out[f"rate_{name}"] = bool(abs(rates[row] - rate) <= 3)

@@ -139,7 +139,7 @@ def _step(count: int, text: str, lines: list[str]) -> dict[str, Any]:
 def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
     """Return title, chart, note and legend (class and name of each series) of each distribution of the patients."""
     ages, rates = summary["ages"], summary["heart_rates"]
-    found = []
+    found: list[tuple[str, str, str, list[tuple[str, str]]]] = []
     if ages:
         chart = charts.histogram(ages["bins"], ages["counts"], "years", kinds=_KINDS)
         note = f"median {ages['median']:.0f}; known for {ages['known']:,}, unknown for {ages['unknown']:,} recordings"

@@ -17,7 +17,7 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
         InputError: CUDA is requested but not available.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError(Problem("params.yaml", "pretrain.device", "no CUDA device is visible", "Use 'auto' or 'cpu'"))
+        raise InputError(Problem("device", "cuda", "is not available", "Use 'auto' or 'cpu'"))
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)

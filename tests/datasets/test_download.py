@@ -192,7 +192,7 @@ def test_files_changed_on_disk_are_found(release, tmp_path):
     assert_whole(tmp_path)
     stat = path.stat()
     path.write_bytes(b"CC BY 4.1\n")
-    shutil.os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    shutil.os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # type: ignore[attr-defined]
     assert fetch_all(release, tmp_path).fetched == 0  # same size and time: believed
     assert fetch_all(release, tmp_path, recheck=True).fetched == 1
     assert_whole(tmp_path)

@@ -260,7 +260,7 @@ def test_every_defect_is_reported_in_one_run_with_its_rows(tmp_path):
             lines.append(change.format(sound=sound))
             continue
         cells = sound.split(",")
-        for column, cell in change.items():
+        for column, cell in change.items():  # type: ignore[attr-defined]
             cells[names.index(column)] = cell
         lines.append(",".join(cells))
     (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")

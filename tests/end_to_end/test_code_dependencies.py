@@ -52,7 +52,7 @@ def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
     # the top-level package imports the scoring interface inside a function that no stage calls
     finder = ModuleFinder(path=[str(REPOSITORY)], excludes=["ecgssl.scoring.api"])
     finder.run_script(str(script))
-    files = {Path(module.__file__) for key, module in finder.modules.items() if key.startswith("ecgssl")}
+    files = {Path(module.__file__) for key, module in finder.modules.items() if key.startswith("ecgssl")}  # type: ignore[attr-defined]
     found = {path.relative_to(REPOSITORY) for path in files}
     ours = {path for path in generator.closure(script) if path.suffix == ".py"} - {script.relative_to(REPOSITORY)}
     assert ours <= found

@@ -169,7 +169,7 @@ def test_onnx_alone_scores_as_torch_did(line, store):
 
 def test_embeddings_of_files_are_those_of_the_store(line, store):
     table = pd.read_parquet(line.out / "embeddings.parquet").set_index("record_id")
-    columns = [c for c in table if c.startswith("emb_")]
+    columns = [c for c in table if c.startswith("emb_")]  # type: ignore[attr-defined]
     wanted = run_onnx(line.out / "bundles/encoder/encoder.onnx", store, np.arange(len(store)), "embedding")
     assert wanted.shape[1] == len(columns)
     np.testing.assert_allclose(table.loc[store.index["record_id"], columns], wanted, atol=1e-4)

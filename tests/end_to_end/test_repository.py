@@ -148,7 +148,7 @@ def test_params_of_the_project_can_be_loaded():
 
 def verbs() -> list:
     found = []
-    for command in get_command(app).commands.values():
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
         found += command.commands.values() if hasattr(command, "commands") else [command]
     return found
 

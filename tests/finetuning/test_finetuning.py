@@ -169,12 +169,12 @@ def test_crops_are_averaged_and_travel_with_the_model(store, tmp_path):
 
     class Later(Store):
         def signals(self, rows):
-            return np.roll(super().signals(rows), self.by, axis=-1)
+            return np.roll(super().signals(rows), self.by, axis=-1)  # type: ignore[attr-defined]
 
     views = []
     for crop in range(3):
         later = Later(store.path)
-        later.by = store.spec.samples * crop // 3
+        later.by = store.spec.samples * crop // 3  # type: ignore[attr-defined]
         views.append(predict_logits(loaded, later, rows))
     np.testing.assert_allclose(np.mean(views, axis=0), outputs, rtol=1e-5)
     assert np.ptp(views, axis=0).max() > 1e-4

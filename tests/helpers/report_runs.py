@@ -116,7 +116,7 @@ def _predictions(store: Store, task: Task, seed: int, splits: tuple[str, ...]) -
         if task.kind == "regression":
             made = 55 + knows / 2 * (hint - 55) + rng.normal(0, 4, values.shape)
         keys = [index[c].astype(str).tolist() for c in ("record_id", "patient", "split")]
-        tables.append(prediction_table(*keys, name, task.outputs, values, made, task.kind))
+        tables.append(prediction_table(*keys, name, task.outputs, values, made, task.kind))  # type: ignore[call-arg]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -97,7 +97,7 @@ def test_a_frame_is_scored_as_files_are(bundle, tmp_path):
     odd = short.assign(leads=[["I"]])
     loaded = load_bundle(bundle)
     found = score_frame(loaded, pd.concat([table, short, odd]))
-    scores = [name for name in found if name.startswith(("logit__", "prob__"))]
+    scores = [name for name in found if name.startswith(("logit__", "prob__"))]  # type: ignore[attr-defined]
     np.testing.assert_allclose(found[scores].iloc[:3].astype(float), wanted[scores], atol=1e-6)
     assert found["status"].tolist() == ["ok"] * 3 + ["rejected"] * 2
     assert found["reasons"].tolist()[3:] == ["too_short", "malformed"]
@@ -133,7 +133,7 @@ def test_a_served_model_answers_http(registered, tmp_path):
     wanted = score_frame(load_bundle(registered.bundle), frame(7))
     (row,) = answer["predictions"]
     assert row["status"] == "ok"
-    names = [name for name in wanted if name.startswith(("logit__", "prob__"))]
+    names = [name for name in wanted if name.startswith(("logit__", "prob__"))]  # type: ignore[attr-defined]
     assert [row[name] for name in names] == pytest.approx(wanted[names].iloc[0].tolist(), abs=1e-6)
 
 

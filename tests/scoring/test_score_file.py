@@ -215,5 +215,5 @@ def test_command_line(bundle, files, tmp_path):
 def test_a_device_that_is_not_there(bundle, files, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     given = ("--bundle", bundle, "--out", tmp_path / "s.csv", "--device", "cuda")
-    refused(ecgssl("predict", files, *given), "device: cuda: there is no such device here")
+    refused(ecgssl("predict", files, *given), "device: cuda: is not available")
     assert list(tmp_path.iterdir()) == []

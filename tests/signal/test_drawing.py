@@ -141,8 +141,8 @@ def test_relevance_is_marked_under_the_trace_by_sign_and_strength() -> None:
     mask[7] = False
     figure = draw_12_lead(square_wave(), RATE, lead_mask=mask, relevance=relevance)
     marks = [c for c in figure.axes[0].collections if c.get_gid() == "relevance"]
-    strokes = np.concatenate([np.asarray(c.get_segments()).reshape(-1, 2, 2) for c in marks])
-    colours = np.concatenate([c.get_colors()[: len(c.get_segments())] for c in marks])
+    strokes = np.concatenate([np.asarray(c.get_segments()).reshape(-1, 2, 2) for c in marks])  # type: ignore[attr-defined]
+    colours = np.concatenate([c.get_colors()[: len(c.get_segments())] for c in marks])  # type: ignore[attr-defined]
     seconds = (strokes[:, :, 0].mean(axis=1) - 15) / 25
     blue = colours[:, 2] > colours[:, 0]
     assert ((seconds[blue] > 0.19) & (seconds[blue] < 0.41)).all()

@@ -143,7 +143,7 @@ def test_gain_and_order_of_leads_do_not_matter(factor, order, which):
 def test_any_length_and_rate_gives_a_code(seconds, rate, silent):
     signal = np.zeros((12, max(1, round(seconds * rate))), dtype=np.float32)
     if not silent:
-        signal += np.random.default_rng(0).normal(size=signal.shape).astype(np.float32)
+        signal += np.random.default_rng(0).normal(size=signal.shape).astype(np.float32)  # type: ignore[attr-defined]
     raw = bytes.fromhex(waveform_hash(signal, ALL, rate))
     assert len(raw) == CODE_BYTES
     assert raw[1] <= POINTS
@@ -257,7 +257,7 @@ def ptbxl(real_data):
     """Compare the hashes of ecg_id 1-300 from the 500 Hz and the 100 Hz files."""
     folder = real_data / "ptbxl_500"
     names = ("records500/00000/{:05d}_hr", "records100/00000/{:05d}_lr")
-    return [[waveform_hash(*cleaned(read(folder / n.format(i))), 100.0) for i in range(1, 301)] for n in names]
+    return [[waveform_hash(*cleaned(read(folder / n.format(i))), 100.0) for i in range(1, 301)] for n in names]  # type: ignore[call-arg]
 
 
 @pytest.mark.real
@@ -279,7 +279,7 @@ def test_the_two_rates_of_ptbxl_are_one_recording_and_its_known_doubles_are_foun
 @pytest.mark.real
 def test_the_challenge_renames_ptbxl(real_data, ptbxl):
     folder = real_data / "cinc2021/PTB_PTBXL"
-    renamed = [waveform_hash(*cleaned(read(folder / f"HR{i:05d}")), 100.0) for i in range(1, 11)]
+    renamed = [waveform_hash(*cleaned(read(folder / f"HR{i:05d}")), 100.0) for i in range(1, 11)]  # type: ignore[call-arg]
     for codes in ptbxl:
         _, found = find_copies(WaveformCodes.parse(codes), WaveformCodes.parse(renamed))
         np.testing.assert_array_equal(found.rows, np.arange(10))

@@ -54,7 +54,7 @@ def test_rates_fall_with_depth(make_params):
         ],
     }  # fmt: skip
     for value, parameters in expected.items():
-        assert [rate[id(p)] for p in parameters] == pytest.approx([value] * len(parameters))
+        assert [rate[id(p)] for p in parameters] == pytest.approx([value] * len(parameters))  # type: ignore[attr-defined]
     assert sum(map(len, expected.values())) == len(rate)
     assert ids(p for g in groups if g["weight_decay"] for p in g["params"]) == matrices(model)
 
