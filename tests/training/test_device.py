@@ -20,7 +20,7 @@ def test_device(monkeypatch, there):
     if there:
         assert resolve_device("cuda").type == "cuda"
     else:
-        with pytest.raises(InputError, match=r"pretrain\.device: no CUDA"):
+        with pytest.raises(InputError, match="device: cuda: is not available"):
             resolve_device("cuda")
 
 
