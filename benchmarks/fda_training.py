@@ -1,4 +1,4 @@
-"""Development of FDA's importance map during training, for several budgets.
+"""Change of the importance map of Frequency Dynamic Augmentation (FDA) during training, for several variants.
 
     python benchmarks/fda_training.py --store data/processed --params pipelines/profiles/ptbxl.yaml --steps 200 --out
     runs/fda

@@ -1,13 +1,13 @@
-"""Linear predictability of hidden patches from visible ones, by kind of masking.
+"""Linear predictability of hidden patches from visible ones, by type of masking.
 
     python benchmarks/masking_study.py --store data/processed --out runs/masking
 
 A hidden patch is predicted by the best linear estimate from all visible samples of the same time column and the
 adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings. The prediction is
-evaluated on validation recordings, which have other patients. The result is R2 = 1 - sum of squared errors / sum of
+evaluated on validation recordings of other patients. The result is R2 = 1 - sum of squared errors / sum of
 squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at
-its time, because Einthoven's and Goldberger's laws then give it exactly. A reconstruction loss on such a patch
-teaches only these laws.
+its time, because Einthoven's and Goldberger's laws then give it exactly. Only these laws are
+needed to minimise the reconstruction loss of such a patch.
 
 The script writes ``masking.json`` and ``masking.png``, and prints a table in Markdown.
 """

@@ -224,7 +224,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return machine, library versions and load average at the start."""
+    """Return the CPU, the library versions and the present load average."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -90,15 +90,15 @@ class FullParams(EpochParams):
 
 
 class FinetuneParams(Section):
-    """Fine-tuning and its protocol.
+    """Parameters of fine-tuning.
 
     Args:
-        modes: fine-tuning modes; the first is exported.
+        modes: fine-tuning modes; the first is exported unless ``export.mode`` is set.
         linear: linear probe.
         attentive: attentive probe.
         full: fine-tuning of the whole encoder, also for ``scratch``.
         overlap: ``error`` or ``warn`` if recordings or patients of validation or test were used for pretraining. They
-            cannot be dropped afterwards, as ``data.overlap`` can, because the encoder has already learned from them.
+            cannot be dropped here, unlike with ``data.overlap``, because the encoder is already trained on them.
         fractions: fractions of the train patients whose labels are used. The first is the reference of the comparisons
             and is exported.
         draws: number of random draws of each fraction below 1.

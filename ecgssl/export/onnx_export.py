@@ -50,11 +50,13 @@ def require_opset(params: ExportParams) -> None:
 def onnx_bytes(
     graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
-    """Return an ONNX file. The same model gives the same bytes. Metadata: settings, labels, and sampling rate if raw.
+    """Return the bytes of an ONNX file. The same model gives the same bytes.
+
+    The metadata contain the preprocessing settings and the labels, and for a ``RawModule`` the sampling rate.
 
     Args:
         graph: module on the CPU. Inputs: ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch, L) bool, for any
-            batch size and, if raw, any T. Outputs: ``graph.outputs``.
+            batch size and, for a ``RawModule``, any T. Outputs: ``graph.outputs``.
         params: export parameters; only ``opset`` is used.
         program: result of ``traced``; computed if ``None``.
 

@@ -49,5 +49,8 @@ def settings(params: Params) -> Iterator[Setting]:
 
 
 def reference(params: Params, task: str, mode: Mode) -> Setting:
-    """Return the setting that is exported; other settings of the same task and mode are compared with it."""
+    """Return the reference setting of a task and mode: the first share and the first lead set.
+
+    The other settings of the task and mode are compared with it.
+    """
     return Setting(task, mode, params.finetune.fractions[0], params.finetune.lead_sets[0])

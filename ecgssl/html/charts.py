@@ -63,11 +63,11 @@ class Chart:
         self._elements.append(Markup("<{0}{1}>{2}</{0}>").format(tag, Markup("").join(pairs), inner))
 
     def axes(self, x: Mapping[float, str], y: Mapping[float, str], names: tuple[str, str]) -> None:
-        """Add horizontal grid lines, the labels of both axes and their names.
+        """Add horizontal grid lines, tick labels and axis titles.
 
         Args:
-            x, y: label by value.
-            names: of the axes; empty for none.
+            x, y: tick label by value.
+            names: titles of the x and y axis; an empty string for no title.
         """
         for value, label in y.items():
             self.segment((self.x[0], value), (self.x[1], value), "grid")

@@ -1,4 +1,4 @@
-"""Training history of a pretraining run: losses by step, figures by epoch, loss spikes."""
+"""Training history of a pretraining run: losses per logging step, metrics per epoch, and loss spikes."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
 
 
 def render_comparison(comparison: Mapping[str, Any]) -> str:
-    """Return the page of a comparison."""
+    """Return the HTML page that compares several runs."""
     kind = comparison["kind"]
     values = {
         **comparison,

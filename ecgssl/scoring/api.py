@@ -82,10 +82,10 @@ class Predictor:
         return self._run(signal, sampling_rate, leads)["embedding"][0]
 
     def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
-        """Return the calibrated scores of one raw recording and its calls. See ``embed`` for the arguments.
+        """Return calibrated scores and thresholded predictions for one raw recording. See ``embed`` for the arguments.
 
         Raises:
-            InputError: the bundle contains an encoder.
+            InputError: the bundle contains an encoder but no classifier.
             RecordingError: preprocessing rejects the recording.
         """
         decision = require_targets(self.bundle, "bundle")

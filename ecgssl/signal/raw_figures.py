@@ -101,7 +101,7 @@ def _templates(width: int, sampling_rate: float) -> Array:
     window = 1.0 - np.cos(2 * np.pi * (np.arange(width) + 0.5) / width)
     rows = [np.full(width, 1.0 / width)]
     for hertz in MAINS:
-        # closer to the Nyquist frequency than the width of the window, a frequency mixes with its mirror image
+        # within 1 / PIECE Hz of the Nyquist frequency, a mains component overlaps its alias
         if width > 1 and sampling_rate / 2 > hertz + 1 / PIECE:
             phase = 2 * np.pi * hertz / sampling_rate * np.arange(width)
             rows += [window * 2 / width * np.sin(phase), window * 2 / width * np.cos(phase)]

@@ -1,4 +1,4 @@
-"""Download of one file: resumed after an interruption, and moved to its place only if the checksum is correct."""
+"""Resumable download of one file. The target is written only if the checksum is correct."""
 
 from __future__ import annotations
 

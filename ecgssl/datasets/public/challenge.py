@@ -67,7 +67,7 @@ class Challenge(PublicSet):
         if absent:
             there = [name for name in folders if name not in absent]
             remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
-            raise InputError(Problem(str(training), "data.subsets", f"does not contain {', '.join(absent)}", remedy))
+            raise InputError(Problem(str(training), "folder", f"does not contain {', '.join(absent)}", remedy))
         known = {row["subset"]: row for row in package_table("cinc_subsets.csv")}
         headers = {name: read_headers(self.root, f"{self.landmark}/{name}") for name in folders}
         problems = [problem for name in folders for problem in _problems(str(training / name), headers[name], self.url)]

@@ -3,11 +3,12 @@
 Layout: ``exams.csv`` and ``exams_part{0..17}.hdf5`` with ``exam_id`` (N) and ``tracings`` (N, 4096, 12) in mV, although the
 README of the related set CODE-test states 1e-4 V. Table and files are ordered differently, so a recording is identified by
 its ``exam_id``. The files do not name the leads: they are DI, DII, DIII, AVR, AVL, AVF, V1 to V6, the standard order
-(checked by the limb-lead laws, ecgbench 1.0.0); CODE-test has another order. Shorter recordings are padded with zeros at
+(verified with the limb-lead laws in ecgbench 1.0.0); CODE-test has another order. Shorter recordings are padded with zeros at
 both ends, and each part ends with a row of zeros whose ``exam_id`` is 0.
 
-Folds follow from a hash of the patient id. With this number of patients, label shares are equal to a few per cent. The
-folds are not stratified, because a subset of the parts must keep the folds of the whole.
+Folds are assigned by a hash of the patient id. With this many patients, the prevalence of a label differs between folds by
+a few per cent only. The folds are not stratified, so that a recording has the same fold in a subset of the parts and in
+the whole set.
 """
 
 from __future__ import annotations

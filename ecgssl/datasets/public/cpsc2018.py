@@ -138,7 +138,7 @@ class CPSC2018(PublicSet):
         if self.labels == "first":
             what = "is unknown: headers list labels in the order of their numbers"
             problems.append(
-                Problem("data.labels", "first", what, "Use label set any, or the release with REFERENCE.csv")
+                Problem("data.labels", "first", what, "Set data.labels to 'any', or use the release with REFERENCE.csv")
             )
         if problems:
             raise InputError(problems)

@@ -70,10 +70,11 @@ def known_ages(cells: pd.Series) -> pd.Series:
     """Return ages in years.
 
     Args:
-        cells: ages as the release writes them.
+        cells: age column of the release.
 
     Returns:
-        ``OLDEST`` for ages above 89; NaN for cells that are empty, negative, above 130 or not a number.
+        ``OLDEST`` for ages above 89, including the code 300; NaN for all other cells that are empty, negative,
+        above 130 or not a number.
     """
     text = cells.astype(str).str.strip()
     numbers = pd.to_numeric(text.mask(text.isin(_OVER_89), str(OLDEST)), errors="coerce")

@@ -191,7 +191,7 @@ def _csv(where: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]
     first = text.partition("\n")[0]
     stated = _SEPARATOR_LINE.fullmatch(first.strip("\r"))
     if stated:
-        # Excel writes this line and does not display it
+        # an optional first line such as sep=; states the delimiter
         text, delimiter = text.partition("\n")[2], stated[1]
     else:
         bare = re.sub(r'"[^"]*"', "", first)
