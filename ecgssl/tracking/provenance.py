@@ -16,7 +16,7 @@ _SOURCES = ("*.py", "*.toml", "*.yaml", "constraints.txt")
 
 @dataclass(frozen=True)
 class SourceState:
-    """State of the source code.
+    """Git commit and uncommitted changes of the source code.
 
     Args:
         commit: git commit; ``unknown`` outside a repository.
@@ -31,7 +31,7 @@ class SourceState:
 
 
 def source_state() -> SourceState:
-    """Return commit and uncommitted changes of the working directory.
+    """Return the git commit and a hash of the uncommitted changes of the working directory.
 
     Only code and configuration count as changes, because every pipeline run rewrites metrics, plots and ``dvc.lock``.
     """
@@ -44,7 +44,7 @@ def source_state() -> SourceState:
 
 
 def provenance(params: Params) -> dict[str, str]:
-    """Return tags that identify code, parameters and data. They are digests without paths or names.
+    """Return tags that identify code, parameters and data. They contain digests and versions, but no paths or names.
 
     Args:
         params: all parameters.

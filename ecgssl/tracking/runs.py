@@ -1,7 +1,7 @@
 """MLflow runs: one run per stage, nested under the run of its pipeline.
 
-If tracking fails, one warning is logged and the stage continues. Only values passed by a caller are logged. Tables are
-rejected, so that no patient data reaches the tracking server.
+If tracking fails, one warning is logged and the stage continues. A run contains provenance tags and the values passed
+by the caller. Tables and arrays are rejected, because they can contain patient data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXT_LENGTH = 6000
 _SECONDS_BETWEEN_CALLS = 5.0
 _FAILURES_UNTIL_OFF = 3
 _ENVIRONMENT = {
-    # the default of 7 retries of 120 s would delay a stage by minutes if the server does not answer
+    # MLflow's defaults (7 retries, timeout of 120 s) delay a stage by minutes if the server does not respond
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -46,11 +46,11 @@ def track(
     enabled: bool = True,
     tags: Mapping[str, object] | None = None,
 ) -> Iterator[TrackedRun]:
-    """Open the run of a stage for the duration of the block, nested under the run of its pipeline.
+    """Start the MLflow run of a stage, nested under the run of its pipeline. The run ends with the ``with`` block.
 
-    The pipeline's run is tagged with the hash of all parameters, the commit and the uncommitted changes. It is created if
-    absent, so stages in separate processes share it. The tracking store is ``MLFLOW_TRACKING_URI``; the default is
-    ``mlflow.db`` with artifacts in ``mlartifacts`` of the working directory.
+    The pipeline's run is identified by the hash of all parameters, the commit and the uncommitted changes. Stages in
+    separate processes share it, and the first stage creates it. Runs are stored at ``MLFLOW_TRACKING_URI``. The default
+    is the database ``mlflow.db`` and the artifact folder ``mlartifacts`` in the working directory.
 
     Args:
         stage: name of the run, for example ``pretrain`` or ``finetune@rhythm-linear``.
@@ -60,10 +60,10 @@ def track(
         tags: additional tags of the run.
 
     Yields:
-        The run. An exception in the block marks it FAILED (an interrupt: KILLED) and propagates.
+        The run. An exception in the block sets its status to FAILED, or KILLED for an interrupt, and propagates.
 
     Raises:
-        ValueError: the backend is unknown. Failures of tracking do not raise.
+        ValueError: the backend is unknown. Errors of MLflow are logged as a warning and not raised.
     """
     backend = params.tracking.backend if backend is None else backend
     if backend not in ("mlflow", "none"):
@@ -79,7 +79,7 @@ def track(
 
 
 class TrackedRun:
-    """MLflow run of a stage, created by ``track``. No method raises an error of the tracking server."""
+    """MLflow run of a stage, created by ``track``. Errors of the tracking server are logged, not raised."""
 
     def __init__(self, off: bool) -> None:
         self._off = off
@@ -92,7 +92,7 @@ class TrackedRun:
         self._sent = time.monotonic()
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log metrics. They are sent in batches, at the latest when the run ends.
+        """Log metrics. They are sent in batches; the last batch is sent when the run ends.
 
         MLflow's asynchronous queue is not used, because it drops batches that could not be sent.
 
@@ -114,7 +114,7 @@ class TrackedRun:
             self._flush()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log settings. Keys of nested mappings are joined by dots.
+        """Log parameters of the run. Keys of nested mappings are joined by dots.
 
         Raises:
             TypeError: a value is a table or an array.
@@ -146,7 +146,7 @@ class TrackedRun:
         """
 
         def in_run() -> None:
-            # log_model ignores run_id and stores the model in the experiment of the active run
+            # log_model ignores run_id and stores the model in MLflow's active run
             with _mlflow().start_run(run_id=self._run_id, nested=True):
                 action(self._client)
             self._client.update_run(self._run_id, status="RUNNING")
@@ -161,7 +161,7 @@ class TrackedRun:
         mlflow = _mlflow()
         mlflow.set_tracking_uri(uri)
         if not configured:
-            # mlflow sets this variable, which would make a later run in another directory use the same store
+            # set_tracking_uri sets this variable; without the removal, a run in another directory would use the same store
             os.environ.pop(URI_VARIABLE, None)
         self._client = mlflow.MlflowClient(uri)
         experiment = _experiment(self._client, params.tracking.experiment, artifacts)
@@ -201,7 +201,7 @@ class TrackedRun:
         return self._attempt(what, lambda: getattr(self._client, method)(self._run_id, *arguments, **named))
 
     def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
-        """Call ``action`` and return true if it succeeded. Several failures in a row turn tracking off."""
+        """Call ``action`` and return whether it succeeded. Consecutive failures disable tracking."""
         if self._off:
             return False
         try:
@@ -220,7 +220,7 @@ class TrackedRun:
 
 
 def _mlflow() -> Any:
-    """Import MLflow without telemetry, long retries and messages."""
+    """Return the module ``mlflow``, with telemetry, long retries and log messages disabled."""
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -233,7 +233,7 @@ def _mlflow() -> Any:
 
 
 def _require_sqlite(uri: str) -> None:
-    """Raise at once if a database file is unusable, because MLflow would retry for 100 s."""
+    """Check that a SQLite database is writable, because MLflow retries for 100 s before it raises an error."""
     if not uri.startswith("sqlite:///"):
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])

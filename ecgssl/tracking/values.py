@@ -1,4 +1,4 @@
-"""Values allowed on a tracking server: numbers, short settings and errors without secrets, but no tables."""
+"""Conversion of metrics, settings and errors to values that may be sent to a tracking server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def number(name: str, value: Any) -> float:
 
 
 def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as strings, with dotted names that MLflow accepts.
+    """Return nested settings as a flat dictionary of strings. Nested keys are joined by dots.
 
     Raises:
         TypeError: a value is a table, column or array, because these can contain patient data.
@@ -44,20 +44,21 @@ def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def legal_name(name: str) -> str:
-    """Return a name that MLflow accepts: letters, digits, ``_. -`` and ``/``. Other characters become ``_``."""
+    """Return a name with only the characters that MLflow accepts; other characters become ``_``."""
     parts = re.sub(r"[^\w./ -]", "_", name)[:250].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 def error_line(error: Exception) -> str:
-    """Return type and message of an error in one line of limited length, with secrets replaced by ``***``.
+    """Return the type and message of an error as one line of limited length, with secrets replaced by ``***``.
 
-    Secrets are the login of ``MLFLOW_TRACKING_URI``, ``MLFLOW_TRACKING_PASSWORD`` and ``MLFLOW_TRACKING_TOKEN``.
+    Secrets are the user name and password in ``MLFLOW_TRACKING_URI`` and the values of ``MLFLOW_TRACKING_PASSWORD`` and
+    ``MLFLOW_TRACKING_TOKEN``.
     """
     login = os.environ.get(URI_VARIABLE, "").partition("://")[2].rpartition("@")[0]
     secrets = [os.environ.get(name, "") for name in _SECRET_VARIABLES] + [login, login.partition(":")[2]]
     text = " ".join(str(error).split())
-    # replace secrets before truncation, which could leave a part of one; longest first, as one may contain another
+    # truncating first could leave a part of a secret; the longest is replaced first, because it may contain another
     for secret in sorted(filter(None, {*secrets, *map(unquote, secrets)}), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"//[^/\s]*@", "//***@", text)
