@@ -69,18 +69,18 @@ def create_app(
         service: service that computes the responses.
         limits: limits of a request.
         token: token that clients must send; ``None`` if no token is needed.
-        readers: number of recordings that are read at a time.
+        readers: number of recordings read in parallel.
     """
     app = FastAPI(
         title="ecgssl",
         version=__version__,
         description=f"Scores and embeddings of 12-lead ECGs. {NOTICE}",
-        # not offered, because these pages load scripts from other servers
+        # disable the documentation pages, because they load scripts from other servers
         docs_url=None,
         redoc_url=None,
         responses={code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (401, 503)},
     )
-    # errors are logged by RequestMiddleware, without data of the request
+    # RequestMiddleware logs these errors without request data
     for kind in (RequestError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _error_response)
     read_limit, model_limit, explain_limit, draw_limit = (CapacityLimiter(n) for n in (max(readers, 1), 1, 1, 1))
@@ -102,7 +102,7 @@ def create_app(
 
     @app.get("/model")
     async def model() -> ModelOut:
-        """Return version, preprocessing settings, and targets with calibration and thresholds."""
+        """Return the model version, preprocessing settings, and targets with calibration and thresholds."""
         return service.model(limits.size)
 
     @app.post("/predict", **posted)
@@ -126,7 +126,7 @@ def create_app(
 
     @app.post("/explain", **posted)
     async def explain(request: Request, target: Target) -> LookedOut:
-        """Draw the attributions of one target in the window used in training. This takes seconds."""
+        """Draw the attributions of one target in the window used in training. This takes several seconds."""
         read = await prepare(request, "contract", "logits")
         return LookedOut(**await _threaded(explain_limit, service.explain, read, target))
 
@@ -160,7 +160,7 @@ async def _error_response(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RequestError):
         return error_response(error)
     if isinstance(error, HTTPException):
-        what = {404: "does not exist", 405: "does not accept this method"}.get(error.status_code, "cannot be answered")
+        what = {404: "does not exist", 405: "does not accept this method"}.get(error.status_code, "cannot be processed")
         answer = error_response(RequestError(error.status_code, Problem("request", "path", what, "See /openapi.json")))
         answer.headers.update(error.headers or {})
         return answer

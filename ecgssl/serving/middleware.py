@@ -15,7 +15,7 @@ from ecgssl.serving.request_limits import LOG, RequestError, RequestLimits
 from ecgssl.serving.schemas import error_body
 
 OPEN = ("/", "/health")
-"""Paths that need no token, in addition to the files of the page. They disclose neither model nor recordings."""
+"""Paths that need no token, in addition to the files of the page. They reveal nothing about the model or recordings."""
 ASSETS = "/assets/"
 INTERNAL_ERROR = Problem("service", "request", "Internal error", "Report the time of this request to the operator")
 HEADERS = {
@@ -62,7 +62,7 @@ class RequestMiddleware:
         except RequestError as error:
             await error_response(error)(scope, receive, answer)
         except Exception as error:
-            # log the frames only, because the message of an exception can contain data of the request
+            # log only the stack frames, because the exception message may contain request data
             frames = traceback.extract_tb(error.__traceback__)[-5:]
             places = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
             LOG.error("%s in %s", type(error).__name__, places)
@@ -99,7 +99,7 @@ class RequestMiddleware:
         async def limited() -> Message:
             nonlocal size, whole
             if whole:
-                # no time limit after the body, because only the end of the connection follows
+                # the body is complete; wait without a time limit for the disconnect message
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), until - loop.time())
@@ -122,8 +122,8 @@ class RequestMiddleware:
 
 
 def error_response(error: RequestError) -> JSONResponse:
-    """Return the HTTP response for a rejected request."""
-    # close the connection after 408 and 413, because the rest of the body is not read
+    """Return the HTTP response for an error."""
+    # close the connection after 408 and 413, because the body has not been read completely
     headers = {
         401: {"www-authenticate": "Bearer"},
         408: {"connection": "close"},

@@ -1,4 +1,4 @@
-"""Reading and preprocessing of uploaded recordings in the reader processes. This module does not import torch."""
+"""Reading and preprocessing of uploaded recordings in reader processes. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 
 SHOWN = 10.0
-"""Duration of the drawing in s."""
+"""Duration of the drawn part of a recording in s."""
 
 _UNSAFE = re.compile(r"[^\w.+-]")
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Uploaded files.
+    """Uploaded files of one recording.
 
     Args:
-        files: names and contents; several for formats such as WFDB, which consist of several files.
+        files: name and content of each file. Formats such as WFDB use several files per recording.
         member: name of the recording in a file with several recordings.
-        overrides: metadata that replace missing or wrong metadata of the file.
+        overrides: metadata that replace missing or wrong metadata in the file.
     """
 
     files: tuple[tuple[str, bytes], ...]
@@ -47,9 +47,9 @@ class ReadJob:
     """One recording to read and preprocess.
 
     Args:
-        source: files, or a recording in memory.
-        windows: policy for a long recording.
-        show: true to also return the raw signal for a drawing.
+        source: uploaded files, or a recording in memory.
+        windows: policy for recordings that are longer than one window.
+        show: whether to also return the raw signal for a drawing.
     """
 
     source: Upload | Recording
@@ -65,9 +65,9 @@ class ReadResult:
         prepared: result of preprocessing.
         sampling_rate: sampling rate of the raw recording in Hz.
         duration: duration of the raw recording in s.
-        raw: (12, samples) in mV, the first ten seconds, unfiltered, leads in the order of ``LEADS``; ``None`` unless
-            requested.
-        raw_mask: (12,) bool, true for leads of the recording.
+        raw: (12, samples) unfiltered signal of the first 10 s in mV, with leads in the order of ``LEADS``; ``None`` if
+            ``ReadJob.show`` is false.
+        raw_mask: (12,) bool, true for leads that the recording contains; ``None`` if ``ReadJob.show`` is false.
     """
 
     prepared: PreparedRecording
@@ -83,7 +83,7 @@ class RejectedUpload:
 
     Args:
         reasons: reason codes, separated by ";".
-        detail: explanation, without names.
+        detail: explanation, without file or patient names.
     """
 
     reasons: str
@@ -93,7 +93,10 @@ class RejectedUpload:
 def read_job(
     job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> ReadResult | RejectedUpload:
-    """Read and preprocess a recording. Uploaded files exist in ``folder`` only while they are read."""
+    """Return the preprocessed recording, or the reasons for rejecting it.
+
+    Uploaded files are written to ``folder`` and removed after reading.
+    """
     try:
         return _read(job, folder, spec, quality, lsb)
     except Rejected as error:
@@ -115,14 +118,16 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
         for name, content in upload.files:
             path = Path(temporary, safe_name(name))
             if path.exists():
-                raise Rejected("read", "content", "files: two have the same name")
+                raise Rejected("read", "content", "files: two files have the same name")
             path.write_bytes(content)
         found = find_recordings(temporary).recordings
         if upload.member is not None:
             found = tuple(path for path in found if path.rpartition(MEMBER)[2] == upload.member and MEMBER in path)
         if not found:
             code, what = (
-                ("format", "has no known format") if upload.member is None else ("member", "has no such member")
+                ("format", "has no known format")
+                if upload.member is None
+                else ("member", "does not contain this member")
             )
             raise Rejected("read", code, f"file: {what}")
         if len(found) > 1:
@@ -131,6 +136,6 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
 
 
 def safe_name(name: str) -> str:
-    """Return a file name without folders, leading dots and characters that are special in the file system."""
+    """Return a safe file name: folders and leading dots are removed, special characters become underscores."""
     last = re.split(r"[/\\]", name)[-1]
     return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "file"

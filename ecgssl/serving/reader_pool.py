@@ -1,4 +1,4 @@
-"""Pool of processes that read and clean recordings. A process that hangs or dies is replaced."""
+"""Pool of processes that read and preprocess recordings. A process that hangs or crashes is replaced."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class ReaderPool:
 
     Args:
         count: number of processes.
-        root: private folder; uploaded files exist in it only while they are read.
-        spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
+        root: private folder for uploaded files, which are removed after reading.
+        spec, quality, lsb: preprocessing settings, quality limits and quantisation step (mV) of the bundle.
     """
 
     def __init__(self, count: int, root: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
         self._root, self._arguments = root, (spec, quality, lsb)
         self._number = 0
         self._idle: queue.Queue[_Reader | None] = queue.Queue()
-        # start all processes before waiting for the first, because importing modules takes seconds
+        # start all processes before waiting for any of them, because their imports take seconds
         for reader in [self._start() for _ in range(count)]:
             reader.connection.recv()
             self._idle.put(reader)
@@ -60,10 +60,10 @@ class ReaderPool:
 
         Args:
             job: files or recording to read.
-            seconds: time limit for waiting and reading.
+            seconds: time limit in s for waiting for a free process and reading the recording.
 
         Raises:
-            RequestError: the recording cannot be used, the time limit is exceeded, or the process died.
+            RequestError: the recording cannot be used, the time limit is exceeded, or the process crashed.
         """
         until = time.monotonic() + seconds
         try:
@@ -75,7 +75,7 @@ class ReaderPool:
             if reader is None:
                 reader = self._start()
                 reader.connection.recv()
-                # the time limit excludes the seconds for starting a process
+                # starting a process takes seconds, which do not count towards the time limit
                 until = time.monotonic() + seconds
             reader.connection.send(job)
             if not reader.connection.poll(max(until - time.monotonic(), 0)):
@@ -87,24 +87,24 @@ class ReaderPool:
             healthy = True
         except (EOFError, OSError):
             problem = Problem(
-                "recording", "content", "crashed the process that read it", "Correct the file at its source"
+                "recording", "content", "crashed the process that read it", "Check the file, or export it again"
             )
             raise RequestError(422, problem) from None
         finally:
             if not healthy and reader is not None:
                 reader.end()
-            # None makes the next request start a new process
+            # the next request that gets None starts a new process
             self._idle.put(reader if healthy else None)
         if isinstance(answer, RejectedUpload):
             field, _, what = answer.detail.partition(": ")
-            problem = Problem("recording", field, what or answer.reasons, "Correct its source, or remove the recording")
+            problem = Problem("recording", field, what or answer.reasons, "Fix the file, or use another recording")
             raise RequestError(422, problem, tuple(answer.reasons.split(";")))
         if not isinstance(answer, ReadResult):
-            raise RuntimeError(f"reading failed with {answer}")
+            raise RuntimeError(f"the reader process failed with {answer}")
         return answer
 
     def close(self) -> None:
-        """Stop all processes. Call this only when no process is reading."""
+        """Stop all processes. No process may be reading a recording when this is called."""
         with suppress(queue.Empty):
             while True:
                 reader = self._idle.get_nowait()
@@ -124,9 +124,9 @@ class ReaderPool:
 
 
 def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
-    """Process jobs until the connection closes."""
+    """Read and process jobs until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # import lazily loaded libraries now, so that the first recording is not delayed
+    # load lazily imported libraries now, so that the first request is not delayed
     silent = Recording(
         np.zeros((1, round(spec.duration * spec.sampling_rate)), np.float32), spec.sampling_rate, ("I",), ""
     )
@@ -140,6 +140,6 @@ def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: Q
             try:
                 answer = read_job(job, folder, spec, quality, lsb)
             except Exception as error:
-                # send the type only, because the message can contain data of the request
+                # send only the exception type, because the message may contain request data
                 answer = type(error).__name__
             connection.send(answer)

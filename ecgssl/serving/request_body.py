@@ -21,7 +21,7 @@ from ecgssl.serving.schemas import SignalIn
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")
 _FILE_FIELDS = ("files", "file")
-"""Accepted names of the form field for files; many clients use the second name for a single file."""
+"""Accepted names of the form field for files. Many clients use the second name for a single file."""
 _TEXT = {"member", "sampling_rate", "unit", "leads"}
 
 FORM_SCHEMA: dict[str, Any] = {
@@ -74,7 +74,7 @@ async def parse_body(request: Request) -> Upload | Recording:
     """Return the uploaded files or the recording in the body of a request.
 
     Raises:
-        RequestError: the body has another type or does not match its schema.
+        RequestError: the content type is not supported, or the body does not match its schema.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
@@ -111,7 +111,7 @@ def _recording(body: bytes) -> Recording:
 
 
 def _plain(item: Any) -> str:
-    # pydantic's messages do not contain the input, except for JSON that cannot be parsed
+    # pydantic's messages contain request data only if the JSON cannot be parsed
     return "is not JSON" if item["type"] == "json_invalid" else str(item["msg"])
 
 
@@ -133,7 +133,7 @@ async def _upload(request: Request) -> Upload:
             raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
         files = []
         for item in sent:
-            # a part without a file name is parsed as a text field
+            # starlette parses a part without a file name as a text field
             content = await item.read() if isinstance(item, UploadFile) else item.encode()
             files.append((item.filename or "file" if isinstance(item, UploadFile) else "file", content))
         texts = {name: form.getlist(name) for name in _TEXT if name in form}
@@ -157,7 +157,9 @@ def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
             raise RequestError(
                 422,
                 _problem(
-                    "sampling_rate", "is not a number above 0 and up to 100000", "Send a number in Hz, such as 500"
+                    "sampling_rate",
+                    "is not a number greater than 0 and at most 100000",
+                    "Send a number in Hz, such as 500",
                 ),
             )
     unit = text.get("unit")

@@ -1,4 +1,4 @@
-"""Limits of a request, the error for a rejected request, and the request log."""
+"""Request limits, the exception for rejected requests, and the request log."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from ecgssl.errors import InputError, Problem
 
 LOG = logging.getLogger("ecgssl.serve")
-"""Request log, one line per request: method, route, status, time. It contains no paths, file names or error messages."""
+"""Request log with method, route, status and duration of each request.
+
+It also contains type and stack frames of unexpected exceptions, but no paths, file names or error messages.
+"""
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Limits of a request.
+    """Limits of size, duration and number of requests.
 
     Args:
-        size: largest body in bytes.
-        seconds: time limit in s for receiving a request, and again for reading the recording.
-        waiting: largest number of simultaneous requests; further requests get status 503.
+        size: maximum size of a request body in bytes.
+        seconds: time limit in s. It applies separately to receiving the body and to reading the recording.
+        waiting: maximum number of simultaneous requests; further requests get status 503.
     """
 
     size: int = 32 << 20
@@ -27,12 +30,12 @@ class RequestLimits:
 
 
 class RequestError(InputError):
-    """Error for a rejected request.
+    """Exception for a rejected request.
 
     Args:
-        status: HTTP status, 400 or more.
-        problems: reasons, without names of files or people.
-        reasons: reason codes of a recording that preprocessing rejects.
+        status: HTTP status, 400 or higher.
+        problems: problems with the request, without names of files or people.
+        reasons: reason codes, if preprocessing rejected the recording.
     """
 
     def __init__(self, status: int, problems: Problem | list[Problem], reasons: tuple[str, ...] = ()) -> None:

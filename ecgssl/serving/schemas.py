@@ -1,4 +1,4 @@
-"""Schemas of requests and responses, from which ``/openapi.json`` is generated."""
+"""Schemas of requests and responses. ``/openapi.json`` is generated from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTICE = (
 
 
 class SignalIn(BaseModel):
-    """A raw recording, neither filtered nor scaled."""
+    """A raw recording: unfiltered and not normalised."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -149,7 +149,7 @@ class ThresholdOut(BaseModel):
 
 
 class TargetOut(BaseModel):
-    """Output of a classifier."""
+    """Target of a classifier, with calibration method and thresholds."""
 
     name: str
     calibration: str
@@ -180,7 +180,7 @@ class HealthOut(BaseModel):
 
 
 def reasons_of(codes: tuple[str, ...] | list[str]) -> list[ReasonOut]:
-    """Return reason codes with their meanings."""
+    """Return each reason code with its meaning."""
     return [ReasonOut(code=code, meaning=REASON_TEXTS.get(code, code)) for code in codes]
 
 

@@ -40,7 +40,8 @@ def serve(
         started: function called with the address when the service accepts requests.
 
     Raises:
-        InputError: the bundle is unusable, the host requires a token, the address is not available, or the extra is missing.
+        InputError: the bundle is unusable, the host requires a token, the address is not available, or the packages of the
+            extra ``serve`` are not installed.
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()
@@ -63,7 +64,7 @@ def serve(
         lambda *_: None,
         host=host,
         port=port,
-        # disabled, because uvicorn logs paths of requests and messages of errors
+        # disable uvicorn's log, because it contains request paths and error messages
         access_log=False,
         log_level="critical",
         server_header=False,
@@ -86,9 +87,9 @@ def serve(
             config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
             server = uvicorn.Server(config)
             name = f"[{host}]" if ":" in host else host
-            # requests that arrive before the server runs wait in the queue of the socket
+            # the socket queues requests that arrive before the server runs
             socket.listen(config.backlog)
-            # uvicorn raises SIGTERM again after its shutdown; exit through finally blocks so that the cleanup runs
+            # uvicorn raises SIGTERM again after its shutdown; sys.exit makes sure that the finally blocks run
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             started(f"http://{name}:{socket.getsockname()[1]}")
             server.run(sockets=[socket])
@@ -100,7 +101,9 @@ def _require_safe(host: str, token: str | None) -> None:
     problems = []
     if token is not None and not (16 <= len(token) <= MAX_TOKEN_LENGTH and token.isascii() and token.isprintable()):
         what = f"is not 16 to {MAX_TOKEN_LENGTH} printable ASCII characters"
-        problems.append(Problem("ecgssl serve", "token", what, "Create one, for example with 'openssl rand -hex 32'"))
+        problems.append(
+            Problem("ecgssl serve", "token", what, "Create a token, for example with 'openssl rand -hex 32'")
+        )
     if token is None and not _is_loopback(host):
         what = f"{host} can be reached from other machines, but no token is set"
         problems.append(Problem("ecgssl serve", "host", what, "Set ECGSSL_TOKEN, or use 127.0.0.1"))

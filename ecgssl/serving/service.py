@@ -1,4 +1,4 @@
-"""Responses of the HTTP service: scores, embeddings, drawings and attributions."""
+"""Computation of the HTTP responses: scores, embeddings, drawings and attributions."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from ecgssl.signal.normalise import normalise
 from ecgssl.signal.reasons import REASON_TEXTS
 
 MAX_EXPLAIN_SECONDS = 20.0
-"""Time limit of integrated gradients in s. If they would take longer, attention rollout is used."""
+"""Time limit of integrated gradients in s. Attention rollout is used if the estimated time exceeds it."""
 
 _PASSES = 100.0
-"""Cost of integrated gradients in forward passes: 32 points, forward and backward."""
+"""Estimated cost of integrated gradients in forward passes: a forward and a backward pass for each of 32 points."""
 _SHOWN = 0.4
-"""Smallest share of the attributions that the leads listed in a sentence have together."""
+"""Minimum total share of the attributions of the leads that the summary lists."""
 
 
 class Service:
-    """Computation of responses. The model processes one request at a time, the readers several.
+    """Service that computes responses. It runs the model for one request at a time and reads recordings in parallel.
 
     Args:
-        bundle: bundle whose model is on the device to use.
+        bundle: loaded bundle; its model must already be on the target device.
         readers: pool of processes that preprocess recordings.
     """
 
@@ -50,7 +50,7 @@ class Service:
             spec = bundle.spec
             ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
             bundle.graph.run(ecg, mask)
-            # processor time does not depend on other programs on the machine
+            # measure CPU time, because it does not depend on other programs on the machine
             start = time.process_time()
             bundle.graph.run(ecg, mask)
             cost = (time.process_time() - start) / torch.get_num_threads()
@@ -112,7 +112,7 @@ class Service:
         )
 
     def require(self, windows: Windows, output: Output) -> None:
-        """Check that the bundle has the output and supports the policy for long recordings.
+        """Check that the bundle provides the output and supports the policy for long recordings.
 
         Raises:
             RequestError: the output is missing, or the policy cannot be used with it.
@@ -125,7 +125,7 @@ class Service:
             raise RequestError(422, list(error.problems)) from None
 
     def about(self, read: ReadResult) -> dict[str, Any]:
-        """Return the fields of every response (``AnswerOut``)."""
+        """Return the fields that all responses have in common (``AnswerOut``)."""
         row = read.prepared.row
         cells = dict.fromkeys(cell for one in read.prepared.findings for cell in one.split(";") if cell)
         findings = [_finding(*cell.split(":")) for cell in cells]
@@ -146,7 +146,7 @@ class Service:
         }
 
     def predict(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
-        """Return scores (``PredictionOut``)."""
+        """Return the scores of a recording (fields of ``PredictionOut``)."""
         decision = self.decision
         logits = recording_outputs(self.bundle, [read.prepared], "logits", windows)
         values = decision.probabilities(logits)[0]
@@ -172,18 +172,18 @@ class Service:
         return self.about(read) | {"scores": scores, "predicted": predicted}
 
     def embed(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
-        """Return an embedding (``EmbeddingOut``)."""
+        """Return the embedding of a recording (fields of ``EmbeddingOut``)."""
         embedding = recording_outputs(self.bundle, [read.prepared], "embedding", windows)[0]
         return self.about(read) | {"embedding": embedding.tolist()}
 
     def draw(self, read: ReadResult) -> str:
-        """Return a drawing of the raw recording as a data: URI."""
+        """Return a drawing of the raw recording as a ``data:`` URI of a PNG."""
         if read.raw is None or read.raw_mask is None:
             raise ValueError("the job has no raw signal for a drawing; set show=True")
         return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
 
     def explain(self, read: ReadResult, target: str) -> dict[str, Any]:
-        """Return the attributions of one target (``LookedOut``) in the first scored window.
+        """Return the attributions of one target in the first scored window (fields of ``LookedOut``).
 
         Raises:
             RequestError: the model has no such target.
@@ -204,7 +204,7 @@ class Service:
         if self.method == "integrated_gradients":
             title += f", with attributions for and against {target}"
         else:
-            # above the median only, because every part of a recording gets some attention
+            # draw attention above the median only, because every part of a recording receives some attention
             title += ", with attention above its median"
             relevance = np.maximum(relevance - np.median(relevance[mask[0]]), 0)
         figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)

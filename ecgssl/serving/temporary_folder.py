@@ -18,10 +18,10 @@ _LOCK = "lock"
 def private_folder(parent: Path | None = None) -> Iterator[Path]:
     """Create a folder that only this user can read, and remove it at the end of the block.
 
-    Remaining folders of killed services are removed first. They are recognised by their free lock.
+    Folders left by killed services are removed first. Their lock file is no longer locked.
 
     Args:
-        parent: parent folder; the default is the system's folder for temporary files.
+        parent: parent folder; the default is the system's temporary folder.
     """
     parent = Path(tempfile.gettempdir()) if parent is None else parent
     for old in parent.glob(f"{_PREFIX}*"):
@@ -43,5 +43,5 @@ def _remove_if_abandoned(folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:
-        # locked by a running service, or already removed
+        # a running service has locked the folder, or the folder has already been removed
         return
