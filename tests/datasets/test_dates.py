@@ -105,4 +105,4 @@ def test_what_contradicts_itself():
     ]
     assert read("25/04/2021", "01/02/2021", order="month_first")[1] == [("cannot be read with month_first", (2,))]
     reported = read("2021-03-04T10:15:00Z", "2021-03-04T10:15:00")[1]
-    assert reported == [("without a time zone, although other rows have one", (3,))]
+    assert reported == [("has no time zone, but other rows have one", (3,))]

@@ -148,7 +148,7 @@ def test_mapping_what_is_needed_to_what_is_not_there(tmp_path, ours):
     (tmp_path / "m.csv").write_text("record_id,path\nx,a\n")
     reading = ManifestParams(columns={ours: "nowhere"})
     found = examine_manifest(tmp_path / "m.csv", reading=reading)
-    assert "its column 'nowhere' is absent" in [issue.what for issue in found.issues]
+    assert "the file has no column 'nowhere'" in [issue.what for issue in found.issues]
     with pytest.raises(InputError):
         load_manifest(tmp_path / "m.csv", reading=reading)
 
@@ -158,7 +158,7 @@ def test_a_column_of_our_name_with_another_meaning_gives_way(tmp_path):
     (tmp_path / "m.csv").write_text("record_id,path,file,split\nx,C:\\old,a,train\n")
     cohort = load_manifest(tmp_path / "m.csv", reading=ManifestParams(columns={"path": "file"}))
     assert list(cohort.table["path"]) == ["a"]
-    assert cohort.notes[0] == "column path of the file is not used: path is read from 'file'"
+    assert cohort.notes[0] == "the column 'path' of the file is not used: path is read from 'file'"
 
 
 def test_targets_from_columns_that_also_describe(tmp_path):
@@ -208,14 +208,14 @@ DEFECTS = {
     # row: the row's text, or changes of a sound row by column; issues that it must be among
     2: ({"record_id": "same"}, [("record_id", "not unique")]),
     3: ({"record_id": "same"}, [("record_id", "not unique")]),
-    4: ({"record_id": ""}, [("record_id", "empty")]),
-    5: ({"path": ""}, [("path", "empty")]),
+    4: ({"record_id": ""}, [("record_id", "is empty")]),
+    5: ({"path": ""}, [("path", "is empty")]),
     6: ({"path": "gone"}, [("path", "no such file")]),
     7: ({"path": "../secret"}, [("path", "is outside the root folder")]),
-    8: ({"path": "C:\\ECG\\x.xml"}, [("path", "a path of a Windows machine")]),
-    9: ({"path": "folder"}, [("path", "a folder, not a file")]),
-    10: ({"path": "twin"}, [("path", "a file that another row also has")]),
-    11: ({"path": "./twin.hea"}, [("path", "a file that another row also has")]),
+    8: ({"path": "C:\\ECG\\x.xml"}, [("path", "is a Windows path")]),
+    9: ({"path": "folder"}, [("path", "is a folder, not a file")]),
+    10: ({"path": "twin"}, [("path", "another row lists the same file")]),
+    11: ({"path": "./twin.hea"}, [("path", "another row lists the same file")]),
     12: ({"patient_id": "both"}, [("split", "patients with recordings in more than one split")]),
     13: ({"patient_id": "both", "split": "test"}, [("split", "patients with recordings in more than one split")]),
     14: ({"split": "dev"}, [("split", "is not a split")]),
@@ -233,8 +233,8 @@ DEFECTS = {
     26: ({"rhythm": "flutter"}, [("rhythm", "is not one of its classes")]),
     27: ({"dx": "LBBB;XX"}, [("dx", "contains a label that is not one of its classes (2 are declared)")]),
     28: ({"patient_id": "1.23E+11"}, [("patient_id", ROUNDED)]),
-    29: ("cut,r29,p29,train", [("row length", "not 16 cells like the header")]),
-    30: ("{sound},extra", [("row length", "not 16 cells like the header")]),
+    29: ("cut,r29,p29,train", [("row length", "the number of cells differs from the header, which has 16")]),
+    30: ("{sound},extra", [("row length", "the number of cells differs from the header, which has 16")]),
     31: ("{sound}", [("rows", "the same row occurs more than once")]),
     32: ("{sound}", [("rows", "the same row occurs more than once")]),
 }  # fmt: skip
@@ -267,9 +267,9 @@ def test_every_defect_is_reported_in_one_run_with_its_rows(tmp_path):
     reading = ManifestParams(targets=DECLARED, columns={"device": "Cart"}, path_prefix="E:\\")
     found = examine_manifest(tmp_path / "m.csv", reading=reading)
     expected: dict[tuple[str, str], tuple[int, ...]] = {
-        ("AF", "the column occurs twice"): (),
-        ("data.path_prefix", "no path begins with it"): (),
-        ("device", "its column 'Cart' is absent"): (),
+        ("AF", "the column occurs more than once"): (),
+        ("data.path_prefix", "no path begins with this prefix"): (),
+        ("device", "the file has no column 'Cart'"): (),
         ("data.targets.gone", "its column is absent"): (),
         ("data.targets.age", "would have the name 'age' of another column"): (),
         ("age", "is not a number"): (25,),

@@ -65,7 +65,7 @@ def test_a_stated_encoding_wins(tmp_path):
     path = write(tmp_path, "a,b\nü,1\n".encode("cp850"))
     assert read_table(path, "cp850").cells["a"][0] == "ü"
     assert "row" not in refusal(path, "ascii")
-    assert "is not an encoding" in refusal(path, "klingon")
+    assert "is not a known encoding" in refusal(path, "klingon")
     assert read_table(write(tmp_path, "a,b\nü,1\n".encode("utf-16-le")), "utf-16-le").cells["a"][0] == "ü"
 
 
@@ -76,12 +76,12 @@ def test_a_stated_encoding_wins(tmp_path):
         (b"\xd0\xcf\x11\xe0rest", "old Excel workbook"),
         (b"\x1f\x8brest", "compressed"),
         ("a,b\n1,2\n".encode("utf-16-le"), "zero bytes"),
-        (b"\xff\xfea", "has an invalid character"),
+        (b"\xff\xfea", "is not valid UTF-16"),
         (b"a,b\n1,\x81\n", "neither UTF-8 nor Windows-1252 (first in line 2)"),
         (b'a,b\n"1,2\n', "is not a valid CSV (line"),
         (b'a,b\n"1"x,2\n', "is not a valid CSV (line 2"),
         (b"", "is empty"),
-        (b"PAR1garbage", "cannot be read"),
+        (b"PAR1garbage", "is not a valid Parquet file"),
     ],
 )
 def test_what_is_no_table(tmp_path, data, message):

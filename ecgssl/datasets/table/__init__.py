@@ -1,1 +1,1 @@
-"""Local cohorts: a table that lists recordings."""
+"""Loading of local cohorts from a CSV or Parquet table with one row per recording."""

@@ -1,6 +1,6 @@
-"""Checks of the file paths in a table: absent, outside the root, duplicate, or from another machine.
+"""Checks of the file paths in a table: missing files, paths outside the root folder, duplicates, Windows paths.
 
-Paths are plain strings here, because a table may contain a million of them.
+This module uses strings instead of ``pathlib`` paths for speed, because a table may contain a million paths.
 """
 
 # ruff: noqa: PTH112, PTH113, PTH117, PTH118 (see above)
@@ -27,9 +27,10 @@ class Paths:
     """Checked paths of a table.
 
     Args:
-        cells: paths for reading: with slashes, without the prefix.
+        cells: paths with slashes instead of backslashes and without the prefix.
         there: whether each file exists.
-        issues, notes: errors, and assumptions.
+        issues: errors found.
+        notes: assumptions made when reading the paths.
     """
 
     cells: pd.Series
@@ -39,13 +40,14 @@ class Paths:
 
 
 def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str = "") -> Paths:
-    """Return the paths of a table after a check that the files exist; no file is opened.
+    """Check that the files in a table exist, and return their paths. No file is opened.
 
     Args:
-        cells: paths relative to ``root`` or absolute; ``file#member`` for one of several recordings of a file.
-        rows: row numbers, for messages.
-        root: folder of relative paths.
-        prefix: text removed from the start of paths.
+        cells: paths relative to ``root``, or absolute paths. ``file#member`` selects one recording of a file that
+            contains several.
+        rows: row number of each path, for messages.
+        root: folder that relative paths start from.
+        prefix: text to remove from the start of each path.
     """
     cells, notes, issues = read_paths(cells, root, prefix)
     files = [_file(root, cell) for cell in cells]
@@ -60,12 +62,12 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
     issues += [
         Issue("path", what, remedy, rows_where(rows, wrong))
         for wrong, what, remedy in (
-            (empty, "empty", "Add the file of the recording"),
-            (foreign, "a path of a Windows machine", "Set its folder with --root, and its drive with --path-prefix"),
+            (empty, "is empty", "Add the file of the recording"),
+            (foreign, "is a Windows path", "Set its folder with --root, and its drive with --path-prefix"),
             (outside, "is outside the root folder", "Move the recordings into the root, or write an absolute path"),
             (absent, "no such file", _remedy(root, cells[absent])),
-            (folder, "a folder, not a file", "Use the path of a file"),
-            (twice, "a file that another row also has", "Keep one row for each recording, with all its values"),
+            (folder, "is a folder, not a file", "Use the path of a file"),
+            (twice, "another row lists the same file", "Keep one row for each recording, with all its values"),
         )
         if wrong.any()
     ]
@@ -73,15 +75,15 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
 
 
 def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Series, list[str], list[Issue]]:
-    """Return paths in the notation of this machine: without the prefix, and with slashes instead of backslashes.
+    """Remove the prefix from paths, and replace backslashes with slashes.
 
     A backslash is kept if a file with a backslash in its name exists.
 
     Args:
-        cells, root, prefix: as for ``check_paths``.
+        cells, root, prefix: see ``check_paths``.
 
     Returns:
-        The paths; notes on assumptions; issues.
+        The paths, notes on assumptions, and the errors found.
     """
     cells, notes, issues = _without_prefix(cells, prefix)
     back = cells.map(lambda cell: "\\" in cell and not _is_foreign(cell) and not _there(_file(root, cell)[0]))
@@ -103,7 +105,7 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
         return (
             cells,
             [],
-            [Issue("data.path_prefix", "no path begins with it", "Copy the prefix from a cell of the table")],
+            [Issue("data.path_prefix", "no path begins with this prefix", "Copy the prefix from a cell of the table")],
         )
     short = cells.str.slice(len(prefix)).str.lstrip("\\/")
     return cells.where(~begins, short), [f"the prefix is removed from {int(begins.sum())} paths"], []
@@ -112,12 +114,12 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
 def _leaves(cell: str) -> bool:
     if ".." not in cell or os.path.isabs(cell):
         return False
-    # with and without a possible member
+    # check the path with and without a possible "#member" suffix
     return any(Path(os.path.normpath(file)).parts[:1] == ("..",) for file in (cell, cell.rpartition(MEMBER)[0]))
 
 
 def _file(root: Path, cell: str) -> tuple[str, str]:
-    """Return file and member of a cell."""
+    """Return the file path and the member (empty if none) of a cell such as ``file#member``."""
     if MEMBER in cell:
         file, member = locate(root / cell)
         return str(file), member or ""
@@ -125,7 +127,7 @@ def _file(root: Path, cell: str) -> tuple[str, str]:
 
 
 def _there(file: str) -> bool:
-    # the path of a WFDB record may have no suffix, or the suffix of any of its files
+    # the path of a WFDB record may be written without a suffix or with the suffix of any of its files
     return os.path.isfile(file) or os.path.isfile(header_path(file))
 
 
@@ -136,7 +138,10 @@ def _key(file: str, member: str) -> str:
 
 
 def _remedy(root: Path, cells: pd.Series) -> str:
-    """Return the remedy for absent files, with a hint if the first of them exist in other upper and lower case."""
+    """Return the fix for missing files, with a hint if a file name differs only in upper and lower case.
+
+    At most 20 missing files are compared with the files in their folders.
+    """
     remedy = "Correct the path, or set the folder of relative paths with --root"
     for cell in cells.head(20):
         file = Path(_file(root, cell)[0])

@@ -52,18 +52,21 @@ _CHECKS: tuple[tuple[str, Callable[[str], Any], str, bool], ...] = (
     ("units", parse.units, "Write nV, uV, mV or V, or nothing", True),
     ("leads", parse.leads, "Write names such as I;II;V1, each once, '-' for an unused signal, or nothing", True),
 )
-"""Column, parser, remedy, and whether messages may contain its cells because they hold no personal data."""
+"""For each column: its name, its parser, the fix for invalid cells, and whether messages may show its cells.
+
+Messages may show cells only if the column contains no personal data.
+"""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A manifest with all its errors.
+    """Result of checking a manifest: the cohort and all errors.
 
     Args:
-        cohort: valid content of the rows; complete if ``issues`` is empty.
-        issues: errors.
-        there: (rows,) whether the file of the recording exists.
-        unused: columns of the file that are not used.
+        cohort: cohort made from the valid cells. It is complete only if ``issues`` is empty.
+        issues: errors found in the manifest.
+        there: (rows,) whether the file of each recording exists.
+        unused: columns of the manifest that are not used.
     """
 
     cohort: Cohort
@@ -73,23 +76,23 @@ class Examined:
 
 
 def load_manifest(path: Path | str, root: Path | str | None = None, **options: Any) -> Cohort:
-    """Return the cohort of a manifest. No file is changed, and no recording is opened.
+    """Load the cohort that a manifest describes. No recording is opened.
 
     Args:
-        path: CSV (``ecgssl.datasets.table.read_table``) or Parquet. ``record_id`` and ``path`` are required. Optional
-            columns are ``patient_id``, ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age``
-            (years), ``sex`` (male, female, other), ``site`` and ``device``, and ``sampling_rate`` (Hz), ``units`` and
-            ``leads``, which override the values in the file. Every other column is a possible target, as declared or else
-            binary: 1, 0, empty for unknown, U or -1 for uncertain, which counts as unknown. Undeclared columns with other
-            cells are not used (``require_targets`` reports the reason).
-        root: folder of relative paths; by default the folder of the manifest.
-        options: see ``examine_manifest``.
+        path: CSV or Parquet file. ``record_id`` and ``path`` are required. Optional columns are ``patient_id``,
+            ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age`` (years), ``sex`` (male,
+            female, other), ``site`` and ``device``. The optional columns ``sampling_rate`` (Hz), ``units`` and
+            ``leads`` override the values in the recordings. Every other column is a possible target. Without a
+            declaration, a target is binary: 1, 0, empty (unknown), or U or -1 (uncertain, read as unknown).
+            Undeclared columns with other cells are not used.
+        root: folder that relative paths start from; by default the folder of the manifest.
+        options: keyword arguments of ``examine_manifest``.
 
     Returns:
-        The cohort. Its ``notes`` state assumptions (no patient ids, a split made here, uncertain cells).
+        The cohort. Its ``notes`` list assumptions, for example about missing patient ids or uncertain cells.
 
     Raises:
-        InputError: lists all errors by row number as a spreadsheet displays it (the header is row 1).
+        InputError: the manifest has errors. The message lists all of them by row number (the header is row 1).
     """
     found = examine_manifest(path, root, **options)
     if found.issues:
@@ -109,19 +112,21 @@ def examine_manifest(
     split: SplitParams | None = None,
     may_cross: bool = False,
 ) -> Examined:
-    """Return the cohort of a manifest together with its errors.
+    """Check a manifest, and return its cohort together with all errors.
 
     Args:
-        path, root: as for ``load_manifest``.
-        reading: interpretation of columns and cells.
-        targets_file: YAML file with more declarations; by default ``NAME.targets.yaml`` next to the manifest, if it exists.
-        name, licence: name and licence of the cohort; by default the name of the manifest, and none.
-        seed: seed of a split that is made here.
-        split: kind of split; by default that of the manifest, otherwise 70/10/20 by patient.
-        may_cross: accept patients in more than one split (``data.overlap`` other than ``error``).
+        path, root: see ``load_manifest``.
+        reading: settings for reading columns and cells, for example column names and targets.
+        targets_file: YAML file with more settings; by default ``NAME.targets.yaml`` next to the manifest, if it exists.
+        name: name of the cohort; by default the file name of the manifest without suffix.
+        licence: licence of the cohort; empty by default.
+        seed: seed of a random split.
+        split: how to split the recordings. By default, the split in the manifest is used; if there is none, patients
+            are split randomly (70/10/20).
+        may_cross: accept patients in more than one split (``data.overlap`` is not ``error``).
 
     Raises:
-        InputError: the file is not a table, or its targets file is invalid.
+        InputError: the manifest is not a table, or the targets file is invalid.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)
@@ -156,7 +161,7 @@ def examine_manifest(
     table = pd.concat([table[described], pd.DataFrame(read.values, index=table.index, dtype=float)], axis=1)
     if issues:
         if not (table["split"] != "").any():
-            notes.append("no split given: one is made when the table has no errors")
+            notes.append("no split given: the split is made after all errors in the table are fixed")
     else:
         issues += _split(table, tuple(read.values), read.kinds, split or SplitParams(), seed, notes)
     if (table["split"] != "").any() and (table["split"] == "").any():
@@ -177,15 +182,15 @@ def examine_manifest(
 
 
 def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohort:
-    """Return the recordings of a manifest in its order, with the columns needed to read their signals.
+    """Return the recordings of a manifest in file order, with only the columns needed to read the signals.
 
     Args:
-        path, root: as for ``load_manifest``; the targets file next to the manifest is also read. The recordings may be
-            absent.
+        path, root: see ``load_manifest``. A targets file next to the manifest is also read. The recordings need not
+            exist.
 
     Returns:
-        A cohort without patients, splits and targets: ``record_id``, ``path``, and if the manifest has them
-        ``sampling_rate``, ``units`` and ``leads``.
+        A cohort without patients, splits and targets. Its columns are ``record_id``, ``path`` and, if present in the
+        manifest, ``sampling_rate``, ``units`` and ``leads``.
 
     Raises:
         InputError: the file is not a table with these columns, record ids are empty or not unique, or a cell is invalid.
@@ -217,7 +222,11 @@ def _add_targets_file(
 
 
 def _named(file: Table, reading: ManifestParams) -> tuple[pd.DataFrame, list[Issue], list[str]]:
-    """Return the table with our column names and with cells replaced by ``reading.values``."""
+    """Rename the columns of a table to the standard names, and replace cells as set in ``reading.values``.
+
+    Returns:
+        The table, the errors found, and notes on assumptions.
+    """
     table, issues, notes = rename_columns(file.cells, reading.columns)
     found = column_names(file.cells.columns)
     for column in _REQUIRED:
@@ -256,14 +265,14 @@ def _suggestions(file: Table, reading: ManifestParams, table: pd.DataFrame) -> l
 
 
 def _set_paths(table: pd.DataFrame, paths: pd.Series, reading: ManifestParams) -> None:
-    """Replace the paths, and the record ids if the user mapped the same column to both."""
+    """Replace the column ``path`` in place, and ``record_id`` too if it is read from the same column."""
     if "record_id" in reading.columns and "record_id" in table and table["record_id"].equals(table["path"]):
         table["record_id"] = paths
     table["path"] = paths
 
 
 def _drop_repeated(table: pd.DataFrame, rows: Sequence[int]) -> tuple[pd.DataFrame, list[int], list[Issue]]:
-    """Return the table and its row numbers without repeated rows, and an issue that lists them."""
+    """Remove repeated rows, and return the table, its row numbers, and an error that lists the repeated rows."""
     if not table.duplicated().any():
         return table, list(rows), []
     same = rows_where(rows, table.duplicated(keep=False))
@@ -273,7 +282,7 @@ def _drop_repeated(table: pd.DataFrame, rows: Sequence[int]) -> tuple[pd.DataFra
 
 
 def _check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
-    """Return errors of record and patient ids."""
+    """Return the errors in the columns ``record_id`` and ``patient_id``."""
     issues = []
     for column, whose in (("record_id", "recording"), ("patient_id", "patient")):
         if column not in table:
@@ -286,7 +295,7 @@ def _check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
         empty = table["record_id"] == ""
         double = table["record_id"].duplicated(keep=False) & ~empty
         if empty.any():
-            issues.append(Issue("record_id", "empty", "Give every recording an id", rows_where(rows, empty)))
+            issues.append(Issue("record_id", "is empty", "Give every recording an id", rows_where(rows, empty)))
         if double.any():
             issues.append(
                 Issue("record_id", "not unique", "Give every recording a unique id", rows_where(rows, double))
@@ -295,10 +304,12 @@ def _check_ids(table: pd.DataFrame, rows: Sequence[int]) -> list[Issue]:
 
 
 def _fill_patients(table: pd.DataFrame, suggestion: str) -> list[str]:
-    """Give every recording without a patient its own patient id, and return notes."""
+    """Assign a unique patient id to every recording without one, in place, and return notes for the user."""
     if "patient_id" not in table:
         table["patient_id"] = NO_PATIENT + table["record_id"].astype(str)
-        return [f"no patient_id: every recording counts as one patient, so splits may share patients{suggestion}"]
+        return [
+            f"no patient_id: every recording counts as a different patient, so splits may share patients{suggestion}"
+        ]
     without = table["patient_id"] == ""
     if not without.any():
         return []
@@ -307,9 +318,9 @@ def _fill_patients(table: pd.DataFrame, suggestion: str) -> list[str]:
 
 
 def _check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> list[Issue]:
-    """Return errors of the column ``split``, which is in lower case.
+    """Return the errors in the column ``split``. Its cells must be in lower case.
 
-    With ``may_cross``, patients in more than one split are accepted; ``ecgssl.leakage.overlap`` counts or removes them.
+    With ``may_cross``, patients in more than one split are not an error; ``ecgssl.leakage.overlap`` handles them later.
     """
     issues = []
     unknown = ~table["split"].isin([*_SPLIT_NAMES, ""])
@@ -330,7 +341,11 @@ def _check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> 
 
 
 def _convert_columns(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> tuple[list[Issue], list[str]]:
-    """Convert the descriptive columns in place; return issues, whose cells become empty, and notes."""
+    """Convert the descriptive columns (age, sex, dates, ...) in place; invalid cells become empty.
+
+    Returns:
+        The errors found, and notes on assumptions.
+    """
     issues: list[Issue] = []
     notes: list[str] = []
     for column, convert, remedy, shown in _CHECKS:
@@ -383,7 +398,7 @@ def _split(
     seed: int,
     notes: list[str],
 ) -> list[Issue]:
-    """Set the column ``split`` and add notes in place; return issues."""
+    """Fill the column ``split`` in place, append to ``notes``, and return the errors found."""
     given = bool((table["split"] != "").any())
     try:
         made = make_split(table, targets, params, seed, kinds)
@@ -406,7 +421,7 @@ class _Targets:
 
 
 def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Targets:
-    """Return the declared targets in the order of their declaration, followed by undeclared binary columns."""
+    """Read the declared targets, followed by all undeclared columns with binary cells."""
     out = _Targets({}, {}, [], [], {})
     ours = {theirs: name for name, theirs in reading.columns.items()}
     used = set()

@@ -1,6 +1,6 @@
-"""Parsing of single cells: numbers, ages, sexes, units, leads and dates.
+"""Parsers for table cells: numbers, ages, sexes, units, leads and dates.
 
-Every parser of a cell raises ``ValueError`` for a cell that is invalid or ambiguous.
+Every parser raises ``ValueError`` if a cell is invalid or ambiguous.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from ecgssl.io.metadata import OLDEST, millivolts
 from ecgssl.signal.leads import canonical
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#nv", "."})
-"""Empty cells of R, pandas, SQL, Excel (English, German) and SAS, in lower case. ``-`` is not included, because a column with
-``-`` and ``+`` uses it for "absent"."""
+"""Cells that mean "missing" in R, pandas, SQL, Excel (English, German) and SAS, in lower case.
+
+``-`` is not included, because many columns use ``+`` and ``-`` for "present" and "absent".
+"""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _AGE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(y|yr|yrs|year|years|j|jahre)?\.?", re.IGNORECASE)
@@ -39,17 +41,20 @@ _SHORTENED = re.compile(r"\d([.,]\d+)?E\+?\d+", re.IGNORECASE)
 
 
 def is_empty(cell: str) -> bool:
-    """Return whether a cell is empty."""
+    """Return whether a cell is empty or contains a code for a missing value such as ``NA``."""
     return cell.casefold() in NO_VALUE
 
 
 def is_shortened(cell: str) -> bool:
-    """Return whether a spreadsheet has rounded a long number to a power of ten, so that different numbers look equal."""
+    """Return whether a cell is a number in scientific notation such as ``1.23E+11``.
+
+    Spreadsheets round long ids to this notation, so that different ids look equal.
+    """
     return _SHORTENED.fullmatch(cell) is not None
 
 
 def plain_number(cell: str) -> float:
-    """Return a finite number with a decimal point or comma and without thousands marks; NaN for an empty cell."""
+    """Parse a finite number with a decimal point or comma and without thousands separators; NaN for an empty cell."""
     if is_empty(cell):
         return math.nan
     text = cell.replace(",", ".")
@@ -59,7 +64,7 @@ def plain_number(cell: str) -> float:
 
 
 def fold(cell: str) -> float:
-    """Return a whole number; NaN for an empty cell."""
+    """Parse the fold number of a recording, a whole number; NaN for an empty cell."""
     value = plain_number(cell)
     if not math.isnan(value) and value != int(value):
         raise ValueError("not a whole number")
@@ -67,9 +72,10 @@ def fold(cell: str) -> float:
 
 
 def age(cell: str) -> float:
-    """Return an age in years, written as ``63``, ``63 y``, ``63 J``, ``063Y`` or ``018M`` (DICOM) or ``90+``.
+    """Return an age in years; NaN for an empty cell.
 
-    An empty cell gives NaN. Ages above 89 are not changed here.
+    Accepted forms are ``63``, ``63 y``, ``63 J``, ``063Y`` and ``018M`` (DICOM), and ``90+``. Numbers above 89 are
+    returned unchanged.
     """
     if is_empty(cell):
         return math.nan
@@ -87,7 +93,10 @@ def age(cell: str) -> float:
 
 
 def sex(cell: str) -> str:
-    """Return ``male``, ``female``, ``other`` or an empty text. Numbers are invalid, because tables use them differently."""
+    """Return ``male``, ``female``, ``other``, or an empty string if unknown.
+
+    Numbers are invalid, because tables use different codes.
+    """
     word = cell.casefold()
     if word in _SEX:
         return _SEX[word]
@@ -97,7 +106,7 @@ def sex(cell: str) -> str:
 
 
 def sampling_rate(cell: str) -> float:
-    """Return a sampling rate in Hz, with or without the unit; NaN for an empty cell."""
+    """Parse a sampling rate such as ``500`` or ``500 Hz``, and return it in Hz; NaN for an empty cell."""
     text = cell[:-2].rstrip() if cell.casefold().endswith("hz") else cell
     value = plain_number(text)
     if not (math.isnan(value) or _RATES[0] <= value <= _RATES[1]):
@@ -106,7 +115,7 @@ def sampling_rate(cell: str) -> float:
 
 
 def units(cell: str) -> str:
-    """Return a unit of voltage as written, or an empty text."""
+    """Return the unit of voltage in a cell, unchanged; an empty string for an empty cell."""
     if is_empty(cell):
         return ""
     if millivolts(cell) is None:
@@ -115,10 +124,10 @@ def units(cell: str) -> str:
 
 
 def leads(cell: str) -> str:
-    """Return the names of leads, joined by ``;``; ``-`` for a signal of the file that is not used.
+    """Parse a list of lead names, and return it with ``;`` as separator and ``-`` for unused signals.
 
     Raises:
-        ValueError: no name is one of the twelve leads, one is unknown, or one occurs twice.
+        ValueError: the list contains an unknown name, a lead twice, or none of the twelve leads.
     """
     if is_empty(cell):
         return ""
@@ -132,13 +141,13 @@ def leads(cell: str) -> str:
 
 
 def decimal_mark(cells: Iterable[str]) -> str:
-    """Return the decimal mark of a column, ``.`` or ``,``, if its cells determine it.
+    """Detect the decimal separator of a column, ``.`` or ``,``, from its cells.
 
-    A mark is decimal if the number of digits that follow is not three, or if it follows the other mark. ``1.234`` alone is
-    ambiguous.
+    For example, ``1.5`` and ``1,234.5`` show that it is a point. ``1.234`` is ambiguous, because the point may separate
+    thousands.
 
     Raises:
-        ValueError: ``both`` if cells use different marks, ``doubt`` if all cells are ambiguous.
+        ValueError: ``both`` if cells use different decimal separators, ``doubt`` if all cells are ambiguous.
     """
     proven: set[str] = set()
     doubtful = False
@@ -163,7 +172,10 @@ def decimal_mark(cells: Iterable[str]) -> str:
 
 
 def number(cell: str, mark: str) -> float:
-    """Return a finite number with a known decimal mark; the other mark, a blank or an apostrophe may group thousands."""
+    """Parse a finite number whose decimal separator is ``mark``.
+
+    Thousands may be separated by the other of ``.`` and ``,``, by a blank or by an apostrophe.
+    """
     grouping = "," if mark == "." else "."
     whole, point, rest = cell.partition(mark)
     if re.search(f"[{grouping}'’ \u00a0\u202f]", whole):
@@ -196,10 +208,8 @@ _TIME = re.compile(
 _MONTHS = ("jan", "feb", "mar mär mae mrz", "apr", "may mai", "jun", "jul", "aug", "sep", "oct okt", "nov", "dec dez")
 _MONTH = {short: number for number, shorts in enumerate(_MONTHS, 1) for short in shorts.split()}
 
-_FORMS = (
-    "Write 2021-03-04 or 2021-03-04T10:15:00 (also 04.03.2021, 4-Mar-2021, 20210304101500), with four digits of year"
-)
-_STATE_ORDER = "State which comes first with --dates day_first or --dates month_first (data.dates)"
+_FORMS = "Write 2021-03-04 or 2021-03-04T10:15:00 (also 04.03.2021, 4-Mar-2021, 20210304101500), with a four-digit year"
+_STATE_ORDER = "Set the order with --dates day_first or --dates month_first (data.dates)"
 
 
 @dataclass(frozen=True)
@@ -207,8 +217,9 @@ class ParsedDate:
     """A parsed date.
 
     Args:
-        when: date and time. If day and month are ambiguous, ``first`` is used as the day.
-        first, second: the two numbers of day and month in an ambiguous notation, otherwise ``None``.
+        when: date and time. If both orders of day and month are valid, it assumes that the month comes first.
+        first, second: the first two numbers of a date such as 03/04/2021, where the order of day and month is not
+            known from the notation; otherwise ``None``.
     """
 
     when: datetime.datetime
@@ -217,18 +228,18 @@ class ParsedDate:
 
     @property
     def proves(self) -> Order | None:
-        """Order that this date alone determines."""
+        """Order of day and month if this date allows only one, otherwise ``None``."""
         if self.first is None or self.second is None or max(self.first, self.second) <= 12:
             return None
         return "day_first" if self.first > 12 else "month_first"
 
     @property
     def ambiguous(self) -> bool:
-        """Whether the two orders give different valid dates."""
+        """Whether both orders of day and month are valid and give different dates."""
         return self.first is not None and self.proves is None and self.first != self.second
 
     def iso(self, order: Order | None) -> str:
-        """Return ``YYYY-MM-DDTHH:MM:SS``, with a time zone if the cell has one."""
+        """Return the date as ``YYYY-MM-DDTHH:MM:SS``, followed by the time zone if the cell contains one."""
         if self.first is None or self.second is None:
             return self.when.isoformat(timespec="seconds")
         day, month = (self.first, self.second) if order != "month_first" else (self.second, self.first)
@@ -236,10 +247,10 @@ class ParsedDate:
 
 
 def parse_date(cell: str) -> ParsedDate:
-    """Return a date with or without a time.
+    """Parse a date with an optional time.
 
     Raises:
-        ValueError: the cell is not a date or its year has two digits.
+        ValueError: the cell is not a date, or its year has only two digits.
     """
     found = _DATE.match(cell)
     if not found:
@@ -248,7 +259,7 @@ def parse_date(cell: str) -> ParsedDate:
     parts = found.groupdict()
     if parts["a"]:
         a, b = int(parts["a"]), int(parts["b"])
-        # notations with dots have the day first in all countries
+        # dates written with dots always have the day first, as in 04.03.2021
         day_number, month_number = (a, b) if parts["mark"] == "." or a > 12 else (b, a)
         when = datetime.datetime(int(parts["aby"]), month_number, day_number, hour, minute, second, tzinfo=zone)
         return ParsedDate(when) if parts["mark"] == "." else ParsedDate(when, a, b)
@@ -288,16 +299,17 @@ def _time(text: str) -> tuple[int, int, int, datetime.timezone | None]:
 def read_dates(
     cells: Sequence[str], rows: Sequence[int], order: Order | None = None
 ) -> tuple[list[str], list[Issue], list[str]]:
-    """Return a column of dates in ISO 8601.
+    """Convert a column of dates to ISO 8601.
 
     Args:
-        cells: dates as written; empty cells stay empty.
-        rows: row numbers, for messages.
-        order: order of day and month in dates such as 03/04/2021. By default, other dates of the column determine it.
+        cells: dates as written in the table; empty cells stay empty.
+        rows: row number of each cell, for messages.
+        order: order of day and month in dates such as 03/04/2021. By default, it is detected from other dates of the
+            column.
 
     Returns:
-        ISO 8601 per cell, all empty if there are issues; the issues; notes on assumptions. Issues contain no cells, because
-        dates can identify a person.
+        A list of ISO 8601 dates (all empty if there are errors), the errors, and notes on assumptions. Error messages
+        show no cells, because dates can identify a person.
     """
     stamps: list[ParsedDate | None] = []
     bad: list[int] = []
@@ -331,7 +343,7 @@ def read_dates(
     if len({made.when.tzinfo is None for _, made in pairs}) > 1:
         naive = tuple(row for row, made in pairs if made.when.tzinfo is None)
         issues.append(
-            Issue("acq_time", "without a time zone, although other rows have one", "Write all with or without", naive)
+            Issue("acq_time", "has no time zone, but other rows have one", "Write all dates with or without one", naive)
         )
     if issues:
         return ["" for _ in cells], issues, notes

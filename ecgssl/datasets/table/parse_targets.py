@@ -1,4 +1,4 @@
-"""Conversion of columns to targets: binary, multilabel, multiclass and regression."""
+"""Conversion of table columns to binary, multilabel, multiclass and regression targets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COUNTS_AS = {"unknown": math.nan, "negative": 0.0, "positive": 1.0}
 
 @dataclass
 class Columns:
-    """Targets of a column.
+    """Targets read from one column.
 
     Args:
-        values: (rows,) float64 by name of the target; NaN for unknown.
-        kinds: declaration by name of the target.
-        issues: invalid cells, by row.
-        notes: number of uncertain cells and the value used for them.
+        values: for each target, an array (rows,) of float64; NaN means unknown.
+        kinds: declaration of each target.
+        issues: errors that list the invalid cells.
+        notes: number of uncertain cells, and the value used for them.
     """
 
     values: dict[str, NDArray[np.float64]]
@@ -36,18 +36,19 @@ class Columns:
 
 
 def read_target(name: str, target: Target, cells: pd.Series, rows: Sequence[int]) -> Columns:
-    """Return the targets that a column declares.
+    """Convert a column to targets.
 
     Args:
         name: name of the target.
         target: declaration of the target.
-        cells: text without leading and trailing blanks.
-        rows: row numbers, for messages.
+        cells: cells of the column, without leading and trailing blanks.
+        rows: row number of each cell, for messages.
 
     Returns:
-        One target, or one per class of a multilabel, named ``name:class``. Invalid cells are unknown and an issue.
+        One target; for the kind multilabel, one target per class, named ``name:class``. Invalid cells are reported as
+        errors, and their targets are NaN (unknown).
     """
-    # unique() and isin() of pandas do not distinguish cells that differ only after a NUL
+    # unique() and isin() of pandas treat strings as equal if they differ only after a NUL character
     distinct = list(dict.fromkeys(str(cell) for cell in cells))
     return _READERS[target.kind](name, target, cells, distinct, rows)
 

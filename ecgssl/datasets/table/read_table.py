@@ -1,4 +1,4 @@
-"""Reading the table of a local cohort: text cells of a CSV or Parquet file, by column, and the naming of its columns."""
+"""Reading of CSV and Parquet tables as text cells, and mapping of their columns to the standard column names."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _LONGEST = 20
 
 @dataclass(frozen=True)
 class Issue:
-    """Error in a table.
+    """An error in a table.
 
     Args:
-        column: our name of the affected column, or the affected part of the file.
-        what: what is wrong, without any cell, path or name from the table.
-        remedy: how to fix it, without any cell, path or name from the table.
-        rows: affected rows, as a spreadsheet counts them (the header is row 1); empty for the whole table.
-        cells: examples of the affected cells. They may contain personal data, so they appear only in messages to the user
-            who provided the table, and in no page or file.
+        column: standard name of the affected column, or the affected part of the file.
+        what: description of the error, without any cell, path or name from the table.
+        remedy: how to fix the error, without any cell, path or name from the table.
+        rows: numbers of the affected rows (the header is row 1); empty if the error concerns the whole table.
+        cells: examples of the affected cells. They may contain personal data. Show them only to the user who provided
+            the table, and do not write them to a file or page.
     """
 
     column: str
@@ -51,7 +51,7 @@ class Issue:
     cells: tuple[str, ...] = ()
 
     def problem(self, where: str) -> Problem:
-        """Return the problem for an error message, with rows and cells."""
+        """Convert the error to a ``Problem`` that lists rows and example cells."""
         parts = [rows_text(self.rows)] if self.rows else []
         if self.cells:
             parts.append(", ".join(repr(cell[:_LONGEST]) for cell in self.cells))
@@ -59,25 +59,26 @@ class Issue:
 
 
 def examples(cells: Iterable[str]) -> tuple[str, ...]:
-    """Return a few distinct cells for a message."""
+    """Return up to three distinct cells as examples for a message."""
     return tuple(sorted(set(cells))[:_SHOWN])
 
 
 def rows_where(rows: Sequence[int], mask: Iterable[bool]) -> tuple[int, ...]:
-    """Return the row numbers for which the mask is true."""
+    """Return the row numbers at which ``mask`` is true."""
     return tuple(row for row, chosen in zip(rows, mask, strict=True) if chosen)
 
 
 @dataclass
 class Table:
-    """Cells of a table.
+    """Text cells of a table file.
 
     Args:
-        cells: text without leading and trailing blanks, one column per named column of the file.
-        rows: row number of each line of ``cells``; the header is row 1, also of a Parquet file.
-        issues: duplicate columns, no rows, or rows of another length than the header, which are not in ``cells``.
+        cells: cells without leading and trailing blanks. Columns without a name are left out.
+        rows: row number in the file of each row of ``cells``; the header is row 1, also for Parquet.
+        issues: errors: duplicate columns, no rows, or rows with a different number of cells than the header. Such rows
+            are not in ``cells``.
         notes: assumptions made when reading the file.
-        blanks: by column, the rows in which leading or trailing blanks were removed.
+        blanks: for each column, the rows in which leading or trailing blanks were removed.
     """
 
     cells: pd.DataFrame
@@ -88,23 +89,24 @@ class Table:
 
 
 def read_table(path: Path, encoding: str | None = None) -> Table:
-    """Return the cells of a table.
+    """Read the cells of a CSV or Parquet file as text.
 
     Args:
-        path: CSV separated by comma, semicolon or tab, or Parquet; detected from the content.
-        encoding: encoding of a CSV. The default is UTF-8, or UTF-16 for a file that begins with its byte order mark; any
-            other file is read as Windows-1252, with a note.
+        path: Parquet file, or CSV file separated by comma, semicolon or tab. The format is detected from the content.
+        encoding: encoding of a CSV file. By default, UTF-16 is used for a file that begins with its byte order mark,
+            otherwise UTF-8. A file that is not valid UTF-8 is read as Windows-1252, and a note is added.
 
     Raises:
-        InputError: the file does not exist or is not such a table.
+        InputError: the file does not exist or cannot be read as a table.
     """
     where = str(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(Problem(where, "file", "does not exist", "Use a CSV with record_id and path")) from None
+        raise InputError(Problem(where, "file", "does not exist", "Set the path of a CSV or Parquet file")) from None
     except OSError as error:
-        raise InputError(Problem(where, "file", f"cannot be read ({error.strerror})", "Use a readable CSV")) from None
+        what = f"cannot be read ({error.strerror})"
+        raise InputError(Problem(where, "file", what, "Check the permissions of the file")) from None
     if data.startswith(b"PAR1"):
         header, body = _parquet(where, data)
         notes: list[str] = []
@@ -117,14 +119,14 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
 def _table(header: list[str], body: list[tuple[int, list[str]]], notes: list[str]) -> Table:
     names = [_strip(name) for name in header]
     twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
-    issues = [Issue(name, "the column occurs twice", "Keep one of them") for name in twice]
+    issues = [Issue(name, "the column occurs more than once", "Keep one of these columns") for name in twice]
     if not body:
-        issues.append(Issue("rows", "there are none", "Add a row per recording"))
-    # drop empty cells behind the last column, from separators at the end of a line
+        issues.append(Issue("rows", "the table has no rows", "Add one row per recording"))
+    # separators at the end of a line add empty cells after the last column; drop them
     body = [(row, cells if any(map(_strip, cells[len(names) :])) else cells[: len(names)]) for row, cells in body]
     ragged = tuple(row for row, cells in body if len(cells) != len(names))
     if ragged:
-        what = f"not {len(names)} cells like the header"
+        what = f"the number of cells differs from the header, which has {len(names)}"
         issues.append(Issue("row length", what, "Quote cells that contain the separator", ragged))
     body = [(row, cells) for row, cells in body if len(cells) == len(names)]
     rows = [row for row, _ in body]
@@ -144,42 +146,47 @@ def _table(header: list[str], body: list[tuple[int, list[str]]], notes: list[str
 
 
 def _strip(cell: str) -> str:
-    # cells copied from web pages end in zero-width characters, concatenated files contain \ufeff
+    # text copied from web pages may end in zero-width characters, and concatenated files may contain \ufeff
     return cell.strip().strip(_MARKS).strip()
 
 
 def _decode(where: str, data: bytes, encoding: str | None) -> tuple[str, list[str]]:
     for magic, what in _NOT_TEXT:
         if data.startswith(magic):
-            raise InputError(Problem(where, "content", what, "Save it as 'CSV UTF-8', or as Parquet"))
+            raise InputError(Problem(where, "content", what, "Save the table as 'CSV UTF-8' or as Parquet"))
     if encoding is not None:
         try:
             return data.decode(encoding).lstrip("\ufeff"), []
         except LookupError:
-            known = "Known are utf-8, utf-16, cp1252, latin-1, cp850, mac-roman and others of Python"
-            raise InputError(Problem("data.encoding", encoding, "is not an encoding", known)) from None
+            known = "Use an encoding that Python knows, such as utf-8, utf-16, cp1252, latin-1, cp850 or mac-roman"
+            raise InputError(Problem("data.encoding", encoding, "is not a known encoding", known)) from None
         except UnicodeError as error:
             what = f"is not {encoding} ({_place(data, error)})"
-            raise InputError(Problem(where, "encoding", what, "Set another data.encoding")) from None
+            raise InputError(
+                Problem(where, "encoding", what, "Set data.encoding to the encoding of the file")
+            ) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16"), []
         except UnicodeError as error:
-            what = f"begins as UTF-16 and has an invalid character ({_place(data, error)})"
-            raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8'")) from None
+            what = f"begins with a UTF-16 byte order mark but is not valid UTF-16 ({_place(data, error)})"
+            raise InputError(Problem(where, "encoding", what, "Save the table as 'CSV UTF-8'")) from None
     if b"\0" in data:
-        what = "contains zero bytes: UTF-16 without a byte order mark, or not a text"
-        raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8', or set data.encoding to utf-16-le"))
+        what = "contains zero bytes: it is UTF-16 without a byte order mark, or not a text file"
+        fix = "Save the table as 'CSV UTF-8', or set data.encoding to utf-16-le"
+        raise InputError(Problem(where, "encoding", what, fix))
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
         place = _place(data, error)
     try:
-        note = f"the table is not UTF-8 ({place}); it is read as Windows-1252, set data.encoding if that is wrong"
+        note = f"the table is not UTF-8 ({place}) and is read as Windows-1252; if that is wrong, set data.encoding"
         return data.decode("cp1252"), [note]
     except UnicodeDecodeError:
         what = f"is neither UTF-8 nor Windows-1252 ({place})"
-        raise InputError(Problem(where, "encoding", what, "Save it as 'CSV UTF-8', or set data.encoding")) from None
+        raise InputError(
+            Problem(where, "encoding", what, "Save the table as 'CSV UTF-8', or set data.encoding")
+        ) from None
 
 
 def _place(data: bytes, error: UnicodeError) -> str:
@@ -191,7 +198,7 @@ def _csv(where: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]
     first = text.partition("\n")[0]
     stated = _SEPARATOR_LINE.fullmatch(first.strip("\r"))
     if stated:
-        # an optional first line such as sep=; states the delimiter
+        # Excel may write the delimiter in the first line, for example "sep=;"
         text, delimiter = text.partition("\n")[2], stated[1]
     else:
         bare = re.sub(r'"[^"]*"', "", first)
@@ -201,10 +208,10 @@ def _csv(where: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]
         records = list(enumerate(reader, 1))
     except csv.Error as error:
         what = f"is not a valid CSV (line {reader.line_num}: {error})"
-        remedy = "Close or double the quotes, or save it as CSV again"
+        remedy = "Close or double the quotes, or save the table as CSV again"
         raise InputError(Problem(where, "content", what, remedy)) from None
     if not records:
-        raise InputError(Problem(where, "content", "is empty", "Use a CSV with record_id and path"))
+        raise InputError(Problem(where, "content", "is empty", "Use a CSV file with the columns record_id and path"))
     return records[0][1], [(row, cells) for row, cells in records[1:] if any(map(_strip, cells))]
 
 
@@ -215,20 +222,20 @@ def _parquet(where: str, data: bytes) -> tuple[list[str], list[tuple[int, list[s
     try:
         table = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
-        what = f"begins as Parquet and cannot be read ({type(error).__name__})"
-        raise InputError(Problem(where, "content", what, "Write the file again")) from None
+        what = f"is not a valid Parquet file ({type(error).__name__})"
+        raise InputError(Problem(where, "content", what, "Create the Parquet file again")) from None
     columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
     return list(table.column_names), list(enumerate(map(list, zip(*columns, strict=True)), 2))
 
 
 def _text(value: Any) -> str:
-    """Return a typed cell as the text of a CSV."""
+    """Convert a cell of a Parquet file to the text that a CSV file would contain."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        # pandas converts integer columns with missing cells to float
+        # pandas stores integer columns with missing values as float, so 3.0 means 3
         return str(int(value))
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
@@ -256,23 +263,23 @@ _SYNONYMS: dict[str, str] = {
     "units": "units unit amplitude_unit einheit",
     "leads": "leads lead_names lead_order channels ableitungen",
 }
-"""Common names of each column in English and German, the most common first."""
+"""Common English and German names of each standard column, the most common first."""
 OURS = tuple(_SYNONYMS)
-"""Columns that ``data.columns`` can map."""
+"""Standard column names, which are the valid keys of ``data.columns``."""
 _NEAR = 0.85
 
 
 def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.DataFrame, list[Issue], list[str]]:
-    """Return a table with our column names.
+    """Rename the columns of a table to the standard column names.
 
     Args:
         cells: table with the column names of the file.
-        columns: column of the file by our name. Two of our names may have the same column. A value that is not a column of
-            the file, such as ``path``, refers to the column mapped to that name.
+        columns: maps each standard name to a column of the file. Two standard names may use the same column. A value
+            that is no column of the file but another key of ``columns`` refers to the column of that key.
 
     Returns:
-        The table, without columns of the file that have one of our names although another column is mapped to it; the
-        issues; notes on the columns not used.
+        The table, the errors found, and notes on unused columns. A column of the file is unused if it has a standard
+        name to which another column is mapped.
     """
     issues, notes = [], []
     chosen: dict[str, str] = {}
@@ -284,24 +291,24 @@ def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.
             continue
         source = theirs if theirs in cells or theirs == ours else columns.get(theirs, theirs)
         if source not in cells:
-            # names of columns contain no personal data and may be shown
+            # messages may show column names, because they contain no personal data
             close = difflib.get_close_matches(theirs, [str(c) for c in cells.columns], n=1, cutoff=0.5)
             hint = f"Did you mean {close[0]!r}?" if close else f"Columns found: {column_names(cells.columns)}"
-            issues.append(Issue(ours, f"its column {theirs!r} is absent", hint))
+            issues.append(Issue(ours, f"the file has no column {theirs!r}", hint))
             continue
         chosen[ours] = source
     mapped = {name: cells[source] for name, source in chosen.items()}
     spent = set(chosen.values())
     replaced = [name for name in cells.columns if name in mapped and chosen[name] != name and name not in spent]
-    notes += [f"column {n} of the file is not used: {n} is read from {chosen[n]!r}" for n in replaced]
+    notes += [f"the column {n!r} of the file is not used: {n} is read from {chosen[n]!r}" for n in replaced]
     rest = {name: cells[name] for name in cells.columns if name not in mapped and name not in spent}
     return pd.DataFrame(mapped | rest, dtype=object), issues, notes
 
 
 def likely_columns(ours: str, columns: Iterable[str]) -> list[str]:
-    """Return columns of a file that may correspond to one of our names, the most likely first.
+    """Return the columns of a file that may correspond to a standard column, the most likely first.
 
-    The result is used in messages only and never applied.
+    The result is only suggested in messages and is never applied automatically.
     """
     known = [_plain(synonym) for synonym in _SYNONYMS[ours].split()]
     scores: dict[str, float] = {}
@@ -315,12 +322,12 @@ def likely_columns(ours: str, columns: Iterable[str]) -> list[str]:
 
 
 def column_option(ours: str, theirs: str) -> str:
-    """Return the command line option that maps a column."""
+    """Return the command line option that maps the standard name ``ours`` to the file column ``theirs``."""
     return f"--column {ours}={theirs}" if re.fullmatch(r"[\w.-]+", theirs) else f'--column {ours}="{theirs}"'
 
 
 def column_names(columns: Sequence[str] | pd.Index) -> str:
-    """Return the names of columns for a message."""
+    """Join column names for a message; at most twelve are listed."""
     names = [str(name) for name in columns]
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"
 
