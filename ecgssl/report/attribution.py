@@ -18,7 +18,7 @@ from ecgssl.model.classifier import Classifier
 Method = Literal["integrated_gradients", "rollout"]
 
 TOLERANCE = 0.01
-"""Absolute and relative tolerance of completeness: the difference between the sum of the map and the change of the output."""
+"""Absolute and relative tolerance of the difference between the sum of the attributions and the change of the output."""
 
 _FIRST, _LAST = 32, 256
 _TOGETHER = 16
@@ -33,8 +33,8 @@ class Attribution:
             the sum is ``output - baseline``. Rollout: non-negative, the sum is 1. Absent leads are exactly 0.
         output: (B,) output of the classifier for the recordings.
         baseline: (B,) output of the classifier for the same leads at 0 mV.
-        gap: (B,) difference between the sum of ``values`` and ``output - baseline``, in units of the output; NaN for rollout.
-        steps: (B,) points on the path at which gradients were computed; 0 for rollout.
+        gap: (B,) absolute difference between the sum of ``values`` and ``output - baseline``; NaN for rollout.
+        steps: (B,) number of points on the path at which gradients were computed; 0 for rollout.
         method: ``integrated_gradients`` or ``rollout``.
     """
 
@@ -47,7 +47,7 @@ class Attribution:
 
     @property
     def complete(self) -> NDArray[np.bool_]:
-        """Return (B,) whether the gap is within ``TOLERANCE``; false for rollout."""
+        """Boolean array (B,): true for recordings with a gap within ``TOLERANCE``; false for rollout."""
         return self.gap <= TOLERANCE * (1 + np.abs(self.output - self.baseline))
 
 
@@ -61,17 +61,18 @@ def attribute(
 ) -> Attribution:
     """Return the attribution of one output of a classifier to the samples of its input.
 
-    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) follow the straight path from the baseline, every
-    recorded lead at 0 mV, to the normalised recording. The recording is normalised before the path is taken; otherwise the
-    normalisation would undo the scaling along the path. The integral is a Gauss-Legendre sum. Its points are doubled from 32
-    to at most 256 until the sum of the map equals the change of the output within ``TOLERANCE``; the remaining difference is
-    returned as ``gap``. Each recording is computed alone, so a map does not depend on the batch.
+    Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) integrate the gradient along the straight path from the
+    baseline to the recording. In the baseline, all recorded leads are 0 mV. The recording must already be normalised,
+    because normalisation would undo the scaling along the path. The integral is computed by Gauss-Legendre quadrature with
+    32 points. The number of points is doubled, up to 256, until the sum of the attributions equals the change of the output
+    within ``TOLERANCE``. The remaining difference is returned as ``gap``. Recordings are processed one by one, so the result
+    does not depend on the batch.
 
-    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) shows from which tokens attention collects information. It
-    does not depend on ``target``.
+    Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928) shows how much attention each token receives. It does not
+    depend on ``target``.
 
     Args:
-        classifier: the model; it runs in eval mode on its device.
+        classifier: classifier to explain; it runs in eval mode on its current device.
         x: (B, L, T) cleaned and normalised signal (``ecgssl.signal.normalise.normalise``); rows of absent leads are 0.
         lead_mask: (B, L) bool, recorded leads; ``None`` for all.
         target: name or index of the output: the logit of a label or class, or a regression output.
@@ -83,7 +84,7 @@ def attribute(
     k = _number(classifier, target)
     if x.ndim != 3 or (lead_mask is not None and lead_mask.shape != x.shape[:2]):
         raise ValueError(
-            f"x {tuple(x.shape)} and its lead_mask do not have shapes (batch, leads, samples) and (batch, leads)"
+            f"x has shape {tuple(x.shape)}; x must be (batch, leads, samples) and lead_mask (batch, leads)"
         )
     device = next(classifier.parameters()).device
     was_training = classifier.training
@@ -104,19 +105,19 @@ def attribute(
 
 
 def in_windows(values: NDArray[np.float32], sampling_rate: float, seconds: float = 0.08) -> NDArray[np.float64]:
-    """Return the running mean along the last axis. The sign of single samples varies within a wave; that of the mean does not.
+    """Return the moving average of attributions along the last axis. It removes sign changes between neighbouring samples.
 
     Args:
-        values: (..., T), from ``Attribution``.
-        sampling_rate: Hz.
-        seconds: length of the window; the default is about one QRS complex.
+        values: (..., T) attributions.
+        sampling_rate: sampling rate in Hz.
+        seconds: length of the averaging window in s; the default is about the length of a QRS complex.
     """
     window = max(1, round(seconds * sampling_rate))
     return uniform_filter1d(values.astype(np.float64), window, axis=-1, mode="constant")
 
 
 def share_by_lead(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (..., L) the share of each lead in the absolute sum of a map (..., L, T); all zero for an empty map."""
+    """Return the share (..., L) of each lead in the sum of absolute attributions (..., L, T). It is 0 if all of them are 0."""
     size = np.abs(values.astype(np.float64)).sum(axis=-1)
     total = size.sum(axis=-1, keepdims=True)
     return np.divide(size, total, out=np.zeros_like(size), where=total > 0)
@@ -164,7 +165,7 @@ def _one(classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method:
 
 
 def _mean_gradient(output_of: Callable[[Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
-    """Return (L, T) float64, the gradient of the output averaged over the path from 0 to x (1, L, T)."""
+    """Return the gradient of the output averaged over the path from 0 to x (1, L, T), as a float64 tensor (L, T)."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = torch.zeros(x.shape[1:], dtype=torch.float64, device=x.device)
     for start in range(0, steps, _TOGETHER):

@@ -1,6 +1,6 @@
 """Report of a fine-tuning run as one HTML page and as JSON.
 
-Both hold counts, metrics, curves and numbered drawings. They hold no patient, path or name of a recording.
+Both contain counts, metrics, curves and numbered drawings. They contain no patient IDs, paths or recording names.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ from ecgssl.training.checkpoint import load_classifier, load_signal, read_json
 FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"
 RECORDINGS = 2
-"""Default number of best recordings, and of worst recordings, that are drawn."""
+"""Default number of drawings of the best recordings, and of the worst recordings."""
 CHEAP = 5_000_000
-"""Largest number of parameters with attribution by default; it takes seconds per recording on one core."""
+"""Maximum size of a model, in parameters, for which attributions are computed by default.
+
+At this size, attribution takes seconds per recording on one core.
+"""
 _ORDER = ("external", "test", "val")
 
 
@@ -44,11 +47,11 @@ class RunFiles:
     """Content of a run folder.
 
     Args:
-        config, choices: JSON files of its classifier.
-        evaluation: result of ``ecgssl.evaluation.evaluate``; older versions hold less.
-        predictions: checked table of predictions.
-        classifier: the model.
-        contract: preprocessing settings (the signal contract) and their fingerprint, for JSON.
+        config, choices: contents of the JSON files of the classifier.
+        evaluation: result of ``ecgssl.evaluation.evaluate``; older versions contain fewer entries.
+        predictions: validated table of predictions.
+        classifier: fine-tuned classifier.
+        contract: preprocessing settings (the signal contract) and their fingerprint, as a JSON object.
     """
 
     config: dict[str, Any]
@@ -60,10 +63,10 @@ class RunFiles:
 
 
 def read_run(run: Path | str, external: Path | str | None = None) -> RunFiles:
-    """Load a folder of ``ecgssl finetune``.
+    """Load an output folder of ``ecgssl finetune``.
 
     Args:
-        run: the folder; with ``external`` the folder of its classifier is also accepted.
+        run: the output folder. If ``external`` is given, its classifier folder is also accepted.
         external: folder of an external evaluation of the run, the source of metrics and predictions.
 
     Raises:
@@ -95,20 +98,20 @@ def write_report(
 
     Args:
         run: folder of ``ecgssl finetune``.
-        store: store of the recordings; without it the report states that cohort, prevalence in train and drawings are missing.
+        store: store of the recordings. Without a store, the report has no cohort, no training prevalence and no drawings.
         external: folder of an external evaluation to report instead; ``store`` is then the store of the external cohort.
-        out: folder for both files; the default is ``external``, or else the run folder.
-        given: answers of the user by key of the model card or item of a checklist (``tripod_ai.17``).
-        recordings: number of best and of worst recordings to draw; 0 for none.
-        attribution: method of attribution for the drawings. The default is integrated gradients, and ``none`` for a model of
-            more than ``CHEAP`` parameters.
+        out: folder for both files; the default is ``external`` if given, otherwise the run folder.
+        given: answers of the user. Keys are questions of the model card or checklist items such as ``tripod_ai.17``.
+        recordings: number of best recordings, and of worst recordings, to draw; 0 for none.
+        attribution: attribution method for the drawings. The default is integrated gradients for models with up to
+            ``CHEAP`` parameters, and ``none`` for larger models.
         show_progress: draw progress bars on a terminal.
 
     Returns:
         The content of ``report.json``.
 
     Raises:
-        InputError: the run is unusable, or ``given`` holds an unknown key.
+        InputError: the run is unusable, or ``given`` contains an unknown key.
         ContractMismatch: run and store have different preprocessing settings.
     """
     files = read_run(run, external)
@@ -134,15 +137,18 @@ def write_report(
 
 
 def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the content of ``report.json`` without the drawings.
+    """Return the content of ``report.json`` without the entries of drawn recordings.
 
     Raises:
-        InputError: ``given`` holds an unknown key.
+        InputError: ``given`` contains an unknown key.
     """
     unknown = sorted(set(given) - answerable())
     if unknown:
         remedy = f"Use {', '.join(CARD)}, or items such as tripod_ai.17 or stard_ai.28"
-        raise InputError(Problem("answers", key, "is not a question of the report", remedy) for key in unknown)
+        raise InputError(
+            Problem("answers", key, "is not a question of the model card or a checklist item", remedy)
+            for key in unknown
+        )
     figures, names = files.evaluation, labels_of(files.predictions)
     folded, elsewhere = figures.get("cross_validation"), figures.get("external")
     as_one = FOLDS if folded else "external" if elsewhere else None
@@ -198,17 +204,17 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
 
 
 def _evaluation(path: Path) -> dict[str, Any]:
-    """Return the content of ``evaluation.json``; files of earlier versions hold less.
+    """Return the content of ``evaluation.json``. Files of earlier versions contain fewer entries.
 
     Raises:
-        InputError: the file is unreadable, no evaluation, or one of a later version.
+        InputError: the file is unreadable, is not an evaluation, or was written by a later release.
     """
     found = read_json(path)
     kind, version = found.get("format", EVALUATION_FORMAT), found.get("version", 1)
     if kind != EVALUATION_FORMAT or version not in range(1, EVALUATION_VERSION + 1) or "splits" not in found:
-        what = f"is {kind} {version}, this release reads {EVALUATION_FORMAT} up to version {EVALUATION_VERSION}"
+        what = f"is {kind} version {version}; this release reads {EVALUATION_FORMAT} up to version {EVALUATION_VERSION}"
         raise InputError(
-            Problem(str(path), "version", what, "Make it again with 'ecgssl finetune' or 'ecgssl evaluate'")
+            Problem(str(path), "version", what, "Create it again with 'ecgssl finetune' or 'ecgssl evaluate'")
         )
     return found
 

@@ -1,8 +1,8 @@
-"""TRIPOD+AI and STARD-AI checklists and model card: items that a run answers and items that the user has to answer.
+"""TRIPOD+AI and STARD-AI checklists and model card, with answers from the run and from the user.
 
-Items after Collins et al. 2024 (BMJ 385:e078378, 27 items in 52 parts) and Sounderajah et al. 2025 (Nat Med 31:3283-3289,
-doi:10.1038/s41591-025-03953-8, 40 items in 48 parts). The items are paraphrased and shortened; the official text
-is authoritative for a submission.
+The items follow Collins et al. 2024 (BMJ 385:e078378, 27 items in 52 parts) and Sounderajah et al. 2025 (Nat Med
+31:3283-3289, doi:10.1038/s41591-025-03953-8, 40 items in 48 parts). They are paraphrased and shortened. Use the official
+text for a submission.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ CARD = {
     "ethics": "Which committee approved the study, and how was consent handled?",
     "contact": "Who is responsible for the model?",
 }
-"""Questions of the model card that the user answers, by key."""
+"""Questions of the model card, by key. The user answers them."""
 ITEM_KEYS = {"5b": "inclusion", "8a": "reference", "17": "ethics", "27b": "users", "3b": "intended_use"}
-"""Items of TRIPOD+AI that are answered by a question of the model card."""
+"""Model card question that answers each of these TRIPOD+AI items."""
 
 _KINDS = {
-    "multilabel": "findings, each independent of the others",
+    "multilabel": "findings, independently of each other",
     "multiclass": "one of several classes",
     "regression": "a number",
 }
@@ -50,9 +50,9 @@ _MODES = {
     "scratch": "encoder and head trained together from random weights; early stopping",
 }
 _SCALES = {
-    "recording": "the root mean square of the whole recording, which keeps the ratios between leads",
-    "lead": "the root mean square of their lead",
-    "none": "nothing; they remain in mV",
+    "recording": "Voltages are divided by the root mean square of the whole recording, which keeps the ratios between leads.",
+    "lead": "Voltages are divided by the root mean square of their lead.",
+    "none": "Voltages are not scaled; they remain in mV.",
 }
 _MEASURES = {
     "multilabel": "AUROC and AUPRC with support by finding and their means, calibration (Brier, slope, intercept, ECE), "
@@ -63,10 +63,10 @@ _MEASURES = {
 
 
 def items(name: str) -> list[dict[str, str]]:
-    """Return the rows of a checklist: ``item, section, topic, asks, covers, answers``.
+    """Return the rows of a checklist, with the columns ``item, section, topic, asks, covers, answers``.
 
-    ``answers`` holds keys of ``answers()``. ``covers`` states whether they answer the ``whole`` item or a ``part``; it is empty
-    for items that only the user can answer.
+    ``answers`` lists keys of the result of ``answers()``. ``covers`` states whether these answer the ``whole`` item or a
+    ``part`` of it; it is empty for items that only the user can answer.
 
     Args:
         name: one of ``CHECKLISTS``.
@@ -76,16 +76,16 @@ def items(name: str) -> list[dict[str, str]]:
 
 
 def fill(name: str, known: Mapping[str, str], given: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a checklist with its answers.
+    """Return a checklist filled with the answers of the run and of the user.
 
     Args:
         name: one of ``CHECKLISTS``.
-        known: answers of the run by key, from ``answers``.
+        known: result of ``answers``.
         given: answers of the user by ``name.item`` (``tripod_ai.17``), or by key of ``CARD``.
 
     Returns:
-        ``{"item", "section", "topic", "asks", "status", "said", "given"}`` each; ``status`` is ``filled``, ``part`` (the
-        user should complete it) or ``open``.
+        One dictionary per item: ``{"item", "section", "topic", "asks", "status", "said", "given"}``. ``status`` is
+        ``filled``, ``part`` (the user should complete the answer) or ``open``.
     """
     found = []
     for row in items(name):
@@ -101,12 +101,12 @@ def fill(name: str, known: Mapping[str, str], given: Mapping[str, str]) -> list[
 
 
 def answerable() -> set[str]:
-    """Return all keys under which the user can answer."""
+    """Return the keys of all questions and checklist items that the user can answer."""
     return set(CARD) | {f"{name}.{row['item']}" for name in CHECKLISTS for row in items(name)}
 
 
 def answers(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the answers of a run by key (column ``answers`` of the checklists); unknown ones are left out.
+    """Return the answers that can be derived from a run, by key (column ``answers`` of the checklists).
 
     Args:
         report: result of ``ecgssl.report.build.gather`` without checklists.
@@ -126,10 +126,11 @@ def _of_model(report: Mapping[str, Any]) -> dict[str, str]:
         "objective": f"Development and evaluation on held-out patients; the model predicts {_KINDS[asked['kind']]}: {names}.",
         "preparation": f"Every recording is cleaned ({clean}), resampled to {contract['sampling_rate']:g} Hz, cut to "
         f"{contract['duration']:g} s and checked by fixed rules without labels; fingerprint {contract['short']}.",
-        "predictors": f"The voltage of {len(contract['leads'])} leads over {contract['duration']:g} s, in mV; nothing else.",
+        "predictors": f"The voltage of {len(contract['leads'])} leads over {contract['duration']:g} s, in mV. "
+        "There are no other predictors.",
         "predictors_chosen": "The recording is the only predictor; no variables were selected.",
         "predictors_assessed": "The predictors need no human assessment or measurement.",
-        "scaling": f"Voltages are divided by {_SCALES[contract['normalise']['method']]}.",
+        "scaling": _SCALES[contract["normalise"]["method"]],
         "model": f"Vision transformer over patches of leads and time ({asked['parameters']}); "
         f"{_MODES.get(asked['mode'], asked['mode'])}.",
         "calculation": f"Computed by ecgssl {asked['ecgssl']} from the stored recordings; the same code scores new files.",

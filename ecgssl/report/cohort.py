@@ -1,4 +1,4 @@
-"""Cohort section of a report: flow of recordings, prevalence of labels, and demographics by split, as counts."""
+"""Cohort section of a report: flow of recordings, prevalence of labels, and demographics by split."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
 FOLDS = "folds"
-"""Name that replaces the splits of a cross-validated run."""
+"""Name under which the splits of a cross-validated run are counted together."""
 _PEOPLE = ("sex", "site", "device")
 _MOST = 8
 _RARE = "all others"
 
 
 def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: str | None = None) -> dict[str, Any]:
-    """Return the recordings counted, rejected by reason, stored, and labelled and scored by split.
+    """Return the numbers of recordings: total, rejected (by reason), stored, and labelled and scored (by split).
 
     Args:
         store: store of the run.
@@ -69,14 +69,15 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
 def prevalence(
     predictions: pd.DataFrame, store: Store | None, task: Task | None, *, as_one: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the prevalence of every output by split; without a store only of the scored splits.
+    """Return the prevalence of every output by split. Without a store, only scored splits are included.
 
     Args:
         predictions, store, task, as_one: as in ``cohort_flow``.
 
     Returns:
-        ``{"label", "split", "recordings", "unknown"}`` per output and split, with ``positives`` and ``share``; for a regression
-        with ``mean``, ``sd``, and the 5th and 95th percentile as ``low`` and ``high``.
+        One dictionary per output and split: ``{"label", "split", "recordings", "unknown"}`` and, for classification,
+        ``positives`` and ``share``. For regression, it contains ``mean``, ``sd``, and the 5th and 95th percentiles as ``low``
+        and ``high``.
     """
     kind, names = kind_of(predictions), labels_of(predictions)
     if store is not None and task is not None:
@@ -99,15 +100,15 @@ def prevalence(
 
 
 def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
-    """Return age, sex, site and device of the recordings by split; counts under ``SMALLEST`` are ``None``.
+    """Return age, sex, site and device of the recordings by split. Non-zero counts below ``SMALLEST`` are ``None``.
 
     Args:
         store: store of the recordings.
         as_one: as in ``cohort_flow``.
 
     Returns:
-        ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``;
-        columns that no recording states are left out.
+        ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``.
+        ``low`` and ``high`` are quartiles. Columns without values are omitted.
     """
     index = store.index.assign(split=_splits(store, as_one))
     splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
@@ -137,7 +138,7 @@ def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
     Args:
         store: store of the run.
         config: ``config.json`` of the classifier.
-        names: outputs of the predictions; ``target:class`` for a multiclass task.
+        names: output names of the predictions; ``target:class`` for a multiclass task.
     """
     targets = config.get("task_targets") or (
         [names[0].partition(":")[0]] if config.get("task_kind") == "multiclass" else names
@@ -146,7 +147,7 @@ def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
 
 
 def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
-    """Return (N,) the split of every recording, with the splits that ``as_one`` joins under its name."""
+    """Return the split (N,) of every recording. Splits that are counted together get the name ``as_one``."""
     split = store.index["split"].to_numpy().astype(str)
     if as_one == FOLDS:
         return np.where(np.isin(split, SPLITS[:3]), FOLDS, split)

@@ -1,4 +1,4 @@
-"""Comparison of runs on the same test recordings: metrics with intervals, and paired differences from the first run."""
+"""Comparison of runs on the same test recordings: metrics with intervals, and paired differences to the first run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _MARKS = ("main", "base", "other")
 def write_comparison(
     runs: Sequence[Path | str], out: Path | str, params: EvaluateParams | None = None, seed: int = 0
 ) -> list[str]:
-    """Write an HTML page and a JSON file that compare runs with the first of them.
+    """Write an HTML page and a JSON file that compare several runs with the first one.
 
     Args:
-        runs: 2 to 26 folders of ``ecgssl finetune``; they are named A, B, ... in this order.
-        out: the page; the JSON file has the same name with the suffix ``.json``.
+        runs: 2 to 26 output folders of ``ecgssl finetune``; they are named A, B, ... in this order.
+        out: path of the page; the JSON file has the same name with the suffix ``.json``.
         params: number of resamples and level of the intervals.
         seed: seed of the resamples.
 
@@ -43,7 +43,7 @@ def write_comparison(
         InputError: the number of runs is not 2 to 26, a run is unusable, or runs differ in test recordings or outputs.
     """
     if not 2 <= len(runs) <= len(ascii_uppercase):
-        raise InputError(Problem("report", "--compare", f"{len(runs)} runs are given", "Use 2 to 26 runs"))
+        raise InputError(Problem("report", "--compare", f"got {len(runs)} runs", "Use 2 to 26 runs"))
     files = dict(zip(ascii_uppercase, map(read_run, runs), strict=False))
     comparison = compare(files, [str(run) for run in runs], params or EvaluateParams(), seed)
     write_json(Path(out).with_suffix(".json"), comparison)
@@ -56,7 +56,7 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
 
     Args:
         files: runs by name.
-        where: folder of each run, for messages.
+        where: folder of each run, for error messages.
         params, seed: as in ``write_comparison``.
 
     Raises:
@@ -69,7 +69,7 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
         what = _difference(tables[first], found)
         if what:
             remedy = "Compare runs of one task that were tested on the same recordings of one store"
-            problems.append(Problem(place, "predictions", f"{what} than {where[0]}", remedy))
+            problems.append(Problem(place, "predictions", f"{what} {where[0]}", remedy))
     if problems:
         raise InputError(problems)
     test = [found[found["split"] == "test"] for found in tables.values()]
@@ -114,21 +114,21 @@ def _forest(comparison: Mapping[str, Any]) -> Markup:
 
 
 def _main(run: RunFiles, name: str) -> pd.DataFrame:
-    """Return the predictions of a run's main model under the name of the run."""
+    """Return the predictions of a run's main model, with the name of the run as the model name."""
     table = run.predictions
     return table[table["model"] == run.evaluation["main"]].assign(model=name)
 
 
 def _difference(first: pd.DataFrame, second: pd.DataFrame) -> str:
     if kind_of(first) != kind_of(second) or labels_of(first) != labels_of(second):
-        return "has other outputs"
+        return "has other outputs than"
     shared = ["record_id", "patient", *(f"target__{name}" for name in labels_of(first))]
     tests = [t.loc[t["split"] == "test", shared].sort_values("record_id", ignore_index=True) for t in (first, second)]
     if not len(tests[0]) or not len(tests[1]):
-        return "has no test recordings in common"
+        return "has no test recordings in common with"
     if tests[0]["record_id"].tolist() != tests[1]["record_id"].tolist():
-        return "was tested on other recordings"
-    return "" if tests[0].equals(tests[1]) else "has other patients or targets of the same recordings"
+        return "was tested on other recordings than"
+    return "" if tests[0].equals(tests[1]) else "has other patients or targets for the same recordings than"
 
 
 def _about(run: RunFiles) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Curves of a report, thinned for display: ROC, precision-recall, reliability, agreement of numbers."""
+"""Curves of a report, reduced to few points for display: ROC, precision-recall, reliability and regression agreement."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ POINTS = 120
 
 
 def precision_recall(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
-    """Return recall and precision at every distinct score, from high to low; average precision is the area of the steps.
+    """Return recall and precision at every distinct score, in decreasing order of the score.
 
     Args:
-        target: (N,) of 1, 0 or NaN; NaN is left out.
-        score: (N,).
+        target: (N,) labels 1 or 0; recordings with NaN are ignored.
+        score: (N,) scores.
 
     Raises:
         ValueError: no recording is positive.
@@ -40,15 +40,15 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
     """Return the curves of one split.
 
     Args:
-        predictions: checked table of all models of a run.
-        split: the split.
+        predictions: validated prediction table of all models of a run.
+        split: split to evaluate.
         decision: calibrators of the main model; ``None`` for a run without calibration.
         main: name of the main model.
 
     Returns:
         ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, or for a
-        regression ``{"agreement": {target: [group]}}``: groups of recordings of similar prediction with the mean and the
-        10th and 90th percentile of the true values.
+        regression ``{"agreement": {target: [group]}}``: groups of recordings with similar predictions, with the mean and the
+        10th and 90th percentiles of the true values.
     """
     table = predictions[predictions["split"] == split]
     kind, names = kind_of(table), labels_of(table)
@@ -77,7 +77,7 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
 
 
 def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decision | None, main: str) -> Array:
-    """Return (N, K) the scores that rank recordings: logits, or calibrated probabilities of classes."""
+    """Return the scores (N, K) for ROC and precision-recall: logits, or class probabilities of a multiclass task."""
     kind, names = kind_of(predictions), labels_of(predictions)
     part = predictions[(predictions["split"] == split) & (predictions["model"] == model)]
     if kind != "multiclass":
@@ -91,7 +91,7 @@ def _scores(predictions: pd.DataFrame, split: str, model: str, decision: Decisio
 
 
 def _stairs(recall: Array, precision: Array) -> tuple[Array, Array]:
-    """Return the steps whose area is the average precision: the highest score that reaches each recall, from recall 0."""
+    """Return the points of the step curve, starting at recall 0. The area under the steps is the average precision."""
     rises = np.diff(recall, prepend=0.0) > 0
     return np.r_[0.0, recall[rises]], np.r_[precision[rises][:1], precision[rises]]
 
@@ -104,7 +104,7 @@ def _bins(target: Array, probability: Array) -> list[dict[str, float]]:
 
 
 def _agreement(own: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    """Return groups of recordings of similar prediction; single recordings would reveal patients."""
+    """Return groups of recordings with similar predictions. Points for single recordings could identify patients."""
     found = {}
     for name in names:
         known = own[own[f"target__{name}"].notna()]

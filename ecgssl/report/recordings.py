@@ -1,4 +1,4 @@
-"""Drawings of the recordings with the smallest and largest errors, with attribution; numbered instead of named."""
+"""Drawings of the recordings with the smallest and largest errors, with attribution. Recordings are numbered, not named."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Drawn:
     """One drawn recording of the report.
 
     Args:
-        facts: for JSON: number within the report, ``best`` or ``worst``, true and predicted outputs, attribution.
-        png: the 12-lead drawing.
+        facts: entry of ``report.json``: number, ``best`` or ``worst``, true and predicted outputs, attribution.
+        png: 12-lead drawing as a PNG file.
     """
 
     facts: dict[str, Any]
@@ -53,15 +53,15 @@ def draw_recordings(
     """Return drawings of the scored recordings with the smallest and largest errors, at most one per patient.
 
     The error is the mean log loss over the known outputs, or the mean absolute error of a regression. The best recordings
-    are chosen among those with at least one positive output.
+    are chosen among those with at least one positive label (classification) or known target (regression).
 
     Args:
         store: store of the recordings.
-        classifier: the model.
-        predictions: rows of the model and the split.
+        classifier: fine-tuned classifier.
+        predictions: predictions of this classifier on one split.
         decision: calibrators; ``None`` for a run without calibration.
-        count: number of best and of worst recordings.
-        attribution: method; ``none`` draws the recordings without attribution.
+        count: number of best recordings, and of worst recordings.
+        attribution: attribution method; ``none`` draws the recordings without attribution.
         leads: (L,) bool, leads that the model receives; ``None`` for all.
         show_progress: draw a progress bar on a terminal.
     """
@@ -144,7 +144,7 @@ def _shown(table: pd.DataFrame, names: list[str], outputs: Array, decision: Deci
 
 
 def _losses(truth: Array, shown: Array, kind: str) -> Array:
-    """Return (N, K) the loss of each output; NaN if the target is unknown."""
+    """Return the loss (N, K) of each output; NaN if the target is unknown."""
     if kind == "regression":
         return np.abs(shown - truth)
     p = np.clip(shown, _TINY, 1 - _TINY)
@@ -172,10 +172,10 @@ def _choose(
 
 
 def _best_output(losses: Array, truth: Array, kind: str) -> int:
-    """Return the index of the positive output with the smallest loss."""
+    """Return the index of the output with the smallest loss, for classification among the positive outputs."""
     return int(np.nanargmin(losses if kind == "regression" else np.where(truth == 1, losses, np.nan)))
 
 
 def _explained_output(k: int, truth: Array, shown: Array, kind: str, how: str) -> int:
-    """Return the output to explain: ``k``, or the predicted class of a wrongly classified recording."""
+    """Return the index of the output to explain: the predicted class for a ``worst`` multiclass recording, otherwise ``k``."""
     return int(np.argmax(shown)) if kind == "multiclass" and how == "worst" else k

@@ -1,4 +1,4 @@
-"""Values and charts of the report page; its templates lay them out."""
+"""Values and charts for the templates of the report page."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ecgssl.signal.reasons import REASON_TEXTS
 
 TEMPLATES = PackageLoader("ecgssl.report")
 MOST_BARS = 30
-"""Outputs up to which the page has a forest plot."""
+"""Maximum number of outputs in a forest plot. With more outputs, the page has no forest plot."""
 _MOST_CURVES = 12
-"""Outputs whose curves are drawn: those with the most positives."""
+"""Maximum number of outputs with drawn curves. Outputs with more positives take precedence."""
 _REASONS = 8
 _KINDS = {
     "multilabel": "findings, each present or absent",
@@ -35,11 +35,11 @@ Report = Mapping[str, Any]
 
 
 def render_report(report: Report, pngs: Sequence[bytes]) -> str:
-    """Return the page of a report.
+    """Return the HTML page of a report.
 
     Args:
         report: content of ``report.json``.
-        pngs: a drawing for each entry of ``report["recordings"]``.
+        pngs: one PNG drawing for each entry of ``report["recordings"]``.
     """
     figures, split, kind = report["evaluation"], report["split"], report["asked"]["kind"]
     main, baseline = figures["main"], figures.get("baseline")
@@ -89,7 +89,7 @@ def estimate_text(found: Mapping[str, Any]) -> str:
 
 
 def _models(report: Report) -> list[str]:
-    """Return the models that were evaluated on the split, the main one first."""
+    """Return the names of the models that were evaluated on the split, the main model first."""
     figures = report["evaluation"]
     order = [figures["main"], *(m for m in figures["models"] if m != figures["main"])]
     return [model for model in order if report["split"] in figures["models"][model]]
@@ -100,7 +100,7 @@ def _model_names(report: Report) -> dict[str, str]:
 
 
 def _labels(report: Report, model: str | None) -> dict[str, Any]:
-    """Return the metrics of each output of a model in the order of the task; empty for a model that was not evaluated."""
+    """Return the metrics of each output of a model, in the order of the task. Empty if the model was not evaluated."""
     found = report["evaluation"]["models"].get(model, {}).get(report["split"], {}).get("labels", {})
     return {name: found[name] for name in report["asked"]["labels"] if name in found}
 
@@ -110,7 +110,7 @@ def _own_labels(report: Report) -> dict[str, Any]:
 
 
 def _sections(kind: str) -> dict[str, str]:
-    """Return the titles of the sections that the navigation lists, by their anchors."""
+    """Return the titles of the page's sections by anchor, for the navigation."""
     found = {"cohort": "Cohort", "results": "Results"}
     if kind != "regression":
         found["calibration"] = "Calibration"
@@ -120,7 +120,7 @@ def _sections(kind: str) -> dict[str, str]:
 
 
 def _primary(report: Report) -> dict[str, Any]:
-    """Return the main result: its metric, the paired difference from the baseline and what follows from it."""
+    """Return the main result: metric, paired difference to the baseline, and conclusion."""
     figures, split = report["evaluation"], report["split"]
     macro = figures["models"][figures["main"]][split]["macro"]
     metric = figures.get("primary") or next(metric for metric in ("auroc", "mae") if metric in macro)
@@ -180,7 +180,7 @@ def _task(report: Report) -> list[tuple[str, str]]:
 
 
 def _flow(cohort: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the steps and parts of the flow of recordings, for ``flow`` of ``macros.html``."""
+    """Return the data of the recording flow chart, which the macro ``flow`` of ``macros.html`` draws."""
     reasons = cohort["reasons"]
     items = [f"{REASON_TEXTS.get(r['reason'], r['reason'])}: {r['recordings']:,}" for r in reasons[:_REASONS]]
     if len(reasons) > _REASONS:
@@ -208,7 +208,7 @@ def _prevalence(report: Report) -> dict[str, Any]:
 
 
 def _paired(report: Report) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return model, metric and difference of each comparison with the main model."""
+    """Return model name, metric name and difference of each comparison with the main model."""
     return [
         (model, metric, found[metric])
         for model, found in report["evaluation"].get("paired", {}).get(report["split"], {}).items()
@@ -224,13 +224,13 @@ def _cautions(report: Report) -> list[Markup]:
 
 
 def _line(report: Report, model: str) -> str:
-    """Return the class of a model's lines."""
+    """Return the CSS class of a model's lines in the charts."""
     figures = report["evaluation"]
     return "main" if model == figures["main"] else "base" if model == figures.get("baseline") else "other"
 
 
 def _legend(report: Report) -> dict[str, tuple[str, str]]:
-    """Return class and text of each entry of the legend, by the class of the line."""
+    """Return CSS class and text of each legend entry, by CSS class of the line."""
     names = _model_names(report)
     found: dict[str, list[str]] = {}
     for model in _models(report):
@@ -239,7 +239,10 @@ def _legend(report: Report) -> dict[str, tuple[str, str]]:
 
 
 def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
-    """Yield output, criterion and results of each threshold, Youden's index first; the output only in its first row."""
+    """Yield output name, criterion and results of each threshold, Youden's index first.
+
+    The output name is empty after the first threshold of an output.
+    """
     for name, found in _own_labels(report).items():
         points = found.get("thresholds", {})
         for i, key in enumerate(sorted(points, key=lambda key: (key != "youden", key))):
@@ -248,7 +251,7 @@ def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _subgroups(report: Report) -> list[dict[str, Any]]:
-    """Return a table per column of which at least one group is known."""
+    """Return one table for each column with at least one known group."""
     entries = report["evaluation"].get("subgroups", {}).get(report["split"]) or []
     known = dict.fromkeys(str(entry["column"]) for entry in entries if entry.get("group") != UNKNOWN)
     return [_subgroup([entry for entry in entries if str(entry["column"]) == column], column) for column in known]
@@ -294,7 +297,7 @@ def _classification_charts(report: Report) -> dict[str, Any]:
 
 
 def _most_positive(report: Report, names: Collection[str]) -> list[str]:
-    """Return those of ``names`` whose curves are drawn, in the order of the task."""
+    """Return the ``_MOST_CURVES`` outputs of ``names`` with the most positives, in the order of the task."""
     labels = _own_labels(report)
     kept = sorted(names, key=lambda name: -labels[name]["positives"])[:_MOST_CURVES]
     return [name for name in report["asked"]["labels"] if name in kept]
@@ -328,7 +331,7 @@ def _precision_recall(report: Report, name: str) -> Markup:
 
 
 def _reliability(name: str, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
-    """Return the reliability diagram of an output; only the last stage has intervals."""
+    """Return the reliability diagram of an output, before and after calibration. Only the last stage has intervals."""
     chart = panel(_UNIT, _UNIT, ("predicted", "observed"))
     chart.line(_UNIT, _UNIT, "chance")
     for when, kind in (("before", "base"), ("after", "main")):
@@ -358,7 +361,7 @@ def _decision_curve(name: str, risk: Sequence[float], curve: Mapping[str, Sequen
 
 
 def _agreement(report: Report) -> dict[str, Any]:
-    """Return the charts of a regression: predicted against true numbers of groups of recordings."""
+    """Return the charts of a regression: mean predicted and true values of groups of recordings."""
     charts = []
     for name in report["asked"]["labels"]:
         groups = report["curves"].get("agreement", {}).get(name)

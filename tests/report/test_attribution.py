@@ -169,7 +169,7 @@ def test_rollout_of_one_block_is_its_attention():
 def test_what_cannot_be_attributed(trained):
     with pytest.raises(ValueError, match="no output 'AF'; use one of mark, other"):
         attribute(trained.model, trained.x, None, "AF")
-    with pytest.raises(ValueError, match="do not have shapes"):
+    with pytest.raises(ValueError, match="x must be"):
         attribute(trained.model, trained.x, torch.ones(8, 3, dtype=torch.bool), "mark")
     assert attribute(trained.model, trained.x[:0], None, "mark").values.shape == (0, 5, 300)
 
