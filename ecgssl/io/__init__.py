@@ -1,4 +1,4 @@
-"""Readers for ECG files; each returns a ``Recording``. The format is detected from the content of the file."""
+"""Readers for ECG files. ``read`` detects the format from the content of a file and returns a ``Recording``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 
 MEMBER = "#"
-"""Separator between a file with many recordings and the name of one of them: ``exams_part3.hdf5#1169160``."""
+"""Separator between a file path and the name of one recording in the file: ``exams_part3.hdf5#1169160``."""
 
 
 def locate(path: Path | str) -> tuple[Path, str | None]:
-    """Return file and member of a path ``file#member``; the member is ``None`` if the path has none."""
+    """Split a path ``file#member`` into the file and the name of a recording in it (``None`` without ``#``)."""
     text = str(path)
     try:
         if MEMBER not in text or Path(text).exists():
             return Path(text), None
     except OSError:
-        pass  # the name may be too long because of the member
+        pass  # the path including the member can be too long for the file system
     file, _, member = text.rpartition(MEMBER)
     return Path(file), member
 
@@ -35,14 +35,15 @@ def read(
     """Read one recording in any supported format, which is detected from the content of the file.
 
     Args:
-        path: path of the file, or ``file#member`` for a file with several recordings. A WFDB record may have the suffix of
-            its header or signal file, or none.
+        path: path of the file, or ``file#member`` for a file with several recordings. The path of a WFDB record may have
+            the suffix of the header, the suffix of the signal file, or none.
         overrides: metadata that are missing or wrong in the file.
         record_id: record id; by default the name of the file or member.
         patient_id: patient id, the same for all recordings of a patient.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``format`` (not supported), and the errors of the format's reader.
+        RecordingError: reason ``missing_file``, ``unreadable`` or ``format`` (not supported). Errors of the format's
+            reader propagate.
     """
     file, member = locate(path)
     recording = identify(file).read(file, member, overrides)

@@ -1,4 +1,4 @@
-"""Registry of the supported file formats, and detection of the format from the content of a file."""
+"""Supported file formats, and detection of the format from the content of a file."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ HEAD = 4096
 """Number of bytes that are read to detect the format."""
 
 Reader = Callable[[Path, str | None, MetadataOverrides], Recording]
-"""Function (file, member, overrides) -> recording. ``member`` selects one of several recordings, otherwise ``None``."""
+"""Type of a reader (file, member, overrides) -> recording; ``member`` selects a recording if the file has several."""
 
 Members = Callable[[Path], tuple[str, ...]]
-"""Function that returns the names of the recordings in a file with several; empty for a file with one."""
+"""Type of a function that returns the names of all recordings in a file; empty if the file has only one recording."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
+    """A supported file format and its reader.
 
     Args:
         name: short name in ``--json`` output and ``Recording.meta["format"]``.
         title: name in messages.
-        recognises: function from the path and the first ``HEAD`` bytes to whether the file has this format.
+        recognises: function that returns whether a file has this format, given its path and its first ``HEAD`` bytes.
         reader: ``module:function``, imported when the first file of this format is read.
-        members: ``module:function`` that lists members, for formats with several recordings per file.
+        members: ``module:function`` that returns the names of the recordings; ``None`` if files hold one recording.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Format:
         """Read a file of this format.
 
         Raises:
-            RecordingError: an error of the reader.
+            RecordingError: the file cannot be read; see the reader of the format.
         """
         return cast(Reader, _load(self.reader))(path, member, overrides)
 
     def list_members(self, path: Path) -> tuple[str, ...]:
-        """Return the names of the recordings in a file with several; empty for a file with one."""
+        """Return the names of all recordings in a file; empty if the file has only one recording."""
         return cast(Members, _load(self.members))(path) if self.members else ()
 
 
@@ -96,21 +96,21 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
-    # CSV is last, because any text file could be a table
+    # CSV is last, because its check is the least specific
     Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )
-"""Formats in the order of detection."""
+"""All supported formats, in the order in which they are checked."""
 
 
 def identify(path: Path) -> Format:
     """Return the format of a file.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable`` or ``format`` (not supported).
+        RecordingError: reason ``missing_file``, ``unreadable`` or ``format`` (not supported).
     """
     head = b""
     with file_errors(path):
-        # a WFDB record may be given without suffix and may share its name with a folder; reading a pipe would block
+        # skip folders, which may have the name of a WFDB record, and pipes, which would block
         if path.is_file():
             with path.open("rb") as stream:
                 head = stream.read(HEAD)

@@ -15,11 +15,11 @@ from ecgssl.io.wfdb.reader import SUFFIXES
 
 @dataclass(frozen=True)
 class RecordingListing:
-    """Recordings and unknown files in a folder.
+    """Recordings and files of unsupported formats found in a folder.
 
     Args:
-        recordings: paths for ``ecgssl.io.read``, sorted by folder and name; ``file#member`` for each recording of a file with
-            several, in the file's order.
+        recordings: paths for ``ecgssl.io.read``, sorted by folder and name. A file with several recordings has one path
+            ``file#member`` for each, in the order of the file.
         unknown: files of unsupported formats.
     """
 
@@ -28,14 +28,14 @@ class RecordingListing:
 
 
 def find_recordings(folder: Path | str) -> RecordingListing:
-    """Return the recordings in a folder and its subfolders.
+    """Return the paths of all recordings in a folder and its subfolders.
 
-    A WFDB record is listed once, by its header; its signal files, segments and annotations are not listed. Hidden files and
-    folders are skipped, and links to folders are not followed. If the members of a damaged file cannot be listed, the file is
-    listed, so that reading it reports the error.
+    A WFDB record is listed once, by its header file. Its signal files, segments and annotation files are not listed.
+    Hidden files and folders are skipped, and links to folders are not followed. Damaged files are listed too;
+    ``ecgssl.io.read`` raises the error.
 
     Raises:
-        InputError: a folder cannot be read; lists all such folders.
+        InputError: one or more folders cannot be read. The error lists all of them.
     """
     problems: list[Problem] = []
 
@@ -58,7 +58,7 @@ def find_recordings(folder: Path | str) -> RecordingListing:
                 continue
             listed = _list_file(path)
             recordings += listed
-            # annotation files have the name of their record and another suffix
+            # a file with the name of a header and another suffix is an annotation file
             if not listed and path.with_suffix(".hea") not in headers:
                 unknown.append(path)
     if problems:
@@ -67,10 +67,10 @@ def find_recordings(folder: Path | str) -> RecordingListing:
 
 
 def member_paths(path: Path) -> list[str]:
-    """Return ``file#member`` for each recording of a file with several. Otherwise, or if it is damaged, return its path.
+    """Return one path ``file#member`` per recording of a file, or the file path if it is damaged or has one recording.
 
     Raises:
-        RecordingError: errors of ``identify``.
+        RecordingError: the format cannot be identified; see ``ecgssl.io.formats.identify``.
     """
     form = identify(path)
     try:
@@ -84,12 +84,12 @@ def _list_file(path: Path) -> list[str]:
     try:
         return member_paths(path)
     except RecordingError as error:
-        # a file that cannot be opened may be a recording, but a pipe is not
+        # list files that cannot be opened, because they may be recordings, but not pipes
         return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
 
 
 def _parts_of_wfdb(headers: set[Path]) -> set[Path]:
-    """Return signal files and segment headers of WFDB records."""
+    """Return the signal files and segment headers of the WFDB records with these headers."""
     parts: set[Path] = set()
     for path in headers:
         try:

@@ -1,4 +1,4 @@
-"""Metadata of a recording: user overrides, units, age and sex, and the sampling rate, leads and scales of a file."""
+"""Recording metadata: sampling rate, leads, units, age and sex, and values set by the user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOWEST, FASTEST = 1.0, 100_000.0
 """Range of accepted sampling rates in Hz."""
 
 OLDEST = 90.0
-"""Age in years that replaces every age above 89, because high ages identify patients."""
+"""Age in years that replaces every age above 89, because higher ages can identify a patient."""
 
 _MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
@@ -29,14 +29,14 @@ _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 @dataclass(frozen=True)
 class MetadataOverrides:
-    """Metadata given by the user or a data set. They replace the values of the file and fill in missing values.
+    """Metadata from the user or a data set that replace wrong or missing values of a file.
 
     ``Recording.meta["overridden"]`` lists the fields in which the override differs from the file.
 
     Args:
         sampling_rate: sampling rate in Hz.
         unit: unit of the samples after the file's scaling: nV, uV, mV or V.
-        leads: name of each row, in the file's order.
+        leads: one name per row, in the order of the file.
     """
 
     sampling_rate: float | None = None
@@ -53,9 +53,9 @@ class ResolvedMetadata:
 
     Args:
         sampling_rate: sampling rate in Hz.
-        rows: indices of the rows that are leads, in the file's order.
+        rows: indices of the rows that contain one of the twelve leads, in the order of the file.
         leads: name of each of these rows, as written in the file or by the user.
-        scale: mV per unit of each of these rows.
+        scale: factor that converts each of these rows to mV.
         overridden: fields in which an override differs from the file.
     """
 
@@ -67,24 +67,24 @@ class ResolvedMetadata:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entry ``overridden`` of ``Recording.meta``; empty if nothing was overridden."""
+        """Entry ``overridden`` for ``Recording.meta`` as a dictionary; empty if no override differs from the file."""
         return {"overridden": self.overridden} if self.overridden else {}
 
 
 def millivolts(unit: str) -> float | None:
-    """Return the size of a unit (nV, uV, mV or V, in any case) in mV, or ``None`` for other units."""
+    """Return the factor that converts a unit (nV, uV, mV or V, in any case) to mV; ``None`` for other units."""
     return _MILLIVOLTS.get(unit.strip().lower())
 
 
 def age(value: float) -> float | None:
-    """Return an age in years, at most ``OLDEST``; ``None`` if it is negative, above 130 or not a number."""
+    """Return an age in years, with ages above 89 replaced by ``OLDEST``; ``None`` for values outside 0 to 130."""
     if not (math.isfinite(value) and 0 <= value <= 130):
         return None
     return OLDEST if value > 89 else float(value)
 
 
 def sex(text: str) -> str | None:
-    """Return ``male`` or ``female`` for the word or its first letter, in any case; ``None`` for other texts."""
+    """Return ``male`` or ``female`` for male, female, m or f in any case; ``None`` for other strings."""
     return _SEX.get(text.strip().casefold())
 
 
@@ -96,8 +96,8 @@ def recording_meta(
     Args:
         years: age in years.
         word: sex, as written in the file.
-        device: model name; cut to 40 characters.
-        filters: cut-off frequencies in Hz by name; zeros and ``None`` are left out.
+        device: model name, truncated to 40 characters.
+        filters: cut-off frequencies in Hz by name; zeros and ``None`` are omitted.
     """
     entries = {
         "age": None if years is None else age(years),
@@ -117,7 +117,7 @@ def resolve_metadata(
     unit: str | Sequence[str | None] | None = None,
     leads: Sequence[str] | None = None,
 ) -> ResolvedMetadata:
-    """Return the sampling rate, leads and scales of a file.
+    """Return the sampling rate, leads and scale factors of a file after applying the overrides.
 
     Args:
         path: file name for messages.
@@ -125,12 +125,12 @@ def resolve_metadata(
         rows: number of channels in the file, including those that are not leads.
         sampling_rate: sampling rate in Hz in the file; one value, or one for each row.
         unit: unit in the file; one value, or one for each row. ``None`` if the file does not contain it.
-        leads: name of each row in the file.
+        leads: name of each row in the file; ``None`` if the file does not contain names.
 
     Raises:
-        RecordingError: ``rate`` (unknown, or outside ``SLOWEST`` to ``FASTEST``), ``rates`` (leads with different
-            sampling rates), ``no_leads`` (rows without names, or without any of the twelve leads), ``duplicate_lead``,
-            ``unit`` (unknown, or not a voltage), ``leads`` (the number of names differs from the number of rows).
+        RecordingError: reason ``rate`` (missing, or outside ``SLOWEST`` to ``FASTEST``), ``rates`` (leads have
+            different sampling rates), ``no_leads`` (no lead names, or none of the twelve leads), ``duplicate_lead``,
+            ``unit`` (missing, or not a voltage) or ``leads`` (the number of names differs from the number of rows).
     """
     if overrides.leads is not None and len(overrides.leads) != rows:
         fix = "Set one name for each row of the file, in its order"
@@ -174,21 +174,22 @@ def build_recording(
     Args:
         path: file name for messages.
         resolved: metadata of this file.
-        rows: samples of each lead of ``resolved``, in its order, of any real type. Values that are not finite become NaN.
+        rows: samples of each lead in ``resolved.leads``, of any integer or floating-point type. Values that are not
+            finite become NaN.
         record_id: record id.
         name: name of the format.
         meta: additional entries of ``Recording.meta``.
 
     Raises:
-        RecordingError: ``length`` if there are no samples or the leads differ in length, or ``content`` if the samples are
-            not real numbers.
+        RecordingError: reason ``length`` if there are no samples or the leads differ in length, or ``content`` if the
+            samples are not real numbers.
     """
     lengths = sorted({len(row) for row in rows})
     if len(lengths) > 1:
         counts = ", ".join(map(str, lengths[:4]))
         raise read_error("length", path, "leads", f"have different lengths ({counts} samples)")
     if lengths == [0]:
-        raise read_error("length", path, "samples", "there are none", "Remove the file from the cohort")
+        raise read_error("length", path, "samples", "the recording is empty", "Remove the file from the cohort")
     signal = np.empty((len(rows), lengths[0]), dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for out, row, scale in zip(signal, rows, resolved.scale, strict=True):
@@ -200,14 +201,14 @@ def build_recording(
 
 
 def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
-    """Raise ``content`` unless a type is an integer or a floating-point type."""
+    """Raise an error with reason ``content`` if a dtype is neither integer nor floating-point."""
     if dtype.kind not in "iuf":
         fix = "Store the samples as integers or floating-point numbers, leads x samples"
         raise read_error("content", path, field, f"has type {str(dtype)[:40]}, not a real number type", fix)
 
 
 def _standard_leads(path: Path, names: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of the rows that are one of the twelve leads."""
+    """Return the indices of the rows that contain one of the twelve leads."""
     kept = tuple(i for i, name in enumerate(names) if canonical(name) is not None)
     if not kept:
         found = ", ".join(name[:20] or "(unnamed)" for name in names[:15]) or "no signal"
@@ -215,12 +216,14 @@ def _standard_leads(path: Path, names: Sequence[str]) -> tuple[int, ...]:
     counts = Counter(canonical(names[i]) for i in kept)
     repeated = sorted(str(lead) for lead, count in counts.items() if count > 1)
     if repeated:
-        raise read_error("duplicate_lead", path, ", ".join(repeated), "occurs more than once", "Use each name once")
+        raise read_error(
+            "duplicate_lead", path, ", ".join(repeated), "occurs more than once", "Use each lead name once"
+        )
     return kept
 
 
 def _no_leads(path: Path, what: str) -> RecordingError:
-    fix = "Name the rows I, II, III, aVR, aVL, aVF, V1 to V6 (column leads of a manifest: names joined by ;)"
+    fix = "Set lead names from I, II, III, aVR, aVL, aVF, V1 to V6 (column leads of a manifest: names joined by ;)"
     return read_error("no_leads", path, "leads", what, fix)
 
 
@@ -232,7 +235,7 @@ def _check_rate(path: Path, rate: float | None) -> float:
     if rate is not None and SLOWEST <= rate <= FASTEST:
         return float(rate)
     limits = f"is not between {SLOWEST:g} and {FASTEST:g}"
-    what = "the file does not contain it" if rate is None else f"{rate:g} Hz {limits}"
+    what = "the file does not contain a sampling rate" if rate is None else f"{rate:g} Hz {limits}"
     raise read_error("rate", path, "sampling rate", what, "Set it in Hz (column sampling_rate of a manifest)")
 
 

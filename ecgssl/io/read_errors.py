@@ -1,4 +1,4 @@
-"""Errors of file readers: ``RecordingError`` with reason, file, field and fix, also for errors of parsers and the system."""
+"""Errors of file readers: conversion of parser and system errors to ``RecordingError``."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ AGAIN = "Export or download the file again, or remove it from the cohort"
 
 
 def read_error(reason: str, path: Path, field: str, what: str, fix: str = AGAIN) -> RecordingError:
-    """Return the error for a file that cannot be read.
+    """Return a ``RecordingError`` for a file that cannot be read.
 
     Args:
         reason: reason code of the rejection.
         path: path of the file.
-        field: affected element, lead or count.
-        what: what is wrong. It must not contain patient data of the file.
-        fix: how to fix it.
+        field: part of the file with the error, for example a lead or a header field.
+        what: description of the error, without patient data.
+        fix: instruction for the user how to fix the error.
     """
     return RecordingError(reason, Problem(str(path), field, what, fix))
 
 
 @contextmanager
 def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
-    """Convert errors of the operating system for one file to ``RecordingError``.
+    """Convert errors of the operating system inside the ``with`` block to ``RecordingError``.
 
     Args:
         path: path of the file.
         missing: message for a file that does not exist.
 
     Raises:
-        RecordingError: ``missing_file`` or ``unreadable``.
+        RecordingError: reason ``missing_file`` or ``unreadable``.
     """
     try:
         yield
@@ -48,13 +48,13 @@ def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
 
 @contextmanager
 def parser_errors(path: Path, library: str) -> Iterator[None]:
-    """Convert errors that a library raises on a damaged file; use it only around calls of the library.
+    """Convert all exceptions inside the ``with`` block to ``RecordingError``; the block should only call the library.
 
-    The original error is attached as the cause. Its text is not repeated, because it may contain content of the file. Warnings
-    of the library are ignored, because the readers check the file.
+    The original exception is attached as the cause. Its message is not repeated, because it may contain patient data.
+    Warnings of the library are suppressed.
 
     Raises:
-        RecordingError: ``unreadable`` for every ``Exception`` except a ``RecordingError``.
+        RecordingError: reason ``unreadable`` for every ``Exception`` except a ``RecordingError``.
     """
     try:
         with warnings.catch_warnings():
@@ -67,7 +67,7 @@ def parser_errors(path: Path, library: str) -> Iterator[None]:
 
 
 def refuse_member(path: Path, member: str | None) -> None:
-    """Raise ``member`` if a member is given for a file with a single recording."""
+    """Raise an error with reason ``member`` if a member is selected in a file with a single recording."""
     if member is not None:
         what = "the file contains a single recording"
         raise read_error("member", path, f"member {member[:20]!r}", what, "Use the path of the file without #member")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Recording:
-    """A multi-lead ECG before preprocessing.
+    """A multi-lead ECG recording before preprocessing.
 
     Args:
         signal: (leads, samples) float32 in mV; NaN for missing values.
@@ -40,5 +40,5 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Duration in s."""
+        """Duration of the recording in s."""
         return self.signal.shape[1] / self.sampling_rate

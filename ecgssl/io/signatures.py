@@ -1,4 +1,4 @@
-"""File format signatures: functions that recognise a format from the first bytes of a file, not from its suffix."""
+"""File format signatures: functions that detect a format from the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SCP_POINTERS = 22
 
 
 def is_wfdb(path: Path, head: bytes) -> bool:
-    """Recognise a WFDB header, or a record with a header. A file that its header does not list is not part of the record."""
+    """Return whether a path is a WFDB header, a record name with a header, or a signal file listed in its header."""
     header = header_path(path)
     try:
         if not header.is_file():
             return False
     except OSError:
-        return False  # the name is too long with the suffix
+        return False  # the path with the suffix is too long for the file system
     if header == path or not path.is_file():
         return True
     try:
@@ -35,9 +35,9 @@ def is_wfdb(path: Path, head: bytes) -> bool:
 
 
 def matlab_version(head: bytes) -> str | None:
-    """Return ``4``, ``5`` (also for versions 6 and 7) or ``7.3``; ``None`` for other files.
+    """Return the version of a MATLAB file: ``4``, ``5`` (also for 6 and 7) or ``7.3``; ``None`` for other files.
 
-    Bytes 124 to 127 hold the version, except in version 4, which is recognised by its first variable.
+    Bytes 124 to 127 contain the version. Version 4 has no such field and is detected from its first variable.
     """
     if head[124:128] in _MATLAB:
         return _MATLAB[head[124:128]]
@@ -63,22 +63,22 @@ def _is_matlab_4(head: bytes, order: str) -> bool:
 
 
 def is_matlab(path: Path, head: bytes) -> bool:
-    """Recognise a MATLAB file of any version."""
+    """Return whether a file is a MATLAB file of any version."""
     return matlab_version(head) is not None
 
 
 def is_hdf5(path: Path, head: bytes) -> bool:
-    """Recognise an HDF5 file. A user block, whose size is a power of two, may precede the signature."""
+    """Return whether a file is HDF5. The signature may follow a user block of 512, 1024 or 2048 bytes."""
     return any(head[start : start + 8] == _HDF5 for start in (0, 512, 1024, 2048))
 
 
 def is_npy(path: Path, head: bytes) -> bool:
-    """Recognise a NumPy ``.npy`` file."""
+    """Return whether a file is a NumPy ``.npy`` file."""
     return head.startswith(b"\x93NUMPY")
 
 
 def is_npz(path: Path, head: bytes) -> bool:
-    """Recognise a zip archive whose first file is a NumPy array; other zip files, such as documents, are not matched."""
+    """Return whether a file is a zip archive that starts with a NumPy array."""
     if not head.startswith(b"PK\x03\x04") or len(head) < 30:
         return False
     (length,) = struct.unpack("<H", head[26:28])
@@ -86,7 +86,7 @@ def is_npz(path: Path, head: bytes) -> bool:
 
 
 def is_edf(path: Path, head: bytes) -> bool:
-    """Recognise version 0 of EDF with a header size that fits its number of signals."""
+    """Return whether a file is EDF: version 0, and a header size that matches the number of signals."""
     if head[:8] != b"0       " or len(head) < 256:
         return False
     size, count = head[184:192].strip(), head[252:256].strip()
@@ -94,23 +94,23 @@ def is_edf(path: Path, head: bytes) -> bool:
 
 
 def is_csv(path: Path, head: bytes) -> bool:
-    """Recognise a text table of samples."""
+    """Return whether a file is a text table of samples."""
     return is_sample_table(head)
 
 
 def has_root(name: str) -> Callable[[Path, bytes], bool]:
-    """Return a function that recognises XML by the name of its root element, ignoring the namespace."""
+    """Return a function that checks whether a file is XML with this root element, ignoring the namespace."""
     return lambda path, head: root_name(head) == name
 
 
 def is_mortara(path: Path, head: bytes) -> bool:
-    """Recognise Mortara ELI XML by its root element and an attribute, because ``<ECG>`` alone is ambiguous."""
-    # UTF-16 has a zero byte next to each letter
+    """Return whether a file is Mortara ELI XML: root element ``<ECG>`` with attribute ``ACQUISITION_TIME``."""
+    # UTF-16 stores a zero byte with each ASCII character
     return root_name(head) == "ECG" and b"ACQUISITION_TIME" in head.replace(b"\0", b"")
 
 
 def is_dicom(path: Path, head: bytes) -> bool:
-    """Recognise the DICOM prefix or, in files without preamble, an early element of group 2 or 8."""
+    """Return whether a file has the DICOM prefix or, without a preamble, starts with an element of group 2 or 8."""
     if head[128:132] == b"DICM":
         return True
     if len(head) < 8:
@@ -124,7 +124,7 @@ def is_dicom(path: Path, head: bytes) -> bool:
 
 
 def is_scp(path: Path, head: bytes) -> bool:
-    """Recognise section 0 of SCP-ECG (EN 1064), which holds a pointer to itself."""
+    """Return whether a file is SCP-ECG (EN 1064): section 0 starts with a pointer to itself."""
     if len(head) < _SCP_POINTERS + 10:
         return False
     number, length = struct.unpack_from("<HI", head, 8)

@@ -9,8 +9,7 @@ from ecgssl.io.read_errors import file_errors, read_error
 LARGEST = 1 << 27
 """Largest number of values (leads x samples) of one recording: 1 GiB as float64, 0.5 GiB as float32.
 
-Twelve leads of 30 minutes at 257 Hz (INCART) use 4 % of it, 6.2 hours at 500 Hz use all of it. Three leads of 24 hours at
-500 Hz are below the limit, twelve leads are above it.
+With twelve leads at 500 Hz, the limit is 6.2 hours. Three leads of 24 hours at 500 Hz are within the limit.
 """
 
 SPLIT = "Split the recording into parts"
@@ -18,15 +17,15 @@ SPLIT = "Split the recording into parts"
 
 
 def check_size(path: Path, leads: int, samples: int) -> None:
-    """Check that a recording is small enough to be read as a whole.
+    """Check that a recording does not exceed the limit of ``LARGEST`` values.
 
     Args:
         path: file name for messages.
-        leads: number of rows, including those that are not kept.
+        leads: number of rows in the file, including rows that are not one of the twelve leads.
         samples: number of samples per row.
 
     Raises:
-        RecordingError: ``too_large``.
+        RecordingError: reason ``too_large`` if the limit is exceeded.
     """
     if leads * samples > LARGEST:
         what = f"{leads} leads of {samples} samples exceed the limit of {LARGEST} values"
@@ -34,10 +33,10 @@ def check_size(path: Path, leads: int, samples: int) -> None:
 
 
 def read_limited(path: Path, largest: int) -> bytes:
-    """Return the content of a file of at most ``largest`` bytes.
+    """Return the content of a file, which may have at most ``largest`` bytes.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable`` or ``too_large``.
+        RecordingError: reason ``missing_file``, ``unreadable`` or ``too_large``.
     """
     with file_errors(path), path.open("rb") as stream:
         data = stream.read(largest + 1)

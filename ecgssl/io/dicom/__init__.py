@@ -1,1 +1,1 @@
-"""DICOM waveforms."""
+"""Reader for DICOM ECG waveforms."""

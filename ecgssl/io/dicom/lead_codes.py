@@ -1,7 +1,7 @@
-"""Lead names of DICOM waveforms, from the code of a lead or, if the code is unknown, from its text.
+"""Lead names of DICOM waveforms, derived from the code of a lead or, if the code is unknown, from its meaning.
 
-Codes: DICOM PS3.16, context group 3001 "ECG Leads", in the current (MDC) and the former (SCP-ECG) scheme. Both number the
-leads as in EN 1064.
+Codes: DICOM PS3.16, context group 3001 "ECG Leads", in the current (MDC) and the former (SCP-ECG) coding scheme. Both
+use the lead numbers of EN 1064.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _MEANING = re.compile(r"\s*(?:ecg\s+)?(?:lead\s+)?(-?[a-z]+\d*r?)\b", re.IGNOREC
 
 
 class Contradiction(ValueError):
-    """Code and text of a lead name different leads."""
+    """Error: the code and the meaning of a channel refer to different leads."""
 
 
 def lead_name(code: str, meaning: str) -> str:
-    """Return the canonical name of a lead, or the name in the file for a channel that is not one of the twelve leads.
+    """Return the canonical name of a lead; for channels other than the twelve leads, return the name in the file.
 
     Args:
-        code: for example ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
-        meaning: text of the code, for example ``Lead I (Einthoven)``.
+        code: code value of the lead, for example ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
+        meaning: code meaning of the lead, for example ``Lead I (Einthoven)``.
 
     Raises:
-        Contradiction: code and text name different leads, and the code is one of the twelve.
+        Contradiction: the code is one of the twelve leads, but the meaning is another lead.
     """
     number = _CODE.match(code.strip())
     by_code = _SCP.get(int(number[1]), f"lead code {number[1]}") if number else canonical(code)
@@ -37,5 +37,5 @@ def lead_name(code: str, meaning: str) -> str:
     if by_code is None:
         return by_meaning or meaning.strip()[:20]
     if by_code in LEADS and by_meaning not in (None, by_code):
-        raise Contradiction(f"the code means {by_code}, its text {by_meaning}")
+        raise Contradiction(f"the lead code is {by_code}, but the code meaning is {by_meaning}")
     return by_code

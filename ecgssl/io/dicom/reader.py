@@ -20,7 +20,7 @@ from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, 
 from ecgssl.io.vendors.sample_text import check_length
 
 LARGEST_DICOM = 32 << 20
-"""Largest file in bytes: twelve leads of 20 minutes at 1 kHz."""
+"""Largest file in bytes, about 20 minutes of twelve leads at 1 kHz."""
 
 _TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
 _COMPANDED = {"MB": "mu-law", "AB": "A-law"}
@@ -28,22 +28,22 @@ _YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
 def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm group of a DICOM ECG. Median beats and other derived groups are not read.
+    """Read the rhythm waveform of a DICOM ECG. Median beats and other derived waveforms are not read.
 
     Args:
         path: path of the file, in an uncompressed transfer syntax, with or without preamble.
-        member: number of a rhythm group, from 1, in a file that holds several.
-        overrides: values that replace those of the file.
+        member: number of the rhythm waveform, from 1, if the file has several.
+        overrides: metadata that replace the values of the file.
 
     Returns:
-        The twelve leads by their canonical names, in the file's order: sample x sensitivity x correction + baseline, and
-        NaN for the padding value. ``meta`` holds age, sex, device, filters in Hz, and ``skew`` (the largest delay between
-        channels in seconds) if it is less than one sample; it is not corrected.
+        The standard leads in mV with canonical names, in the order of the file. Values are sample x sensitivity x
+        correction + baseline; padding values become NaN. ``meta`` contains age, sex, device and filters in Hz. If
+        channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not corrected.
 
     Raises:
-        RecordingError: errors of ``read_waveforms``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no
-            sensitivity), ``truncated`` or ``length`` (differs from the declared length), ``skew`` (channels are delayed by
-            a sample or more), ``compressed`` (companded samples).
+        RecordingError: reason ``header``, ``gain`` (no sensitivity), ``truncated`` or ``length`` (differs from the
+            declared length), ``skew`` (channels are delayed by one sample or more) or ``compressed`` (companded
+            samples). Errors of ``read_waveforms``, ``choose_strip`` and ``resolve_metadata`` propagate.
     """
     found = read_waveforms(path, read_limited(path, LARGEST_DICOM))
     if not found.groups:
@@ -92,7 +92,7 @@ def _rows(
     check_size(path, count, group.samples)
     dtype = np.dtype(kind).newbyteorder("<" if little_endian else ">")
     expected = group.samples * count * dtype.itemsize
-    # data of odd length are padded with one byte
+    # DICOM pads data of odd length with one byte
     odd = len(group.data) == expected + 1 and expected % 2
     check_length(path, "waveform data", len(group.data) - (1 if odd else 0), expected, "bytes")
     samples = np.frombuffer(group.data, dtype, group.samples * count).reshape(group.samples, count)
@@ -119,11 +119,13 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
 
 
 def _skew(path: Path, channels: list[Channel], rate: float) -> float:
-    """Return the largest delay between channels in s, which is below one sample (channels share one converter)."""
+    """Return the largest delay between channels in s; a delay of one sample or more is an error."""
     lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
     skew = max(lags) - min(lags)
     if not skew < 1 / rate:
-        raise read_error("skew", path, "channel skew", f"channels are delayed by {skew:g} s, a sample or more")
+        raise read_error(
+            "skew", path, "channel skew", f"channels differ in delay by {skew:g} s, which is one sample or more"
+        )
     return skew
 
 

@@ -1,4 +1,4 @@
-"""Waveform multiplex groups of a DICOM file as plain values (DICOM PS3.3, C.10.9 "Waveform Module")."""
+"""Parser for the waveform multiplex groups of a DICOM file (DICOM PS3.3, C.10.9 "Waveform Module")."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2
 """Uncompressed transfer syntaxes: implicit and explicit little endian, explicit big endian."""
 
 MOST_ITEMS = 30_000
-"""Largest number of sequence items; a file with a median beat and 77 annotations has 330."""
+"""Largest number of sequence items per file; a typical file with 77 annotations has 330."""
 
 MOST_READS = 300_000
-"""Largest number of read calls per file; an element takes one or two. A file with 77 annotations takes 3,600."""
+"""Largest number of read calls per file; a typical file with 77 annotations needs 3,600."""
 
 _LONGEST = 1024
-"""Largest size of a number or text in bytes; a damaged one could expand to millions of values."""
+"""Largest size of a numeric or text element in bytes; damaged files could otherwise yield millions of values."""
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -38,23 +38,23 @@ _KEYWORDS = (
     "PatientSex",
     "WaveformSequence",
 )
-"""Elements that are read. Names, dates and identifiers are not read."""
+"""DICOM elements that are read; names, dates and identifiers of the patient are not read."""
 
 _BEATS = ("median", "average", "beat", "template", "represent")
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Definition of one channel.
+    """Definition of one channel of a multiplex group.
 
     Args:
-        code, meaning: code and text of the lead.
-        unit: unit of the sensitivity in UCUM; ``None`` if absent.
-        sensitivity: units per step of the samples; ``None`` if absent.
-        correction: factor on the sensitivity.
-        baseline: value of sample 0, in units.
-        sample_skew, time_skew: delay in samples and in s.
-        filters: high_pass, low_pass and notch in Hz, if present.
+        code, meaning: code value and code meaning of the lead.
+        unit: UCUM code of the unit of the sensitivity; ``None`` if absent.
+        sensitivity: size of one digital step in ``unit``; ``None`` if absent.
+        correction: correction factor of the sensitivity.
+        baseline: offset added to the scaled samples, in ``unit``.
+        sample_skew, time_skew: delay of the channel in samples and in s.
+        filters: cut-off frequencies high_pass, low_pass and notch in Hz, if present.
     """
 
     code: str
@@ -70,15 +70,15 @@ class Channel:
 
 @dataclass(frozen=True)
 class Group:
-    """One multiplex group: channels sampled together.
+    """Multiplex group: channels that were sampled simultaneously.
 
     Args:
-        rhythm: true for a rhythm recording, false for a median beat or another derived waveform.
-        declared, samples: declared number of channels, and samples per channel; ``None`` if absent.
+        rhythm: whether the group is a rhythm recording, not a median beat or another derived waveform.
+        declared, samples: declared number of channels and of samples per channel; ``None`` if absent.
         sampling_rate: sampling rate in Hz; ``None`` if absent.
-        bits, interpretation: size and type of a sample, for example 16 and ``SS``.
-        padding: bytes of the sample value that means "no value"; empty if absent.
-        data: samples with interleaved channels.
+        bits, interpretation: size of a sample in bits and DICOM code of its type, for example 16 and ``SS``.
+        padding: padding value (marks missing samples) as bytes; empty if absent.
+        data: raw samples, interleaved by channel.
         channels: channels in the order of the samples.
     """
 
@@ -95,10 +95,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Content of a DICOM file.
+    """Waveforms and metadata of a DICOM file.
 
     Args:
-        groups: multiplex groups in the file's order; empty if there is no waveform.
+        groups: multiplex groups in the order of the file; empty if there is no waveform.
         little_endian: whether the samples are little endian.
         model: name of the device model.
         age, sex: values as written in the file, for example ``042Y`` and ``F``.
@@ -121,13 +121,13 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         data: content of the file.
 
     Raises:
-        RecordingError: ``compressed``, ``no_leads`` (a PDF), ``header`` (too many items or elements, or a value
-            that is too long), ``truncated``, or ``unreadable`` if pydicom cannot parse the file.
+        RecordingError: reason ``compressed``, ``no_leads`` (the file contains a PDF), ``header`` (an element is too
+            long, or there are too many), ``truncated`` or ``unreadable`` (pydicom cannot parse the file).
     """
     import pydicom
 
     budget = _Budget(path)
-    # pydicom inflates deflated files without a size limit
+    # pydicom decompresses deflated files without a size limit
     if _DEFLATED in data:
         raise _compressed(path, "deflated")
     if sum(map(data.count, _ITEMS)) > MOST_ITEMS:
@@ -136,13 +136,13 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
         try:
             dataset = pydicom.dcmread(_LimitedReader(data, budget), force=True, specific_tags=list(_KEYWORDS))
         except (EOFError, OSError):
-            # the data are in memory, so pydicom reached the end of the file
+            # the data are in memory, so this error means that pydicom read beyond the end of the file
             raise read_error("truncated", path, "content", "an element ends beyond the end of the file") from None
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", "") or "")
         implicit_little = dataset.original_encoding
         root = _Item(path, dataset, budget)
         sop_class = root.text("SOPClassUID")
-        # elements of other transfer syntaxes cannot be parsed
+        # the waveforms of compressed files cannot be parsed; the error is raised below
         groups = tuple(map(_group, root.items("WaveformSequence"))) if syntax in ("", *UNCOMPRESSED) else ()
         found = Waveforms(
             groups=groups,
@@ -155,7 +155,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
     if syntax not in ("", *UNCOMPRESSED):
         raise _compressed(path, "compressed")
     if sop_class.startswith(_WAVEFORM_CLASSES) and not groups:
-        # pydicom does not report the end of a truncated file
+        # pydicom raises no error for some truncated files
         raise read_error(
             "truncated", path, "content", "has no waveform although its class requires one: the file is cut off"
         )
@@ -166,7 +166,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """Disable the log of pydicom, which quotes invalid values and therefore patient data."""
+    """Disable logging of pydicom, because its messages quote invalid values, which can be patient data."""
     logger = logging.getLogger("pydicom")
     disabled, logger.disabled = logger.disabled, True
     try:
@@ -176,7 +176,7 @@ def _unlogged() -> Iterator[None]:
 
 
 class _Budget:
-    """Remaining number of read calls for a file."""
+    """Counter that limits the number of read calls for a file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.left = path, MOST_READS
@@ -184,11 +184,11 @@ class _Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise read_error("header", self.path, "content", f"has more than {MOST_READS} elements or parts of them")
+            raise read_error("header", self.path, "content", f"needs more than {MOST_READS} read calls")
 
 
 class _LimitedReader(io.BytesIO):
-    """Bytes with a limited number of read calls."""
+    """In-memory file with a limited number of read calls."""
 
     def __init__(self, data: bytes, budget: _Budget) -> None:
         super().__init__(data)
@@ -200,15 +200,15 @@ class _LimitedReader(io.BytesIO):
 
 
 class _Item:
-    """A data set whose values are parsed on access, after a check of their size."""
+    """DICOM data set whose elements are parsed on access, after their size has been checked."""
 
     def __init__(self, path: Path, dataset: Any, budget: _Budget) -> None:
         self.path, self.dataset, self.budget = path, dataset, budget
 
     def value(self, keyword: str) -> Any:
-        """Return the value of an element that is not a sequence; ``None`` if it is absent."""
+        """Return the value of a numeric or text element; ``None`` if the element is absent."""
         element = self.dataset.get_item(keyword)
-        # the value is bytes until it is parsed
+        # pydicom stores the value as bytes until it is parsed
         if element is not None and isinstance(element.value, bytes) and len(element.value) > _LONGEST:
             raise read_error("header", self.path, keyword, f"has {len(element.value)} bytes, more than {_LONGEST}")
         return self.dataset.get(keyword)
@@ -229,7 +229,7 @@ class _Item:
         return bytes(self.dataset.get(keyword) or b"")
 
     def items(self, keyword: str) -> list[_Item]:
-        """Return the items of a sequence; pydicom parses them without a limit."""
+        """Return the items of a sequence, parsed with a limited number of read calls; pydicom sets no limit."""
         from pydicom.filereader import read_sequence
 
         element = self.dataset.get_item(keyword)

@@ -1,1 +1,1 @@
-"""General file formats: CSV, NumPy, HDF5, MATLAB, EDF."""
+"""Readers for general file formats: CSV, NumPy, HDF5, MATLAB and EDF."""

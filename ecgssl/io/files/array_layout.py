@@ -1,4 +1,4 @@
-"""Two-dimensional arrays of samples in MATLAB, HDF5 and NumPy files: axis order, metadata entries and rows of lists."""
+"""Arrays of samples in MATLAB, HDF5 and NumPy files: axis order, metadata entries and selection of a recording."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ecgssl.io.size_limits import SPLIT, check_size
 RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "curr_sample_rate", "samplerate", "fs")
 UNIT_NAMES = ("unit", "units")
 LEAD_NAMES = ("leads", "lead_names")
-"""Names of variables, attributes and keys for the sampling rate in Hz, the unit and the lead names; case is ignored."""
+"""Accepted names of entries with the sampling rate in Hz, the unit and the lead names; case is ignored."""
 
 MOST_MEMBERS = 10_000_000
 """Largest number of recordings in one array."""
 
 ONE_ARRAY = "Store one array of leads x samples in the file"
-"""Fix for files without a unique array of samples."""
+"""Suggested fix in errors about files that do not contain exactly one array of samples."""
 
 
 class StoredArray(Protocol):
-    """An array whose samples may still be on disk."""
+    """Array in memory or on disk; samples on disk are read by indexing."""
 
     @property
     def shape(self) -> Any: ...
@@ -52,21 +52,24 @@ def read_array(
     leads: Sequence[str] | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Return the recording in an array (leads, samples) or (samples, leads); the number of lead names identifies the axis.
+    """Return the recording in an array of shape (leads, samples) or (samples, leads).
+
+    The lead axis is the axis whose length equals the number of lead names.
 
     Args:
         path: file name for messages.
-        array: samples; they are read after the shape has been checked.
+        array: array of samples; its values are read after its shape has been checked.
         overrides: values that replace those of the file.
         record_id: record id.
         name: name of the format.
-        entries: variables, attributes or keys of the file, which may hold sampling rate, unit and lead names.
-        unit, leads: defaults if ``entries`` does not contain them; ``None`` if the layout does not define them.
+        entries: other variables, attributes or keys of the file, which may contain sampling rate, unit and lead names.
+        unit, leads: default values if ``entries`` does not contain them; ``None`` for no default.
         meta: additional entries of ``Recording.meta``.
 
     Raises:
-        RecordingError: ``leads`` (the number of names fits neither axis, or both), ``content`` (not two axes, or not real
-            numbers), ``too_large``, and the errors of ``resolve_metadata`` and ``build_recording``.
+        RecordingError: reason ``leads`` (the number of lead names matches no axis or both axes), ``content`` (not
+            two-dimensional, or not real numbers), ``no_leads`` (no lead names) or ``too_large``. Errors of
+            ``resolve_metadata`` and ``build_recording`` propagate.
     """
     check_real(path, "array", array.dtype)
     if len(array.shape) != 2:
@@ -92,43 +95,43 @@ def read_array(
 
 
 def _find(entries: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """Return the first entry that has one of these names, or ``None``."""
+    """Return the value of the first of these names that is in ``entries``; ``None`` if there is none."""
     lower = {str(key).lower(): value for key, value in entries.items()}
     return next((lower[name] for name in names if lower.get(name) is not None), None)
 
 
 def _find_rate(entries: Mapping[str, Any]) -> float | None:
-    """Return the sampling rate in Hz; ``None`` if no entry of ``RATE_NAMES`` is a single number."""
+    """Return the sampling rate in Hz from the entries; ``None`` if it is missing or not a single number."""
     value = np.asarray(_find(entries, RATE_NAMES))
     return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "iuf" else None
 
 
 def _find_unit(entries: Mapping[str, Any]) -> str | None:
-    """Return the name of the unit; ``None`` if no entry of ``UNIT_NAMES`` is a single text."""
+    """Return the unit from the entries; ``None`` if it is missing or not a single string."""
     texts = to_texts(_find(entries, UNIT_NAMES))
     return texts[0] if texts is not None and len(texts) == 1 else None
 
 
 def to_texts(value: Any) -> tuple[str, ...] | None:
-    """Return the texts of a text, or of a list or array of texts in any encoding; ``None`` for anything else."""
+    """Convert a string, or a list or array of strings or bytes, to a tuple of strings; ``None`` for other types."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "U" and not _are_code_points(value):
         return None
     flat = np.asarray(value, dtype=object).reshape(-1).tolist() if value is not None else []
     texts = [item.decode("utf-8", errors="replace") if isinstance(item, bytes) else item for item in flat]
     if not texts or not all(isinstance(text, str) for text in texts):
         return None
-    # unpaired surrogates cannot be written to files or terminals; they become question marks
+    # replace unpaired surrogates, which cannot be written to files or terminals, by question marks
     return tuple(text.encode("utf-8", errors="replace").decode().strip() for text in texts)
 
 
 def _are_code_points(array: NDArray[Any]) -> bool:
-    """Return whether an array of texts contains only valid code points; numpy does not check this."""
+    """Return whether an array of strings contains only valid Unicode code points; numpy does not check this."""
     codes = np.frombuffer(array.tobytes(), np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     return bool(codes.max(initial=0) <= sys.maxunicode)
 
 
 def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
-    """Return the row numbers of an array of recordings, from 0, as member names; empty for a single recording."""
+    """Return the names ``0``, ``1``, ... of the recordings in an array; empty for a single recording."""
     if len(shape) < 3 or shape[0] == 1:
         return ()
     if shape[0] > MOST_MEMBERS:
@@ -137,21 +140,22 @@ def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
 
 
 def pick_row(path: Path, shape: Sequence[int], member: str | None) -> tuple[int, ...]:
-    """Return the index of one recording in an array with axes for recordings, channel (optional), leads and samples.
+    """Return the index of a recording in an array (recordings, leads, samples) or (recordings, 1, leads, samples).
 
     Raises:
-        RecordingError: ``content`` for another shape, or ``member`` if the member is missing or does not exist.
+        RecordingError: reason ``content`` for other shapes, or ``member`` if no recording is selected or the selected
+            one does not exist.
     """
     if len(shape) == 2:
         refuse_member(path, member)
         return ()
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[1] != 1):
-        what = f"of shape {_join(shape)} is neither a recording nor a list of recordings"
+        what = f"has shape {_join(shape)}, which is neither one recording nor a list of recordings"
         raise read_error("content", path, "array", what, ONE_ARRAY)
     number = 0 if member is None else int(member) if re.fullmatch(r"[0-9]{1,9}", member) else -1
     if not 0 <= number < shape[0] or (member is None and shape[0] != 1):
-        found = "none is selected" if member is None else f"member {member[:20]!r} does not exist"
-        fix = "Select one by its row number from 0, as file#0"
+        found = "but none is selected" if member is None else f"but {member[:20]!r} does not exist"
+        fix = "Select a recording by its row number (from 0), for example file#0"
         raise read_error("member", path, "member", f"the file holds {shape[0]} recordings, {found}", fix)
     return (number,) if len(shape) == 3 else (number, 0)
 

@@ -1,4 +1,4 @@
-"""Header row of a text table of samples: lead names with optional units, and an optional column of times."""
+"""Header row of a CSV file with ECG samples: lead names with optional units, and an optional time column."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LONGEST = 4096
 
 @dataclass(frozen=True)
 class Columns:
-    """Content of a header row.
+    """Columns described by the header row of a CSV file.
 
     Args:
-        delimiter: comma, semicolon or tab; with semicolons, numbers may have a decimal comma.
+        delimiter: comma, semicolon or tab. With semicolons, numbers may have a decimal comma.
         names: names of all columns, without units.
         units: unit of each column; ``None`` if absent.
-        time: index of the column of times, or ``None``.
-        time_unit: unit of the times in s; ``None`` if absent or unknown.
+        time: index of the time column; ``None`` if absent.
+        time_unit: unit of the time column in s, for example 0.001; ``None`` if absent or unknown.
     """
 
     delimiter: str
@@ -38,10 +38,10 @@ class Columns:
 
 
 def parse_columns(line: str) -> Columns | None:
-    """Return the content of a header row; ``None`` if it contains none of the twelve leads, or belongs to a manifest."""
+    """Parse a header row. Return ``None`` if it contains none of the twelve leads, or is the header of a manifest."""
     if len(line) > _LONGEST:
         return None
-    # a single column has no delimiter, and its numbers may have a decimal comma
+    # semicolon is the default, so that a single column may contain numbers with a decimal comma
     delimiter = max(";,\t", key=line.count)
     try:
         cells = next(csv.reader([line], delimiter=delimiter), [])
@@ -62,19 +62,19 @@ def parse_columns(line: str) -> Columns | None:
 
 
 def is_sample_table(head: bytes) -> bool:
-    """Return whether a text begins with a header row of leads and a row of numbers."""
+    """Return whether the first bytes of a file are a header row of lead names and a row of numbers."""
     if _CONTROL.search(head):
         return False
     lines = decode(head).splitlines()
     columns = parse_columns(lines[0]) if lines else None
     if columns is None:
         return False
-    # the second row may be cut off, but its first cell is a number; without it, the table has no samples
+    # if the text ends within the second row, only its first cell is checked
     return len(lines) < 2 or is_numbers(lines[1].split(columns.delimiter)[: 1 if len(lines) == 2 else None])
 
 
 def is_sample_file(path: Path) -> bool:
-    """Return whether a file begins like a table of samples; ``False`` if it cannot be opened."""
+    """Return whether a file starts like a table of samples; ``False`` if it cannot be opened."""
     try:
         with path.open("rb") as stream:
             return is_sample_table(stream.read(_LONGEST))
@@ -88,7 +88,7 @@ def is_numbers(cells: Sequence[str]) -> bool:
 
 
 def decode(data: bytes) -> str:
-    """Return the text in UTF-8 or, for older exports, in Latin-1; the micro sign of uV differs between them."""
+    """Decode text as UTF-8 or, if it is not valid UTF-8, as Latin-1, which older exports use."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -96,7 +96,7 @@ def decode(data: bytes) -> str:
 
 
 def _split_unit(cell: str) -> tuple[str, str | None]:
-    """Return name and unit of ``I (uV)`` or ``I [uV]``."""
+    """Split a column name such as ``I (uV)`` or ``I [uV]`` into lead name and unit."""
     for opening, closing in ("()", "[]"):
         name, found, rest = cell.partition(opening)
         if found and rest.endswith(closing):

@@ -1,4 +1,4 @@
-"""CSV reader: text tables of samples (CSV, TSV) with a header row of lead names and one row per time point."""
+"""Reader for CSV and TSV files with a header row of lead names and one row per sample."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
 
 LARGEST_TEXT = 256 << 20
-"""Largest file in bytes: about 1.7 hours of twelve leads at 500 Hz."""
+"""Largest file in bytes, about 1.7 hours of twelve leads at 500 Hz."""
 
 _UNEVEN = 0.25
-"""Largest deviation of a time, as a fraction of a step. A missing or repeated sample shifts times by half a step or more."""
+"""Largest deviation of a time from even spacing, as a fraction of the sampling interval."""
 
 
 def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read a table of samples.
+    """Read a CSV or TSV file with one row per sample.
 
     Args:
-        path: text in UTF-8 or Latin-1 with cells separated by comma, semicolon or tab. The header row contains lead names,
-            each optionally with its unit as ``I (uV)`` or ``I [uV]``. A column of times is optional: ``time`` or ``t``,
-            also ``time (s)``, ``time_s`` or ``t [ms]``. Other columns are ignored. The rows below contain numbers with a
-            decimal point, or with a decimal comma if semicolons separate the cells. An empty cell or ``nan`` is a missing
-            value.
-        member: not accepted; a file holds one recording.
-        overrides: unit and sampling rate if the header row and the times do not give them; ``leads`` names all columns
-            other than the times.
+        path: path of a text file in UTF-8 or Latin-1 with comma, semicolon or tab as delimiter. The header row contains
+            lead names, optionally with units as in ``I (uV)`` or ``I [uV]``. An optional time column is named ``time``
+            or ``t``, or with its unit ``time (s)``, ``time_s`` or ``t [ms]``. Other columns are ignored. Numbers have a
+            decimal point, or a decimal comma if the delimiter is a semicolon. Empty cells and ``nan`` are missing
+            values.
+        member: must be ``None``, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file. ``leads`` has one name for each column
+            except the time column.
 
     Returns:
-        The leads in the file's order and spelling, in mV. The sampling rate follows from the times and is rounded to a
-        whole number if it differs from one by at most 1 in 10,000.
+        The leads in mV, in the order and spelling of the file. The sampling rate is computed from the time column and
+        rounded to an integer if the relative difference is at most 1e-4.
 
     Raises:
-        RecordingError: ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells that are
-            not numbers), ``rate`` (times that do not rise evenly), ``too_large``; and errors of ``resolve_metadata`` and
-            ``build_recording``.
+        RecordingError: reason ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells
+            that are not numbers), ``rate`` (times that are not evenly spaced) or ``too_large``. Errors of
+            ``resolve_metadata`` and ``build_recording`` propagate.
     """
     refuse_member(path, member)
     data = read_limited(path, LARGEST_TEXT)
@@ -67,20 +67,20 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
 
 
 def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
-    """Return the columns of the rows below the header row."""
+    """Return the values of each column, from the text below the header row."""
     import pandas as pd
 
     count = len(columns.names)
     rows = body.count(b"\n") + 1 if body else 0
     if rows == 0:
-        raise read_error("length", path, "rows", "there are none below the header row")
+        raise read_error("length", path, "rows", "the file has no rows below the header row")
     check_size(path, count, rows)
     first = decode(body[: body.find(b"\n")] if rows > 1 else body).split(columns.delimiter)
-    # otherwise pandas fills an incomplete last row with missing values
+    # checked here, because pandas fills an incomplete last row with missing values
     if len(first) != count or body.count(columns.delimiter.encode()) != rows * (count - 1):
-        raise read_error("truncated", path, "rows", f"do not all have {count} cells like the header row")
+        raise read_error("truncated", path, "rows", f"not all rows have {count} cells, as the header row has")
     not_numbers = read_error(
-        "content", path, "cells", "are not all numbers", "Use numbers, and empty cells for no value"
+        "content", path, "cells", "are not all numbers", "Use only numbers, and leave cells of missing values empty"
     )
     if not is_numbers(first):
         raise not_numbers
@@ -101,18 +101,18 @@ def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.
         except ValueError:
             raise not_numbers from None
     if frame.shape != (rows, count):
-        raise read_error("content", path, "cells", f"have {frame.shape[0]} parsed rows, but the text has {rows}")
+        raise read_error("content", path, "cells", f"pandas parsed {frame.shape[0]} rows, but the file has {rows}")
     return [frame[i].to_numpy() for i in range(count)]
 
 
 def _sampling_rate(path: Path, columns: Columns, times: NDArray[np.float64]) -> float | None:
-    """Return the sampling rate in Hz; ``None`` if the unit of the times is unknown."""
+    """Return the sampling rate in Hz from the time column; ``None`` if the unit of time is unknown."""
     steps = len(times) - 1
     even = times[0] + np.arange(steps + 1) * ((times[-1] - times[0]) / max(steps, 1))
     step = even[-1] - even[-2] if steps else 0.0
     if not (np.isfinite(times).all() and step > 0 and np.abs(times - even).max() <= _UNEVEN * step):
-        fix = "Export the table again, or remove the column of times and set the sampling rate"
-        raise read_error("rate", path, columns.names[columns.time or 0], "times do not rise evenly", fix)
+        fix = "Export the table again, or remove the time column and set the sampling rate"
+        raise read_error("rate", path, columns.names[columns.time or 0], "times are not evenly spaced", fix)
     if columns.time_unit is None:
         return None
     rate = float(steps / ((times[-1] - times[0]) * columns.time_unit))

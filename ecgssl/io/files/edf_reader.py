@@ -1,7 +1,7 @@
-"""EDF and EDF+ reader, based on edfio.
+"""Reader for EDF and EDF+ files, based on the package edfio.
 
-Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+). Declared lengths and calibrations are checked here, because
-edfio accepts files that are too short and ignores calibrations that are invalid.
+Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+). This module checks lengths and calibrations, because edfio
+accepts truncated files and ignores invalid calibrations.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ _LABEL = re.compile(r"(?:ECG|EKG)[ _:-]*(?P<name>\S.*)", re.I)
 
 
 def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the leads of an EDF or continuous EDF+ file. Annotations, patient identification and dates are not read.
+    """Read the leads of an EDF or continuous EDF+ file. Annotations, patient data and dates are not read.
 
     Args:
         path: path of the file.
-        member: not accepted; a file holds one recording.
-        overrides: values that replace those of the file; ``leads`` names all signals other than annotations.
+        member: must be ``None``, because a file contains one recording.
+        overrides: metadata that replace the values of the file. ``leads`` has one name for each signal except
+            annotations.
 
     Returns:
-        The leads in the file's order, in mV. A prefix "ECG" or "EKG" of a label is removed.
+        The leads in mV, in the order of the file. The prefix "ECG" or "EKG" is removed from labels.
 
     Raises:
-        RecordingError: ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer than
-            declared), ``gain`` (an empty range), ``gaps`` (EDF+D: the recording is interrupted, and a recording in memory
-            cannot represent that), ``too_large``; and errors of ``resolve_metadata`` and ``build_recording``.
+        RecordingError: reason ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer
+            than declared), ``gain`` (invalid calibration), ``gaps`` (discontinuous recordings, EDF+D) or ``too_large``.
+            Errors of ``resolve_metadata`` and ``build_recording`` propagate.
     """
     import edfio
 
@@ -62,17 +63,21 @@ def _lead_name(label: str) -> str:
 
 
 def _check_declared(path: Path) -> None:
-    """Check the size of the file against its header, before memory is allocated."""
+    """Check that the file size matches the header, before memory is allocated."""
     with file_errors(path), path.open("rb") as stream:
         size = path.stat().st_size
         fixed = stream.read(256)
         count = _parse_integer(path, "number of signals", fixed[252:256])
-        # each signal has 256 bytes; values of the same field are stored together, and lengths follow eight other fields
+        # 256 bytes per signal, stored field by field; the number of samples follows after 216 bytes per signal
         described = stream.read(256 * max(count, 0))
     if count < 1 or len(described) < 256 * count:
-        raise read_error("header", path, "number of signals", f"{count} are declared, but the header is shorter")
+        raise read_error(
+            "header", path, "number of signals", f"{count} signals are declared, but the header is shorter"
+        )
     if fixed[192:197] == b"EDF+D":
-        raise read_error("gaps", path, "EDF+D", "the recording is interrupted", "Export it as continuous EDF or EDF+C")
+        raise read_error(
+            "gaps", path, "EDF+D", "the recording is discontinuous", "Export it as continuous EDF or EDF+C"
+        )
     lengths = [
         _parse_integer(path, "samples of a record", described[start : start + 8])
         for start in range(216 * count, 224 * count, 8)
@@ -80,12 +85,14 @@ def _check_declared(path: Path) -> None:
     records = _parse_integer(path, "number of records", fixed[236:244])
     width = 2 * sum(lengths)
     if min(lengths) < 0 or width == 0 or records < -1:
-        raise read_error("header", path, "lengths", f"{records} records of {width} bytes")
+        raise read_error("header", path, "lengths", f"{records} records of {width} bytes are invalid")
     stored = size - len(fixed) - len(described)
-    if records == -1:  # unknown at the start of the recording
+    if records == -1:  # the number of records was not known when the header was written
         records, rest = divmod(stored, width)
         if rest:
-            raise read_error("truncated", path, "size", f"{rest} bytes more than whole records of {width} bytes")
+            raise read_error(
+                "truncated", path, "size", f"{rest} bytes remain after the last complete record of {width} bytes"
+            )
     if stored != records * width:
         reason = "truncated" if stored < records * width else "length"
         raise read_error(reason, path, "size", f"{stored} bytes of samples, but the header declares {records * width}")
@@ -97,8 +104,8 @@ def _check_calibration(path: Path, lead: str, signal: EdfSignal) -> None:
         physical, digital = signal.physical_range, signal.digital_range
     extents = (physical.max - physical.min, digital.max - digital.min)
     if not (all(map(math.isfinite, physical)) and extents[0] != 0 and extents[1] > 0):
-        what = f"physical range {tuple(physical)} and digital range {tuple(digital)} are not a calibration"
-        raise read_error("gain", path, f"lead {lead}", what, "Export it with the physical ranges of its signals")
+        what = f"physical range {tuple(physical)} and digital range {tuple(digital)} are not a valid calibration"
+        raise read_error("gain", path, f"lead {lead}", what, "Export the file with valid physical and digital ranges")
 
 
 def _parse_integer(path: Path, field: str, text: bytes) -> int:

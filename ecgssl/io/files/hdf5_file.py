@@ -1,4 +1,4 @@
-"""Untrusted HDF5 files: objects, attributes and arrays, without following links and with size checks before reading."""
+"""Safe access to untrusted HDF5 files: links are refused, and sizes are checked before data are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_OBJECTS = 10_000
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; errors of h5py inside the block become ``unreadable``."""
+    """Open an HDF5 file for reading. Convert errors of h5py in the ``with`` block to ``RecordingError``."""
     import h5py
 
     with parser_errors(path, "h5py"), h5py.File(path, "r") as file:
@@ -34,15 +34,16 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def children(path: Path, group: h5py.Group) -> dict[str, Any]:
-    """Return the data sets and groups of a group by name.
+    """Return the datasets and groups in an HDF5 group, by name.
 
     Raises:
-        RecordingError: ``link`` for a soft or external link, ``too_large`` for too many objects.
+        RecordingError: reason ``link`` if an object is a soft or external link, or ``too_large`` if there are too many
+            objects.
     """
     import h5py
 
     if len(group) > _MOST_OBJECTS:
-        raise read_error("too_large", path, "content", f"{len(group)} objects in one group", SMALLER)
+        raise read_error("too_large", path, "content", f"one group has {len(group)} objects", SMALLER)
     found: dict[str, Any] = {}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -52,24 +53,25 @@ def children(path: Path, group: h5py.Group) -> dict[str, Any]:
 
 
 def is_numeric(item: Any) -> bool:
-    """Return whether an object is a data set of real numbers."""
+    """Return whether an HDF5 object is a dataset of real numbers."""
     import h5py
 
     return isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf" and item.shape is not None
 
 
 def is_group(item: Any) -> bool:
-    """Return whether an object is a group."""
+    """Return whether an HDF5 object is a group."""
     import h5py
 
     return isinstance(item, h5py.Group)
 
 
 def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
-    """Return the only two-dimensional array of numbers in a file, at the top level or in groups.
+    """Return the two-dimensional dataset of numbers of a file, which may be in a group; there must be exactly one.
 
     Raises:
-        RecordingError: ``content`` if there is none or more than one; and errors of ``children``.
+        RecordingError: reason ``content`` if there is no such dataset or more than one, ``too_large`` if there are too
+            many objects. Errors of ``children`` propagate.
     """
     import h5py
 
@@ -77,13 +79,13 @@ def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
     waiting, seen = list(top.values()), set()
     while waiting:
         item = waiting.pop(0)
-        # groups may form a cycle
+        # hard links can form a cycle of groups
         address = h5py.h5o.get_info(item.id).addr
         if address in seen:
             continue
         seen.add(address)
         if len(seen) > _MOST_OBJECTS:
-            raise read_error("too_large", path, "content", f"more than {_MOST_OBJECTS} objects", SMALLER)
+            raise read_error("too_large", path, "content", f"the file has more than {_MOST_OBJECTS} objects", SMALLER)
         if is_group(item):
             waiting += children(path, item).values()
         elif is_numeric(item) and item.ndim == 2 and item.size > 1:
@@ -96,30 +98,30 @@ def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
 
 
 def check_values(path: Path, items: Iterable[Any], most: int) -> None:
-    """Raise ``too_large`` if the arrays of numbers together hold more than ``most`` values."""
+    """Raise an error with reason ``too_large`` if the datasets together have more than ``most`` values."""
     total = sum(item.size for item in items if is_numeric(item))
     if total > most:
-        raise read_error("too_large", path, "content", f"{total} values, more than {most}", SMALLER)
+        raise read_error("too_large", path, "content", f"the file has {total} values, more than {most}", SMALLER)
 
 
 def read_small(path: Path, dataset: h5py.Dataset, most: int) -> NDArray[Any]:
-    """Return all values of a data set of at most ``most`` values.
+    """Return all values of a dataset, which may have at most ``most`` values.
 
     Raises:
-        RecordingError: errors of ``Samples``, and ``too_large`` for larger data sets.
+        RecordingError: reason ``too_large`` for larger datasets. Errors of ``Samples`` propagate.
     """
     samples = Samples(path, dataset)
     if dataset.size > most:
         what = f"has {dataset.size} values, more than {most}"
-        raise read_error("too_large", path, f"data set {dataset.name[:20]!r}", what, SMALLER)
+        raise read_error("too_large", path, f"dataset {dataset.name[:20]!r}", what, SMALLER)
     return samples[...]
 
 
 def attributes(path: Path, item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
-    """Return the attributes that are small numbers, texts or lists of these; others are left out.
+    """Return the attributes of an object that contain numbers or strings; large attributes and other types are omitted.
 
     Raises:
-        RecordingError: ``unreadable`` if texts are stored in a damaged heap.
+        RecordingError: reason ``unreadable`` if strings are stored in a damaged heap.
     """
     import h5py
 
@@ -139,12 +141,12 @@ def attributes(path: Path, item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
 
 
 def check_heaps(path: Path) -> None:
-    """Check the heaps of texts of variable length: libhdf5 does not terminate on an entry of size zero.
+    """Check the global heaps, which store variable-length strings; libhdf5 hangs on heap objects of size zero.
 
     Format: The HDF Group, "HDF5 File Format Specification", version 3, III.E.
 
     Raises:
-        RecordingError: ``unreadable``.
+        RecordingError: reason ``unreadable`` if a heap is damaged.
     """
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(_HEAP)
@@ -155,7 +157,7 @@ def check_heaps(path: Path) -> None:
                 raise read_error("unreadable", path, "heap", "is longer than the file")
             while position + 16 <= end:
                 index, _, length = struct.unpack("<H6sQ", data[position : position + 16])
-                # the size of free space includes its 16 header bytes; the size of a text does not, and it is padded to 8
+                # the size of free space (index 0) includes the header; other objects have a header of 16 bytes and padding
                 step = length if index == 0 else 16 + -(-length // 8) * 8
                 if step < 16 or position + step > end:
                     raise read_error("unreadable", path, "heap", "is damaged")

@@ -1,4 +1,4 @@
-"""HDF5 reader: the layouts of SPH and CODE-15%, and files with one plain array."""
+"""Reader for HDF5 files: the layouts of CODE-15% and SPH, and files with a single array of samples."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from ecgssl.signal.leads import LEADS
 def read_hdf5(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
     """Read one recording of an HDF5 file.
 
-        Three layouts are supported. **CODE-15%** (Ribeiro et al. 2021): ``exam_id`` (N,) and ``tracings`` (N, samples, 12) in
-        mV, in the order of ``LEADS``. A member is an exam, selected by its id. The zero padding at both ends is removed;
-        ``meta["padding_stripped"]`` holds the number of samples removed at each end. **SPH** (Liu et al. 2022): ``ecg``
-        (12, samples) as float16, also in mV in the order of ``LEADS``. **Any other file** with a single two-dimensional array
-        of numbers; attributes of the array or the file may hold sampling rate, unit and leads (see
-        ``ecgssl.io.files.array_layout`` for their names).
+    Three layouts are supported:
 
-        Args:
-            path: path of the file.
-            member: exam id, for the first layout only.
-            overrides: values that the file does not hold, for example the sampling rate in the first two layouts.
-    member: exam id, only for the first layout.
-        Raises:
-            RecordingError: ``unreadable``, ``member`` (missing, ambiguous or not given), ``content`` (another layout),
-                ``length`` (a tracing of zeros only), ``too_large``; and errors of ``children``, ``Samples`` and ``read_array``.
+    - CODE-15% (Ribeiro et al. 2021): ``exam_id`` (N,) and ``tracings`` (N, samples, 12) in mV, leads as in ``LEADS``.
+      The zero padding is removed; ``meta["padding_stripped"]`` is the number of samples removed at each end.
+    - SPH (Liu et al. 2022): ``ecg`` (12, samples) as float16 in mV, in the order of ``LEADS``.
+    - Files with a single two-dimensional array of numbers. Attributes of the array or the file may contain sampling
+      rate, unit and leads; ``ecgssl.io.files.array_layout`` lists their names.
+
+    Args:
+        path: path of the file.
+        member: exam id, required for files in the CODE-15% layout.
+        overrides: metadata that replace missing or wrong values of the file, for example the sampling rate, which
+            CODE-15% and SPH files do not contain.
+
+    Raises:
+        RecordingError: reason ``unreadable``, ``member`` (missing, ambiguous or not selected), ``content`` (another
+            layout), ``length`` (only zeros) or ``too_large``. Errors of ``children``, ``Samples`` and ``read_array``
+            propagate.
     """
     with open_hdf5(path) as file:
         top = children(path, file)
@@ -58,17 +61,17 @@ def read_hdf5(path: Path, member: str | None = None, overrides: MetadataOverride
 
 
 def hdf5_members(path: Path) -> tuple[str, ...]:
-    """Return the exam ids of a file in the layout of CODE-15%, in the file's order; empty for other layouts."""
+    """Return the exam ids of a CODE-15% file, in the order of the file; empty for other layouts."""
     with open_hdf5(path) as file:
         top = children(path, file)
         if not {"exam_id", "tracings"} <= top.keys():
             return ()
-        # the last row of each file of the dataset is empty and has id 0
+        # the last row of each CODE-15% file is empty and has exam id 0
         return tuple(dict.fromkeys(str(exam) for exam in _exam_ids(path, top["exam_id"]).tolist() if exam != 0))
 
 
 def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: MetadataOverrides) -> Recording:
-    select = "Select one exam by its id, as file#id"
+    select = "Select an exam by its id: file#id"
     if member is None:
         raise read_error("member", path, "member", "the file contains many exams, but none is selected", select)
     ids, tracings = _exam_ids(path, top["exam_id"]), top["tracings"]
@@ -77,7 +80,9 @@ def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: M
     if len(found) != 1:
         raise read_error("member", path, f"exam {member[:20]!r}", f"occurs {len(found)} times", select)
     if not is_numeric(tracings) or tracings.ndim != 3 or len(tracings) != len(ids):
-        raise read_error("content", path, "tracings", f"are not {len(ids)} exams of samples and leads", ONE_ARRAY)
+        raise read_error(
+            "content", path, "tracings", f"do not have the shape ({len(ids)} exams, samples, leads)", ONE_ARRAY
+        )
     check_size(path, *tracings.shape[:0:-1])
     row = int(found[0])
     samples, padding = _strip_padding(Samples(path, tracings).rows(row, row + 1)[0])
@@ -103,9 +108,9 @@ def _exam_ids(path: Path, dataset: Any) -> NDArray[Any]:
 
 
 def _strip_padding(samples: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, int]]:
-    """Return the samples (samples, leads) without the zero padding, and the number of samples removed at each end.
+    """Remove the zero padding of samples (samples, leads). Return the samples and the number removed at each end.
 
-    Padding is symmetric to within one sample. Additional zeros at one end were recorded; the quality checks find flat lines.
+    Padding is symmetric up to one sample. Additional zeros at one end are part of the recording and are kept.
     """
     filled = np.flatnonzero(samples.any(axis=1))
     if len(filled) == 0:

@@ -1,7 +1,8 @@
-"""Samples of HDF5 data sets, read from the byte ranges in the chunk index.
+"""Safe reading of samples from untrusted HDF5 datasets.
 
-h5py returns the byte ranges; this module reads and decompresses them. libhdf5 crashes on some damaged chunks and decompresses
-others without a size limit. Filters: The HDF Group, "HDF5 File Format Specification", version 3.
+h5py returns the positions of the chunks in the file; this module reads and decompresses the chunks. It replaces the
+decompression of libhdf5, which crashes on some damaged chunks and has no size limit. Filters: The HDF Group, "HDF5 File
+Format Specification", version 3.
 """
 
 from __future__ import annotations
@@ -23,31 +24,32 @@ if TYPE_CHECKING:
     import h5py
 
 LARGEST_CHUNK = 256 << 20
-"""Largest size of a chunk in bytes; a chunk must be decompressed as a whole."""
+"""Largest size of a decompressed chunk in bytes."""
 
 MOST_CHUNKS = 100_000
 
 NO_LINK = "Copy the target of the link into the file"
 SMALLER = "Write the recordings into smaller files or chunks"
-"""Fixes for links and for files that are too large."""
+"""Suggested fixes in errors about links and about files or chunks that are too large."""
 
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 _COMPACT, _CONTIGUOUS = 0, 1
 
 
 class Samples:
-    """Data set of real numbers, whose values are read on access.
+    """HDF5 dataset of real numbers; values are read by indexing.
 
     Args:
-        path: path of the file.
-        dataset: data set; it must stay open while this object is used.
+        path: path of the HDF5 file.
+        dataset: h5py dataset; its file must stay open while this object is used.
 
     Attributes:
-        shape, dtype: shape and type of the data set.
+        shape, dtype: shape and data type of the dataset.
 
     Raises:
-        RecordingError: ``content`` (not plain integers or floating-point numbers), ``link`` (stored outside the file),
-            ``compressed`` (filters other than gzip, shuffle and fletcher32), ``too_large`` (chunks above the limit).
+        RecordingError: reason ``content`` (not plain integers or floating-point numbers), ``link`` (stored outside the
+            file), ``compressed`` (filters other than gzip, shuffle and fletcher32), ``unreadable`` (invalid shuffle
+            filter) or ``too_large`` (chunks above the limit).
     """
 
     def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
@@ -81,16 +83,16 @@ class Samples:
         return self.rows(0, self.shape[0])
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
-        """Return the values of a range of the first axis.
+        """Return the values of rows ``first`` to ``end - 1`` along the first axis.
 
         Raises:
-            RecordingError: ``truncated`` (beyond the end of the file, or never written; libhdf5 would return fill values),
-                ``unreadable`` or ``checksum`` (damaged), ``too_large`` (more than ``MOST_CHUNKS`` chunks).
+            RecordingError: reason ``truncated`` (data beyond the end of the file or never written), ``unreadable`` or
+                ``checksum`` (damaged data) or ``too_large`` (more than ``MOST_CHUNKS`` chunks).
         """
         if self._chunks:
             return self._from_chunks(first, end)
         if self._layout == _COMPACT:
-            # compact data are stored in the header of the data set, at most 64 KiB
+            # compact data (at most 64 KiB) are stored in the header, so h5py can read them
             found: NDArray[Any] = self._dataset[first:end]
             return found
         shape = (end - first, *self.shape[1:])
@@ -121,7 +123,7 @@ class Samples:
         return out
 
     def _place(self, out: NDArray[Any], chunk: NDArray[Any], corner: Sequence[int]) -> None:
-        """Copy the part of a chunk that lies inside ``out``."""
+        """Copy the part of a chunk that overlaps with ``out``; ``corner`` is the position of the chunk in ``out``."""
         inside = [
             (max(start, 0), min(start + step, side))
             for start, step, side in zip(corner, self._chunks, out.shape, strict=True)
@@ -136,7 +138,7 @@ class Samples:
         return stream.read(length)
 
     def _unpack(self, data: bytes, skipped: int) -> bytes:
-        """Undo the filters of a chunk in reverse order, except those whose bit is set in ``skipped``."""
+        """Return the decoded bytes of a chunk. ``skipped`` is a bit mask of filters that were not applied."""
         whole = math.prod(self._chunks) * self.dtype.itemsize
         for number, code in reversed(list(enumerate(self._filters))):
             if skipped >> number & 1:
@@ -158,19 +160,19 @@ class Samples:
         return data
 
     def _error(self, reason: str, what: str, fix: str = AGAIN) -> RecordingError:
-        return read_error(reason, self._path, f"data set {str(self._dataset.name)[:40]!r}", what, fix)
+        return read_error(reason, self._path, f"dataset {str(self._dataset.name)[:40]!r}", what, fix)
 
 
 def _fletcher_32(data: bytes) -> tuple[bytes, bytes]:
-    """Return the checksum in the current form and in that of versions before 1.6.3, which swapped the bytes of each pair."""
+    """Return the Fletcher-32 checksum as stored by HDF5 since version 1.6.3 and by older versions (swapped bytes)."""
     words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2")
     first = second = 0
     for start in range(0, len(words), 1 << 16):
         block = words[start : start + (1 << 16)].astype(np.int64)
-        # the second sum weights each word by the number of words from it to the end
+        # in the second sum, the weight of a word is the number of words from it to the end
         second += len(block) * first + int(block @ np.arange(len(block), 0, -1))
         first += int(block.sum())
-    # sums modulo 65535; a multiple of 65535 other than zero is stored as 65535
+    # sums modulo 65535, but non-zero multiples of 65535 are stored as 65535
     low, high = ((total % 65535 or 65535) if total else 0 for total in (first, second))
     stored = (high << 16 | low).to_bytes(4, "little")
     return stored, bytes(stored[i] for i in (1, 0, 3, 2))

@@ -1,6 +1,6 @@
-"""Parser for MATLAB files of versions 5 to 7; scipy's parser crashes on some damaged files.
+"""Parser for MATLAB files of versions 5 to 7.
 
-Format: MathWorks, "MAT-File Format", version 5.
+It replaces the parser of scipy, which crashes on some damaged files. Format: MathWorks, "MAT-File Format", version 5.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecgssl.io.read_errors import AGAIN, read_error
 from ecgssl.io.size_limits import LARGEST, SPLIT
 
 LARGEST_MATLAB = 256 << 20
-"""Largest file in bytes, compressed or not: twelve leads of 90 minutes at 500 Hz in double precision."""
+"""Largest file size in bytes, also after decompression: 90 minutes of twelve leads at 500 Hz in double precision."""
 
 _MATRIX, _COMPRESSED = 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -29,24 +29,24 @@ _COMPLEX = 0x800
 _DEEPEST = 8
 _MOST_ELEMENTS = 100_000
 _LONGEST_TEXT = 100_000
-"""Largest text in bytes; longer texts are not metadata."""
+"""Largest string in bytes; longer strings are omitted."""
 
 
 def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
-    """Return the variables of a file.
+    """Return the variables of a MATLAB file.
 
     Args:
         path: file name for messages.
         data: content of the file, at most ``LARGEST_MATLAB`` bytes.
 
     Returns:
-        Variables by name: an array in MATLAB's orientation; a text; a tuple of texts for a cell array or a matrix of
-        texts; a dictionary of fields for a struct. Complex and sparse arrays, arrays of structs, objects, functions and
-        texts above the limit are left out.
+        Variables by name. Numeric variables are arrays with MATLAB's axis order, character variables are strings or
+        tuples of strings, cell arrays of strings are tuples of strings, and structs are dictionaries. Complex and
+        sparse arrays, arrays of structs, objects, functions and long strings are omitted.
 
     Raises:
-        RecordingError: ``truncated``, ``header`` (elements that exceed their parent, or differ from their declaration),
-            ``unreadable`` (damaged compression), ``too_large`` (decompressed size, or shape of a variable).
+        RecordingError: reason ``truncated``, ``header`` (invalid element), ``unreadable`` (damaged compressed data) or
+            ``too_large`` (decompressed size, shape or number of elements).
     """
     file = _File(path, "<" if data[126:128] == b"IM" else ">")
     variables, position, size = {}, 128, 0
@@ -55,11 +55,11 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
         position += end
         if kind == _COMPRESSED:
             unpacked = file.inflated(content, LARGEST_MATLAB - size)
-            # the arrays refer to the decompressed bytes, which stay in memory as a whole
+            # arrays are views of the decompressed bytes, so all of these bytes stay in memory
             size += len(unpacked)
             kind, content, _ = file.element(memoryview(unpacked))
         if kind != _MATRIX:
-            raise file.error("header", f"element of type {kind} in place of a variable")
+            raise file.error("header", f"found an element of type {kind} where a variable is expected")
         name, value = file.matrix(content, 0)
         if value is not None:
             variables[name] = value
@@ -67,19 +67,19 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
 
 
 class _File:
-    """State of the parser: the byte order of the file and the number of elements so far."""
+    """Parser state: byte order of the file and number of elements parsed so far."""
 
     def __init__(self, path: Path, order: str) -> None:
         self.path, self.order, self.seen = path, order, 0
 
     def element(self, data: memoryview, packed: bool = False) -> tuple[int, memoryview, int]:
-        """Return type and content of the first element, and the start of the next one."""
+        """Return the type and content of the first element, and the position of the next element."""
         if len(data) < 8:
             raise self.error("truncated", "the file ends within the tag of an element")
         kind, length = struct.unpack(f"{self.order}2I", data[:8])
         start, end = 8, 8 + (length if packed else -(-length // 8) * 8)
         if kind >> 16:
-            # small element: the upper half of the type holds the length, and the length field holds up to four bytes
+            # small element: the upper 16 bits of the type are the length, and up to 4 bytes of data follow
             kind, length, start, end = kind & 0xFFFF, kind >> 16, 4, 8
         content = data[start : start + length]
         if len(content) < length or start + length > end:
@@ -90,7 +90,7 @@ class _File:
         return kind, content, end
 
     def elements(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
-        """Yield type and content of each element."""
+        """Yield the type and content of each element."""
         while data:
             kind, content, end = self.element(data)
             yield kind, content
@@ -104,11 +104,11 @@ class _File:
             raise self.error("unreadable", "a compressed variable is damaged") from error
         if not unpacker.eof:
             reason = "too_large" if unpacker.unconsumed_tail else "truncated"
-            raise self.error(reason, f"a compressed variable continues after {len(data)} bytes")
+            raise self.error(reason, f"a compressed variable does not end after {len(data)} bytes")
         return data
 
     def matrix(self, data: memoryview, depth: int) -> tuple[str, Any]:
-        """Return name and value of a variable or of one of its parts; the value is ``None`` if it is left out."""
+        """Return the name and value of a variable, field or cell; the value is ``None`` for omitted types."""
         if depth > _DEEPEST:
             raise self.error("header", f"is nested more than {_DEEPEST} levels deep")
         if not data:
@@ -149,12 +149,12 @@ class _File:
         text = bytes(content).decode(encoding, errors="replace")
         if len(sides) != 2 or len(text) != math.prod(sides):
             return None
-        # letters are stored column by column
+        # characters are stored column by column
         return text if sides[0] == 1 else tuple(text[row :: sides[0]] for row in range(sides[0]))
 
     def _cell(self, sides: tuple[int, ...], parts: list[tuple[int, memoryview]], depth: int) -> tuple[str, ...] | None:
         if len(parts) != math.prod(sides) or any(kind != _MATRIX for kind, _ in parts):
-            raise self.error("header", f"a list of {len(parts)} parts does not match the declared shape")
+            raise self.error("header", f"a cell array of {len(parts)} cells does not match its declared shape")
         items = [self.matrix(content, depth + 1)[1] for _, content in parts]
         return tuple(items) if items and all(isinstance(item, str) for item in items) else None
 
@@ -167,7 +167,7 @@ class _File:
             raise self.error("header", "a struct has damaged field names")
         names = [packed[i : i + width].partition(b"\0")[0].decode("latin-1") for i in range(0, len(packed), width)]
         if len(parts) - 2 != len(names) * math.prod(sides) or any(kind != _MATRIX for kind, _ in parts[2:]):
-            raise self.error("header", f"a struct of {len(parts) - 2} parts does not match the declared shape")
+            raise self.error("header", f"a struct with {len(parts) - 2} values does not match its declared shape")
         if math.prod(sides) != 1:
             return None
         values = [self.matrix(content, depth + 1)[1] for _, content in parts[2:]]

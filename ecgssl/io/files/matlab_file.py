@@ -1,4 +1,4 @@
-"""Variables of MATLAB files of any version as arrays, texts and structs."""
+"""Variables of MATLAB files of any version, as arrays, strings and dictionaries."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ecgssl.io.size_limits import LARGEST, read_limited
 _LONGEST_TEXT = 10_000
 
 Variables = dict[str, Any]
-"""Variables by name: an array in MATLAB's orientation, a text, a tuple of texts, or a struct as a dictionary of these."""
+"""Variables by name: arrays with MATLAB's axis order, strings, tuples of strings, or dictionaries for structs."""
 
 
 def read_variables(path: Path) -> Variables:
-    """Return the variables that are numbers, texts, lists of texts or structs of these; others are left out.
+    """Return the variables of a file that are numbers, strings, lists of strings or structs of these.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``too_large``; as ``parse_matlab_5`` for versions 5 to 7; as
-            ``children`` and ``read_small`` for version 7.3, which is HDF5.
+        RecordingError: reason ``missing_file``, ``unreadable`` or ``too_large``. Errors of ``parse_matlab_5`` (versions
+            5 to 7), ``children`` and ``read_small`` (version 7.3, which is HDF5) propagate.
     """
     with file_errors(path), path.open("rb") as stream:
         version = matlab_version(stream.read(128))
@@ -47,7 +47,7 @@ def read_variables(path: Path) -> Variables:
 
 
 def _convert(path: Path, item: Any) -> Any:
-    """Return the value of a version 7.3 variable, with axes and texts converted; ``None`` if it is left out."""
+    """Return the value of an HDF5 object as in MATLAB (array, string or struct); ``None`` for omitted types."""
     if is_group(item):
         inner = children(path, item)
         check_values(path, inner.values(), LARGEST)

@@ -1,4 +1,4 @@
-"""MATLAB reader: the struct ``ECG`` of CPSC2018, and files with one array of samples."""
+"""Reader for MATLAB files: the struct ``ECG`` of CPSC2018, and files with one array of samples."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from ecgssl.io.recording import Recording
 from ecgssl.signal.leads import LEADS
 
 _SIGNALS = ("val", "feats", "ecg", "data", "signal")
-"""Names of the array of samples in files with several arrays."""
+"""Names that identify the array of samples in files with several arrays."""
 
 
 def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read a MATLAB file of any version. WFDB signal files with suffix ``.mat`` and a header are read as WFDB instead.
+    """Read a MATLAB file of any version. WFDB signal files with suffix ``.mat`` are read by ``read_wfdb`` instead.
 
-    Two layouts are supported. **CPSC2018** (Liu et al. 2018): a struct ``ECG`` with ``sex``, ``age`` and ``data``
-    (12, samples) in mV, in the order of ``LEADS``; the sampling rate must be given. **Any other file** with a single array
-    of samples, or with one named ``val``, ``feats``, ``ecg``, ``data`` or ``signal``, at the top level or in its only
-    struct. Other variables may hold sampling rate, unit and leads (see ``ecgssl.io.files.array_layout`` for their names).
+    Two layouts are supported. CPSC2018 (Liu et al. 2018) is a struct ``ECG`` with ``sex``, ``age`` and ``data`` (12,
+    samples) in mV, in the order of ``LEADS``; set the sampling rate with ``overrides``. Other files need a single array
+    of samples, or one named ``val``, ``feats``, ``ecg``, ``data`` or ``signal``, at the top level or in their only
+    struct. Other variables may contain sampling rate, unit and leads; ``ecgssl.io.files.array_layout`` lists their
+    names.
 
     Args:
         path: path of the file.
-        member: not accepted; a file holds one recording.
-        overrides: values that the file does not hold.
+        member: must be ``None``, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Raises:
-        RecordingError: ``content`` (no array of samples, or several); and errors of ``read_variables`` and ``read_array``.
+        RecordingError: reason ``content`` if the file has no array of samples or several. Errors of ``read_variables``
+            and ``read_array`` propagate.
     """
     refuse_member(path, member)
     variables = read_variables(path)
@@ -64,7 +66,7 @@ def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverri
 
 
 def _arrays(fields: Variables) -> Variables:
-    """Return the arrays that can be samples; MATLAB also stores single numbers as arrays."""
+    """Return the arrays with more than one value; MATLAB stores single numbers as arrays too."""
     return {name: value for name, value in fields.items() if isinstance(value, np.ndarray) and value.size > 1}
 
 

@@ -1,4 +1,4 @@
-"""NumPy readers: ``.npy`` files with one or many recordings, and ``.npz`` files with samples and metadata."""
+"""Readers for NumPy files: ``.npy`` with one or more recordings, and ``.npz`` with samples and metadata."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ _SAVEZ = "Write it with numpy.savez(file, signal=..., sampling_rate=..., leads=.
 
 
 def read_npy(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read one recording of an ``.npy`` file. The file is memory-mapped; pickled objects are refused.
+    """Read one recording of an ``.npy`` file. The file is memory-mapped, and pickled objects are refused.
 
     Args:
-        path: a file with an array (leads, samples) or (samples, leads), or a list of recordings (recordings, leads,
-            samples), optionally with a second axis of length 1, as in EchoNext.
-        member: number of the recording in a list, from 0.
-        overrides: sampling rate, unit and leads, which the file does not hold.
+        path: path of a file with an array (leads, samples) or (samples, leads), or an array of several recordings
+            (recordings, leads, samples). A second axis of length 1 is allowed, as in EchoNext.
+        member: number of the recording, from 0, if the file has several.
+        overrides: sampling rate, unit and leads, because the file does not contain metadata.
 
     Raises:
-        RecordingError: ``unreadable``, ``length`` (more bytes than declared); and errors of ``read_array`` and ``pick_row``.
+        RecordingError: reason ``unreadable`` or ``length`` (the file is longer than its header declares). Errors of
+            ``read_array`` and ``pick_row`` propagate.
     """
     array = _map_array(path)
     chosen = pick_row(path, array.shape, member)
@@ -43,7 +44,7 @@ def read_npy(path: Path, member: str | None = None, overrides: MetadataOverrides
 
 
 def npy_members(path: Path) -> tuple[str, ...]:
-    """Return the row numbers of a list of recordings; empty for a single recording."""
+    """Return the row numbers of an ``.npy`` file with several recordings; empty for a single recording."""
     return row_names(path, _map_array(path).shape)
 
 
@@ -51,20 +52,20 @@ def read_npz(path: Path, member: str | None = None, overrides: MetadataOverrides
     """Read an ``.npz`` file with ``signal`` (leads, samples), ``sampling_rate`` in Hz, ``leads`` and ``unit``.
 
     Args:
-        path: path of the file. Only ``signal`` is required; ``ecgssl.io.files.array_layout`` lists other accepted names of the
-            metadata. Further arrays are ignored.
-        member: not accepted; a file holds one recording.
-        overrides: values that replace those of the file or fill in missing ones.
+        path: path of the file. Only ``signal`` is required. ``ecgssl.io.files.array_layout`` lists other accepted names
+            of the metadata. Other arrays are ignored.
+        member: must be ``None``, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Raises:
-        RecordingError: ``unreadable``, ``content`` (no ``signal``, or an array that differs from its declaration),
-            ``too_large``, ``compressed`` (with a method that NumPy does not write); and errors of ``read_array``.
+        RecordingError: reason ``unreadable``, ``content`` (no ``signal``, or an array of unexpected type or size),
+            ``too_large`` or ``compressed`` (with a method that NumPy does not use). Errors of ``read_array`` propagate.
     """
     refuse_member(path, member)
     with parser_errors(path, "numpy"), zipfile.ZipFile(path) as archive:
         infos = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if "signal" not in infos:
-            raise read_error("content", path, "signal", "there is no array of this name", _SAVEZ)
+            raise read_error("content", path, "signal", "the file has no array with this name", _SAVEZ)
         signal = _read_entry(path, archive, infos["signal"], _LARGEST_ENTRY)
         known = {*RATE_NAMES, *UNIT_NAMES, *LEAD_NAMES}
         entries = {
@@ -78,18 +79,18 @@ def _map_array(path: Path) -> NDArray[Any]:
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         surplus = path.stat().st_size - array.offset - array.nbytes
     if surplus:
-        raise read_error("length", path, "size", f"{surplus} bytes more than the declared array")
+        raise read_error("length", path, "size", f"the file is {surplus} bytes longer than its header declares")
     mapped: NDArray[Any] = array
     return mapped
 
 
 def _read_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int) -> NDArray[Any]:
-    """Return one array of an archive. Its declared size is checked before it is unpacked."""
+    """Return one array of an archive, after checking its declared size."""
     field = info.filename[:40]
     if info.file_size > largest:
         raise read_error("too_large", path, field, f"declares {info.file_size} bytes, more than {largest}", SPLIT)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks other methods without a limit: 4 KiB of bzip2 can expand to gigabytes
+        # zipfile decompresses other methods without a limit; 4 KiB of bzip2 can expand to gigabytes
         fix = "Write it with numpy.savez or numpy.savez_compressed"
         raise read_error("compressed", path, field, f"is compressed with method {info.compress_type}", fix)
     data = io.BytesIO()

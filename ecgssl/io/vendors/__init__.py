@@ -1,1 +1,1 @@
-"""Vendor formats of hospital systems."""
+"""Readers for file formats of ECG device vendors and hospital systems."""

@@ -36,11 +36,11 @@ _CONTROL = "MDC_ECG_CTL_VBL_ATTR_FILTER_"
 
 @dataclass(frozen=True)
 class _SequenceSet:
-    """Sequences that were recorded at the same time.
+    """Sequence set of an annotated ECG: leads that were recorded simultaneously.
 
     Args:
-        leads: code and value of each sequence of samples.
-        increment: element with the time between samples; ``None`` if the set has no regular time axis.
+        leads: lead code and ``value`` element of each lead.
+        increment: ``increment`` element with the sampling interval; ``None`` if absent.
     """
 
     leads: list[tuple[str, Element]]
@@ -48,20 +48,21 @@ class _SequenceSet:
 
 
 def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm series of an annotated ECG. Representative beats and other derived series are not read.
+    """Read the rhythm waveform of an HL7 annotated ECG. Representative beats and other derived series are not read.
 
     Args:
         path: path of the file.
-        member: number of a set of rhythm sequences, from 1, in a file that holds several.
-        overrides: values that replace those of the file.
+        member: number of the rhythm waveform, from 1, if the file has several.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
-        The twelve leads in the file's order and spelling (``MDC_ECG_LEAD_I``): origin + scale x digit. ``meta`` contains
-        age, sex, device and filters in Hz, if the file has them.
+        The standard leads in mV, in the order and spelling of the file (``MDC_ECG_LEAD_I``). Values are origin + scale
+        x digit. ``meta`` contains age, sex, device and filters in Hz, if available.
 
     Raises:
-        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no scale),
-            ``content`` (digits that are not whole numbers), ``length`` (leads of different lengths).
+        RecordingError: reason ``header``, ``gain`` (no scale), ``content`` (samples are not integers), ``length``
+            (leads have different lengths), ``rate`` or ``unit``. Errors of ``read_xml``, ``choose_strip`` and
+            ``resolve_metadata`` propagate.
     """
     document = read_xml(path, root="AnnotatedECG")
     root = document.root
@@ -116,8 +117,8 @@ def _rate(path: Path, increment: Element | None) -> float | None:
     value, unit = increment.get("value", ""), increment.get("unit", "").strip()
     step = parse_number(path, "increment", value)
     if unit not in _SECONDS or not step or step < 0:
-        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is not a time between samples")
-    # exact arithmetic on the decimal text, so that 0.002 s gives exactly 500 Hz
+        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is not a valid sampling interval")
+    # fractions are exact: an interval of 0.002 s gives 500 Hz without rounding error
     return float(_SECONDS[unit] / Fraction(value.strip()))
 
 
@@ -127,7 +128,7 @@ def _unit(value: Element) -> str | None:
 
 
 def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
-    """Return the samples in the unit of the scale."""
+    """Return the samples of a lead in the unit of its ``scale`` element."""
     field = f"lead {code}"
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
@@ -144,7 +145,7 @@ def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> N
 def _ratio(path: Path, field: str, unit: str, to: str) -> float:
     one, other = millivolts(unit), millivolts(to)
     if one is None or other is None:
-        raise read_error("unit", path, field, f"the unit of the origin, {unit[:20]!r}, is not a voltage")
+        raise read_error("unit", path, field, f"the unit {unit[:20]!r} of the origin is not a voltage")
     return one / other
 
 
@@ -178,5 +179,5 @@ def _filters(series: Element) -> Iterator[tuple[str, float]]:
 
 
 def _plain(text: str) -> float | None:
-    """Return the number in a field that does not affect the samples; ``None`` if it is invalid."""
+    """Return a metadata string as a number; ``None`` if it is invalid."""
     return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) < 10 else None

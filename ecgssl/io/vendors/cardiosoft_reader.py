@@ -1,6 +1,6 @@
 """Reader for GE CardioSoft and CASE XML (``<CardiologyXML>``).
 
-There is no public specification. The layout was taken from files that UK Biobank distributes.
+There is no public specification. The layout was derived from files of UK Biobank.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ _MAINS = {"Filter50Hz": 50.0, "Filter60Hz": 60.0}
 
 
 def read_cardiosoft(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the ten-second strip (``StripData``). Median beats and the full disclosure of exercise tests are not read.
+    """Read the rhythm strip (``StripData``) of a CardioSoft file.
+
+    Median beats and the full-disclosure recording of exercise tests are not read.
 
     Args:
         path: path of the file.
-        member: number of a strip, from 1, in a file that holds several.
-        overrides: values that replace those of the file.
+        member: number of the strip, from 1, if the file has several.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
-        The leads in the file's order and spelling: whole numbers x resolution. ``meta`` holds age, sex, device and
-        filters in Hz, if the file has them.
+        The leads in mV, in the order and spelling of the file. Values are stored integers x resolution. ``meta``
+        contains age, sex, device and filters in Hz, if available.
 
     Raises:
-        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header``, ``gain`` (no resolution),
-            ``content`` (samples that are not whole numbers), ``truncated`` or ``length`` (counts differ from the
-            declared ones).
+        RecordingError: reason ``header``, ``gain`` (no resolution), ``content`` (samples are not integers), ``rate``,
+            or ``truncated`` or ``length`` (the number of samples differs from the declared one). Errors of
+            ``read_xml``, ``choose_strip`` and ``resolve_metadata`` propagate.
     """
     document = read_xml(path, root="CardiologyXML")
     root = document.root
@@ -83,7 +85,7 @@ def _rate(path: Path, strip: Element) -> float | None:
 
 
 def _unit(strip: Element) -> str | None:
-    """Return the unit in ``<Resolution units="uVperLsb">``."""
+    """Return the unit of the samples, for example ``uV`` from ``<Resolution units="uVperLsb">``."""
     resolution = strip.find("Resolution")
     if resolution is None:
         return None

@@ -1,7 +1,7 @@
 """Readers for Philips Sierra XML, SCP-ECG and Mortara ELI XML, based on the package ecgdatakit (extra ``vendor``).
 
-Limits and lengths are checked before ecgdatakit parses a file. Only rhythm leads, age, sex, device and filters are used;
-median beats, names, dates and statements are discarded.
+Sizes and lengths are checked before ecgdatakit parses a file. Only rhythm leads, age, sex, device and filters are used.
+Median beats, names, dates and diagnostic statements are discarded.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ecgssl.io.vendors.xml_document import read_xml
 from ecgssl.signal.leads import canonical
 
 LARGEST_SCP = 2 << 20
-"""Largest file in bytes; section 6 stores the size of a lead in 16 bits, so twelve leads have less than 1 MiB."""
+"""Largest SCP-ECG file in bytes; twelve leads need less than 1 MiB, because the size of a lead is a 16-bit number."""
 
 _REPEATED = re.compile(r"(.+)_\d+$")
 _PULSE, _PULSE_STEP = 1.0, 0.005
-"""Amplitude of the calibration pulse, and resolution of Philips devices, in mV."""
+"""Amplitude of the calibration pulse and resolution of the samples of Philips devices, in mV."""
 _SHORTEST_PULSE = 0.1
 """Shortest calibration pulse in s."""
 
 
 def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read Philips Sierra XML, versions 1.03 to 1.04.02, plain or XLI compressed.
+    """Read a Philips Sierra XML file of version 1.03 to 1.04.02, uncompressed or with XLI compression.
 
     Args:
         path: path of the file.
@@ -44,12 +44,13 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
         overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads. The calibration pulse that some devices append is removed if it is unambiguous;
-        ``meta["calibration"]`` is its length in seconds. ``meta["unnamed_channels"]`` counts channels without a name.
+        The standard leads in mV. Some devices append a calibration pulse, which is removed if it is detected;
+        ``meta["calibration"]`` is its length in s. ``meta["unnamed_channels"]`` is the number of channels without a
+        name.
 
     Raises:
-        RecordingError: errors of ``read_xml``, ``count_channels`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no
-            resolution); ``unreadable`` if ecgdatakit cannot parse the file.
+        RecordingError: reason ``missing_extra``, ``gain`` (no resolution) or ``unreadable`` (ecgdatakit cannot parse
+            the file). Errors of ``read_xml``, ``count_channels`` and ``resolve_metadata`` propagate.
     """
     channels = count_channels(path, read_xml(path, repair=False).root)
     record = _parse(path, "sierra_xml")
@@ -59,7 +60,9 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
 
 
 def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read SCP-ECG (EN 1064, ISO 11073-91064), with Huffman coding, differences and reference beat subtraction.
+    """Read an SCP-ECG file (EN 1064, ISO 11073-91064).
+
+    Huffman coding, differences and reference beat subtraction are supported.
 
     Args:
         path: path of the file.
@@ -67,11 +70,12 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
         overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads; leads that start later or end earlier than others are padded with NaN.
+        The standard leads in mV. Leads that start later or end earlier than others are padded with NaN.
 
     Raises:
-        RecordingError: errors of ``check_scp`` and ``resolve_metadata``; ``missing_extra``; ``checksum`` (a section's CRC);
-            ``gain`` (no amplitude multiplier); ``unreadable`` if ecgdatakit cannot parse the file.
+        RecordingError: reason ``missing_extra``, ``checksum`` (wrong CRC of a section), ``gain`` (no amplitude
+            multiplier) or ``unreadable`` (ecgdatakit cannot parse the file). Errors of ``check_scp`` and
+            ``resolve_metadata`` propagate.
     """
     check_scp(path, read_limited(path, LARGEST_SCP))
     record = _parse(path, "scp_ecg")
@@ -80,7 +84,7 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
 
 
 def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read Mortara ELI XML (``<ECG ACQUISITION_TIME=...>``).
+    """Read a Mortara ELI XML file (``<ECG ACQUISITION_TIME=...>``).
 
     Args:
         path: path of the file.
@@ -88,11 +92,12 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
         overrides: values that replace those of the file.
 
     Returns:
-        The twelve leads. ``meta["ignored"]`` lists ``OFFSET`` if it is not 0; its meaning is undocumented.
+        The standard leads in mV. If the field ``OFFSET`` is not 0, it is ignored, because its meaning is undocumented,
+        and listed in ``meta["ignored"]``.
 
     Raises:
-        RecordingError: errors of ``read_xml`` and ``resolve_metadata``; ``missing_extra``; ``gain`` (no UNITS_PER_MV);
-            ``length``; ``unreadable`` if ecgdatakit cannot parse the file.
+        RecordingError: reason ``missing_extra``, ``gain`` (no UNITS_PER_MV), ``length`` or ``unreadable`` (ecgdatakit
+            cannot parse the file). Errors of ``read_xml`` and ``resolve_metadata`` propagate.
     """
     read_xml(path, repair=False)
     record = _parse(path, "mortara_el250")
@@ -113,7 +118,7 @@ def _parse(path: Path, expected: str) -> Any:
     if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
         raise read_error("checksum", path, "sections", "do not match the checksums in the file")
     if record.source_format != expected:
-        raise read_error("header", path, "content", "does not match the format of its first bytes")
+        raise read_error("header", path, "content", "does not match the format detected from the first bytes")
     return record
 
 
@@ -145,13 +150,13 @@ def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, ext
 
 
 def _label(label: str) -> str:
-    """Return the name of a lead in the file; ecgdatakit renames the second lead II of a file to II_2."""
+    """Return the lead name as written in the file; ecgdatakit renames repeated leads, for example to ``II_2``."""
     repeated = _REPEATED.match(label)
     return repeated[1] if repeated and canonical(repeated[1]) else label
 
 
 def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
-    """Return rows of equal length from leads with different first samples, padded with NaN."""
+    """Align leads that start at different samples. Return rows of equal length, padded with NaN."""
     first = min(start for start, _ in parts)
     if all(start == first for start, _ in parts) and len({len(row) for _, row in parts}) == 1:
         return [row for _, row in parts]
@@ -165,14 +170,15 @@ def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:
 
 
 def _strip_pulse(recording: Recording) -> Recording:
-    """Return the recording without its calibration pulse: a final section of identical leads with values 0 and 1 mV only.
+    """Return the recording without the calibration pulse at its end.
 
-    An ECG cannot have this form, because identical limb leads are 0 (III = II - I).
+    In the pulse, all leads are identical and have only the values 0 and 1 mV. An ECG cannot have this form: if the
+    leads I, II and III are identical, they are 0, because III = II - I.
     """
     signal = recording.signal
     high = np.isclose(signal[0], _PULSE, rtol=0, atol=_PULSE_STEP)
     alike = (signal == signal[0]).all(axis=0) & (high | (signal[0] == 0))
-    # index after the last sample that is not part of the pulse
+    # first sample of the pulse: the one after the last sample that cannot be part of it
     start = int(np.flatnonzero(~alike)[-1]) + 1 if not alike.all() else 0
     pulse = np.count_nonzero(high[start:]) / recording.sampling_rate
     if len(recording.leads) < 3 or start == 0 or pulse < _SHORTEST_PULSE:

@@ -1,7 +1,7 @@
 """Reader for GE MUSE XML (``<RestingECG>``).
 
-There is no public specification; the layout was taken from exported files. ``LeadDataCRC32`` is the CRC-32 of zlib over the
-stored bytes of a lead, confirmed on all 16 leads of a real export.
+There is no public specification. The layout was derived from exported files. ``LeadDataCRC32`` is the CRC-32 (zlib) of
+the stored bytes of a lead; this was confirmed on 16 leads of a real export.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _YEARS = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / 365.25, "DAYS": 1 / 365.2
 
 
 def read_muse(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm strip of a MUSE export. Median beats are not read.
+    """Read the rhythm strip of a GE MUSE XML file. Median beats are not read.
 
     Args:
         path: path of the file.
-        member: number of a rhythm strip, from 1, in a file that holds several.
-        overrides: values that replace those of the file.
+        member: number of the rhythm strip, from 1, if the file has several.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
-        The stored leads, usually I, II and V1 to V6, in the file's order and spelling;
-        ``ecgssl.signal.leads.arrange`` derives the other limb leads. ``meta`` holds age, sex, device, filters in Hz, the
-        number of pacing spikes and the leads with detached electrodes, if the file has them.
+        The stored leads in mV, usually I, II and V1 to V6, in the order and spelling of the file.
+        ``ecgssl.signal.leads.arrange`` derives the other limb leads. ``meta`` contains age, sex, device, filters in Hz,
+        the number of pacing spikes and the leads with detached electrodes, if available.
 
     Raises:
-        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (the number of
-            leads differs from the declared one, or a number is invalid), ``gain``, ``content`` or ``truncated``
-            (base64), ``truncated`` or ``length`` (counts differ from the declared ones), ``checksum``, ``skew`` (leads
-            start at different times).
+        RecordingError: reason ``header`` (wrong number of leads, or an invalid number), ``gain``, ``content`` (invalid
+            base64), ``truncated`` or ``length`` (the number of samples differs from the declared one), ``checksum`` or
+            ``skew`` (leads start at different times). Errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``
+            propagate.
     """
     document = read_xml(path, root="RestingECG")
     waveforms = document.root.findall("Waveform")
@@ -106,17 +106,17 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
     if len(data) % 2:
         raise read_error("truncated", path, field, f"{len(data)} bytes are not a whole number of samples")
     crc = child_number(path, lead, "LeadDataCRC32")
-    # 0 means "not computed"; some exports write the checksum as a signed number
+    # a checksum of 0 means "not computed"; some files contain it as a signed integer
     if crc and crc % 2**32 != zlib.crc32(data):
         raise read_error("checksum", path, field, "the samples do not match the CRC-32 in the file")
     return np.frombuffer(data, dtype="<i2") * units_per_bit
 
 
 def _refuse_skew(path: Path, leads: list[Element]) -> None:
-    """Raise ``skew`` for leads with different offsets. Their unit is undocumented; equal offsets have no effect."""
+    """Raise an error with reason ``skew`` if leads have different time offsets, because their unit is undocumented."""
     for name in ("LeadTimeOffset", "LeadOffsetFirstSample"):
         if len({child_number(path, lead, name) or 0.0 for lead in leads}) > 1:
-            raise read_error("skew", path, name, "differs between leads: they do not start at the same time")
+            raise read_error("skew", path, name, "differs between leads, so they start at different times")
 
 
 def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, A
         sex = child_text(patient, "Gender")
     high_pass = optional_number(waveform, "HighPassFilter")
     filters = {
-        # the unit is 0.01 Hz
+        # MUSE stores the cut-off frequency in units of 0.01 Hz
         "high_pass": None if high_pass is None else high_pass / 100,
         "low_pass": optional_number(waveform, "LowPassFilter"),
         "notch": optional_number(waveform, "ACFilter"),
@@ -142,6 +142,6 @@ def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, A
     if off:
         meta["leads_off"] = off
     if any(optional_number(lead, "FirstSampleBaseline") for lead in leads):
-        # its meaning is undocumented, and the high-pass filter removes a constant offset
+        # FirstSampleBaseline is undocumented; the high-pass filter of the preprocessing removes a constant offset
         meta["ignored"] = ("FirstSampleBaseline",)
     return meta

@@ -1,4 +1,4 @@
-"""Samples in XML text: base64 of binary numbers, and decimal numbers."""
+"""Decoding of ECG samples in XML files: base64 and decimal text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}+")
 
 
 def decode_base64(path: Path, field: str, text: str) -> bytes:
-    """Return the bytes of a base64 text, which may contain white space.
+    """Decode base64 text, which may contain white space, to bytes.
 
     Args:
         path, field: file and element for messages.
         text: content of the element.
 
     Raises:
-        RecordingError: ``content`` for other characters, or ``truncated`` if the text ends within a group.
+        RecordingError: reason ``content`` for characters that are not base64, or ``truncated`` if the last group is
+            incomplete.
     """
     compact = "".join(text.split())
     if not _BASE64.fullmatch(compact):
@@ -35,38 +36,38 @@ def decode_base64(path: Path, field: str, text: str) -> bytes:
     try:
         return base64.b64decode(compact, validate=True)
     except (binascii.Error, ValueError):
-        raise read_error("truncated", path, field, "the base64 of the samples is cut off") from None
+        raise read_error("truncated", path, field, "the base64 text of the samples is truncated") from None
 
 
 def parse_integers(path: Path, field: str, text: str, separator: str) -> NDArray[np.float64]:
-    """Return the whole numbers (samples,) in a decimal text; an empty array for an empty text.
+    """Parse a text of integers to an array (samples,); empty text gives an empty array.
 
     Args:
         path, field: file and element for messages.
         text: content of the element.
-        separator: comma, also allowed at the end, or blank, which matches any white space.
+        separator: ``","``, which is also allowed at the end, or ``" "``, which matches any white space.
 
     Raises:
-        RecordingError: ``content`` for other texts, and for whole numbers with more than 9 digits.
+        RecordingError: reason ``content`` if the text contains anything else, or integers with more than 9 digits.
     """
     if not text.strip():
         return np.empty(0)
     if not _DECIMAL[separator].fullmatch(text):
-        raise read_error("content", path, field, "the samples are not whole numbers")
+        raise read_error("content", path, field, "the samples are not integers")
     return np.fromstring(text.rstrip().rstrip(","), dtype=np.float64, sep=separator)
 
 
 def count_words(text: str) -> int:
-    """Return the number of words separated by white space, without allocating them."""
+    """Count the words separated by white space, without creating a list of them."""
     blank = np.frombuffer(b" " + text.encode("utf-8", "replace"), dtype=np.uint8) <= ord(" ")
     return int(np.count_nonzero(blank[:-1] & ~blank[1:]))
 
 
 def check_length(path: Path, field: str, found: float, declared: float | None, what: str) -> None:
-    """Check a length against the declared length, if there is one.
+    """Check that a length equals the length declared in the file; ``declared=None`` disables the check.
 
     Raises:
-        RecordingError: ``truncated`` if it is shorter, ``length`` if it is longer.
+        RecordingError: reason ``truncated`` if the length is smaller than declared, or ``length`` if it is larger.
     """
     if declared is not None and found != declared:
         reason = "truncated" if found < declared else "length"

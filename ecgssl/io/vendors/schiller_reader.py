@@ -1,6 +1,7 @@
 """Reader for Schiller SEMA XML (``<com.xiriuz.sema.xml.schillerEDI.SchillerEDI>``).
 
-There is no public specification. The layout was taken from open-source readers; no real file was available for a check.
+There is no public specification. The layout was derived from open-source readers and has not been tested with a real
+file.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ _RHYTHM = ("ECG_RHYTHM", "ECG_RHYTHMS")
 
 
 def read_schiller(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the rhythm leads (``ECG_RHYTHMS``). Averaged beats (``ECG_AVERAGES``) are not read.
+    """Read the rhythm leads (``ECG_RHYTHMS``) of a Schiller file. Averaged beats (``ECG_AVERAGES``) are not read.
 
     Args:
         path: path of the file.
-        member: number of a block of rhythm leads, from 1, in a file that holds several.
-        overrides: values that replace those of the file or fill in missing ones.
+        member: number of the rhythm waveform, from 1, if the file has several.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
-        The leads in the file's order and spelling: whole numbers x ``yres``. ``meta`` holds sex and device, if the file
-        has them.
+        The leads in mV, in the order and spelling of the file. Values are stored integers x ``yres``. ``meta`` contains
+        sex and device, if available.
 
     Raises:
-        RecordingError: errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``; ``header`` (samples that are not
-            comma-separated), ``gain`` (no resolution), ``content``, ``length`` (leads of different lengths).
+        RecordingError: reason ``header`` (samples are not comma-separated), ``gain`` (no resolution), ``content``,
+            ``rate`` or ``length`` (leads have different lengths). Errors of ``read_xml``, ``choose_strip`` and
+            ``resolve_metadata`` propagate.
     """
     document = read_xml(path, root=ROOT)
     root = document.root
@@ -84,7 +86,7 @@ def _rate(path: Path, block: Element) -> float | None:
 
 
 def _quantity(block: Element, name: str) -> tuple[str, str | None]:
-    """Return value and unit of an entry of ``resolution``, which are two elements inside it."""
+    """Return the value and unit of a child of the element ``resolution``, for example ``yres``."""
     found = block.find(f"resolution/{name}")
     if found is None:
         return "", None

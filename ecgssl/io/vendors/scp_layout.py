@@ -15,15 +15,15 @@ _POINTERS = 6 + _SECTION_HEADER
 
 
 def check_scp(path: Path, data: bytes) -> None:
-    """Check the stored lengths of sections and leads against the declared ones.
+    """Check that the lengths of sections and leads match the declared lengths.
 
     Args:
         path: file name for messages.
         data: content of the file.
 
     Raises:
-        RecordingError: ``truncated``, ``length``, ``too_large``, or ``header`` if sections exceed the file or overlap (many
-            pointers to the same bytes would multiply the memory needed).
+        RecordingError: reason ``truncated``, ``length``, ``too_large``, or ``header`` if sections are missing, exceed
+            the file or overlap. Overlapping sections could need much more memory than the file size.
     """
     try:
         (size,) = struct.unpack_from("<I", data, 2)
@@ -39,7 +39,7 @@ def check_scp(path: Path, data: bytes) -> None:
 
 
 def _sections(path: Path, data: bytes) -> dict[int, bytes]:
-    """Return the content of each section by number."""
+    """Return the content of the sections by section number."""
     (length,) = struct.unpack_from("<I", data, 10)
     places = range(_POINTERS, min(6 + length, len(data)) - 9, 10)
     pointers = [struct.unpack_from("<HII", data, place) for place in places]
@@ -64,7 +64,7 @@ def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) 
         if not packed:
             check_length(path, f"lead {place}", size / 2, samples, "samples")
         elif samples > 8 * size:
-            # the shortest Huffman code is one bit
+            # a Huffman-coded sample needs at least one bit
             check_length(path, f"lead {place}", 8 * size, samples, "bits for samples")
 
 

@@ -1,7 +1,7 @@
 """Length checks for Philips Sierra XML, before ecgdatakit decompresses the leads.
 
-XLI compression is LZW with 10-bit codes over the high and low bytes of second differences, one chunk per channel. One LZW
-code can expand to hundreds of bytes, so the length is computed first, without decompressing.
+XLI compresses the high and low bytes of the second differences with LZW (10-bit codes), one chunk per channel. One LZW
+code can expand to hundreds of bytes, so the decompressed length is computed before decompression.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _HEADER = 8
 _CODE_BITS = 10
 _LAST_CODE = (1 << _CODE_BITS) - 2
 _SPARE = 4
-"""Number of bytes that the padding bits after the last sample of a chunk can decode to."""
+"""Largest number of extra bytes decoded from the padding bits at the end of a chunk."""
 
 
 def count_channels(path: Path, root: Element) -> int:
-    """Return the number of channels of the rhythm waveform, after checking their lengths.
+    """Check the lengths of the channels of the rhythm waveform, and return the number of channels.
 
     Args:
         path: file name for messages.
-        root: ``restingecgdata``.
+        root: root element ``restingecgdata``.
 
     Raises:
-        RecordingError: ``header``, ``rate``, ``too_large``, ``content`` (invalid base64 or LZW), ``truncated`` or ``length``
-            (differs from the declared length), ``compressed`` (with a method other than XLI).
+        RecordingError: reason ``header``, ``rate``, ``too_large``, ``content`` (invalid base64 or LZW), ``truncated``
+            or ``length`` (differs from the declared length) or ``compressed`` (other method than XLI).
     """
     found = list(root.iter("parsedwaveforms"))
     if len(found) != 1:
-        raise _error("header", path, f"there are {len(found)}, but one is expected")
+        raise _error("header", path, f"the file has {len(found)} elements of this name, but one is expected")
     waveform = found[0]
     _check_declared(path, root, waveform)
     samples = _samples(path, root, waveform)
@@ -72,19 +72,19 @@ def count_channels(path: Path, root: Element) -> int:
 
 
 def _check_declared(path: Path, root: Element, waveform: Element) -> None:
-    """Check the declared number of channels, because ecgdatakit allocates a name for each of them before counting."""
+    """Check the declared number of channels, because ecgdatakit allocates memory for the declared number."""
     if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
         raise read_error("header", path, "leadlabels", f"exceed the limit of {MOST_CHANNELS}")
     for name in ("numberchannelsallocated", "numberchannelsvalid"):
         for element in root.iter(name):
-            # same text as in ecgdatakit, without the text of nested elements
+            # like ecgdatakit, use the text of the element without the text of nested elements
             text = (element.text or "") + "".join(inner.tail or "" for inner in element)
             if (parse_number(path, name, text) or 0) > MOST_CHANNELS:
                 raise read_error("header", path, name, f"{text.strip()[:20]} exceeds the limit of {MOST_CHANNELS}")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:
-    """Return the number of samples per channel, from the declared duration and sampling rate."""
+    """Return the number of samples per channel, computed from the declared duration and sampling rate."""
     declared = waveform.get("samplespersecond") or next((e.text for e in root.iter("samplingrate")), None)
     rate = parse_number(path, "samplingrate", declared)
     if not rate or rate < 0:
@@ -109,7 +109,7 @@ def _chunks(path: Path, data: bytes) -> list[bytes]:
 
 
 def _unpacked_length(path: Path, chunk: bytes, enough: int) -> int:
-    """Return the decompressed length of an LZW chunk in bytes; counting stops above ``enough``."""
+    """Return the decompressed length of an LZW chunk in bytes. Counting stops when it exceeds ``enough``."""
     bits = np.unpackbits(np.frombuffer(chunk, dtype=np.uint8))
     count = bits.size // _CODE_BITS
     codes = bits[: count * _CODE_BITS].reshape(count, _CODE_BITS) @ (1 << np.arange(_CODE_BITS)[::-1])

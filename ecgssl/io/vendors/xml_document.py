@@ -1,9 +1,9 @@
-"""Parser for untrusted XML of ECG devices, based on defusedxml, with limits on size, depth and number of elements.
+"""Parser for untrusted XML files, based on defusedxml, with limits on size, depth and number of elements.
 
-Document type declarations are allowed but not fetched, because every MUSE export names ``restecg.dtd``. Entity
-declarations are refused (``entities``), because they can expand without limit or include other files. Two errors of real
-exports are repaired and listed in ``Document.repaired``; they affect free text, not samples. A ``&`` that does not start an
-entity ("Smith & Sons") is kept as a character. Text that does not match its declared encoding is read as ISO-8859-1.
+Document type declarations are allowed, because every MUSE file refers to ``restecg.dtd``, but the DTD is not loaded.
+Entity declarations are refused, because they can expand without limit or include other files. Two common errors in
+exported files are repaired and listed in ``Document.repaired``. An ``&`` that does not start an entity ("Smith & Sons")
+is kept as a character. Text that does not match its declared encoding is read as ISO-8859-1.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 LARGEST_XML = 32 << 20
-"""Largest file in bytes: twelve leads of 10 minutes at 500 Hz as decimal text."""
+"""Largest file in bytes, about 10 minutes of twelve leads at 500 Hz as decimal text."""
 
 DEEPEST = 64
-"""Largest depth of nesting; an annotated ECG has 15 levels."""
+"""Largest nesting depth of elements; an annotated ECG has 15 levels."""
 
 MOST_ELEMENTS = 200_000
-"""Largest number of elements; an annotated ECG with the waves of every beat has 1,500."""
+"""Largest number of elements; an annotated ECG with annotations of every beat has 1,500."""
 
 MOST_ATTRIBUTES = 200_000
-"""Largest number of attributes; an annotated ECG with the waves of every beat has 2,000. The parser loads all attributes of
-an element at once."""
+"""Largest number of attributes; an annotated ECG with annotations of every beat has 2,000."""
 
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
 _PROLOG = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[.*?\]\s*+)?>)*+", re.DOTALL)
@@ -43,7 +42,7 @@ _ENCODING = re.compile(
     r"utf-?(8|16)(-?[lb]e)?|(us-)?ascii|iso[-_]?8859[-_]?\d{1,2}|latin-?1|(windows-?|cp)(125\d|437|850)|koi8-r|gb\w+",
     re.I,
 )
-"""Encodings of documents that are repaired. Others, such as punycode, can take hours to decode."""
+"""Encodings accepted for repair. Others are excluded, because some (for example punycode) can take hours to decode."""
 _BARE = re.compile(r"&(?!(?:[A-Za-z_][\w.-]*|#[0-9]+|#x[0-9A-Fa-f]+);)")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?$", re.ASCII)
 
@@ -53,8 +52,8 @@ class Document:
     """Parsed XML document.
 
     Args:
-        root: root element; tags and attributes have no namespace.
-        repaired: ``ampersand`` and ``encoding``, if they were repaired.
+        root: root element, with namespaces removed from tags and attributes.
+        repaired: errors that were repaired: ``ampersand``, ``encoding``, both or none.
     """
 
     root: Element
@@ -62,40 +61,41 @@ class Document:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entry ``repaired`` of ``Recording.meta``; empty if nothing was repaired."""
+        """Entry ``repaired`` for ``Recording.meta`` as a dictionary; empty if nothing was repaired."""
         return {"repaired": self.repaired} if self.repaired else {}
 
 
 def root_name(head: bytes) -> str | None:
-    """Return the name of the root element without namespace, from the first bytes of a file; ``None`` if it is not XML.
+    """Return the root element's name without namespace from the first bytes of a file; ``None`` if it is not XML.
 
     Args:
-        head: ``ecgssl.io.formats.HEAD`` bytes in UTF-8, UTF-16 or another encoding that extends ASCII.
+        head: first ``ecgssl.io.formats.HEAD`` bytes, in UTF-8, UTF-16 or another encoding that extends ASCII.
     """
     text = head.decode(_UTF_16.get(head[:2], "utf-8-sig"), errors="replace")
     if not text.lstrip("\ufeff \t\r\n").startswith("<"):
         return None
     text = text.lstrip("\ufeff")
     prolog = _PROLOG.match(text)
-    # a document type declaration that exceeds the head also names the root
+    # if the document type declaration is longer than the head, use the root name in it
     found = _ROOT.match(text, prolog.end() if prolog else 0) or _DOCTYPE.search(text)
     return found[1] if found else None
 
 
 def read_xml(path: Path, *, root: str | None = None, repair: bool = True) -> Document:
-    """Read and parse a file.
+    """Read and parse an XML file.
 
     Args:
-        path: path of the file, in UTF-8, UTF-16, ISO-8859-1 or the 8-bit encoding that it declares.
+        path: path of the file. Encodings are UTF-8, UTF-16, ISO-8859-1 or the declared 8-bit encoding.
         root: expected name of the root element; ``None`` for any.
-        repair: whether to repair the two errors above; if false, they are refused.
+        repair: whether to repair bare ampersands and a wrong encoding; if ``False``, these errors are raised.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (declared), ``header`` (another root,
-            not well-formed, nested too deeply, or too many elements or attributes). Messages do not repeat the text.
+        RecordingError: reason ``missing_file``, ``unreadable``, ``too_large``, ``entities`` (entity declarations) or
+            ``header`` (wrong root, not well-formed, nested too deeply, or too many elements or attributes). Error
+            messages contain no text of the document.
     """
     data = read_limited(path, LARGEST_XML)
-    # every attribute has this byte in all accepted encodings; it is rare in text and base64
+    # the number of equals signs is an upper bound of the number of attributes
     if data.count(b"=") > MOST_ATTRIBUTES:
         raise read_error("header", path, "attributes", f"exceed the limit of {MOST_ATTRIBUTES}")
     document = _parse_or_repair(path, data, repair)
@@ -119,24 +119,24 @@ def _parse_or_repair(path: Path, data: bytes, repair: bool) -> Document:
 
 
 def child_text(parent: Element, name: str) -> str:
-    """Return the stripped text of the first child of this name; empty if there is none."""
+    """Return the stripped text of the first child with this name; empty if there is none."""
     return (parent.findtext(name) or "").strip()
 
 
 def child_number(path: Path, parent: Element, name: str) -> float | None:
-    """Return the number in the first child of this name; ``None`` if it is absent or empty.
+    """Return the number in the first child with this name; ``None`` if it is absent or empty.
 
     Raises:
-        RecordingError: ``header`` if it is not a finite number.
+        RecordingError: reason ``header`` if it is not a finite number.
     """
     return parse_number(path, name, child_text(parent, name))
 
 
 def parse_number(path: Path, name: str, found: str | None) -> float | None:
-    """Return the number in the text or attribute ``name``; ``None`` if it is absent or empty.
+    """Parse the text ``found`` of the element or attribute ``name`` as a number; ``None`` if it is absent or empty.
 
     Raises:
-        RecordingError: ``header`` if it is not a finite number.
+        RecordingError: reason ``header`` if it is not a finite number.
     """
     if found is None or not found.strip():
         return None
@@ -147,13 +147,13 @@ def parse_number(path: Path, name: str, found: str | None) -> float | None:
 
 
 def optional_number(parent: Element, name: str) -> float | None:
-    """Return a number that does not affect the samples, such as a filter; ``None`` if it is absent or not a number."""
+    """Return the number in an optional metadata field; ``None`` if it is absent or not a number."""
     found = child_text(parent, name)
     return float(found) if _NUMBER.match(found) else None
 
 
 class _NotWellFormed(Exception):
-    """Position and kind of the first XML syntax error."""
+    """XML syntax error with its position and description."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(what)
@@ -175,7 +175,7 @@ def _parse(path: Path, data: bytes | str) -> Element:
         raise read_error("entities", path, "document type", what) from None
     except ParseError as error:
         line, column = error.position
-        # the message of the parser may quote the text
+        # use the error code, because the parser's message may quote text of the document
         raise _NotWellFormed(f"line {line}, column {column + 1}", f"{ErrorString(error.code)}") from None
     except (LookupError, ValueError):
         raise _NotWellFormed("encoding", "is unknown, or the text does not match it") from None
@@ -183,7 +183,7 @@ def _parse(path: Path, data: bytes | str) -> Element:
 
 
 def _builder(path: Path) -> Any:
-    """Return a tree builder that removes namespaces and checks the limits."""
+    """Return an ElementTree builder that removes namespaces and checks depth and number of elements."""
     from xml.etree.ElementTree import TreeBuilder
 
     class Builder(TreeBuilder):
@@ -210,7 +210,7 @@ def _local(name: str) -> str:
 
 
 def _repair(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return a document that is not well-formed with bare ampersands escaped, and the names of the repairs."""
+    """Return the text of a malformed document with escaped ampersands and a valid encoding, and the repairs made."""
     repaired = []
     declared = _DECLARED.search(data[:200].decode("latin-1"))
     encoding = _UTF_16.get(data[:2]) or (declared[1] if declared else "utf-8")

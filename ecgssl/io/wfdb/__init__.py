@@ -1,1 +1,1 @@
-"""WFDB files."""
+"""Reader and writer for WFDB records."""

@@ -1,4 +1,4 @@
-"""Parser for WFDB header files (``.hea``), about ten times faster than that of the package wfdb.
+"""Parser for WFDB header files (``.hea``), about ten times faster than the parser of the package wfdb.
 
 Format: PhysioNet, "WFDB header file format", header(5).
 """
@@ -19,12 +19,12 @@ LARGEST_HEADER = 1 << 20
 """Largest header file in bytes."""
 
 MOST_SIGNALS = 256
-"""Largest number of signals of one record; the largest body surface maps have fewer."""
+"""Largest number of signals of a record; body surface maps have fewer."""
 
 LARGEST_SEGMENTS = 10_000
-"""Largest number of segments of one record; the longest bedside recordings have far fewer."""
+"""Largest number of segments of a record; long bedside recordings have far fewer."""
 
-# headers are untrusted: numbers have limits, and unambiguous patterns match in linear time
+# headers are untrusted, so the patterns limit the number of digits and match in linear time
 _FORMAT = re.compile(r"(?P<format>\d{1,4})(x(?P<per_frame>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,15}))?$")
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
@@ -35,20 +35,20 @@ _INTEGERS = re.compile(r"[-+]?\d{1,18}( [-+]?\d{1,18})*$")
 
 
 class SignalLine(NamedTuple):
-    """Channel of a record, as described in the header.
+    """Signal line of a WFDB header, which describes one channel.
 
     Args:
-        file: file with the samples, in the folder of the header; ``~`` for a channel without a file.
+        file: name of the signal file, in the folder of the header; ``~`` for a channel without samples.
         format: WFDB storage format (16, 212, ...).
         per_frame: samples per frame.
-        skew: delay of the channel in its file, in frames.
-        offset: number of bytes before the first sample.
-        gain: digital steps per ``unit``; 0 if absent, which means "not calibrated".
+        skew: delay of the channel in frames.
+        offset: number of bytes before the first sample in the signal file.
+        gain: digital steps per ``unit``; 0 if absent (the channel is not calibrated).
         unit: unit as written in the header; mV if absent.
-        baseline: digital value of zero.
-        first: digital value of the first sample, to which differences are added (format 8).
+        baseline: digital value that corresponds to 0 in ``unit``.
+        first: initial digital value, to which the differences are added in format 8.
         checksum: sum of the digital samples modulo 65536; ``None`` if absent.
-        name: description; for ECG records, the name of the lead.
+        name: description of the signal; in ECG records, the lead name.
     """
 
     file: str
@@ -66,15 +66,16 @@ class SignalLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """Parsed header with either signal lines or segments.
+    """Parsed WFDB header with either signal lines or segments.
 
     Args:
-        sampling_rate: frames per second in Hz; ``None`` if absent (the default of the standard, 250 Hz, is not assumed).
-        frames: length in frames; ``None`` if absent.
+        sampling_rate: frames per second in Hz; ``None`` if absent. The default of the WFDB standard, 250 Hz, is not
+            used.
+        frames: length of the record in frames; ``None`` if absent.
         signals: signal lines of a single-segment record, one per channel.
-        segments: (record name, frames) of a multi-segment record; name ``~`` is a gap.
-        meta: ``age`` in years (90 for ages above 89) and ``sex`` from the comments. Other comments are not kept, because
-            they may contain subject numbers, dates and medical histories.
+        segments: record name and number of frames of each segment of a multi-segment record; name ``~`` marks a gap.
+        meta: ``age`` in years (90 for ages above 89) and ``sex`` from the comments. Other comments are discarded,
+            because they may contain patient data.
     """
 
     sampling_rate: float | None
@@ -85,10 +86,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Return the content of a ``.hea`` file.
+    """Read and parse a WFDB header file (``.hea``).
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable`` or ``header``.
+        RecordingError: reason ``missing_file``, ``unreadable`` or ``header``.
     """
     with file_errors(path, "the header does not exist"), path.open("rb") as stream:
         data = stream.read(LARGEST_HEADER + 1)
@@ -98,10 +99,10 @@ def read_header(path: Path) -> Header:
 
 
 def parse_header(text: str, path: Path) -> Header:
-    """Return the content of the text of a header; ``path`` is used in messages.
+    """Parse the text of a WFDB header; ``path`` is the file name for messages.
 
     Raises:
-        RecordingError: ``header``, with the affected line.
+        RecordingError: reason ``header``; the message names the line.
     """
     lines, comments = [], []
     for raw in text.replace("\r", "\n").split("\n"):
@@ -146,11 +147,11 @@ def _rate(token: str, path: Path) -> float:
 
 
 _Storage = tuple[str, int, int, int, int, float, str, int | None]
-"""First three words of a signal line, parsed: the fields of ``SignalLine`` up to ``baseline``."""
+"""Values of the first three fields of a signal line: attributes of ``SignalLine`` from ``file`` to ``baseline``."""
 
 
 def _signal_lines(lines: list[str], path: Path) -> tuple[SignalLine, ...]:
-    # channels of a record often have equal words; parsing equal words once halves the time
+    # the first fields are often equal in all channels; caching the parsed values halves the time
     known: dict[tuple[str, ...], _Storage] = {}
     return tuple(_signal_line(line, path, f"signal line {n}", known) for n, line in enumerate(lines, 1))
 
@@ -162,14 +163,14 @@ def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...],
     if storage is None:
         storage = known[start] = _storage(start, path, field)
     words = tokens[3:8]
-    # one match per line instead of five, because every record has a dozen lines
+    # one regular expression per line is faster than one per number
     whole = _INTEGERS.match(" ".join(words))
     numbers = [int(word) if whole else _parse_integer(word, path, field) for word in words]
     zero = numbers[1] if len(numbers) > 1 else 0
     baseline = storage[7]
     return SignalLine(
         *storage[:7],
-        # the standard defines the ADC zero as the default of baseline and initial value
+        # in the WFDB standard, the ADC zero is the default of the baseline and the initial value
         baseline=zero if baseline is None else baseline,
         first=numbers[2] if len(numbers) > 2 else zero,
         checksum=numbers[3] % 65536 if len(numbers) > 3 else None,
@@ -204,7 +205,7 @@ def _segment_line(line: str, path: Path, number: int) -> tuple[str, int]:
     field = f"segment line {number}"
     tokens = line.split()
     if len(tokens) != 2 or not (tokens[0] == "~" or re.match(r"[-\w]+$", tokens[0])):
-        raise _header_error(path, field, "is not a record name and a length")
+        raise _header_error(path, field, "does not contain a record name and a length")
     return tokens[0], _parse_count(tokens[1], path, field)
 
 

@@ -1,7 +1,7 @@
 """Reader for WFDB records in all storage formats of the WFDB library.
 
-The package wfdb decodes compressed formats. All other formats are read directly, which avoids wfdb's parsing time of 3 ms per
-record. File lengths and the checksums of the header are verified, which wfdb does not do.
+The package wfdb decodes only the compressed formats. Other formats are read directly, which saves about 3 ms per
+record. File lengths and checksums are verified; the package wfdb does not verify them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ecgssl.signal.leads import LEADS, canonical
 SUFFIXES = (".hea", ".dat", ".mat")
 
 _COARSEST, _FINEST = 1e-6, 1e12
-"""Smallest and largest gain in digital steps per mV; other gains give values outside the range of float32."""
+"""Smallest and largest gain in digital steps per mV; other gains could cause overflow or underflow in float32."""
 _EXACT = 1 << 23  # differences between 16-bit integers and integers up to this limit are exact in float32
 
 _GAIN = "Set the gain in the header"
@@ -33,7 +33,7 @@ _RATES = "Resample the leads to one rate"
 
 
 def header_path(path: Path | str) -> Path:
-    """Return the path of the header of a record, which may be given with suffix ``.hea``, ``.dat`` or ``.mat``, or without."""
+    """Return the header path of a record; ``path`` has the suffix ``.hea``, ``.dat``, ``.mat`` or none."""
     path = Path(path)
     return path.with_suffix(".hea") if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".hea")
 
@@ -43,18 +43,18 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
 
     Args:
         path: path of the record, with or without the suffix of its header or signal file.
-        member: not accepted; a record is one recording.
-        overrides: values that replace those of the header; ``leads`` names all signals of the header.
+        member: must be ``None``, because a record is one recording.
+        overrides: metadata that replace values of the header. ``leads`` has one name for each signal of the header.
 
     Returns:
-        The leads in the file's order and spelling, in mV. Digital "no value" (-32768 in format 16), gaps between segments
-        and the missing end of skewed signals are NaN. Channels other than the twelve leads (Frank leads, respiration) are
-        left out. ``meta`` holds ``format``, ``age``, ``sex`` and ``overridden``.
+        The leads in mV, in the order and spelling of the file. Missing samples (-32768 in format 16), gaps between
+        segments and the missing end of skewed signals are NaN. Channels other than the twelve leads (Frank leads,
+        respiration) are omitted. ``meta`` contains ``format``, ``age``, ``sex`` and ``overridden``.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``header``, ``gain`` (0: not calibrated), ``truncated`` or
-            ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads with different
-            sampling rates), ``too_large``; and errors of ``resolve_metadata``.
+        RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0 or out of range), ``truncated``
+            or ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads have
+            different sampling rates), ``no_leads`` or ``too_large``. Errors of ``resolve_metadata`` propagate.
     """
     refuse_member(Path(path), member)
     hea = header_path(path)
@@ -66,7 +66,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
 
 @dataclass(frozen=True)
 class _Part:
-    """Single-segment record: ``signal`` (leads, samples) in mV, its metadata, and the samples per frame."""
+    """Samples (leads, samples) in mV of a single-segment record, with its metadata and number of samples per frame."""
 
     signal: NDArray[np.float32]
     resolved: ResolvedMetadata
@@ -82,7 +82,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
         len(signals),
         sampling_rate=[None if frames_per_second is None else frames_per_second * s.per_frame for s in signals],
         unit=[line.unit for line in signals],
-        # a channel without a file is not a lead
+        # channels without a signal file get an empty name, so that they are not used as leads
         leads=["" if line.file == "~" else line.name for line in signals],
     )
     lines = [signals[i] for i in resolved.rows]
@@ -90,10 +90,12 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
         raise read_error("rates", hea, "leads", "differ in samples per frame", _RATES)
     for lead, line, scale in zip(resolved.leads, lines, resolved.scale, strict=True):
         if line.gain == 0:
-            raise read_error("gain", hea, f"lead {lead}", "gain 0 or absent: the lead is not calibrated", _GAIN)
+            raise read_error(
+                "gain", hea, f"lead {lead}", "the gain is 0 or absent, so the lead is not calibrated", _GAIN
+            )
         if not _COARSEST <= abs(line.gain / scale) <= _FINEST:
             raise read_error(
-                "gain", hea, f"lead {lead}", f"{line.gain / scale:g} steps per mV are not a calibration", _GAIN
+                "gain", hea, f"lead {lead}", f"a gain of {line.gain / scale:g} steps per mV is out of range", _GAIN
             )
         if line.file == "~":
             raise read_error("header", hea, f"lead {lead}", "has no signal file")
@@ -113,7 +115,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
 
 
 def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
-    """Return whether the record has the most common layout: format 16, all channels interleaved in one file."""
+    """Return whether a record has the most common layout: format 16 with all channels in one file."""
     stored = {(signal.file, signal.format, signal.per_frame, signal.offset) for signal in signals}
     return stored == {(lines[0].file, 16, 1, lines[0].offset)} and all(
         line.skew == 0 and abs(line.baseline) < _EXACT for line in lines
@@ -123,7 +125,7 @@ def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> boo
 def _read_plain(
     hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
 ) -> NDArray[np.float32]:
-    """Return all leads of a plain record in mV: the result of ``_read_file`` and ``_to_millivolts`` in half the time."""
+    """Read the leads of a plain record in mV, twice as fast as with ``_read_file`` and ``_to_millivolts``."""
     dat, width = hea.parent / lines[0].file, len(header.signals)
     frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
@@ -144,14 +146,14 @@ def _read_plain(
 
 
 def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int]) -> dict[int, NDArray[Any]]:
-    """Return the digital samples of the channels ``rows``, which share a file with ``group``, after verifying checksums."""
+    """Return the digital samples of the channels in ``rows`` that share the signal file of ``group``."""
     lines = [header.signals[i] for i in group]
     dat = hea.parent / lines[0].file
     storage, offset = lines[0].format, lines[0].offset
     if any((line.format, line.offset) != (storage, offset) for line in lines):
         raise read_error("header", hea, dat.name, "its signals differ in format or offset")
     if storage not in STORAGE and storage not in FLAC:
-        raise read_error("header", hea, dat.name, f"{storage} is not a storage format")
+        raise read_error("header", hea, dat.name, f"storage format {storage} is not supported")
     width = sum(line.per_frame for line in lines)
     channels: dict[int, NDArray[Any]] = {}
     if storage in FLAC:
@@ -163,7 +165,7 @@ def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int])
     else:
         frames = count_frames(dat, storage, width, offset, header.frames)
         check_size(dat, width, frames)
-        # channels are interleaved by frame; the transposed copy makes each channel contiguous
+        # samples are interleaved by frame; transpose them so that each channel is contiguous in memory
         stored = np.ascontiguousarray(read_samples(dat, storage, frames * width, offset).reshape(frames, width).T)
         start = 0
         for i, line in zip(group, lines, strict=True):
@@ -173,7 +175,7 @@ def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int])
     for i in (i for i in group if i in rows):
         if storage == 8:
             channels[i] = header.signals[i].first + np.cumsum(channels[i], dtype=np.int64)
-        # sums of 16-bit integers wrap around like the checksum
+        # the checksum is a 16-bit sum with overflow, as in NumPy
         total = int(channels[i].astype(np.int16, copy=False).sum(dtype=np.int16))
         _check_sum(dat, header.signals[i], total)
     return {i: channels[i] for i in group if i in rows}
@@ -197,7 +199,7 @@ def _to_millivolts(digital: NDArray[Any], line: SignalLine, scale: float, out: N
 
 
 def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
-    """Return the concatenated segments; gaps, and leads that a segment lacks, are NaN."""
+    """Return the concatenated segments. Gaps and leads that are missing in a segment are NaN."""
     total = sum(frames for _, frames in header.segments)
     if header.frames is not None and total != header.frames:
         raise read_error(
@@ -205,12 +207,12 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         )
     check_size(hea, len(LEADS), total)
     parts: list[tuple[int, _Part]] = []
-    # a record may contain the same segment thousands of times
+    # cache headers, because a record may contain the same segment many times
     known: dict[str, Header] = {}
     start = 0
     for name, frames in header.segments:
         part = None
-        # a segment of length 0 is a layout header without samples
+        # segments of length 0 are layout headers without samples
         if name != "~" and frames > 0:
             known[name] = known.get(name) or read_header(hea.with_name(name + ".hea"))
             part = _read_segment(hea, header, known[name], name, frames, overrides)
@@ -218,7 +220,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
             parts.append((start, part))
         start += frames
     if not parts:
-        fix = "Name the channels I, II, III, aVR, aVL, aVF, V1 to V6"
+        fix = "Set channel names from I, II, III, aVR, aVL, aVF, V1 to V6"
         raise read_error("no_leads", hea, "segments", "contain none of the twelve leads", fix)
     first = parts[0][1]
     if any(part.per_frame != first.per_frame for _, part in parts):
@@ -241,7 +243,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
 def _read_segment(
     hea: Path, header: Header, segment: Header, name: str, frames: int, overrides: MetadataOverrides
 ) -> _Part | None:
-    """Return one segment, or ``None`` if it contains none of the leads."""
+    """Read one segment; return ``None`` if it contains none of the twelve leads."""
     path = hea.with_name(name + ".hea")
     if segment.segments:
         raise read_error("header", hea, f"segment {name}", "is a multi-segment record itself")

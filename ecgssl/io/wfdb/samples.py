@@ -1,6 +1,7 @@
-"""Digital samples of WFDB signal files in all storage formats.
+"""Decoding of WFDB signal files in all storage formats.
 
-Formats: PhysioNet, "WFDB signal file formats", signal(5). The values that mean "no value" are the same as in the package wfdb.
+Formats: PhysioNet, "WFDB signal file formats", signal(5). The digital values of missing samples are the same as in the
+package wfdb.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Integers = NDArray[Any]
 
 @dataclass(frozen=True)
 class Storage:
-    """Storage format of signal files.
+    """Storage format of WFDB signal files.
 
     Args:
-        samples, bytes: size of a group of samples. The last group of a file may be incomplete or padded.
-        missing: digital value that means "no value"; ``None`` if there is none.
-        unpack: function from the bytes of whole groups to samples.
+        samples, bytes: number of samples and of bytes in a group. The last group of a file may be incomplete or padded.
+        missing: digital value of missing samples; ``None`` if the format has no such value.
+        unpack: function that converts the bytes of complete groups to samples.
     """
 
     samples: int
@@ -38,7 +39,7 @@ class Storage:
 
 
 def _signed(values: Integers, bits: int) -> Integers:
-    """Return the signed values of integers in two's complement with ``bits`` bits."""
+    """Convert integers in two's complement with ``bits`` bits to signed values."""
     half = 1 << (bits - 1)
     return ((values + half) & (2 * half - 1)) - half
 
@@ -65,7 +66,7 @@ def _unpack_311(data: Bytes) -> Integers:
 
 
 STORAGE = {
-    # format 8 stores first differences in 8 bits; the reader adds them up
+    # format 8 stores 8-bit differences; the reader computes their cumulative sum
     8: Storage(1, 1, None, lambda data: data.view("i1")),
     16: Storage(1, 2, -(1 << 15), lambda data: data.view("<i2")),
     24: Storage(1, 3, -(1 << 23), _unpack_24),
@@ -77,29 +78,29 @@ STORAGE = {
     310: Storage(3, 4, -(1 << 9), _unpack_310),
     311: Storage(3, 4, -(1 << 9), _unpack_311),
 }
-"""Uncompressed formats."""
+"""Uncompressed WFDB storage formats by number."""
 
 FLAC = {508: -(1 << 7), 516: -(1 << 15), 524: -(1 << 23)}
-"""Compressed formats, which the package wfdb decodes, with the value that means "no value"."""
+"""Compressed storage formats (decoded by the package wfdb) with their digital value of missing samples."""
 
 
 def missing_value(storage_format: int) -> int | None:
-    """Return the digital value that means "no value" in a format of ``STORAGE`` or ``FLAC``."""
+    """Return the digital value of missing samples in a storage format; ``None`` if there is none."""
     return STORAGE[storage_format].missing if storage_format in STORAGE else FLAC[storage_format]
 
 
 def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, frames: int | None) -> int:
-    """Return the number of frames of a signal file, after checking its size.
+    """Check the size of a signal file and return its number of frames.
 
     Args:
         dat: path of the signal file.
         storage_format: key of ``STORAGE``.
         per_frame: number of samples per frame, over all channels in the file.
         offset: number of bytes before the first sample.
-        frames: number of frames in the header, or ``None``.
+        frames: number of frames declared in the header; ``None`` if absent.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
+        RecordingError: reason ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
     """
     storage = STORAGE[storage_format]
     with file_errors(dat, _MISSING):
@@ -119,7 +120,7 @@ def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, fr
 
 
 def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Integers:
-    """Return the samples of a file in stored order; the caller has checked the size of the file.
+    """Return the samples of a signal file in stored order. Check the size with ``count_frames`` first.
 
     Args:
         dat: path of the signal file.
@@ -128,7 +129,7 @@ def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Int
         offset: number of bytes before the first sample.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if the file has become shorter.
+        RecordingError: reason ``missing_file``, ``unreadable``, or ``truncated`` if the file has too few samples.
     """
     storage = STORAGE[storage_format]
     needed = _needed(storage, count)
@@ -141,7 +142,7 @@ def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Int
 
 
 def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_frame: int) -> list[Integers]:
-    """Return the samples of each channel of a FLAC file, decoded by wfdb.
+    """Return the samples of each channel of a FLAC signal file, decoded by the package wfdb.
 
     Args:
         hea: path of the header.
@@ -151,7 +152,8 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
         per_frame: number of samples of one channel per frame.
 
     Raises:
-        RecordingError: ``missing_file``, ``unreadable``, or ``truncated`` if there are fewer samples.
+        RecordingError: reason ``missing_file``, ``unreadable``, or ``truncated`` if the file has fewer frames than
+            declared.
     """
     import wfdb
 
@@ -168,9 +170,9 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
 
 
 def _needed(storage: Storage, count: int) -> int:
-    """Return the number of bytes of ``count`` samples, without padding of the last group."""
+    """Return the number of bytes of ``count`` samples, without padding in the last group."""
     whole, rest = divmod(count, storage.samples)
-    # the first sample of a group of three takes two bytes; two samples take three bytes in 311 and all four in 310
+    # groups of three samples: one sample needs 2 bytes, two samples need 3 bytes in format 311 and 4 in format 310
     extra = {0: 0, 1: 2, 2: 3 if storage.unpack is _unpack_311 else storage.bytes}[rest]
     return whole * storage.bytes + extra
 

@@ -1,6 +1,7 @@
 """Writer for WFDB records: a ``.hea`` header and a ``.dat`` file of interleaved 16-bit samples (format 16).
 
-Format: WFDB Applications Guide, header(5) and signal(5). ``wfdb.wrsamp`` takes longer than the simulation of the signal.
+Format: WFDB Applications Guide, header(5) and signal(5). ``wfdb.wrsamp`` is not used, because it takes longer than
+simulating the signal.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ def write_wfdb(
 
     Args:
         folder: existing folder.
-        record: name of the record: letters, digits, hyphens and underscores.
+        record: name of the record, with only letters, digits, hyphens and underscores.
         signal: (leads, samples) in mV.
         sampling_rate: sampling rate in Hz.
         leads: lead names, one per row.
-        comment: line of text at the end of the header.
+        comment: comment line at the end of the header; empty for none.
         gain: number of digital steps per mV.
 
     Raises:
