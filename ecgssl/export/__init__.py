@@ -1,1 +1,1 @@
-"""Export of models to bundles: weights, ONNX graphs, torch.export program and model card."""
+"""Export of trained models to bundles with weights, ONNX graphs, a torch.export program and a model card."""

@@ -1,4 +1,4 @@
-"""Bundle: one folder with all files needed for scoring, verified after export and at loading."""
+"""Bundle: a folder with all files needed for scoring. It is verified after export and each time it is loaded."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Bundle:
 
     @property
     def model(self) -> Encoder | Classifier:
-        """Network that takes normalised signals."""
+        """Encoder or classifier; its input is normalised signals."""
         return self.graph.model
 
     @property
@@ -82,25 +82,31 @@ def export_bundle(
     lsb: float = StoreParams().lsb,
     add: Callable[[Path, ContractModule], object] | None = None,
 ) -> dict[str, Any]:
-    """Make and check a bundle. ``out`` is written only if every check passes. The same model gives the same bytes.
+    """Export a model to a bundle and verify it. ``out`` is written only if all checks pass.
+
+    Exporting the same model again gives identical files.
 
     Args:
-        model_dir: encoder or classifier written by ``ecgssl.training.checkpoint.save_model``. Calibrators and thresholds
-            are loaded from ``decision.json`` in the same folder.
+        model_dir: encoder or classifier written by ``ecgssl.training.checkpoint.save_model``. Calibrators and
+            thresholds are loaded from ``decision.json`` in the same folder.
         out: folder of the bundle; an existing bundle is replaced.
-        params: graphs to export, their opset, and the largest accepted difference from the Python pipeline.
+        params: graphs to export, their opset, and the largest allowed difference from the Python pipeline.
         quality: quality limits of the training recordings.
-        validation: recordings for the comparison in addition to noise. They are not stored in the bundle.
-        lsb: rounding step in mV of the store with the training recordings.
-        add: function that writes more files before the checksums are computed, see ``ecgssl.monitoring.reference``.
+        validation: recordings that are used, in addition to noise, to compare the exported graphs with the Python
+            pipeline. They are not stored in the bundle.
+        lsb: rounding step of the training recordings in their store, in mV.
+        add: function that writes additional files before the checksums are computed, such as
+            ``ecgssl.monitoring.reference.write_reference``.
 
     Returns:
-        ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters``, ``bytes`` by file, ``version`` and
-        ``fingerprint``; with 8-bit graphs also ``int8``, their loss.
+        Dictionary with ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters`` (their
+        number), ``bytes`` (size of each file), ``version`` and ``fingerprint``. With an 8-bit graph, ``int8`` describes
+        its loss of accuracy.
 
     Raises:
-        InputError: the model or output folder is unusable, examples have another shape, an output is not finite or
-            differs by more than the tolerance, or the settings do not accept a rate of ``export.raw_rates``.
+        InputError: the model or the output folder cannot be used, the validation recordings do not have the input shape
+            of the model, an output is not finite or differs by more than the tolerance, or the preprocessing settings
+            do not support a sampling rate in ``export.raw_rates``.
         ContractMismatch: the model was made with another version of the cleaning code.
     """
     model_dir, validation = Path(model_dir), validation or ValidationRecordings()
@@ -130,7 +136,7 @@ def export_bundle(
         if add is not None:
             add(folder, graph)
         write_sums(folder)
-        # load the bundle once before it is renamed to its final path
+        # check that the bundle loads before it is renamed to its final path
         bundle = load_bundle(folder)
     return {
         "max_difference": made.worst,
@@ -143,13 +149,14 @@ def export_bundle(
 
 
 def load_bundle(path: Path | str) -> Bundle:
-    """Verify and load a bundle. Nothing in it is unpickled.
+    """Verify and load a bundle without unpickling any file.
 
-    The checks are the SHA-256 of all files, the fingerprint of the preprocessing settings, and the self-test: this machine
-    must reproduce the outputs in ``reference.npz`` within the tolerance of the export.
+    Three checks are made: the SHA-256 of all files, the fingerprint of the preprocessing settings, and a self-test. In
+    the self-test, the model must reproduce the outputs stored in ``reference.npz`` within the tolerance set at export.
 
     Raises:
-        InputError: a file is missing, altered, unlisted or unusable; all such files are listed.
+        InputError: a file is missing, altered, invalid, or not listed in ``SHA256SUMS``. The error lists all such
+            files.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     path = Path(path)
@@ -175,7 +182,9 @@ def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:
     signals = {"examples": validation.examples, "validation": validation.labelled.ecg if validation.labelled else None}
     remedy = "Use a store with the preprocessing settings of the model"
     problems = [
-        Problem(name, "shape", f"have shape {ecg.shape}; the model needs (n, {expected[0]}, {expected[1]})", remedy)
+        Problem(
+            name, "shape", f"is {ecg.shape}; the input shape of the model is (n, {expected[0]}, {expected[1]})", remedy
+        )
         for name, ecg in signals.items()
         if ecg is not None and (ecg.ndim != 3 or ecg.shape[1:] != expected)
     ]

@@ -10,10 +10,10 @@ from ecgssl.evaluation.calibration.decision import Decision
 
 
 class CalibrationModule(nn.Module):
-    """Module from (B, K) logits to (B, K) calibrated probabilities (regression: values in the targets' units).
+    """Module that maps (B, K) logits to (B, K) calibrated probabilities, or to calibrated values of a regression.
 
-    It computes ``Decision.probabilities`` in float32. An isotonic curve is a sum of ramps. Rounding of a logit has the
-    largest effect where the curve is steep.
+    It computes the same function as ``Decision.probabilities``, in float32. An isotonic curve is implemented as a sum
+    of ramps. Rounding errors of a logit have the largest effect where this curve is steep.
 
     Args:
         decision: calibrators of the classifier.
@@ -61,6 +61,6 @@ class CalibrationModule(nn.Module):
         probability = torch.sigmoid(line)
         if not self.curved:
             return probability
-        # (B, K, segments): position of a logit within each segment of its curve, 0 to 1
+        # (B, K, segments): position of the logit in each segment of the curve, from 0 (start) to 1 (end)
         along = ((logits[..., None] - self.knot) / self.width).clamp(0.0, 1.0)
         return torch.where(self.isotonic, self.floor + (along * self.rise).sum(dim=-1), probability)

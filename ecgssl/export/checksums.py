@@ -1,4 +1,4 @@
-"""Checksums of a folder in ``SHA256SUMS``, in the format of ``sha256sum -c``."""
+"""Checksum file ``SHA256SUMS`` of a folder, in the format of ``sha256sum``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _REMEDY = "Copy the complete bundle again, or make it again with 'ecgssl export'
 
 
 def write_sums(folder: Path) -> None:
-    """Write the SHA-256 of all files in ``folder``."""
+    """Write the SHA-256 of every file in ``folder`` to ``SHA256SUMS``."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     write_atomic(folder / SUMS, "".join(f"{sha256_of(path)}  {path.name}\n" for path in files))
 
 
 def verify_sums(folder: Path) -> str:
-    """Check that ``folder`` contains exactly the listed files, all unchanged.
+    """Check that ``folder`` contains exactly the files listed in ``SHA256SUMS``, and that all are unchanged.
 
     Returns:
-        SHA-256 (hex) of the list, which identifies the folder.
+        SHA-256 of ``SHA256SUMS`` in hexadecimal; it identifies the content of the folder.
 
     Raises:
-        InputError: a file is missing, altered or not listed; all such files are listed.
+        InputError: a file is missing, altered or not in the list. The error names all such files.
     """
     sums = folder / SUMS
     try:
@@ -43,16 +43,18 @@ def verify_sums(folder: Path) -> str:
         if match := _LINE.fullmatch(line):
             listed[match[2]] = match[1]
         else:
-            problems.append(Problem(str(sums), f"line {number}", "is not 'SHA-256  name'", _REMEDY))
+            problems.append(Problem(str(sums), f"line {number}", "does not have the form 'SHA-256  name'", _REMEDY))
     for name, digest in sorted(listed.items()):
         path = folder / name
         if not path.is_file():
-            problems.append(Problem(str(path), "file", f"is missing, although {SUMS} lists it", _REMEDY))
+            problems.append(Problem(str(path), "file", f"is listed in {SUMS} but missing", _REMEDY))
         elif sha256_of(path) != digest:
-            problems.append(Problem(str(path), "content", f"does not match {SUMS}: altered or truncated", _REMEDY))
+            problems.append(
+                Problem(str(path), "content", f"does not match {SUMS}; the file was altered or truncated", _REMEDY)
+            )
     for path in sorted(folder.iterdir()):
         if path.name not in listed and path.name != SUMS:
-            problems.append(Problem(str(path), "file", f"is not listed in {SUMS}", "Remove it"))
+            problems.append(Problem(str(path), "file", f"is not listed in {SUMS}", "Remove the file"))
     if problems:
         raise InputError(problems)
     return sha256_of(sums)

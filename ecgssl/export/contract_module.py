@@ -1,4 +1,4 @@
-"""Deployed model from preprocessed recordings in mV to embeddings and calibrated scores, including normalisation."""
+"""Deployed model: normalisation, encoder, head and calibration. The input is preprocessed recordings in mV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ecgssl.signal.spec import SignalSpec
 
 
 class ContractModule(nn.Module):
-    """Module that takes preprocessed recordings. Scoring and all exported graphs use it.
+    """Module that computes embeddings and calibrated scores of preprocessed recordings. Scoring and export use it.
 
     Args:
         model: encoder or classifier; the constructor sets it to eval mode.
@@ -54,7 +54,7 @@ class ContractModule(nn.Module):
             lead_mask: (B, L) bool, true for present leads.
 
         Returns:
-            Float32 tensors, one per name in ``outputs``: (B, K) logits and scores, (B, E) embedding.
+            Tuple of float32 tensors in the order of ``outputs``. Logits and scores are (B, K), embeddings (B, E).
         """
         x = normalise(ecg, lead_mask, self.spec.normalise)
         if isinstance(self.model, Classifier):
@@ -64,9 +64,10 @@ class ContractModule(nn.Module):
 
     @torch.inference_mode()
     def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs of ``forward`` by name, as float32 arrays computed on the device of the weights.
+        """Return the outputs of ``forward`` as a dictionary of float32 arrays.
 
-        The result of a recording does not depend on its batch, up to rounding (1e-5).
+        They are computed on the device of the weights. The other recordings of the batch change the outputs of a
+        recording only by rounding errors (1e-5).
         """
         device = next(self.parameters()).device
         tensors = self(torch.from_numpy(ecg).to(device), torch.from_numpy(lead_mask).to(device))
@@ -74,13 +75,13 @@ class ContractModule(nn.Module):
 
 
 def uncalibrated(model: Classifier) -> Decision:
-    """Return calibrators that change nothing, without thresholds."""
+    """Return a decision with identity calibrators and without thresholds."""
     calibrator = Calibrator("linear" if model.kind == "regression" else "none")
     return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))
 
 
 def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
-    """Return common lead sets as (L,) masks by name. Sets without a lead in ``spec`` are omitted."""
+    """Return lead masks (L,) of common lead sets by name. Sets that share no lead with ``spec`` are omitted."""
     subsets = {
         "all leads": spec.leads,
         "limb leads": LIMB_LEADS,

@@ -1,4 +1,4 @@
-"""Labels of a classifier in ``labels.json`` of a bundle: names of the outputs, calibrators and thresholds."""
+"""File ``labels.json`` of a bundle: output names, calibrators and thresholds of a classifier."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LABELS = "labels.json"
 
 
 def labels_dict(decision: Decision) -> dict[str, Any]:
-    """Return the content of the file: ``kind``, ``targets`` in the order of the outputs, and the ``decision``."""
+    """Return the content of ``labels.json``: ``kind``, ``targets`` (in the order of the outputs) and ``decision``."""
     return {"kind": decision.kind, "targets": list(decision.names), "decision": decision.to_dict()}
 
 
 def read_decision(folder: Path, model: Classifier) -> Decision | None:
-    """Return the content of ``decision.json`` in a classifier's folder, or ``None`` if there is none.
+    """Load calibrators and thresholds from ``decision.json`` in a classifier's folder; ``None`` without such a file.
 
     Raises:
-        InputError: the file is unusable, or its labels differ from those of the classifier.
+        InputError: the file is invalid, or its labels differ from those of the classifier.
     """
     return _matching(Decision.load(folder), model, folder / DECISION) if (folder / DECISION).exists() else None
 
@@ -32,7 +32,7 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
     """Load calibrators and thresholds from ``labels.json`` of a bundle.
 
     Raises:
-        InputError: the file is missing or unusable, or its labels differ from those of the classifier.
+        InputError: the file is missing or invalid, or its labels differ from those of the classifier.
     """
     path = folder / LABELS
     data = read_json(path)
@@ -51,6 +51,11 @@ def _matching(decision: Decision, model: Classifier, path: Path) -> Decision:
     if (decision.kind, decision.names) != (model.kind, model.targets):
         what = f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"
         raise InputError(
-            Problem(str(path), "labels", what, "Make both again with 'ecgssl finetune' or 'ecgssl recalibrate'")
+            Problem(
+                str(path),
+                "labels",
+                what,
+                "Run 'ecgssl finetune' or 'ecgssl recalibrate' again, which writes both files",
+            )
         )
     return decision

@@ -56,8 +56,9 @@ rounding steps of the signal are excluded.{int8}
 
 ## Files
 
-`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`). Loading verifies them and reproduces `reference.npz`. Weights are
-safetensors; `ecgssl` never unpickles a file.{program}
+`SHA256SUMS` lists all files (`sha256sum -c SHA256SUMS`). When the bundle is loaded, `ecgssl`
+verifies them and checks that the model reproduces the outputs in `reference.npz`. Weights are in safetensors format, and
+`ecgssl` never unpickles a file.{program}
 """
 
 _SCORES = {
@@ -75,10 +76,10 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     Args:
         graph: deployed model.
         params: export parameters.
-        about: ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name of the set, or a
-            mapping of values such as name and counts), ``overlap`` (with the pretraining recordings), and ``recordings``
-            (number of waveform codes in the bundle).
-        made: figures of the exported graphs.
+        about: ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name of the data
+            set, or a mapping with its name and counts), ``overlap`` (with the pretraining recordings), and
+            ``recordings`` (number of waveform codes in the bundle).
+        made: sizes and largest differences of the exported graphs.
     """
     classifies = isinstance(graph.model, Classifier)
     encoder_model = graph.model.encoder if isinstance(graph.model, Classifier) else graph.model
@@ -140,7 +141,7 @@ def _int8(made: WrittenGraphs) -> str:
 
 
 def _thresholds(graph: ContractModule) -> str:
-    """Return calibration methods and thresholds as a table."""
+    """Return the calibration methods as text and the thresholds as a Markdown table."""
     if graph.decision is None or graph.decision.kind == "regression":
         return ""
     rows = [

@@ -1,4 +1,4 @@
-"""Comparison of an exported ONNX graph with the Python pipeline, before the graph is written."""
+"""Comparison of an exported ONNX graph with the Python pipeline. Graphs that differ are not written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecgssl.export.raw_module import RawModule
 from ecgssl.export.test_signals import TestSignals
 
 TIES = 0.01
-"""Largest share of samples whose rounding may differ by one step."""
+"""Largest allowed share of samples that differ from the Python pipeline by one rounding step."""
 
 
 def open_session(content: bytes, where: str) -> Any:
@@ -29,11 +29,11 @@ def open_session(content: bytes, where: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # onnxruntime would print each error that it also raises
+    # disable the log of onnxruntime, because errors are also raised as exceptions
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    # onnxruntime's exceptions have no other common base class
+    # the exceptions of onnxruntime have no common base class except Exception
     except Exception as error:
         raise _cannot_run(where, error) from error
 
@@ -41,7 +41,7 @@ def open_session(content: bytes, where: str) -> Any:
 def run_session(
     session: Any, names: Sequence[str], ecg: NDArray[np.float32], present: NDArray[np.bool_], where: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the outputs of a session by name.
+    """Run a session on a batch and return its outputs by name.
 
     Raises:
         InputError: onnxruntime cannot run the file.
@@ -60,12 +60,12 @@ def compare_with_pipeline(
     test_signals: Sequence[TestSignals],
     where: str,
 ) -> dict[str, dict[str, float]]:
-    """Compare an ONNX graph in onnxruntime with preprocessing in NumPy and the model in torch.
+    """Compare an ONNX graph, run by onnxruntime, with the Python pipeline (preprocessing in NumPy, model in torch).
 
-    A raw graph rounds to the steps of the store, as the Python pipeline does. A sample halfway between two steps can be
-    rounded up or down, depending on the order of summation. Therefore a share ``TIES`` of the samples in the ``signal`` of
-    a raw graph may differ by one step from the Python pipeline. All other samples must be equal. The other outputs are
-    compared with those of the model for the graph's signal.
+    A raw graph rounds the signal to the steps of the store, as the Python pipeline does. A sample halfway between two
+    steps can be rounded up or down, depending on the order of summation. Therefore up to a share ``TIES`` of the
+    samples of the output ``signal`` may differ by one step; all other samples must be equal. The other outputs of a raw
+    graph are compared with the outputs of the torch model for the graph's own ``signal``.
 
     Args:
         content: result of ``onnx_bytes``.
@@ -75,14 +75,15 @@ def compare_with_pipeline(
         where: file name for error messages.
 
     Returns:
-        Largest absolute difference by source and output. For a probability on an isotonic curve, it is the distance to the
-        range of the curve within the tolerance of the logit, because a steep curve amplifies rounding. For raw graphs,
-        ``signal`` is the largest share of samples that differ by one step. ``pipeline`` is the largest difference of any
-        output from the complete Python pipeline, including such samples.
+        Largest absolute difference by source of the test signals and name of the output. A steep isotonic curve
+        amplifies rounding errors. For such a curve, the difference is the distance of the probability from the interval
+        of the curve between logit - tolerance and logit + tolerance. Raw graphs have two further entries. ``signal`` is
+        the largest share of samples that differ by one step. ``pipeline`` is the largest difference of an output from
+        the complete Python pipeline, which also contains the effect of these samples.
 
     Raises:
-        InputError: an output differs by more than ``tolerance`` (all such outputs are listed) or is not finite, the signal
-            differs from the Python pipeline, or onnxruntime cannot run the file.
+        InputError: an output differs by more than ``tolerance`` (the error lists all such outputs), an output is not
+            finite, too many samples of the signal differ from the Python pipeline, or onnxruntime cannot run the file.
     """
     session = open_session(content, where)
     model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModule) else (graph, None)
@@ -108,7 +109,7 @@ def compare_with_pipeline(
             where,
             name,
             f"differs from the Python pipeline by {value:.2g} ({place[source, name]}), "
-            f"export.tolerance is {params.tolerance:.2g}",
+            f"more than export.tolerance {params.tolerance:.2g}",
             "Use another export.opset, or raise export.tolerance if this difference is acceptable",
         )
         for source, outputs in worst.items()
@@ -128,10 +129,10 @@ def _ties(
     where: str,
     at: str,
 ) -> float:
-    """Return the share of samples in present leads that differ by one step."""
+    """Return the share of samples in present leads that differ by one step; raise if the differences are too large."""
     steps = np.abs((seen - contract)[present]) / lsb
     share = float((steps > 0.5).mean()) if steps.size else 0.0
-    # written so that NaN fails the check too
+    # the condition is negated so that NaN also fails the check
     if not (steps.size == 0 or steps.max() < 1.5) or share > TIES:
         what = f"differs from the Python pipeline: {share:.2%} of samples, by up to {steps.max():.3g} steps ({at})"
         raise InputError(Problem(where, "graph", what, "Use another export.opset"))
@@ -153,7 +154,7 @@ def _differences(
     off = _largest_difference(found, expected)
     if decision is None or "probability" not in found:
         return off
-    # computed by Decision in float64
+    # Decision computes probabilities in float64
     lowest, expected_probability, highest = (
         decision.probabilities(expected["logits"] + step) for step in (-tolerance, 0.0, tolerance)
     )

@@ -21,10 +21,10 @@ INPUTS = ("ecg", "lead_mask")
 
 
 def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
-    """Return ``graph`` as a torch.export program for any batch size and, for a raw graph, any length."""
+    """Trace ``graph`` with torch.export. The program accepts any batch size and, for a raw graph, any length."""
     raw = isinstance(graph, RawModule)
     leads = len(graph.spec.leads)
-    # example sizes must not be 1 or the length in the settings, which torch.export would treat as constants
+    # torch.export would treat a batch size of 1, or the length in the settings, as a constant
     samples = graph.shortest + 7 if isinstance(graph, RawModule) else graph.spec.samples
     example = torch.zeros(2, leads, samples), torch.ones(2, leads, dtype=torch.bool)
     batch = torch.export.Dim("batch")
@@ -43,25 +43,26 @@ def require_opset(params: ExportParams) -> None:
 
     newest = onnx.defs.onnx_opset_version()
     if params.opset > newest:
-        what = f"{params.opset} is not supported by the installed onnx, whose newest opset is {newest}"
+        what = f"{params.opset} is not supported by the installed onnx, which supports up to {newest}"
         raise InputError(Problem("params.yaml", "export.opset", what, "Use 20"))
 
 
 def onnx_bytes(
     graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
-    """Return the bytes of an ONNX file. The same model gives the same bytes.
+    """Export ``graph`` to ONNX and return the bytes of the file. The same model always gives the same bytes.
 
-    The metadata contain the preprocessing settings and the labels, and for a ``RawModule`` the sampling rate.
+    The metadata of the file contain the preprocessing settings and the labels of a classifier, and for a ``RawModule``
+    the sampling rate and the smallest input length.
 
     Args:
-        graph: module on the CPU. Inputs: ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch, L) bool, for any
-            batch size and, for a ``RawModule``, any T. Outputs: ``graph.outputs``.
+        graph: module on the CPU. The exported inputs are ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch,
+            L) bool, with any batch size and, for a ``RawModule``, any T. The exported outputs are ``graph.outputs``.
         params: export parameters; only ``opset`` is used.
         program: result of ``traced``; computed if ``None``.
 
     Raises:
-        InputError: torch or onnx cannot make a valid file with this opset.
+        InputError: the export to this opset fails, or its result is not a valid ONNX file.
     """
     import onnx
 
@@ -79,24 +80,24 @@ def onnx_bytes(
                 verbose=False,
             )
             if exported is None:
-                raise ValueError("the exporter made no program")
+                raise ValueError("torch.onnx.export returned no program")
             proto = exported.model_proto
             opset = next(item.version for item in proto.opset_import if item.domain in ("", "ai.onnx"))
             if opset != params.opset:
-                raise ValueError(f"the exporter wrote opset {opset}")
+                raise ValueError(f"torch.onnx.export wrote opset {opset} instead")
             _strip(proto.graph)
             del proto.metadata_props[:]
             onnx.helper.set_model_props(proto, {f"ecgssl.{name}": text for name, text in _about(graph).items()})
             content: bytes = proto.SerializeToString(deterministic=True)
             onnx.checker.check_model(content, full_check=True)
     except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        what = f"{params.opset} does not give a valid file ({' '.join(str(error).split())[:200]})"
+        what = f"{params.opset} does not give a valid ONNX file ({' '.join(str(error).split())[:200]})"
         raise InputError(Problem("params.yaml", "export.opset", what, "Use 20")) from error
     return content
 
 
 def _about(graph: ContractModule | RawModule) -> dict[str, str]:
-    """Return the metadata of the file as strings with sorted keys."""
+    """Return the metadata of the ONNX file: strings with sorted keys."""
     spec = graph.spec
     about = {"fingerprint": spec.fingerprint, "signal": canonical_json(spec.to_dict(), digits=None, indent=None)}
     if graph.decision is not None:
@@ -107,7 +108,7 @@ def _about(graph: ContractModule | RawModule) -> dict[str, str]:
 
 
 def _strip(graph: Any) -> None:
-    """Remove the source lines recorded by the exporter, because they contain paths of this machine."""
+    """Remove the stack traces recorded by the exporter, because they contain file paths of this machine."""
     graph.doc_string = ""
     items = [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
     for item in items:
@@ -122,7 +123,7 @@ def _strip(graph: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress warnings of the exporter that require no action (missing torchvision, axis names)."""
+    """Suppress warnings of torch.onnx that require no action, such as a missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""8-bit graphs by dynamic quantisation with onnxruntime, and their loss on validation recordings.
+"""8-bit ONNX graphs by dynamic quantisation with onnxruntime, and their loss of accuracy on validation recordings.
 
-The scale of an activation is computed for each input over the whole batch. In a larger batch, the score of a recording
-would depend on the other recordings, so the graph takes one recording at a time and runtimes reject larger batches.
+Dynamic quantisation computes the scale of each activation over the whole batch. In a larger batch, the score of a
+recording would depend on the other recordings. The batch size of the graph is therefore fixed to 1.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from ecgssl.export.validation_recordings import LabelledSignals
 def quantised(
     content: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> tuple[bytes, dict[str, Any]]:
-    """Return the 8-bit graph for one recording at a time, and its loss.
+    """Quantise a graph to 8 bits for a batch size of 1 and measure its loss of accuracy.
 
     Args:
         content: result of ``onnx_bytes``.
         graph: exported module.
         params: export parameters; only ``int8_loss`` is used.
-        validation: recordings that measure the loss.
+        validation: recordings on which the loss is measured.
         where: file name for error messages.
 
     Returns:
-        The file and a dictionary: ``metric`` (``auroc``, macro over labels; ``r2`` for a regression; ``cosine`` for
-        embeddings), its values ``float`` and ``int8``, ``loss`` (their difference), ``largest_difference`` of a score or an
-        embedding, ``recordings``.
+        Bytes of the ONNX file, and a dictionary. ``metric`` is ``auroc`` (macro average over labels), ``r2`` for a
+        regression or ``cosine`` (cosine similarity) for embeddings. ``float`` and ``int8`` are its values for the
+        original and the 8-bit graph, and ``loss`` is their difference. ``largest_difference`` is that of a score or a
+        value of an embedding, and ``recordings`` is the number of recordings.
 
     Raises:
         InputError: the loss exceeds ``int8_loss`` or cannot be measured, or an output is not finite.
@@ -48,7 +49,7 @@ def quantised(
     for value in [*proto.graph.input, *proto.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del proto.graph.value_info[:]
-    # quantize_dynamic logs advice to the root logger that does not apply to this graph
+    # silence the root logger, because quantize_dynamic logs advice that does not apply here
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -71,10 +72,11 @@ def quantised(
 
 
 def _patch_embedding(proto: Any) -> str:
-    """Return the name of the first product with weights, which takes the signal.
+    """Return the name of the patch embedding: the first matrix product with weights. It is not quantised.
 
-    R-peaks determine the scale of its 256 steps, which leaves few steps for T-waves. Quantising this product reduced the
-    macro AUROC of a linear probe (tiny encoder) by 0.10, quantising all other products by 0.01.
+    Its input is the signal. R-peaks would determine the scale of the 256 steps, so that few steps would remain for
+    T-waves. Quantising the patch embedding reduced the macro AUROC of a linear probe (tiny encoder) by 0.10. Quantising
+    all other products reduced it by 0.01.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     products = (node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm"))
@@ -93,12 +95,17 @@ def _cost(
         outputs["int8"].append(run_session(session, graph.outputs, one[None], present, where)[score][0])
     exact, rounded = (np.stack(outputs[name]).astype(np.float64) for name in ("float", "int8"))
     if not np.isfinite(rounded).all():
-        raise InputError(Problem(where, "export.int8", "gives scores that are not finite", "Set export.int8: false"))
+        raise InputError(Problem(where, "export.int8", "leads to scores that are not finite", "Set export.int8: false"))
     metric, before, after = _metric(exact, rounded, validation.values, graph)
     if before is None or after is None:
-        what = "cannot be measured: no validation target has both classes, or two different values"
+        what = "loss cannot be measured, because all validation targets are constant"
         raise InputError(
-            Problem(where, "export.int8", what, "Use a store with such recordings, or set export.int8: false")
+            Problem(
+                where,
+                "export.int8",
+                what,
+                "Use a store whose validation split has both classes, or set export.int8: false",
+            )
         )
     loss = before - after
     if loss > params.int8_loss:

@@ -1,4 +1,4 @@
-"""Deployed model for raw recordings: cleaning, resampling, cropping and rounding, followed by the model."""
+"""Deployed model for raw recordings: filtering, resampling, cropping and rounding, followed by the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _LARGEST = float(np.iinfo(np.int16).max)
 
 
 class RawModule(nn.Module):
-    """Module that takes raw recordings and cleans them as ``ecgssl.preprocessing.prepare`` does, without quality checks.
+    """Module that preprocesses raw recordings like ``ecgssl.preprocessing.prepare`` and runs the model on them.
+
+    It does not check the signal quality.
 
     Args:
         contract: model that takes preprocessed recordings.
@@ -29,7 +31,7 @@ class RawModule(nn.Module):
         lsb: rounding step of preprocessed signals in mV, as in the store.
 
     Raises:
-        InputError, RecordingError: the cleaning method cannot be exported, or not for this sampling rate; see
+        InputError, RecordingError: the cleaning method cannot be exported, or does not support this sampling rate; see
             ``ecgssl.signal.cleaning_torch.cleaning_module``.
     """
 
@@ -42,12 +44,12 @@ class RawModule(nn.Module):
 
     @property
     def spec(self) -> SignalSpec:
-        """Preprocessing settings."""
+        """Preprocessing settings of the model."""
         return self.contract.spec
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the results of ``forward``: those of ``ContractModule``, followed by ``signal``."""
+        """Names of the outputs of ``forward``: those of ``ContractModule``, followed by ``signal``."""
         return (*self.contract.outputs, "signal")
 
     @property
@@ -57,7 +59,7 @@ class RawModule(nn.Module):
 
     @property
     def shortest(self) -> int:
-        """Smallest number of input samples for the duration of the preprocessing settings."""
+        """Smallest number of input samples that covers the duration in the preprocessing settings."""
         kernel = self.cleaning
         return -(-((self.spec.samples - 1) * kernel.down + 1) // kernel.up)
 
@@ -69,24 +71,24 @@ class RawModule(nn.Module):
             lead_mask: (B, L) bool, true for present leads.
 
         Returns:
-            The results of ``ContractModule``, and the preprocessed signal (B, L, samples) in mV that the model received, in
-            whole steps of ``lsb``, 0 in absent leads. All values are NaN if T is too short. All values of a recording are
-            NaN if a present lead has a value that is not finite.
+            Outputs of ``ContractModule``, followed by its input: the preprocessed signal (B, L, samples) in mV, rounded
+            to multiples of ``lsb``, with 0 in absent leads. All values are NaN if T is less than ``shortest``. All
+            values of a recording are NaN if a present lead contains a value that is not finite.
         """
         cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
-        # round to the steps of the store, as in training
+        # round to multiples of lsb, as the store does
         steps = torch.round(cleaned / self.lsb).clamp(-_LARGEST, _LARGEST)
         signal = steps * self.lsb
         return *self.contract(signal, lead_mask), signal
 
     def preprocess(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the signals that the Python pipeline computes from finite recordings.
+        """Preprocess recordings without missing values with the Python pipeline, for comparison with ``forward``.
 
         Args:
             ecg: (B, L, T) in mV at ``sampling_rate``.
 
         Returns:
-            (B, L, samples) in mV, in whole steps of ``lsb``.
+            Preprocessed signals (B, L, samples) in mV, rounded to multiples of ``lsb``.
         """
         whole = [crop(clean(one, self.sampling_rate, self.spec), self.spec) for one in ecg]
         steps = np.clip(np.rint(np.stack(whole) / np.float32(self.lsb)), -_LARGEST, _LARGEST)

@@ -1,4 +1,4 @@
-"""Self-test of a bundle: ``reference.npz`` contains noise and the model's outputs, which every machine must reproduce."""
+"""Self-test of a bundle: compare the model's outputs for stored noise with the outputs stored in ``reference.npz``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule, lead_subsets
 
 SELF_TEST_FILE = "reference.npz"
-_REMEDY = (
-    "Copy the bundle again. If it is complete, torch on this machine computes other values: use the pinned versions"
-)
+_REMEDY = "Copy the bundle again. If the error remains, install the pinned versions of the dependencies"
 
 
 def self_test_bytes(graph: ContractModule) -> bytes:
-    """Return an npz file of noise in mV, one recording per lead set, with the model's outputs. It has no real recording.
+    """Return the bytes of ``reference.npz``: noise in mV, one signal per lead set, and the model's outputs for it.
 
     Raises:
-        InputError: an output is not finite; all such outputs are listed.
+        InputError: an output is not finite. The error lists all such outputs.
     """
     spec = graph.spec
     mask = np.stack(list(lead_subsets(spec).values()))
@@ -37,15 +35,16 @@ def self_test_bytes(graph: ContractModule) -> bytes:
 
 
 def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> None:
-    """Compare the model's outputs with the stored ones.
+    """Compare the model's outputs with the outputs stored in ``reference.npz``.
 
     Args:
         folder: folder of the bundle.
         graph: model of the bundle.
-        tolerance: largest accepted absolute difference.
+        tolerance: largest allowed absolute difference.
 
     Raises:
-        InputError: the file is unusable, or an output differs; all such outputs are listed.
+        InputError: the file is invalid, or an output differs by more than the tolerance. The error lists all such
+            outputs.
     """
     path = folder / SELF_TEST_FILE
     try:
@@ -59,9 +58,9 @@ def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> N
     for name, value in found.items():
         expected = arrays[name]
         difference = float(np.abs(value - expected).max()) if value.shape == expected.shape else float("inf")
-        # written so that NaN fails the check too
+        # the condition is negated so that NaN also fails the check
         if not difference <= tolerance:
-            what = f"the model's output differs from it by {difference:.2g}; the limit is {tolerance:.2g}"
+            what = f"differs from the output of the model by {difference:.2g}; the limit is {tolerance:.2g}"
             problems.append(Problem(str(path), name, what, _REMEDY))
     if problems:
         raise InputError(problems)

@@ -1,4 +1,4 @@
-"""Test signals for exported graphs: recordings and their preprocessed form."""
+"""Test signals for exported graphs: noise and recordings, each with its preprocessed signal."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LONGER = 1.31
 
 @dataclass(frozen=True)
 class TestSignals:
-    """Test recordings of one length.
+    """Test recordings of equal length.
 
     Args:
         source: origin of the recordings, for error messages.
         ecg: (n, L, T) input of the graph in mV.
-        present: (n, L) bool, true for leads with a signal.
+        present: (n, L) bool, true for present leads.
         contract: (n, L, samples) preprocessed recordings in mV.
     """
 
@@ -41,9 +41,10 @@ class TestSignals:
     def batches(
         self, graph: ContractModule | RawModule
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
-        """Yield description, input, lead mask and preprocessed signal for batches of 1, 2 and 7 and all ``lead_subsets``.
+        """Yield batches of 1, 2 and 7 recordings for every lead set of ``lead_subsets``.
 
-        Absent leads contain NaN, so a result that depends on them is NaN.
+        Each batch is a tuple of description, input, lead mask and preprocessed signal. Absent leads contain NaN, so
+        that an output that wrongly depends on them is NaN.
         """
         start = 0
         for batch in BATCHES:
@@ -64,14 +65,14 @@ def make_test_signals(
     recordings: Sequence[Recording],
     quality: QualityParams,
 ) -> list[TestSignals]:
-    """Return test signals for ``graph``: noise, preprocessed recordings and, for a raw graph, raw recordings.
+    """Return test signals for ``graph``: noise, the examples and, for a raw graph, raw recordings.
 
     Args:
         graph: exported module.
         examples: (n, L, samples) preprocessed recordings in mV; rows of absent leads are 0. For a raw graph they are
             resampled to its sampling rate, and an offset is added to every lead.
-        recordings: raw recordings. Those with another sampling rate, those that preprocessing rejects and those with
-            missing values are skipped.
+        recordings: raw recordings, used for a raw graph only. Recordings with another sampling rate, with missing
+            values, or rejected by preprocessing are skipped.
         quality: quality limits of preprocessing.
     """
     sources = {"random": _random(graph)}
@@ -89,12 +90,15 @@ def make_test_signals(
 
 
 def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
-    """Return noise in mV at three scales: as an ECG, below the floor of the normaliser, much larger; raw with offsets."""
+    """Return noise in mV with three amplitudes: that of an ECG, one below the normalisation floor, and one ten times larger.
+
+    Noise for a raw graph also has a random offset in each lead.
+    """
     generator = np.random.default_rng(0)
     raw = isinstance(graph, RawModule)
     samples = graph.shortest if isinstance(graph, RawModule) else graph.spec.samples
     noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
-    # at a higher sampling rate, a smaller share of white noise is within the pass band
+    # scale with the sampling rate, because a smaller share of the noise power is in the pass band at a higher rate
     scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
     offset = generator.uniform(-3, 3, (_COUNT, len(graph.spec.leads), 1)) if raw else 0.0
     return (scale * noise + offset).astype(np.float32)

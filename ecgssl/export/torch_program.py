@@ -1,7 +1,7 @@
-"""Deployed model as a torch.export program, ``model.pt2``, for C++ and other users of libtorch.
+"""Deployed model as a torch.export program (``model.pt2``) for C++ and other users of libtorch.
 
-``torch.export.load`` unpickles part of such a file, so a file from an untrusted source can run code. ecgssl loads such a
-program only directly after writing it, to compare it with the model.
+``torch.export.load`` unpickles parts of the file, so a file from an untrusted source can run code. ecgssl loads a
+program only during export, to compare the program just created with the model.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _METADATA = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "f
 
 
 def program_bytes(program: torch.export.ExportedProgram) -> bytes:
-    """Return the bytes of a program file. The same program gives the same bytes, without paths of this machine.
+    """Return the bytes of a ``model.pt2`` file. They are identical for the same program and contain no local paths.
 
     Args:
-        program: result of ``ecgssl.export.onnx_export.traced``; its source lines and example inputs are removed.
+        program: result of ``ecgssl.export.onnx_export.traced``; its stack traces and example inputs are removed in
+            place.
     """
     for node in program.graph.nodes:
         for key in _METADATA:
@@ -35,19 +36,21 @@ def program_bytes(program: torch.export.ExportedProgram) -> bytes:
 
 @torch.inference_mode()
 def compare_program(content: bytes, graph: ContractModule, tolerance: float, where: str) -> float:
-    """Load a program and compare it with the model on noise, for batches of 1, 2 and 7 and all lead sets.
+    """Load a program and compare its outputs for noise with those of the model.
+
+    Batches of 1, 2 and 7 signals are compared for every lead set of ``lead_subsets``.
 
     Args:
         content: result of ``program_bytes``.
         graph: exported module.
-        tolerance: largest accepted absolute difference.
+        tolerance: largest allowed absolute difference.
         where: file name for error messages.
 
     Returns:
         The largest absolute difference.
 
     Raises:
-        InputError: the difference exceeds the tolerance or is not a number.
+        InputError: the difference exceeds the tolerance or is NaN.
     """
     program = torch.export.load(io.BytesIO(content)).module()
     generator = torch.Generator().manual_seed(0)
@@ -59,7 +62,7 @@ def compare_program(content: bytes, graph: ContractModule, tolerance: float, whe
             ecg = torch.where(present[..., None], ecg, torch.nan)
             pairs = zip(program(ecg, present), graph(ecg, present), strict=True)
             difference = float(torch.stack([(found - expected).abs().max() for found, expected in pairs]).max())
-            # written so that NaN fails the check too
+            # the condition is negated so that NaN also fails the check
             if not difference <= tolerance:
                 what = (
                     f"differs from the model by {difference:.2g} (batch {batch}, {name}); the limit is {tolerance:.2g}"

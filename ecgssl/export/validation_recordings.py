@@ -1,4 +1,4 @@
-"""Validation recordings that check exported graphs. They are not stored in the bundle."""
+"""Validation recordings for the comparison of exported graphs with the model. They are not stored in the bundle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_LABELLED = 1000
 
 @dataclass(frozen=True)
 class LabelledSignals:
-    """Preprocessed recordings with target values that were not used for training.
+    """Preprocessed recordings that were not used for training, with their target values.
 
     Args:
         ecg: (n, L, T) preprocessed signals in mV. Rows of absent leads are 0.
@@ -37,12 +37,12 @@ class LabelledSignals:
 
 @dataclass(frozen=True)
 class ValidationRecordings:
-    """Recordings that check exported graphs in addition to noise.
+    """Recordings that are used, in addition to noise, to check exported graphs.
 
     Args:
         examples: (n, L, samples) preprocessed recordings in mV. Rows of absent leads are 0.
         raw: recordings before preprocessing, for graphs that take raw signals.
-        labelled: recordings with targets that measure the loss of an 8-bit graph.
+        labelled: recordings with targets, used to measure the loss of accuracy of an 8-bit graph.
     """
 
     examples: NDArray[np.float32] | None = None
@@ -53,16 +53,17 @@ class ValidationRecordings:
 def read_validation_recordings(
     store: Store, model_dir: Path, *, measure: bool, raw: Sequence[Recording] = ()
 ) -> ValidationRecordings:
-    """Load recordings from a store's validation split.
+    """Load recordings from the validation split of a store.
 
     Args:
         store: store with the model's preprocessing settings.
-        model_dir: folder of the encoder or classifier; the store must have its targets.
+        model_dir: folder of the encoder or classifier. For ``measure``, the store must contain the targets of a
+            classifier.
         measure: also return ``labelled``, with at most 1,000 recordings.
-        raw: raw recordings to include in the result.
+        raw: raw recordings, returned as field ``raw``.
 
     Raises:
-        InputError: the store lacks a target.
+        InputError: a target of the classifier is missing from the store.
     """
     rows = store.rows("val")
     examples = store.signals(rows[:_EXAMPLES])
@@ -96,5 +97,7 @@ def read_raw_recordings(inputs: Sequence[Path], limit: int = 64) -> list[Recordi
         with suppress(RecordingError):
             found.append(read(item.path, overrides=item.overrides))
     if inputs and not found:
-        raise InputError(Problem("recordings", "files", "none can be read", "Use readable recordings"))
+        raise InputError(
+            Problem("recordings", "files", "none of the files can be read", "Use recordings in a supported format")
+        )
     return found

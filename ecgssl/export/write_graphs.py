@@ -1,4 +1,4 @@
-"""Graphs and program of a bundle: ONNX files and the torch.export program, each checked before it is written."""
+"""Export of the ONNX graphs and the torch.export program of a bundle. Each is checked before it is written."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from ecgssl.files import write_atomic
 from ecgssl.model.classifier import Classifier
 
 RAW_NAME = re.compile(r"\.raw-([0-9.e+]+)\.onnx$")
-"""File names of raw graphs; the group is the sampling rate in Hz."""
+"""Pattern of the file names of raw graphs; its group is the sampling rate in Hz."""
 
 
 @dataclass
 class WrittenGraphs:
-    """Figures of the written files.
+    """Sizes of the written files and results of their checks.
 
     Args:
-        worst: largest differences by file, source and output (``compare_with_pipeline``; one number for ``model.pt2``).
+        worst: largest differences by file, source and output, from ``compare_with_pipeline``; one number for
+            ``model.pt2``.
         size: size in bytes by file.
-        int8: loss of the 8-bit graph (``ecgssl.export.quantised``); empty without such a graph.
+        int8: loss of accuracy of the 8-bit graph, from ``ecgssl.export.quantised``; empty without such a graph.
     """
 
     worst: dict[str, Any] = field(default_factory=dict)
@@ -54,19 +55,19 @@ def write_graphs(
     validation: ValidationRecordings,
     shown: Path,
 ) -> WrittenGraphs:
-    """Export, check and write every graph that the parameters request.
+    """Export, check and write the graphs selected in the parameters.
 
     Args:
         folder: temporary folder of the bundle.
         graph: model to export.
-        params: graphs to export, tolerance and opset.
+        params: graphs to export, and their tolerance and opset.
         quality, lsb: quality limits and rounding step (mV) of preprocessing.
         validation: recordings for the checks.
         shown: path of the bundle for error messages.
 
     Raises:
-        InputError: a graph fails its check, the cleaning cannot be exported, or the preprocessing settings do not accept a
-            sampling rate of ``export.raw_rates``.
+        InputError: a graph fails its check, the cleaning method cannot be exported, or the preprocessing settings do
+            not support a sampling rate in ``export.raw_rates``.
     """
     require_opset(params)
     made = WrittenGraphs()
@@ -85,8 +86,12 @@ def write_graphs(
     keep(name, content)
     if params.int8:
         if validation.labelled is None:
-            what = "needs recordings with targets to measure the loss"
-            raise InputError(Problem(where, "export.int8", what, "Use ecgssl export --store"))
+            what = "needs recordings with targets to measure the loss of accuracy"
+            raise InputError(
+                Problem(
+                    where, "export.int8", what, "Add the option --store to 'ecgssl export', or set export.int8: false"
+                )
+            )
         small, made.int8 = quantised(content, graph, params, validation.labelled, where)
         keep(name.replace(".onnx", ".int8.onnx"), small)
     for raw in raws:
@@ -107,4 +112,4 @@ def _raw(graph: ContractModule, rate: float, lsb: float) -> RawModule:
         return RawModule(graph, rate, lsb)
     except RecordingError as error:
         what = f"{rate:g}: {error.problems[0].what}"
-        raise InputError(Problem("params.yaml", "export.raw_rates", what, "Remove it")) from error
+        raise InputError(Problem("params.yaml", "export.raw_rates", what, "Remove this sampling rate")) from error
