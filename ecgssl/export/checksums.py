@@ -47,7 +47,7 @@ def verify_sums(folder: Path) -> str:
     for name, digest in sorted(listed.items()):
         path = folder / name
         if not path.is_file():
-            problems.append(Problem(str(path), "file", f"is listed in {SUMS} but missing", _REMEDY))
+            problems.append(Problem(str(path), "file", f"is missing; {SUMS} lists it", _REMEDY))
         elif sha256_of(path) != digest:
             problems.append(
                 Problem(str(path), "content", f"does not match {SUMS}; the file was altered or truncated", _REMEDY)

@@ -90,9 +90,10 @@ def make_test_signals(
 
 
 def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
-    """Return noise in mV with three amplitudes: that of an ECG, one below the normalisation floor, and one ten times larger.
+    """Return noise in mV with three amplitudes.
 
-    Noise for a raw graph also has a random offset in each lead.
+    The amplitudes are that of an ECG, one below the floor of the normalisation, and ten times that of an ECG. Noise for
+    a raw graph also has a random offset in each lead.
     """
     generator = np.random.default_rng(0)
     raw = isinstance(graph, RawModule)
