@@ -1,6 +1,6 @@
-"""Enforcement of disjoint splits: recordings shared between splits raise an error, are counted or are left out.
+"""Enforcement of disjoint splits: recordings shared between splits raise an error, a warning, or are left out.
 
-Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` have changed.
+Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` change.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class SplitOverlap:
     """Recordings shared between the splits of a cohort.
 
     Args:
-        found: shared recordings, by row among the usable recordings.
-        left_out: reason for leaving a recording out, by its row in the cohort's table.
+        found: recordings shared between splits; rows are counted among the usable recordings.
+        left_out: reason for leaving out a recording, by row in the cohort's table.
     """
 
     found: Within
@@ -45,7 +45,7 @@ class SplitOverlap:
         return Within((), self.found.two_patients).warnings() if self.left_out else self.found.warnings()
 
     def prune(self, work: Work, made: Sequence[ShardResult]) -> dict[int, tuple[int, str]]:
-        """Remove the recordings that are left out from their shards.
+        """Rewrite the shards without the recordings in ``left_out``.
 
         Returns:
             Number of remaining recordings and new SHA-256 (hex) of each changed shard, by shard number.
@@ -60,12 +60,16 @@ class SplitOverlap:
 
 
 def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listing: Path) -> SplitOverlap:
-    """Compare all usable recordings of a cohort across its splits.
+    """Find recordings that are shared between the splits of a cohort, and apply the policy for them.
 
+    Args:
         cohort: cohort of the recordings.
         parts: part files of the cohort's shards, in order.
         policy: action for shared recordings (``data.overlap``).
         listing: CSV file for all shared recordings, written before the error is raised.
+
+    Returns:
+        The shared recordings, and those to leave out of the store.
 
     Raises:
         InputError: the policy is ``error`` and recordings of different splits share a patient or a waveform.
@@ -80,13 +84,13 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
 
 
 def find_crossings(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:
-    """Return the recordings shared between splits among rows ``places`` of a cohort's table."""
+    """Return the recordings shared between splits, for the rows ``places`` of a cohort's table."""
     table = cohort.table
     return within(table["split"].to_numpy()[places], table["patient_id"].to_numpy()[places], waveforms)
 
 
 def _codes(parts: Sequence[Path]) -> tuple[NDArray[np.int64], WaveformCodes]:
-    """Return table row and waveform code of every usable recording. Only packed codes are loaded, to save memory."""
+    """Return the table row and waveform code of every usable recording. Codes are read in packed form to save memory."""
     places, raw = [np.zeros(0, np.int64)], [np.zeros((0, CODE_BYTES), np.uint8)]
     for part in map(usable, parts):
         codes = bytes.fromhex("".join(part["waveform_hash"].to_pylist()))

@@ -27,8 +27,8 @@ class Listed:
 
     Args:
         record_id: unique name in the list, without a path.
-        path: path of the file, or ``file#member``; the file may not exist.
-        overrides: metadata from a manifest that replace missing or wrong metadata of the file.
+        path: path of the file, or ``file#member``. The file may be missing.
+        overrides: metadata from a manifest that replace missing or wrong metadata in the file.
     """
 
     record_id: str
@@ -42,7 +42,7 @@ class Inputs:
 
     Args:
         items: recordings to score.
-        unknown: number of files in folders that no reader supports; they get no row.
+        unknown: number of files in folders that no reader supports. They get no row in the output.
     """
 
     items: tuple[Listed, ...]
@@ -50,20 +50,20 @@ class Inputs:
 
 
 def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
-    """Expand inputs to recordings, in the given order.
+    """Return the recordings in files, folders and manifests, in the given order.
 
     A recording of a manifest keeps its ``record_id``. Any other recording is named after its file without suffix, or after
     its member. If two names are equal, the path relative to the common folder of all inputs is used. It includes the
     suffix, except for WFDB records. Names that are still equal get ``#2``, ``#3``.
 
     Args:
-        inputs: recordings in any format, WFDB records with or without suffix, ``file#member``, or a file without member
-            for all its members; folders (``find_recordings`` of ``ecgssl.io.listing``); manifests (tables with record_id
-            and path).
+        inputs: files, folders, glob patterns and manifests. A file is a recording in any format, a WFDB record with or
+            without suffix, or ``file#member``; a file with several members stands for all of them. Folders are searched
+            by ``ecgssl.io.listing.find_recordings``. A manifest is a table with the columns record_id and path.
 
     Raises:
-        InputError: no input, an empty folder, a pattern without match, or an unusable manifest; all are listed. A missing
-            single file raises no error; it is listed and gets a row.
+        InputError: there are no inputs, a folder contains no recordings, a pattern matches no file, or a manifest is
+            unusable; all problems are listed. A missing file is not an error: it is listed and gets a row in the output.
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
@@ -89,7 +89,7 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
         unnamed.update(range(len(found), len(found) + len(paths)))
         found += [Listed(_name(path), path) for path in paths]
     if not inputs:
-        problems.append(Problem("inputs", "files", "there are none", "Give recordings, folders or a manifest"))
+        problems.append(Problem("inputs", "files", "there are none", "Specify recordings, folders or a manifest"))
     if problems:
         raise InputError(problems)
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
@@ -103,7 +103,7 @@ def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[
             continue
         matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 (absolute patterns)
         if not matches:
-            problems.append(Problem(item, "pattern", "matches no file", "Correct it, or quote it for the shell"))
+            problems.append(Problem(item, "pattern", "matches no file", "Correct the pattern"))
         # skip the signal file of a record whose header also matches
         headers = {match.removesuffix(".hea") for match in matches if match.endswith(".hea")}
         yield from (m for m in matches if m.endswith(".hea") or os.path.splitext(m)[0] not in headers)  # noqa: PTH122
@@ -113,7 +113,7 @@ def _of_file(path: Path) -> list[str]:
     try:
         return member_paths(path)
     except RecordingError:
-        return [str(path)]  # scoring reports the error in its row
+        return [str(path)]  # scoring reports the error in the row of this file
 
 
 def _of_manifest(path: Path) -> list[Listed]:
@@ -128,7 +128,7 @@ def _name(path: str) -> str:
 
 
 def _without_suffix(file: Path) -> Path:
-    """Return the path of a file without its suffix. A WFDB record named without suffix may contain a dot."""
+    """Return the path of a file without its suffix. A dot in the name of a WFDB record without suffix is kept."""
     if file.suffix.lower() in SUFFIXES or (file.is_file() and not header_path(file).is_file()):
         return file.with_suffix("")
     return file

@@ -1,8 +1,8 @@
 """Interleaved preparation: each stage runs for a group of recordings before the next stage begins.
 
-The results equal those of preparation one by one, but it is faster. The stages have much code and little arithmetic per
-recording, so running one by one evicts the code of each stage from the processor's caches. In groups of 16, preparation
-without neurokit2 took three quarters of the time of preparation one by one. Larger groups were not faster.
+The results are the same as for single recordings, but preparation is faster: each stage has much code and little
+arithmetic, and its code stays in the processor's caches for the whole group. Groups of 16 took three quarters of the time
+of single recordings (without neurokit2). Larger groups were not faster.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 from ecgssl.preprocessing.prepare import Rejected, Steps
 
 GROUP = 16
-"""Largest number of recordings in a group."""
+"""Maximum number of recordings in a group."""
 VALUES = 1 << 20
-"""Number of signal values at which a group is closed early; 16 recordings of 12 leads, 10 s and 500 Hz have fewer."""
+"""Number of signal values that completes a group early. 16 recordings of 12 leads, 10 s and 500 Hz have fewer values."""
 
 Result = dict[str, Any] | Rejected
 
 
 def interleave(tasks: Iterable[Steps]) -> Iterator[Result]:
-    """Run the preparation of recordings in groups.
+    """Run the preparation of recordings in groups and yield the results.
 
     Args:
-        tasks: preparations that have not started; they are consumed group by group.
+        tasks: generators of ``request_steps`` that have not started. They are taken group by group.
 
     Yields:
-        The results of each preparation, or its rejection, in the order of ``tasks``.
+        The result or the rejection of each recording, in the order of ``tasks``.
     """
     started: list[Steps | Rejected] = []
     values = 0

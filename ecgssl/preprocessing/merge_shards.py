@@ -1,4 +1,4 @@
-"""Tables of a store, merged from the parts of its shards. Parts are read one by one to limit memory."""
+"""Tables of a store, merged from the part files of its shards. Parts are read one by one to limit memory use."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ecgssl.store.layout import index_schema
 from ecgssl.store.patient_key import patient_hash
 
 ROW_GROUP = 1 << 16
-"""Number of rows of the index that are collected before they are written."""
+"""Number of index rows that are collected before they are written."""
 
 
 def write_rejected(
     path: Path, cohort: Cohort, parts: Sequence[Path], left_out: Mapping[int, str] | None = None
 ) -> Counter[str]:
-    """Write ``rejected.csv``.
+    """Write the table of rejected recordings, ``rejected.csv``.
 
     Args:
         path: file to write.
         cohort: cohort of the recordings.
         parts: part files of the cohort's shards, in order.
-        left_out: reason for each usable recording that is left out for overlap, by its row in the cohort's table.
+        left_out: reason for each usable recording that is left out because of overlap, by row in the cohort's table.
 
     Returns:
         Number of rejected recordings by reason.
@@ -57,7 +57,7 @@ def write_rejected(
 def write_index(
     path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes, left_out: Mapping[int, str] | None = None
 ) -> tuple[int, Counter[str]]:
-    """Write ``index.parquet``, with a row per stored recording in storage order.
+    """Write ``index.parquet``, with one row per stored recording in storage order.
 
     Args:
         path: file to write.
@@ -82,13 +82,13 @@ def write_index(
 
 
 def usable(path: Path) -> pa.Table:
-    """Return the rows of usable recordings of a part, in the order of their shard."""
+    """Return the rows of a part file that belong to usable recordings, in the order of the shard."""
     part, _ = read_part(path)
     return part.filter(pc.is_null(part["stage"])).replace_schema_metadata()
 
 
 def _gathered(parts: Sequence[Path], left_out: Mapping[int, str]) -> Iterator[pa.Table]:
-    """Yield the rows of stored recordings in tables of at least ``ROW_GROUP`` rows."""
+    """Yield the rows of stored recordings in tables of at least ``ROW_GROUP`` rows; the last table may be smaller."""
     tables: list[pa.Table] = []
     gone = pa.array(list(left_out), pa.int64())
     for number, path in enumerate(parts, 1):
@@ -126,5 +126,5 @@ def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) 
 
 
 def _patient_key(patient: str, code: str) -> str:
-    """Return the id to hash. Without a patient id, add the waveform, so that equal record ids of two cohorts differ."""
+    """Return the patient ID to hash. If it is missing, add the waveform code, so that two cohorts do not share hashes."""
     return f"{patient}\0{code}" if patient.startswith(NO_PATIENT) else patient

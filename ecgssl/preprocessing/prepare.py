@@ -1,4 +1,4 @@
-"""Preparation of one recording, from its file to the int16 rows of a store or to a rejection.
+"""Preparation of one recording, from its file to the int16 rows of a store, or rejection.
 
 ``request_steps`` is a generator that pauses after each stage, so that ``ecgssl.preprocessing.interleave`` can run each stage
 for a group of recordings. ``prepare``, ``prepare_request`` and ``examine`` run the same stages for one recording.
@@ -29,7 +29,7 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
 
 Steps = Generator[int, None, dict[str, Any]]
-"""Preparation in progress: yields the number of signal values after each stage and returns the results."""
+"""Generator that prepares a recording. It yields the number of signal values after each stage and returns the results."""
 
 QUALITY_STAGES = ("quality of the raw signal", "quality of the cleaned signal")
 """Stages of the quality checks, in order."""
@@ -38,7 +38,7 @@ _LARGEST = np.iinfo(np.int16).max
 
 
 class Rejected(Exception):
-    """A recording that cannot be used.
+    """Exception for a recording that cannot be used.
 
     Args:
         stage: processing stage that rejected the recording.
@@ -53,7 +53,7 @@ class Rejected(Exception):
 
     @classmethod
     def by(cls, error: RecordingError, stage: str) -> Rejected:
-        """Convert an error of a reader or of a cleaning step."""
+        """Return the rejection for an error of a reader or a cleaning step."""
         problem = error.problems[0]
         return cls(stage, error.reason, f"{problem.field}: {problem.what}")
 
@@ -64,9 +64,9 @@ class Examination:
 
     Args:
         quality: figures and findings up to the last stage that was reached; ``None`` for a signal without samples.
-        rejections: rejection of each stage; preprocessing stops at the first.
+        rejections: rejections, at most one per stage. ``prepare`` would stop at the first.
         reasons: codes of all findings, in the order of their detection.
-        clipped: values beyond the range of int16, if they do not lead to a rejection.
+        clipped: number of values outside the int16 range; 0 if preparation stopped early.
     """
 
     quality: Quality | None = None
@@ -155,7 +155,7 @@ def prepare(
 
 
 def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> Examination:
-    """Prepare a recording without storing it; continue after a rejection as long as a usable lead remains.
+    """Prepare a recording without storing it. Continue after a rejection as long as a usable lead remains.
 
     Args:
         recording, spec, params, lsb: see ``prepare``.
@@ -212,7 +212,7 @@ def _steps(
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = quality.reasons
     if clipped and "amplitude" not in reasons:
-        # the limit exceeds the int16 range, so the policy for implausible amplitudes applies to clipped samples
+        # the amplitude limit exceeds the int16 range here, so treat clipped samples like implausible amplitudes
         if params.policy["amplitude"] != "flag":
             limit = _LARGEST * lsb
             raise Rejected("store", "amplitude", f"{clipped} samples beyond {limit:g} mV, the largest storable value")

@@ -35,13 +35,14 @@ class PreprocessReport:
 
     Args:
         counted: number of recordings in the cohort, equal to ``stored + rejected``.
-        stored, rejected: numbers of recordings.
+        stored, rejected: numbers of stored and rejected recordings.
         reasons: number of rejected recordings by reason.
         flags: number of stored recordings by finding.
-        warnings: limitations of results obtained with this store.
-        seconds: wall time of this run in s.
-        resumed: number of recordings that an earlier, interrupted run had prepared.
-        overlap: number of recordings shared across splits by kind (``ecgssl.leakage.overlap.Within.counts``).
+        warnings: notes on the cohort, and warnings about recordings shared between splits.
+        seconds: wall-clock time of this run in s.
+        resumed: number of recordings that an earlier, interrupted run has prepared.
+        overlap: policy, number of recordings left out, and numbers of recordings shared between splits by kind
+            (``ecgssl.leakage.overlap.Within.counts``).
     """
 
     counted: int
@@ -92,12 +93,12 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         pruned = apart.prune(work, made)
         stored, flags = write_index(building / layout.INDEX, cohort, parts, key, apart.left_out)
         if stored + reasons.total() != len(cohort):
-            raise AssertionError(f"{len(cohort)} recordings in, {stored} stored, {reasons.total()} rejected")
+            raise AssertionError(f"{len(cohort)} recordings, but {stored} stored and {reasons.total()} rejected")
         about = _about(cohort, params, work, made, pruned, building) | {
             "overlap": {"policy": params.data.overlap, "left_out": len(apart.left_out), **apart.found.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
-        # written last and not atomically, because the folder is renamed afterwards
+        # write this marker file last; the write need not be atomic, because the folder is renamed afterwards
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
         warnings = (*cohort.notes, *apart.warnings)
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
@@ -148,14 +149,14 @@ def _run_key(cohort: Cohort, params: Params) -> str:
 
 
 def _slices(cohort: Cohort, params: Params) -> list[tuple[int, int]]:
-    """Return first and last row of each shard. Shards have equal size, so that all workers finish together."""
+    """Return the first row and the end row (exclusive) of each shard. Shards have nearly equal sizes."""
     count = -(-len(cohort) // params.store.shard_recordings)
     edges = [number * len(cohort) // count for number in range(count + 1)]
     return list(pairwise(edges))
 
 
 def _make(cohort: Cohort, params: Params, work: Work, progress: bool) -> list[ShardResult]:
-    """Make the missing shards; stop early if too many recordings are rejected."""
+    """Make or reuse all shards and return their results. Stop early if too many recordings are rejected."""
     slices = _slices(cohort, params)
     tasks = (
         (work, number, begin, recording_requests(cohort, begin, end)) for number, (begin, end) in enumerate(slices)

@@ -1,4 +1,4 @@
-"""Requests to prepare recordings: path and overrides of each recording of a cohort, before its file is opened."""
+"""Requests to prepare recordings: path, metadata overrides and known defects of each recording of a cohort."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class RecordingRequest:
 
     Args:
         path: path of the file, or ``file#member``.
-        overrides: metadata from the cohort's table that replace those of the file.
-        defect: known defect listed by the data set; empty for none.
-        excluded: true if the defect excludes the recording, so that its file is not read.
+        overrides: metadata from the cohort's table that replace the metadata in the file.
+        defect: known defect listed by the data set; empty if there is none.
+        excluded: whether the recording is excluded for the defect. Its file is then not read.
     """
 
     path: str
@@ -32,7 +32,7 @@ class RecordingRequest:
 
 
 def recording_requests(cohort: Cohort, begin: int, end: int) -> list[RecordingRequest]:
-    """Return the requests for rows ``begin`` to ``end`` (exclusive) of a cohort's table, in their order."""
+    """Return the requests for rows ``begin`` to ``end`` (exclusive) of a cohort's table, in table order."""
     rows = cohort.table.iloc[begin:end]
     columns = [_cells(rows, name) for name in COLUMNS]
     return [

@@ -1,9 +1,9 @@
-"""Shards of a store: preparation of a group of recordings and writing of its two files.
+"""Shards of a store: preparation of a group of recordings, written as a shard file and a part file.
 
-A part is an Arrow file with a row per recording of its shard, stored or rejected. Shard and part are written under
-temporary names, synchronised and renamed, the part last. A shard is complete if its part exists and contains the SHA-256
-of the shard, so a run can be killed at any time. No file is locked or appended to, so network drives can be used. If a
-cluster lets two workers make the same shard, both write the same bytes.
+A part is an Arrow file with one row per stored or rejected recording of its shard. Shard and part are written under
+temporary names, synchronised and renamed; the part is written last. A shard is complete if its part exists and contains
+the SHA-256 of the shard, so a run can be killed at any time. No file is locked or appended to, so network drives can be
+used. If two workers of a cluster make the same shard, both write the same bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Work:
 
     Args:
         shards: folder of the shards.
-        parts: folder of their parts and of temporary files, on the same file system.
+        parts: folder of the part files and temporary files, on the same file system.
         spec: preprocessing settings.
         quality: limits and policy of the quality checks.
         lsb: size of one int16 step in mV.
@@ -58,7 +58,7 @@ class Work:
         return self.shards / layout.shard_name(number)
 
     def part(self, number: int) -> Path:
-        """Return the path of the part of a shard."""
+        """Return the path of the part file of a shard."""
         return self.parts / f"part-{number:05d}.arrow"
 
 
@@ -70,7 +70,7 @@ class ShardResult:
         number: number of the shard.
         count: number of recordings of the cohort in this shard, including rejected ones.
         rejected: number of rejected recordings.
-        resumed: true if an earlier run made the shard.
+        resumed: whether an earlier run made the shard.
     """
 
     number: int
@@ -120,7 +120,7 @@ def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
 
 
 def read_part(path: Path) -> tuple[pa.Table, str]:
-    """Return a part and the SHA-256 (hex) of its shard.
+    """Return the table of a part file and the SHA-256 (hex) of its shard.
 
     Raises:
         OSError: the file cannot be read.

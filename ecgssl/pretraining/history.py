@@ -43,16 +43,16 @@ class TrainingHistory:
     collapse: str | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all fields as types that load without unpickling."""
+        """Return all fields, as types that ``torch.load`` reads with ``weights_only=True``."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def add(self, terms: dict[str, Tensor], deviations: float) -> None:
-        """Add a finite step.
+        """Add the loss terms of a finite step, and record a loss spike if the loss exceeds the limit.
 
         Args:
             terms: scalar loss terms, including ``loss``.
-            deviations: limit of a loss spike: number of robust standard deviations above the median of the recent losses
-                (1.4826 times the median absolute deviation, at least 1 % of the median).
+            deviations: limit of a loss spike, in robust standard deviations above the median of the recent losses. A robust
+                standard deviation is 1.4826 times the median absolute deviation, at least 1 % of the median.
         """
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach().clone()
@@ -67,7 +67,10 @@ class TrainingHistory:
         self.losses = [*self.losses[1 - WINDOW :], loss]
 
     def add_row(self, **figures: float) -> dict[str, float] | None:
-        """Append and return a row with ``figures`` and the mean terms since the last row; ``None`` without new steps."""
+        """Append and return a row with ``figures`` and the mean loss terms since the last row.
+
+        Return ``None`` and append no row if there are no new steps.
+        """
         if not self.summed:
             return None
         row = {name: float(value) / self.summed for name, value in self.sums.items()}

@@ -1,4 +1,4 @@
-"""Pretraining loop with checkpoints: a stopped run resumes with bit-identical losses on a CPU."""
+"""Pretraining loop with checkpoints. On a CPU, a resumed run has bit-identical losses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _logger = logging.getLogger("ecgssl")
 
 Row = dict[str, float]
 OnEpoch = Callable[[CoReECG, int], Row]
-"""Function from (model in eval mode, step) to figures. ``probe_auroc`` selects the best epoch."""
+"""Function that returns metrics of a model in eval mode at a step. The metric ``probe_auroc`` selects the best epoch."""
 
 
 @dataclass
@@ -46,17 +46,17 @@ class PretrainResult:
     Args:
         model: model in eval mode, on the CPU.
         history: one row per ``log_every`` steps: step, samples, mean of every term, gradient norms, learning rate.
-        epochs: one row per monitored epoch: step, samples, epoch, figures of ``on_epoch``, and ``collapsed``.
+        epochs: one row per monitored epoch: step, samples, epoch, metrics of ``on_epoch``, and ``collapsed``.
         spikes: step, loss and limit of each loss spike (``pretrain.spike``).
         collapse: description of the collapse at the end, or ``None``.
         seconds: wall-clock time in s in this process.
         waited: fraction of the time spent waiting for data.
         monitored: fraction of the time spent in ``on_epoch``.
-        precision, device: values that ``auto`` was resolved to.
+        precision, device: precision and device used; ``auto`` is replaced by the selected value.
         processes: number of processes that shared the batch.
         skipped_steps: number of non-finite steps.
-        seen: number of recordings, including repetitions.
-        run_state: checkpoints, to be discarded after publishing; in the first process only.
+        seen: number of recordings used for training, including repetitions.
+        run_state: checkpoints of the run; ``None`` except in the first process.
     """
 
     model: CoReECG
@@ -75,7 +75,7 @@ class PretrainResult:
     run_state: RunState | None
 
     def discard(self) -> None:
-        """Remove the checkpoints."""
+        """Remove the checkpoints of the run."""
         if self.run_state is not None:
             self.run_state.discard()
 
@@ -106,21 +106,22 @@ def pretrain(
     Args:
         store: store preprocessed with the settings ``params.signal``.
         params: parameters; model, fda, stdm, objective, pretrain and seed are used.
-        run_folder: folder of the checkpoints; the caller discards them after publishing. Only the first process reads
-            and writes it.
+        run_folder: folder of the checkpoints. Only the first process reads and writes it. The caller removes the checkpoints
+            after saving the model (``PretrainResult.discard``).
         ranks: processes of the run; each process calls this function with the same arguments.
         show_progress: draw a progress bar on a terminal.
-        log_every: steps between rows of the history.
+        log_every: number of steps between rows of the history.
         on_log: function called with each row, in the first process.
         on_epoch: function called every ``pretrain.probe.every_epochs`` epochs and at the end, in the first process.
 
     Raises:
         ContractMismatch: the preprocessing settings of store and parameters differ.
-        InputError: a train or validation split with too few recordings, a store without waveform codes of this release, a
-            batch that does not divide into equal parts, a run with other parameters in ``run_folder``, or a stopped run of
-            another release next to it.
-        Stopped: after SIGTERM, ``max_time``, or a collapse if ``collapse.action`` is ``stop``; the state is saved.
-        FloatingPointError: more than ``max_bad_steps`` consecutive non-finite steps.
+        InputError: the train or validation split has too few recordings, the store has no waveform codes of this release,
+            the batch cannot be divided into equal parts, ``run_folder`` contains a run with other parameters, or its parent
+            folder contains a stopped run of another release.
+        Stopped: the run stopped after SIGTERM, after ``max_time``, or after a collapse if ``collapse.action`` is ``stop``.
+            The state is saved.
+        FloatingPointError: more than ``max_bad_steps`` consecutive steps were not finite.
     """
     _require_usable(store, params, ranks)
     p = params.pretrain
@@ -222,7 +223,7 @@ def pretrain(
     weights = (
         model.state_dict() if p.select == "last" or state is None or history.best is None else state.best()["model"]
     )
-    # a separate model on the CPU, without compiled blocks
+    # return a new model on the CPU, because the blocks of the trained model may be compiled
     finished = build_model(params)
     finished.load_state_dict(weights)
     return PretrainResult(
@@ -234,7 +235,7 @@ def pretrain(
 
 def compile_blocks(model: CoReECG) -> None:
     """Compile every transformer block in place; the names of the weights do not change."""
-    # the gradient norms of single terms reuse the graph, so compiled code must keep its memory
+    # gradient norms of single loss terms reuse the graph, so compiled code must not free its buffers
     torch._functorch.config.donated_buffer = False
     for module in model.modules():
         if isinstance(module, Block):
@@ -248,7 +249,7 @@ def gate_temperature(params: Params, share: float) -> float:
 
 
 def _epoch_ended(step: int, steps: int, batch_size: int, recordings: int, every: int) -> int:
-    """Return the number of the monitored epoch that ends with ``step``, or 0. The last step always ends one."""
+    """Return the number of the monitored epoch that ends with ``step``, or 0 if none ends. The last step always ends one."""
     now, before = (s * batch_size // recordings for s in (step, step - 1))
     if now // every > before // every:
         return now
@@ -258,7 +259,7 @@ def _epoch_ended(step: int, steps: int, batch_size: int, recordings: int, every:
 def _monitor(
     model: CoReECG, on_epoch: OnEpoch, history: TrainingHistory, place: Row, state: RunState | None, params: Params
 ) -> Row:
-    """Append a row of figures to the epochs, save the best weights, log a collapse, and return the row."""
+    """Compute and return the metrics of a monitored epoch. Save the weights if they are the best, and log a collapse."""
     model.eval()
     figures = on_epoch(model, history.step)
     model.train()
@@ -277,7 +278,7 @@ def _monitor(
 
 def _require_usable(store: Store, params: Params, ranks: Ranks) -> None:
     store.require_contract(params.signal, "params.yaml")
-    # publishing needs the waveform codes of the recordings, so check them before training
+    # saving the encoder requires waveform codes, so check them before training
     Identities.of_store(store, store.rows("train")[:1])
     problems = [
         Problem(str(store.path), "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")
@@ -286,7 +287,8 @@ def _require_usable(store: Store, params: Params, ranks: Ranks) -> None:
     ]
     size, pieces = params.pretrain.batch_size, params.pretrain.accumulate
     if size % (ranks.size * pieces):
-        what = f"is {size}, which does not divide into {ranks.size} processes of {pieces} pieces"
-        problems.append(Problem("params.yaml", "pretrain.batch_size", what, "Use a multiple"))
+        what = f"is {size}, which is not divisible by {ranks.size} processes times {pieces} pieces"
+        remedy = f"Use a multiple of {ranks.size * pieces}"
+        problems.append(Problem("params.yaml", "pretrain.batch_size", what, remedy))
     if problems:
         raise InputError(problems)

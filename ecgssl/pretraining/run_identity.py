@@ -15,7 +15,7 @@ from ecgssl.training.device import resolve_device, resolve_precision
 from ecgssl.version import __version__
 
 PREFIX = "pretrain-"
-"""Start of the folder names of stopped runs."""
+"""Prefix of the folder names of runs."""
 
 _WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
@@ -23,26 +23,26 @@ _WITHOUT_EFFECT_ON_LOSS = {
 
 
 def run_name(params: Params, store: Store) -> str:
-    """Return a folder name that is the same for two runs only if they can resume each other."""
+    """Return the folder name of a run. Runs with the same configuration have the same name and can resume each other."""
     text = json.dumps(run_config(params, store), sort_keys=True)
     return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def require_same_release(folder: Path) -> None:
-    """Refuse to start next to stopped runs of another release, which the present code cannot resume.
+    """Check that a folder contains no stopped runs of another release, because this release cannot resume them.
 
     Args:
         folder: folder with one subfolder per stopped run.
 
     Raises:
-        InputError: lists every stopped run of another release.
+        InputError: the folder contains stopped runs of another release; all of them are listed.
     """
     releases = {path.parent: read_json(path).get("ecgssl") for path in sorted(folder.glob(f"{PREFIX}*/{RUN_CONFIG}"))}
     problems = [
         Problem(
             str(run),
             "ecgssl",
-            f"is a stopped run of ecgssl {release}, this is ecgssl {__version__}",
+            f"is a stopped run of ecgssl {release}, but ecgssl {__version__} is installed",
             f"Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl {release}",
         )
         for run, release in releases.items()
@@ -53,9 +53,9 @@ def require_same_release(folder: Path) -> None:
 
 
 def run_config(params: Params, store: Store) -> dict[str, Any]:
-    """Return all settings that affect the losses, as a flat mapping for a readable diff.
+    """Return all settings that affect the losses, as a flat dictionary.
 
-    The number of processes is not included: it changes losses by rounding only, so a run can resume with another number.
+    The number of processes is not included, because it changes the losses only by rounding errors.
     """
     settings = params.pretrain.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_LOSS)
     sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "fda", "stdm", "objective")}

@@ -1,4 +1,4 @@
-"""Forward and backward pass of one pretraining step, for one process or several, with gradient accumulation."""
+"""Forward and backward pass of a pretraining step, with gradient accumulation and data parallelism."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ecgssl.training.device import autocast
 
 
 class Step:
-    """Loss and gradient of the whole batch, computed from the recordings of this process.
+    """Computation of the loss and gradient of the whole batch from the recordings of this process.
 
     Args:
         model: model on its device.
-        parts: division of the batch over processes and pieces.
+        parts: division of the batch into processes and pieces.
         precision: precision of the forward pass.
     """
 
     def __init__(self, model: CoReECG, parts: BatchParts, precision: Literal["bf16", "fp32"]) -> None:
         self._model, self._parts, self._precision = model, parts, precision
-        # some parameters have no gradient if the objective does not include all terms
+        # parameters of loss terms that the objective does not include have no gradient
         self._module: nn.Module = (
             DistributedDataParallel(model, find_unused_parameters=True) if parts.ranks.size > 1 else model
         )
@@ -43,7 +43,7 @@ class Step:
             batch: recordings of this process.
             step: training step.
             gate_temperature: temperature of the FDA gate.
-            seed: seed of all random numbers of the whole batch.
+            seed: seed of the random numbers of the batch.
             measure: whether to compute the gradient norms of single terms.
 
         Returns:
@@ -70,7 +70,7 @@ class Step:
             gather_of = lambda piece: local  # noqa: E731
         sums: dict[str, Tensor] = {}
         for piece in range(count):
-            # sum the gradients of all pieces of a process before they are averaged over processes
+            # average gradients over processes only once, after the last piece
             waits = isinstance(self._module, DistributedDataParallel) and piece < count - 1
             with self._module.no_sync() if waits else nullcontext():  # type: ignore[operator]
                 terms = forward(self._module, piece, gather_of(piece))

@@ -12,9 +12,9 @@ from ecgssl.training.ranks import Ranks
 class TermGradients:
     """Norms of the gradients of single loss terms, weighted as in the loss.
 
-    The norm of a term is computed for the parameters that its ``LossTerm`` declares. Reconstruction and contrastive loss are
-    compared in the encoder's last block, as in GradNorm (Chen et al. 2018), so the backward pass stops there. The norm of the
-    budget is computed for the FDA map. Gradients are averaged over pieces and processes before the norm is computed.
+    The norm of a term is computed for the parameters that its ``LossTerm`` declares. These are the encoder's last block for
+    the reconstruction and contrastive terms, as in GradNorm (Chen et al. 2018), and the FDA map for the budget term.
+    Gradients are averaged over pieces and processes before the norm is computed.
     """
 
     def __init__(self, model: CoReECG) -> None:
@@ -22,11 +22,11 @@ class TermGradients:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, terms: dict[str, Tensor], share: float) -> None:
-        """Add the gradients of one piece of the batch. Call it before the backward pass frees the graph.
+        """Add the gradients of one piece of the batch. Call this before the backward pass, which frees the graph.
 
         Args:
             terms: values of the loss terms.
-            share: fraction of this process's batch that the piece holds.
+            share: size of the piece as a fraction of this process's batch.
         """
         for name, (weight, parameters) in self._terms.items():
             if not (parameters and terms[name].requires_grad):
@@ -38,7 +38,7 @@ class TermGradients:
             self._sums[name] = self._sums[name] + flat if name in self._sums else flat
 
     def norms(self, ranks: Ranks) -> dict[str, float]:
-        """Return ``gradient_TERM`` of every term that has a gradient, and reset the sums."""
+        """Return the gradient norm ``gradient_TERM`` of every term with a gradient, and reset the sums."""
         out = {f"gradient_{name}": float(ranks.mean(flat).norm()) for name, flat in self._sums.items()}
         self._sums = {}
         return out

@@ -1,8 +1,8 @@
-"""Batches divided over processes and accumulated pieces, with the loss and gradient of the whole batch.
+"""Division of a batch into processes and accumulated pieces, with the loss and gradient of the whole batch.
 
 In a contrastive batch, every recording is a negative of all others, so each part needs the projected vectors of all parts.
 Processes exchange these vectors. The pieces of one process are not in memory at the same time. Their vectors are therefore
-computed first without a graph, and each piece is then computed again with a graph (GradCache: Gao et al. 2021, "Scaling deep
+first computed without a graph. Then each piece is computed again with a graph (GradCache: Gao et al. 2021, "Scaling deep
 contrastive learning batch size under memory limited setup").
 """
 
@@ -33,7 +33,7 @@ class BatchParts:
 
     @property
     def count(self) -> int:
-        """Number of parts."""
+        """Number of parts: processes times pieces per process."""
         return self.ranks.size * self.pieces
 
     def start(self, piece: int, size: int) -> int:
@@ -41,7 +41,7 @@ class BatchParts:
         return (self.ranks.rank * self.pieces + piece) * size
 
     def exchange(self, piece: int) -> Gather:
-        """Return the ``Gather`` of a process with a single piece; it exchanges values with the other processes."""
+        """Return the ``Gather`` of a process with a single piece. It exchanges values with the other processes."""
 
         def gather(value: Tensor) -> Tensor:
             return self._insert(value, self.ranks.gather(value), piece)
@@ -55,7 +55,7 @@ class BatchParts:
             forward: function that computes a piece with a ``Gather``.
 
         Returns:
-            Function from a piece to the ``Gather`` for its second computation.
+            Function that returns the ``Gather`` for the second computation of a piece.
         """
         gathered: list[list[Tensor]] = []
         with torch.no_grad():
@@ -88,8 +88,8 @@ def _recorder(values: list[Tensor]) -> Gather:
 class _WithOwnGradient(torch.autograd.Function):
     """Autograd function that returns the values of all parts, with a gradient for the values of this part.
 
-    Every part computes the loss of the whole batch, and gradients are averaged over parts afterwards. A part contributes
-    only through its recordings, so its gradient is multiplied by the number of parts.
+    Every part computes the loss of the whole batch, but passes on gradients only for its own recordings. Gradients are later
+    averaged over parts, so they are multiplied by the number of parts here.
     """
 
     @staticmethod

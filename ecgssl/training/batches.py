@@ -34,7 +34,7 @@ class Batch:
     patients: Tensor
 
     def piece(self, where: slice) -> Batch:
-        """Return a batch with some of the recordings."""
+        """Return a batch with the recordings that the slice ``where`` selects."""
         mask = None if self.lead_mask is None else self.lead_mask[where]
         return Batch(self.x[where], mask, self.rows[where], self.patients[where])
 
@@ -52,13 +52,13 @@ class HostBatch:
 def read_batch(
     store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> HostBatch:
-    """Return the recordings of ``rows``, for a GPU in pinned memory, which allows asynchronous copies.
+    """Load the recordings of ``rows``. For a GPU, they are in pinned memory, which allows asynchronous copies.
 
     Args:
         store: store to read from.
         rows: (B,) rows of the store.
         device: device that will use the batch.
-        leads: (L,) bool, leads to use; others are treated as absent. All leads by default.
+        leads: (L,) bool, leads to use; others are treated as absent. ``None`` for all leads.
     """
     mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
     tensors = [torch.from_numpy(a) for a in (store.signals(rows), mask, store.patients[rows])]
@@ -67,7 +67,7 @@ def read_batch(
 
 
 def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
-    """Return the batch on the device, normalised there."""
+    """Copy a batch to the device and normalise it there."""
     signal, mask, patients = (t.to(device, non_blocking=True) for t in (host.signal, host.present, host.patients))
     x = normalise(signal, mask, store.spec.normalise)
     return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients)
@@ -76,23 +76,23 @@ def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
 def load_batch(
     store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> Batch:
-    """Return the normalised batch of ``rows``; arguments as in ``read_batch``."""
+    """Load and normalise the batch of ``rows``; arguments as in ``read_batch``."""
     return to_device(read_batch(store, rows, device, leads), store, device)
 
 
 class BatchPrefetcher:
-    """Reader that loads the next batch on a thread during the current step.
+    """Prefetcher that loads the next batch in a thread during the current step.
 
-    The recordings depend only on the step, so the thread does not change their order.
+    The recordings of a batch depend only on the step, so prefetching does not change their order.
 
     Args:
         store: store to read from; the thread uses separate memory maps.
-        rows_of: function from a step to its rows.
+        rows_of: function that returns the store rows of a step.
         device: device of the batches.
-        last: number of steps; the reader stops after them.
+        last: total number of steps; no batch is loaded after the last one.
 
     Attributes:
-        waited: time in s that ``batch`` waited for the thread.
+        waited: total time in s that ``batch`` waited for the thread.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class BatchPrefetcher:
         self.waited = 0.0
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of ``step``, counted from 0; consecutive steps are read ahead."""
+        """Return the batch of ``step`` (counted from 0), and start to load the batch of the next step."""
         start = time.perf_counter()
         if self._next is None or self._next[0] != step:
             self._ask(step)
@@ -139,7 +139,7 @@ def rows_at(
         batch_size: number B of recordings; may exceed the number of rows.
         seed: seed of the run.
         step: step, counted from 0.
-        chances: (len(rows),) probabilities; if given, rows are drawn with replacement.
+        chances: (len(rows),) sampling probabilities. If given, rows are drawn with replacement.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, places = np.divmod(position, len(rows))

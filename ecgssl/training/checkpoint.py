@@ -1,4 +1,4 @@
-"""Model files (safetensors, JSON) and resumable checkpoints; loading never unpickles."""
+"""Model files (safetensors, JSON) and resumable checkpoints. Loading a file never executes pickled code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ PRETRAINING = "pretraining.safetensors"
 """Name of the file with all weights of CoRe-ECG (decoder, projector, FDA) in the folder of a pretrained encoder."""
 
 _MOST = 64
-_REMEDY = "Use a complete and unmodified folder, or make it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
+_REMEDY = (
+    "Use a complete, unmodified folder, or create it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
+)
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """Exceptions that ``torch.load`` raises for a truncated or altered file."""
 
@@ -72,9 +74,9 @@ def load_encoder(
     """Load an encoder and its preprocessing settings.
 
     Args:
-        path: folder of ``save_model`` (an encoder) or a bundle.
-        expect: required preprocessing settings, if any.
-        owner: what ``expect`` belongs to, for the error message.
+        path: encoder folder written by ``save_model``, or a bundle.
+        expect: required preprocessing settings; ``None`` to accept any.
+        owner: description of the data that require ``expect``, for the error message.
         drop_path: stochastic depth rate for fine-tuning.
 
     Raises:
@@ -106,11 +108,11 @@ def load_classifier(
     targets = config.get("targets")
     if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
         raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases lack these entries: they are multilabel, without queries and crops
+    # models of earlier releases lack these entries; they are multilabel models without queries and crops
     task_kind = config.get("task_kind", "multilabel")
     numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
     if task_kind not in get_args(OutputKind):
-        raise _unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, none of {get_args(OutputKind)}")
+        raise _unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, not one of {get_args(OutputKind)}")
     for name, least in (("queries", 0), ("crops", 1)):
         if type(numbers[name]) is not int or not least <= numbers[name] <= _MOST:
             raise _unusable(path / CONFIG, name, f"is {numbers[name]!r}, not a whole number from {least} to {_MOST}")
@@ -128,7 +130,7 @@ def load_signal(path: Path) -> SignalSpec:
         spec = SignalSpec.from_dict(data, str(path / SIGNAL))
     except (ValidationError, TypeError) as error:
         raise _unusable(
-            path / SIGNAL, "content", f"does not hold preprocessing settings ({type(error).__name__})"
+            path / SIGNAL, "content", f"does not contain valid preprocessing settings ({type(error).__name__})"
         ) from None
     if stored != spec.fingerprint:
         raise _unusable(path / SIGNAL, "fingerprint", "does not match the settings in the file")
@@ -142,13 +144,17 @@ def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
     except (KeyError, TypeError, ValidationError):
         raise _unusable(path / CONFIG, "model", "is missing or not a description of an encoder") from None
     if spec.samples % params.patch:
-        what = f"is {params.patch}, but {SIGNAL} has {spec.samples} samples, which is not a multiple"
+        what = f"is {params.patch}, but the {spec.samples} samples in {SIGNAL} are not a multiple of it"
         raise _unusable(path / CONFIG, "model.patch", what)
     return params
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, or raise an InputError with the file name."""
+    """Return the JSON object in a file.
+
+    Raises:
+        InputError: the file does not exist, cannot be parsed, or does not contain a JSON object.
+    """
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
@@ -161,7 +167,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_bytes(module: nn.Module) -> bytes:
-    """Return parameters and persistent buffers in safetensors format."""
+    """Return the parameters and persistent buffers of a module in safetensors format."""
     return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
 
 
@@ -169,7 +175,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """Load weights in safetensors format into a module.
 
     Raises:
-        InputError: the file is missing or damaged, or its tensors do not match the module; lists all differences.
+        InputError: the file is missing or damaged, or its tensors do not match the module; all differences are listed.
     """
     try:
         state = load(path.read_bytes())
@@ -190,20 +196,20 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def state_bytes(state: dict[str, Any]) -> bytes:
-    """Return a state of tensors, numbers and texts as the bytes that ``torch.save`` writes."""
+    """Return a state of tensors, numbers and strings, serialised with ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
 def state_from(data: bytes) -> dict[str, Any]:
-    """Load the bytes of ``state_bytes`` onto the CPU, without unpickling."""
+    """Return the state in the bytes of ``state_bytes``, with tensors on the CPU. No pickled code is executed."""
     state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return state
 
 
 class RunState:
-    """Folder of a run with its newest checkpoints and the configuration that they belong to.
+    """Run folder with the newest checkpoints and the configuration of the run.
 
     Args:
         folder: folder of the run; created if absent.
@@ -211,7 +217,7 @@ class RunState:
         keep: number of checkpoints to keep.
 
     Raises:
-        InputError: the folder holds a run with another configuration; lists all differences.
+        InputError: the folder contains a run with another configuration; all differences are listed.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], keep: int = 2) -> None:
@@ -235,22 +241,22 @@ class RunState:
         else:
             make_folder(folder)
             write_json(stored_file, config, digits=None)
-        # a process killed during saving leaves a temporary file
+        # remove temporary files of processes that were killed while saving
         for unfinished in [*folder.glob(".step-*.tmp"), *folder.glob(f".{BEST}.*.tmp")]:
             unfinished.unlink(missing_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after ``step`` steps, and remove old checkpoints."""
+        """Save the state after ``step`` steps, and remove old checkpoints."""
         write_atomic(self.folder / f"step-{step:09d}.pt", state_bytes(state))
         for old in sorted(self.folder.glob("step-*.pt"))[: -self.keep]:
             old.unlink()
 
     def save_best(self, state: dict[str, Any]) -> None:
-        """Write the best state so far over the previous one."""
+        """Save the best state so far, replacing the previous best state."""
         write_atomic(self.folder / BEST, state_bytes(state))
 
     def best(self) -> dict[str, Any]:
-        """Load the state of ``save_best``.
+        """Return the state saved by ``save_best``.
 
         Raises:
             InputError: the file is missing or damaged.
@@ -268,7 +274,7 @@ class RunState:
             ) from None
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the newest intact state, or ``None`` if there is none; damaged checkpoints are removed."""
+        """Return the newest intact checkpoint, or ``None`` if there is none. Damaged checkpoints are removed."""
         for file in sorted(self.folder.glob("step-*.pt"), reverse=True):
             try:
                 return state_from(file.read_bytes())
@@ -277,7 +283,7 @@ class RunState:
         return None
 
     def discard(self) -> None:
-        """Remove the checkpoints, and the folder if it is empty."""
+        """Remove the checkpoints and the configuration, and the folder if it is then empty."""
         for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / RUN_CONFIG]:
             file.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):

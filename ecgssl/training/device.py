@@ -32,17 +32,17 @@ def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.devic
         return name
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    # AMX implies AVX512-BF16; torch has no public function for either
+    # use private functions, because torch has no public function to detect AMX or AVX512-BF16
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return "bf16" if any(getattr(torch.cpu, probe, bool)() for probe in probes) else "fp32"
 
 
 def autocast(device: torch.device, precision: Literal["bf16", "fp32"]) -> AbstractContextManager[None]:
-    """Return a context of mixed bf16 precision for ``bf16``; it has no effect for ``fp32``."""
+    """Return an autocast context for ``bf16``; it has no effect for ``fp32``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def use_tensor_cores(device: torch.device) -> None:
-    """Allow TF32 in fp32 matrix products of a CUDA GPU. FFTs, which must be exact, are not affected."""
+    """Allow TF32 for fp32 matrix products on a CUDA GPU. FFTs are not affected."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")

@@ -23,13 +23,13 @@ def embed_store(
     batch_size: int = 64,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Return float32 embeddings (len(rows), E). On a CPU, they do not depend on the batch size.
+    """Return the embeddings of stored recordings, (len(rows), E) float32. On a CPU, they do not depend on the batch size.
 
     Args:
         encoder: encoder in eval mode.
         store: store preprocessed with the encoder's settings; the caller checks this.
         rows: rows of the store.
-        leads: (L,) bool, leads that the encoder receives; all leads by default.
+        leads: (L,) bool, leads that the encoder receives; ``None`` for all leads.
         batch_size: number of recordings per batch.
         show_progress: draw a progress bar on a terminal.
     """

@@ -1,4 +1,4 @@
-"""Graceful shutdown on SIGTERM or SIGINT: a flag that a loop checks between two steps."""
+"""Graceful shutdown on SIGTERM or SIGINT, with a flag that a loop checks after each step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopRequest:
-    """Context in which SIGTERM and SIGINT set ``requested``; a second SIGINT interrupts immediately."""
+    """Context manager that sets ``requested`` on SIGTERM or SIGINT. A second SIGINT raises ``KeyboardInterrupt``."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,4 @@
-"""Optimiser groups and learning rate schedule."""
+"""Parameter groups, AdamW optimiser and learning rate schedule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.model.encoder import Encoder
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Return whether weight decay applies: true for matrices, false for biases, norms, tokens, embeddings and the FDA map."""
-    # compare whole components of the name: ``from_tokens.weight`` is a matrix, ``mask_token`` is not
+    # compare whole components of the name, because ``from_tokens.weight`` is a matrix with weight decay
     exempt = any(part.endswith(("bias", "_token", "_embedding", "importance")) for part in name.split("."))
     return parameter.ndim >= 2 and not exempt
 
@@ -22,7 +22,7 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
 def pretrain_groups(
     module: nn.Module, learning_rate: float, weight_decay: float, map_rate: float
 ) -> list[dict[str, Any]]:
-    """Return three parameter groups: with decay, without decay, and the FDA map with its learning rate and without decay."""
+    """Return three parameter groups: with weight decay, without weight decay, and the FDA map (no decay, ``map_rate``)."""
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     maps = [p for n, p in named if n.startswith("fda.")]
     rest = [(n, p) for n, p in named if not n.startswith("fda.")]
@@ -36,7 +36,7 @@ def pretrain_groups(
 def finetune_groups(
     encoder: Encoder, head: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float
 ) -> list[dict[str, Any]]:
-    """Return parameter groups with layer-wise decay: the rate of a layer is ``layer_decay`` times that of the layer above.
+    """Return parameter groups with layer-wise learning rates. Each layer has ``layer_decay`` times the rate of the next one.
 
     Layer-wise decay raised the result of ECG-JEPA on PTB-XL from .779 to .940 (arXiv 2509.25095).
     """
@@ -72,7 +72,7 @@ def adamw(groups: list[dict[str, Any]], betas: tuple[float, float] = (0.9, 0.95)
 
 
 def cosine(progress: float, warmup: float) -> float:
-    """Return the learning rate relative to its peak at ``progress`` (0 to 1): linear warm-up, then a cosine to zero."""
+    """Return the learning rate relative to its peak at ``progress`` (0 to 1): linear warm-up, then cosine decay to zero."""
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1 + math.cos(math.pi * min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)))
@@ -85,5 +85,5 @@ def set_rates(optimiser: torch.optim.Optimizer, share: float) -> None:
 
 
 def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
-    """Return the number of scalar parameters."""
+    """Return the total number of elements of the parameters."""
     return sum(p.numel() for p in parameters)

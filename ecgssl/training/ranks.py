@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rank of this process and number of processes; the default is a single process.
+    """Rank of this process and number of processes. The default is a single process.
 
     Args:
         rank: rank of this process, counted from 0 over all machines.
@@ -28,11 +28,11 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes, logs and draws figures."""
+        """Whether this is the first process, which writes files and logs."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of a tensor over processes."""
+        """Return the mean of a tensor over all processes."""
         if self.size == 1:
             return values
         total = values.detach().clone()

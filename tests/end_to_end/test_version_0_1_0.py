@@ -163,7 +163,7 @@ def test_stopped_run_of_another_release_is_refused(copy, monkeypatch):
     stopped = copy("stopped")
     refused(
         pretrain(stopped),
-        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, this is ecgssl 0.1.1. "
+        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, but ecgssl 0.1.1 is installed. "
         "Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl 0.1.0",
     )
     assert [path.name for path in stopped.glob("*/*.pt")] == ["step-000000001.pt"]

@@ -145,7 +145,7 @@ def test_refused_parameters_end_both_processes(store, make_params, tmp_path):
     odd = {"pretrain": make_params(pretrain={"batch_size": 5}).model_dump(mode="json"), "store": str(store.path)}
     done = torchrun(tmp_path, odd)
     assert done.returncode != 0
-    assert "pretrain.batch_size: is 5, which does not divide into 2 processes of 1 pieces" in done.stderr
+    assert "pretrain.batch_size: is 5, which is not divisible by 2 processes times 1 pieces" in done.stderr
 
 
 def test_without_torchrun_one_process_is_alone(monkeypatch):
