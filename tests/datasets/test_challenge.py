@@ -78,7 +78,7 @@ def test_defects_and_notes(release):
     text = "\n".join(cohort.notes)
     assert "3 codes without a label (number of recordings): " in text
     assert "164867002 (1)" in text
-    assert "1 recordings without a statement" in text
+    assert "1 recordings have no diagnosis code" in text
     assert "1 headers name a signal file with another name: S23074 (JS23074.mat)" in text
     assert "contains recordings of cpsc2018, incart, ptb, ptbxl, georgia, ecg_arrhythmia: do not" in text
     assert "PTB-XL 1.0.1" in text
@@ -121,14 +121,14 @@ def test_a_subset_has_the_folds_of_its_own_set(tmp_path):
 def test_choice_of_subsets(release):
     cohort = load(DataParams(set="cinc2020", root=release, subsets=("ptb", "georgia")), "unused")
     assert list(cohort.table["site"]) == ["ptb", "georgia", "georgia"]
-    with pytest.raises(InputError, match=r"data\.subsets: ningbo: is not a part of cinc2020\. Known: cpsc_2018, "):
+    with pytest.raises(InputError, match=r"data\.subsets: ningbo: is not a subset of cinc2020\. Use: cpsc_2018, "):
         CinC2020(release, subsets=["ningbo"])
-    with pytest.raises(InputError, match=r"data\.subsets: georgia: is not a part of georgia\. Remove data\.subsets"):
+    with pytest.raises(InputError, match=r"data\.subsets: georgia: is not a subset of georgia\. Remove data\.subsets"):
         Georgia(release, subsets=["georgia"])
     for path in (release / "training/georgia/g1").iterdir():
         path.unlink()
     (release / "training/georgia/g1").rmdir()
-    with pytest.raises(InputError, match=r"georgia: headers: there are none"):
+    with pytest.raises(InputError, match=r"georgia: headers: the folder contains no header files"):
         Georgia(release).cohort()
     (release / "training/georgia").rmdir()
     with pytest.raises(InputError, match=r"does not contain georgia\. .*or set data\.subsets to \['cpsc_2018', "):
@@ -141,7 +141,7 @@ def test_old_gain_and_absent_signals_are_refused(release):
     with pytest.raises(InputError) as caught:
         CinC2020(release).cohort()
     assert {problem.field for problem in caught.value.problems} == {"gain", "signal files"}
-    assert "1 of 3 headers (E00002) have gain 4880" in str(caught.value)
+    assert "1 of 3 headers (E00002) have the gain 4880" in str(caught.value)
     assert "1 of 1 headers (S0001) name a signal file that is not in their folder" in str(caught.value)
 
 
@@ -212,7 +212,7 @@ def test_another_table_of_the_same_size_is_refused(tmp_path, monkeypatch):
     write_header_and_signal(tmp_path, "georgia", "E00002", samples=1)
     assert len(Georgia(tmp_path).cohort()) == 2
     write_header_and_signal(tmp_path, "georgia", "E00002", "164889003", samples=1)
-    with pytest.raises(InputError, match=r"other counts than the release \(in brackets\): AF 2 \(1\), NSR 0 \(1\)"):
+    with pytest.raises(InputError, match=r"counts differ from the release \(in brackets\): AF 2 \(1\), NSR 0 \(1\)"):
         Georgia(tmp_path).cohort()
 
 

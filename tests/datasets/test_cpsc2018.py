@@ -86,7 +86,7 @@ def test_original_form(original):
     assert read(requests[0].path, overrides=requests[0].overrides).signal.shape == (12, 3000)
     assert {entry.overrides for entry in requests} == {MetadataOverrides(500.0, "mV", LEADS)}
     assert "11 of 6,877 recordings, as first released" in cohort.notes
-    assert any("a split by patient is impossible" in note for note in cohort.notes)
+    assert any("splits may share patients" in note for note in cohort.notes)
     assert set(cohort.table["split"]) == {"train", "val", "test"}
 
 
@@ -131,7 +131,7 @@ def test_recordings_that_no_row_names_are_unknown(original):
     reference = original / "TrainingSet2/REFERENCE.csv"
     reference.write_text("\n".join(line for line in reference.read_text().splitlines() if "A0043" not in line))
     cohort = CPSC2018(original).cohort()
-    assert "1 recordings without a statement: their labels are unknown" in cohort.notes
+    assert "1 recordings have no diagnosis code: their labels are unknown" in cohort.notes
     assert cohort.table.set_index("record_id").loc["cpsc2018-A0043", list(NINE)].isna().all()
 
 

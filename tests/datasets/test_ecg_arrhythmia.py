@@ -91,7 +91,7 @@ def test_labels_by_exact_match(release):
     unknown = table[list(cohort.targets)].isna().any(axis=1)
     assert list(unknown.index[unknown]) == ["ecg_arrhythmia-JS45551"]
     assert "2 codes without a label (number of recordings): 6180003 (2), 251238007 (1)" in cohort.notes
-    assert "1 recordings without a statement: their labels are unknown" in cohort.notes
+    assert "1 recordings have no diagnosis code: their labels are unknown" in cohort.notes
 
 
 def test_what_is_known_of_each_recording(release):
@@ -153,7 +153,10 @@ def test_folds_agree_with_those_of_the_challenge(tmp_path):
 
 def test_other_headers_are_counted(release):
     (release / "WFDBRecords/01/010/example.hea").write_text("example 0 500\n")
-    assert any("1 headers not named JS" in note for note in ECGArrhythmia(release).cohort().notes)
+    assert any(
+        "1 headers are not used, because they are not named JS" in note
+        for note in ECGArrhythmia(release).cohort().notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_every_row_is_read_and_never_as_millivolts_unless_accepted(release):
         recording = read(item.path, overrides=item.overrides)
         np.testing.assert_array_equal(recording.signal, waveforms(split, row + 1)[row, 0].T)
         assert (recording.sampling_rate, recording.leads) == (250.0, LEADS)
-        assert (item.defect, item.excluded) == ("the samples are z-scores, of which one counts as 1 mV", False)
+        assert (item.defect, item.excluded) == ("the samples are z-scores; a z-score of 1 is read as 1 mV", False)
     with pytest.raises(RecordingError) as caught:
         read(items[0].path, overrides=replace(items[0].overrides, unit="z"))
     assert caught.value.reason == "unit"
@@ -137,7 +137,7 @@ def test_arrays_that_do_not_belong_to_the_table(release):
     with pytest.raises(InputError) as caught:
         EchoNext(release, standardised_as_mv=True).cohort()
     assert [problem.field for problem in caught.value.problems] == ["shape", "file", "file"]
-    assert "is (2, 1, 2500, 12), but the table needs (3, 1, 2500, 12)" in str(caught.value)
+    assert "is (2, 1, 2500, 12), but the table requires (3, 1, 2500, 12)" in str(caught.value)
 
 
 def test_an_array_of_objects_is_not_unpickled(release):

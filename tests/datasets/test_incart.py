@@ -46,7 +46,7 @@ def test_incart(incart):
     assert {t for t in cohort.targets if table.loc["incart-I69", t] == 1} == {"CAD", "HYPERTENSION", "LVH"}
     assert {t for t in cohort.targets if table.loc["incart-I70", t] == 1} == {"EARLIER_MI"}
     assert list(table.index[table["defect_action"] == "flag"]) == ["incart-I02", "incart-I69"]
-    assert "1 recordings without a statement: their labels are unknown" in cohort.notes
+    assert "1 recordings have no diagnosis code: their labels are unknown" in cohort.notes
     assert "1 codes without a label (number of recordings): hiccup (1)" in cohort.notes
     assert table.loc["incart-I01", "split"] == table.loc["incart-I02", "split"]
     assert read(incart / "I01").leads[3:6] == ("AVR", "AVL", "AVF")
@@ -55,5 +55,5 @@ def test_incart(incart):
 def test_incart_without_patients_is_refused(incart):
     """The copy in the Challenge has no patients, so records of one patient could be in different splits."""
     write_incart(incart, "I03", "", "<age>: 65 <sex>: F")
-    with pytest.raises(InputError, match=r"patient: 1 of 6 headers state no patient \(I03\)"):
+    with pytest.raises(InputError, match=r"patient: 1 of 6 headers contain no patient number \(I03\)"):
         INCART(incart).cohort()

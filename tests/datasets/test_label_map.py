@@ -28,7 +28,7 @@ def test_no_statement_is_unknown_and_no_code_is_none_of_them():
     np.testing.assert_array_equal(labelled.matrix, [[np.nan, np.nan], [0, 0], [1, 0]])
     assert labelled.unmapped == {"9": 1}
     assert labelled.notes() == [
-        "1 recordings without a statement: their labels are unknown",
+        "1 recordings have no diagnosis code: their labels are unknown",
         "1 codes without a label (number of recordings): 9 (1)",
     ]
 

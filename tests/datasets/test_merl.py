@@ -46,7 +46,7 @@ def test_as_a_positional_reader_takes_them(subclass):
     # recording 1 has an AVB, which stands where test has ISC
     expected = [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
     np.testing.assert_array_equal(found.table[list(found.targets)], expected)
-    assert any("columns ISC, AVB, RAO/RAE of train contain other labels" in note for note in found.notes)
+    assert any("so ISC, AVB, RAO/RAE contain other labels there" in note for note in found.notes)
 
 
 def test_corrected_labels_are_those_of_the_release(subclass):
@@ -81,12 +81,12 @@ def test_substring_labels_of_chapman_are_kept_or_corrected(tmp_path):
     assert as_written.table[["AF", "AFIB", "VB"]].to_numpy().tolist() == [[1, 1, 0]] * 3
     corrected = on_merl_splits(whole, "conditions", tmp_path, "corrected")
     assert corrected.table[["AF", "AFIB"]].to_numpy().tolist() == [[0, 1]] * 3
-    assert any("columns VB of the files of MERL" in note for note in corrected.notes)
+    assert any("MERL columns VB are not used" in note for note in corrected.notes)
 
 
 def test_what_cannot_be_is_said(subclass):
     folder, whole = subclass
-    with pytest.raises(InputError, match="has no split in MERL"):
+    with pytest.raises(InputError, match="MERL has no split for this set"):
         on_merl_splits(whole, "diagnostic", folder, "csv")
     strangers = whole.table.assign(record_id=[f"ptbxl-{n:05d}" for n in range(90, 96)])
     with pytest.raises(InputError, match="none of the 4 listed recordings"):

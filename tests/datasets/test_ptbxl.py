@@ -62,7 +62,7 @@ def test_labels_folds_and_traps(release):
     assert cohort.notes == (
         "4 of 21,799 recordings of release 1.0.3, or of another release: the files do not state it",
         "1 recordings have no code of label set superclass: targets unknown",
-        "1 ages are 'above 89' (300 in the release) and given as 90",
+        "1 ages above 89 (stored as 300 in the release) are set to 90",
     )
 
 

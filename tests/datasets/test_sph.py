@@ -93,7 +93,7 @@ def test_files_and_rows_that_do_not_match(release):
 def test_records_that_are_not_unpacked(release):
     (release / "records").rename(release / "elsewhere")
     (release / "records.tar.gz").touch()
-    with pytest.raises(InputError, match=r"uncompressed tar in spite of its name: tar -xf records\.tar\.gz"):
+    with pytest.raises(InputError, match=r"uncompressed tar file despite its name: tar -xf records\.tar\.gz"):
         SPH(release).cohort()
 
 

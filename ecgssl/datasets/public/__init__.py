@@ -1,1 +1,1 @@
-"""Public sets: layout, records, labels, split and known defects of each, one class in one file."""
+"""Loaders for public ECG datasets, one class per dataset (layout, labels, splits, known defects)."""

@@ -1,11 +1,12 @@
-"""PhysioNet/CinC Challenge 2020 and 2021, and Georgia: ``training/{subset}/g*/X.{hea,mat}``, labels in the headers.
+"""Loaders for the PhysioNet/CinC Challenges 2020 and 2021, and for the Georgia dataset.
 
-The releases (Perez Alday et al. 2020, Reyna et al. 2021) contain other public sets, some of them under other names. A
-recording with a known counterpart has the ``record_id`` of its original set (HR00001 is ``ptbxl-00001``), so that overlaps
-of two cohorts are found by name.
+Files are ``training/{subset}/g*/X.{hea,mat}``; the headers contain the labels. The releases (Perez Alday et al. 2020,
+Reyna et al. 2021) contain recordings of other public datasets, some with new names. If the original name is known, the
+recording gets the ``record_id`` of the original dataset (HR00001 becomes ``ptbxl-00001``). Recordings shared by two
+cohorts can then be found by name.
 
-The Challenge publishes no patient ids. Subsets whose patients are known to have several recordings (PTB-XL, PTB, INCART)
-are used for training only: a split by recording would put one patient into several splits.
+The Challenge publishes no patient ids. Some subsets contain several recordings per patient (PTB-XL, PTB, INCART). They are
+used for training only, because a split by recording would put the same patient into several splits.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _EXAMPLES = 4
 _STRATIFY_BY = "scored2021"
 
 _SAME_NAMES = {"cpsc_2018": "cpsc2018", "chapman_shaoxing": "ecg_arrhythmia", "ningbo": "ecg_arrhythmia"}
-"""Subsets that contain the signal files of another set under the same names, and therefore its defects."""
+"""Subsets with the same signal files and names as another dataset, whose known defects therefore apply."""
 
 _SUBSETS_2020 = ("cpsc_2018", "cpsc_2018_extra", "st_petersburg_incart", "ptb", "ptb-xl", "georgia")
 _SUBSETS_2021 = (*_SUBSETS_2020, "chapman_shaoxing", "ningbo")
@@ -40,26 +41,26 @@ _FILES = "training/{}/*"
 
 
 class Challenge(PublicSet):
-    """A release of the Challenge, or one subset of it.
+    """A release of the PhysioNet/CinC Challenge, or one subset of it.
 
-    ``subsets`` selects folders below ``training``. The ``site`` of a recording is its subset. Labels are those scored in
-    2021 or 2020, or all of the code table of the release; codes that the Challenge scores as equal share one label. Codes
-    without a label are counted in the notes. A label that the annotators of a subset did not use is 0 there, as in the
-    Challenge.
+    ``subsets`` selects folders below ``training``, and the ``site`` of a recording is its subset. The label sets are the
+    labels scored in 2020, the labels scored in 2021, and all codes of the release. Codes that the Challenge scores as
+    equal share one label. The notes of the cohort count codes without a label. If the annotators of a subset did not
+    use a label, it is 0 for the recordings of this subset, as in the Challenge.
     """
 
     licence = "CC BY 4.0"
     landmark = "training"
 
     folders: ClassVar[tuple[str, ...]] = ()
-    """Subsets to read if ``subset_names`` is empty."""
+    """Subsets to read for a dataset without selectable subsets (``subset_names`` is empty)."""
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and splits.
+        """Return the cohort with labels and splits.
 
         Raises:
-            InputError: a subset is absent, headers have the gain of before August 2020, signal files are absent, a
-                recording occurs twice, or a table as long as the release has other labels.
+            InputError: a subset or signal file is missing, a recording occurs twice, the headers are older than August
+                2020 and have a wrong gain, or the label counts of a complete release differ from the known counts.
         """
         folders = self.subsets or self.folders
         training = self.root / self.landmark
@@ -81,7 +82,7 @@ class Challenge(PublicSet):
 
 
 class CinC2020(Challenge):
-    """Training set of 2020 (Perez Alday et al. 2020), all of which is contained in the training set of 2021."""
+    """Training data of the Challenge 2020 (Perez Alday et al. 2020). The Challenge 2021 contains all of it."""
 
     name = "cinc2020"
     title = "PhysioNet/CinC Challenge 2020"
@@ -97,7 +98,7 @@ class CinC2020(Challenge):
 
 
 class CinC2021(Challenge):
-    """Training set of 2021 (Reyna et al. 2021)."""
+    """Training data of the Challenge 2021 (Reyna et al. 2021)."""
 
     name = "cinc2021"
     title = "PhysioNet/CinC Challenge 2021"
@@ -113,7 +114,7 @@ class CinC2021(Challenge):
 
 
 class Georgia(Challenge):
-    """Georgia 12-lead set (Perez Alday et al. 2020): the folder ``training/georgia`` of a release of the Challenge."""
+    """Georgia 12-lead dataset (Perez Alday et al. 2020): the folder ``training/georgia`` of a Challenge release."""
 
     name = "georgia"
     title = "Georgia"
@@ -125,7 +126,11 @@ class Georgia(Challenge):
 
 
 def label_map(labels: str) -> LabelMap:
-    """Return labels by SNOMED CT code: ``scored2021``, ``scored2020``, or ``all`` of the code table of the Challenge."""
+    """Return the mapping from SNOMED CT codes to labels.
+
+    Args:
+        labels: ``scored2020`` or ``scored2021`` for the labels scored in that year, ``all`` for all codes.
+    """
     rows = package_table(LABELS)
     if labels != "all":
         rows = [row for row in rows if row[f"scored_{labels.removeprefix('scored')}"] == "1"]
@@ -133,12 +138,12 @@ def label_map(labels: str) -> LabelMap:
 
 
 def original_name(subset: str, header: ChallengeHeader) -> str:
-    """Return the name of a recording in its original set, or the name of its header if that is unknown."""
+    """Return the name of a recording in its original dataset, or its header name if the original name is unknown."""
     if subset == "ptb-xl" and (match := re.fullmatch(r"HR(\d{5})", header.record)):
         return match[1]
     if subset == "st_petersburg_incart" and (match := re.fullmatch(r"I(\d{4})", header.record)):
         return f"I{int(match[1]):02d}"
-    # one header has another name than its recording: S23074 for JS23074
+    # the header of JS23074 is named S23074.hea, so the name is taken from the signal file
     if subset == "ningbo" and (match := re.fullmatch(r"(JS\d{5})\.mat", header.signal_file)):
         return match[1]
     return header.record
@@ -151,12 +156,12 @@ def _label(labels: LabelMap, headers: Sequence[ChallengeHeader]) -> Labelled:
 def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Problem]:
     fetch = f"Fetch it again ({url})"
     if not headers:
-        return [Problem(where, "headers", "there are none", fetch)]
+        return [Problem(where, "headers", "the folder contains no header files", fetch)]
     count = Counter(header.record for header in headers)
     double = [h for h in headers if count[h.record] > 1]
     old = [h for h in headers if h.old_gain]
     unsigned = [h for h in headers if h.signal_file and not h.signal_there]
-    gain = "have gain 4880, as in releases before August 2020: voltages would be 4.88 times too small"
+    gain = "have the gain 4880 of releases before August 2020, which makes voltages 4.88 times too small"
     found = (
         (double, "names", "have a name that occurs more than once", "Keep one copy of the subset"),
         (old, "gain", gain, f"Fetch the corrected headers, whose gain is 1000 ({url})"),
@@ -176,7 +181,7 @@ def _examples(headers: Sequence[ChallengeHeader]) -> str:
 
 def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.DataFrame:
     subset = known["subset"]
-    # names of PTB have no known counterpart (S0138 is not s0138), so they get another prefix
+    # the original names of PTB recordings are unknown (S0138 is not s0138), so these recordings get the prefix "cinc"
     prefix = known["set"] if known["set"] not in ("", "ptb") else "cinc"
     names = [f"{prefix}-{original_name(subset, header)}" for header in headers]
     folds = np.full(len(headers), np.nan)
@@ -199,7 +204,10 @@ def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.D
 
 
 def _folds(subset: str, headers: list[ChallengeHeader], names: list[str]) -> NDArray[np.float64]:
-    """Return the folds of the original set, which depend neither on the label set nor on the other subsets."""
+    """Return the folds of a subset. They do not depend on the label set or on the other selected subsets.
+
+    Recordings of CPSC2018, Chapman-Shaoxing and Ningbo have the same folds as in their original datasets.
+    """
     if subset == "cpsc_2018":
         labels = read_label_map("cpsc2018.csv").with_equals(equal_snomed_codes())
         return stratified_folds(_label(labels, headers).matrix, names, "cpsc2018").astype(float)
@@ -209,7 +217,7 @@ def _folds(subset: str, headers: list[ChallengeHeader], names: list[str]) -> NDA
 def _defects(subset: str) -> dict[str, Defect]:
     found = known_defects("cinc2021")
     if subset in _SAME_NAMES:
-        # the original set excludes recordings because of their headers, which the Challenge rewrote
+        # skip the "exclude" defects of the original dataset: they concern headers, and the Challenge rewrote the headers
         found |= {name: d for name, d in known_defects(_SAME_NAMES[subset]).items() if d.action == "flag"}
     return found
 
@@ -223,7 +231,7 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
     kept = [name for name in headers if known[name]["patients"] == "repeat"]
     if kept:
         notes.append(
-            f"{', '.join(kept)}: patients have several recordings and no published ids, so all recordings train"
+            f"{', '.join(kept)}: patients have several recordings but no published ids; all recordings are in train"
         )
     if len(kept) < len(headers):
         notes.append(MADE_HERE)
@@ -242,7 +250,7 @@ def _notes(own: str, known: dict[str, dict[str, Any]], headers: dict[str, list[C
             "ptb-xl is PTB-XL 1.0.1, with the 38 duplicates that 1.0.3 removed; its folds are those of set ptbxl"
         )
     if "st_petersburg_incart" in headers:
-        notes.append("st_petersburg_incart was re-quantised and clipped: the original (set incart) has no gaps")
+        notes.append("st_petersburg_incart was re-quantised and clipped; the original (set incart) has no gaps")
     every = [header for found in headers.values() for header in found]
     unreadable = [header for header in every if header.comments is None]
     if unreadable:

@@ -1,4 +1,4 @@
-"""Headers of the PhysioNet/CinC Challenge 2020 and 2021, which contain all metadata of a recording."""
+"""Parser for the WFDB headers of the PhysioNet/CinC Challenges 2020 and 2021."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _OLD_GAIN = re.compile(r"^\S+[ \t]+\S+[ \t]+4880(\.0*)?(\(-?\d+\))?(/\S+)?[ \t\r
 
 @dataclass(frozen=True)
 class ChallengeHeader:
-    """Metadata of one header; the reader of recordings checks the rest.
+    """Metadata of one header file.
 
     Args:
         path: path of the record relative to the root, without ``.hea``.
-        comments: codes, age and sex; ``None`` if the file cannot be read.
-        signal_file: file named in the first signal line; empty if there is none.
-        signal_there: whether that file is in the folder of the header.
-        old_gain: whether a lead has the gain 4880 of the headers before August 2020. With this gain, voltages are 4.88
-            times too small.
+        comments: diagnosis codes, age and sex; ``None`` if the file cannot be read.
+        signal_file: signal file in the first signal line; empty if there is none.
+        signal_there: whether the signal file is in the folder of the header.
+        old_gain: whether a lead has the gain 4880, as in headers before August 2020. This gain is wrong: voltages
+            become 4.88 times too small.
     """
 
     path: str
@@ -33,12 +33,12 @@ class ChallengeHeader:
 
     @property
     def record(self) -> str:
-        """Name of the header file without suffix."""
+        """Name of the record, which is the name of its header file without suffix."""
         return self.path.rpartition("/")[2]
 
 
 def read_headers(root: Path, folder: str, workers: int = 8) -> list[ChallengeHeader]:
-    """Return all headers below a folder, sorted by path.
+    """Read all headers below a folder, sorted by path.
 
     Args:
         root: folder of the release.
@@ -58,7 +58,7 @@ def read_headers(root: Path, folder: str, workers: int = 8) -> list[ChallengeHea
 def _parse(path: str, text: str | None, files: frozenset[str]) -> ChallengeHeader:
     if text is None:
         return ChallengeHeader(path, None, "", False, False)
-    # comments follow the signal lines
+    # the comments come after the signal lines
     lines = text.partition("#")[0]
     signal = lines.split("\n", 2)[1:2]
     words = signal[0].split(None, 1) if signal else []

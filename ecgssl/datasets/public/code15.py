@@ -1,14 +1,13 @@
-"""CODE-15% (Ribeiro et al. 2021): 345,779 recordings of 233,770 patients, 400 Hz, in 18 HDF5 files.
+"""Loader for CODE-15% (Ribeiro et al. 2021): 345,779 recordings of 233,770 patients, 400 Hz, in 18 HDF5 files.
 
-Layout: ``exams.csv`` and ``exams_part{0..17}.hdf5`` with ``exam_id`` (N) and ``tracings`` (N, 4096, 12) in mV, although the
-README of the related set CODE-test states 1e-4 V. Table and files are ordered differently, so a recording is identified by
-its ``exam_id``. The files do not name the leads: they are DI, DII, DIII, AVR, AVL, AVF, V1 to V6, the standard order
-(verified with the limb-lead laws in ecgbench 1.0.0); CODE-test has another order. Shorter recordings are padded with zeros at
-both ends, and each part ends with a row of zeros whose ``exam_id`` is 0.
+The files are ``exams.csv`` and ``exams_part{0..17}.hdf5``, which contain ``exam_id`` (N) and ``tracings`` (N, 4096, 12).
+Samples are in mV, although the README of the related dataset CODE-test states 1e-4 V. The table and the HDF5 files are
+ordered differently, so recordings are matched by ``exam_id``. The files do not state the lead order. It is the standard
+order I, II, III, aVR, aVL, aVF, V1 to V6 (verified with the limb-lead laws in ecgbench 1.0.0). Shorter recordings are
+padded with zeros at both ends. Each part ends with a row of zeros, which has the ``exam_id`` 0.
 
-Folds are assigned by a hash of the patient id. With this many patients, the prevalence of a label differs between folds by
-a few per cent only. The folds are not stratified, so that a recording has the same fold in a subset of the parts and in
-the whole set.
+Folds are assigned by a hash of the patient id and are not stratified. A recording therefore has the same fold if only some
+parts are loaded. Because there are many patients, the prevalence of a label differs little between folds.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ _COLUMNS = ("exam_id", "age", "is_male", *SIX, "patient_id", DEATH, NORMAL, "tra
 _TRUTH = {"True": 1.0, "TRUE": 1.0, "1": 1.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
 _RATE = 400.0
 _SPLIT = (
-    "no split is published: ten folds follow from a hash of the patient, so that any parts keep the folds of the whole; "
-    "1-8 train, 9 validates, 10 tests"
+    "no split is published: patients are assigned to ten folds by a hash of their id, so that folds do not depend on the "
+    "loaded parts; folds 1-8 are train, 9 val, 10 test"
 )
 _PADDING = 0
-"""``exam_id`` of the rows of zeros."""
+"""``exam_id`` of padding rows, which contain only zeros."""
 
 
 class CODE15(PublicSet):
-    """CODE-15%.
+    """CODE-15% (Ribeiro et al. 2021).
 
-    Label sets: ``six`` abnormalities; ``six_normal``, with ``normal_ecg`` as a seventh label, because half of the
-    recordings have none of the six and are not normal either; ``death``, unknown for patients without follow-up.
+    The label set ``six`` contains six abnormalities. ``six_normal`` adds the label ``normal_ecg``, because half of the
+    recordings have none of the six abnormalities but are not normal. ``death`` is unknown for patients without follow-up.
     """
 
     name = "code15"
@@ -65,10 +64,10 @@ class CODE15(PublicSet):
     subset_names = tuple(f"part{number}" for number in range(18))
 
     def cohort(self) -> Cohort:
-        """Return the recordings of the selected parts with labels and folds.
+        """Return the cohort of the selected parts with labels and folds.
 
         Raises:
-            InputError: a part is absent, a cell cannot be read, or table and files contain different exams.
+            InputError: a part is missing, a cell is invalid, or a file cannot be read or lacks exams of the table.
         """
         source = self.root / self.landmark
         table = read_table(
@@ -83,7 +82,7 @@ class CODE15(PublicSet):
         truth = {column: table[column].map(_TRUTH).to_numpy(np.float64) for column in ("is_male", *SIX, NORMAL, DEATH)}
         exam = pd.to_numeric(table["exam_id"], errors="coerce")
         wrong = {column: np.isnan(cells) for column, cells in truth.items()}
-        # death is empty for patients without follow-up, the other columns are never empty
+        # only the column death may be empty (patients without follow-up)
         wrong[DEATH] &= (table[DEATH] != "").to_numpy()
         wrong["exam_id"] = (exam.isna() | table["exam_id"].duplicated(keep=False)).to_numpy()
         wrong["patient_id"] = (table["patient_id"] == "").to_numpy()
@@ -132,7 +131,10 @@ class CODE15(PublicSet):
             raise InputError(Problem(str(source), "data.subsets", what, remedy))
 
     def _compare_files(self, files: list[str], table: pd.DataFrame, exam: pd.Series) -> tuple[int, int]:
-        """Return the number of padding rows and of exams missing in the table that the files contain.
+        """Compare the exams in the files with the table.
+
+        Returns:
+            The number of padding rows in the files, and the number of exams in the files that the table does not list.
 
         Raises:
             InputError: a file cannot be read or lacks exams of the table.
@@ -145,12 +147,14 @@ class CODE15(PublicSet):
                 held = _exam_ids(path)
             except (OSError, KeyError, ValueError) as error:
                 what = f"cannot be read as exam_id and tracings ({type(error).__name__})"
-                problems.append(Problem(str(path), "file", what, f"Fetch it again ({self.url})"))
+                problems.append(Problem(str(path), "file", what, f"Download the file again ({self.url})"))
                 continue
             lacking = np.setdiff1d(expected, held)
             if len(lacking):
                 what = f"contains {len(expected) - len(lacking)} of the {len(expected)} exams listed in exams.csv"
-                problems.append(Problem(str(path), "exam_id", what, f"Fetch both again ({self.url})"))
+                problems.append(
+                    Problem(str(path), "exam_id", what, f"Download this file and exams.csv again ({self.url})")
+                )
             padding += int((held == _PADDING).sum())
             more += len(np.setdiff1d(held[held != _PADDING], expected))
         if problems:

@@ -1,11 +1,12 @@
-"""CPSC2018 (Liu et al. 2018, doi:10.1166/jmihi.2018.2442), called ICBEB2018 in benchmarks, in either of its forms.
+"""Loader for CPSC2018 (Liu et al. 2018, doi:10.1166/jmihi.2018.2442), also called ICBEB2018.
 
-The original release consists of MATLAB files and ``REFERENCE.csv``, which ranks up to three of nine labels. The copy in the
-PhysioNet/CinC Challenges consists of WFDB files with sorted codes in the headers, without the rank. The form is detected
-from the files in the root. Label set ``any`` uses all labels of a recording, ``first`` only the first of the original.
+The dataset exists in two forms, which are detected from the files. The original release has MATLAB files and
+``REFERENCE.csv``, which lists up to three of nine labels per recording in order of rank. The copy in the PhysioNet/CinC
+Challenges has WFDB files. Its headers list the labels in order of their codes, so the rank is lost. The label set ``any``
+uses all labels of a recording. ``first`` uses only the first label and requires the original release.
 
-Neither form has patient ids or an official split (the test set is private). The ten folds are made here, stratified by
-label; 1-8 train, 9 validates, 10 tests. The benchmark of Strodthoff et al. 2021 divides in the same way, with other folds.
+Neither form has patient ids or an official split (the test set is private). This module makes ten folds stratified by
+label: 1-8 are train, 9 is val, 10 is test. Strodthoff et al. 2021 use the same proportions but different folds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _RATE = 500.0
 
 
 class CPSC2018(PublicSet):
-    """Public training set of the China Physiological Signal Challenge 2018."""
+    """Public training data of the China Physiological Signal Challenge 2018 (CPSC2018)."""
 
     name = "cpsc2018"
     title = "CPSC2018 (ICBEB2018)"
@@ -51,7 +52,7 @@ class CPSC2018(PublicSet):
     landmark = "A0001.hea or A0001.mat (to A6877)"
 
     def recognised(self) -> bool:
-        """Return whether a record exists anywhere below the root."""
+        """Return whether the root folder or a folder below it contains a record such as ``A0001.hea``."""
         return any(
             _RECORD.fullmatch(Path(name).stem) and name.endswith((".hea", ".mat"))
             for _, _, names in os.walk(self.root)
@@ -59,11 +60,12 @@ class CPSC2018(PublicSet):
         )
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: neither ``REFERENCE.csv`` nor headers exist, a row cannot be read, a recording is absent or
-                occurs twice, ``first`` is used with headers, or 6,877 recordings have other labels than the release.
+            InputError: neither ``REFERENCE.csv`` nor headers exist, a row is invalid, a recording is missing or occurs
+                twice, the label set ``first`` is used with the WFDB copy, or the label counts of the complete dataset
+                differ from the known counts.
         """
         files = _Files(self.root)
         if files.references:
@@ -75,12 +77,12 @@ class CPSC2018(PublicSet):
         names = read_label_map("cpsc2018.csv").with_equals(equal_snomed_codes())
         labelled = names.apply(codes)
         table.insert(0, "record_id", [f"{self.name}-{Path(path).stem}" for path in table["path"]])
-        # patients are unknown; the prefix shows that this is not a patient number
+        # patient ids are unknown; the prefix "record:" marks an id made from the recording
         table["patient_id"] = "record:" + table["record_id"]
         add_folds(table, stratified_folds(labelled.matrix, table["record_id"].tolist(), self.name))
         notes = [
             f"{share(len(table), self.name)}, {form}",
-            "no patient ids are published: each recording counts as one patient, so a split by patient is impossible",
+            "no patient ids are published: each recording counts as a different patient, so splits may share patients",
             MADE_HERE,
             "the PhysioNet/CinC Challenges 2020 and 2021 contain every recording under the same name",
             *labelled.notes(),
@@ -101,7 +103,7 @@ class CPSC2018(PublicSet):
             where = str(reference)
             if wrong:
                 what = f"{rows_text(wrong)}: not a name with one to three different labels from 1 to 9"
-                problems.append(Problem(where, "labels", what, "Restore the table of the release"))
+                problems.append(Problem(where, "labels", what, "Use the unchanged REFERENCE.csv of the release"))
             if absent:
                 what = f"{len(absent)} of {len(cells)} recordings are not under {self.root} ({rows_text(absent)})"
                 problems.append(Problem(where, "recordings", what, "Unpack all three training sets"))
@@ -110,7 +112,7 @@ class CPSC2018(PublicSet):
         twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
         if twice:
             what = f"{', '.join(twice[:5])} listed more than once"
-            problems.append(Problem(str(files.references[0]), "Recording", what, "Keep one row for each"))
+            problems.append(Problem(str(files.references[0]), "Recording", what, "Keep one row for each recording"))
         if problems:
             raise InputError(problems)
         if self.labels == "first":
@@ -121,7 +123,7 @@ class CPSC2018(PublicSet):
         table = pd.DataFrame(
             {
                 "path": [files.matlab.get(name) or files.wfdb[name] for name in names],
-                # the MATLAB files state none of these
+                # the MATLAB files contain no sampling rate, units or lead names
                 "sampling_rate": np.where(plain, _RATE, np.nan),
                 "units": np.where(plain, "mV", ""),
                 "leads": np.where(plain, ";".join(LEADS), ""),
@@ -155,12 +157,13 @@ class CPSC2018(PublicSet):
 
 
 class _Files:
-    """Files below a folder.
+    """Files of CPSC2018 found below a folder.
 
     Attributes:
-        wfdb, matlab: path of each record by its name, ``wfdb`` without suffix.
-        references: tables of labels.
-        problems: names found in two folders.
+        wfdb: path of each WFDB record (without suffix) by name.
+        matlab: path of each MATLAB file by record name.
+        references: paths of the label tables (``REFERENCE.csv``).
+        problems: errors for records that exist in two folders.
     """
 
     def __init__(self, root: Path) -> None:

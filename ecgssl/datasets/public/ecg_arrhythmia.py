@@ -1,12 +1,12 @@
-"""Arrhythmia set of Chapman University, Shaoxing and Ningbo (Zheng et al. 2020; PhysioNet, CC BY 4.0).
+"""Loader for the Chapman-Shaoxing-Ningbo arrhythmia dataset (Zheng et al. 2020; PhysioNet, CC BY 4.0).
 
-Layout: ``WFDBRecords/01/010/JS00001.{hea,mat}`` and so on; JS00001-JS10646 are from Shaoxing, JS10647-JS45551 from Ningbo.
-There is no table of recordings: diagnoses, age and sex are comments of the headers, and the names of the SNOMED CT codes
-are in ``ConditionNames_SNOMED-CT.csv``. Codes are compared as a whole. Codes that the Challenge of 2021 scores as equal
-share one label.
+The files are named ``WFDBRecords/01/010/JS00001.{hea,mat}`` and so on. JS00001-JS10646 are from Shaoxing, JS10647-JS45551
+from Ningbo. Diagnosis codes, age and sex are comments in the headers. ``ConditionNames_SNOMED-CT.csv`` lists the names of
+the SNOMED CT codes. Codes that the PhysioNet/CinC Challenge 2021 scores as equal share one label.
 
-Every patient has one recording, and there is no official split. Folds are made separately for each hospital and by the
-labels of the Challenge of 2021, as in the sets ``ningbo`` and ``cinc2021``: a recording has the same fold in all three.
+Every patient has one recording, and there is no official split. Folds are made separately for each hospital and stratified
+by the labels of the Challenge 2021. A recording has the same fold in the sets ``ecg_arrhythmia``, ``ningbo`` and
+``cinc2021``.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from ecgssl.datasets.public.wfdb_comments import comments_of, list_headers
 from ecgssl.errors import InputError, Problem
 
 RELEASE = "ecg_arrhythmia"
-"""Prefix of record ids and key of the known defects, also in the subset ``ningbo``."""
+"""Prefix of record ids and key of the table of known defects, also used for the subset ``ningbo``."""
 
 _NAMES = "ConditionNames_SNOMED-CT.csv"
 _COLUMNS = ("acronymname", "snomedct")
 _RECORD = re.compile(r"JS(\d{5})")
 _FIRST_OF_NINGBO = 10_647
 _SITES = {"chapman_shaoxing": range(1, _FIRST_OF_NINGBO), "ningbo": range(_FIRST_OF_NINGBO, 100_000)}
-"""Numbers of the recordings of each hospital, by its folder in the Challenge, which is also the salt of its folds."""
+"""Recording numbers of each hospital. The key is the hospital's folder in the Challenge 2021 and the salt of its folds."""
 
 
 class ECGArrhythmia(PublicSet):
-    """Chapman-Shaoxing and Ningbo, as published in 2022."""
+    """Chapman-Shaoxing-Ningbo arrhythmia dataset as published on PhysioNet in 2022."""
 
     name = RELEASE
     title = "ecg-arrhythmia (Chapman-Shaoxing and Ningbo)"
@@ -53,13 +53,13 @@ class ECGArrhythmia(PublicSet):
     landmark = "WFDBRecords"
 
     sites: ClassVar[tuple[str, ...]] = tuple(_SITES)
-    """Hospitals whose recordings are part of the set."""
+    """Hospitals (keys of ``_SITES``) that the dataset contains."""
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: the names of the codes or headers cannot be read, or there are no headers.
+            InputError: there are no headers, or the headers or the table of code names cannot be read.
         """
         source = self.root / self.landmark
         names = self._condition_names()
@@ -91,7 +91,7 @@ class ECGArrhythmia(PublicSet):
         defects = {action: int((table["defect_action"] == action).sum()) for action in ("exclude", "flag")}
         notes = [
             share(len(table), self.name),
-            "one recording per patient according to the release, which publishes no patient ids",
+            "each patient has one recording according to the publication; no patient ids are published",
             MADE_HERE,
             "AF means atrial flutter and AFIB atrial fibrillation, as in the release",
             f"known defects: {defects['exclude']} recordings excluded, {defects['flag']} flagged; about 1,480 of "
@@ -100,13 +100,15 @@ class ECGArrhythmia(PublicSet):
             *labelled.notes(),
         ]
         if strange:
-            notes.append(f"{len(strange)} headers not named JS and five digits are not used, such as {strange[0]}")
+            notes.append(
+                f"{len(strange)} headers are not used, because they are not named JS and five digits: {strange[0]}"
+            )
         if table["age"].isna().any():
             notes.append(f"{int(table['age'].isna().sum())} ages are absent or not a number and count as unknown")
         return self.checked_cohort(table, names.labels, labelled.matrix, notes, source)
 
     def _recordings(self) -> tuple[dict[str, str], list[str]]:
-        """Return the hospital by path of the recordings of this set, and the paths of headers with other names."""
+        """Return a dict from the path of each recording to its hospital, and the paths of headers with unknown names."""
         places, strange = {}, []
         for path in list_headers(self.root, self.landmark):
             match = _RECORD.fullmatch(path.rpartition("/")[2])
@@ -119,29 +121,29 @@ class ECGArrhythmia(PublicSet):
         return places, strange
 
     def _condition_names(self) -> LabelMap:
-        """Return acronyms by code; the first of several acronyms of one code."""
+        """Return the mapping from SNOMED CT codes to acronyms. If a code has several acronyms, the first is used."""
         path = self.root / _NAMES
         table = read_table(path, (), self.url, dtype=str, keep_default_na=False)
-        # the release writes "Acronym Name" and "Snomed_CT", copies omit the space or underscore
+        # the column names are "Acronym Name" and "Snomed_CT"; some copies omit the space or the underscore
         table.columns = pd.Index([re.sub(r"[^a-z]", "", str(name).casefold()) for name in table.columns])
         absent = [column for column in _COLUMNS if column not in table]
         if absent:
             what = "lacks the columns Acronym Name and Snomed_CT"
-            raise InputError(Problem(str(path), "columns", what, f"Restore the file of the release ({self.url})"))
+            raise InputError(Problem(str(path), "columns", what, f"Download the file again ({self.url})"))
         acronyms, codes = (table[column].str.strip().tolist() for column in _COLUMNS)
         wrong = [
             n for n, (name, code) in enumerate(zip(acronyms, codes, strict=True), 2) if not (name and code.isdigit())
         ]
         if wrong:
             what = f"{rows_text(wrong)}: not an acronym and a code"
-            raise InputError(Problem(str(path), "rows", what, f"Restore the file of the release ({self.url})"))
+            raise InputError(Problem(str(path), "rows", what, f"Download the file again ({self.url})"))
         label_of = dict(zip(reversed(codes), reversed(acronyms), strict=True))
         first = {code: label_of[code] for code in dict.fromkeys(codes)}
         return LabelMap(first, _NAMES).with_equals(equal_snomed_codes())
 
 
 class Ningbo(ECGArrhythmia):
-    """Recordings of Ningbo First Hospital (JS10647-JS45551), a part that benchmarks use alone; same folds."""
+    """The recordings of Ningbo First Hospital (JS10647-JS45551), with the same folds as in ``ECGArrhythmia``."""
 
     name = "ningbo"
     title = "Ningbo (part of ecg-arrhythmia)"

@@ -1,13 +1,13 @@
-"""EchoNext (Poterucha et al. 2025): recordings of 10 s at 250 Hz, labelled by an echocardiogram of the same patient.
+"""Loader for EchoNext (Poterucha et al. 2025): 10 s ECGs at 250 Hz, labelled by an echocardiogram of the same patient.
 
-Layout: ``echonext_metadata_100k.csv`` and ``EchoNext_{train,val,test,no_split}_waveforms.npy`` (N, 1, 2500, 12); row n of
-a split in the table is row n of its array. The lead order is not documented; by the limb-lead laws it is the standard order
-(ecgbench 1.0.0). The tabular features are not read; the README of the release gives their columns in a wrong order.
+The files are ``echonext_metadata_100k.csv`` and ``EchoNext_{train,val,test,no_split}_waveforms.npy`` (N, 1, 2500, 12). The
+n-th table row of a split belongs to row n of the array of this split. The lead order is not documented. The limb-lead laws
+show that it is the standard order (ecgbench 1.0.0). The tabular features are not read.
 
-The samples are z-scores: the publisher filtered and clipped each lead, and standardised all leads with a mean and a
-standard deviation that are not released. They cannot be converted to mV. The set is therefore rejected unless
-``standardised_as_mv`` is true, which reads one z-score as 1 mV. Wave shapes and, approximately, ratios between leads remain
-valid. Amplitudes, quality limits in mV and reconstruction errors in mV cannot be compared with other sets.
+The samples are z-scores: the publisher filtered and clipped each lead, and standardised all leads with an unpublished mean
+and standard deviation. They cannot be converted to mV. The dataset is therefore rejected unless ``standardised_as_mv`` is
+true, which treats a z-score of 1 as 1 mV. Wave shapes and, approximately, ratios between leads remain valid. Amplitudes,
+quality limits in mV and reconstruction errors in mV cannot be compared with other datasets.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ COMPOSITE = "shd_moderate_or_greater_flag"
 _COLUMNS = ("ecg_key", "patient_key", "split", "age_at_ecg", "sex")
 _NO_SPLIT = "no_split"
 _SAMPLES, _RATE = 2500, 250.0
-_DEFECT = "the samples are z-scores, of which one counts as 1 mV"
+_DEFECT = "the samples are z-scores; a z-score of 1 is read as 1 mV"
 
 
 class EchoNext(PublicSet):
-    """EchoNext 1.1.
+    """EchoNext 1.1 (Poterucha et al. 2025).
 
-    Label sets: ``shd``, the composite flag; ``measured``, the composite and its eleven findings, unknown where a flag is 0
-    and the echocardiogram did not measure the finding; ``released``, the flags as published.
+    The label set ``shd`` is the composite flag for structural heart disease. ``released`` contains the composite flag and
+    eleven findings as published. ``measured`` contains the same labels, but a flag of 0 is replaced by "unknown" if the
+    echocardiogram did not measure the finding.
     """
 
     name = "echonext"
@@ -57,12 +58,12 @@ class EchoNext(PublicSet):
     standardised = True
 
     def cohort(self) -> Cohort:
-        """Return the recordings of the three splits with their flags.
+        """Return the cohort with labels and the published splits.
 
         Raises:
             InputError: ``standardised_as_mv`` is false, a table or an array cannot be read, their numbers of
-                recordings differ, cells cannot be read, splits share patients, or a table as long as the release has
-                other counts.
+                recordings differ, a cell is invalid, splits share patients, or the counts of the complete dataset
+                differ from the known counts.
         """
         source = self.root / self.landmark
         if not self.standardised_as_mv:
@@ -71,8 +72,8 @@ class EchoNext(PublicSet):
                 "not released: they cannot be converted to mV"
             )
             remedy = (
-                "Set it to true to read one z-score as 1 mV: wave shapes stay valid; voltages, limits and errors in mV "
-                "have no meaning"
+                "Set it to true to read a z-score of 1 as 1 mV. Wave shapes stay valid, but voltages, limits and errors "
+                "in mV have no meaning"
             )
             raise InputError(Problem(str(source), "data.standardised_as_mv", what, remedy))
         flags = {
@@ -128,16 +129,18 @@ class EchoNext(PublicSet):
                 continue
             except (OSError, ValueError) as error:
                 what = f"is not a valid array ({type(error).__name__})"
-                problems.append(Problem(str(path), "file", what, "Fetch it again"))
+                problems.append(Problem(str(path), "file", what, f"Download the file again ({self.url})"))
                 continue
             if shape != (rows, 1, _SAMPLES, len(LEADS)):
-                what = f"is {shape}, but the table needs {(rows, 1, _SAMPLES, len(LEADS))}"
-                problems.append(Problem(str(path), "shape", what, "Fetch table and array of the same release"))
+                what = f"is {shape}, but the table requires {(rows, 1, _SAMPLES, len(LEADS))}"
+                problems.append(
+                    Problem(str(path), "shape", what, "Download the table and the array of the same release")
+                )
         return problems
 
 
 def _measured(flag: NDArray[np.float64], measurements: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the flag, with NaN where it is 0 and a measurement is absent."""
+    """Replace a flag by NaN (unknown) where it is 0 and at least one of its measurements is missing."""
     absent = (measurements == "").any(axis=1).to_numpy() if measurements.shape[1] else np.zeros(len(flag), dtype=bool)
     return np.where((flag == 0) & absent, np.nan, flag)
 

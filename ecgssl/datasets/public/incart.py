@@ -1,8 +1,9 @@
-"""St Petersburg INCART 12-lead Arrhythmia Database: 75 records of 30 min from 32 Holter recordings, 257 Hz.
+"""Loader for the St Petersburg INCART 12-lead Arrhythmia Database: 75 records of 30 min from 32 patients, 257 Hz.
 
-Layout: ``I01.{dat,hea,atr}`` to ``I75``. Each header has three comments: ``<age>: 65 <sex>: F <diagnoses> ...`` (of the
-patient; 34 headers state no diagnoses), ``patient 1``, and the findings of the record. A recording is cropped according to
-the preprocessing settings, so only a part of each half hour is used. The beat annotations (``.atr``) are not read.
+The files are ``I01.{dat,hea,atr}`` to ``I75``. Each header has three comments: age, sex and diagnoses of the patient
+(``<age>: 65 <sex>: F <diagnoses> ...``; missing diagnoses in 34 headers), the patient number (``patient 1``), and the
+findings of the record. Preprocessing crops the recordings, so only a part of each record is used. The beat annotations
+(``.atr``) are not read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PATIENT = re.compile(r"^#[ \t]*patient[ \t]+(\d+)[ \t]*$", re.MULTILINE)
 
 
 class INCART(PublicSet):
-    """St Petersburg INCART 12-lead Arrhythmia Database 1.0.0. Targets are the confirmed diagnoses of the patient."""
+    """St Petersburg INCART 12-lead Arrhythmia Database 1.0.0. The targets are the diagnoses of the patient."""
 
     name = "incart"
     title = "St Petersburg INCART"
@@ -41,22 +42,23 @@ class INCART(PublicSet):
     landmark = "I01.hea (to I75.hea)"
 
     def recognised(self) -> bool:
-        """Return whether the root contains a header of a record."""
+        """Return whether the root contains a header file ``I01.hea`` to ``I75.hea``."""
         return next(self.root.glob("I[0-9][0-9].hea"), None) is not None
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: headers cannot be read or state no patient, or 75 recordings differ from the release.
+            InputError: a header cannot be read or contains no patient number, or the counts of the complete dataset
+                differ from the known counts.
         """
         paths = sorted(path.stem for path in self.root.glob("I[0-9][0-9].hea"))
         headers = header_texts(self.root, paths)
         patients = [_PATIENT.search(text) for text in headers]
         without = [path for path, patient in zip(paths, patients, strict=True) if patient is None]
         if without:
-            what = f"{len(without)} of {len(paths)} headers state no patient ({', '.join(without[:5])}): 32 have 75 records"
-            remedy = f"Fetch the headers of the release ({self.url}); the copy in the Challenge has no patients"
+            what = f"{len(without)} of {len(paths)} headers contain no patient number ({', '.join(without[:5])})"
+            remedy = f"Use the headers of the release ({self.url}); the Challenge copy contains no patient numbers"
             raise InputError(Problem(str(self.root), "patient", what, remedy))
         people = [_PERSON.search(text) for text in headers]
         known = [parse_comments(f"#Age: {p['age']}\n#Sex: {p['sex']}" if p else "") for p in people]
@@ -76,7 +78,7 @@ class INCART(PublicSet):
         notes = [
             f"{share(len(table), self.name)} of {table['patient_id'].nunique()} patients",
             MADE_HERE,
-            "half an hour each, of which only a crop is used: a diagnosis of the patient may not be visible in it",
+            "only a crop of each half hour is used: a diagnosis of the patient may not be visible in it",
             "74 of 75 recordings are in cinc2020 and cinc2021 (I04 as I0004), re-quantised",
             *labelled.notes(),
         ]
@@ -87,5 +89,5 @@ class INCART(PublicSet):
 
 
 def _parts(diagnoses: str | None) -> tuple[str, ...] | None:
-    """Return the diagnoses between commas; ``None`` if there are none."""
+    """Split a text at commas into diagnoses; ``None`` if there are none."""
     return tuple(part.strip() for part in (diagnoses or "").split(",") if part.strip()) or None

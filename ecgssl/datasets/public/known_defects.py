@@ -1,4 +1,4 @@
-"""Known defective recordings of public sets (``tables/known_defects.csv``)."""
+"""Known defects of recordings in public datasets, listed in ``tables/known_defects.csv``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Defect:
     """Known defect of one recording.
 
     Args:
-        record: name of the recording within the set.
-        defect: short description.
+        record: name of the recording within the dataset.
+        defect: short description of the defect.
         action: ``exclude`` rejects the recording with a reason; ``flag`` keeps it and records the flag in the index.
-        source: publication or software that reports the defect.
+        source: publication or software that reported the defect.
     """
 
     record: str
@@ -28,7 +28,7 @@ class Defect:
 
 
 def known_defects(name: str) -> dict[str, Defect]:
-    """Return the defects of a set by name of the recording."""
+    """Return the known defects of a public dataset as a dict from recording name to defect."""
     return {
         row["record"]: Defect(row["record"], row["defect"], row["action"], row["source"])
         for row in package_table("known_defects.csv")
@@ -41,7 +41,7 @@ def add_defects(table: pd.DataFrame, defects: dict[str, Defect], records: pd.Ser
 
     Args:
         table: table of the cohort.
-        defects: known defects by name of the recording.
+        defects: dict from recording name to known defect.
         records: name of the recording in each row. Rows without a known defect get empty cells.
     """
     table["defect"] = [defects[r].defect if r in defects else "" for r in records]

@@ -1,4 +1,4 @@
-"""Mapping from diagnosis codes (SNOMED CT, SCP-ECG, AHA) to labels, by exact match."""
+"""Mapping of diagnosis codes (SNOMED CT, SCP-ECG, AHA) to labels by exact match."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labels of recordings.
+    """Label matrix of recordings.
 
     Args:
-        matrix: (recordings, labels) 1, 0, or NaN in the rows of recordings without any statement.
-        unmapped: codes without a label, with their numbers of recordings.
+        matrix: (recordings, labels) with values 1 and 0. All labels of a recording without any code are NaN.
+        unmapped: number of recordings for each code without a label.
     """
 
     matrix: NDArray[np.float64]
     unmapped: Counter[str]
 
     def notes(self, most: int = 8) -> list[str]:
-        """Return notes on recordings without a statement and codes without a label, of which ``most`` are listed."""
+        """Return notes on recordings without codes and on codes without a label.
+
+        Args:
+            most: number of codes to list.
+        """
         unknown = int(np.isnan(self.matrix).all(axis=1).sum()) if self.matrix.shape[1] else 0
-        notes = [f"{unknown} recordings without a statement: their labels are unknown"] if unknown else []
+        notes = [f"{unknown} recordings have no diagnosis code: their labels are unknown"] if unknown else []
         if self.unmapped:
             shown = ", ".join(f"{code} ({count})" for code, count in self.unmapped.most_common(most))
             more = f" and {len(self.unmapped) - most} more" if len(self.unmapped) > most else ""
@@ -38,11 +42,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Label of each code; codes that a standard defines as equal share a label.
+    """Mapping from diagnosis codes to labels. Several codes can have the same label.
 
     Args:
-        label_of: label by code.
-        source: origin of the map.
+        label_of: dict from code to label.
+        source: file that the mapping was read from, or the publications it is based on.
     """
 
     label_of: dict[str, str]
@@ -50,14 +54,15 @@ class LabelMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels in the order of their first code."""
+        """Distinct labels, in the order in which they first occur in ``label_of``."""
         return tuple(dict.fromkeys(self.label_of.values()))
 
     def with_equals(self, equal: Mapping[str, str]) -> LabelMap:
-        """Return a map in which codes that a standard defines as equal share one label.
+        """Return a new mapping in which equivalent codes have the same label.
 
         Args:
-            equal: equivalent code by code. If both have a label, the label of the equivalent code is used.
+            equal: dict from a code to its equivalent code. If both have a label, the label of the equivalent code is
+                used.
         """
         label_of = dict(self.label_of)
         for code, other in equal.items():
@@ -67,10 +72,10 @@ class LabelMap:
         return LabelMap(label_of, self.source)
 
     def apply(self, codes: Sequence[Iterable[str] | None]) -> Labelled:
-        """Return the labels of recordings.
+        """Convert the codes of recordings to a label matrix.
 
         Args:
-            codes: codes of each recording; ``None`` if no code is stated, which makes all its labels unknown.
+            codes: codes of each recording; ``None`` if the recording has no codes, so all its labels are NaN.
         """
         place = {label: column for column, label in enumerate(self.labels)}
         matrix = np.zeros((len(codes), len(place)))
@@ -88,17 +93,17 @@ class LabelMap:
 
 
 def package_table(name: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file in ``ecgssl/datasets/public/tables``."""
+    """Read a CSV file in ``ecgssl/datasets/public/tables``, and return its rows as dicts."""
     text = (files("ecgssl.datasets.public") / "tables" / name).read_text(encoding="utf-8")
     return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
 def equal_snomed_codes() -> dict[str, str]:
-    """Return pairs of SNOMED CT codes that the PhysioNet/CinC Challenge 2021 scores as equal."""
+    """Return equivalent SNOMED CT codes (scored as equal in the PhysioNet/CinC Challenge 2021) as a dict."""
     return {row["code"]: row["equal_to"] for row in package_table("snomed_equal.csv")}
 
 
 def read_label_map(name: str) -> LabelMap:
-    """Return the map of a CSV file in ``ecgssl/datasets/public/tables`` with columns ``code``, ``label``, ``source``."""
+    """Load a mapping from a CSV file in ``ecgssl/datasets/public/tables`` (columns ``code``, ``label``, ``source``)."""
     rows = package_table(name)
     return LabelMap({row["code"]: row["label"] for row in rows}, "; ".join(dict.fromkeys(r["source"] for r in rows)))

@@ -1,12 +1,12 @@
-"""Lobachevsky University ECG Database (Kalyakulina et al. 2020): 200 patients, 10 s at 500 Hz, waves marked by hand.
+"""Loader for LUDB, the Lobachevsky University ECG Database (Kalyakulina et al. 2020): 200 patients, 10 s at 500 Hz.
 
-Layout: ``ludb.csv`` and ``data/{1..200}.{dat,hea}``, with a file of wave marks per lead that is not read here. Cells of
-the table end in line breaks, and several findings of a cell are separate lines.
+The files are ``ludb.csv`` and ``data/{1..200}.{dat,hea}``. The wave annotations are not read. A cell of the table may
+contain several findings, one per line.
 
-The headers give each lead its own gain, so that every lead spans 1 mV from its lowest to its highest sample. The samples
-are therefore not voltages: leads cannot be compared, and the limb-lead laws are violated although no electrodes are
-exchanged. No file states the original voltages. Recordings whose leads have different gains are flagged. A quality policy
-that rejects for ``limb_law`` rejects most of them.
+The headers scale each lead separately, so that its samples span 1 mV from minimum to maximum. The samples are therefore not
+voltages: amplitudes of different leads cannot be compared, and the limb-lead laws do not apply. The original voltages are
+not published. Recordings with different gains are flagged. If ``quality.policy`` rejects recordings for ``limb_law``, most
+recordings of LUDB are rejected.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FINDINGS = (
     *("Non-specific repolarization abnormalities", "Other states"),
 )
 _MUST_BE_FILLED = {"rhythm": RHYTHM, "axis": AXIS}
-"""Groups with one finding for every recording. An empty cell means "unknown" in these groups and "no finding" in others."""
+"""Columns in which every recording has one finding. An empty cell means "unknown" here, and "no finding" elsewhere."""
 
 _ALL = "findings"
-_DEFECT = "each lead is scaled to 1 mV peak to peak by the gain in its header: no voltages, limb-lead laws do not hold"
+_DEFECT = "each lead is scaled to 1 mV peak to peak, so samples are not voltages and the limb-lead laws do not hold"
 
 
 class LUDB(PublicSet):
-    """LUDB 1.0.1. Label sets are groups of findings; ``findings`` contains all groups."""
+    """LUDB 1.0.1. Each label set is a group of findings, such as ``rhythm``; ``findings`` contains all groups."""
 
     name = "ludb"
     title = "LUDB"
@@ -56,10 +56,10 @@ class LUDB(PublicSet):
     landmark = "ludb.csv"
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: the table cannot be read, names are not unique, or recordings are absent.
+            InputError: the table cannot be read, record ids are not unique, or recordings are missing.
         """
         source = self.root / self.landmark
         sheet = read_table(source, ("ID", "Sex", "Age", *_FINDINGS), self.url, dtype=str, keep_default_na=False)
@@ -98,7 +98,7 @@ class LUDB(PublicSet):
         stated = [[f for column in _FINDINGS for f in _lines_of(cell[column])] for cell in sheet.to_dict("records")]
         known = {row["code"].casefold() for row in rows}
         found = _map(chosen).apply(stated)
-        # findings of the other groups have a label there and are not reported as unmapped
+        # findings that belong to other groups are known and are not reported as unmapped
         unmapped = Counter({code: count for code, count in found.unmapped.items() if code not in known})
         matrix = found.matrix
         group = {row["label"]: row["group"] for row in chosen}
@@ -118,12 +118,15 @@ def _rhythms(sheet: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _lines_of(cell: str) -> list[str]:
-    """Return the findings of a cell: its lines in lower case, without full stops."""
+    """Return the findings in a cell, one per line, in lower case and without full stops."""
     return [line.strip().rstrip(".").casefold() for line in cell.splitlines() if line.strip()]
 
 
 def _gains_differ(record: Path) -> bool:
-    """Return whether leads have different gains; ``False`` if the header is invalid, which the reader reports."""
+    """Return whether the leads of a record have different gains.
+
+    Returns ``False`` for an invalid header; the error is reported later, when the recording is read.
+    """
     try:
         header = read_header(record.with_name(record.name + ".hea"))
     except RecordingError:

@@ -1,15 +1,15 @@
-"""Splits of MERL (Liu et al. 2024, arXiv 2403.06659), from the CSV files of its repository (``finetune/data_split``).
+"""Data splits of MERL (Liu et al. 2024, arXiv 2403.06659), read from ``finetune/data_split`` of its repository.
 
-Later publications report results on these splits. Two sets of labels are available:
+Later publications report results on these splits. Two versions of the labels are available:
 
-``csv``: the labels of the files, column by column in the order of the test file, as in the reader of the authors. This
-keeps the defects of the files. In the sub_class files, three columns of train are ordered differently from val and test,
-so a positional reader trains ISC, AVB and RAO/RAE on each other's labels. The conditions of chapman were derived with
-``label in "SB,TWC"``, which makes every AFIB an AF, every STE an ST and every 1AVB a VB.
+``csv``: the labels in the CSV files of MERL, including their errors. Columns are matched by position, as in the code of
+the authors. In the sub_class files, three columns of the training split have a different order, so the labels ISC, AVB and
+RAO/RAE are confused in training. The labels of chapman were matched by substring, so every AFIB is also an AF, every STE
+an ST and every 1AVB a VB.
 
-``corrected``: the same recordings in the same splits, with the labels of the release, matched by name and exact code.
+``corrected``: the same recordings and splits, with the labels of the dataset itself.
 
-Two steps of MERL are not reproduced: its scaling of the signal, and reporting the best epoch of the test set.
+Two steps of MERL are not reproduced: its signal scaling, and its selection of the best epoch on the test split.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _CPSC = {"AFIB": "AF", "VPC": "PVC", "1AVB": "IAVB", "CRBBB": "RBBB", "CLBBB": "
 
 @dataclass(frozen=True)
 class _Files:
-    """The three files of a set.
+    """Description of the three CSV files (train, val, test) of a dataset.
 
     Args:
-        stem: common beginning of their paths below ``data_split``.
+        stem: common beginning of the file paths below ``data_split``.
         key: column that identifies a recording.
-        record: conversion of a cell of that column to a record id.
+        record: function that converts a cell of that column to a record id.
         first: position of the first label column.
     """
 
@@ -65,23 +65,25 @@ _FILES = {
 
 
 def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal["csv", "corrected"]) -> Cohort:
-    """Return the recordings of a cohort that the files of MERL list, with the splits of these files.
+    """Return a cohort with the recordings and splits of MERL.
 
     Args:
         cohort: cohort of ``ptbxl`` (superclass, subclass, form, rhythm), ``cpsc2018`` (any) or ``ecg_arrhythmia``.
         label_set: label set of the cohort.
-        folder: ``finetune/data_split`` of a copy of the repository.
-        labels: ``csv`` or ``corrected``, see the description of the module.
+        folder: folder ``finetune/data_split`` of a local copy of the MERL repository.
+        labels: ``csv`` or ``corrected``, see the module docstring.
 
     Raises:
-        InputError: MERL has no files for the set, a file is missing, invalid or has different columns, a
-            recording is listed twice, or no listed recording is in the cohort.
+        InputError: MERL has no files for the dataset, a file is missing or invalid, a recording is listed twice, or
+            the cohort contains none of the listed recordings.
     """
     files = _FILES.get((cohort.name, label_set))
     if files is None:
         offered = ", ".join(" ".join(pair) for pair in _FILES)
         raise InputError(
-            Problem("data.merl", f"{cohort.name} {label_set}", "has no split in MERL", f"Available: {offered}")
+            Problem(
+                "data.merl", f"{cohort.name} {label_set}", "MERL has no split for this set", f"Use one of: {offered}"
+            )
         )
     read = {split: _read(folder / f"{files.stem}_{split}.csv", files) for split in SPLITS}
     names = list(read["test"].columns)
@@ -90,11 +92,11 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
     twice = listed.index[listed.index.duplicated()]
     if len(twice):
         what = f"{len(twice)} recordings are listed twice, such as {twice[0]}"
-        raise InputError(Problem(str(folder), files.stem, what, f"Restore the files ({URL})"))
+        raise InputError(Problem(str(folder), files.stem, what, f"Download the files again ({URL})"))
     there = listed[listed.index.isin(known)]
     if there.empty:
         what = f"none of the {len(listed):,} listed recordings is in {cohort.name}"
-        raise InputError(Problem(str(folder), files.stem, what, "Use the release that the files belong to"))
+        raise InputError(Problem(str(folder), files.stem, what, "Use the dataset version that MERL used"))
     table = cohort.table[cohort.table["record_id"].isin(there.index)].reset_index(drop=True)
     table = table.assign(split=there["split"].loc[table["record_id"]].to_numpy())
     notes = [
@@ -106,7 +108,9 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
     shifted = [name for name, other in zip(names, read["train"].columns, strict=True) if name != other]
     if labels == "csv":
         if shifted:
-            notes.append(f"columns {', '.join(shifted)} of train contain other labels, as in a positional reader")
+            notes.append(
+                f"the columns of train are in a different order, so {', '.join(shifted)} contain other labels there"
+            )
         values = there[names].loc[table["record_id"]].to_numpy(dtype=np.float64)
         described = table.drop(columns=list(cohort.targets))
         return replace(
@@ -119,13 +123,16 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
     kept = [ours[name] for name in names if name in ours]
     absent = [name for name in names if name not in ours]
     if absent:
-        notes.append(f"columns {', '.join(absent)} of the files of MERL are not labels of the release and not used")
+        notes.append(f"the MERL columns {', '.join(absent)} are not used, because the dataset has no such labels")
     dropped = [target for target in cohort.targets if target not in kept]
     return replace(cohort, table=table.drop(columns=dropped), targets=tuple(kept), notes=tuple(notes))
 
 
 def _translated(cohort: Cohort) -> dict[str, str]:
-    """Return our target by the name in MERL, which removes underscores from PTB-XL codes and renames those of CPSC2018."""
+    """Return a dict from label names in MERL to targets of the cohort.
+
+    MERL removes underscores from PTB-XL codes and renames the labels of CPSC2018.
+    """
     if cohort.name == "cpsc2018":
         renamed = {theirs: ours for theirs, ours in _CPSC.items() if ours in cohort.targets}
         return {t: t for t in cohort.targets if t not in renamed.values()} | renamed
@@ -133,15 +140,17 @@ def _translated(cohort: Cohort) -> dict[str, str]:
 
 
 def _read(path: Path, files: _Files) -> pd.DataFrame:
-    """Return the label columns of one file, with record ids as index."""
+    """Read one file, and return its label columns indexed by record id."""
     table = read_table(path, (files.key,), URL, dtype=str, keep_default_na=False)
     labels = table[table.columns[files.first :]].apply(pd.to_numeric, errors="coerce")
     wrong = [str(c) for c in labels if not labels[c].isin((0, 1)).all()]
     if wrong or labels.empty or labels.shape[1] == 0:
         what = f"columns {', '.join(wrong[:5])} contain cells other than 0 and 1" if wrong else "has no label columns"
-        raise InputError(Problem(str(path), "labels", what, f"Restore the file ({URL})"))
+        raise InputError(Problem(str(path), "labels", what, f"Download the file again ({URL})"))
     try:
         records = [files.record(cell) for cell in table[files.key]]
     except ValueError:
-        raise InputError(Problem(str(path), files.key, "contains invalid names", f"Restore the file ({URL})")) from None
+        raise InputError(
+            Problem(str(path), files.key, "contains invalid recording names", f"Download the file again ({URL})")
+        ) from None
     return labels.set_axis(pd.Index(records), axis=0)

@@ -1,19 +1,18 @@
-"""MIMIC-IV-ECG 1.0 (Gow et al. 2023, doi:10.13026/4nqg-sb35): 800,035 recordings of 161,352 patients, for pretraining.
+"""Loader for MIMIC-IV-ECG 1.0 (Gow et al. 2023, doi:10.13026/4nqg-sb35): 800,035 recordings of 161,352 patients.
 
-``record_list.csv`` names the recordings. Three label sets:
+``record_list.csv`` lists the recordings. There are three label sets:
 
-- ``none``: no targets, the default.
-- ``measurements``: intervals and axes of ``machine_measurements.csv``. The statements of the device are free text and are
-  not read, because an exact match cannot decide which of them mean a diagnosis.
-- ``icd10``: categories of discharge diagnoses, if ``records_w_diag_icd10.csv`` of MIMIC-IV-ECG-Ext-ICD (Strodthoff et
-  al. 2024, doi:10.13026/ypt5-9d58) is in the root.
+- ``none``: no targets. This is the default.
+- ``measurements``: intervals and axes in ``machine_measurements.csv``. The free-text statements of the device are not read.
+- ``icd10``: categories of discharge diagnoses. This requires ``records_w_diag_icd10.csv`` of MIMIC-IV-ECG-Ext-ICD
+  (Strodthoff et al. 2024, doi:10.13026/ypt5-9d58) in the root folder.
 
-No split is published with the recordings. Patients are divided into twenty folds: 0-17 train, 18 validates, 19 tests. If
-the file of Ext-ICD is in the root, its folds are used with every label set, so that no model is pretrained on its test
-data. Otherwise folds follow from a hash of ``subject_id``, so that a part of the set keeps the folds of the whole.
+No split is published with the recordings. Patients are divided into twenty folds: 0-17 are train, 18 is val, 19 is test. If
+the file of Ext-ICD is in the root folder, its folds are used with every label set, so that no model is pretrained on its
+test data. Otherwise, folds are assigned by a hash of ``subject_id``, so that they do not change if recordings are missing.
 
-Leads are stored with aVF before aVL, and headers contain the patient number: the reader identifies leads by name and does
-not keep comments.
+The files store aVF before aVL, so leads must be identified by name. Header comments contain the patient number and are not
+kept.
 """
 
 from __future__ import annotations
@@ -44,14 +43,16 @@ _COLUMNS = ["subject_id", "study_id", "path"]
 _EXT_ICD = "https://physionet.org/content/mimic-iv-ecg-ext-icd-labels/1.0.1/"
 _VALIDATION, _TEST = 18, 19
 _LOOKED_FOR = 1000
-"""Number of recordings whose files are checked. A check of all folders would take minutes to hours."""
+"""Number of recordings for which the loader checks that the file exists. Checking all would take minutes to hours."""
 
-_HASHED = "no split is published: patients are assigned to 20 folds by a hash of subject_id; 0-17 train, 18 validates, 19 tests"
-_PUBLISHED = f"folds, age and sex of {DIAGNOSES}: 0-17 train, 18 validates, 19 tests"
+_HASHED = (
+    "no split is published: patients are assigned to 20 folds by a hash of subject_id; 0-17 are train, 18 val, 19 test"
+)
+_PUBLISHED = f"folds, age and sex are read from {DIAGNOSES}; folds 0-17 are train, 18 val, 19 test"
 
 
 class MIMICIVECG(PublicSet):
-    """Diagnostic electrocardiograms of MIMIC-IV."""
+    """MIMIC-IV-ECG 1.0 (Gow et al. 2023): diagnostic ECGs of MIMIC-IV patients."""
 
     name = "mimic_iv_ecg"
     title = "MIMIC-IV-ECG"
@@ -69,11 +70,11 @@ class MIMICIVECG(PublicSet):
     landmark = "record_list.csv"
 
     def cohort(self) -> Cohort:
-        """Return the recordings with targets and folds.
+        """Return the cohort with targets and folds.
 
         Raises:
             InputError: a table has invalid cells, a study is listed twice, a patient is in two folds, recordings are
-                absent, or 800,035 recordings do not belong to 161,352 patients.
+                missing, or the complete dataset does not contain 161,352 patients.
         """
         source = self.root / self.landmark
         listed = read_table(source, _COLUMNS, self.url, usecols=lambda name: name in _COLUMNS)
@@ -81,7 +82,7 @@ class MIMICIVECG(PublicSet):
         problems = [*_unusable_ids(source, listed), *self.absent(source, paths, most=_LOOKED_FOR)]
         diagnoses_file = self.root / DIAGNOSES
         if self.labels == "icd10" and not diagnoses_file.exists():
-            remedy = f"Add it to the folder of {self.landmark} ({_EXT_ICD})"
+            remedy = f"Download it ({_EXT_ICD}) into the folder that contains {self.landmark}"
             problems.append(Problem(str(diagnoses_file), "file", "does not exist", remedy))
         if problems:
             raise InputError(problems)
@@ -101,15 +102,15 @@ class MIMICIVECG(PublicSet):
             found, more = diagnosis_labels(diagnoses, str(diagnoses_file))
         targets = tuple(found.columns)
         kinds = {name: Target(kind="regression", unit=UNITS[name]) for name in targets if name in UNITS}
-        notes += [*more, "do not publish a table of its record or patient numbers"]
+        notes += [*more, "do not publish tables that contain record or patient numbers of this set"]
         return self.checked_cohort(table, targets, found, notes, source, kinds)
 
     def _described(
         self, listed: pd.DataFrame, study: pd.Index, paths: list[str], diagnoses: pd.DataFrame | None
     ) -> pd.DataFrame:
-        """Return the table without targets."""
+        """Return the cohort table with all columns except the targets."""
         patient, subjects = pd.factorize(listed["subject_id"].astype(np.int64))
-        # one string per patient, because a patient has up to 260 recordings
+        # share one string per patient to save memory: a patient has up to 260 recordings
         names = np.array([str(subject) for subject in subjects], dtype=object)
         if diagnoses is None:
             fold = hashed_folds(names.tolist(), self.name, FOLDS)[patient].astype(float)
@@ -133,7 +134,7 @@ class MIMICIVECG(PublicSet):
 
 
 def _unusable_ids(source: Path, listed: pd.DataFrame) -> list[Problem]:
-    """Return problems of ``record_list.csv``, and convert its ids to numbers in place."""
+    """Convert the ids in ``record_list.csv`` to numbers in place, and return a problem for each invalid id column."""
     problems: list[Problem] = []
     for column in ("subject_id", "study_id"):
         numbers = pd.to_numeric(listed[column], errors="coerce")

@@ -1,6 +1,6 @@
-"""Label tables of MIMIC-IV-ECG: machine measurements, and the discharge diagnoses of MIMIC-IV-ECG-Ext-ICD.
+"""Readers for the label tables of MIMIC-IV-ECG: machine measurements, and discharge diagnoses (MIMIC-IV-ECG-Ext-ICD).
 
-Both are joined to the recordings by ``study_id`` instead of the row order, because copies with fewer rows are in use.
+The tables are joined to the recordings by ``study_id``, because some copies of the tables have fewer rows.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ecgssl.errors import InputError, Problem
 MEASUREMENTS = "machine_measurements.csv"
 DIAGNOSES = "records_w_diag_icd10.csv"
 FOLDS = 20
-"""Number of folds of Ext-ICD, counted from 0; its authors train on 0-17, validate on 18 and test on 19."""
+"""Number of folds in Ext-ICD. Its authors use folds 0-17 for training, 18 for validation and 19 for testing."""
 
 UNITS = {
     **dict.fromkeys(("rr_interval", "p_onset", "p_end", "qrs_onset", "qrs_end", "t_end"), "ms"),
     **dict.fromkeys(("p_axis", "qrs_axis", "t_axis"), "degrees"),
 }
-"""Unit of each measurement; onsets and ends are relative to the start of the mean beat."""
+"""Unit of each measurement. Onsets and ends are times from the start of the average beat."""
 
 NOT_MEASURABLE = (29999, 32767, -32768, 65535)
-"""Codes of the device for a timing, an axis (two codes) or an RR interval that it cannot measure."""
+"""Codes that the device writes for a time, an axis (two codes) or an RR interval that it could not measure."""
 
 _FILTERED = 789_481
 _LIST = re.compile(r"\[('[0-9A-Z.]+'(, '[0-9A-Z.]+')*)?\]")
 
 
 def read_measurements(root: Path, study: pd.Index, url: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the intervals and axes measured by the device.
+    """Read the intervals and axes measured by the ECG device.
 
     Args:
         root: folder of the release.
@@ -42,10 +42,10 @@ def read_measurements(root: Path, study: pd.Index, url: str) -> tuple[pd.DataFra
         url: web page of the release, for messages.
 
     Returns:
-        A row per recording, NaN without a measurement; and notes.
+        A table with one row per recording, in which NaN means "not measured"; and notes for the user.
 
     Raises:
-        InputError: the table is absent or has invalid cells.
+        InputError: the file is missing or has invalid cells.
     """
     path = root / MEASUREMENTS
     table = _by_study(path, list(UNITS), url)
@@ -65,7 +65,7 @@ def read_measurements(root: Path, study: pd.Index, url: str) -> tuple[pd.DataFra
 
 
 def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None:
-    """Return diagnoses, folds, age and sex of Ext-ICD; ``None`` if its file is not in the root.
+    """Read diagnoses, folds, age and sex from the table of Ext-ICD; ``None`` if the table is not in the root folder.
 
     Args:
         root: folder of the release, to which the file of Ext-ICD was added.
@@ -73,10 +73,11 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
         url: web page of Ext-ICD, for messages.
 
     Returns:
-        ``all_diag_all`` (text), ``fold`` (0 to 19), ``age`` (years) and ``gender`` (M, F or missing) per recording.
+        A table with one row per recording and the columns ``all_diag_all`` (text), ``fold`` (0 to 19), ``age`` (years)
+        and ``gender`` (M, F or missing).
 
     Raises:
-        InputError: the table has invalid cells or lacks recordings.
+        InputError: the table has invalid cells, or recordings are missing in it.
     """
     path = root / DIAGNOSES
     if not path.exists():
@@ -87,7 +88,7 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
     problems = cell_problems(path, [("fold", wrong, f"not a whole number from 0 to {FOLDS - 1}", FETCH_AGAIN)])
     missed = int((~study.isin(table.index)).sum())
     if missed:
-        what = f"has no row for {missed} of {len(study)} recordings, whose folds are unknown"
+        what = f"has no row for {missed} of {len(study)} recordings, so their folds are unknown"
         problems.append(Problem(str(path), "study_id", what, f"Use the complete table ({url}), or remove the file"))
     if problems:
         raise InputError(problems)
@@ -95,14 +96,17 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
 
 
 def diagnosis_labels(diagnoses: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the ICD-10-CM categories (``tables/mimic_icd10.csv``) of each recording's hospital stay, and notes.
+    """Convert discharge diagnoses to one binary label per ICD-10-CM category in ``tables/mimic_icd10.csv``.
 
-    A recording has a category if one of its codes begins with it, which is equivalent to the truncation and propagation
-    of the published label set. An empty list means that no stay is linked, so the labels are unknown.
+    A label is 1 if a diagnosis code of the hospital stay begins with the category. This gives the same labels as the
+    method of the publication. If the list of codes is empty, no hospital stay is known, and all labels are NaN.
 
     Args:
         diagnoses: result of ``read_diagnoses``.
-        where: file, for messages.
+        where: path of the file, for messages.
+
+    Returns:
+        The labels, and notes for the user.
 
     Raises:
         InputError: a cell is not a list of codes.
@@ -113,7 +117,7 @@ def diagnosis_labels(diagnoses: pd.DataFrame, where: str) -> tuple[pd.DataFrame,
         what = f"{wrong} cells are not lists of codes like ['I10', 'I4891']"
         raise InputError(Problem(where, "all_diag_all", what, FETCH_AGAIN))
     unlinked = np.array([cell == "[]" for cell in cells])
-    # the quotation mark before the category makes only the beginning of a code match
+    # search for the category with a quotation mark in front, so that it matches only the beginning of a code
     found = {
         label: np.where(unlinked, np.nan, [f"'{code}" in cell for cell in cells])
         for code, label in read_label_map("mimic_icd10.csv").label_of.items()
@@ -123,7 +127,7 @@ def diagnosis_labels(diagnoses: pd.DataFrame, where: str) -> tuple[pd.DataFrame,
 
 
 def _by_study(path: Path, columns: list[str], url: str) -> pd.DataFrame:
-    """Return columns of a table with its ``study_id`` as index."""
+    """Read columns of a CSV file, and return them indexed by ``study_id``."""
     needed = {"study_id", *columns}
     table = read_table(path, sorted(needed), url, usecols=lambda name: name in needed)
     study = pd.to_numeric(table.pop("study_id"), errors="coerce")

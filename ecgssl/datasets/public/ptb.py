@@ -1,8 +1,8 @@
-"""PTB Diagnostic ECG Database (Bousseljot et al. 1995): 15 leads, 32 to 120 s, 1 kHz, labels in header comments.
+"""Loader for the PTB Diagnostic ECG Database (Bousseljot et al. 1995): 15 leads, 32 to 120 s, 1 kHz.
 
-Layout: ``patientNNN/sNNNN_re.{dat,xyz,hea}``. The folder is the patient; 113 of 290 have several recordings. The label
-is the reason for admission, one per recording. The reader leaves out the Frank leads of the ``.xyz`` file and crops long
-recordings according to the preprocessing settings.
+The files are ``patientNNN/sNNNN_re.{dat,xyz,hea}``, with one folder per patient; 113 of 290 patients have several
+recordings. The label is the reason for admission, which is a comment in the header. The Frank leads (``.xyz``) are not
+used. Preprocessing crops long recordings.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MI, HEALTHY = "MI", "HEALTHY"
 class PTB(PublicSet):
     """PTB Diagnostic ECG Database 1.0.0.
 
-    Label set ``diagnosis`` has a column per reason for admission, unknown where the header says n/a. ``infarction`` is
-    the usual task of MI against healthy controls, unknown for all others.
+    The label set ``diagnosis`` has one label per reason for admission, which is unknown if the header contains n/a. The
+    label set ``infarction`` is 1 for myocardial infarction, 0 for healthy controls, and unknown for all others.
     """
 
     name = "ptb"
@@ -44,15 +44,15 @@ class PTB(PublicSet):
     landmark = "patientNNN"
 
     def recognised(self) -> bool:
-        """Return whether the root contains a folder of a patient."""
+        """Return whether the root folder contains a patient folder such as ``patient001``."""
         return next(self.root.glob("patient[0-9][0-9][0-9]"), None) is not None
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: there are no records, headers cannot be read, or 549 recordings have other labels than the
-                release.
+            InputError: there are no records, a header cannot be read, or the label counts of the complete dataset
+                differ from the known counts.
         """
         found = {path: match for path in list_headers(self.root) if (match := _RECORD.fullmatch(path))}
         if not found:
@@ -75,7 +75,7 @@ class PTB(PublicSet):
         notes = [
             f"{share(len(table), self.name)} of {table['patient_id'].nunique()} patients",
             MADE_HERE,
-            "516 of 549 recordings are in cinc2020 and cinc2021 under names without a known counterpart here",
+            "516 of 549 recordings are also in cinc2020 and cinc2021, under names that cannot be matched to the names here",
             *labelled.notes(),
         ]
         return self.checked_cohort(table, names, matrix, notes, self.root)

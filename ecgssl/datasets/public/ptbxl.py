@@ -1,11 +1,11 @@
-"""PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; PhysioNet, CC BY 4.0).
+"""Loader for PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6; PhysioNet, CC BY 4.0).
 
-Six label sets, as in the benchmark of Strodthoff et al. 2021 (doi:10.1109/JBHI.2020.3022989): ``superclass`` (5),
-``subclass`` (23), ``diagnostic`` (44), ``form`` (19), ``rhythm`` (12) and ``all`` (71 SCP-ECG codes). Every code of a
-recording counts, whatever its likelihood, because 0 means "stated, not graded". ``..._likelihood50`` counts codes with a
-likelihood of at least 50, so its results cannot be compared with published ones. Form and rhythm codes are not graded and
-have no such variant. Recordings without any code of the label set have unknown targets. Folds 1-8 train, 9 validates, 10
-tests; they are disjoint by patient.
+The six label sets are those of the benchmark by Strodthoff et al. 2021 (doi:10.1109/JBHI.2020.3022989): ``superclass`` (5
+labels), ``subclass`` (23), ``diagnostic`` (44), ``form`` (19), ``rhythm`` (12) and ``all`` (71 SCP-ECG codes). As in the
+benchmark, every code of a recording counts regardless of its likelihood, because a likelihood of 0 means that none was
+given. The label sets ``..._likelihood50`` use only codes with a likelihood of at least 50; their results are not
+comparable with published results. The targets of a recording without any code of the label set are unknown. Folds 1-8 are
+train, 9 is val and 10 is test; no patient is in more than one fold.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class PTBXL(PublicSet):
     landmark = "ptbxl_database.csv"
 
     def cohort(self) -> Cohort:
-        """Return the recordings of ``records100`` or ``records500`` with targets and folds.
+        """Return the cohort of ``records100`` or ``records500`` with targets and folds.
 
         Raises:
-            InputError: a table or a column is absent, a cell cannot be read, recordings are absent, or 21,799 rows
-                differ from release 1.0.3.
+            InputError: a table or column is missing, a cell is invalid, recordings are missing, or the counts of the
+                complete dataset differ from release 1.0.3.
         """
         database, file = self.root / self.landmark, _FILE[self.sampling_rate]
         table = read_table(database, (*_COLUMNS, *_FILE.values()), self.url)
@@ -80,7 +80,7 @@ class PTBXL(PublicSet):
                 "patient_id": [str(int(i)) for i in numbers["patient_id"]],
                 "split": numbers["strat_fold"].map(split_of),
                 "fold": numbers["strat_fold"].astype(float),
-                # the release writes 300 for all ages above 89
+                # ages above 89 are stored as 300 in the release
                 "age": numbers["age"].clip(upper=OLDEST),
                 "sex": numbers["sex"].map({0: "male", 1: "female"}).fillna(""),
                 "site": table["site"].map(_site),
@@ -98,11 +98,11 @@ class PTBXL(PublicSet):
             notes += labelled.notes()
         old = int((numbers["age"] > OLDEST).sum())
         if old:
-            notes.append(f"{old} ages are 'above 89' (300 in the release) and given as {OLDEST:g}")
+            notes.append(f"{old} ages above 89 (stored as 300 in the release) are set to {OLDEST:g}")
         return self.checked_cohort(described, names.labels, matrix, notes, database)
 
     def _label_map(self) -> LabelMap:
-        """Return the labels of the label set by SCP-ECG code, in the order of ``scp_statements.csv``."""
+        """Return the mapping from SCP-ECG codes to the labels of the selected label set."""
         path = self.root / "scp_statements.csv"
         statements = read_table(path, _STATEMENTS, self.url, dtype=str, keep_default_na=False)
         statements.index = pd.Index(statements.iloc[:, 0])
@@ -138,7 +138,7 @@ class PTBXL(PublicSet):
 
 
 def _likelihoods(cell: object) -> dict[str, float] | None:
-    """Return the likelihood by code from a Python dict literal; ``None`` if the cell is not one."""
+    """Parse a cell that contains a Python dict from SCP-ECG code to likelihood; ``None`` if the cell is invalid."""
     try:
         value = ast.literal_eval(str(cell))
         found = {str(code): float(likelihood) for code, likelihood in value.items()}

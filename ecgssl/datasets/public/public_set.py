@@ -1,4 +1,4 @@
-"""Base class of the public sets, and their lookup by name."""
+"""Base class of the public dataset loaders, and their lookup by name."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PHYSIONET = "https://physionet.org/files/"
 
 @dataclass(frozen=True)
 class Source:
-    """Download source of a release.
+    """Download source of a dataset release.
 
     Args:
-        base_url: folder of the release with a final slash; for ``zenodo`` the API address of the record.
-        listing: list of files and checksums that the release has: ``SHA256SUMS.txt``, or the record of Zenodo (MD5).
-        needs: path patterns of files without which the set cannot be loaded. They are fetched with every subset.
-        subsets: path patterns by name of the subset.
-        default: path patterns fetched if no subset is requested; all files if empty.
-        manual: instructions for a set that cannot be downloaded automatically; empty for all others.
+        base_url: URL of the release folder with a final slash; for ``zenodo``, the API URL of the record.
+        listing: where files and checksums are listed: in ``SHA256SUMS.txt``, or in the Zenodo record (MD5).
+        needs: path patterns of files that are required to load the dataset. They are downloaded with every subset.
+        subsets: path patterns of each subset.
+        default: path patterns downloaded if no subset is requested; all files if empty.
+        manual: instructions for a dataset that cannot be downloaded automatically; otherwise empty.
         advice: note shown before the download.
     """
 
@@ -48,28 +48,28 @@ class Source:
 
 
 class PublicSet(ABC):
-    """A public set in the folder layout of its release.
+    """Base class of the loaders for public datasets.
 
     Args:
         root: folder of the unpacked release.
         labels: label set, one of ``label_sets``; by default the first.
-        sampling_rate: sampling rate in Hz; selects the copy of a recording if a set has several.
-        subsets: names out of ``subset_names``, all of which must be present; by default all of them.
-        standardised_as_mv: read samples published as z-scores as if one were 1 mV.
+        sampling_rate: sampling rate in Hz, for datasets that contain each recording at several sampling rates.
+        subsets: subsets to load, from ``subset_names``; by default all. Their files must exist.
+        standardised_as_mv: treat a z-score of 1 as 1 mV, for datasets published as z-scores.
 
     Attributes:
         name: value of ``data.set`` and argument of ``ecgssl download``.
         title: name for display.
         licence, citation, url: licence, reference and web page of the release.
         source: download source.
-        label_sets: names of the available sets of targets, the default first.
-        landmark: file or folder relative to the root that identifies the layout.
-        subset_names: parts that can be used separately; empty for a set without parts.
+        label_sets: names of the available label sets, the default first.
+        landmark: file or folder in the root that identifies the dataset.
+        subset_names: subsets that can be loaded separately; empty if there are none.
         standardised: whether the samples were published as z-scores.
 
     Raises:
-        InputError: the root does not have the layout of the set, ``labels`` or ``subsets`` are unknown, or
-            ``standardised_as_mv`` is set for a set published in mV.
+        InputError: the root does not contain the dataset, ``labels`` or ``subsets`` are unknown, or
+            ``standardised_as_mv`` is set for a dataset published in mV.
     """
 
     name: ClassVar[str]
@@ -100,32 +100,34 @@ class PublicSet(ABC):
         problems = []
         unknown = [name for name in self.subsets if name not in self.subset_names]
         if unknown:
-            known = f"Known: {', '.join(self.subset_names)}" if self.subset_names else "Remove data.subsets"
-            problems.append(Problem("data.subsets", ", ".join(unknown), f"is not a part of {self.name}", known))
+            known = f"Use: {', '.join(self.subset_names)}" if self.subset_names else "Remove data.subsets"
+            problems.append(Problem("data.subsets", ", ".join(unknown), f"is not a subset of {self.name}", known))
         if standardised_as_mv and not self.standardised:
             what = f"is true, but {self.name} is published in mV"
-            problems.append(Problem("data.standardised_as_mv", "value", what, "Remove it"))
+            problems.append(Problem("data.standardised_as_mv", "value", what, "Remove data.standardised_as_mv"))
         if self.labels not in self.label_sets:
             known = ", ".join(self.label_sets)
             problems.append(
-                Problem("data.labels", self.labels, f"is not a label set of {self.name}", f"Known: {known}")
+                Problem("data.labels", self.labels, f"is not a label set of {self.name}", f"Use one of: {known}")
             )
         if not self.recognised():
             what = f"does not contain {self.landmark}, which identifies {self.title}"
-            problems.append(Problem(str(self.root), "data.root", what, f"Set the folder of the release ({self.url})"))
+            problems.append(
+                Problem(str(self.root), "data.root", what, f"Set data.root to the folder of the release ({self.url})")
+            )
         if problems:
             raise InputError(problems)
 
     @abstractmethod
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and splits.
+        """Return the cohort with labels and splits.
 
         Raises:
-            InputError: lists all errors in the tables and all missing recordings.
+            InputError: tables are invalid or recordings are missing. The message lists all errors.
         """
 
     def recognised(self) -> bool:
-        """Return whether the root has the layout of the set."""
+        """Return whether the root folder has the layout of this dataset."""
         return (self.root / self.landmark).exists()
 
     def checked_cohort(
@@ -137,18 +139,18 @@ class PublicSet(ABC):
         source: Path,
         kinds: Mapping[str, Target] | None = None,
     ) -> Cohort:
-        """Return the cohort, after a comparison with the known counts of the release.
+        """Create the cohort, and compare its counts with the known counts of the release.
 
         Args:
             table: descriptive columns, one row per recording.
             targets: names of the targets.
-            values: (recordings, targets) values of the targets.
+            values: target values (recordings, targets).
             notes: notes of the cohort.
             source: file or folder that lists the recordings.
-            kinds: kind of each target that is not binary.
+            kinds: declaration of each target that is not binary.
 
         Raises:
-            InputError: the table is as long as the release and has other counts.
+            InputError: the number of recordings is that of the complete release, but other counts differ.
         """
         matrix = values if isinstance(values, pd.DataFrame) else pd.DataFrame(values, columns=list(targets))
         table = pd.concat([table, matrix], axis=1)
@@ -176,18 +178,21 @@ class PublicSet(ABC):
         field: str = "recordings",
         remedy: str = "",
     ) -> list[Problem]:
-        """Return a problem that counts the WFDB records missing under the root; an empty list if all are present.
+        """Check that WFDB records exist, and return a problem with the number of missing records.
 
-        Folders are listed, because one query per file is several times slower on a network drive.
+        The check lists folders, because one query per file is several times slower on a network drive.
 
         Args:
             source: table that lists the records.
             paths: paths relative to the root, with ``/``.
-            rows: row number of each path in ``source``; by default counted from 2, below a header line.
-            most: number of evenly spaced paths to check, for sets with one folder per record; by default all. A missing
-                record that is not checked is rejected when it is read. Paths outside the root are always reported.
+            rows: row number of each path in ``source``; by default 2, 3, ... (below a header line).
+            most: check only about this many evenly spaced paths; by default all. Other missing records are rejected
+                when they are read. Paths outside the root are always reported.
             field: field of the problem.
-            remedy: remedy of the problem; by default the advice to complete the download.
+            remedy: how to fix the problem; by default to complete the download.
+
+        Returns:
+            A list with one problem; an empty list if no record is missing.
         """
         numbers = list(rows) if rows is not None else range(2, len(paths) + 2)
         step = 1 if most is None else max(1, -(-len(paths) // most))
@@ -223,11 +228,12 @@ _REQUIRED = ("name", "title", "licence", "citation", "url", "source", "label_set
 
 
 def public_set(name: str) -> type[PublicSet]:
-    """Return the class of a public set.
+    """Return the loader class of a public dataset.
 
     Raises:
-        InputError: the registry does not contain the name.
-        TypeError: the class lacks an attribute of ``PublicSet``, or its name differs from the registry.
+        InputError: no dataset has this name.
+        TypeError: the class lacks a required attribute, or its attribute ``name`` differs from its name in
+            ``PUBLIC_SETS``.
     """
     if name not in PUBLIC_SETS:
         raise InputError(Problem("set", name, "is not a public set", similar_names(name, tuple(PUBLIC_SETS))))

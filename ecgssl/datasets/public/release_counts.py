@@ -1,4 +1,4 @@
-"""Known counts of whole releases (``tables/release_counts.csv``), to detect a table that differs from the release."""
+"""Comparison of a loaded public dataset with the known counts of its release (``tables/release_counts.csv``)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RECORDINGS = "recordings"
 
 
 def release_counts(name: str, labels: str = "") -> dict[str, int]:
-    """Return published or recomputed counts of a set.
+    """Return the known counts of a public dataset.
 
     Args:
-        name: name of the set.
-        labels: label set; its counts are added to those of the set as a whole.
+        name: name of the dataset.
+        labels: label set; its counts are included.
 
     Returns:
-        Counts by key: ``recordings``, ``patients``, ``train``, ``val``, ``test`` (recordings with a known
-        target), ``patients of train`` and so on, ``unlabelled``, ``targets``, or the name of a target (its positives).
-        Empty for a set without rows in the table.
+        A dict of counts. Keys are ``recordings``, ``patients``, ``train``, ``val`` and ``test`` (recordings with a known
+        target), ``patients of train`` and so on, ``unlabelled``, ``targets``, and target names (number of positives).
+        The dict is empty for a dataset that the table does not list.
     """
     return {
         row["counted"]: int(row["count"])
@@ -33,14 +33,17 @@ def release_counts(name: str, labels: str = "") -> dict[str, int]:
 
 
 def compare(table: pd.DataFrame, targets: Sequence[str], name: str, labels: str, where: str) -> list[Problem]:
-    """Return a problem that lists every count in which a whole release differs from the known counts.
+    """Compare the counts of a complete dataset with the known counts of its release.
 
     Args:
-        table: table of the cohort. A table of another length than the release is not compared.
+        table: table of the cohort. It is compared only if it has as many recordings as the release.
         targets: targets of the label set.
-        name: name of the set.
+        name: name of the dataset.
         labels: label set.
-        where: file behind the table.
+        where: file that the table was read from, for the message.
+
+    Returns:
+        A list with one problem that names all differences; an empty list if there are none.
     """
     known = release_counts(name, labels)
     if len(table) != known.get(RECORDINGS):
@@ -51,12 +54,15 @@ def compare(table: pd.DataFrame, targets: Sequence[str], name: str, labels: str,
     ]
     if not wrong:
         return []
-    what = f"has {len(table):,} recordings but other counts than the release (in brackets): {', '.join(wrong)}"
-    return [Problem(where, "counts", what, "Fetch the tables again and compare them with SHA256SUMS.txt")]
+    what = f"has {len(table):,} recordings, but counts differ from the release (in brackets): {', '.join(wrong)}"
+    return [Problem(where, "counts", what, "Download the tables again and compare them with SHA256SUMS.txt")]
 
 
 def share(recordings: int, name: str) -> str:
-    """Return a note such as ``500 of 21,799 recordings``; ``500 recordings`` if that is all or the total is unknown."""
+    """Return a note such as ``500 of 21,799 recordings``.
+
+    If all recordings are loaded or the total is unknown, the note is ``500 recordings``.
+    """
     whole = release_counts(name).get(RECORDINGS, recordings)
     return f"{recordings:,} recordings" if recordings == whole else f"{recordings:,} of {whole:,} recordings"
 

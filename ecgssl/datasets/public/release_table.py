@@ -1,4 +1,4 @@
-"""Tables of a release: reading, conversion of ages, and errors by column and row."""
+"""Reading of the CSV tables in a dataset release, with errors by column and row."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.metadata import OLDEST
 
-FETCH_AGAIN = "Fetch the file again and compare it with SHA256SUMS.txt"
-"""Remedy for a table that differs from the release."""
+FETCH_AGAIN = "Download the file again and compare it with SHA256SUMS.txt"
+"""Advice in error messages about a table that differs from the release."""
 
 _OVER_89 = (">89", "300")
-"""Codes of LUDB and PTB-XL for an age above 89, which would identify a person."""
+"""Codes of LUDB and PTB-XL for an age above 89. Such ages are not published, because they can identify a person."""
 
 
 def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> pd.DataFrame:
-    """Return a CSV file of a release.
+    """Read a CSV file of a dataset release.
 
     Args:
-        path: file, in UTF-8 with or without a byte order mark.
+        path: CSV file in UTF-8, with or without a byte order mark.
         needed: required columns.
-        url: web page of the release, for the remedy.
-        options: options of ``pandas.read_csv``.
+        url: web page of the release, for messages.
+        options: arguments of ``pandas.read_csv``.
 
     Raises:
-        InputError: the file is absent, cannot be read as CSV, lacks a column or has no rows.
+        InputError: the file does not exist, cannot be read as CSV, lacks a required column or has no rows.
     """
-    remedy = f"Set the folder of the unpacked release ({url}), or fetch the file again"
+    remedy = f"Set data.root to the folder of the unpacked release ({url}), or download the file again"
     try:
         table: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **options)
     except FileNotFoundError:
@@ -50,12 +50,13 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
 def cell_problems(
     source: Path, checks: Iterable[tuple[str, ArrayLike, str, str]], rows: Sequence[int] | None = None
 ) -> list[Problem]:
-    """Return a problem for each check that some rows fail.
+    """Return one problem for each failed check of a table.
 
     Args:
         source: file of the table.
-        checks: column, (rows,) boolean mask of the rows that fail, what is wrong with them, and the remedy.
-        rows: row number of each row in the file; by default counted from 2, below a header line.
+        checks: for each check, the column, a boolean mask (rows,) of the rows that fail, what is wrong, and how to fix
+            it.
+        rows: row number of each row in the file; by default 2, 3, ... (below a header line).
     """
     problems = []
     for column, mask, what, remedy in checks:
@@ -67,14 +68,14 @@ def cell_problems(
 
 
 def known_ages(cells: pd.Series) -> pd.Series:
-    """Return ages in years.
+    """Convert a column of ages to numbers.
 
     Args:
-        cells: age column of the release.
+        cells: age column of a release.
 
     Returns:
-        ``OLDEST`` for ages above 89, including the code 300; NaN for all other cells that are empty, negative,
-        above 130 or not a number.
+        Ages in years. Ages above 89, including the code 300, become ``OLDEST``. Other cells that are empty, negative,
+        above 130 or not a number become NaN.
     """
     text = cells.astype(str).str.strip()
     numbers = pd.to_numeric(text.mask(text.isin(_OVER_89), str(OLDEST)), errors="coerce")

@@ -1,9 +1,9 @@
-"""Shandong Provincial Hospital set (Liu et al. 2022): 25,770 recordings of 24,666 patients, 500 Hz, 10 to 56 s.
+"""Loader for the SPH dataset (Liu et al. 2022): 25,770 recordings of 24,666 patients, 500 Hz, 10 to 56 s.
 
-Layout: ``metadata.csv``, ``code.csv`` and ``records/A00001.h5`` with one dataset ``ecg`` (12, N) of float16 in mV.
-``records.tar.gz`` is an uncompressed tar in spite of its name. Statements are those of AHA/ACC/HRS (Mason et al. 2007):
-``60+310;147`` is statement 60 with modifier 310, and statement 147. Modifiers are not diagnoses, and the order of the
-statements is not a ranking. Their names are those of ``code.csv``.
+The files are ``metadata.csv``, ``code.csv`` and ``records/A00001.h5``, which contains ``ecg`` (12, N) as float16 in mV.
+``records.tar.gz`` is an uncompressed tar file despite its name. Diagnoses are AHA/ACC/HRS statements (Mason et al. 2007).
+For example, ``60+310;147`` means statement 60 with modifier 310, and statement 147. Modifiers are ignored, and the order of
+the statements has no meaning. ``code.csv`` contains the names of the statements.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ABNORMAL = "abnormal"
 
 
 class SPH(PublicSet):
-    """Shandong Provincial Hospital set.
+    """Shandong Provincial Hospital (SPH) dataset.
 
-    Label sets: ``statements``, one per primary statement of ``code.csv``; ``abnormal``, 1 for any statement other than
-    normal ECG.
+    The label set ``statements`` has one label per primary statement in ``code.csv``. The label set ``abnormal`` has one
+    label, which is 1 if a recording has any statement other than "normal ECG".
     """
 
     name = "sph"
@@ -51,21 +51,21 @@ class SPH(PublicSet):
     landmark = "metadata.csv"
 
     def cohort(self) -> Cohort:
-        """Return the recordings with labels and folds.
+        """Return the cohort with labels and folds.
 
         Raises:
-            InputError: a table cannot be read, ``records`` is not unpacked, recordings are absent, names are not
-                unique, or 25,770 rows differ from the release.
+            InputError: a table cannot be read, ``records.tar.gz`` is not unpacked, recordings are missing, names are
+                not unique, or the counts of the complete dataset differ from the known counts.
         """
         source, folder = self.root / self.landmark, self.root / "records"
         metadata = read_table(source, _COLUMNS, self.url, dtype=str, keep_default_na=False)
         statements = self._statements()
         if not folder.is_dir():
-            remedy = "Unpack records.tar.gz, an uncompressed tar in spite of its name: tar -xf records.tar.gz"
+            remedy = "Unpack records.tar.gz, which is an uncompressed tar file despite its name: tar -xf records.tar.gz"
             raise InputError(Problem(str(folder), "recordings", "the folder does not exist", remedy))
         files = {path.stem for path in folder.glob("*.h5")}
         names, patients = metadata["ECG_ID"].str.strip(), metadata["Patient_ID"].str.strip()
-        again = "Fetch metadata.csv again"
+        again = "Download metadata.csv again"
         complete = f"Complete the download ({self.url})"
         checks = (
             ("ECG_ID", names.duplicated(keep=False) | (names == ""), "not a unique name", again),
@@ -105,16 +105,19 @@ class SPH(PublicSet):
         label_of = dict(zip(primary["Code"].str.strip(), primary["Description"].str.strip(), strict=True))
         if len(label_of) < len(primary) or len(set(label_of.values())) < len(primary) or _NORMAL not in label_of:
             what = f"does not list each statement once, or lacks statement {_NORMAL}"
-            raise InputError(Problem(str(path), "Code", what, f"Fetch the file again ({self.url})"))
+            raise InputError(Problem(str(path), "Code", what, f"Download the file again ({self.url})"))
         return LabelMap(label_of, str(path))
 
 
 def _primaries(cell: str) -> tuple[str, ...] | None:
-    """Return the primary statements of a cell such as ``60+310;147``; ``None`` if there are none."""
+    """Return the statements in a cell such as ``60+310;147`` without their modifiers; ``None`` if there are none."""
     stated = (statement.partition("+")[0].strip() for statement in cell.split(";"))
     return tuple(code for code in stated if code) or None
 
 
 def _abnormal(stated: list[tuple[str, ...] | None]) -> NDArray[np.float64]:
-    """Return (recordings, 1): 1 for any statement other than normal ECG, NaN for no statement."""
+    """Return the label ``abnormal`` as an array (recordings, 1).
+
+    It is 1 for any statement other than normal ECG, otherwise 0, and NaN without statements.
+    """
     return np.array([[np.nan if codes is None else float(set(codes) != {_NORMAL})] for codes in stated])

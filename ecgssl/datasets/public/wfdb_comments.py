@@ -1,7 +1,7 @@
-"""Text and comments of WFDB headers: diagnosis codes, age and sex of sets without a table of recordings.
+"""Parser for comments in WFDB headers: diagnosis codes, age and sex.
 
-The PhysioNet/CinC Challenges write ``#Age: 74``, ``#Sex: Male`` and ``#Dx: 164889003,59118001``. The rest of a header is not
-checked here: sets have tens of thousands of headers, and the reader of recordings checks each of them.
+The PhysioNet/CinC Challenges use the comments ``#Age: 74``, ``#Sex: Male`` and ``#Dx: 164889003,59118001``. To save time,
+this module does not check the other lines of a header. They are checked when the recording is read.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from ecgssl.io.wfdb.header import LARGEST_HEADER
 
 _NOTHING = {"", "nan", "unknown", "none", "n/a"}
 _OVER_89 = {">89", "> 89", "300"}
-"""Codes of PTB-XL, LUDB and copies of them for an age above 89, which would identify a person."""
+"""Codes of PTB-XL and LUDB for an age above 89. Such ages are not published, because they can identify a person."""
 
 _COMMENT = re.compile(r"^[ \t]*#[ \t]*(age|sex|dx)[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _SHARE = 256
-"""Number of headers that a thread reads at a time."""
+"""Number of headers that a thread reads per task."""
 
 
 @dataclass(frozen=True)
 class HeaderComments:
-    """Contents of the comments of a header.
+    """Diagnosis codes, age and sex in the comments of a WFDB header.
 
     Args:
-        codes: distinct codes of ``#Dx`` in their order; ``None`` if no code is stated (no such line, NaN, Unknown, only
-            commas), which differs from "none of the diagnoses".
+        codes: distinct codes of ``#Dx`` in file order. ``None`` means that the diagnoses are unknown: the line is missing
+            or contains no code (NaN, Unknown, only commas).
         age: years; 90 for all ages above 89; NaN if absent, negative or not a number.
         sex: ``male``, ``female`` or empty.
     """
@@ -46,8 +46,8 @@ class HeaderComments:
 
 
 def parse_comments(text: str) -> HeaderComments:
-    """Return the contents of a header's comments. A value that cannot be interpreted counts as absent."""
-    # comments follow the signal lines
+    """Parse the comments in the text of a header. Invalid values are treated as missing."""
+    # the comments come after the signal lines
     text = text[max(text.find("#"), 0) :].replace("\r", "\n")
     codes: dict[str, None] = {}
     age, sex = math.nan, ""
@@ -70,12 +70,12 @@ def _age(word: str) -> float:
 
 
 def read_texts(root: Path | str, paths: Sequence[str], workers: int = 8) -> Iterator[str | None]:
-    """Yield the text of many headers in their order; ``None`` for a file that cannot be read.
+    """Read many headers in parallel, and yield their texts in order; ``None`` for a file that cannot be read.
 
     Args:
-        root: folder of the set.
-        paths: paths of the records below the root, without ``.hea``.
-        workers: number of threads. On a network drive the waiting time exceeds the parsing time.
+        root: folder of the dataset.
+        paths: paths of the records relative to the root, without ``.hea``.
+        workers: number of threads. Several threads help on a network drive, where most of the time is spent waiting.
     """
 
     def read(share: Sequence[str]) -> list[str | None]:
@@ -96,37 +96,38 @@ def _read(header: str) -> str | None:
 
 
 def header_texts(root: Path, paths: Sequence[str]) -> list[str]:
-    """Return the text of headers with ``\\n`` as the only line break.
+    """Return the texts of headers, with ``\\n`` as the only line break.
 
     Args:
-        root: folder of the set.
-        paths: paths of the records below the root, without ``.hea``.
+        root: folder of the dataset.
+        paths: paths of the records relative to the root, without ``.hea``.
 
     Raises:
-        InputError: headers cannot be read; the message contains their number.
+        InputError: a header cannot be read. The message gives the number of such headers.
     """
     texts = list(read_texts(root, paths))
     unread = [path for path, text in zip(paths, texts, strict=True) if text is None]
     if unread:
         what = f"{len(unread)} of {len(paths)} headers cannot be read, such as {unread[0]}.hea"
-        raise InputError(Problem(str(root), "headers", what, "Check disk and permissions"))
+        raise InputError(Problem(str(root), "headers", what, "Check the permissions of the files"))
     return [(text or "").replace("\r", "\n") for text in texts]
 
 
 def comments_of(root: Path, paths: Sequence[str]) -> list[HeaderComments]:
-    """Return the comments of headers; arguments and errors as for ``header_texts``."""
+    """Read and parse the comments of headers; see ``header_texts`` for arguments and errors."""
     return [parse_comments(text) for text in header_texts(root, paths)]
 
 
 def list_headers(root: Path | str, under: str = "") -> dict[str, frozenset[str]]:
-    """Return the WFDB records below a folder; links to folders are not followed.
+    """Find all WFDB headers below a folder. Links to folders are not followed.
 
     Args:
-        root: folder that the result is relative to.
-        under: folder below ``root`` to search.
+        root: folder that paths are relative to.
+        under: subfolder of ``root`` to search; by default all.
 
     Returns:
-        Names of the files in the folder of each header, by the path of the header without ``.hea``, with ``/``, sorted.
+        A dict sorted by key. Keys are header paths without ``.hea``; values are the names of all files in the folder
+        of the header.
     """
     found: dict[str, frozenset[str]] = {}
     for folder, _, files in os.walk(Path(root) / under):
