@@ -1,1 +1,1 @@
-"""Drift monitoring of a deployed model."""
+"""Drift monitoring of a deployed model: comparison of new recordings with reference statistics."""

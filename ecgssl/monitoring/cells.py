@@ -1,4 +1,4 @@
-"""Published counts: aggregates in which no count is one to nine recordings, because these could identify patients."""
+"""Counts and histograms for publication. They do not disclose counts from 1 to 9, which could identify patients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 10
-"""Smallest count that is published exactly."""
+"""Smallest nonzero count that is published exactly."""
 OTHER = "other"
 _BINS = 20
 
 Count = int | tuple[int, int]
-"""A count, or the lowest and highest possible count if it is not published exactly."""
+"""Exact count, or the lowest and the highest possible count if the exact count is not published."""
 
 
 def protected_count(count: int, total: int) -> Count:
-    """Return a count out of ``total`` for publication. Counts from 1 to 9 and from total - 9 to total - 1 become ranges."""
+    """Return a count out of ``total`` for publication.
+
+    Counts from 1 to 9, and counts from ``total`` - 9 to ``total`` - 1, are replaced by these ranges.
+    """
     if 0 < count < SMALLEST:
         return 1, min(SMALLEST - 1, total)
     if 0 < total - count < SMALLEST:
@@ -26,13 +29,20 @@ def protected_count(count: int, total: int) -> Count:
 
 
 def nearest(published: Count, total: int, share: float) -> int:
-    """Return the count within a published range that is nearest to a share, so that the range never causes a difference."""
+    """Return the count in a published range that is nearest to ``share`` of ``total``.
+
+    A batch with this share is then compared with the most similar reference, so the range itself cannot cause drift.
+    """
     low, high = (published, published) if isinstance(published, int) else published
     return int(np.clip(round(share * total), low, high))
 
 
 def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
-    """Return counts by value, most frequent first. Rare values are merged into ``other`` until it has at least 10."""
+    """Return counts by value, most frequent first.
+
+    Values with fewer than 10 recordings are merged into ``other``. If ``other`` still has fewer than 10, the next
+    rarest values are added.
+    """
     names, counts = np.unique(values, return_counts=True)
     ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
     published = [pair for pair in ranked if pair[0] >= SMALLEST]
@@ -43,22 +53,22 @@ def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
 
 
 def category_counts(values: NDArray[np.str_], published: dict[str, int]) -> list[int]:
-    """Return the counts of a batch in the categories of a reference. The last count is that of all other values."""
+    """Count the values of a batch by the categories of a reference. The last count is that of all other values."""
     names = [name for name in published if name != OTHER]
     counts = [int((values == name).sum()) for name in names]
     return [*counts, len(values) - sum(counts)]
 
 
 def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Return a histogram with bins of similar counts, at least 10 each. The outer bins are open.
+    """Return a histogram with approximately equal counts per bin, at least 10. The first and last bins are unbounded.
 
     Args:
-        values: (n,), NaN for unknown values.
+        values: values (n,), NaN where unknown.
 
     Returns:
-        Mapping with ``known``, ``mean``, ``sd``, ``edges`` between the bins and ``counts`` of the bins. Edges are rounded
-        to about a hundredth of the standard deviation, so that they differ from the values of patients. With fewer than
-        20 known values, it contains ``known`` only.
+        Mapping with ``known`` (count of known values), ``mean``, ``sd`` (standard deviation), ``edges`` between the
+        bins and ``counts`` per bin. Edges are rounded to about a hundredth of the standard deviation, so that they do
+        not disclose the value of a patient. With fewer than 20 known values, the mapping contains only ``known``.
     """
     known = values[np.isfinite(values)]
     if len(known) < 2 * SMALLEST:
@@ -83,13 +93,17 @@ def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def number_counts(known: NDArray[np.float64], edges: list[float]) -> list[int]:
-    """Return the counts of finite values by bin. A value on an edge belongs to the bin above."""
+    """Return the counts of finite values per bin. A value equal to an edge is counted in the bin above it."""
     places = np.searchsorted(np.asarray(edges), known, side="right")
     return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
 
 
 def merged(edges: list[float], reference: list[int], batch: list[int]) -> tuple[list[float], list[int], list[int]]:
-    """Return the histograms with neighbouring bins merged until no bin of the batch has one to nine recordings."""
+    """Merge neighbouring bins of two histograms until no bin of the batch has 1 to 9 recordings.
+
+    Returns:
+        Edges between the merged bins, and the merged counts of reference and batch.
+    """
     ends: list[int] = []
     held: list[int] = []
     waiting = 0

@@ -1,4 +1,4 @@
-"""Comparison of a batch with the reference: tests, effect sizes and one verdict."""
+"""Comparison of a batch with reference statistics: tests, effect sizes and a verdict."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from ecgssl.monitoring.embedding import embedding_distance, outlying
 from ecgssl.monitoring.features import Features
 
 _FREE = 0.1
-"""Drift limit of the embedding distance: excess over its median under chance, as a share of the total variance."""
+"""Limit of the embedding distance for the level ``drift``.
+
+It applies to the excess of the distance over its median without drift, as a share of the total variance.
+"""
 _SHAPE = ("shares", "categories", "numbers")
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """Published result of a comparison, with p-value and effect size of its test."""
+    """Result of one comparison: entry for publication, uncorrected p-value, and effect size."""
 
     entry: dict[str, Any]
     p: float
@@ -37,18 +40,19 @@ class _Compared:
 
 
 def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Compare a batch with the reference.
+    """Compare the features of a batch with reference statistics.
 
     Args:
         reference: result of ``ecgssl.monitoring.reference.reference_statistics``.
         batch: features of the score files.
-        vectors: (n, E) embeddings; ``None`` if there are none.
+        vectors: embeddings (n, E) of the batch; ``None`` for no comparison of embeddings.
 
     Returns:
-        Mapping with ``verdict``, counts of reference and batch, ``embedding``, and lists of comparisons ``shares``,
-        ``categories`` and ``numbers``. A comparison has ``name``, ``level``, ``p`` (corrected), ``size`` and the values of
-        reference and batch. ``not_compared`` lists features that could not be compared, with the reason. Counts of the
-        batch below 10 are ranges.
+        Mapping with ``verdict``, numbers of recordings of reference and batch, the comparison ``embedding``, and lists
+        of comparisons ``shares``, ``categories`` and ``numbers``. A comparison has ``name``, ``level``, ``p``
+        (corrected p-value), ``size`` (effect size) and the values of reference and batch. ``not_compared`` lists
+        features that could not be compared, with the reason. Counts of the batch are published as by
+        ``protected_count``.
     """
     found: dict[str, list[_Compared]] = {"shares": _shares(reference, batch), "categories": [], "numbers": []}
     refused: list[dict[str, str]] = []

@@ -1,7 +1,8 @@
-"""Statistical tests and effect sizes for drift, computed from counts.
+"""Statistical tests and effect sizes for drift detection, computed from counts.
 
-Drift requires a small p-value and a large effect. With many recordings, small differences are significant; with few
-recordings, random differences are large. P-values are corrected for all comparisons (Holm 1979).
+Drift is reported only if the p-value is small and the effect size is large. A p-value alone is not sufficient, because
+with many recordings even negligible differences are significant. An effect size alone is not sufficient, because with
+few recordings large differences occur by chance. P-values are corrected for the number of comparisons (Holm 1979).
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from typing import Any
 import numpy as np
 
 DRIFT, WATCH = (0.01, 0.2), (0.05, 0.1)
-"""Levels ``drift`` and ``watch``: largest corrected p-value and smallest effect size."""
+"""Levels ``drift`` and ``watch``: upper limit of the corrected p-value, and lower limit of the effect size."""
 
 _COCHRAN = 5
-"""Smallest expected count of a cell for the chi-square test (Cochran 1954)."""
+"""Smallest expected count per cell for which the chi-square test is used (Cochran 1954)."""
 
 
 def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[float, float]:
-    """Compare two shares with Fisher's exact test.
+    """Compare two proportions with Fisher's exact test.
 
     Args:
-        reference, batch: (count, total) of each group.
+        reference, batch: count and total of the reference and of the batch.
 
     Returns:
         P-value and effect size (``cramers_v``).
@@ -34,12 +35,12 @@ def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[floa
 
 
 def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Compare two rows of counts with the chi-square test. Rare categories are merged.
+    """Compare the category counts of reference and batch with the chi-square test.
 
-    With two remaining categories, Fisher's exact test is used.
+    Rare categories are merged first. If two categories remain, Fisher's exact test is used.
 
     Returns:
-        P-value, and ``cramers_v`` of all categories before merging.
+        P-value, and effect size (``cramers_v`` of all categories before merging).
     """
     from scipy.stats import chi2_contingency
 
@@ -65,9 +66,10 @@ def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float
 
 
 def cramers_v(reference: Sequence[int], batch: Sequence[int]) -> float:
-    """Return Cramer's V of two rows of counts, scaled to equal totals.
+    """Return Cramer's V of two rows of counts after scaling both to equal totals.
 
-    0 means equal shares and 1 disjoint categories; 0.1 is small and 0.3 medium (Cohen 1988).
+    The value is 0 for equal proportions and 1 if the rows have no category in common. An effect of 0.1 is small and one
+    of 0.3 is medium (Cohen 1988).
     """
     p, q = (np.asarray(row, dtype=float) / max(sum(row), 1) for row in (reference, batch))
     both = p + q > 0
@@ -77,10 +79,11 @@ def cramers_v(reference: Sequence[int], batch: Sequence[int]) -> float:
 def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
     """Compare two histograms with the two-sample Kolmogorov-Smirnov test.
 
-    The distance is evaluated at the bin edges. It is at most the distance of the values, so the test is conservative.
+    The test statistic is evaluated at the bin edges only. It is therefore at most that of the original values, and the
+    test is conservative.
 
     Returns:
-        P-value (asymptotic, as in ``scipy.stats.ks_2samp``) and statistic D, 0 to 1.
+        Asymptotic p-value as in ``scipy.stats.ks_2samp``, and the test statistic D (0 to 1).
     """
     from scipy.stats import kstwo
 
@@ -90,10 +93,13 @@ def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[
 
 
 def stability_index(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Return the population stability index, the sum of (q - p) ln(q / p) over bins with 0.5 added to each count.
+    """Return the population stability index: the sum of (q - p) ln(q / p) over the bins.
+
+    p and q are the shares of a bin in reference and batch. 0.5 is added to each count, so that empty bins do not
+    give infinite terms.
 
     Returns:
-        The index and its expected value without drift, (bins - 1) (1/n + 1/m).
+        Index, and its expected value without drift: (bins - 1) (1/n + 1/m) for n and m recordings.
     """
     n, m, bins = sum(reference), sum(batch), len(reference)
     p = (np.asarray(reference, dtype=float) + 0.5) / (n + 0.5 * bins)
@@ -102,7 +108,7 @@ def stability_index(reference: Sequence[int], batch: Sequence[int]) -> tuple[flo
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values that control the family-wise error rate (Holm 1979)."""
+    """Return p-values corrected for multiple comparisons with Holm's method (Holm 1979)."""
     order = np.argsort(values, kind="stable")
     corrected: dict[int, float] = {}
     largest = 0.0
@@ -113,12 +119,17 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def level(p: float, size: float) -> str:
-    """Return ``drift``, ``watch`` or ``steady`` for a corrected p-value and an effect size (V or D)."""
+    """Return the level ``drift``, ``watch`` or ``steady`` of a comparison.
+
+    Args:
+        p: corrected p-value.
+        size: effect size, Cramer's V or Kolmogorov-Smirnov D.
+    """
     if p < DRIFT[0] and size >= DRIFT[1]:
         return "drift"
     return "watch" if p < WATCH[0] and size >= WATCH[1] else "steady"
 
 
 def worst(levels: Sequence[Any]) -> str:
-    """Return the most severe level."""
+    """Return the most severe of several levels; ``steady`` for an empty list."""
     return next((name for name in ("drift", "watch") if name in levels), "steady")

@@ -1,8 +1,9 @@
-"""Drift of embeddings: Frechet distance to the reference, its distribution under chance, and outliers.
+"""Drift of embeddings: Frechet distance to the reference, its distribution without drift, and outliers.
 
-The reference is split into random halves. The principal directions are computed from the first half, and the distribution
-along them from the second. If one set were used for both, every new batch would differ, because the directions fit their
-own data best.
+The reference recordings are split at random into halves. The first half determines the principal directions, and the
+second half the distribution of the embeddings along these directions. If both steps used
+the same recordings, every new batch would seem to differ, because the principal directions are fitted to these
+recordings.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ecgssl.monitoring.cells import SMALLEST, number_histogram
 
 FEWEST = 6 * SMALLEST
-"""Smallest number of recordings for a reference of embeddings."""
+"""Smallest number of recordings from which a reference of embeddings is computed."""
 _MOST_DIRECTIONS = 8
 _DRAWS = 500
 _BATCHES = (50, 100, 200, 500, 1000, 2000)
@@ -24,17 +25,18 @@ Matrix = NDArray[np.float64]
 
 
 def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
-    """Return aggregates of embeddings, or ``None`` for fewer than ``FEWEST`` recordings.
+    """Return reference statistics of embeddings, or ``None`` for fewer than ``FEWEST`` recordings.
 
     Args:
         values: (n, E) embeddings, one recording per patient.
-        seed: random seed of the halves and of the resampling.
+        seed: random seed of the split into halves and of the bootstrap.
 
     Returns:
-        Mapping with ``center`` (E,) and ``directions`` (d, E) of the first half; ``recordings``, ``mean`` (d,) and
-        ``covariance`` (d, d) of the second half along the directions; histograms of ``distance`` and ``residual`` (see
-        ``outlying``); and ``chance``: by batch size, the quantiles 0.5 and 0.99 of the distance between a resampled
-        reference and a resampled batch.
+        Mapping with ``center`` (E,) and principal ``directions`` (d, E) of the first half; ``recordings`` (number),
+        ``mean`` (d,) and ``covariance`` (d, d) of the second half in the coordinates of these directions; and
+        histograms of ``distance`` and ``residual`` (see ``outlying``). ``chance`` contains, for each of several batch
+        sizes, the median and the 99th percentile of the Frechet distance without drift. They are computed from
+        bootstrap samples of reference and batch.
     """
     if len(values) < FEWEST:
         return None
@@ -44,7 +46,7 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
     center = first.mean(axis=0)
     count = min(_MOST_DIRECTIONS, len(first) // SMALLEST, values.shape[1])
     directions = np.linalg.svd(first - center, full_matrices=False)[2][:count]
-    # fix the sign of each direction, so that the same embeddings give the same bytes
+    # fix the sign of each direction, so that the same embeddings always give the same file
     signs = np.sign(directions[np.arange(count), np.abs(directions).argmax(axis=1)])
     directions = directions * signs[:, None]
     along = (second - center) @ directions.T
@@ -61,27 +63,32 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
 
 
 def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
-    """Return the (n,) Mahalanobis ``distance`` along the directions and the ``residual`` orthogonal to them."""
+    """Return two outlier measures (n,) of embeddings.
+
+    ``distance`` is the Mahalanobis distance in the subspace of the principal directions. ``residual`` is the norm of
+    the component orthogonal to this subspace.
+    """
     centered = values - np.asarray(kept["center"])
     along = centered @ np.asarray(kept["directions"]).T
     inverse = np.linalg.pinv(np.asarray(kept["covariance"]))
     off = along - np.asarray(kept["mean"])
-    # (n, d), (d, d), (n, d) -> (n,)
+    # squared Mahalanobis distance: (n, d), (d, d), (n, d) -> (n,)
     squared = np.einsum("nd,de,ne->n", off, inverse, off)
     rest = centered - along @ np.asarray(kept["directions"])
     return {"distance": np.sqrt(np.maximum(squared, 0)), "residual": np.linalg.norm(rest, axis=1)}
 
 
 def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
-    """Return the Frechet distance of a batch as a share of the reference's variance.
+    """Return the Frechet distance of a batch to the reference, divided by the total variance of the reference.
 
     Args:
-        values: (n, E) embeddings; n is at least the smallest size in ``chance``.
+        values: (n, E) embeddings; n must be at least the smallest batch size in ``chance``.
         kept: result of ``embedding_reference``.
 
     Returns:
-        Mapping with ``distance``, its ``expected`` value (median) and ``limit`` (99th percentile) under chance, and
-        ``batch``, the largest tabulated batch size up to the size of this batch, to which these two belong.
+        Mapping with ``distance``, and its median (``expected``) and 99th percentile (``limit``) without drift.
+        ``batch`` is the batch size for which ``expected`` and ``limit`` were computed: the largest size in ``chance``
+        that does not exceed n.
     """
     along = (values - np.asarray(kept["center"])) @ np.asarray(kept["directions"]).T
     mean, covariance = np.asarray(kept["mean"]), np.asarray(kept["covariance"])
@@ -101,11 +108,11 @@ def frechet(mean: Matrix, covariance: Matrix, other_mean: Matrix, other_covarian
         covariance, other_covariance: (..., d, d) covariance matrices.
 
     Returns:
-        (...) distances; 0 if the first distribution has no variance.
+        Distances (...); 0 if the first distribution has no variance.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    # tr((AB)^1/2) = tr((A^1/2 B A^1/2)^1/2), and the latter matrix is symmetric
+    # use tr((AB)^1/2) = tr((A^1/2 B A^1/2)^1/2), because the second matrix is symmetric
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum(axis=-1)
     total, other = (np.trace(c, axis1=-2, axis2=-1) for c in (covariance, other_covariance))
     squared = ((mean - other_mean) ** 2).sum(axis=-1) + total + other - 2 * cross
@@ -118,7 +125,7 @@ def _chance(along: Matrix, size: int, generator: np.random.Generator) -> list[fl
 
 
 def _resampled(along: Matrix, size: int, generator: np.random.Generator) -> tuple[Matrix, Matrix]:
-    """Return means (draws, d) and covariances (draws, d, d) of bootstrap samples, computed from multinomial weights."""
+    """Return means (draws, d) and covariances (draws, d, d) of bootstrap samples, drawn as multinomial weights."""
     count, width = along.shape
     weights = generator.multinomial(size, np.full(count, 1 / count), size=_DRAWS) / size
     means = weights @ along

@@ -1,4 +1,4 @@
-"""Monitored features of a batch: shares, categories and numbers, from the columns of a score file."""
+"""Monitored features of a batch of recordings, computed from the columns of a score file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SCORES = ("logit__", "prob__", "value__")
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a batch. Arrays have one entry per scored recording.
+    """Features of a batch. Each array has one entry per scored recording.
 
     Args:
         recordings: number of scored recordings.
         shares: boolean features by name.
         categories: text features by name.
         numbers: numeric features by name, NaN if unknown.
-        tried: number of all recordings, scored or rejected.
-        rejected: number of rejected recordings by reason code. The key ``""`` has the total.
+        tried: number of scored and rejected recordings.
+        rejected: numbers of rejected recordings by reason code; the key ``""`` contains their total.
     """
 
     recordings: int
@@ -39,15 +39,16 @@ class Features:
 
 
 def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
-    """Return the features of a score file (``ecgssl.scoring.files``), or of a store with the same columns.
+    """Return the features of a table with the columns of a score file (``ecgssl.scoring.files``).
 
-    Shares are missing leads, findings of the quality checks, and positive calls at each threshold. Categories are the
-    sampling rate, the number of leads, and the most probable class of a multiclass task. Numbers are the heart rate and
-    each output of the model: logits of labels, probabilities of exclusive classes, or values of a regression.
+    Boolean features (``shares``) are missing leads, quality findings, and positive predictions at each threshold. Text
+    features (``categories``) are the sampling rate, the number of leads, and the most probable class of a multiclass
+    task. Numeric features (``numbers``) are the heart rate and the outputs of the model: logits of a multilabel task,
+    probabilities of a multiclass task, or values of a regression.
 
     Args:
-        table: table with a row per recording; names and paths are not used.
-        leads: leads of the preprocessing settings.
+        table: table with one row per recording. Record names and paths are not used.
+        leads: names of the leads in the preprocessing settings.
     """
     status = table["status"].to_numpy(dtype=str)
     scored = table[status == "ok"]
@@ -64,7 +65,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     }
     if "predicted" in scored:
         categories["likeliest class"] = np.array(_texts(scored["predicted"]), dtype=str)
-    # logits of exclusive classes are defined up to a constant, so their probabilities are used
+    # multiclass logits are defined only up to an additive constant, so probabilities are used instead
     exclusive = "predicted" in scored
     selected = {"logit__": not exclusive, "prob__": exclusive, "value__": True}
     numbers = {"heart rate": _numbers(scored["heart_rate"])}
@@ -75,16 +76,16 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
 
 
 def embeddings(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the (n, E) embeddings of the scored recordings. E is 0 for a file without embeddings."""
+    """Return the embeddings (n, E) of the scored recordings in a score file; E is 0 without columns of embeddings."""
     names = sorted(column for column in map(str, table) if column.startswith("emb_"))
     return table.loc[table["status"] == "ok", names].to_numpy(dtype=np.float64)
 
 
 def table_of(rows: Mapping[str, Sequence[Any]], scores: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """Return results of preprocessing and scores as a table for ``features``.
+    """Combine results of preprocessing and scores into a table for ``features``.
 
     Args:
-        rows: columns ``NEEDED`` except ``status``, for accepted recordings.
+        rows: the columns in ``NEEDED`` except ``status``, for recordings that were not rejected.
         scores: result of ``ecgssl.scoring.scores.score_cells``.
     """
     table = pd.DataFrame({name: list(values) for name, values in {**rows, **scores}.items()})

@@ -1,4 +1,4 @@
-"""Monitoring of a deployed model: comparison of score files with the reference in its bundle, without recording names."""
+"""Monitoring of a deployed model: comparison of score files with the reference statistics in its bundle."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ from ecgssl.version import __version__
 FEWEST = 50
 """Smallest number of scored recordings in a batch."""
 _UNSEEN = ("record_id", "detail")
-"""Columns that are not read, because they may identify recordings."""
+"""Columns that are not read, because they could identify recordings."""
 
 
 def monitor(
     bundle: Path | str, scores: Sequence[Path | str], out: Path | str, embedded: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
-    """Compare a batch with the reference of the bundle that scored it, and write an HTML page and a JSON file.
+    """Compare score files with the reference statistics of their bundle, and write an HTML page and a JSON file.
 
     Args:
-        bundle: bundle with ``reference_statistics.json``, written by ``ecgssl export --store``. The model is not loaded.
-        scores: files of ``ecgssl predict`` or ``embed``, combined into one batch.
-        out: HTML page to write (``.html``). The JSON file has the same name with suffix ``.json``.
-        embedded: files of ``ecgssl embed`` with the same bundle, for the distance of embeddings.
+        bundle: bundle that scored the files. It must contain ``reference_statistics.json``, which ``ecgssl export
+            --store`` writes. The model is not loaded.
+        scores: output files of ``ecgssl predict`` or ``ecgssl embed``. They are combined into one batch.
+        out: path of the HTML page (``.html``). The JSON file has the same name with the suffix ``.json``.
+        embedded: output files of ``ecgssl embed`` with the same bundle, used to compare the embeddings.
 
     Returns:
-        Content of the JSON file: ``verdict`` (``steady``, ``watch``, ``drift``), counts, and every comparison.
+        Content of the JSON file: ``verdict`` (``steady``, ``watch`` or ``drift``), counts, and the results of all
+            comparisons.
 
     Raises:
-        InputError: the bundle has no reference, a file is unreadable or from another bundle, or there are fewer than
-            ``FEWEST`` scored recordings.
+        InputError: the bundle has no reference statistics, a score file cannot be read or was made with another bundle,
+            or fewer than ``FEWEST`` recordings were scored.
     """
     bundle, out = Path(bundle), Path(out)
     if out.suffix.lower() != ".html":
-        raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name that ends in .html"))
+        raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name ending in .html"))
     digest = verify_sums(bundle)[:16]
     if not (bundle / STATISTICS).exists():
         remedy = (
@@ -63,7 +65,7 @@ def monitor(
     vectors = embeddings(table if more is None else more)
     few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
     problems = [
-        Problem(name, "recordings", f"are {n}, a batch needs {FEWEST} that are not rejected", "Add more score files")
+        Problem(name, "recordings", f"{n} were not rejected, but a batch needs {FEWEST}", "Add more score files")
         for name, n in few
         if n < FEWEST
     ]
@@ -74,7 +76,7 @@ def monitor(
     notes = []
     if policies:
         notes.append(
-            f"Windows of the batch: {', '.join(sorted(policies))}; the reference has one window per recording."
+            f"Window policy of the batch: {', '.join(sorted(policies))}; the reference has one window per recording."
         )
     summary |= {"ecgssl": __version__, "bundle": digest, "smallest_batch": FEWEST, "notes": notes}
     write_json(out.with_suffix(".json"), summary)
@@ -91,7 +93,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
             problems.append(Problem(str(path), "suffix", f"is not {', '.join(FORMATS)}", "Use a score file"))
             continue
         except FileNotFoundError:
-            problems.append(Problem(str(path), "file", "does not exist", "Use a score file"))
+            problems.append(Problem(str(path), "file", "does not exist", "Use an existing score file"))
             continue
         except (OSError, ValueError, pd.errors.ParserError) as error:
             what = f"cannot be read ({type(error).__name__})"
@@ -100,7 +102,7 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
         lacking = [name for name in (*NEEDED, "model", "window_policy") if name not in table]
         if lacking:
             remedy = "Use a file of 'ecgssl predict' or 'ecgssl embed'"
-            problems.append(Problem(str(path), "columns", f"lack {', '.join(lacking)}", remedy))
+            problems.append(Problem(str(path), "columns", f"do not include {', '.join(lacking)}", remedy))
         elif not table["model"].astype(str).str.endswith(f"+{digest}").all():
             remedy = "Use the bundle that scored it, or score again with 'ecgssl predict' or 'ecgssl embed'"
             problems.append(Problem(str(path), "model", "was scored with another bundle", remedy))
@@ -110,8 +112,8 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
         raise InputError(problems)
     kinds = {tuple(sorted(map(str, table))) for table in tables}
     if len(kinds) > 1:
-        remedy = "Give files of embeddings with --embeddings"
-        raise InputError(Problem("scores", "columns", "are not the same in all files", remedy))
+        remedy = "Use the option --embeddings for files of embeddings"
+        raise InputError(Problem("scores", "columns", "differ between the files", remedy))
     return pd.concat(tables, ignore_index=True)
 
 

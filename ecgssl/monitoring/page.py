@@ -1,4 +1,4 @@
-"""HTML page of a drift comparison: verdict, changes and all figures."""
+"""HTML page of a drift comparison: verdict, detected changes, and the results of all comparisons."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ecgssl.html.charts import histogram
 from ecgssl.html.environment import percent, render
 
 _VERDICTS = {
-    "steady": ("No drift", "No difference exceeds chance and the limits of relevance", "sound"),
-    "watch": ("Watch", "Some differences exceed chance, but none is large", "rejected"),
+    "steady": ("No drift", "No difference is both significant and relevant in size", "sound"),
+    "watch": ("Watch", "Some differences are significant, but none is large", "rejected"),
     "drift": ("Drift", "This batch differs from the recordings used to validate the model", "table"),
 }
 _SIDES = ("reference", "batch")
 
 
 def render_drift(summary: Mapping[str, Any]) -> str:
-    """Return the HTML page of a comparison.
+    """Return the HTML page of a drift comparison as text.
 
     Args:
-        summary: result of ``ecgssl.monitoring.monitor.monitor``, the only source of the page.
+        summary: result of ``ecgssl.monitoring.monitor.monitor``.
     """
     title, explanation, tone = _VERDICTS[summary["verdict"]]
     return render(
@@ -41,7 +41,7 @@ def render_drift(summary: Mapping[str, Any]) -> str:
 
 
 def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, level and description of every difference, sorted by level and size."""
+    """Return name, level and description of each feature with drift, the most severe first."""
     found = [one for shape in ("shares", "categories", "numbers") for one in summary[shape] if one["level"] != "steady"]
     found.sort(key=lambda one: (one["level"], -one["size"]))
     changes = [(one["name"], one["level"], _describe(one)) for one in found]
@@ -63,7 +63,7 @@ def _describe(one: Mapping[str, Any]) -> str:
 
 
 def _chart(one: Mapping[str, Any]) -> str:
-    """Return a histogram of the percentages of reference and batch in each bin."""
+    """Return a grouped histogram as SVG: percentages of reference and batch in each bin."""
     edges = one["edges"]
     shares = {
         side: [100 * count / max(sum(one[side]["counts"]), 1) for count in one[side]["counts"]] for side in _SIDES
@@ -89,7 +89,7 @@ def _bin(edges: Sequence[float], place: int) -> str:
 
 
 def _category_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Yield each value of a category with count and share in reference and batch."""
+    """Yield each value of a text feature with its counts and shares in reference and batch."""
     totals = {side: max(sum(_middle(row[side]) for row in one["counts"]), 1) for side in _SIDES}
     for row in one["counts"]:
         yield row["value"], [(_count(row[side]), _middle(row[side]) / totals[side]) for side in _SIDES]

@@ -1,4 +1,4 @@
-"""Reference statistics of a bundle (``reference_statistics.json``): recordings and scores of the validation split."""
+"""Reference statistics of a bundle (``reference_statistics.json``), computed from the validation split of its store."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ STATISTICS = "reference_statistics.json"
 FORMAT = "ecgssl-reference-statistics"
 VERSION = 1
 FEWEST = 3 * SMALLEST
-"""Smallest number of recordings for a reference."""
+"""Smallest number of recordings from which reference statistics are computed."""
 _MOST = 2000
 _AT_A_TIME = 16
 
 
 def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
-    """Write the reference statistics into a bundle.
+    """Compute reference statistics and write them into the folder of a bundle.
 
     Args:
         folder: folder of the bundle.
@@ -39,7 +39,7 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
         store: store with the model's preprocessing settings; at most 2,000 patients of its validation split are used.
 
     Returns:
-        True if there were enough recordings.
+        ``True`` if the file was written; ``False`` if there are fewer than ``FEWEST`` recordings.
     """
     rows = one_per_patient(store)
     if len(rows) < FEWEST:
@@ -54,12 +54,13 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
 def reference_statistics(
     found: Features, embeddings: NDArray[np.floating], rejections: tuple[int, dict[str, int]]
 ) -> dict[str, Any]:
-    """Return aggregates of one recording per patient. Counts below 10 are ranges, and bins have at least 10.
+    """Return reference statistics. They contain no count of 1 to 9 recordings, see ``ecgssl.monitoring.cells``.
 
     Args:
-        found: features of the recordings.
+        found: features of the recordings, one recording per patient.
         embeddings: (n, E) embeddings of the same recordings.
-        rejections: number of recordings in the cohort of the store, and of rejected ones by reason (``""``: total).
+        rejections: number of recordings in the cohort of the store, and the numbers of rejected recordings by reason
+            code; the key ``""`` contains their total.
     """
     tried, rejected = rejections
     n = found.recordings
@@ -80,10 +81,10 @@ def reference_statistics(
 
 
 def require_statistics(data: dict[str, Any], where: str) -> None:
-    """Check format and version of reference statistics.
+    """Check the format and version of loaded reference statistics.
 
     Raises:
-        InputError: the statistics were written by another version of ecgssl.
+        InputError: this version of ecgssl does not support the format or version.
     """
     if data.get("format") != FORMAT or data.get("version") != VERSION:
         what = f"is {data.get('format')} {data.get('version')}, but this version of ecgssl reads {FORMAT} {VERSION}"
@@ -91,9 +92,9 @@ def require_statistics(data: dict[str, Any], where: str) -> None:
 
 
 def one_per_patient(store: Store) -> NDArray[np.int64]:
-    """Return the row of the first validation recording of each patient, evenly thinned to at most 2,000 rows.
+    """Return the rows of the first validation recording of each patient, evenly subsampled to at most 2,000 rows.
 
-    The tests assume independent recordings, which recordings of one patient are not.
+    Only one recording per patient is used, because the statistical tests assume independent recordings.
     """
     rows = store.rows("val")
     first = np.sort(np.unique(store.patients[rows], return_index=True)[1])
@@ -124,7 +125,10 @@ def _table(
 
 
 def _rejections(store: Store) -> tuple[int, dict[str, int]]:
-    """Return the rejections of the whole store, without known defects, because measurements do not detect these."""
+    """Return the number of recordings in the cohort, and the numbers of rejected recordings by reason code.
+
+    Recordings on a list of known defects are excluded, because quality checks do not detect these defects in new data.
+    """
     rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str, keep_default_na=False, usecols=["stage", "reason"])
     rejected = rejected[rejected["stage"] != "known_defect"]
     counts = {"": len(rejected)}

@@ -1,1 +1,1 @@
-"""Scoring of recordings with a bundle: files, tables and arrays."""
+"""Scoring of recordings in files, tables and arrays with the model of a bundle."""

@@ -1,4 +1,4 @@
-"""Predictor: Python object that scores raw recordings in memory with a bundle."""
+"""Predictor: scores and embeddings of raw recordings in memory, computed with the model of a bundle."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Scores:
     """Scores of one recording.
 
     Args:
-        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression, the predicted
-            value in the target's unit.
-        calls: true if the probability reaches the threshold, by label and threshold. Thresholds without a value are
-            omitted.
-        predicted: most probable class if classes are exclusive; otherwise ``None``.
+        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression, the
+            predicted value in the target's unit.
+        calls: binary predictions by label and name of the threshold; true if the probability is at or above the
+            threshold. Thresholds without a value are omitted.
+        predicted: most probable class of a multiclass task; ``None`` for other tasks.
     """
 
     scores: dict[str, float]
@@ -42,7 +42,8 @@ class Predictor:
         path: folder written by ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
-        InputError: a file is missing, altered, unlisted or unusable; all such files are listed.
+        InputError: a file of the bundle is missing, altered, invalid or not listed in ``SHA256SUMS``. The error lists
+            all such files.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -50,7 +51,7 @@ class Predictor:
 
     @property
     def spec(self) -> SignalSpec:
-        """Preprocessing settings of the model, which are applied to recordings."""
+        """Preprocessing settings of the model. They are applied to every recording."""
         return self.bundle.spec
 
     @property
@@ -60,32 +61,32 @@ class Predictor:
 
     @property
     def version(self) -> str:
-        """Version of the model to record with a result, see ``Bundle.version``."""
+        """Version of the model (see ``Bundle.version``). Store it together with each result."""
         return self.bundle.version
 
     def embed(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> NDArray[np.float32]:
         """Return the embedding of one raw recording.
 
         Args:
-            signal: (leads, samples) in mV, neither filtered nor scaled; NaN for missing values.
+            signal: (leads, samples) in mV, not filtered or scaled; NaN for missing values.
             sampling_rate: sampling rate in Hz.
-            leads: names of the rows, in any order and with any usual spelling. Rows with other names are ignored; missing
-                limb leads are computed if two are present.
+            leads: lead names of the rows, in any order and in any common spelling. Rows with unknown names are ignored.
+                Missing limb leads are computed if two limb leads are present.
 
         Returns:
             (E,) float32 embedding.
 
         Raises:
-            RecordingError: preprocessing rejects the recording; ``reason`` is the code used in score files.
+            RecordingError: preprocessing rejects the recording. Its ``reason`` is the reason code as in score files.
             ValueError: ``signal`` and ``leads`` have different numbers of rows.
         """
         return self._run(signal, sampling_rate, leads)["embedding"][0]
 
     def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
-        """Return calibrated scores and thresholded predictions for one raw recording. See ``embed`` for the arguments.
+        """Return calibrated scores and binary predictions for one raw recording. The arguments are those of ``embed``.
 
         Raises:
-            InputError: the bundle contains an encoder but no classifier.
+            InputError: the bundle contains an encoder, not a classifier.
             RecordingError: preprocessing rejects the recording.
         """
         decision = require_targets(self.bundle, "bundle")

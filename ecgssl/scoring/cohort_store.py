@@ -1,4 +1,4 @@
-"""Store of a cohort, preprocessed with the settings of a bundle."""
+"""Preprocessing of a cohort with the settings of a bundle."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ecgssl.store.store import Store
 from ecgssl.version import __version__
 
 _PLAIN = ("age",)
-"""Index columns that are not targets but can be predicted."""
+"""Columns of the store index that a model can predict although they are not declared as targets."""
 
 
 @dataclass(frozen=True)
 class CohortStore:
-    """Store and report of its preprocessing. ``report`` is ``None`` if an existing store is reused."""
+    """Store of a cohort and report of its preprocessing; ``report`` is ``None`` if an existing store is reused."""
 
     store: Store
     report: PreprocessReport | None
@@ -35,22 +35,22 @@ class CohortStore:
 def cohort_store(
     params: Params, bundle_path: Path | str, targets: Sequence[str], folder: Path, *, show_progress: bool = True
 ) -> CohortStore:
-    """Return the store of the cohort ``params.data``, preprocessed like the training recordings of a bundle.
+    """Preprocess the cohort in ``params.data`` with the settings of a bundle and return the store.
 
-    Preprocessing settings, quality limits and rounding are those of the bundle; those in the parameters are ignored. The
-    name of the store contains a hash of its inputs. A second call with the same recordings, table, bundle and version of
-    ecgssl reuses it.
+    Preprocessing settings, quality limits and the rounding step are those of the bundle; those in ``params`` are
+    ignored. The folder name of the store contains a hash of its inputs. An existing store is reused if the recordings,
+    the table, these settings and the version of ecgssl are the same.
 
     Args:
-        params: parameters; sections ``data`` and ``store`` and the seed of the split are used.
+        params: parameters; only the sections ``data`` and ``store`` and the seed are used.
         bundle_path: bundle of an encoder.
-        targets: target columns that the table must have.
+        targets: target columns that the table must contain.
         folder: parent folder of the store.
         show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is altered or contains a classifier, the table lacks a target, or the cohort cannot
-            be preprocessed (``ecgssl.preprocessing.preprocess``).
+        InputError: the bundle is altered or contains a classifier, a target is missing from the table, or the cohort
+            cannot be preprocessed (see ``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     bundle = load_bundle(bundle_path)
@@ -92,6 +92,8 @@ def _require_targets(cohort: Cohort, targets: Sequence[str]) -> None:
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target not in cohort.targets and not (target in _PLAIN and target in cohort.table):
             known = ", ".join(cohort.targets) or "none"
-            problems.append(Problem(where, target, "is not a target column", f"Targets here: {known}"))
+            problems.append(
+                Problem(where, target, "is not a target column", f"Use one of these target columns: {known}")
+            )
     if problems:
         raise InputError(problems)

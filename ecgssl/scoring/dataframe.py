@@ -1,4 +1,4 @@
-"""Scoring of recordings in a pandas table. Each recording has a row, even if it is rejected."""
+"""Scoring of recordings in a pandas table. The result has one row per recording, including rejected recordings."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
 INPUTS = ("signal", "sampling_rate", "leads")
-"""Input columns: a list of samples per lead (mV, unfiltered), the sampling rate in Hz, and the lead names."""
+"""Input columns: signal (unfiltered; a list of samples in mV for each lead), sampling rate in Hz, and lead names."""
 STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
-"""Output columns before the scores, with their types."""
+"""Names and types of the output columns that precede the scores."""
 _EXAMPLE_RATE = 250.0
 
 
 def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of a classifier, or the embeddings of an encoder, for a table of recordings.
+    """Score a table of recordings with a classifier, or embed them with an encoder.
 
     Args:
         bundle: loaded bundle.
         table: table with the columns ``INPUTS``; its index is kept.
 
     Returns:
-        Table with ``status`` (ok or rejected), ``reasons`` of a rejection, ``flags`` and ``heart_rate``, followed by the
-        columns of ``ecgssl.scoring.scores.score_columns``, or by ``embedding``, a list of numbers. Missing values are
-        ``None``.
+        Table with ``status`` (ok or rejected), ``reasons`` (codes of a rejection), ``flags`` and ``heart_rate``. For a
+        classifier, the columns of ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column
+        ``embedding`` (a list of numbers). Missing values are ``None``.
     """
     prepared = [_prepare_row(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
     cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in prepared] for name in STATUS_COLUMNS}
@@ -50,11 +50,11 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def example_frame(spec: SignalSpec) -> pd.DataFrame:
-    """Return a table for ``score_frame`` with one synthetic recording: one beat of Gaussian waves per second."""
+    """Return an example input for ``score_frame``: one synthetic recording with one beat per second."""
     time = np.arange(round(spec.duration * _EXAMPLE_RATE)) / _EXAMPLE_RATE
     parts = ((0.35, 0.012, 1.0), (0.6, 0.05, 0.25), (0.2, 0.025, 0.12))
     beat = sum(size * np.exp(-0.5 * ((time % 1.0 - place) / width) ** 2) for place, width, size in parts)
-    # add baseline wander, which occurs with all real electrodes
+    # add baseline wander, as in real recordings
     drift = 0.03 * np.sin(2 * np.pi * 0.3 * time)
     sources = np.outer(np.linspace(0.4, 1.1, 8), beat) + np.outer(np.linspace(1, -1, 8), drift)
     rows = dict(zip(LEADS, np.round(np.concatenate([LIMB_MATRIX @ sources[:2], sources[2:]]), 4), strict=True))

@@ -1,4 +1,4 @@
-"""Scoring of files. The table has one row per input, in the order of the inputs, including rejected recordings."""
+"""Scoring of recordings in files. The output has one row per input, also for rejected recordings."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class PredictReport:
     Args:
         counted: number of rows written, equal to ``scored + rejected``.
         scored, rejected: numbers of recordings.
-        unknown: number of files in folders that no reader supports. They get no row.
+        unknown: number of files in input folders whose format is not supported. They have no row.
         reasons: number of rejected recordings by reason code.
-        seconds: wall time in s by stage: ``load``, ``prepare`` (waiting for reading and cleaning), ``model``, ``write``.
+        seconds: wall time in s by stage: ``load`` (bundle), ``prepare`` (time spent waiting for preprocessing),
+            ``model``, ``write``.
         resumed: number of rows written by an earlier, interrupted run.
     """
 
@@ -68,27 +69,30 @@ def predict(
 ) -> PredictReport:
     """Score recordings with a classifier and write a table.
 
-    The table has the columns of ``ecgssl.scoring.preprocess.COLUMNS``, then ``window_policy``, ``model``
+    The columns are those of ``ecgssl.scoring.preprocess.COLUMNS``, followed by ``window_policy``, ``model``
     (``Bundle.version``), ``fingerprint`` (of the preprocessing settings) and those of
-    ``ecgssl.scoring.scores.score_columns``, which are empty for a rejected recording. On a CPU, the scores of a recording
-    do not depend on the other inputs, ``batch_size`` or ``workers``. On a GPU, they agree up to rounding (1e-5).
+    ``ecgssl.scoring.scores.score_columns``. The scores of a rejected recording are empty. On a CPU, the scores of a
+    recording do not depend on the other inputs, ``batch_size`` or ``workers``. On a GPU, they can differ by rounding
+    errors (1e-5).
 
-    An interrupted run keeps its parts in a hidden folder next to ``out``. The same command resumes it and writes the same
-    bytes. Do not change inputs in between, because inputs that are done are not read again.
+    An interrupted run keeps its finished parts in a hidden folder next to ``out``. Run the same call again to resume
+    it; the result is identical to that of an uninterrupted run. Do not change the input files in between, because
+    recordings in finished parts are not read again.
 
     Args:
         bundle_path: folder written by ``export_bundle``.
-        inputs: recordings in any format, folders, patterns and manifests, see ``list_recordings``.
-        out: file to write, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
-        windows: policy for recordings of at least two durations.
-        batch_size: number of recordings that a process reads at a time, and that a GPU scores at a time.
-        workers: number of processes that read and clean; -1 for one per core.
-        device: device of the model; ``auto`` uses the GPU if there is one.
+        inputs: recordings in any supported format, folders, glob patterns and manifests, see ``list_recordings``.
+        out: output file, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
+        windows: window policy for recordings at least twice as long as the input of the model.
+        batch_size: number of recordings that are read, and on a GPU also scored, together.
+        workers: number of preprocessing processes; -1 for one per CPU core.
+        device: device of the model; ``auto`` uses a GPU if available.
         show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is unusable or has no classifier, the inputs contain no recording, ``out`` has another suffix
-            or cannot be written, the window policy cannot be used with the bundle, or a process died.
+        InputError: the bundle is invalid or has no classifier, the inputs contain no recording, ``out`` has an unknown
+            suffix or cannot be written, the window policy does not support the kind of target, or a worker process
+            died.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
     return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
@@ -105,7 +109,10 @@ def embed(
     device: Device = "auto",
     show_progress: bool = True,
 ) -> PredictReport:
-    """Embed recordings with the encoder of a bundle and write a table. See ``predict``; the columns are ``emb_0000`` etc."""
+    """Embed recordings with the encoder of a bundle and write a table. See ``predict`` for the arguments and errors.
+
+    The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
+    """
     return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
 
 
@@ -131,7 +138,7 @@ def _score(
     items = listed.items
     bundle = load_bundle(bundle_path)
     value_columns = _columns(bundle, output, windows, str(bundle_path))
-    # create the folder first, so that an error occurs before hours of scoring
+    # create the output folder first, so that an error is raised before the recordings are scored
     make_folder(out.parent)
     try:
         where = resolve_device(device)
@@ -145,7 +152,7 @@ def _score(
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)
     seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
-    # one recording at a time, because long recordings have many windows
+    # process single recordings if all windows are scored, because long recordings have many windows
     chunk = batch_size if windows == "contract" else 1
     chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))
     tasks = ((part, bundle.spec, bundle.quality, bundle.lsb, windows) for _, part in chunks)
@@ -188,7 +195,7 @@ def _score(
 
 
 def _columns(bundle: Bundle, output: Output, windows: Windows, where: str) -> dict[str, type]:
-    """Check bundle and window policy, and return the columns filled by ``_cells`` with their types."""
+    """Check the bundle and the window policy. Return the names and types of the columns that ``_cells`` fills."""
     decision = require_targets(bundle, where) if output == "logits" else None
     require_policy(bundle, windows, output)
     if decision is not None:
@@ -218,11 +225,11 @@ def _chunks(items: Sequence[Listed], parts: list[int], size: int) -> Iterator[tu
 
 
 def _digest(items: Sequence[Listed]) -> str:
-    """Return the SHA-256 of names, paths and metadata overrides of all recordings."""
+    """Return the SHA-256 of the names, paths and metadata overrides of all recordings."""
     digest = hashlib.sha256()
     for item in items:
         rate, unit, leads = astuple(item.overrides)
-        # the same text as in version 0.1.0, so that its interrupted score files can be resumed
+        # use the text of version 0.1.0, so that runs interrupted in that version can be resumed
         overrides = f"Stated(sampling_rate={rate!r}, unit={unit!r}, leads={leads!r})"
         digest.update(f"({item.record_id!r}, {str(Path(item.path).absolute())!r}, {overrides})".encode())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""Preprocessing of recordings for scoring, with a table row per recording, including rejected ones.
+"""Preprocessing of recordings for scoring. Each recording, also a rejected one, results in a table row.
 
-This module does not import torch, so worker processes start quickly.
+This module does not import torch, so that worker processes start quickly.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ecgssl.preprocessing.prepare import Rejected, prepare, read_or_reject
 from ecgssl.signal.spec import SignalSpec
 
 Windows = Literal["contract", "mean", "max"]
-"""Window policy for a recording longer than the duration of the preprocessing settings.
+"""Window policy for recordings longer than the duration in the preprocessing settings.
 
-``contract`` uses only the window that preprocessing keeps, at the start or in the middle, as in training. ``mean`` and
-``max`` use all complete, adjacent windows from the point where preprocessing would start. Each window is prepared like a
-separate recording. The result is the mean or the maximum of their logits.
+``contract`` scores only the window that preprocessing keeps in training, at the start or in the middle of the
+recording. ``mean`` and ``max`` split the recording into adjacent complete windows and preprocess each like a separate
+recording. The result is the mean or the maximum of the model outputs over the windows.
 """
 POLICIES: tuple[Windows, ...] = get_args(Windows)
 
@@ -40,10 +40,13 @@ COLUMNS = {
     "windows": int,
     "windows_rejected": int,
 }
-"""Columns for every recording. ``status`` is ok or rejected. Rejected recordings have ``reasons`` (";"-joined codes) and
-``detail``. Scored recordings have ``flags`` (codes of findings), the ``leads`` passed to the model, ``heart_rate`` in beats per
-minute, and the numbers of ``windows`` scored and rejected. ``sampling_rate`` in Hz and ``duration`` in s describe the
-file; they are empty if it cannot be read."""
+"""Names and types of the columns that describe a recording.
+
+``status`` is ok or rejected. Rejected recordings have ``reasons`` (codes joined by ";") and ``detail``. Scored
+recordings have ``flags`` (codes of quality findings), ``leads`` (those passed to the model), ``heart_rate`` in beats
+per minute, ``windows`` (number of scored windows) and ``windows_rejected``. ``sampling_rate`` in Hz and ``duration`` in
+s describe the file; they are empty if it cannot be read.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class PreparedRecording:
     Args:
         digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
         lead_mask: (windows, L) bool, true for present leads.
-        row: values of ``COLUMNS``.
-        findings: findings of the quality checks by window (``ecgssl.signal.findings.findings_to_cell``).
+        row: values of the columns ``COLUMNS``.
+        findings: quality findings of each window as text, see ``ecgssl.signal.findings.findings_to_cell``.
     """
 
     digital: NDArray[np.int16]
@@ -64,7 +67,7 @@ class PreparedRecording:
 
 
 def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
-    """Return a rejected recording: no windows, and a row with the reason."""
+    """Return a result without windows, with a row that contains the reason of the rejection."""
     nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
     row = {"status": "rejected", "reasons": reason, "detail": detail}
     return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
@@ -73,7 +76,7 @@ def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
 def prepare_files(
     items: Sequence[Listed], spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows
 ) -> list[PreparedRecording]:
-    """Read and preprocess files. A rejected file has no windows, and its row contains the reason."""
+    """Read and preprocess files. The result of a rejected file has no windows, and its row contains the reason."""
     found = []
     for item in items:
         row: dict[str, Any] = {"record_id": item.record_id}
@@ -90,15 +93,15 @@ def prepare_files(
 def prepare_recording(
     recording: Recording, spec: SignalSpec, quality: QualityParams, lsb: float, windows: Windows = "contract"
 ) -> PreparedRecording:
-    """Preprocess one recording, as a whole or window by window.
+    """Preprocess one recording, as one window or as several windows.
 
     Args:
         recording: raw recording.
         spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
-        windows: policy for a recording of at least two durations.
+        windows: window policy for a recording at least twice as long as the input of the model.
 
     Raises:
-        Rejected: the recording cannot be used. If all of several windows are rejected, the first error is raised.
+        Rejected: preprocessing rejects the recording. If it rejects all of several windows, the first error is raised.
     """
     pieces = _pieces(recording, spec) if windows != "contract" else [recording]
     digital = np.zeros((len(pieces), len(spec.leads), spec.samples), dtype=np.int16)
@@ -127,7 +130,7 @@ def prepare_recording(
 
 
 def _pieces(recording: Recording, spec: SignalSpec) -> list[Recording]:
-    """Return all complete windows, or the recording itself if it has fewer than two."""
+    """Return all complete windows of a recording, or the unchanged recording if it has fewer than two."""
     length = round(spec.duration * recording.sampling_rate)
     samples = recording.signal.shape[1]
     count = samples // length if length else 0

@@ -1,4 +1,4 @@
-"""Score files in CSV, JSON Lines and Parquet, written in parts so that an interrupted run can resume."""
+"""Score files in CSV, JSON Lines or Parquet format, written in parts so that interrupted runs can be resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, make_folder, write_atomic, write_json
 
 PART = 512
-"""Largest number of rows of a part. It limits memory and the rows that are scored again after an interruption."""
+"""Maximum number of rows per part. It limits memory use and the number of rows that are lost by an interruption."""
 
 Columns = Mapping[str, type]
 
@@ -37,15 +37,15 @@ class Format(ABC):
 
     @abstractmethod
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
-        """Return some rows as bytes."""
+        """Return the rows of one part as bytes in this format."""
 
     @abstractmethod
     def join(self, parts: Iterator[Path], out: BinaryIO) -> None:
-        """Write the complete file from its parts. Only one part is in memory at a time."""
+        """Join the parts and write the complete file to ``out``. Only one part is in memory at a time."""
 
 
 class Csv(Format):
-    """CSV. Floats have nine digits, which represent every float32 exactly; a missing value is an empty cell."""
+    """CSV format. Floats have nine digits, which represent every float32 exactly. Missing values are empty cells."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         frame = pd.DataFrame({name: _series(cells[name], kind) for name, kind in self.columns.items()})
@@ -57,7 +57,7 @@ class Csv(Format):
 
 
 class JsonLines(Format):
-    """JSON Lines, one object per line; a missing value is ``null``."""
+    """JSON Lines format with one object per line. Missing values are ``null``."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         rows = zip(*([_json_cell(value) for value in cells[name]] for name in self.columns), strict=True)
@@ -69,14 +69,14 @@ class JsonLines(Format):
 
 
 class Parquet(Format):
-    """Parquet with zstd compression and one row group per part."""
+    """Parquet format with zstd compression and one row group per part."""
 
     def _schema(self) -> Any:
         import pyarrow as pa
 
         types = {str: pa.string(), int: pa.int32(), float: pa.float64()}
         measured = {"sampling_rate", "duration", "heart_rate"}
-        # float32, the type of the model's outputs
+        # scores are float32, like the model outputs
         return pa.schema(
             [(n, pa.float32() if k is float and n not in measured else types[k]) for n, k in self.columns.items()]
         )
@@ -103,16 +103,16 @@ FORMATS: dict[str, type[Format]] = {".csv": Csv, ".jsonl": JsonLines, ".parquet"
 
 
 class ScoreFile:
-    """Score file that is written in parts, which survive an interruption, and completed atomically.
+    """Score file that is written in parts. Finished parts are kept after an interruption.
 
     Args:
-        out: file to write, ``.csv``, ``.jsonl`` or ``.parquet``.
-        columns: columns of the table with their types.
-        about: settings that determine the rows. Parts of a run with other settings are not used.
+        out: output file, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
+        columns: names and types of the columns.
+        about: settings that determine the rows. Parts written with other settings are not reused.
         rows: number of rows of the complete file.
 
     Raises:
-        InputError: ``out`` has another suffix or cannot be written.
+        InputError: ``out`` has an unknown suffix, or its folder cannot be written.
     """
 
     def __init__(self, out: Path, columns: Columns, about: Mapping[str, Any], rows: int) -> None:
@@ -127,23 +127,23 @@ class ScoreFile:
 
     @property
     def parts(self) -> int:
-        """Number of parts of the complete file."""
+        """Number of parts in the complete file."""
         return -(-self.rows // PART)
 
     def done(self, number: int) -> Counter[str] | None:
-        """Return the number of rejections by reason in a finished part; ``None`` if the part is not finished."""
+        """Return the numbers of rejected recordings in a part by reason; ``None`` if the part is not finished."""
         try:
             return Counter(json.loads(self._marker(number).read_text()))
         except (OSError, ValueError):
             return None
 
     def write(self, number: int, cells: Mapping[str, Sequence[Any]], rejected: Counter[str]) -> None:
-        """Write a part, then a JSON file that marks it as complete."""
+        """Write a part, followed by a JSON file that marks it as finished."""
         write_atomic(self._part(number), self.format.part(cells))
         write_json(self._marker(number), dict(rejected))
 
     def finish(self) -> None:
-        """Write the complete file and remove its parts and those of abandoned runs."""
+        """Write the complete file. Remove its parts and those of other interrupted runs with the same output file."""
         whole = self.folder / "whole"
         with whole.open("wb") as file:
             self.format.join(map(self._part, range(self.parts)), file)
@@ -165,7 +165,7 @@ def require_format(out: Path) -> None:
     """Check that the suffix of an output file is a known format.
 
     Raises:
-        InputError: the suffix is unknown, or ``out`` is a folder.
+        InputError: the suffix is not in ``FORMATS``, or ``out`` is a folder.
     """
     if out.suffix.lower() not in FORMATS or out.is_dir():
         raise InputError(Problem(str(out), "suffix", f"is not {', '.join(FORMATS)}", "Use one of these suffixes"))

@@ -1,9 +1,9 @@
-"""Model outputs of preprocessed recordings: logits, calibrated scores, calls at thresholds and embeddings.
+"""Model outputs for preprocessed recordings: logits, calibrated scores, binary predictions and embeddings.
 
-Files, tables and HTTP requests are scored by these functions. On a CPU, each window passes through the model alone, because
-matrix products of other sizes round differently. The score of a recording is therefore bit-identical for any other
-recordings. Batches are not faster, because a recording of ten seconds has hundreds of tokens. Measured: 0.97 to 1.0 times
-the time per recording of batches of 8, presets tiny and small.
+Files, tables and HTTP requests are scored with these functions. On a CPU, the batch size is always 1, because rounding
+in matrix products depends on their size. The scores of a recording are therefore bit-identical, whichever recordings
+are scored with it. Batches would not be faster, because a recording of ten seconds has hundreds of tokens: with batch
+size 1, the time per recording is 0.97 to 1.0 times that with batch size 8 (presets tiny and small).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Output = Literal["logits", "embedding"]
 def run_windows(
     bundle: Bundle, digital: NDArray[np.int16], lead_mask: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the model's outputs for preprocessed windows.
+    """Run the model on preprocessed windows and return its outputs.
 
     Args:
-        bundle: bundle whose model is on the device to use.
+        bundle: bundle; its model has been moved to the device to use.
         digital: (n, L, T) int16 in steps of ``bundle.lsb``, n at least 1.
         lead_mask: (n, L) bool, true for present leads.
 
     Returns:
-        Arrays with n rows, by name of the output.
+        Output arrays with n rows, by name.
     """
     step = len(digital) if next(bundle.model.parameters()).is_cuda else 1
     parts = [
@@ -46,13 +46,16 @@ def run_windows(
 def recording_outputs(
     bundle: Bundle, prepared: list[PreparedRecording], output: Output, windows: Windows
 ) -> NDArray[np.float32]:
-    """Return one row of a model output per recording, with its windows combined; NaN for a recording without windows.
+    """Return a model output for each recording, combined over its windows.
+
+    The result has one row per recording. The row of a recording without windows is NaN.
 
     Args:
-        bundle: bundle whose model is on the device to use.
+        bundle: bundle; its model has been moved to the device to use.
         prepared: preprocessed recordings.
         output: ``logits`` or ``embedding``.
-        windows: ``mean`` or ``max`` over the windows; for ``contract``, each recording has one window.
+        windows: window policy. ``mean`` and ``max`` combine the windows of a recording; for ``contract``, each
+            recording has one window.
     """
     counts = [len(one.digital) for one in prepared]
     width = bundle.embed_dim if output == "embedding" else len(bundle.targets)
@@ -72,10 +75,10 @@ def recording_outputs(
 
 
 def require_policy(bundle: Bundle, windows: Windows, output: Output) -> None:
-    """Check that the window policy can be used: ``max`` is for independent labels only.
+    """Check that the window policy supports the output: ``max`` requires independent labels.
 
     Raises:
-        InputError: the policy is ``max`` and the output is an embedding, a regression or exclusive classes.
+        InputError: the policy is ``max``, and the output is an embedding or the task is multiclass or a regression.
     """
     decision = bundle.decision
     if windows == "max" and (output == "embedding" or decision is None or decision.kind != "multilabel"):
@@ -84,23 +87,23 @@ def require_policy(bundle: Bundle, windows: Windows, output: Output) -> None:
 
 
 def require_targets(bundle: Bundle, where: str) -> Decision:
-    """Return the calibrators and thresholds of a classifier's bundle.
+    """Return the calibrators and thresholds of the classifier in a bundle.
 
     Raises:
-        InputError: the bundle contains an encoder.
+        InputError: the bundle contains an encoder, not a classifier.
     """
     if bundle.decision is None:
-        what = "is an encoder and has no targets to score"
-        raise InputError(Problem(where, "kind", what, "Use embed, or use the bundle of a classifier"))
+        what = "is an encoder, which predicts no targets"
+        raise InputError(Problem(where, "kind", what, "Use 'ecgssl embed', or use the bundle of a classifier"))
     return bundle.decision
 
 
 def score_columns(decision: Decision) -> dict[str, type]:
-    """Return the columns of scores with their types, in order.
+    """Return the names and types of the score columns, in order.
 
-    Each label has ``logit__NAME`` and ``prob__NAME`` (with the calibration of the bundle), then ``call__NAME__THRESHOLD``,
-    1 or 0, for every threshold of the bundle. For exclusive classes, ``predicted`` is the most probable one. A regression
-    has ``raw__NAME`` and ``value__NAME``, before and after calibration.
+    Each label has the columns ``logit__NAME`` and ``prob__NAME`` (calibrated probability), and one column
+    ``call__NAME__THRESHOLD`` (1 or 0) for each of its thresholds. A multiclass task also has ``predicted``, the most
+    probable class. A target of a regression has ``raw__NAME`` and ``value__NAME``, before and after calibration.
     """
     if decision.kind == "regression":
         return {f"{kind}__{name}": float for name in decision.names for kind in ("raw", "value")}
@@ -112,7 +115,9 @@ def score_columns(decision: Decision) -> dict[str, type]:
 
 
 def score_cells(decision: Decision, logits: NDArray[np.float32]) -> dict[str, list[Any]]:
-    """Return the values of ``score_columns``. A value is ``None`` without logits, or for a threshold without a value.
+    """Return the values of the columns ``score_columns``, by column.
+
+    Values are ``None`` for recordings without logits. A prediction is also ``None`` if its threshold has no value.
 
     Args:
         decision: calibrators and thresholds.

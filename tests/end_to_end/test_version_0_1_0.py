@@ -292,4 +292,6 @@ def test_score_file_of_another_bundle_is_refused_with_the_command(tmp_path):
     refused(ecgssl("monitor", DATA / "scores.csv", *given), f"{DATA / 'scores.csv'}: model: ", "'ecgssl predict'")
     table = pd.read_csv(DATA / "scores.csv").rename(columns={"window_policy": "windowing"})
     table.to_csv(tmp_path / "scores.csv", index=False)
-    refused(ecgssl("monitor", tmp_path / "scores.csv", *given), "columns: lack window_policy", "'ecgssl predict'")
+    refused(
+        ecgssl("monitor", tmp_path / "scores.csv", *given), "columns: do not include window_policy", "'ecgssl predict'"
+    )
