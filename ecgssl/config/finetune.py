@@ -24,7 +24,7 @@ class LinearParams(Section):
         class_weight: candidates of the class weighting, chosen on validation; not used by ridge.
     """
 
-    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0, 10.0]
+    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
 
 
@@ -80,8 +80,9 @@ class FullParams(EpochParams):
         crops: number of time-shifted views of a recording whose outputs are averaged. It is stored in the model.
     """
 
-    epochs: Positive = 10
-    patience: Positive = 4
+    epochs: Positive = 2
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    patience: Positive = 3
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     drop_path: Ratio = 0.1
     shift: bool = True

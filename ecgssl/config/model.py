@@ -24,9 +24,9 @@ class DecoderParams(Section):
         global_representation: give the global representation of the encoder to the decoder.
     """
 
-    width: Positive = 128
+    width: Positive = 64
     depth: Positive = 2
-    heads: Positive = 4
+    heads: Positive = 2
     scope: Literal["joint", "leadwise", "axial"] = "axial"
     mixing: Annotated[int, Field(ge=1, le=31)] = 5
     head: Literal["shared", "lead"] = "lead"
@@ -63,7 +63,7 @@ class ModelParams(Section):
     width: Positive | None = None
     depth: Positive | None = None
     heads: Positive | None = None
-    patch: Positive = 25
+    patch: Positive = 50
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
     residual: Annotated[float, Field(ge=0, le=1)] = 0.1
     decoder: DecoderParams = DecoderParams()

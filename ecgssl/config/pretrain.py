@@ -20,8 +20,8 @@ class ProbeParams(Section):
     """
 
     targets: list[str] = []
-    every_epochs: Positive = 1
-    recordings: Annotated[int, Field(ge=32)] = 512
+    every_epochs: Positive = 3
+    recordings: Annotated[int, Field(ge=32)] = 128
 
 
 class CollapseParams(Section):
@@ -66,8 +66,8 @@ class PretrainParams(Section):
         collapse: limits of collapse detection.
     """
 
-    samples: Positive = 8000
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    samples: Positive = 1920
+    batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.05
     warmup: Ratio = 0.05

@@ -185,3 +185,30 @@ PROFILES = sorted(
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_profiles_are_valid(path):
     assert load_params(path).tasks
+
+
+def _values(section: dict, prefix: str = "") -> dict[str, object]:
+    """Return the values of nested sections by dotted key."""
+    found: dict[str, object] = {}
+    for key, value in section.items():
+        nested = isinstance(value, dict) and value
+        found |= _values(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return found
+
+
+OF_THE_DATA_SET = {
+    "data.patient_key", "data.root", "data.set", "export.mode", "export.task", "pretrain.probe.targets",
+    "tasks", "tasks.findings",
+}  # fmt: skip
+
+
+def test_class_defaults_equal_the_shipped_parameters():
+    shipped = _values(load_params(REPOSITORY / "pipelines/profiles/quickstart.yaml").model_dump())
+    defaults = _values(Params(tasks={}).model_dump())
+    different = {key for key in shipped.keys() | defaults.keys() if shipped.get(key) != defaults.get(key)}
+    assert different - OF_THE_DATA_SET == set()
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_profiles_use_the_measured_quality_limits(path):
+    assert load_params(path).quality == Params(tasks={}).quality
