@@ -1,1 +1,1 @@
-"""HTML pages: page frame and charts."""
+"""Templates, number formats and SVG charts for HTML pages."""

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, readable on a phone, in print and without colour."""
+"""SVG charts for HTML pages: line charts, histograms and forest plots."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from markupsafe import Markup
 
 Limits = tuple[float, float]
 Mark = tuple[str, float | None, float | None, float | None]
-"""Class, value, and lower and upper bound of the interval of one model in ``forest``."""
+"""Estimate in a forest plot: CSS class, value, and lower and upper bound of its interval."""
 
 _BARS = ("s0", "s1", "s2")
 
 
 class Chart:
-    """A chart with linear axes. Elements added later cover earlier ones.
+    """SVG chart with linear axes. Later elements are drawn over earlier ones.
 
-    The classes of lines and dots are those of ``style.css``: ``main``, ``base``, ``other``, ``chance``.
+    The CSS classes of lines and dots are defined in ``style.css``: ``main``, ``base``, ``other``, ``chance``.
 
     Args:
-        x, y: lower and upper limit of each axis; values outside are drawn at the limit.
+        x, y: lower and upper limit of each axis. Values outside the limits are drawn at the limit.
         size: width and height in SVG units.
-        margins: top, right, bottom and left of the plot area, in SVG units.
+        margins: top, right, bottom and left margin of the plot area, in SVG units.
     """
 
     def __init__(
@@ -39,21 +39,21 @@ class Chart:
         self._elements: list[Markup] = []
 
     def across(self, value: float) -> float:
-        """Return the horizontal position of a value of the x axis."""
+        """Return the horizontal position of a value on the x axis, in SVG units."""
         return self.left + _share(value, self.x) * (self.right - self.left)
 
     def down(self, value: float) -> float:
-        """Return the vertical position of a value of the y axis."""
+        """Return the vertical position of a value on the y axis, in SVG units."""
         return self.bottom - _share(value, self.y) * (self.bottom - self.top)
 
     def add(self, tag: str, content: str = "", *, title: str = "", **attributes: object) -> None:
-        """Add an SVG element.
+        """Add an SVG element to the chart.
 
         Args:
-            tag: such as ``line``.
+            tag: name of the element, for example ``line``.
             content: text of the element.
-            title: text that is shown on hovering, instead of ``content``.
-            **attributes: ``class_`` is written as ``class``; floats are rounded to 0.1.
+            title: tooltip of the element; it replaces ``content``.
+            **attributes: attributes of the element. ``class_`` is written as ``class``, and floats are rounded to 0.1.
         """
         inner = Markup("<title>{}</title>").format(title) if title else content
         pairs = [
@@ -66,7 +66,7 @@ class Chart:
         """Add horizontal grid lines, tick labels and axis titles.
 
         Args:
-            x, y: tick label by value.
+            x, y: tick labels by axis value.
             names: titles of the x and y axis; an empty string for no title.
         """
         for value, label in y.items():
@@ -80,12 +80,12 @@ class Chart:
             self.add("text", names[1], class_="bin axis", transform=f"translate(11 {half:.0f}) rotate(-90)")
 
     def segment(self, start: Limits, end: Limits, kind: str) -> None:
-        """Add a straight line between two points (x, y), such as an interval (``whisker main``)."""
+        """Add a straight line with CSS class ``kind`` between two points (x, y)."""
         (x1, y1), (x2, y2) = ((self.across(x), self.down(y)) for x, y in (start, end))
         self.add("line", class_=kind, x1=x1, x2=x2, y1=y1, y2=y2)
 
     def line(self, x: Sequence[float], y: Sequence[float], kind: str, *, steps: bool = False) -> None:
-        """Add a line through points; with ``steps`` it goes up or down first, then level."""
+        """Add a line through points. With ``steps``, each segment is first vertical, then horizontal."""
         points = [(self.across(a), self.down(b)) for a, b in zip(x, y, strict=True)]
         path = "".join(
             f"V{b:.1f}H{a:.1f}" if steps and i else f"{'L' if i else 'M'}{a:.1f} {b:.1f}"
@@ -95,26 +95,26 @@ class Chart:
             self.add("path", class_=f"line {kind}", d=path)
 
     def dot(self, x: float, y: float, kind: str, title: str = "") -> None:
-        """Add a point, with a text shown on hovering."""
+        """Add a dot at (x, y) with CSS class ``kind`` and an optional tooltip."""
         self.add("circle", title=title, class_=f"dot {kind}", cx=self.across(x), cy=self.down(y), r=3)
 
     def svg(self, label: str, kind: str = "") -> Markup:
-        """Return the chart.
+        """Return the chart as an SVG element.
 
         Args:
-            label: text for screen readers.
-            kind: class that limits the width, ``panel`` or ``forest``.
+            label: description of the chart for screen readers.
+            kind: CSS class that limits the width, ``panel`` or ``forest``.
         """
         head = Markup('<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-label="{}">')
         return head.format(kind, *self.size, label) + Markup("").join(self._elements) + Markup("</svg>")
 
 
 def panel(x: Limits, y: Limits, names: tuple[str, str], size: tuple[int, int] = (250, 250)) -> Chart:
-    """Return an empty chart with round numbers on both axes.
+    """Return an empty chart with axes and round tick labels.
 
     Args:
         x, y: limits of the axes.
-        names: of the axes.
+        names: titles of the x and y axis.
         size: width and height in SVG units.
     """
     chart = Chart(x, y, size)
@@ -134,17 +134,17 @@ def histogram(
     unit: str = "",
     kinds: Sequence[str] = _BARS,
 ) -> Markup:
-    """Return a bar chart of counts or percentages by bin.
+    """Return a bar chart of counts or percentages per bin, with stacked or grouped bars.
 
     Args:
         bins: name of each bin.
-        series: a value per bin by name of the series.
+        series: values per bin, by name of the series.
         axis: name of the x axis.
-        every: label every n-th bin or edge.
-        edges: labels of the borders between bins; without them the names of the bins are the labels.
-        grouped: draw the bars of the series next to each other instead of on top of each other.
-        unit: written after each value, such as ``" %"``.
-        kinds: class of each series.
+        every: interval between labels; 1 labels every bin or edge.
+        edges: labels of the boundaries between bins; by default the bins are labelled with their names.
+        grouped: whether the bars of the series are drawn next to each other instead of stacked.
+        unit: unit written after each value, for example ``" %"``.
+        kinds: CSS class of each series.
     """
     columns = list(zip(*series.values(), strict=True))
     heights = [max(column) if grouped else sum(column) for column in columns]
@@ -175,14 +175,15 @@ def histogram(
 
 
 def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> Markup:
-    """Return a forest plot: estimates with intervals, one row each, for example AUROC by finding.
+    """Return a forest plot of estimates with intervals, for example the AUROC of each finding.
 
     Args:
-        rows: name, text to the right of the plot, and a mark per model; undefined ones are left out.
+        rows: for each row its name, a text to the right of the plot, and one mark per model. Undefined estimates are
+            not drawn.
         axis: name of the x axis.
 
     Returns:
-        An empty string if no estimate is defined.
+        The plot as SVG; an empty string if no estimate is defined.
     """
     numbers = [n for _, _, marks in rows for mark in marks for n in mark[1:] if n is not None]
     if not numbers:
@@ -210,12 +211,12 @@ def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> Markup
 
 
 def mark(kind: str, found: Mapping[str, Any]) -> Mark:
-    """Return the mark of an estimate, ``{"value", "low", "high"}``, for ``forest``."""
+    """Return a mark for ``forest`` from an estimate with the keys ``value``, ``low`` and ``high``."""
     return kind, found["value"], found["low"], found["high"]
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, at most ``most`` + 1 of them."""
+    """Return at most ``most`` + 1 equally spaced round numbers from ``low`` to ``high``."""
     if high <= low:
         return [low]
     power = 10 ** floor(log10((high - low) / most))
@@ -234,6 +235,6 @@ def _amount(value: float) -> str:
 
 
 def _scale(largest: float) -> tuple[int, int]:
-    """Return the upper limit of an axis from 0 and the distance of its two to five grid lines."""
+    """Return the upper limit of an axis that starts at 0, and the distance between its grid lines."""
     step = next(f * 10**power for power in range(20) for f in (1, 2, 5) if largest <= 4 * f * 10**power)
     return max(ceil(largest / step), 1) * step, step

@@ -1,4 +1,4 @@
-"""Jinja2 environment of all HTML pages: escaped output, number formats, shared templates."""
+"""Jinja2 environment of all HTML pages, with escaping, number formats and shared templates."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ UNDEFINED = Markup('<span class="soft">undefined</span>')
 
 
 def render(templates: BaseLoader, name: str, **values: object) -> str:
-    """Return a page.
+    """Return an HTML page rendered from a template.
 
-    Templates can extend ``base.html``, which sets frame, style and content policy, and import ``macros.html``. All values
-    are escaped unless they are ``Markup``, such as charts. A name that is not defined raises.
+    Templates can extend ``base.html``, which defines the page frame, style and content security policy, and import
+    ``macros.html``. All values are escaped except ``Markup``, which is used for charts.
 
     Args:
-        templates: loader of the calling package, ``PackageLoader("ecgssl.report")``.
-        name: file name of the template of the page.
-        **values: plain data that the template lays out.
+        templates: template loader of the calling package, for example ``PackageLoader("ecgssl.report")``.
+        name: file name of the template.
+        **values: variables of the template.
 
     Raises:
-        jinja2.UndefinedError: the template uses a value that is missing.
+        jinja2.UndefinedError: the template uses a variable that is not in ``values``.
     """
     environment = Environment(
         loader=ChoiceLoader([templates, PackageLoader("ecgssl.html")]),
@@ -39,33 +39,33 @@ def render(templates: BaseLoader, name: str, **values: object) -> str:
 
 
 def thousands(count: int) -> str:
-    """Return a count with separators: ``12,345``."""
+    """Return an integer with thousands separators, for example ``12,345``."""
     return f"{count:,}"
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share of 0 to 1 as a percentage: ``12.3 %``."""
+    """Return a proportion from 0 to 1 as a percentage, for example ``12.3 %``."""
     return f"{100 * share:.{digits}f} %"
 
 
 def number(value: float | None, digits: int = 3, sign: str = "") -> str:
-    """Return a number with a true minus sign, or "undefined".
+    """Return a number with a typographic minus sign, or "undefined" for ``None``.
 
     Args:
-        value: the number; ``None`` for an undefined one.
-        digits: after the decimal point.
-        sign: ``+`` to write the sign of positive numbers.
+        value: number, or ``None`` if it is undefined.
+        digits: number of digits after the decimal point.
+        sign: ``+`` to write a plus sign before positive numbers.
     """
     return UNDEFINED if value is None else f"{value:{sign}.{digits}f}".replace("-", "−")
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3, sign: str = "", separator: str = " to ") -> str:
-    """Return ``value (low to high)``, or "undefined".
+    """Return an estimate with its interval as ``value (low to high)``, or "undefined" if it is missing.
 
     Args:
-        found: ``value`` or ``difference``, and the bounds ``low`` and ``high`` of its interval.
-        digits, sign: as in ``number``.
-        separator: between the bounds.
+        found: estimate with the key ``value`` or ``difference``, and the bounds ``low`` and ``high`` of its interval.
+        digits, sign: number format; see ``number``.
+        separator: text between the bounds.
     """
     value = (found or {}).get("value", (found or {}).get("difference"))
     if not found or value is None:
@@ -78,10 +78,10 @@ def estimate(found: Mapping[str, Any] | None, digits: int = 3, sign: str = "", s
 
 
 def p_value(value: float) -> str:
-    """Return a p-value with three digits: ``0.012`` or ``< 0.001``."""
+    """Return a p-value with three digits after the decimal point, or ``< 0.001``."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def data_uri(png: bytes) -> str:
-    """Return a PNG as a ``data:`` address, so that the page stays one file."""
+    """Return a PNG image as a ``data:`` URI, which embeds it in the page."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

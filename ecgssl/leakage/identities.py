@@ -1,8 +1,8 @@
-"""Identities of recordings: waveform codes and keyed hashes of patient ids, which detect copies without the signals.
+"""Recording identities: waveform codes and hashed patient ids, used to detect shared recordings and patients.
 
-A pretrained encoder is saved with the identities of its training recordings, so that later test sets can be compared with
-them (``ecgssl.leakage.overlap``). They contain no names and no samples. However, the owner of a recording can find out
-whether it was used. Share identities only of recordings that may be shared themselves.
+A pretrained encoder is saved with the identities of its training recordings. ``ecgssl.leakage.overlap`` compares test
+sets with them. Identities contain no names and no samples, but the owner of a recording can find out whether it was
+used for training. Therefore share identities only of recordings that may be shared themselves.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ecgssl.store import layout
 from ecgssl.store.store import Store
 
 FILE = "recordings.safetensors"
-"""File name in the folder of a pretrained encoder."""
+"""Name of the identities file in the folder of a pretrained encoder."""
 
 _OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
-"""Prefixes of licences that allow tables derived from a data set to be shared. A local cohort has no licence."""
+"""Licences that permit sharing of data derived from a data set, as prefixes of the licence name."""
 
 _FORMAT, _VERSION = "ecgssl-recordings", 1
 _ABOUT = ("numbering", "set", "licence")
@@ -35,17 +35,18 @@ _ABOUT = ("numbering", "set", "licence")
 
 @dataclass(frozen=True)
 class Identities:
-    """Waveform codes and patient hashes of n recordings.
+    """Waveform codes and hashed patient ids of n recordings.
 
     Args:
-        waveforms: (n, ``CODE_BYTES``) uint8, codes of ``ecgssl.signal.waveform_hash``.
+        waveforms: (n, ``CODE_BYTES``) uint8, codes computed by ``ecgssl.signal.waveform_hash``.
         patients: (n,) uint64, keyed hashes of patient ids; (0,) if unavailable.
-        numbering: identifier of the key and the source of the patient ids (``ecgssl.store.patient_key.numbering_check``).
-            Hashes with different numberings cannot be compared; empty if unknown.
+        numbering: identifier of the hash key and the source of the patient ids
+            (``ecgssl.store.patient_key.numbering_check``); empty if unknown. Only hashes with the same numbering can be
+            compared.
         set, licence: name and licence of the data set.
         names: record ids; empty if unavailable.
         splits: split of each recording; empty if unavailable.
-        where: file or folder from which they were loaded, for error messages.
+        where: file or folder from which the identities were loaded, for error messages.
     """
 
     waveforms: NDArray[np.uint8]
@@ -62,7 +63,7 @@ class Identities:
 
     @classmethod
     def of_store(cls, store: Store, rows: NDArray[np.int64]) -> Identities:
-        """Return the identities of rows of a store, in the order of ``rows``.
+        """Return the identities of the recordings in ``rows`` of a store.
 
         Raises:
             InputError: the store has no waveform codes of this version.
@@ -82,10 +83,13 @@ class Identities:
 
     @classmethod
     def of_folder(cls, path: Path | str, splits: Sequence[str] = ()) -> Identities:
-        """Return the identities of a store (optionally of some splits) or of an encoder's training recordings.
+        """Return the identities of a store, or of the training recordings of an encoder.
+
+        ``splits`` selects splits of a store; by default all recordings are used.
 
         Raises:
-            InputError: the folder is neither; the store has no recordings in the splits or no waveform codes.
+            InputError: the folder is neither a store nor an encoder, or the store has no waveform codes or no
+                recordings in the splits.
         """
         known = cls.read(path)
         if known is not None:
@@ -99,12 +103,12 @@ class Identities:
         rows = np.flatnonzero(store.index["split"].isin(splits)) if splits else np.arange(len(store))
         if not len(rows):
             remedy = f"Splits here: {', '.join(sorted(filter(None, set(store.index['split']))))}"
-            raise InputError(Problem(str(path), "splits", f"none is {' or '.join(splits)}", remedy))
+            raise InputError(Problem(str(path), "splits", f"there are no recordings in {' or '.join(splits)}", remedy))
         return cls.of_store(store, rows)
 
     @classmethod
     def read(cls, folder: Path | str) -> Identities | None:
-        """Load the identities saved with an encoder; return ``None`` if there is no such file.
+        """Load the identities saved with an encoder. Return ``None`` if the folder contains no identities file.
 
         Raises:
             InputError: the file is damaged or was written by another release.
@@ -132,7 +136,7 @@ class Identities:
         return cls(waveforms, patients, numbering, name, licence, where=str(folder))
 
     def write(self, folder: Path) -> None:
-        """Write the identities without names and splits: ``CODE_BYTES`` + 8 bytes per recording."""
+        """Write the waveform codes and patient hashes to ``folder``; record ids and splits are not written."""
         from safetensors.numpy import save
 
         about = {name: getattr(self, name) for name in _ABOUT} | {"format": _FORMAT, "version": _VERSION}
@@ -140,18 +144,19 @@ class Identities:
             "waveforms": np.ascontiguousarray(self.waveforms),
             "patients": np.ascontiguousarray(self.patients),
         }
-        # a single metadata entry, because the order of several entries is not deterministic
+        # a single metadata entry makes the file reproducible, because safetensors writes entries in no fixed order
         write_atomic(folder / FILE, save(tensors, {"about": canonical_json(about, indent=None)}))
 
     @property
     def codes(self) -> WaveformCodes:
-        """Return the unpacked waveform codes."""
+        """Waveform codes in the form required by ``ecgssl.signal.waveform_match``."""
         return WaveformCodes.unpack(self.waveforms, self.where)
 
     def with_others(self, others: Identities) -> Identities:
-        """Return the identities of both, for a model trained in two steps.
+        """Return the identities of this set and another set, for a model that was trained on both.
 
-        Patient hashes are kept if both have the same numbering. The licence is open only if both are.
+        Patient hashes are kept only if both sets have the same numbering. The licence is open only if both licences
+        are.
         """
         comparable = bool(self.numbering) and self.numbering == others.numbering
         licences = [self.licence, others.licence]
@@ -166,7 +171,7 @@ class Identities:
         )
 
     def to_pass_on(self) -> Identities | None:
-        """Return the identities that a bundle may contain: waveform codes if the licence is open, otherwise ``None``.
+        """Return the identities for a bundle: waveform codes if the licence is open, otherwise ``None``.
 
         Patient hashes are removed, because they are useless without the key.
         """
@@ -175,7 +180,7 @@ class Identities:
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
     def label(self, row: int) -> str:
-        """Return name and split of a recording, or its row number if the name is unknown."""
+        """Return the record id and split of a recording, or its row number if the record id is unknown."""
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"

@@ -1,7 +1,7 @@
 """Leakage checks: recordings shared between splits, or between a test set and the pretraining data.
 
-Two recordings are shared if they have the same patient or the same waveform (``ecgssl.signal.waveform_match``). Names,
-formats, scales and sampling rates may differ.
+A recording is shared if both sets contain the same patient or the same waveform. Waveforms are compared by
+``ecgssl.signal.waveform_match``, which also finds copies with another name, format, scale or sampling rate.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ By = Literal["patient", "waveform"]
 BOTH: tuple[By, By] = ("patient", "waveform")
 
 ORDER = (*SPLITS, EXTERNAL)
-"""Splits from training to evaluation."""
+"""All splits, in the order from training to evaluation."""
 REMEDY = (
-    "Keep them in one split, or set data.overlap: drop_train removes the copies nearer to training, warn only counts"
+    "Keep them in one split, or set data.overlap to drop_train (removes them from the earlier split) "
+    "or warn (only counts them)"
 )
 MOST_PROBLEMS = 50
-"""Largest number of problems of one kind in a message; the others are counted."""
+"""Largest number of problems of one kind that an error lists; further problems are only counted."""
 _MEMBERS = 8
-_SHARED = {"patient": "are of one patient", "waveform": "have one waveform"}
+_SHARED = {"patient": "belong to the same patient", "waveform": "have the same waveform"}
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Recordings of different splits that share a patient or a waveform.
+    """Group of recordings in different splits with the same patient or the same waveform.
 
     Args:
-        by: property that they share.
+        by: shared property, ``patient`` or ``waveform``.
         rows: row numbers of the recordings.
         splits: split of each recording.
     """
@@ -51,14 +52,14 @@ class Crossing:
 
     @property
     def held_out(self) -> str:
-        """Return the split that keeps the shared recordings: the last one in ``ORDER``."""
+        """Split that keeps the shared recordings: the last of their splits in ``ORDER``."""
         return max(self.splits, key=ORDER.index)
 
     def what(self, name: Callable[[int], str]) -> str:
-        """Return the text of the problem. The function ``name`` returns the name of a row."""
+        """Return a description for an error message; ``name`` is a function that returns the record id of a row."""
         pairs = list(zip(self.rows, self.splits, strict=True))
         by_split = ([(row, split) for row, split in pairs if split == each] for each in ORDER)
-        # alternate between the splits, so that recordings of each split are shown
+        # list recordings from all splits alternately, so that each split is shown
         turns = [pair for turn in zip_longest(*by_split) for pair in turn if pair is not None]
         shown = ", ".join(f"{name(row)} in {split}" for row, split in turns[:_MEMBERS])
         more = f" and {len(turns) - _MEMBERS} more" if len(turns) > _MEMBERS else ""
@@ -67,25 +68,24 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Within:
-    """Recordings shared between the splits of one cohort.
+    """Recordings and patients shared between the splits of one cohort.
 
     Args:
-        crossings: shared recordings, first by patient, then by waveform.
-        two_patients: number of recordings with the same waveform as another patient's recording in the same split. One
-            patient id may be wrong, or one person has two ids.
+        crossings: groups of recordings with the same patient, then groups with the same waveform.
+        two_patients: number of recordings whose waveform also occurs under another patient id in the same split.
     """
 
     crossings: tuple[Crossing, ...]
     two_patients: int
 
     def of(self, by: By) -> list[Crossing]:
-        """Return the crossings by patient or by waveform."""
+        """Return the groups that share the given property, ``patient`` or ``waveform``."""
         return [crossing for crossing in self.crossings if crossing.by == by]
 
     def left_out(self) -> dict[int, str]:
-        """Return the reason for each row that ``drop_train`` leaves out, in ascending order.
+        """Return the rows that ``data.overlap: drop_train`` excludes, with the reason for each, in ascending order.
 
-        Shared recordings of the last split in ``ORDER`` are kept.
+        Of each group of shared recordings, those in the last split in ``ORDER`` are kept.
         """
         why: dict[int, str] = {}
         for crossing in self.crossings:
@@ -96,12 +96,12 @@ class Within:
         return dict(sorted(why.items()))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of shared recordings by kind."""
+        """Return the number of recordings shared by patient and by waveform, and ``two_patients``."""
         found = {f"by_{by}": sum(len(crossing.rows) for crossing in self.of(by)) for by in BOTH}
         return found | {"two_patients": self.two_patients}
 
     def warnings(self) -> list[str]:
-        """Return one sentence for each kind of shared recording that occurs."""
+        """Return a warning for each kind of shared recording that was found."""
         counts = self.counts()
         said = [
             f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split, so results are too optimistic"
@@ -109,17 +109,20 @@ class Within:
             if counts[f"by_{by}"]
         ]
         if self.two_patients:
-            said.append(f"{self.two_patients} recordings have the waveform of another patient's in their split")
+            said.append(
+                f"{self.two_patients} recordings have the same waveform as a recording of another patient in the same split"
+            )
         return said
 
 
 def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64]) -> Within:
-    """Return the recordings shared between splits.
+    """Return the recordings and patients that are shared between splits of a cohort.
 
     Args:
-        splits: (n,) split names; recordings of splits that are not in ``ORDER`` are ignored.
-        patients: (n,) ids or hashes.
-        waveforms: (n,) numbers, equal for copies of one waveform (``ecgssl.signal.waveform_match.same_recording``).
+        splits: (n,) split of each recording; recordings in other splits than those in ``ORDER`` are ignored.
+        patients: (n,) patient ids or their hashes.
+        waveforms: (n,) group numbers, equal for copies of one waveform
+            (``ecgssl.signal.waveform_match.same_recording``).
     """
     place = {split: rank for rank, split in enumerate(ORDER)}
     ranks = np.array([place.get(split, -1) for split in np.asarray(splits, dtype=object)], dtype=np.int64)
@@ -128,7 +131,7 @@ def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64])
         "waveform": waveforms,
     }
     crossings = [crossing for by in BOTH for crossing in _crossings(by, groups[by], ranks)]
-    # number of different patients per waveform and split
+    # number of distinct patients per waveform and split
     cells = pd.DataFrame({"cell": groups["waveform"] * (len(ORDER) + 1) + ranks, "patient": groups["patient"]})
     distinct = cells.groupby("cell")["patient"].transform("nunique")
     return Within(tuple(crossings), int((distinct > 1).sum()))
@@ -148,7 +151,7 @@ def _crossings(by: By, group: NDArray[np.int64], ranks: NDArray[np.int64]) -> It
 
 
 def limit_problems(problems: Sequence[Problem], rest: str) -> list[Problem]:
-    """Return the first ``MOST_PROBLEMS`` problems and one that counts the others, with the text ``rest`` appended."""
+    """Return the first ``MOST_PROBLEMS`` problems, and one that gives the number of the others followed by ``rest``."""
     more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
@@ -158,13 +161,13 @@ def limit_problems(problems: Sequence[Problem], rest: str) -> list[Problem]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Recordings of a set b that share a patient or a waveform with a recording of a set a.
+    """Recordings of set b that match a recording of set a, by patient or by waveform.
 
     Args:
-        rows: (m,) rows of b, ascending.
-        others: (m,) matching rows of a: the first match by patient, the closest match by waveform.
-        rows_a: number of recordings of a that match one of b.
-        distances: (m,) distances of the waveforms; empty by patient.
+        rows: (m,) matching rows of b, ascending.
+        others: (m,) matching row of a for each of them: the first match by patient, or the closest match by waveform.
+        rows_a: number of recordings of a that match a recording of b.
+        distances: (m,) distances of the waveform codes; empty for matches by patient.
     """
 
     rows: NDArray[np.int64]
@@ -178,12 +181,13 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Between:
-    """Recordings that two sets share.
+    """Recordings and patients shared by two sets a and b.
 
     Args:
-        counts: number of recordings of a and of b.
-        waveform: pairs with the same waveform.
-        patient: pairs with the same patient; ``None`` if the keys or the numbering of the patients differ.
+        counts: number of recordings in a and in b.
+        waveform: pairs of recordings with the same waveform.
+        patient: pairs of recordings with the same patient; ``None`` if the patient hashes have different keys or
+            numberings.
     """
 
     counts: tuple[int, int]
@@ -192,29 +196,29 @@ class Between:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Return the (m,) rows of b that share a patient or a waveform, ascending."""
+        """Rows (m,) of b that match a recording of a by patient or waveform, ascending."""
         found = [self.waveform.rows, *([self.patient.rows] if self.patient else [])]
         return np.unique(np.concatenate(found))
 
     def outcome(self) -> dict[str, Any]:
-        """Return the counts as a JSON object."""
+        """Return the numbers of compared and shared recordings as a JSON object."""
         by_patient = None if self.patient is None else len(self.patient)
         found = {"by_waveform": len(self.waveform), "by_patient": by_patient, "found": len(self.rows)}
         return {"pretrained_on": self.counts[0], "compared": self.counts[1]} | found
 
 
 def between(a: Identities, b: Identities) -> Between:
-    """Return the recordings that two sets share.
+    """Return the recordings and patients that are shared by two sets.
 
     Args:
         a: identities of one set, for example the pretraining data.
         b: identities of the other set, for example validation and test recordings.
     """
-    # the search sorts its first set and loops over the second, so the larger set is passed first
+    # find_copies is faster if the larger set is passed first
     turned = len(a) < len(b)
     in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
-    # without a numbering, the hashes may have different keys and cannot be compared
+    # if the numbering is unknown, the hashes may have been computed with different keys
     comparable = bool(a.numbering) and a.numbering == b.numbering
     return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
 
@@ -228,13 +232,13 @@ def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
 
 
 def in_words(outcome: Mapping[str, Any]) -> str:
-    """Return the result of ``Between.outcome`` as a sentence, for model cards and terminals."""
+    """Return the result of ``Between.outcome`` as a sentence, for model cards and the command line."""
     if "pretrained_on" in outcome:
         by = "waveform and patient"
         if outcome["by_patient"] is None:
-            by = "waveform (not by patient: the keys or the numbering of the patients differ)"
+            by = "waveform (not by patient, because the keys or the numbering of the patients differ)"
         said = f"{outcome['found']:,} of {outcome['compared']:,} held-out recordings are among the "
-        said += f"{outcome['pretrained_on']:,} of pretraining, compared by {by}"
+        said += f"{outcome['pretrained_on']:,} pretraining recordings, compared by {by}"
     else:
         said = f"not checked, because {outcome['not_checked']}"
     across = outcome.get("across_splits", 0)
@@ -242,19 +246,21 @@ def in_words(outcome: Mapping[str, Any]) -> str:
 
 
 def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, Any]:
-    """Compare two stores, two encoders, or one of each, and return the shared recordings.
+    """Return the recordings shared by two folders, each of which is a store or an encoder.
 
     Args:
-        a, b: folder of a store, or of an encoder saved with the codes of its recordings.
+        a, b: folder of a store, or of an encoder with the identities of its training recordings.
         splits: splits of a store to compare; empty for all.
 
     Returns:
-        ``recordings``: numbers of recordings of a and b; ``found``: number of recordings of b that share a patient or a
-        waveform; ``waveform`` and ``patient``: numbers ``a`` and ``b``, and ``pairs`` of names, one per recording of b.
-        ``patient`` is ``None`` if the keys or the numbering differ.
+        Dictionary with the keys ``recordings`` (number of recordings in a and b), ``found`` (number of recordings in b
+        that match a recording in a), and ``waveform`` and ``patient``, which contain the numbers of matching recordings
+        ``a`` and ``b`` and the ``pairs`` of their names. ``patient`` is ``None`` if the patient hashes cannot be
+        compared.
 
     Raises:
-        InputError: a folder is neither, or has no waveform codes of this version; all such folders are listed.
+        InputError: a folder is neither a store nor an encoder, or has no waveform codes of this version. Lists the
+            problems of both folders.
     """
     problems: list[Problem] = []
     sets = []

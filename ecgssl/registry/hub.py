@@ -1,6 +1,7 @@
-"""Bundles as model repositories on the Hugging Face Hub (extra ``hub``).
+"""Upload and download of bundles on the Hugging Face Hub (extra ``hub``).
 
-A download is verified like any other bundle, and no file in it is unpickled or run. Pass a digest to accept one bundle only.
+The checksums of a downloaded bundle are verified, and no file in it is unpickled or executed. Set ``digest`` to accept
+only one specific bundle.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
 
 _HUB_FILES = [".gitattributes", ".gitignore"]
-"""Files that the Hub adds to every repository. No bundle lists them."""
+"""Files that the Hub adds to every repository; they are not part of the bundle."""
 
 
 def save_pretrained(bundle: Path | str, out: Path | str) -> None:
-    """Verify a bundle and copy it. The copy is written atomically.
+    """Verify a bundle and copy it to the folder ``out``. The copy is written atomically.
 
     Raises:
-        InputError: the bundle is altered or unusable, or ``out`` exists and is not a bundle.
+        InputError: the bundle is damaged or invalid, or ``out`` exists and is not a bundle.
     """
     load_bundle(bundle)
     with atomic_directory(out, marker=SUMS) as folder:
@@ -32,17 +33,17 @@ def save_pretrained(bundle: Path | str, out: Path | str) -> None:
 
 
 def from_pretrained(name: str, *, revision: str | None = None, digest: str | None = None) -> Predictor:
-    """Load a bundle from a folder or from the Hub.
+    """Load a bundle from a folder or from the Hugging Face Hub.
 
     Args:
         name: path of a folder, or ``owner/repository``.
         revision: commit, tag or branch on the Hub.
-        digest: SHA-256 (hex) of the bundle's ``SHA256SUMS``, or at least its first 16 digits, as in ``Bundle.version``. If
-            ``None``, any valid bundle is accepted.
+        digest: expected SHA-256 (hex) of the file ``SHA256SUMS``, or at least its first 16 digits (``Bundle.version``).
+            If ``None``, any valid bundle is accepted.
 
     Raises:
-        InputError: the extra is not installed, the Hub does not answer, the repository does not exist, or the bundle is
-            altered, unusable or has another digest.
+        InputError: the extra is not installed, the repository cannot be downloaded, or the bundle is damaged, invalid
+            or has another digest.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name, revision)
     found = verify_sums(folder)
@@ -54,18 +55,18 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
 
 
 def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
-    """Verify a bundle and upload it as one commit. Create the repository if it does not exist.
+    """Verify a bundle and upload it to the Hub as one commit. Create the repository if it does not exist.
 
     Args:
         bundle: folder written by ``export_bundle``.
-        repository: ``owner/name``. Log in with ``hf auth login``.
-        private: create a new repository as private.
+        repository: repository name ``owner/name``. Log in first with ``hf auth login``.
+        private: whether a new repository is private.
 
     Returns:
         URL of the commit.
 
     Raises:
-        InputError: the extra is not installed, the bundle is altered or unusable, or the Hub refuses the upload.
+        InputError: the extra is not installed, the bundle is damaged or invalid, or the upload fails.
     """
     load_bundle(bundle)
     hub = _client()
@@ -76,7 +77,7 @@ def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:
             repo_id=repository,
             folder_path=str(bundle),
             commit_message=f"Bundle {verify_sums(Path(bundle))[:16]}",
-            # remove files of an earlier bundle, which would fail the verification
+            # remove files of an earlier bundle; the verification rejects files that are not in the checksums
             delete_patterns="*",
         )
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:

@@ -1,6 +1,7 @@
-"""Model class of a bundle in MLflow. MLflow copies this file next to the bundle and runs it, so no object is pickled.
+"""MLflow model class for bundles, in MLflow's "models from code" format, which does not use pickle.
 
-Loading performs all checks of ``ecgssl.export.bundle.load_bundle``.
+MLflow copies this file next to the bundle and executes it when the model is loaded. The bundle is verified by
+``ecgssl.export.bundle.load_bundle``.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from ecgssl.scoring.dataframe import score_frame
 
 
 class BundleModel(PythonModel):
-    """Model from raw recordings to scores or embeddings. The columns are those of ``ecgssl.scoring.dataframe.score_frame``."""
+    """MLflow model that returns scores or embeddings of raw recordings; see ``score_frame`` for the columns."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle from the artifacts of the model."""
+        """Load and verify the bundle in the model's artifacts."""
         self.bundle: Bundle = load_bundle(context.artifacts["bundle"])
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Score a table of recordings."""
+        """Return the scores or embeddings of a table of raw recordings."""
         return score_frame(self.bundle, model_input)
 
 

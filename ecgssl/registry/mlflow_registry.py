@@ -1,4 +1,4 @@
-"""Models in MLflow: ONNX graphs, and bundles for raw recordings registered under an alias."""
+"""Logging of ONNX graphs as MLflow models, and registration of bundles in the MLflow model registry."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import numpy as np
 from ecgssl.tracking.runs import TrackedRun
 
 ALIAS = "candidate"
-"""Alias of the newest version registered by a pipeline. Give an approved version another alias."""
+"""Alias of the newest registered model version. Use another alias for approved versions."""
 
 
 def log_onnx(run: TrackedRun, path: Path | str, name: str, pip_requirements: Sequence[str] = ()) -> None:
-    """Log an ONNX file as an MLflow model with the signature of the graph.
+    """Log an ONNX file as an MLflow model, with a signature derived from the graph.
 
     Args:
         run: MLflow run to log to.
-        path: the ``.onnx`` file.
+        path: path of the ``.onnx`` file.
         name: name of the model.
-        pip_requirements: packages needed to load the model; by default the installed versions of the ONNX packages.
+        pip_requirements: requirements of the model; by default the installed versions of numpy, onnx and onnxruntime.
     """
     run.call_mlflow("logging the model", lambda _: _log_onnx(Path(path), name, pip_requirements))
 
 
 def register_bundle(run: TrackedRun, bundle: Path | str, name: str) -> None:
-    """Log a bundle as an MLflow model that takes raw recordings, and register it with the alias ``candidate``.
+    """Log a bundle as an MLflow model for raw recordings, and register it with the alias ``candidate``.
 
     Args:
         run: MLflow run to log to.
@@ -60,7 +60,7 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
 
     loaded = load_bundle(bundle)
     columns = STATUS_COLUMNS if loaded.decision is None else STATUS_COLUMNS | score_columns(loaded.decision)
-    # MLflow prints a message for each version
+    # suppress the message that MLflow prints for each registered version
     with redirect_stderr(io.StringIO()):
         info = pyfunc.log_model(
             name=name,
@@ -76,7 +76,7 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
 
 
 def _pinned() -> list[str]:
-    """Return requirements that pin ecgssl and its dependencies to the installed versions."""
+    """Return pip requirements with the installed versions of ecgssl and its dependencies."""
     names = [line for line in requires("ecgssl") or [] if "extra ==" not in line]
     plain = ["".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0] for line in names]
     return [f"{name}=={version(name)}" for name in ("ecgssl", *plain)]

@@ -1,1 +1,1 @@
-"""Pipeline stages: one function per stage, called by the command line and by the DVC scripts."""
+"""Pipeline stages: one function per stage, used by the command line and the DVC pipeline."""

@@ -1,4 +1,4 @@
-"""Stage evaluate: metrics with intervals for one fine-tuned model, and its ROC and reliability plots."""
+"""Stage evaluate: metrics with confidence intervals, and ROC and reliability curves."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def evaluate_predictions(
     store: Store | None = None,
     folds: Sequence[pd.DataFrame] = (),
 ) -> dict[str, Any]:
-    """Compute the metrics of a prediction table and write them as JSON.
+    """Compute the metrics of a table of predictions and write them to a JSON file.
 
     Args:
-        predictions: table of ``ecgssl.evaluation.predictions``.
-        params: parameters; section ``evaluate`` and the seed are used.
-        out: JSON file.
-        main: reference model of the comparisons; by default chosen by ``ecgssl.evaluation.evaluate.evaluate``.
-        store: store of the recordings, required for results by subgroup.
-        folds: prediction tables of repeated cross-validation; their macro metrics are added.
+        predictions: table in the format of ``ecgssl.evaluation.predictions``.
+        params: parameters, of which section ``evaluate`` and the seed are used.
+        out: path of the JSON file.
+        main: reference model of the comparisons; for the default see ``ecgssl.evaluation.evaluate.evaluate``.
+        store: store with the recordings, required for results by subgroup.
+        folds: prediction tables of a repeated cross-validation; their macro-averaged metrics are added to the result.
 
     Returns:
-        The metrics, as in the JSON file.
+        The metrics, with the same content as the JSON file.
 
     Raises:
         InputError: see ``ecgssl.evaluation.evaluate.evaluate``.
@@ -58,17 +58,17 @@ def evaluate_predictions(
 
 
 def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, suffix: str = "") -> list[Path]:
-    """Draw ROC and reliability curves of a model, if it is a classifier.
+    """Draw the ROC and reliability curves of a classifier as PNG files.
 
     Args:
         predictions: table of ``ecgssl.evaluation.predictions``.
         model: name of the model in the table.
-        folder: folder for ``roc{suffix}.png`` and ``reliability{suffix}.png``.
-        seed: seed of the bootstrap of the ROC curve.
+        folder: output folder for ``roc{suffix}.png`` and ``reliability{suffix}.png``.
+        seed: seed of the bootstrap intervals of the ROC curve.
         suffix: text appended to the file names.
 
     Returns:
-        The files written; empty for a regression.
+        Paths of the files; empty for a regression model.
     """
     if kind_of(predictions) == "regression":
         return []
@@ -78,6 +78,6 @@ def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, 
 
 
 def write_curves(predictions: pd.DataFrame, folder: Path, suffix: str) -> None:
-    """Write the points of ROC and reliability curves as JSON, which ``dvc plots`` draws."""
+    """Write the points of the ROC and reliability curves as JSON files for ``dvc plots``."""
     write_rows(roc_rows(predictions), folder / f"roc{suffix}.json")
     write_rows(reliability_rows(predictions), folder / f"reliability{suffix}.json")

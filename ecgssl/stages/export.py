@@ -1,4 +1,4 @@
-"""Stage export: a bundle of an encoder or classifier, registered as an MLflow model."""
+"""Stage export: export of an encoder or classifier as a bundle, and registration in MLflow."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ def export_model(
     store: Store | None = None,
     recordings: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Export a bundle, compare it with the Python pipeline, and register it with MLflow as ``ecgssl-KIND``.
+    """Export a model as a bundle and register it in MLflow as ``ecgssl-encoder`` or ``ecgssl-classifier``.
+
+    The bundle is compared with the Python pipeline before it is written.
 
     Args:
-        params: parameters; sections ``export``, ``quality`` and ``store`` are used.
+        params: parameters, of which sections ``export``, ``quality`` and ``store`` are used.
         model: folder of an encoder or classifier.
         out: folder of the new bundle.
         run: MLflow run to log to.
-        store: store with validation recordings, which check the graphs and are the reference for drift monitoring.
-        recordings: raw recordings that check the raw graphs.
+        store: store with validation recordings. They are used to check the graphs and as reference for drift
+            monitoring.
+        recordings: paths of raw recordings, used to check the graphs for raw recordings.
 
     Returns:
-        The result of ``ecgssl.export.bundle.export_bundle``.
+        The dictionary returned by ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
         InputError, ContractMismatch: see ``export_bundle``.

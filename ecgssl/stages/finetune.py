@@ -1,4 +1,4 @@
-"""Stage finetune: fine-tuning of a pretrained encoder for one task, with decision rules and predictions."""
+"""Stage finetune: fine-tuning of a pretrained encoder for one task."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ecgssl.tracking.runs import TrackedRun
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A fine-tuned model.
+    """Result of stage finetune.
 
     Args:
-        result: classifier, predictions and selected hyperparameters.
-        folds: out-of-fold prediction tables of a repeated cross-validation.
+        result: classifier, predictions and selected hyperparameters of the fine-tuning.
+        folds: tables of out-of-fold predictions of a repeated cross-validation, one per repetition.
     """
 
     result: FinetuneResult
@@ -49,23 +49,26 @@ def finetune_encoder(
     cross_validated: bool = False,
     show_progress: bool = True,
 ) -> Finetuned:
-    """Fine-tune an encoder and write classifier, predictions, decision rules and selected hyperparameters.
+    """Fine-tune an encoder, and write the classifier with its predictions, thresholds and selected hyperparameters.
 
     Args:
-        params: parameters; sections ``finetune`` and ``evaluate`` and the seed are used.
-        store: store with the targets.
-        encoder: folder of a pretrained encoder, or a bundle.
-        targets: names of the targets.
+        params: parameters, of which sections ``finetune`` and ``evaluate`` and the seed are used.
+        store: store with the recordings and the targets.
+        encoder: folder of a pretrained encoder or of a bundle.
+        targets: names of the target columns.
         mode: ``linear``, ``attentive``, ``full`` or ``scratch``.
-        out: folder of the fine-tuned model and of ``draw-N.csv``, the predictions of further draws of a share.
-            Out-of-fold predictions are written to ``folds`` next to it.
-        work: folder for cached embeddings and the resumable state.
+        out: output folder of the fine-tuned model. With several draws of the training labels, the predictions of the
+            other draws are written to ``draw-N.csv``. Out-of-fold predictions are written to the folder ``folds`` next
+            to ``out``.
+        work: folder for cached embeddings and for the state from which a stopped run resumes.
         run: MLflow run to log to.
-        task: name of the task, for the configuration of the model.
-        share: share of the training patients whose labels are used.
-        recorded: recorded leads: names separated by commas, or the name of a lead set (``ecgssl.signal.lead_sets``).
-        cross_validated: use repeated folds over all recordings instead of the splits; only for ``linear`` and all labels.
-        show_progress: show progress bars on a terminal.
+        task: name of the task, stored in the configuration of the model.
+        share: proportion of the training patients with labels that are used.
+        recorded: recorded leads, as lead names separated by commas or as name of a lead set
+            (``ecgssl.signal.lead_sets``).
+        cross_validated: use repeated cross-validation over all recordings instead of the splits. Only with mode
+            ``linear`` and ``share=1``.
+        show_progress: whether to show progress bars on a terminal.
 
     Raises:
         InputError, ContractMismatch: see ``ecgssl.finetuning.finetune.finetune`` and ``cross_validate``.
@@ -103,7 +106,7 @@ def finetune_encoder(
 
 
 def _decision(result: FinetuneResult, mode: Mode, params: Params, cross_validated: bool) -> Decision:
-    """Fit calibrators and thresholds on validation, or on out-of-fold predictions of a cross-validation."""
+    """Fit calibration and thresholds on the validation split, or on out-of-fold predictions of a cross-validation."""
     if not cross_validated:
         return fit_from_predictions(result.predictions, mode, params.evaluate)
     decision = fit_from_predictions(result.predictions, mode, params.evaluate, "test")

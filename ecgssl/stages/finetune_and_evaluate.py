@@ -1,4 +1,4 @@
-"""Stages finetune and evaluate in one run and one folder, for one task of a local cohort."""
+"""Fine-tuning and evaluation in one run with one output folder, for local cohorts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ecgssl.tracking.runs import track
 
 @dataclass(frozen=True)
 class Run:
-    """A finished fine-tuning with its evaluation.
+    """Result of fine-tuning and evaluation.
 
     Args:
-        figures: metrics, as in ``evaluation.json``.
-        board: main result as a Markdown table.
-        overlap: comparison of the recordings with the pretraining data.
+        figures: metrics, with the same content as ``evaluation.json``.
+        board: table of the main result in Markdown.
+        overlap: result of the leakage check between held-out recordings and pretraining data.
     """
 
     figures: dict[str, Any]
@@ -45,12 +45,15 @@ def finetune_and_evaluate(
     cross_validated: bool = False,
     show_progress: bool = True,
 ) -> Run:
-    """Fine-tune and evaluate; write ``classifier``, ``evaluation.json``, figures and tables of folds to ``out``.
+    """Fine-tune an encoder and evaluate it on the test split.
+
+    The folder ``classifier``, ``evaluation.json``, the ROC and reliability curves and any tables of folds are written
+    to ``out``.
 
     Args:
         params, store, encoder, targets, mode, share, recorded, cross_validated, show_progress: see
             ``ecgssl.stages.finetune.finetune_encoder``.
-        out: folder of the run.
+        out: output folder of the run.
 
     Raises:
         InputError, ContractMismatch: see ``finetune_encoder``.

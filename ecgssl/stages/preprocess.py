@@ -1,4 +1,4 @@
-"""Stage preprocess: preprocessing of a cohort into a store, with counts and a figure of the findings."""
+"""Stage preprocess: preprocessing of a cohort to a store, with counts and an overview figure."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def preprocess_set(
     metrics: Path | str | None = None,
     figure: Path | str | None = None,
 ) -> PreprocessReport:
-    """Preprocess the set of recordings given by the parameters.
+    """Preprocess the data set that is selected in section ``data`` of the parameters.
 
     Args:
-        params: parameters; sections ``data``, ``signal``, ``quality`` and ``store`` are used.
-        out: folder of the store; an existing store is replaced.
-        synthetic: folder of the synthetic set.
-        metrics: JSON file for the counts; not written by default.
-        figure: PNG of the worst recordings of each reason code; not drawn by default.
+        params: parameters, of which sections ``data``, ``signal``, ``quality`` and ``store`` are used.
+        out: output folder of the store. An existing store is replaced.
+        synthetic: folder of the synthetic data set.
+        metrics: JSON file for the numbers of stored and rejected recordings; not written by default.
+        figure: PNG file for a figure with the worst recordings of each reason code; not drawn by default.
 
     Raises:
         InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.

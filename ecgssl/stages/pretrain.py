@@ -1,4 +1,4 @@
-"""Stage pretrain: pretraining of CoRe-ECG on the train split of a store."""
+"""Stage pretrain: self-supervised pretraining of CoRe-ECG on the training split of a store."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SECTIONS = ("model", "fda", "stdm", "objective", "pretrain")
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A finished pretraining.
+    """Result of stage pretrain.
 
     Args:
         result: result of the training loop.
-        metrics: metrics on the validation split, as in the metrics file.
+        metrics: metrics on the validation split, with the same content as the metrics file.
     """
 
     result: PretrainResult
@@ -37,15 +37,16 @@ def pretrain_encoder(
     """Pretrain an encoder and evaluate it on the validation split. A stopped run resumes from its last checkpoint.
 
     Args:
-        params: parameters; sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain`` and the seed are used.
-        store: store whose train split is used for training.
-        state: folder for the resumable state, one subfolder per run; removed at the end.
-        model: folder for the encoder.
-        metrics: JSON file for the metrics.
-        plots: folder for curves and figures.
+        params: parameters, of which sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain`` and the seed
+            are used.
+        store: store with the recordings. The encoder is trained on the training split.
+        state: folder for checkpoints, with one subfolder per run. The subfolder is removed when the run is complete.
+        model: output folder of the encoder.
+        metrics: path of the JSON file with the metrics.
+        plots: output folder of the training curves and figures.
 
     Returns:
-        The result, or ``None`` in all processes of ``torchrun`` except the first.
+        The result in the first process of ``torchrun``, ``None`` in the others.
 
     Raises:
         InputError, ContractMismatch, Stopped: see ``ecgssl.pretraining.loop.pretrain``.

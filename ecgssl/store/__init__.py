@@ -1,1 +1,1 @@
-"""Preprocessed recordings on disk: file layout and reader."""
+"""Store of preprocessed recordings on disk: file layout, reader and hashed patient ids."""

@@ -1,8 +1,8 @@
-"""Layout of a store on disk: file names, columns and Arrow schemas.
+"""File layout of a store: file names, columns and Arrow schemas.
 
-``spec.json`` holds the preprocessing settings, the scale and the SHA-256 of each shard. ``shard-00000.npy`` holds int16
-samples (recordings x leads x samples). ``index.parquet`` has a row per stored recording, in storage order.
-``rejected.csv`` has a row per rejected recording.
+``spec.json`` contains the preprocessing settings, the scale of the samples and the SHA-256 of each shard.
+``shard-00000.npy`` contains int16 samples (recordings, leads, samples). ``index.parquet`` has one row per stored
+recording, in storage order. ``rejected.csv`` has one row per rejected recording.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ INDEX = "index.parquet"
 REJECTED = "rejected.csv"
 
 DESCRIPTIVE_COLUMNS = ("record_id", "patient", "split", "fold", "age", "sex", "site", "device")
-"""First columns of the index, followed by the targets and the results of preprocessing."""
+"""First columns of the index; they are followed by the targets and the results of preprocessing."""
 
 FOUND_COLUMNS = ("source_rate", "lead_mask", "reasons", "findings", "clipped", "waveform_hash")
-"""Results of preprocessing, without the quality figures."""
+"""Columns of the index with results of preprocessing other than quality figures."""
 
 FIGURE_COLUMNS = (
     "amplitude",
@@ -42,14 +42,14 @@ FIGURE_COLUMNS = (
     "template_match",
     "wander",
 )
-"""Quality figures (``ecgssl.signal.quality``)."""
+"""Columns of the index with quality figures (``ecgssl.signal.quality``)."""
 
 REJECTED_COLUMNS = ("record_id", "stage", "reason", "detail", "findings")
-"""Columns of ``rejected.csv``. ``ecgssl.signal.findings.findings_from_cell`` reads the column ``findings``."""
+"""Columns of ``rejected.csv``. Use ``ecgssl.signal.findings.findings_from_cell`` to parse column ``findings``."""
 
 
 def shard_name(number: int) -> str:
-    """Return the file name of a shard."""
+    """Return the file name of the shard with this number."""
     return f"shard-{number:05d}.npy"
 
 
@@ -65,14 +65,17 @@ def _schema(*columns: str) -> pa.Schema:
 
 
 PART_SCHEMA = _schema(
-    # both groups contain the findings
+    # the column findings is in both groups
     *dict.fromkeys(("place", *REJECTED_COLUMNS[1:], *FOUND_COLUMNS, *FIGURE_COLUMNS))
 )
-"""Schema of a part file, with a row per recording of a shard: row in the cohort's table, reason of rejection (null if stored),
-and results of preprocessing (null if rejected, except for the findings)."""
+"""Schema of a part file, which has one row per recording of a shard.
+
+The reason of rejection is null for stored recordings. Results of preprocessing other than the findings are null for
+rejected recordings.
+"""
 
 
 def index_schema(targets: Sequence[str]) -> pa.Schema:
-    """Return the schema of ``index.parquet``: descriptive columns, targets and results of preprocessing."""
+    """Return the Arrow schema of ``index.parquet`` for the given target columns."""
     known, found = _schema(*DESCRIPTIVE_COLUMNS), _schema(*FOUND_COLUMNS, *FIGURE_COLUMNS)
     return pa.schema([*known, *((name, pa.float64()) for name in targets), *found])

@@ -1,4 +1,4 @@
-"""Keyed hashes of patient ids, which group the recordings of a patient without revealing the id."""
+"""Keyed hashes of patient ids, used to group the recordings of a patient without storing the id."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ KEY_BYTES = 32
 
 
 def load_or_make_key(path: Path | str) -> bytes:
-    """Load the secret key for patient ids, or create a random key that only its owner can read.
+    """Load the secret key for hashing patient ids. Create a random key if the file does not exist.
 
     Args:
-        path: file with the key in hex. Keep it outside of stores, because patient ids can be guessed with the key.
+        path: file with the key in hex. Do not distribute it with a store, because patient ids can be guessed with the
+            key.
 
     Raises:
-        InputError: the file cannot be read or created, or does not contain a key.
+        InputError: the file cannot be read or created, or does not contain a valid key.
     """
     path = Path(path)
     try:
@@ -44,33 +45,34 @@ def load_or_make_key(path: Path | str) -> bytes:
                 str(path),
                 "patient key",
                 f"is not {KEY_BYTES} bytes in hex",
-                "Restore the file; with another key, earlier stores cannot be matched by patient",
+                "Restore the file. With another key, patients cannot be compared with earlier stores",
             )
         )
     return key
 
 
 def patient_hash(key: bytes, patient_id: str) -> str:
-    """Return the first 16 hex digits of the HMAC-SHA256 of a patient id."""
+    """Return a keyed hash of a patient id: the first 16 hex digits of its HMAC-SHA256."""
     return hmac.new(key, patient_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def numbering_check(key: bytes, numbering: str) -> str:
-    """Return 16 hex digits that are equal only for the same key and the same numbering of patients.
+    """Return an identifier (16 hex digits) of the hash key and the source of the patient ids.
 
-    Compare patient hashes only if this value is equal: patient 17 of one data set is not patient 17 of another.
+    Patient hashes can be compared only if their identifiers are equal, because patient 17 of one data set is not
+    patient 17 of another data set.
 
     Args:
         key: secret key for patient ids.
-        numbering: name of the public data set that assigned the ids; empty for ids of a local cohort.
+        numbering: name of the public data set that defines the patient ids; empty for a local cohort.
     """
-    # no patient id begins with a NUL
+    # patient ids never start with a NUL character, so this hash differs from all patient hashes
     return hmac.new(key, b"\0numbering of " + numbering.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp creates the file with mode 0600; link fails if another process created the key first, which is then used
+    # mkstemp creates a file that only the owner can read; link fails if another process has created the key first
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:

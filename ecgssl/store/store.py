@@ -1,4 +1,4 @@
-"""Store of preprocessed recordings, read in batches from memory-mapped shards."""
+"""Reader for stores of preprocessed recordings, with memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 _REMEDY = "Make the store again with 'ecgssl preprocess'"
-_MOST_MAPS = 1 << 15  # half of the number of mappings that Linux allows a process
+_MOST_MAPS = 1 << 15  # half of the default limit of memory mappings per process on Linux
 
 
 def _most_maps() -> int:
-    """Return the largest number of mapped shards: half of the limit of open files, because each map needs a descriptor."""
+    """Return the largest number of mapped shards: half of the limit of open files, because each needs a descriptor."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -33,19 +33,21 @@ def _most_maps() -> int:
 
 
 class Store:
-    """Recordings that were cleaned and resampled with the same preprocessing settings, but not normalised.
+    """Store of preprocessed recordings. They are cleaned, resampled and cropped, but not normalised.
 
     Args:
         path: folder written by ``preprocess``.
 
     Attributes:
         spec: preprocessing settings.
-        index: table with one row per recording in storage order; its row numbers are used by the methods.
-        targets: names of the target columns of ``index``.
-        kinds: kind of each target that is not binary.
+        index: table with one row per recording, in storage order. Methods select recordings by row number in this
+            table.
+        targets: names of the target columns in ``index``.
+        kinds: definitions of the targets that are not binary, by name.
 
     Raises:
-        InputError: the folder is not a store, has another version, or has missing, truncated or exchanged files.
+        InputError: the folder is not a store, its format version is not supported, or files are missing, truncated or
+            do not belong to the store.
         ContractMismatch: the store was made by another version of the cleaning code.
     """
 
@@ -74,13 +76,13 @@ class Store:
         return int(self._starts[-1])
 
     def signals(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return recordings by row.
+        """Return the samples of recordings.
 
         Args:
-            rows: (B,) row numbers in any order; repetitions are allowed.
+            rows: (B,) row numbers, in any order and with possible repetitions.
 
         Returns:
-            (B, leads, samples) float32 in mV; absent leads are zero (see ``lead_mask``).
+            Array (B, leads, samples) of float32 in mV. Absent leads are zero; see ``lead_mask``.
 
         Raises:
             IndexError: a row number is out of range.
@@ -91,43 +93,43 @@ class Store:
         digital = np.empty((len(rows), len(self.spec.leads), self.spec.samples), dtype=np.int16)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         within = (rows - self._starts[shards]).tolist()
-        # one copy per recording: grouping by shard is slower if a batch touches many shards
+        # copy each recording separately, because grouping by shard is slower for batches from many shards
         for place, shard in zip(np.argsort(rows, kind="stable").tolist(), np.sort(shards).tolist(), strict=True):
             digital[place] = self._map(shard)[within[place]]
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return a (B, leads) bool array that is true for present leads."""
+        """Return a mask (B, leads) that is ``True`` for present leads."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the row numbers of a split (``train``, ``val``, ``test``), ascending."""
+        """Return the row numbers of a split (``train``, ``val`` or ``test``) in ascending order."""
         return np.flatnonzero((self.index["split"] == split).to_numpy()).astype(np.int64)
 
     @cached_property
     def patients(self) -> NDArray[np.int64]:
-        """Return (len,) integer codes from 0, equal for recordings of one patient."""
+        """Patient number of each recording, an integer from 0."""
         return np.unique(self.index["patient"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
 
     @property
     def described(self) -> dict[str, Any]:
-        """Return the name of the data set and the number of recordings by split, for model cards."""
+        """Name of the data set and number of recordings in each split, for model cards."""
         counts = {split: len(self.rows(split)) for split in ("train", "val", "test")}
         return {"set": self.about["cohort"]["name"], **counts}
 
     def require_contract(self, spec: SignalSpec, owner: str = "the model") -> None:
-        """Check that a model or store has the same preprocessing settings.
+        """Check that a model or another store has the same preprocessing settings as this store.
 
         Raises:
-            ContractMismatch: lists every differing field.
+            ContractMismatch: the settings differ. Lists all differing fields.
         """
         self.spec.require_same(spec, str(self.path), owner)
 
     def verify(self) -> None:
-        """Compare every file with the SHA-256 in ``spec.json``.
+        """Verify the SHA-256 of the shards and the index, which is recorded in ``spec.json``.
 
         Raises:
-            InputError: lists each file that differs.
+            InputError: files have changed. Lists all of them.
         """
         expected = {shard["file"]: shard["sha256"] for shard in self.about["shards"]}
         expected[layout.INDEX] = self.about["index_sha256"]
@@ -147,13 +149,13 @@ class Store:
                 del self._maps[next(iter(self._maps))]
             with self._file(shard).open("rb") as stream:
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            # a plain array, because indexing numpy.memmap takes longer than the copy
+            # use a plain array, because indexing a numpy.memmap takes longer than copying the recording
             shape = (-1, len(self.spec.leads), self.spec.samples)
             found = self._maps[shard] = np.frombuffer(mapped, np.int16, offset=self._offsets[shard]).reshape(shape)
         return found
 
     def __getstate__(self) -> dict[str, Any]:
-        # pickling a map would copy its contents
+        # exclude memory maps, because pickling would copy their contents
         return {**self.__dict__, "_maps": {}}
 
     def _file(self, shard: int) -> Path:
@@ -177,7 +179,7 @@ class Store:
         return about
 
     def _check_shards(self) -> list[int]:
-        """Check the shape of all shards and return the byte offset of the samples of each."""
+        """Check type, shape and size of all shards, and return the byte offset of the samples in each shard."""
         problems, offsets = [], []
         if len(self) != self.about["count"]:
             problems.append(

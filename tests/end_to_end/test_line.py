@@ -234,7 +234,7 @@ def test_the_encoder_knows_its_recordings_and_the_bundles_do_not(line, store):
     for by in ("waveform", "patient"):
         assert [name for _, name in report[by]["pairs"]] == [f"{name} (train)" for name in train]
     held_out = len(store.rows("val")) + len(store.rows("test"))
-    summary = f"0 of {held_out:,} held-out recordings are among the {len(train):,} of pretraining"
+    summary = f"0 of {held_out:,} held-out recordings are among the {len(train):,} pretraining recordings"
     for mode in MODES:
         assert f"overlap with pretraining: {summary}, compared by waveform and patient" in line.finished[mode].out
     assert summary in (line.out / "bundles/classifier/README.md").read_text()

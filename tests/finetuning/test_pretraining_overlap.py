@@ -76,7 +76,10 @@ def test_the_honest_case_just_works(made):
     outcome = require_no_overlap(made.store, made.encoder, "error")
     assert outcome == {"pretrained_on": 8, "compared": 8, "by_waveform": 0, "by_patient": 0, "found": 0}
     messages = in_words(outcome)
-    assert messages == "0 of 8 held-out recordings are among the 8 of pretraining, compared by waveform and patient"
+    assert (
+        messages
+        == "0 of 8 held-out recordings are among the 8 pretraining recordings, compared by waveform and patient"
+    )
 
 
 def test_recordings_of_pretraining_in_validation_and_test_are_refused(made):
@@ -102,7 +105,9 @@ def test_patients_are_compared_under_one_key_and_numbering_only(made, tmp_path):
         other = make_store(tmp_path / str(number), range(40, 56), patients=patients, **changed)
         outcome = require_no_overlap(other, made.encoder, "error")
         assert (outcome["by_patient"], outcome["found"]) == (None, 0)
-        assert "waveform (not by patient: the keys or the numbering of the patients differ)" in in_words(outcome)
+        assert "waveform (not by patient, because the keys or the numbering of the patients differ)" in in_words(
+            outcome
+        )
     # patient hashes with different keys are never treated as equal
     forged = Identities(np.zeros((0, CODE_BYTES), np.uint8), np.array([7], np.uint64), "", "s", "")
     assert between(forged, forged).patient is None
@@ -135,7 +140,10 @@ def test_the_outcome_reaches_classifier_and_card(made, tmp_path):
         publish_finetuning(result, store, out / "classifier", "rhythm", "linear")
         export_bundle(out / "classifier", out / "bundle", LEAN, quality=QualityParams())
         card = (out / "bundle/README.md").read_text()
-        assert f"- Overlap with pretraining: {found} of 8 held-out recordings are among the 8 of pretraining" in card
+        assert (
+            f"- Overlap with pretraining: {found} of 8 held-out recordings are among the 8 pretraining recordings"
+            in card
+        )
         assert not (out / "bundle" / FILE).exists()
     result = finetune(made.leaky, made.encoder, ["AF"], "scratch", FinetuneParams(
         linear={"C": [0.1]}, full={"epochs": 1, "batch_size": 8}), 0, tmp_path / "w", show_progress=False)  # fmt: skip
@@ -245,7 +253,10 @@ def test_the_verb(made, tmp_path):
     refused(
         ecgssl("overlap", tmp_path, tmp_path / "none"), f"{tmp_path}: folder: is neither", "none: folder: is neither"
     )
-    refused(ecgssl("overlap", store, leaky, "--splits", "dev"), "splits: none is dev. Splits here: test, train, val")
+    refused(
+        ecgssl("overlap", store, leaky, "--splits", "dev"),
+        "splits: there are no recordings in dev. Splits here: test, train, val",
+    )
 
 
 def test_finetune_refuses_on_the_command_line(made, tmp_path):

@@ -78,8 +78,10 @@ def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
     messages = [str(problem) for problem in caught.value.problems]
     assert len(messages) == 5
     for number, text in enumerate(messages):
-        named = f"rec{number} (row {number + 2}) in train, again{number} (row {number + 14}) in test have one waveform"
-        assert text.startswith(f"{leaky}: split: {named}. Keep them in one split, or set data.overlap: drop_train")
+        named = (
+            f"rec{number} (row {number + 2}) in train, again{number} (row {number + 14}) in test have the same waveform"
+        )
+        assert text.startswith(f"{leaky}: split: {named}. Keep them in one split, or set data.overlap to drop_train")
         assert "mrn" not in text
         assert "other" not in text
     (listing,) = tmp_path.glob(".out.partial-*/overlap.csv")
@@ -162,7 +164,7 @@ def test_a_patient_in_two_splits(tmp_path):
     assert report.reasons == {"overlap": 1}
     assert "of a patient of split val" in (tmp_path / "out/rejected.csv").read_text()
     # a cohort built without the manifest checks is rejected after reading
-    with pytest.raises(InputError, match=r"rec0 \(row 2\) in train, rec1 \(row 3\) in val are of one patient"):
+    with pytest.raises(InputError, match=r"rec0 \(row 2\) in train, rec1 \(row 3\) in val belong to the same patient"):
         preprocess(load(manifest, "warn"), with_policy("error"), tmp_path / "no", KEY, progress=False)
 
 
@@ -195,7 +197,7 @@ def test_one_waveform_under_two_patients_of_a_split_is_only_told(tmp_path):
     (tmp_path / "m.csv").write_text("\n".join(rows))
     report = preprocess(load(tmp_path / "m.csv"), with_policy("error"), tmp_path / "out", KEY, progress=False)
     assert (report.stored, report.overlap["two_patients"], report.overlap["by_waveform"]) == (4, 2, 0)
-    assert "2 recordings have the waveform of another patient's in their split" in report.warnings
+    assert "2 recordings have the same waveform as a recording of another patient in the same split" in report.warnings
 
 
 def test_the_figure_of_findings_does_not_mind(leaky, tmp_path):
@@ -257,7 +259,7 @@ def test_long_stories_are_cut_short():
     crossing = Crossing("waveform", tuple(range(30)), ("train",) * 29 + ("test",))
     messages = crossing.what(str)
     assert messages.startswith("0 in train, 29 in test, 1 in train")
-    assert messages.endswith("and 22 more have one waveform")
+    assert messages.endswith("and 22 more have the same waveform")
     many = [Problem("w", "f", str(number), "r") for number in range(MOST_PROBLEMS + 7)]
     assert [p.what for p in limit_problems(many, "; see x")][-1] == "7 more of this kind; see x"
     assert limit_problems(many[:MOST_PROBLEMS], "") == many[:MOST_PROBLEMS]
@@ -276,7 +278,7 @@ def test_the_challenge_renames_ptbxl(real_data, tmp_path):
         preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
     messages = [p.what for p in caught.value.problems]
     expected = [
-        f"ptbxl{i} (row {i + 1}) in train, HR{i} (row {i + 41}) in test have one waveform" for i in range(1, 11)
+        f"ptbxl{i} (row {i + 1}) in train, HR{i} (row {i + 41}) in test have the same waveform" for i in range(1, 11)
     ]
     assert messages == expected
     report = preprocess(cohort, with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
