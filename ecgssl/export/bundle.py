@@ -15,6 +15,7 @@ from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.labels import LABELS, labels_dict, read_decision, read_labels
+from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
 from ecgssl.export.model_card import model_card
 from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
 from ecgssl.export.validation_recordings import ValidationRecordings
@@ -121,6 +122,7 @@ def export_bundle(
     with atomic_directory(out, marker=SUMS) as folder:
         if graph.decision is not None:
             write_json(folder / LABELS, labels_dict(graph.decision), digits=None)
+        write_json(folder / LEAD_NAMES, lead_names_dict(), digits=None)
         write_atomic(folder / SELF_TEST_FILE, self_test_bytes(graph))
         made = write_graphs(folder, graph, params, quality, lsb, validation, Path(out))
         if made.int8:

@@ -54,13 +54,17 @@ class ContractModule(nn.Module):
             lead_mask: (B, L) bool, true for present leads.
 
         Returns:
-            Tuple of float32 tensors in the order of ``outputs``. Logits and scores are (B, K), embeddings (B, E).
+            Tuple of float32 tensors in the order of ``outputs``. Logits and scores are (B, K), embeddings (B, E). All values
+            of a recording without a present lead are NaN.
         """
         x = normalise(ecg, lead_mask, self.spec.normalise)
+        outputs: tuple[Tensor, ...]
         if isinstance(self.model, Classifier):
             logits, embedding = self.model.with_embedding(x, lead_mask)
-            return logits, self.calibration(logits), embedding
-        return (self.model.embed(x, lead_mask),)
+            outputs = logits, self.calibration(logits), embedding
+        else:
+            outputs = (self.model.embed(x, lead_mask),)
+        return tuple(nan_without_leads(output, lead_mask) for output in outputs)
 
     @torch.inference_mode()
     def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
@@ -72,6 +76,19 @@ class ContractModule(nn.Module):
         device = next(self.parameters()).device
         tensors = self(torch.from_numpy(ecg).to(device), torch.from_numpy(lead_mask).to(device))
         return {name: tensor.cpu().numpy() for name, tensor in zip(self.outputs, tensors, strict=True)}
+
+
+def nan_without_leads(values: Tensor, lead_mask: Tensor) -> Tensor:
+    """Return values with NaN for each recording that has no present lead.
+
+    The encoder computes an output from its class token alone, which looks like a valid score.
+
+    Args:
+        values: (B, ...) float32.
+        lead_mask: (B, L) bool, true for present leads.
+    """
+    present = lead_mask.any(dim=-1).reshape(-1, *[1] * (values.ndim - 1))
+    return torch.where(present, values, torch.nan)
 
 
 def uncalibrated(model: Classifier) -> Decision:

@@ -83,9 +83,11 @@ def compare_with_pipeline(
 
     Raises:
         InputError: an output differs by more than ``tolerance`` (the error lists all such outputs), an output is not
-            finite, too many samples of the signal differ from the Python pipeline, or onnxruntime cannot run the file.
+            finite, an output is not NaN for a recording without leads, too many samples of the signal differ from the
+            Python pipeline, or onnxruntime cannot run the file.
     """
     session = open_session(content, where)
+    require_nan_without_leads(session, graph.outputs, test_signals[0].ecg[:1], where)
     model, lsb = (graph.contract, graph.lsb) if isinstance(graph, RawModule) else (graph, None)
     worst: dict[str, dict[str, float]] = {}
     place: dict[tuple[str, str], str] = {}
@@ -119,6 +121,24 @@ def compare_with_pipeline(
     if problems:
         raise InputError(problems)
     return worst
+
+
+def require_nan_without_leads(session: Any, names: Sequence[str], ecg: NDArray[np.float32], where: str) -> None:
+    """Check that every output is NaN for a recording without leads.
+
+    Args:
+        session: result of ``open_session``.
+        names: names of the outputs.
+        ecg: (B, L, T) float32 in mV.
+        where: file name for error messages.
+
+    Raises:
+        InputError: an output has a number; lists all such outputs.
+    """
+    found = run_session(session, names, ecg, np.zeros(ecg.shape[:2], dtype=bool), where)
+    what, remedy = "is a number for a recording without leads", "Use another export.opset"
+    if problems := [Problem(where, name, what, remedy) for name, value in found.items() if not np.isnan(value).all()]:
+        raise InputError(problems)
 
 
 def _ties(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.onnx_check import open_session, run_session
+from ecgssl.export.onnx_check import open_session, require_nan_without_leads, run_session
 from ecgssl.export.validation_recordings import LabelledSignals
 
 
@@ -87,6 +87,7 @@ def _cost(
     small: bytes, graph: ContractModule, params: ExportParams, validation: LabelledSignals, where: str
 ) -> dict[str, Any]:
     session = open_session(small, where)
+    require_nan_without_leads(session, graph.outputs, validation.ecg[:1], where)
     outputs: dict[str, list[NDArray[np.float32]]] = {"float": [], "int8": []}
     score = graph.outputs[1] if graph.decision is not None else "embedding"
     for one in validation.ecg:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.export.contract_module import ContractModule
+from ecgssl.export.contract_module import ContractModule, nan_without_leads
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.cleaning_torch import cleaning_module
 from ecgssl.signal.spec import SignalSpec
@@ -73,13 +73,13 @@ class RawModule(nn.Module):
         Returns:
             Outputs of ``ContractModule``, followed by its input: the preprocessed signal (B, L, samples) in mV, rounded
             to multiples of ``lsb``, with 0 in absent leads. All values are NaN if T is less than ``shortest``. All
-            values of a recording are NaN if a present lead contains a value that is not finite.
+            values of a recording are NaN if no lead is present, or if a present lead contains a value that is not finite.
         """
         cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
         # round to multiples of lsb, as the store does
         steps = torch.round(cleaned / self.lsb).clamp(-_LARGEST, _LARGEST)
         signal = steps * self.lsb
-        return *self.contract(signal, lead_mask), signal
+        return *self.contract(signal, lead_mask), nan_without_leads(signal, lead_mask)
 
     def preprocess(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
         """Preprocess recordings without missing values with the Python pipeline, for comparison with ``forward``.

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.export.bundle import Bundle, load_bundle
-from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
+from ecgssl.scoring.in_memory import memory_recording
 from ecgssl.scoring.preprocess import prepare_recording
 from ecgssl.scoring.scores import require_targets
 from ecgssl.signal.spec import SignalSpec
@@ -70,14 +70,16 @@ class Predictor:
         Args:
             signal: (leads, samples) in mV, not filtered or scaled; NaN for missing values.
             sampling_rate: sampling rate in Hz.
-            leads: lead names of the rows, in any order and in any common spelling. Rows with unknown names are ignored.
-                Missing limb leads are computed if two limb leads are present.
+            leads: lead names of the rows, in any order and in any common spelling. Missing limb leads are computed if two
+                limb leads are present.
 
         Returns:
             (E,) float32 embedding.
 
         Raises:
-            RecordingError: preprocessing rejects the recording. Its ``reason`` is the reason code as in score files.
+            RecordingError: preprocessing rejects the recording. Its ``reason`` is the reason code as in score files. The
+                code is ``leads`` for unknown lead names, which the message lists, and ``duplicate_lead`` for a lead that
+                occurs twice.
             ValueError: ``signal`` and ``leads`` have different numbers of rows.
         """
         return self._run(signal, sampling_rate, leads)["embedding"][0]
@@ -101,7 +103,7 @@ class Predictor:
 
     def _run(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         array = np.asarray(signal, dtype=np.float32)
-        recording = Recording(array, float(sampling_rate), tuple(leads), "in memory")
+        recording = memory_recording(array, float(sampling_rate), leads)
         bundle = self.bundle
         try:
             prepared = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)

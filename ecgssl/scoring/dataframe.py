@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecgssl.errors import RecordingError
 from ecgssl.export.bundle import Bundle
-from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
+from ecgssl.scoring.in_memory import memory_recording
 from ecgssl.scoring.preprocess import PreparedRecording, prepare_recording, rejected
 from ecgssl.scoring.score_file import plain_values
 from ecgssl.scoring.scores import recording_outputs, score_cells
@@ -66,7 +67,9 @@ def _prepare_row(bundle: Bundle, signal: Any, sampling_rate: float, leads: Seque
     try:
         # (L, samples)
         array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
-        recording = Recording(array, float(sampling_rate), tuple(leads), "in memory")
+        recording = memory_recording(array, float(sampling_rate), leads)
+    except RecordingError as error:
+        return rejected(bundle.spec, error.reason, error.problems[0].what)
     except (TypeError, ValueError) as error:
         return rejected(bundle.spec, "malformed", str(error))
     try:

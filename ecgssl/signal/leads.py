@@ -34,6 +34,15 @@ def canonical(name: str) -> str | None:
     return _ALIASES.get(name) or _ALIASES.get(name.strip().lower())
 
 
+def lead_spellings() -> dict[str, str]:
+    """Return the canonical name of each accepted spelling, in lower case and without spaces at its ends.
+
+    Bundles contain this table, so that programs without ecgssl accept the same names. A value with a leading minus is a lead
+    that is stored inverted.
+    """
+    return {name.lower(): lead for name, lead in sorted(_ALIASES.items())}
+
+
 def arrange(
     signal: NDArray[np.float32], names: Sequence[str], leads: Sequence[str] = LEADS
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -5,45 +5,67 @@
 //
 // RECORDING is JSON {"sampling_rate": 500, "leads": ["I", ...], "signal": [[mV, ...], ...]}, one array per lead, or CSV with
 // lead names in the first line and one sample per lead, in mV, in each other line. For CSV, pass SAMPLING_RATE in Hz.
+// Lead names may have any spelling listed in lead_names.json of the bundle.
 
 import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import * as ort from "onnxruntime-node";
 
-// The limb leads as combinations of I and II (Einthoven, Goldberger).
-const LIMB = { I: [1, 0], II: [0, 1], III: [-1, 1], aVR: [-0.5, -0.5], aVL: [1, -0.5], aVF: [-0.5, 1] };
+// Clinical order: the first two present limb leads determine the others, as in the Python pipeline.
+const LIMB_ORDER = ["I", "II", "III", "aVR", "aVL", "aVF"];
 
 function readRecording(file, rate) {
   const text = readFileSync(file, "utf8");
   if (file.endsWith(".json")) {
     const { sampling_rate, leads, signal } = JSON.parse(text);
-    return { rate: sampling_rate, rows: Object.fromEntries(leads.map((lead, i) => [lead, signal[i]])) };
+    return { rate: sampling_rate, leads, signal };
   }
   const [head, ...lines] = text.trim().split(/\r?\n/);
   const samples = lines.map((line) => line.split(",").map((cell) => (cell.trim() === "" ? NaN : Number(cell))));
-  const rows = head.split(",").map((lead, i) => [lead.trim(), samples.map((cells) => cells[i])]);
-  return { rate: Number(rate), rows: Object.fromEntries(rows) };
+  const leads = head.split(",");
+  return { rate: Number(rate), leads, signal: leads.map((_, i) => samples.map((cells) => cells[i])) };
 }
 
-// Derive missing limb leads from two others, as in training and in the Python pipeline.
-function deriveLimbLeads(rows) {
-  const present = Object.keys(LIMB).filter((lead) => lead in rows);
+// Return the rows by canonical lead name. The names of the bundle are those that ecgssl accepts.
+function nameRows({ leads, signal }, names) {
+  if (leads.length !== signal.length) throw new Error(`${leads.length} lead names for ${signal.length} rows`);
+  const known = new Map(Object.entries(names));
+  const found = leads.map((lead) => known.get(String(lead).trim().toLowerCase()));
+  const unknown = leads.filter((_, i) => found[i] === undefined).map((lead) => JSON.stringify(lead));
+  if (unknown.length) {
+    throw new Error(
+      `unknown lead names: ${unknown.join(", ")}. Use I, II, III, aVR, aVL, aVF, V1 to V6, or remove these rows`,
+    );
+  }
+  const rows = {};
+  found.forEach((name, i) => {
+    // a leading minus marks a lead that is stored inverted
+    const lead = name.replace(/^-/, "");
+    if (lead in rows) throw new Error(`lead ${lead} occurs twice`);
+    rows[lead] = name.startsWith("-") ? signal[i].map((x) => (x === null ? x : -x)) : signal[i];
+  });
+  return rows;
+}
+
+// Derive missing limb leads from two others (Einthoven, Goldberger), as in training and in the Python pipeline.
+function deriveLimbLeads(rows, limb) {
+  const present = LIMB_ORDER.filter((lead) => lead in rows);
   if (present.length < 2 || present.length === 6) return rows;
   const [p, q] = present;
-  const [[a, b], [c, d]] = [LIMB[p], LIMB[q]];
+  const [[a, b], [c, d]] = [limb[p], limb[q]];
   const det = a * d - b * c;
   const out = { ...rows };
-  for (const lead of Object.keys(LIMB)) {
+  for (const lead of LIMB_ORDER) {
     if (lead in rows) continue;
-    const [u, v] = LIMB[lead];
+    const [u, v] = limb[lead];
     const [wp, wq] = [(u * d - v * c) / det, (v * a - u * b) / det];
     out[lead] = rows[p].map((x, i) => wp * x + wq * rows[q][i]);
   }
   return out;
 }
 
-function inputs(recording, contract) {
-  const rows = deriveLimbLeads(recording.rows);
+function inputs(recording, contract, { names, limb }) {
+  const rows = deriveLimbLeads(nameRows(recording, names), limb);
   const lengths = new Set(Object.values(rows).map((row) => row.length));
   if (lengths.size !== 1) throw new Error("leads have different lengths");
   const [samples] = lengths;
@@ -56,6 +78,9 @@ function inputs(recording, contract) {
     ecg.set(rows[lead], i * samples);
     mask[i] = 1;
   });
+  if (!mask.includes(1)) {
+    throw new Error(`no lead of the model is in the recording. The model uses ${contract.leads.join(", ")}`);
+  }
   return {
     ecg: new ort.Tensor("float32", ecg, [1, contract.leads.length, samples]),
     lead_mask: new ort.Tensor("bool", mask, [1, contract.leads.length]),
@@ -63,15 +88,16 @@ function inputs(recording, contract) {
 }
 
 const [bundle, file, rate] = process.argv.slice(2);
-const contract = JSON.parse(readFileSync(path.join(bundle, "signal.json"), "utf8"));
+const readJson = (name) => JSON.parse(readFileSync(path.join(bundle, name), "utf8"));
+const contract = readJson("signal.json");
 const recording = readRecording(file, rate);
 const graph = readdirSync(bundle).find((name) => name.endsWith(`.raw-${recording.rate}.onnx`));
 if (!graph) throw new Error(`the bundle has no graph for ${recording.rate} Hz. Export one with export.raw_rates`);
 const session = await ort.InferenceSession.create(path.join(bundle, graph));
-const found = await session.run(inputs(recording, contract));
+const found = await session.run(inputs(recording, contract, readJson("lead_names.json")));
 const result = { embedding: Array.from(found.embedding.data) };
 if (graph.startsWith("classifier")) {
-  const { kind, targets, decision } = JSON.parse(readFileSync(path.join(bundle, "labels.json"), "utf8"));
+  const { kind, targets, decision } = readJson("labels.json");
   const score = found[kind === "regression" ? "value" : "probability"].data;
   result.scores = Object.fromEntries(targets.map((name, i) => [name, score[i]]));
   result.calls = Object.fromEntries(

@@ -37,6 +37,7 @@ FILES = [
     "classifier.raw-500.onnx",
     "config.json",
     "labels.json",
+    "lead_names.json",
     "model.pt2",
     "model.safetensors",
     "reference.npz",

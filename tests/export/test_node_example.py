@@ -63,12 +63,28 @@ def test_agrees_with_python(exported, script, tmp_path, leads, suffix):
     np.testing.assert_allclose(found["embedding"], embedding[0], atol=1e-4)
 
 
+def test_accepts_the_spellings_of_ecgssl(exported, script, tmp_path):
+    signal = beats(4, 500) / 1000
+    # not the value that I and II give, so a derived row would change the score
+    signal[3] = signal[6]
+    expected = None
+    for names in (LEADS, [lead.upper() for lead in LEADS], [f" mdc_ecg_lead_{lead} " for lead in LEADS]):
+        content = {"sampling_rate": 500, "leads": list(names), "signal": signal.tolist()}
+        (tmp_path / "recording.json").write_text(json.dumps(content))
+        done = run(script, exported.path, tmp_path / "recording.json")
+        assert done.returncode == 0, done.stderr
+        expected = expected or done.stdout
+        assert done.stdout == expected
+
+
 def test_refuses_what_the_graph_cannot_know(exported, script, tmp_path):
     recording = {"sampling_rate": 500, "leads": ["I", "II"], "signal": [[0.1] * 4000, [0.2] * 4000]}
     for change, message in (
         ({}, "too short"),
         ({"sampling_rate": 360}, "no graph for 360 Hz"),
-        ({"signal": [[None] * 5000, [0.1] * 5000]}, "lead I holds something that is no number"),
+        ({"leads": ["i", "Poche"]}, 'unknown lead names: "Poche"'),
+        ({"leads": ["lead II", "II"]}, "lead II occurs twice"),
+        ({"signal": [[None] * 5000, [0.1] * 5000]}, "lead I has a value that is not a number"),
     ):
         file = tmp_path / "recording.json"
         file.write_text(json.dumps(recording | change))

@@ -14,26 +14,78 @@ import pytest
 from deploy_models import beats
 
 import ecgssl
-from ecgssl.signal.leads import LEADS
+from ecgssl.signal.leads import LEADS, arrange, canonical
 
 ROOT = Path(__file__).parents[2]
+
+
+def run(bundle, recording):
+    command = [sys.executable, str(ROOT / "examples/python/score.py"), str(bundle), str(recording)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("leads", [LEADS, ("aVF", "I", "V1", "V2", "V3", "V4", "V5", "V6")])
 def test_agrees_with_ecgssl(exported, tmp_path, leads):
     signal = (beats(4, 500, 11) / 1000 - 0.4)[[LEADS.index(lead) for lead in leads]]
     np.savez(tmp_path / "recording.npz", signal=signal, leads=np.array(leads), sampling_rate=500.0)
-    command = [
-        sys.executable,
-        str(ROOT / "examples/python/score.py"),
-        str(exported.path),
-        str(tmp_path / "recording.npz"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(exported.path, tmp_path / "recording.npz")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == pytest.approx(
         ecgssl.load(exported.path).predict(signal, 500, leads).scores, abs=1e-4
     )
+
+
+EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+@pytest.mark.parametrize(
+    ("leads", "names"),
+    [
+        (EIGHT, [lead.lower() for lead in EIGHT]),
+        (EIGHT, [f"MDC_ECG_LEAD_{lead}" for lead in EIGHT]),
+        (LEADS, [f" {lead.upper()}" for lead in LEADS]),
+    ],
+    ids=["lower", "mdc", "ptbxl"],
+)
+def test_accepts_the_spellings_of_ecgssl(exported, tmp_path, leads, names):
+    signal = (beats(4, 500, 11) / 1000 - 0.4)[[LEADS.index(lead) for lead in leads]]
+    if len(leads) == 12:
+        # not the value that I and II give, so a derived row would change the score
+        signal[3] = signal[6]
+    content = {"sampling_rate": 500, "leads": names, "signal": signal.tolist()}
+    (tmp_path / "recording.json").write_text(json.dumps(content))
+    done = run(exported.path, tmp_path / "recording.json")
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(exported.path / "classifier.raw-500.onnx")
+    ecg, mask = arrange(signal.astype(np.float32), leads)
+    (expected,) = session.run(["probability"], {"ecg": ecg[None], "lead_mask": mask[None]})
+    assert list(json.loads(done.stdout).values()) == pytest.approx(expected[0].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("names", "messages"),
+    [
+        (["one", "II", "vx", "V1"], ["unknown lead names: 'one', 'vx'"]),
+        (["I", "II", "Lead I", "V1"], ["lead I occurs twice"]),
+        (["I", "II"], ["2 lead names for 4 rows"]),
+    ],
+)
+def test_fails_on_names_that_are_unknown_or_occur_twice(exported, tmp_path, names, messages):
+    content = {"sampling_rate": 500, "leads": names, "signal": (beats(4, 500)[:4] / 1000).tolist()}
+    (tmp_path / "recording.json").write_text(json.dumps(content))
+    done = run(exported.path, tmp_path / "recording.json")
+    assert done.returncode != 0
+    assert done.stdout == ""
+    for message in messages:
+        assert message in done.stderr
+
+
+def test_names_in_the_bundle_are_those_that_ecgssl_accepts(exported):
+    names = json.loads((exported.path / "lead_names.json").read_text())["names"]
+    assert set(names.values()) >= set(LEADS)
+    for name, lead in names.items():
+        assert name == name.strip().lower()
+        assert canonical(f" {name.upper()} ") == lead.lstrip("-")
 
 
 def test_triton_configuration_of_the_page_is_that_of_the_graph(exported):

@@ -216,7 +216,7 @@ def test_signal_in_memory_as_from_its_file(scored, exported, files):
         (np.zeros((12, 0)), LEADS, "too_short"),
         (beats(0) / 1.0, LEADS, "unit_suspect"),
         (beats(0) / 100, LEADS, "amplitude"),
-        (beats(0) / 1000, [f"X{i}" for i in range(12)], "min_leads"),
+        (beats(0) / 1000, [f"X{i}" for i in range(12)], "leads"),
     ],
 )
 def test_signal_in_memory_that_breaks_the_contract(exported, signal, leads, reason):
