@@ -1,1 +1,1 @@
-"""Linear, attentive and full fine-tuning of an encoder on a downstream task."""
+"""Linear, attentive and full fine-tuning of an encoder for a downstream task."""

@@ -1,4 +1,4 @@
-"""Attentive fine-tuning: train a query-pooling head on the tokens of a frozen encoder."""
+"""Attentive fine-tuning: training of a head with attention pooling on the tokens of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ecgssl.training.device import resolve_device
 from ecgssl.training.optim import adamw, decays
 
 Features = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor, Tensor]]
-"""Function from rows to embeddings (B, E), tokens (B, N, D) and a mask of valid tokens (B, N)."""
+"""Function that returns embeddings (B, E), tokens (B, N, D) and the mask of valid tokens (B, N) of given store rows."""
 
 
 def finetune_attentive(
@@ -45,18 +45,18 @@ def finetune_attentive(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Train the queries and the head of a classifier; the encoder stays frozen.
+    """Train the pooling queries and the head of a classifier with a frozen encoder.
 
     Args:
-        model: classifier made by ``start_attentive``; epoch 0 is then equal to the linear probe.
-        store, targets, seed, score, run_folder, config, train, val, leads, show_progress: as for ``finetune_full``.
+        model: classifier returned by ``start_attentive``. Before training (epoch 0), it is equal to the linear probe.
+        store, targets, seed, score, run_folder, config, train, val, leads, show_progress: see ``finetune_full``.
         params: settings of the training loop.
 
     Raises:
-        ValueError: the model has no queries.
+        ValueError: the classifier has no pooling queries.
     """
     if model.pooling is None:
-        raise ValueError("the classifier has no queries; use start_attentive")
+        raise ValueError("the classifier has no pooling queries; create it with start_attentive")
     device = resolve_device("auto")
     model.to(device).eval()
     trained = nn.ModuleDict({"pooling": model.pooling, "head": model.head})
@@ -113,7 +113,7 @@ def _gigabytes(model: Classifier, recordings: int) -> float:
 def _cached(
     compute: Features, model: Classifier, rows: NDArray[np.int64], file: Path, device: torch.device, show_progress: bool
 ) -> Features:
-    """Compute the tokens of ``rows`` once and store them as float16 in a file.
+    """Compute the tokens of ``rows`` once, store them as float16 in a file, and return a function that reads them.
 
     Embeddings and lead masks are kept in memory.
     """

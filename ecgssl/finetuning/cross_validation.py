@@ -1,15 +1,15 @@
 """Repeated grouped stratified cross-validation of the linear probe, for small cohorts.
 
-Folds are grouped by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). For each fold, a linear
-probe is fitted on the other folds. Its C and class weight are chosen by an inner cross-validation on the same folds, so
-the test fold influences neither the fit nor the choice. The final classifier is fitted on all recordings; its C and class
-weight are chosen by cross-validation on all recordings. Its performance is estimated from the models of the folds, which
-use slightly less data.
+Folds are grouped by patient and stratified by target (``ecgssl.datasets.splits.repeated_folds``). For each fold, a
+linear probe is fitted on the other folds. Its C and class weight are chosen by an inner cross-validation on these
+training folds, so they do not depend on the test fold. The final classifier is fitted on all recordings, with C and
+class weight chosen by cross-validation on all recordings. Its performance is estimated by the models of the folds,
+which are trained on slightly fewer recordings.
 
-The predictions of a repetition are pooled over its folds before metrics are computed, because many folds of a small
-cohort have no events. Pooling compares scores of different folds, so the pooled AUROC is slightly pessimistic (Forman &
-Scholz, SIGKDD Explorations 2010). No recordings remain for calibrators and thresholds. They are not fitted, and metrics
-that need them are undefined.
+The predictions of all folds of a repetition are pooled before metrics are computed, because single folds of a small
+cohort often have no positive recording. Pooling compares scores of different models, so the pooled AUROC is slightly
+too low (Forman & Scholz, SIGKDD Explorations 2010). Calibrators and thresholds are not fitted, because no recordings
+are left for this purpose. Metrics that require them are undefined.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class CrossValidation:
     """Result of a cross-validation.
 
     Args:
-        final: classifier fitted on all recordings. Its prediction table has the out-of-fold predictions of the first
-            repetition, as split ``test``.
+        final: classifier fitted on all recordings. Its prediction table contains the out-of-fold predictions of the
+            first repetition, with split ``test``.
         repetitions: out-of-fold prediction tables, one per repetition.
         folds: number of folds.
     """
@@ -59,19 +59,19 @@ def cross_validate(
     leads: Sequence[str] | None = None,
     show_progress: bool = True,
 ) -> CrossValidation:
-    """Cross-validate the linear probe with repeated grouped stratified k-fold.
+    """Cross-validate the linear probe with repeated, grouped and stratified k-fold splits.
 
-    The recordings of train, validation and test are pooled.
+    The recordings of the train, validation and test splits are pooled.
 
     Args:
-        store: cohort. Recordings without a split and those in split ``external`` are excluded.
-        encoder_path, targets, leads, show_progress: as for ``finetune``.
-        params: ``folds`` and ``repeats``, and the grid of the probe.
+        store: store of the cohort. Recordings without a split and those in split ``external`` are excluded.
+        encoder_path, targets, leads, show_progress: see ``finetune``.
+        params: fine-tuning parameters; ``folds``, ``repeats`` and the grid of the linear probe are used.
         seed: seed of the folds and of the randomly initialised encoder.
         work: folder for cached embeddings.
 
     Raises:
-        InputError: there are too few recordings, or too few patients of a class; or an error of ``finetune``.
+        InputError: there are too few recordings or too few patients of a class, or ``finetune`` raises this error.
         ContractMismatch: encoder and store have different preprocessing settings.
     """
     task = resolve_task(store, targets)
@@ -117,7 +117,7 @@ def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.in
 
 
 def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:
-    """Return the test fold of each row in each repetition, (rows, repeats)."""
+    """Return the number of the test fold of each row in each repetition, shape (rows, repeats)."""
     table = store.index.iloc[rows].rename(columns={"patient": "patient_id"}).reset_index(drop=True)
     stratify = [target for target in task.targets if target in store.targets]
     try:

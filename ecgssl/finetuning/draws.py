@@ -1,4 +1,4 @@
-"""Repeated fine-tuning on several draws of a share of the training patients."""
+"""Repeated fine-tuning on randomly drawn subsets of the training patients."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ecgssl.store.store import Store
 
 @dataclass
 class SettingResult:
-    """Fine-tuned models of one setting.
+    """Results of fine-tuning for one setting.
 
     Args:
-        result: fine-tuned model of the first draw.
-        others: prediction tables of the other draws of the same share.
+        result: fine-tuning result of the first draw.
+        others: prediction tables of the other draws; empty if there is only one draw.
     """
 
     result: FinetuneResult
@@ -41,15 +41,16 @@ def finetune_draws(
     leads: Sequence[str] | None = None,
     show_progress: bool = True,
 ) -> SettingResult:
-    """Fine-tune once, or ``params.draws`` times with different patients if the share is below 1.
+    """Fine-tune on a share of the training patients, with ``params.draws`` random draws of patients.
 
-    All draws use the same encoders and the same seed, so only the patients differ.
+    If the share is 1, there is only one draw. Encoders and seed are the same for all draws, so only the patients
+    differ.
 
     Args:
-        store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: as for ``finetune``.
+        store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: see ``finetune``.
 
     Raises:
-        InputError, ContractMismatch: as for ``finetune``.
+        InputError, ContractMismatch: see ``finetune``.
     """
     first = finetune(
         store, encoder_path, targets, mode, params, seed, work,

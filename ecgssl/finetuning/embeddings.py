@@ -1,4 +1,4 @@
-"""On-disk cache of embeddings, keyed by weights, recordings and leads."""
+"""On-disk cache of embeddings. The key consists of encoder weights, recordings and leads."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def cached_embeddings(
     *,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Return embeddings (len(rows), E); missing ones are computed and added to the cache.
+    """Return embeddings (len(rows), E) from a cache. Missing embeddings are computed and added to it.
 
     Args:
         encoder: frozen encoder.
         store: store with the preprocessing settings of the encoder.
         rows: rows of the store.
-        cache: folder of the cache.
+        cache: cache folder.
         leads: mask (L,) of the leads that the encoder may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """

@@ -1,4 +1,4 @@
-"""Training loop of fine-tuning: epochs, early stopping on validation, and resumable state."""
+"""Training loop of fine-tuning with early stopping on validation and a resumable state."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Epochs:
     """Result of a training loop.
 
     Args:
-        history: epoch, mean training loss and validation score of each epoch; epoch 0 is the state before training.
-        best: first epoch with the highest score; the module has the weights of this epoch.
+        history: number, mean training loss and validation score of each epoch; epoch 0 is the state before training.
+        best: first epoch with the highest validation score. The module has the weights of this epoch.
     """
 
     history: list[dict[str, float]]
@@ -40,20 +40,20 @@ def run_epochs(
     *,
     show_progress: bool = True,
 ) -> Epochs:
-    """Train a module and restore the weights of the best epoch.
+    """Train a module with early stopping and restore the weights of the best epoch.
 
-    Each step depends only on the seed and the step number. A resumed run therefore ends with the same weights (bitwise
-    equal on a CPU).
+    All random draws of a step depend only on the seed and the step number. A resumed run therefore has the same result
+    as an uninterrupted run (bitwise on a CPU).
 
     Args:
-        module: module with all trained parameters and their buffers.
-        optimiser: optimiser of the module, with a peak learning rate per group (``ecgssl.training.optim``).
+        module: module that contains all trained parameters, and the buffers that belong to them.
+        optimiser: optimiser of the module. Each parameter group has a peak learning rate (``ecgssl.training.optim``).
         params: settings of the training loop.
         steps: number of steps per epoch.
         seed: seed of the random draws in each step.
-        state: resumable state of this run, saved after each epoch.
+        state: resumable state of the run; it is saved after each epoch.
         loss: function that returns the loss of a step, given the step number (from 0).
-        score: function that returns the validation score of the current module; the score is maximised.
+        score: function that returns the validation score of the module in its current state; higher is better.
         show_progress: draw a progress bar on a terminal.
 
     Raises:
@@ -74,7 +74,7 @@ def run_epochs(
             module.train()
             losses = []
             for step in range((epoch - 1) * steps, epoch * steps):
-                # stochastic depth uses the global generator; seed it with (seed, step), as in pretraining
+                # seed the global generator, which stochastic depth uses, from seed and step
                 torch.manual_seed(seed * 1_000_003 + step)
                 set_rates(optimiser, cosine(step / total, params.warmup))
                 here = loss(step)

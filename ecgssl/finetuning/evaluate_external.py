@@ -1,4 +1,4 @@
-"""External evaluation and recalibration of a stored run; the model and its thresholds are not refitted."""
+"""External evaluation of a stored run on another cohort, and recalibration. The weights are not changed."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
 
 FITTED = "val"
-"""Name of the split for the recordings that new calibrators are fitted on."""
+"""Split of the recordings to which new calibrators are fitted."""
 
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """A stored run with its classifier, calibrators and thresholds.
+    """Stored fine-tuning run: classifier, calibrators and thresholds.
 
     Args:
         folder: folder of the classifier.
         classifier: classifier in eval mode.
         spec: preprocessing settings of the classifier.
         decision: calibrators and thresholds of the classifier.
-        model: name of the model in prediction tables (the mode of the run).
-        recorded: leads used in training; empty if all leads of the preprocessing settings were used.
+        model: name of the model in prediction tables: the fine-tuning mode of the run.
+        recorded: leads used in training; empty if the run used all leads of the preprocessing settings.
     """
 
     folder: Path
@@ -61,15 +61,16 @@ class FrozenRun:
 
 
 def classifier_of(run: Path) -> Path:
-    """Return the folder of the classifier of a run."""
+    """Return the classifier folder of a run; ``run`` itself if it is a classifier folder."""
     return run / "classifier" if (run / "classifier").is_dir() else run
 
 
 def load_frozen(run: Path | str) -> FrozenRun:
-    """Load a run from its folder, or from the folder of its classifier.
+    """Load a stored run from its folder or from its classifier folder.
 
     Raises:
-        InputError: a file is missing or invalid, or the labels of decision and classifier differ.
+        InputError: a file is missing or invalid, or the labels in ``decision.json`` differ from those of the
+            classifier.
     """
     folder = classifier_of(Path(run))
     classifier, spec = load_classifier(folder)
@@ -84,11 +85,12 @@ def load_frozen(run: Path | str) -> FrozenRun:
 
 
 def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
-    """Predict every recording of a store with a known target, as split ``external``.
+    """Return the predictions of a stored run for all recordings of a store with a known target, as split ``external``.
 
     Args:
         frozen: stored run.
-        store: store with the preprocessing settings of the run. Labels that are missing from it are treated as unknown.
+        store: store with the preprocessing settings of the run. Targets of a multilabel task or regression that it does
+            not contain are treated as unknown.
 
     Raises:
         ContractMismatch: the store has different preprocessing settings.
@@ -114,11 +116,11 @@ class External:
     """Result of an external evaluation.
 
     Args:
-        figures: figures of ``evaluate``, with ``external`` (a description of the cohort) and, after recalibration,
-            ``recalibrated``.
-        predictions: prediction table. Recordings used to fit new calibrators are in split ``val``, the others in split
+        figures: results of ``evaluate``, with a description of the cohort under ``external`` and, after recalibration,
+            the results with new calibrators under ``recalibrated``.
+        predictions: prediction table. Recordings used to fit new calibrators have split ``val``, all others
             ``external``.
-        recalibrated: new decision; ``None`` without recalibration.
+        recalibrated: new calibrators and thresholds; ``None`` without recalibration.
     """
 
     figures: dict[str, Any]
@@ -139,16 +141,17 @@ def evaluate_frozen(
 
     Args:
         frozen: stored run.
-        store: store with the preprocessing settings of the run; all of its splits are used.
-        params: section ``evaluate``, and the seed.
-        overlap: raise an error or warn if the run was trained on recordings or patients of the cohort.
-        share: share of the cohort's patients that new calibrators are fitted on. The other patients are evaluated before
-            and after recalibration. ``None`` for no recalibration.
-        new_thresholds: also choose new thresholds on that share. Otherwise the thresholds are unchanged.
+        store: store with the preprocessing settings of the run. All splits are used.
+        params: parameters; the section ``evaluate`` and the seed are used.
+        overlap: ``error`` to raise an error if the run was trained on recordings or patients of the cohort; ``warn`` to
+            only note this in the results.
+        share: share of the cohort's patients to which new calibrators are fitted. The other patients are evaluated with
+            the old and the new calibrators. ``None`` for no recalibration.
+        new_thresholds: also choose new thresholds on this share of the patients; by default they are unchanged.
 
     Raises:
-        InputError, ContractMismatch: as for ``predict_frozen`` and ``require_no_overlap``; or the share leaves no
-            patients to fit on or to evaluate.
+        InputError, ContractMismatch: see ``predict_frozen`` and ``require_no_overlap``. InputError is also raised if
+            ``share`` leaves no patients for the fit or for the evaluation.
     """
     predictions = predict_frozen(frozen, store)
     rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
@@ -179,16 +182,16 @@ def evaluate_frozen(
 def recalibrate(
     decision: Decision, predictions: pd.DataFrame, model: str, params: Params, new_thresholds: bool = False
 ) -> Decision:
-    """Fit new calibrators on the rows of split ``val``.
+    """Return a decision with calibrators fitted to the rows of split ``val``.
 
-    A label with too few events keeps its calibrator, and the reason is recorded.
+    A label with too few positive or negative recordings keeps its old calibrator, which then contains the reason.
 
     Args:
-        decision: decision of the stored run.
-        predictions: prediction table of the new site.
+        decision: calibrators and thresholds of the stored run.
+        predictions: prediction table of the external cohort.
         model: name of the model in the table.
-        params: section ``evaluate``, and the seed.
-        new_thresholds: choose new thresholds. Otherwise the thresholds (probabilities) are unchanged.
+        params: parameters; the section ``evaluate`` is used.
+        new_thresholds: also choose new thresholds; by default the thresholds, which are probabilities, are unchanged.
     """
     method = "linear" if decision.kind == "regression" else params.evaluate.calibration
     fresh = fit_from_predictions(predictions, model, params.evaluate, FITTED, method)
@@ -218,7 +221,7 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
     task = resolve_task(store, there)
     if task.kind != kind:
         what = f"{', '.join(there)} is {task.kind} in the store and {kind} in the model"
-        raise InputError(Problem(where, "targets", what, "Declare the columns with the kind used for the model"))
+        raise InputError(Problem(where, "targets", what, "Declare these columns with the kind of target of the model"))
     if kind == "multiclass" and list(task.outputs) != names:
         what = f"has classes {', '.join(task.classes)}; the model has {', '.join(n.rpartition(':')[2] for n in names)}"
         raise InputError(Problem(where, targets[0], what, "Declare the same classes in the same order"))
@@ -231,7 +234,7 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
 
 
 def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed: int, where: str) -> pd.DataFrame:
-    """Return the table with a share of the patients, stratified by target, moved to split ``val``."""
+    """Assign a share of the patients, stratified by target, to split ``val`` and return the table."""
     if not 0 < share < 1:
         what = f"{share:g} is not between 0 and 1"
         raise InputError(Problem("recalibration", "share", what, "Use a share such as 0.5"))
@@ -239,7 +242,7 @@ def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed:
     strata = np.zeros_like(targets) if frozen.classifier.kind == "regression" else targets
     chosen: NDArray[np.bool_] = label_fraction(strata, predictions["patient"], share, seed)
     if chosen.all() or not chosen.any():
-        what = f"a share of {share:g} of {predictions['patient'].nunique()} patients leaves none on one side"
+        what = f"with a share of {share:g} of {predictions['patient'].nunique()} patients, one part is empty"
         raise InputError(Problem(where, "recalibration", what, "Use a share closer to 0.5, or a larger cohort"))
     return predictions.assign(split=np.where(chosen, FITTED, EXTERNAL))
 
@@ -266,7 +269,7 @@ EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
 
 def store_of(out: Path) -> Path:
-    """Return the folder of the store that is made for a cohort without a store."""
+    """Return the folder of the store that ``evaluate_external`` writes if it is called without a store."""
     return out.with_name(f"{out.name}-store")
 
 
@@ -283,16 +286,16 @@ def evaluate_external(
     """Evaluate a stored run on a cohort and write ``evaluation.json`` and ``predictions.csv`` into a new folder.
 
     Args:
-        run: folder of a run, or of its classifier.
-        params: sections ``evaluate`` and, without a store, ``data``, ``quality`` and ``store``. The section ``signal``
-            is replaced by the preprocessing settings of the run.
+        run: folder of a run, or its classifier folder.
+        params: parameters; the section ``evaluate`` and the seed are used and, if ``store`` is ``None``, also ``data``,
+            ``quality`` and ``store``. The section ``signal`` is replaced by the preprocessing settings of the run.
         out: output folder; an existing evaluation is replaced.
-        store: store of the cohort. By default the cohort of ``params.data`` is preprocessed with the settings of the run
-            and stored in ``OUT-store`` next to ``out``.
-        overlap, share, new_thresholds: as for ``evaluate_frozen``.
+        store: store of the cohort. By default, the cohort in ``params.data`` is preprocessed with the settings of the
+            run and stored in the folder ``store_of(out)``.
+        overlap, share, new_thresholds: see ``evaluate_frozen``.
 
     Raises:
-        InputError, ContractMismatch: as for ``evaluate_frozen`` and preprocessing.
+        InputError, ContractMismatch: see ``evaluate_frozen`` and ``ecgssl.preprocessing.preprocess``.
     """
     frozen = load_frozen(run)
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
@@ -322,17 +325,18 @@ def recalibrate_run(
     new_thresholds: bool = False,
     overlap: Literal["error", "warn"] = "error",
 ) -> External:
-    """Write a new run: the classifier of ``run`` with calibrators fitted on a share of a store's patients.
+    """Write a copy of a run with calibrators that are fitted to a share of the patients of a store.
 
-    Weights, preprocessing settings and choices are copied. ``decision.json``, ``predictions.csv`` and
-    ``evaluation.json`` are computed from the new site.
+    Weights, preprocessing settings and ``choices.json`` are copied. ``decision.json``, ``predictions.csv`` and
+    ``evaluation.json`` are computed from the recordings of the store.
 
     Args:
-        run, params, store, share, new_thresholds, overlap: as for ``evaluate_external``; ``share`` is required.
+        run, params, store, share, new_thresholds, overlap: see ``evaluate_external``; ``share`` is required.
         out: folder of the new run.
 
     Raises:
-        InputError, ContractMismatch: as for ``evaluate_frozen``; or ``out`` is the folder of ``run``.
+        InputError, ContractMismatch: see ``evaluate_frozen``. InputError is also raised if ``out`` is the folder of
+            ``run``.
     """
     frozen = load_frozen(run)
     if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):

@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned model from fewer leads than it was trained on."""
+"""Predictions of a fine-tuned model from a subset of its training leads."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ecgssl.training.checkpoint import load_classifier
 def predict_with_leads(
     model_path: Path | str, store: Store, targets: Sequence[str], mode: str, leads: str
 ) -> pd.DataFrame:
-    """Predict validation and test recordings from fewer leads than the model was trained on.
+    """Predict validation and test recordings with a model whose other leads are masked.
 
-    The model is not refitted. Recordings without any of the leads are excluded.
+    The model is not trained again. Recordings without any of the leads are excluded.
 
     Args:
         model_path: folder of the classifier.
         store: store with the preprocessing settings of the model.
         targets: targets of the model.
-        mode: name of the model in the table.
-        leads: name of the set of recorded leads.
+        mode: name of the model in the prediction table.
+        leads: name of the lead set to use (``ecgssl.signal.lead_sets``).
 
     Raises:
-        InputError: the model is missing or has other targets.
+        InputError: the model is missing or its targets differ from ``targets``.
         ContractMismatch: model and store have different preprocessing settings.
     """
     classifier, _ = load_classifier(model_path, store.spec, str(store.path))

@@ -1,4 +1,4 @@
-"""Fine-tuning of an encoder for one task, with the linear probe on a randomly initialised encoder as the baseline."""
+"""Fine-tuning of an encoder for one task. The baseline is a linear probe on a randomly initialised encoder."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression":
 
 @dataclass
 class FinetuneResult:
-    """Result of a fine-tuning.
+    """Result of ``finetune``.
 
     Args:
         task: task of the model.
         classifier: fine-tuned model in eval mode.
-        predictions: prediction table of validation and test, for the mode and for the baseline ``random``.
-        choices: C and class weight per output, or the epoch, as selected on validation; ``rows`` holds the numbers of
-            used and excluded recordings.
-        history: loss and score per epoch, for modes with epochs.
-        overlap: result of the comparison with the pretraining recordings (``ecgssl.leakage.overlap.in_words``).
-        learned: identities of the training recordings (``ecgssl.finetuning.pretraining_overlap.training_identities``).
+        predictions: predictions of the fine-tuned model and the baseline ``random`` for validation and test.
+        choices: hyperparameters selected on validation: C and class weight per output, or the epoch. ``rows`` contains
+            the numbers of used and excluded recordings.
+        history: training loss and validation score per epoch; empty for mode ``linear``.
+        overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``.
+        learned: identities of the training recordings, as returned by ``training_identities``.
     """
 
     task: Task
@@ -78,31 +78,34 @@ def finetune(
     rows: Mapping[str, NDArray[np.int64]] | None = None,
     show_progress: bool = True,
 ) -> FinetuneResult:
-    """Fine-tune for the named targets on ``train``, select on ``val``, predict ``val`` and ``test``.
+    """Fine-tune an encoder on the training split and predict the validation and test splits.
+
+    Hyperparameters are selected on the validation split.
 
     Args:
-        store: recordings with the targets.
-        encoder_path: pretrained encoder or bundle with the preprocessing settings of the store. ``scratch`` uses only its
-            sizes.
-        targets: names of columns of the store, or ``age``: all binary, all numeric, or one multiclass target.
-        mode: ``linear`` (frozen encoder, logistic or ridge regression), ``attentive`` (frozen encoder, learned queries over
-            its tokens) or ``full`` (encoder and head trained). The last two start from the linear probe. ``scratch`` is
-            ``full`` with a randomly initialised encoder.
-        params: settings of all modes.
+        store: store with the recordings and their targets.
+        encoder_path: pretrained encoder, or a bundle of one, with the preprocessing settings of the store. Mode
+            ``scratch`` uses only its architecture.
+        targets: names of target columns of the store, or ``age``. They must be all binary, all numeric, or one
+            multiclass target.
+        mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``attentive`` trains attention
+            pooling over the tokens of a frozen encoder. ``full`` trains encoder and head. ``attentive`` and ``full``
+            start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
+        params: fine-tuning parameters of all modes.
         seed: seed of the randomly initialised encoder, the folds and the training loop.
         work: folder for cached embeddings and resumable state.
-        share: share of the training patients whose labels are used, stratified by target. Shares drawn with one seed are
-            nested. All validation patients are used.
+        share: share of the training patients that is used, stratified by target. With the same seed, smaller shares are
+            subsets of larger ones. All validation patients are used.
         leads: leads used in training and prediction; all by default.
-        rows: rows of the store by split, for cross-validation; by default the splits of the store. ``linear`` does not
-            need ``val``; it then selects by cross-validation on the training rows. ``test`` may have one class only.
-            Without ``val`` and ``test`` the prediction table is empty.
+        rows: rows of the store by split, for cross-validation; by default the splits of the store. Without ``val``,
+            mode ``linear`` selects hyperparameters by cross-validation on the training rows; the other modes require
+            ``val``. ``test`` may have a single class. Without ``val`` and ``test``, the prediction table is empty.
         show_progress: draw progress bars on a terminal.
 
     Raises:
-        InputError: a target is missing or has too few recordings (``require_learnable``); the targets have different
-            kinds; share, leads or rows are invalid; or the encoder was pretrained on validation or test recordings and
-            ``params.overlap`` is ``error``.
+        InputError: a target is missing or has too few recordings (see ``require_learnable``), the targets have
+            different kinds, or ``share``, ``leads`` or ``rows`` are invalid. Also raised if ``params.overlap`` is
+            ``error`` and the encoder was pretrained on validation or test recordings.
         ContractMismatch: encoder and store have different preprocessing settings.
     """
     task = resolve_task(store, targets)
@@ -155,15 +158,16 @@ def publish_finetuning(
     decision: Decision | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write classifier, ``predictions.csv`` and ``choices.json`` atomically into the folder ``out``.
+    """Write the classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``. The folder is written
+    atomically.
 
     Args:
         result: result of ``finetune``.
         store: store used for fine-tuning.
         out: output folder; an existing folder is replaced.
-        task, mode: names of task and mode, written to the configuration of the classifier.
+        task, mode: names of task and mode for the configuration of the classifier.
         decision: calibrators and thresholds of the classifier.
-        more: further entries of the configuration, such as the leads used in training.
+        more: additional entries of the configuration, such as the leads used in training.
     """
     with atomic_directory(out, marker=CONFIG) as folder:
         about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
@@ -183,13 +187,13 @@ def publish_finetuning(
 
 
 def random_encoder(params: ModelParams, store: Store, seed: int, drop_path: float = 0.0) -> Encoder:
-    """Return an encoder that is randomly initialised with ``seed``."""
+    """Return a randomly initialised encoder; ``seed`` determines its weights."""
     torch.manual_seed(seed)
     return Encoder(params, store.spec.leads, store.spec.samples, drop_path).eval()
 
 
 def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
-    """Return the classifier that consists of an encoder and its linear probe."""
+    """Return a classifier with the given encoder and a linear head with the weights of the probe."""
     classifier = Classifier(encoder, probe.names, probe.kind)
     fitted = {"mean": probe.mean, "scale": probe.scale, "linear.weight": probe.weight, "linear.bias": probe.bias}
     classifier.head.load_state_dict({name: torch.from_numpy(array).float() for name, array in fitted.items()})
@@ -201,7 +205,7 @@ def probe_classifier(encoder: Encoder, probe: Probe) -> Classifier:
 
 @dataclass(frozen=True)
 class _Linear:
-    """A probe, its classifier and its outputs for validation and test recordings, (N, K)."""
+    """Linear probe, its classifier, and its outputs (N, K) for the validation and test recordings."""
 
     probe: Probe
     classifier: Classifier
@@ -241,12 +245,12 @@ class _Run:
             with torch.inference_mode():
                 outputs = classifier.from_features(torch.from_numpy(scored)).double().numpy()
         else:
-            # embeddings may be computed in half precision; predictions are computed in fp32
+            # on a GPU, embeddings may have half precision, so the outputs are computed again in fp32
             outputs = predict_logits(classifier, self.store, self.scored, self.leads)
         return _Linear(probe, classifier, outputs)
 
     def epochs(self, start: Classifier) -> FullResult:
-        """Train with epochs, starting from the linear probe; an interrupted run resumes."""
+        """Train in mode attentive, full or scratch, starting from the linear probe. An interrupted run is resumed."""
         section = self.params.attentive if self.mode == "attentive" else self.params.full
         leads = [] if self.leads is None else np.array(self.store.spec.leads)[self.leads].tolist()
         config = {**section.model_dump(mode="json"), "seed": self.seed, "targets": list(self.task.targets)}

@@ -1,4 +1,4 @@
-"""Full fine-tuning of encoder and head with layer-wise learning rates, stochastic depth and early stopping."""
+"""Full fine-tuning of encoder and head with layer-wise learning-rate decay, stochastic depth and early stopping."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from ecgssl.training.device import autocast, resolve_device, resolve_precision
 from ecgssl.training.optim import adamw, finetune_groups
 
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
-"""Function of targets (N, K; NaN if unknown) and outputs (N, K) that returns a score to maximise."""
+"""Validation score: function of targets (N, K; NaN if unknown) and outputs (N, K). Higher is better."""
 
 
 @dataclass
 class FullResult:
-    """Result of a fine-tuning with epochs.
+    """Result of full or attentive fine-tuning.
 
     Args:
         model: classifier with the weights of the best epoch, in eval mode, on the CPU.
-        history: epoch, training loss and validation score of each epoch.
-        best_epoch: epoch with the best validation score; 0 if no epoch improved on the initial linear probe.
+        history: number, mean training loss and validation score of each epoch.
+        best_epoch: epoch with the best validation score; 0 if no epoch improved on the linear probe used as start.
     """
 
     model: Classifier
@@ -58,21 +58,22 @@ def finetune_full(
     leads: NDArray[np.bool_] | None = None,
     show_progress: bool = True,
 ) -> FullResult:
-    """Fine-tune on the training recordings and keep the weights of the epoch with the best validation score.
+    """Fine-tune encoder and head, and keep the weights of the epoch with the best validation score.
 
-    The head is initialised with the linear probe of the frozen encoder. This distorts the features less than a random
-    head (linear probing, then fine-tuning; Kumar et al. 2022).
+    The head must be initialised with the linear probe of the frozen encoder. Training then distorts the pretrained
+    features less than with a randomly initialised head (linear probing followed by fine-tuning; Kumar et al. 2022).
 
     Args:
-        model: encoder (with ``drop_path``) and initialised head; its ``crops`` are set to those of ``params``.
+        model: classifier to train: encoder (with ``drop_path``) and initialised head. ``crops`` is set to that of
+            ``params``.
         store: store with the preprocessing settings of the model.
         targets: targets (len(store), K); NaN if unknown.
         params: settings of the training loop.
-        seed: seed of the order of recordings, the time shift and stochastic depth.
+        seed: seed of the order of the recordings, the random time shift and stochastic depth.
         score: validation score, to be maximised.
-        run_folder: folder of the resumable state, saved after each epoch; the caller deletes it.
-        config: settings that determine the result (see ``RunState``).
-        train, val: rows for training and for model selection.
+        run_folder: folder of the resumable state, which is saved after each epoch. The caller deletes the folder.
+        config: settings that determine the result. A state with other settings is not resumed (see ``RunState``).
+        train, val: rows of the store for training and for validation.
         leads: mask (L,) of the leads that the model may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """
@@ -111,7 +112,9 @@ def predict_logits(
     leads: NDArray[np.bool_] | None = None,
     batch_size: int = 64,
 ) -> NDArray[np.float64]:
-    """Return the outputs (len(rows), K) in eval mode and fp32: logits, or predicted values of a regression.
+    """Return the outputs of a classifier in eval mode and fp32, shape (len(rows), K).
+
+    The outputs are logits, or predicted values of a regression.
 
     Args:
         model: classifier.

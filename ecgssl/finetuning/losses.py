@@ -1,4 +1,4 @@
-"""Losses of fine-tuning over known targets, by kind of target."""
+"""Losses for fine-tuning by kind of target. Unknown targets are ignored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ecgssl.config.finetune import ClassWeight
 from ecgssl.model.classifier import Classifier
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Function of outputs (B, K) and targets (B, K; NaN if unknown) that returns a loss to minimise."""
+"""Loss function of outputs (B, K) and targets (B, K; NaN if unknown)."""
 
 
 def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the class-weighted binary cross-entropy over the known targets.
+    """Return the mean class-weighted binary cross-entropy over the known targets.
 
     Args:
         logits: logits (B, K).
@@ -34,7 +34,7 @@ def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) ->
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the cross-entropy over recordings with a known class, weighted by class.
+    """Return the mean class-weighted cross-entropy over the recordings with a known class.
 
     Args:
         logits: logits (B, C).
@@ -50,7 +50,7 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None 
 
 
 def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Tensor:
-    """Return the mean squared error over the known targets, after division by ``spread``.
+    """Return the mean squared error over the known targets, with errors divided by ``spread``.
 
     Args:
         values: predictions (B, K) in the units of the targets.
@@ -63,11 +63,11 @@ def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Ten
 
 
 def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: ClassWeight) -> Objective:
-    """Return the loss for the kind of target of a model.
+    """Return the loss function for the kind of target of a model.
 
     Args:
         model: classifier, on the device used for training.
-        targets: targets (N, K) of the training recordings, for the class weights.
+        targets: targets (N, K) of the training recordings, from which class weights are computed.
         class_weight: ``none`` or ``balanced``.
     """
     if model.kind == "regression":
@@ -80,13 +80,13 @@ def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: 
 
 
 def balanced_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights (2, K) of the classes 0 and 1 of each label (``balanced`` of scikit-learn)."""
+    """Return weights (2, K) of the classes 0 and 1 of each label, as ``class_weight='balanced'`` in scikit-learn."""
     counts = np.stack([(targets == value).sum(axis=0) for value in (0, 1)])
     return np.asarray(counts.sum(axis=0) / (2 * np.maximum(counts, 1)))
 
 
 def balanced_class_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weights (C,) of the classes (``balanced`` of scikit-learn)."""
+    """Return weights (C,) of the classes, as ``class_weight='balanced'`` in scikit-learn."""
     counts = np.nansum(targets, axis=0)
     return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1)))
 
@@ -98,9 +98,10 @@ _CLASS_LOSSES = {
 
 
 def sampling_chances(targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sampling probability (N,) of each recording; the probabilities sum to 1.
+    """Return sampling probabilities (N,) for class-balanced sampling; they sum to 1.
 
-    It is inversely proportional to the number of recordings with the rarest known target value of the recording.
+    For each recording, the rarest of its known target values is determined. The probability is inversely proportional
+    to the number of recordings with this value.
     """
     rarity = np.zeros(len(targets))
     for cells in targets.T:

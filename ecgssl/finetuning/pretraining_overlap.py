@@ -1,4 +1,4 @@
-"""Leakage check between the pretraining recordings and the validation, test or external recordings."""
+"""Leakage check: validation, test or external recordings that were used in pretraining."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ def require_no_overlap(
     rows: Mapping[str, NDArray[np.int64]] | None = None,
     learned: Literal["pretrained", "trained"] = "pretrained",
 ) -> dict[str, Any]:
-    """Compare the validation, test and external recordings of a store with the pretraining recordings of an encoder.
+    """Check that an encoder was not pretrained on the validation, test or external recordings of a store.
 
     Args:
         store: store used for fine-tuning and evaluation.
-        encoder_path: folder of the encoder, or a bundle. For a classifier, its training recordings are compared.
-        policy: value of ``finetune.overlap``.
+        encoder_path: folder of an encoder, or a bundle. For a classifier, the recordings it was fine-tuned on are also
+            checked.
+        policy: ``error`` to raise an error for shared recordings; ``warn`` to only return the result.
         rows: rows of the store by split; by default the splits of the store.
-        learned: how the model used the recordings, for the message.
+        learned: word in error messages for the use of the recordings, ``pretrained`` or ``trained``.
 
     Returns:
-        The result for configuration and model card (``ecgssl.leakage.overlap.in_words``).
+        Result of the check for configuration and model card; ``ecgssl.leakage.overlap.in_words`` converts it to text.
 
     Raises:
         InputError: the policy is ``error`` and recordings are shared (the error lists them), or the store has no
-            waveform codes to compare.
+            waveform codes for the comparison.
     """
     own = store.about.get("overlap", {})
     across = {"across_splits": own["by_patient"] + own["by_waveform"]} if own.get("policy") == "warn" else {}
@@ -78,7 +79,7 @@ def require_no_overlap(
 
 
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
-    """Return the identities of the training recordings of a classifier, including those of pretraining.
+    """Return the identities of all recordings used to train a classifier, including pretraining.
 
     Args:
         store: store used for fine-tuning.
@@ -86,7 +87,7 @@ def training_identities(store: Store, encoder_path: Path | str | None, rows: NDA
         rows: rows of the training and validation splits.
 
     Returns:
-        The identities; ``None`` if the store has no waveform codes.
+        Identities of the recordings; ``None`` if the store has no waveform codes.
     """
     if "waveform_hash" not in store.index:
         return None

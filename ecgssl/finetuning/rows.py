@@ -1,4 +1,4 @@
-"""Selection of recordings and leads for fine-tuning, and draws of a share of the labelled patients."""
+"""Selection of recordings and leads for fine-tuning, and random draws of a share of the training patients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class ChosenRows:
-    """Rows of a store by split, ascending; each has a known target and at least one of the leads.
+    """Rows of a store by split, in ascending order. Each recording has a known target and at least one of the leads.
 
     Args:
         train, val, test: rows of each split.
@@ -34,7 +34,7 @@ class ChosenRows:
     without_leads: dict[str, int]
 
     def by_split(self) -> dict[str, NDArray[np.int64]]:
-        """Return the rows by name of the split."""
+        """Return a dictionary of the rows by split."""
         return {split: getattr(self, split) for split in SPLITS}
 
 
@@ -44,12 +44,12 @@ def choose_rows(
     leads: NDArray[np.bool_] | None = None,
     rows: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> ChosenRows:
-    """Return the rows with a known target and a recorded lead.
+    """Select the recordings with a known target and at least one recorded lead.
 
     Args:
         store: store with the splits.
         values: target values (len(store), K); NaN if unknown.
-        leads: lead mask of ``lead_subset``.
+        leads: lead mask (L,) from ``lead_subset``; ``None`` for all leads.
         rows: rows by split, for cross-validation; by default the splits of the store. ``train`` is required.
 
     Raises:
@@ -68,7 +68,7 @@ def choose_rows(
 
 
 def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
-    """Return the rows of a share of the training patients (see ``label_fraction``).
+    """Return the rows of a randomly drawn share of the training patients (see ``label_fraction``).
 
     Patients are stratified by label, or by tertile of the first target for a regression.
 
@@ -88,10 +88,10 @@ def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float
 
 
 def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:
-    """Return the mask (L,) of the named leads; ``None`` for all leads.
+    """Return the mask (L,) of the given leads; ``None`` for all leads.
 
-    The other leads are masked, and none is derived. A model of leads I and II does not see lead III, although it can be
-    computed from them.
+    All other leads are masked, also those that can be computed from the given leads. For example, a model of leads I
+    and II does not use lead III.
 
     Raises:
         InputError: the list is empty, a lead is listed twice, or a lead is not in the store.
@@ -137,10 +137,11 @@ def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, N
 
 
 def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Draw a share of the labelled patients and return the mask of their recordings.
+    """Draw a share of the patients and return the mask of their recordings.
 
-    Patients are stratified by the rarest label of their recordings. The share is drawn from each stratum, with at least
-    one patient. Shares drawn with one seed are nested: patients in the 5 % share are also in the 10 % share.
+    Patients are stratified by the rarest positive label of their recordings. The share is drawn from each stratum, but
+    at least one patient. With the same seed, smaller shares are subsets of larger ones: all patients in the 5 % share
+    are also in the 10 % share.
 
     Args:
         targets: targets (N, K): 1, 0 or NaN (unknown).
@@ -157,7 +158,7 @@ def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, see
     keys, code = np.unique(np.asarray(patients), return_inverse=True)
     has = np.zeros((len(keys), positive.shape[1]), dtype=bool)
     np.logical_or.at(has, code, positive)
-    rarity = np.argsort(np.argsort(-has.sum(axis=0), kind="stable"))  # 0 for the most common label
+    rarity = np.argsort(np.argsort(-has.sum(axis=0), kind="stable"))  # rank of each label, 0 for the most common
     stratum = np.where(has, rarity + 1, 0).max(axis=1)
     turn = np.random.default_rng(seed).permutation(len(keys))
     chosen = np.zeros(len(keys), dtype=bool)

@@ -1,7 +1,7 @@
-"""Settings of the fine-tuning matrix: task, mode, share of labels, set of leads.
+"""Settings of the fine-tuning experiments: all combinations of task, mode, share of training patients and lead set.
 
-All settings use the train, validation and test splits of the store. A share removes patients from the training split only.
-A set of leads masks the other leads in all splits.
+All settings use the train, validation and test splits of the store. A share below 1 removes patients from the training
+split only. A lead set masks all other leads in all splits.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ecgssl.config.finetune import Mode
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of the fine-tuning matrix.
+    """Setting of one fine-tuning run.
 
     Args:
-        task: name of the task in ``tasks``.
-        mode: mode of fine-tuning.
-        share: share of the training patients whose labels are used.
-        leads: name of the set of recorded leads (``ecgssl.signal.lead_sets``).
+        task: name of the task in the section ``tasks`` of the parameters.
+        mode: fine-tuning mode.
+        share: share of the training patients that is used.
+        leads: name of the lead set (``ecgssl.signal.lead_sets``).
     """
 
     task: str
@@ -35,12 +35,12 @@ class Setting:
         return f"{self.task}-{self.mode}-{self.share}-{self.leads}"
 
     def about(self) -> dict[str, str | float]:
-        """Return the setting as tags and parameters of an MLflow run."""
+        """Return the setting as a dictionary for the tags and parameters of an MLflow run."""
         return {"task": self.task, "mode": self.mode, "share": self.share, "leads": self.leads}
 
 
 def settings(params: Params) -> Iterator[Setting]:
-    """Yield every setting of the matrix; the first share and lead set of each task and mode come first."""
+    """Yield all settings. The reference setting of each task and mode precedes its other settings."""
     for task in params.tasks:
         for mode in params.finetune.modes:
             for share in params.finetune.fractions:

@@ -1,4 +1,4 @@
-"""Targets of a classifier: task definition, target values from a store, and a check for sufficient data."""
+"""Fine-tuning tasks: targets of a classifier, their values in a store, and a check for sufficient data."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Task:
-    """Targets that one model predicts.
+    """Task of a classifier: one or more targets of the same kind.
 
     Args:
-        name: display name.
+        name: name of the task in messages and results.
         targets: columns of the store; one for ``multiclass``.
         kind: ``multilabel`` (one or more independent binary targets), ``multiclass`` (one of ``classes``) or
             ``regression`` (numbers).
         classes: classes of a ``multiclass`` task, in the order of their codes; otherwise empty.
-        units: unit of each target of a ``regression``, empty if unknown; empty tuple for other kinds.
+        units: unit of each target of a ``regression``, an empty string if unknown. Empty tuple for other kinds.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Task:
 
 
 def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
-    """Return the task of the named targets; its kind follows from their kinds in the store.
+    """Return the task for the given targets. Its kind is determined by the kind of the targets in the store.
 
     Args:
-        store: recordings with the targets.
+        store: store with the targets.
         targets: names of target columns, or ``age``.
         name: name of the task; by default the names of the targets.
 
@@ -86,9 +86,9 @@ def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
 
 
 def task_values(store: Store, task: Task) -> Array:
-    """Return the target values (len(store), outputs): 1 or 0, or numbers; NaN where unknown.
+    """Return the target values of all recordings, shape (len(store), number of outputs).
 
-    Classes of a multiclass target are one-hot encoded.
+    Values are 1 or 0, or numbers for a regression; NaN where unknown. Multiclass targets are one-hot encoded.
     """
     values = store.index[list(task.targets)].to_numpy(dtype=np.float64)
     if task.kind != "multiclass":
@@ -107,20 +107,20 @@ def require_learnable(
 ) -> None:
     """Check that a task has enough data for training and evaluation.
 
-    The training split must meet the limits ``LEARN`` of ``ecgssl.datasets.enough_data``. Each split of ``scored`` must
-    have both classes of a binary target, two classes of a multiclass target, or two distinct values of a regression
-    target.
+    The training split must satisfy the limits ``LEARN`` in ``ecgssl.datasets.enough_data``. Each split in ``scored``
+    must contain both classes of a binary target, two classes of a multiclass target, or two distinct values of a
+    regression target.
 
     Args:
-        task: task of the values.
+        task: task of the classifier.
         values: target values, as returned by ``task_values``.
         patients: patient codes (N,).
         rows: rows of each split.
-        where: location that error messages name.
+        where: path of the store for error messages.
         scored: splits used for evaluation.
 
     Raises:
-        InputError: a split has too little data of a target. The error lists all of them, with counts.
+        InputError: a split has too few recordings for a target. The error lists all such targets with their counts.
     """
     problems = []
     for split in ("train", *scored):
