@@ -29,7 +29,7 @@ from ecgssl.preprocessing.prepare import Rejected, prepare_request
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import RecordingRequest, recording_requests
 from ecgssl.progress import progress as progress_bar
-from ecgssl.signal.leads import canonical
+from ecgssl.signal.leads import identify_leads
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 from ecgssl.store import layout
 
@@ -238,7 +238,7 @@ def _note(row: dict[str, Any], recording: Recording) -> None:
         "format": meta.get("format"),
         "rate": recording.sampling_rate,
         "duration": recording.duration,
-        "leads_in_file": sum(canonical(name) is not None for name in recording.leads),
+        "leads_in_file": sum(named is not None for named in identify_leads(recording.leads)),
         "overridden": ";".join(meta.get("overridden", ())),
         "file_age": meta.get("age"),
         "file_sex": meta.get("sex"),

@@ -22,7 +22,7 @@ from ecgssl.pool import run_ordered
 from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures
 from ecgssl.progress import Advance
 from ecgssl.signal.findings import findings_text
-from ecgssl.signal.leads import LEADS, arrange, canonical
+from ecgssl.signal.leads import LEADS, arrange, identify_leads
 from ecgssl.signal.spec import SignalSpec
 
 LSB = StoreParams().lsb
@@ -41,6 +41,8 @@ class Inspected:
         format: name of the file format; ``None`` if unknown.
         leads: canonical names of the leads, in the order of the file.
         derived: limb leads that can be computed from them.
+        left_out: channels of the file that are not one of the twelve leads; a name that is not a common signal name is
+            replaced by the number of the channel, because it may identify a patient.
         sampling_rate: sampling rate in Hz.
         duration: duration in s.
         meta: metadata of the recording (``Recording.meta``).
@@ -54,6 +56,7 @@ class Inspected:
     format: str | None = None
     leads: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     sampling_rate: float | None = None
     duration: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
@@ -213,14 +216,15 @@ def inspect_one(
         return Inspected(path, "unreadable", name, reasons=(error.reason,), detail=detail)
     if page is not None:
         write_atomic(page, _draw(recording))
-    stored = {canonical(lead) for lead in recording.leads}
+    stored = tuple(named.lead for named in identify_leads(recording.leads) if named is not None)
     _, present = arrange(recording.signal[:, :1], recording.leads)
     assessed = _assess(recording, spec, params, lsb)
     return Inspected(
         path=path,
         format=name,
-        leads=tuple(str(canonical(lead)) for lead in recording.leads),
+        leads=stored,
         derived=tuple(lead for lead, there in zip(LEADS, present, strict=True) if there and lead not in stored),
+        left_out=recording.meta.get("left_out", ()),
         sampling_rate=recording.sampling_rate,
         duration=recording.duration,
         meta=recording.meta,

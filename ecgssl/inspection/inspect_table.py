@@ -6,6 +6,7 @@ import io
 
 from ecgssl.inspection.inspect import Inspected, Inspection
 from ecgssl.signal.leads import LEADS
+from ecgssl.signal.other_channels import left_out_text
 
 MAX_LISTED = 20
 """Largest number of recordings whose findings are listed."""
@@ -25,13 +26,17 @@ def as_text(inspection: Inspection, width: int = 100) -> str:
     out = io.StringIO()
     console = Console(file=out, width=max(width, NARROWEST), color_system=None, highlight=False, markup=False)
     console.print(_table(inspection.recordings))
-    found = [recording for recording in inspection.recordings if recording.detail]
-    for recording in found[:MAX_LISTED]:
-        console.print(f"{recording.path}: {recording.detail}", soft_wrap=True)
+    found = [(recording.path, text) for recording in inspection.recordings if (text := _findings(recording))]
+    for path, text in found[:MAX_LISTED]:
+        console.print(f"{path}: {text}", soft_wrap=True)
     if len(found) > MAX_LISTED:
         console.print(f"and {len(found) - MAX_LISTED} more; use --json for all")
     console.print(_counts(inspection), soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _findings(recording: Inspected) -> str:
+    return "; ".join(filter(None, (recording.detail, left_out_text(recording.left_out))))
 
 
 def _table(recordings: tuple[Inspected, ...]) -> object:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ecgssl.errors import RecordingError
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
-from ecgssl.signal.leads import canonical
+from ecgssl.signal.leads import NamedLead, identify_leads
+from ecgssl.signal.other_channels import channels_left_out, left_out_text
 
 SLOWEST, FASTEST = 1.0, 100_000.0
 """Range of accepted sampling rates in Hz."""
@@ -23,7 +24,10 @@ SLOWEST, FASTEST = 1.0, 100_000.0
 OLDEST = 90.0
 """Age in years that replaces every age above 89, because higher ages can identify a patient."""
 
-_MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+_MILLIVOLTS = {
+    **{"nv": 1e-6, "uv": 1e-3, "\u03bcv": 1e-3, "mv": 1.0, "v": 1e3},
+    **{"nanovolt": 1e-6, "microvolt": 1e-3, "millivolt": 1.0, "volt": 1e3},
+}
 _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
@@ -54,9 +58,11 @@ class ResolvedMetadata:
     Args:
         sampling_rate: sampling rate in Hz.
         rows: indices of the rows that contain one of the twelve leads, in the order of the file.
-        leads: name of each of these rows, as written in the file or by the user.
-        scale: factor that converts each of these rows to mV.
+        leads: name of each of these rows, as written in the file or by the user; aVR for the inverted -aVR.
+        scale: factor that converts each of these rows to mV; negative for the inverted -aVR.
         overridden: fields in which an override differs from the file.
+        left_out: channels that are not one of the twelve leads (``ecgssl.signal.other_channels.channel_name``).
+        inverted: leads whose channel is inverted, because the file holds the negative lead.
     """
 
     sampling_rate: float
@@ -64,16 +70,28 @@ class ResolvedMetadata:
     leads: tuple[str, ...]
     scale: tuple[float, ...]
     overridden: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    inverted: tuple[str, ...] = ()
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entry ``overridden`` for ``Recording.meta`` as a dictionary; empty if no override differs from the file."""
-        return {"overridden": self.overridden} if self.overridden else {}
+        """Entries ``overridden``, ``left_out`` and ``inverted`` of ``Recording.meta``, without empty ones."""
+        entries = {"overridden": self.overridden, "left_out": self.left_out, "inverted": self.inverted}
+        return {name: value for name, value in entries.items() if value}
 
 
 def millivolts(unit: str) -> float | None:
-    """Return the factor that converts a unit (nV, uV, mV or V, in any case) to mV; ``None`` for other units."""
-    return _MILLIVOLTS.get(unit.strip().lower())
+    """Return the factor that converts a unit to mV; ``None`` for other units.
+
+    Args:
+        unit: nV, uV, mV, V or their English names, in any case. The micro sign may be either character of Unicode, also in
+            UTF-8 that was decoded as Latin-1.
+    """
+    text = unit.strip().lower()
+    # micro sign in UTF-8 as Latin-1, Greek letter in UTF-8 as Latin-1, micro sign
+    for spelling in ("\u00e2\u00b5", "\u00ee\u00bc", "\u00b5"):
+        text = text.replace(spelling, "\u03bc")
+    return _MILLIVOLTS.get(text, _MILLIVOLTS.get(text.removesuffix("s")))
 
 
 def age(value: float) -> float | None:
@@ -140,7 +158,8 @@ def resolve_metadata(
     names = overrides.leads if overrides.leads is not None else leads
     if names is None:
         raise _no_leads(path, f"the file has no names for its {rows} rows")
-    kept = _standard_leads(path, names)
+    found = _standard_leads(path, names)
+    kept = tuple(found)
     rates = [sampling_rate] * rows if sampling_rate is None or isinstance(sampling_rate, float | int) else sampling_rate
     units = [unit] * rows if unit is None or isinstance(unit, str) else unit
     if len({rates[i] for i in kept}) > 1:
@@ -151,12 +170,15 @@ def resolve_metadata(
         "unit": overrides.unit is not None and any(_differ(units[i], overrides.unit) for i in kept),
         "leads": leads is not None and tuple(names) != tuple(leads),
     }
+    inverted = tuple(named.lead for named in found.values() if named.sign < 0)
     return ResolvedMetadata(
         sampling_rate=_check_rate(path, rate if overrides.sampling_rate is None else overrides.sampling_rate),
         rows=kept,
-        leads=tuple(names[i] for i in kept),
-        scale=tuple(_scale(path, names[i], overrides.unit or units[i]) for i in kept),
+        leads=tuple(names[i].strip() if named.sign > 0 else named.lead for i, named in found.items()),
+        scale=tuple(named.sign * _scale(path, named.lead, overrides.unit or units[i]) for i, named in found.items()),
         overridden=tuple(field for field, true in differs.items() if true),
+        left_out=channels_left_out(names, kept),
+        inverted=inverted,
     )
 
 
@@ -207,19 +229,19 @@ def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
         raise read_error("content", path, field, f"has type {str(dtype)[:40]}, not a real number type", fix)
 
 
-def _standard_leads(path: Path, names: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of the rows that contain one of the twelve leads."""
-    kept = tuple(i for i, name in enumerate(names) if canonical(name) is not None)
-    if not kept:
-        found = ", ".join(name[:20] or "(unnamed)" for name in names[:15]) or "no signal"
-        raise _no_leads(path, f"none of the twelve leads is among: {found}")
-    counts = Counter(canonical(names[i]) for i in kept)
-    repeated = sorted(str(lead) for lead, count in counts.items() if count > 1)
+def _standard_leads(path: Path, names: Sequence[str]) -> dict[int, NamedLead]:
+    """Return the lead of each row that is one of the twelve leads, by its index."""
+    found = {i: named for i, named in enumerate(identify_leads(names)) if named is not None}
+    if not found:
+        what = left_out_text(channels_left_out(names, ())) or "the file has no signal"
+        raise _no_leads(path, f"none of the {len(names)} channels is one of the twelve leads; {what}")
+    counts = Counter(named.lead for named in found.values())
+    repeated = sorted(lead for lead, count in counts.items() if count > 1)
     if repeated:
         raise read_error(
             "duplicate_lead", path, ", ".join(repeated), "occurs more than once", "Use each lead name once"
         )
-    return kept
+    return found
 
 
 def _no_leads(path: Path, what: str) -> RecordingError:
@@ -234,8 +256,12 @@ def _differ(found: str | None, override: str) -> bool:
 def _check_rate(path: Path, rate: float | None) -> float:
     if rate is not None and SLOWEST <= rate <= FASTEST:
         return float(rate)
-    limits = f"is not between {SLOWEST:g} and {FASTEST:g}"
-    what = "the file does not contain a sampling rate" if rate is None else f"{rate:g} Hz {limits}"
+    # the value is not repeated, because a damaged file may hold any number here
+    what = (
+        "the file does not contain a sampling rate"
+        if rate is None
+        else f"is not between {SLOWEST:g} and {FASTEST:g} Hz"
+    )
     raise read_error("rate", path, "sampling rate", what, "Set it in Hz (column sampling_rate of a manifest)")
 
 
@@ -243,5 +269,5 @@ def _scale(path: Path, lead: str, unit: str | None) -> float:
     factor = None if unit is None else millivolts(unit)
     if factor is not None:
         return factor
-    what = "the file does not contain the unit" if unit is None else f"unit {unit[:20]!r} is not a voltage"
+    what = "the file does not contain the unit" if unit is None else "its unit is not a voltage"
     raise read_error("unit", path, f"lead {lead}", what, "Set nV, uV, mV or V (column units of a manifest)")

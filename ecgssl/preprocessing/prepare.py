@@ -24,6 +24,7 @@ from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.findings import findings_text, findings_to_cell
 from ecgssl.signal.leads import arrange, measured
+from ecgssl.signal.other_channels import left_out_text
 from ecgssl.signal.quality import Quality, assess_cleaned, assess_raw
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.signal.waveform_hash import waveform_hash
@@ -125,7 +126,7 @@ def request_steps(
     recording = read_or_reject(request.path, request.overrides)
     on_read(recording)
     yield recording.signal.size
-    found = yield from _steps(recording, spec, quality, lsb, out)
+    found = yield from _naming_left_out(recording, _steps(recording, spec, quality, lsb, out))
     if request.defect:
         found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
     return found
@@ -151,7 +152,7 @@ def prepare(
     Raises:
         Rejected: the recording cannot be used.
     """
-    return _run(_steps(recording, spec, params, lsb, out))
+    return _run(_naming_left_out(recording, _steps(recording, spec, params, lsb, out)))
 
 
 def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> Examination:
@@ -181,6 +182,16 @@ def _run(steps: Steps) -> dict[str, Any]:
             next(steps)
         except StopIteration as end:
             return dict(end.value)
+
+
+def _naming_left_out(recording: Recording, steps: Steps) -> Steps:
+    """Run ``steps``; add the channels that the reader left out to the detail of a rejection, as a possible cause."""
+    try:
+        return (yield from steps)
+    except Rejected as error:
+        left_out = left_out_text(recording.meta.get("left_out", ()))
+        detail = "; ".join(filter(None, (error.detail, left_out)))
+        raise Rejected(error.stage, error.reason, detail, error.findings) from error
 
 
 def _steps(

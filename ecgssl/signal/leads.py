@@ -6,7 +6,10 @@ III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2. Therefore any t
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,16 +25,111 @@ LIMB_MATRIX: NDArray[np.float64] = np.array(
 )
 """(6, 2) matrix: the limb leads, in canonical order, as linear combinations of I and II."""
 
-_ALIASES = {name.lower(): name for name in LEADS}
-_ALIASES |= {f"mdc_ecg_lead_{name}".lower(): name for name in LEADS}
-_ALIASES |= {name: name for name in LEADS} | {name.upper(): name for name in LEADS}
-_ALIASES |= {f"lead {name}".lower(): name for name in LEADS} | {f"lead_{name}".lower(): name for name in LEADS}
+ALIASES = {
+    **{name.lower(): name for name in LEADS},
+    # Latin American, Iberian and Turkish devices
+    **{
+        f"d{numeral}": name
+        for numerals in (("i", "ii", "iii"), "123")
+        for numeral, name in zip(numerals, LEADS, strict=False)
+    },
+    # IEC 60601-2-25 names the chest electrodes C1 to C6
+    **{f"c{number}": f"V{number}" for number in range(1, 7)},
+}
+"""Spellings of each lead in lower case, without the words of ``_WORDS``. All readers, tables and inputs use this table."""
+
+_WORDS = re.compile(
+    r"mdc_ecg_lead_|((ecg|ekg)(?=[ _:.-]|[aivcd]|$)[ _:.-]*)?"
+    r"((lead|ableitung|abl|derivation|derivacion|derivacao|derivazione)[ _:.-]*)?"
+)
+_AFTER = re.compile(r" *\((einthoven|goldberger|wilson)\)| +(ecg|ekg|lead)")
+_INVERTED = re.compile(r"(?:^|(?<=[ _:]))- *(avr)$")
+_MINUS = str.maketrans("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-" * 7)
+_EXACT = (
+    {name: name for name in LEADS} | {name.upper(): name for name in LEADS} | {name.lower(): name for name in LEADS}
+)
+_AMBIGUOUS = {f"{letter}{number}" for letter, most in (("c", 6), ("d", 3)) for number in range(1, most + 1)}
+_EEG = re.compile(
+    r"(eeg|eog|emg|chin|loc|roc|fp[1-2z]|af?[1-8z]|m[12]|f[1-8z]|fc[1-6z]|cz|cp[1-6z]|t[3-8]|p[1-8z]|o[12z])([ :._-].*)?"
+)
+"""Labels of electroencephalography and polysomnography, in which C3 and C4 are electrodes of the scalp."""
+
+
+@dataclass(frozen=True)
+class NamedLead:
+    """One of the twelve leads, as recognised by its name.
+
+    Args:
+        lead: canonical name.
+        sign: 1, or -1 for a channel that holds the inverted lead (-aVR of the Cabrera order).
+    """
+
+    lead: str
+    sign: int = 1
 
 
 def canonical(name: str) -> str | None:
-    """Return the canonical name of a lead, or ``None`` for other signals (Frank leads, markers)."""
+    """Return the canonical name of a lead, or ``None`` for other signals (Frank leads, markers, the inverted -aVR).
+
+    Accepted spellings are those of ``ALIASES`` in any case, alone or with words: ``ECG II``, ``ECG lead II``, ``II ECG``,
+    ``MDC_ECG_LEAD_II``, ``Lead I (Einthoven)``. Use ``identify_leads`` for all names of a file.
+    """
     # try the spelling of public data sets first, because this lookup runs often
-    return _ALIASES.get(name) or _ALIASES.get(name.strip().lower())
+    named = named_lead(name)
+    return named.lead if named is not None and named.sign > 0 else None
+
+
+def named_lead(name: str) -> NamedLead | None:
+    """Return the lead of one name, also for -aVR; ``None`` for other signals. ``identify_leads`` is for names of a file."""
+    if name in _EXACT:
+        return NamedLead(_EXACT[name])
+    lead, inverted, _ = _parse_name(name)
+    return None if lead is None else NamedLead(lead, -1 if inverted else 1)
+
+
+def identify_leads(names: Sequence[str]) -> tuple[NamedLead | None, ...]:
+    """Return the lead of each channel of a file; ``None`` for channels that are not one of the twelve leads.
+
+    -aVR is the inverted aVR, unless the file also holds aVR. C1 to C6 and D1 to D3 are leads only next to an unambiguous
+    lead name, and only if the file has no lead V1 to V6 (or I to III) and no label of electroencephalography.
+    """
+    return _identify(tuple(names))
+
+
+@lru_cache(maxsize=512)
+def _identify(names: tuple[str, ...]) -> tuple[NamedLead | None, ...]:
+    found = [(_EXACT[name], False, False) if name in _EXACT else _parse_name(name) for name in names]
+    certain = {lead for lead, inverted, ambiguous in found if lead and not inverted and not ambiguous}
+    electrodes = {lead for lead, _, ambiguous in found if lead and ambiguous}
+    limb, chest = electrodes & set(LIMB_LEADS), electrodes & set(CHEST_LEADS)
+    supported = certain or (limb and chest) or any(inverted for _, inverted, _ in found)
+    # C3 and C4 alone are the usual pair of scalp electrodes
+    scalp = chest == {"V3", "V4"} or any(_EEG.fullmatch(name.strip().casefold()) for name in names if chest)
+    refused = set() if supported else electrodes
+    refused |= chest if scalp or certain & set(CHEST_LEADS) else set()
+    refused |= limb if certain & set(LIMB_LEADS[:3]) else set()
+    return tuple(
+        None
+        if lead is None or (ambiguous and lead in refused) or (inverted and lead in certain)
+        else NamedLead(lead, -1 if inverted else 1)
+        for lead, inverted, ambiguous in found
+    )
+
+
+@lru_cache(maxsize=4096)
+def _parse_name(name: str) -> tuple[str | None, bool, bool]:
+    """Return the lead of a spelling, whether it is inverted, and whether the spelling has other meanings as well."""
+    # compatibility forms include full-width letters and the Roman numerals of Unicode
+    text = unicodedata.normalize("NFKC", name[:64].translate(_MINUS)).strip().casefold()
+    text = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+    text = _AFTER.sub("", text) if text.endswith((")", "ecg", "ekg", "lead")) else text
+    if inverted := _INVERTED.search(text):
+        rest = text[: inverted.start()]
+        known = _WORDS.fullmatch(rest)
+        return ("aVR", True, False) if known else (None, False, False)
+    start = _WORDS.match(text)
+    core = text[start.end() :] if start else text
+    return ALIASES.get(core), False, core in _AMBIGUOUS
 
 
 def lead_spellings() -> dict[str, str]:
@@ -50,7 +148,7 @@ def arrange(
 
     Args:
         signal: (rows, samples) in mV, unfiltered.
-        names: name of each row in the file; unknown names are ignored.
+        names: name of each row in the file; unknown names are ignored. -aVR is inverted.
         leads: canonical names of the returned rows.
 
     Returns:
@@ -60,13 +158,12 @@ def arrange(
         ValueError: a lead occurs twice.
     """
     rows: dict[str, NDArray[np.float32]] = {}
-    for name, row in zip(names, signal, strict=True):
-        lead = canonical(name)
-        if lead is None:
+    for named, row in zip(identify_leads(names), signal, strict=True):
+        if named is None:
             continue
-        if lead in rows:
-            raise ValueError(f"lead {lead} occurs twice")
-        rows[lead] = row
+        if named.lead in rows:
+            raise ValueError(f"lead {named.lead} occurs twice")
+        rows[named.lead] = row if named.sign > 0 else -row
     present = [lead for lead in LIMB_LEADS if lead in rows]
     if len(present) >= 2 and len(present) < len(LIMB_LEADS):
         # two limb leads determine the others, because any two rows of LIMB_MATRIX are independent
@@ -96,7 +193,7 @@ def measured(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.b
     Returns:
         (len(leads),) bool mask.
     """
-    recorded = {canonical(name) for name in names}
+    recorded = {named.lead for named in identify_leads(names) if named is not None}
     return np.array([lead in recorded for lead in leads], dtype=bool)
 
 

@@ -17,11 +17,11 @@ from wfdb_files import write_record
 from ecgssl.config import QualityParams, SyntheticParams
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
-from ecgssl.inspection.inspect import LSB, find, inspect, inspect_one
+from ecgssl.inspection.inspect import LSB, Inspection, find, inspect, inspect_one
 from ecgssl.inspection.inspect_table import MAX_LISTED, as_text
 from ecgssl.io import read
 from ecgssl.io.metadata import MetadataOverrides
-from ecgssl.preprocessing.prepare import Rejected, prepare_request
+from ecgssl.preprocessing.prepare import Rejected, prepare, prepare_request
 from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
@@ -132,6 +132,21 @@ def test_no_leads_left_is_rejected_not_a_crash(tmp_path):
     found = inspect_one(str(path), SPEC, QUALITY)
     assert found.verdict == "rejected"
     assert {"min_leads", "flat"} <= set(found.reasons)
+
+
+def test_channels_left_out_are_named_in_json_text_meta_and_rejections(tmp_path):
+    names = ("V1", "V2", "V3R", "Quetzalcoatlus")
+    signal = np.random.default_rng(0).integers(-900, 900, (4, 5000)).astype(np.int16)
+    path = str(write_record(tmp_path, "right", signal, names))
+    found = inspect_one(path, SPEC, QUALITY)
+    expected = ("V3R", "channel 4")
+    assert found.left_out == found.meta["left_out"] == expected
+    assert json.loads(json.dumps(found.to_dict()))["left_out"] == list(expected)
+    assert "channels left out: V3R, channel 4" in as_text(Inspection((found,), ()))
+    needs_more = QUALITY.model_copy(update={"min_leads": 6})
+    with pytest.raises(Rejected) as rejected:
+        prepare(read(path), SPEC, needs_more, LSB, np.empty((12, SPEC.samples), np.int16))
+    assert rejected.value.detail.endswith("channels left out: V3R, channel 4")
 
 
 def test_pages_have_names_of_their_own(folder, tmp_path):

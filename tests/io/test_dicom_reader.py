@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
-from ecgssl.io.dicom.reader import LARGEST_DICOM
+from ecgssl.io.dicom.reader import LARGEST_DICOM, find_padding
 from ecgssl.io.dicom.waveform import MOST_ITEMS
 from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS, limb_residual
@@ -91,6 +91,32 @@ def test_padding_is_nan_and_units_go_by_channel(tmp_path):
     np.testing.assert_allclose(got.signal[2], leads["V1"] * 2.5e-3, rtol=1e-6)
 
 
+def test_a_padding_value_that_is_also_measured(tmp_path):
+    rows = digital(samples=400)
+    for row in rows.values():
+        row[150:153] = 0
+    rows["II"][-120:] = 0
+    rows["V1"][:60] = 0
+    rows["V2"][:20] = rows["V2"][-4:] = 0
+    one = group(rows)
+    one.add_new("WaveformPaddingValue", "OW", np.array([0], "<i2").tobytes())
+    got = read(save(tmp_path, dicom(one)))
+    absent = np.isnan(got.signal)
+    # runs of 0.1 s at the ends are padding; other zeros are values
+    assert absent[1].sum() == 120
+    assert absent[1, -120:].all()
+    assert absent[6].sum() == 60
+    assert absent.sum() == 180
+    np.testing.assert_allclose(got.signal[0], rows["I"] * 2.5e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("padding", "expected"), [(-32768, 3), (30000, 3), (200, 0)])
+def test_a_padding_value_far_outside_the_signal_is_absent_everywhere(padding, expected):
+    samples = np.random.default_rng(0).integers(-400, 401, 500)
+    samples[[7, 250, 251]] = padding
+    assert find_padding(samples, padding, 500.0).sum() == expected
+
+
 def test_padding_shorter_than_a_sample(tmp_path):
     one = group(digital(("I", "II")), kind="SL")
     one.add_new("WaveformPaddingValue", "OB", b"\0\0")
@@ -134,8 +160,9 @@ def test_leads_by_code_or_text():
     assert lead_name("2:65", "Lead -aVR") == "-aVR"
     assert lead_name("2:131", "Derived lead X") not in LEADS
     assert lead_name("", "Respiration") not in LEADS
-    with pytest.raises(Contradiction):
-        lead_name("2:1", "Lead II")
+    for code, meaning in (("2:1", "Lead II"), ("2:65", "Lead aVR"), ("2:62", "\u2212aVR")):
+        with pytest.raises(Contradiction):
+            lead_name(code, meaning)
 
 
 def test_skew_below_a_sample_is_reported(tmp_path):
@@ -146,9 +173,10 @@ def test_skew_below_a_sample_is_reported(tmp_path):
 
 def test_other_channels_are_left_out(tmp_path):
     one = group(digital(("I", "II", "V1")))
-    one.ChannelDefinitionSequence[1].ChannelSourceSequence = coded("2:65", "MDC", "Lead -aVR")
+    one.ChannelDefinitionSequence[1].ChannelSourceSequence = coded("2:11", "MDC", "Lead V3R")
     got = read(save(tmp_path, dicom(one)))
     assert got.leads == ("I", "V1")
+    assert got.meta["left_out"] == ("lead code 11",)
     np.testing.assert_allclose(got.signal[1], digital(("V1",))["V1"] * 2.5e-3, rtol=1e-6)
 
 

@@ -38,8 +38,8 @@ def test_the_file_alone():
         unit=["uV", "bpm", "V", "mV"],
         leads=["v1", "HR", "MDC_ECG_LEAD_I", "x"],
     )
-    assert got == ResolvedMetadata(500.0, (0, 2), ("v1", "MDC_ECG_LEAD_I"), (1e-3, 1e3), ())
-    assert got.meta == {}
+    assert got == ResolvedMetadata(500.0, (0, 2), ("v1", "MDC_ECG_LEAD_I"), (1e-3, 1e3), (), ("HR", "x"))
+    assert got.meta == {"left_out": ("HR", "x")}
 
 
 def test_overrides_fill_in_and_replace_and_are_reported():

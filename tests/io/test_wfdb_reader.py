@@ -57,7 +57,7 @@ def test_agrees_with_wfdb_on_any_calibration(gain, baseline, unit, values, first
     assert got.sampling_rate == float(rate)
     np.testing.assert_allclose(got.signal, expected, rtol=4e-7, atol=1e-30)
     assert np.isnan(got.signal).sum() == values.count(-32768)
-    assert set(got.meta) <= {"format", "age", "sex"}
+    assert set(got.meta) <= {"format", "age", "sex", "left_out"}
 
 
 @settings(max_examples=150, deadline=None)

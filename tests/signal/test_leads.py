@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.signal.leads import LEADS, LIMB_LEADS, arrange, canonical, limb_residual, measured
+from ecgssl.signal.leads import LEADS, LIMB_LEADS, arrange, canonical, identify_leads, limb_residual, measured
 
 
 def twelve(seed: int, samples: int = 200) -> np.ndarray:
@@ -41,11 +41,52 @@ def test_leads_are_found_by_name_whatever_their_order(order: list[int], seed: in
     ("spelling", "lead"),
     [
         ("AVR", "aVR"), ("avl", "aVL"), ("MDC_ECG_LEAD_AVF", "aVF"), ("Lead II", "II"), (" v6 ", "V6"), ("i", "I"),
-        ("vx", None), ("Z", None), ("II II", None), ("ECG", None),
+        ("ECG II", "II"), ("ECG lead II", "II"), ("ekg-v1", "V1"), ("II ECG", "II"), ("Lead I (Einthoven)", "I"),
+        ("DI", "I"), ("dii", "II"), ("D3", "III"), ("C4", "V4"), ("MDC_ECG_LEAD_C4", "V4"), ("Ableitung III", "III"),
+        ("Dérivation II", "II"), ("\u2161", "II"), ("\uff36\uff11", "V1"),
+        ("vx", None), ("Z", None), ("II II", None), ("ECG", None), ("-aVR", None), ("-I", None), ("V3R", None),
+        ("V7", None), ("ECG 1", None), ("MLII", None), ("ECG II-REF", None), ("Derived Lead I", None),
     ],
 )  # fmt: skip
 def test_spellings(spelling: str, lead: str | None) -> None:
     assert canonical(spelling) == lead
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        # chest electrodes by their IEC names, next to a limb lead
+        ("I II C1 C2 C3 C4 C5 C6", "I II V1 V2 V3 V4 V5 V6"),
+        ("D1 D2 D3 aVR aVL aVF V1", "I II III aVR aVL aVF V1"),
+        ("D1 D2 C1 C2", "I II V1 V2"),
+        # alone, or with leads V1 to V6, they are other signals
+        ("C1 C2 C3 C4 C5 C6", "- - - - - -"),
+        ("D1 D2", "- -"),
+        ("I V1 C1 C2", "I V1 - -"),
+        ("I V1 D1", "I V1 -"),
+        # polysomnography: C3 and C4 are electrodes of the scalp
+        ("II C3 C4 O1 O2", "II - - - -"),
+        ("II C1 C2 C3 C4 EOG", "II - - - - -"),
+        ("II C3 C4", "II - -"),
+        ("II aVR -aVR", "II aVR -"),
+    ],
+)
+def test_ambiguous_names_are_decided_by_the_other_names_of_the_file(names: str, expected: str) -> None:
+    found = identify_leads(names.split())
+    assert " ".join("-" if named is None else named.lead for named in found) == expected
+
+
+@pytest.mark.parametrize("name", ["-aVR", "\u2212aVR", "\u2013AVR", "ECG -aVR", "Lead -aVR", "- avr"])
+def test_the_inverted_lead_of_the_cabrera_order(name: str) -> None:
+    full = twelve(1)
+    got, mask = arrange(np.stack([full[1], -full[3]]), ["II", name])
+    assert mask[:6].all()
+    np.testing.assert_allclose(got[:6], full[:6], atol=2e-5)
+    assert list(measured(["II", name])) == [lead in ("II", "aVR") for lead in LEADS]
+
+
+def test_a_hyphen_after_ecg_is_a_separator() -> None:
+    assert canonical("ECG-aVR") == "aVR"
 
 
 def test_absent_leads_are_masked_zeros_and_frank_leads_ignored() -> None:

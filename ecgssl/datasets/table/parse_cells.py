@@ -14,7 +14,7 @@ from typing import Literal
 
 from ecgssl.datasets.table.read_table import Issue
 from ecgssl.io.metadata import OLDEST, millivolts
-from ecgssl.signal.leads import canonical
+from ecgssl.signal.leads import named_lead
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#nv", "."})
 """Cells that mean "missing" in R, pandas, SQL, Excel (English, German) and SAS, in lower case.
@@ -132,7 +132,7 @@ def leads(cell: str) -> str:
     if is_empty(cell):
         return ""
     names = [name.strip() for name in re.split("[;,|]", cell)]
-    found = [canonical(name) for name in names]
+    found = [named.lead if (named := named_lead(name)) else None for name in names]
     known = [name for name in found if name]
     strange = [n for n, lead in zip(names, found, strict=True) if not lead and n.casefold() not in _SKIPPED | _OTHERS]
     if not known or strange or len(set(known)) < len(known):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from ecgssl.signal.leads import LEADS, canonical
+from ecgssl.signal.leads import identify_leads, named_lead
 
 _SCP = {1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR"}
 _SCP |= {number: f"V{number - 2}" for number in range(3, 9)}
 _CODE = re.compile(r"(?:2:|5\.6\.3-9-)([0-9]{1,5})$")
-_MEANING = re.compile(r"\s*(?:ecg\s+)?(?:lead\s+)?(-?[a-z]+\d*r?)\b", re.IGNORECASE)
+_MEANING = re.compile(r"\s*(?:ecg\s+)?(?:lead\s+)?([-\u2212]?[a-z]+\d*r?)\b", re.IGNORECASE)
 
 
 class Contradiction(ValueError):
@@ -21,7 +21,7 @@ class Contradiction(ValueError):
 
 
 def lead_name(code: str, meaning: str) -> str:
-    """Return the canonical name of a lead; for channels other than the twelve leads, return the name in the file.
+    """Return the name of a lead for ``ecgssl.signal.leads.identify_leads``; for other channels, the name in the file.
 
     Args:
         code: code value of the lead, for example ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
@@ -31,11 +31,23 @@ def lead_name(code: str, meaning: str) -> str:
         Contradiction: the code is one of the twelve leads, but the meaning is another lead.
     """
     number = _CODE.match(code.strip())
-    by_code = _SCP.get(int(number[1]), f"lead code {number[1]}") if number else canonical(code)
     word = _MEANING.match(meaning)
-    by_meaning = canonical(word[1]) if word else None
-    if by_code is None:
-        return by_meaning or meaning.strip()[:20]
-    if by_code in LEADS and by_meaning not in (None, by_code):
-        raise Contradiction(f"the lead code is {by_code}, but the code meaning is {by_meaning}")
-    return by_code
+    text = next((one for one in (meaning.strip(), word[1] if word else "") if named_lead(one)), None)
+    by_code = _SCP.get(int(number[1]), f"lead code {number[1]}") if number else code.strip()
+    known = named_lead(by_code)
+    if known is None:
+        # a numbered code of another lead is certain; other codes may be those of a vendor
+        return by_code if number else _plain(text) if text else meaning.strip()[:40]
+    if text is not None and named_lead(text) != known:
+        raise Contradiction(f"the lead code is {_show(by_code)}, but the code meaning is {_show(text)}")
+    return _plain(by_code)
+
+
+def _plain(name: str) -> str:
+    """Return the canonical name of a lead; an ambiguous name such as C1 keeps its spelling."""
+    return name if identify_leads((name,)) == (None,) else _show(name)
+
+
+def _show(name: str) -> str:
+    named = named_lead(name)
+    return "" if named is None else named.lead if named.sign > 0 else f"-{named.lead}"

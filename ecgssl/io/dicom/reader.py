@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from ecgssl.io.dicom.lead_codes import Contradiction, lead_name
 from ecgssl.io.dicom.waveform import Channel, Group, Waveforms, read_waveforms
-from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, recording_meta, resolve_metadata
+from ecgssl.io.metadata import (
+    NO_OVERRIDES,
+    MetadataOverrides,
+    ResolvedMetadata,
+    build_recording,
+    recording_meta,
+    resolve_metadata,
+)
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
@@ -21,6 +28,9 @@ from ecgssl.io.vendors.sample_text import check_length
 
 LARGEST_DICOM = 32 << 20
 """Largest file in bytes, about 20 minutes of twelve leads at 1 kHz."""
+
+PADDING_SECONDS = 0.1
+"""Shortest run of the padding value, in s, that counts as padding if the value is also measured."""
 
 _TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
 _COMPANDED = {"MB": "mu-law", "AB": "A-law"}
@@ -37,8 +47,8 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
 
     Returns:
         The standard leads in mV with canonical names, in the order of the file. Values are sample x sensitivity x
-        correction + baseline; padding values become NaN. ``meta`` contains age, sex, device and filters in Hz. If
-        channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not corrected.
+        correction + baseline; padding (``find_padding``) becomes NaN. ``meta`` contains age, sex, device and filters in
+        Hz. If channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not corrected.
 
     Raises:
         RecordingError: reason ``header``, ``gain`` (no sensitivity), ``truncated`` or ``length`` (differs from the
@@ -65,7 +75,7 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
     )
     kept = [group.channels[i] for i in resolved.rows]
     skew = _skew(path, kept, resolved.sampling_rate)
-    rows = _rows(path, group, found.little_endian, resolved.rows, resolved.leads)
+    rows = _rows(path, group, found.little_endian, resolved)
     meta = _meta(found, kept, skew)
     return build_recording(path, resolved, rows, record_id=record_id(path, member), name="dicom", meta=meta)
 
@@ -77,15 +87,12 @@ def _names(path: Path, group: Group) -> list[str]:
         raise read_error("header", path, "channel source", str(error)) from None
 
 
-def _rows(
-    path: Path, group: Group, little_endian: bool, kept: tuple[int, ...], leads: tuple[str, ...]
-) -> list[NDArray[np.float64]]:
+def _rows(path: Path, group: Group, little_endian: bool, resolved: ResolvedMetadata) -> list[NDArray[np.float64]]:
     if group.interpretation in _COMPANDED:
         raise read_error("compressed", path, "samples", f"are companded ({_COMPANDED[group.interpretation]})")
     kind = _TYPES.get((group.interpretation, group.bits or 0))
     if kind is None:
-        what = f"{group.interpretation[:4]!r} with {group.bits} bits is unknown"
-        raise read_error("header", path, "sample interpretation", what)
+        raise read_error("header", path, "sample interpretation", "is unknown, or does not fit the bits of a sample")
     if group.samples is None:
         raise read_error("header", path, "number of samples", "is absent")
     count = len(group.channels)
@@ -98,14 +105,14 @@ def _rows(
     samples = np.frombuffer(group.data, dtype, group.samples * count).reshape(group.samples, count)
     missing = _padding(path, group.padding, dtype)
     rows = []
-    for place, lead in zip(kept, leads, strict=True):
+    for place, lead in zip(resolved.rows, resolved.leads, strict=True):
         channel = group.channels[place]
         factor = (channel.sensitivity or 0.0) * channel.correction
         if not (math.isfinite(factor) and factor and math.isfinite(channel.baseline)):
             raise read_error("gain", path, f"lead {lead}", "its sensitivity is absent or 0: the lead is not calibrated")
         row = samples[:, place] * factor + channel.baseline
         if missing is not None:
-            row[samples[:, place] == missing] = np.nan
+            row[find_padding(samples[:, place], missing, resolved.sampling_rate)] = np.nan
         rows.append(row)
     return rows
 
@@ -118,14 +125,38 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
     return int(np.frombuffer(padding, dtype, 1)[0])
 
 
+def find_padding(samples: NDArray[Any], padding: int, rate: float) -> NDArray[np.bool_]:
+    """Return which samples are padding.
+
+    The padding value may also be a measured value, such as 0. A value far outside the range of the other samples marks every
+    absent sample. Any other value is padding only in a run of at least ``PADDING_SECONDS`` at the start or the end.
+
+    Args:
+        samples: (samples,) stored integers of one channel.
+        padding: stored value of absent samples.
+        rate: sampling rate in Hz.
+    """
+    alike = samples == padding
+    if not alike.any() or alike.all():
+        return alike
+    low, high = int(samples[~alike].min()), int(samples[~alike].max())
+    span = max(high - low, 1)
+    if padding < low - span or padding > high + span:
+        return alike
+    before, after = int(np.argmin(alike)), int(np.argmin(alike[::-1]))
+    found = np.zeros(len(samples), dtype=bool)
+    shortest = PADDING_SECONDS * rate
+    found[: before if before >= shortest else 0] = True
+    found[len(samples) - (after if after >= shortest else 0) :] = True
+    return found
+
+
 def _skew(path: Path, channels: list[Channel], rate: float) -> float:
     """Return the largest delay between channels in s; a delay of one sample or more is an error."""
     lags = [channel.sample_skew / rate + channel.time_skew for channel in channels]
     skew = max(lags) - min(lags)
     if not skew < 1 / rate:
-        raise read_error(
-            "skew", path, "channel skew", f"channels differ in delay by {skew:g} s, which is one sample or more"
-        )
+        raise read_error("skew", path, "channel skew", "channels differ in delay by one sample or more")
     return skew
 
 

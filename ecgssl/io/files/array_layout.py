@@ -15,6 +15,7 @@ from ecgssl.io.metadata import MetadataOverrides, build_recording, check_real, r
 from ecgssl.io.read_errors import read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import SPLIT, check_size
+from ecgssl.io.text_encoding import decode
 
 RATE_NAMES = ("sampling_rate", "sampling_frequency", "sample_rate", "curr_sample_rate", "samplerate", "fs")
 UNIT_NAMES = ("unit", "units")
@@ -117,7 +118,7 @@ def to_texts(value: Any) -> tuple[str, ...] | None:
     if isinstance(value, np.ndarray) and value.dtype.kind == "U" and not _are_code_points(value):
         return None
     flat = np.asarray(value, dtype=object).reshape(-1).tolist() if value is not None else []
-    texts = [item.decode("utf-8", errors="replace") if isinstance(item, bytes) else item for item in flat]
+    texts = [decode(item) if isinstance(item, bytes) else item for item in flat]
     if not texts or not all(isinstance(text, str) for text in texts):
         return None
     # replace unpaired surrogates, which cannot be written to files or terminals, by question marks

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgssl.signal.leads import canonical
+from ecgssl.io.text_encoding import decode
+from ecgssl.signal.leads import identify_leads
 
 _TIME = re.compile(r"(?P<name>time|t)(_(?P<unit>s|ms))?", re.I)
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?|nan", re.I)
@@ -49,7 +50,7 @@ def parse_columns(line: str) -> Columns | None:
         return None
     split = [_split_unit(cell.strip()) for cell in cells]
     names = tuple(name for name, _ in split)
-    if _MANIFEST_COLUMNS & {name.lower() for name in names} or not any(canonical(name) for name in names):
+    if _MANIFEST_COLUMNS & {name.lower() for name in names} or not any(identify_leads(names)):
         return None
     times = [i for i, name in enumerate(names) if _TIME.fullmatch(name)]
     time = times[0] if times else None
@@ -85,14 +86,6 @@ def is_sample_file(path: Path) -> bool:
 def is_numbers(cells: Sequence[str]) -> bool:
     """Return whether every cell is a number, ``nan`` or empty."""
     return all(not cell.strip() or _NUMBER.fullmatch(cell.strip().strip('"')) for cell in cells)
-
-
-def decode(data: bytes) -> str:
-    """Decode text as UTF-8 or, if it is not valid UTF-8, as Latin-1, which older exports use."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def _split_unit(cell: str) -> tuple[str, str | None]:

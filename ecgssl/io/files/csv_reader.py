@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.files.csv_header import Columns, decode, is_numbers, parse_columns
+from ecgssl.io.files.csv_header import Columns, is_numbers, parse_columns
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
 from ecgssl.io.read_errors import parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
+from ecgssl.io.text_encoding import decode
 
 LARGEST_TEXT = 256 << 20
 """Largest file in bytes, about 1.7 hours of twelve leads at 500 Hz."""

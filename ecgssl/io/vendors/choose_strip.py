@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.io.read_errors import read_error
-from ecgssl.signal.leads import canonical
+from ecgssl.signal.leads import identify_leads
 
 MOST_CHANNELS = 256
 """Largest number of channels of a strip; body surface maps have fewer."""
@@ -28,7 +28,7 @@ class Strip:
     @classmethod
     def of(cls, names: Iterable[str], samples: float, sampling_rate: float | None) -> Strip:
         """Return a strip with the leads among these channel names; other channels are ignored."""
-        leads = frozenset(lead for lead in map(canonical, names) if lead is not None)
+        leads = frozenset(named.lead for named in identify_leads(tuple(names)) if named is not None)
         return cls(leads, samples / sampling_rate if sampling_rate else samples)
 
 

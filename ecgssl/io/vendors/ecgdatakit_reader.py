@@ -23,7 +23,7 @@ from ecgssl.io.vendors.choose_strip import check_channels
 from ecgssl.io.vendors.scp_layout import check_scp
 from ecgssl.io.vendors.sierra_layout import count_channels
 from ecgssl.io.vendors.xml_document import read_xml
-from ecgssl.signal.leads import canonical
+from ecgssl.signal.leads import named_lead
 
 LARGEST_SCP = 2 << 20
 """Largest SCP-ECG file in bytes; twelve leads need less than 1 MiB, because the size of a lead is a 16-bit number."""
@@ -126,7 +126,7 @@ def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, ext
     leads = record.leads
     check_channels(path, len(leads))
     for lead in leads:
-        if lead.is_raw and canonical(_label(lead.label)):
+        if lead.is_raw and named_lead(_label(lead.label)):
             raise read_error("gain", path, f"lead {lead.label}", "has no resolution: the lead is not calibrated")
     resolved = resolve_metadata(
         path,
@@ -152,7 +152,7 @@ def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, ext
 def _label(label: str) -> str:
     """Return the lead name as written in the file; ecgdatakit renames repeated leads, for example to ``II_2``."""
     repeated = _REPEATED.match(label)
-    return repeated[1] if repeated and canonical(repeated[1]) else label
+    return repeated[1] if repeated and named_lead(repeated[1]) else label
 
 
 def _aligned(parts: list[tuple[int, NDArray[Any]]]) -> list[NDArray[Any]]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ecgssl.errors import RecordingError
 from ecgssl.io.metadata import recording_meta
 from ecgssl.io.read_errors import file_errors, read_error
+from ecgssl.io.text_encoding import decode
 
 LARGEST_HEADER = 1 << 20
 """Largest header file in bytes."""
@@ -95,7 +96,7 @@ def read_header(path: Path) -> Header:
         data = stream.read(LARGEST_HEADER + 1)
     if len(data) > LARGEST_HEADER or b"\0" in data:
         raise _header_error(path, "file", "is not a text header")
-    return parse_header(data.decode("utf-8", errors="replace"), path)
+    return parse_header(decode(data), path)
 
 
 def parse_header(text: str, path: Path) -> Header:

@@ -20,7 +20,8 @@ from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
 from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
-from ecgssl.signal.leads import LEADS, canonical
+from ecgssl.signal.leads import canonical, identify_leads
+from ecgssl.signal.other_channels import channels_left_out, left_out_text
 
 SUFFIXES = (".hea", ".dat", ".mat")
 
@@ -82,8 +83,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
         len(signals),
         sampling_rate=[None if frames_per_second is None else frames_per_second * s.per_frame for s in signals],
         unit=[line.unit for line in signals],
-        # channels without a signal file get an empty name, so that they are not used as leads
-        leads=["" if line.file == "~" else line.name for line in signals],
+        leads=_lead_names(header),
     )
     lines = [signals[i] for i in resolved.rows]
     if len({line.per_frame for line in lines}) > 1:
@@ -94,9 +94,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
                 "gain", hea, f"lead {lead}", "the gain is 0 or absent, so the lead is not calibrated", _GAIN
             )
         if not _COARSEST <= abs(line.gain / scale) <= _FINEST:
-            raise read_error(
-                "gain", hea, f"lead {lead}", f"a gain of {line.gain / scale:g} steps per mV is out of range", _GAIN
-            )
+            raise read_error("gain", hea, f"lead {lead}", "the gain is out of range", _GAIN)
         if line.file == "~":
             raise read_error("header", hea, f"lead {lead}", "has no signal file")
     if _is_plain(signals, lines):
@@ -205,23 +203,28 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         raise read_error(
             "header", hea, "segments", f"add up to {total} samples, but the record line declares {header.frames}"
         )
-    check_size(hea, len(LEADS), total)
+    # a record may contain the same segment thousands of times; a segment of length 0 is a layout header without samples
+    used = dict.fromkeys(name for name, frames in header.segments if name != "~" and frames > 0)
+    known = {name: read_header(hea.with_name(name + ".hea")) for name in used}
+    names = {name: overrides.leads or _lead_names(segment) for name, segment in known.items()}
+    leads = {named.lead for found in names.values() for named in identify_leads(found) if named is not None}
+    per_frame = max((line.per_frame for segment in known.values() for line in segment.signals), default=1)
+    check_size(hea, len(leads), total * per_frame)
     parts: list[tuple[int, _Part]] = []
-    # cache headers, because a record may contain the same segment many times
-    known: dict[str, Header] = {}
+    left_out: dict[str, None] = {}
     start = 0
     for name, frames in header.segments:
         part = None
-        # segments of length 0 are layout headers without samples
-        if name != "~" and frames > 0:
-            known[name] = known.get(name) or read_header(hea.with_name(name + ".hea"))
+        if name in used and frames > 0:
             part = _read_segment(hea, header, known[name], name, frames, overrides)
+            left_out |= dict.fromkeys(part.resolved.left_out if part else channels_left_out(names[name], ()))
         if part is not None:
             parts.append((start, part))
         start += frames
     if not parts:
         fix = "Set channel names from I, II, III, aVR, aVL, aVF, V1 to V6"
-        raise read_error("no_leads", hea, "segments", "contain none of the twelve leads", fix)
+        what = "; ".join(filter(None, ("contain none of the twelve leads", left_out_text(tuple(left_out)))))
+        raise read_error("no_leads", hea, "segments", what, fix)
     first = parts[0][1]
     if any(part.per_frame != first.per_frame for _, part in parts):
         raise read_error("rates", hea, "segments", "differ in samples per frame", _RATES)
@@ -235,9 +238,21 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         begin = start * first.per_frame
         for lead, samples in zip(part.resolved.leads, part.signal, strict=True):
             signal[rows[canonical(lead)], begin : begin + len(samples)] = samples
-    overridden = tuple(dict.fromkeys(field for _, part in parts for field in part.resolved.overridden))
-    leads = tuple(spelling.values())
-    return _Part(signal, ResolvedMetadata(first.resolved.sampling_rate, (), leads, (), overridden), first.per_frame)
+    resolved = ResolvedMetadata(
+        first.resolved.sampling_rate,
+        (),
+        tuple(spelling.values()),
+        (),
+        tuple(dict.fromkeys(field for _, part in parts for field in part.resolved.overridden)),
+        tuple(left_out),
+        tuple(dict.fromkeys(lead for _, part in parts for lead in part.resolved.inverted)),
+    )
+    return _Part(signal, resolved, first.per_frame)
+
+
+def _lead_names(header: Header) -> tuple[str, ...]:
+    """Return the name of each channel; empty for a channel without a file, which is not a lead."""
+    return tuple("" if line.file == "~" else line.name for line in header.signals)
 
 
 def _read_segment(
@@ -249,7 +264,7 @@ def _read_segment(
         raise read_error("header", hea, f"segment {name}", "is a multi-segment record itself")
     if segment.frames not in (None, frames) or segment.sampling_rate not in (None, header.sampling_rate):
         raise read_error("header", hea, f"segment {name}", "differs from the record in length or sampling rate")
-    if overrides.leads is None and not any(canonical(line.name) and line.file != "~" for line in segment.signals):
+    if overrides.leads is None and not any(identify_leads(_lead_names(segment))):
         return None
     return _read_single(path, replace(segment, frames=frames, sampling_rate=header.sampling_rate), overrides)
 
