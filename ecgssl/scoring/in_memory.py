@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ecgssl.errors import Problem, RecordingError
 from ecgssl.io.metadata import FASTEST, SLOWEST
 from ecgssl.io.recording import Recording
-from ecgssl.signal.leads import LEADS, canonical
+from ecgssl.signal.leads import LEADS, identify_leads
 
 _SHOWN = 24
 """Number of characters of an unknown lead name that are shown."""
@@ -26,7 +26,7 @@ def memory_problems(sampling_rate: float, leads: Sequence[str]) -> dict[str, Pro
         sampling_rate: sampling rate in Hz.
         leads: lead name of each row.
     """
-    found = [canonical(name) for name in leads]
+    found = [None if named is None else named.lead for named in identify_leads(leads)]
     problems = {}
     if unknown := [name[:_SHOWN] for name, lead in zip(leads, found, strict=True) if lead is None]:
         what = f"has unknown names: {', '.join(map(repr, unknown))}"

@@ -138,7 +138,11 @@ def lead_spellings() -> dict[str, str]:
     Bundles contain this table, so that programs without ecgssl accept the same names. A value with a leading minus is a lead
     that is stored inverted.
     """
-    return {name.lower(): lead for name, lead in sorted(_ALIASES.items())}
+    words = ("", "lead ", "lead_", "ecg ", "ecg_", "ekg ", "ecg lead ", "ecg_lead_", "mdc_ecg_lead_")
+    table = {f"{word}{name}": lead for word in words for name, lead in ALIASES.items()}
+    table |= {f"{name} ecg": lead for name, lead in ALIASES.items()}
+    table |= {f"{word}-avr": "-aVR" for word in words}
+    return dict(sorted(table.items()))
 
 
 def arrange(

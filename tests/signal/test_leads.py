@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.signal.leads import LEADS, LIMB_LEADS, arrange, canonical, identify_leads, limb_residual, measured
+from ecgssl.signal.leads import (
+    LEADS,
+    LIMB_LEADS,
+    arrange,
+    canonical,
+    identify_leads,
+    lead_spellings,
+    limb_residual,
+    measured,
+    named_lead,
+)
 
 
 def twelve(seed: int, samples: int = 200) -> np.ndarray:
@@ -83,6 +93,15 @@ def test_the_inverted_lead_of_the_cabrera_order(name: str) -> None:
     assert mask[:6].all()
     np.testing.assert_allclose(got[:6], full[:6], atol=2e-5)
     assert list(measured(["II", name])) == [lead in ("II", "aVR") for lead in LEADS]
+
+
+def test_spellings_for_other_programs_mean_the_same_here() -> None:
+    table = lead_spellings()
+    assert table["ecg lead ii"] == table["dii"] == table["mdc_ecg_lead_ii"] == "II"
+    for spelling, lead in table.items():
+        named = named_lead(spelling)
+        assert named is not None
+        assert lead == ("-" if named.sign < 0 else "") + named.lead
 
 
 def test_a_hyphen_after_ecg_is_a_separator() -> None:
