@@ -1,1 +1,1 @@
-"""Sets of recordings: public sets, the simulated set, and local cohorts."""
+"""Datasets: public datasets, simulated recordings and local cohorts."""

@@ -1,4 +1,4 @@
-"""Cohort: the table of recordings, splits and targets that all sets are converted to."""
+"""The ``Cohort`` class: recordings of a dataset with metadata, splits and targets."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from ecgssl.errors import InputError, Problem
 
 SPLITS = ("train", "val", "test")
 AGE = "age"
-"""Column with the age in years; it can be used as a target if no target has this name."""
+"""Column with the age in years. It can be predicted like a target, unless a declared target has the same name."""
 EXTERNAL = "external"
-"""Split for a final test on recordings of another site. Its patients must not be in another split."""
+"""Name of the split for external validation. Its patients must not be in another split."""
 NO_PATIENT = "record:"
-"""Prefix of the patient id of a recording with unknown patient. Such a recording counts as one patient."""
+"""Prefix of generated patient ids. A recording with unknown patient counts as a separate patient."""
 
 DESCRIPTIVE = (
     *("record_id", "path", "patient_id", "split", "fold", "acq_time", "age", "sex", "site", "device"),
     *("sampling_rate", "units", "leads", "defect", "defect_action"),
 )
-"""Columns that are not targets."""
+"""Columns of a cohort table that describe recordings and are not targets."""
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Recordings of a set with metadata, splits and targets.
+    """Recordings of a dataset with metadata, splits and targets.
 
     Args:
-        name: name of the set.
+        name: name of the dataset.
         root: folder that ``path`` is relative to.
-        table: one row per recording. Columns: ``record_id``, ``path``, ``patient_id`` (str), ``split`` (train, val, test,
-            external, or empty for none); optionally ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``,
-            ``device``; ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined), which override the metadata of the
-            file unless NaN or empty (``ecgssl.io.MetadataOverrides``); ``defect`` and ``defect_action``
-            (``ecgssl.datasets.public.known_defects``); and one float column per target: 1 or 0, the code of a class, or a
-            number, depending on its kind; NaN for unknown. ``path`` may be ``file#member`` for a file with several
-            recordings.
+        table: one row per recording. Required columns are ``record_id``, ``path`` (``file#member`` for a file with
+            several recordings), ``patient_id`` (str) and ``split`` (train, val, test, external, or empty for none).
+            Optional columns are ``fold``, ``acq_time`` (ISO 8601), ``age`` (years), ``sex``, ``site``, ``device``,
+            ``defect`` and ``defect_action`` (see ``ecgssl.datasets.public.known_defects``). The optional columns
+            ``sampling_rate`` (Hz), ``units`` and ``leads`` (";"-joined) override the metadata of the file, unless NaN or
+            empty. Each target has one float column with 1 or 0, a class code or a number; NaN means unknown.
         targets: names of the target columns.
         licence: licence of the recordings.
-        notes: assumptions and limitations that readers of results need to know.
-        not_binary: columns of the file that cannot be targets, with rows and examples of invalid cells.
-        source: file behind the table, for messages.
+        notes: assumptions and limitations that affect the interpretation of results.
+        not_binary: columns of the file that cannot be used as targets, each with the rows and examples of its invalid
+            cells.
+        source: file that the table was read from, for messages.
         kinds: declaration of each target that is not binary.
-        rows: row of each recording in ``source``, as a spreadsheet counts them; empty if there is no such file.
+        rows: row number of each recording in ``source`` (the header is row 1); empty if unknown.
     """
 
     name: str
@@ -68,23 +68,23 @@ class Cohort:
         return len(self.table)
 
     def kind(self, target: str) -> Target:
-        """Return the declaration of a target."""
+        """Return the declaration of a target; binary by default."""
         return self.kinds.get(target, Target())
 
 
 def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str] = SPLITS) -> None:
-    """Check that targets exist and have enough values for training and evaluation.
+    """Check that targets exist and have enough known values for training and evaluation.
 
     A binary target needs both classes in every split. A multiclass target needs every class in train and two classes in the
     other splits. A regression target needs two different values in every split.
 
     Args:
         cohort: cohort with the targets.
-        targets: columns to predict, or ``age``.
+        targets: names of target columns, or ``age``.
         splits: splits to check.
 
     Raises:
-        InputError: lists all missing columns, columns that are not targets, and splits with too few values.
+        InputError: a column is missing or is not a target, or a split has too few values. The message lists all errors.
     """
     where = cohort.source or cohort.name
     problems = []
@@ -105,21 +105,24 @@ def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str
 def _absent(cohort: Cohort, target: str, where: str) -> Problem:
     labels = [name for name in cohort.targets if name.startswith(f"{target}:")]
     if labels:
-        return Problem(where, target, "lists several labels, which are separate targets", f"Use {', '.join(labels)}")
+        return Problem(where, target, "has several labels, and each label is a target", f"Use {', '.join(labels)}")
     close = difflib.get_close_matches(target, [*cohort.targets, *cohort.not_binary], n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"Known targets: {', '.join(cohort.targets) or 'none'}"
     return Problem(where, target, "there is no such column", hint)
 
 
 def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None:
-    """Check that each task suits one model: several binary targets, several regression targets, or one multiclass target.
+    """Check that one model can predict all targets of a task.
+
+    A task can have several binary targets, several regression targets, or one multiclass target.
 
     Args:
         cohort: cohort with the targets.
-        tasks: targets by name of the task. Missing targets are ignored; ``require_targets`` reports them.
+        tasks: dict from task name to targets. Missing targets are ignored; ``require_targets`` reports them.
 
     Raises:
-        InputError: lists all tasks with several kinds or several multiclass targets.
+        InputError: a task has targets of different kinds or several multiclass targets. The message lists all such
+            tasks.
     """
     problems = []
     for name, targets in tasks.items():
@@ -150,7 +153,7 @@ def _too_few(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[st
 
 
 def describe(cohort: Cohort) -> dict[str, Any]:
-    """Return the numbers of recordings and patients by split, and of known and positive values by target and split."""
+    """Count recordings and patients in each split, and known and positive values of each target in each split."""
     table = cohort.table
     out: dict[str, Any] = {"set": cohort.name, "recordings": len(table), "patients": int(table["patient_id"].nunique())}
     named = (*SPLITS, EXTERNAL) if (table["split"] == EXTERNAL).any() else SPLITS
@@ -170,7 +173,7 @@ def _counts(cells: pd.Series, target: Target) -> dict[str, Any]:
 
 
 def rows_text(rows: Sequence[int], most: int = 8) -> str:
-    """Return row numbers for a message: ``row 3`` or ``rows 3, 8, 12 and 40 more``."""
+    """Format row numbers for a message, for example ``row 3`` or ``rows 3, 8, 12 and 40 more``."""
     shown = ", ".join(str(row) for row in rows[:most])
     more = f" and {len(rows) - most} more" if len(rows) > most else ""
     return f"row{'s' if len(rows) > 1 else ''} {shown}{more}"

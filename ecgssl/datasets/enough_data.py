@@ -1,7 +1,4 @@
-"""Minimum numbers of patients per target for training, evaluation and cross-validation.
-
-All stages use ``shortages``, each with one of the limits defined here.
-"""
+"""Checks that a target has enough patients for training, evaluation or cross-validation."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ class Minimum:
     """Minimum number of patients for a target.
 
     Args:
-        each_class: number of patients with a finding and without it, or of every class.
-        numbers: number of patients with a known value; at least two values must differ.
-        all_classes: whether every class of a multiclass target is needed; otherwise two classes are enough.
+        each_class: for binary and multiclass targets, minimum number of patients of each class.
+        numbers: for regression targets, minimum number of patients with a known value. At least two values must differ.
+        all_classes: whether every class of a multiclass target must occur; otherwise two classes are enough.
     """
 
     each_class: int = 1
@@ -30,18 +27,23 @@ class Minimum:
 
 
 FIT = Minimum()
-"""Minimum for fitting a model."""
+"""Minimum numbers for fitting a model."""
 SCORE = Minimum(all_classes=False)
-"""Minimum for computing metrics."""
+"""Minimum numbers for computing metrics."""
 LEARN = Minimum(each_class=4, numbers=8)
-"""Minimum for selecting hyperparameters. With fewer than four patients of a class, two folds cannot both have two patients
-of the class for training and two for testing."""
+"""Minimum numbers for selecting hyperparameters by cross-validation.
+
+Two-fold cross-validation needs four patients of a class, so that each fold has two for training and two for testing.
+"""
 MIN_CROSS_VALIDATED = 40
-"""Minimum number of recordings for a cross-validation."""
+"""Minimum number of recordings for evaluation by cross-validation."""
 
 
 def cross_validation_minimum(folds: int) -> Minimum:
-    """Return the minimum for a cross-validation. With fewer patients, an interval of the AUROC covers most of 0.5 to 1."""
+    """Return the minimum numbers for evaluation by cross-validation.
+
+    With fewer patients, the confidence interval of the AUROC would cover most of the range from 0.5 to 1.
+    """
     patients = max(10, folds)
     return Minimum(each_class=patients, numbers=2 * patients)
 
@@ -49,17 +51,17 @@ def cross_validation_minimum(folds: int) -> Minimum:
 def shortages(
     kind: OutputKind, names: Sequence[str], values: ArrayLike, patients: ArrayLike, minimum: Minimum
 ) -> list[tuple[str, str]]:
-    """Return the targets with fewer patients than a minimum.
+    """Return the targets that have too few patients.
 
     Args:
         kind: kind of the targets.
-        names: names of K targets, or of the classes of one target (``target:class``).
-        values: (N, K) numbers, or 1 and 0; NaN if unknown.
+        names: names of K targets, or of K classes of one multiclass target (``target:class``).
+        values: array (N, K) of target values; NaN if unknown.
         patients: (N,) patient of each recording.
-        minimum: required numbers.
+        minimum: required numbers of patients.
 
     Returns:
-        Pairs of a name and a description of the shortage with the counts.
+        A list of pairs: the name of the target or class, and a message with the counts.
     """
     cells, keys = np.asarray(values, dtype=np.float64), np.asarray(patients)
     if kind == "multiclass":

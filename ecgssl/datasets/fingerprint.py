@@ -1,9 +1,9 @@
-"""Fingerprint of the raw recordings, with which the pipeline detects changes.
+"""Fingerprint of the raw data, used by the pipeline to detect changes.
 
-The fingerprint contains the SHA-256 of the files that list the recordings (manifest and checksums of the set), and the
-number and bytes of the recordings, because hashing all recordings on every run would take too long. It does not detect a
-file changed in place with the same size and unchanged checksums. It contains no paths, so that two machines with equal data
-have equal fingerprints.
+The fingerprint contains the SHA-256 of the tables that list the recordings, and the number and total size of the recording
+files. Hashing all recordings on every run would take too long. A recording that is changed without changing its size is
+therefore not detected, unless the list of checksums changes too. The fingerprint contains no absolute paths, so that it is
+equal on two machines with equal data.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
 
     Args:
         data: section ``data`` of the parameters.
-        seed: seed of the parameters, which determines the simulated set.
-        paths: record paths relative to the root (column ``path`` of a cohort), with or without suffix, or
-            ``file#member``; not used for the simulated set.
+        seed: seed of the simulated dataset; not used for other datasets.
+        paths: paths of the recordings relative to the root, as in the column ``path`` of a cohort; not used for the
+            simulated dataset.
 
     Returns:
-        For ``synthetic``, its parameters and seed. Otherwise ``lists`` (file name: SHA-256), ``records`` (distinct
-        paths), their ``files`` and ``bytes``, and ``missing`` (paths without a file). Plain types only.
+        A dict for a JSON file. For the simulated dataset, it contains the parameters and the seed. Otherwise, it contains
+        ``lists`` (SHA-256 of each table), ``records`` (number of distinct paths), ``files``, ``bytes``, and ``missing``
+        (number of paths without a file).
 
     Raises:
-        InputError: lists all files that cannot be read.
+        InputError: tables cannot be read. The message lists all of them.
     """
     if data.set == "synthetic":
         return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
     root = data.root or (data.manifest.parent if data.manifest else Path())
     lists = [root / name for name in _LISTS.get(data.set, _OPTIONAL)]
     if data.set not in _LISTS:
-        # tables of other sets are in the root, or one folder below it (CPSC2018)
+        # other datasets have their tables in the root folder or, for CPSC2018, in a subfolder
         lists += sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
     if data.set == "cohort" and data.manifest:
         declared = targets_file_of(data.manifest, data.targets_file)
@@ -74,12 +75,12 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
 def _measure(root: Path, paths: Iterable[str]) -> dict[str, int]:
     listed: dict[str, set[str]] = defaultdict(set)
     for path in paths:
-        # the file of "file.suffix#member"
+        # remove the member from "file.suffix#member"
         file = PurePosixPath(path.rpartition("#")[0])
         parent, name = os.path.split(str(file if file.suffix else PurePosixPath(path)))
         listed[parent].add(_record_name(name))
     files = size = missing = 0
-    # one listing per folder, because one query per file is several times slower on network drives
+    # list each folder once, because one query per file is several times slower on a network drive
     for parent, names in listed.items():
         found: set[str] = set()
         try:

@@ -1,8 +1,8 @@
-"""Ten cross-validation folds for sets without a published split: 1-8 train, 9 validates, 10 tests.
+"""Assignment of recordings to ten folds for datasets without a published split: 1-8 are train, 9 is val, 10 is test.
 
-PTB-XL and the benchmark on ICBEB2018 use the same division. Folds follow from the SHA-256 of names instead of a random
-generator, so that they are equal on every machine and with every version of every library. They do not depend on the seed
-of an experiment: otherwise one experiment would train on the test data of another.
+PTB-XL and its benchmark on ICBEB2018 use the same proportions. Folds are computed from the SHA-256 of names instead of
+random numbers, so that they are the same on every machine and with every library version. They do not depend on the seed
+of an experiment; otherwise the test data of one experiment could be training data of another.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 FOLDS = 10
-MADE_HERE = "no split is published: ten folds with equal label shares were made here; 1-8 train, 9 validates, 10 tests"
-"""Note for a cohort with such folds."""
+MADE_HERE = "no split is published: ten stratified folds were made by ecgssl; folds 1-8 are train, 9 val, 10 test"
+"""Note for a cohort with folds made by ``stratified_folds``."""
 _VALIDATION, _TEST = 9, 10
 
 
@@ -30,25 +30,26 @@ def add_folds(table: pd.DataFrame, folds: NDArray[np.int64]) -> None:
 
     Args:
         table: one row per recording.
-        folds: (recordings,) 1 to 10.
+        folds: (recordings,) fold of each recording, 1 to 10.
     """
     table["fold"] = folds.astype(float)
     table["split"] = table["fold"].map(split_of)
 
 
 def stratified_folds(labels: NDArray[np.float64], groups: Sequence[str], salt: str) -> NDArray[np.int64]:
-    """Return folds with equal shares of every label: iterative stratification (Sechidis et al. 2011, ECML PKDD, algorithm 1).
+    """Assign recordings to ten folds in which every label has about the same frequency.
 
-    The label with the fewest remaining recordings is assigned first, each recording to the fold that needs it most.
+    Method: iterative stratification (Sechidis et al. 2011, ECML PKDD, algorithm 1). The rarest label is distributed first.
+    Each patient is assigned to the fold that lacks this label most.
 
     Args:
-        labels: (recordings, labels) 1, 0 or NaN.
-        groups: group (patient) of each recording, which is assigned to one fold. Use the recording's name if the patient
-            is unknown.
-        salt: equal salts give equal folds for an equal table.
+        labels: array (recordings, labels) of 1, 0 or NaN.
+        groups: patient of each recording. All recordings of a patient get the same fold. Use the name of the recording if
+            the patient is unknown.
+        salt: text that is hashed together with the names. The same salt and table always give the same folds.
 
     Returns:
-        (recordings,) 1 to 10.
+        (recordings,) fold of each recording, 1 to 10.
     """
     names, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
     order = sorted(range(len(names)), key=lambda i: _digest(salt, str(names[i])))
@@ -80,12 +81,17 @@ def stratified_folds(labels: NDArray[np.float64], groups: Sequence[str], salt: s
 
 
 def hashed_folds(groups: Sequence[str], salt: str, folds: int) -> NDArray[np.int64]:
-    """Return folds from 0 that depend only on the name of a group, so that a part of a set keeps the folds of the whole.
+    """Assign recordings to folds by a hash of the patient id.
+
+    The fold of a patient does not depend on the other recordings, so it stays the same in a subset of the data.
 
     Args:
-        groups: group (patient) of each recording.
-        salt: equal salts give equal folds.
+        groups: patient id of each recording.
+        salt: text that is hashed together with the patient id. The same salt always gives the same folds.
         folds: number of folds.
+
+    Returns:
+        (recordings,) fold of each recording, counted from 0.
     """
     known = {name: int(_digest(salt, name)[:12], 16) % folds for name in dict.fromkeys(groups)}
     return np.array([known[name] for name in groups], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Loading of a set of recordings by name: a public set, the simulated set, or a table of local recordings."""
+"""Loading of a dataset by name: a public dataset, the simulated dataset, or a local cohort."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SYNTHETIC_MANIFEST = "manifest.csv"
 
 
 def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
-    """Load the recordings of a set.
+    """Load the dataset that the parameters select.
 
     Args:
-        params: section ``data``: name and folder of the set.
-        cohort_dir: folder of the simulated set; not used for other sets.
-        seed: seed of a generated split (``data.split``).
+        params: section ``data`` of the parameters, which contains the name and folder of the dataset.
+        cohort_dir: folder of the simulated dataset; not used for other datasets.
+        seed: seed of a random split (``data.split``).
 
     Raises:
-        InputError: errors of the class of the set, or of ``load_manifest``.
+        InputError: the dataset or the table of the cohort is missing or invalid.
     """
     if params.root is not None and params.set not in LOCAL_SETS:
         from ecgssl.datasets.public.public_set import public_set

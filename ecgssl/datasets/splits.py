@@ -1,4 +1,4 @@
-"""Train, validation and test splits by patient: grouped, temporal, by site, and k-fold."""
+"""Splitting of a cohort into train, val and test by patient: random, temporal, by site, or k-fold."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ecgssl.datasets.cohort import SPLITS, Cohort
 from ecgssl.errors import InputError, Problem
 
 FOLDS = 10
-"""Minimum number of patients, and number of parts if all shares are multiples of 0.1."""
+"""Number of equal parts from which a random split is formed, and minimum size of a stratum."""
 
 Names = NDArray[np.object_]
-"""Array (recordings,) of ``train``, ``val``, ``test``, or an empty text for a recording in no split."""
+"""Array (recordings,) of ``train``, ``val`` or ``test``; an empty string means that a recording is in no split."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Result of a new split.
+    """A new split of a cohort.
 
     Args:
         names: (recordings,) split of each recording.
-        note: method of the split, and recordings in no split.
+        note: description of the method, and number of recordings in no split.
     """
 
     names: Names
@@ -35,7 +35,7 @@ class Split:
 
 
 class CannotSplit(Exception):
-    """Error for a table that cannot be split as requested; ``what`` is the reason and ``remedy`` the fix."""
+    """Raised if a table cannot be split as requested; ``what`` gives the reason, ``remedy`` how to fix it."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -43,7 +43,7 @@ class CannotSplit(Exception):
 
 
 def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
-    """Return the cohort with the split of the parameters.
+    """Return the cohort with the split that the parameters define.
 
     Raises:
         InputError: the cohort cannot be split as requested.
@@ -65,17 +65,21 @@ def make_split(
     seed: int,
     kinds: Mapping[str, Target] | None = None,
 ) -> Split | None:
-    """Return the split of the parameters; ``None`` if the split of the table is kept.
+    """Split a table of recordings as the parameters define.
 
     Args:
-        table: table with ``patient_id``, ``split``, the targets, and ``acq_time`` or ``site`` if the kind needs them.
-        targets: targets for stratification.
+        table: table with ``patient_id``, ``split`` and the targets. A temporal split also requires ``acq_time``, a split
+            by site ``site``.
+        targets: targets used for stratification.
         params: kind of the split and its shares.
-        seed: equal seeds give equal splits of an equal table.
+        seed: seed of a random split. The same seed and table give the same split.
         kinds: declarations of targets that are not binary.
 
+    Returns:
+        The new split; ``None`` if the existing split of the table is kept.
+
     Raises:
-        CannotSplit: the table lacks a column that the kind needs, or a split would be empty.
+        CannotSplit: a required column is missing, or a split would be empty.
     """
     stated = bool((table["split"] != "").any())
     if params.kind in ("auto", "official") and stated:
@@ -103,15 +107,17 @@ def repeated_folds(
     seed: int,
     kinds: Mapping[str, Target] | None = None,
 ) -> NDArray[np.int64]:
-    """Return folds of a repeated stratified k-fold by patient, for cohorts too small for a separate test split.
+    """Assign recordings to folds for repeated stratified k-fold cross-validation by patient.
+
+    Use this for cohorts that are too small for a separate test split.
 
     Args:
-        table, targets, seed, kinds: as for ``make_split``.
+        table, targets, seed, kinds: see ``make_split``.
         folds: number of folds.
         repeats: number of repetitions.
 
     Returns:
-        (recordings, repeats), the fold from 0 in which a recording is tested.
+        Array (recordings, repeats): the fold, counted from 0, in which each recording is tested.
 
     Raises:
         CannotSplit: there are fewer patients than folds.
@@ -121,17 +127,21 @@ def repeated_folds(
 
 
 def _strata(table: pd.DataFrame, targets: Sequence[str], kinds: Mapping[str, Target]) -> NDArray[np.int64]:
-    """Return the stratum of each recording: its rarest positive label; without binary targets, its class or quartile."""
+    """Return the stratum of each recording for a stratified split.
+
+    The stratum is the rarest positive binary target of the recording. Without binary targets, it is the class or the
+    quartile of the first target.
+    """
     plain = Target()
     binary = [t for t in targets if kinds.get(t, plain).kind == "binary"]
     stratum = np.zeros(len(table), dtype=np.int64)
     for number, target in enumerate(sorted(binary, key=lambda t: -float((table[t] == 1).sum())), 1):
         positive = (table[target] == 1).to_numpy()
-        # a stratum smaller than the number of folds cannot be distributed over them
+        # skip targets with fewer positive recordings than folds, because they cannot be in every fold
         if positive.sum() >= FOLDS:
             stratum[positive] = number
     if not binary and targets:
-        # only the first target is used: strata of several targets would be too small
+        # use only the first target, because strata formed by several targets would be too small
         values = table[targets[0]]
         if kinds.get(targets[0], plain).kind == "regression":
             values = pd.qcut(values, 4, labels=False, duplicates="drop")
@@ -148,7 +158,7 @@ def _assign_folds(table: pd.DataFrame, stratum: NDArray[np.int64], folds: int, s
     if patients < folds:
         what = f"{patients} patients are too few for {folds} parts"
         raise CannotSplit(what, f"Fill the column split, or add recordings (at least {folds} patients)")
-    # a stratum smaller than the number of folds cannot be distributed over them
+    # merge strata smaller than the number of folds into the largest one, because they cannot be in every fold
     sizes = np.bincount(stratum)
     spread = np.where(sizes[stratum] < folds, sizes.argmax(), stratum)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
@@ -170,7 +180,7 @@ def _grouped(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParam
 
 
 def _parts(*shares: float) -> int:
-    """Return the number of equal parts for which each share is a whole number of parts."""
+    """Return 10 if all shares are multiples of 0.1, otherwise 20."""
     return FOLDS if all(round(share * FOLDS, 6).is_integer() for share in shares) else 2 * FOLDS
 
 
@@ -183,9 +193,10 @@ def _kfold(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams,
 
 
 def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
-    """Return a split of patients by their first recording. Their recordings from a later period are in no split.
+    """Split patients by the date of their first recording.
 
-    Therefore no patient is in two splits, and no training recording is newer than the first test recording.
+    Recordings of a patient from a later period than the first recording are in no split. Therefore no patient is in two
+    splits, and all training recordings are older than the first test recording.
     """
     if "acq_time" not in table:
         raise CannotSplit("kind 'temporal' needs the column acq_time", "Add it, or map one with data.columns")
@@ -200,7 +211,9 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
         starts = time.groupby(table["patient_id"]).min().dropna().sort_values()
         places = [round((1 - share) * len(starts)) for share in (params.val + params.test, params.test)]
         if places[0] < 1 or places[1] >= len(starts):
-            raise CannotSplit(f"{len(starts)} patients are too few for these shares", "Set val_from and test_from")
+            raise CannotSplit(
+                f"{len(starts)} patients are too few for these shares", "Set the dates val_from and test_from"
+            )
         cuts = [starts.iloc[place] for place in places]
 
     def period(moment: pd.Series) -> NDArray[np.int64]:
@@ -218,7 +231,10 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
 
 
 def _site(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
-    """Return a split with the given sites as test; their patients are not in the other splits."""
+    """Use all recordings of the given sites as the test split, and split the other patients into train and val.
+
+    Recordings of test patients at other sites are in no split.
+    """
     site = table["site"].fillna("").astype(str) if "site" in table else pd.Series("", index=table.index)
     known = sorted({name for name in site if name})
     absent = [name for name in params.sites if name not in known]
@@ -234,7 +250,7 @@ def _site(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, 
     names = np.full(len(table), "", dtype=object)
     names[rest] = np.where(fold < round(params.val * folds), "val", "train")
     names[held.to_numpy()] = "test"
-    note = f"test is site {', '.join(params.sites)}; {params.val:.0%} of the other patients validate, seed {seed}"
+    note = f"test is site {', '.join(params.sites)}; {params.val:.0%} of the other patients are val, seed {seed}"
     if elsewhere.any():
         note += f"; {int(elsewhere.sum())} recordings of its patients at other sites are in no split"
     if unknown.any():

@@ -308,7 +308,7 @@ def test_zenodo_records_with_archives(tmp_path):
         run()
         assert release.asked["exams_part0.zip"] == before
         release.served["record"] = b'{"files": [{"key": "../x"}]}'
-        with pytest.raises(InputError, match="is not a record with checksums"):
+        with pytest.raises(InputError, match="is not a Zenodo record with checksums"):
             run()
 
 
@@ -363,4 +363,4 @@ def test_the_verb(release, tmp_path):
     refused(
         ecgssl("download", "echonext", "--root", tmp_path), "cannot be downloaded automatically", "Sign in to PhysioNet"
     )
-    refused(ecgssl("download", "ptbx", "--root", tmp_path, "--connections", 99), "is not known", "out of range")
+    refused(ecgssl("download", "ptbx", "--root", tmp_path, "--connections", 99), "is not a public dataset", "out of range")

@@ -182,7 +182,7 @@ def test_what_there_is_too_little_of_is_reported(german):
     reported = {problem.field: (problem.what, problem.remedy) for problem in caught.value.problems}
     assert reported["rhythm"][0] == "has no known value in split 'test'"
     assert reported["lvef"][0].endswith("in all 1 known recordings in split 'test'")
-    assert reported["dx"] == ("lists several labels, which are separate targets", "Use dx:LBBB, dx:PVC")
+    assert reported["dx"] == ("has several labels, and each label is a target", "Use dx:LBBB, dx:PVC")
     assert "declare the column in data.targets" in reported["Name"][1]
     assert reported["af"][0] == "has no known value in split 'test'"
     assert reported["age"][0].endswith("in all 1 known recordings in split 'test'")

@@ -1,1 +1,1 @@
-"""Download of public sets."""
+"""Download of public datasets."""

@@ -1,4 +1,4 @@
-"""Download of a public set or a part of it: parallel, resumable and verified by checksums."""
+"""Parallel, resumable download of public datasets with checksum verification."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from ecgssl.files import make_folder
 from ecgssl.progress import progress
 
 JOURNAL = ".ecgssl-verified"
-"""File in the root that lists verified files with size and time, so that a second run does not read them again."""
+"""File in the root folder that lists verified files with size and time, so that they are not verified again."""
 
 _SAMPLED = 40
-"""Number of files whose size is requested before the download, to estimate the total."""
+"""Number of files whose sizes are requested from the server to estimate the total size."""
 _UNPACKED = "!unpacked"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Files of a download.
+    """Number and size of the files of a download, reported before it starts.
 
     Args:
-        files: number of files of the selected part of the release.
-        size: bytes of the files to download; ``None`` if the server does not state sizes.
-        exact: whether ``size`` is known or estimated from a sample.
+        files: number of selected files, including files that are already present.
+        size: number of bytes to download; ``None`` if the server does not report sizes.
+        exact: whether ``size`` is exact; otherwise it is estimated from a sample.
         advice: note for the user.
     """
 
@@ -54,12 +54,12 @@ class DownloadReport:
     """Result of a download.
 
     Args:
-        files: number of selected files: ``present + fetched + len(failed)``.
-        present: files on disk before the download, verified now or earlier.
-        fetched: files downloaded and verified.
-        failed: path and reason of files that could not be downloaded.
+        files: number of selected files, equal to ``present + fetched + len(failed)``.
+        present: number of files that were already on disk and have the right checksum.
+        fetched: number of files downloaded and verified.
+        failed: path and reason for each file that could not be downloaded.
         received: number of bytes received over the network.
-        seconds: wall-clock time in s.
+        seconds: duration in s.
     """
 
     files: int
@@ -82,24 +82,24 @@ def download(
     show_progress: bool = True,
     session: ReleaseSession | None = None,
 ) -> DownloadReport:
-    """Download a public set.
+    """Download a public dataset.
 
-    After an interruption, the same call continues: complete files are kept, partial files are resumed.
+    To continue an interrupted download, call this function again. Complete files are kept, and partial files are resumed.
 
     Args:
-        name: name of the set (``ecgssl.config.public_sets``).
-        root: folder of the release; created if absent.
-        base_url: mirror with the same files and the same ``SHA256SUMS.txt``.
-        subsets: names or patterns, see ``choose``.
-        connections: number of files downloaded at a time, at most ``MOST_CONNECTIONS``.
-        recheck: read every file again instead of trusting the journal.
-        on_plan: called with the plan before the download.
-        show_progress: show a progress bar on a terminal.
-        session: session to use; by default a new one.
+        name: name of the dataset (``ecgssl.config.public_sets``).
+        root: folder to download to; created if it does not exist.
+        base_url: URL of a mirror with the same files and the same ``SHA256SUMS.txt``.
+        subsets: names or path patterns of subsets, see ``choose``.
+        connections: number of parallel downloads, at most ``MOST_CONNECTIONS``.
+        recheck: compute the checksums of all files again, including files verified by an earlier run.
+        on_plan: function called with the plan before the download starts.
+        show_progress: whether to show a progress bar.
+        session: HTTP session; by default a new one.
 
     Raises:
-        InputError: for an unknown set, a set that cannot be downloaded automatically (with instructions), an invalid list
-            of files, a subset without files, or too little disk space.
+        InputError: the dataset is unknown or cannot be downloaded automatically (the message contains instructions), the
+            list of files is invalid, a subset has no files, or there is too little disk space.
     """
     start = time.perf_counter()
     root = Path(root)
@@ -135,7 +135,7 @@ def _source(name: str, connections: int) -> Source:
     if not 1 <= connections <= MOST_CONNECTIONS:
         problems.append(Problem("--connections", str(connections), "is out of range", f"Use 1 to {MOST_CONNECTIONS}"))
     if name not in PUBLIC_SETS:
-        problems.append(Problem("set", name, "is not known", similar_names(name, tuple(PUBLIC_SETS))))
+        problems.append(Problem("set", name, "is not a public dataset", similar_names(name, tuple(PUBLIC_SETS))))
         raise InputError(problems)
     source = public_set(name).source
     if source.manual:
@@ -146,7 +146,7 @@ def _source(name: str, connections: int) -> Source:
 
 
 def _total_size(session: ReleaseSession, files: list[RemoteFile]) -> tuple[int | None, bool]:
-    """Return the bytes of all files, and whether this is exact; estimated if the release does not state sizes."""
+    """Return the total size of files in bytes, and whether it is exact. Unknown sizes are estimated from a sample."""
     stated = [f.size for f in files if f.size is not None]
     if len(stated) == len(files):
         return sum(stated), True
@@ -172,7 +172,11 @@ def _fetch_all(
     connections: int,
     show_progress: bool,
 ) -> tuple[int, int, list[tuple[str, str]]]:
-    """Return the number of files already present, the bytes received, and (path, reason) of failed files."""
+    """Download and verify files in parallel.
+
+    Returns:
+        The number of files already present, the number of bytes received, and path and reason for each failed file.
+    """
     present = received = 0
     failed: list[tuple[str, str]] = []
     lock, stop = threading.Lock(), threading.Event()
@@ -204,7 +208,7 @@ def _fetch_all(
                 except Refused as why:
                     failed.append((remote.path, str(why)))
                 except OSError as error:
-                    # a full disk affects all files
+                    # a write error such as a full disk affects all files, so stop the download
                     what = f"cannot be written ({error.strerror or error})"
                     raise InputError(Problem(str(root / remote.path), "file", what, "Free disk space")) from error
         except BaseException:
@@ -217,7 +221,10 @@ def _fetch_all(
 def _bounded(
     pool: ThreadPoolExecutor, work: Callable[[RemoteFile], bool], files: list[RemoteFile], most: int
 ) -> Iterator[tuple[RemoteFile, Future[bool]]]:
-    """Yield files with their finished futures. At most ``most`` futures exist at a time, for releases of millions of files."""
+    """Run ``work`` on files in a thread pool, and yield each file with its finished future.
+
+    At most ``most`` futures exist at a time, to save memory for releases with millions of files.
+    """
     waiting: dict[Future[bool], RemoteFile] = {}
     for remote in [*files, None]:
         if remote is not None:
@@ -239,7 +246,7 @@ def _note(journal: IO[str], root: Path, remote: RemoteFile) -> None:
 
 
 def _read_journal(path: Path) -> dict[str, tuple[str, int, int]]:
-    """Return (digest, size, time of change) of verified files by path; a line truncated by a crash is ignored."""
+    """Return digest, size and modification time of each verified file by path. Incomplete lines are ignored."""
     found: dict[str, tuple[str, int, int]] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -251,7 +258,7 @@ def _read_journal(path: Path) -> dict[str, tuple[str, int, int]]:
 
 def _is_verified(root: Path, remote: RemoteFile, journal: dict[str, tuple[str, int, int]]) -> bool:
     if journal.get(remote.path + _UNPACKED, ("",))[0] == remote.digest:
-        return True  # the user may delete an archive after it was unpacked
+        return True  # the archive was unpacked, so the user may have deleted it
     noted = journal.get(remote.path)
     if noted is None or noted[0] != remote.digest:
         return False

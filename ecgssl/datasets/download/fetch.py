@@ -1,4 +1,4 @@
-"""Resumable download of one file. The target is written only if the checksum is correct."""
+"""Resumable download of a single file with checksum verification."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from ecgssl.datasets.download.session import BLOCK, Refused, ReleaseSession
 
 PART = ".part"
 _ATTEMPTS = 2
-"""Number of complete downloads of a file before a wrong checksum is an error."""
+"""Number of times that a file is downloaded completely before a wrong checksum is an error."""
 _RATIO = 200
-"""Largest accepted ratio of the sizes of a zip member; recordings have a ratio of about three."""
+"""Maximum compression ratio of a zip member, as protection against zip bombs. Recordings have a ratio of about 3."""
 
 
 def fetch(
     session: ReleaseSession, remote: RemoteFile, target: Path, advance: Callable[[int], None], stop: threading.Event
 ) -> None:
-    """Download a file. An existing file is kept until the new one is verified.
+    """Download a file, and replace ``target`` only after the checksum was verified.
 
-    A partial file of an earlier run is continued. If the content does not match the checksum, the file is deleted and
-    downloaded once more.
+    A partial file of an earlier run is resumed. If the checksum is wrong, the file is deleted and downloaded once more.
 
     Args:
-        session: connection to the server.
+        session: HTTP session.
         remote: file to download.
-        target: path of the file on disk.
-        advance: called with the bytes received; negative if bytes are discarded.
-        stop: if set, the download ends and the partial file is kept.
+        target: local path of the file.
+        advance: function called with the number of bytes received (negative if received bytes are discarded).
+        stop: event that stops the download; the partial file is kept.
 
     Raises:
-        Refused: the file cannot be downloaded or does not match its checksum; the message contains the reason.
+        Refused: the file cannot be downloaded or its checksum is wrong.
         OSError: the file cannot be written, for example because the disk is full.
     """
     part = target.with_name(target.name + PART)
@@ -68,12 +67,12 @@ def _receive(
 ) -> None:
     with session.stream(remote.url, start) as response:
         if response.status_code == 416:
-            return  # the partial file is complete or longer: the checksum decides
+            return  # the partial file is already complete; the caller verifies its checksum
         resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
             f"bytes {start}-"
         )
         if response.status_code == 206 and not resumed:
-            raise Refused("the server answered with another range than requested")
+            raise Refused("the server sent a different byte range than requested")
         if start and not resumed:
             advance(-start)
         with part.open("ab" if resumed else "wb") as stream:
@@ -83,20 +82,21 @@ def _receive(
                 stream.write(block)
                 advance(len(block))
                 if remote.size is not None and stream.tell() > remote.size:
-                    break  # longer than stated: the checksum will differ
+                    break  # the file is longer than listed, so its checksum will be wrong
 
 
 def digest_of(path: Path, algorithm: str) -> str:
-    """Return the hex digest of a file."""
+    """Compute the checksum of a file, and return it in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def unpack(archive: Path) -> None:
-    """Unpack a zip file into its folder.
+    """Unpack a zip file into the folder that contains it.
 
     Raises:
-        Refused: a member is not a plain file inside the folder or has an implausible size; nothing is unpacked then.
+        Refused: the zip file is invalid, or a member is not a regular file, lies outside the folder or is suspiciously
+            large.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -114,7 +114,7 @@ def unpack(archive: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part = target.with_name(target.name + PART)
                 with opened.open(member) as source, part.open("wb") as stream:
-                    # zipfile checks the CRC of each member, and stops at the size stated in the directory
+                    # zipfile verifies the CRC of each member and reads at most the listed size
                     while block := source.read(BLOCK):
                         stream.write(block)
                 part.replace(target)

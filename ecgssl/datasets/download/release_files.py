@@ -1,4 +1,4 @@
-"""Files of a release with their checksums, from ``SHA256SUMS.txt`` or the record of Zenodo."""
+"""List of the files in a dataset release with checksums, read from ``SHA256SUMS.txt`` or the Zenodo API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class RemoteFile:
 
     Args:
         path: path relative to the release, with forward slashes.
-        url: address of the file.
-        algorithm, digest: checksum; name in ``hashlib`` and hex digest.
-        size: size in bytes, if the release states it.
+        url: URL of the file.
+        algorithm: name of the checksum algorithm in ``hashlib``.
+        digest: checksum in hexadecimal.
+        size: size in bytes; ``None`` if unknown.
     """
 
     path: str
@@ -40,15 +41,15 @@ class RemoteFile:
 
 
 def list_release(session: ReleaseSession, source: Source, base_url: str) -> list[RemoteFile]:
-    """Return all files of a release.
+    """Download the list of all files of a release.
 
     Args:
-        session: connection to the server.
-        source: download source with the kind of list.
-        base_url: address of the release or of a mirror.
+        session: HTTP session.
+        source: download source of the dataset.
+        base_url: URL of the release or of a mirror.
 
     Raises:
-        InputError: there is no list of files, or lines of the list are invalid; lists all such lines.
+        InputError: the list of files cannot be downloaded or is invalid.
     """
     if source.listing == "zenodo":
         return _zenodo(session.json(base_url), base_url)
@@ -57,10 +58,10 @@ def list_release(session: ReleaseSession, source: Source, base_url: str) -> list
 
 
 def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
-    """Return the files of a ``SHA256SUMS.txt`` with lines ``digest path``.
+    """Parse the text of a ``SHA256SUMS.txt``, which has lines of the form ``digest path``.
 
     Raises:
-        InputError: lists all invalid lines and all paths outside the folder.
+        InputError: lines are invalid or contain paths outside the release. The message lists their numbers.
     """
     found: dict[str, RemoteFile] = {}
     wrong: list[int] = []
@@ -75,8 +76,8 @@ def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
         found[path] = RemoteFile(path, urljoin(base_url, quote(path)), "sha256", match["digest"])
     if wrong or not found:
         lines = ", ".join(map(str, wrong[:8])) or "the list is empty"
-        what = f"lines without a checksum and a path inside the release: {lines}"
-        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was downloaded"))
+        what = f"has invalid lines (expected a checksum and a path inside the release): {lines}"
+        raise InputError(Problem(where, "list of files", what, "Check the URL. Nothing was downloaded"))
     return list(found.values())
 
 
@@ -90,27 +91,28 @@ def _zenodo(record: Any, where: str) -> list[RemoteFile]:
                 raise ValueError(path)
             found.append(RemoteFile(path, urljoin(where, link), algorithm, digest, int(entry["size"])))
     except (KeyError, TypeError, ValueError) as error:
-        what = f"is not a record with checksums ({type(error).__name__}: {str(error)[:60]})"
-        raise InputError(Problem(where, "list of files", what, "Check the address; nothing was downloaded")) from None
+        what = f"is not a Zenodo record with checksums ({type(error).__name__}: {str(error)[:60]})"
+        raise InputError(Problem(where, "list of files", what, "Check the URL. Nothing was downloaded")) from None
     return found
 
 
 def is_inside(path: str) -> bool:
-    """Return whether a relative path stays inside its folder on every operating system."""
+    """Return whether a relative path stays inside its base folder, on every operating system."""
     pure = PurePosixPath(path)
     return not (pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in path or "\0" in path)
 
 
 def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) -> list[RemoteFile]:
-    """Return the files of some subsets and the files that every subset needs.
+    """Select the files of some subsets, and the files that are always required.
 
     Args:
-        files: files of the release.
-        source: download source with the names of the subsets.
-        subsets: names in ``source.subsets``, or path patterns (``files/p1000/*``); empty for the default.
+        files: all files of the release.
+        source: download source of the dataset.
+        subsets: names in ``source.subsets``, or path patterns such as ``files/p1000/*``; if empty, the default files of
+            the dataset.
 
     Raises:
-        InputError: lists all subsets without files.
+        InputError: a subset has no files. The message lists all such subsets.
     """
     files, subsets = list(files), list(subsets)
     patterns = {name: source.subsets.get(name, (name,)) for name in subsets}
@@ -121,7 +123,7 @@ def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) 
         chosen |= {f.path: f for f in matching}
         if not matching:
             known = ", ".join(source.subsets) or "path patterns"
-            problems.append(Problem("--subset", name, "matches no file of the release", f"Known: {known}"))
+            problems.append(Problem("--subset", name, "matches no file of the release", f"Use: {known}"))
     if problems:
         raise InputError(problems)
     globs = (*source.needs, *source.default) if not subsets else source.needs

@@ -1,9 +1,9 @@
-"""HTTP session with one release server.
+"""HTTP session for downloads from one server, with retries and resumption.
 
-``requests`` and ``urllib3.util.Retry`` handle connections, retries, increasing waiting times, ``Retry-After`` and redirects.
-This module adds three rules that no maintained library provides: redirects to other hosts are errors, a broken
-transfer continues at the byte reached (``fetch``), and attempts that make progress do not count as failures. ``pooch``
-verifies checksums, but does not resume transfers and fetches one file at a time.
+``requests`` and ``urllib3.util.Retry`` handle connections, retries with backoff, ``Retry-After`` and redirects. This module
+adds three rules: redirects to other hosts are errors, an interrupted transfer continues where it stopped, and an attempt
+that receives data does not count as a failure. The library ``pooch`` does not resume transfers and downloads one file at a
+time.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _TIMEOUT = (15.0, 60.0)
 _MEANING = {401: "needs an account", 403: "is forbidden: it may need an account", 404: "does not exist"}
 MOST_CONNECTIONS = 16
 BLOCK = 1 << 16
-"""Number of bytes read at a time; a broken connection loses the last incomplete block."""
+"""Number of bytes read at a time. If the connection breaks, the last incomplete block is lost."""
 
 
 class Refused(Exception):
-    """Error for a file that cannot be fetched; ``str`` gives the reason."""
+    """Raised if a file cannot be downloaded; the message gives the reason."""
 
 
 class _BoundedRetry(Retry):
-    """Retries that follow ``Retry-After`` up to a limit."""
+    """Retry policy that obeys the ``Retry-After`` header up to a maximum waiting time."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         wait = super().get_retry_after(response)
@@ -46,10 +46,10 @@ class _BoundedRetry(Retry):
 
 
 class _OneHost(requests.Session):
-    """Session that raises ``Refused`` for redirects to another host, and from https to http.
+    """Session that raises ``Refused`` for a redirect to another host or from https to http.
 
     Args:
-        base_url: address whose scheme and host are accepted.
+        base_url: URL with the accepted scheme and host.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -59,7 +59,7 @@ class _OneHost(requests.Session):
     def require_host(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.netloc != self._base.netloc or (self._base.scheme == "https" and parts.scheme != "https"):
-            raise Refused(f"leads to {parts.scheme}://{parts.netloc}, outside of {self._base.netloc}")
+            raise Refused(f"the server redirects to {parts.scheme}://{parts.netloc}, which is not {self._base.netloc}")
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
@@ -69,17 +69,17 @@ class _OneHost(requests.Session):
 
 
 class ReleaseSession:
-    """Connections to the host of a release, used by several threads.
+    """HTTP session for the files of a release. Several threads may use it.
 
     Args:
-        base_url: address of the release. Other hosts and a change from https to http are refused.
+        base_url: URL of the release. Redirects to other hosts or from https to http are refused.
         attempts: number of attempts before a request fails.
     """
 
     def __init__(self, base_url: str, attempts: int = 6) -> None:
         if urlsplit(base_url).scheme not in ("http", "https"):
             raise InputError(
-                Problem("--base-url", base_url, "is not an http(s) address", "Use the folder of the release")
+                Problem("--base-url", base_url, "is not an http(s) URL", "Use the URL of the release folder")
             )
         self._attempts = attempts
         self._retry = _BoundedRetry(
@@ -92,33 +92,37 @@ class ReleaseSession:
         )
         self._session = _OneHost(base_url)
         self._session.max_redirects = 5
-        # a compressed response has another length than the file
+        # disable compression, because a compressed response cannot be resumed at a byte position of the file
         self._session.headers.update({"User-Agent": f"ecgssl/{__version__} (resumable)", "Accept-Encoding": "identity"})
         adapter = HTTPAdapter(pool_maxsize=MOST_CONNECTIONS, max_retries=self._retry)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
     def text(self, url: str, largest: int) -> str:
-        """Return a text file.
+        """Download a text file, and return its content.
 
         Raises:
-            InputError: it cannot be fetched, is not UTF-8, or is larger than ``largest`` bytes.
+            InputError: the file cannot be downloaded, is not UTF-8, or is larger than ``largest`` bytes.
         """
         try:
             return self.resuming(url, lambda: self._body(url, largest), lambda: 0).decode("utf-8")
         except (Refused, UnicodeDecodeError) as error:
-            remedy = "Check the address and the network, or set a mirror with --base-url"
+            remedy = "Check the URL and the network connection, or set a mirror with --base-url"
             raise InputError(Problem(url, "list of files", str(error)[:200], remedy)) from None
 
     def json(self, url: str) -> Any:
-        """Return a JSON document; errors as in ``text``."""
+        """Download a JSON document, and return the parsed content.
+
+        Raises:
+            InputError: the document cannot be downloaded or is not valid JSON.
+        """
         try:
             return json.loads(self.text(url, 1 << 26))
         except ValueError:
-            raise InputError(Problem(url, "list of files", "is not JSON", "Check the address")) from None
+            raise InputError(Problem(url, "list of files", "is not valid JSON", "Check the URL")) from None
 
     def size(self, url: str) -> int | None:
-        """Return the bytes of a file according to the server; ``None`` if it does not state them."""
+        """Return the size of a file in bytes as reported by the server; ``None`` if the server does not report it."""
         try:
             with self._open("HEAD", url, {}) as response:
                 length = response.headers.get("Content-Length", "")
@@ -128,10 +132,12 @@ class ReleaseSession:
 
     @contextmanager
     def stream(self, url: str, start: int = 0) -> Iterator[requests.Response]:
-        """Yield a response of status 200 (the whole file), 206 (from byte ``start``) or 416 (no bytes from ``start``).
+        """Request a file from byte ``start`` on, and yield the response.
+
+        The status of the response is 200 (whole file), 206 (from ``start`` on) or 416 (the file ends before ``start``).
 
         Raises:
-            Refused: for any other status, or if the server cannot be reached.
+            Refused: the status is different, or the server cannot be reached.
         """
         with self._open("GET", url, {"Range": f"bytes={start}-"} if start else {}) as response:
             status = response.status_code
@@ -142,16 +148,16 @@ class ReleaseSession:
             yield response
 
     def resuming(self, url: str, receive: Callable[[], _Result], reached: Callable[[], int]) -> _Result:
-        """Return the result of ``receive``, which is repeated after a broken transfer.
+        """Call ``receive`` until a transfer succeeds, and return its result.
 
         Args:
-            url: address, for messages.
+            url: URL, for messages.
             receive: function that performs one transfer.
-            reached: function that returns the number of bytes received so far. Attempts are counted again from 0 after each
-                transfer that adds bytes.
+            reached: function that returns the number of bytes received so far. If it increases, the number of attempts is
+                reset.
 
         Raises:
-            Refused: ``attempts`` transfers in a row add nothing.
+            Refused: ``attempts`` transfers in a row receive no data.
         """
         retry, best = self._retry, reached()
         while True:
@@ -168,7 +174,7 @@ class ReleaseSession:
                 retry.sleep()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         self._session.close()
 
     def _body(self, url: str, largest: int) -> bytes:

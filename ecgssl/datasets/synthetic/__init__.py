@@ -1,1 +1,1 @@
-"""Simulated recordings: vectorcardiogram model, patients, heart rhythm and electrode noise."""
+"""Simulation of 12-lead ECGs: vectorcardiogram model, patients, heart rhythm and electrode noise."""

@@ -1,4 +1,7 @@
-"""Simulated electrode noise on the nine potentials, so that the derived leads obey the limb-lead laws."""
+"""Simulation of electrode noise.
+
+Noise is added to the nine electrode potentials instead of the leads, so that the leads obey the limb-lead laws.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,20 @@ ELECTRODES_TO_LEADS: NDArray[np.float64] = np.array(
     [[-1, 1, 0, 0, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 0, 0, 0]]
     + [[-_THIRD, -_THIRD, -_THIRD] + [1.0 if i == chest else 0.0 for i in range(6)] for chest in range(6)]
 )
-"""(8, 9) matrix from the potentials to I, II, V1 to V6; chest leads refer to the Wilson central terminal."""
+"""Matrix (8, 9) that converts potentials to leads I, II, V1 to V6. V1 to V6 are relative to Wilson's central terminal."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise levels of each electrode as standard deviations in mV, unless stated otherwise.
+    """Noise levels per electrode. Levels are standard deviations in mV unless stated otherwise.
 
     Args:
-        white: white noise of amplifier and resting muscle.
+        white: white noise (amplifier, resting muscle).
         pink: noise with a 1/f power spectrum (electrode contact).
-        wander: baseline wander, with decreasing power above 0.3 Hz.
-        muscle: EMG during a burst of 0.5 to 3 s on three neighbouring electrodes, 0 for none.
-        mains: amplitude of the mains hum.
-        mains_frequency: 50 or 60 Hz.
+        wander: baseline wander; its power decreases above 0.3 Hz.
+        muscle: muscle noise (EMG) on three neighbouring electrodes during a burst of 0.5 to 3 s; 0 for none.
+        mains: maximum amplitude of the mains hum in mV.
+        mains_frequency: mains frequency in Hz (50 or 60).
     """
 
     white: float = 0.003
@@ -39,18 +42,18 @@ class Noise:
 
 
 def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return noise on ``ELECTRODES``.
+    """Generate noise for the potentials of ``ELECTRODES``.
 
-    White noise, pink noise and wander are drawn together from their common spectrum with one inverse Fourier transform.
+    White noise, pink noise and baseline wander are generated together from the sum of their spectra.
 
     Args:
         noise: noise levels.
-        sampling_rate: sampling rate in Hz; mains hum above half of it is omitted.
+        sampling_rate: sampling rate in Hz. Mains hum is omitted if its frequency is above half the sampling rate.
         samples: number of samples.
         rng: random generator.
 
     Returns:
-        (9, samples) in mV.
+        Noise (9, samples) in mV.
     """
     frequency = np.fft.rfftfreq(samples, 1 / sampling_rate)
     bins = len(frequency)
@@ -59,9 +62,9 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
     wander = 1 / (1 + (frequency / 0.3) ** 4)
     wander[0] = 0
     power = noise.white**2 / bins + noise.pink**2 * pink / pink.sum() + noise.wander**2 * wander / wander.sum()
-    # irfft divides by the length and adds each bin to its mirror image, so a deviation of n/2 sqrt(p) gives power p
+    # irfft divides by n and uses each bin twice, so a standard deviation of n/2 sqrt(p) gives power p
     amplitude = 0.5 * samples * np.sqrt(power)
-    # coefficients are uniformly distributed bytes for speed: their sum over thousands of bins is nearly normal
+    # draw uniformly distributed bytes for speed; their sum over thousands of bins is nearly normal
     even = rng.integers(-128, 128, (len(ELECTRODES), 2 * bins), dtype=np.int8).astype(np.float32)
     even += 0.5
     draw = even.view(np.complex64)
@@ -79,7 +82,7 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
         start = int(rng.integers(0, samples - length + 1))
         electrode = int(rng.integers(0, len(ELECTRODES) - 2))
         envelope = np.sqrt(np.sin(np.linspace(0, np.pi, length))).astype(np.float32)
-        # the power of differentiated white noise rises with frequency, as that of surface EMG
+        # differentiate white noise, so that its power rises with frequency as in surface EMG
         burst = np.diff(rng.standard_normal((3, length + 1), dtype=np.float32))
         burst *= envelope * np.float32(noise.muscle / np.sqrt(2))
         out[electrode : electrode + 3, start : start + length] += burst

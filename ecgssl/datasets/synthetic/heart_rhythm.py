@@ -1,4 +1,4 @@
-"""Simulated heart rhythm: RR intervals of sinus rhythm and atrial fibrillation, and premature ventricular beats."""
+"""Simulation of heart rhythms: sinus rhythm, atrial fibrillation and premature ventricular beats."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEAD_IN = 2.5
-"""Duration in s of the rhythm before and after the recording, so that beats at its edges are complete."""
+"""Time in s that is simulated before and after the recording, so that beats at its edges are complete."""
 
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Times and types of beats.
+    """Times and types of B beats.
 
     Args:
-        times: (B,) R peaks in s, 0 is the first sample of the recording.
-        rr: (B,) interval before the beat in s.
-        ectopic: (B,) true for ventricular premature beats.
+        times: (B,) times of the R peaks in s from the start of the recording.
+        rr: (B,) RR interval before each beat in s.
+        ectopic: (B,) whether a beat is a premature ventricular beat.
     """
 
     times: Array
@@ -29,7 +29,7 @@ class Rhythm:
 
     @property
     def repolarisation_rr(self) -> Array:
-        """Interval (B,) in s that determines the QT interval, which depends mainly on the mean rate."""
+        """RR intervals (B,) in s for computing the QT interval: 75 % mean interval and 25 % preceding interval."""
         return 0.75 * float(self.rr.mean()) + 0.25 * np.minimum(self.rr, 2.0)
 
 
@@ -41,15 +41,15 @@ def sinus_rhythm(
     duration: float,
     rng: np.random.Generator,
 ) -> Rhythm:
-    """Return regular beats with respiratory sinus arrhythmia and a slow (0.1 Hz) oscillation.
+    """Simulate sinus rhythm with respiratory sinus arrhythmia and a slow oscillation (0.1 Hz) of the RR interval.
 
-    The two oscillations are the high- and low-frequency peaks of the RR spectrum in McSharry et al. (2003).
+    The two oscillations correspond to the two peaks of the RR spectrum in McSharry et al. (2003).
 
     Args:
-        rate: mean heart rate in beats per minute; the mean interval matches it exactly.
+        rate: mean heart rate in beats per minute.
         breathing: respiratory rate in Hz.
         sinus_arrhythmia: relative amplitude of the respiratory oscillation of the RR interval.
-        variability: relative amplitude of the slow oscillation; a fifth of it is added as beat-to-beat noise.
+        variability: relative amplitude of the slow oscillation. Beat-to-beat noise has a fifth of this amplitude.
         duration: duration of the recording in s.
         rng: random generator.
     """
@@ -64,11 +64,13 @@ def sinus_rhythm(
 
 
 def fibrillation_rhythm(rate: float, irregularity: float, duration: float, rng: np.random.Generator) -> Rhythm:
-    """Return irregular beats: independent log-normal intervals above the refractory limit of the AV node.
+    """Simulate the irregular rhythm of atrial fibrillation.
+
+    RR intervals are independent and log-normal, and are limited to 0.3 to 2.2 s.
 
     Args:
-        rate: mean ventricular rate in beats per minute.
-        irregularity: coefficient of variation of the intervals before the limit is applied.
+        rate: ventricular rate in beats per minute.
+        irregularity: standard deviation of the logarithm of the RR interval.
         duration: duration of the recording in s.
         rng: random generator.
     """
@@ -79,14 +81,14 @@ def fibrillation_rhythm(rate: float, irregularity: float, duration: float, rng: 
 
 
 def with_ectopy(rhythm: Rhythm, beats: int, duration: float, rng: np.random.Generator) -> Rhythm:
-    """Return the rhythm with some beats replaced by premature ventricular beats.
+    """Replace some beats of a rhythm by premature ventricular beats.
 
-    The premature beat does not reset the sinus node: the following beat keeps its time, so the pause is fully compensatory.
+    The beat after a premature beat keeps its time (fully compensatory pause).
 
     Args:
         rhythm: rhythm without premature beats.
-        beats: maximum number of premature beats; no two are consecutive.
-        duration: duration of the recording in s; replaced beats are inside it.
+        beats: maximum number of premature beats. Two premature beats are never consecutive.
+        duration: duration of the recording in s. Only beats inside the recording are replaced.
         rng: random generator.
     """
     times, ectopic = rhythm.times.copy(), rhythm.ectopic.copy()

@@ -1,7 +1,8 @@
-"""Simulated patients: random parameters of patients and recordings, and the labels that follow from them.
+"""Simulation of patients: random parameters of patients and recordings, and labels computed from the parameters.
 
-Findings are drawn first and select the range from which a parameter (QRS duration, heart rate) is drawn. Labels depend on
-the parameter only. The ranges extend slightly beyond the thresholds, which gives borderline recordings on both sides.
+Findings are drawn first. A finding determines the range from which its parameter (for example the QRS duration) is drawn.
+Labels are computed by comparing the parameter with a threshold. The ranges overlap the thresholds slightly, so that some
+recordings are borderline.
 """
 
 from __future__ import annotations
@@ -47,18 +48,18 @@ _T_TERRITORIES: tuple[Vector, ...] = ((0.5, 0.3, -0.81), (0.78, 0.62, -0.1))
 
 @dataclass(frozen=True)
 class Patient:
-    """Parameters common to all recordings of one patient.
+    """Parameters that are the same in all recordings of a patient.
 
     Args:
         age: age in years.
         sex: ``F`` or ``M``.
         heart: shape of the beats in sinus rhythm without acute ST elevation.
-        torso: (8, 3) matrix from the dipole to the independent leads.
+        torso: (8, 3) matrix that projects the dipole to the independent leads.
         resting_rate: heart rate at rest in beats per minute.
-        fibrillating: probability of atrial fibrillation in a recording.
-        st_territory: territory of a possible ST elevation, or ``None``.
-        ectopic_focus: (3,) main force of premature ventricular beats; ``None`` for no such beats.
-        sinus_arrhythmia: relative respiratory change of the RR interval.
+        fibrillating: probability that a recording shows atrial fibrillation.
+        st_territory: location of a possible ST elevation, such as ``anterior``; ``None`` for no ST elevation.
+        ectopic_focus: (3,) main dipole direction of premature ventricular beats; ``None`` for no such beats.
+        sinus_arrhythmia: relative amplitude of the respiratory oscillation of the RR interval.
     """
 
     age: int
@@ -74,7 +75,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Episode:
-    """Parameters of one recording; times in s, rates per minute, heights in mV."""
+    """Parameters of one recording. Durations are in s, ``rate`` is in beats per minute, other rates in Hz, heights in mV."""
 
     heart: Heart
     torso: NDArray[np.float64]
@@ -94,7 +95,7 @@ class Episode:
 
 
 def draw_patient(rng: Generator) -> Patient:
-    """Return a random patient. Age-related findings are more probable in old patients."""
+    """Draw the parameters of a random patient. Most findings are more frequent in old patients."""
     age = int(np.clip(rng.normal(60, 16), 18, 92))
     sex = "F" if rng.random() < 0.5 else "M"
     ageing = float(np.exp(0.45 * np.clip((age - 60) / 16, -2, 2)))
@@ -136,7 +137,7 @@ def draw_patient(rng: Generator) -> Patient:
 
 
 def draw_episode(patient: Patient, rng: Generator) -> Episode:
-    """Return random parameters of one recording: heart rate, rhythm, noise and electrode positions."""
+    """Draw the parameters of a random recording: heart rate, rhythm, noise and electrode positions."""
     fibrillation = bool(rng.random() < patient.fibrillating)
     fast = rng.random() < 0.14
     rate = rng.normal(117, 12) if fast else patient.resting_rate + rng.normal(0, 4)
@@ -184,14 +185,14 @@ def draw_episode(patient: Patient, rng: Generator) -> Episode:
 
 
 def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
-    """Return the labels of a recording: 1, 0, or NaN if a criterion does not apply.
+    """Compute the labels of a recording: 1, 0, or NaN if the criterion does not apply.
 
-    There is no PR interval in atrial fibrillation. Criteria of ST segment, T wave and voltage do not apply to a wide QRS
-    complex, because its repolarisation is abnormal.
+    The PR criterion does not apply in atrial fibrillation. The criteria for ST segment, T wave and voltage do not apply to
+    wide QRS complexes, because their repolarisation is abnormal.
 
     Args:
         episode: parameters of the recording.
-        ectopic_beats: number of premature ventricular beats with the R peak inside the recording.
+        ectopic_beats: number of premature ventricular beats in the recording.
     """
     heart, sinus = episode.heart, not episode.fibrillation
     wide = heart.qrs > WIDE_QRS
@@ -213,7 +214,7 @@ def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
 
 
 def _focus(rng: Generator) -> Vector:
-    # outflow tract, left free wall, apex: each vector points away from the origin of the beat
+    # dipole directions of beats from the outflow tract, the left free wall and the apex (pointing away from the origin)
     foci = np.array([[0.2, 0.95, 0.25], [-0.7, 0.2, -0.7], [0.3, -0.85, 0.4]])
     main = foci[int(rng.integers(len(foci)))] + 0.2 * rng.standard_normal(3)
     return float(main[0]), float(main[1]), float(main[2])

@@ -1,13 +1,13 @@
-"""Vectorcardiogram model: a dipole of three components, each a sum of Gaussians, projected to the leads by a torso matrix.
+"""Vectorcardiogram model of the ECG: a cardiac dipole made of Gaussian waves, projected to the leads by a torso matrix.
 
 The model follows McSharry, Clifford, Tarassenko and Smith (IEEE Trans Biomed Eng 50:289, 2003) and its extension to three
-dipole components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers, a
-wave i of a beat is a Gaussian of the cardiac phase theta, which increases by 2 pi in one RR interval. Here, waves are
-defined in *seconds* from the R peak, because the QRS duration does not depend on the heart rate. Centre ``c`` and width
-``w`` in seconds correspond to the phase ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only waves with ``stretch`` (ST
-segment, T wave) depend on the rate, by the cube root of Fridericia (Acta Med Scand 53:469, 1920).
+dipole components by Sameni, Clifford, Jutten and Shamsollahi (EURASIP J Adv Signal Process 2007:043407). In these papers,
+waves are Gaussians of the cardiac phase theta, which increases by 2 pi per RR interval. Here, waves are Gaussians of the
+time from the R peak, because the QRS duration does not depend on the heart rate. A centre ``c`` and a width ``w`` in seconds
+correspond to the phases ``theta_i = 2 pi c / RR`` and ``b_i = 2 pi w / RR``. Only the ST segment and the T wave depend on
+the heart rate, by the cube-root formula of Fridericia (Acta Med Scand 53:469, 1920).
 
-Axes are those of the Dower matrix: x to the left, y to the feet, z to the back; dipoles are in mV.
+The axes are those of the Dower matrix: x points to the left, y to the feet, z to the back. Dipoles are in mV.
 """
 
 from __future__ import annotations
@@ -34,32 +34,34 @@ DOWER: Array = np.array(
         [0.831, 0.076, 0.230],
     ]
 )
-"""(8, 3) matrix from the Frank x, y, z to ``INDEPENDENT_LEADS`` (Dower, Machado and Osborne, Clin Cardiol 3:87, 1980)."""
+"""Dower matrix (8, 3), which converts Frank leads x, y, z to ``INDEPENDENT_LEADS`` (Dower et al., Clin Cardiol 3:87, 1980)."""
 
 NORMAL_QRS = 0.09
-"""QRS duration in seconds for which the wave table is defined."""
+"""Normal QRS duration in seconds."""
 
 ONSET = 0.42
-"""Fraction of the QRS complex before the R peak."""
+"""Part of the QRS duration that precedes the R peak."""
 
 REACH = 4.5
-"""Number of widths at which a Gaussian is truncated; the remainder is below 0.1 uV."""
+"""Gaussians are truncated at this number of standard deviations, where they are below 0.1 uV."""
 
 WAVES = 15
-"""Gaussians of a conducted beat: 2 of the P wave, 7 of the QRS complex, 4 of the ST segment, 2 of the T wave."""
+"""Number of Gaussians in a conducted beat: 2 for the P wave, 7 for QRS, 4 for the ST segment, 2 for the T wave."""
 
 _ST_SHARES = (0.16, 0.44, 0.72, 1.0)
 
 
 @dataclass(frozen=True)
 class Waves:
-    """K Gaussian waves of one type of beat.
+    """K Gaussian waves that make up one type of beat.
+
+    The centre of a wave is at ``centre + stretch * cbrt(RR)`` seconds after the R peak, with the RR interval in seconds.
 
     Args:
-        centre: (K,) seconds after the R peak at a heart rate of 60/min, without the part of ``stretch``.
-        stretch: (K,) seconds, multiplied by the cube root of the RR interval in seconds and added to ``centre``.
-        width: (K,) standard deviations in seconds; waves with ``stretch`` are scaled in the same way.
-        vector: (K, 3) dipole in mV at the centre.
+        centre: (K,) part of the centre that does not depend on the heart rate, in s.
+        stretch: (K,) part of the centre that depends on the heart rate, in s; 0 for waves that do not depend on it.
+        width: (K,) standard deviations in s. If ``stretch`` is positive, the width is also multiplied by ``cbrt(RR)``.
+        vector: (K, 3) dipole at the centre of the wave, in mV.
     """
 
     centre: Array
@@ -70,19 +72,23 @@ class Waves:
 
 @dataclass(frozen=True)
 class Heart:
-    """Parameters of the shape of conducted beats.
+    """Shape parameters of conducted beats.
 
     Args:
-        p_wave: height of the P wave; 1 is normal, 0 is none (atrial fibrillation).
-        p_duration, pr, qrs, qtc: seconds; ``pr`` from P onset to QRS onset, ``qtc`` at a rate of 60/min.
-        block: bundle branch block that prolongs the QRS complex beyond 95 ms; between 95 and 135 ms its shape changes to
-            that of a complete block.
-        voltage: gain of the QRS forces; above 1.3 they turn left and back, and the T wave becomes discordant.
-        t_height: gain of the whole T wave.
-        t_polarity: gain of the T wave along ``t_direction``; 1 is normal, negative is inverted.
-        t_direction: unit vector of the territory whose T wave ``t_polarity`` scales.
-        st: (3,) dipole in mV of the ST segment.
-        shape: (``WAVES``, 3) relative deviation of the vector of each wave, specific to the patient.
+        p_wave: relative height of the P wave: 1 is normal, 0 means no P wave (atrial fibrillation).
+        p_duration: duration of the P wave in s.
+        pr: PR interval in s.
+        qrs: QRS duration in s.
+        qtc: QT interval in s at a heart rate of 60/min.
+        block: side of a bundle branch block, or ``None``. The QRS shape changes gradually from normal at a QRS duration of
+            95 ms to complete block at 135 ms.
+        voltage: relative amplitude of the QRS complex. Above 1.3, the QRS axis turns to the left and back, and the T wave
+            becomes discordant.
+        t_height: relative height of the T wave.
+        t_polarity: factor of the T wave along ``t_direction``; 1 is normal, negative values give inverted T waves.
+        t_direction: unit vector of the direction that ``t_polarity`` scales.
+        st: (3,) dipole of the ST segment in mV.
+        shape: (``WAVES``, 3) relative deviation of each wave, which differs between patients.
     """
 
     p_wave: float = 1.0
@@ -100,9 +106,9 @@ class Heart:
 
 
 def conducted_beat(heart: Heart) -> Waves:
-    """Return the ``WAVES`` Gaussians of a beat conducted from the atria."""
+    """Return the Gaussian waves of a beat that is conducted from the atria."""
     degree = float(np.clip((heart.qrs - 0.095) / 0.04, 0, 1)) if heart.block else 0.0
-    # a right block adds a late force after a normal start; a left block and slow conduction prolong the whole complex
+    # a right block adds a late wave to a normal QRS complex; other causes prolong the whole complex
     body = min(heart.qrs, NORMAL_QRS) if heart.block == "right" else heart.qrs
     onset = -ONSET * (NORMAL_QRS if heart.block == "right" else heart.qrs)
     end = onset + heart.qrs
@@ -117,7 +123,7 @@ def conducted_beat(heart: Heart) -> Waves:
     strain = max(heart.voltage - 1.3, 0.0)
     qrs_vector = qrs_vector + strain * np.linalg.norm(qrs_vector, axis=1, keepdims=True) * np.array([0.2, -0.12, 0.25])
 
-    # repolarisation is opposite to the late forces: all of them, or the last three in a right block
+    # in a block, the T wave is opposite to the QRS complex (right block: to its late part only)
     late = slice(4, 7) if heart.block == "right" and degree > 0 else slice(None)
     area = (qrs_vector * qrs_width[:, None])[late].sum(axis=0)
     against = area / max(float(np.linalg.norm(area)), 1e-9)
@@ -126,13 +132,13 @@ def conducted_beat(heart: Heart) -> Waves:
     t_vector = t_vector + (heart.t_polarity - 1) * (t_vector @ direction) * direction
     discordance = degree * heart.voltage * (0.45 if heart.block == "left" else 0.3)
     t_vector = (1 - degree) * t_vector - (discordance + 0.15 * min(strain, 1.0)) * against
-    # an elevated ST segment also raises the T wave
+    # ST elevation also raises the T wave
     t_vector = t_vector + 0.6 * np.asarray(heart.st, dtype=float)
     t_vectors = np.outer([0.55, 0.72], t_vector)
     t_stretch = heart.qtc + np.array([-0.118, -0.07])
     t_width = np.array([0.048, 0.028])
 
-    # the ST segment consists of overlapping Gaussians between the end of the QRS complex and the T wave
+    # model the ST segment by overlapping Gaussians between the end of the QRS complex and the T wave
     st_vector = np.asarray(heart.st, dtype=float) - 0.22 * discordance * against
     shares = np.array(_ST_SHARES)
     st_centre = end + (onset - end) * shares
@@ -152,20 +158,20 @@ def conducted_beat(heart: Heart) -> Waves:
 def _qrs(
     body: float, onset: float, end: float, degree: float, block: Literal["left", "right"] | None
 ) -> tuple[Array, Array, Array]:
-    """Return seven Gaussians: septal, apical, free wall, basal, and three of a bundle branch block."""
+    """Return centres, widths and vectors of seven QRS waves: septal, apical, free wall, basal, and three for a block."""
     share = np.array([0.17, 0.37, 0.51, 0.72])
     centre = onset + body * share
     width = body * np.array([0.075, 0.115, 0.11, 0.105])
     vector = np.array([[-0.13, -0.07, -0.24], [0.78, 0.62, -0.2], [0.62, 0.5, 0.62], [-0.14, -0.16, 0.34]])
     if block == "left":
-        # no septal force; two slow forces to the left and back form the notched plateau
+        # left block: no septal wave; two slow waves to the left and back form a notched plateau
         left = np.array([[0.05, 0.0, 0.02], [0.45, 0.2, 0.35], [0.55, 0.15, 0.55], [0.3, -0.05, 0.3]])
         vector = (1 - degree) * vector + degree * left
         late = np.array([[0.5, 0.2, 0.35], [0.62, 0.1, 0.55], [0.12, -0.1, 0.12]])
         late_centre = onset + (end - onset) * np.array([0.3, 0.66, 0.86])
         late_width = (end - onset) * np.array([0.1, 0.1, 0.07])
     elif block == "right":
-        # the right ventricle is activated last: a slurred force to the right and front
+        # right block: the right ventricle is activated last, which gives a slow wave to the right and front
         late = np.array([[-0.22, 0.05, -0.25], [-0.38, 0.0, -0.38], [-0.2, 0.02, -0.18]])
         late_centre = end - np.array([0.058, 0.04, 0.02])
         late_width = np.array([0.012, 0.014, 0.012])
@@ -181,13 +187,15 @@ def _qrs(
 
 
 def ectopic_beat(direction: ArrayLike, qrs: float, height: float, qtc: float = 0.42) -> Waves:
-    """Return a premature ventricular beat: wide, without P wave, with ST segment and T wave opposite to the QRS complex.
+    """Return the Gaussian waves of a premature ventricular beat.
+
+    The beat is wide and has no P wave. Its ST segment and T wave are opposite to the QRS complex.
 
     Args:
-        direction: (3,) direction of the main force; its length is not used.
-        qrs: QRS duration in seconds, above 0.12.
-        height: largest dipole in mV.
-        qtc: QT interval in seconds at 60/min.
+        direction: (3,) direction of the dipole in the QRS complex; its length has no effect.
+        qrs: QRS duration in s, above 0.12.
+        height: amplitude of the QRS dipole in mV.
+        qtc: QT interval in s at a heart rate of 60/min.
     """
     main = np.asarray(direction, dtype=float)
     main = main / np.linalg.norm(main)
@@ -205,16 +213,16 @@ def ectopic_beat(direction: ArrayLike, qrs: float, height: float, qtc: float = 0
 
 
 def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float, samples: int) -> Array:
-    """Return the dipole: the sum of all waves of all beats.
+    """Compute the dipole signal as the sum of all waves of all beats.
 
     Args:
-        beats: for each type of beat, its waves, the times of the R peaks in s (B,), the RR intervals in s that determine
-            repolarisation (B,), and a gain (B,).
+        beats: for each type of beat, a tuple of its waves, the times (B,) of the R peaks in s, the RR intervals (B,) in s
+            for the QT interval, and the gains (B,).
         sampling_rate: sampling rate in Hz.
-        samples: length of the result; beats may be partly or completely outside.
+        samples: number of samples. Beats may be partly or completely outside.
 
     Returns:
-        (3, samples) in mV.
+        Dipole (3, samples) in mV.
     """
     centres, widths, vectors = [], [], []
     for waves, times, rr, gain in beats:
@@ -224,13 +232,13 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
         vectors.append((gain[:, None, None] * waves.vector).reshape(-1, 3))
     centre, width, vector = np.concatenate(centres), np.concatenate(widths), np.concatenate(vectors)
 
-    # each Gaussian is evaluated in its window only; windows of different lengths are concatenated
+    # evaluate each Gaussian only where it is not negligible, and concatenate these windows in one array
     first = np.clip(np.ceil((centre - REACH * width) * sampling_rate), 0, samples).astype(np.int64)
     stop = np.clip(np.floor((centre + REACH * width) * sampling_rate) + 1, 0, samples).astype(np.int64)
     count = np.maximum(stop - first, 0) * np.any(vector != 0, axis=1)
     end = np.cumsum(count)
     index = np.arange(end[-1]) - np.repeat(end - count, count)
-    # distances from the start of a window are small, so single precision is sufficient
+    # single precision is sufficient, because times are relative to the start of a window
     begin, step = (
         ((first / sampling_rate - centre) / width).astype(np.float32),
         (1 / (sampling_rate * width)).astype("f4"),
@@ -249,20 +257,20 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
 def fibrillation(
     frequency: float, height: float, sampling_rate: float, samples: int, rng: np.random.Generator
 ) -> Array:
-    """Return the atrial dipole in atrial fibrillation: a sawtooth with varying rate and height.
+    """Simulate the atrial dipole in atrial fibrillation: a sawtooth with varying frequency and amplitude.
 
-    Method of Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001): a frequency-modulated fundamental of 4 to 9 Hz,
-    and decreasing harmonics.
+    Method: Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001). The signal consists of a frequency-modulated sine of 4
+    to 9 Hz and its harmonics.
 
     Args:
         frequency: frequency of the fundamental in Hz.
-        height: height of the dipole in mV.
+        height: amplitude of the dipole in mV.
         sampling_rate: sampling rate in Hz.
         samples: number of samples.
         rng: random generator.
 
     Returns:
-        (3, samples) in mV.
+        Dipole (3, samples) in mV.
     """
     t = np.arange(samples) / sampling_rate
     wander = rng.uniform(0, 2 * np.pi, 4)
@@ -271,20 +279,20 @@ def fibrillation(
     swell = 1 + 0.35 * np.sin(2 * np.pi * 0.37 * t + wander[2])
     saw = swell * (np.sin(phase) + 0.45 * np.sin(2 * phase) + 0.2 * np.sin(3 * phase))
     second = swell * np.cos(phase + wander[3])
-    # fibrillatory waves are largest in V1 and II: directed to the feet and to the front
+    # direct the dipole to the feet and the front, because fibrillatory waves are largest in II and V1
     return height * (np.outer([0.1, 0.55, -0.8], saw) + np.outer([0.25, 0.2, 0.1], second))
 
 
 def torso(rng: np.random.Generator, angle: float = 10.0, spread: float = 0.04) -> Array:
-    """Return a random (8, 3) matrix from the dipole to ``INDEPENDENT_LEADS``.
+    """Draw a random torso matrix (8, 3), which projects the dipole to ``INDEPENDENT_LEADS``.
 
-    The Dower matrix is modified by a rotation of the heart about the three axes, a gain (log-normal), and a deviation of each
-    coefficient for other electrode positions.
+    The Dower matrix is multiplied by a random rotation and a log-normal gain. A random deviation of each coefficient
+    simulates different electrode positions.
 
     Args:
         rng: random generator.
-        angle: standard deviation of the rotation in degrees.
-        spread: standard deviation of the coefficients.
+        angle: scale of the rotation angles in degrees.
+        spread: standard deviation of the deviation of a coefficient.
     """
     x, y, z = np.radians(angle) * rng.standard_normal(3) * [0.7, 1.0, 1.4]
     gain = np.exp(0.1 * rng.standard_normal())
@@ -300,7 +308,7 @@ def _rotation(x: float, y: float, z: float) -> Array:
 
 
 def twelve_leads(independent: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the twelve leads in canonical order from ``INDEPENDENT_LEADS`` (8, samples), exact by the limb-lead laws."""
+    """Compute the twelve leads in standard order from ``INDEPENDENT_LEADS`` (8, samples) by the limb-lead laws."""
     one, two = independent[0], independent[1]
     out = np.empty((12, independent.shape[1]), dtype=independent.dtype)
     out[:6] = one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2
