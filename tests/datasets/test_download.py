@@ -363,4 +363,6 @@ def test_the_verb(release, tmp_path):
     refused(
         ecgssl("download", "echonext", "--root", tmp_path), "cannot be downloaded automatically", "Sign in to PhysioNet"
     )
-    refused(ecgssl("download", "ptbx", "--root", tmp_path, "--connections", 99), "is not a public dataset", "out of range")
+    refused(
+        ecgssl("download", "ptbx", "--root", tmp_path, "--connections", 99), "is not a public dataset", "out of range"
+    )
