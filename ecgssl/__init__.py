@@ -15,15 +15,15 @@ __all__ = ["__version__", "load"]
 
 
 def load(path: Path | str) -> Predictor:
-    """Load a bundle for recordings in memory. Example: ``load(path).predict(signal, sampling_rate, leads)``.
+    """Load a bundle to score recordings in memory. Example: ``load(path).predict(signal, sampling_rate, leads)``.
 
     Args:
         path: bundle written by ``ecgssl export``.
 
     Raises:
-        InputError: a file of the bundle is missing, altered, surplus or unusable; all such files are listed.
+        InputError: a file of the bundle is missing, altered, unexpected or unusable; all such files are listed.
     """
-    # imported here, because torch takes a second to import
+    # import here, because importing torch takes a second
     from ecgssl.scoring.api import Predictor
 
     return Predictor(path)

@@ -1,7 +1,7 @@
-"""Errors in input or usage. Each names the file, the field and the fix.
+"""Exceptions for invalid input or usage. Their messages contain the file, the field and the fix.
 
-Exit codes of the command line (README, "Exit codes"): 0 done, 1 internal error, 2 bad input or usage (nothing written),
-3 done with rejected recordings, 4 stopped on request with everything saved.
+Exit codes of the command line (README, "Exit codes"): 0 success, 1 internal error, 2 invalid input or usage (nothing is
+written), 3 success with rejected recordings, 4 stopped on request (the state is saved).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of an input.
+    """Description of one problem with an input.
 
     Args:
         where: file, parameter file or store with the problem.
         field: column, key, row or lead with the problem.
         what: description of the problem, with the invalid value.
-        remedy: instruction how to fix it.
+        remedy: instruction for fixing the problem.
     """
 
     where: str
@@ -32,7 +32,7 @@ class Problem:
 
 
 class InputError(Exception):
-    """Bad input or usage (exit code 2). Lists all problems found."""
+    """Invalid input or usage (exit code 2). The message lists all problems found."""
 
     exit_code = 2
 
@@ -47,11 +47,11 @@ class InputError(Exception):
 
 
 class ContractMismatch(InputError):
-    """A store, checkpoint or bundle has other preprocessing settings than required."""
+    """The preprocessing settings of a store, checkpoint or bundle differ from the required settings."""
 
 
 class RecordingError(InputError):
-    """A recording cannot be read or used. It is rejected with ``reason`` and counted."""
+    """A recording cannot be read or used. It is counted as rejected, with the reason code ``reason``."""
 
     def __init__(self, reason: str, problem: Problem) -> None:
         self.reason = reason
@@ -62,13 +62,13 @@ class RecordingError(InputError):
 
 
 class Stopped(Exception):
-    """A run was stopped by SIGTERM or a time limit. Its state is saved, and the same command resumes it."""
+    """A run stopped early, for example because of SIGTERM or a time limit. Its state is saved."""
 
     exit_code = 4
 
 
 def exit_with(main: Callable[[], int | None]) -> None:
-    """Run a command and exit. Print each problem of an ``InputError`` on a line, without a traceback."""
+    """Run a command and exit. Print each problem of an ``InputError`` on a separate line, without a traceback."""
     try:
         code = main() or 0
     except InputError as error:

@@ -1,6 +1,6 @@
 """Atomic writes of files and directories, and canonical JSON.
 
-Temporary files are created in the folder of their target, so that the final rename stays within one file system. Their
+Temporary files are created in the folder of the final file, so that the final rename stays within one file system. Their
 names begin with a dot.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from ecgssl.errors import InputError, Problem
 
 _KEPT = 40
-"""Number of characters of the target's name that are used in the name of its temporary file."""
+"""Number of characters of a file name that are used in the name of its temporary file."""
 
 
 def sha256_of(path: Path) -> str:
@@ -33,11 +33,11 @@ def sha256_of(path: Path) -> str:
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
-    """Write a file atomically: a reader finds the old or the new content, even after a crash.
+    """Write a file atomically. Readers see either the old or the new content, even after a crash.
 
     Args:
         path: file to write; missing parent folders are created. A link is replaced by a file; its target is not changed.
-        data: content; text is written as UTF-8 with unchanged line ends.
+        data: content; text is written as UTF-8 with unchanged line endings.
 
     Returns:
         ``path``.
@@ -77,9 +77,7 @@ def make_folder(path: Path | str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"cannot be created ({error.strerror})"
-        raise InputError(
-            Problem(str(path), "output folder", what, "Use a place where folders can be created")
-        ) from None
+        raise InputError(Problem(str(path), "output folder", what, "Use a folder that you can write to")) from None
     return path
 
 
@@ -91,17 +89,17 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
 
     Args:
         path: directory to create or replace.
-        marker: file that every directory of this kind contains, such as ``spec.json`` of a store. Directories that are
-            not empty and lack this file are not replaced, so a mistyped output path deletes nothing.
-        building: directory to write into, on the same file system, if an interrupted run is to be resumed. It may
-            exist, and it is kept after an exception.
+        marker: file that every directory of this kind contains, such as ``spec.json`` of a store. An existing directory
+            without this file is replaced only if it is empty, so a mistyped output path deletes nothing.
+        building: directory to write into instead of a temporary one, so that an interrupted run can be resumed. It must be
+            on the same file system, may already exist, and is kept after an exception.
 
     Yields:
         The temporary directory to write into.
 
     Raises:
-        InputError: ``path`` is a file, is or contains the working or home directory, is not empty and lacks
-            ``marker``, or cannot be created. Raised before the block runs.
+        InputError: ``path`` is a file, is or contains the working or home directory, is not empty and has no ``marker``, or
+            cannot be created. The error is raised before the block runs.
     """
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
@@ -120,7 +118,7 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
 
 
 def canonical_json(data: Any, *, digits: int | None = 6, indent: int | None = 2) -> str:
-    """Return JSON that is identical for equal content: sorted keys, rounded floats, a final line end.
+    """Return JSON text that is identical for equal content, with sorted keys, rounded floats and a final newline.
 
     Args:
         data: mappings with text keys, sequences, numbers, text, ``None``, paths, NumPy arrays and scalars.
@@ -137,7 +135,7 @@ def canonical_json(data: Any, *, digits: int | None = 6, indent: int | None = 2)
 
 
 def write_json(path: Path | str, data: Any, *, digits: int | None = 6) -> Path:
-    """Write ``canonical_json`` of ``data`` atomically. If it raises, no file is written."""
+    """Write data as canonical JSON, atomically. No file is written if ``canonical_json`` raises an error."""
     return write_atomic(path, canonical_json(data, digits=digits))
 
 
@@ -149,7 +147,7 @@ def _plain(value: Any, digits: int | None, key: str) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{key or 'value'} is {value}, which JSON does not support; use None for undefined values")
-        # adding 0.0 turns -0.0 into 0.0, whose text differs
+        # add 0.0 to turn -0.0 into 0.0, because their texts differ
         return (value if digits is None else float(f"{value:.{digits}g}")) + 0.0
     if isinstance(value, Mapping):
         for name in value:
@@ -171,7 +169,7 @@ def _refuse_unsafe(path: Path, marker: str | None) -> None:
         raise refuse("is a file")
     real = path.resolve()
     if any(real == place or real in place.parents for place in (Path.cwd().resolve(), Path.home().resolve())):
-        raise refuse("is or holds the working or the home directory")
+        raise refuse("is or contains the working directory or the home directory")
     if marker and path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
         raise refuse(f"exists, is not empty and has no {marker}, so it is not replaced")
 
@@ -188,7 +186,7 @@ def _swap(building: Path, path: Path) -> None:
         _remove(old)
     else:
         building.rename(path)
-    # remove leftovers of replacements that were killed; a shortened name may belong to another directory
+    # remove leftovers of killed processes, but not for shortened names, which may belong to another directory
     if len(path.name) <= _KEPT:
         left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.old")
         for item in [item for item in path.parent.iterdir() if left.fullmatch(item.name)]:
@@ -199,19 +197,19 @@ def _remove(old: Path) -> None:
     if old.is_symlink():
         old.unlink(missing_ok=True)
     else:
-        # read-only files, such as links into a DVC cache, must not prevent the replacement
+        # ignore errors, because read-only files (such as links into a DVC cache) must not prevent the replacement
         shutil.rmtree(old, ignore_errors=True)
 
 
 def _sibling(path: Path, kind: str) -> Path:
-    # shortened, because file systems allow names of at most 255 bytes
+    # shorten the name, because file systems limit names to 255 bytes
     return path.with_name(f".{path.name[:_KEPT]}.{os.getpid()}-{secrets.token_hex(4)}.{kind}")
 
 
 def _sync(path: Path) -> None:
     if path.is_symlink():
         return
-    # some file systems cannot synchronise a directory; the file itself is already written
+    # ignore errors, because some file systems cannot synchronise a directory
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Base class of the sections of ``params.yaml``: unknown keys are errors, and values are finite."""
+"""Base class for the sections of ``params.yaml``. Unknown keys and non-finite values are errors."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ Workers = Annotated[int, Field(ge=-1), AfterValidator(_some_processes)]
 
 
 class Section(BaseModel):
-    """A section of ``params.yaml``."""
+    """Base class for a section of ``params.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,11 +1,11 @@
 """Process pools: worker processes on this machine (loky), or a Dask or Ray cluster.
 
-The number of submitted tasks is limited to a few more than the number of processes, which limits memory. loky's executor
-and the Dask and Ray clients are called directly instead of through joblib. joblib's result generators submit new tasks even
-if no result is taken, its Ray backend was slower than one process, and its Dask backend did not report failures.
+The number of submitted tasks per process is limited, to limit memory use. loky's executor and the Dask and Ray clients are
+called directly instead of through joblib: joblib's result generators submit new tasks even if no result is taken, its Ray
+backend was slower than one process, and its Dask backend did not report failures.
 
-The HTTP service has separate reader processes (``ecgssl.serving``): after the deadline of a request, one process with a
-private folder is killed and replaced. A pool cannot kill a single worker without losing the tasks of the others.
+The HTTP service does not use these pools (see ``ecgssl.serving.reader_pool``). It must kill a single process after a
+timeout, and a pool cannot do this without losing the tasks of the other processes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from ecgssl.errors import InputError, Problem
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Submitted tasks per process: one running and one waiting. Ordered results allow a third, finished task."""
+"""Number of submitted tasks per process: one running and one waiting. Ordered results allow one more finished task."""
 
 PATIENCE = 60.0
-"""Seconds without results and without workers after which a Dask cluster is reported as lost."""
+"""Time in s without results and workers after which a Dask cluster is reported as lost."""
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -44,12 +44,12 @@ def run_ordered(
 ) -> Generator[Result]:
     """Call a function once per task, in processes of this machine, and yield the results in the order of the tasks.
 
-    New tasks are submitted only as results are taken: a slow consumer does not accumulate results.
+    New tasks are submitted only when results are taken, so results do not accumulate if the caller is slow.
 
     Args:
-        function: function that can be imported from a module, because worker processes import it.
+        function: function to call. It must be importable from a module, because worker processes import it.
         tasks: arguments of each call.
-        count: number of tasks, an upper limit of the number of processes.
+        count: number of tasks; no more processes than tasks are started.
         workers: number of processes; -1 for one per core, 1 to run in the calling process.
 
     Yields:
@@ -132,7 +132,7 @@ def _dask(
     local = {"n_workers": processes, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     try:
         _require_answer(scheduler)
-        # report a dead worker at once, as the other backends do; a retry usually kills the next worker too
+        # do not retry the task of a dead worker, because the retry usually kills the next worker too
         with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
             client = Client(scheduler, set_as_default=False) if scheduler else Client(set_as_default=False, **local)
     except (OSError, ValueError) as error:
@@ -148,7 +148,7 @@ def _dask(
                 with client.as_current():
                     done, waiting = wait(running, timeout=PATIENCE, return_when="FIRST_COMPLETED")
             except TimeoutError:
-                # without a timeout, Dask waits forever for workers that may not return
+                # the timeout is needed, because Dask waits forever for lost workers
                 if client.nthreads():
                     continue
                 raise InputError(_lost_workers(scheduler)) from None
@@ -169,10 +169,10 @@ def _ray(
         from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
         raise _not_installed("ray") from error
-    # inside a Ray job, or if the caller is already connected, the existing cluster is used
+    # use the existing cluster inside a Ray job, or if the caller is already connected
     started = scheduler is not None or not ray.is_initialized()
     if started:
-        # results are a few numbers, so a small object store suffices
+        # a small object store is sufficient, because results are a few numbers
         local = {"num_cpus": processes, "include_dashboard": False, "object_store_memory": 1 << 27}
         where = {"address": scheduler} if scheduler else {"address": "local", "_node_ip_address": "127.0.0.1", **local}
         try:
@@ -198,7 +198,7 @@ def _ray(
 
 
 def _require_answer(scheduler: str | None) -> None:
-    """Connect to the scheduler once: for a missing cluster, Ray waits for minutes and Dask for half a minute."""
+    """Check that the scheduler accepts connections. Without this check, Ray and Dask wait long for a missing cluster."""
     place = urlsplit(scheduler if scheduler and "//" in scheduler else f"//{scheduler or ''}")
     if place.hostname and place.port:
         socket.create_connection((place.hostname, place.port), timeout=10).close()
@@ -217,7 +217,7 @@ def _unreachable(scheduler: str | None, error: Exception) -> InputError:
 
 def _lost_workers(scheduler: str | None) -> Problem:
     what = f"has had no worker for {PATIENCE:g} s"
-    remedy = "Start workers, or find in their logs why they ended. Run the same command again to continue"
+    remedy = "Start workers, or check the logs of the lost workers. Run the same command again to continue"
     return Problem("store.scheduler", scheduler or "local", what, remedy)
 
 

@@ -1,4 +1,4 @@
-"""Progress bar with count, rate and remaining time."""
+"""Progress bar that shows count, rate and remaining time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def progress(
         title: text in front of the bar.
         total: total number of units; ``None`` if unknown.
         unit: plural name of the unit.
-        done: number of units done by an earlier run; they are excluded from the rate.
+        done: number of units that an earlier run has completed. They are excluded from the rate.
         enabled: ``False`` to show nothing.
 
     Yields:
-        ``advance(count=1, **figures)``, to be called after ``count`` more units. Figures such as a loss are shown too.
+        The function ``advance(count=1, **figures)``. Call it after every ``count`` units. Figures such as a loss are shown
+        after the bar.
     """
     if not (enabled and sys.stderr.isatty()):
         yield lambda count=1, **figures: None

@@ -1,1 +1,1 @@
-"""FDA, STDM, encoder, decoder and CoRe-ECG."""
+"""Models and losses: encoder, decoder, classifier, FDA, STDM and CoRe-ECG."""

@@ -25,7 +25,7 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
 
     Returns:
-        (B, L, T), non-negative, with sum 1 for each recording; 0 for absent leads.
+        (B, L, T) contributions: non-negative, with sum 1 for each recording, and 0 for absent leads.
     """
     seen: list[Tensor] = []
 
@@ -42,7 +42,7 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
     share = torch.ones(len(x), 1, tokens, device=x.device)
     if valid is not None:
         share[:, 0, 1:] = valid.float()
-    share = share / share.sum(dim=-1, keepdim=True)  # (B, 1, 1 + L N), of the pooled representation
+    share = share / share.sum(dim=-1, keepdim=True)  # (B, 1, 1 + L N), shares of the pooled representation
     for weight in reversed(seen):
         share = share / 2 + share @ weight / 2
     share = share[:, 0, 1:]  # (B, L N), without the global token

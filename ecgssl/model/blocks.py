@@ -18,7 +18,7 @@ def sincos_position(length: int, width: int) -> Tensor:
 
 
 class DropPath(nn.Module):
-    """Stochastic depth per recording (Huang et al. 2016); the identity in eval mode."""
+    """Stochastic depth per recording (Huang et al. 2016). In eval mode, the layer returns its input."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with the fastest available kernel."""
+    """Multi-head self-attention. It uses PyTorch's fused kernel, except for bf16 training on a CPU."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Attention(nn.Module):
 
 
 def attention_by_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
-    """Return ``scaled_dot_product_attention`` computed with plain matrix products and a softmax in fp32."""
+    """Return the result of ``scaled_dot_product_attention``, computed with matrix products and a softmax in fp32."""
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, float("-inf"))
@@ -89,7 +89,7 @@ class Block(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialise a linear layer Xavier-uniform with zero bias, as in MAE (He et al. 2022)."""
+    """Initialise a linear layer with Xavier-uniform weights and zero bias, as in MAE (He et al. 2022)."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

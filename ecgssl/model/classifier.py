@@ -15,8 +15,8 @@ from ecgssl.model.encoder import Encoder, pool
 class Head(nn.Module):
     """Linear layer on standardised embeddings: (B, E) -> (B, K) logits.
 
-    Mean and scale of the training embeddings of the frozen encoder are buffers. Linear probes and fine-tuned models therefore
-    have the same head.
+    The buffers ``mean`` and ``scale`` are the statistics of the training embeddings of the frozen encoder. Linear probes and
+    fine-tuned models have the same head.
     """
 
     mean: Tensor
@@ -35,9 +35,9 @@ class Head(nn.Module):
 class QueryPooling(nn.Module):
     """Attentive pooling: cross-attention of learned queries over the tokens of a recording, (B, N, D) -> (B, Q D).
 
-    Methods: Chen et al. 2022 (arXiv 2202.03026), Bardes et al. 2024 (arXiv 2404.08471). There are no projections of keys,
-    values and outputs: a head scores a token by ``q' W_k t``, and ``W_k' q`` is also one learned vector (Psomas et al. 2025,
-    arXiv 2506.10178).
+    Methods: Chen et al. 2022 (arXiv 2202.03026), Bardes et al. 2024 (arXiv 2404.08471). Keys, values and outputs are not
+    projected. A key projection is redundant, because the score ``q' W_k t`` depends only on the learned vector ``W_k' q``
+    (Psomas et al. 2025, arXiv 2506.10178).
 
     Args:
         width: width D of a token.
@@ -54,12 +54,12 @@ class QueryPooling(nn.Module):
 
         Args:
             tokens: (B, N, D) tokens of the encoder.
-            valid: (B, N) bool, tokens that carry signal; ``None`` for all.
+            valid: (B, N) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
         """
         tokens = tokens.float()
         scores = torch.einsum("b n d, q d -> b q n", tokens, self.queries) * tokens.shape[-1] ** -0.5
         if valid is not None:
-            # with a finite score, a recording without leads gets the mean of its tokens instead of NaN
+            # use a finite score, so that a recording without leads gets the mean of its tokens instead of NaN
             scores = scores.masked_fill(~valid[:, None], torch.finfo(scores.dtype).min)
         pooled = torch.einsum("b q n, b n d -> b q d", scores.softmax(dim=-1), tokens)
         return rearrange(pooled, "b q d -> b (q d)")
@@ -70,10 +70,10 @@ class Classifier(nn.Module):
 
     Args:
         encoder: fine-tuned or frozen encoder.
-        targets: K names in the order of the outputs.
-        kind: type of the outputs; labels and classes have logits.
-        queries: number of learned queries. The head reads the embedding and the tokens pooled by the queries; with 0, it
-            reads the embedding only.
+        targets: names of the K outputs, in order.
+        kind: type of the outputs. The outputs of ``multilabel`` and ``multiclass`` models are logits.
+        queries: number of learned queries. The input of the head is the embedding and, if this number is not 0, the tokens
+            pooled by the queries.
         crops: number of views in eval mode, each shifted in time by an equal part of the recording. Their outputs are
             averaged.
 
@@ -110,27 +110,27 @@ class Classifier(nn.Module):
         return 0 if self.pooling is None else len(self.pooling.queries)
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
-        """Return (B, K) float32: logits, or values in the unit of their targets; arguments as in ``Encoder.forward``."""
+        """Return the outputs (B, K): logits, or values in the unit of their targets. Arguments as in ``Encoder.forward``."""
         return self.with_embedding(x, lead_mask)[0]
 
     def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the result of ``forward`` and the embedding (B, E) of the unshifted recording, with one pass per crop."""
+        """Return the outputs (B, K) of ``forward`` and the embeddings (B, E) of the unshifted recordings."""
         out = self.encoder(x, lead_mask)
         embedding = pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
         for crop in range(1, 1 if self.training else self.crops):
-            # shift circularly, because a recording has no samples outside its window
+            # shift circularly, because there are no samples outside the window of the recording
             view = self.encoder(torch.roll(x, self.encoder.samples * crop // self.crops, dims=-1), lead_mask)
             outputs.append(self.from_features(pool(view), view.tokens, view.valid))
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
     def from_features(self, embedding: Tensor, tokens: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Return the outputs (B, K) for an output of the encoder.
+        """Return the outputs (B, K) for embeddings and tokens of the encoder.
 
         Args:
-            embedding: (B, E) embedding.
-            tokens: (B, N, D) tokens; required with queries only.
-            valid: (B, N) bool, tokens that carry signal; ``None`` for all.
+            embedding: (B, E) embeddings.
+            tokens: (B, N, D) tokens; required only if the classifier has queries.
+            valid: (B, N) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
 
         Raises:
             ValueError: the classifier has queries, but ``tokens`` is ``None``.
@@ -154,13 +154,13 @@ class Classifier(nn.Module):
 
 
 def start_attentive(linear: Classifier, queries: int) -> Classifier:
-    """Return a classifier with learned queries and, initially, the outputs of a classifier without queries.
+    """Return a classifier with learned queries that initially has the same outputs as ``linear``.
 
     The pooled tokens have initial weight 0. They are standardised with the statistics of the mean token, which is the first
     part of the embedding.
 
     Args:
-        linear: classifier with a head on the embedding only; the result shares its encoder.
+        linear: classifier without queries; the new classifier shares its encoder.
         queries: number of queries, at least 1; initialised with torch's global generator.
     """
     model = Classifier(linear.encoder, linear.targets, linear.kind, queries)

@@ -1,10 +1,10 @@
-"""CoRe-ECG: joint contrastive and reconstructive pretraining (arXiv 2604.11359). Start here to read the method.
+"""CoRe-ECG: joint contrastive and reconstructive pretraining (arXiv 2604.11359).
 
 ``CoReECG.forward`` computes the loss of one batch:
 
 1. Each recording is shifted in time (``circular_shift``) and augmented in frequency: ``fda.py``, ``fda_dynamic.py``.
 2. Spatio-Temporal Dual Masking hides time columns and leads: ``stdm.py``.
-3. The encoder sees the visible patches (``encoder.py``, ``blocks.py``); the decoder predicts the hidden ones
+3. The encoder processes the visible patches (``encoder.py``, ``blocks.py``). The decoder predicts the hidden patches
    (``decoder.py``).
 4. ``LOSS_TERMS`` declares the terms of the loss; their functions are in ``losses.py`` and ``FDA.budget``.
 
@@ -31,7 +31,10 @@ from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, stan
 from ecgssl.model.stdm import Mask, draw_mask
 
 Gather = Callable[[Tensor], Tensor]
-"""Function that collects values (B, ...) of all parts of a batch, given those of one part. All parts call it equally often."""
+"""Function that returns the values of all parts of a batch, given the values (B, ...) of one part.
+
+All parts must call it the same number of times.
+"""
 
 
 def local(value: Tensor) -> Tensor:
@@ -70,12 +73,12 @@ class ViewBatch:
 
     @property
     def zero(self) -> Tensor:
-        """Return a scalar 0 without a gradient, the value of a term that the objective does not include."""
+        """Scalar 0 without gradient, used as the value of terms that the objective does not include."""
         return self.views[0].x.new_zeros(())
 
     @cached_property
     def kept_fraction(self) -> Tensor:
-        """Return the mean kept fraction of the FDA map over the whole batch; 0 without a map."""
+        """Mean kept fraction of the FDA map over the whole batch; 0 without a map."""
         fda = self.model.fda
         if fda.params.kind != "fda":
             return self.zero
@@ -135,7 +138,7 @@ class CoReECG(nn.Module):
             x: (B, L, T) clean, normalised recordings; absent leads are 0.
             lead_mask: (B, L) bool, or ``None`` if all leads are present.
             patients: (B,) integer codes, or ``None``.
-            step: training step; the number of masked patches alternates with it.
+            step: training step; it determines whether the number of masked patches is rounded up or down.
             gate_temperature: temperature of the FDA gate.
             generator: source of all random numbers of this step, on the device of ``x``.
             gather: function that collects values of the other parts of the batch.
@@ -166,14 +169,17 @@ class CoReECG(nn.Module):
             x = self.fda(x, gate_temperature, generator)
         mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
         encoded = self.encoder(x, lead_mask, mask.keep)
-        # decode also if a low ratio hides no patch in this step: the loss is then 0 but still needs a gradient
+        # decode even if this step hides no patches, because the loss (then 0) still needs a gradient
         decode = decode and self.objective.kind != "contrastive"
         return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
 
     def terms(
         self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local
     ) -> dict[str, Tensor]:
-        """Return the loss terms from the views of a batch. The loss of the batch is the mean over equal parts."""
+        """Return the loss and its terms for the views of a batch, or of one of its parts.
+
+        The mean over equal parts is the loss of the whole batch.
+        """
         batch = ViewBatch(self, views, lead_mask, patients, gather)
         values = {term.name: term.value(batch) for term in self.loss_terms}
         first, *others = (term.weight(self.objective) * values[term.name] for term in self.loss_terms)
@@ -201,20 +207,20 @@ class CoReECG(nn.Module):
         scored = view.mask.hidden.flatten(1)
         if lead_mask is not None:
             scored = scored & repeat(lead_mask, "b l -> b (l n)", n=self.encoder.columns)
-        # absent leads make the parts of a batch unequal: each part divides by the mean count over parts
+        # parts have different numbers of scored patches if leads are absent, so divide by the mean number over parts
         counts = gather(scored.sum(dim=1))
         return reconstruction_loss(view.predicted, target, scored, counts.sum() * (len(scored) / len(counts)))
 
 
 @dataclass(frozen=True)
 class LossTerm:
-    """Declaration of one term of the loss. The step, history columns, gradient norms and logging are derived from it.
+    """Definition of one term of the loss. History columns, gradient norms and log entries are derived from it.
 
     Args:
         name: key in ``CoReECG.terms`` and column of ``losses.csv``. ``gradient_NAME`` is its gradient norm.
-        value: function from a batch of views to a scalar; it returns ``ViewBatch.zero`` if the objective has no such term.
-        weight: function from the parameters of the objective to the weight of the term in the loss.
-        measured_in: function from the model to the parameters for which the gradient norm is computed.
+        value: function that returns the scalar value for a batch, or ``ViewBatch.zero`` if the objective has no such term.
+        weight: function that returns the weight of the term in the loss, given the parameters of the objective.
+        measured_in: function that returns the model parameters for which the gradient norm is computed.
     """
 
     name: str
@@ -256,11 +262,11 @@ LOSS_TERMS = (
     LossTerm("contrastive", _contrastive, lambda o: o.contrastive_weight, _last_encoder_block),
     LossTerm("budget", _budget, lambda o: o.budget_weight, _fda_map),
 )
-"""Terms of the loss in the order of their summation. Plot a new term in ``dvc.yaml``; a test checks this."""
+"""Terms of the loss in the order of their summation. Add a plot to ``dvc.yaml`` for each new term (a test checks this)."""
 
 
 def circular_shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return every recording of (B, L, T) rolled by a random number of samples, equal for all its leads."""
+    """Return the recordings (B, L, T), each shifted circularly by a random number of samples (equal for all its leads)."""
     batch, leads, samples = x.shape
     offset = integers(samples, batch, 1, generator=generator)
     index = (torch.arange(samples, device=x.device)[None] + offset) % samples

@@ -1,4 +1,4 @@
-"""Decoder: predicts hidden patches from visible tokens and the global representation."""
+"""Decoder that predicts hidden patches from visible tokens and the global representation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from ecgssl.model.encoder import EncoderOutput
 from ecgssl.signal.leads import LEADS
 
 SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", "(b n) l")}
-"""Attention scope of successive blocks: all tokens; tokens of the lead; tokens of the lead and of the column in turn."""
+"""Attention scope of successive blocks, as einops patterns.
+
+``joint``: all tokens. ``leadwise``: tokens of one lead. ``axial``: alternately tokens of one lead and of one time column.
+"""
 
 START = 0.01
-"""Initial scale of the last layer, relative to Xavier initialisation. The first prediction is then close to the mean of a
-patch."""
+"""Initial scale of the last layer, relative to Xavier initialisation. Initial predictions are then close to the patch mean."""
 
 
 class Decoder(nn.Module):
-    """Narrow transformer over all patches of a recording; hidden patches are mask tokens.
+    """Narrow transformer over all patches of a recording, with mask tokens for hidden patches.
 
-    The global representation is added to every mask token and is also a separate token, so that the representation that the
-    contrastive term aligns guides the reconstruction ("aligns global representations during reconstruction",
-    arXiv 2604.11359). Absent leads are treated as hidden.
+    The global representation is added to every mask token and is also a separate token. The reconstruction therefore uses
+    the representation of the contrastive term ("aligns global representations during reconstruction", arXiv 2604.11359).
+    Absent leads are treated as hidden.
 
     Args:
         params: sizes and options, see ``DecoderParams``.
@@ -60,7 +62,7 @@ class Decoder(nn.Module):
             self.to_patch.weight.mul_(START)
 
     def forward(self, encoded: EncoderOutput, keep: Tensor) -> Tensor:
-        """Return the predictions of all patches.
+        """Return predictions for all patches.
 
         Args:
             encoded: output of the encoder for the visible patches.
@@ -76,7 +78,7 @@ class Decoder(nn.Module):
             context = self.from_global(encoded.global_)[:, None].to(visible.dtype)  # (B, 1, W)
             hidden = hidden + context
         if encoded.valid is not None:
-            # a visible token of an absent lead carries no signal
+            # replace visible tokens of absent leads, which contain no signal, by mask tokens
             visible = torch.where(encoded.valid[..., None], visible, hidden)
         tokens = hidden.expand(len(keep), self.n_leads * self.columns, -1)
         tokens = tokens.scatter(1, keep[..., None].expand_as(visible), visible)
@@ -95,7 +97,7 @@ class Decoder(nn.Module):
             block: transformer block of the decoder.
             among: einops pattern of the tokens (batch and sequence axes) inside the block.
             tokens: (B, L, N, W) tokens.
-            context: (B, 1, W), an additional token for every group, or ``None``.
+            context: (B, 1, W) additional token for every group of tokens, or ``None``.
         """
         inside = rearrange(tokens, f"b l n w -> {among} w")
         if context is not None:
@@ -126,9 +128,9 @@ class TimeMixing(nn.Module):
 
 
 class LeadHead(nn.Module):
-    """A linear layer for each lead, all with the same initial weights.
+    """One linear layer per lead, all with the same initial weights.
 
-    Limb leads differ in sign and weight, which a shared layer cannot represent.
+    Limb leads differ in sign and scale. A shared layer cannot represent these differences.
 
     Args:
         leads: canonical names of the rows; each name has one layer.

@@ -1,4 +1,4 @@
-"""Random numbers for parts of a batch, equal to those of the whole batch."""
+"""Random numbers that do not depend on the division of a batch into parts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class PartGenerator(torch.Generator):
-    """Random generator of one part of a batch: recordings ``start`` to ``start + part`` of ``whole``.
+    """Random generator for one part of a batch.
 
     Numbers are drawn for the whole batch, and those of the part are returned. The numbers of a recording therefore do not
-    depend on the number of processes or accumulated pieces. A few hundred unused numbers are drawn per recording.
+    depend on the number of processes or accumulated pieces. The cost is a few hundred unused numbers per recording.
 
     Args:
         device: device of the numbers.

@@ -1,4 +1,4 @@
-"""Encoder: vision transformer from (lead, time) patches to token and global representations."""
+"""Vision-transformer encoder that maps (lead, time) patches to token and global representations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EncoderOutput:
     Args:
         tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``.
         global_: (B, D) global representation.
-        valid: (B, K) bool, or ``None`` if all tokens carry signal.
+        valid: (B, K) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
     """
 
     tokens: Tensor
@@ -39,8 +39,9 @@ class Encoder(nn.Module):
         samples: number T of input samples, a multiple of ``params.patch``.
         drop_path: stochastic depth rate of the last block; the rate increases linearly from 0 at the first block.
 
-    The patch embedding is a linear layer and a LayerNorm. LayerNorm(W p) does not depend on the amplitude of a patch p, but
-    LayerNorm(W p + b) does. The bias b is therefore initialised at the size of W p for a patch of unit power.
+    The patch embedding is a linear layer followed by LayerNorm. LayerNorm(W p) does not depend on the amplitude of a patch p,
+    but LayerNorm(W p + b) does. The bias b is therefore initialised with the standard deviation of W p for a patch of unit
+    power.
     """
 
     lead_index: Tensor
@@ -76,7 +77,7 @@ class Encoder(nn.Module):
 
     @property
     def embed_dim(self) -> int:
-        """Width of the result of ``embed``: mean, standard deviation and global representation."""
+        """Dimension of an embedding (3 D): mean, standard deviation and global representation."""
         return 3 * self.width
 
     def patches(self, x: Tensor) -> Tensor:
@@ -84,10 +85,10 @@ class Encoder(nn.Module):
         return rearrange(x, "b l (n p) -> b (l n) p", p=self.patch)
 
     def positions(self, keep: Tensor | None = None) -> Tensor:
-        """Return time position plus lead embedding: (L N, D) of all patches, or (B, K, D) of those in ``keep``.
+        """Return time position plus lead embedding: (L N, D) for all patches, or (B, K, D) for those in ``keep``.
 
-        With ``keep``, ``nn.Embedding`` is used: indexing the sum would accumulate gradients in an order that depends on
-        threads, and a resumed run would not be bit-identical.
+        With ``keep``, ``nn.Embedding`` is used, because gradients of an indexed tensor accumulate in an order that depends
+        on threads. A resumed run would then not be bit-identical.
         """
         if keep is None:
             lead = self.lead_embedding.weight.index_select(0, self.lead_index)
@@ -95,7 +96,7 @@ class Encoder(nn.Module):
         return self.lead_embedding(self.lead_index[keep // self.columns]) + self.time_position[keep % self.columns]
 
     def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:
-        """Return the representations of the visible patches.
+        """Return the token and global representations of the visible patches.
 
         Args:
             x: (B, L, T) clean, normalised signal; rows of absent leads are 0.
@@ -121,8 +122,8 @@ class Encoder(nn.Module):
     def embed(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
         """Return embeddings (B, 3 D) float32 of whole recordings.
 
-        An embedding consists of mean and standard deviation of the tokens of recorded leads, and the global representation.
-        The standard deviation reflects variation within the recording (rhythm, ectopy), which the mean does not.
+        An embedding contains the mean and standard deviation of the tokens of recorded leads, and the global representation.
+        The standard deviation reflects variation within the recording, such as rhythm and ectopy.
         """
         return pool(self(x, lead_mask))
 

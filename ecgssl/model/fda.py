@@ -1,9 +1,9 @@
-"""Frequency Dynamic Augmentation (CoRe-ECG, arXiv 2604.11359; relative of FreRA, arXiv 2505.23181).
+"""Frequency Dynamic Augmentation (CoRe-ECG, arXiv 2604.11359; related to FreRA, arXiv 2505.23181).
 
-A learned importance map over frequency gives the probability that a bin is critical. Critical bins pass unchanged. The
-amplitude, and optionally the phase, of the other bins is perturbed in proportion to their unimportance. Leads that share a map
-share the random draw: all limb leads then pass through the same linear filter, so the laws of Einthoven and Goldberger hold
-exactly.
+A learned importance map over frequency gives the probability that a bin is critical. Critical bins are not changed. The
+amplitude, and optionally the phase, of the other bins is perturbed in proportion to their unimportance. Leads with the same
+map have the same random draw. If all limb leads share a map, they pass through the same linear filter, and the laws of
+Einthoven and Goldberger still hold exactly.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class FDA(nn.Module):
     """Learnable augmentation of a batch of ECGs in the frequency domain.
 
     Args:
-        params: see ``FDAParams``.
+        params: parameters of the augmentation.
         leads: canonical names of the rows.
         sampling_rate: sampling rate in Hz.
-        band: (low, high) passband of the cleaned signal in Hz. Only bins in this band count for the budget; bins without
-            signal could otherwise satisfy it.
+        band: (low, high) passband of the cleaned signal in Hz. Only bins in this band count for the budget, because bins
+            without signal could satisfy it.
 
     The map has one logit per knot between 0 Hz and the Nyquist frequency and is interpolated linearly. It applies to any
     length of signal.
@@ -57,11 +57,11 @@ class FDA(nn.Module):
 
     def at_bins(self, knots: Tensor, samples: int) -> Tensor:
         """Return the linear interpolation of values at knots (..., K) to the rFFT bins (..., F) of ``samples`` samples."""
-        # use a matrix product, because the gradient of indexing depends on the order of threads
+        # use a matrix product, because gradients of indexing depend on the order of threads
         return knots @ hats(knots.shape[-1], samples, knots.device).to(knots.dtype)
 
     def protected(self, samples: int) -> Tensor:
-        """Return (F,) bool: bins that always pass unchanged, including 0 Hz."""
+        """Return a boolean mask (F,) of the bins that are never changed, including 0 Hz."""
         f = self.frequencies(samples)
         return (f < self.params.protect_below) | (f == 0)
 
@@ -118,9 +118,9 @@ class FDA(nn.Module):
         shape = (batch, *self.importance.shape)
         u = uniform(*shape, generator=generator).clamp(1e-4, 1 - 1e-4)
         draw = 2 * uniform(*shape, generator=generator) - 1
-        # noise is drawn per knot and interpolated: with independent 0.1 Hz bins the augmentation would average out
+        # draw noise per knot and interpolate it, because independent noise in 0.1 Hz bins would average out
         soft = torch.sigmoid(self.at_bins(logits + torch.logit(u), samples) / temperature)
-        # the brackets make the value exactly 0 or 1
+        # the parentheses make the forward value exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
         unimportance = 1 - self.probability(logits, samples)
         # divide by the mean, so that the map determines which bins are perturbed but not the overall strength
@@ -130,7 +130,7 @@ class FDA(nn.Module):
         if self.params.phase:
             turn = 2 * uniform(*shape, generator=generator) - 1
             angle = self.params.phase * (unimportance * self.at_bins(turn, samples)).clamp(-1, 1)
-            # the Nyquist bin of a real signal is real: a phase change would change its amplitude
+            # exclude the Nyquist bin: it is real, so a phase change would change its amplitude
             turned = self.frequencies(samples) < self.sampling_rate / 2 * (1 - 1e-6)
             gain = torch.polar(gain, (1 - gate) * angle * turned)
         return torch.where(self.protected(samples), torch.ones_like(gain), gain)
@@ -151,7 +151,7 @@ class FDA(nn.Module):
         if self.params.kind == "jitter_scale":
             return _jitter_scale(x, generator)
         with torch.autocast(x.device.type, enabled=False):
-            # CUDA has half-precision FFTs for powers of two only, and none in bf16
+            # compute in fp32, because CUDA has no bf16 FFT, and half-precision FFTs only for powers of two
             spectrum = torch.fft.rfft(x.float(), dim=-1)
             samples = x.shape[-1]
             logits = self.logits(spectrum, samples)
@@ -161,7 +161,7 @@ class FDA(nn.Module):
 
 
 def _jitter_scale(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return x with a random gain per recording and white noise, 10 % each; the baseline augmentation of the ablation."""
+    """Return x with a random gain per recording and white noise, both with standard deviation 0.1 (used in the ablation)."""
     gain = 1 + 0.1 * normal(x.shape[0], generator=generator)
     noise = normal(*x.shape, generator=generator)
     return x * rearrange(gain, "b -> b 1 1") + 0.1 * noise

@@ -20,7 +20,7 @@ def hats(knots: int, samples: int, device: torch.device) -> Tensor:
 
 
 class SpectrumTerm(nn.Module):
-    """Two linear layers from the log-spectrum of a recording at the knots to logits that are added to the map.
+    """Two-layer network that maps the log-spectrum of a recording to logits, which are added to the static map.
 
     The last layer is initialised to zero, so the initial map is the static map. A tanh limits the change of a logit.
 
@@ -54,8 +54,8 @@ class SpectrumTerm(nn.Module):
 def log_spectrum(spectrum: Tensor, samples: int, group: Tensor, groups: int, knots: int) -> Tensor:
     """Return the log-power (B, G, K) at every knot relative to the lead's strongest knot, averaged over each lead group.
 
-    The values are divided by 10 and range from about -1 to 0. Silent and absent leads are left out of the mean; a group
-    without signal is 0. The result does not depend on amplitude or circular shifts.
+    The values are divided by 10 and range from about -1 to 0. Leads without signal are excluded from the mean; the value is
+    0 if no lead of the group has a signal. The result does not depend on amplitude or circular shifts.
     """
     size = spectrum.abs()
     loudest = size.amax(dim=-1, keepdim=True)

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TARGET_FLOOR = 0.1
-"""The square of this value is added to the variance of a patch, in units of the normalised recording. Without it, noise on the
-isoelectric line would get the same weight as a QRS complex."""
+"""Floor of the standard deviation of a patch, in units of the normalised recording; its square is added to the variance.
+
+Without it, noise on the isoelectric line would get the same weight as a QRS complex.
+"""
 
 SPREAD_FLOOR = 1e-5
 """Constant added to the variance of a coordinate over the batch, so that a constant coordinate stays close to 0."""
@@ -24,19 +26,19 @@ def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tenso
 
 
 def patch_spread(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
-    """Return the scale (...) of patches (..., P): units of the recording per unit of the target."""
+    """Return the scale (...) of patches (..., P), by which the target is divided; 1 for plain targets."""
     if kind == "plain":
         return torch.ones_like(patches[..., 0])
     return torch.sqrt(patches.var(dim=-1, unbiased=False) + TARGET_FLOOR**2)
 
 
 def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count: Tensor | None = None) -> Tensor:
-    """Return the mean squared error over scored patches (MAE: He et al. 2022, arXiv 2111.06377); 0 if there are none.
+    """Return the mean squared error over scored patches (MAE: He et al. 2022, arXiv 2111.06377); 0 if no patch is scored.
 
     Args:
         predicted, target: (B, M, P) patches.
         scored: (B, M) bool, hidden patches of recorded leads.
-        count: divisor for parts of a larger batch; the number of scored patches by default.
+        count: number to divide by, for parts of a larger batch. The default is the number of scored patches.
     """
     error = (predicted.float() - target.float()).square().mean(dim=-1)
     count = scored.sum() if count is None else count
@@ -44,11 +46,11 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, scored: Tensor, count
 
 
 def standardised(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the vectors of two views, scaled to mean 0 and standard deviation 1 of every coordinate over both; float32.
+    """Return the vectors of two views in float32, with every coordinate standardised over both views.
 
     This is the batch normalisation without gain and offset at the end of the heads of MoCo v3 (Chen et al. 2021,
-    arXiv 2104.02057). The vectors of an untrained encoder are nearly equal: all cosines are near 1, and NT-Xent has almost no
-    gradient. Standardising removes the common part.
+    arXiv 2104.02057). The vectors of an untrained encoder are nearly equal, so all cosines are near 1 and NT-Xent has almost
+    no gradient. Standardising removes the common part.
 
     Args:
         first, second: (B, E) vectors of the whole batch; row i of both is from recording i.
@@ -65,18 +67,19 @@ def nt_xent(
     patients: Tensor | None = None,
     same_patient: Literal["ignore", "positive", "negative"] = "ignore",
 ) -> Tensor:
-    """Return the normalised-temperature cross-entropy of both directions (SimCLR: Chen et al. 2020, arXiv 2002.05709).
+    """Return the NT-Xent loss, averaged over both views as anchors (SimCLR: Chen et al. 2020, arXiv 2002.05709).
 
     Args:
         first, second: (B, E) vectors of the two views; row i of both is from recording i.
         temperature: divisor of the cosine similarities.
         patients: (B,) patient codes; ``None`` if all recordings are from different patients.
-        same_patient: other recordings of the same patient are left out (``ignore``), positives (``positive``: mean
-            log-likelihood over positives, SupCon: Khosla et al. 2020, arXiv 2004.11362), or negatives (``negative``).
+        same_patient: role of other recordings of the same patient. ``ignore`` excludes them, ``negative`` uses them as
+            negatives, and ``positive`` as positives, with the mean log-likelihood over positives (SupCon: Khosla et al.
+            2020, arXiv 2004.11362).
     """
     batch = first.shape[0]
     z = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2B, E)
-    # autocast would round the cosines to 8 bits and make loss and gradient inaccurate
+    # disable autocast, because bf16 would round the cosines and make loss and gradient inaccurate
     with torch.autocast(z.device.type, enabled=False):
         similarity = z @ z.T / temperature
     index = torch.arange(2 * batch, device=z.device)

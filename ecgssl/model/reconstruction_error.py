@@ -1,7 +1,7 @@
 """Reconstruction error by type of masking (time masking, lead drop or both) and by limb and chest leads.
 
-If only lead drop hides a patch, other leads are visible at the same time, and a limb lead can often be computed from them.
-Time masking excludes this, so the two errors are reported separately.
+A patch of a limb lead that is hidden only by lead drop can often be computed from other leads at the same time. This is
+impossible with time masking, so the errors are reported separately.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ecgssl.signal.leads import LIMB_LEADS
 
 
 def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
-    """Return the hidden patches of recorded leads, (B, L N) bool, by type of masking. Absent leads are left out.
+    """Return boolean masks (B, L N) of the hidden patches of recorded leads, by type of masking.
 
     Args:
         mask: mask of a view.
@@ -54,7 +54,7 @@ class ErrorByCause:
         Args:
             predicted, target: (B, L N, P) patches in units of the target.
             causes: result of ``hidden_by``.
-            millivolts: (B, L N), mV per unit of the target.
+            millivolts: (B, L N) scale of each patch in mV per unit of the target.
         """
         predicted, target = predicted.double(), target.double()
         error = (predicted - target).square().mean(-1)
@@ -70,9 +70,9 @@ class ErrorByCause:
         """Return the mean errors of every type of masking with at least one patch.
 
         Returns:
-            ``reconstruction_CAUSE``: mean squared error in units of the target. ``relative_CAUSE``: the same relative to
-            the mean square of the target, 1 for a prediction of 0. ``correlation_CAUSE``: mean Pearson r within a patch.
-            ``millivolts_CAUSE``: root mean squared error in mV.
+            ``reconstruction_CAUSE``: mean squared error in units of the target. ``relative_CAUSE``: mean squared error
+            divided by the mean square of the target (1 for a prediction of 0). ``correlation_CAUSE``: mean Pearson r within
+            a patch. ``millivolts_CAUSE``: root mean squared error in mV.
         """
         out: dict[str, float] = {}
         for name, sums in self._sums.items():

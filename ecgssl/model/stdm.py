@@ -1,8 +1,8 @@
 """Spatio-Temporal Dual Masking (CoRe-ECG, arXiv 2604.11359): full-time masking and lead drop.
 
-Full-time masking hides the same time columns in *all* leads, so no lead can be inferred from another one at a masked time. Lead
-drop hides whole leads. All recordings of a batch have the same number of visible patches, so the encoder processes only the
-visible patches.
+Full-time masking hides the same time columns in *all* leads, so no lead can be inferred from another lead at a masked time.
+Lead drop hides whole leads. All recordings of a batch have the same number of visible patches, so that the encoder can
+process the visible patches only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Mask:
 
 
 def alternating_count(mean: float, step: int) -> int:
-    """Return ``mean`` rounded down or up, such that the average over steps is exact (error diffusion)."""
+    """Return ``mean`` rounded down or up, depending on the step. The average over steps is exact (error diffusion)."""
     return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)
 
 
@@ -81,17 +81,17 @@ def draw_mask(
 def _drop_outside_span(
     ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator
 ) -> tuple[Tensor, int]:
-    """Return dropped leads (B, L) and their number per row: all limb leads but one, or chest leads only.
+    """Return a mask (B, L) of dropped leads and their number per recording: all limb leads but one, or chest leads only.
 
-    Any two limb leads determine the other four. Therefore dropped limb leads lie outside the span of the visible ones only if
-    at most one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped
-    in more steps, together with chest leads.
+    Any two limb leads determine the other four. Dropped limb leads can therefore be computed from visible ones unless at most
+    one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped in more steps, together
+    with chest leads.
     """
     limb = [i for i, lead in enumerate(leads) if lead in LIMB_LEADS]
     rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]
     n_limb, n_chest = len(limb), len(rest)
     if n_limb <= 2:
-        # two limb leads are linearly independent, so any choice is outside the span
+        # two limb leads are linearly independent, so any leads can be dropped
         count = min(alternating_count(ratio * len(leads), step), len(leads) - 1)
         return _choose(batch, len(leads), count, generator), count
     mean_count = ratio * len(leads)
@@ -117,7 +117,7 @@ def _drop_outside_span(
 
 
 def _choose(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
-    """Return (batch, total) bool with exactly ``count`` true values per row, uniformly at random."""
+    """Return a random boolean mask (batch, total) with exactly ``count`` true values per row."""
     order = uniform(batch, total, generator=generator).argsort(dim=1)
     chosen = torch.zeros(batch, total, dtype=torch.bool, device=generator.device)
     return chosen.scatter_(1, order[:, :count], True)
@@ -129,9 +129,9 @@ def _assemble(hidden_time: Tensor, hidden_lead: Tensor, visible: int) -> Mask:
 
 
 def _keep(hidden: Tensor, visible: int) -> Tensor:
-    """Return the indices (B, K) of the K = ``visible`` patches in every row of ``hidden`` (B, L, N) that are not hidden.
+    """Return the indices (B, K) of the visible patches, given the mask ``hidden`` (B, L, N) and their number K.
 
-    The ratios determine the count; counting on the device would force a synchronisation.
+    The number is an argument, because counting on the device would force a synchronisation.
     """
     flat = hidden.flatten(1)
     # a stable sort puts the visible patches (False) first and keeps their order
