@@ -1,17 +1,18 @@
-"""Ablation study of the pretraining method: rows of equal compute, several seeds, probes at several label fractions.
+"""Ablation study of the pretraining method with equal compute, several seeds and several label fractions.
 
     python benchmarks/ablation.py run --store data/real --params pipelines/profiles/ptbxl.yaml --out runs/ablation \
         --task superclass=NORM,MI,STTC,CD,HYP --task rhythm=rhythm_SR,rhythm_AFIB --seeds 3 --tflop 600
     python benchmarks/ablation.py report --out runs/ablation                # validation
     python benchmarks/ablation.py report --out runs/ablation --split test   # once, after all choices are made
 
-``run`` pretrains one encoder per row and seed on the split ``train``. It fits probes on the frozen embeddings and
-selects them on ``val``. An interrupted study resumes where it stopped, and finished cells are kept. Every row has the
-same number of floating-point operations, counted in its own training step (forward and backward). A row without
-decoder therefore uses more recordings. Cells are stored in ``OUT/cells``. ``OUT/results.parquet`` has one line per
-row, seed, task, label fraction and mode. Test metrics are computed only by ``report --split test``.
+``run`` pretrains one encoder per row (variant of the method) and seed on the split ``train``. It fits probes on the
+frozen embeddings and selects them on ``val``. An interrupted study resumes where it stopped, and finished cells are
+kept. Every row uses the same number of floating-point operations, counted in a training step of this row (forward and
+backward). A row without decoder therefore uses more recordings. Cells are stored in ``OUT/cells``.
+``OUT/results.parquet`` has one line per row, seed, task, label fraction and mode. Test metrics are computed only by
+``report --split test``.
 
-``--full 1.0 0.1`` also fine-tunes the whole encoder at these label fractions. For the row ``random`` this is training
+``--full 1.0 0.1`` also fine-tunes the whole encoder at these label fractions. For the row ``random``, this is training
 from scratch.
 """
 
@@ -56,11 +57,11 @@ ROWS: dict[str, list[str] | None] = {
     "core, random masking": ["stdm.kind=random"],
     "core, einthoven": ["stdm.kind=einthoven"],
 }
-"""Parameter overrides of each row; ``None`` means the randomly initialised encoder."""
+"""Parameter overrides of each row; ``None`` for the randomly initialised encoder."""
 
 
 def flops(params: Params) -> float:
-    """Return the floating-point operations per recording and training step (matrix products, forward and backward)."""
+    """Return the floating-point operations of a training step per recording (matrix products, forward and backward)."""
     batch = 8
     model = build_model(params).train()
     x = torch.randn(batch, len(params.signal.leads), params.signal.samples)
@@ -70,7 +71,7 @@ def flops(params: Params) -> float:
 
 
 def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) -> tuple[Params, float]:
-    """Return the parameters of a cell, with as many samples as the budget allows, and the operations per recording."""
+    """Return the parameters of a cell, with the number of samples that the budget allows, and the operations per recording."""
     overrides = [*extra, *(ROWS[row] or []), f"seed={seed}"]
     params = load_params(path, overrides)
     cost = flops(params)
@@ -79,7 +80,7 @@ def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) 
 
 
 def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG, dict[str, float]]:
-    """Return the pretrained model of a cell and the figures of its run; a finished cell is loaded."""
+    """Return the pretrained model of a cell and the metrics of its run. A finished cell is loaded from its folder."""
     weights, figures = cell / "model.safetensors", cell / "pretrain.json"
     model = build_model(params)
     if figures.exists():
@@ -105,7 +106,7 @@ def evaluate_cell(
 ) -> list[dict[str, Any]]:
     """Fit the probes (and fine-tuned models) of a cell and return validation metrics.
 
-    Logits of validation and test are saved for the report.
+    The logits of the validation and test recordings are saved for the report.
     """
     embeddings = embed_store(model.encoder, store, np.arange(len(store)), show_progress=False)
     train, val, test = (store.rows(name) for name in ("train", "val", "test"))
@@ -142,7 +143,7 @@ def evaluate_cell(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compute all missing cells, seed by seed, so that an unfinished table has the same seeds for every row."""
+    """Compute all missing cells, one seed after the other, so that all rows of an unfinished table have the same seeds."""
     store = Store(args.store)
     tasks = {name: targets.split(",") for name, targets in (item.split("=", 1) for item in args.task)}
     asked = {
@@ -185,7 +186,7 @@ def run(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    make = verbs.add_parser("run", help="make the cells that are missing")
+    make = verbs.add_parser("run", help="compute the missing cells")
     make.add_argument("--store", type=Path, required=True)
     make.add_argument("--params", type=Path, required=True)
     make.add_argument("--task", action="append", required=True, metavar="NAME=TARGET,TARGET")

@@ -16,12 +16,14 @@ from ecgssl.signal.drawing import png_bytes
 
 RESAMPLES = 1000
 Reached = tuple[list[float], np.ndarray]
-"""Macro AUROC of every seed, and means over the seeds in R bootstrap resamples of patients (R,), shared by all rows.
+"""Macro AUROC of every seed, and its mean over seeds in each of R bootstrap resamples of patients (R,).
+
+All rows use the same resamples.
 """
 
 
 def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: np.ndarray) -> Reached:
-    """Return the macro AUROC of each cell of one row, and the mean over cells in each bootstrap resample."""
+    """Return the macro AUROC of each cell of one row, and its mean over cells in each bootstrap resample."""
     found, replicates = [], []
     for cell in cells:
         with np.load(cell / "logits.npz", allow_pickle=False) as kept:
@@ -34,10 +36,10 @@ def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: 
 def compare(out: Path, split: str, against: str) -> pd.DataFrame:
     """Return a table with one line per task, mode, label fraction and row.
 
-    Each line has the mean over seeds with its interval, the spread over seeds, and the difference to the row
-    ``against``. A difference uses the seeds that both rows have. Its interval resamples patients, so it does not
-    include the variance of pretraining. ``seeds_agree`` is the number of seeds whose difference has the same sign.
-    With several tasks, the last lines ``mean`` give the average over tasks and label fractions.
+    Each line contains the mean over seeds with its interval, the standard deviation over seeds, and the difference to the
+    row ``against``. The difference is computed only if both rows have the same seeds. Its interval is a bootstrap over
+    patients and does not include the variance of pretraining. ``seeds_agree`` is the number of seeds with a difference of
+    the same sign as the mean. With several tasks, the last lines (``mean``) are averages over tasks and label fractions.
     """
     results = pd.read_parquet(out / "results.parquet")
     truth = pd.read_parquet(out / "truth" / "truth.parquet")
@@ -62,14 +64,14 @@ def compare(out: Path, split: str, against: str) -> pd.DataFrame:
 
 
 def all_of(reached: list[Reached]) -> Reached:
-    """Add the mean over tasks and label fractions, computed from the same patient resamples."""
+    """Return the mean over tasks and label fractions, computed from the same patient resamples."""
     return list(np.mean([found for found, _ in reached], axis=0)), np.mean([r for _, r in reached], axis=0)
 
 
 def compared(
     at: dict[str, Reached], seeds: dict[str, tuple[int, ...]], against: str, place: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return a line for every row of one task, mode and label fraction."""
+    """Return one table line per row, for one task, mode and label fraction."""
     lines = []
     for row, (found, replicates) in at.items():
         reached = interval(replicates)
@@ -90,7 +92,7 @@ def compared(
 
 
 def markdown(table: pd.DataFrame, against: str) -> str:
-    """Return the comparison as Markdown, with a table per task and mode."""
+    """Return the comparison as Markdown, with one table per task and mode."""
     texts = []
     for (task, mode), group in table.groupby(["task", "mode"], sort=False):
         texts.append(f"\n**{task}, {mode}**\n")
@@ -110,7 +112,7 @@ def markdown(table: pd.DataFrame, against: str) -> str:
 
 
 def draw(table: pd.DataFrame, split: str) -> Figure:
-    """Return a figure of macro AUROC by row, with a panel per task and mode and a colour per label fraction."""
+    """Return a figure of macro AUROC by row, with one panel per task and mode, and one colour per label fraction."""
     panels = list(table.groupby(["task", "mode"], sort=False))
     rows = list(dict.fromkeys(table["row"]))
     figure = Figure(figsize=(4.2 * len(panels) + 1.5, 0.45 * len(rows) + 1.4), layout="constrained")

@@ -1,11 +1,11 @@
-"""Comparison of decoder variants by reconstruction error on validation, with the same number of training steps.
+"""Comparison of decoder variants by validation reconstruction error, with the same number of training steps.
 
     python benchmarks/decoder_study.py --store data/processed --params pipelines/profiles/ptbxl.yaml --out
     runs/decoder
 
-The models are trained with the reconstruction loss only, on one view without augmentation. The script prints a table
-in Markdown and writes ``decoder.json``. Errors are relative to the power of the target: predicting the mean of a
-patch has error 1.
+The models are trained with the reconstruction loss only, on one view without augmentation. The script prints a
+Markdown table and writes ``decoder.json``. Errors are relative to the power of the target, so predicting the mean of
+each patch has error 1.
 """
 
 from __future__ import annotations

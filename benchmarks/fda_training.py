@@ -5,8 +5,8 @@
 
 The script pretrains once per variant and evaluates FDA on validation recordings after every epoch. It records the
 kept fraction of the spectrum, the correlation of a view with its recording, and the spread of the map. It writes
-``fda.json``, ``curves.png`` (all variants) and ``map.png`` (the first variant during training), and prints a table in
-Markdown.
+``fda.json``, ``curves.png`` (all variants) and ``map.png`` (the first variant during training), and prints a Markdown
+table.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FIGURES = {
 
 
 class FdaMonitor:
-    """Evaluate FDA on the same recordings with the same random draws after every epoch, and record its mean map."""
+    """Callback that evaluates FDA after every epoch, on the same recordings and with the same random numbers."""
 
     def __init__(self, store: Store, params: Params, count: int) -> None:
         self.store, self.shown = store, store.rows("val")[:count]
@@ -53,7 +53,7 @@ class FdaMonitor:
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Return the FDA figures of a model in eval mode, and append them to ``rows``."""
+        """Return the FDA metrics of a model in eval mode, and append them to ``rows`` with the mean map."""
         fda, device = model.fda, next(model.parameters()).device
         batch = load_batch(self.store, self.shown, device)
         x, generator = batch.x, torch.Generator(device).manual_seed(0)
@@ -65,7 +65,7 @@ class FdaMonitor:
 
 
 def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, list[dict[str, Any]]]:
-    """Train one variant and return the model and its FDA figures after every epoch."""
+    """Train one variant and return the model and its FDA metrics before training and after every epoch."""
     size = args.batch_size
     params = load_params(
         args.params,
@@ -84,7 +84,7 @@ def train(name: str, args: argparse.Namespace, store: Store) -> tuple[CoReECG, l
 
 
 def draw(found: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Return a figure with a panel per measure and a line per variant."""
+    """Return a figure with one panel per metric and one line per variant."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     for axes, (key, label) in zip(figure.subplots(1, len(FIGURES)), FIGURES.items(), strict=True):
         for colour, (name, rows) in zip(COLOURS, found.items(), strict=False):

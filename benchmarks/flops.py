@@ -1,4 +1,4 @@
-"""Count of floating-point operations in a training step, for comparison with peak performance."""
+"""Number of floating-point operations in a training step, for comparison with peak performance."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ecgssl.model.decoder import LeadHead
 
 
 def training_flops(model: nn.Module, forward: Callable[[], Any]) -> int:
-    """Return the operations of the matrix products in one forward and backward pass.
+    """Return the number of operations of the matrix products in one forward and backward pass.
 
     A linear layer from ``I`` to ``O`` features has ``2 n I O`` operations for ``n`` vectors. A convolution from ``I``
     to ``O`` channels with kernel size ``k`` and ``g`` groups has ``2 n I O k / g`` for ``n`` output samples.
     Self-attention of ``n`` tokens of width ``D`` has ``4 n^2 D`` (products with keys and with values). The backward
-    pass has the same number for the gradient of each trainable weight, and again for the gradient of each input that
-    requires one. Element-wise operations, norms, softmax, FFT and the optimiser are not counted. Products that are
-    recomputed are counted once.
+    pass of a layer adds this number once for the gradient of a trainable weight, and once for the gradient of an input
+    that requires one. Element-wise operations, norms, softmax, FFT and the optimiser are not counted. Recomputed products
+    are counted once.
 
     Args:
         model: model in training mode.

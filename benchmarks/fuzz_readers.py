@@ -1,13 +1,13 @@
-"""Fuzz test of all readers: each damaged file must give a recording or a reason code, without hang, crash or memory blow-up.
+"""Fuzz test of all readers. A damaged file must give a recording or a reason code, without hang, crash or high memory use.
 
     python benchmarks/fuzz_readers.py [--mutations 2000] [--seed 0] [--formats dicom scp] [--bombs] [--markdown]
 
 The script damages the small valid files of ``tests/helpers/fuzz_seeds.py`` with ``tests/helpers/mutations.py``, ``--mutations``
-times per format. With ``--bombs`` it also reads the resource-exhausting files of ``tests/helpers/fuzz_bombs.py``. With the
-environment variable ECGSSL_REAL_DATA it also damages real files. A worker process with limited memory reads the files of
-each format in sequence with ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``. A file that takes 10 CPU seconds
-counts as a hang. The output is JSON or a table; the exit code is 1 if a file failed. Failures are listed by seed file and
-mutation number; ``--seed`` is added to the numbers.
+times per format. With ``--bombs``, it also reads the resource-exhausting files of ``tests/helpers/fuzz_bombs.py``. If the
+environment variable ECGSSL_REAL_DATA is set, it also damages real files. A worker process with limited memory reads the
+files of each format one after the other with ``ecgssl.io.read`` and ``ecgssl.io.listing.find_recordings``. A file that takes
+10 s of CPU time counts as a hang. The output is JSON or a table. The exit code is 1 if a file fails. Failures are listed by
+seed file and mutation number; the mutation numbers start at ``--seed``.
 """
 
 from __future__ import annotations

@@ -4,18 +4,18 @@
     python benchmarks/inference.py --presets tiny --runs 10 --folder 100
     python benchmarks/inference.py --bundle exports/classifier       # another bundle
 
-The output is JSON. Without ``--bundle`` the weights are random, which does not affect the times. Recordings are simulated, 12
-leads of 10 s at 500 Hz.
+The output is JSON. Without ``--bundle``, the weights are random, which does not affect the times. Recordings are simulated,
+with 12 leads of 10 s at 500 Hz.
 
-- ``file_to_score``: ms from a WFDB file to calibrated scores: reading, quality checks, cleaning, resampling, normalisation and
-  model in torch. ``read_and_clean`` is the part before the model.
-- ``tensor_to_embedding``: ms per recording from the preprocessed signal to the embedding, for batches of 1 and 64, with
-  ``torch``, ``onnxruntime`` and, if the bundle has it, ``int8`` (batch 1 only). p50 and p95 are over the runs; the time of a
-  batch is divided by 64.
-- ``folder``: ``ecgssl predict`` for a folder with one process: recordings/s, and the share of time for reading and cleaning.
+- ``file_to_score``: time in ms from a WFDB file to calibrated scores: reading, quality checks, cleaning, resampling,
+  normalisation and model in torch. ``read_and_clean`` is the part before the model.
+- ``tensor_to_embedding``: time in ms per recording from the preprocessed signal to the embedding, for batches of 1 and 64,
+  with ``torch``, ``onnxruntime`` and, if available, ``int8`` (batch 1 only). p50 and p95 are quantiles over the runs. The
+  time of a batch is divided by its size.
+- ``folder``: ``ecgssl predict`` with one process for a folder: recordings/s, and fraction of time for reading and cleaning.
 
-Each combination of preset and threads runs in a separate process, so that all thread pools have the stated size. Use an idle
-machine, because other programs on the same cores change the figures.
+Each combination of preset and number of threads runs in a separate process, so that all thread pools have this size. Use an
+idle machine, because other programs on the same cores change the figures.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from ecgssl.datasets.synthetic.simulate import simulate
 
 BATCHES = (1, 64)
 RUNTIMES = {"onnxruntime": "{kind}.onnx", "int8": "{kind}.int8.onnx"}
-"""File of the bundle by runtime. A file that the bundle lacks is not measured."""
+"""File of the bundle for each runtime. Runtimes without a file in the bundle are not measured."""
 _EXAMPLES = 20
 
 
 def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
-    """Return the bundle of a classifier with five labels and random weights."""
+    """Export a classifier with five labels and random weights, and return the path of the bundle."""
     from ecgssl.export.bundle import export_bundle
     from ecgssl.export.validation_recordings import LabelledSignals, ValidationRecordings
     from ecgssl.model.classifier import Classifier
@@ -69,7 +69,7 @@ def make_bundle(preset: str, folder: Path, int8: bool) -> Path:
 
 
 def quantiles(run: Callable[[], Any], runs: int, recordings: int = 1) -> dict[str, float]:
-    """Return the median and 95th percentile of ms per recording over the runs, after two warm-up runs."""
+    """Return median and 95th percentile over the runs of the time in ms per recording, after two warm-up runs."""
     times = []
     for _ in range(runs + 2):
         start = time.perf_counter()
@@ -80,7 +80,7 @@ def quantiles(run: Callable[[], Any], runs: int, recordings: int = 1) -> dict[st
 
 
 def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> dict[str, Any]:
-    """Return all figures of a bundle, measured in this process."""
+    """Return all measurements of a bundle, made in this process."""
     import torch
 
     from ecgssl.export.bundle import load_bundle
@@ -122,7 +122,7 @@ def measure(path: Path, records: Path, threads: int, runs: int, folder: int) -> 
 
 
 def sessions(path: Path, bundle: Any, threads: int) -> Iterator[tuple[str, Callable[[Any, Any], Any]]]:
-    """Yield runtimes by name, as functions from preprocessed signals (n, L, T) and lead masks (n, L) to embeddings."""
+    """Yield name and function of each runtime. The functions map signals (n, L, T) and lead masks (n, L) to embeddings."""
     import onnxruntime
 
     yield "torch", bundle.graph.run
@@ -142,7 +142,7 @@ def embedding(session: Any, ecg: Any, mask: Any) -> Any:
 
 
 def throughput(path: Path, records: Path, count: int) -> dict[str, Any]:
-    """Return the throughput of ``ecgssl predict`` for a folder of links to a few hundred recordings in the disk cache."""
+    """Return the throughput of ``ecgssl predict`` for a folder of ``count`` links to the simulated recordings."""
     from ecgssl.scoring.files import predict
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -172,14 +172,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--folder", type=int, default=5000, help="number of recordings in the folder; 0 to skip it")
-    parser.add_argument("--bundle", type=Path, help="instead of presets")
-    parser.add_argument("--int8", action="store_true", help="make 8-bit graphs for the presets, too")
+    parser.add_argument("--bundle", type=Path, help="bundle to measure instead of the presets")
+    parser.add_argument("--int8", action="store_true", help="also export 8-bit graphs for the presets")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run the benchmark and print its figures."""
+    """Run the benchmark and print its results as JSON."""
     given = arguments()
     if given.one:
         found = measure(Path(given.one[0]), Path(given.one[1]), given.threads[0], given.runs, given.folder)

@@ -5,11 +5,11 @@
 A hidden patch is predicted by the best linear estimate from all visible samples of the same time column and the
 adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings. The prediction is
 evaluated on validation recordings of other patients. The result is R2 = 1 - sum of squared errors / sum of
-squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at
-its time, because Einthoven's and Goldberger's laws then give it exactly. Only these laws are
-needed to minimise the reconstruction loss of such a patch.
+squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at the
+same time. Einthoven's and Goldberger's laws then give it exactly, and are sufficient to minimise its reconstruction
+loss.
 
-The script writes ``masking.json`` and ``masking.png``, and prints a table in Markdown.
+The script writes ``masking.json`` and ``masking.png``, and prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Array = NDArray[np.float64]
 
 
 def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.int64]]:
-    """Return up to ``count`` complete recordings of a split as in training (B, L, T), and their patient codes (B,)."""
+    """Return up to ``count`` normalised recordings (B, L, T) of a split with all leads, and their patient codes (B,)."""
     rows = store.rows(split)
     rows = rows[store.lead_mask(rows).all(axis=1)][:count]
     batch = load_batch(store, rows, torch.device("cpu"))
@@ -52,7 +52,7 @@ def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.
 
 
 def covariance(x: Array, patch: int) -> Array:
-    """Return the covariance (L W, L W) in windows of 2 NEIGHBOURS + 1 columns, with W samples per window."""
+    """Return the covariance (L W, L W) of all leads in windows of 2 NEIGHBOURS + 1 columns with W samples."""
     window = (2 * NEIGHBOURS + 1) * patch
     total, seen = np.zeros((x.shape[1] * window,) * 2), 0
     for start in range(0, x.shape[-1] - window + 1, patch):
@@ -62,7 +62,7 @@ def covariance(x: Array, patch: int) -> Array:
 
 
 def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -> bool:
-    """Return whether a limb lead is a linear combination of limb leads visible at its time."""
+    """Return whether a lead is a limb lead that the visible limb leads determine."""
     others = sum(bool(visible[i]) for i, name in enumerate(leads) if name in LIMB_LEADS and i != lead)
     return leads[lead] in LIMB_LEADS and others >= 2
 
@@ -70,15 +70,15 @@ def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -
 def study(
     kind: str, x: Array, cov: Array, leads: tuple[str, ...], patch: int, per_recording: int
 ) -> list[dict[str, Any]]:
-    """Return a row per evaluated patch: its recording, the cause of masking, error and power.
+    """Return one row per evaluated patch, with recording, cause of masking, error and power.
 
     Args:
-        kind: kind of masking, with the ratios of the paper.
+        kind: kind of masking; the ratios are those of the paper.
         x: (B, L, T) recordings.
         cov: covariance of windows of training recordings.
-        leads: lead names, (L,).
-        patch: samples per patch.
-        per_recording: hidden patches drawn from each recording.
+        leads: names of the L leads.
+        patch: number of samples per patch.
+        per_recording: number of hidden patches that are drawn from each recording.
     """
     columns = x.shape[-1] // patch
     width = (2 * NEIGHBOURS + 1) * patch
@@ -87,7 +87,7 @@ def study(
     rows: list[dict[str, Any]] = []
     for number, recording in enumerate(x):
         generator = torch.Generator().manual_seed(number)
-        # the step number selects floor or ceil of the counts and, for einthoven, the kind of dropped lead
+        # the step selects whether counts are rounded up or down and, for einthoven, which kind of leads is dropped
         mask = draw_mask(STDMParams(kind=kind), 1, leads, columns, number, generator)
         hidden, dropped, times = (m[0].numpy() for m in (mask.hidden, mask.hidden_lead, mask.hidden_time))
         inner = np.argwhere(hidden[:, NEIGHBOURS : columns - NEIGHBOURS])
@@ -160,7 +160,7 @@ def table(cells: list[dict[str, Any]]) -> str:
 
 
 def draw(cells: list[dict[str, Any]]) -> Figure:
-    """Return a figure of R2 with a panel per kind of masking; the height of a bar is its share of the hidden patches."""
+    """Return a figure of R2 with one panel per kind of masking. The height of a bar is its share of the hidden patches."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, len(KINDS), sharex=True)
     for axes, kind in zip(panels, KINDS, strict=True):
@@ -196,7 +196,7 @@ def main() -> None:
     leads = tuple(store.spec.leads)
     train, trained_on = recordings(store, "train", args.train)
     x, patients = recordings(store, "val", args.val)
-    assert not set(trained_on) & set(patients), "a patient is in both splits"
+    assert not set(trained_on) & set(patients), "a patient is in the train and val splits"
     cov = covariance(train, args.patch)
     cells = []
     for kind in KINDS:

@@ -1,6 +1,6 @@
-"""Simulated faults of known kind and size, added to fault-free recordings to measure the quality checks.
+"""Simulated faults of known kind and size, added to recordings to measure the sensitivity of the quality checks.
 
-Noise is added to electrodes, and electrodes are exchanged, so that the leads still obey the limb-lead laws.
+Noise is added to electrode potentials, and electrodes are exchanged, so that the leads still obey the limb-lead laws.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 Planted = tuple[Array, tuple[str, ...]]
 """The changed recording, and the leads that a finding must list (empty if the fault affects the whole recording)."""
 Plant = Callable[[Array, float, np.random.Generator], Planted]
-"""Function of a recording (12, samples) in mV in canonical lead order, the sampling rate in Hz and a generator."""
+"""Function that adds a fault to a recording: (12, samples) in mV in canonical lead order, sampling rate in Hz, generator."""
 
 _ARMS = [[-1, 0], [-1, 1]]
 _ARM_AND_LEG = {"left": [[0, 1], [1, 0]], "right": [[1, -1], [0, -1]]}
@@ -52,7 +52,7 @@ def _noise(signal: Array, potentials: NDArray[np.floating]) -> Array:
 def _white(decibels: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         typical = float(np.median(signal.std(axis=1)))
-        # a limb lead is the difference of two electrodes
+        # divide by sqrt(2), because a limb lead is the difference of two electrode potentials
         size = typical / 10 ** (decibels / 20) / np.sqrt(2)
         return _noise(signal, size * rng.standard_normal((len(ELECTRODES), signal.shape[1]))), ()
 
@@ -77,7 +77,7 @@ def _muscle(size: float) -> Plant:
 
 def _hum(hertz: float, size: float) -> Plant:
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
-        # the mains frequency varies by about 0.1 Hz
+        # vary the frequency, because the mains frequency deviates by up to about 0.1 Hz
         phase = 2 * np.pi * (hertz + rng.uniform(-0.1, 0.1)) * np.arange(signal.shape[1]) / rate
         potentials = np.zeros((len(ELECTRODES), signal.shape[1]))
         chest = int(rng.integers(0, 6))
@@ -99,7 +99,7 @@ def _wander(size: float) -> Plant:
 
 
 def _still(seconds: float | None, value: float = 0.0) -> Plant:
-    """Set one lead to ``value`` (NaN for a gap) for some seconds, or for the whole recording."""
+    """Return a fault that sets one lead to ``value`` (NaN for a gap) for some seconds, or for the whole recording."""
 
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         out, lead = signal.copy(), int(rng.integers(0, len(LEADS)))
@@ -124,7 +124,7 @@ def _clipped(share: float) -> Plant:
 
 
 def _limb_electrodes(recorded: Sequence[Sequence[float]]) -> Plant:
-    """Replace leads I and II by ``recorded`` @ (I, II); the chest leads do not change."""
+    """Return a fault that replaces leads I and II by ``recorded`` @ (I, II). The chest leads do not change."""
 
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         limb = LIMB_MATRIX @ np.asarray(recorded, dtype=np.float64) @ signal[:2]

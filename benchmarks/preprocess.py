@@ -5,17 +5,17 @@
     python benchmarks/preprocess.py --set cohort --manifest cohort.csv
     python benchmarks/preprocess.py --memory 1000 20000                # peak memory instead of speed
 
-The output is JSON. Rates are recordings per second of CPU time of this process, with one BLAS thread; wall-clock
-rates are given as well. The measurements alternate between all candidates for several rounds. Figures are medians of
-the rounds, and ``best`` is the best round of each. On a busy machine, shared caches make CPU time longer, too.
+The output is JSON. Rates are recordings per second of CPU time of this process, with one BLAS thread. Wall-clock rates
+are also given. The measurements alternate between all candidates for several rounds. Values are medians over rounds,
+and ``best`` is the best round of each candidate. Other programs also increase CPU time, because they share caches.
 
-- ``store``: the work of ``ecgssl preprocess`` on one shard and one core: read, assess, clean, resample, quantise,
-  write. ``store_without_beats`` is the same with ``quality.beats: none``, that is, without neurokit2.
-  ``store_without_quality`` subtracts the time of the stage ``quality``, which cannot be disabled.
+- ``store``: ``ecgssl preprocess`` for one shard on one core: read, assess, clean, resample, quantise, write.
+  ``store_without_beats`` is the same with ``quality.beats: none``, that is, without neurokit2.
+  ``store_without_quality`` is ``store`` minus the time of the stage ``quality``, which cannot be disabled.
 - ``wfdb_neurokit2``: ``wfdb.rdsamp`` and ``neurokit2.ecg_clean`` for every lead; ``wfdb_neurokit2_peaks`` adds
   ``neurokit2.ecg_peaks`` for every lead.
 - ``wfdb_torch_ecg``: ``wfdb.rdrecord`` and ``PreprocManager`` of torch_ecg (resample, band-pass, z-score), if
-  installed. ``equal_work`` is this package for the same result: read, band-pass, resample, normalise, in memory.
+  installed. ``equal_work``: the same steps in this package (read, band-pass, resample, normalise), in memory.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ STAGES = {
     "clean": ("clean", "crop"),
     "hash": ("waveform_hash",),
 }
-"""Timed functions in ``ecgssl.preprocessing.prepare``; the rest of a shard's time is ``quantise_and_write``."""
+"""Timed functions in ``ecgssl.preprocessing.prepare``. The remaining time of a shard is ``quantise_and_write``."""
 
 
 def settings(beats: str, **store: Any) -> Params:
-    """Return parameters with or without neurokit2; the number of rejected recordings is not limited."""
+    """Return preprocessing parameters with or without neurokit2, and without a limit of rejected recordings."""
     return parse_params(
         {
             "tasks": {"none": ["none"]},
@@ -74,7 +74,7 @@ def settings(beats: str, **store: Any) -> Params:
 
 
 def make_shard(items: list[RecordingRequest], params: Params, folder: Path) -> None:
-    """Write one shard of all recordings to a temporary folder."""
+    """Write all recordings to one shard in ``folder``, and remove its part file."""
     work = shards.Work(folder, folder, params.signal, params.quality, params.store.lsb)
     shards.make_shard(work, 0, 0, items)
     work.part(0).unlink()
@@ -110,7 +110,7 @@ def stages(items: list[RecordingRequest], params: Params, folder: Path) -> dict[
 
 
 def equal_work(items: list[RecordingRequest], params: Params) -> None:
-    """Read, band-pass, resample and normalise as torch_ecg's manager does, without assessment or output."""
+    """Read, band-pass, resample and normalise recordings, as torch_ecg's manager does, without checks or output."""
     for item in items:
         recording = read(item.path, overrides=item.overrides)
         signal, _ = arrange(recording.signal, recording.leads, params.signal.leads)
@@ -119,7 +119,7 @@ def equal_work(items: list[RecordingRequest], params: Params) -> None:
 
 
 def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
-    """Read with wfdb and clean each lead with neurokit2; optionally detect its R-peaks."""
+    """Read recordings with wfdb, clean each lead with neurokit2, and detect R-peaks if ``peaks`` is true."""
     import neurokit2
     import wfdb
 
@@ -136,7 +136,7 @@ def wfdb_neurokit2(items: list[RecordingRequest], peaks: bool) -> None:
 
 
 def wfdb_torch_ecg(items: list[RecordingRequest], params: Params) -> None:
-    """Read with wfdb and use torch_ecg's manager with the same band and sampling rate."""
+    """Read recordings with wfdb and preprocess them with torch_ecg's manager, with the same band and sampling rate."""
     import wfdb
     from torch_ecg._preprocessors import PreprocManager
 
@@ -154,9 +154,9 @@ def wfdb_torch_ecg(items: list[RecordingRequest], params: Params) -> None:
 
 
 def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> dict[str, dict[str, float]]:
-    """Measure ``preprocess`` from table to finished store by number of processes, including their start.
+    """Return the rates of ``preprocess``, from the table to the finished store, by number of processes.
 
-    The result has wall-clock rates and rates by the total CPU time of all processes.
+    Rates are per wall-clock time and per total CPU time of all processes. They include the start of the processes.
     """
     larger = repeated(cohort, count)
     wall, cpu = defaultdict(list), defaultdict(list)
@@ -179,7 +179,7 @@ def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> d
 
 
 def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
-    """Return the measurements of all candidates, which alternate for ``rounds`` rounds."""
+    """Return the measurements of all candidates, which run alternately for ``rounds`` rounds."""
     items = recording_requests(cohort, 0, len(cohort))
     with_beats, without = settings("neurokit2"), settings("none")
     cpu, wall, parts = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -224,7 +224,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the CPU, the library versions and the present load average."""
+    """Return the CPU name, the library versions and the current load average."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -272,7 +272,7 @@ def main() -> None:
         cohort = replace(cohort, table=cohort.table.head(arguments.count).reset_index(drop=True), rows=())
         figures: dict[str, Any] = {"recordings": len(cohort), "set": arguments.set, "machine": machine()}
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # for the other libraries
+            warnings.simplefilter("ignore")  # ignore warnings of the other libraries
             if arguments.memory:
                 figures["memory_mib"] = memory(cohort, settings("neurokit2", workers=2), arguments.memory)
             else:

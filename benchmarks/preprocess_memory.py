@@ -1,7 +1,7 @@
 """Peak memory of writing and reading a store, by number of recordings: ``preprocess.py --memory 1000 20000``.
 
-Each figure is measured in a new process. A large cohort is simulated by repeating a small one under different names,
-to save disk space. Each recording is read, assessed, cleaned and stored every time.
+Each measurement runs in a new process. To save disk space, a large cohort is simulated by repeating a small one under
+different names. Every repetition is read, assessed, cleaned and stored.
 
 ``rss`` includes pages of mapped files, which the kernel can reclaim. ``anonymous`` is the memory allocated by the
 process.
@@ -29,12 +29,12 @@ from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
 EVERY = 0.05
-"""Seconds between two measurements. The kernel records the peak RSS, so the interval does not affect it."""
+"""Time between two measurements in s. The peak RSS is recorded by the kernel and does not depend on it."""
 BATCH = 256
 
 
 def repeated(cohort: Cohort, count: int) -> Cohort:
-    """Return a cohort of ``count`` recordings and proportionally many patients, by repeating a small cohort."""
+    """Return a cohort of ``count`` recordings that repeats a small cohort under new record and patient IDs."""
     times = -(-count // len(cohort))
     table = pd.concat([_copy(cohort.table, number) for number in range(times)], ignore_index=True)
     return replace(cohort, table=table.head(count), rows=())
@@ -45,7 +45,7 @@ def _copy(table: pd.DataFrame, number: int) -> pd.DataFrame:
 
 
 def held(process: int | str = "self") -> dict[str, float]:
-    """Return the memory of a process in MiB: peak ``rss`` and current ``anonymous``; empty if the process has ended."""
+    """Return the peak ``rss`` and current ``anonymous`` memory of a process in MiB. Empty if the process has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -68,7 +68,7 @@ def cpu_seconds() -> float:
 
 
 class MemoryMonitor:
-    """Peak memory of this process (``parent``) and of its children (``worker``) while a block runs."""
+    """Context manager that measures the peak memory of this process (``parent``) and of its children (``worker``)."""
 
     def __init__(self) -> None:
         self.peaks: dict[str, dict[str, float]] = {"parent": {}, "worker": {}}
@@ -95,12 +95,12 @@ class MemoryMonitor:
                 peaks[name] = max(peaks.get(name, 0.0), value)
 
     def rounded(self) -> dict[str, dict[str, int]]:
-        """Return the peaks in whole MiB; a role without measurements is omitted."""
+        """Return the peaks in whole MiB. Process types without measurements are omitted."""
         return {role: {name: round(v) for name, v in peaks.items()} for role, peaks in self.peaks.items() if peaks}
 
 
 def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
-    """Write a store of a cohort and return its memory and time."""
+    """Preprocess a cohort into a store, and return peak memory and time."""
     before = {name: round(value) for name, value in held().items()}
     with MemoryMonitor() as monitor:
         report = preprocess(cohort, params, out, bytes(32), progress=False)
@@ -108,7 +108,7 @@ def making(cohort: Cohort, params: Params, out: Path) -> dict[str, Any]:
 
 
 def reading(out: Path, shuffled: bool) -> dict[str, Any]:
-    """Read a whole store once, in stored or shuffled order, and return memory and rate."""
+    """Read a whole store once, in stored or shuffled order, and return peak memory and rate."""
     store = Store(out)
     rows = np.arange(len(store))
     if shuffled:
@@ -124,7 +124,7 @@ def reading(out: Path, shuffled: bool) -> dict[str, Any]:
 
 
 def memory(cohort: Cohort, params: Params, counts: list[int]) -> dict[str, Any]:
-    """Return the peak memory in MiB for each number of recordings."""
+    """Return the peak memory in MiB of writing and reading a store, for each number of recordings."""
     figures: dict[str, Any] = {}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:

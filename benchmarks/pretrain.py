@@ -1,26 +1,26 @@
-"""Benchmark of pretraining speed: the training loop on generated recordings, compared with matrix products.
+"""Benchmark of pretraining speed on simulated recordings, compared with the speed of matrix products.
 
     python benchmarks/pretrain.py                                     # tiny, small and base; 12 x 1000 at 100 Hz
     python benchmarks/pretrain.py --presets small --threads 1         # rates per CPU second, on a busy machine
     python benchmarks/pretrain.py --presets small base --st-mem       # 12 x 2250 at 250 Hz, a quarter visible, one view
     python benchmarks/pretrain.py --presets base --batch 256 --compile    # on a GPU
 
-The output is JSON. Every preset runs in a separate process. Rounds of ``--steps`` steps alternate with matrix
-products. Figures are medians of the rounds without the first one, which is a warm-up. The fastest round of the matrix
-products is used.
+The output is JSON. Every preset runs in a separate process. Rounds of ``--steps`` training steps alternate with matrix
+products. Training times are medians over the rounds, without the first round, which is a warm-up. For matrix products,
+the fastest round is used.
 
 - ``recordings_per_second``: rate of training (forward, backward, clipping, AdamW, reading), with two views of each
-  recording unless ``--st-mem`` is set.
-- ``of_peak``: operations of the model's matrix products (``flops.py``) per second, divided by the largest rate that a
-  square matrix product of the same type reaches (``peak_tflops``).
-- ``matmuls_1024``: time per training recording, in units of a 1024 x 1024 matrix product in fp32 and in the run's
-  type.
-- ``data_wait``: share of the step time spent waiting for the reader.
-- ``augmentation``: share of a step for shift, FDA and masks, forward and backward, measured separately.
+  recording unless ``--st-mem`` or ``--views 1`` is set.
+- ``of_peak``: operations of the model's matrix products (``flops.py``) per second, divided by the maximum rate of
+  square matrix products of the same data type (``peak_tflops``).
+- ``matmuls_1024``: training time per recording, in units of a 1024 x 1024 matrix product, in fp32 and in the data type
+  of the run.
+- ``data_wait``: fraction of the step time spent waiting for data.
+- ``augmentation``: fraction of the step time for shift, FDA and masks, forward and backward, measured separately.
 - ``peak_memory_gib``: peak memory of the process (CPU) or of tensors on the GPU.
 
-With ``--threads 1`` on a CPU, the clock is CPU time, which other programs affect little. Otherwise it is wall-clock
-time.
+With ``--threads 1`` on a CPU, times are CPU times, because other programs affect them little. Otherwise they are
+wall-clock times.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ ST_MEM = {
     "stdm": {"kind": "random", "time_ratio": 0.75, "lead_ratio": 0.0},
     "objective": {"kind": "reconstruction", "views": 1},
 }  # fmt: skip
-"""Geometry and sizes of ST-MEM (Na et al. 2024): masked reconstruction, a quarter of 360 patches visible."""
+"""Settings of ST-MEM (Na et al. 2024): masked reconstruction with a quarter of the 360 patches visible."""
 SQUARES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
-"""Sizes of the square matrix products; the best rate is the peak."""
+"""Sizes of the square matrix products. The peak rate is the best rate over the sizes."""
 
 
 def settings(arguments: argparse.Namespace, preset: str) -> Params:
-    """Return parameters for a run of one warm-up round and ``rounds`` measured rounds."""
+    """Return the parameters of a run with one warm-up round and ``arguments.rounds`` measured rounds."""
     signal = {
         "leads": LEADS[: arguments.leads],
         "sampling_rate": arguments.rate,
@@ -96,7 +96,7 @@ def settings(arguments: argparse.Namespace, preset: str) -> Params:
 
 
 def make_store(params: Params, folder: Path, recordings: int) -> Store:
-    """Return a store with this number of training recordings and the preprocessing settings of the run."""
+    """Return a store with about ``recordings`` simulated training recordings and the run's preprocessing settings."""
     duration = max(params.signal.duration, 5)
     shape = SyntheticParams(
         patients=round(recordings / 0.7), recordings_per_patient=(1, 1), sampling_rate=500, duration=duration
@@ -107,7 +107,7 @@ def make_store(params: Params, folder: Path, recordings: int) -> Store:
 
 
 class Clock:
-    """Clock in s: CPU time for one CPU thread, else wall-clock time; it synchronises with the GPU."""
+    """Clock that measures CPU time for a single CPU thread, and otherwise wall-clock time. It synchronises with the GPU."""
 
     def __init__(self, device: torch.device, threads: int) -> None:
         self.cpu = device.type == "cpu" and threads == 1
@@ -136,7 +136,7 @@ def product(edge: int, dtype: torch.dtype, device: torch.device) -> Callable[[],
 
 
 def augmentation(model: CoReECG, params: Params, store: Store, device: torch.device, clock: Clock) -> float:
-    """Return the time in s of a step's shifts, frequency augmentation and masks, forward and backward."""
+    """Return the time in s of the shifts, frequency augmentation and masks of a step, forward and backward."""
     rows = store.rows("train")
     batch = load_batch(store, rows[torch.arange(params.pretrain.batch_size).numpy() % len(rows)], device)
     generator = torch.Generator(device)
@@ -153,7 +153,7 @@ def augmentation(model: CoReECG, params: Params, store: Store, device: torch.dev
 
 
 def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
-    """Return the figures of one preset, measured in this process."""
+    """Return the measurements of one preset, made in this process."""
     torch.set_num_threads(arguments.threads)
     params = settings(arguments, preset)
     device = resolve_device(params.pretrain.device)
@@ -187,7 +187,7 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
             store, params, Path(name) / "run", show_progress=False, log_every=never, on_epoch=record_round
         )
         whole = time.perf_counter() - begun
-        # measured first, because it is the peak of the whole process
+        # read the peak memory before the following measurements can increase it
         memory = peak_memory(device)
         model = build_model(params).to(device)
         added = augmentation(model, params, store, device, clock)

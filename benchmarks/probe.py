@@ -2,8 +2,8 @@
 
     python benchmarks/probe.py --out probe.json
 
-Each problem has one binary label, synthetic embeddings with a steep spectrum as encoders give them, and a path of values of
-C. Both solvers fit the whole path on the same standardised features. The objective of scikit-learn is evaluated at both
+Each problem has binary labels, synthetic embeddings with a steep spectrum (as encoders produce), and a path of values of C.
+All solvers fit the whole path on the same standardised features. The objective of scikit-learn is evaluated at all
 solutions. A ratio above 1 means that this project's solver is faster.
 """
 
@@ -28,7 +28,7 @@ PATH = (0.001, 0.01, 0.1, 1.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure every combination of recordings and width, print a table and write JSON."""
+    """Measure every combination of number of recordings and width, print the results and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recordings", type=int, nargs="+", default=[1400, 5000, 17000])
     parser.add_argument("--widths", type=int, nargs="+", default=[192, 384, 768])
@@ -50,11 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(recordings: int, width: int, labels: int, seed: int = 0) -> dict[str, Any]:
-    """Return seconds and objective values of all solvers on one data set.
+    """Return time in s and objective value of all solvers on one data set.
 
     Args:
-        recordings, width: N and E of the embeddings.
-        labels: number of labels K, which scikit-learn fits one after the other.
+        recordings, width: number N and dimension E of the embeddings.
+        labels: number K of labels. scikit-learn fits them one after the other.
         seed: seed of the data.
     """
     x, y = problem(recordings, width, labels, seed)
@@ -78,7 +78,7 @@ def measure(recordings: int, width: int, labels: int, seed: int = 0) -> dict[str
 
 
 def problem(recordings: int, width: int, labels: int, seed: int) -> tuple[Array, Array]:
-    """Return standardised embeddings (N, E) whose spectrum falls as 1 / rank, and labels (N, K) of 0 and 1."""
+    """Return standardised embeddings (N, E) with a spectrum proportional to 1 / rank, and binary labels (N, K)."""
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.normal(size=(width, width)))[0]
     x = rng.normal(size=(recordings, width)) / np.arange(1, width + 1) @ rotation
@@ -88,7 +88,7 @@ def problem(recordings: int, width: int, labels: int, seed: int) -> tuple[Array,
 
 
 def objective(x: Array, y: Array, weight: Array, bias: Array, C: float) -> float:
-    """Return scikit-learn's objective summed over the labels, divided by C: log loss plus L2 penalty."""
+    """Return scikit-learn's objective divided by C, summed over the labels: log loss plus L2 penalty."""
     margin = x @ weight + bias
     return float((np.logaddexp(0, margin) - y * margin).sum() + (weight**2).sum() / (2 * C))
 

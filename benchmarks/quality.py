@@ -4,13 +4,13 @@
     python benchmarks/quality.py --synthetic 100
     python benchmarks/quality.py --fit cohort.csv --root FOLDER
 
-``--root`` (default: environment variable ECGSSL_REAL_DATA) is searched recursively for recordings; without it,
+``--root`` (default: environment variable ECGSSL_REAL_DATA) is searched recursively for recordings. Without a root,
 simulated recordings are used. False alarms are counted on every readable recording. Faults are added to up to
 ``--count`` recordings with a sampling rate of 250 Hz or more. A fault counts as detected if a finding has one of its
 codes and lists an affected lead. Recordings that have such a finding without the fault are excluded. If the root
-holds ``ptbxl_database.csv``, folds 1 to 7 get no faults, because the usual order of leads was fitted on them. The
-cardiologists' notes of noise and drift are then compared with the figures. Intervals are Wilson's 95 % intervals. The
-output is JSON, or tables with ``--markdown``.
+contains ``ptbxl_database.csv``, no faults are added to folds 1 to 7, because the check of the lead order was fitted on
+them. The cardiologists' notes on noise and drift are then compared with the quality figures. Intervals are Wilson's
+95 % intervals. The output is JSON, or Markdown tables with ``--markdown``.
 
 ``--fit`` prints ``ecgssl.signal.lead_order.USUAL`` for the train split of a manifest, in units of 1e-4.
 """
@@ -50,15 +50,15 @@ SPEC, PARAMS = SignalSpec(), QualityParams()
 EVERY = np.ones(len(LEADS), dtype=bool)
 FITTED_FOLDS = 7
 NOTES = {"static_noise": "hf_noise", "burst_noise": "hf_noise", "baseline_drift": "wander"}
-"""Columns of ``ptbxl_database.csv``, with the figure that corresponds to each."""
+"""Columns of ``ptbxl_database.csv`` and the corresponding quality figures."""
 
 
 def assess(
     signal: np.ndarray, rate: float, present: np.ndarray = EVERY, recorded: np.ndarray = EVERY
 ) -> tuple[Quality, np.ndarray]:
-    """Return the quality of a recording from both steps, and the cleaned signal.
+    """Return the quality of a recording from both steps of the checks, and the cleaned signal.
 
-    The second step always runs, whatever the findings of the first, so that every code can occur.
+    The second step always runs, even if the first step rejects the recording, so that every code can occur.
     """
     first, ready = assess_raw(signal, rate, present, recorded, PARAMS, SPEC)
     cleaned = crop(clean(ready, rate, SPEC), SPEC)
@@ -66,7 +66,7 @@ def assess(
 
 
 def rate_of(hits: int, of: int) -> dict[str, Any]:
-    """Return a proportion with Wilson's interval."""
+    """Return the proportion ``hits / of`` with Wilson's 95 % interval."""
     if of == 0:
         return {"hits": 0, "of": 0, "rate": None, "interval": None}
     z, p = 1.96, hits / of
@@ -97,7 +97,7 @@ def plant_all(recordings: list[tuple[np.ndarray, float]], seed: int) -> list[dic
 
 
 def altered_files(recordings: list[tuple[np.ndarray, float]], seed: int) -> dict[str, Any]:
-    """Return the detection rate of a single flipped bit in a WFDB file, by the checksum in the header."""
+    """Return the rate at which the checksum in the header detects a single flipped bit in a WFDB file."""
     rng, hits = np.random.default_rng(seed), 0
     with tempfile.TemporaryDirectory() as folder:
         for signal, rate in recordings:
@@ -114,14 +114,14 @@ def altered_files(recordings: list[tuple[np.ndarray, float]], seed: int) -> dict
 
 
 def false_alarms(found: list[Quality]) -> dict[str, Any]:
-    """Return how often each code, and any code, is found in original recordings."""
+    """Return the rate of each reason code, and of any code, in original recordings."""
     counts = Counter(code for quality in found for code in quality.reasons)
     rates = {code: rate_of(counts[code], len(found)) for code in get_args(ReasonCode)}
     return {**rates, "any": rate_of(sum(bool(quality.reasons) for quality in found), len(found))}
 
 
 def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
-    """Return the AUROC of a figure for a cardiologist's note, and the flag rates with and without the note."""
+    """Return, for each cardiologist's note, the AUROC of the quality figure and the flag rates with and without the note."""
     out = {}
     for column, figure in NOTES.items():
         noted = notes.loc[list(found), column].notna().to_numpy()
@@ -142,9 +142,9 @@ def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
 
 
 def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | None:
-    """Return whether the beats of the selected lead and of lead II agree with most leads.
+    """Return whether heart rate and beat count of the selected lead, and of lead II, agree with the median of all leads.
 
-    The result is ``None`` if the leads disagree.
+    Return ``None`` if fewer than six leads have the median number of beats.
     """
     peaks = [r_peaks(row, SPEC.sampling_rate) for row in cleaned]
     counts = np.array([len(found) for found in peaks], dtype=float)
@@ -161,7 +161,7 @@ def same_beats(cleaned: np.ndarray, usable: np.ndarray) -> dict[str, bool] | Non
 
 
 def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
-    """Return microseconds of CPU time per recording, best of five passes."""
+    """Return the CPU time per recording of each step in microseconds, as the best of five passes."""
     first = [assess_raw(signal, rate, EVERY, EVERY, PARAMS, SPEC) for signal, rate in recordings]
     cleaned = [crop(clean(x, rate, SPEC), SPEC) for (_, x), (_, rate) in zip(first, recordings, strict=True)]
     without = QualityParams(beats="none")
@@ -221,7 +221,7 @@ def measure(root: Path, count: int, seed: int) -> dict[str, Any]:
         number = int(Path(path).stem[:5]) if official else 0
         if official and path.endswith("_hr.hea"):
             noted[number] = quality
-        # files named HR are the Challenge's copies of PTB-XL
+        # files with the prefix HR are copies of PTB-XL recordings in the PhysioNet/CinC Challenge
         copied = table is not None and Path(path).stem.startswith("HR")
         fitted = copied or (official and notes.loc[number, "strat_fold"] <= FITTED_FOLDS)
         if recording.sampling_rate >= 250 and present.all() and np.isfinite(raw).all() and not fitted:

@@ -1,10 +1,10 @@
-"""Benchmark of peak memory of batch scoring by the number of inputs, with simulated files and model.
+"""Benchmark of the peak memory of batch scoring by number of inputs, with simulated files and model outputs.
 
     python benchmarks/scoring_memory.py --bundle exports/classifier [--counts 1000 20000 100000] [--suffix .csv]
 
-A manifest lists the recordings. They are not read: each gets the same preprocessed signal, and the model outputs are noise. The
-benchmark measures what grows with the inputs: their list, rows, parts and the table. The output is JSON: rows, peak resident
-memory in MiB, seconds.
+A manifest lists the recordings. They are not read: each has the same preprocessed signal, and the model outputs are noise.
+The benchmark measures the memory that grows with the number of inputs: list of inputs, rows, parts and output table. The
+output is JSON: number of rows, peak resident memory in MiB, and time in s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 
 def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
-    """Score ``count`` simulated recordings in this process and return rows, peak memory (MiB) and seconds."""
+    """Score ``count`` simulated recordings in this process, and return number of rows, peak memory (MiB) and time (s)."""
     import ecgssl.scoring.files as scoring
     from ecgssl.export.contract_module import ContractModule
     from ecgssl.scoring.preprocess import PreparedRecording
@@ -39,7 +39,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
         return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}
 
     noise = np.random.default_rng(0)
-    # loading verifies the bundle with the real model
+    # replace the model outputs after loading, because loading verifies the bundle with the real model
     real = scoring.load_bundle
 
     def load(path):  # type: ignore[no-untyped-def]
@@ -61,7 +61,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each count in a separate process."""
+    """Measure each number of recordings in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 20000, 100000])

@@ -1,4 +1,4 @@
-"""Benchmark of the simulation of the synthetic set: recordings per second by number of processes.
+"""Benchmark of the simulation of synthetic recordings: recordings per second by number of processes.
 
 Usage: python benchmarks/synthetic.py [--patients 400] [--workers 1 2]
 
@@ -21,7 +21,7 @@ from ecgssl.datasets.synthetic.simulate import simulate
 
 
 def measure(patients: int, workers: int) -> dict[str, float]:
-    """Simulate once and return the total time for signals, files and manifest."""
+    """Simulate once, and return the rate and the total time for signals, files and manifest."""
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         manifest = simulate(Path(folder) / "set", SyntheticParams(patients=patients), seed=0, workers=workers)

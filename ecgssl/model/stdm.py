@@ -83,9 +83,9 @@ def _drop_outside_span(
 ) -> tuple[Tensor, int]:
     """Return a mask (B, L) of dropped leads and their number per recording: all limb leads but one, or chest leads only.
 
-    Any two limb leads determine the other four. Dropped limb leads can therefore be computed from visible ones unless at most
-    one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped in more steps, together
-    with chest leads.
+    Any two limb leads determine the other four. Dropped limb leads can therefore be computed from visible leads unless at
+    most one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped
+    in more steps, together with chest leads.
     """
     limb = [i for i, lead in enumerate(leads) if lead in LIMB_LEADS]
     rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]
