@@ -18,6 +18,7 @@ from ecgssl.evaluation.by_kind.multilabel import decision_curves, measure_multil
 from ecgssl.evaluation.by_kind.regression import measure_regression, score_regression
 from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
+from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, threshold_text
 from ecgssl.evaluation.calibration.reliability import BINS
 from ecgssl.evaluation.predictions import check_predictions, first_of_each_patient, kind_of, labels_of, targets_of
 from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain, plain_all
@@ -86,7 +87,7 @@ def evaluate(
         "labels": names,
         "main": main,
         "baseline": baseline,
-        "method": _method(params, seed),
+        "method": _method(params, seed, decisions[main]),
         "decision": decisions[main].to_dict(),
         "splits": {},
         "models": {m: {} for m in models},
@@ -116,15 +117,16 @@ def evaluate(
     return result
 
 
-def _method(params: EvaluateParams, seed: int) -> dict[str, Any]:
+def _method(params: EvaluateParams, seed: int, decision: Decision) -> dict[str, Any]:
+    optimistic = "; results on validation are optimistic" if decision.fitted_on.get("split") == "val" else ""
     return {
         "interval": f"percentile bootstrap of patients, {params.bootstrap} resamples, {params.confidence:g}",
         "paired": "bootstrap of the macro difference on the same patients, two-sided",
         "permutation": f"exchange of the two models' ranks by patient, {params.bootstrap} exchanges, two-sided",
         "delong": "normal, patients as units (Obuchowski 1997)",
         "ece": f"{BINS} bins of equal count by rank, ties together",
-        "calibration": f"{params.calibration}, fitted on validation; results on validation are optimistic",
-        "thresholds": "chosen on validation, frozen",
+        "calibration": calibration_text(decision) + (optimistic if has_calibrator(decision) else ""),
+        "thresholds": threshold_text(decision),
         "slope": "normal, sandwich variance by patient",
         "recordings": "first of each patient, by record_id" if params.one_per_patient else "all of each patient",
         "subgroups": f"withheld under {SMALLEST} patients, also of the rarer class",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.config import ExportParams
+from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, threshold_text
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.torch_program import PROGRAM
 from ecgssl.export.write_graphs import RAW_NAME, WrittenGraphs
@@ -26,7 +27,7 @@ tags: [ecg, electrocardiogram, onnx, safetensors]
 
 **Intended use: research only.** This is not a medical device. It has not been validated for any clinical decision, and
 its metrics are valid for recordings like those it was trained and tested on. Before use at another site, evaluate it on
-recordings of that site. Probabilities are not calibrated for the prevalence of another population.
+recordings of that site. {calibrated}
 
 ## Input: preprocessing settings
 
@@ -106,6 +107,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         what=what,
         contract=_contract(spec),
         fingerprint=spec.fingerprint,
+        calibrated=_calibrated(graph),
         training="\n".join(training) or "Not recorded.",
         predict="model.predict(signal, sampling_rate=500, leads=[...])             # scores and calls by target\n"
         if classifies
@@ -140,9 +142,19 @@ def _int8(made: WrittenGraphs) -> str:
     return text.format(**f)
 
 
+def _calibrated(graph: ContractModule) -> str:
+    """Return what the probabilities are valid for."""
+    if not isinstance(graph.model, Classifier):
+        return "It has no outputs other than embeddings."
+    outputs = "Values" if graph.model.kind == "regression" else "Probabilities"
+    if graph.decision is None or not has_calibrator(graph.decision):
+        return f"{outputs} are not calibrated."
+    return f"{outputs} are not calibrated for the prevalence of another population."
+
+
 def _thresholds(graph: ContractModule) -> str:
     """Return the calibration methods as text and the thresholds as a Markdown table."""
-    if graph.decision is None or graph.decision.kind == "regression":
+    if graph.decision is None:
         return ""
     rows = [
         f"| `{label.name}` | {name} | {cut.value:.4f} | {cut.sensitivity:.3f} | {cut.specificity:.3f} |"
@@ -150,12 +162,15 @@ def _thresholds(graph: ContractModule) -> str:
         for name, cut in label.thresholds.items()
         if cut.value is not None
     ]
-    methods = sorted({label.calibrator.method for label in graph.decision.labels})
-    calibration = f"\nCalibration: {', '.join(methods)}, fitted on validation data.\n"
-    if not rows:
+    calibration = f"\nCalibration: {calibration_text(graph.decision)}.\n"
+    if graph.decision.kind == "regression":
         return calibration
-    head = "| target | threshold | calibrated probability from | sensitivity | specificity |\n|---|---|---|---|---|\n"
-    return f"{calibration}\nThresholds, chosen and measured on validation data:\n\n{head}" + "\n".join(rows) + "\n"
+    chosen = f"Thresholds: {threshold_text(graph.decision)}."
+    if not rows:
+        return f"{calibration}\n{chosen}\n"
+    head = "| target | threshold | probability from | sensitivity | specificity |\n|---|---|---|---|---|\n"
+    note = "Sensitivity and specificity are those on the recordings on which the thresholds were chosen."
+    return f"{calibration}\n{chosen} {note}\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def _contract(spec: SignalSpec) -> str:

@@ -27,6 +27,7 @@ from ecgssl.datasets.enough_data import MIN_CROSS_VALIDATED, cross_validation_mi
 from ecgssl.datasets.splits import CannotSplit, repeated_folds
 from ecgssl.errors import InputError, Problem
 from ecgssl.finetuning.finetune import FinetuneResult, finetune
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.finetuning.rows import SPLITS, lead_subset
 from ecgssl.finetuning.task import Array, Task, resolve_task, task_values
 from ecgssl.store.store import Store
@@ -79,6 +80,8 @@ def cross_validate(
     rows = _usable(store, values, leads)
     _require_enough(task, values, store, rows, params.folds)
     fold = _folds(store, task, rows, params, seed)
+    overlap = require_no_overlap(store, encoder_path, params.overlap, {"test": rows})
+    overlap.pop("across_splits", None)
     tables: list[list[pd.DataFrame]] = [[] for _ in range(params.repeats)]
     for repeat, train, test in _parts(rows, fold):
         found = finetune(
@@ -92,6 +95,8 @@ def cross_validate(
         leads=leads, rows={"train": rows, "test": rows[:0]}, show_progress=show_progress,
     )  # fmt: skip
     final.predictions = repetitions[0]
+    # each recording is held out in one fold; the final fit holds out none and therefore compares none
+    final.overlap = overlap
     return CrossValidation(final, repetitions, params.folds)
 
 

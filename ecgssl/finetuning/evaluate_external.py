@@ -17,7 +17,7 @@ from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.datasets.load import load
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
-from ecgssl.evaluation.calibration.decision import FILE, Decision, fit_from_predictions
+from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.statistics.metrics import Array
@@ -201,11 +201,12 @@ def recalibrate(
         calibrator = _kept(old.calibrator, new.calibrator.reason) if unfitted else new.calibrator
         thresholds = new.thresholds if new_thresholds and not unfitted else old.thresholds
         labels.append(replace(new, calibrator=calibrator, thresholds=thresholds))
-    return Decision(decision.kind, tuple(labels), fresh.fitted_on | {"split": "a share of the new site"})
+    about = {"split": "a share of the new site", "thresholds": "refitted" if new_thresholds else "as frozen"}
+    return Decision(decision.kind, tuple(labels), fresh.fitted_on | about)
 
 
 def _kept(calibrator: Calibrator, reason: str) -> Calibrator:
-    return replace(calibrator, reason=f"kept from the first site: {reason}")
+    return replace(calibrator, reason=f"{KEPT}: {reason}")
 
 
 def _values(frozen: FrozenRun, store: Store) -> Array:

@@ -75,7 +75,7 @@ def require_no_overlap(
                 f"; 'ecgssl overlap {encoder_path} {store.path}' lists all",
             )
         )
-    return found.outcome() | across
+    return found.outcome() | across | ({"learned": "trained"} if learned == "trained" else {})
 
 
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:

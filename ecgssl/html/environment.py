@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -26,6 +27,12 @@ def render(templates: BaseLoader, name: str, **values: object) -> str:
     Raises:
         jinja2.UndefinedError: the template uses a variable that is not in ``values``.
     """
+    return _environment(templates).get_template(name).render(values)
+
+
+@lru_cache(maxsize=8)
+def _environment(templates: BaseLoader) -> Environment:
+    """Return the environment of a loader; compiled templates are kept for the next page."""
     environment = Environment(
         loader=ChoiceLoader([templates, PackageLoader("ecgssl.html")]),
         autoescape=True,
@@ -35,7 +42,7 @@ def render(templates: BaseLoader, name: str, **values: object) -> str:
     )
     filters = (thousands, percent, number, estimate, p_value, data_uri)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment.get_template(name).render(values)
+    return environment
 
 
 def thousands(count: int) -> str:

@@ -233,12 +233,17 @@ def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
 
 def in_words(outcome: Mapping[str, Any]) -> str:
     """Return the result of ``Between.outcome`` as a sentence, for model cards and the command line."""
-    if "pretrained_on" in outcome:
+    data = (
+        "recordings that the model was trained on" if outcome.get("learned") == "trained" else "pretraining recordings"
+    )
+    if "pretrained_on" in outcome and not outcome["compared"]:
+        said = "not checked, because there are no held-out recordings"
+    elif "pretrained_on" in outcome:
         by = "waveform and patient"
         if outcome["by_patient"] is None:
             by = "waveform (not by patient, because the keys or the numbering of the patients differ)"
         said = f"{outcome['found']:,} of {outcome['compared']:,} held-out recordings are among the "
-        said += f"{outcome['pretrained_on']:,} pretraining recordings, compared by {by}"
+        said += f"{outcome['pretrained_on']:,} {data}, compared by {by}"
     else:
         said = f"not checked, because {outcome['not_checked']}"
     across = outcome.get("across_splits", 0)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.errors import InputError, Problem
+from ecgssl.evaluation.calibration.decision import FILE as DECISION
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.evaluate import FORMAT as EVALUATION_FORMAT
 from ecgssl.evaluation.evaluate import VERSION as EVALUATION_VERSION
@@ -21,7 +22,8 @@ from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
-from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, answers, fill
+from ecgssl.report.answers import answers
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
 from ecgssl.report.cohort import FOLDS, cohort_flow, people, prevalence, task_of
 from ecgssl.report.curves import curves
 from ecgssl.report.recordings import AttributionChoice, Drawn, draw_recordings
@@ -48,6 +50,7 @@ class RunFiles:
 
     Args:
         config, choices: contents of the JSON files of the classifier.
+        decision: content of ``decision.json`` of the classifier; ``None`` for runs of old versions.
         evaluation: result of ``ecgssl.evaluation.evaluate``; older versions contain fewer entries.
         predictions: validated table of predictions.
         classifier: fine-tuned classifier.
@@ -56,6 +59,7 @@ class RunFiles:
 
     config: dict[str, Any]
     choices: dict[str, Any]
+    decision: dict[str, Any] | None
     evaluation: dict[str, Any]
     predictions: pd.DataFrame
     classifier: Classifier
@@ -80,7 +84,8 @@ def read_run(run: Path | str, external: Path | str | None = None) -> RunFiles:
     evaluation = _evaluation((run if external is None else Path(external)) / "evaluation.json")
     choices = read_json(folder / "choices.json").get("choices", {})
     predictions = read_predictions((folder if external is None else Path(external)) / "predictions.csv")
-    return RunFiles(read_json(folder / "config.json"), choices, evaluation, predictions, classifier, contract)
+    decision = Decision.load(folder).to_dict() if (folder / DECISION).is_file() else None
+    return RunFiles(read_json(folder / "config.json"), choices, decision, evaluation, predictions, classifier, contract)
 
 
 def write_report(
@@ -177,6 +182,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         },
         "contract": files.contract,
         "choices": files.choices,
+        "decision": files.decision,
         "split": split,
         "evaluation": figures,
         "curves": curves(files.predictions, split, _decision(files), figures["main"]),

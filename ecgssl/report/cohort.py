@@ -33,8 +33,9 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
             store of an external cohort.
 
     Returns:
-        ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "overlap", "notes", "splits":
-        [{split, recordings, patients, labelled, scored}]}``.
+        ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "patients_in_two_splits",
+        "sites", "overlap", "notes", "splits": [{split, recordings, patients, labelled, scored}]}``. ``sites`` is the number
+        of different sites.
     """
     counts = store.about.get("counts", {})
     rejected = _rejected(store.path)
@@ -60,6 +61,8 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
         "reasons": [{"reason": str(r), "recordings": int(n)} for r, n in rejected.value_counts().sort_index().items()],
         "stored": len(store),
         "patients": len(np.unique(store.patients)),
+        "patients_in_two_splits": _patients_in_two_splits(store, split),
+        "sites": _different(store.index, "site"),
         "overlap": store.about.get("overlap", {}),
         "notes": [n for n in store.about.get("cohort", {}).get("notes", []) if "patient_id" in n and "/" not in n],
         "splits": rows,
@@ -152,6 +155,18 @@ def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
     if as_one == FOLDS:
         return np.where(np.isin(split, SPLITS[:3]), FOLDS, split)
     return split if as_one is None else np.full(len(split), as_one)
+
+
+def _patients_in_two_splits(store: Store, split: NDArray[np.str_]) -> int:
+    pairs = pd.DataFrame({"patient": store.patients, "split": split})[np.isin(split, (FOLDS, *SPLITS))]
+    return int((pairs.groupby("patient")["split"].nunique() > 1).sum())
+
+
+def _different(index: pd.DataFrame, column: str) -> int:
+    if column not in index:
+        return 0
+    text = index[column].fillna("").astype(str).str.strip()
+    return int(text[text != ""].nunique())
 
 
 def _rejected(path: Path) -> pd.Series:

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from ecgssl.config import EvaluateParams
 from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
+from ecgssl.evaluation.calibration.decision_text import is_fitted
 from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
 from ecgssl.evaluation.predictions import kind_of, labels_of, outputs_of
@@ -46,9 +47,9 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
         main: name of the main model.
 
     Returns:
-        ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, or for a
-        regression ``{"agreement": {target: [group]}}``: groups of recordings with similar predictions, with the mean and the
-        10th and 90th percentiles of the true values.
+        ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, with ``after`` for
+        labels that have a calibrator. For a regression ``{"agreement": {target: [group]}}``: groups of recordings with
+        similar predictions, with the mean and the 10th and 90th percentiles of the true values.
     """
     table = predictions[predictions["split"] == split]
     kind, names = kind_of(table), labels_of(table)
@@ -70,7 +71,7 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
             found["roc"][name][model] = _plain(*thin(*roc_curve(y, z), POINTS))
             found["pr"][name][model] = _plain(*thin(*_stairs(*precision_recall(y, z)), POINTS))
         stages = {"before": own[f"prob__{name}"].to_numpy(dtype=float)}
-        if after is not None:
+        if after is not None and decision is not None and is_fitted(decision.labels[k].calibrator):
             stages["after"] = after[:, k]
         found["reliability"][name] = {when: _bins(target, p) for when, p in stages.items()}
     return found

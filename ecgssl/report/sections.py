@@ -8,11 +8,18 @@ from typing import Any
 from jinja2 import PackageLoader
 from markupsafe import Markup
 
+from ecgssl.evaluation.calibration.decision_text import (
+    calibration_text,
+    criterion_text,
+    is_fitted,
+    threshold_text,
+)
 from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
 from ecgssl.evaluation.subgroups import SMALLEST, UNKNOWN
 from ecgssl.html.charts import Chart, Limits, forest, mark, panel
 from ecgssl.html.environment import number, render
 from ecgssl.leakage.overlap import in_words
+from ecgssl.report import statements
 from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
 from ecgssl.signal.reasons import REASON_TEXTS
 
@@ -28,7 +35,6 @@ _KINDS = {
     "regression": "numbers",
 }
 _SPLITS = {"test": "the test recordings", "val": "the validation recordings", "external": "the external recordings"}
-_CRITERIA = {"youden": "Youden's index"}
 _UNIT: Limits = (0.0, 1.0)
 
 Report = Mapping[str, Any]
@@ -48,7 +54,14 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "report": report,
         "asked": report["asked"],
         "figures": figures,
-        "method": figures.get("method", {}),
+        "method": _method(report),
+        "statements": {
+            "selection": statements.selection(report).text,
+            "calibration": statements.calibration(report),
+            "thresholds": statements.thresholds(report),
+            "use": statements.use_of_recordings(report).text,
+            "division": statements.division(report).text,
+        },
         "split": split,
         "split_name": _SPLITS[split],
         "counted": figures["splits"][split],
@@ -73,6 +86,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "class_names": [name.partition(":")[2] or name for name in report["asked"]["labels"]],
         "legend": _legend(report),
         "calibrated_labels": {n: f for n, f in _own_labels(report).items() if {"calibration", "brier"} & set(f)},
+        "calibrated_names": _calibrated(report),
         "thresholds": list(_thresholds(report)) if kind == "multilabel" else [],
         "subgroups": _subgroups(report),
         "charts": _agreement(report) if kind == "regression" else _classification_charts(report),
@@ -86,6 +100,21 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
 def estimate_text(found: Mapping[str, Any]) -> str:
     """Return the value of an estimate without its interval, for charts."""
     return number(found["value"]) if found.get("value") is not None else "undefined"
+
+
+def _method(report: Report) -> dict[str, Any]:
+    """Return the method of the evaluation; calibration and thresholds are derived from its decision."""
+    method = dict(report["evaluation"].get("method", {}))
+    decision = statements.decision_of_results(report)
+    if decision is not None:
+        method |= {"calibration": calibration_text(decision), "thresholds": threshold_text(decision)}
+    return method
+
+
+def _calibrated(report: Report) -> set[str]:
+    """Return the outputs that have a calibrator."""
+    decision = statements.decision_of_results(report)
+    return {label.name for label in decision.labels if is_fitted(label.calibrator)} if decision else set()
 
 
 def _models(report: Report) -> list[str]:
@@ -125,18 +154,24 @@ def _primary(report: Report) -> dict[str, Any]:
     macro = figures["models"][figures["main"]][split]["macro"]
     metric = figures.get("primary") or next(metric for metric in ("auroc", "mae") if metric in macro)
     found = figures.get("paired", {}).get(split, {}).get(figures.get("baseline"), {}).get(metric)
-    if not found or found.get("difference") is None or found.get("low") is None:
+    scratch = report["asked"]["mode"] == "scratch"
+    if not found:
         found, tone, conclusion = None, "rejected", "There is no comparison with a randomly initialised encoder."
+    elif found.get("difference") is None or found.get("low") is None:
+        undefined = "The difference from the randomly initialised encoder is undefined."
+        found, tone, conclusion = None, "rejected", undefined
     else:
         low, high = sorted(
             (1 if metric_named(metric).higher_is_better else -1) * found[bound] for bound in ("low", "high")
         )
         if low > 0:
-            tone, conclusion = "", "pretraining improves the result."
+            tone = ""
+            conclusion = f"{'training the encoder' if scratch else 'pretraining'} improves the result."
         elif high < 0:
             tone, conclusion = "table", "the randomly initialised encoder is better."
         else:
-            tone, conclusion = "rejected", "no evidence that pretraining improves the result."
+            tone = "rejected"
+            conclusion = f"no evidence that {'training the encoder' if scratch else 'pretraining'} improves the result."
     title = metric_named(metric).title
     return {"metric": metric, "title": title, "paired": found, "tone": tone, "conclusion": conclusion}
 
@@ -246,8 +281,7 @@ def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     for name, found in _own_labels(report).items():
         points = found.get("thresholds", {})
         for i, key in enumerate(sorted(points, key=lambda key: (key != "youden", key))):
-            kind, _, required = key.partition("_")
-            yield ("" if i else name), f"{_CRITERIA.get(kind, kind)} {required}".strip(), points[key]
+            yield ("" if i else name), criterion_text(key), points[key]
 
 
 def _subgroups(report: Report) -> list[dict[str, Any]]:
@@ -280,7 +314,8 @@ def _checklist(report: Report, key: str) -> dict[str, Any]:
 def _classification_charts(report: Report) -> dict[str, Any]:
     reliability = report["curves"].get("reliability", {})
     ranking = _most_positive(report, report["curves"].get("roc", {}))
-    benefit = report["evaluation"].get("net_benefit", {}).get(report["split"]) or {"labels": {}}
+    computed = report["evaluation"].get("net_benefit", {}).get(report["split"])
+    benefit = computed or {"labels": {}}
     drawn = _most_positive(report, reliability)
     return {
         "forest": _forest(report),
@@ -291,8 +326,8 @@ def _classification_charts(report: Report) -> dict[str, Any]:
         "benefit": [
             (name, _decision_curve(name, benefit["risk"], benefit["labels"][name]))
             for name in _most_positive(report, benefit["labels"])
-        ]
-        or None,
+        ],
+        "benefit_computed": computed is not None,
     }
 
 

@@ -19,8 +19,9 @@ from sklearn.metrics import average_precision_score, log_loss, precision_recall_
 
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.html.charts import ticks
+from ecgssl.report.answers import answers
 from ecgssl.report.build import read_run, write_report
-from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, answers, fill, items
+from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
 from ecgssl.report.cohort import people
 from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall

@@ -35,6 +35,8 @@ FILE = "decision.json"
 FORMAT = "ecgssl-decision"
 VERSION = 1
 KINDS: tuple[str, ...] = get_args(OutputKind)
+KEPT = "kept from the first site"
+"""First words of the reason of a calibrator that a recalibration did not replace."""
 _REMEDY = "Make it again with 'ecgssl finetune' or 'ecgssl recalibrate', and a bundle with 'ecgssl export'"
 
 

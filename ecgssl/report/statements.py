@@ -1,0 +1,190 @@
+"""Statements of a report, derived from ``decision.json``, ``choices.json`` and the evaluation of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, has_threshold, threshold_text
+from ecgssl.evaluation.subgroups import UNKNOWN
+
+Report = Mapping[str, Any]
+
+EPOCH_MODES = ("attentive", "full", "scratch")
+_RULES = {
+    "validation_auroc": "by AUROC on validation",
+    "validation_r2": "by R2 on validation",
+    "cross_validation_log_loss": "by log loss in a cross-validation on the training recordings",
+    "cross_validation_squared_error": "by squared error in a cross-validation on the training recordings",
+    "strongest_regularisation": "not chosen (strongest penalty), because there are too few recordings to choose",
+    "only_candidate": "not chosen, because there is one candidate",
+}
+_SCORES = {"multilabel": "macro AUROC", "multiclass": "macro AUROC", "regression": "mean R2"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One or more sentences about the run.
+
+    Args:
+        text: the sentences; empty if the run does not record the matter.
+        complete: whether the matter itself exists; False for a sentence that says that it does not.
+    """
+
+    text: str
+    complete: bool = True
+
+
+def decision_of_results(report: Report) -> Decision | None:
+    """Return the calibrators and thresholds that the results use; ``None`` for an evaluation that records none."""
+    found = report["evaluation"].get("decision")
+    return Decision.from_dict(found, "evaluation.json") if found else None
+
+
+def is_external(report: Report) -> bool:
+    """Return whether the recordings are an external cohort that the run was evaluated on without changes."""
+    return bool(report["split"] == "external")
+
+
+def selection(report: Report) -> Statement:
+    """Return how penalty and class weight, or the epoch, were chosen."""
+    choices, mode = report["choices"], report["asked"]["mode"]
+    start = choices.get("started_from") or choices
+    rules, names = start.get("chosen_by"), list(start.get("C") or {})
+    texts = []
+    if mode in EPOCH_MODES and "epoch" in choices:
+        score = _SCORES[report["asked"]["kind"]]
+        texts.append(
+            f"The weights are those of epoch {choices['epoch']}, chosen by {score} on validation"
+            if choices["epoch"]
+            else f"No epoch improved on the linear probe by {score} on validation, so the probe was kept"
+        )
+    if rules and len(rules) == len(names):
+        what = "Penalty" if report["asked"]["kind"] == "regression" else "Penalty and class weight"
+        if mode in EPOCH_MODES:
+            what += " of the linear probe that training started from"
+        if report["asked"]["folds"]:
+            what += " of the final model"
+        by_rule: dict[str, list[str]] = {}
+        for name, rule in zip(names, rules, strict=True):
+            by_rule.setdefault(_RULES.get(rule, str(rule)), []).append(name)
+        said = "; ".join(text + (f" ({', '.join(of)})" if len(by_rule) > 1 else "") for text, of in by_rule.items())
+        texts.append(f"{what}: {said}")
+    if report["asked"]["folds"]:
+        texts.append("In each fold they were chosen on the other folds")
+    if not texts:
+        return Statement("The run does not record how hyperparameters were chosen.", False)
+    return Statement(". ".join(texts) + ".")
+
+
+def class_weights(report: Report) -> Statement:
+    """Return the class weight of every output, and whether probabilities were calibrated afterwards."""
+    choices = report["choices"]
+    chosen = choices.get("class_weight") or (choices.get("started_from") or {}).get("class_weight")
+    if not isinstance(chosen, Mapping) or not chosen or report["asked"]["kind"] == "regression":
+        return Statement("", False)
+    weights = ", ".join(f"{name} {weight}" for name, weight in chosen.items())
+    of = " of the linear probe that training started from" if report["asked"]["mode"] in EPOCH_MODES else ""
+    return Statement(f"Class weights{of}: {weights}. {selection(report).text} {calibration(report).text}")
+
+
+def calibration(report: Report) -> Statement:
+    """Return the calibrators that the results use, and those of ``decision.json`` if they differ."""
+    decision = decision_of_results(report)
+    if decision is None:
+        return Statement("The evaluation does not record calibrators.", False)
+    text, stored = f"Calibration: {calibration_text(decision)}.", report.get("decision")
+    if stored:
+        other = Decision.from_dict(stored)
+        if calibration_text(other) != calibration_text(decision):
+            text += f" New scores are calibrated with decision.json, which these results do not use: {calibration_text(other)}."
+    again = report["evaluation"].get("recalibrated")
+    if again:
+        new = calibration_text(Decision.from_dict(again["decision"], "evaluation.json"))
+        text += f" Results with new calibrators ({new}) are under recalibrated in evaluation.json."
+    return Statement(text, has_calibrator(decision))
+
+
+def thresholds(report: Report) -> Statement:
+    """Return the thresholds that the results use."""
+    decision = decision_of_results(report)
+    if decision is None:
+        return Statement("The evaluation does not record thresholds.", False)
+    text, stored = f"Thresholds: {threshold_text(decision)}.", report.get("decision")
+    if stored:
+        other = Decision.from_dict(stored)
+        if threshold_text(other) != threshold_text(decision):
+            text += f" Thresholds in decision.json, which these results do not use: {threshold_text(other)}."
+    return Statement(text, has_threshold(decision))
+
+
+def use_of_recordings(report: Report) -> Statement:
+    """Return whether the evaluated recordings were used for training, choices or calibrators."""
+    asked, split, overlap = report["asked"], report["split"], report["asked"].get("overlap") or {}
+    shared = f"{overlap['found']:,} of them" if overlap.get("found") else ""
+    if asked["folds"]:
+        text = "Each recording was scored by a model that was not trained on its patient."
+    elif is_external(report):
+        text = f"{shared} were used to train the model, so results are too optimistic." if shared else ""
+        text = text or "The model was not trained, and nothing was chosen, on these recordings."
+    elif split == "val":
+        text = "These recordings may have been used to choose hyperparameters, calibrators and thresholds."
+        text += " Results on them are optimistic."
+    else:
+        text = "These recordings were used neither for fine-tuning nor for choices."
+    if shared and not is_external(report):
+        text += f" {overlap['found']:,} held-out recordings were used in pretraining, so results may be too optimistic."
+    if overlap.get("across_splits"):
+        text += f" {overlap['across_splits']:,} recordings share a patient or waveform across splits."
+    return Statement(text)
+
+
+def division(report: Report) -> Statement:
+    """Return how the recordings were divided by patient; empty without a store."""
+    cohort, folds = report.get("cohort"), report["asked"]["folds"]
+    if cohort is None:
+        return Statement("", False)
+    if is_external(report):
+        return Statement("All recordings form one external split.")
+    if folds:
+        text = (
+            f"All recordings of a patient are in the same one of {folds['folds']} folds ({folds['repeats']} repeats)."
+        )
+        return Statement(text)
+    shared = cohort["patients_in_two_splits"]
+    text = f"{shared:,} patients are in more than one split." if shared else "Each patient is in one split only."
+    return Statement(text)
+
+
+def comparison(report: Report) -> Statement:
+    """Return the models that the main model is compared with."""
+    figures = report["evaluation"]
+    found = [model for model in figures.get("paired", {}).get(report["split"], {}) if model != figures["main"]]
+    if not found:
+        return Statement("There is no comparison with another model.", False)
+    base = figures.get("baseline")
+    names = ["a linear probe on a randomly initialised encoder" if name == base else name for name in found]
+    return Statement(f"Compared with {', '.join(names)}.")
+
+
+def subgroup_columns(report: Report) -> list[str]:
+    """Return the columns for which the metrics of at least one known group are shown."""
+    groups = report["evaluation"].get("subgroups", {}).get(report["split"]) or []
+    shown = [entry for entry in groups if entry.get("group") not in (None, UNKNOWN) and entry.get("metrics")]
+    return list(dict.fromkeys(str(entry["column"]) for entry in shown))
+
+
+def main_labels(report: Report) -> dict[str, Any]:
+    """Return the figures of each output of the main model on the reported split."""
+    figures = report["evaluation"]
+    labels: dict[str, Any] = figures["models"][figures["main"]][report["split"]]["labels"]
+    return labels
+
+
+def cross_tabulated(report: Report) -> tuple[list[str], list[str]]:
+    """Return the outputs with counts at a threshold, and the other outputs."""
+    found = main_labels(report)
+    shown = [n for n, f in found.items() if any(p.get("value") is not None for p in f.get("thresholds", {}).values())]
+    return shown, [name for name in found if name not in shown]

@@ -1,0 +1,193 @@
+"""Statements of reports, model cards and checklists: each of them describes what happened in the run."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+from types import SimpleNamespace
+
+import pytest
+from statement_runs import EXTERNAL, OWN, make_statement_runs
+
+from ecgssl.config import ExportParams
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.contract_module import ContractModule
+from ecgssl.export.model_card import model_card
+from ecgssl.export.write_graphs import WrittenGraphs
+from ecgssl.finetuning.evaluate_external import classifier_of
+from ecgssl.report.answers import answers
+from ecgssl.report.sections import render_report
+from ecgssl.training.checkpoint import load_classifier, read_json
+
+CASES = ("usual", "small", "uncalibrated", "folds", "external", "one_class", "recalibrated")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> SimpleNamespace:
+    """Return the runs of ``make_statement_runs``, without figures of curves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ecgssl.stages.finetune_and_evaluate.draw_curves", lambda *_: [])
+        return make_statement_runs(tmp_path_factory.mktemp("statements"))
+
+
+def card(made: SimpleNamespace, name: str) -> str:
+    """Return the model card that an export of the run would write."""
+    folder = classifier_of(made.folders[name])
+    classifier, spec = load_classifier(folder)
+    graph = ContractModule(classifier, spec, Decision.load(folder))
+    return model_card(graph, ExportParams(), read_json(folder / "config.json"), WrittenGraphs())
+
+
+def text(made: SimpleNamespace, name: str) -> str:
+    return " ".join(unescape(made.pages[name]).split())
+
+
+def items(made: SimpleNamespace, name: str) -> dict[str, dict]:
+    return {row["item"]: row for row in made.reports[name]["checklists"]["tripod_ai"]}
+
+
+def stard(made: SimpleNamespace, name: str) -> dict[str, dict]:
+    return {row["item"]: row for row in made.reports[name]["checklists"]["stard_ai"]}
+
+
+def test_a_usual_run_states_its_calibrator_thresholds_and_choices(made):
+    page, found = text(made, "usual"), items(made, "usual")
+    fitted = "platt, fitted on validation (24 recordings of 24 patients)"
+    assert f"Calibration: {fitted}." in page
+    assert (
+        "Youden's index, sensitivity 0.90, specificity 0.90, chosen on validation (24 recordings of 24 patients)"
+        in page
+    )
+    assert "Penalty and class weight: by AUROC on validation." in page
+    assert "used neither for fine-tuning nor for choices" in page
+    assert {found[item]["status"] for item in ("12c", "12f", "13", "15", "24")} == {"filled"}
+    assert f"Calibration: {fitted}." in card(made, "usual")
+    assert "| `HIGH` | youden |" in card(made, "usual")
+    method = made.reports["usual"]["evaluation"]["method"]
+    assert method["calibration"].startswith(fitted)
+
+
+def test_three_positives_in_validation_give_no_calibrator_and_no_threshold(made):
+    decision = Decision.load(made.folders["small"] / "classifier")
+    assert decision.labels[0].positives == 3
+    reason = "3 positive and 21 negative"
+    page, found = text(made, "small"), items(made, "small")
+    assert f"Calibration: none ({reason}, 10 of each needed)." in page
+    assert f"Thresholds: none ({reason} recordings, 10 of each needed)." in page
+    assert "by log loss in a cross-validation on the training recordings" in page
+    for item in ("12f", "15", "24"):
+        assert found[item]["status"] == "part", item
+    assert stard(made, "small")["15c"]["status"] == stard(made, "small")["30"]["status"] == "part"
+    assert "by log loss in a cross-validation" in found["13"]["said"]
+    assert "sensitivity" not in found["12e"]["said"]
+    assert f"Calibration: none ({reason}, 10 of each needed)." in card(made, "small")
+    assert "Probabilities are not calibrated." in card(made, "small")
+    assert '<i class="key main"></i>calibrated' not in made.pages["small"]
+
+
+def test_calibration_that_was_switched_off(made):
+    page, found = text(made, "uncalibrated"), items(made, "uncalibrated")
+    assert "Calibration: none (not requested)." in page
+    assert "calibrated probability is at" not in page
+    assert "A recording is positive if its probability is at or above the threshold." in page
+    assert (found["12f"]["status"], found["24"]["status"], found["15"]["status"]) == ("part", "part", "filled")
+    assert "Calibration: none (not requested)." in card(made, "uncalibrated")
+
+
+def test_folds_compare_every_recording_and_use_no_validation(made):
+    page, found = text(made, "folds"), items(made, "folds")
+    compared = f"0 of {OWN} held-out recordings are among the {EXTERNAL} pretraining recordings"
+    assert compared in page
+    assert compared in card(made, "folds")
+    assert "Each recording was scored by a model that was not trained on its patient." in page
+    assert "In each fold they were chosen on the other folds." in page
+    assert "All recordings of a patient are in the same one of 3 folds (1 repeats)." in page
+    assert "Calibration: none (no recordings of validation to fit on)." in page
+    stored = f"platt, fitted on out-of-fold predictions ({OWN} recordings of {OWN} patients)"
+    assert f"decision.json, which these results do not use: {stored}" in page
+    assert (found["12f"]["status"], found["24"]["status"]) == ("part", "part")
+    assert f"Calibration: {stored}." in card(made, "folds")
+
+
+def test_an_external_evaluation_states_that_nothing_was_fitted(made):
+    page, found = text(made, "external"), items(made, "external")
+    assert found["1"]["said"] == "External evaluation of a model of HIGH from the ECG."
+    assert "The model was not trained, and nothing was chosen, on these recordings." in page
+    assert "All recordings form one external split." in page
+    trained = f"0 of {EXTERNAL} held-out recordings are among the 48 recordings that the model was trained on"
+    assert trained in page
+    assert "There is no comparison with another model." in found["23a"]["said"]
+    assert "Paired" not in found["12e"]["said"]
+    assert made.reports["external"]["cohort"]["splits"][0]["split"] == "external"
+
+
+def test_one_class_leaves_items_without_a_number(made):
+    page, found = text(made, "one_class"), items(made, "one_class")
+    assert "The mean auroc is undefined" in found["23a"]["said"]
+    assert found["23a"]["status"] == "part"
+    assert stard(made, "one_class")["31"]["status"] == "part"
+    assert "Undefined for RARE: " in found["12e"]["said"]
+    assert found["12e"]["status"] == "part"
+    assert "net benefit. No output has both classes." in page
+    assert "calibration curves. No output has both classes." in page
+
+
+def test_a_recalibration_names_both_calibrators(made):
+    decision = Decision.load(made.folders["recalibrated"])
+    assert decision.fitted_on["thresholds"] == "as frozen"
+    page = text(made, "recalibrated")
+    assert "Calibration: platt, fitted on validation (24 recordings of 24 patients)." in page
+    assert "Results with new calibrators (" in page
+    assert "under recalibrated in evaluation.json" in page
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(3, "epoch 3, chosen by macro AUROC"), (0, "the probe was kept")])
+def test_training_from_random_weights_is_not_called_pretraining(made, epoch, expected):
+    report = json.loads(json.dumps(made.reports["usual"]))
+    report["choices"] = {"epoch": epoch, "started_from": report["choices"]}
+    report["asked"] |= {"mode": "scratch", "overlap": {"not_checked": "nothing was pretrained"}}
+    paired = {"difference": 0.2, "low": 0.1, "high": 0.3, "p": 0.01}
+    report["evaluation"]["paired"]["test"]["random"]["auroc"] = paired
+    page = " ".join(unescape(render_report(report, [])).split())
+    assert "training the encoder improves the result" in page
+    assert "pretraining improves" not in page
+    assert expected in page
+    assert expected in answers(report)["model"].text
+
+
+def test_patients_in_two_splits_are_stated(made):
+    report = json.loads(json.dumps(made.reports["usual"]))
+    report["cohort"]["patients_in_two_splits"] = 4
+    report["asked"]["overlap"]["across_splits"] = 9
+    said = answers(report)["partition"].text
+    assert "4 patients are in more than one split." in said
+    assert "9 recordings share a patient or waveform across splits." in said
+    report["checklists"] = {key: [] for key in report["checklists"]}
+    page = render_report(report, [])
+    assert "4 patients are in more than one split." in page
+    assert "one split only" not in said + page
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_filled_items_have_their_content(made, name):
+    """Each rule compares a statement with the files of the run, independently of the code that writes it."""
+    report = json.loads((made.folders[name] / "report.json").read_text())
+    decision, figures = report["evaluation"]["decision"], report["evaluation"]
+    fitted = any(label["calibrator"]["method"] not in ("none", "linear") for label in decision["labels"])
+    cuts = any(cut["value"] is not None for label in decision["labels"] for cut in label["thresholds"].values())
+    rows = {(key, row["item"]): row for key in report["checklists"] for row in report["checklists"][key]}
+    filled = {key for key, row in rows.items() if row["status"] == "filled"}
+    said = " ".join(row["said"] for row in rows.values())
+    assert (("tripod_ai", "12f") in filled) == fitted
+    assert (("tripod_ai", "24") in filled) == fitted
+    assert (("tripod_ai", "15") in filled) == (("stard_ai", "15c") in filled) == cuts
+    if not (fitted or report["decision"]["labels"][0]["calibrator"]["method"] == "platt"):
+        assert "platt" not in said
+        assert "platt" not in text(made, name)
+    main = figures["models"][figures["main"]][report["split"]]
+    assert (("stard_ai", "31") in filled) == (main["macro"]["auroc"]["value"] is not None)
+    assert ("randomly initialised" in rows["stard_ai", "31"]["said"]) == bool(figures["paired"][report["split"]])
+    counted = any(p["value"] is not None for f in main["labels"].values() for p in f["thresholds"].values())
+    assert (("stard_ai", "30") in filled) == counted
+    assert "0 of 0" not in text(made, name)
+    assert "All choices were made on the validation split" not in text(made, name)
