@@ -1,1 +1,1 @@
-"""ECG signals: leads, preprocessing settings, cleaning, quality checks, waveform codes and drawing."""
+"""Processing of ECG signals: leads, preprocessing settings, cleaning, quality checks, waveform codes and drawing."""

@@ -1,11 +1,11 @@
-"""Cleaning: zero-phase band-pass and resampling of a raw recording in one linear operator.
+"""Cleaning of raw recordings: zero-phase band-pass filtering and resampling in one linear operator.
 
-The operator is defined in continuous frequency (``response``). Its gain is the product of the squared magnitudes of a
-Butterworth high-pass and low-pass, as in forward-backward filtering (``scipy.signal.sosfiltfilt``), an optional mains notch
-and an anti-alias roll-off. The impulse response is cut to ``clean.support`` and sampled at the least common rate of input and
-output, so band-pass and resampling are one step (polyphase resampling: Crochiere and Rabiner 1981). The signal is extended
-beyond its ends by even reflection. This module applies the operator with one FFT per recording; ``cleaning_torch`` applies it
-as a convolution.
+The operator is defined by its frequency response (``response``). The gain is the product of the squared magnitudes of a
+Butterworth high-pass and low-pass, as in forward-backward filtering (``scipy.signal.sosfiltfilt``), an optional mains
+notch and an anti-alias roll-off. The impulse response is truncated to ``clean.support`` and sampled at the least common
+multiple of input and output rate. Therefore filtering and resampling are one step (polyphase resampling: Crochiere and
+Rabiner 1981). The signal is extended at both ends by even reflection. This module applies the operator with one FFT per
+recording; ``cleaning_torch`` applies it as a convolution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.signal.spec import CleanSpec, SignalSpec
 
 NOTCH_Q = 30.0
-"""Quality factor of the mains notch: 1.7 Hz wide at 50 Hz. Interference 0.2 Hz off its centre is reduced to 1/20."""
+"""Quality factor of the mains notch. At 50 Hz, the notch is 1.7 Hz wide."""
 
 _LARGEST_FACTOR = 1000
 _EDGE_TOLERANCE = 0.05
@@ -30,11 +30,11 @@ _EDGE_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Kernel:
-    """Impulse response at the least common rate ``up * rate_in = down * rate_out``.
+    """Impulse response of the cleaning operator, sampled at ``up * rate_in = down * rate_out``.
 
     Args:
-        taps: (2 * half + 1,) float64, symmetric about the middle; a sum over input samples needs no other factor.
-        half: number of taps on either side of the middle.
+        taps: (2 * half + 1,) float64 filter coefficients, symmetric about the middle.
+        half: number of taps on each side of the middle.
         up, down: coprime integers; ``rate_out / rate_in = up / down``.
     """
 
@@ -45,24 +45,25 @@ class Kernel:
 
     @property
     def reach(self) -> int:
-        """Number of input samples on either side that affect an output sample."""
+        """Number of input samples on each side that affect an output sample."""
         return -(-self.half // self.up)
 
     def samples_out(self, samples: int) -> int:
-        """Return the number of samples at the output rate for a recording of ``samples`` samples."""
+        """Return the number of output samples for ``samples`` input samples."""
         return -(-samples * self.up // self.down)
 
 
 def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: float) -> NDArray[np.float64]:
-    """Return the gain of the operator before its impulse response is truncated.
+    """Return the gain of the cleaning operator at the given frequencies, before its impulse response is truncated.
 
     Args:
         frequency: frequencies in Hz, at least 0.
-        spec: band edges, order and notch; ``None`` for the anti-alias roll-off only.
+        spec: band edges, order and notch; ``None`` for only the anti-alias roll-off.
         nyquist: half of the lower of the two sampling rates, in Hz.
 
     Returns:
-        Real gain (zero phase): 1/2 at a band edge; 0 at 0 Hz, at the mains frequency, and at ``nyquist`` and above.
+        Real gain (zero phase). It is 1/2 at a band edge, and 0 at 0 Hz, at the mains frequency, and from ``nyquist``
+        upwards.
     """
     f = np.asarray(frequency, dtype=np.float64)
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip((f / nyquist - 0.8) / 0.2, 0.0, 1.0))
@@ -79,17 +80,18 @@ def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: fl
 
 @lru_cache(maxsize=64)
 def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: float) -> Kernel:
-    """Return the impulse response between two sampling rates.
+    """Return the impulse response of the cleaning operator for an input and an output sampling rate.
 
     Args:
         rate_in, rate_out: sampling rates in Hz.
         spec: filter settings; ``None`` to resample only.
-        support: length in s of the response on either side; the last twentieth is tapered. With the defaults, the gain
-            is within 0.011 of ``response``, and a constant signal gives exactly 0.
+        support: length in s of the impulse response on each side; the last twentieth is tapered. With the default
+            settings, the gain differs from ``response`` by at most 0.011, and a constant signal gives exactly 0.
 
     Raises:
-        RecordingError: ``sampling_rate``: the rates have no small common multiple, or the input lacks part of the band.
-        InputError: the support is too short for the band edges.
+        RecordingError: reason ``sampling_rate`` if the rates have no small common multiple, or if the input rate is too
+            low for the band.
+        InputError: ``support`` is too short for the band edges.
     """
     up, down = _ratio(rate_in, rate_out)
     if spec is not None and spec.band[1] >= rate_in / 2:
@@ -105,7 +107,7 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
     rate = up * rate_in
     nyquist = min(rate_in, rate_out) / 2
     half = int(support * rate)
-    # the period is long enough for the tail of the high-pass to decay before it wraps around
+    # the FFT is long enough for the impulse response of the high-pass to decay before it wraps around
     period = 2 * half + round(rate * max(support, 10.0 / (spec.band[0] if spec else 1.0)))
     period = fft.next_fast_len(period, real=True)
     grid = np.arange(period // 2 + 1) * (rate / period)
@@ -122,11 +124,11 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
 
 
 def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -> NDArray[np.float32]:
-    """Return a recording after band-pass and resampling of each lead.
+    """Return the band-pass filtered and resampled leads of a recording.
 
     Args:
         signal: (leads, samples) in mV.
-        sampling_rate: Hz of ``signal``.
+        sampling_rate: sampling rate of ``signal`` in Hz.
         spec: preprocessing settings.
 
     Returns:
@@ -134,7 +136,7 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
 
     Raises:
         ValueError: the signal contains NaN or infinity, or has no samples.
-        RecordingError: ``sampling_rate``, as in ``design``.
+        RecordingError: reason ``sampling_rate``; see ``design``.
     """
     signal = np.asarray(signal)
     if signal.ndim != 2 or signal.shape[1] == 0:
@@ -150,7 +152,7 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
             return signal
         method = None
     plan = _plan(float(sampling_rate), spec.sampling_rate, method, spec.clean.support, signal.shape[1])
-    # the band-pass removes the offset; subtracting it first preserves float32 precision
+    # the band-pass removes the offset; subtracting it before filtering preserves float32 precision
     offset = signal.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     spectrum = fft.rfft(_continued(signal, offset, plan), axis=1, overwrite_x=True)[:, : plan.gain.size]
     cleaned = fft.irfft(spectrum * plan.gain, plan.length_out, axis=1, overwrite_x=True)[:, plan.kept]
@@ -158,17 +160,17 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
 
 
 def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
-    """Return the window of a cleaned recording that the preprocessing settings select.
+    """Return the part of a cleaned recording that is kept by ``spec.crop`` and ``spec.duration``.
 
     Args:
         signal: (leads, samples) in mV at ``spec.sampling_rate``.
         spec: preprocessing settings.
 
     Returns:
-        (leads, spec.samples), a view.
+        View of ``signal`` with shape (leads, spec.samples).
 
     Raises:
-        RecordingError: ``too_short``: the recording is shorter than ``spec.duration``.
+        RecordingError: reason ``too_short`` if the recording is shorter than ``spec.duration``.
     """
     spare = signal.shape[1] - spec.samples
     if spare < 0:
@@ -186,11 +188,11 @@ def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
 
 
 def reflection(samples: int, before: int, after: int) -> NDArray[np.intp]:
-    """Return indices that extend a recording by even reflection at its first and last sample, repeatedly if needed.
+    """Return sample indices that extend a recording at both ends by even reflection.
 
     Args:
         samples: length of the recording.
-        before, after: number of samples to add on either side.
+        before, after: number of samples to add at the start and at the end; may exceed ``samples``.
 
     Returns:
         (before + samples + after,) indices in 0..samples-1.
@@ -202,7 +204,7 @@ def reflection(samples: int, before: int, after: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Settings of the FFT for recordings of one length: padding, gain, and bins of the output."""
+    """FFT settings for recordings of one length and sampling rate: padding, gain and output range."""
 
     before: int
     after: int
@@ -215,7 +217,7 @@ class _Plan:
 def _plan(rate_in: float, rate_out: float, spec: CleanSpec | None, support: float, samples: int) -> _Plan:
     kernel = design(rate_in, rate_out, spec, support)
     samples_out = kernel.samples_out(samples)
-    # both ends of the padded signal are sampling instants of both rates
+    # the padded signal starts and ends at times that are sampled at both rates
     before = -(-kernel.reach // kernel.down) * kernel.down
     last = (samples_out - 1) * kernel.down // kernel.up
     blocks = fft.next_fast_len(-(-(before + last + 1 + kernel.reach) // kernel.down), real=True)
@@ -235,13 +237,13 @@ def _plan(rate_in: float, rate_out: float, spec: CleanSpec | None, support: floa
 
 
 def _continued(signal: NDArray[np.float32], offset: NDArray[np.float32], plan: _Plan) -> NDArray[np.float32]:
-    """Return ``signal - offset``, extended by reflection."""
+    """Return ``signal - offset``, extended at both ends by reflection."""
     leads, samples = signal.shape
     before, after = plan.before, plan.after
     if max(before, after) >= samples:
         centred = np.subtract(signal, offset, dtype=np.float32)
         return centred.take(reflection(samples, before, after), axis=1)
-    # two reversed copies for a single reflection are three times as fast as indexing
+    # if one reflection is enough, copying reversed slices is three times as fast as indexing
     out = np.empty((leads, before + samples + after), dtype=np.float32)
     np.subtract(signal, offset, out=out[:, before : before + samples], dtype=np.float32)
     out[:, :before] = out[:, 2 * before : before : -1]
@@ -260,7 +262,7 @@ def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
             Problem(
                 "recording",
                 "sampling_rate",
-                f"the ratio of {rate_in!r} Hz to {rate_out!r} Hz has no whole numbers up to {_LARGEST_FACTOR}",
+                f"the ratio of {rate_in!r} Hz to {rate_out!r} Hz is not a ratio of integers up to {_LARGEST_FACTOR}",
                 "Set the nominal sampling rate of the device",
             ),
         )
@@ -268,7 +270,7 @@ def _ratio(rate_in: float, rate_out: float) -> tuple[int, int]:
 
 
 def _fix_offset_gain(taps: NDArray[np.float64], half: int, up: int, wanted: float) -> NDArray[np.float64]:
-    """Make the taps of each polyphase branch sum to ``wanted``, by adding a multiple of one smooth window."""
+    """Return taps whose sum in each polyphase branch is ``wanted``, by adding a multiple of a smooth window."""
     window = 0.5 + 0.5 * np.cos(np.pi * np.arange(-half, half + 1) / (half + 1))
     branch = np.arange(-half, half + 1) % up
     lacking = wanted - np.bincount(branch, taps, up)
@@ -286,7 +288,7 @@ def _require_edges(taps: NDArray[np.float64], half: int, rate: float, up: int, s
             Problem(
                 "signal contract",
                 "clean.support",
-                f"a response cut at {spec.support:g} s misses the {edge:g} Hz edge of the band by {off.max():.2f}",
-                "Increase clean.support to about 1 / (low edge), or raise that edge",
+                f"with {spec.support:g} s, the gain at the {edge:g} Hz band edge is wrong by {off.max():.2f}",
+                "Increase clean.support to about 1 / (low edge), or increase the low edge",
             )
         )

@@ -1,6 +1,6 @@
-"""Cleaning, resampling and cropping as one strided convolution on tensors, exportable to a graph.
+"""Cleaning, resampling and cropping as one strided convolution in PyTorch, for export to ONNX.
 
-It uses the taps of ``ecgssl.signal.cleaning``, but no FFT, because the FFT of onnxruntime has an error of 1e-3.
+It applies the taps of ``ecgssl.signal.cleaning`` without an FFT, because the FFT of onnxruntime has errors of 1e-3.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _CHANNELS = 32
 
 
 class Cleaning(nn.Module):
-    """Module that cleans, resamples and crops: (B, leads, any samples) in mV to (B, leads, ``samples``) in mV.
+    """PyTorch module that cleans, resamples and crops recordings of one sampling rate.
 
-    Only the input samples that affect the window are read. All convolutions have the same size; the length of a recording
-    affects only which samples are gathered, with reflection at the ends. One stride covers a whole number of periods of the
-    two rates, with one output channel per output sample in it.
+    Only the input samples that affect the output window are used. They are selected by index, with reflection at both
+    ends, so the convolution has the same size for recordings of any length. The stride is a multiple of the common
+    period of the two sampling rates. Each output channel computes one output sample of a stride.
 
     Args:
-        kernel: impulse response.
-        samples: length of the window in samples.
-        centred: use the middle of the recording, not its start.
+        kernel: impulse response of the cleaning operator.
+        samples: length of the output window in samples.
+        centred: whether the window is in the middle of the recording instead of at its start.
     """
 
     offset: Tensor
@@ -37,13 +37,13 @@ class Cleaning(nn.Module):
         super().__init__()
         up, down, half, reach = kernel.up, kernel.down, kernel.half, kernel.reach
         self.up, self.down, self.samples, self.centred = up, down, samples, centred
-        # a window in the middle can begin within a period of the two rates
+        # a centred window can start within a common period of the two rates
         made = samples + (up - 1 if centred else 0)
-        # several periods per stride are far faster, because neighbouring outputs share most of their inputs
+        # several periods per stride are much faster, because neighbouring outputs use mostly the same inputs
         periods = max(1, min(_CHANNELS, made) // up)
         outputs, self.stride = up * periods, down * periods
         width = reach + ((outputs - 1) * down + half) // up + 1
-        # channel p, tap i: input sample i - reach relative to the first of the block, seen from output p of the block
+        # position of input sample i - reach of a block relative to output sample p, for channel p and tap i
         place = np.arange(outputs)[:, None] * down - (np.arange(width) - reach)[None, :] * up
         inside = np.abs(place) <= half
         weight = np.where(inside, kernel.taps[np.where(inside, place, 0) + half], 0.0)
@@ -56,20 +56,20 @@ class Cleaning(nn.Module):
         """Return the cleaned and cropped recordings.
 
         Args:
-            signal: (B, L, T) float32 in mV, of any T.
+            signal: (batch, leads, samples) float32 in mV; any number of samples.
 
         Returns:
-            (B, L, samples). All NaN if T is too short for the window. A lead with a value that is not finite is NaN
-            throughout.
+            (batch, leads, ``samples``) in mV. All values are NaN if the recording is shorter than the window. All
+            values of a lead are NaN if the lead contains NaN or infinity.
         """
-        # lengths are tensors, so that the exported graph computes them for every input
+        # compute lengths as tensors, so that the exported graph supports inputs of any length
         length = torch.full((), signal.shape[-1], dtype=torch.int64)
         available = (length * self.up + (self.down - 1)) // self.down
         start = ((available - self.samples) // 2).clamp(min=0) if self.centred else torch.zeros_like(length)
         period = (2 * (length - 1)).clamp(min=1)
         index = (self.offset + start // self.up * self.down) % period
         index = torch.minimum(index, period - index)
-        # the band-pass removes the offset; subtracting it first preserves float32 precision
+        # the band-pass removes the offset; subtracting it before filtering preserves float32 precision
         centre = signal.mean(dim=-1, keepdim=True)
         seen = rearrange(signal.index_select(-1, index) - centre, "b l t -> (b l) 1 t")
         branches = nn.functional.conv1d(seen, self.weight, stride=self.stride)
@@ -80,22 +80,22 @@ class Cleaning(nn.Module):
 
 
 def cleaning_module(spec: SignalSpec, sampling_rate: float) -> Cleaning:
-    """Return a module equal to ``ecgssl.signal.cleaning.clean`` and ``crop``, for one sampling rate and any length.
+    """Return a module that computes the same as ``ecgssl.signal.cleaning.clean`` and ``crop`` for one sampling rate.
 
     Args:
         spec: preprocessing settings.
         sampling_rate: sampling rate of the input in Hz.
 
     Raises:
-        InputError: ``spec.clean.method`` is a cleaner of neurokit2, which cannot be exported.
-        RecordingError: ``sampling_rate``, as in ``design``.
+        InputError: ``spec.clean.method`` is a method of neurokit2, which cannot be exported.
+        RecordingError: reason ``sampling_rate``; see ``ecgssl.signal.cleaning.design``.
     """
     if spec.clean.method != "fir":
         raise InputError(
             Problem(
                 "signal contract",
                 "clean.method",
-                f"'{spec.clean.method}' is a cleaner of neurokit2, which runs only in Python and cannot be exported",
+                f"'{spec.clean.method}' is a method of neurokit2, which runs only in Python and cannot be exported",
                 "Use clean.method: fir, or export.raw_rates: []",
             )
         )

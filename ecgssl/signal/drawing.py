@@ -1,7 +1,7 @@
-"""12-lead ECG page at 25 mm/s and 10 mm/mV on millimetre paper, to scale.
+"""Drawing of 12-lead ECGs on millimetre paper at 25 mm/s and 10 mm/mV.
 
 Layout and scale follow Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
-segments of 2.5 s from the same ten seconds, and a rhythm strip of ten seconds below.
+segments of 2.5 s, and a rhythm strip of ten seconds below.
 """
 
 from __future__ import annotations
@@ -50,21 +50,22 @@ def draw_12_lead(
     overlay: NDArray[np.floating] | None = None,
     relevance: NDArray[np.floating] | None = None,
 ) -> Figure:
-    """Return a page with the first ten seconds of a recording.
+    """Return a figure of the first ten seconds of a recording.
 
     Args:
         signal: (leads, samples) in mV; NaN samples are drawn as gaps.
         sampling_rate: sampling rate in Hz.
         leads: canonical name of each row.
-        lead_mask: (leads,) false for absent leads; their panels show "not recorded".
-        title: title at the top; do not include patient data.
-        hidden: (leads, samples) samples to shade, for example the masked ones.
-        overlay: (leads, samples) in mV, drawn over ``signal`` in another colour, for example a reconstruction.
-        relevance: (leads, samples) contribution of each sample to the output, positive or negative. It is drawn as a
-            highlight under the trace, relative to the largest value of the recording. Absent leads are left out.
+        lead_mask: (leads,) bool, false for absent leads, which are labelled "not recorded".
+        title: title of the figure; it must not contain patient data.
+        hidden: (leads, samples) bool, true for samples to shade, for example masked samples.
+        overlay: (leads, samples) second signal in mV, drawn over ``signal`` in another colour, for example a
+            reconstruction.
+        relevance: (leads, samples) positive or negative contribution of each sample to the model output. It is drawn as
+            a highlight under the trace, relative to the largest absolute value. Absent leads are ignored.
 
     Returns:
-        Figure; ``figure.savefig(path)`` keeps the scale on paper.
+        Matplotlib figure; ``figure.savefig(path)`` preserves the scale for printing.
 
     Raises:
         ValueError: the shapes do not match.
@@ -107,7 +108,7 @@ def draw_12_lead(
 
 
 class _Page:
-    """Drawing of segments of one recording; lengths in mm from the lower left corner."""
+    """Drawing of lead segments of one recording, in mm from the lower left corner of the page."""
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class _Page:
     def draw(self, axes: Axes, lead: str, middle: float, start: float, seconds: float) -> None:
         left = _LEFT + start * SPEED
         text: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": True, "zorder": 6}
-        # the halo keeps a label readable if a tall R wave crosses it
+        # a halo keeps the label readable if an R wave crosses it
         halo = [withStroke(linewidth=2.5, foreground=_PAPER)]
         axes.text(left + 1.5, middle + 10.5, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
         if not self.present(lead):
@@ -136,7 +137,7 @@ class _Page:
             axes.text(centre, middle, "not recorded", fontsize=8, ha="center", style="italic", **text)
             return
         row = self.leads.index(lead)
-        # one sample more than the segment, so that neighbouring segments of a strip meet
+        # draw one more sample than the segment, so that there is no gap before the next segment
         first, last = round(start * self.rate), min(round((start + seconds) * self.rate) + 1, self.signal.shape[1])
         x = _LEFT + np.arange(first, last) / self.rate * SPEED
         if self.hidden is not None:
@@ -160,7 +161,7 @@ class _Page:
 
 
 def _relative(relevance: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Return the relevance of the recorded leads scaled to -1 to 1; 0 for absent leads."""
+    """Return the relevance scaled to a largest absolute value of 1, with absent leads set to 0."""
     if relevance is None:
         return None
     found = np.where(mask[:, None], np.nan_to_num(np.asarray(relevance, dtype=np.float64)), 0.0)
@@ -168,7 +169,7 @@ def _relative(relevance: NDArray[np.floating] | None, mask: NDArray[np.bool_]) -
 
 
 def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance: NDArray[np.float64]) -> None:
-    """Draw wide strokes under a trace. They are opaque, so overlaps are not darker; the strongest is on top."""
+    """Draw the relevance as wide opaque strokes under a trace, with the strongest on top."""
     between = (relevance[1:] + relevance[:-1]) / 2
     order = np.argsort(np.abs(between))
     order = order[np.abs(between[order]) > _FAINT]
@@ -182,7 +183,7 @@ def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance:
 
 
 def _paper(width: float, height: float) -> Axes:
-    """Return axes in millimetres with the grid of ECG paper, aligned with the start of the traces."""
+    """Return axes in mm with the grid of ECG paper, aligned with the start of the traces."""
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=200)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -200,7 +201,7 @@ def _paper(width: float, height: float) -> Axes:
 
 
 def _calibration(axes: Axes, middle: float) -> None:
-    """Draw the calibration pulse: 1 mV for 0.2 s."""
+    """Draw the calibration pulse of 1 mV and 0.2 s."""
     x = 5.0 + np.array([0.0, 1.0, 1.0, 6.0, 6.0, 7.0])
     y = middle + GAIN * np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid="calibration")
@@ -212,7 +213,7 @@ def _separator(axes: Axes, x: float, middle: float) -> None:
 
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """Return the figure as PNG. The bytes are identical for identical figures."""
+    """Return the figure as a PNG file in bytes, without metadata that differ between runs."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Findings of the quality checks, and their forms in messages and table cells."""
+"""Findings of the quality checks, and their conversion to text and table cells."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ecgssl.signal.reasons import REASONS, ReasonCode
 
 @dataclass(frozen=True)
 class Finding:
-    """A quality figure outside its limit.
+    """Finding of a quality check: a quality figure outside its limit.
 
     Args:
         code: reason code, a key of ``QualityParams.policy``.
         lead: affected lead; ``None`` for the whole recording.
-        value: value of the figure; NaN if undefined.
+        value: value of the quality figure; NaN if undefined.
     """
 
     code: ReasonCode
@@ -26,7 +26,7 @@ class Finding:
 
 
 def limit_text(code: ReasonCode, params: QualityParams) -> str:
-    """Return the accepted values of the figure of a code, such as ``up to 0.02 mV``; empty if there is no limit."""
+    """Return the accepted range for a reason code as text, such as ``up to 0.02 mV``; empty if there is no limit."""
     reason = REASONS[code]
     if reason.limit is None:
         return ""
@@ -36,12 +36,12 @@ def limit_text(code: ReasonCode, params: QualityParams) -> str:
 
 
 def findings_text(findings: Sequence[Finding], params: QualityParams, most: int = 12) -> str:
-    """Return findings as text: ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
+    """Return findings as text, such as ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
 
     Args:
-        findings: findings in the order of the text; findings with the same code are grouped.
+        findings: findings to list; those with the same reason code are grouped.
         params: quality limits.
-        most: largest number of findings in the text.
+        most: largest number of findings in the text; others are omitted.
     """
     by_code: dict[ReasonCode, list[str]] = {}
     for finding in findings[:most]:
@@ -55,11 +55,11 @@ def findings_text(findings: Sequence[Finding], params: QualityParams, most: int 
 
 
 def findings_to_cell(findings: Sequence[Finding]) -> str:
-    """Return findings as a table cell: ``hf_noise:V2:0.031;limb_law::0.4``."""
+    """Return findings as the text of a table cell, such as ``hf_noise:V2:0.031;limb_law::0.4``."""
     return ";".join(f"{finding.code}:{finding.lead or ''}:{finding.value:.4g}" for finding in findings)
 
 
 def findings_from_cell(cell: str) -> list[Finding]:
-    """Return the findings in a cell of ``findings_to_cell``."""
+    """Parse a table cell written by ``findings_to_cell``."""
     parts = (part.split(":") for part in cell.split(";") if part)
     return [Finding(cast(ReasonCode, code), lead or None, float(value)) for code, lead, value in parts]

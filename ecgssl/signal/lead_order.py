@@ -1,9 +1,9 @@
 """Detection of exchanged electrodes from the correlations between leads.
 
-The correlations of the eight independent leads hardly differ between people, because a single dipole explains most of the
-signal. ``USUAL`` holds the average second moments. If electrodes are exchanged, a recording is atypical, and becomes more
-typical when the exchange is undone. Kors and van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1) predict each lead from the
-others; here all leads are compared at once by the Mahalanobis distance.
+The correlations of the eight independent leads are similar in most people, because a single dipole explains most of the
+signal. ``USUAL`` contains the average second moments. With these moments as covariance matrix, a recording with
+exchanged electrodes has a large mean Mahalanobis distance, and a smaller distance when the exchange is undone. Kors and
+van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1) instead predict each lead from the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
 
 WINDOWS = 5
-"""Number of windows of a recording; the median over them makes the result robust to artefacts in one window."""
+"""Number of windows of a recording. The median over the windows is robust to artefacts in one of them."""
 
 INDEPENDENT = ("I", "II", *CHEST_LEADS)
 
@@ -34,16 +34,18 @@ USUAL: NDArray[np.float64] = 1e-4 * np.array(
         [614, 622, -521, -163, 441, 953, 1090, 1021],
     ]
 )
-"""Second moments of ``INDEPENDENT`` after cleaning, each recording's scaled to trace 1: mean of 1,319 recordings of
-PTB-XL (Wagner et al. 2020, doi:10.1038/s41597-020-0495-6, CC BY 4.0; folds 1 to 7 of the first 2,000).
-``benchmarks/quality.py --fit`` computes it."""
+"""Mean second moments of the leads in ``INDEPENDENT`` after cleaning, scaled to trace 1 in each recording.
+
+Computed by ``benchmarks/quality.py --fit`` from 1,319 recordings of PTB-XL (Wagner et al. 2020,
+doi:10.1038/s41597-020-0495-6, CC BY 4.0; folds 1 to 7 of the first 2,000).
+"""
 
 _FLOOR = 0.05 / len(INDEPENDENT)
-"""Regularisation of ``USUAL``, so that uncorrelated movement such as noise has little weight."""
+"""Regularisation added to ``USUAL``, which reduces the effect of noise that is uncorrelated between leads."""
 
 _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
-    # matrices from the true I and II to the recorded I and II; left arm and left leg are not included, because this
-    # exchange looks like another heart axis (it was detected in one recording of five)
+    # matrices that convert the true leads I and II to the recorded ones; the exchange of left arm and left leg is not
+    # included, because it cannot be distinguished from a different heart axis (only 20 % were detected)
     "left and right arm": np.array([[-1.0, 0.0], [-1.0, 1.0]]),
     "right arm and leg": np.array([[1.0, -1.0], [0.0, -1.0]]),
     "all limb electrodes, one way": np.array([[-1.0, 1.0], [-1.0, 0.0]]),
@@ -51,7 +53,7 @@ _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
 }
 
 CHEST_PAIRS = tuple(
-    # exchanges of other neighbouring chest electrodes look like normal variation between people
+    # exchanges of other neighbouring chest electrodes cannot be distinguished from normal variation
     (a, b)
     for a, b in combinations(CHEST_LEADS, 2)
     if (a, b) == ("V1", "V2") or CHEST_LEADS.index(b) - CHEST_LEADS.index(a) > 1
@@ -60,13 +62,15 @@ CHEST_PAIRS = tuple(
 
 @dataclass(frozen=True)
 class LeadOrder:
-    """Relative gain in typicality by undoing the best fitting exchange: at most 1, negative if the recording becomes less
-    typical, NaN if a lead of ``INDEPENDENT`` is missing.
+    """Evidence for exchanged electrodes.
+
+    The evidence is the relative decrease of the Mahalanobis distance when the most likely exchange is undone. It is at
+    most 1, negative if the distance increases, and NaN if a lead of ``INDEPENDENT`` is missing.
 
     Args:
-        limb_swap: gain for two or three limb electrodes.
-        chest_swap: gain for two chest electrodes.
-        chest_pair: names of the two chest electrodes.
+        limb_swap: evidence for exchanged limb electrodes.
+        chest_swap: evidence for two exchanged chest electrodes.
+        chest_pair: the two chest electrodes that are most likely exchanged.
     """
 
     limb_swap: float
@@ -75,13 +79,13 @@ class LeadOrder:
 
 
 def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean products of all pairs of leads in each window, in mV^2.
+    """Return the mean product of each pair of leads in each window, in mV^2.
 
     Args:
         cleaned: (leads, samples) in mV, without offset.
 
     Returns:
-        Products of shape (``WINDOWS``, leads, leads).
+        Array of shape (``WINDOWS``, leads, leads).
     """
     leads = cleaned.shape[0]
     length = cleaned.shape[1] // WINDOWS
@@ -90,7 +94,7 @@ def second_moments(cleaned: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
-    """Return the evidence for exchanged limb and chest electrodes.
+    """Return the evidence for exchanged limb electrodes and for exchanged chest electrodes.
 
     Args:
         moments: (windows, leads, leads), result of ``second_moments``.
@@ -109,16 +113,17 @@ def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
 
 
 def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np.float64]:
-    """Return the relative difference of each lead from its most similar lead.
+    """Return the relative difference between each lead and its most similar lead.
 
-    Pairs of limb leads are not compared: if the third lead of a triangle is silent, the other two are equal.
+    Pairs of limb leads are not compared, because two of them are equal if the third lead is 0 (III = II - I).
 
     Args:
         moments: (windows, leads, leads), result of ``second_moments``.
         leads: canonical names of the rows, all of them present and usable.
 
     Returns:
-        (leads,) root mean square difference divided by the larger root mean square of the two; NaN without another lead.
+        (leads,) root mean square of the difference divided by the larger root mean square of the two leads; NaN if
+        there is no lead to compare with.
     """
     total = moments.mean(axis=0, dtype=np.float64)
     power = total.diagonal()
@@ -134,8 +139,10 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
 
 
 def _distances() -> NDArray[np.float32]:
-    """Return a (64, 1 + exchanges) matrix; its product with the moments gives the distance of a recording, unchanged and with
-    each exchange undone."""
+    """Return a matrix (64, 1 + number of exchanges) for computing distances from flattened second moments.
+
+    The first column gives the Mahalanobis distance of a recording; the others give it after undoing one exchange.
+    """
     size = len(INDEPENDENT)
     undone = [np.eye(size)]
     for recorded in _LIMB_EXCHANGES.values():

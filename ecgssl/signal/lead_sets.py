@@ -1,10 +1,11 @@
-"""Named sets of recorded leads, and the leads that a model receives for each set.
+"""Named sets of recorded leads, and the leads that can be derived from them.
 
-The sets of 12, 6, 3 and 2 leads are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, "Will Two Do?"). The 8 leads
-are the channels that a 12-lead device measures independently. The single lead is lead I, as recorded by a watch.
+The sets of 12, 6, 3 and 2 leads are those of the PhysioNet/CinC Challenge 2021 (Reyna et al. 2021, "Will Two Do?"). The
+set of 8 leads contains the independent channels of a 12-lead device. The set of one lead contains lead I, as recorded
+by smartwatches.
 
-``ecgssl.signal.leads.arrange`` derives all six limb leads from any two of them. A set names the *recorded* leads; a model also
-receives the derived ones. Therefore 8 and 12 recorded leads give the same twelve rows, and 2 and 6 leads the same six.
+``ecgssl.signal.leads.arrange`` derives all six limb leads from any two of them, and models also receive the derived
+leads. Therefore 8 and 12 recorded leads give the same twelve input leads, and 2 and 6 recorded leads the same six.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ assert set(LEAD_SETS) == set(get_args(LeadSet))
 
 
 def named_leads(text: str) -> tuple[str, ...]:
-    """Return the recorded leads of a named set, or of names separated by commas.
+    """Return the leads of a named set, or parse lead names separated by commas.
 
     Raises:
-        InputError: a name is not a lead or occurs twice; lists all such names.
+        InputError: a name is not a lead or occurs more than once. Lists all such names.
     """
     if text in LEAD_SETS:
         return LEAD_SETS[text]
@@ -58,14 +59,14 @@ def named_leads(text: str) -> tuple[str, ...]:
 
 
 def shown_leads(recorded: Sequence[str], contract: Sequence[str] = LEADS) -> tuple[str, ...]:
-    """Return the leads that a model receives from the recorded leads, in the order of the preprocessing settings.
+    """Return the recorded and derived leads that a model receives, in the order of the preprocessing settings.
 
     Args:
         recorded: canonical names of the recorded leads.
         contract: leads of the preprocessing settings.
 
     Raises:
-        InputError: no lead of the settings is recorded or can be derived.
+        InputError: none of the leads in ``contract`` is recorded or can be derived.
     """
     limb = [lead for lead in recorded if lead in LIMB_LEADS]
     there = {*recorded, *(LIMB_LEADS if len(limb) >= 2 else ())}

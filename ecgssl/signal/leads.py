@@ -1,7 +1,7 @@
-"""Names of the twelve leads and the algebra of the six limb leads.
+"""Names of the twelve leads, and relations between the six limb leads.
 
-Code refers to leads by name, not by index. The limb leads span two dimensions (Einthoven 1912, Goldberger 1942):
-III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2. Therefore any two of them determine the other four.
+Any two limb leads determine the other four (Einthoven 1912, Goldberger 1942):
+III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2. Other modules refer to leads by name, not by index.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
 LEADS = LIMB_LEADS + CHEST_LEADS
-"""Canonical names in canonical order."""
+"""Canonical names of the twelve leads, in canonical order."""
 
 LIMB_MATRIX: NDArray[np.float64] = np.array(
     [[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0], [-0.5, -0.5], [1.0, -0.5], [-0.5, 1.0]]
 )
-"""(6, 2) matrix: the limb leads, in canonical order, as linear combinations of I and II."""
+"""Matrix (6, 2) of the limb leads, in canonical order, as linear combinations of I and II."""
 
 ALIASES = {
     **{name.lower(): name for name in LEADS},
@@ -33,10 +33,10 @@ ALIASES = {
         for numerals in (("i", "ii", "iii"), "123")
         for numeral, name in zip(numerals, LEADS, strict=False)
     },
-    # IEC 60601-2-25 names the chest electrodes C1 to C6
+    # names of the chest electrodes in IEC 60601-2-25
     **{f"c{number}": f"V{number}" for number in range(1, 7)},
 }
-"""Spellings of each lead in lower case, without the words of ``_WORDS``. All readers, tables and inputs use this table."""
+"""Lead names by spelling, in lower case and without prefixes such as "ECG lead"; used for all files and inputs."""
 
 _WORDS = re.compile(
     r"mdc_ecg_lead_|((ecg|ekg)(?=[ _:.-]|[aivcd]|$)[ _:.-]*)?"
@@ -52,16 +52,16 @@ _AMBIGUOUS = {f"{letter}{number}" for letter, most in (("c", 6), ("d", 3)) for n
 _EEG = re.compile(
     r"(eeg|eog|emg|chin|loc|roc|fp[1-2z]|af?[1-8z]|m[12]|f[1-8z]|fc[1-6z]|cz|cp[1-6z]|t[3-8]|p[1-8z]|o[12z])([ :._-].*)?"
 )
-"""Labels of electroencephalography and polysomnography, in which C3 and C4 are electrodes of the scalp."""
+"""Channel labels of EEG and polysomnography; in such files, C3 and C4 are scalp electrodes."""
 
 
 @dataclass(frozen=True)
 class NamedLead:
-    """One of the twelve leads, as recognised by its name.
+    """Standard lead recognised from a channel name.
 
     Args:
-        lead: canonical name.
-        sign: 1, or -1 for a channel that holds the inverted lead (-aVR of the Cabrera order).
+        lead: canonical name of the lead.
+        sign: 1, or -1 if the channel contains the inverted lead (-aVR in the Cabrera format).
     """
 
     lead: str
@@ -69,18 +69,19 @@ class NamedLead:
 
 
 def canonical(name: str) -> str | None:
-    """Return the canonical name of a lead, or ``None`` for other signals (Frank leads, markers, the inverted -aVR).
+    """Return the canonical name of a lead; ``None`` for other signals, including -aVR.
 
-    Accepted spellings are those of ``ALIASES`` in any case, alone or with words: ``ECG II``, ``ECG lead II``, ``II ECG``,
-    ``MDC_ECG_LEAD_II``, ``Lead I (Einthoven)``. Use ``identify_leads`` for all names of a file.
+    Accepted spellings are those of ``ALIASES`` in any case, alone or with additional words, such as ``ECG II``, ``ECG
+    lead II``, ``II ECG``, ``MDC_ECG_LEAD_II`` or ``Lead I (Einthoven)``. Use ``identify_leads`` for the channel names
+    of a file.
     """
-    # try the spelling of public data sets first, because this lookup runs often
+    # a lookup of the unchanged name is fast and sufficient for public data sets
     named = named_lead(name)
     return named.lead if named is not None and named.sign > 0 else None
 
 
 def named_lead(name: str) -> NamedLead | None:
-    """Return the lead of one name, also for -aVR; ``None`` for other signals. ``identify_leads`` is for names of a file."""
+    """Return the lead and its sign for a single channel name, including -aVR; ``None`` for other signals."""
     if name in _EXACT:
         return NamedLead(_EXACT[name])
     lead, inverted, _ = _parse_name(name)
@@ -88,10 +89,12 @@ def named_lead(name: str) -> NamedLead | None:
 
 
 def identify_leads(names: Sequence[str]) -> tuple[NamedLead | None, ...]:
-    """Return the lead of each channel of a file; ``None`` for channels that are not one of the twelve leads.
+    """Return the lead of each channel of a file; ``None`` for channels other than the twelve leads.
 
-    -aVR is the inverted aVR, unless the file also holds aVR. C1 to C6 and D1 to D3 are leads only next to an unambiguous
-    lead name, and only if the file has no lead V1 to V6 (or I to III) and no label of electroencephalography.
+    -aVR is recognised as inverted aVR, unless the file also contains aVR. The names C1 to C6 and D1 to D3 are
+    ambiguous. They are recognised as leads only if the file also contains an unambiguous lead name. C1 to C6
+    additionally require that the file has no leads V1 to V6 and no EEG channels, and D1 to D3 that it has no leads I to
+    III.
     """
     return _identify(tuple(names))
 
@@ -103,7 +106,7 @@ def _identify(names: tuple[str, ...]) -> tuple[NamedLead | None, ...]:
     electrodes = {lead for lead, _, ambiguous in found if lead and ambiguous}
     limb, chest = electrodes & set(LIMB_LEADS), electrodes & set(CHEST_LEADS)
     supported = certain or (limb and chest) or any(inverted for _, inverted, _ in found)
-    # C3 and C4 alone are the usual pair of scalp electrodes
+    # C3 and C4 without other chest electrodes are usually scalp electrodes
     scalp = chest == {"V3", "V4"} or any(_EEG.fullmatch(name.strip().casefold()) for name in names if chest)
     refused = set() if supported else electrodes
     refused |= chest if scalp or certain & set(CHEST_LEADS) else set()
@@ -118,8 +121,8 @@ def _identify(names: tuple[str, ...]) -> tuple[NamedLead | None, ...]:
 
 @lru_cache(maxsize=4096)
 def _parse_name(name: str) -> tuple[str | None, bool, bool]:
-    """Return the lead of a spelling, whether it is inverted, and whether the spelling has other meanings as well."""
-    # compatibility forms include full-width letters and the Roman numerals of Unicode
+    """Return the lead of a channel name, whether the lead is inverted, and whether the name is ambiguous."""
+    # NFKC converts full-width letters and Unicode Roman numerals to ASCII
     text = unicodedata.normalize("NFKC", name[:64].translate(_MINUS)).strip().casefold()
     text = "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
     text = _AFTER.sub("", text) if text.endswith((")", "ecg", "ekg", "lead")) else text
@@ -133,10 +136,10 @@ def _parse_name(name: str) -> tuple[str | None, bool, bool]:
 
 
 def lead_spellings() -> dict[str, str]:
-    """Return the canonical name of each accepted spelling, in lower case and without spaces at its ends.
+    """Return the canonical lead name for each accepted spelling; spellings are in lower case and stripped.
 
-    Bundles contain this table, so that programs without ecgssl accept the same names. A value with a leading minus is a lead
-    that is stored inverted.
+    Bundles contain this table, so that programs without ecgssl accept the same names. A value with a minus sign is an
+    inverted lead.
     """
     words = ("", "lead ", "lead_", "ecg ", "ecg_", "ekg ", "ecg lead ", "ecg_lead_", "mdc_ecg_lead_")
     table = {f"{word}{name}": lead for word in words for name, lead in ALIASES.items()}
@@ -148,18 +151,19 @@ def lead_spellings() -> dict[str, str]:
 def arrange(
     signal: NDArray[np.float32], names: Sequence[str], leads: Sequence[str] = LEADS
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the rows in the order of ``leads``; absent limb leads are derived from any two that are present.
+    """Return the rows of a recording in the order of ``leads``. Absent limb leads are derived if two are present.
 
     Args:
         signal: (rows, samples) in mV, unfiltered.
-        names: name of each row in the file; unknown names are ignored. -aVR is inverted.
+        names: name of each row in the file; unknown names are ignored. Rows named -aVR are inverted.
         leads: canonical names of the returned rows.
 
     Returns:
-        (len(leads), samples) float32 and a (len(leads),) mask of the available leads; other rows are zero.
+        (len(leads), samples) float32 and a (len(leads),) bool mask of the available leads. Rows of other leads are
+        zero.
 
     Raises:
-        ValueError: a lead occurs twice.
+        ValueError: a lead occurs more than once in ``names``.
     """
     rows: dict[str, NDArray[np.float32]] = {}
     for named, row in zip(identify_leads(names), signal, strict=True):
@@ -170,7 +174,7 @@ def arrange(
         rows[named.lead] = row if named.sign > 0 else -row
     present = [lead for lead in LIMB_LEADS if lead in rows]
     if len(present) >= 2 and len(present) < len(LIMB_LEADS):
-        # two limb leads determine the others, because any two rows of LIMB_MATRIX are independent
+        # any two rows of LIMB_MATRIX are linearly independent, so two limb leads determine the others
         pair = [LIMB_LEADS.index(lead) for lead in present[:2]]
         to_one_two = np.linalg.inv(LIMB_MATRIX[pair])
         source = np.stack([rows[lead] for lead in present[:2]]).astype(np.float64)
@@ -188,28 +192,29 @@ def arrange(
 
 
 def measured(names: Sequence[str], leads: Sequence[str] = LEADS) -> NDArray[np.bool_]:
-    """Return which rows of the result of ``arrange`` were recorded, not derived.
+    """Return a mask of the leads that were recorded; other rows returned by ``arrange`` are derived or absent.
 
     Args:
         names: name of each row in the file.
-        leads: canonical names of the rows.
+        leads: canonical names of the rows returned by ``arrange``.
 
     Returns:
-        (len(leads),) bool mask.
+        (len(leads),) bool, true for recorded leads.
     """
     recorded = {named.lead for named in identify_leads(names) if named is not None}
     return np.array([lead in recorded for lead in leads], dtype=bool)
 
 
 def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> float:
-    """Return the residual of the limb-lead laws: root mean square residual divided by root mean square limb signal.
+    """Return the residual of the limb-lead laws, relative to the root mean square of the limb leads.
 
     Args:
-        signal: (leads, samples) in mV with rows named by ``leads``; limb leads as *recorded*, not derived.
+        signal: (leads, samples) in mV. Limb leads must be recorded, not derived.
+        leads: canonical names of the rows.
 
     Returns:
-        0 if the laws are satisfied exactly; about 1 or more for exchanged leads, a wrong unit or Cabrera's -aVR. NaN if
-        fewer than three limb leads are present, or if they contain NaN or are silent.
+        0 if the laws are satisfied exactly; about 1 or more for exchanged leads, a wrong unit or -aVR in place of aVR
+        (Cabrera format). NaN if fewer than three limb leads are present, or if they contain NaN or are constant.
     """
     order = tuple(lead for lead in LIMB_LEADS if lead in leads)
     if len(order) < 3:
@@ -225,6 +230,6 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
 
 @lru_cache
 def _unlawful(limb: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return a (len(limb) - 2, len(limb)) orthonormal basis of the combinations that are 0 by the limb-lead laws."""
+    """Return an orthonormal basis (len(limb) - 2, len(limb)) of the linear combinations of limb leads that are 0."""
     basis = LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in limb]]
     return np.linalg.qr(basis, mode="complete").Q[:, 2:].T

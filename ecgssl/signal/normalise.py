@@ -1,4 +1,4 @@
-"""Amplitude normalisation on tensors, the last preprocessing step; also part of exported graphs."""
+"""Amplitude normalisation in PyTorch, the last preprocessing step; also used in exported ONNX graphs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ecgssl.signal.spec import NormaliseSpec
 
 
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
-    """Return the signal divided by the root mean square of the present leads, or by the floor if it is larger.
+    """Return the signal divided by its root mean square, but at least by ``spec.floor``.
 
-    The offset is not removed, because cleaning has removed it. Voltage ratios and limb-lead laws are preserved.
+    The root mean square is computed over all present leads or, with method ``lead``, for each lead. The offset is not
+    removed, because cleaning has removed it.
 
     Args:
         x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.
@@ -19,7 +20,7 @@ def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
         spec: method and floor in mV.
 
     Returns:
-        (batch, leads, samples) float32, dimensionless (mV for method ``none``); absent leads are exactly 0.
+        (batch, leads, samples) float32 without unit (mV for method ``none``). Absent leads are exactly 0.
     """
     signal = torch.where(lead_mask.unsqueeze(-1), x.float(), 0.0)
     if spec.method == "none":

@@ -1,8 +1,8 @@
-"""Quality checks of one recording: figures, findings beyond their limits, and the resulting masks and rejections.
+"""Quality checks of a recording: quality figures, findings, lead masks and rejection.
 
-``assess_raw`` checks the recording before cleaning and returns the leads that can be cleaned. ``assess_cleaned`` checks
-voltages, noise, the order of the leads and beats after cleaning. neurokit2 (Makowski et al. 2021) processes only a lead that
-passed the other checks; if it fails, the finding is ``no_beats``.
+``assess_raw`` checks a recording before cleaning and returns the signal to clean. ``assess_cleaned`` checks voltages,
+noise, lead order and beats after cleaning. R-peaks are detected by neurokit2 (Makowski et al. 2021) in one lead that
+passed the other checks. If the detection fails, the finding is ``no_beats``.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class Quality:
     """Result of the quality checks of one recording.
 
     Args:
-        figures: value of each figure by name; NaN if undefined. For checks of leads, the value of the worst lead.
-        findings: all figures outside their limits.
-        lead_mask: (leads,) bool, present and usable leads.
-        rejected: reason codes of the rejection joined by ";", or ``None`` if the recording is kept. Besides the codes of
-            the policy, ``min_leads`` and ``missing_leads`` are possible.
+        figures: values of the quality figures by name; NaN if undefined. For figures of single leads, the value of the
+            worst lead.
+        findings: quality figures outside their limits.
+        lead_mask: (leads,) bool, true for leads that are present and usable.
+        rejected: reason codes of the rejection joined by ";", or ``None`` if the recording is accepted. Possible
+            codes are those with policy ``reject``, and ``min_leads`` and ``missing_leads``.
     """
 
     figures: dict[str, float]
@@ -43,7 +44,7 @@ class Quality:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Distinct codes of the findings, in order of first occurrence."""
+        """Distinct reason codes of the findings, in order of first occurrence."""
         return tuple(dict.fromkeys(finding.code for finding in self.findings))
 
 
@@ -57,7 +58,8 @@ def assess_raw(
 ) -> tuple[Quality, NDArray[np.float32]]:
     """Check a recording before cleaning.
 
-    The checks use the window that is kept; gaps also count within the support of the cleaning filter.
+    The checks use only the part of the recording that is kept. For gaps, this part is extended by the support of the
+    cleaning filter.
 
     Args:
         raw: (leads, samples) in mV, in the order of ``spec.leads``; missing values are NaN.
@@ -68,8 +70,8 @@ def assess_raw(
         spec: preprocessing settings.
 
     Returns:
-        The quality before cleaning, and the signal to clean: finite, with masked leads set to zero. Gaps within
-        ``params.nan_fraction`` are interpolated linearly and reported (``nan``).
+        The quality before cleaning, and the signal to clean. The signal is finite, and masked leads are zero. Gaps up
+        to ``params.nan_fraction`` are interpolated linearly and reported as finding ``nan``.
     """
     present = np.asarray(lead_mask, dtype=bool)
     finite = np.isfinite(raw)
@@ -81,7 +83,7 @@ def assess_raw(
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
     derived = present & ~measured
-    # report each fault once: skip leads with gaps, and do not report flat leads as saturated
+    # report only one finding per fault: leads with gaps are not checked further, and flat leads not for saturation
     gappy = gaps > params.nan_fraction
     flat = ~gappy & ((silence > params.flat_seconds) | ~(found.deviation > params.flat_sd))
     railed = np.where(gappy | flat, 0.0, found.railed)
@@ -96,7 +98,7 @@ def assess_raw(
     usable = present
     for code, (past, values) in lead_figures.items():
         if code in ("nan", "flat", "railed"):
-            # a derived lead has the faults of the two leads it is computed from
+            # a derived lead has the faults of the two leads from which it is computed
             past[derived] |= bool(past[sources].any())
         findings += [Finding(code, spec.leads[i], float(values[i])) for i in (past & present).nonzero()[0]]
         usable = usable & ~past if params.policy[code] == "mask" else usable
@@ -105,7 +107,7 @@ def assess_raw(
     residual = limb_residual(signal[:, kept], _named(sound, spec))
     if residual > params.limb_residual:
         findings.append(Finding("limb_law", None, residual))
-    # silent leads do not show a wrong unit, except if all leads are silent
+    # flat leads are not used to detect a wrong unit, unless all leads are flat
     loud = present & ~gappy & ~flat
     spans = found.span[loud if loud.any() else present & (found.span > 0)]
     span = _median(spans)
@@ -131,19 +133,19 @@ def assess_raw(
 
 
 def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: QualityParams, spec: SignalSpec) -> Quality:
-    """Check the cleaned and cropped signal: voltages, noise, order of the leads and beats.
+    """Check the voltages, noise, lead order and beats of a cleaned and cropped recording.
 
     Args:
         cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
-        quality: result of ``assess_raw``, not rejected.
+        quality: result of ``assess_raw`` for the same recording, which must not be rejected.
         params: limits and policy.
         spec: preprocessing settings.
 
     Returns:
-        The quality with figures and findings of both steps. ``heart_rate`` is in beats per minute (60 s divided by the
-        median RR interval), ``template_match`` is the result of the function of this name. Both are NaN for fewer than
-        two complete beats (``no_beats``) or if ``params.beats`` is ``none``. If ``lead_mask`` loses a lead in this
-        step, set its row to zero before storing.
+        The quality with figures and findings of both steps. ``heart_rate`` is 60 s divided by the median RR interval,
+        in beats per minute. ``template_match`` is the result of the function with this name. Both are NaN if there are
+        fewer than two complete beats (``no_beats``) or ``params.beats`` is ``none``. Leads that are masked in this step
+        must be set to zero before the recording is stored.
     """
     present = quality.lead_mask
     sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec)
@@ -213,17 +215,18 @@ def _beats(
 
 
 def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]:
-    """Return the R-peaks of one lead, detected by neurokit2.
+    """Return the R-peaks of a cleaned lead, detected by neurokit2.
 
-    neurokit2's cleaning is left out, because the detector needs only a high-pass at 0.5 Hz, which our cleaning includes. On
-    real recordings the peaks agree with those of the full neurokit2 pipeline at 500 Hz.
+    The cleaning step of neurokit2 is omitted, because the detector needs only a high-pass filter at 0.5 Hz, which
+    ``ecgssl.signal.cleaning`` applies. On real recordings, the peaks agree with those of the full neurokit2 pipeline at
+    500 Hz.
 
     Args:
-        lead: (samples,) in mV, cleaned.
+        lead: (samples,) cleaned signal of one lead in mV.
         sampling_rate: sampling rate in Hz.
 
     Returns:
-        Sample indices of the peaks; empty if none are found or neurokit2 fails.
+        Sample indices of the R-peaks; empty if there are none or neurokit2 raises an error.
     """
     import neurokit2
 
@@ -232,22 +235,22 @@ def r_peaks(lead: NDArray[np.float32], sampling_rate: float) -> NDArray[np.intp]
             # neurokit2 averages an empty slice if no QRS complex is detected
             warnings.simplefilter("ignore")
             found = neurokit2.ecg_findpeaks(lead, sampling_rate=sampling_rate, method="neurokit")["ECG_R_Peaks"]
-    # neurokit2 raises IndexError, ValueError or ZeroDivisionError on unusual input: no beats are found
+    # neurokit2 raises IndexError, ValueError or ZeroDivisionError for unusual input
     except Exception:
         found = ()
     return np.asarray(found, dtype=np.intp)
 
 
 def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: str) -> NDArray[np.float32]:
-    """Return each lead cleaned by neurokit2, for comparison.
+    """Return the leads cleaned by neurokit2, for comparison with ``ecgssl.signal.cleaning``.
 
     Args:
         signal: (leads, samples) in mV, finite.
         sampling_rate: sampling rate in Hz.
-        method: method name of ``neurokit2.ecg_clean``.
+        method: name of a cleaning method of ``neurokit2.ecg_clean``.
 
     Returns:
-        (leads, samples) float32 in mV at the same rate.
+        (leads, samples) float32 in mV at the same sampling rate.
     """
     import neurokit2
 
@@ -256,7 +259,7 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
 
 
 def kept_part(samples: int, sampling_rate: float, spec: SignalSpec) -> tuple[slice, slice]:
-    """Return the window of a raw recording that ``crop`` keeps, and this window extended by the filter support."""
+    """Return the sample range of a raw recording that ``crop`` keeps, and this range extended by the filter support."""
     length = min(samples, round(spec.duration * sampling_rate))
     start = (samples - length) // 2 if spec.crop == "center" else 0
     beyond = round(spec.clean.support * sampling_rate)
@@ -269,12 +272,12 @@ def _concerned(findings: tuple[Finding, ...], codes: tuple[str, ...], spec: Sign
 
 
 def _named(rows: NDArray[np.bool_], spec: SignalSpec) -> list[str]:
-    """Return the names of the selected rows, and an empty string for the others."""
+    """Return the lead names of the selected rows, with an empty string for the other rows."""
     return [lead if counts else "" for lead, counts in zip(spec.leads, rows, strict=True)]
 
 
 def _median(values: NDArray[Any]) -> float:
-    """Return the median, or NaN if empty; ten times as fast as ``numpy.median`` for a dozen values."""
+    """Return the median, or NaN for an empty array. For few values, it is ten times as fast as ``numpy.median``."""
     if not values.size:
         return float("nan")
     ordered = np.sort(values)

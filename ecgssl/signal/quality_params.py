@@ -13,35 +13,40 @@ _POLICY: dict[ReasonCode, Policy] = {code: reason.policy for code, reason in REA
 
 
 class QualityParams(Section):
-    """Limits of the quality checks, and the action for each reason code: reject, mask the lead, or flag.
+    """Limits of the quality checks, and the action for each reason code.
 
-    The limits are set outside the range of 2,386 unmodified recordings: most of PTB-XL and some of six other data sets.
-    ``docs/quality.md`` lists how often real recordings exceed each limit and how often simulated faults are detected. The
-    command is ``benchmarks/quality.py``.
+    The limits were chosen with ``benchmarks/quality.py`` on 2,386 unmodified recordings, most of them from PTB-XL and
+    the others from six other data sets. ``docs/quality.md`` lists how often real recordings exceed each limit and how
+    often simulated faults are detected.
 
     Args:
-        nan_fraction: largest share of NaN samples in a lead; fewer are interpolated and flagged.
-        flat_sd: a lead with a standard deviation in mV up to this is flat; the smallest in a real lead is 0.025.
-        flat_seconds: longest time in s for which a lead may stay within 5 uV per 0.2 s; up to 0.6 in intact real leads.
-        railed_fraction: largest share of samples at the lead's extreme value; up to 0.013 in real leads, and just below
-            this limit after rounding to 10 uV.
-        span: (low, high) accepted typical peak-to-peak voltage in mV; outside it the unit is suspect. Real recordings lie
-            between 0.4 and 4.2.
-        amplitude: largest accepted absolute value in mV after cleaning.
-        hf_noise: largest noise in mV above about 20 Hz between beats, in a lead's worst second after cleaning; exceeded in
-            2 % of real recordings.
-        wander: largest baseline movement of a lead in mV, from its lowest to its highest second; exceeded in 2 %.
-        mains: largest amplitude in mV at 50 or 60 Hz in a lead; exceeded in 0.2 %.
-        identical: two leads are identical if they differ by up to this share of their size; 0.05 % of recordings.
-        limb_residual: largest relative residual of the limb-lead laws; up to 0.01 in real recordings, 0.07 in 0.05 %.
-        limb_swap: largest relative gain in typicality by exchanging two limb electrodes (``ecgssl.signal.lead_order``);
-            exceeded in 0.2 %, among them hearts with an extreme axis.
-        chest_swap: the same for two chest electrodes; exceeded in 0.6 %.
-        beats: detector of R-peaks: ``neurokit2``, or ``none`` to leave out heart rate and template match.
-        heart_rate: (low, high) accepted heart rate in beats per minute.
-        template_match: smallest accepted mean correlation of the beats with their mean beat.
-        min_leads: recordings with fewer usable leads are rejected.
-        policy: action by reason code (``ecgssl.signal.reasons.REASONS``): ``reject`` | ``mask`` | ``flag``.
+        nan_fraction: largest accepted proportion of missing samples in a lead; they are interpolated, and the lead is flagged.
+        flat_sd: largest standard deviation in mV of a flat lead; the smallest value in real leads is 0.025.
+        flat_seconds: longest accepted flat section of a lead in s (a range of at most 5 uV per 0.2 s); up to 0.6 in
+            real leads.
+        railed_fraction: largest accepted proportion of saturated samples in a lead; up to 0.013 in real leads, and
+            slightly below the default limit in leads that are rounded to 10 uV.
+        span: (low, high) accepted range of the median peak-to-peak voltage in mV. Values outside this range suggest a
+            wrong unit. Real recordings have 0.4 to 4.2.
+        amplitude: largest accepted absolute voltage in mV after cleaning.
+        hf_noise: largest accepted noise above about 20 Hz between beats, in mV, in the noisiest second of a lead after
+            cleaning; exceeded in 2 % of real recordings.
+        wander: largest accepted baseline wander of a lead in mV, the difference between the highest and lowest mean of
+            a second; exceeded in 2 % of real recordings.
+        mains: largest accepted amplitude in mV at 50 or 60 Hz in a lead; exceeded in 0.2 % of real recordings.
+        identical: largest relative difference of two leads that are considered identical; found in 0.05 % of real
+            recordings.
+        limb_residual: largest accepted relative residual of the limb-lead laws; up to 0.01 in real recordings, and up
+            to 0.07 in 0.05 % of them.
+        limb_swap: largest accepted evidence for exchanged limb electrodes (``ecgssl.signal.lead_order``); exceeded in
+            0.2 % of real recordings, some of which have an extreme heart axis.
+        chest_swap: largest accepted evidence for exchanged chest electrodes; exceeded in 0.6 % of real recordings.
+        beats: detector of R-peaks: ``neurokit2``, or ``none`` to skip the checks of heart rate and template match.
+        heart_rate: (low, high) accepted range of the heart rate in beats per minute.
+        template_match: smallest accepted mean correlation of each beat with the average of the other beats.
+        min_leads: smallest number of usable leads; recordings with fewer leads are rejected.
+        policy: action by reason code (``ecgssl.signal.reasons.REASONS``): ``reject`` the recording, ``mask`` the lead,
+            or ``flag`` the recording.
     """
 
     nan_fraction: Ratio = 0.0

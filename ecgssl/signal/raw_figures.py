@@ -1,6 +1,6 @@
-"""Figures of each lead before cleaning: gaps, silence, saturation, baseline wander, mains interference.
+"""Quality figures of each lead before cleaning: flat sections, saturation, voltage, baseline wander and mains.
 
-All figures are computed in one pass over pieces of 0.2 s, which contain whole periods of 50 Hz and 60 Hz.
+The figures are computed in one pass over segments of 0.2 s, which contain whole periods of 50 Hz and 60 Hz.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 0.2
-"""Length of a piece in s."""
+"""Length of a segment in s."""
 STILL = 0.005
-"""A piece is silent if its range in mV is at most this, the resolution of the coarsest devices."""
+"""Largest range in mV of a flat segment, equal to the resolution of the coarsest devices."""
 MAINS = (50.0, 60.0)
 
 _SECOND, _SPAN = 5, 10
@@ -29,13 +29,13 @@ class RawFigures:
 
     Args:
         deviation: standard deviation in mV.
-        silence: longest run of silent pieces in s.
-        railed: share of samples at the extreme values of a lead, in runs longer than the crest of a quantised wave.
-        span: peak-to-peak voltage in mV, median over windows of two seconds.
-        wander: difference in mV between the highest and lowest mean of a second; NaN for less than 2 s.
-        mains: amplitude in mV at 50 or 60 Hz, the larger of the two, median over pieces; NaN if the sampling rate is too
-            low for both.
-            sampling rate cannot carry either.
+        silence: length in s of the longest run of flat segments.
+        railed: proportion of samples at the largest or smallest value of the lead, in runs of at least three samples.
+        span: peak-to-peak voltage in mV, as the median over windows of 2 s.
+        wander: baseline wander in mV, the difference between the highest and lowest mean of a second; NaN for less than
+            2 s.
+        mains: median amplitude over the segments in mV, at 50 or 60 Hz, whichever is larger; NaN if the sampling rate
+            is too low for both.
     """
 
     deviation: Array
@@ -54,7 +54,7 @@ def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
         finite: (leads, samples) bool, true where ``raw`` is finite.
 
     Returns:
-        (leads, samples) in mV, finite; zero for a lead without any finite sample.
+        (leads, samples) in mV, finite. A lead without finite samples is zero.
     """
     if finite.all():
         return raw
@@ -69,18 +69,18 @@ def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
 
 
 def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
-    """Return the figures of each lead.
+    """Return the quality figures of each lead before cleaning.
 
     Args:
-        signal: (leads, samples) in mV, finite, at least one sample.
+        signal: (leads, samples) in mV, finite, with at least one sample.
         sampling_rate: sampling rate in Hz.
     """
     leads, samples = signal.shape
-    # electrode offsets can be a thousand times the ECG: remove them to preserve float32 precision
+    # remove the electrode offset, which can be a thousand times the ECG, to preserve float32 precision
     centred = signal - signal.mean(axis=1, keepdims=True)
     width = min(max(1, round(PIECE * sampling_rate)), samples)
     count = samples // width
-    # computing across pieces is three times as fast as along them, including the copy
+    # the transposed copy makes the computation three times as fast
     across = np.ascontiguousarray(centred[:, : count * width].reshape(-1, width).T)
     highest, lowest = (extreme.reshape(leads, count) for extreme in (across.max(axis=0), across.min(axis=0)))
     projections = (_templates(width, sampling_rate) @ across).reshape(-1, leads, count)
@@ -96,12 +96,15 @@ def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
 
 @lru_cache(maxsize=32)
 def _templates(width: int, sampling_rate: float) -> Array:
-    """Return a (1 + 2 per mains frequency below the Nyquist frequency, width) matrix: mean, then sines and cosines under a
-    Hann window, which suppresses leakage from T waves and baseline."""
+    """Return a matrix with ``width`` columns that projects a segment on its mean and on the mains frequencies.
+
+    The first row is the mean. It is followed by a sine and a cosine for each mains frequency below the Nyquist
+    frequency. They have a Hann window, which reduces leakage from T waves and the baseline.
+    """
     window = 1.0 - np.cos(2 * np.pi * (np.arange(width) + 0.5) / width)
     rows = [np.full(width, 1.0 / width)]
     for hertz in MAINS:
-        # within 1 / PIECE Hz of the Nyquist frequency, a mains component overlaps its alias
+        # closer than 1 / PIECE Hz to the Nyquist frequency, a mains component overlaps with its alias
         if width > 1 and sampling_rate / 2 > hertz + 1 / PIECE:
             phase = 2 * np.pi * hertz / sampling_rate * np.arange(width)
             rows += [window * 2 / width * np.sin(phase), window * 2 / width * np.cos(phase)]
@@ -135,7 +138,7 @@ def _mains(sines: Array, cosines: Array) -> Array:
     frequencies, leads, count = sines.shape
     if frequencies == 0:
         return np.full(leads, np.nan, dtype=np.float32)
-    # use the median, because a QRS complex also has power here, but only in about every fourth piece
+    # QRS complexes also have power at these frequencies, but only in about every fourth segment
     typical = np.partition(sines**2 + cosines**2, count // 2, axis=2)[:, :, count // 2]
     return np.asarray(np.sqrt(typical.max(axis=0)), dtype=np.float32)
 
@@ -145,7 +148,7 @@ def _railed(signal: Array) -> Array:
     held = np.zeros(leads)
     for extreme in (signal.max(axis=1, keepdims=True), signal.min(axis=1, keepdims=True)):
         is_at = signal == extreme
-        # most recordings have no run at all, and this check is faster than locating runs
+        # most recordings have no runs, and this check is faster than locating runs
         if not (is_at[:, 2:] & is_at[:, 1:-1] & is_at[:, :-2]).any():
             continue
         at = np.flatnonzero(is_at)

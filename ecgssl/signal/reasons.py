@@ -1,7 +1,7 @@
-"""Reason codes of rejected, masked or flagged recordings and leads. One table holds text, scope, policy and limit.
+"""Reason codes of rejected, masked or flagged recordings, with description, default action and limit.
 
-A new code of the quality checks needs an entry in ``ReasonCode`` and in ``REASONS``; a new code of a reader needs an entry in
-``READ_TEXTS``. Tests fail if one is missing.
+To add a reason code of the quality checks, add it to ``ReasonCode`` and ``REASONS``. To add a reason code of a reader,
+add it to ``READ_TEXTS``. Tests check that no entry is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ReasonCode = Literal[
     "nan", "flat", "railed", "amplitude", "hf_noise", "wander", "mains", "identical", "chest_swap",
     "unit_suspect", "limb_law", "limb_swap", "no_beats", "heart_rate", "noisy",
 ]  # fmt: skip
-"""Codes of the quality checks."""
+"""Reason codes of the quality checks."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,14 @@ class Reason:
     """Definition of a reason code of the quality checks.
 
     Args:
-        scope: ``lead`` or ``recording``; the policy ``mask`` is possible for leads only.
-        policy: default action (``quality.policy``).
-        text: description of the problem.
-        figure: name of the figure that is compared with the limit.
-        unit: unit of the figure; empty for a fraction or a count.
-        limit: field of ``QualityParams`` with the limit; ``None`` if there is no adjustable limit.
-        allowed: side of the limit on which a figure is accepted.
+        scope: ``lead`` or ``recording``. The action ``mask`` is possible only for ``lead``.
+        policy: default action, which ``quality.policy`` can change.
+        text: description of the problem for reports.
+        figure: description of the quality figure that is compared with the limit.
+        unit: unit of the quality figure; empty for proportions and counts.
+        limit: name of the field of ``QualityParams`` with the limit; ``None`` if the limit is fixed.
+        allowed: accepted range relative to the limit: values ``up to`` or ``from`` the limit, or ``between`` two
+            limits.
     """
 
     scope: Literal["lead", "recording"]
@@ -118,7 +119,7 @@ READ_TEXTS = {
     "missing_leads": "a required lead is absent or unusable",
     "overlap": "a later split holds a recording of the same patient or with the same waveform (data.overlap: drop_train)",
 }
-"""Text of each reason code of reading, preprocessing and split enforcement."""
+"""Descriptions of the reason codes of file readers, preprocessing and overlap checks."""
 
 REASON_TEXTS: dict[str, str] = {**READ_TEXTS, **{code: reason.text for code, reason in REASONS.items()}}
-"""Text of every reason code."""
+"""Descriptions of all reason codes."""

@@ -1,7 +1,7 @@
 """Preprocessing settings (the "signal contract") and their fingerprint.
 
-Every store, model, bundle and score file records its preprocessing settings. Combining files with different settings is an
-error that prints both.
+Every store, model, bundle and score file records its preprocessing settings. Combining files with different settings is
+an error that prints both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ecgssl.errors import ContractMismatch, Problem
 from ecgssl.signal.leads import LEADS, canonical
 
 CLEANING_VERSION = 1
-"""Version of the cleaning code: increased with every change of its output. It is part of the fingerprint."""
+"""Version of the cleaning code (part of the fingerprint). Increase it if the output of cleaning changes."""
 
 
 _REMEDY = (
@@ -30,14 +30,14 @@ class _Frozen(BaseModel):
 
 
 class CleanSpec(_Frozen):
-    """Zero-phase band-pass with Butterworth magnitude, as a symmetric FIR (``ecgssl.signal.cleaning``).
+    """Settings of cleaning: a zero-phase FIR band-pass filter with Butterworth magnitude (``ecgssl.signal.cleaning``).
 
     Args:
-        method: ``fir`` (our filter, exportable) or a cleaner of neurokit2 for comparison (not exportable).
-        band: (low, high) edges in Hz. The gain at an edge is one half, as with ``sosfiltfilt``.
-        order: Butterworth order of one pass; the zero-phase filter has the squared magnitude.
-        mains: centre of the mains notch in Hz, or ``None`` for no notch.
-        support: length in s of the impulse response on either side.
+        method: ``fir``, or a cleaning method of neurokit2 for comparison. Only ``fir`` can be exported to ONNX.
+        band: (low, high) edges of the passband in Hz. The gain at an edge is 1/2, as with ``scipy.signal.sosfiltfilt``.
+        order: Butterworth order. The gain of the zero-phase filter is the squared magnitude of the Butterworth filter.
+        mains: frequency of the mains notch filter in Hz; ``None`` for no notch filter.
+        support: length of the impulse response in s, on each side.
     """
 
     method: Literal["fir", "neurokit", "biosppy", "pantompkins1985", "hamilton2002"] = "fir"
@@ -55,12 +55,13 @@ class CleanSpec(_Frozen):
 
 
 class NormaliseSpec(_Frozen):
-    """Amplitude normalisation. The offset is not removed, because the band-pass has removed it.
+    """Settings of amplitude normalisation. The offset is not removed, because the band-pass filter has removed it.
 
     Args:
-        method: ``recording`` divides all leads by the standard deviation of the recording, which preserves voltage ratios
-            and limb-lead laws. ``lead`` divides each lead by its standard deviation. ``none`` keeps mV.
-        floor: smallest divisor in mV; prevents the amplification of noise in silent recordings.
+        method: ``recording`` divides all leads by the standard deviation of the recording, which preserves the voltage
+            ratios between leads. ``lead`` divides each lead by its own standard deviation. ``none`` keeps the signal in
+            mV.
+        floor: smallest divisor in mV, which prevents amplification of noise in flat recordings.
     """
 
     method: Literal["recording", "lead", "none"] = "recording"
@@ -68,18 +69,19 @@ class NormaliseSpec(_Frozen):
 
 
 class SignalSpec(_Frozen):
-    """Preprocessing settings from a raw recording to the input of the encoder.
+    """Preprocessing settings that define how raw recordings are converted to the input of the encoder.
 
     Args:
-        leads: canonical names in the order of the rows.
+        leads: canonical names of the leads, in the order of the rows.
         sampling_rate: sampling rate of the cleaned signal in Hz.
-        duration: duration of the window in s; ``samples`` is ``duration`` times ``sampling_rate``.
-        unit: always mV.
+        duration: duration of a preprocessed recording in s.
+        unit: unit of the cleaned signal; always mV.
         clean, normalise: settings of cleaning and normalisation.
-        crop: window of a longer recording to keep; the whole recording is filtered before.
-        missing_leads: ``mask`` keeps a recording with absent leads and a lead mask; ``reject`` rejects it.
+        crop: part of a longer recording to keep. Filtering precedes cropping.
+        missing_leads: ``mask`` accepts recordings with missing leads and marks these in the lead mask; ``reject``
+            rejects them.
 
-    A recording shorter than ``duration`` is rejected (``too_short``) and not padded.
+    Recordings shorter than ``duration`` are not padded but rejected (reason ``too_short``).
     """
 
     leads: tuple[str, ...] = LEADS
@@ -117,12 +119,12 @@ class SignalSpec(_Frozen):
         return round(self.sampling_rate * self.duration)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings in JSON types; ``SignalSpec.from_dict`` is the inverse."""
+        """Return the settings as a JSON-compatible dictionary for ``SignalSpec.from_dict``."""
         return {"cleaning_version": CLEANING_VERSION, **self.model_dump(mode="json")}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "signal contract") -> SignalSpec:
-        """Return the settings from the result of ``to_dict``.
+        """Create the settings from a dictionary returned by ``to_dict``.
 
         Raises:
             ContractMismatch: the settings were written by another version of the cleaning code.
@@ -143,19 +145,19 @@ class SignalSpec(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of the settings and the version of the cleaning code."""
+        """Fingerprint: SHA-256 (hex) of the canonical JSON of the settings and the version of the cleaning code."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def require_same(self, other: SignalSpec, here: str, there: str) -> None:
-        """Raise an error if two settings differ.
+        """Raise an error if other preprocessing settings differ from these settings.
 
         Args:
             other: settings to compare with.
-            here, there: descriptions of the owners of both settings, for the message.
+            here, there: names of the files or models to which the two settings belong, for the error message.
 
         Raises:
-            ContractMismatch: the settings differ; lists every differing field with both values.
+            ContractMismatch: the settings differ. Lists every differing field with both values.
         """
         if self.fingerprint == other.fingerprint:
             return

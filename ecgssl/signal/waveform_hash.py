@@ -1,19 +1,19 @@
-"""Waveform codes: short binary codes that identify a recording under another name, format, scale or sampling rate.
+"""Waveform codes: short binary codes for detecting copies of a recording with another name, format or sampling rate.
 
-The method follows audio fingerprinting (Haitsma and Kalker 2002): the code holds the signs of a band-passed signal at the
-points of a coarse grid. The distance of two codes is the share of differing signs. Signs do not depend on unit, gain or
-quantisation. Two changes adapt the method to ECGs:
+The method follows audio fingerprinting (Haitsma and Kalker 2002). A code contains the signs of a band-passed signal at
+the points of a coarse time grid, and the distance of two codes is the proportion of differing signs. The signs do not
+depend on unit and gain, and hardly on quantisation. Two changes adapt the method to ECGs:
 
-* Only the phase of the spectrum is used, as in phase-only correlation (Kuglin and Hines 1975). A regular rhythm has its energy
-  in few harmonics, so recordings of two people with equal heart rates would share most signs. With equal weights of all bins,
-  the signs depend on the bins between the harmonics, that is, on the differences between beats.
-* The phase of the ``GRID`` component of a lead's QRS energy determines the position of the grid. If a copy starts 20 ms later,
-  its grid starts 20 ms earlier. The points are then the same, except that counting can start at the next point.
+* Only the phase of the spectrum is used, as in phase-only correlation (Kuglin and Hines 1975). The energy of a regular
+  rhythm is in few harmonics, so that two recordings with equal heart rates would have similar signs. With equal weights
+  of all frequency bins, the signs depend mainly on differences between beats.
+* The grid of each lead is aligned with the QRS energy of the lead (phase of its component with period ``GRID``).
+  Therefore a copy that starts 20 ms later has the same grid points, although its first point can be the next one.
 
-The code uses the eight independent leads separately, and always the first ``SECONDS`` of the cleaned recording. Therefore codes
-of different sampling rates, durations and crops can be compared if the band includes 2 to 22 Hz and the filter is zero-phase
-(``fir`` and ``neurokit``). A lead that one copy lacks is left out of the comparison. The code changes if a recording is
-inverted, digitised from paper, or starts more than a tenth of a second earlier or later.
+The code is computed for each of the eight independent leads from the first ``SECONDS`` of the cleaned recording. Codes
+can be compared across sampling rates, durations and crops if the passband includes 2 to 22 Hz and the filter is
+zero-phase (``fir`` and ``neurokit``). Leads that are missing in one recording are not compared. Copies are not detected
+if they are inverted, digitised from paper, or shifted by more than 0.1 s.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from scipy import fft
 from ecgssl.signal.leads import LEADS, arrange
 
 VERSION = 2
-"""Version of the codes: increased whenever equal recordings get other codes; the first byte of a code."""
+"""Version of the codes, stored in their first byte. Increase it whenever the code of a recording changes."""
 
 HASH_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 POINTS = 93
-"""Number of grid points in ``SECONDS``, without ``MARGIN`` at either end and the range of the grid's phase."""
+"""Number of grid points in ``SECONDS``, excluding ``MARGIN`` at each end and one grid step for the alignment."""
 LEAD_BYTES = 12
 """Number of bytes per lead; the last three bits are unused."""
 HEADER_BYTES = 3
@@ -52,16 +52,17 @@ _FINE = 1000
 def waveform_hash(
     signal: NDArray[np.float32], present: NDArray[np.bool_], sampling_rate: float, leads: Sequence[str] = LEADS
 ) -> str:
-    """Return the code of a cleaned recording; ``ecgssl.signal.waveform_match`` compares codes.
+    """Return the waveform code of a cleaned recording, for comparison with ``ecgssl.signal.waveform_match``.
 
     Args:
-        signal: (leads, samples) in any unit, finite, zero-phase band-passed, at least one second long.
-        present: (leads,) bool, rows that carry a signal.
+        signal: (leads, samples) in any unit. It must be finite, filtered with a zero-phase band-pass, and at least 1 s
+            long.
+        present: (leads,) bool, true for leads that are present.
         sampling_rate: sampling rate in Hz.
         leads: canonical name of each row.
 
     Returns:
-        Hex digits: version, number of grid points, one bit per lead of ``HASH_LEADS`` that is present, then ``POINTS``
+        Code in hex: version, number of grid points, one bit per lead of ``HASH_LEADS`` (1 if present), and ``POINTS``
         signs per lead, padded to ``LEAD_BYTES``.
     """
     rows, there = arrange(signal[present], [name for name, row in zip(leads, present, strict=True) if row], HASH_LEADS)
@@ -78,7 +79,7 @@ def waveform_hash(
 
 
 def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]:
-    """Return the times (leads,) in s of the first grid point, from 0 to ``GRID``."""
+    """Return the time of the first grid point of each lead in s, from 0 to ``GRID``."""
     energy = fft.irfft(spectrum * plan.clock_gain, _FINE, axis=1) ** 2
     cosine, sine = (energy @ plan.clock).T.astype(np.float64)
     return np.arctan2(sine, cosine) / (2 * np.pi) * GRID % GRID
@@ -86,17 +87,17 @@ def _phases(spectrum: NDArray[np.complex64], plan: _Plan) -> NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Plan:
-    """Constants that depend only on the sampling rate and the number of samples.
+    """Precomputed constants for one sampling rate and number of samples.
 
     Args:
-        taper: taper over the samples.
-        length: length of the FFT. It corresponds to ``SECONDS``; shorter recordings are zero-padded, so the bins are equal.
-        band, gain, frequency: bins of the signs, their gain, and their frequencies in Hz.
+        taper: (samples,) taper applied to the signal.
+        length: length of the FFT, which is ``SECONDS`` for all recordings; shorter recordings are zero-padded.
+        band, gain, frequency: frequency bins used for the signs, their gain, and their frequencies in Hz.
         points: number of grid points.
-        cosine, sine: matrices from the bins to the points of a grid of phase 0.
-        clock_gain: gain of all lower bins for the QRS energy.
-        clock: cosine and sine of the ``GRID`` component on ``_FINE`` points, weighted by half a sine, which reduces the
-            effect of beats at the ends.
+        cosine, sine: matrices (bins, points) that compute the signal at the grid points from the frequency bins.
+        clock_gain: gain of the frequency bins for computing the QRS energy.
+        clock: (``_FINE``, 2) cosine and sine with period ``GRID``, with a half-sine window that reduces the effect of
+            beats at the ends.
     """
 
     taper: NDArray[np.float32]
@@ -118,7 +119,7 @@ def _plan(rate: float, samples: int) -> _Plan:
     frequency = fft.rfftfreq(length, 1 / rate)
     gain, clock_gain = (_bell(frequency, *edges) for edges in (BAND, CLOCK_BAND))
     inside = np.flatnonzero(gain)
-    # a low sampling rate leaves no bins, and no lead can then be compared
+    # if the sampling rate is too low, there are no frequency bins, and no lead is compared
     band = slice(int(inside.min(initial=length)), int(inside.max(initial=-1)) + 1)
     top = max(band.stop, np.flatnonzero(clock_gain).max(initial=0) + 1)
     points = max(1, int((duration - 2 * MARGIN - GRID) / GRID + 1e-6))
@@ -143,7 +144,7 @@ def _plan(rate: float, samples: int) -> _Plan:
 
 
 def _bell(frequency: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Return a band-pass gain with raised-cosine edges: 1/2 at both edges, 0 below 0.7 ``low`` and above 1.2 ``high``."""
+    """Return a band-pass gain with raised-cosine edges: 1/2 at both edges, 0 below 0.7 low and above 1.2 high."""
     rising = np.clip((frequency / low - 0.7) / 0.6, 0.0, 1.0)
     falling = np.clip((1.2 - frequency / high) / 0.4, 0.0, 1.0)
     return (0.5 - 0.5 * np.cos(np.pi * rising)) * (0.5 - 0.5 * np.cos(np.pi * falling))

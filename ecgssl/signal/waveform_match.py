@@ -1,8 +1,9 @@
-"""Search for identical recordings in two sets by waveform codes, without comparing all pairs.
+"""Search for copies of recordings by waveform codes, without comparing all pairs.
 
-Locality-sensitive hashing by bit sampling (Indyk and Motwani 1998): two codes are compared in full if they agree in all
-``KEY_SIGNS`` sampled signs of one lead, in at least one of ``TABLES`` samples. For copies with a share p of differing signs the
-probability of this is 1 - (1 - (1 - p)^16)^32: 1.000 at p = 0.05 and 0.91 at the limit of 0.15.
+The search uses locality-sensitive hashing by bit sampling (Indyk and Motwani 1998). Each of ``TABLES`` hash tables
+samples ``KEY_SIGNS`` signs of one lead, and two codes are compared only if all sampled signs are equal in at least one
+table. If a proportion p of the signs differs, the probability of this is 1 - (1 - (1 - p)^16)^32, which is
+1.000 for p = 0.05 and 0.91 for the limit p = 0.15.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.signal.waveform_hash import CODE_BYTES, HASH_LEADS, HEADER_BYTES, LEAD_BYTES, POINTS, VERSION
 
 LIMIT = 0.15
-"""Largest distance between copies of one recording. Copies that were re-quantised, resampled, scaled, filtered or cut by up to
-50 ms have distances up to 0.14. The smallest distance among 1.8 million pairs of distinct recordings is 0.29."""
+"""Largest distance between copies of a recording.
+
+Copies that were re-quantised, resampled, scaled, filtered or shifted by up to 50 ms have distances up to 0.14. The
+smallest distance in 1.8 million pairs of different recordings is 0.29.
+"""
 FEW_LIMIT = 0.08
-"""Limit if fewer than ``MANY`` signs can be compared: one or two leads, or short recordings."""
+"""Largest distance between copies if fewer than ``MANY`` signs are compared (few leads or short recordings)."""
 MANY, LEAST = 250, 60
 
 TABLES, KEY_SIGNS, KEY_POINTS = 32, 16, 63
@@ -34,7 +38,7 @@ class WaveformCodes:
 
     Args:
         signs: (n, leads, ``LEAD_BYTES``) uint8, one bit per sign.
-        valid: same shape; the bit is 1 for each sign that the recording has.
+        valid: (n, leads, ``LEAD_BYTES``) uint8, bits that are 1 for available signs.
     """
 
     signs: NDArray[np.uint8]
@@ -45,14 +49,14 @@ class WaveformCodes:
 
     @classmethod
     def parse(cls, hashes: Sequence[str], where: str = "waveform_hash") -> WaveformCodes:
-        """Return the codes from the hex digits of ``ecgssl.signal.waveform_hash``.
+        """Return the codes from strings returned by ``ecgssl.signal.waveform_hash``.
 
         Args:
-            hashes: one text per recording.
-            where: source of the codes, for the message.
+            hashes: one string per recording.
+            where: file or folder of the codes, for error messages.
 
         Raises:
-            InputError: a text is not a waveform code, or is a code of another version.
+            InputError: a string is not a waveform code of the current version.
         """
         try:
             raw = np.frombuffer(bytes.fromhex("".join(hashes)), dtype=np.uint8).reshape(len(hashes), CODE_BYTES)
@@ -62,7 +66,7 @@ class WaveformCodes:
 
     @classmethod
     def unpack(cls, raw: NDArray[np.uint8], where: str = "waveform_hash") -> WaveformCodes:
-        """Return the codes from (n, ``CODE_BYTES``) bytes; errors as in ``parse``."""
+        """Return the codes from an array (n, ``CODE_BYTES``) of bytes; raise the same error as ``parse``."""
         if (raw[:, 0] != VERSION).any() or (raw[:, 1] > POINTS).any():
             what = f"contains no waveform codes of version {VERSION}, which the search for copies needs"
             remedy = "Make the store again with 'ecgssl preprocess', or the encoder with 'ecgssl pretrain'"
@@ -73,11 +77,11 @@ class WaveformCodes:
         return cls(signs, there[:, :, None] * begun[:, None])
 
     def take(self, rows: NDArray[np.int64]) -> WaveformCodes:
-        """Return the codes of the selected recordings."""
+        """Return the codes of the recordings in ``rows``."""
         return WaveformCodes(self.signs[rows], self.valid[rows])
 
     def counted_three_ways(self) -> tuple[WaveformCodes, WaveformCodes, WaveformCodes]:
-        """Return the codes with the grid counted unchanged, from one point earlier, and from one point later."""
+        """Return three copies of the codes: unchanged, and with the grid shifted by one point in each direction."""
         earlier = WaveformCodes(_earlier(self.signs), _earlier(self.valid))
         return self, earlier, WaveformCodes(_later(self.signs), _later(self.valid))
 
@@ -88,8 +92,8 @@ class Copies:
 
     Args:
         rows: (m,) rows in the first set, ascending.
-        closest: (m,) row of the most similar recording in the other set.
-        distance: (m,) distance between the two.
+        closest: (m,) row of the most similar recording in the second set.
+        distance: (m,) distance to this recording.
     """
 
     rows: NDArray[np.int64]
@@ -101,21 +105,22 @@ class Copies:
 
 
 def distances(a: WaveformCodes, b: WaveformCodes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the distances between the recordings a[i] and b[i].
+    """Return the distances between the recordings ``a[i]`` and ``b[i]``.
 
     Returns:
-        (n,) share of differing signs, as the mean over common leads. For each lead, the best of the three ways to count
-        the grid is used. It is 1 without common leads. (n,) number of compared signs.
+        (n,) proportion of differing signs, averaged over the leads that both recordings have; 1 if there are none. For
+        each lead, the grid is shifted by -1, 0 or 1 points to obtain the smallest distance. (n,) number of compared
+        signs.
     """
     return _distances(a, b.counted_three_ways())
 
 
 def find_copies(a: WaveformCodes, b: WaveformCodes) -> tuple[Copies, Copies]:
-    """Return the recordings of ``a`` that also occur in ``b``, and those of ``b`` that also occur in ``a``.
+    """Return the recordings of ``a`` with copies in ``b``, and the recordings of ``b`` with copies in ``a``.
 
     Args:
-        a: the larger set, which is sorted once per table.
-        b: the smaller set.
+        a: codes of the first set; the search is faster if it is the larger set.
+        b: codes of the second set.
     """
     (first_a, of_a), (first_b, of_b) = _distinct(a), _distinct(b)
     found = [(np.array([], np.int64), np.array([], np.int64), np.array([]))]
@@ -125,14 +130,14 @@ def find_copies(a: WaveformCodes, b: WaveformCodes) -> tuple[Copies, Copies]:
 
 
 def same_recording(codes: WaveformCodes) -> NDArray[np.int64]:
-    """Return group numbers (n,) from 0: direct and indirect copies of a recording have the same number."""
+    """Return group numbers (n,) from 0; copies of a recording, and copies of its copies, have the same number."""
     first, of = _distinct(codes)
     distinct = codes.take(first)
     pairs = [(one, two) for one, two, _ in _candidates(distinct, distinct)]
     one, two = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else (first[:0], first[:0])
     number = np.arange(len(first))
     while True:
-        # propagate the smallest number among a recording and its copies until nothing changes
+        # propagate the smallest group number between copies until no number changes
         smaller = number.copy()
         np.minimum.at(smaller, one, number[two])
         np.minimum.at(smaller, two, number[one])
@@ -148,7 +153,10 @@ def _copies(
     of: NDArray[np.int64],
     first: NDArray[np.int64],
 ) -> Copies:
-    """Map pairs of distinct codes to rows; ``of``: code of each row, ``first``: first row of each code in the other set."""
+    """Return the rows for pairs of distinct codes (``own``, ``other``), with the closest copy of each row.
+
+    ``of`` is the code number of each row, and ``first`` the first row of each code in the other set.
+    """
     order = np.lexsort((first[other], distance, own))
     codes, best = np.unique(own[order], return_index=True)
     rows = np.flatnonzero(np.isin(of, codes))
@@ -163,7 +171,7 @@ def _candidates(
     generator = np.random.default_rng(VERSION)
     for table in range(TABLES):
         lead = table % len(HASH_LEADS)
-        # leave out the first point, which is lost if the grid is counted from the next point
+        # the first point is not sampled, because it is missing if the grid is shifted
         points = 1 + generator.choice(KEY_POINTS, KEY_SIGNS, replace=False)
         rows_a, keys_a = _keys(a, lead, points)
         order = np.argsort(keys_a, kind="stable")
@@ -186,7 +194,7 @@ def _candidates(
 
 
 def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows that have the lead, and the key of each: a number made of some of its signs."""
+    """Return the rows with this lead, and their hash keys, which consist of the signs at ``points``."""
     rows = np.flatnonzero(codes.valid[:, lead].any(axis=1)).astype(np.int64)
     signs = codes.signs[rows, lead]
     keys = np.zeros(len(rows), dtype=np.int32)
@@ -198,7 +206,7 @@ def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[N
 def _share(
     a: WaveformCodes, b: WaveformCodes, one: NDArray[np.int64], two: NDArray[np.int64], lead: int
 ) -> NDArray[np.float64]:
-    """Return the share of differing signs in one lead of the recordings a[one] and b[two], for a fast first test."""
+    """Return the proportion of differing signs in one lead of ``a[one]`` and ``b[two]``, as a fast preselection."""
     common = a.valid[one, lead] & b.valid[two, lead]
     differ = (a.signs[one, lead] ^ b.signs[two, lead]) & common
     return _count(differ) / np.maximum(_count(common), 1)
@@ -218,27 +226,27 @@ def _distances(a: WaveformCodes, counted: Sequence[WaveformCodes]) -> tuple[NDAr
 
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the number of bits that are set along the last axis."""
+    """Return the number of set bits along the last axis."""
     words = np.ascontiguousarray(bits).view(np.uint32)
     return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
 
 
 def _distinct(codes: WaveformCodes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first row of every distinct code, and the index of the code of each row; equal codes are compared once."""
+    """Return the first row of each distinct code, and the number of the distinct code of each row."""
     joined = np.concatenate([codes.signs, codes.valid], axis=2).reshape(len(codes), 2 * len(HASH_LEADS) * LEAD_BYTES)
     _, first, of = np.unique(joined.view(f"V{joined.shape[1]}")[:, 0], return_index=True, return_inverse=True)
     return first.astype(np.int64), of.astype(np.int64)
 
 
 def _earlier(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the bits shifted by one place towards the start."""
+    """Return the packed bits shifted by one position towards the start."""
     out = np.left_shift(bits, np.uint8(1))
     out[..., :-1] |= np.right_shift(bits[..., 1:], np.uint8(7))
     return out
 
 
 def _later(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the bits shifted by one place towards the end."""
+    """Return the packed bits shifted by one position towards the end."""
     out = np.right_shift(bits, np.uint8(1))
     out[..., 1:] |= np.left_shift(bits[..., :-1], np.uint8(7))
     return out
