@@ -85,7 +85,9 @@ def test_names_in_the_bundle_are_those_that_ecgssl_accepts(exported):
     assert set(names.values()) >= set(LEADS)
     for name, lead in names.items():
         assert name == name.strip().lower()
-        assert canonical(f" {name.upper()} ") == lead.lstrip("-")
+        found = named_lead(f" {name.upper()} ")
+        assert found is not None
+        assert ("-" if found.sign < 0 else "") + found.lead == lead
 
 
 def test_triton_configuration_of_the_page_is_that_of_the_graph(exported):
