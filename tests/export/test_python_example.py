@@ -14,7 +14,7 @@ import pytest
 from deploy_models import beats
 
 import ecgssl
-from ecgssl.signal.leads import LEADS, arrange, canonical
+from ecgssl.signal.leads import LEADS, arrange, named_lead
 
 ROOT = Path(__file__).parents[2]
 
