@@ -198,7 +198,7 @@ def _ray(
 
 
 def _require_answer(scheduler: str | None) -> None:
-    """Check that the scheduler accepts connections. Without this check, Ray and Dask wait long for a missing cluster."""
+    """Check that the scheduler accepts connections. Without this check, Ray waits minutes for a missing cluster."""
     place = urlsplit(scheduler if scheduler and "//" in scheduler else f"//{scheduler or ''}")
     if place.hostname and place.port:
         socket.create_connection((place.hostname, place.port), timeout=10).close()

@@ -185,7 +185,7 @@ def _run(steps: Steps) -> dict[str, Any]:
 
 
 def _naming_left_out(recording: Recording, steps: Steps) -> Steps:
-    """Run ``steps``; add the channels that the reader left out to the detail of a rejection, as a possible cause."""
+    """Run all stages. If the recording is rejected, add the channels that the reader left out to the explanation."""
     try:
         return (yield from steps)
     except Rejected as error:

@@ -69,7 +69,8 @@ class ReaderPool:
         try:
             reader = self._idle.get(timeout=seconds)
         except queue.Empty:
-            raise RequestError(503, Problem("service", "load", "was busy for too long", "Try again later")) from None
+            what = f"no reader process became free within {seconds:g} s"
+            raise RequestError(503, Problem("service", "load", what, "Try again later")) from None
         healthy = False
         try:
             if reader is None:

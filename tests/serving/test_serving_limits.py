@@ -224,7 +224,7 @@ def test_a_reader_that_dies_or_hangs_is_replaced(served, tmp_path, how, told_as)
         assert not process.is_alive()
         readers.submit(job, 60)
         taken = readers._idle.get()
-        with pytest.raises(RequestError, match="was busy for too long"):
+        with pytest.raises(RequestError, match="no reader process became free"):
             readers.submit(job, 0.05)
         readers._idle.put(taken)
     finally:

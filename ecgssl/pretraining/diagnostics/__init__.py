@@ -1,1 +1,1 @@
-"""Diagnostics of pretraining: online probe, geometry, FDA figures, reconstruction gallery."""
+"""Diagnostics of pretraining: online probe, representation collapse, FDA metrics and reconstruction gallery."""

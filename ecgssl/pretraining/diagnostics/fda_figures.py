@@ -1,4 +1,4 @@
-"""FDA diagnostics: figures of an epoch, and a plot of the importance map."""
+"""FDA diagnostics: metrics of the augmentation, and a plot of the importance map."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from ecgssl.evaluation.plots import BASELINE, COLOURS
 from ecgssl.model.fda import FDA
 
 BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
-"""Band limits in Hz: baseline drift; T and most of P; P and low-frequency QRS; QRS; noise."""
+"""Limits of the frequency bands in Hz.
+
+The bands contain baseline drift, T and most of P, P and low-frequency QRS, QRS, and noise.
+"""
 WAVES = ((0.5, 10, "T"), (5, 15, "P"), (8, 40, "QRS"))
-"""Bands in Hz with the main energy of the waves (Thakor et al. 1984; Sornmo and Laguna 2005)."""
+"""Frequency bands in Hz with most of the energy of each wave (Thakor et al. 1984; Sornmo and Laguna 2005)."""
 
 
 def band_name(low: float, high: float) -> str:
-    """Return the name of a frequency band: ``below_0.5hz``, ``0.5_5hz``, ``above_40hz``."""
+    """Return the name of a frequency band, for example ``below_0.5hz``, ``0.5_5hz`` or ``above_40hz``."""
     if low == 0:
         return f"below_{high:g}hz"
     return f"above_{low:g}hz" if np.isinf(high) else f"{low:g}_{high:g}hz"
@@ -30,7 +33,7 @@ def band_name(low: float, high: float) -> str:
 def augmentation_figures(
     fda: FDA, x: Tensor, lead_mask: Tensor | None, temperature: float, generator: torch.Generator
 ) -> dict[str, float]:
-    """Return figures that show how strongly the augmentation changes recordings.
+    """Return metrics of how strongly the augmentation changes recordings.
 
     Args:
         fda: augmentation of kind ``fda``, on its device.
@@ -40,10 +43,10 @@ def augmentation_figures(
         generator: random generator on the device of ``x``.
 
     Returns:
-        ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin passes
-        unchanged, by band in Hz, including protected bins. ``fda_map_spread``: standard deviation of the map over the
-        band, 0 for a constant map. ``fda_correlation``: mean Pearson r between a lead and its view, 1 without
-        augmentation; left out if no lead has a signal.
+        ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin is not
+        changed, by band in Hz, including protected bins. ``fda_map_spread``: standard deviation of the map over the band
+        (0 for a constant map). ``fda_correlation``: mean Pearson r between a lead and its view (1 without augmentation);
+        omitted if no lead has a signal.
     """
     samples = x.shape[-1]
     f = fda.frequencies(samples)
@@ -77,7 +80,7 @@ def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray
     Args:
         fda: augmentation whose static map is drawn.
         samples: number T of samples, which determines the bins.
-        earlier: label and mean map over the groups (F,) of earlier training steps, drawn as thin lines.
+        earlier: maps of earlier training steps, drawn as thin lines: label, and mean map over the lead groups (F,).
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()

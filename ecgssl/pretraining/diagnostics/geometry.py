@@ -1,4 +1,4 @@
-"""Representation collapse: alignment, uniformity and effective rank of embeddings, without labels."""
+"""Detection of representation collapse: alignment, uniformity and effective rank of embeddings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ecgssl.config import CollapseParams
 from ecgssl.model.core_ecg import CoReECG
 
 _COINCIDE = 1e-6
-"""Vectors count as equal if their spread relative to their size is at most this, the rounding error of float32."""
+"""Maximum relative spread of vectors that count as equal (rounding error of float32)."""
 
 
 def geometry(
     model: CoReECG, global_: Sequence[Tensor], views: tuple[Sequence[Tensor], Sequence[Tensor]]
 ) -> dict[str, float]:
-    """Return the figures that ``detect_collapse`` uses.
+    """Return the metrics for ``detect_collapse``.
 
     Args:
         model: model that computed the vectors.
@@ -27,9 +27,9 @@ def geometry(
         views: projected vectors of both views, in the same batches (B, E).
 
     Returns:
-        ``effective_rank`` of the global vectors. With a contrastive term and at least two recordings also ``alignment``
-        and ``uniformity`` of the vectors that the term compares. If all vectors are equal up to rounding, both are 0;
-        standardising would otherwise amplify the rounding.
+        ``effective_rank`` of the global vectors. With a contrastive term and at least two recordings, also ``alignment``
+        and ``uniformity`` of the vectors that the term compares. Both are 0 if all vectors are equal up to rounding
+        errors, because standardising would amplify these errors.
     """
     out = {"effective_rank": effective_rank(torch.cat(list(global_)).float().cpu().numpy())}
     first, second = (torch.cat(list(view)).float() for view in views)
@@ -49,9 +49,9 @@ def detect_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str
     """Return a description of the collapse of a representation, or ``None`` if it has not collapsed.
 
     Args:
-        figures: ``effective_rank`` of the global vectors (low: dimensional collapse, Jing et al. 2022) and
-            ``uniformity`` of the projected vectors (0: all coincide). Absent figures are not checked.
-        limits: limits of both figures.
+        figures: metrics. A low ``effective_rank`` of the global vectors is a dimensional collapse (Jing et al. 2022). A
+            ``uniformity`` of 0 means that all projected vectors are equal. Missing metrics are not checked.
+        limits: limits of both metrics.
     """
     found = []
     rank, uniform = figures.get("effective_rank"), figures.get("uniformity")
@@ -63,7 +63,7 @@ def detect_collapse(figures: Mapping[str, float], limits: CollapseParams) -> str
 
 
 def alignment(first: ArrayLike, second: ArrayLike, alpha: float = 2.0) -> float:
-    """Return the mean distance between unit vectors of positive pairs, raised to the power ``alpha``; 0 is best.
+    """Return the mean of ``distance ** alpha`` between the unit vectors of positive pairs. The best value is 0.
 
     Method: Wang and Isola, ICML 2020.
 

@@ -1,6 +1,7 @@
-"""Monitoring during pretraining: online linear probe, collapse, FDA and reconstruction figures.
+"""Monitoring during pretraining: metrics of an online linear probe, collapse, FDA and reconstruction.
 
-The figures use the train and validation splits only. They affect training only if ``pretrain.select`` is ``best``.
+The metrics use the train and validation splits only. They select the saved weights if ``pretrain.select`` is ``best``,
+and can stop the run if ``pretrain.collapse.action`` is ``stop``.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
 
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
-"""Single candidate of the regularisation, so that nothing is selected on validation."""
+"""Only candidate for the regularisation of the probe, so that nothing is selected on validation."""
 _GEOMETRY = 256
-"""Number of recordings for the collapse figures; effective ranks far above the limit are then possible."""
+"""Number of recordings for the collapse metrics. It allows effective ranks far above the limit."""
 
 
 class EpochMonitor:
-    """Monitor of a model during pretraining, called at the end of an epoch.
+    """Callback that computes the metrics of a model at the end of an epoch.
 
     Args:
         store: store that the model is trained on.
@@ -37,7 +38,8 @@ class EpochMonitor:
         batch_size: number of recordings per batch.
 
     Raises:
-        InputError: lists every target that is not in the store or has a single class in the monitored recordings.
+        InputError: a target is not in the store, or has a single class in the monitored recordings; all such targets are
+            listed.
     """
 
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
@@ -68,17 +70,17 @@ class EpochMonitor:
 
     @torch.inference_mode()
     def __call__(self, model: CoReECG, step: int) -> dict[str, float]:
-        """Return figures of a model on its device, in the precision of the run. The global random state does not change.
+        """Return the metrics of a model, in the precision of the run. The global random state does not change.
 
         Args:
             model: model in eval mode.
             step: training step; not used, because views and masks are the same in every epoch.
 
         Returns:
-            ``effective_rank`` of the global vectors. With a contrastive term, ``alignment`` and ``uniformity`` of the
-            projected vectors of two views. With FDA, the figures of ``augmentation_figures``. With reconstruction,
-            ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause``. With targets, ``probe_auroc``, the macro
-            AUROC on validation of a linear probe on frozen features, and ``probe_auroc_TARGET``.
+            ``effective_rank`` of the global vectors. With a contrastive term: ``alignment`` and ``uniformity`` of the
+            projected vectors of two views. With FDA: the metrics of ``augmentation_figures``. With reconstruction:
+            ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause``. With targets: ``probe_auroc`` (macro AUROC of
+            a linear probe on the validation split) and ``probe_auroc_TARGET``.
         """
         device = next(model.parameters()).device
         with autocast(device, resolve_precision(self._params.pretrain.precision, device)):

@@ -1,4 +1,4 @@
-"""Assessment of a pretrained model on validation without labels, and output of its files."""
+"""Assessment of a pretrained model on the validation split without labels, and output of its files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ecgssl.training.optim import parameter_count
 def assess_pretraining(
     model: CoReECG, store: Store, rows: NDArray[np.int64], gate_temperature: float, seed: int, batch_size: int = 64
 ) -> dict[str, float]:
-    """Return figures of a model on held-out recordings.
+    """Return the loss terms and metrics of a model on held-out recordings.
 
     Args:
         model: model on the CPU, in eval mode.
@@ -46,7 +46,7 @@ def assess_pretraining(
         batch_size: number of recordings per batch; also the number of contrastive candidates.
 
     Returns:
-        Every loss term, the figures of ``geometry``, and the figures of ``ErrorByCause``: reconstruction error of patches
+        Every loss term, the metrics of ``geometry``, and the metrics of ``ErrorByCause``: reconstruction error of patches
         hidden by time masking, lead drop or both, separately for limb and chest leads.
     """
     model.eval()
@@ -77,7 +77,7 @@ def assess_pretraining(
 def publish_pretraining(
     result: PretrainResult, store: Store, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
 ) -> dict[str, float]:
-    """Assess a finished run on validation, and write its model, metrics and plots.
+    """Assess a finished run on the validation split, and write its model, metrics and plots.
 
     Args:
         result: result of ``pretrain``.
@@ -86,11 +86,11 @@ def publish_pretraining(
         model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings. An
             existing folder is replaced.
         metrics_out: JSON file of the assessment.
-        plots_out: folder for ``losses.csv`` and, if the run has them, ``epochs.csv``, ``importance.png``,
-            ``reconstruction.png`` and ``gallery.png``.
+        plots_out: folder for ``losses.csv`` and, if available, ``epochs.csv``, ``importance.png``, ``reconstruction.png``
+            and ``gallery.png``.
 
     Returns:
-        Figures of the assessment.
+        Metrics of the assessment.
     """
     rows = store.rows("val")
     temperature = gate_temperature(params, 1.0)

@@ -27,7 +27,7 @@ _STEP = 2.0
 
 
 def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: Batch, store: Store) -> None:
-    """Add the reconstruction errors of a decoded view to ``errors``.
+    """Compute the reconstruction errors of a decoded view and add them to ``errors``.
 
     Args:
         errors: accumulator of the errors.
@@ -44,7 +44,7 @@ def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: 
 
 
 def lead_gain(batch: Batch, store: Store) -> Tensor:
-    """Return the divisor (B, L) in mV that normalised each lead; 0 for a lead without signal."""
+    """Return the value (B, L) in mV by which each lead was divided for normalisation; 0 for a lead without signal."""
     volts = torch.from_numpy(store.signals(batch.rows)).to(batch.x.device).nan_to_num(0.0)
     before, after = (v.double().square().sum(dim=-1).sqrt() for v in (volts, batch.x))
     return torch.where(after > 0, before / after.clamp_min(1e-12), 0.0)
@@ -55,11 +55,11 @@ class Reconstruction:
     """Reconstruction of one recording; signals have shape (L, T) in mV.
 
     Args:
-        original: recording.
-        completed: original where visible, prediction where hidden.
-        hidden: (L, T) bool, masked samples.
+        original: original signal.
+        completed: original signal at visible samples, and prediction at hidden samples.
+        hidden: (L, T) bool, hidden samples.
         present: (L,) bool, recorded leads.
-        errors: figures of ``ErrorByCause``.
+        errors: metrics of ``ErrorByCause``.
     """
 
     original: NDArray[np.float32]
@@ -73,8 +73,8 @@ class Reconstruction:
 def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
     """Return the reconstruction of one recording masked by STDM, without augmentation.
 
-    With target ``patch_norm``, mean and standard deviation of a patch are taken from the original, as in the figures of He et
-    al. (2022).
+    With the target ``patch_norm``, the mean and standard deviation of a hidden patch are those of the original, as in the
+    figures of He et al. (2022).
 
     Args:
         model: model on the CPU, with a trained decoder.
@@ -107,7 +107,7 @@ def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruc
 
 
 def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
-    """Return a 12-lead page with the original, the hidden patches and their reconstruction."""
+    """Return a 12-lead figure with the original, the hidden patches and their reconstruction."""
     r = reconstruct(model, store, row, seed)
     how = "" if model.objective.target == "plain" else ": predicted shape, with mean and spread of the original patch"
     overlay = np.where(r.hidden, r.completed, np.nan)
@@ -153,7 +153,7 @@ def _stack(
     present: NDArray[np.bool_],
     colour: str,
 ) -> None:
-    """Draw the leads one below the other at the same scale; tall waves may overlap the next lead."""
+    """Draw the leads one below the other at the same scale. Tall waves may overlap the next lead."""
     for k, there in enumerate(present):
         if there:
             axes.plot(time, signal[k] - k * _STEP, color=colour, lw=0.6)
