@@ -158,8 +158,7 @@ def publish_finetuning(
     decision: Decision | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the classifier, ``predictions.csv`` and ``choices.json`` into the folder ``out``. The folder is written
-    atomically.
+    """Write the classifier, ``predictions.csv`` and ``choices.json`` atomically into a folder.
 
     Args:
         result: result of ``finetune``.

@@ -1,1 +1,1 @@
-"""Inspection of recordings, cohorts and stores before a model is trained."""
+"""Inspection of recordings, cohorts and stores before training."""

@@ -1,7 +1,7 @@
-"""Check of a cohort before training: all problems of its table and its recordings. No file is written.
+"""Check of a cohort before training: report all problems in its table and its recordings.
 
-Recordings are prepared as in preprocessing (``ecgssl.preprocessing.prepare.prepare_request``), so both reject the same
-recordings for the same reasons.
+This module writes no files. It uses the same function as preprocessing
+(``ecgssl.preprocessing.prepare.prepare_request``), so it rejects the same recordings for the same reasons.
 """
 
 from __future__ import annotations
@@ -53,15 +53,16 @@ class Checked:
     """Result of checking a cohort.
 
     Args:
-        cohort: table of the cohort, as far as it could be parsed.
-        issues: problems of the table; empty if preprocessing accepts it.
-        recordings: table with a row per recording that was read. ``place`` is its row in the cohort's table; ``stage``,
-            ``reason`` and ``detail`` describe its rejection (``None`` if kept); ``format``, ``rate`` in Hz, ``duration``
-            in s, ``leads_in_file``, ``overridden``, ``file_age`` and ``file_sex`` describe its file; further columns are
-            results of preprocessing. ``waveform`` is a number shared by copies of a recording, -1 without a code.
-        there: (len(cohort),) bool, true if the file of a row exists; only these files are read.
+        cohort: cohort, with the part of its table that could be parsed.
+        issues: problems in the table; empty if preprocessing accepts the table.
+        recordings: table with one row per recording that was read. ``place`` is the row in the cohort's table.
+            ``stage``, ``reason`` and ``detail`` describe the rejection (``None`` if kept). ``format``, ``rate`` in Hz,
+            ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age`` and ``file_sex`` describe the file.
+            ``waveform`` is an identical number for copies of a recording, or -1 without a waveform code. Other columns
+            are results of preprocessing.
+        there: (len(cohort),) bool, true for rows whose file exists. Only these files are read.
         params: parameters of the check.
-        asked: targets of a task; empty if none were given.
+        asked: targets given to ``check``; empty if none were given.
     """
 
     cohort: Cohort
@@ -83,12 +84,15 @@ class Checked:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Return the row number in the manifest of each row of the cohort's table."""
+        """Return the manifest row number of each row in the cohort's table."""
         return np.asarray(self.cohort.rows, dtype=np.int64)
 
     def described(self, part: pd.DataFrame) -> pd.DataFrame:
-        """Return ``part`` of ``recordings`` with columns of the table: ``row``, and if present ``split``, ``patient_id``,
-        ``age``, ``sex``, ``site`` and ``device``; targets are named ``target NAME``."""
+        """Join some rows of ``recordings`` with columns of the cohort's table.
+
+        The columns are ``row`` (row number in the manifest), and if present ``split``, ``patient_id``, ``age``,
+        ``sex``, ``site`` and ``device``. Each target is added as ``target NAME``.
+        """
         table = self.cohort.table
         known = [name for name in ("split", "patient_id", "age", "sex", "site", "device") if name in table]
         targets = {name: f"target {name}" for name in self.cohort.targets}
@@ -97,32 +101,31 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        """Return 2 for problems in the table, 3 for rejected recordings, otherwise 0."""
+        """Return the exit code: 2 for problems in the table, 3 for rejected recordings, otherwise 0."""
         return 2 if self.issues else 3 if len(self.rejected) else 0
 
     @property
     def would_stop(self) -> bool:
-        """Return whether preprocessing stops because too many recordings are rejected."""
+        """Return whether preprocessing would stop because too many recordings are rejected."""
         count, out = len(self.cohort), len(self.rejected)
         return out > self.params.store.max_rejected_fraction * count or (count > 0 and out == count)
 
 
 def check(params: Params, targets: Sequence[str] = (), progress: bool = True) -> Checked:
-    """Load a manifest and check every recording in it.
+    """Check the manifest ``data.manifest`` and all recordings in it.
 
     Args:
-        params: parameters; ``data.manifest`` is the table, and ``signal``, ``quality`` and ``store`` are used as in
-            preprocessing.
-        targets: target columns of a task; each must be binary and have both classes in every split.
+        params: parameters; the sections ``data``, ``signal``, ``quality`` and ``store`` are used as in preprocessing.
+        targets: target columns of a task to check. Each must be binary and have both classes in every split.
         progress: show a progress bar in a terminal.
 
     Raises:
-        InputError: no manifest is set, or it is not a table.
+        InputError: no manifest is set, or it cannot be read as a table.
     """
     data = params.data
     if data.manifest is None:
         raise InputError(
-            Problem("data.manifest", "none", "no table is given", "Set data.manifest to a CSV or Parquet file")
+            Problem("data.manifest", "none", "no manifest is set", "Set data.manifest to a CSV or Parquet file")
         )
     examined = examine_manifest(
         data.manifest,
@@ -136,7 +139,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     cohort = examined.cohort
     issues = list(examined.issues)
     for needed in (lambda: require_usable(cohort), lambda: require_targets(cohort, targets)):
-        # for an empty table, there already is an issue
+        # an empty table has already been reported as an issue
         if len(cohort):
             try:
                 needed()
@@ -148,7 +151,10 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
 
 
 def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
-    """Find recordings shared between splits. Return issues, or add the rejections to ``recordings``."""
+    """Find recordings shared between splits.
+
+    With policy ``error``, return them as issues. With policy ``drop_train``, mark them as rejected in ``recordings``.
+    """
     kept = np.flatnonzero(recordings["reason"].isna())
     places = recordings["place"].to_numpy(dtype=np.int64)[kept]
     waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
@@ -160,17 +166,27 @@ def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) ->
             recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
     if policy != "error":
         return []
-    # issues of the table already include patients in several splits
+    # patients in several splits have already been reported as issues of the table
     crossings = [(c, tuple(cohort.rows[places[row]] for row in c.rows)) for c in found.of("waveform")]
     issues = [
         Issue(
-            "split", f"have one waveform and are in {', '.join(sorted(set(c.splits), key=ORDER.index))}", REMEDY, rows
+            "split",
+            f"have the same waveform and are in {', '.join(sorted(set(c.splits), key=ORDER.index))}",
+            REMEDY,
+            rows,
         )
         for c, rows in crossings[:MOST_PROBLEMS]
     ]
     if more := crossings[MOST_PROBLEMS:]:
         rows = tuple(row for _, concerned in more for row in concerned)
-        issues.append(Issue("split", f"{len(more)} more groups have one waveform and are in several", REMEDY, rows))
+        issues.append(
+            Issue(
+                "split",
+                f"{len(more)} more groups have the same waveform and are in several splits",
+                REMEDY,
+                rows,
+            )
+        )
     return issues
 
 
@@ -203,15 +219,15 @@ def _present(cohort: Cohort, start: int, there: NDArray[np.bool_]) -> list[Recor
 def read_chunk(
     first: int, items: Sequence[RecordingRequest | None], spec: SignalSpec, quality: QualityParams, lsb: float
 ) -> tuple[int, pd.DataFrame]:
-    """Prepare recordings in a worker process and return the results without the signals.
+    """Preprocess recordings in a worker process and return the results without signals.
 
     Args:
         first: row of the first item in the cohort's table.
-        items: recordings to prepare; ``None`` for a missing file.
+        items: recordings to preprocess; ``None`` for a missing file.
         spec, quality, lsb: see ``prepare_request``.
 
     Returns:
-        The argument ``first``, and a table with a row for each recording that was read (``Checked.recordings``).
+        The argument ``first``, and a table with one row per recording that was read, see ``Checked.recordings``.
     """
     digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     rows = []
@@ -228,7 +244,7 @@ def read_chunk(
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    # explicit types, because pandas infers other types for a chunk without values
+    # set the types, because pandas infers other types for columns without values
     return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
 
 

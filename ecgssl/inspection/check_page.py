@@ -1,4 +1,4 @@
-"""HTML page of a cohort check, with drawings of example recordings."""
+"""HTML report of a cohort check, with plots of example recordings."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _DISTRIBUTIONS = (
 )
 
 _KINDS = ("s0", "s1", "s2")
-"""Classes of the series of a histogram."""
+"""CSS classes of the series in a histogram."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """Drawing of an example recording.
+    """Plot of an example recording.
 
     Args:
         row: row of the recording in the manifest.
-        finding: reason code of the example; empty for a recording chosen at random.
-        png: 12-lead drawing of the preprocessed recording.
+        finding: reason code of the finding that is shown; empty for a randomly chosen recording.
+        png: 12-lead plot of the preprocessed recording.
     """
 
     row: int
@@ -53,12 +53,12 @@ class Example:
 
 
 def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[Example]:
-    """Return drawings of usable recordings.
+    """Return 12-lead plots of recordings that preprocessing accepts.
 
     Args:
         checked: result of the check.
-        count: number of recordings without findings, drawn at random with the seed of the parameters.
-        findings: number of frequent findings; one recording is drawn for each.
+        count: number of recordings without findings. They are chosen at random with the seed in the parameters.
+        findings: number of most frequent findings for which an example is plotted.
     """
     generator = np.random.default_rng(checked.params.seed)
     kept = checked.kept
@@ -73,11 +73,11 @@ def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[E
 
 
 def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str:
-    """Return the HTML page of a checked cohort.
+    """Return the HTML report of a cohort check.
 
     Args:
-        summary: result of ``ecgssl.inspection.check_summary.summarise``, the only source of text of the page.
-        examples: drawings of recordings.
+        summary: result of ``ecgssl.inspection.check_summary.summarise``. All text of the report is from this summary.
+        examples: plots of recordings, from ``examples``.
     """
     values = {
         "summary": summary,
@@ -103,7 +103,7 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
 
 
 def rows_text(rows: Sequence[int]) -> str:
-    """Return row numbers as text. Consecutive numbers are joined (``2-4, 9``), and long lists are cut."""
+    """Format row numbers as text with ranges, such as ``2-4, 9``. Long lists are truncated."""
     runs: list[list[int]] = []
     for row in rows:
         if runs and row == runs[-1][1] + 1:
@@ -116,7 +116,7 @@ def rows_text(rows: Sequence[int]) -> str:
 
 
 def _steps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the boxes of the flow chart."""
+    """Return the texts in the boxes of the flow chart from table rows to usable recordings."""
     counts, reasons = summary["counts"], summary["rejected"]
     items = [f"{REASON_TEXTS.get(r['reason'], r['reason'])}: {r['count']:,}" for r in reasons[:_REASONS]]
     if len(reasons) > _REASONS:
@@ -137,7 +137,7 @@ def _step(count: int, text: str, lines: list[str]) -> dict[str, Any]:
 
 
 def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
-    """Return title, chart, note and legend (class and name of each series) of each distribution of the patients."""
+    """Return title, chart, note and legend of each distribution. A legend lists CSS class and name of each series."""
     ages, rates = summary["ages"], summary["heart_rates"]
     found: list[tuple[str, str, str, list[tuple[str, str]]]] = []
     if ages:
@@ -151,7 +151,7 @@ def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[
 
 
 def _groups_of(targets: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the splits and sexes for which any of the targets has values."""
+    """Return the splits and sexes for which at least one target has known values."""
     return [group for group in _GROUPS if any(group in target["groups"] for target in targets)]
 
 

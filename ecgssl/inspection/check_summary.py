@@ -1,4 +1,4 @@
-"""Summary of a checked cohort: counts, distributions and warnings, without names of people or files."""
+"""Summary of a cohort check: counts, distributions and warnings, without patient ids and file names."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ecgssl.preprocessing.enforce_splits import Policy
 from ecgssl.version import __version__
 
 SHARED_BY = 5
-"""Smallest number of recordings of a site or device to print its name; rarer values could identify a patient."""
+"""Minimum number of recordings for the name of a site or device to be shown. Rarer names could identify a patient."""
 
 SMALL = 10
-"""Number of recordings, or of positives or negatives among them, below which a warning is issued."""
+"""Minimum number of recordings, positives and negatives of a split; smaller numbers cause a warning."""
 
 _NAMED = 12
 _NAMED_TARGETS = 8
@@ -31,13 +31,14 @@ _RATES = np.arange(20, 260, 10)
 
 
 def summarise(checked: Checked) -> dict[str, Any]:
-    """Return the content of ``ecgssl check --json`` and of the HTML page.
+    """Return the content of the output of ``ecgssl check --json`` and of the HTML report.
 
     Returns:
-        Mapping of JSON types: ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``, ``warnings``,
-        ``notes``, ``rejected`` and ``flags`` by reason with row numbers, ``splits``, ``targets``, ``unused`` (columns that
-        are not targets), ``contract``, and distributions of ``ages``, ``sexes``, ``heart_rates``, ``sampling_rates``,
-        ``durations``, ``leads_in_file``, ``formats``, ``sites``, ``devices``. Rows are row numbers of the manifest.
+        JSON-compatible mapping with ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``,
+        ``warnings``, ``notes``, ``rejected`` and ``flags`` (row numbers by reason code), ``splits``, ``targets``,
+        ``unused`` (columns that are not targets) and ``contract`` (preprocessing settings). It also contains the
+        distributions ``ages``, ``sexes``, ``heart_rates``, ``sampling_rates``, ``durations``, ``leads_in_file``,
+        ``formats``, ``sites`` and ``devices``. Row numbers refer to the manifest.
     """
     cohort = checked.cohort
     kept, out, read = (checked.described(part) for part in (checked.kept, checked.rejected, checked.recordings))
@@ -85,7 +86,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CohortWarning:
-    """Non-fatal warning about a cohort. The text contains column names, but no cells or paths.
+    """Non-fatal warning about a cohort. Its text may contain column names, but no cell values or file paths.
 
     Args:
         what: text of the warning.
@@ -97,7 +98,7 @@ class CohortWarning:
 
 
 def warnings_of(checked: Checked) -> list[CohortWarning]:
-    """Return all warnings, the most severe first."""
+    """Return all warnings about a checked cohort, the most severe first."""
     kept = checked.described(checked.kept)
     return [*_stop(checked), *_twice(kept, checked.params.data.overlap), *_contradictions(kept), *_small(checked, kept)]
 
@@ -113,9 +114,12 @@ def _stop(checked: Checked) -> list[CohortWarning]:
 
 
 def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
-    """Warn about copies: leakage if their splits differ, a wrong id if their patients differ."""
+    """Warn about copies of recordings.
+
+    Copies in different splits are leakage. Copies with different patient ids indicate a wrong id.
+    """
     leak = "of a recording in another split: leakage between training and test data"
-    # with policy "error", these copies are issues
+    # with policy "error", copies in different splits are issues instead of warnings
     found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
     found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
     found_warnings = []
@@ -183,7 +187,7 @@ def _rows(part: pd.DataFrame) -> tuple[int, ...]:
 
 
 def _reasons(part: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """Return each code with its rows, the most frequent code first."""
+    """Return each reason code with its row numbers, the most frequent code first."""
     rows: dict[str, list[int]] = {}
     for cell, row in zip(part[column].fillna(""), part["row"], strict=True):
         for code in filter(None, str(cell).split(";")):
@@ -212,7 +216,11 @@ def _splits(checked: Checked, kept: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _target(target: Target, name: str, kept: pd.DataFrame) -> dict[str, Any]:
-    """Return counts of known and positive cells (or counts of classes, or quantiles): total, by split and by sex."""
+    """Describe a target in total, by split and by sex.
+
+    A binary target has counts of known and positive values, a multiclass target counts of classes, and a regression
+    target quantiles.
+    """
     cells = kept[f"target {name}"]
     about = {"name": name, **target.published(), "known": int(cells.notna().sum()), "unknown": int(cells.isna().sum())}
     groups: dict[str, Any] = {s: kept["split"] == s for s in (*SPLITS, EXTERNAL) if (kept["split"] == s).any()}
@@ -277,7 +285,7 @@ def _histogram(cells: pd.Series, edges: np.ndarray) -> dict[str, Any]:
 
 
 def _binned(values: pd.Series, edges: np.ndarray) -> list[int]:
-    """Return the counts between edges. The first and last bins are open."""
+    """Return the histogram counts for bin edges. The first and last bins are unbounded."""
     places = np.clip(np.searchsorted(edges, values.dropna().to_numpy(dtype=float), side="right") - 1, 0, None)
     return [int(count) for count in np.bincount(places, minlength=len(edges))]
 

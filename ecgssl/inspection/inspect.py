@@ -1,4 +1,4 @@
-"""Inspection of recordings: metadata, quality and outcome of preprocessing, without a store."""
+"""Inspection of recordings: metadata, signal quality and result of preprocessing. No store is written."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from ecgssl.signal.leads import LEADS, arrange, identify_leads
 from ecgssl.signal.spec import SignalSpec
 
 LSB = StoreParams().lsb
-"""Default resolution of a store in mV per int16 step; it limits the voltages that can be stored."""
+"""Default resolution of a store in mV per int16 step. It determines the range of voltages that can be stored."""
 
 Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """Result of inspecting one recording.
+    """Result of the inspection of one recording.
 
     Args:
-        path: path as given, or path of a file inside a given folder.
-        verdict: ``ok``, ``flagged`` (usable with findings), ``rejected`` (by preprocessing) or ``unreadable``.
+        path: path passed to ``find``, or path of a file in a folder passed to ``find``.
+        verdict: ``ok``, ``flagged`` (usable, but with findings), ``rejected`` (by preprocessing) or ``unreadable``.
         format: name of the file format; ``None`` if unknown.
         leads: canonical names of the leads, in the order of the file.
-        derived: limb leads that can be computed from them.
-        left_out: channels of the file that are not one of the twelve leads; a name that is not a common signal name is
-            replaced by the number of the channel, because it may identify a patient.
+        derived: limb leads that are not in the file but can be computed from its leads.
+        left_out: channels of the file other than the twelve leads. Uncommon channel names could identify a patient and
+            are replaced by the channel number.
         sampling_rate: sampling rate in Hz.
         duration: duration in s.
         meta: metadata of the recording (``Recording.meta``).
-        figures: quality figures by name, ``None`` if undefined. Voltages are in mV.
-        reasons: codes of all findings, starting with those that cause the rejection.
+        figures: quality measures by name, ``None`` if undefined. Voltages are in mV.
+        reasons: codes of all findings. Codes that cause the rejection come first.
         detail: description of the findings, or error message of the reader.
     """
 
@@ -65,13 +65,13 @@ class Inspected:
     detail: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON. The key ``unit`` is the unit of all voltages."""
+        """Return a JSON-compatible dictionary. The key ``unit`` contains the unit of all voltages."""
         return {**vars(self), "meta": {k: v for k, v in self.meta.items() if k != "format"}, "unit": "mV"}
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Results of an inspection, and files in folders that no reader supports."""
+    """Results of an inspection, and paths of files in folders whose format is unknown."""
 
     recordings: tuple[Inspected, ...]
     unknown: tuple[str, ...]
@@ -81,19 +81,19 @@ class Inspection:
         return sum(recording.verdict == verdict for recording in self.recordings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
+        """Return a JSON-compatible dictionary."""
         return {"recordings": [recording.to_dict() for recording in self.recordings], "unknown": list(self.unknown)}
 
 
 def find(paths: Sequence[Path | str]) -> RecordingListing:
-    """Return the recordings in files and folders, in the order of ``paths``.
+    """List the recordings in files and folders, in the order of ``paths``.
 
     Args:
-        paths: files in any format, ``file#member``, WFDB records with or without suffix, folders. A file with several
-            recordings is expanded to all of them.
+        paths: files in any supported format, ``file#member``, WFDB records with or without suffix, and folders. All
+            recordings of a file with several recordings are listed.
 
     Raises:
-        InputError: a path does not exist or a folder has no recording; all such paths are listed.
+        InputError: a path does not exist or a folder contains no recording. The error lists all such paths.
     """
     recordings: list[str] = []
     unknown: list[Path] = []
@@ -105,7 +105,7 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
             unknown += found.unknown
             if not found.recordings:
                 what = f"contains no recording in a known format ({len(found.unknown)} other files)"
-                problems.append(Problem(str(path), "folder", what, "Use a folder of recordings"))
+                problems.append(Problem(str(path), "folder", what, "Use a folder that contains recordings"))
             continue
         file, member = locate(path)
         try:
@@ -131,17 +131,17 @@ def inspect(
     workers: int = 1,
     advance: Advance = lambda count=1, **figures: None,
 ) -> Inspection:
-    """Inspect recordings and return the results.
+    """Inspect recordings in files and return the results.
 
     Args:
         found: recordings to inspect.
         spec: preprocessing settings.
         quality: limits and policy of the quality checks.
         lsb: size of one int16 step of a store in mV.
-        overrides: metadata that replace missing or wrong metadata of all files.
-        plot: folder for a 12-lead drawing of each readable recording, or a ``.png`` file for a single recording.
+        overrides: metadata that replace missing or wrong metadata in all files.
+        plot: output folder for a 12-lead plot of each readable recording, or a ``.png`` file for a single recording.
         workers: number of processes; -1 for one per core.
-        advance: function called after each recording.
+        advance: function that is called after each recording, for a progress bar.
 
     Raises:
         InputError: ``plot`` cannot be written, or is a single file for several recordings.
@@ -155,7 +155,7 @@ def inspect(
 
 
 def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
-    """Return a file for each drawing, named after its recording. Repeated names get ``-2``, ``-3``."""
+    """Return the output file of each plot, named after its recording. Repeated names end in ``-2``, ``-3`` etc."""
     if plot is None:
         return [None] * len(listed)
     if plot.suffix.lower() == ".png":
@@ -196,7 +196,7 @@ def inspect_one(
     overrides: MetadataOverrides = NO_OVERRIDES,
     page: Path | None = None,
 ) -> Inspected:
-    """Inspect one recording. An error of the reader gives the verdict ``unreadable``.
+    """Inspect one recording. If it cannot be read, the verdict is ``unreadable``.
 
     Args:
         path: path of the file, or ``file#member``.
@@ -204,7 +204,7 @@ def inspect_one(
         params: limits and policy of the quality checks.
         lsb: size of one int16 step of a store in mV.
         overrides: metadata that replace missing or wrong metadata of the file.
-        page: PNG file to draw if the recording is readable.
+        page: PNG file for a plot of the recording; ``None`` for no plot.
     """
     name = None
     try:
@@ -258,7 +258,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
 
 
 def _draw(recording: Recording) -> bytes:
-    """Draw the first ten seconds of the raw signal without the median of each lead (electrode offset)."""
+    """Plot the first ten seconds of the raw signal. The median of each lead (electrode offset) is subtracted."""
     from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
     signal, present = arrange(recording.signal, recording.leads)

@@ -1,4 +1,4 @@
-"""Text output of an inspection: a table that fits the terminal, followed by descriptions of the findings."""
+"""Text output of an inspection: a table, followed by descriptions of the findings."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ecgssl.signal.leads import LEADS
 from ecgssl.signal.other_channels import left_out_text
 
 MAX_LISTED = 20
-"""Largest number of recordings whose findings are listed."""
+"""Maximum number of recordings whose findings are described."""
 
 NARROWEST = 80
 
 
 def as_text(inspection: Inspection, width: int = 100) -> str:
-    """Return table, findings and counts as text.
+    """Format the results of an inspection as text: table, findings and counts.
 
     Args:
         inspection: result of ``inspect``.
-        width: width of the terminal in characters; at least ``NARROWEST`` are used.
+        width: width of the terminal in characters; smaller widths than ``NARROWEST`` are increased to it.
     """
     from rich.console import Console
 
@@ -52,7 +52,7 @@ def _table(recordings: tuple[Inspected, ...]) -> object:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Result", overflow="fold", min_width=20)
     for recording in recordings:
-        # the class Text prevents rich from parsing markup in a path
+        # use Text, so that rich does not interpret a path as markup
         table.add_row(*map(Text, _cells(recording)))
     return table
 
@@ -71,7 +71,7 @@ def _cells(recording: Inspected) -> tuple[str, ...]:
 
 
 def _leads(recording: Inspected) -> str:
-    """Return ``12``, ``8+4`` (four derived from eight), or the names of up to three leads."""
+    """Return the names of up to three leads, or a count such as ``12`` or ``8+4`` (four derived leads)."""
     count = len(recording.leads)
     if 0 < count <= 3:
         return ",".join(sorted(recording.leads, key=LEADS.index))

@@ -1,6 +1,6 @@
-"""Selection of the worst recordings of each reason code of a store.
+"""Selection of the worst recordings of each reason code in a store.
 
-Recordings are identified only by their row in the cohort's table. ``ecgssl.inspection.worst_figure`` draws them.
+Recordings are identified only by their row in the cohort's table. ``ecgssl.inspection.worst_figure`` plots them.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 
 MOST = 3
-"""Largest number of examples per reason."""
+"""Maximum number of examples per reason code."""
 
 _RAW: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
-"""Reason codes of the raw signal. Their examples show the raw signal."""
+"""Reason codes that are determined from the raw signal. Their examples show the raw signal."""
 _OF_ALL: dict[ReasonCode, tuple[str, ...]] = {
     "unit_suspect": ("II", "V2"),
     "limb_swap": ("I", "II", "V6"),
 }
-"""Leads drawn for findings that concern the whole recording; lead II for other codes."""
+"""Leads plotted for findings of the whole recording, by reason code. Lead II is plotted for other codes."""
 BY_LAW = "\nby law"
-"""Suffix of a limb lead that is computed from the other limb leads."""
+"""Suffix of the label of a limb lead that is computed from the other limb leads."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A recording with a certain finding.
+    """Example recording for a finding.
 
     Args:
-        finding: most severe finding of this code in the recording.
+        finding: most severe finding with this reason code in the recording.
         row: row in the cohort's table, counted from 1.
         rejected: true if the recording is rejected, for any reason.
-        others: number of leads with the same finding that are not drawn.
-        leads: leads that are drawn; the suffix ``BY_LAW`` marks a lead computed from the other limb leads.
+        others: number of further leads with the same finding that are not plotted.
+        leads: leads that are plotted; the suffix ``BY_LAW`` marks a lead computed from the other limb leads.
         traces: (leads, samples) in mV; NaN for missing values.
         sampling_rate: sampling rate in Hz.
-        cleaned: true if the traces are cleaned.
+        cleaned: true if the traces are the cleaned signal, false if they are the raw signal.
     """
 
     finding: Finding
@@ -73,8 +73,8 @@ class Examples:
 
     Args:
         code: reason code.
-        flagged, rejected: numbers of kept and of rejected recordings with this code.
-        worst: up to ``MOST`` examples, the worst first; fewer if files cannot be read.
+        flagged, rejected: numbers of kept and rejected recordings with this reason code.
+        worst: up to ``MOST`` examples, the worst first. Recordings whose file cannot be read are skipped.
     """
 
     code: ReasonCode
@@ -86,16 +86,16 @@ class Examples:
 def worst_examples(
     cohort: Cohort, store: Path | str, params: QualityParams, spec: SignalSpec
 ) -> tuple[list[Examples], dict[str, int]]:
-    """Select and load the worst recordings of each reason.
+    """Select and load the worst recordings of each reason code.
 
     Args:
-        cohort: cohort from which the store was made.
+        cohort: cohort from which the store was preprocessed.
         store: folder of the store.
         params, spec: quality limits and preprocessing settings of the store.
 
     Returns:
-        Examples of each reason in the order of ``REASONS``, and the number of recordings rejected without a signal to draw
-        (such as unreadable files), by reason.
+        Examples of each reason code in the order of ``REASONS``. Also the numbers of rejected recordings without a
+        signal to plot (such as unreadable files), by reason code.
     """
     tables = [
         (False, pd.read_parquet(Path(store) / layout.INDEX, columns=["record_id", "findings"])),
@@ -123,7 +123,7 @@ def worst_examples(
 
 
 def _severity(finding: Finding, params: QualityParams) -> float:
-    """Return the severity of a finding. Within one code, larger values are worse."""
+    """Return the severity of a finding. It is comparable between findings of the same code; larger values are worse."""
     reason, value = REASONS[finding.code], finding.value
     if np.isnan(value):
         return np.inf
@@ -143,7 +143,7 @@ def _first(count: int, examples: Iterator[Example | None]) -> tuple[Example, ...
 
 
 def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spec: SignalSpec) -> Example | None:
-    """Return the example in row ``place``, or ``None`` if its file cannot be read."""
+    """Load the example in row ``place`` of the cohort; ``None`` if its file cannot be read."""
     code = own[0].code
     leads = _shown(own, spec)
     item = recording_requests(cohort, place, place + 1)[0]
@@ -175,7 +175,7 @@ def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:
 
 
 def _by_law(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the most inconsistent limb lead, as recorded and as computed from the other limb leads."""
+    """Return the most inconsistent limb lead: labels and signals as recorded and as computed from the others."""
     signal = np.nan_to_num(signal)
     limb = [lead for lead in LIMB_LEADS if lead in leads]
     left = {lead: limb_residual(signal, [name if name != lead else "" for name in leads]) for lead in limb}

@@ -26,14 +26,14 @@ _WIDTH, _ROW, _HEAD, _TOP, _BOTTOM, _SIDE, _GAP = 14.0, 1.75, 0.62, 1.0, 0.55, 0
 _BOX, _BOXES, _LEAST = 0.2, 14, 0.2
 _HALO: dict[str, Any] = {"path_effects": [withStroke(linewidth=2.5, foreground=_PAPER)], "zorder": 4}
 _SECONDS: dict[ReasonCode, float] = {"hf_noise": 3.0, "mains": 1.0, "railed": 3.0}
-"""Duration in s of the drawn part for artefacts that are too small to see in the whole recording."""
+"""Duration in s of the plotted part, for artefacts that are not visible in a plot of the whole recording."""
 
 
 def write_worst(path: Path | str, cohort: Cohort, store: Path | str, params: Params) -> Path:
-    """Draw the worst recordings of each reason code of a store and write them as PNG.
+    """Plot the worst recordings of each reason code in a store and write a PNG file.
 
     Args:
-        path: PNG file to write.
+        path: output PNG file.
         cohort, params: cohort and parameters of the store.
         store: folder of the store.
 
@@ -46,12 +46,12 @@ def write_worst(path: Path | str, cohort: Cohort, store: Path | str, params: Par
 
 
 def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: QualityParams, title: str) -> Figure:
-    """Return a figure of the worst examples, with a row per reason.
+    """Return a figure of the worst examples with one row per reason code.
 
     Args:
         groups, unseen: results of ``worst_examples``.
         params: limits of the quality checks.
-        title: title of the figure. It contains the name of the data set, never that of a recording.
+        title: title of the figure. It must not contain the name of a recording.
     """
     height = _TOP + max(len(groups), 1) * (_ROW + _HEAD) + _BOTTOM
     figure = Figure(figsize=(_WIDTH, height), dpi=110, facecolor="white")
@@ -118,7 +118,7 @@ def _caption(example: Example) -> str:
 
 
 def _window(example: Example) -> tuple[int, int]:
-    """Return the first and last sample of the part to draw."""
+    """Return start and end (exclusive) of the part to plot, in samples."""
     code, samples, row = example.finding.code, example.traces.shape[1], np.nan_to_num(example.traces[0])
     if code not in _SECONDS:
         return 0, samples
@@ -140,12 +140,12 @@ def _range(row: NDArray[np.float64]) -> float:
 
 
 def _grid(axes: Axes, seconds: tuple[float, float], millivolts: tuple[float, float]) -> None:
-    """Draw a grid and label its box size. A box is 0.2 s wide; its height in mV depends on the range."""
+    """Draw an ECG grid and its box size. A box is 0.2 s wide; its height in mV depends on the signal range."""
     (left, right), (bottom, top) = seconds, millivolts
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     axes.set_facecolor(_PAPER)
-    # 0.1, 0.5, 1, 5 ... mV; a wrong unit can cause very large voltages
+    # heights of 0.1, 0.5, 1, 5 ... mV, without upper limit, because a wrong unit can cause very large voltages
     steps = (scale * digit for scale in 10.0 ** np.arange(-1, 30) for digit in (1, 5))
     height = next(step for step in steps if (top - bottom) / step <= _BOXES)
     axes.vlines(_multiples(left, right, _BOX), bottom, top, color=_GRID, linewidth=0.5)

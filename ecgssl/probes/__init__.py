@@ -1,1 +1,1 @@
-"""Linear probes on frozen embeddings, and their solvers."""
+"""Linear probes on embeddings of a frozen encoder, and their solvers."""

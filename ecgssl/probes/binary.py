@@ -1,13 +1,16 @@
-"""Linear probe: one logistic regression per label on standardised frozen embeddings.
+"""Linear probe for binary targets: one logistic regression per label on standardised embeddings of a frozen encoder.
 
-See ``multiclass`` and ``ridge`` for the other kinds of target. C and class weight are chosen per label:
+The modules ``multiclass`` and ``ridge`` contain the probes for other kinds of target. C and class weight are chosen per
+label by the first of these rules that applies:
 
-1. by the validation AUROC, if validation has at least ten positive and ten negative recordings of the label;
-2. otherwise by the mean log loss of a patient-grouped, label-stratified cross-validation on the training split (five
-   folds, or as many as the rarer class has patients);
-3. if fewer than two folds have both classes, the strongest regularisation without class weight is used.
+1. If the validation split has at least ten positive and ten negative recordings of the label, the validation AUROC is
+   maximised.
+2. If at least two cross-validation folds contain both classes, the mean log loss of a patient-grouped, label-stratified
+   cross-validation on the training split is minimised (five folds, or as many as the rarer class has patients).
+3. Otherwise the strongest regularisation without class weight is used.
 
-Ties are resolved in favour of the smaller C and no class weight. The probe is fitted on the training split only.
+Of equally good candidates, the one with the smaller C, and then the one without class weight, is used. The probe is
+fitted on the training split only.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from ecgssl.probes.logistic_solver import Array, PrincipalAxes, principal_axes, 
 MIN_VALIDATION = 10
 FOLDS = 5
 _COLUMNS = 64
-"""Number of regressions that are solved together. Larger blocks need more memory and are not faster."""
+"""Maximum number of regressions that are solved at the same time. Larger blocks need more memory and are not faster."""
 
 Grid = list[tuple[float, Literal["none", "balanced"]]]
 T = TypeVar("T")
@@ -45,7 +48,7 @@ ChosenBy = Literal[
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted linear probe; all arrays float64.
+    """Fitted linear probe. All arrays are float64.
 
     Args:
         names: names of the K labels, classes or regression targets.
@@ -54,7 +57,7 @@ class Probe:
         bias: intercepts (K,).
         C: chosen inverse penalty per label.
         class_weight: chosen class weight per label, ``none`` or ``balanced``.
-        chosen_by: rule that chose C and the class weight, per label.
+        chosen_by: rule by which C and class weight were chosen, per label.
         kind: kind of the targets.
         offset, spread: mean and standard deviation (K,) of the training targets of a regression. Weight and bias
             predict standardised targets. ``None`` for other kinds.
@@ -90,7 +93,7 @@ def fit_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a linear probe; C and class weight are selected by the rules in the module docstring.
+    """Fit a linear probe for binary targets. The module docstring describes the selection of C and class weight.
 
     Args:
         embeddings: embeddings (N, E) of the training split.
@@ -109,7 +112,7 @@ def fit_probe(
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     patients = np.unique(np.asarray(groups), return_inverse=True)[1]
     if not (len(x) == len(y) == len(patients) and len(vx) == len(vy) and y.shape[1] == vy.shape[1] == len(names)):
-        raise ValueError("embeddings, targets, groups and names do not match in length")
+        raise ValueError("embeddings, targets, groups and names have inconsistent lengths")
     _check(x, y, vx, vy, patients, names)
     mean, scale = standardisation(x)
     basis = principal_axes((x - mean) / scale)
@@ -134,7 +137,7 @@ def fit_probe(
                 losses, rule = -np.array(aurocs), "validation_auroc"
             elif k in cross_validated:
                 losses, rule = cross_validated[k], "cross_validation_log_loss"
-            # round the losses: their last digits depend on the BLAS library
+            # round the losses, because their last digits depend on the BLAS library
             best = int(np.argmin(np.round(losses, 9)))
             u[:, k], bias[k] = fits[best][0][:, j], fits[best][1][j]
             chosen.append(grid[best])
@@ -158,13 +161,13 @@ def standardisation(x: Array) -> tuple[Array, Array]:
 
 
 def require_finite(x: Array, split: str) -> list[Problem]:
-    """Return a problem if rows of embeddings are not finite."""
+    """Return a list with a problem if embeddings contain values that are not finite; otherwise an empty list."""
     bad = int((~np.isfinite(x)).any(axis=1).sum())
     return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
 
 
 def shortage_problems(kind: OutputKind, names: Sequence[str], targets: Array, patients: ArrayLike) -> list[Problem]:
-    """Return a problem for each target with only one class, or only one value, in the training split."""
+    """Return a problem for each target that is constant in the training split."""
     remedy = "Remove it from the task, or add recordings"
     found = shortages(kind, names, targets, patients, FIT)
     return [Problem("train targets", name, what.rstrip(","), remedy) for name, what in found]
@@ -176,7 +179,10 @@ def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
 
 
 def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[Array, Array]]:
-    """Yield (u (R, K), b (K,)) for every candidate of the grid; each C starts from the solution for the previous C."""
+    """Yield coefficients (R, K) and intercepts (K,) for each candidate in the grid.
+
+    The solution for one value of C is the starting point for the next value.
+    """
     kinds = [cw for C, cw in grid if grid[0][0] == C]
     labels = y.shape[1]
     known = np.where(use, np.nan_to_num(y), 0.0)
@@ -197,7 +203,10 @@ def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) ->
 def _cross_validate(
     basis: PrincipalAxes, y: Array, labels: list[int], patients: NDArray[np.int64], grid: Grid, seed: int
 ) -> dict[int, Array]:
-    """Return the mean held-out log loss of every candidate, for labels with at least two usable folds."""
+    """Return the mean log loss on the held-out folds for each candidate, by label.
+
+    Labels with fewer than two usable folds are omitted.
+    """
     folds = {k: list(_folds(y[:, k], patients, seed)) for k in labels}
     pairs = [(k, held) for k, masks in folds.items() if len(masks) > 1 for held in masks]
     losses: dict[int, list[Array]] = {}
@@ -216,9 +225,10 @@ def _cross_validate(
 
 
 def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield a mask (N,) of held-out recordings for each fold.
+    """Yield the mask (N,) of the held-out recordings of each fold.
 
-    Patients are assigned at random; those with a positive recording are assigned first.
+    Patients are assigned to folds at random. Patients with a positive recording are assigned first, so that they are
+    evenly distributed.
     """
     known = ~np.isnan(y)
     positive = np.unique(patients[known & (y == 1)])

@@ -1,10 +1,11 @@
-"""Solver for L2-regularised logistic regression of many labels at once, accurate to 1e-5.
+"""Solver for L2-regularised logistic regression of many labels at the same time, accurate to 1e-5.
 
-The solver uses Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008). All columns
-share one matrix product. The features are first rotated to their principal axes, where X'X is diagonal. The diagonal
-preconditioner is X'X times the mean curvature plus the penalty (the bound of Boehning & Lindsay 1988, with the mean
-in place of 1/4). Embeddings have a steep spectrum, so a few steps are enough. The rotation does not change an L2
-penalty. ``benchmarks/probe.py`` compares time and objective with scikit-learn.
+The solver uses Newton's method with preconditioned conjugate gradients (Lin, Weng & Keerthi, JMLR 2008). One matrix
+product serves all labels. The features are first rotated to their principal axes, where X'X is diagonal. The rotation
+does not change an L2 penalty. The diagonal preconditioner is X'X times the mean curvature, plus the penalty (as in the
+bound of Boehning & Lindsay 1988, but with the mean curvature instead of 1/4). With it, a few steps are sufficient,
+although the eigenvalues of embeddings differ by orders of magnitude. ``benchmarks/probe.py`` compares time and
+objective with scikit-learn.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class PrincipalAxes:
     """Standardised features rotated to their principal axes.
 
     Args:
-        scores: features times ``axes``, (N, R).
-        axes: orthonormal columns (E, R); R < E if features are linearly dependent.
+        scores: coordinates (N, R) of the features along the axes.
+        axes: principal axes (E, R) as orthonormal columns; R < E if features are linearly dependent.
         spread: diagonal (R,) of the Gram matrix of ``scores``.
     """
 
@@ -34,7 +35,7 @@ class PrincipalAxes:
 
 
 def principal_axes(features: Array) -> PrincipalAxes:
-    """Rotate features (N, E) so that their Gram matrix is diagonal; directions without variance are dropped."""
+    """Rotate features (N, E) so that their Gram matrix is diagonal. Directions without variance are omitted."""
     records, width = features.shape
     if records < width:
         _, singular, rows = np.linalg.svd(features, full_matrices=False)
@@ -51,18 +52,22 @@ def solve(
 ) -> tuple[Array, Array]:
     """Minimise ``sum_i weights_i log(1 + exp(-y_i (z_i u + b))) + penalty / 2 |u|^2`` for every column.
 
+    y_i is 1 for target 1 and -1 for target 0, and z_i are the rotated features.
+
     Args:
         basis: result of ``principal_axes``.
         targets: targets (N, M), 0 or 1; ignored where the weight is 0.
-        weights: non-negative weights (N, M); both classes of every column need a positive total weight.
+        weights: non-negative weights (N, M). In every column, the total weight of each class must be positive.
         penalty: 1 / C of scikit-learn, above 0. The intercept is not penalised.
-        start: initial (u (R, M), b (M,)), such as the solution for another penalty.
+        start: starting values u (R, M) and b (M,), such as the solution for another penalty; zeros by default.
 
     Returns:
-        u (R, M) in the rotated space, within 1e-5 of the minimum in Euclidean norm, and intercepts b (M,).
+        Coefficients u (R, M) for the rotated features, and intercepts b (M,). The Euclidean distance of u from the
+        minimum is at most 1e-5.
 
     Raises:
-        RuntimeError: no convergence after 100 Newton steps; this is a bug, because the problem is strictly convex.
+        RuntimeError: the solver has not converged after 100 Newton steps. This indicates a bug, because the problem is
+            strictly convex.
     """
     z = basis.scores
     columns = targets.shape[1]
@@ -83,7 +88,7 @@ def solve(
         forcing = np.minimum(0.25, np.sqrt(size / np.maximum(first[active], 1e-300)))
         step = _newton_step(z, curvature, penalty, gradient, diagonal, forcing * size)
 
-        # The Newton decrement bounds the distance to the minimum: penalty |u - u*|^2 <= decrement.
+        # stop by the Newton decrement, which bounds the distance to the minimum u*: penalty |u - u*|^2 <= decrement
         decrement = -(gradient * step).sum(0)
         along = z @ step[:-1] + step[-1]
         length, stuck = _line_search(y, w, m, along, ua, step[:-1], penalty, decrement)
@@ -122,9 +127,9 @@ def _newton_step(z: Array, curvature: Array, penalty: float, gradient: Array, di
 def _line_search(
     y: Array, w: Array, margin: Array, along: Array, u: Array, step: Array, penalty: float, decrement: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Halve each column's step until it satisfies Armijo's rule.
+    """Halve the step length of each column until it satisfies the Armijo condition.
 
-    Return the step lengths and a mask of the columns where rounding errors prevent further progress.
+    Return the step lengths, and a mask of the columns in which rounding errors prevent further progress.
     """
 
     def objective(length: Array) -> Array:

@@ -1,8 +1,8 @@
-"""Linear probe for multiclass targets: multinomial logistic regression on standardised frozen embeddings.
+"""Linear probe for multiclass targets: multinomial logistic regression on standardised embeddings of a frozen encoder.
 
-C and class weight are chosen for all classes together, similar to ``ecgssl.probes.binary``. The criterion is the macro
-AUROC (each class against the rest) on validation, if validation has ten recordings of every class. Otherwise it is
-the mean log loss of a patient-grouped, class-stratified cross-validation on the training split.
+C and class weight are chosen for all classes together, similar to ``ecgssl.probes.binary``. If the validation split has
+at least ten recordings of every class, the criterion is the macro one-vs-rest AUROC on validation. Otherwise it is the
+mean log loss of a patient-grouped, class-stratified cross-validation on the training split.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def fit_class_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a softmax probe and select C and class weight.
+    """Fit a multinomial logistic regression and select C and class weight.
 
     Args:
         embeddings: embeddings (N, E) of the training split.
@@ -89,7 +89,10 @@ def fit_class_probe(
 
 
 def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[Array, Array]]:
-    """Return (u, b) for every candidate; each fit starts from the previous solution with the same class weight."""
+    """Return coefficients and intercepts for each candidate in the grid.
+
+    Each fit starts from the solution for the previous C with the same class weight.
+    """
     counts = (use[:, None] * y).sum(axis=0)
     balanced = use * (y @ (use.sum() / (len(counts) * np.maximum(counts, 1))))
     last: dict[str, tuple[Array, Array]] = {}
@@ -102,9 +105,9 @@ def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[
 
 
 def _cross_validate(basis: PrincipalAxes, y: Array, patients: NDArray[np.int64], grid: Grid, seed: int) -> Array | None:
-    """Return the mean held-out log loss of every candidate.
+    """Return the mean log loss on the held-out folds for each candidate.
 
-    Return ``None`` if fewer than two folds have every class in their training part.
+    Return ``None`` if the training part of fewer than two folds contains every class.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

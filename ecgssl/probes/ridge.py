@@ -1,8 +1,8 @@
-"""Linear probe for regression: ridge regression (Hoerl & Kennard 1970) on standardised frozen embeddings.
+"""Linear probe for regression targets: ridge regression (Hoerl & Kennard 1970) on standardised embeddings.
 
-The penalty is chosen per target. The criterion is R2 on validation, if validation has at least twenty known values.
-Otherwise it is the mean squared error of a patient-grouped cross-validation on the training split (five folds, or as
-many as there are patients).
+The penalty is chosen per target. If the validation split has at least twenty known values that are not all equal, the
+criterion is R2 on validation. Otherwise it is the mean squared error of a patient-grouped cross-validation on the
+training split (five folds, or as many as there are patients).
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def fit_ridge_probe(
     groups: ArrayLike,
     seed: int = 0,
 ) -> Probe:
-    """Fit a ridge probe and select C.
+    """Fit a ridge regression per target and select C.
 
     Args:
         embeddings: embeddings (N, E) of the training split.
-        targets: target values (N, K) in their units; NaN where unknown (ignored).
+        targets: target values (N, K) in the unit of each target; NaN where unknown (ignored).
         val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
-        params: candidates for C, which is 1 / alpha of scikit-learn.
+        params: candidates for C; C is 1 / alpha in scikit-learn.
         names: names of the K targets.
         groups: patient of each training recording, (N,).
         seed: seed of the cross-validation folds.
 
     Raises:
-        InputError: a target is unknown or constant in the training split, or a value is not finite. The error lists
-            all problems.
+        InputError: a target has no known value or is constant in the training split, or a value is not finite. The
+            error lists all problems.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -59,7 +59,7 @@ def fit_ridge_probe(
     problems = require_finite(x, "train") + require_finite(vx, "val")
     infinite = [name for name, cells in zip(names, y.T, strict=True) if np.isinf(cells).any()]
     problems += [
-        Problem("train targets", name, "has infinite values", "Correct or empty these cells") for name in infinite
+        Problem("train targets", name, "has infinite values", "Correct or clear these cells") for name in infinite
     ]
     problems += shortage_problems("regression", names, y, patients)
     if problems:
@@ -98,7 +98,7 @@ def fit_ridge_probe(
 
 
 def _path(x: Array, y: Array, grid: Sequence[float]) -> list[tuple[Array, float]]:
-    """Return the weight w (E,) and bias b that minimise ``|y - x w - b|^2 + |w|^2 / C``, for every C."""
+    """Return the coefficients w (E,) and the intercept b that minimise ``|y - x w - b|^2 + |w|^2 / C``, for each C."""
     centre, level = x.mean(axis=0), float(y.mean())
     basis = principal_axes(x - centre)
     along = basis.scores.T @ (y - level)
@@ -111,7 +111,7 @@ def _errors(x: Array, y: Array, held: NDArray[np.bool_], grid: Sequence[float]) 
 
 
 def _folds(patients: NDArray[np.int64], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield a mask of held-out recordings for each fold; patients are assigned to folds at random."""
+    """Yield the mask of the held-out recordings of each fold. Patients are assigned to folds at random."""
     unique, place = np.unique(patients, return_inverse=True)
     folds = min(FOLDS, len(unique))
     fold_of = np.random.default_rng(seed).permutation(len(unique)) % folds

@@ -1,4 +1,4 @@
-"""Validation scores for model selection, by kind of target; higher is better."""
+"""Validation scores for model selection by kind of target. Higher scores are better."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Array = NDArray[np.float64]
 
 
 def macro_auroc(targets: Array, logits: Array) -> float:
-    """Return the mean AUROC over the labels that have both classes."""
+    """Return the macro AUROC: the mean over the labels with both classes."""
     return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
 
 
 def macro_class_auroc(targets: Array, logits: Array) -> float:
-    """Return the macro one-vs-rest AUROC of the softmax probabilities, over the classes that occur."""
+    """Return the macro one-vs-rest AUROC of the softmax probabilities. Classes that do not occur are excluded."""
     return macro_auroc(targets, softmax(logits, axis=1))
 
 
 def mean_r2(targets: Array, values: Array) -> float:
-    """Return the mean of ``r2`` over the targets; targets with fewer than two distinct values are excluded."""
+    """Return the mean R2 over the targets. Targets with fewer than two distinct values are excluded."""
     found = []
     for y, predicted in zip(targets.T, values.T, strict=True):
         known = ~np.isnan(y)
@@ -35,13 +35,13 @@ def mean_r2(targets: Array, values: Array) -> float:
 
 
 def r2(target: Array, value: Array) -> float:
-    """Return the coefficient of determination: 1 - (sum of squared errors) / (total sum of squares)."""
+    """Return the coefficient of determination R2: 1 - (sum of squared errors) / (total sum of squares)."""
     return float(1 - ((target - value) ** 2).sum() / ((target - target.mean()) ** 2).sum())
 
 
 def selection_score(kind: OutputKind) -> Callable[[Array, Array], float]:
-    """Return the selection score for a kind of target: macro AUROC or mean R2.
+    """Return the function that computes the selection score for a kind of target: macro AUROC or mean R2.
 
-    The score is a function of targets (N, K) and outputs (N, K).
+    Its arguments are targets (N, K) and outputs (N, K).
     """
     return {"multilabel": macro_auroc, "multiclass": macro_class_auroc, "regression": mean_r2}[kind]

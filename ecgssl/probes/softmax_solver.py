@@ -1,8 +1,9 @@
-"""Solver for L2-regularised multinomial logistic regression (softmax), with the objective of scikit-learn.
+"""Solver for L2-regularised multinomial logistic regression, with the same objective as scikit-learn.
 
-The solver runs L-BFGS (Liu & Nocedal 1989) on principal axes (``ecgssl.probes.logistic_solver``). Each axis is scaled
-by its curvature at equal class probabilities. Embeddings have a steep spectrum; with this scaling they need tens
-instead of hundreds of steps.
+The features are rotated to their principal axes (``ecgssl.probes.logistic_solver``), and the objective is minimised
+with L-BFGS (Liu & Nocedal 1989). Each axis is scaled by the curvature of the objective at equal class probabilities.
+This scaling reduces the number of steps from hundreds to tens, because the eigenvalues of embeddings differ by orders
+of magnitude.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ def solve_multinomial(
     Args:
         basis: result of ``principal_axes``.
         targets: one-hot targets (N, C).
-        weights: non-negative weights (N,); every class needs a positive total weight.
+        weights: non-negative weights (N,). The total weight of every class must be positive.
         penalty: 1 / C of scikit-learn, above 0. Intercepts are not penalised.
-        start: initial (u (R, C), b (C,)), such as the solution for another penalty.
+        start: starting values u (R, C) and b (C,), such as the solution for another penalty; zeros by default.
 
     Returns:
-        u (R, C) in the rotated space and intercepts b (C,). The intercepts sum to 0 if those of ``start`` do.
+        Coefficients u (R, C) for the rotated features, and intercepts b (C,). The sum of the intercepts is equal to
+        that of ``start`` (0 by default).
 
     Raises:
-        RuntimeError: no convergence after 5,000 steps; this is a bug, because the problem is convex.
+        RuntimeError: the solver has not converged after 5,000 steps. This indicates a bug, because the problem is
+            convex.
     """
     used = weights > 0
     z, y, w = basis.scores[used], targets[used], weights[used]
     axes, classes = z.shape[1], y.shape[1]
     curvature = (1 - 1 / classes) / classes
     diagonal = curvature * (w @ z**2) + penalty
-    # use one scale for all classes, so that steps do not change the sum of the intercepts
+    # scale all classes equally, so that the steps do not change the sum of the intercepts
     scale = np.sqrt(np.append(diagonal, curvature * w.sum()))[:, None]
 
     def objective(flat: Array) -> tuple[float, Array]:

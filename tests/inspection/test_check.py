@@ -106,7 +106,7 @@ def test_tables_without_recordings(tmp_path):
     assert render_check(summarise(found), draw_examples(found))
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="no table is given"):
+    with pytest.raises(InputError, match="no manifest is set"):
         check(params(), progress=False)
 
 

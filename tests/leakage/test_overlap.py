@@ -177,7 +177,7 @@ def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
         assert found.exit_code == 2
         assert [issue.rows for issue in found.issues] == [(n + 2, n + 14) for n in range(5)]
         assert len(caught.value.problems) == len(found.issues)
-        assert found.issues[0].what == "have one waveform and are in train, test"
+        assert found.issues[0].what == "have the same waveform and are in train, test"
     else:
         report = preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
         assert found.issues == ()
