@@ -32,7 +32,7 @@ def render(templates: BaseLoader, name: str, **values: object) -> str:
 
 @lru_cache(maxsize=8)
 def _environment(templates: BaseLoader) -> Environment:
-    """Return the environment of a loader; compiled templates are kept for the next page."""
+    """Return the Jinja2 environment of a loader. It is cached, so that templates are compiled only once."""
     environment = Environment(
         loader=ChoiceLoader([templates, PackageLoader("ecgssl.html")]),
         autoescape=True,

@@ -44,7 +44,7 @@ class Format:
         title: name in messages.
         recognises: function that returns whether a file has this format, given its path and its first ``HEAD`` bytes.
         reader: ``module:function``, imported when the first file of this format is read.
-        members: ``module:function`` that returns the names of the recordings; ``None`` if files hold one recording.
+        members: ``module:function`` that returns the names of the recordings; ``None`` if files contain one recording.
     """
 
     name: str

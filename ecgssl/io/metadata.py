@@ -61,8 +61,9 @@ class ResolvedMetadata:
         leads: name of each of these rows, as written in the file or by the user; aVR for the inverted -aVR.
         scale: factor that converts each of these rows to mV; negative for the inverted -aVR.
         overridden: fields in which an override differs from the file.
-        left_out: channels that are not one of the twelve leads (``ecgssl.signal.other_channels.channel_name``).
-        inverted: leads whose channel is inverted, because the file holds the negative lead.
+        left_out: names of the channels that are not one of the twelve leads
+            (``ecgssl.signal.other_channels.channel_name``).
+        inverted: leads that are stored with inverted sign in the file.
     """
 
     sampling_rate: float
@@ -75,7 +76,7 @@ class ResolvedMetadata:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entries ``overridden``, ``left_out`` and ``inverted`` of ``Recording.meta``, without empty ones."""
+        """Entries ``overridden``, ``left_out`` and ``inverted`` for ``Recording.meta``; empty entries are omitted."""
         entries = {"overridden": self.overridden, "left_out": self.left_out, "inverted": self.inverted}
         return {name: value for name, value in entries.items() if value}
 
@@ -84,11 +85,11 @@ def millivolts(unit: str) -> float | None:
     """Return the factor that converts a unit to mV; ``None`` for other units.
 
     Args:
-        unit: nV, uV, mV, V or their English names, in any case. The micro sign may be either character of Unicode, also in
-            UTF-8 that was decoded as Latin-1.
+        unit: nV, uV, mV, V or their English names, in any case. Both Unicode characters for micro are accepted, also if
+            UTF-8 was decoded as Latin-1.
     """
     text = unit.strip().lower()
-    # micro sign in UTF-8 as Latin-1, Greek letter in UTF-8 as Latin-1, micro sign
+    # micro sign and Greek letter mu in UTF-8 decoded as Latin-1, and the micro sign itself
     for spelling in ("\u00e2\u00b5", "\u00ee\u00bc", "\u00b5"):
         text = text.replace(spelling, "\u03bc")
     return _MILLIVOLTS.get(text, _MILLIVOLTS.get(text.removesuffix("s")))
@@ -230,7 +231,7 @@ def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
 
 
 def _standard_leads(path: Path, names: Sequence[str]) -> dict[int, NamedLead]:
-    """Return the lead of each row that is one of the twelve leads, by its index."""
+    """Return the leads of the rows that are one of the twelve leads, by row index."""
     found = {i: named for i, named in enumerate(identify_leads(names)) if named is not None}
     if not found:
         what = left_out_text(channels_left_out(names, ())) or "the file has no signal"
@@ -256,7 +257,7 @@ def _differ(found: str | None, override: str) -> bool:
 def _check_rate(path: Path, rate: float | None) -> float:
     if rate is not None and SLOWEST <= rate <= FASTEST:
         return float(rate)
-    # the value is not repeated, because a damaged file may hold any number here
+    # the message omits the value, because a damaged file may contain other data in this field
     what = (
         "the file does not contain a sampling rate"
         if rate is None

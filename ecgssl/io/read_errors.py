@@ -10,7 +10,7 @@ from pathlib import Path
 from ecgssl.errors import Problem, RecordingError
 
 AGAIN = "Export or download the file again, or remove it from the cohort"
-"""Fix for damaged files."""
+"""Suggested fix in errors about damaged files."""
 
 
 def read_error(reason: str, path: Path, field: str, what: str, fix: str = AGAIN) -> RecordingError:

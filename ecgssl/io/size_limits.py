@@ -13,7 +13,7 @@ With twelve leads at 500 Hz, the limit is 6.2 hours. Three leads of 24 hours at 
 """
 
 SPLIT = "Split the recording into parts"
-"""Fix for recordings that are too large."""
+"""Suggested fix in errors about recordings that are too large."""
 
 
 def check_size(path: Path, leads: int, samples: int) -> None:

@@ -1,10 +1,10 @@
-"""Encoding of text in files: UTF-8, or Latin-1 in files of older programs."""
+"""Decoding of text files in UTF-8 or Latin-1."""
 
 from __future__ import annotations
 
 
 def decode(data: bytes) -> str:
-    """Return the text in UTF-8, with or without byte order mark, or otherwise in Latin-1, which decodes any bytes.
+    """Decode text as UTF-8, with or without byte order mark, or as Latin-1 if it is not valid UTF-8.
 
     The micro sign of uV is one byte in Latin-1 and two bytes in UTF-8.
     """

@@ -92,9 +92,9 @@ def identify_leads(names: Sequence[str]) -> tuple[NamedLead | None, ...]:
     """Return the lead of each channel of a file; ``None`` for channels other than the twelve leads.
 
     -aVR is recognised as inverted aVR, unless the file also contains aVR. The names C1 to C6 and D1 to D3 are
-    ambiguous. They are recognised as leads only if the file also contains an unambiguous lead name. C1 to C6
-    additionally require that the file has no leads V1 to V6 and no EEG channels, and D1 to D3 that it has no leads I to
-    III.
+    ambiguous. They are recognised as leads only if the file also contains an unambiguous lead name, or names from both
+    groups. C1 to C6 additionally require that the file has no leads V1 to V6 and no EEG channels, and D1 to D3 that it
+    has no leads I to III.
     """
     return _identify(tuple(names))
 

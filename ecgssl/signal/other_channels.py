@@ -1,4 +1,4 @@
-"""Names of channels other than the twelve leads, as far as they can be shown without personal data of the file."""
+"""Names of channels other than the twelve leads, in a form that contains no patient data."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _KNOWN = re.compile(
 
 
 def channel_name(name: str, number: int) -> str:
-    """Return the name of a channel if it is a common signal name, otherwise ``channel 3`` (counted from 1).
+    """Return the name of a channel if it is a common signal name, otherwise its number, for example ``channel 3``.
 
-    Any other text of a file may be the name or number of a patient, and must not reach a log.
+    Other names are not used, because they may contain patient data, which must not be logged.
     """
     text = " ".join(name.split())
     return text if _KNOWN.fullmatch(text) else f"channel {number}"
 
 
 def channels_left_out(names: Sequence[str], kept: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of the channels that are not kept, in the order of the file; see ``channel_name``.
+    """Return the names of the omitted channels, in the order of the file; see ``channel_name``.
 
     Args:
         names: name of each channel.
-        kept: indices of the channels that are kept.
+        kept: indices of the channels that are not omitted.
     """
     rest = set(range(len(names))) - set(kept)
     return tuple(channel_name(names[i], i + 1) for i in sorted(rest))
 
 
 def left_out_text(left_out: Sequence[str]) -> str:
-    """Return ``channels left out: V3R, channel 14``; at most 20 are listed. Empty if there are none."""
+    """Return a list of omitted channels for messages, with at most 20 names; empty if there are none."""
     shown = ", ".join(left_out[:20]) + (f" and {len(left_out) - 20} more" if len(left_out) > 20 else "")
     return f"channels left out: {shown}" if left_out else ""

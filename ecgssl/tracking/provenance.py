@@ -33,7 +33,8 @@ class SourceState:
 def source_state() -> SourceState:
     """Return the git commit and a hash of the uncommitted changes of the working directory.
 
-    Only code and configuration count as changes, because every pipeline run rewrites metrics, plots and ``dvc.lock``.
+    Changes of other files than code and configuration are ignored, because every pipeline run rewrites metrics, plots
+    and ``dvc.lock``.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:

@@ -21,7 +21,7 @@ class Contradiction(ValueError):
 
 
 def lead_name(code: str, meaning: str) -> str:
-    """Return the name of a lead for ``ecgssl.signal.leads.identify_leads``; for other channels, the name in the file.
+    """Return the name of a channel for ``ecgssl.signal.leads.identify_leads``, from its code or its meaning.
 
     Args:
         code: code value of the lead, for example ``2:1``, ``5.6.3-9-1`` or ``MDC_ECG_LEAD_I``.
@@ -36,7 +36,7 @@ def lead_name(code: str, meaning: str) -> str:
     by_code = _SCP.get(int(number[1]), f"lead code {number[1]}") if number else code.strip()
     known = named_lead(by_code)
     if known is None:
-        # a numbered code of another lead is certain; other codes may be those of a vendor
+        # numbered codes are standardised, so the code identifies another lead; other codes can be specific to a vendor
         return by_code if number else _plain(text) if text else meaning.strip()[:40]
     if text is not None and named_lead(text) != known:
         raise Contradiction(f"the lead code is {_show(by_code)}, but the code meaning is {_show(text)}")
@@ -44,7 +44,7 @@ def lead_name(code: str, meaning: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return the canonical name of a lead; an ambiguous name such as C1 keeps its spelling."""
+    """Return the canonical name of a lead; an ambiguous name such as C1 is returned unchanged."""
     return name if identify_leads((name,)) == (None,) else _show(name)
 
 

@@ -30,7 +30,7 @@ LARGEST_DICOM = 32 << 20
 """Largest file in bytes, about 20 minutes of twelve leads at 1 kHz."""
 
 PADDING_SECONDS = 0.1
-"""Shortest run of the padding value, in s, that counts as padding if the value is also measured."""
+"""Shortest run of the padding value in s that is treated as padding if the value can also be a measured value."""
 
 _TYPES = {("SB", 8): "i1", ("UB", 8): "u1", ("SS", 16): "i2", ("US", 16): "u2", ("SL", 32): "i4", ("UL", 32): "u4"}
 _COMPANDED = {"MB": "mu-law", "AB": "A-law"}
@@ -43,7 +43,7 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
     Args:
         path: path of the file, in an uncompressed transfer syntax, with or without preamble.
         member: number of the rhythm waveform, from 1, if the file has several.
-        overrides: metadata that replace the values of the file.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
         The standard leads in mV with canonical names, in the order of the file. Values are sample x sensitivity x
@@ -126,14 +126,15 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
 
 
 def find_padding(samples: NDArray[Any], padding: int, rate: float) -> NDArray[np.bool_]:
-    """Return which samples are padding.
+    """Return a mask of the padding in the samples of a channel.
 
-    The padding value may also be a measured value, such as 0. A value far outside the range of the other samples marks every
-    absent sample. Any other value is padding only in a run of at least ``PADDING_SECONDS`` at the start or the end.
+    If the padding value is far outside the range of the other samples, all samples with this value are padding.
+    Otherwise it can also be a measured value, such as 0. Then only runs of at least ``PADDING_SECONDS`` at the start
+    and the end are padding.
 
     Args:
         samples: (samples,) stored integers of one channel.
-        padding: stored value of absent samples.
+        padding: padding value as stored in the file.
         rate: sampling rate in Hz.
     """
     alike = samples == padding

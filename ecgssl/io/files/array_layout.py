@@ -136,7 +136,7 @@ def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
     if len(shape) < 3 or shape[0] == 1:
         return ()
     if shape[0] > MOST_MEMBERS:
-        raise read_error("too_large", path, "array", f"holds {shape[0]} recordings, more than {MOST_MEMBERS}", SPLIT)
+        raise read_error("too_large", path, "array", f"contains {shape[0]} recordings, more than {MOST_MEMBERS}", SPLIT)
     return tuple(map(str, range(shape[0])))
 
 
@@ -157,7 +157,7 @@ def pick_row(path: Path, shape: Sequence[int], member: str | None) -> tuple[int,
     if not 0 <= number < shape[0] or (member is None and shape[0] != 1):
         found = "but none is selected" if member is None else f"but {member[:20]!r} does not exist"
         fix = "Select a recording by its row number (from 0), for example file#0"
-        raise read_error("member", path, "member", f"the file holds {shape[0]} recordings, {found}", fix)
+        raise read_error("member", path, "member", f"the file contains {shape[0]} recordings, {found}", fix)
     return (number,) if len(shape) == 3 else (number, 0)
 
 

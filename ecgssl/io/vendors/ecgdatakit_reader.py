@@ -40,8 +40,8 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
 
     Args:
         path: path of the file.
-        member: ignored; a file holds one recording.
-        overrides: values that replace those of the file.
+        member: ignored, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
         The standard leads in mV. Some devices append a calibration pulse, which is removed if it is detected;
@@ -66,8 +66,8 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Args:
         path: path of the file.
-        member: ignored; a file holds one recording.
-        overrides: values that replace those of the file.
+        member: ignored, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
         The standard leads in mV. Leads that start later or end earlier than others are padded with NaN.
@@ -88,8 +88,8 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
 
     Args:
         path: path of the file.
-        member: ignored; a file holds one recording.
-        overrides: values that replace those of the file.
+        member: ignored, because a file contains one recording.
+        overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
         The standard leads in mV. If the field ``OFFSET`` is not 0, it is ignored, because its meaning is undocumented,

@@ -203,7 +203,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         raise read_error(
             "header", hea, "segments", f"add up to {total} samples, but the record line declares {header.frames}"
         )
-    # a record may contain the same segment thousands of times; a segment of length 0 is a layout header without samples
+    # read each header once, because segments can be repeated; segments of length 0 are layout headers without samples
     used = dict.fromkeys(name for name, frames in header.segments if name != "~" and frames > 0)
     known = {name: read_header(hea.with_name(name + ".hea")) for name in used}
     names = {name: overrides.leads or _lead_names(segment) for name, segment in known.items()}
@@ -251,7 +251,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
 
 
 def _lead_names(header: Header) -> tuple[str, ...]:
-    """Return the name of each channel; empty for a channel without a file, which is not a lead."""
+    """Return the name of each channel, or an empty string for channels without a signal file."""
     return tuple("" if line.file == "~" else line.name for line in header.signals)
 
 
