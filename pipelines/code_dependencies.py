@@ -16,12 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FACADE = "ecgssl"
-"""The top-level package. Every import runs its ``__init__``, but no stage calls its function ``load``, which imports lazily."""
+"""Name of the package. Its lazily importing function ``load`` is ignored, because no stage calls it."""
 
 
 @cache
 def modules() -> dict[str, Path]:
-    """Return the file of each module of the package, by dotted name."""
+    """Return a dict from the dotted name of each module in the package to its file."""
     found = {}
     for path in sorted((ROOT / FACADE).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -30,7 +30,7 @@ def modules() -> dict[str, Path]:
 
 
 def closure(script: Path) -> set[Path]:
-    """Return the files that a script may run or read from the package, including the script, relative to the repository."""
+    """Return the script and all package files that it may run or read, relative to the repository root."""
     reached: set[Path] = set()
     waiting = [script]
     while waiting:
@@ -42,7 +42,7 @@ def closure(script: Path) -> set[Path]:
 
 
 def dependencies(script: Path) -> list[str]:
-    """Return the entries for ``deps``: whole folders in the closure, and single files."""
+    """Return the entries for ``deps`` in ``dvc.yaml``: folders of which all files are needed, and single files."""
     files = closure(script)
     entries: set[str] = set()
     for path in files:
@@ -64,7 +64,7 @@ def _contents(folder: Path) -> frozenset[Path]:
 
 @cache
 def _imports(path: Path) -> frozenset[Path]:
-    """Return the modules and data files that a file refers to."""
+    """Return the modules that a file imports and the data files that it reads."""
     if path.suffix != ".py":
         return frozenset()
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -76,7 +76,9 @@ def _imports(path: Path) -> frozenset[Path]:
 
 
 def _nodes(tree: ast.AST, lazy: bool) -> Iterator[ast.AST]:
-    """Walk a module without the blocks under ``TYPE_CHECKING`` and, unless ``lazy``, without the bodies of functions."""
+    """Yield the syntax nodes of a module, except blocks under ``TYPE_CHECKING``.
+
+    Unless ``lazy`` is set, the bodies of functions are also left out."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             continue
@@ -101,7 +103,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _data_files(node: ast.AST) -> Iterator[Path]:
-    """Yield the tables and templates of a package that is named in ``files("...")`` or ``PackageLoader("...")``."""
+    """Yield the tables and templates in a package that a call ``files("...")`` or ``PackageLoader("...")`` refers to."""
     if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("files", "PackageLoader") and node.args):
         return
     name = node.args[0]
@@ -131,7 +133,7 @@ def _scripts(text: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Rewrite ``dvc.yaml``."""
+    """Update the code dependencies in ``dvc.yaml``."""
     path = ROOT / "dvc.yaml"
     path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
 

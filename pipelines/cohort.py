@@ -1,4 +1,4 @@
-"""DVC stage cohort: simulated set if it is selected, and checks of recordings, splits and targets of the tasks."""
+"""DVC stage cohort: generation of the simulated dataset (if selected), and checks of recordings, splits and targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAW = Path("data/raw")
 
 
 def main() -> None:
-    """Write data/raw (simulated set only) and metrics/cohort.json."""
+    """Write metrics/cohort.json and, for the simulated dataset, data/raw."""
     params = load_params()
     with track("cohort", params) as run:
         if params.data.set == "synthetic":

@@ -1,4 +1,4 @@
-"""DVC stage evaluate: metrics of each setting on validation and test, and the leaderboard."""
+"""DVC stage evaluate: metrics of each fine-tuned model on the validation and test splits, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
 
 
 def main() -> None:
-    """Write metrics/evaluate.json (headlines), metrics/evaluate (all), metrics/leaderboard.{json,md} and plots/evaluate."""
+    """Write metrics/evaluate.json (main metrics), metrics/evaluate (all), metrics/leaderboard.{json,md}, plots/evaluate."""
     params = load_params()
     for folder in (PLOTS, FIGURES):
         shutil.rmtree(folder, ignore_errors=True)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
-    """Return the evaluation of one setting; reference settings also get subgroups and curves."""
+    """Evaluate one fine-tuned model; for reference settings, also compute subgroups and curves."""
     folder = Path("models/finetuned") / setting.key
     predictions = read_predictions(folder / "predictions.csv")
     full = setting == reference(params, setting.task, setting.mode)

@@ -1,4 +1,4 @@
-"""DVC stage export: bundles of the encoder and of one classifier, compared with the Python pipeline."""
+"""DVC stage export: bundles of the encoder and of one classifier."""
 
 from __future__ import annotations
 

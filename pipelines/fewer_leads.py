@@ -1,4 +1,4 @@
-"""DVC stage fewer_leads@task-mode: test of the model of the first lead set on the other lead sets."""
+"""DVC stage fewer_leads@task-mode: evaluation of the model for the first lead set on recordings with other lead sets."""
 
 from __future__ import annotations
 

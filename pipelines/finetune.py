@@ -1,4 +1,4 @@
-"""DVC stage finetune@task-mode-share-leads: fine-tuning of one setting, and the linear probe on random weights."""
+"""DVC stage finetune@task-mode-share-leads: fine-tuning with one setting, and a linear probe on a random encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.tracking.runs import track
 
 
 def main() -> None:
-    """Write models/finetuned/KEY: classifier, predictions.csv, choices.json, and draw-N.csv of additional draws."""
+    """Write the folder models/finetuned/KEY with classifier, predictions and chosen hyperparameters."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setting", required=True, help="key of the setting, as in the matrix of dvc.yaml")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""DVC stage preprocess: store of preprocessed recordings."""
+"""DVC stage preprocess: reading, quality checks, filtering and storage of recordings."""
 
 from __future__ import annotations
 

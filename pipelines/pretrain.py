@@ -1,4 +1,4 @@
-"""DVC stage pretrain: CoRe-ECG on the train split, resumable from runs/. Start it with ``torchrun`` for several processes."""
+"""DVC stage pretrain: CoRe-ECG pretraining on the train split. Start it with ``torchrun`` for several processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecgssl.store.store import Store
 
 
 def main() -> None:
-    """Write models/pretrained, metrics/pretrain.json, and plots/pretrain: losses and epochs as CSV, figures as PNG."""
+    """Write models/pretrained, metrics/pretrain.json and plots/pretrain."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--max-time", type=float, help="time limit in minutes: save and stop; the same command resumes")
     limit = parser.parse_args().max_time

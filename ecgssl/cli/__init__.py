@@ -1,4 +1,4 @@
-"""The ``ecgssl`` command line: one file per command. Each command calls a function of the library."""
+"""Command line interface of ``ecgssl``, with one module per command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Application object of the ``ecgssl`` command, and options shared by its commands (exit codes: ``ecgssl.errors``)."""
+"""Typer application of the ``ecgssl`` command, and options shared by several commands."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Workers = Annotated[int, typer.Option(help="Processes; -1 for one per core.", ca
 
 
 def main() -> None:
-    """Run the command line; entry point of the console script."""
+    """Run the command line interface. This is the entry point of the console script."""
     exit_with(_run)
 
 
 def _run() -> int:
     try:
-        # in standalone mode, typer ignores the exit code that a command returns
+        # standalone mode is off, because typer would ignore the exit code that a command returns
         return app(standalone_mode=False) or 0
     except typer.Abort:
         return 130
     except Exception as error:
-        # typer may use its own copy of click, so usage errors are recognised by their methods instead of their class
+        # typer may include a copy of click, so usage errors are recognised by their attributes instead of their class
         if not (hasattr(error, "show") and hasattr(error, "exit_code")):
             raise
         error.show()

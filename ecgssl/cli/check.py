@@ -1,4 +1,4 @@
-"""Command ``ecgssl check``."""
+"""Command ``ecgssl check``, which checks the table of a local cohort and its recordings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecgssl.cli.app import Overrides, ParamsFile, app
 from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
 
 _SHOWN = 8
-"""Row numbers printed per finding."""
+"""Maximum number of row numbers printed for a finding."""
 
 
 @app.command()
@@ -23,14 +23,14 @@ def check(
     path_prefix: PathPrefix = None,
     dates: Dates = None,
     targets_file: TargetsFile = None,
-    targets: Annotated[str, typer.Option(help="Names that a task is to predict, separated by commas.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Page to write, .html.")] = None,
+    targets: Annotated[str, typer.Option(help="Targets to check for enough values, separated by commas.")] = "",
+    out: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
     workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
 ) -> int:
-    """Check a table of recordings and every file in it; report all problems at once and change nothing.
+    """Check a table of recordings and all recordings that it lists. No file is changed.
 
     Example: ecgssl check cohort.csv --root ecgs --column patient_id=MRN --out check.html
     """
@@ -53,8 +53,8 @@ def check(
     else:
         c = summary["counts"]
         typer.echo(f"{c['rows']:,} rows of {c['patients']:,} patients = {c['kept']:,} usable", nl=False)
-        typer.echo(f" + {c['rejected']:,} left out + {c['without_file']:,} without a file")
-        for title, found in (("left out", summary["rejected"]), ("kept with", summary["flags"])):
+        typer.echo(f" + {c['rejected']:,} rejected + {c['without_file']:,} without a file")
+        for title, found in (("rejected", summary["rejected"]), ("flagged", summary["flags"])):
             for finding in found:
                 rows = rows_text(finding["rows"][:_SHOWN]) + (" ..." if finding["count"] > _SHOWN else "")
                 meaning = REASON_TEXTS.get(finding["reason"], "")

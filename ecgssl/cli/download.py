@@ -1,4 +1,4 @@
-"""Command ``ecgssl download``."""
+"""Command ``ecgssl download``, which downloads a public dataset."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(help="Name of the public set, as in data.set.")],
-    root: Annotated[Path, typer.Option(help="Folder of the release; an interrupted download continues there.")],
-    base_url: Annotated[str | None, typer.Option(help="Mirror with the same files and SHA256SUMS.txt.")] = None,
-    subset: Annotated[list[str] | None, typer.Option(help="Part by name or path pattern; may be repeated.")] = None,
-    connections: Annotated[int, typer.Option(help="Files downloaded at a time, at most 16.")] = 4,
+    name: Annotated[str, typer.Argument(help="Name of the public dataset, as in data.set.")],
+    root: Annotated[Path, typer.Option(help="Folder to download to. An interrupted download is resumed.")],
+    base_url: Annotated[
+        str | None, typer.Option(help="URL of a mirror with the same files and SHA256SUMS.txt.")
+    ] = None,
+    subset: Annotated[list[str] | None, typer.Option(help="Subset name or path pattern; may be repeated.")] = None,
+    connections: Annotated[int, typer.Option(help="Number of parallel downloads, at most 16.")] = 4,
     recheck: Annotated[bool, typer.Option(help="Read and verify every file again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Print number and size of the files without downloading.")] = False,
 ) -> int:
-    """Download a public set and verify it against the checksums of the release.
+    """Download a public dataset, and verify the checksums of all files.
 
     Example: ecgssl download ptbxl --root data/ptbxl --subset 100
     """
@@ -53,5 +55,5 @@ def download(
     for path, why in report.failed[:20]:
         typer.echo(f"  failed: {path}: {why}", err=True)
     if len(report.failed) > 20:
-        typer.echo(f"  and {len(report.failed) - 20} more; run the same command to try them again", err=True)
+        typer.echo(f"  and {len(report.failed) - 20} more failed; run the same command again to retry", err=True)
     return 3 if report.failed else 0

@@ -1,4 +1,4 @@
-"""Command ``ecgssl draw``."""
+"""Command ``ecgssl draw``, which plots a recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def draw(
     out: Annotated[Path, typer.Option(help="PNG to write.")],
     clean: Annotated[bool, typer.Option(help="Apply the default band-pass filter first.")] = False,
 ) -> None:
-    """Draw a recording as a 12-lead page, 25 mm/s and 10 mm/mV.
+    """Plot a 12-lead recording at 25 mm/s and 10 mm/mV.
 
     Example: ecgssl draw rec1.hea --out rec1.png
     """

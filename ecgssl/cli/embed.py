@@ -1,4 +1,4 @@
-"""Command ``ecgssl embed``."""
+"""Command ``ecgssl embed``, which computes embeddings of recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def embed(
     device: OnDevice = "auto",
     as_json: Json = False,
 ) -> int:
-    """Embed recordings, one row per input. The same command resumes an interrupted run.
+    """Compute the embeddings of recordings, and write one row per input. Run the command again to resume it.
 
     Example: ecgssl embed --bundle exports/encoder folder --out embeddings.parquet
     """

@@ -1,4 +1,4 @@
-"""Command ``ecgssl evaluate``."""
+"""Command ``ecgssl evaluate``, which evaluates a run on an external cohort or computes metrics from predictions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evaluate(
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Evaluate a run on an external cohort without changing it, or compute all metrics from a prediction file.
+    """Evaluate a fine-tuned model on an external cohort, or compute all metrics from a prediction file.
 
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
     """
@@ -83,30 +83,34 @@ def evaluate(
 def _one_source(predictions: Path | None, run: Path | None, store: Path | None, manifest: Path | None) -> None:
     problems = []
     if (predictions is None) == (run is None):
-        what = "one of the two is needed" if run is None else "both are given"
-        problems.append(Problem("evaluate", "predictions, --run", what, "Give a prediction file, or set --run"))
+        what = "neither is given" if run is None else "both are given"
+        problems.append(Problem("evaluate", "predictions, --run", what, "Use either a prediction file or --run"))
     elif run is not None and (store is None) == (manifest is None):
-        what = "one of the two is needed" if store is None else "both are given"
-        problems.append(Problem("evaluate", "--store, --manifest", what, "Set one of --store and --manifest"))
+        what = "neither is given" if store is None else "both are given"
+        problems.append(Problem("evaluate", "--store, --manifest", what, "Use either --store or --manifest"))
     elif predictions is not None and manifest is not None:
         what = "cannot be combined with a prediction file"
-        problems.append(Problem("evaluate", "--manifest", what, "Remove it; use --store for subgroups"))
+        problems.append(
+            Problem("evaluate", "--manifest", what, "Remove --manifest, and set --store to evaluate subgroups")
+        )
     if problems:
         raise InputError(problems)
 
 
 def print_external(found: External, out: Path) -> None:
-    """Print counts, overlap and metrics of an evaluation on an external cohort."""
+    """Print the results of an evaluation on an external cohort: counts, overlap with training data, and metrics."""
     from ecgssl.leakage.overlap import in_words
 
     about, primary = found.figures["external"], found.figures["primary"]
     rejected = sum(about["rejected"].values())
     typer.echo(f"{about['recordings']} recordings = {about['judged']} with a known target", nl=False)
-    typer.echo(f" + {about['without_known_target']} without + {rejected} rejected")
+    typer.echo(f" + {about['without_known_target']} without a known target + {rejected} rejected")
     if about["leads"]["missing"]:
-        typer.echo(f"  without {', '.join(f'{lead} ({n})' for lead, n in about['leads']['missing'].items())}")
+        typer.echo(
+            f"  missing leads (recordings): {', '.join(f'{lead} ({n})' for lead, n in about['leads']['missing'].items())}"
+        )
     if about["absent_targets"]:
-        typer.echo(f"  not in this cohort: {', '.join(about['absent_targets'])}")
+        typer.echo(f"  targets that this cohort does not have: {', '.join(about['absent_targets'])}")
     typer.echo(f"overlap with the training data of the run: {in_words(about['overlap'])}")
     main = found.figures["main"]
     for name, models in (("frozen", found.figures["models"]), ("recalibrated", _again(found))):
@@ -119,7 +123,7 @@ def print_external(found: External, out: Path) -> None:
                     text = (
                         f"{primary} {_interval(figures[primary])}, slope {_interval(slope)}, Brier {_interval(brier)}"
                     )
-                    typer.echo(f"  {label}: {figures['positives']} of {figures['records']}; {text}")
+                    typer.echo(f"  {label}: {figures['positives']} of {figures['records']} positive; {text}")
     for label in found.recalibrated.labels if found.recalibrated is not None else ():
         if label.calibrator.reason:
             typer.echo(f"note: calibrator of {label.name}: {label.calibrator.reason}")

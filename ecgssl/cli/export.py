@@ -1,4 +1,4 @@
-"""Command ``ecgssl export``."""
+"""Command ``ecgssl export``, which writes a bundle of a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export(
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Make a bundle of weights, ONNX graphs and torch.export program, checked against the Python pipeline.
+    """Export a model as a bundle of weights, ONNX graphs and a torch.export program.
 
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """

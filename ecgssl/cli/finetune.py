@@ -1,4 +1,4 @@
-"""Command ``ecgssl finetune``."""
+"""Command ``ecgssl finetune``, which fine-tunes a pretrained encoder and evaluates it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def finetune(
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Fine-tune and evaluate, compared with a randomly initialised encoder; from a store, or from a table and a bundle.
+    """Fine-tune and evaluate a pretrained encoder, and compare it with a randomly initialised encoder.
 
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
@@ -88,23 +88,21 @@ def _require_one_source(
     bundle: Path | None,
     table_options: Sequence[object],
 ) -> None:
-    """Raise an ``InputError`` that lists all missing and conflicting options."""
+    """Check that exactly one data source and one encoder are given; otherwise raise an ``InputError``."""
     problems = []
     if (store is None) == (manifest is None):
-        what = "one of the two is needed" if store is None else "both are given"
+        what = "neither is given" if store is None else "both are given"
         remedy = "Set --store, or --manifest and --bundle"
         problems.append(Problem("finetune", "--store, --manifest", what, remedy))
     if (encoder is None) == (bundle is None):
-        what = "one of the two is needed" if encoder is None else "both are given"
-        problems.append(Problem("finetune", "--encoder, --bundle", what, "Set one of --encoder and --bundle"))
+        what = "neither is given" if encoder is None else "both are given"
+        problems.append(Problem("finetune", "--encoder, --bundle", what, "Use either --encoder or --bundle"))
     if manifest is not None and encoder is not None:
         what = "does not record the quality limits used for its training data"
-        problems.append(
-            Problem("finetune", "--encoder", what, "Use --bundle, or preprocess the table first and use --store")
-        )
+        problems.append(Problem("finetune", "--encoder", what, "Use --bundle, or preprocess the table and use --store"))
     if manifest is None and any(option is not None for option in table_options):
-        what = "these options describe a table and need --manifest"
-        problems.append(Problem("finetune", "--root, --column, ...", what, "Set --manifest, or remove them"))
+        what = "these options describe a table and require --manifest"
+        problems.append(Problem("finetune", "--root, --column, ...", what, "Set --manifest, or remove these options"))
     if problems:
         raise InputError(problems)
 
@@ -112,7 +110,7 @@ def _require_one_source(
 def _open_sources(
     params: Params, store: Path | None, encoder: Path | None, bundle: Path | None, targets: Sequence[str], out: Path
 ) -> tuple[Store, Path]:
-    """Return the store and the encoder folder; preprocess a table first, with the settings of the bundle."""
+    """Return the store and the encoder folder. A table is first preprocessed with the settings of the bundle."""
     from ecgssl.store.store import Store
 
     source = encoder or bundle
@@ -127,7 +125,7 @@ def _open_sources(
 
     made = cohort_store(params, source, targets, out)
     if made.report is None:
-        typer.echo(f"{len(made.store)} recordings, already preprocessed")
+        typer.echo(f"{len(made.store)} recordings were already preprocessed")
     else:
         report = made.report
         typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected")

@@ -1,4 +1,4 @@
-"""Command ``ecgssl fingerprint``."""
+"""Command ``ecgssl fingerprint``, which writes the fingerprint of the raw data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecgssl.cli.app import ParamsFile, app
 
 @app.command()
 def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
-    """Write data/fingerprint.json, from which DVC detects changes of the raw recordings."""
+    """Write data/fingerprint.json, which DVC uses to detect changes of the raw data."""
     from ecgssl.config import load_params
     from ecgssl.datasets.fingerprint import fingerprint as describe
     from ecgssl.datasets.load import load

@@ -1,4 +1,4 @@
-"""Command ``ecgssl inspect``."""
+"""Command ``ecgssl inspect``, which prints properties of recordings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def inspect(
     ] = None,
     workers: Workers = 1,
 ) -> int:
-    """Print format, leads, sampling rate, duration and quality of recordings, and the reason if one is unusable.
+    """Print format, leads, sampling rate, duration and quality of recordings.
 
     Example: ecgssl inspect ecg.xml exams.hdf5#1169160 hospital/ --plot pages
     """

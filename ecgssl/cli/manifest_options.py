@@ -1,4 +1,4 @@
-"""Options for reading the table of a local cohort, and printing of findings."""
+"""Command line options for the table of a local cohort, and printing of quality findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="Name in ecgssl = column of the table, such as patient_id=MRN; may be repeated."),
+    typer.Option("--column", help="Standard name and column of the table, such as patient_id=MRN; may be repeated."),
 ]
 Values = Annotated[
     list[str] | None, typer.Option("--value", help="Meaning of a cell, such as sex:1=male; may be repeated.")
@@ -25,7 +25,7 @@ PathPrefix = Annotated[str | None, typer.Option(help="Text removed from the star
 Dates = Annotated[
     Literal["day_first", "month_first"] | None, typer.Option(help="Order of day and month in dates like 03/04/2021.")
 ]
-TargetsFile = Annotated[Path | None, typer.Option(help="YAML file with the meaning of the cells of targets.")]
+TargetsFile = Annotated[Path | None, typer.Option(help="YAML file that declares columns and targets.")]
 
 
 def cohort_overrides(
@@ -37,10 +37,10 @@ def cohort_overrides(
     dates: str | None,
     targets_file: Path | None,
 ) -> list[str]:
-    """Return the options as overrides of section ``data``. Columns and values extend those of the parameters.
+    """Convert the options to overrides of the parameter section ``data``.
 
     Raises:
-        InputError: lists every column or value that has the wrong form.
+        InputError: options ``--column`` or ``--value`` have the wrong form. The message lists all of them.
     """
     problems = []
     chosen = ["data.set=cohort", f"data.manifest={_yaml(str(manifest))}"]
@@ -49,7 +49,7 @@ def cohort_overrides(
         ours, equals, theirs = item.partition("=")
         if not (ours and equals and theirs):
             problems.append(
-                Problem("--column", item, "does not have the form NAME=COLUMN", "Write for example patient_id=MRN")
+                Problem("--column", item, "does not have the form NAME=COLUMN", "Use for example patient_id=MRN")
             )
         chosen.append(f"data.columns.{ours}={_yaml(theirs)}")
     meanings: dict[str, dict[str, str]] = {}
@@ -58,7 +58,7 @@ def cohort_overrides(
         cell, equals, meaning = rest.rpartition("=")
         if not (column and colon and equals):
             problems.append(
-                Problem("--value", item, "does not have the form column:cell=meaning", "Write for example sex:1=male")
+                Problem("--value", item, "does not have the form column:cell=meaning", "Use for example sex:1=male")
             )
         meanings.setdefault(column, {})[cell] = meaning
     if problems:
@@ -69,7 +69,7 @@ def cohort_overrides(
 
 
 def print_findings(report: PreprocessReport) -> None:
-    """Print counts of rejected and flagged recordings by reason, and the warnings."""
+    """Print the number of rejected and flagged recordings for each reason, and all warnings."""
     for title, counts in (("rejected", report.reasons), ("flagged", report.flags)):
         for reason, count in counts.items():
             typer.echo(f"  {title} for {reason}: {count}")

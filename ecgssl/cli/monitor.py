@@ -1,4 +1,4 @@
-"""Command ``ecgssl monitor``."""
+"""Command ``ecgssl monitor``, which detects drift in a batch of scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def monitor(
         list[Path] | None, typer.Option(help="File of embed with the same bundle, to compare the embeddings.")
     ] = None,
 ) -> None:
-    """Compare a batch of scores with the validation recordings of the model; the output has aggregates only.
+    """Compare a batch of scores with the scores of the validation recordings, to detect drift.
 
     Example: ecgssl monitor --bundle exports/classifier scores.csv --embeddings embeddings.parquet --out drift.html
     """

@@ -1,4 +1,4 @@
-"""Command ``ecgssl overlap``."""
+"""Command ``ecgssl overlap``, which lists recordings and patients that two datasets share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def overlap(
     most: Annotated[int, typer.Option(min=0, help="Number of pairs to print.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print all pairs as JSON.")] = False,
 ) -> int:
-    """List recordings that two sets share, by waveform and by patient. Exit code 3 if there are any.
+    """List recordings that two datasets share, by waveform and by patient. The exit code is 3 if there are any.
 
     Example: ecgssl overlap runs/a/pretrained data/mine --splits val,test
     """
@@ -33,7 +33,7 @@ def overlap(
     for by in ("waveform", "patient"):
         part = found[by]
         if part is None:
-            typer.echo(f"by {by}: cannot be compared, because the keys or the numbering of the patients differ")
+            typer.echo(f"by {by}: cannot be compared, because the patient keys or patient ids differ")
             continue
         typer.echo(f"by {by}: {part['a']:,} of A, {part['b']:,} of B")
         for one, other in part["pairs"][:most]:

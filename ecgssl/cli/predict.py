@@ -1,4 +1,4 @@
-"""Command ``ecgssl predict``."""
+"""Command ``ecgssl predict``, which applies a classifier to recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def predict(
     device: OnDevice = "auto",
     as_json: Json = False,
 ) -> int:
-    """Score recordings, one row per input. The same command resumes an interrupted run.
+    """Apply a classifier to recordings, and write one row of scores per input. Run the command again to resume it.
 
     Example: ecgssl predict --bundle exports/classifier rec1.hea folder --out scores.csv
     """

@@ -1,4 +1,4 @@
-"""Command ``ecgssl preprocess``."""
+"""Command ``ecgssl preprocess``, which writes a store of preprocessed recordings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def preprocess(
         Path | None, typer.Option(help="PNG of the worst recordings of each reason code, by row number only.")
     ] = None,
 ) -> int:
-    """Read, check, clean and store recordings.
+    """Read, check, filter and store the recordings of a dataset.
 
     Example: ecgssl preprocess --manifest cohort.csv --out data/mine --figure findings.png
     """
@@ -60,7 +60,7 @@ def preprocess(
     chosen = list(overrides or [])
     if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):
         what = "--root and --labels need either a table or a public set"
-        raise InputError(Problem("preprocess", "--manifest, --public", what, "Set one of --manifest and --public"))
+        raise InputError(Problem("preprocess", "--manifest, --public", what, "Use either --manifest or --public"))
     if manifest is not None:
         chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     if public is not None:

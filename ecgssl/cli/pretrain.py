@@ -1,4 +1,4 @@
-"""Command ``ecgssl pretrain``."""
+"""Command ``ecgssl pretrain``, which pretrains an encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pretrain(
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Pretrain CoRe-ECG. The same command resumes a stopped run. Use torchrun for several processes or machines.
+    """Pretrain an encoder with CoRe-ECG. Run the command again to resume it; use torchrun for several processes.
 
     Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
     """

@@ -1,4 +1,4 @@
-"""Command ``ecgssl profile``: list and use ready-made parameter files."""
+"""Command ``ecgssl profile``, which lists parameter profiles and writes ``params.yaml`` from a profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app.add_typer(profile, name="profile")
 
 @profile.command("list")
 def profile_list() -> None:
-    """List the profiles and the standard benchmarks.
+    """List the parameter profiles and the standard benchmarks.
 
     Example: ecgssl profile list
     """
@@ -34,7 +34,7 @@ def profile_list() -> None:
 def profile_use(
     name: str, root: Annotated[Path | None, typer.Option(help="data.root of the new params.yaml.")] = None
 ) -> None:
-    """Write params.yaml from a profile, or from the profile and the recordings of a standard benchmark.
+    """Write params.yaml from a profile or for a standard benchmark.
 
     Example: ecgssl profile use ptbxl_rhythm --root /data/ptb-xl-1.0.3
     """
@@ -48,7 +48,7 @@ def profile_use(
     if not source.exists():
         names = sorted(p.stem for p in PROFILES.glob("*.yaml"))
         known = ", ".join([*names, *benchmarks]) or "none here; run the command in the project folder"
-        raise InputError(Problem(str(PROFILES), name, "is not a profile", f"Profiles: {known}"))
+        raise InputError(Problem(str(PROFILES), name, "is not a profile or benchmark", f"Use one of: {known}"))
     text = source.read_text()
     if chosen is not None:
         text = chosen.params(text, name, root)

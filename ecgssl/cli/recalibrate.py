@@ -1,4 +1,4 @@
-"""Command ``ecgssl recalibrate``."""
+"""Command ``ecgssl recalibrate``, which fits calibrators for a new site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def recalibrate(
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> None:
-    """Fit new calibrators on a share of the patients of a new site, and evaluate them on the others.
+    """Fit new calibrators on some patients of a new site, and evaluate them on the other patients of this site.
 
     Example: ecgssl recalibrate --run runs/af --store data/newsite --out runs/af-newsite
     """

@@ -1,4 +1,4 @@
-"""Command ``ecgssl report``: report of a run, or comparison of runs."""
+"""Command ``ecgssl report``, which writes the report of a run or compares runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def report(
     found = write_report(
         runs[0], data, external=external, out=out, given=given, recordings=recordings, attribution=attribution
     )
-    typer.echo(f"wrote {(out or external or runs[0]) / HTML}; {len(found['gaps'])} items are to be filled by you")
+    typer.echo(
+        f"wrote {(out or external or runs[0]) / HTML}; {len(found['gaps'])} items are marked 'to be filled by you'"
+    )
 
 
 def _answers(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Command ``ecgssl results``."""
+"""Command ``ecgssl results``, which prints the results of the DVC pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecgssl.errors import InputError, Problem
 
 @app.command()
 def results() -> None:
-    """Print the table of results of the last ``make repro`` and the paths of figures, metrics and bundles."""
+    """Print the leaderboard of the last ``make repro``, and the paths of figures, metrics and bundles."""
     board = Path("metrics/leaderboard.md")
     if not board.exists():
         raise InputError(Problem(str(board), "file", "does not exist", "Run 'make repro' first"))

@@ -1,4 +1,4 @@
-"""Options and output shared by the commands predict and embed."""
+"""Command line options and output shared by ``ecgssl predict`` and ``ecgssl embed``."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 def print_report(report: PredictReport, done: str, out: Path, as_json: bool) -> int:
-    """Print the counts of a scoring command and return its exit code.
+    """Print the counts of ``predict`` or ``embed``, and return the exit code.
 
     Args:
         report: counts of the inputs.
-        done: past participle for the counts, ``scored`` or ``embedded``.
-        out: table that was written.
+        done: verb for the message, ``scored`` or ``embedded``.
+        out: path of the table that was written.
         as_json: print JSON instead of text.
 
     Returns:
@@ -42,7 +42,7 @@ def print_report(report: PredictReport, done: str, out: Path, as_json: bool) -> 
     else:
         typer.echo(f"{report.counted} inputs = {report.scored} {done} + {report.rejected} rejected -> {out}")
         if report.resumed:
-            typer.echo(f"note: {report.resumed} were {done} by an earlier run that was interrupted")
+            typer.echo(f"note: {report.resumed} inputs were already {done} by an interrupted run")
         if report.unknown:
-            typer.echo(f"note: {report.unknown} files in the folders are in no known format")
+            typer.echo(f"note: {report.unknown} files in the folders have an unknown format and are not read")
     return 3 if report.rejected else 0

@@ -1,4 +1,4 @@
-"""Command ``ecgssl serve``."""
+"""Command ``ecgssl serve``, which starts an HTTP server for a bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command ``ecgssl simulate``."""
+"""Command ``ecgssl simulate``, which writes simulated recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Workers = -1,
 ) -> None:
-    """Make synthetic 12-lead recordings (WFDB) with a manifest.
+    """Generate synthetic 12-lead recordings in WFDB format with a manifest.
 
     Example: ecgssl simulate --out demo --patients 100
     """
@@ -27,4 +27,4 @@ def simulate(
 
     with progress("simulate", patients, "patients") as advance:
         manifest = make(out, SyntheticParams(patients=patients), seed, workers, advance)
-    typer.echo(f"wrote {manifest}; the recordings are synthetic; results on them do not transfer to patients")
+    typer.echo(f"wrote {manifest}; the recordings are synthetic, so results on them have no clinical meaning")

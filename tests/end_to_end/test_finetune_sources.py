@@ -46,7 +46,7 @@ def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
     before = contents(stores[0])
     again = finetune(bundle, made.manifest, tmp_path / "run", "--share", "1")
     assert again.code == 0, again.err
-    assert "16 recordings, already preprocessed" in again.out
+    assert "16 recordings were already preprocessed" in again.out
     assert contents(stores[0]) == before
     assert "params.yaml" not in {p.name for p in tmp_path.iterdir()}
 
@@ -72,8 +72,8 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
         (finetune(broken, made.manifest, out), "signal.json"),
         (ecgssl("finetune", "--store", made.store, "--bundle", broken, *given), "signal.json"),
         (finetune(made.base / "bundle", made.manifest, out), "contains a classifier of MI, NORM"),
-        (ecgssl("finetune", "--bundle", bundle, *given), "--store, --manifest: one of the two is needed"),
-        (ecgssl("finetune", "--manifest", made.manifest, *given), "--encoder, --bundle: one of the two is needed"),
+        (ecgssl("finetune", "--bundle", bundle, *given), "--store, --manifest: neither is given"),
+        (ecgssl("finetune", "--manifest", made.manifest, *given), "--encoder, --bundle: neither is given"),
         (finetune(bundle, made.manifest, out, "--store", made.store), "--store, --manifest: both are given"),
         (
             finetune(bundle, made.manifest, out, "--encoder", made.base / "encoder"),
@@ -85,7 +85,7 @@ def test_what_cannot_be_is_told_before_anything_is_written(made, bundle, tmp_pat
         ),
         (
             ecgssl("finetune", "--store", made.store, "--bundle", bundle, "--root", tmp_path, *given),
-            "need --manifest",
+            "require --manifest",
         ),
     ]
     for done, message in cases:

@@ -293,8 +293,8 @@ def test_the_verb(planted, tmp_path, monkeypatch):
     before = contents(planted.folder)
     done = ecgssl(*given, "--out", tmp_path / "page.html")
     assert (done.code, done.err) == (3, "")
-    assert "24 rows of 12 patients = 21 usable + 3 left out + 0 without a file" in done.out
-    assert "left out too_short: 2 (rows 6-7): the recording" in done.out
+    assert "24 rows of 12 patients = 21 usable + 3 rejected + 0 without a file" in done.out
+    assert "rejected too_short: 2 (rows 6-7): the recording" in done.out
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     done = ecgssl(*given, "--json")
     assert json.loads(done.out)["verdict"] == "rejected"
