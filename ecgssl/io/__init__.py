@@ -35,8 +35,8 @@ def read(
     """Read one recording in any supported format, which is detected from the content of the file.
 
     Args:
-        path: path of the file, or ``file#member`` for a file with several recordings. The path of a WFDB record may have
-            the suffix of the header, the suffix of the signal file, or none.
+        path: path of the file, or ``file#member`` for a file with several recordings. The path of a WFDB record may
+            have the suffix of the header, the suffix of the signal file, or none.
         overrides: metadata that are missing or wrong in the file.
         record_id: record id; by default the name of the file or member.
         patient_id: patient id, the same for all recordings of a patient.

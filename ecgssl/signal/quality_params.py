@@ -20,7 +20,8 @@ class QualityParams(Section):
     often simulated faults are detected.
 
     Args:
-        nan_fraction: largest accepted proportion of missing samples in a lead; they are interpolated, and the lead is flagged.
+        nan_fraction: largest accepted proportion of missing samples in a lead; they are interpolated, and the lead is
+            flagged.
         flat_sd: largest standard deviation in mV of a flat lead; the smallest value in real leads is 0.025.
         flat_seconds: longest accepted flat section of a lead in s (a range of at most 5 uV per 0.2 s); up to 0.6 in
             real leads.

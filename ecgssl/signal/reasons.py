@@ -48,7 +48,7 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     "railed": Reason(
         "lead", "mask", "a lead stays at its largest or smallest value: the amplifier was saturated",
-        "share of samples held at the extreme", "", "railed_fraction",
+        "share of samples at the extreme values", "", "railed_fraction",
     ),
     "amplitude": Reason(
         "lead", "reject", "the voltage is too large for an ECG", "largest voltage after cleaning", "mV", "amplitude"
@@ -97,7 +97,7 @@ READ_TEXTS = {
     "compressed": "the compression of the waveform is not supported or the compressed data are invalid",
     "entities": "the XML contains entity declarations, which are refused",
     "link": "the file refers to a file outside its folder",
-    "member": "the file holds several recordings and none, or an unknown one, is selected",
+    "member": "the file contains several recordings, but none or an unknown one is selected",
     "missing_extra": "a reader that is not installed is needed: pip install 'ecgssl[vendor]'",
     "too_large": "the file is larger than a recording can be",
     "no_leads": "none of the twelve leads is in the file",
@@ -109,15 +109,15 @@ READ_TEXTS = {
     "rates": "the leads have different sampling rates",
     "skew": "the leads are shifted in time against each other",
     "gaps": "the recording is interrupted",
-    "truncated": "the file ends before the announced number of samples",
-    "length": "the number of samples differs from the announced number",
+    "truncated": "the file ends before the declared number of samples",
+    "length": "the number of samples differs from the declared number",
     "checksum": "the checksum of the samples does not match",
     "known_defect": "this recording is listed as defective in the data set",
     "sampling_rate": "the sampling rate is too low for the passband",
     "too_short": "the recording is shorter than the required duration; it is not padded",
     "min_leads": "too few usable leads are left",
     "missing_leads": "a required lead is absent or unusable",
-    "overlap": "a later split holds a recording of the same patient or with the same waveform (data.overlap: drop_train)",
+    "overlap": "a later split contains a recording of the same patient or with the same waveform (data.overlap: drop_train)",
 }
 """Descriptions of the reason codes of file readers, preprocessing and overlap checks."""
 

@@ -161,7 +161,7 @@ class TrackedRun:
         mlflow = _mlflow()
         mlflow.set_tracking_uri(uri)
         if not configured:
-            # set_tracking_uri sets this variable; without the removal, a run in another directory would use the same store
+            # set_tracking_uri sets this variable, which would make runs in other directories use the same store
             os.environ.pop(URI_VARIABLE, None)
         self._client = mlflow.MlflowClient(uri)
         experiment = _experiment(self._client, params.tracking.experiment, artifacts)

@@ -48,7 +48,8 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
     Returns:
         The standard leads in mV with canonical names, in the order of the file. Values are sample x sensitivity x
         correction + baseline; padding (``find_padding``) becomes NaN. ``meta`` contains age, sex, device and filters in
-        Hz. If channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not corrected.
+        Hz. If channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not
+        corrected.
 
     Raises:
         RecordingError: reason ``header``, ``gain`` (no sensitivity), ``truncated`` or ``length`` (differs from the

@@ -157,7 +157,7 @@ def check_heaps(path: Path) -> None:
                 raise read_error("unreadable", path, "heap", "is longer than the file")
             while position + 16 <= end:
                 index, _, length = struct.unpack("<H6sQ", data[position : position + 16])
-                # the size of free space (index 0) includes the header; other objects have a header of 16 bytes and padding
+                # the size of free space (index 0) includes the header; other objects have a 16-byte header and padding
                 step = length if index == 0 else 16 + -(-length // 8) * 8
                 if step < 16 or position + step > end:
                     raise read_error("unreadable", path, "heap", "is damaged")
