@@ -104,7 +104,7 @@ def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG
 def evaluate_cell(
     cell: Path, model: CoReECG, store: Store, params: Params, tasks: dict[str, list[str]], args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Fit the probes (and fine-tuned models) of a cell and return validation metrics.
+    """Fit the probes and fine-tuned models of a cell, and return their validation metrics.
 
     The logits of the validation and test recordings are saved for the report.
     """

@@ -17,7 +17,7 @@ from ecgssl.signal.leads import CHEST_LEADS, LEADS, LIMB_LEADS, LIMB_MATRIX
 
 Array = NDArray[np.float32]
 Planted = tuple[Array, tuple[str, ...]]
-"""The changed recording, and the leads that a finding must list (empty if the fault affects the whole recording)."""
+"""Changed recording and affected leads. A finding must list one of these leads; with no leads, any finding counts."""
 Plant = Callable[[Array, float, np.random.Generator], Planted]
 """Function that adds a fault to a recording: (12, samples) in mV in canonical lead order, sampling rate in Hz, generator."""
 

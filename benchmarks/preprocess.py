@@ -63,7 +63,7 @@ STAGES = {
 
 
 def settings(beats: str, **store: Any) -> Params:
-    """Return preprocessing parameters with or without neurokit2, and without a limit of rejected recordings."""
+    """Return preprocessing parameters with or without neurokit2, and no limit on rejected recordings."""
     return parse_params(
         {
             "tasks": {"none": ["none"]},
@@ -81,7 +81,7 @@ def make_shard(items: list[RecordingRequest], params: Params, folder: Path) -> N
 
 
 def stages(items: list[RecordingRequest], params: Params, folder: Path) -> dict[str, float]:
-    """Return CPU milliseconds per recording by stage."""
+    """Return the CPU time in ms per recording for each stage."""
     spent: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,7 +194,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
         }
         if importlib.util.find_spec("torch_ecg"):
             contestants["wfdb_torch_ecg"] = lambda: wfdb_torch_ecg(items, without)
-        for run in contestants.values():  # warm-up: imports, FFT plans, page cache
+        for run in contestants.values():  # warm up imports, FFT plans and page cache
             run()
         for _ in range(rounds):
             for name, run in contestants.items():

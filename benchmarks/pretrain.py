@@ -229,7 +229,7 @@ def measure(arguments: argparse.Namespace, preset: str) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Return the peak memory so far in GiB: tensors on the GPU, or the whole process."""
+    """Return the peak memory so far in GiB, of tensors on the GPU or of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -38,7 +38,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Result of expanding inputs.
+    """Recordings found in the inputs of scoring.
 
     Args:
         items: recordings to score.

@@ -120,7 +120,7 @@ def request_steps(
     out: NDArray[np.int16],
     on_read: Callable[[Recording], None] = lambda recording: None,
 ) -> Steps:
-    """Run ``prepare_request`` stage by stage, with the same arguments, results and errors."""
+    """Prepare a recording as a generator that pauses after each stage. Arguments and results as in ``prepare_request``."""
     if request.excluded:
         raise Rejected("known_defect", "known_defect", request.defect)
     recording = read_or_reject(request.path, request.overrides)

@@ -243,7 +243,7 @@ def compile_blocks(model: CoReECG) -> None:
 
 
 def gate_temperature(params: Params, share: float) -> float:
-    """Return the temperature of the FDA gate after ``share`` of the run (exponential schedule)."""
+    """Return the temperature of the FDA gate after the fraction ``share`` of the run (exponential schedule)."""
     start, end = params.fda.temperature
     return start * (end / start) ** share
 

@@ -1,4 +1,4 @@
-"""Configuration that identifies a pretraining run; a run resumes only with the same configuration."""
+"""Configuration that identifies a pretraining run. A run can be resumed only with the same configuration."""
 
 from __future__ import annotations
 

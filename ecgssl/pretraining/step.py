@@ -37,7 +37,7 @@ class Step:
     def __call__(
         self, batch: Batch, step: int, gate_temperature: float, seed: int, measure: bool
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Add the gradient of the loss to ``.grad`` of the parameters.
+        """Compute the loss terms, and add the gradient of the loss to ``.grad`` of the parameters.
 
         Args:
             batch: recordings of this process.

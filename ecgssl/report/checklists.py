@@ -32,9 +32,9 @@ CARD = {
     "ethics": "Which committee approved the study, and how was consent handled?",
     "contact": "Who is responsible for the model?",
 }
-"""Questions of the model card, by key. The user answers them."""
+"""Questions of the model card by key, which the user answers."""
 ITEM_KEYS = {"5b": "inclusion", "8a": "reference", "17": "ethics", "27b": "users", "3b": "intended_use"}
-"""Model card question that answers each of these TRIPOD+AI items."""
+"""TRIPOD+AI items that are answered by a question of the model card, with the key of the question."""
 
 
 def items(name: str) -> list[dict[str, str]]:

@@ -76,7 +76,7 @@ class ReaderPool:
             if reader is None:
                 reader = self._start()
                 reader.connection.recv()
-                # starting a process takes seconds, which do not count towards the time limit
+                # start the time limit again, because starting a process takes seconds
                 until = time.monotonic() + seconds
             reader.connection.send(job)
             if not reader.connection.poll(max(until - time.monotonic(), 0)):
@@ -94,7 +94,7 @@ class ReaderPool:
         finally:
             if not healthy and reader is not None:
                 reader.end()
-            # the next request that gets None starts a new process
+            # put None into the queue if the process failed; the next request then starts a new process
             self._idle.put(reader if healthy else None)
         if isinstance(answer, RejectedUpload):
             field, _, what = answer.detail.partition(": ")

@@ -11,7 +11,7 @@ from ecgssl.errors import InputError, Problem
 
 
 def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Return the device; ``auto`` selects a GPU if there is one.
+    """Return the torch device for a name. ``auto`` selects a GPU if there is one.
 
     Raises:
         InputError: CUDA is requested but not available.
@@ -24,7 +24,7 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def resolve_precision(name: Literal["auto", "bf16", "fp32"], device: torch.device) -> Literal["bf16", "fp32"]:
-    """Return the precision; ``auto`` selects bf16 if the hardware supports it.
+    """Return the precision for a name. ``auto`` selects bf16 if the hardware supports it.
 
     On CPUs without bf16 instructions, bf16 was 48 times slower than fp32; on a CPU with them, it was 6 times faster.
     """
