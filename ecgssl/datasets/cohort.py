@@ -51,6 +51,8 @@ class Cohort:
         source: file that the table was read from, for messages.
         kinds: declaration of each target that is not binary.
         rows: row number of each recording in ``source`` (the header is row 1); empty if unknown.
+        random_splits: whether ecgssl made the splits, so that a recording may move to the split of a copy of it. False for
+            splits that are published or given by the user, and for splits by time or site.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Cohort:
     source: str = ""
     kinds: Mapping[str, Target] = field(default_factory=dict)
     rows: tuple[int, ...] = ()
+    random_splits: bool = False
 
     def __len__(self) -> int:
         return len(self.table)

@@ -28,10 +28,12 @@ class Split:
     Args:
         names: (recordings,) split of each recording.
         note: description of the method, and number of recordings in no split.
+        random: whether patients were assigned at random, not by time or site.
     """
 
     names: Names
     note: str
+    random: bool = False
 
 
 class CannotSplit(Exception):
@@ -55,7 +57,8 @@ def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
         raise InputError(Problem(where, "data.split", error.what, error.remedy)) from None
     if split is None:
         return cohort
-    return replace(cohort, table=cohort.table.assign(split=split.names), notes=(*cohort.notes, split.note))
+    table = cohort.table.assign(split=split.names)
+    return replace(cohort, table=table, notes=(*cohort.notes, split.note), random_splits=split.random)
 
 
 def make_split(
@@ -176,7 +179,7 @@ def _grouped(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParam
     names = np.where(fold < first, "val", np.where(fold < last, "test", "train")).astype(object)
     train = round(100 * (1 - val - test))
     shares = f"{train}/{round(100 * val)}/{round(100 * test)}"
-    return Split(names, f"split {shares} by patient, stratified by target, seed {seed}")
+    return Split(names, f"split {shares} by patient, stratified by target, seed {seed}", random=True)
 
 
 def _parts(*shares: float) -> int:
@@ -189,7 +192,7 @@ def _kfold(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams,
     following = (params.fold + 1) % params.folds
     names = np.where(fold == params.fold, "test", np.where(fold == following, "val", "train")).astype(object)
     which = f"fold {params.fold} of {params.folds}, repetition {params.repeat}"
-    return Split(names, f"split by patient, stratified by target: {which}, seed {seed}")
+    return Split(names, f"split by patient, stratified by target: {which}, seed {seed}", random=True)
 
 
 def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:

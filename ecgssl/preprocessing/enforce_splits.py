@@ -1,5 +1,8 @@
 """Enforcement of disjoint splits: recordings shared between splits raise an error, a warning, or are left out.
 
+If ecgssl made the splits (``Cohort.random_splits``), a few copies of a recording in other splits are no error: they and
+all recordings of their patients move to one split.
+
 Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` change.
 """
 
@@ -8,17 +11,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
-from ecgssl.leakage.overlap import REMEDY, Within, limit_problems, within
+from ecgssl.leakage.overlap import ORDER, REMEDY, Within, limit_problems, within
 from ecgssl.preprocessing.merge_shards import usable
 from ecgssl.preprocessing.shards import ShardResult, Work, prune_shard
 from ecgssl.signal.waveform_hash import CODE_BYTES
@@ -26,23 +32,37 @@ from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 
 Policy = Literal["error", "warn", "drop_train"]
 
+MOVED_SHARE, MOVED_FEW = 0.01, 10
+"""Largest number of recordings that may move to another split, as a share of the cohort and as a number. The larger one
+applies. More copies than this are a fault of the cohort."""
+
 
 @dataclass(frozen=True)
 class SplitOverlap:
     """Recordings shared between the splits of a cohort.
 
     Args:
+        cohort: the cohort, with the splits that the store uses.
         found: recordings shared between splits; rows are counted among the usable recordings.
         left_out: reason for leaving out a recording, by row in the cohort's table.
+        moved: number of recordings that were moved to the split of a copy.
     """
 
+    cohort: Cohort
     found: Within
     left_out: dict[int, str]
+    moved: int
 
     @property
     def warnings(self) -> list[str]:
         """Return warnings about shared recordings that stay in the store."""
-        return Within((), self.found.two_patients).warnings() if self.left_out else self.found.warnings()
+        found = Within((), self.found.two_patients) if self.left_out else self.found
+        moved = f"{self.moved} recordings were moved to the split of a copy of the same recording or of its patient"
+        return [*([moved] if self.moved else []), *found.warnings()]
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of recordings left out, moved, and shared between splits by kind."""
+        return {"left_out": len(self.left_out), "moved": self.moved, **self.found.counts()}
 
     def prune(self, work: Work, made: Sequence[ShardResult]) -> dict[int, tuple[int, str]]:
         """Rewrite the shards without the recordings in ``left_out``.
@@ -75,12 +95,55 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
         InputError: the policy is ``error`` and recordings of different splits share a patient or a waveform.
     """
     places, codes = _codes(parts)
-    found = find_crossings(cohort, places, same_recording(codes))
+    waveforms = same_recording(codes)
+    found = find_crossings(cohort, places, waveforms)
+    moved = 0
+    if cohort.random_splits and found.crossings:
+        reunited, moved = reunite_copies(cohort, places, waveforms)
+        if moved <= max(MOVED_FEW, MOVED_SHARE * len(cohort)):
+            cohort, found = reunited, find_crossings(reunited, places, waveforms)
+        else:
+            moved = 0
     if policy == "error" and found.crossings:
         write_atomic(listing, _listed(cohort, places, found))
         raise InputError(limit_problems(_problems(cohort, places, found), f"; all are in {listing}"))
     left_out = found.left_out() if policy == "drop_train" else {}
-    return SplitOverlap(found, {int(places[row]): why for row, why in left_out.items()})
+    return SplitOverlap(cohort, found, {int(places[row]): why for row, why in left_out.items()}, moved)
+
+
+def reunite_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> tuple[Cohort, int]:
+    """Move copies of a recording, and all recordings of their patients, to one split.
+
+    Recordings move to the split that comes first in ``ORDER``, so train never loses a recording to an evaluation split.
+
+    Args:
+        cohort: cohort whose splits were made at random.
+        places: (n,) rows of the usable recordings in the cohort's table.
+        waveforms: (n,) numbers, equal for copies of one waveform.
+
+    Returns:
+        The cohort with the new splits (and folds), and the number of recordings that moved.
+    """
+    table = cohort.table
+    patients = pd.factorize(table["patient_id"])[0]
+    count = int(patients.max(initial=-1)) + 1
+    # a graph of patients and waveforms; a recording connects its patient with its waveform
+    size = count + int(waveforms.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(places)), (patients[places], count + waveforms)), shape=(size, size))
+    group = connected_components(edges, directed=False)[1][patients]
+    ranks = table["split"].map({split: rank for rank, split in enumerate(ORDER)})
+    ranked = pd.DataFrame({"group": group, "rank": ranks}).dropna()
+    first = ranked.sort_values("rank", kind="stable").groupby("group").head(1)
+    source = pd.Series(first.index, index=first["group"]).reindex(group).to_numpy()
+    moves = np.flatnonzero(ranks.notna().to_numpy() & (group >= 0))
+    moves = moves[ranks.to_numpy()[moves] != ranks.to_numpy()[source[moves].astype(np.int64)]]
+    table = table.copy()
+    for column in ("split", "fold"):
+        if column in table:
+            values = table[column].to_numpy(copy=True)
+            values[moves] = values[source[moves].astype(np.int64)]
+            table[column] = values
+    return replace(cohort, table=table), len(moves)
 
 
 def find_crossings(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:

@@ -41,8 +41,8 @@ class PreprocessReport:
         warnings: notes on the cohort, and warnings about recordings shared between splits.
         seconds: wall-clock time of this run in s.
         resumed: number of recordings that an earlier, interrupted run has prepared.
-        overlap: policy, number of recordings left out, and numbers of recordings shared between splits by kind
-            (``ecgssl.leakage.overlap.Within.counts``).
+        overlap: policy, numbers of recordings left out and moved to another split, and numbers of recordings that the
+            splits share, by kind (``ecgssl.leakage.overlap.Within.counts``).
     """
 
     counted: int
@@ -87,6 +87,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         reasons = write_rejected(building / layout.REJECTED, cohort, parts)
         _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
         apart = enforce_splits(cohort, parts, params.data.overlap, partial / "overlap.csv")
+        cohort = apart.cohort
         if apart.left_out:
             reasons = write_rejected(building / layout.REJECTED, cohort, parts, apart.left_out)
             _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
@@ -95,7 +96,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         if stored + reasons.total() != len(cohort):
             raise AssertionError(f"{len(cohort)} recordings, but {stored} stored and {reasons.total()} rejected")
         about = _about(cohort, params, work, made, pruned, building) | {
-            "overlap": {"policy": params.data.overlap, "left_out": len(apart.left_out), **apart.found.counts()},
+            "overlap": {"policy": params.data.overlap, **apart.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
         # write this marker file last; the write need not be atomic, because the folder is renamed afterwards

@@ -15,11 +15,13 @@ from store_cohort import KEY, RATE, beats, params
 from wfdb_files import write_record
 
 from ecgssl.config import Params
+from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError, Problem
 from ecgssl.inspection.check import check
 from ecgssl.inspection.check_summary import summarise
 from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, Crossing, limit_problems, within
+from ecgssl.preprocessing.enforce_splits import find_crossings, reunite_copies
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
@@ -96,9 +98,53 @@ def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
 
 def test_they_are_only_counted_where_that_is_asked_for(leaky, tmp_path):
     report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
-    counts = {"policy": "warn", "left_out": 0, "by_patient": 0, "by_waveform": 10, "two_patients": 0}
+    counts = {"policy": "warn", "left_out": 0, "moved": 0, "by_patient": 0, "by_waveform": 10, "two_patients": 0}
     assert report.overlap == counts == Store(tmp_path / "out").about["overlap"]
     assert any("10 recordings have the waveform of a recording in another split" in w for w in report.warnings)
+
+
+def test_copies_move_to_one_split_if_the_splits_were_made_here(leaky, tmp_path):
+    table = pd.read_csv(leaky, dtype=str, keep_default_na=False).drop(columns="split")
+    table.to_csv(leaky.with_name("without_split.csv"), index=False)
+    cohort = load_manifest(leaky.with_name("without_split.csv"), seed=0)
+    before = cohort.table.set_index("record_id")["split"]
+    shared = [n for n in range(5) if before[f"rec{n}"] != before[f"again{n}"]]
+    assert shared, "choose a seed whose split separates copies"
+    report = preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+    assert (report.overlap["moved"], report.overlap["by_waveform"], report.rejected) == (len(shared), 0, 0)
+    assert any(f"{len(shared)} recordings were moved to the split of a copy" in text for text in report.warnings)
+    after = Store(tmp_path / "out").index.set_index("record_id")["split"]
+    for n in range(5):
+        earlier = min(before[f"rec{n}"], before[f"again{n}"], key=ORDER.index)
+        assert after[f"rec{n}"] == after[f"again{n}"] == earlier
+    others = [name for name in before.index if name not in {f"{of}{n}" for of in ("rec", "again") for n in range(5)}]
+    assert after[others].tolist() == before[others].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 15), st.integers(0, 20), st.booleans()), min_size=1, max_size=40),
+    st.lists(st.sampled_from(["train", "val", "test", ""]), min_size=16, max_size=16),
+)
+def test_moving_copies_leaves_no_shared_recording(recordings, split_of_patient):
+    table = pd.DataFrame(recordings, columns=["patient_id", "waveform", "usable"])
+    table["split"] = [split_of_patient[patient] for patient in table["patient_id"]]
+    table["patient_id"] = table["patient_id"].astype(str)
+    table["fold"] = table["split"].map({"train": 1.0, "val": 9.0, "test": 10.0})
+    cohort = Cohort("set", Path(), table, (), "", random_splits=True)
+    places = np.flatnonzero(table["usable"])
+    waveforms = table["waveform"].to_numpy()[places]
+    moved, count = reunite_copies(cohort, places, waveforms)
+    after = moved.table
+    assert not find_crossings(moved, places, waveforms).crossings
+    assigned = after[after["split"] != ""]
+    assert (assigned.groupby("patient_id")["split"].nunique() == 1).all()
+    rank = {"train": 0, "val": 1, "test": 2}
+    was, now = (t.loc[assigned.index, "split"].map(rank) for t in (table, after))
+    assert (now <= was).all()
+    assert count == int((now < was).sum())
+    assert (after["split"] == "").equals(table["split"] == "")
+    assert (assigned["fold"] == assigned["split"].map({"train": 1.0, "val": 9.0, "test": 10.0})).all()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -118,6 +118,7 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
             table=pd.concat([described, pd.DataFrame(values, columns=names)], axis=1),
             targets=tuple(names),
             notes=tuple(notes),
+            random_splits=False,
         )
     ours = _translated(cohort)
     kept = [ours[name] for name in names if name in ours]
@@ -125,7 +126,8 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
     if absent:
         notes.append(f"the MERL columns {', '.join(absent)} are not used, because the dataset has no such labels")
     dropped = [target for target in cohort.targets if target not in kept]
-    return replace(cohort, table=table.drop(columns=dropped), targets=tuple(kept), notes=tuple(notes))
+    table = table.drop(columns=dropped)
+    return replace(cohort, table=table, targets=tuple(kept), notes=tuple(notes), random_splits=False)
 
 
 def _translated(cohort: Cohort) -> dict[str, str]:

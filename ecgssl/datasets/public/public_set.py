@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ecgssl.config import Target
 from ecgssl.config.public_sets import PUBLIC_SETS, similar_names
 from ecgssl.datasets.cohort import Cohort, rows_text
+from ecgssl.datasets.folds import MADE_HERE
 from ecgssl.datasets.public.release_counts import compare
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.wfdb.reader import header_path
@@ -152,6 +153,7 @@ class PublicSet(ABC):
         Raises:
             InputError: the number of recordings is that of the complete release, but other counts differ.
         """
+        notes = tuple(notes)
         matrix = values if isinstance(values, pd.DataFrame) else pd.DataFrame(values, columns=list(targets))
         table = pd.concat([table, matrix], axis=1)
         problems = compare(table, targets, self.name, self.labels, str(source))
@@ -163,9 +165,10 @@ class PublicSet(ABC):
             table,
             tuple(targets),
             self.licence,
-            tuple(notes),
+            notes,
             source=str(source),
             kinds=kinds or {},
+            random_splits=MADE_HERE in notes,
         )
 
     def absent(

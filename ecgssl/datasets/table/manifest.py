@@ -156,6 +156,7 @@ def examine_manifest(
     notes += more
     read = _targets(raw, rows, reading)
     issues += read.issues
+    random_splits = False
     notes += read.notes
     described = [column for column in DESCRIPTIVE if column in table]
     table = pd.concat([table[described], pd.DataFrame(read.values, index=table.index, dtype=float)], axis=1)
@@ -163,7 +164,8 @@ def examine_manifest(
         if not (table["split"] != "").any():
             notes.append("no split given: the split is made after all errors in the table are fixed")
     else:
-        issues += _split(table, tuple(read.values), read.kinds, split or SplitParams(), seed, notes)
+        wrong, random_splits = _split(table, tuple(read.values), read.kinds, split or SplitParams(), seed, notes)
+        issues += wrong
     if (table["split"] != "").any() and (table["split"] == "").any():
         notes.append(f"{int((table['split'] == '').sum())} recordings are in no split")
     cohort = Cohort(
@@ -177,6 +179,7 @@ def examine_manifest(
         source=str(path),
         kinds=read.kinds,
         rows=tuple(rows),
+        random_splits=random_splits,
     )
     return Examined(cohort, tuple(issues), there, tuple(read.not_binary))
 
@@ -397,18 +400,18 @@ def _split(
     params: SplitParams,
     seed: int,
     notes: list[str],
-) -> list[Issue]:
-    """Fill the column ``split`` in place, append to ``notes``, and return the errors found."""
+) -> tuple[list[Issue], bool]:
+    """Fill the column ``split`` in place, append to ``notes``, and return the errors and whether the split is random."""
     given = bool((table["split"] != "").any())
     try:
         made = make_split(table, targets, params, seed, kinds)
     except CannotSplit as error:
         what = error.what if given or params.kind != "auto" else f"is not given, and {error.what}"
-        return [Issue("split", what, error.remedy)]
+        return [Issue("split", what, error.remedy)], False
     if made is not None:
         table["split"] = made.names
         notes.append(made.note if given else f"no split given: {made.note}")
-    return []
+    return [], made is not None and made.random
 
 
 @dataclass(frozen=True)
