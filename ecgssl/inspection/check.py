@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, REMEDY
 from ecgssl.pool import run_unordered
-from ecgssl.preprocessing.enforce_splits import Policy, find_crossings
+from ecgssl.preprocessing.enforce_splits import Policy, find_crossings, moved_text, reunite_few_copies
 from ecgssl.preprocessing.prepare import Rejected, prepare_request
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import RecordingRequest, recording_requests
@@ -146,26 +146,33 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
             except InputError as error:
                 issues += [Issue(p.field, p.what, p.remedy) for p in error.problems]
     recordings = _read_all(cohort, examined.there, params, progress)
-    issues += _enforce_splits(cohort, recordings, data.overlap)
+    cohort, more = _enforce_splits(cohort, recordings, data.overlap)
+    issues += more
     return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
 
 
-def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> list[Issue]:
-    """Find recordings shared between splits.
+def _enforce_splits(
+    cohort: Cohort, recordings: pd.DataFrame, policy: Policy
+) -> tuple[Cohort, list[Issue]]:
+    """Find recordings shared between splits, and return the cohort with the splits that preprocessing uses.
 
-    With policy ``error``, return them as issues. With policy ``drop_train``, mark them as rejected in ``recordings``.
+    With policy ``error``, also return shared recordings as issues. With policy ``drop_train``, mark them as rejected in
+    ``recordings``.
     """
     kept = np.flatnonzero(recordings["reason"].isna())
     places = recordings["place"].to_numpy(dtype=np.int64)[kept]
     waveforms = same_recording(WaveformCodes.parse(recordings["waveform_hash"].iloc[kept].tolist()))
     recordings["waveform"] = -1
     recordings.loc[kept, "waveform"] = waveforms
+    cohort, moved = reunite_few_copies(cohort, places, waveforms)
+    if moved:
+        cohort = replace(cohort, notes=(*cohort.notes, moved_text(moved)))
     found = find_crossings(cohort, places, waveforms)
     if policy == "drop_train":
         for row, why in found.left_out().items():
             recordings.loc[kept[row], ["stage", "reason", "detail"]] = "overlap", "overlap", why
     if policy != "error":
-        return []
+        return cohort, []
     # patients in several splits have already been reported as issues of the table
     crossings = [(c, tuple(cohort.rows[places[row]] for row in c.rows)) for c in found.of("waveform")]
     issues = [
@@ -187,7 +194,7 @@ def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) ->
                 rows,
             )
         )
-    return issues
+    return cohort, issues
 
 
 def _read_all(cohort: Cohort, there: NDArray[np.bool_], params: Params, progress: bool) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from ecgssl.config import Target
 from ecgssl.datasets.cohort import EXTERNAL, SPLITS
 from ecgssl.inspection.check import Checked
 from ecgssl.preprocessing.enforce_splits import Policy
+from ecgssl.signal.set_voltage import unusual_voltage
 from ecgssl.version import __version__
 
 SHARED_BY = 5
@@ -100,7 +101,13 @@ class CohortWarning:
 def warnings_of(checked: Checked) -> list[CohortWarning]:
     """Return all warnings about a checked cohort, the most severe first."""
     kept = checked.described(checked.kept)
-    return [*_stop(checked), *_twice(kept, checked.params.data.overlap), *_contradictions(kept), *_small(checked, kept)]
+    return [
+        *_stop(checked),
+        *_twice(kept, checked.params.data.overlap),
+        *_contradictions(kept),
+        *_voltage(kept),
+        *_small(checked, kept),
+    ]
 
 
 def _stop(checked: Checked) -> list[CohortWarning]:
@@ -154,6 +161,11 @@ def _contradictions(kept: pd.DataFrame) -> list[CohortWarning]:
         what = f"{int(overridden.sum())} files and the table differ in {', '.join(fields)}; the table is used"
         found_warnings.append(CohortWarning(what, _rows(kept[overridden])))
     return found_warnings
+
+
+def _voltage(kept: pd.DataFrame) -> list[CohortWarning]:
+    what = unusual_voltage(kept["span"])
+    return [CohortWarning(what)] if what else []
 
 
 def _small(checked: Checked, kept: pd.DataFrame) -> list[CohortWarning]:

@@ -57,8 +57,7 @@ class SplitOverlap:
     def warnings(self) -> list[str]:
         """Return warnings about shared recordings that stay in the store."""
         found = Within((), self.found.two_patients) if self.left_out else self.found
-        moved = f"{self.moved} recordings were moved to the split of a copy of the same recording or of its patient"
-        return [*([moved] if self.moved else []), *found.warnings()]
+        return [*([moved_text(self.moved)] if self.moved else []), *found.warnings()]
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of recordings left out, moved, and shared between splits by kind."""
@@ -96,19 +95,25 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
     """
     places, codes = _codes(parts)
     waveforms = same_recording(codes)
+    cohort, moved = reunite_few_copies(cohort, places, waveforms)
     found = find_crossings(cohort, places, waveforms)
-    moved = 0
-    if cohort.random_splits and found.crossings:
-        reunited, moved = reunite_copies(cohort, places, waveforms)
-        if moved <= max(MOVED_FEW, MOVED_SHARE * len(cohort)):
-            cohort, found = reunited, find_crossings(reunited, places, waveforms)
-        else:
-            moved = 0
     if policy == "error" and found.crossings:
         write_atomic(listing, _listed(cohort, places, found))
         raise InputError(limit_problems(_problems(cohort, places, found), f"; all are in {listing}"))
     left_out = found.left_out() if policy == "drop_train" else {}
     return SplitOverlap(cohort, found, {int(places[row]): why for row, why in left_out.items()}, moved)
+
+
+def reunite_few_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> tuple[Cohort, int]:
+    """Return the result of ``reunite_copies``; the cohort itself and 0 if its splits are given or too many would move.
+
+    Args:
+        cohort, places, waveforms: see ``reunite_copies``.
+    """
+    if not cohort.random_splits:
+        return cohort, 0
+    reunited, moved = reunite_copies(cohort, places, waveforms)
+    return (reunited, moved) if moved <= max(MOVED_FEW, MOVED_SHARE * len(cohort)) else (cohort, 0)
 
 
 def reunite_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> tuple[Cohort, int]:
@@ -144,6 +149,11 @@ def reunite_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray
             values[moves] = values[source[moves].astype(np.int64)]
             table[column] = values
     return replace(cohort, table=table), len(moves)
+
+
+def moved_text(count: int) -> str:
+    """Return the sentence about recordings that were moved to another split."""
+    return f"{count} recordings were moved to the split of a copy of the same recording or of its patient"
 
 
 def find_crossings(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> Within:

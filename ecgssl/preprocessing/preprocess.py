@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
@@ -23,6 +25,7 @@ from ecgssl.preprocessing.merge_shards import write_index, write_rejected
 from ecgssl.preprocessing.request import COLUMNS, recording_requests
 from ecgssl.preprocessing.shards import UNFINISHED, ShardResult, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
+from ecgssl.signal.set_voltage import unusual_voltage
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
 from ecgssl.store import layout
 from ecgssl.store.patient_key import numbering_check
@@ -38,7 +41,7 @@ class PreprocessReport:
         stored, rejected: numbers of stored and rejected recordings.
         reasons: number of rejected recordings by reason.
         flags: number of stored recordings by finding.
-        warnings: notes on the cohort, and warnings about recordings shared between splits.
+        warnings: notes on the cohort, and warnings about recordings shared between splits and about unusual voltages.
         seconds: wall-clock time of this run in s.
         resumed: number of recordings that an earlier, interrupted run has prepared.
         overlap: policy, numbers of recordings left out and moved to another split, and numbers of recordings that the
@@ -101,7 +104,8 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         }
         # write this marker file last; the write need not be atomic, because the folder is renamed afterwards
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
-        warnings = (*cohort.notes, *apart.warnings)
+        voltage = unusual_voltage(pq.read_table(building / layout.INDEX, columns=["span"])["span"].to_numpy())
+        warnings = (*cohort.notes, *apart.warnings, *([voltage] if voltage else []))
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
         shutil.rmtree(stale, ignore_errors=True)
     return PreprocessReport(

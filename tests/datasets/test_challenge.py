@@ -161,6 +161,39 @@ def test_old_gain_in_every_spelling(tmp_path, spelling):
         Georgia(tmp_path).cohort()
 
 
+@pytest.mark.parametrize(("gain", "step", "what"), [("200/mV", 1000, "too large"), ("5000.0(0)/mV", 1000, "too small")])
+def test_another_gain_is_refused_if_the_voltages_are_unusual(tmp_path, gain, step, what):
+    """PTB-XL in the release of June 2020 has the gain 200 and samples in uV."""
+    rate, samples = 500, 3000
+    time = np.arange(samples) / rate
+    beats = np.exp(-(((time % 0.8) - 0.3) ** 2) / 0.0005)
+    weights = np.linspace(0.6, 1.4, 12)[:, None]
+    digital = np.rint(step * weights * beats).astype(np.int16)
+    for number in range(1, 4):
+        write_header_and_signal(tmp_path, "ptb-xl", f"HR{number:05d}", digital=digital, gain=gain)
+    with pytest.raises(InputError, match=rf"3 of 3 headers \(HR00001, .*another gain than 1000 per mV, .* {what}"):
+        CinC2020(tmp_path, subsets=("ptb-xl",)).cohort()
+    # a consistent gain is accepted
+    shutil.rmtree(tmp_path / "training")
+    factor = float(gain.split("/")[0].split("(")[0]) / 1000
+    consistent = np.rint(factor * digital).astype(np.int16)
+    for number in range(1, 4):
+        write_header_and_signal(tmp_path, "ptb-xl", f"HR{number:05d}", digital=consistent, gain=gain)
+    assert len(CinC2020(tmp_path, subsets=("ptb-xl",)).cohort()) == 3
+
+
+def test_folds_made_here_may_change_and_published_splits_may_not(release, tmp_path):
+    assert Georgia(release).cohort().random_splits
+    assert not load(DataParams(set="georgia", root=release, split={"kind": "external"}), tmp_path).random_splits
+
+
+def test_known_copies_are_flagged(tmp_path):
+    for name in ("E00001", "E07509", "E07510"):
+        write_header_and_signal(tmp_path, "georgia", name)
+    table = Georgia(tmp_path).cohort().table.set_index("record_id")
+    assert table.loc["georgia-E07510", ["defect", "defect_action"]].tolist() == ["same waveform as E07509", "flag"]
+
+
 def test_a_sample_of_4880_is_no_gain(tmp_path):
     path = write_header_and_signal(tmp_path, "georgia", "E00001").with_suffix(".hea")
     path.write_text(

@@ -27,8 +27,17 @@ def write_header_and_signal(
     folder = root / "training" / subset / "g1"
     comments = f"#Age: {age}\n#Sex: {sex}\n#Dx: {dx}\n#Rx: Unknown\n#Hx: Unknown\n#Sx: Unknown\n"
     samples = options.pop("samples", 600)
+    digital = options.pop("digital", None)
     gain = options.pop("gain", "1000/mV")
-    path = write_record(folder, name, noise(samples=samples), gain=gain, comments=comments, suffix="mat", **options)
+    path = write_record(
+        folder,
+        name,
+        noise(samples=samples) if digital is None else digital,
+        gain=gain,
+        comments=comments,
+        suffix="mat",
+        **options,
+    )
     header, signal = path.with_suffix(".hea"), path.with_suffix(".mat")
     header.write_text(header.read_text().replace(".mat 16 ", f".mat 16+{OFFSET} "))
     signal.write_bytes(bytes(OFFSET) + signal.read_bytes())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,10 +27,14 @@ from ecgssl.datasets.public.challenge_headers import ChallengeHeader, read_heade
 from ecgssl.datasets.public.known_defects import Defect, add_defects, known_defects
 from ecgssl.datasets.public.label_map import Labelled, LabelMap, equal_snomed_codes, package_table, read_label_map
 from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.io import read
+from ecgssl.signal.raw_figures import bridge, raw_figures
+from ecgssl.signal.set_voltage import unusual_voltage
 
 LABELS = "snomed_cinc2021.csv"
 _EXAMPLES = 4
+_RECORDINGS_READ = 16
 _STRATIFY_BY = "scored2021"
 
 _SAME_NAMES = {"cpsc_2018": "cpsc2018", "chapman_shaoxing": "ecg_arrhythmia", "ningbo": "ecg_arrhythmia"}
@@ -59,8 +64,8 @@ class Challenge(PublicSet):
         """Return the cohort with labels and splits.
 
         Raises:
-            InputError: a subset or signal file is missing, a recording occurs twice, the headers are older than August
-                2020 and have a wrong gain, or the label counts of a complete release differ from the known counts.
+            InputError: a subset or signal file is missing, a recording occurs twice, headers have the wrong gain of a
+                release of 2020, or the label counts of a complete release differ from the known counts.
         """
         folders = self.subsets or self.folders
         training = self.root / self.landmark
@@ -72,6 +77,8 @@ class Challenge(PublicSet):
         known = {row["subset"]: row for row in package_table("cinc_subsets.csv")}
         headers = {name: read_headers(self.root, f"{self.landmark}/{name}") for name in folders}
         problems = [problem for name in folders for problem in _problems(str(training / name), headers[name], self.url)]
+        for name in folders:
+            problems += _voltage_problems(self.root, str(training / name), headers[name], self.url)
         if problems:
             raise InputError(problems)
         table = pd.concat([_subset_table(known[name], headers[name]) for name in folders], ignore_index=True)
@@ -172,6 +179,25 @@ def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Prob
         for some, field, what, remedy in found
         if some
     ]
+
+
+def _voltage_problems(root: Path, where: str, headers: list[ChallengeHeader], url: str) -> list[Problem]:
+    """Return a problem if headers have an unusual gain and their recordings an unusual voltage."""
+    other = [header for header in headers if header.other_gain and header.signal_there]
+    spans = []
+    for header in other[:: max(1, len(other) // _RECORDINGS_READ)][:_RECORDINGS_READ]:
+        try:
+            recording = read(root / header.path)
+        except RecordingError:
+            # preprocessing rejects the recording and states why
+            continue
+        lasting = bridge(recording.signal, np.isfinite(recording.signal))
+        spans.append(float(np.median(raw_figures(lasting, recording.sampling_rate).span)))
+    what = unusual_voltage(spans, fewest=1)
+    if not what:
+        return []
+    what = f"{len(other)} of {len(headers)} headers ({_examples(other)}) have another gain than 1000 per mV, and {what}"
+    return [Problem(where, "gain", what, f"Fetch the corrected headers, whose gain is 1000 ({url})")]
 
 
 def _examples(headers: Sequence[ChallengeHeader]) -> str:

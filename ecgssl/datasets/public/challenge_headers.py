@@ -9,7 +9,8 @@ from pathlib import Path
 from ecgssl.datasets.public.wfdb_comments import HeaderComments, list_headers, parse_comments, read_texts
 from ecgssl.progress import progress
 
-_OLD_GAIN = re.compile(r"^\S+[ \t]+\S+[ \t]+4880(\.0*)?(\(-?\d+\))?(/\S+)?[ \t\r]", re.MULTILINE)
+_GAIN = re.compile(r"^\S+[ \t]+\S+[ \t]+(\d+(?:\.\d*)?)(?:\(-?\d+\))?(?:/\S+)?[ \t\r]", re.MULTILINE)
+_OLD_GAIN, _GAIN_NOW = 4880.0, 1000.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class ChallengeHeader:
         signal_there: whether the signal file is in the folder of the header.
         old_gain: whether a lead has the gain 4880, as in headers before August 2020. This gain is wrong: voltages
             become 4.88 times too small.
+        other_gain: whether a lead has another gain than the 1000 per mV of the current releases. The samples decide
+            whether it is wrong: PTB-XL as released in June 2020 has the gain 200 and samples in uV.
     """
 
     path: str
@@ -30,6 +33,7 @@ class ChallengeHeader:
     signal_file: str
     signal_there: bool
     old_gain: bool
+    other_gain: bool
 
     @property
     def record(self) -> str:
@@ -57,10 +61,14 @@ def read_headers(root: Path, folder: str, workers: int = 8) -> list[ChallengeHea
 
 def _parse(path: str, text: str | None, files: frozenset[str]) -> ChallengeHeader:
     if text is None:
-        return ChallengeHeader(path, None, "", False, False)
+        return ChallengeHeader(path, None, "", False, False, False)
     # the comments come after the signal lines
     lines = text.partition("#")[0]
     signal = lines.split("\n", 2)[1:2]
     words = signal[0].split(None, 1) if signal else []
     file = words[0] if words else ""
-    return ChallengeHeader(path, parse_comments(text), file, file in files, _OLD_GAIN.search(lines) is not None)
+    gains = {float(gain) for gain in _GAIN.findall(lines.partition("\n")[2])}
+    there = file in files
+    return ChallengeHeader(
+        path, parse_comments(text), file, there, _OLD_GAIN in gains, bool(gains - {_OLD_GAIN, _GAIN_NOW})
+    )
