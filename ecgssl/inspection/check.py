@@ -151,9 +151,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
 
 
-def _enforce_splits(
-    cohort: Cohort, recordings: pd.DataFrame, policy: Policy
-) -> tuple[Cohort, list[Issue]]:
+def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> tuple[Cohort, list[Issue]]:
     """Find recordings shared between splits, and return the cohort with the splits that preprocessing uses.
 
     With policy ``error``, also return shared recordings as issues. With policy ``drop_train``, mark them as rejected in

@@ -340,7 +340,7 @@ def test_check_and_preprocess_read_one_table_alike(tmp_path):
     ]
     done = ecgssl("check", tmp_path / "own.csv", *given)
     assert done.code == 2
-    assert "day and month are ambiguous. State which comes first with --dates day_first" in done.err
+    assert "day and month are ambiguous. Set the order with --dates day_first" in done.err
     given += ["--dates", "day_first"]
     done = ecgssl("check", tmp_path / "own.csv", *given)
     assert (done.code, done.err) == (3, "")
