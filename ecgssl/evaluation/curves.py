@@ -1,4 +1,4 @@
-"""ROC and reliability curves as rows of numbers for ``dvc plots``."""
+"""ROC and reliability curves as tables for ``dvc plots``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
-    """Return the false and true positive rates at every distinct score, from (0, 0) to (1, 1).
+    """Return the ROC curve: false and true positive rates at all distinct scores, from (0, 0) to (1, 1).
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -36,7 +36,7 @@ def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
 
 
 def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
-    """Return at most ``points`` points of a monotone curve, evenly spaced along its length, including both ends."""
+    """Thin a monotone curve to at most ``points`` points, evenly spaced along its length. Both ends are kept."""
     if len(x) <= points:
         return x, y
     length = np.r_[0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
@@ -46,7 +46,8 @@ def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
 
 
 def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) -> list[Row]:
-    """Return rows ``{label, model, fpr, tpr}`` of every model; labels with only one class are excluded.
+    """Return the ROC curves of all models as rows ``{label, model, fpr, tpr}``. Labels with only one class are
+    excluded.
 
     Args:
         predictions: prediction table, as made by ``prediction_table``.
@@ -67,7 +68,7 @@ def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) 
 
 
 def reliability_rows(predictions: pd.DataFrame, split: str = "test", bins: int = BINS) -> list[Row]:
-    """Return one row per reliability bin: ``{label, model, predicted, observed, low, high, records}``."""
+    """Return the reliability curves: rows ``{label, model, predicted, observed, low, high, records}``, one per bin."""
     rows = []
     for model, name, part in _parts(predictions, split):
         for b in reliability(part[f"target__{name}"].to_numpy(), part[f"prob__{name}"].to_numpy(), bins):

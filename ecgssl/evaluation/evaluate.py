@@ -1,6 +1,6 @@
 """Evaluation of prediction tables: metrics with intervals, thresholds, subgroups and paired comparisons of models.
 
-docs/evaluation.md describes the structure of the results.
+The structure of the results is described in docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ def evaluate(
     decision: Decision | None = None,
     groups: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Evaluate every model of a prediction table on validation, test and external recordings.
+    """Evaluate all models in a prediction table on the validation, test and external recordings.
 
     Args:
         predictions: concatenated prediction tables of one or more models for the same recordings.
-        params: resamples and confidence level, calibration and thresholds, and the columns of the subgroups.
+        params: parameters of the section ``evaluate``: bootstrap, calibration, thresholds and columns of the subgroups.
         seed: seed of the bootstrap; all models of a split use the same resamples.
         baseline: name of the linear probe on the randomly initialised encoder; ``None`` for no baseline.
-        main: model that is compared with every other model; by default the first that is not the baseline.
+        main: model that is compared with all other models; by default the first model that is not the baseline.
         decision: calibrators and thresholds of the main model; by default fitted on the validation rows of the table.
-            Those of the other models are always fitted on the validation rows.
+            Calibrators and thresholds of the other models are always fitted on the validation rows.
         groups: table with one row per recording, indexed by ``record_id``, with the available columns of
             ``params.subgroups``.
 
     Returns:
-        Results for JSON (see docs/evaluation.md). An undefined number is ``None``; the reason is under ``undefined``.
-        ``dropped`` counts the resamples in which a label is undefined.
+        JSON-compatible results (see docs/evaluation.md). Undefined values are ``None``, and ``undefined`` contains the
+        reason. ``dropped`` is the number of resamples in which a metric is undefined.
 
     Raises:
-        InputError: the table is invalid, the baseline or main model is missing, the models have different recordings, or
-            the labels of the decision differ.
+        InputError: the table is invalid, the baseline or main model is missing, the models have different recordings,
+            or the labels of the decision differ.
     """
     table = check_predictions(predictions, "predictions")
     kind, names = kind_of(table), labels_of(table)
@@ -149,7 +149,7 @@ def _require_fitting(decision: Decision, kind: OutputKind, names: list[str]) -> 
 
 
 def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: str) -> dict[str, pd.DataFrame]:
-    """Return one table per model, sorted by recording, after checking that recordings and targets are equal."""
+    """Return one table per model, sorted by recording. Check that all have the same recordings and targets."""
     parts = {m: table[table["model"] == m].sort_values("record_id", ignore_index=True) for m in models}
     shared = ["record_id", "patient", *(f"target__{n}" for n in names)]
     first = parts[models[0]][shared]
@@ -181,7 +181,7 @@ def _subgroups(
 
 
 def _compare(first: Result, second: Result, kind: OutputKind, confidence: float) -> dict[str, Any]:
-    """Return the paired difference of the macro mean, for all metrics with a paired comparison."""
+    """Return the paired differences between two models in the macro mean of each metric with ``paired``."""
     found = {}
     for metric in (m.name for m in metrics_of(kind) if m.paired):
         one, other = (result.replicates.macro_estimate(metric).value for result in (first, second))
@@ -193,7 +193,7 @@ def _compare(first: Result, second: Result, kind: OutputKind, confidence: float)
 def _compare_labels(
     first: pd.DataFrame, second: pd.DataFrame, names: list[str], kind: OutputKind, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
-    """Return the permutation test of the macro AUROC and DeLong's test of each label; empty for a regression."""
+    """Compare two models with a permutation test of the macro AUROC and DeLong's test; empty for a regression."""
     column = TARGET_KINDS[kind].compared_by
     if column is None:
         return {}

@@ -1,4 +1,4 @@
-"""Leaderboard: one entry per setting of the protocol, as metrics, JSON and Markdown."""
+"""Leaderboard of fine-tuning settings: entries for metrics files, JSON and Markdown tables."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ecgssl.evaluation.statistics.metrics import metric_named
 
 @dataclass(frozen=True)
 class Entry:
-    """Primary test metric of one model and of the randomly initialised encoder in the same setting.
+    """Leaderboard entry: primary test metric of one model, compared with the randomly initialised encoder.
 
-    Undefined numbers are ``None``.
+    Undefined values are ``None``.
 
     Args:
-        task, mode, share: task, mode and share of labels of the setting.
-        trained_on, tested_on: sets of recorded leads; empty for all leads of the preprocessing settings.
+        task, mode, share: task, fine-tuning mode and share of training patients of the setting.
+
+        trained_on, tested_on: lead sets used in training and test; empty for all leads of the preprocessing settings.
         metric: ``auroc`` (macro), or ``mae`` for a regression.
         records: number of test recordings.
         value, low, high: metric with the bounds of its patient-clustered bootstrap interval.
-        repetitions: number of draws (of the share or the folds) that the numbers are averaged over.
+        repetitions: number of repetitions (draws of the share, or of the folds) over which the values are averaged.
         auprc: macro AUPRC; ``None`` for a regression.
         random: metric of the linear probe on the randomly initialised encoder.
         gain, gain_low, gain_high, gain_p: paired difference from ``random``, its interval and p value.
@@ -48,11 +49,11 @@ class Entry:
 
     @property
     def metric_title(self) -> str:
-        """Return the name of the metric for tables and axes."""
+        """Return the display name of the metric for tables and axes."""
         return "macro AUROC" if self.metric == "auroc" else self.metric.upper()
 
     def metrics(self) -> dict[str, float]:
-        """Return the defined numbers by name, for ``dvc metrics`` and MLflow."""
+        """Return the values that are not ``None`` by name, for ``dvc metrics`` and MLflow."""
         numbers: dict[str, float | None] = {"records": self.records}
         numbers |= {self.metric: self.value, f"{self.metric}_low": self.low, f"{self.metric}_high": self.high}
         numbers |= {"auprc": self.auprc, f"random_{self.metric}": self.random}
@@ -70,13 +71,13 @@ def entry(
     tested_on: str | None = None,
     repetitions: dict[str, dict[str, Any]] | None = None,
 ) -> Entry:
-    """Return the leaderboard entry of a model from the figures of ``evaluate``.
+    """Create the leaderboard entry of a model from the results of ``evaluate``.
 
     Args:
         figures: results of ``evaluate``.
         task, mode, share, leads: task, mode, share of labels and set of leads of the setting.
-        tested_on: set of leads of the test recordings, if it differs from that of training.
-        repetitions: results of ``score_repetitions``, if the share or the folds were drawn several times.
+        tested_on: lead set of the test recordings, if it differs from that of training.
+        repetitions: results of ``score_repetitions``, if there are several draws of the share or of the folds.
     """
     metric = figures["primary"]
     own = figures["models"][mode]["test"]["macro"]
@@ -104,12 +105,12 @@ def _gain(paired: dict[str, Any]) -> dict[str, float | None]:
 
 
 def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the entries for JSON, in the order of the table."""
+    """Return the entries as JSON-compatible dictionaries, in the order of the Markdown table."""
     return [asdict(e) for e in _ordered(entries)]
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table, sorted within a task by share of labels, number of leads and value (best first)."""
+    """Return a Markdown table of the entries. Tasks are sorted by share, number of leads and metric (best first)."""
     heads = (
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# colours of Okabe & Ito, distinguishable for colour-blind readers
+# colours of Okabe & Ito, which colour-blind readers can distinguish
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 BASELINE = "#7F7F7F"
 _FINE = np.linspace(0, 1, 101)
@@ -41,12 +41,14 @@ def draw_roc(
     Args:
         predictions: prediction table, as made by ``prediction_table``.
         split: split of the recordings.
-        main: highlighted model; by default the first that is not the baseline.
+        main: highlighted model; by default the first model that is not the baseline.
         baseline: model drawn as a dashed grey line.
-        bootstrap: number of patient resamples for the pointwise band and the AUROC interval of the main model; 0 for none.
+        bootstrap: number of patient resamples for the pointwise band and the AUROC interval of the main model; 0 for
+            none.
         confidence: confidence level of the band and the interval.
         seed: seed of the resamples.
-        max_labels: maximum number of panels; labels with the most positives are shown. The footer counts the others.
+        max_labels: maximum number of panels. Labels with the most positives are shown; the footer states how many are
+            not shown.
 
     Raises:
         ValueError: the split has no rows.
@@ -94,9 +96,9 @@ def draw_reliability(
     bins: int = BINS,
     max_labels: int = 12,
 ) -> Figure:
-    """Draw the reliability diagram of one model, one panel per label.
+    """Draw the reliability diagrams of one model, one panel per label.
 
-    Each panel shows equal-count bins with Wilson intervals, and histograms of the predicted probability.
+    Each panel shows bins of equal count with Wilson intervals, and histograms of the predicted probability.
 
     Args:
         predictions: prediction table, as made by ``prediction_table``.
@@ -211,7 +213,7 @@ def _footer(figure: Figure, text: str) -> None:
 def _band(
     y: Array, z: Array, patients: np.ndarray, resamples: int, confidence: float, seed: int
 ) -> tuple[Array, Array, tuple[float, float]]:
-    """Return the pointwise percentile band of the sensitivity over ``_FINE``, and the interval of the AUROC."""
+    """Return a pointwise band of the sensitivity at the false positive rates ``_FINE``, and the AUROC interval."""
     curves, areas = [], []
     for block in patient_weights(patients, resamples, seed):
         areas.append(ranking_metrics(y, z, block)[0])

@@ -1,7 +1,8 @@
-"""Prediction files: targets and outputs of models by recording, without personal data.
+"""Prediction files: targets and model outputs per recording, without personal data.
 
-The table has one row per model and recording, with the columns ``record_id, patient, split, model, kind``. Each label has
-the columns ``target__NAME`` (1, 0 or empty = unknown), ``logit__NAME`` and ``prob__NAME``. The kinds differ as follows:
+The table has one row per model and recording, with the columns ``record_id, patient, split, model, kind``. Each label
+has the columns ``target__NAME`` (1, 0 or empty = unknown), ``logit__NAME`` and ``prob__NAME``. The kinds differ as
+follows:
 
 - ``multilabel``: independent labels; the probability is the logistic function of the logit. Files without a column
   ``kind`` have this kind.
@@ -43,10 +44,10 @@ def prediction_table(
     logits: ArrayLike,
     kind: OutputKind = "multilabel",
 ) -> pd.DataFrame:
-    """Return the predictions of one model as a table.
+    """Return a prediction table for one model.
 
     Args:
-        record_ids, patients, splits: record ids, patients (as keyed hashes) and splits, (N,).
+        record_ids, patients, splits: record id, patient (as a keyed hash) and split of each recording, (N,).
         model: name of the model, for example ``linear`` or ``random``.
         names: names of the K labels, classes or regression targets.
         targets: targets (N, K): 1, 0 or NaN; values or NaN for a regression.
@@ -114,14 +115,14 @@ def patients_of(part: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the first recording (by ``record_id``) of each patient, for every model and split."""
+    """Keep only the first recording (by ``record_id``) of each patient, for each model and split."""
     ordered = predictions.sort_values("record_id", kind="stable")
     kept = ordered.drop_duplicates(["model", "split", "patient"]).index
     return predictions.loc[predictions.index.isin(kept)]
 
 
 def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
-    """Check a table and write it to ``path`` (.csv or .parquet) atomically and in full precision.
+    """Check a prediction table and write it atomically and in full precision to ``path`` (.csv or .parquet).
 
     Raises:
         InputError: the table is not a valid prediction table, or the suffix is unknown.
@@ -139,7 +140,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read and check a prediction file.
 
     Raises:
-        InputError: the file is missing, unreadable, or breaks a rule of ``check_predictions``.
+        InputError: the file is missing, cannot be read, or is not a valid prediction table (see ``check_predictions``).
     """
     path = Path(path)
     kind = _kind(path)
@@ -158,7 +159,7 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
 
 
 def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return the table with float columns and a column ``kind``, or raise.
+    """Check a prediction table. Return it with float columns and a column ``kind``.
 
     Raises:
         InputError: columns are missing, keys are empty, a model has a recording twice, a patient is in two splits, a
@@ -189,7 +190,7 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
         problems += _classes(table, names, where)
     for key in KEYS:
         if (empty := int((table[key].isna() | (table[key] == "")).sum())) > 0:
-            problems.append(Problem(where, key, f"{empty} cells are empty", "Fill every row"))
+            problems.append(Problem(where, key, f"{empty} cells are empty", "Fill in these cells"))
     if not len(table):
         problems.append(Problem(where, "rows", "the table is empty", "Check the splits of the cohort"))
     double = table[table.duplicated(["model", "record_id"])]

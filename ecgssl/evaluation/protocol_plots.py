@@ -1,4 +1,4 @@
-"""Plots of the protocol: metric by share of labelled patients and by number of leads, with intervals."""
+"""Plots of the leaderboard: metric by share of labelled patients and by number of leads, with intervals."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _WIDTH, _HEIGHT = 4.6, 3.4
 
 
 def draw_fractions(entries: Sequence[Entry]) -> Figure:
-    """Draw the metric against the share of labelled patients, one panel per task and one line per mode.
+    """Draw the metric against the share of labelled patients, with one panel per task and one line per mode.
 
     Args:
-        entries: leaderboard entries; only those with the test leads of the first entry are drawn.
+        entries: leaderboard entries. Only entries with the same test leads as the first entry are drawn.
     """
     kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
     figure, panels = _panels(kept)
@@ -41,7 +41,7 @@ def draw_leads(entries: Sequence[Entry]) -> Figure:
     Solid lines show models trained on the same leads, dashed lines models trained on the first lead set.
 
     Args:
-        entries: leaderboard entries; only those with the share of the first entry are drawn.
+        entries: leaderboard entries. Only entries with the same share as the first entry are drawn.
     """
     kept = [e for e in entries if e.share == entries[0].share]
     reference = entries[0].trained_on

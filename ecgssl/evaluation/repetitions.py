@@ -1,8 +1,8 @@
-"""Metrics over repetitions: draws of a share of the labels, or repeated folds of a small cohort.
+"""Metrics over several repetitions: random draws of a share of the training patients, or repeated cross-validation.
 
-Each result is the mean over the repetitions, with an interval from a bootstrap of patients. Every repetition uses the same
-resampled patients. The values of the single repetitions are also reported. Their spread is not a confidence interval,
-because the repetitions share their patients.
+Each result is the mean over the repetitions, with a confidence interval from a bootstrap of patients. All repetitions
+use the same bootstrap samples. The values of the individual repetitions are also reported. Their spread is not a
+confidence interval, because the repetitions have the same patients.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def score_repetitions(
     Args:
         tables: one prediction table per repetition, all with the same recordings.
         model: name of the model in the tables.
-        params: number of resamples and confidence level of the intervals.
+        params: parameters with the number of bootstrap resamples and the confidence level.
         seed: seed of the bootstrap.
-        against: model in the same tables for a paired comparison.
-        split: split that is evaluated.
+        against: another model in the same tables, for a paired comparison; ``None`` for no comparison.
+        split: split to evaluate.
 
     Returns:
         ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``; undefined numbers are ``None``. With
@@ -72,7 +72,7 @@ def score_repetitions(
 
 @dataclass(frozen=True)
 class _Mean:
-    """Macro values of every repetition, and their mean in every resample as one column (R, 1)."""
+    """Return the macro values of each repetition, and their mean in each resample as one column (R, 1)."""
 
     values: dict[str, list[float]]
     replicates: Replicates

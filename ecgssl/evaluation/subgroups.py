@@ -1,7 +1,7 @@
-"""Metrics by subgroup (sex, age, site, device or another column), with small groups withheld.
+"""Metrics by subgroup (sex, age, site, device or another column). Results of small groups are withheld.
 
-Results from fewer than ten patients could identify a patient and are withheld. The next smallest group is also withheld;
-otherwise the size of the small group could be computed by subtraction.
+Results of fewer than ten patients could identify a patient. If only one group is withheld, the next smallest group is
+also withheld, because the size of the withheld group could otherwise be computed by subtraction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class _Cell:
-    """Numbers of recordings with a known target, and of their patients, for a label in a group."""
+    """Numbers of recordings and patients of a label in a group. Only recordings with a known target are counted."""
 
     rows: NDArray[np.bool_]
     records: int
@@ -50,7 +50,7 @@ def subgroups(
     measure: Measure,
     bands: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Compute the metrics of a model in every group of every column.
+    """Compute the metrics of a model for all groups of all columns of ``groups``.
 
     Args:
         part: rows of one model and split of a prediction table.
@@ -61,9 +61,9 @@ def subgroups(
         bands: lower bounds of the age bands in years, for the column ``age``.
 
     Returns:
-        List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined values
-        are ``None``; the reason is under ``withheld``. A column with too many groups has one entry without a group. A
-        column without known values has no entry.
+        List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined
+        values are ``None``, and ``withheld`` contains the reason. A column with too many groups has one entry without a
+        group. A column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
@@ -105,12 +105,12 @@ def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
 
 
 def _grouped(values: pd.Series) -> pd.Series:
-    """Return the group of each value; columns with many distinct numbers are divided into tertiles."""
+    """Return the group of each value. Columns with many distinct numbers are divided into tertiles."""
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
     if numeric and numbers.nunique() > SMALLEST:
         cuts = np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1]
-        # round the boundaries: an exact boundary would disclose the value of a recording
+        # round the boundaries, because an exact boundary would disclose the value of a recording
         return age_band(numbers, sorted({float(f"{cut:.2g}") for cut in cuts}))
     text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
     blank = values.isna() | (values.astype(str).str.strip() == "")
@@ -138,7 +138,7 @@ def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: OutputKi
 
 
 def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) -> None:
-    """Withhold groups that are too small, and the next smallest groups until the small groups cannot be inferred."""
+    """Withhold small groups, and the next smallest groups until no size of a small group can be inferred."""
     hidden = [g for g in order if cells[g, name].fewest < SMALLEST]
     for group in hidden:
         cells[group, name] = replace(cells[group, name], withheld=TOO_FEW)

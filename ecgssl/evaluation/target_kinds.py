@@ -1,4 +1,4 @@
-"""Kinds of target: columns of prediction and score files, activation, and primary metric."""
+"""Kinds of target, with their columns in prediction and score files, activation function and primary metric."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ecgssl.config.manifest import OutputKind
 
 @dataclass(frozen=True)
 class TargetKind:
-    """How the outputs of a model are stored and evaluated.
+    """Properties of a kind of target: how model outputs are stored, activated and evaluated.
 
     Args:
-        prediction_columns: columns per label of a prediction file; the first holds the output of the model.
-        score_columns: columns per label of a score file, before and after calibration.
+        prediction_columns: columns per label in a prediction file. The first contains the output of the model.
+        score_columns: columns per label in a score file: values before and after calibration.
         primary: metric used to rank models.
         activation: function from logits (N, K) to probabilities; ``None`` if the outputs are numbers.
         compared_by: prediction column used to compare the AUROC of models; ``None`` if there is no AUROC.

@@ -1,1 +1,1 @@
-"""Metrics per kind of target."""
+"""Evaluation functions for multilabel, multiclass and regression tasks."""

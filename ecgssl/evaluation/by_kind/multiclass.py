@@ -1,4 +1,4 @@
-"""Evaluation of multiclass tasks: one-vs-rest metrics of each class, and accuracy of the most probable class."""
+"""Evaluation of multiclass tasks: one-vs-rest metrics per class, and accuracy of the most probable class."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _SMALLEST = 1e-15
 def score_multiclass(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> Result:
-    """Evaluate one model on one split; arguments as for ``score_multilabel``, with ``names`` of the classes.
+    """Evaluate one model on one split of a multiclass task.
 
-    In addition to the metrics of the registry, ``macro`` holds the log loss before and after temperature scaling.
-    ``confusion`` counts recordings by true class (row) and most probable class (column).
+    The arguments are those of ``score_multilabel``; ``names`` are the names of the classes. In addition to the metrics
+    of the registry, ``macro`` contains the log loss before and after temperature scaling. ``confusion`` is the
+    confusion matrix: counts of recordings by true class (row) and most probable class (column).
     """
     part = part[part[f"target__{names[0]}"].notna()]
     y, patients = targets_of(part, names), patients_of(part)
@@ -55,14 +56,14 @@ def score_multiclass(
 def measure_multiclass(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics and the recall of each class in a subgroup; arguments as for ``score_multilabel``."""
+    """Return the metrics and the recall of each class in a subgroup. See ``score_multilabel`` for the arguments."""
     labels = score_multiclass(part, names, decision, params, seed).figures["labels"]
     kept = [m.name for m in metrics_of("multiclass") if m.in_subgroups and m.per_label] + ["recall"]
     return {name: {key: found[key] for key in kept} for name, found in labels.items()}
 
 
 def _columns(y: Array, raw: Array, p: Array, names: list[str]) -> dict[str, tuple[Array, Array]]:
-    """Return numerators and denominators of log loss, recall and precision, for ``ratios``."""
+    """Return numerators and denominators of accuracy, log loss, recall and precision, as input of ``ratios``."""
     everyone = np.ones(len(y))
     right = (y.argmax(axis=1) == p.argmax(axis=1)).astype(float)
     columns = {"accuracy": (right, everyone)}

@@ -1,4 +1,4 @@
-"""Evaluation of multilabel tasks: ranking metrics, calibration, and rates at fixed thresholds."""
+"""Evaluation of multilabel tasks: AUROC and AUPRC, calibration, and sensitivity and specificity at thresholds."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from ecgssl.evaluation.statistics.metrics import Array, metrics_of, support
 def score_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> Result:
-    """Evaluate one model on one split.
+    """Evaluate one model on one split of a multilabel task.
 
     Args:
-        part: rows of this model and split of a prediction table.
+        part: rows of the model and split in a prediction table.
         names: names of the K labels.
-        decision: calibrators and thresholds to apply; they are not refitted.
-        params: number of resamples and confidence level of the intervals.
+        decision: calibrators and thresholds. They are applied without being fitted again.
+        params: parameters with the number of bootstrap resamples and the confidence level.
         seed: seed of the bootstrap resamples.
     """
     y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
@@ -71,9 +71,9 @@ def score_multilabel(
 def measure_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of every label in a subgroup, and the rates at each threshold.
+    """Return the metrics of each label in a subgroup, including sensitivity and specificity at each threshold.
 
-    The arguments are those of ``score_multilabel``.
+    See ``score_multilabel`` for the arguments.
     """
     y, z, patients = targets_of(part, names), outputs_of(part, names, "multilabel"), patients_of(part)
     calibrated = decision.probabilities(z)
@@ -91,7 +91,7 @@ def measure_multilabel(
 
 
 def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) -> dict[str, Any]:
-    """Return the net benefit of the model and of treating all patients, by label and threshold risk, for JSON."""
+    """Return decision curves: net benefit of the model and of treating all patients, by label and threshold risk."""
     y, z = targets_of(part, names), outputs_of(part, names, "multilabel")
     p = decision.probabilities(z)
     return {

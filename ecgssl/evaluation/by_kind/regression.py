@@ -18,11 +18,12 @@ from ecgssl.evaluation.statistics.metrics import Array, metrics_of
 def score_regression(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> Result:
-    """Evaluate one model on one split; arguments as for ``score_multilabel``, with ``names`` of the targets.
+    """Evaluate one model on one split of a regression task.
 
-    ``labels`` holds the mean absolute error, the root mean squared error, R2 (relative to the mean of these recordings),
-    the bias (mean of predicted minus true value) and the limits of agreement (Bland & Altman 1986). ``macro`` averages
-    the errors and R2 over the targets, regardless of their units.
+    The arguments are those of ``score_multilabel``; ``names`` are the names of the targets. ``labels`` contains the
+    mean absolute error, the root mean squared error, R2, the bias (mean of predicted minus true value) and the limits
+    of agreement (Bland & Altman 1986). ``macro`` contains the means of the errors and of R2 over the targets, which may
+    have different units.
     """
     y, x = targets_of(part, names), decision.probabilities(outputs_of(part, names, "regression"))
     patients, metrics = patients_of(part), metrics_of("regression")
@@ -44,7 +45,7 @@ def score_regression(
 def measure_regression(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of every target in a subgroup; arguments as for ``score_multilabel``."""
+    """Return the metrics of each target in a subgroup. See ``score_multilabel`` for the arguments."""
     labels = score_regression(part, names, decision, params, seed).figures["labels"]
     kept = [metric.name for metric in metrics_of("regression") if metric.in_subgroups]
     return {name: {key: found[key] for key in kept} for name, found in labels.items()}

@@ -14,11 +14,11 @@ from ecgssl.evaluation.statistics.metrics import Metric
 
 @dataclass(frozen=True)
 class Result:
-    """Metrics of one model, with the replicates for paired comparisons.
+    """Metrics of one model, and their bootstrap replicates for paired comparisons.
 
     Args:
-        figures: metrics ``{"macro": ..., "labels": {name: ...}}`` for JSON.
-        replicates: bootstrap replicates of all metrics of the kind of target.
+        figures: JSON-compatible metrics ``{"macro": ..., "labels": {name: ...}}``.
+        replicates: bootstrap replicates of all metrics for the kind of target.
     """
 
     figures: dict[str, Any]
@@ -34,10 +34,10 @@ def label_figures(
 
 
 def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: float) -> dict[str, dict[str, Any]]:
-    """Return the metrics over all labels as ``{metric: {"value", "low", "high", "dropped"}}``.
+    """Return the metrics of the whole task as ``{metric: {"value", "low", "high", "dropped"}}``.
 
-    ``dropped`` counts resamples in which the metric is undefined. For means of per-label metrics it counts resamples in
-    which any label is undefined.
+    ``dropped`` is the number of resamples in which the metric is undefined. For a mean over labels, it is the number of
+    resamples in which the metric is undefined for at least one label.
     """
     means = {}
     for metric in (m for m in metrics if m.averaged):
@@ -49,6 +49,6 @@ def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: floa
 
 
 def support_figures(labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the number of labels with defined metrics, and why the metrics of the other labels are undefined."""
+    """Return the number of labels with defined metrics, and the reason for each other label."""
     undefined = {name: entry["undefined"] for name, entry in labels.items() if "undefined" in entry}
     return {"labels": len(labels) - len(undefined), "undefined": undefined}

@@ -1,8 +1,8 @@
-"""Calibrators: maps from a logit to a calibrated probability, fitted on validation.
+"""Calibrators, which map a logit to a calibrated probability and are fitted on the validation split.
 
-Temperature scaling (Guo et al., ICML 2017) and Platt scaling (Platt 1999) are linear in logit space. Isotonic regression
-(Zadrozny & Elkan, KDD 2002) fits any non-decreasing curve and needs far more events. The first two keep the ranking of the
-recordings; isotonic regression adds ties.
+Temperature scaling (Guo et al., ICML 2017) and Platt scaling (Platt 1999) are linear in logit space. Isotonic
+regression (Zadrozny & Elkan, KDD 2002) fits any non-decreasing curve and needs far more events. Temperature and Platt
+scaling do not change the ranking of the recordings; isotonic regression adds ties.
 """
 
 from __future__ import annotations
@@ -21,25 +21,28 @@ Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 MIN_EVENTS = 10
-"""Minimum number of recordings of each class for a fit; with fewer, the slope is too uncertain."""
+"""Minimum number of recordings of each class for fitting a calibrator. With fewer, the slope is too uncertain."""
 MIN_ISOTONIC = 100
-"""Minimum number of recordings of each class for isotonic regression, which overfits small data sets (Niculescu-Mizil &
-Caruana, ICML 2005). The number is that for validating a risk model (Collins et al., Stat Med 2016)."""
+"""Minimum number of recordings of each class for isotonic regression.
+
+Isotonic regression overfits small data sets (Niculescu-Mizil & Caruana, ICML 2005). The number is the one recommended
+for the validation of a risk model (Collins et al., Stat Med 2016).
+"""
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """Map from logit to probability of one label, or from predicted to calibrated value of a regression.
+    """Calibrator of one label. It maps logits to probabilities, or predicted to calibrated values of a regression.
 
     Args:
         method: calibration method. ``none``, ``temperature`` and ``platt`` are the logistic function of
-            ``slope * logit + intercept``. ``isotonic`` interpolates linearly between ``knots`` and is constant beyond them.
-            ``linear`` (regression) is ``slope * x + intercept``.
+            ``slope * logit + intercept``. ``isotonic`` interpolates linearly between ``knots`` and is constant beyond
+            them. ``linear`` (regression) is ``slope * x + intercept``.
         slope: slope, above 0; the temperature is 1 / slope.
         intercept: intercept in logits (for ``linear``, in the unit of the target).
         knots: strictly increasing logits (J,) of ``isotonic``.
         levels: non-decreasing probabilities (J,) at the knots.
-        reason: why another method than the requested one was used; empty otherwise.
+        reason: reason why the requested method was not used; empty if it was used.
     """
 
     method: Method = "none"
@@ -53,17 +56,17 @@ class Calibrator:
         if self.method not in METHODS:
             raise ValueError(f"method {self.method!r} is unknown; use one of {', '.join(METHODS)}")
         if not (np.isfinite(self.slope) and np.isfinite(self.intercept) and self.slope > 0):
-            raise ValueError(f"slope {self.slope} must be above 0 and both it and intercept {self.intercept} finite")
+            raise ValueError(f"slope {self.slope} must be finite and above 0, and intercept {self.intercept} finite")
         knots, levels = np.asarray(self.knots, dtype=float), np.asarray(self.levels, dtype=float)
         if len(knots) != len(levels) or (self.method == "isotonic") != bool(len(knots)):
-            raise ValueError("isotonic needs equal numbers of knots and levels; other methods must not have them")
+            raise ValueError("isotonic requires equal numbers of knots and levels; other methods must have none")
         if not (np.isfinite(knots).all() and (np.diff(knots) > 0).all()):
             raise ValueError("knots must be finite and strictly increasing")
         if not (((levels >= 0) & (levels <= 1)).all() and (np.diff(levels) >= 0).all()):
             raise ValueError("levels must be non-decreasing probabilities")
 
     def __call__(self, logits: ArrayLike) -> Array:
-        """Return probabilities (``linear``: values) of the same shape as the logits, float64."""
+        """Return the calibrated probabilities (values for ``linear``) as float64, in the shape of the input."""
         z = np.asarray(logits, dtype=np.float64)
         if self.method == "isotonic":
             return np.asarray(np.interp(z, self.knots, self.levels))
@@ -74,9 +77,10 @@ class Calibrator:
 def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
     """Fit the calibrator of one binary label.
 
-    The result is ``none`` with a ``reason`` if there are too few events or the scores do not increase with the target.
-    ``platt`` replaces ``isotonic`` if there are too few events for ``isotonic``. Targets are smoothed as by Platt:
-    (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0. Otherwise separable data drive the slope to infinity.
+    If there are too few recordings of a class, or the scores do not increase with the target, the result is ``none``
+    with a ``reason``. If there are too few recordings for ``isotonic``, ``platt`` is used instead. Targets are smoothed
+    as proposed by Platt: (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0. Without smoothing, separable data drive the
+    slope to infinity.
 
     Args:
         logits: logits (N,), finite where the target is known.
@@ -109,12 +113,12 @@ def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Cal
 
 
 def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "temperature") -> Calibrator:
-    """Fit one temperature for the softmax over K classes by the mean log loss.
+    """Fit one temperature for the softmax over K classes. It minimises the mean log loss.
 
     Args:
         logits: logits (N, K).
         classes: code (N,) of the true class, 0..K-1; NaN if unknown.
-        method: ``none`` for no calibration. Every other method fits a temperature, the only method for a softmax.
+        method: ``none`` for no calibration. All other methods fit a temperature, the only method for a softmax.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(classes, dtype=np.float64)
     known = ~np.isnan(y)
@@ -123,7 +127,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
         return Calibrator()
     if len(codes) < MIN_EVENTS or len(np.unique(codes)) < 2:
         return Calibrator(reason=f"{len(codes)} known recordings of {len(np.unique(codes))} classes")
-    # smooth the targets; otherwise separable data drive the temperature to 0
+    # smooth the targets, because separable data would drive the temperature to 0
     soft = np.full(z.shape, 1 / (len(codes) + z.shape[1]))
     soft[np.arange(len(codes)), codes] += len(codes) / (len(codes) + z.shape[1])
 
@@ -138,9 +142,9 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
 
 
 def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
-    """Fit a least-squares line from predicted to true value.
+    """Fit a linear calibrator of a regression by least squares.
 
-    The result is the identity with a ``reason`` if the line cannot be fitted.
+    If it cannot be fitted, the result is the identity with a ``reason``.
 
     Args:
         predicted: predictions (N,) in the unit of the target.
@@ -186,7 +190,7 @@ def _isotonic(z: Array, y: Array) -> Calibrator:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression().fit(z, y)
-    # rule of succession: avoid probabilities of exactly 0 or 1
+    # use the rule of succession to avoid probabilities of exactly 0 or 1
     lowest = 1 / (len(y) + 2)
     levels = np.clip(fitted.y_thresholds_, lowest, 1 - lowest)
     if levels[0] == levels[-1]:

@@ -1,6 +1,7 @@
-"""Calibrators and thresholds of a classifier, fitted on validation and stored as ``decision.json`` next to the weights.
+"""Calibrators and thresholds of a classifier, stored as ``decision.json`` next to the weights.
 
-Reports, score files and the served page all compute probabilities and calls through ``Decision``, so that they agree.
+Reports, score files and the scoring service all use ``Decision`` to compute probabilities and binary predictions, so
+their results agree.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class LabelDecision:
 
     Args:
         name: name of the label, class (multiclass) or target (regression).
-        calibrator: map from logit to probability; the same for all classes of a multiclass task.
-        thresholds: thresholds by name; empty for multiclass (the most probable class is predicted) and regression.
+        calibrator: calibrator of the logit. All classes of a multiclass task have the same calibrator.
+        thresholds: thresholds by name. Empty for a regression and for a multiclass task, which predicts the most
+            probable class.
         positives, negatives: numbers of recordings used for the fit; for a regression, ``positives`` counts all.
     """
 
@@ -65,7 +67,7 @@ class Decision:
     Args:
         kind: ``multilabel``, ``multiclass`` or ``regression``.
         labels: calibrator and thresholds of each logit.
-        fitted_on: description of the data: split or site, numbers of recordings and patients.
+        fitted_on: description of the data used for the fit: split or site, and numbers of recordings and patients.
     """
 
     kind: OutputKind
@@ -89,9 +91,9 @@ class Decision:
         return tuple(label.name for label in self.labels)
 
     def probabilities(self, logits: ArrayLike) -> Array:
-        """Return calibrated probabilities (N, K) of logits (N, K); rows of a multiclass task sum to 1.
+        """Return calibrated probabilities (N, K) of logits (N, K).
 
-        For a regression, return calibrated values in the unit of the target.
+        The rows of a multiclass task sum to 1. For a regression, return calibrated values in the unit of the target.
         """
         z = np.asarray(logits, dtype=np.float64)
         if z.ndim != 2 or z.shape[1] != len(self.labels):
@@ -118,12 +120,12 @@ class Decision:
         return np.where(np.isnan(value), np.nan, (p >= value).astype(np.float64))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary for JSON, in the form that ``from_dict`` reads."""
+        """Return a JSON-compatible dictionary, which ``from_dict`` can read."""
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
     @classmethod
     def from_dict(cls, data: Any, where: str = FILE) -> Decision:
-        """Read the output of ``to_dict``.
+        """Create a decision from the output of ``to_dict``.
 
         Raises:
             InputError: the data have another format or version, or invalid values.
@@ -137,18 +139,18 @@ class Decision:
             labels = tuple(_label(entry) for entry in data["labels"])
             return cls(data["kind"], labels, dict(data["fitted_on"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(Problem(where, "content", f"lacks or misuses {error}", _REMEDY)) from None
+            raise InputError(Problem(where, "content", f"{error} is missing or invalid", _REMEDY)) from None
 
     def save(self, folder: Path | str) -> Path:
-        """Write ``decision.json`` into a folder, in full precision, and return its path."""
+        """Write ``decision.json`` into a folder with numbers in full precision, and return its path."""
         return write_json(Path(folder) / FILE, self.to_dict(), digits=None)
 
     @classmethod
     def load(cls, folder: Path | str) -> Decision:
-        """Read ``decision.json`` of a classifier's folder.
+        """Load ``decision.json`` from the folder of a classifier.
 
         Raises:
-            InputError: the file is missing, is not JSON, or is rejected by ``from_dict``.
+            InputError: the file is missing, is not JSON, or has invalid content.
         """
         path = Path(folder) / FILE
         try:
@@ -179,9 +181,9 @@ def fit_decision(
         names: names of the K labels, classes (multiclass) or targets (regression).
         logits: logits (N, K), or predicted values of a regression.
         targets: targets (N, K): 1, 0 or NaN; one-hot or all NaN for multiclass; values or NaN for a regression.
-        method: calibration method. For a multiclass task every method except ``none`` fits one temperature. A regression
-            is calibrated only by ``linear``.
-        sensitivities, specificities: required values for thresholds in addition to Youden's.
+        method: calibration method. For a multiclass task, all methods except ``none`` fit one temperature. A regression
+            is calibrated only with ``linear``.
+        sensitivities, specificities: required values of additional thresholds; Youden's threshold is always chosen.
         fitted_on: description of the data, stored in the decision.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
@@ -215,10 +217,10 @@ def fit_from_predictions(
     """Fit the decision of one model on one split of a prediction table.
 
     Args:
-        predictions: prediction table. If it has no rows of the model and split, no calibrator is fitted and the reason is
-            stored.
+        predictions: prediction table. If it has no rows of the model and split, no calibrator is fitted, and the
+            decision contains the reason.
         model: name of the model.
-        params: calibration method and thresholds.
+        params: parameters with the calibration method and the thresholds to choose.
         split: split used for the fit.
         method: calibration method; by default that of ``params``.
     """

@@ -1,4 +1,4 @@
-"""Sentences about a decision: which calibrators were fitted, which thresholds were chosen, and on which recordings."""
+"""Text descriptions of the calibrators and thresholds of a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_THRESHOLDS = {
 
 
 def is_fitted(calibrator: Calibrator) -> bool:
-    """Return whether a calibrator changes the output of the model: it was fitted, here or at the first site."""
+    """Return whether a calibrator was fitted, either to these recordings or at the first site."""
     if calibrator.method == "linear":
         return (calibrator.slope, calibrator.intercept) != (1.0, 0.0)
     return calibrator.method != "none"
@@ -34,7 +34,7 @@ def has_threshold(decision: Decision) -> bool:
 
 
 def fitted_on_text(decision: Decision) -> str:
-    """Return the recordings of the fit, such as ``validation (52 recordings of 26 patients)``."""
+    """Describe the recordings used for the fit, for example ``validation (52 recordings of 26 patients)``."""
     about = decision.fitted_on
     name = str(about.get("split", "recordings that are not recorded"))
     name = _SPLITS.get(name, name)
@@ -77,7 +77,7 @@ def threshold_text(decision: Decision) -> str:
         return "none (not requested)"
     chosen, without = [], []
     for label in decision.labels:
-        # files store them in alphabetical order
+        # sort, because decision.json stores the names in alphabetical order
         cuts = sorted(label.thresholds.items(), key=lambda pair: (pair[0] != YOUDEN, pair[0]))
         names = [criterion_text(name) for name, cut in cuts if cut.value is not None]
         if names:
@@ -99,7 +99,7 @@ def threshold_text(decision: Decision) -> str:
 
 
 def criterion_text(name: str) -> str:
-    """Return the criterion of a threshold by its name: ``Youden's index``, ``sensitivity 0.90``."""
+    """Return the criterion of a named threshold as text, such as ``Youden's index`` or ``sensitivity 0.90``."""
     kind, _, required = name.partition("_")
     return f"{_CRITERIA.get(kind, kind)} {required}".strip()
 
@@ -113,12 +113,12 @@ def _thresholds_on(decision: Decision) -> str:
 
 
 def _distinct(decision: Decision) -> Iterable[LabelDecision]:
-    """Return the labels; all classes of a multiclass task share one calibrator, so only the first."""
+    """Return the labels to describe: only the first of a multiclass task, because its classes share a calibrator."""
     return decision.labels[:1] if decision.kind == "multiclass" else decision.labels
 
 
 def _by_text(found: list[tuple[str, str]], several: bool) -> str:
-    """Return the distinct texts; with the names of their labels if ``several`` texts occur."""
+    """Join the distinct texts. If ``several`` is true, each text is preceded by the names of its labels."""
     names: dict[str, list[str]] = {}
     for name, text in found:
         names.setdefault(text, []).append(name)

@@ -1,9 +1,9 @@
 """Calibration measures: Brier score, reliability bins, expected calibration error, calibration slope and intercept.
 
-The intercept (calibration in the large) is ``a`` in ``logit P(event) = a + logit(p)``. It is 0 if the predicted number of
-events is correct, and negative if fewer events occur. The slope is ``b`` in ``logit P(event) = a + b logit(p)``. It is
-below 1 if the predictions are too extreme and above 1 if they are too moderate (Cox, Biometrika 1958; Van Calster et al.,
-BMC Medicine 2019)."""
+The intercept (calibration in the large) is ``a`` in ``logit P(event) = a + logit(p)``. It is 0 if the number of events
+is predicted correctly, and negative if fewer events occur than predicted. The slope is ``b`` in ``logit P(event) = a +
+b logit(p)``. It is below 1 if the predictions are too extreme and above 1 if they are too moderate (Cox, Biometrika
+1958; Van Calster et al., BMC Medicine 2019)."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ def brier(target: ArrayLike, probability: ArrayLike) -> float:
 def reliability(
     target: ArrayLike, probability: ArrayLike, bins: int = BINS, confidence: float = 0.95
 ) -> list[ReliabilityBin]:
-    """Return the non-empty equal-count bins of the predicted probability, in ascending order.
+    """Return reliability bins: recordings in bins of about equal count, in ascending order of the predicted
+    probability.
 
-    Equal probabilities are in the same bin, so the result does not depend on the order of the recordings.
+    Equal probabilities are always in the same bin, so the result does not depend on the order of the recordings.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -78,7 +79,10 @@ def reliability(
 
 
 def expected_calibration_error(target: ArrayLike, probability: ArrayLike, bins: int = BINS) -> float:
-    """Return the mean of |observed - predicted| over the bins, weighted by recordings; NaN without known targets."""
+    """Return the expected calibration error: the mean of |observed - predicted| over the bins, weighted by recordings.
+
+    The result is NaN without known targets.
+    """
     found = reliability(target, probability, bins)
     records = sum(b.records for b in found)
     return sum(b.records * abs(b.observed - b.predicted) for b in found) / records if found else float("nan")
@@ -100,12 +104,12 @@ def _known(target: ArrayLike, probability: ArrayLike) -> tuple[Array, Array]:
 
 
 _EDGE = 1e-12
-"""Minimum distance of clipped probabilities from 0 and 1, where the logit is infinite."""
+"""Probabilities are clipped to this distance from 0 and 1, because the logits of 0 and 1 are infinite."""
 
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A coefficient with its interval; NaN with a ``reason`` if undefined."""
+    """Coefficient with its confidence interval. If it is undefined, all values are NaN and ``reason`` is set."""
 
     value: float
     low: float
@@ -113,7 +117,7 @@ class Coefficient:
     reason: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """Return the numbers for JSON."""
+        """Return a JSON-compatible dictionary."""
         numbers: dict[str, Any] = {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
         return numbers | ({"undefined": self.reason} if self.reason else {})
 
@@ -121,7 +125,9 @@ class Coefficient:
 def calibration_line(
     target: ArrayLike, probability: ArrayLike, patients: ArrayLike, confidence: float = 0.95
 ) -> tuple[Coefficient, Coefficient]:
-    """Return slope and intercept with normal intervals from the sandwich variance by patient (Liang & Zeger 1986).
+    """Return calibration slope and intercept with normal intervals.
+
+    The variance is the sandwich estimate with patients as clusters (Liang & Zeger 1986).
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -151,7 +157,7 @@ def _undefined(reason: str) -> Coefficient:
 
 
 def _fit(design: Array, offset: Array, y: Array, unit: NDArray[np.integer], confidence: float) -> Coefficient:
-    """Return the first coefficient of a logistic regression."""
+    """Fit a logistic regression and return its first coefficient with its interval."""
     # standardise the columns, because the tolerance of the optimiser is absolute
     scale = np.where(np.ptp(design, axis=0) > 0, design.std(axis=0), 1.0)
     x = design / scale

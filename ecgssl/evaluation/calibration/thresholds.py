@@ -1,4 +1,4 @@
-"""Decision thresholds on calibrated probabilities, their operating points, and net benefit.
+"""Thresholds on calibrated probabilities, their sensitivity and specificity, and net benefit.
 
 A recording is classified as positive if its probability is at or above the threshold. Thresholds are chosen on
 validation, halfway between neighbouring probabilities, so that rounding in another runtime does not change a result.
@@ -22,12 +22,12 @@ YOUDEN = "youden"
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold with its rates.
+    """Threshold with its sensitivity and specificity.
 
     Args:
         value: smallest probability that is classified as positive; ``None`` if no threshold could be chosen.
-        sensitivity, specificity: rates on the recordings used to choose the threshold.
-        reason: why no threshold could be chosen; empty otherwise.
+        sensitivity, specificity: values for the recordings used to choose the threshold.
+        reason: reason why no threshold could be chosen; empty if one was chosen.
     """
 
     value: float | None
@@ -43,7 +43,7 @@ class Threshold:
 
 
 def threshold_names(sensitivities: Sequence[float], specificities: Sequence[float]) -> list[str]:
-    """Return the names of the thresholds of ``fit_thresholds``, such as ``youden`` and ``sensitivity_0.90``."""
+    """Return the names of the thresholds of ``fit_thresholds``, for example ``youden`` and ``sensitivity_0.90``."""
     return [
         YOUDEN,
         *(_name("sensitivity", s) for s in sensitivities),
@@ -59,9 +59,10 @@ def fit_thresholds(
 ) -> dict[str, Threshold]:
     """Choose thresholds for one label.
 
-    ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950); the lowest threshold wins a tie.
-    ``sensitivity_S`` is the highest threshold with a sensitivity of at least S. ``specificity_S`` is the lowest threshold
-    with a specificity of at least S. The value is ``None`` if the threshold would classify all recordings alike.
+    ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950); of several maxima, the lowest threshold is
+    used. ``sensitivity_S`` is the highest threshold with a sensitivity of at least S. ``specificity_S`` is the lowest
+    threshold with a specificity of at least S. The value is ``None`` if the criterion can be met only by a useless
+    threshold, for example one that classifies all recordings as positive.
 
     Args:
         probabilities: calibrated probabilities (N,).
@@ -76,7 +77,7 @@ def fit_thresholds(
         return {name: Threshold(None, reason=reason) for name in names}
     p = np.asarray(probabilities, dtype=float)
     distinct = np.unique(p[~np.isnan(y)])[::-1]
-    # exclude the lowest distinct probability: as a threshold it makes every recording positive
+    # exclude the lowest probability, because this threshold would classify all recordings as positive
     hits, false = (counts[0, :-1] for counts in cumulative_counts(y, p))
     cuts = (distinct[:-1] + distinct[1:]) / 2
     sensitivity, specificity = hits / positives, 1 - false / negatives
@@ -87,7 +88,7 @@ def fit_thresholds(
         k = found[-1 if last else 0]
         return Threshold(float(cuts[k]), float(sensitivity[k]), float(specificity[k]))
 
-    # compare integer counts, because rounding of the rates would break ties at random
+    # compare integer counts instead of rates, because rounding errors would break ties
     gain = hits * negatives - false * positives
     best = np.flatnonzero(gain == gain.max()) if len(gain) and gain.max() > 0 else np.array([], dtype=int)
     chosen = {YOUDEN: at(best, "no cut-off is better than chance", last=True)}
@@ -111,9 +112,9 @@ Columns = dict[str, tuple[Array, Array]]
 
 
 def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
-    """Return numerators and denominators of the four rates, for ``ratios``; unknown targets are ignored.
+    """Return numerators and denominators of sensitivity, specificity, PPV and NPV, as input of ``ratios``.
 
-    ``ppv`` and ``npv`` apply to the prevalence of these recordings.
+    Unknown targets are ignored. PPV and NPV are valid only for the prevalence in these recordings.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -133,9 +134,9 @@ def rate_columns(target: ArrayLike, called: ArrayLike) -> Columns:
 def describe_point(
     value: float, target: ArrayLike, called: ArrayLike, found: dict[str, Estimate], confidence: float
 ) -> dict[str, Any]:
-    """Return the threshold, its confusion counts and its rates with intervals, for JSON.
+    """Describe a threshold as a JSON-compatible dictionary: value, confusion counts, and rates with intervals.
 
-    A rate with an empty denominator is ``None``; the reason is under ``undefined``.
+    A rate whose denominator is 0 is ``None``, and ``undefined`` contains the reason.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     counts = {
@@ -156,15 +157,15 @@ def describe_point(
 
 
 RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
-"""Threshold risks of the decision curves."""
+"""Threshold risks at which decision curves are evaluated."""
 
 
 def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RISKS) -> Array:
     """Return the net benefit at each threshold risk (Vickers & Elkin, Med Decis Making 2006).
 
-    The net benefit is the number of true positives minus the number of false positives times the odds of the risk, divided
-    by the number of recordings with a known target. At a risk of 0.2, one missed patient counts as much as four patients
-    treated unnecessarily. Treating no patient has a net benefit of 0.
+    The net benefit is the number of true positives minus the number of false positives times the odds of the risk,
+    divided by the number of recordings with a known target. At a risk of 0.2, one missed patient counts as much as four
+    patients treated unnecessarily. Treating no patient has a net benefit of 0.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -185,5 +186,5 @@ def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RI
 
 
 def treat_all(target: ArrayLike, risks: ArrayLike = RISKS) -> Array:
-    """Return the net benefit (T,) of treating all patients."""
+    """Return the net benefit (T,) of treating all patients, for threshold risks (T,)."""
     return net_benefit(target, np.ones(np.shape(np.asarray(target))), risks)

@@ -1,1 +1,1 @@
-"""Metrics and statistical inference."""
+"""Metrics, bootstrap intervals and statistical tests."""

@@ -1,8 +1,8 @@
 """Confidence intervals and paired comparisons by a bootstrap of patients.
 
-Recordings of one patient are correlated, so the resampled unit is the patient (cluster bootstrap; Field & Welsh, J R Stat
-Soc B 2007). Patients are drawn with replacement, each with all of their recordings. A label is undefined in a resample
-with only one of its classes. The number of such resamples is reported as ``dropped``.
+Recordings of one patient are correlated, so the resampled unit is the patient (cluster bootstrap; Field & Welsh, J R
+Stat Soc B 2007). Patients are drawn with replacement, each with all of their recordings. A label is undefined in a
+resample with only one of its classes. The number of such resamples is reported as ``dropped``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from ecgssl.evaluation.statistics.metrics import Array, Metric, Sample, macro, metrics_of, weighted_ratios
 
 _CELLS = 4_000_000
-"""Maximum of resamples x recordings per block (32 MB of float64 per temporary array)."""
+"""Maximum number of resamples times recordings per block, which limits temporary arrays to 32 MB."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its bootstrap replicates.
+    """Value of a metric with its bootstrap replicates.
 
     Args:
         value: value on all recordings; NaN if undefined.
@@ -34,7 +34,7 @@ class Estimate:
     replicates: Array
 
     def plain(self, confidence: float) -> dict[str, Any]:
-        """Return ``{"value", "low", "high", "dropped"}`` for JSON; undefined numbers are ``None``."""
+        """Return the dictionary ``{"value", "low", "high", "dropped"}`` for JSON; undefined values are ``None``."""
         return {"value": plain(self.value), **plain_all(interval(self.replicates, confidence))}
 
 
@@ -57,17 +57,17 @@ class Replicates:
         return macro(self.values[metric])
 
     def estimate(self, metric: str, label: int = 0) -> Estimate:
-        """Return the estimate of one label."""
+        """Return value and replicates of a metric for one label."""
         return Estimate(self.point[metric][label], self.values[metric][:, label])
 
     def macro_estimate(self, metric: str) -> Estimate:
-        """Return the estimate of the mean over the labels."""
+        """Return value and replicates of the mean of a metric over the labels."""
         return Estimate(float(macro(self.point[metric])), self.macro(metric))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Percentile interval; the bounds are NaN if fewer than two resamples are defined.
+    """Percentile interval. The bounds are NaN if the metric is defined in fewer than two resamples.
 
     Args:
         low, high: bounds of the interval.
@@ -81,7 +81,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Interval and two-sided p value of the paired difference ``first - second``."""
+    """Paired difference ``first - second`` with its interval and two-sided p value."""
 
     low: float
     high: float
@@ -89,10 +89,11 @@ class Difference:
 
 
 def patient_weights(patients: ArrayLike, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the recording weights of resamples of patients, in blocks.
+    """Yield the weights of the recordings in bootstrap resamples of patients, in blocks of resamples.
 
     Args:
-        patients: patient key (N,) of each recording. The result depends on the keys, not on the order of the recordings.
+        patients: patient key (N,) of each recording. The result depends on the keys, not on the order of the
+            recordings.
         resamples: number of resamples R.
         seed: seed of ``numpy.random.default_rng``.
 
@@ -150,10 +151,11 @@ def bootstrap(
 def ratios(
     columns: Mapping[str, tuple[ArrayLike, ArrayLike]], patients: ArrayLike, resamples: int, seed: int
 ) -> dict[str, Estimate]:
-    """Compute ratios of sums over recordings, such as a sensitivity, on all recordings and in every resample.
+    """Compute ratios of sums over recordings, such as the sensitivity, on all recordings and in every resample.
 
     Args:
-        columns: finite numerators (N,) and denominators (N,) of each ratio. Recordings with both equal to 0 have no effect.
+        columns: finite numerators (N,) and denominators (N,) of each ratio, by name. Recordings where both are 0 have
+            no effect.
         patients: patient key (N,) of each recording.
         resamples: number of resamples R.
         seed: seed of the bootstrap. Equal seeds and patients give equal draws.
@@ -186,14 +188,14 @@ def macro_interval(replicates: Replicates, metric: str, defined: NDArray[np.bool
 def paired_difference(first: Replicates, second: Replicates, metric: str, confidence: float = 0.95) -> Difference:
     """Compare the macro means of two models on the same recordings by a paired bootstrap.
 
-    The p value is twice the smaller share of resamples on either side of zero, which inverts the percentile interval.
-    One is added to both counts (Davison & Hinkley 1997, ch. 4), so p is at least 2 / (R + 1).
+    The p value is twice the smaller of the shares of resamples above and below zero. It is consistent with the
+    percentile interval. One is added to both counts (Davison & Hinkley 1997, ch. 4), so p is at least 2 / (R + 1).
 
     Raises:
-        ValueError: the replicates are from different draws.
+        ValueError: the replicates are from different bootstrap draws.
     """
     if first.draws != second.draws:
-        raise ValueError("a paired comparison needs both models on the same patients, resamples and seed")
+        raise ValueError("a paired comparison requires the same patients, resamples and seed for both models")
     difference = first.macro(metric) - second.macro(metric)
     difference = difference[~np.isnan(difference)]
     found = interval(difference, confidence)
@@ -209,5 +211,5 @@ def plain(value: float) -> float | None:
 
 
 def plain_all(numbers: object) -> dict[str, Any]:
-    """Return the fields of an interval or difference for JSON."""
+    """Return the fields of an interval or difference as a JSON-compatible dictionary."""
     return {name: plain(value) if isinstance(value, float) else value for name, value in vars(numbers).items()}

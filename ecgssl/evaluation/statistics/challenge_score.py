@@ -1,8 +1,9 @@
 """Score of the PhysioNet/CinC Challenges 2020 and 2021 (Reyna et al., Computing in Cardiology 2021).
 
-Each pair of a true and a predicted finding has a weight for the similarity of their treatment or outcome. It is divided by
-the number of findings of the recording that are true or predicted. The sum is scaled so that a perfect prediction has the
-score 1, and sinus rhythm for every recording has the score 0. The score may be negative.
+Each pair of a true and a predicted label has a weight, which reflects the similarity of treatment and outcome. In each
+recording, the weights are divided by the number of labels that are true or predicted. The sum over all recordings is
+scaled so that perfect predictions have the score 1, and predicting sinus rhythm for every recording has the score 0.
+The score can be negative.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _YEARS = {2021: "scored_2021", 2020: "scored_2020"}
 
 @cache
 def challenge_weights() -> pd.DataFrame:
-    """Return the weights by true (row) and predicted (column) label, with the names of ``cinc2020`` and ``cinc2021``."""
+    """Return the weights of true (rows) and predicted (columns) labels, with their names in the Challenge data."""
     file = files("ecgssl.evaluation.statistics").joinpath("tables/challenge_weights.csv")
     with file.open(encoding="utf-8") as stream:
         table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
@@ -34,7 +35,7 @@ def challenge_weights() -> pd.DataFrame:
 
 
 def challenge_year(names: Sequence[str]) -> int | None:
-    """Return the year of the Challenge with exactly these scored labels, in any order; ``None`` for other labels."""
+    """Return the year of the Challenge that scores exactly these labels (in any order); ``None`` for other labels."""
     for year, column in _YEARS.items():
         scored = {row["label"] for row in package_table("snomed_cinc2021.csv") if row[column] == "1"}
         if set(names) == scored:
@@ -43,7 +44,7 @@ def challenge_year(names: Sequence[str]) -> int | None:
 
 
 def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
-    """Return the contributions of each recording to the numerator and denominator of the score, for ``ratios``.
+    """Return numerator and denominator of the score for each recording, as input of ``ratios``.
 
     Args:
         targets: targets (N, K): 1 or 0; unknown values (NaN) count as 0, as in the Challenge.
@@ -64,7 +65,7 @@ def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str
 
 
 def challenge_score(targets: ArrayLike, called: ArrayLike, names: Sequence[str]) -> float:
-    """Return the Challenge score; arguments as for ``challenge_columns``.
+    """Return the Challenge score. See ``challenge_columns`` for the arguments.
 
     Raises:
         ValueError: the labels are not those of a Challenge, or no recording has a finding other than sinus rhythm.

@@ -1,7 +1,7 @@
-"""DeLong's variance of the AUROC and test for two AUROCs, clustered by patient.
+"""DeLong's variance of the AUROC, and DeLong's test for two AUROCs, clustered by patient.
 
-With one recording per patient this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several
-recordings, the placements (contributions to the area) are first summed by patient (Obuchowski, Biometrics 1997). The
+With one recording per patient, this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several
+recordings per patient, their placement values are first summed by patient (Obuchowski, Biometrics 1997). The
 computation takes O(N log N) (Sun & Xu 2014).
 """
 
@@ -18,11 +18,12 @@ from ecgssl.evaluation.statistics.metrics import Array
 
 @dataclass(frozen=True)
 class AurocEstimate:
-    """AUROCs of models on the same recordings.
+    """AUROCs of several models on the same recordings, with their covariance.
 
     Args:
         auroc: AUROC (M,) of each model.
-        covariance: covariance matrix (M, M); NaN if fewer than two patients are positive or fewer than two are negative.
+        covariance: covariance matrix (M, M); NaN if fewer than two patients are positive or fewer than two are
+            negative.
     """
 
     auroc: Array
@@ -36,7 +37,7 @@ class AurocEstimate:
 
 @dataclass(frozen=True)
 class AurocDifference:
-    """Difference of two AUROCs (first - second), its normal interval and two-sided p value; NaN if undefined."""
+    """Difference of two AUROCs (first - second) with its normal interval and two-sided p value; NaN if undefined."""
 
     difference: float
     low: float
@@ -45,7 +46,7 @@ class AurocDifference:
 
 
 def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = None) -> AurocEstimate:
-    """Return the AUROCs of models and their covariance.
+    """Compute the AUROCs of one or more models and their covariance.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -62,8 +63,8 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
     sick, well = y == 1, y == 0
     m, n = int(sick.sum()), int(well.sum())
     if not (m and n):
-        raise ValueError("an AUROC needs both classes")
-    # midrank among all minus midrank in the class = number of recordings of the other class below
+        raise ValueError("the AUROC requires both classes")
+    # the midrank among all recordings minus the midrank in the class is the number of lower scores of the other class
     overall = rankdata(s, axis=0)
     placed = np.empty_like(s)
     placed[sick] = (overall[sick] - rankdata(s[sick], axis=0)) / n
@@ -87,7 +88,7 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
 def delong_difference(
     target: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike | None = None, confidence: float = 0.95
 ) -> AurocDifference:
-    """Compare two models on the same recordings; arguments as for ``delong``.
+    """Compare the AUROCs of two models on the same recordings. See ``delong`` for the arguments.
 
     Raises:
         ValueError: only one class is present.

@@ -1,10 +1,10 @@
 """Registry of the evaluation metrics, and the functions that compute them.
 
-``METRICS`` has one entry per metric. To report a new metric, add an entry. The metric is then evaluated, with a bootstrap
-interval, for its kinds of target. Set ``paired`` to include it in paired comparisons.
+``METRICS`` has one entry per metric. To report a new metric, add an entry. The metric is then evaluated, with a
+bootstrap interval, for its kinds of target. Set ``paired`` to include it in paired comparisons.
 
-AUROC and AUPRC follow scikit-learn. AUROC is the trapezoidal area under the ROC curve (ties count one half). AUPRC is
-``average_precision_score``: the sum over distinct scores of precision times the increase in recall.
+AUROC and AUPRC follow scikit-learn. AUROC is the trapezoidal area under the ROC curve, in which ties count one half.
+AUPRC is ``average_precision_score``: the sum over distinct scores of precision times the increase in recall.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NORMAL = 1.96
 
 @dataclass(frozen=True)
 class Sample:
-    """Targets and outputs of one label, with the recording weights of bootstrap resamples.
+    """Targets and outputs of one label, with the weights of the recordings in bootstrap resamples.
 
     Args:
         target: targets (N,), NaN if unknown; (N, K) for a metric of the whole task.
@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric and its part in the evaluation.
+    """Evaluation metric: its function, and where it is used.
 
     Args:
         name: key of the metric in the results.
@@ -74,8 +74,8 @@ class Metric:
         kinds: kinds of target that the metric applies to.
         function: function that returns the values (R,) for a ``Sample``, NaN if undefined.
         higher_is_better: whether higher values are better.
-        per_label: whether the metric is computed for each label. Otherwise it is computed once per task, from (N, K)
-            targets and outputs.
+        per_label: true if the metric is computed for each label, false if it is computed once for (N, K) targets and
+            outputs.
         averaged: whether the mean over the labels is reported under ``macro``.
         paired: whether models are compared by the mean over the labels, with an interval and a p value.
         in_subgroups: whether the metric is reported by subgroup. Use ``False`` for proportions such as the sensitivity,
@@ -118,13 +118,13 @@ def auprc(sample: Sample) -> Array:
 
 
 def accuracy(sample: Sample) -> Array:
-    """Return the share of recordings whose most probable class is the true class."""
+    """Return the accuracy: the share of recordings whose most probable class is the true class."""
     right = (sample.target.argmax(axis=1) == sample.output.argmax(axis=1)).astype(float)
     return weighted_ratios({"accuracy": (right, np.ones(len(right)))}, sample.weight)["accuracy"]
 
 
 def balanced_accuracy(sample: Sample) -> Array:
-    """Return the mean recall of the classes that occur."""
+    """Return the balanced accuracy: the mean recall of the classes that occur."""
     called = (sample.output.argmax(axis=1)[:, None] == np.arange(sample.output.shape[1])).astype(float)
     columns = {str(k): (y * c, y) for k, (y, c) in enumerate(zip(sample.target.T, called.T, strict=True))}
     return macro(np.column_stack(list(weighted_ratios(columns, sample.weight).values())))
@@ -157,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("limit_high", "upper limit of agreement", _NUMBERS, averaged=False,
            function=lambda s: s.errors["bias"] + _NORMAL * s.errors["spread"]),
 )  # fmt: skip
-"""All metrics with a value and an interval, in the order of the results."""
+"""Registry of all metrics, in the order in which they are reported."""
 
 
 def metrics_of(kind: OutputKind) -> list[Metric]:
@@ -211,7 +211,7 @@ def cumulative_counts(target: ArrayLike, score: ArrayLike, weight: ArrayLike | N
 
 
 def ranking_metrics(target: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> tuple[Array, Array]:
-    """Return AUROC (R,) and AUPRC (R,) of one label; arguments and errors as for ``cumulative_counts``."""
+    """Return AUROC (R,) and AUPRC (R,) of one label. See ``cumulative_counts`` for arguments and errors."""
     y, s = np.asarray(target, dtype=float), np.asarray(score, dtype=float)
     sample = Sample(y, s, None if weight is None else np.asarray(weight))
     return auroc(sample), auprc(sample)
@@ -229,7 +229,7 @@ def weighted_ratios(
     Returns:
         Values (R,) of each ratio, by name; NaN if the denominator is 0.
     """
-    # (2C, N): numerators, then denominators
+    # stack to (2C, N): numerators, followed by denominators
     parts = np.array([np.asarray(c[side], dtype=np.float64) for side in (0, 1) for c in columns.values()])
     sums = parts.sum(axis=1)[None] if weight is None else np.asarray(weight).astype(np.float64) @ parts.T
     top, bottom = sums[:, : len(columns)], sums[:, len(columns) :]
@@ -239,13 +239,13 @@ def weighted_ratios(
 
 @dataclass(frozen=True)
 class Support:
-    """Number of recordings that the metrics of a label are computed from.
+    """Numbers of recordings from which the metrics of a label are computed.
 
     Args:
         records: number of recordings with a known target.
         positives: number of positive recordings.
         unknown: number of recordings without a known target.
-        undefined: why the metrics are undefined; empty if they are defined.
+        undefined: reason why the metrics are undefined; empty if they are defined.
     """
 
     records: int
@@ -255,7 +255,7 @@ class Support:
 
 
 def support(target: ArrayLike) -> Support:
-    """Return the support of a label with targets (N,): 1, 0 or NaN (unknown)."""
+    """Count the recordings of a label from its targets (N,): 1, 0 or NaN (unknown)."""
     y = np.asarray(target, dtype=float)
     known = int((~np.isnan(y)).sum())
     positives = int(np.nansum(y))
@@ -271,7 +271,7 @@ def support(target: ArrayLike) -> Support:
 
 
 def macro(values: ArrayLike) -> Array:
-    """Return the mean over the last axis (labels) without undefined (NaN) values; NaN if all are undefined."""
+    """Return the mean over the last axis (labels). NaN values are ignored; the mean is NaN if all values are NaN."""
     v = np.asarray(values, dtype=float)
     defined = ~np.isnan(v)
     count = defined.sum(-1)

@@ -9,17 +9,18 @@ from scipy.stats import rankdata
 from ecgssl.evaluation.statistics.metrics import Array, macro
 
 _CELLS = 4_000_000
-"""Maximum of permutations x recordings per block."""
+"""Maximum number of permutations times recordings per block."""
 
 
 def permutation_test(
     targets: ArrayLike, first: ArrayLike, second: ArrayLike, patients: ArrayLike, permutations: int, seed: int
 ) -> float:
-    """Return the two-sided p value of the difference in macro AUROC.
+    """Return the two-sided p value of the difference in macro AUROC between two models.
 
-    Each permutation exchanges the scores of the two models for a random half of the patients, with all recordings and
-    labels of a patient together. Scores are replaced by their ranks within the model, because models may have different
-    scales (Venkatraman & Begg, Biometrika 1996). The observed difference counts as a permutation, so p is above 0.
+    In each permutation, the scores of the two models are exchanged for each patient with probability 1/2, for all
+    recordings and labels of the patient. Scores are first replaced by their ranks within the model, because models may
+    have different scales (Venkatraman & Begg, Biometrika 1996). The observed difference counts as one permutation, so p
+    is above 0.
 
     Args:
         targets: targets (N, K): 1, 0 or NaN (unknown).
@@ -43,7 +44,7 @@ def permutation_test(
     for start in range(0, permutations, block):
         swapped = rng.random((min(block, permutations - start), len(keys))) < 0.5
         found = _difference(y, a, b, swapped[:, codes])
-        # use a tolerance, because sums in another order differ by rounding errors
+        # compare with a tolerance, because the order of summation causes rounding errors
         extreme += int((np.abs(found) >= abs(observed) - 1e-12).sum())
     return (extreme + 1) / (permutations + 1)
 
@@ -57,7 +58,7 @@ def _ranks(scores: Array, targets: Array) -> Array:
 
 
 def _difference(y: Array, a: Array, b: Array, swapped: NDArray[np.bool_]) -> Array:
-    """Return the difference in macro AUROC (R,) after the exchanges in each row of ``swapped``."""
+    """Return the difference in macro AUROC (R,) after exchanging the scores as given by each row of ``swapped``."""
     found = np.full((len(swapped), y.shape[1]), np.nan)
     for k in range(y.shape[1]):
         known = ~np.isnan(y[:, k])
