@@ -135,7 +135,8 @@ def load_params(
         default: content used if ``path`` is ``params.yaml`` and does not exist, as outside a project folder.
 
     Raises:
-        InputError: the file is missing or not YAML, or has unknown keys or invalid values; all of them are listed.
+        InputError: the file is missing, is not YAML, or has unknown keys or invalid values. The message lists all
+            errors.
     """
     path = Path(path)
     if default is not None and path == Path("params.yaml") and not path.exists():
@@ -171,12 +172,19 @@ def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Correct the syntax")) from None
     if not isinstance(data, dict):
-        raise InputError(Problem(str(path), "content", "is not a mapping of sections", "Start from a profile"))
+        raise InputError(
+            Problem(
+                str(path),
+                "content",
+                "is not a mapping of sections",
+                "Create params.yaml from a profile with 'ecgssl profile use NAME'",
+            )
+        )
     return data
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
-    """Return the parameters given by a mapping; raise the errors of ``load_params``."""
+    """Check a mapping of parameters, and return it as ``Params``; errors are those of ``load_params``."""
     try:
         return Params.model_validate(data)
     except ValidationError as error:
@@ -187,7 +195,9 @@ def _override(data: dict[str, Any], item: str) -> None:
     key, equals, value = item.partition("=")
     if not equals or not key:
         raise InputError(
-            Problem("--set", item, "is not of the form section.key=value", "For example --set pretrain.samples=1000")
+            Problem(
+                "--set", item, "is not of the form section.key=value", "Use for example --set pretrain.samples=1000"
+            )
         )
     *sections, last = key.split(".")
     place = data
@@ -211,7 +221,7 @@ def _problem(where: str, error: Any, root: type[BaseModel] = Params) -> Problem:
         hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
         return Problem(where, field, "unknown key", hint)
     if error["type"] == "missing":
-        return Problem(where, field, "is missing", "Add it, or copy it from a profile")
+        return Problem(where, field, "is missing", "Add the key, or copy it from a profile")
     message = error["msg"].removeprefix("Value error, ")
     value = error.get("input")
     shown = "" if isinstance(value, dict | BaseModel) or value is None else f" (got {value!r})"
@@ -223,7 +233,7 @@ def _known_keys(location: list[str], model: type[BaseModel]) -> list[str]:
     for part in parts:
         annotation = model.model_fields[part].annotation if part in model.model_fields else None
         if get_origin(annotation) is dict:
-            # the next part of the location is a key chosen by the user
+            # skip the next part of the location, which is a key chosen by the user, such as the name of a task
             annotation = get_args(annotation)[1]
             next(parts, None)
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):

@@ -14,7 +14,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
 
 _PROBED = 5
-"""Maximum number of targets of the probe during pretraining; more targets add time but little information."""
+"""Maximum number of targets for the online probe during pretraining, to limit its computing time."""
 
 
 class Benchmark(Section):
@@ -37,7 +37,7 @@ class Benchmark(Section):
     profile: str = "ptbxl"
 
     def params(self, profile: str, name: str, root: Path | str | None = None) -> str:
-        """Return the text of ``params.yaml``: the profile with data and task of the benchmark.
+        """Return the text of ``params.yaml`` for the benchmark: a profile with the data and task of the benchmark.
 
         Args:
             profile: text of a profile.
@@ -57,7 +57,7 @@ class Benchmark(Section):
 
 
 def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
-    """Return the benchmarks of a file by name; an empty mapping if the file does not exist.
+    """Read the benchmarks in a file, and return them as a dict by name; an empty dict if the file does not exist.
 
     Raises:
         InputError: if an entry is invalid.
@@ -70,16 +70,18 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
         return {name: Benchmark.model_validate(entry) for name, entry in entries.items()}
     except (yaml.YAMLError, ValidationError, AttributeError) as error:
         what = " ".join(str(error).split())[:300]
-        raise InputError(Problem(str(path), "benchmarks", what, "Restore the file of the release")) from None
+        raise InputError(
+            Problem(str(path), "benchmarks", what, "Correct the entry, or restore the original file")
+        ) from None
 
 
 def _section(text: str, name: str, lines: list[str]) -> str:
-    """Return the text with the lines of one top-level section replaced."""
+    """Replace the lines of one top-level section in the text of a parameter file."""
     begin = text.index(f"\n{name}:\n") + len(f"\n{name}:\n")
     end = text.index("\n\n", begin)
     return text[:begin] + "\n".join(lines) + text[end:]
 
 
 def _flow(value: Any) -> str:
-    # JSON is valid YAML; quotes keep YAML from reading text as another type
+    # write values as JSON, which is valid YAML, and quote text that YAML could read as a number or boolean
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)

@@ -14,7 +14,7 @@ from ecgssl.params_base import Positive, Section, Workers
 
 
 class SyntheticParams(Section):
-    """Simulated data set.
+    """Size of the simulated dataset.
 
     Args:
         patients: number of patients.
@@ -30,11 +30,11 @@ class SyntheticParams(Section):
 
 
 SetName = Annotated[str, AfterValidator(check_set_name)]
-"""``synthetic``, ``cohort`` (a table of local recordings) or a public set (``ecgssl.config.public_sets``)."""
+"""Name of a dataset: ``synthetic``, ``cohort`` (local recordings) or a name in ``ecgssl.config.public_sets``."""
 
 
 class MerlParams(Section):
-    """Splits of the MERL repository (``ecgssl.datasets.public.merl``).
+    """Parameters for the data splits of MERL (``ecgssl.datasets.public.merl``).
 
     Args:
         folder: ``finetune/data_split`` of a copy of the repository.
@@ -46,7 +46,7 @@ class MerlParams(Section):
 
 
 class DataParams(ManifestParams):
-    """Recordings to use: a set and its folder. The fields of ``ManifestParams`` apply to set ``cohort`` only.
+    """Dataset to use. The fields of ``ManifestParams`` apply only to the set ``cohort``.
 
     Args:
         set: ``synthetic`` (simulated), ``cohort`` (a table of local recordings), or the name of a public set (``data.md``).

@@ -10,18 +10,18 @@ from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 from ecgssl.signal.lead_sets import LeadSet
 
 Mode = Literal["linear", "attentive", "full", "scratch"]
-"""Fine-tuning mode (``docs/finetuning.md``)."""
+"""Fine-tuning mode; ``docs/finetuning.md`` describes the modes."""
 ClassWeight = Literal["none", "balanced"]
-"""Weighting of recordings in the loss: equal, or inversely proportional to the frequency of their class."""
+"""Weights of recordings in the loss: equal (``none``) or inverse to the class frequency (``balanced``)."""
 
 
 class LinearParams(Section):
-    """Linear probe on frozen embeddings: logistic regression for labels and classes, ridge for regression.
+    """Linear probe on frozen embeddings: logistic regression for classification, ridge regression for numbers.
 
     Args:
-        C: candidates of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
-            embeddings); chosen on validation.
-        class_weight: candidates of the class weighting, chosen on validation; not used by ridge.
+        C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
+            embeddings). The best value is chosen on the validation split.
+        class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
     """
 
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
@@ -29,7 +29,7 @@ class LinearParams(Section):
 
 
 class EpochParams(Section):
-    """Training over epochs; the epoch with the best validation score is kept.
+    """Training parameters. The weights of the epoch with the best validation score are kept.
 
     Args:
         epochs: largest number of epochs.
@@ -53,8 +53,8 @@ class EpochParams(Section):
 class AttentiveParams(EpochParams):
     """Attentive probe: learned queries over the tokens of a frozen encoder (``ecgssl.model.classifier.QueryPooling``).
 
-    Training starts from a linear probe whose regularisation was chosen on validation, so the learning rate is low: on 1,311
-    real recordings, 1e-3 lost 0.03 of the AUROC in the first epoch.
+    Training starts from a trained linear probe, so the learning rate is low. With a learning rate of 1e-3, the AUROC on
+    1,311 real recordings decreased by 0.03 in the first epoch.
 
     Args:
         queries: number of learned queries.

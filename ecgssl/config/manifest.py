@@ -1,4 +1,4 @@
-"""Interpretation of the table of a local cohort: columns, cells and targets (part of section ``data``)."""
+"""Parameters for reading the table of a local cohort: columns, cells and targets (part of section ``data``)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from ecgssl.params_base import Section
 
 Kind = Literal["binary", "multilabel", "multiclass", "regression"]
-"""Kind of a column."""
+"""Kind of a target."""
 OutputKind = Literal["multilabel", "multiclass", "regression"]
-"""Output of a model: independent labels, exclusive classes, or numbers."""
+"""Kind of a model output: independent labels, mutually exclusive classes, or numbers."""
 
 
 def as_cell(value: Any) -> str:
-    """Return a YAML scalar as the text of a table cell.
+    """Convert a YAML value to the text of a table cell.
 
     Raises:
-        ValueError: for a value that YAML has converted to a boolean, and for anything other than text and numbers.
+        ValueError: the value is not text or a number. Unquoted words such as ``yes`` are booleans in YAML.
     """
     if isinstance(value, bool):
         raise ValueError("YAML reads yes, no, on, off, true and false as booleans: put quotes around the word")
@@ -129,30 +129,33 @@ class Target(Section):
 
     @property
     def positives(self) -> tuple[str, ...]:
-        """Return the cells for 1."""
+        """Return the cells that mean 1 (positive)."""
         return () if self.kind != "binary" else _POSITIVE if self.positive is None else self.positive
 
     @property
     def negatives(self) -> tuple[str, ...]:
-        """Return the cells for 0, or for "none of the classes"."""
+        """Return the cells that mean 0 (binary) or "none of the classes" (multilabel)."""
         if self.kind not in ("binary", "multilabel"):
             return ()
         return (_NEGATIVE if self.kind == "binary" else _NOTHING_FOUND) if self.negative is None else self.negative
 
     def published(self) -> dict[str, Any]:
-        """Return the part of the declaration stored in stores and models: kind, class names, unit and range, without cells."""
+        """Return kind, class names, unit and range, which are saved in stores and models. Cells are not included."""
         kept = self.model_dump(mode="json", include={"kind", "unit", "range"}, exclude_none=True)
         return kept | ({"classes": list(self.classes)} if self.classes else {})
 
 
 def targets_file_of(manifest: Path, given: Path | None) -> Path | None:
-    """Return the targets file of a manifest: the given one, or ``NAME.targets.yaml`` next to ``NAME.csv`` if it exists."""
+    """Return the path of the targets file of a manifest.
+
+    This is ``given`` if set, otherwise ``NAME.targets.yaml`` next to ``NAME.csv`` if it exists, otherwise ``None``.
+    """
     default = manifest.with_suffix(".targets.yaml")
     return given if given is not None else default if default.is_file() else None
 
 
 class ManifestParams(Section):
-    """Interpretation of the table of a cohort. Columns and cells that are not declared are used unchanged.
+    """Parameters for reading the table of a local cohort. Columns and cells without a declaration are used unchanged.
 
     Args:
         columns: mapping from ecgssl's column name to the column of the table, such as ``patient_id: MRN``.
@@ -179,7 +182,7 @@ class ManifestParams(Section):
         return value
 
     def over(self, other: ManifestParams) -> ManifestParams:
-        """Return these parameters completed by ``other``; for a key in both, this object's value is used."""
+        """Merge with ``other``, and return the result. If both define a key, the value of ``self`` is used."""
         fields = ManifestParams.model_fields
         mine = {name: getattr(self, name) for name in self.model_fields_set & fields.keys()}
         theirs = {name: getattr(other, name) for name in other.model_fields_set}
@@ -189,7 +192,7 @@ class ManifestParams(Section):
         return ManifestParams(**merged)
 
     def declared_cells(self, column: str) -> Iterable[str]:
-        """Yield the cells of a column to which a declared target gives a meaning."""
+        """Yield the cells of a column that the declaration of a target lists."""
         for name, target in self.targets.items():
             if (target.column or name) == column:
                 yield from (*target.positives, *target.negatives, *(target.unknown or ()))

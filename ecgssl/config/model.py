@@ -11,7 +11,7 @@ from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
 
 class DecoderParams(Section):
-    """Decoder; ``docs/method.md`` compares the options.
+    """Parameters of the decoder. ``docs/method.md`` compares the options.
 
     Args:
         width: width of a token.
@@ -41,11 +41,11 @@ class DecoderParams(Section):
 
 Preset = Literal["tiny", "small", "base"]
 PRESETS: dict[Preset, tuple[int, int, int]] = {"tiny": (128, 4, 4), "small": (384, 12, 6), "base": (768, 12, 12)}
-"""(width, depth, heads) of the encoder by name; ``small`` and ``base`` are the sizes of ViT-S and ViT-B."""
+"""Width, depth and number of heads of each encoder preset; ``small`` and ``base`` have the sizes of ViT-S and ViT-B."""
 
 
 class ModelParams(Section):
-    """Encoder and decoder.
+    """Parameters of the encoder and the decoder.
 
     Args:
         preset: width, depth and heads of the encoder (``PRESETS``).
@@ -70,7 +70,7 @@ class ModelParams(Section):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return (width, depth, heads) with overrides applied."""
+        """Width, depth and number of heads of the encoder after applying the overrides."""
         width, depth, heads = PRESETS[self.preset]
         return self.width or width, self.depth or depth, self.heads or heads
 
@@ -87,7 +87,7 @@ class ModelParams(Section):
 
 
 class FDAParams(Section):
-    """Frequency Dynamic Augmentation (``ecgssl.model.fda``).
+    """Parameters of Frequency Dynamic Augmentation (``ecgssl.model.fda``).
 
     Args:
         kind: ``fda``, or ``jitter_scale`` and ``none`` for ablations.
@@ -119,7 +119,7 @@ class FDAParams(Section):
 
 
 class STDMParams(Section):
-    """Spatio-Temporal Dual Masking (``ecgssl.model.stdm``).
+    """Parameters of Spatio-Temporal Dual Masking (``ecgssl.model.stdm``).
 
     Args:
         kind: ``paper`` drops any leads; ``einthoven`` drops leads so that no dropped limb lead can be computed from visible
@@ -134,7 +134,7 @@ class STDMParams(Section):
 
 
 class ObjectiveParams(Section):
-    """Loss of pretraining: L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
+    """Parameters of the pretraining loss: L = L_rec + contrastive_weight * L_con + budget_weight * L_budget.
 
     Args:
         kind: ``core`` for both terms, or one of the two for ablations.

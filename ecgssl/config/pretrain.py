@@ -10,7 +10,7 @@ from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
 
 class ProbeParams(Section):
-    """Monitoring during pretraining (``ecgssl.pretraining.diagnostics.online_probe``).
+    """Parameters of the online probe during pretraining (``ecgssl.pretraining.diagnostics.online_probe``).
 
     Args:
         targets: targets of the store for a linear probe on frozen features; if empty, only figures without labels are
@@ -27,8 +27,8 @@ class ProbeParams(Section):
 class CollapseParams(Section):
     """Limits for the detection of representation collapse.
 
-    In healthy runs, uniformity is highest after the first steps: -0.013 was measured. Runs that had collapsed at a
-    learning rate of 0.1 or more had -0.00001 to -0.00004.
+    The highest uniformity measured in a normal run was -0.013, after the first steps. Collapsed runs (learning rate of 0.1
+    or more) had a uniformity of -0.00001 to -0.00004.
 
     Args:
         min_effective_rank: smallest effective rank of the global vectors.
@@ -42,7 +42,7 @@ class CollapseParams(Section):
 
 
 class PretrainParams(Section):
-    """Pretraining run.
+    """Parameters of a pretraining run.
 
     Args:
         samples: number of recordings seen, repetitions included; all schedules are in samples.

@@ -24,17 +24,17 @@ PUBLIC_SETS: dict[str, str] = {
     "ptbxl": ".ptbxl:PTBXL",
     "sph": ".sph:SPH",
 }
-"""``module:class`` by name of the set. The module is absolute, or relative to ``ecgssl.datasets.public``."""
+"""``module:class`` of each public dataset. Modules are absolute or relative to ``ecgssl.datasets.public``."""
 
 LOCAL_SETS = ("synthetic", "cohort")
-"""Sets without a class: the simulated set, and a table of local recordings."""
+"""Datasets that are not public: the simulated dataset and local cohorts."""
 
 
 def check_set_name(name: str) -> str:
-    """Return the name of a set.
+    """Check that a dataset name is known, and return it.
 
     Raises:
-        ValueError: the name is unknown; the message lists similar names, or all names.
+        ValueError: the name is unknown. The message lists similar names or all names.
     """
     known = (*LOCAL_SETS, *PUBLIC_SETS)
     if name not in known:
@@ -43,6 +43,6 @@ def check_set_name(name: str) -> str:
 
 
 def similar_names(name: str, known: tuple[str, ...]) -> str:
-    """Return a hint for an error message: the names most similar to an unknown one, or all known names."""
+    """Return a hint for a message about an unknown name: the most similar known names, or all known names."""
     close = difflib.get_close_matches(name, known, n=3)
     return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Known sets: {', '.join(known)}"

@@ -13,7 +13,7 @@ Share = Annotated[float, Field(gt=0, lt=1, multiple_of=0.05)]
 
 
 class SplitParams(Section):
-    """Split of a set. All recordings of a patient are in the same split (``ecgssl.datasets.splits``).
+    """Parameters of the train, val and test split. All recordings of a patient are in the same split.
 
     Args:
         kind: ``auto`` keeps the split of the set, or makes a ``grouped`` split if it has none; ``official`` keeps the split

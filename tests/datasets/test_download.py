@@ -242,10 +242,10 @@ def test_a_stop_keeps_the_part(release, tmp_path, monkeypatch):
     ("sums", "message"),
     [
         ("", "the list is empty"),
-        ("<html>\n", "inside the release): 1"),
-        (f"{'a' * 64} ../../etc/passwd\n{'b' * 64} ok\n", "inside the release): 1"),
-        (f"{'a' * 64} /etc/passwd\n", "inside the release): 1"),
-        (f"{'a' * 64} c:\\x\n{'a' * 64} b\\..\\x\n", "inside the release): 1, 2"),
+        ("<html>\n", r"inside the release\): 1"),
+        (f"{'a' * 64} ../../etc/passwd\n{'b' * 64} ok\n", r"inside the release\): 1"),
+        (f"{'a' * 64} /etc/passwd\n", r"inside the release\): 1"),
+        (f"{'a' * 64} c:\\x\n{'a' * 64} b\\..\\x\n", r"inside the release\): 1, 2"),
     ],
 )
 def test_a_list_that_names_no_files_inside_is_refused(tmp_path, sums, message):
