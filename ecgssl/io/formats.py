@@ -13,6 +13,7 @@ from ecgssl.io.read_errors import file_errors, read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.signatures import (
     has_root,
+    is_bdf,
     is_csv,
     is_dicom,
     is_edf,
@@ -84,6 +85,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("npz", "NumPy .npz", is_npz, "ecgssl.io.files.numpy_reader:read_npz"),
     Format("edf", "EDF", is_edf, "ecgssl.io.files.edf_reader:read_edf"),
+    Format("bdf", "BDF", is_bdf, "ecgssl.io.files.edf_reader:read_bdf"),
     Format("muse", "GE MUSE XML", has_root("RestingECG"), "ecgssl.io.vendors.muse_reader:read_muse"),
     Format("aecg", "HL7 aECG", has_root("AnnotatedECG"), "ecgssl.io.vendors.aecg_reader:read_aecg"),
     Format(

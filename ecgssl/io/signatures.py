@@ -87,7 +87,16 @@ def is_npz(path: Path, head: bytes) -> bool:
 
 def is_edf(path: Path, head: bytes) -> bool:
     """Return whether a file is EDF: version 0, and a header size that matches the number of signals."""
-    if head[:8] != b"0       " or len(head) < 256:
+    return head[:8] == b"0       " and _has_edf_header(head)
+
+
+def is_bdf(path: Path, head: bytes) -> bool:
+    """Return whether a file is BDF: its version, and a header size that matches the number of signals."""
+    return head[:8] == b"\xffBIOSEMI" and _has_edf_header(head)
+
+
+def _has_edf_header(head: bytes) -> bool:
+    if len(head) < 256:
         return False
     size, count = head[184:192].strip(), head[252:256].strip()
     return size.isdigit() and count.isdigit() and int(size) == 256 * (int(count) + 1)

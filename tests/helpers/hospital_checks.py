@@ -25,7 +25,7 @@ def anonymous(recording: Recording) -> None:
     assert leaked(repr(fields)) == []
     assert set(recording.meta) <= {
         "format", "age", "sex", "device", "filters", "overridden", "repaired", "ignored", "leads_off", "pace_spikes",
-        "preamble", "skew", "unnamed_channels", "calibration", "left_out", "inverted",
+        "preamble", "skew", "unnamed_channels", "calibration", "left_out", "inverted", "uncalibrated",
     }  # fmt: skip
 
 

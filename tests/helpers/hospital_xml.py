@@ -146,16 +146,37 @@ def cardiosoft(leads: Leads, *, rate: int = 500, resolution: str = "5", units: s
 """
 
 
-def schiller(leads: Leads, *, rate: int = 1000, yres: str = "1", units: str = "uV") -> str:
+SCHILLER = {
+    # as an AT-110 with SEMA 2.64 writes them
+    "AT-110": (
+        "<samplerate><exponent>1</exponent><value>{rate}</value></samplerate>",
+        "<yres><unitperbit>{yres}</unitperbit><units>{units}</units></yres>",
+    ),
+    "elements": (
+        "<samplerate><units>HZ</units><value>{rate}</value></samplerate>",
+        "<yres><units>{units}</units><value>{yres}</value></yres>",
+    ),
+    "unit": (
+        "<samplerate><unit>Hz</unit><value>{rate}</value></samplerate>",
+        "<yres><value>{yres}</value><unit>{units}</unit></yres>",
+    ),
+    "attributes": ('<samplerate units="Hz">{rate}</samplerate>', '<yres unit="{units}">{yres}</yres>'),
+}
+"""Layouts of sampling rate and resolution in Schiller files."""
+
+
+def schiller(leads: Leads, *, rate: int = 1000, yres: str = "1", units: str = "uV", layout: str = "elements") -> str:
     """Return a Schiller SEMA EDI file: averaged beats first, then the rhythm leads."""
+    samplerate, resolution = (part.format(rate=rate, yres=yres, units=units) for part in SCHILLER[layout])
 
     def block(kind: str, rows: Leads) -> str:
         channels = [
-            f"<channel><name>{name}</name><datastype>COMMASEPARATE</datastype><data>{','.join(map(str, row))},</data></channel>"
+            f"<channel><name>{name}</name><data>{','.join(map(str, row))},</data><datastype>COMMASEPARATE</datastype>"
+            f"<samplecount>{len(row)}</samplecount></channel>"
             for name, row in rows.items()
         ]
-        return f"""<wavedata><type>{kind}</type><resolution><samplerate><units>HZ</units><value>{rate}</value></samplerate>
- <yres><units>{units}</units><value>{yres}</value></yres></resolution>{"".join(channels)}</wavedata>"""
+        return f"""<wavedata><type>{kind}</type><resolution>{samplerate}
+ {resolution}</resolution>{"".join(channels)}</wavedata>"""
 
     beat = {name: row[:60] // 2 for name, row in leads.items()}
     root = "com.xiriuz.sema.xml.schillerEDI.SchillerEDI"

@@ -20,6 +20,8 @@ def scp(
     interval: int = 2000,
     huffman: bool = False,
     starts: Mapping[str, int] | None = None,
+    first: int = 1,
+    last_is_count: bool = False,
 ) -> bytes:
     """Return a record with sections 0, 1, 3 and 6, and section 2 if it is compressed.
 
@@ -28,13 +30,15 @@ def scp(
         nanovolts: amplitude in nV per step.
         interval: microseconds between samples.
         huffman: whether samples are first differences in the default Huffman code.
-        starts: first sample of leads that do not start at sample 1.
+        starts: first sample of leads that do not start with ``first``.
+        first: number of the first sample.
+        last_is_count: whether the last number is one more than that of the last sample.
     """
-    bounds = [((starts or {}).get(name, 1), len(row)) for name, row in leads.items()]
+    bounds = [((starts or {}).get(name, first), len(row)) for name, row in leads.items()]
     lead_bytes = [_huffman(row) if huffman else row.astype("<i2").tobytes() for row in leads.values()]
     section_3 = struct.pack("<BB", len(leads), 0x04 | len(leads) << 3 & 0xFF)
     for name, (start, count) in zip(leads, bounds, strict=True):
-        section_3 += struct.pack("<IIB", start, start + count - 1, CODES[name])
+        section_3 += struct.pack("<IIB", start, start + count - (0 if last_is_count else 1), CODES[name])
     section_6 = struct.pack("<HHBB", nanovolts, interval, 1 if huffman else 0, 0)
     section_6 += b"".join(struct.pack("<H", len(one)) for one in lead_bytes) + b"".join(lead_bytes)
     bodies = {1: _person(), 3: section_3, 6: section_6}

@@ -211,6 +211,23 @@ def test_leads_of_scp_that_begin_later_are_nan_before(tmp_path):
     np.testing.assert_allclose(got.signal[0, :100], leads["I"] * 0.005, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("huffman", "last_is_count"), [(False, True), (False, False), (True, True)])
+def test_leads_of_scp_that_are_counted_from_sample_0(tmp_path, huffman, last_is_count):
+    leads = digital(("I", "II", "V1"), samples=100)
+    data = scp(leads, huffman=huffman, first=0, last_is_count=last_is_count, starts={"V1": 20})
+    got = read(save(tmp_path, data))
+    assert got.signal.shape == (3, 120)
+    np.testing.assert_allclose(got.signal[:2, :100], millivolts({n: leads[n] for n in ("I", "II")}, 0.005), rtol=1e-6)
+    np.testing.assert_allclose(got.signal[2, 20:], leads["V1"] * 0.005, rtol=1e-6)
+    assert got.meta["repaired"] == ("first_sample",)
+    # a wrong checksum is still found
+    assert (
+        reason(save(tmp_path, put(data, section(data, 6) + 100, bytes([data[section(data, 6) + 100] ^ 1]))))
+        == "checksum"
+    )
+    assert reason(save(tmp_path, put(data, section(data, 3) + 1, bytes([data[section(data, 3) + 1] | 1])))) == "header"
+
+
 def put(data, place, value):
     return data[:place] + value + data[place + len(value) :]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
+from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient, Recording
 
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
@@ -100,10 +100,9 @@ SIGNAL = {"unit": 96, "physical_min": 104, "physical_max": 112, "digital_min": 1
         ("duration", "1e-9", "rate"),
         ("duration", "x", "unreadable"),
         ("reserved", "EDF+D", "gaps"),
-        ("physical_min", "3276.7", "gain"),
         ("physical_min", "nan", "gain"),
         ("physical_min", "x", "unreadable"),
-        ("digital_min", "32767", "gain"),
+        ("digital_max", "-32769", "gain"),
         ("digital_min", "x", "unreadable"),
         ("samples", "0", "truncated"),
         ("samples", "-500", "header"),
@@ -116,6 +115,69 @@ def test_inconsistent_headers(tmp_path, field, text, expected):
     start = WHERE[field] if field in WHERE else 256 + 12 * SIGNAL[field]
     found = reason(patched(path, start, text))
     assert found == expected or (field == "samples" and found in ("truncated", "length"))
+
+
+@pytest.mark.parametrize("changes", [
+    {"physical_min": "0", "physical_max": "0"}, {"physical_min": "3276.7"}, {"digital_min": "0", "digital_max": "0"},
+])  # fmt: skip
+def test_a_lead_that_was_not_connected_is_masked(tmp_path, changes):
+    path = write(tmp_path / "r.edf")
+    for field, text in changes.items():
+        # the second lead
+        patched(path, 256 + 12 * SIGNAL[field] + 8, text)
+    got = read(path)
+    assert np.isnan(got.signal[1]).all()
+    assert got.meta["uncalibrated"] == ("II",)
+    np.testing.assert_allclose(np.delete(got.signal, 1, 0), np.delete(signal(), 1, 0) / 1000, atol=0.00005001)
+
+
+def test_a_file_without_a_calibrated_lead(tmp_path):
+    path = write(tmp_path / "r.edf", ("II",), signal()[:1])
+    assert reason(patched(path, 256 + SIGNAL["physical_min"], "3276.7")) == "gain"
+
+
+def discontinuous(path: Path, gap: float = 0.0, first: float = 0.0) -> Path:
+    """Declare an EDF+C file to be EDF+D, with times of records that start at ``first`` and a gap before record 4."""
+    data = bytearray(path.read_bytes())
+    assert data[192:197] == b"EDF+C"
+    data[196:197] = b"D"
+    for number in range(10):
+        old, new = (b"+%s\x14\x14" % str(value).encode() for value in (number, number + first + gap * (number >= 3)))
+        place = data.index(old, 256 * 14 + number * (2 * 12 * 500))
+        data[place : place + len(new)] = new
+    path.write_bytes(data)
+    return path
+
+
+def test_edf_plus_d_without_a_gap(tmp_path):
+    path = write(tmp_path / "r.edf", annotations=[EdfAnnotation(1, None, "a note that makes room for the times")])
+    got = read(discontinuous(path, first=2.5))
+    np.testing.assert_allclose(got.signal, signal() / 1000, atol=0.00005001)
+
+
+@pytest.mark.parametrize("gap", [0.004, 1.0, -0.5])
+def test_edf_plus_d_with_a_gap(tmp_path, gap):
+    path = write(tmp_path / "r.edf", annotations=[EdfAnnotation(1, None, "a note that makes room for the times")])
+    with pytest.raises(RecordingError, match="gap before record 4") as caught:
+        read(discontinuous(path, gap))
+    assert caught.value.reason == "gaps"
+
+
+def test_bdf(tmp_path):
+    values = np.random.default_rng(0).normal(0, 900, (12, 1000))
+    signals = [
+        BdfSignal(row, 500, label=f"ECG {lead}", physical_dimension="uV", physical_range=(-9000, 9000))
+        for row, lead in zip(values, LEADS, strict=True)
+    ]
+    status = BdfSignal(np.zeros(1000), 500, label="Status", physical_range=(-8388608, 8388607))
+    Bdf([*signals, status], data_record_duration=1).write(tmp_path / "r.bdf")
+    got = read(tmp_path / "r.bdf")
+    assert got.leads == LEADS
+    # 24 bits keep a step of 1.1 nV
+    np.testing.assert_allclose(got.signal, values / 1000, atol=2e-6)
+    assert got.meta == {"format": "bdf", "left_out": ("Status",)}
+    (tmp_path / "r.bdf").write_bytes((tmp_path / "r.bdf").read_bytes()[:-3])
+    assert reason(tmp_path / "r.bdf") == "truncated"
 
 
 def test_number_of_signals_must_fit_the_header(tmp_path):

@@ -1,7 +1,7 @@
-"""Reader for EDF and EDF+ files, based on the package edfio.
+"""Readers for EDF and EDF+ files, and for BDF and BDF+ files (24 bits per sample), based on the package edfio.
 
-Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+). This module checks lengths and calibrations, because edfio
-accepts truncated files and ignores invalid calibrations.
+Formats: Kemp et al. 1992 (EDF), Kemp & Olivan 2003 (EDF+), BioSemi (BDF). ``edf_layout`` checks lengths and this module checks
+calibrations, because edfio accepts truncated files and ignores invalid calibrations.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ecgssl.io.files.edf_layout import BDF, EDF, EdfKind, check_layout
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
-from ecgssl.io.read_errors import file_errors, parser_errors, read_error, refuse_member
+from ecgssl.io.read_errors import parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
-from ecgssl.io.size_limits import check_size
 
 if TYPE_CHECKING:
-    from edfio import EdfSignal
+    from edfio import BdfSignal, EdfSignal
 
 _LABEL = re.compile(r"(?:ECG|EKG)[ _:-]*(?P<name>\S.*)", re.I)
+_RANGES = "Export the file with valid physical and digital ranges"
 
 
 def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
-    """Read the leads of an EDF or continuous EDF+ file. Annotations, patient data and dates are not read.
+    """Read the leads of an EDF or EDF+ file without gaps. Annotations, patient data and dates are not read.
 
     Args:
         path: path of the file.
@@ -32,29 +35,54 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
             annotations.
 
     Returns:
-        The leads in mV, in the order of the file. The prefix "ECG" or "EKG" is removed from labels.
+        The leads in mV, in the order of the file. The prefix "ECG" or "EKG" is removed from labels. A lead whose physical
+        or digital range is empty was not connected: it is NaN, and ``meta["uncalibrated"]`` names it.
 
     Raises:
-        RecordingError: reason ``unreadable``, ``header``, ``truncated`` or ``length`` (the file is shorter or longer
-            than declared), ``gain`` (invalid calibration), ``gaps`` (discontinuous recordings, EDF+D) or ``too_large``.
-            Errors of ``resolve_metadata`` and ``build_recording`` propagate.
+        RecordingError: reason ``unreadable``, ``gain`` (invalid calibration, or no lead with a calibration). Errors of
+            ``check_layout``, ``resolve_metadata`` and ``build_recording`` propagate.
     """
     import edfio
 
     refuse_member(path, member)
-    _check_declared(path)
+    check_layout(path, EDF)
     with parser_errors(path, "edfio"):
-        edf = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
-        signals = edf.signals
+        signals = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1").signals
+    return _read(path, EDF, signals, overrides)
+
+
+def read_bdf(path: Path, member: str | None = None, overrides: MetadataOverrides = NO_OVERRIDES) -> Recording:
+    """Read the leads of a BDF or BDF+ file without gaps. Arguments, result and errors are those of ``read_edf``."""
+    import edfio
+
+    refuse_member(path, member)
+    check_layout(path, BDF)
+    with parser_errors(path, "edfio"):
+        signals = edfio.read_bdf(path, header_encoding="latin-1").signals
+    return _read(path, BDF, signals, overrides)
+
+
+def _read(
+    path: Path, kind: EdfKind, signals: tuple[EdfSignal, ...] | tuple[BdfSignal, ...], overrides: MetadataOverrides
+) -> Recording:
+    with parser_errors(path, "edfio"):
         labels = [_lead_name(signal.label) for signal in signals]
         rates = [signal.sampling_frequency for signal in signals]
         units = [signal.physical_dimension for signal in signals]
     resolved = resolve_metadata(path, overrides, len(signals), sampling_rate=rates, unit=units, leads=labels)
-    for lead, row in zip(resolved.leads, resolved.rows, strict=True):
-        _check_calibration(path, lead, signals[row])
+    calibrated = [
+        _is_calibrated(path, lead, signals[row]) for lead, row in zip(resolved.leads, resolved.rows, strict=True)
+    ]
+    if not any(calibrated):
+        raise read_error("gain", path, "leads", "have empty physical or digital ranges", _RANGES)
     with parser_errors(path, "edfio"):
-        rows = [signals[row].data for row in resolved.rows]
-    return build_recording(path, resolved, rows, record_id=path.stem, name="edf")
+        rows = [
+            signals[row].data if known else np.full(len(signals[row].digital), np.nan)
+            for row, known in zip(resolved.rows, calibrated, strict=True)
+        ]
+    dead = tuple(lead for lead, known in zip(resolved.leads, calibrated, strict=True) if not known)
+    meta: dict[str, Any] = {"uncalibrated": dead} if dead else {}
+    return build_recording(path, resolved, rows, record_id=path.stem, name=kind.name, meta=meta)
 
 
 def _lead_name(label: str) -> str:
@@ -62,53 +90,14 @@ def _lead_name(label: str) -> str:
     return match["name"] if match else label.strip()
 
 
-def _check_declared(path: Path) -> None:
-    """Check that the file size matches the header, before memory is allocated."""
-    with file_errors(path), path.open("rb") as stream:
-        size = path.stat().st_size
-        fixed = stream.read(256)
-        count = _parse_integer(path, "number of signals", fixed[252:256])
-        # 256 bytes per signal, stored field by field; the number of samples follows after 216 bytes per signal
-        described = stream.read(256 * max(count, 0))
-    if count < 1 or len(described) < 256 * count:
-        raise read_error(
-            "header", path, "number of signals", f"{count} signals are declared, but the header is shorter"
-        )
-    if fixed[192:197] == b"EDF+D":
-        raise read_error(
-            "gaps", path, "EDF+D", "the recording is discontinuous", "Export it as continuous EDF or EDF+C"
-        )
-    lengths = [
-        _parse_integer(path, "samples of a record", described[start : start + 8])
-        for start in range(216 * count, 224 * count, 8)
-    ]
-    records = _parse_integer(path, "number of records", fixed[236:244])
-    width = 2 * sum(lengths)
-    if min(lengths) < 0 or width == 0 or records < -1:
-        raise read_error("header", path, "lengths", f"{records} records of {width} bytes are invalid")
-    stored = size - len(fixed) - len(described)
-    if records == -1:  # the number of records was not known when the header was written
-        records, rest = divmod(stored, width)
-        if rest:
-            raise read_error(
-                "truncated", path, "size", f"{rest} bytes remain after the last complete record of {width} bytes"
-            )
-    if stored != records * width:
-        reason = "truncated" if stored < records * width else "length"
-        raise read_error(reason, path, "size", f"{stored} bytes of samples, but the header declares {records * width}")
-    check_size(path, 1, records * sum(lengths))
+def _is_calibrated(path: Path, lead: str, signal: EdfSignal | BdfSignal) -> bool:
+    """Return whether the ranges of a lead give a calibration; ``False`` if one of them is empty.
 
-
-def _check_calibration(path: Path, lead: str, signal: EdfSignal) -> None:
+    Raises:
+        RecordingError: reason ``gain`` if a range is not finite, or the digital range is inverted.
+    """
     with parser_errors(path, "edfio"):
         physical, digital = signal.physical_range, signal.digital_range
-    extents = (physical.max - physical.min, digital.max - digital.min)
-    if not (all(map(math.isfinite, physical)) and extents[0] != 0 and extents[1] > 0):
-        what = f"physical range {tuple(physical)} and digital range {tuple(digital)} are not a valid calibration"
-        raise read_error("gain", path, f"lead {lead}", what, "Export the file with valid physical and digital ranges")
-
-
-def _parse_integer(path: Path, field: str, text: bytes) -> int:
-    if not re.fullmatch(rb" *-?[0-9]{1,8} *", text):
-        raise read_error("header", path, field, "is not a whole number")
-    return int(text)
+    if not all(map(math.isfinite, physical)) or digital.max < digital.min:
+        raise read_error("gain", path, f"lead {lead}", "its physical or digital range is not a calibration", _RANGES)
+    return physical.max != physical.min and digital.max != digital.min

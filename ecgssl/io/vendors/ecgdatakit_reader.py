@@ -6,8 +6,12 @@ Median beats, names, dates and diagnostic statements are discarded.
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,9 +81,12 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
             multiplier) or ``unreadable`` (ecgdatakit cannot parse the file). Errors of ``check_scp`` and
             ``resolve_metadata`` propagate.
     """
-    check_scp(path, read_limited(path, LARGEST_SCP))
-    record = _parse(path, "scp_ecg")
-    extra = {"ignored": ("section 12",)} if "section12_length" in record.raw_metadata else {}
+    data = read_limited(path, LARGEST_SCP)
+    checked = check_scp(path, data)
+    record = _parse(path, "scp_ecg", None if checked is data else checked)
+    extra: dict[str, Any] = {"ignored": ("section 12",)} if "section12_length" in record.raw_metadata else {}
+    if checked is not data:
+        extra["repaired"] = ("first_sample",)
     return _build(path, record, overrides, "scp", extra)
 
 
@@ -105,7 +112,8 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
     return _build(path, record, overrides, "mortara", extra)
 
 
-def _parse(path: Path, expected: str) -> Any:
+def _parse(path: Path, expected: str, content: bytes | None = None) -> Any:
+    """Return the record of ecgdatakit for a file, or for other content in place of that of the file."""
     try:
         from ecgdatakit.exceptions import ChecksumWarning
         from ecgdatakit.parsing.parser import FileParser
@@ -114,12 +122,29 @@ def _parse(path: Path, expected: str) -> Any:
         raise read_error("missing_extra", path, "package ecgdatakit", "is not installed", fix) from None
     with parser_errors(path, "ecgdatakit"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        record = FileParser.parse(path, units="mV")
+        with nullcontext(path) if content is None else _memory_file(content) as source:
+            record = FileParser.parse(source, units="mV")
     if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
         raise read_error("checksum", path, "sections", "do not match the checksums in the file")
     if record.source_format != expected:
         raise read_error("header", path, "content", "does not match the format detected from the first bytes")
     return record
+
+
+@contextmanager
+def _memory_file(content: bytes) -> Iterator[Path]:
+    """Yield the path of a file with this content, which is kept in memory where the system allows it."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("recording")
+        with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 (a descriptor, not a path)
+            file.write(content)
+            file.flush()
+            yield Path(f"/proc/self/fd/{descriptor}")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "recording")
+        path.write_bytes(content)
+        yield path
 
 
 def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, extra: dict[str, Any]) -> Recording:

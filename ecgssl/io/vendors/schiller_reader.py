@@ -1,7 +1,6 @@
 """Reader for Schiller SEMA XML (``<com.xiriuz.sema.xml.schillerEDI.SchillerEDI>``).
 
-There is no public specification. The layout was derived from open-source readers and has not been tested with a real
-file.
+There is no public specification. The layout was taken from a file of an AT-110 (SEMA 2.64) and from open-source readers.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording,
 from ecgssl.io.read_errors import read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, record_id
-from ecgssl.io.vendors.sample_text import parse_integers
-from ecgssl.io.vendors.xml_document import child_text, parse_number, read_xml
+from ecgssl.io.vendors.sample_text import check_length, parse_integers
+from ecgssl.io.vendors.xml_document import child_number, child_text, parse_number, read_xml
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -66,8 +65,10 @@ def read_schiller(path: Path, member: str | None = None, overrides: MetadataOver
     for i, lead in zip(resolved.rows, resolved.leads, strict=True):
         form = child_text(channels[i], "datastype").upper()
         if form not in ("", "COMMASEPARATE"):
-            raise read_error("header", path, f"lead {lead}", f"its samples are {form[:20]!r}, not comma-separated")
-        rows.append(step * parse_integers(path, f"lead {lead}", child_text(channels[i], "data"), ","))
+            raise read_error("header", path, f"lead {lead}", "its samples are not comma-separated")
+        row = parse_integers(path, f"lead {lead}", child_text(channels[i], "data"), ",")
+        check_length(path, f"lead {lead}", len(row), child_number(path, channels[i], "samplecount"), "samples")
+        rows.append(row * step)
     meta = _meta(root) | document.meta
     return build_recording(path, resolved, rows, record_id=record_id(path, member), name="schiller", meta=meta)
 
@@ -81,16 +82,26 @@ def _strip(path: Path, block: Element) -> Strip:
 def _rate(path: Path, block: Element) -> float | None:
     value, unit = _quantity(block, "samplerate")
     if (unit or "Hz").casefold() != "hz":
-        raise read_error("rate", path, "samplerate", f"is given in {(unit or '')[:10]!r}, not in Hz")
+        raise read_error("rate", path, "samplerate", "is not given in Hz")
+    exponent = block.find("resolution/samplerate/exponent")
+    # an AT-110 writes exponent 1 and value 500 for 500 Hz; the meaning of other exponents is unknown
+    if exponent is not None and parse_number(path, "samplerate: exponent", exponent.text) not in (None, 1.0):
+        return None
     return parse_number(path, "samplerate", value)
 
 
 def _quantity(block: Element, name: str) -> tuple[str, str | None]:
-    """Return the value and unit of a child of the element ``resolution``, for example ``yres``."""
+    """Return the value and unit of a child of the element ``resolution``, for example ``yres``.
+
+    Devices write them in elements (``unitperbit`` or ``value``, ``units`` or ``unit``), as text, or in attributes.
+    """
     found = block.find(f"resolution/{name}")
     if found is None:
         return "", None
-    return child_text(found, "value") or (found.text or "").strip(), child_text(found, "units") or None
+    values = [child_text(found, tag) for tag in ("value", "unitperbit")]
+    units = [*(child_text(found, tag) for tag in ("units", "unit")), found.get("units", ""), found.get("unit", "")]
+    texts = [*values, (found.text or "").strip(), found.get("value", "").strip()]
+    return next(filter(None, texts), ""), next(filter(None, map(str.strip, units)), None)
 
 
 def _meta(root: Element) -> dict[str, Any]:

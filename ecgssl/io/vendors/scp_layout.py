@@ -1,7 +1,8 @@
-"""Length checks for SCP-ECG (EN 1064), before ecgdatakit decodes the leads."""
+"""Length checks for SCP-ECG (EN 1064), before ecgdatakit decodes the leads, and leads that are counted from sample 0."""
 
 from __future__ import annotations
 
+import binascii
 import struct
 from pathlib import Path
 
@@ -14,8 +15,11 @@ _SECTION_HEADER = 16
 _POINTERS = 6 + _SECTION_HEADER
 
 
-def check_scp(path: Path, data: bytes) -> None:
-    """Check that the lengths of sections and leads match the declared lengths.
+def check_scp(path: Path, data: bytes) -> bytes:
+    """Return the record after checking that the lengths of sections and leads match the declared lengths.
+
+    EN 1064 counts samples from 1. Some programs count from 0, and give the number of samples as the last one. Section 3 of the
+    returned record then counts from 1, and the checksums are updated if they were valid.
 
     Args:
         path: file name for messages.
@@ -33,7 +37,8 @@ def check_scp(path: Path, data: bytes) -> None:
         if 3 not in sections or 6 not in sections:
             missing = 3 if 3 not in sections else 6
             raise _header(path, f"section {missing} is absent")
-        _check_leads(path, sections[3], sections[6], packed=2 in sections)
+        bounds = _check_leads(path, sections[3], sections[6], packed=2 in sections)
+        return data if bounds is None else _replace_bounds(data, bounds)
     except struct.error:
         raise _header(path, "a section ends beyond the file") from None
 
@@ -52,13 +57,23 @@ def _sections(path: Path, data: bytes) -> dict[int, bytes]:
     }
 
 
-def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) -> None:
+def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) -> list[tuple[int, int]] | None:
+    """Return first and last sample of each lead, counted from 1; ``None`` if the file counts from 1 already."""
     count = definition[0] if definition else 0
     bounds = [struct.unpack_from("<II", definition, 2 + 9 * i) for i in range(count)]
     sizes = struct.unpack_from(f"<{count}H", rhythm, 6)
     if not bounds:
         raise _header(path, "section 3 defines no leads")
     check_size(path, count, max(end for _, end in bounds) - min(start for start, _ in bounds) + 1)
+    from_zero = min(start for start, _ in bounds) == 0
+    # the last number is the number of samples, unless the stored samples show that it is the last sample
+    last = (
+        0 if packed or any(size / 2 != end - start + 1 for (start, end), size in zip(bounds, sizes, strict=True)) else 1
+    )
+    if from_zero:
+        if definition[1] & 1:
+            raise _header(path, "leads are counted from sample 0, which is not supported with a reference beat")
+        bounds = [(start + 1, end + last) for start, end in bounds]
     for place, ((start, end), size) in enumerate(zip(bounds, sizes, strict=True), 1):
         samples = end - start + 1
         if not packed:
@@ -66,6 +81,30 @@ def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) 
         elif samples > 8 * size:
             # a Huffman-coded sample needs at least one bit
             check_length(path, f"lead {place}", 8 * size, samples, "bits for samples")
+    return bounds if from_zero else None
+
+
+def _replace_bounds(data: bytes, bounds: list[tuple[int, int]]) -> bytes:
+    """Return a record with other sample numbers in section 3."""
+    out = bytearray(data)
+    (length,) = struct.unpack_from("<I", data, 10)
+    pointers = (struct.unpack_from("<HII", data, place) for place in range(_POINTERS, 6 + length - 9, 10))
+    first, end = next(
+        (index - 1, index - 1 + size) for number, size, index in pointers if number == 3 and size and index
+    )
+    (size,) = struct.unpack_from("<I", data, 2)
+    valid = [_crc(data, start, stop) == data[start : start + 2] for start, stop in ((first, end), (0, size))]
+    for i, bound in enumerate(bounds):
+        struct.pack_into("<II", out, first + _SECTION_HEADER + 2 + 9 * i, *bound)
+    for (start, stop), was_valid in zip(((first, end), (0, size)), valid, strict=True):
+        if was_valid:
+            out[start : start + 2] = _crc(out, start, stop)
+    return bytes(out)
+
+
+def _crc(data: bytes | bytearray, start: int, stop: int) -> bytes:
+    """Return the checksum of a section or record, whose first two bytes hold it."""
+    return struct.pack("<H", binascii.crc_hqx(bytes(data[start + 2 : stop]), 0xFFFF))
 
 
 def _header(path: Path, what: str) -> RecordingError:
