@@ -13,6 +13,7 @@ from ecgssl.io.read_errors import file_errors, read_error
 from ecgssl.io.recording import Recording
 from ecgssl.io.signatures import (
     has_root,
+    is_apple_health,
     is_bdf,
     is_csv,
     is_dicom,
@@ -98,6 +99,12 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
+    Format(
+        "apple_health",
+        "Apple Health CSV",
+        is_apple_health,
+        "ecgssl.io.files.apple_health_reader:read_apple_health",
+    ),
     # CSV is last, because its check is the least specific
     Format("csv", "CSV", is_csv, "ecgssl.io.files.csv_reader:read_csv"),
 )

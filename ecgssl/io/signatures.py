@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from ecgssl.io.files.apple_health_reader import is_health_export
 from ecgssl.io.files.csv_header import is_sample_table
 from ecgssl.io.vendors.xml_document import root_name
 from ecgssl.io.wfdb.header import LARGEST_HEADER
@@ -105,6 +106,21 @@ def _has_edf_header(head: bytes) -> bool:
 def is_csv(path: Path, head: bytes) -> bool:
     """Return whether a file is a text table of samples."""
     return is_sample_table(head)
+
+
+def is_apple_health(path: Path, head: bytes) -> bool:
+    """Return whether a file is an electrocardiogram exported by the Health app of Apple."""
+    return is_health_export(head)
+
+
+def is_sample_file(path: Path) -> bool:
+    """Return whether a text file starts like samples of a recording, not like a manifest; ``False`` if it cannot be opened."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4096)
+    except OSError:
+        return False
+    return is_sample_table(head) or is_health_export(head)
 
 
 def has_root(name: str) -> Callable[[Path, bytes], bool]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
-from ecgssl.io.files.csv_header import is_sample_file
 from ecgssl.io.listing import find_recordings, member_paths
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
+from ecgssl.io.signatures import is_sample_file
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 from ecgssl.preprocessing.request import recording_requests
 

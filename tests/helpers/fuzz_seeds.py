@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import scipy.io
 from dicom_files import dicom, group
-from edfio import Edf, EdfAnnotation, EdfSignal, Patient
+from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient
 from hospital_xml import PERSON, aecg, cardiosoft, digital, mortara, muse, schiller
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from scp_files import scp
@@ -226,6 +226,21 @@ def _tables(place: Path) -> Iterator[Seed]:
         patient = Patient(code=PERSON["id"], name=PERSON["family"], sex="F")
         Edf(signals, patient=patient, data_record_duration=SAMPLES / 500, annotations=notes).write(place / "r.edf")
         yield Seed("edf", name, f"{name}.edf", (place / "r.edf").read_bytes(), "text")
+
+    wide = [
+        BdfSignal(row * 100, 500, label=f"ECG {lead}", physical_dimension="uV", physical_range=(-3000, 3000))
+        for row, lead in zip(signal, LEADS, strict=True)
+    ]
+    Bdf(wide, patient=patient, data_record_duration=SAMPLES / 500, annotations=notes).write(place / "r.bdf")
+    yield Seed("bdf", "annotated", "r.bdf", (place / "r.bdf").read_bytes(), "text")
+    lines = [f"Name,{PERSON['family']}", "Sample Rate,512.414 hertz", "Lead,Lead I", "Unit,uV", ""]
+    watch = "\n".join([*lines, *(f"{value * 1000:.3f}" for value in signal[0]), ""])
+    yield Seed("apple_health", "watch", "watch.csv", watch.encode(), "text")
+    comma = watch.replace("Sample Rate", "Messrate").replace(".", ",")
+    yield Seed("apple_health", "comma", "comma.csv", comma.encode(), "text")
+    quoted = ["'Elapsed time'," + ",".join(f"'{lead}'" for lead in LEADS), "'mm:ss.mmm'," + ",".join(["'mV'"] * 12)]
+    quoted += [f"'0:00.{i * 2:03d}',{','.join(map(str, column))}" for i, column in enumerate(signal.T)]
+    yield Seed("csv", "rdsamp", "rdsamp.csv", "\n".join(quoted).encode(), "text")
 
 
 def _hospital() -> Iterator[Seed]:

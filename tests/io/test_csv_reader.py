@@ -68,6 +68,47 @@ def test_units_in_the_header_row(tmp_path):
     assert read(path, overrides=overrides).leads == overrides.leads
 
 
+def clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:06.3f}"
+
+
+RDSAMP = {
+    "minutes": ("'Elapsed time'", "'mm:ss.mmm'", lambda i: f"'{clock(i / 250)}'"),
+    "hours": ("'Elapsed time'", "'hh:mm:ss.mmm'", lambda i: f"'0:{clock(i / 250)}'"),
+    "seconds": ("'Elapsed time'", "'seconds'", lambda i: f"{i / 250:.3f}"),
+    "numbers": ("'sample #'", "'0.004 sec'", str),
+}
+
+
+@pytest.mark.parametrize("form", RDSAMP)
+def test_layouts_of_rdsamp(tmp_path, form):
+    """A second row of units, quotes, and elapsed times or sample numbers."""
+    name, unit, cell = RDSAMP[form]
+    values = signal(20_000)
+    head = [",".join([name, *(f"'{lead.lower()}'" for lead in LEADS)]), ",".join([unit, *["'uV'"] * 12])]
+    rows = [f"{cell(i)},{','.join(f'{v:.4f}' for v in column)}" for i, column in enumerate(values.T)]
+    got = read(write(tmp_path, "\n".join([*head, *rows]) + "\n"))
+    assert (got.sampling_rate, got.leads) == (250.0, tuple(lead.lower() for lead in LEADS))
+    np.testing.assert_allclose(got.signal, values / 1000, rtol=1e-6)
+
+
+def test_a_row_of_units(tmp_path):
+    values = signal()[:2]
+    rows = "\n".join(f"{4 * i};{a:g};{b:g}".replace(".", ",") for i, (a, b) in enumerate(values.T))
+    got = read(write(tmp_path, f"time;I;II\nms;[µV];mV\n{rows}\n".encode("latin-1")))
+    assert got.sampling_rate == 250.0
+    np.testing.assert_allclose(got.signal, values * [[1e-3], [1]], rtol=1e-6)
+    assert reason(write(tmp_path, f"time;I;II\nms;mmHg;mmHg\n{rows}\n")) == "format"
+
+
+def test_times_with_a_gap_or_without_form(tmp_path):
+    head = "time,I (mV),II (mV)\n"
+    rows = [f"{clock(i / 100)},{i},1" for i in range(50)]
+    assert read(write(tmp_path, head + "\n".join(rows))).sampling_rate == 100
+    assert reason(write(tmp_path, head + "\n".join(rows[:20] + rows[21:]))) == "rate"
+    assert reason(write(tmp_path, head + "\n".join([*rows, "later,1,1"]))) == "content"
+
+
 def test_no_value(tmp_path):
     values = signal()
     values[3, 10:20] = np.nan

@@ -308,3 +308,17 @@ def test_equals_wfdb_on_a_tenth_of_all_headers(real_data):
         assert got.sampling_rate == fields["fs"]
         np.testing.assert_array_equal(np.isnan(got.signal), np.isnan(values[:, rows].T))
         np.testing.assert_allclose(got.signal, values[:, rows].T, rtol=4e-7)
+
+
+def test_segments_are_sized_by_their_own_leads(tmp_path, monkeypatch):
+    """Four leads, other channels and several samples per frame: only the leads count for the size limit."""
+    names = ("I", "II", "V1", "V5", "RESP", "PLETH")
+    for part in ("s1", "s2"):
+        write_record(tmp_path, part, noise(6, 500), names)
+    (tmp_path / "long.hea").write_text("long/2 6 500 1000\ns1 500\ns2 500\n")
+    monkeypatch.setattr("ecgssl.io.size_limits.LARGEST", 4 * 1000)
+    got = read(tmp_path / "long.hea")
+    assert got.signal.shape == (4, 1000)
+    assert got.meta["left_out"] == ("RESP", "PLETH")
+    monkeypatch.setattr("ecgssl.io.size_limits.LARGEST", 4 * 1000 - 1)
+    assert reason(tmp_path / "long.hea") == "too_large"

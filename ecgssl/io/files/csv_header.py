@@ -1,4 +1,4 @@
-"""Header row of a CSV file with ECG samples: lead names with optional units, and an optional time column."""
+"""Header of a CSV file with ECG samples: lead names with optional units, and an optional time column."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from ecgssl.io.metadata import millivolts
 from ecgssl.io.text_encoding import decode
 from ecgssl.signal.leads import identify_leads
 
-_TIME = re.compile(r"(?P<name>time|t)(_(?P<unit>s|ms))?", re.I)
+CLOCK = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,5}):([0-9]{1,2}(?:[.,][0-9]{1,9})?)")
+"""Time in hours (optional), minutes and seconds."""
+
+_TIME = re.compile(r"(?P<name>(elapsed[ _])?time|t)(_(?P<unit>s|ms))?", re.I)
+_COUNTER = re.compile(r"samples?( ?#| number)?|#", re.I)
+_INTERVAL = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,12})?) ?(s|sec|seconds|ms)", re.I)
+_QUOTES = " '\""
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?|nan", re.I)
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
@@ -21,71 +27,103 @@ _LONGEST = 4096
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns described by the header row of a CSV file.
+    """Columns described by the header of a CSV file.
 
     Args:
         delimiter: comma, semicolon or tab. With semicolons, numbers may have a decimal comma.
         names: names of all columns, without units.
         units: unit of each column; ``None`` if absent.
+        rows: number of header rows: 2 if the second row holds the units.
         time: index of the time column; ``None`` if absent.
-        time_unit: unit of the time column in s, for example 0.001; ``None`` if absent or unknown.
+        time_unit: unit of the time column in s, for example 0.001; ``None`` if absent or unknown. It is not used for times
+            of the form ``0:00.004``.
+        interval: sampling interval in s from the unit of a column of sample numbers; ``None`` if absent.
     """
 
     delimiter: str
     names: tuple[str, ...]
     units: tuple[str | None, ...]
+    rows: int
     time: int | None
     time_unit: float | None
+    interval: float | None
 
 
-def parse_columns(line: str) -> Columns | None:
-    """Parse a header row. Return ``None`` if it contains none of the twelve leads, or is the header of a manifest."""
+def parse_columns(line: str, second: str = "") -> Columns | None:
+    """Parse the header of a table of samples.
+
+    Args:
+        line: first row.
+        second: second row, which may hold the units, as PhysioNet's ``rdsamp`` writes them.
+
+    Returns:
+        The columns; ``None`` if the first row contains none of the twelve leads, or is the header of a manifest.
+    """
     if len(line) > _LONGEST:
         return None
     # semicolon is the default, so that a single column may contain numbers with a decimal comma
     delimiter = max(";,\t", key=line.count)
-    try:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        return None
-    split = [_split_unit(cell.strip()) for cell in cells]
+    split = [_split_unit(cell) for cell in _cells(line, delimiter)]
     names = tuple(name for name, _ in split)
     if _MANIFEST_COLUMNS & {name.lower() for name in names} or not any(identify_leads(names)):
         return None
+    units = [unit for _, unit in split]
+    below = [cell.strip("()[]") for cell in _cells(second, delimiter)]
+    has_units = _are_units(names, below)
+    if has_units:
+        units = [unit or cell or None for unit, cell in zip(units, below, strict=True)]
     times = [i for i, name in enumerate(names) if _TIME.fullmatch(name)]
     time = times[0] if times else None
-    seconds = None
+    seconds = interval = None
     if time is not None:
         match = _TIME.fullmatch(names[time])
-        unit = split[time][1] or (match["unit"] if match else None)
+        unit = units[time] or (match["unit"] if match else None)
         seconds = _SECONDS.get(unit.lower()) if unit else None
-    return Columns(delimiter, names, tuple(unit for _, unit in split), time, seconds)
+    for name, unit in zip(names, units, strict=True):
+        step = _INTERVAL.fullmatch(unit) if unit and _COUNTER.fullmatch(name) else None
+        interval = float(step[1]) * _SECONDS[step[2].lower()] if step else interval
+    return Columns(delimiter, names, tuple(units), 2 if has_units else 1, time, seconds, interval)
 
 
 def is_sample_table(head: bytes) -> bool:
-    """Return whether the first bytes of a file are a header row of lead names and a row of numbers."""
+    """Return whether the first bytes of a file are a header of lead names and a row of numbers."""
     if _CONTROL.search(head):
         return False
     lines = decode(head).splitlines()
-    columns = parse_columns(lines[0]) if lines else None
+    columns = parse_columns(lines[0], lines[1] if len(lines) > 2 else "") if lines else None
     if columns is None:
         return False
-    # if the text ends within the second row, only its first cell is checked
-    return len(lines) < 2 or is_numbers(lines[1].split(columns.delimiter)[: 1 if len(lines) == 2 else None])
-
-
-def is_sample_file(path: Path) -> bool:
-    """Return whether a file starts like a table of samples; ``False`` if it cannot be opened."""
-    try:
-        with path.open("rb") as stream:
-            return is_sample_table(stream.read(_LONGEST))
-    except OSError:
-        return False
+    if len(lines) <= columns.rows:
+        return True
+    # if the text ends within the row, only its first cell is checked
+    cells = lines[columns.rows].split(columns.delimiter)[: 1 if len(lines) == columns.rows + 1 else None]
+    return is_numbers([cell for i, cell in enumerate(cells) if i != columns.time or not is_clock(cell)])
 
 
 def is_numbers(cells: Sequence[str]) -> bool:
     """Return whether every cell is a number, ``nan`` or empty."""
     return all(not cell.strip() or _NUMBER.fullmatch(cell.strip().strip('"')) for cell in cells)
+
+
+def is_clock(cell: str) -> bool:
+    """Return whether a cell is a time of the form ``0:00.004`` or ``1:00:00.004``, with or without quotes."""
+    return CLOCK.fullmatch(cell.strip(_QUOTES)) is not None
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a row without quotes and surrounding spaces."""
+    try:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+    return [cell.strip(_QUOTES) for cell in cells]
+
+
+def _are_units(names: Sequence[str], cells: Sequence[str]) -> bool:
+    """Return whether a row holds units: no numbers, and a voltage in the column of a lead."""
+    if len(cells) != len(names) or any(cell and is_numbers([cell]) for cell in cells):
+        return False
+    return any(millivolts(cell) is not None for cell, lead in zip(cells, identify_leads(names), strict=True) if lead)
 
 
 def _split_unit(cell: str) -> tuple[str, str | None]:

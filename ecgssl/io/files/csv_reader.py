@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgssl.io.files.csv_header import Columns, is_numbers, parse_columns
+from ecgssl.io.files.csv_header import CLOCK, Columns, is_clock, is_numbers, parse_columns
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
 from ecgssl.io.read_errors import parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size, read_limited
 from ecgssl.io.text_encoding import decode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_TEXT = 256 << 20
 """Largest file in bytes, about 1.7 hours of twelve leads at 500 Hz."""
@@ -27,10 +31,11 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Args:
         path: path of a text file in UTF-8 or Latin-1 with comma, semicolon or tab as delimiter. The header row contains
-            lead names, optionally with units as in ``I (uV)`` or ``I [uV]``. An optional time column is named ``time``
-            or ``t``, or with its unit ``time (s)``, ``time_s`` or ``t [ms]``. Other columns are ignored. Numbers have a
-            decimal point, or a decimal comma if the delimiter is a semicolon. Empty cells and ``nan`` are missing
-            values.
+            lead names, optionally with units as in ``I (uV)`` or ``I [uV]``, or with a second row of units, as
+            PhysioNet's ``rdsamp -c -v`` writes them. An optional time column is named ``time``, ``t`` or ``elapsed
+            time``, or with its unit ``time (s)``, ``time_s`` or ``t [ms]``; times may have the form ``0:00.004``. Other
+            columns are ignored. Numbers have a decimal point, or a decimal comma if the delimiter is a semicolon. Empty
+            cells and ``nan`` are missing values.
         member: must be ``None``, because a file contains one recording.
         overrides: metadata that replace missing or wrong values of the file. ``leads`` has one name for each column
             except the time column.
@@ -49,26 +54,29 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     head, _, body = data.partition(b"\n")
-    del data
-    columns = parse_columns(decode(head))
+    second, _, rest = body.partition(b"\n")
+    columns = parse_columns(decode(head), decode(second))
     if columns is None:
         fix = "Add a first row with the lead names"
         raise read_error("header", path, "header row", "contains none of the twelve leads", fix)
-    table = _read_columns(path, columns, body.rstrip(b"\n"))
+    if columns.rows == 2:
+        body = rest
+    del data, rest
+    table, has_clock = _read_columns(path, columns, body.rstrip(b"\n"))
     kept = [i for i in range(len(columns.names)) if i != columns.time]
     resolved = resolve_metadata(
         path,
         overrides,
         len(kept),
-        sampling_rate=None if columns.time is None else _sampling_rate(path, columns, table[columns.time]),
+        sampling_rate=_sampling_rate(path, columns, table, 1.0 if has_clock else columns.time_unit),
         unit=[columns.units[i] for i in kept],
         leads=[columns.names[i] for i in kept],
     )
     return build_recording(path, resolved, [table[kept[i]] for i in resolved.rows], record_id=path.stem, name="csv")
 
 
-def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.float64]]:
-    """Return the values of each column, from the text below the header row."""
+def _read_columns(path: Path, columns: Columns, body: bytes) -> tuple[list[NDArray[np.float64]], bool]:
+    """Return the values of each column below the header, and whether the times have the form ``0:00.004``."""
     import pandas as pd
 
     count = len(columns.names)
@@ -83,7 +91,8 @@ def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.
     not_numbers = read_error(
         "content", path, "cells", "are not all numbers", "Use only numbers, and leave cells of missing values empty"
     )
-    if not is_numbers(first):
+    clock = columns.time if columns.time is not None and is_clock(first[columns.time]) else None
+    if not is_numbers([cell for i, cell in enumerate(first) if i != clock]):
         raise not_numbers
     with parser_errors(path, "pandas"):
         try:
@@ -92,7 +101,7 @@ def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.
                 sep=columns.delimiter,
                 header=None,
                 index_col=False,
-                dtype=np.float64,
+                dtype={i: str if i == clock else np.float64 for i in range(count)},
                 decimal="," if columns.delimiter == ";" and b"," in body else ".",
                 keep_default_na=False,
                 na_values=["", "nan", "NaN", "NAN"],
@@ -103,18 +112,36 @@ def _read_columns(path: Path, columns: Columns, body: bytes) -> list[NDArray[np.
             raise not_numbers from None
     if frame.shape != (rows, count):
         raise read_error("content", path, "cells", f"pandas parsed {frame.shape[0]} rows, but the file has {rows}")
-    return [frame[i].to_numpy() for i in range(count)]
+    table = [_seconds(path, frame[i]) if i == clock else frame[i].to_numpy() for i in range(count)]
+    return table, clock is not None
 
 
-def _sampling_rate(path: Path, columns: Columns, times: NDArray[np.float64]) -> float | None:
-    """Return the sampling rate in Hz from the time column; ``None`` if the unit of time is unknown."""
+def _seconds(path: Path, times: pd.Series) -> NDArray[np.float64]:
+    """Return the times in s of a column of hours (optional), minutes and seconds."""
+    parts = times.str.extract(f"^[ '\"]*{CLOCK.pattern}[ '\"]*$")
+    if parts[1].isna().any():
+        raise read_error("content", path, "time column", "has cells that are not times", "Export the table again")
+    hours, minutes, seconds = (parts[i].fillna("0").str.replace(",", ".").astype(float).to_numpy() for i in range(3))
+    found: NDArray[np.float64] = hours * 3600 + minutes * 60 + seconds
+    return found
+
+
+def _sampling_rate(
+    path: Path, columns: Columns, table: list[NDArray[np.float64]], time_unit: float | None
+) -> float | None:
+    """Return the sampling rate in Hz from the time column or the sampling interval; ``None`` if it is unknown."""
+    if columns.time is None:
+        return _rounded(1 / columns.interval) if columns.interval else None
+    times = table[columns.time]
     steps = len(times) - 1
     even = times[0] + np.arange(steps + 1) * ((times[-1] - times[0]) / max(steps, 1))
     step = even[-1] - even[-2] if steps else 0.0
     if not (np.isfinite(times).all() and step > 0 and np.abs(times - even).max() <= _UNEVEN * step):
         fix = "Export the table again, or remove the time column and set the sampling rate"
-        raise read_error("rate", path, columns.names[columns.time or 0], "times are not evenly spaced", fix)
-    if columns.time_unit is None:
-        return None
-    rate = float(steps / ((times[-1] - times[0]) * columns.time_unit))
+        raise read_error("rate", path, "time column", "times are not evenly spaced", fix)
+    return None if time_unit is None else _rounded(float(steps / ((times[-1] - times[0]) * time_unit)))
+
+
+def _rounded(rate: float) -> float:
+    """Return an integer if the relative difference is at most 1e-4."""
     return float(round(rate)) if abs(rate - round(rate)) <= 1e-4 * rate else rate
