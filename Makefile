@@ -15,9 +15,10 @@ SHELL := /bin/bash
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+# modules are compiled when they are first imported: compiling all of them takes a minute
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt $(QUIET)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -e '.[dev]' -c constraints.txt $(QUIET)
 	touch $@
 
 install: $(VENV)/installed  ## make .venv with the pinned set

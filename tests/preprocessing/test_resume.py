@@ -68,7 +68,7 @@ def run(cohort, out, touches=None, ready=None):
 
 def test_killed_before_any_touch_of_the_file_system(small, whole, processes, tmp_path):
     left = set()
-    for touches in range(1, 100, 4):
+    for touches in range(1, 100, 7):
         out = tmp_path / str(touches) / "out"
         process = processes.Process(target=run, args=(small, out, touches))
         process.start()
