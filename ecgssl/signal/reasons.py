@@ -104,7 +104,7 @@ READ_TEXTS = {
     "leads": "the lead names are missing or do not match the rows; set them in column leads",
     "duplicate_lead": "a lead occurs twice",
     "unit": "the unit is not a voltage or is not stated; set it in column units",
-    "gain": "the scale from stored numbers to millivolts is missing or zero",
+    "gain": "the scale from stored numbers to millivolts is missing, zero or known to be wrong",
     "rate": "the sampling rate is missing or invalid; set it in column sampling_rate",
     "rates": "the leads have different sampling rates",
     "skew": "the leads are shifted in time against each other",

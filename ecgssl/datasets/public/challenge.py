@@ -29,6 +29,7 @@ from ecgssl.datasets.public.label_map import Labelled, LabelMap, equal_snomed_co
 from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import read
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.raw_figures import bridge, raw_figures
 from ecgssl.signal.set_voltage import unusual_voltage
 
@@ -187,7 +188,7 @@ def _voltage_problems(root: Path, where: str, headers: list[ChallengeHeader], ur
     spans = []
     for header in other[:: max(1, len(other) // _RECORDINGS_READ)][:_RECORDINGS_READ]:
         try:
-            recording = read(root / header.path)
+            recording = read(root / header.path, overrides=MetadataOverrides(unit="mV"))
         except RecordingError:
             # preprocessing rejects the recording and states why
             continue
@@ -225,6 +226,9 @@ def _subset_table(known: dict[str, Any], headers: list[ChallengeHeader]) -> pd.D
             "site": subset,
         }
     )
+    if any(header.other_gain for header in headers):
+        # _voltage_problems accepted these gains, so the reader must not refuse them by their headers
+        table["units"] = ["mV" if header.other_gain else "" for header in headers]
     add_defects(table, _defects(subset), pd.Series([header.record for header in headers]))
     return table
 

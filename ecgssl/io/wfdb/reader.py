@@ -18,6 +18,7 @@ from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, ResolvedMetadata
 from ecgssl.io.read_errors import read_error, refuse_member
 from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size
+from ecgssl.io.wfdb.challenge_gain import refuse_wrong_challenge_gain
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
 from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
 from ecgssl.signal.leads import canonical, identify_leads
@@ -53,7 +54,7 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
         respiration) are omitted. ``meta`` contains ``format``, ``age``, ``sex`` and ``overridden``.
 
     Raises:
-        RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0 or out of range), ``truncated``
+        RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0, out of range, or known to be wrong), ``truncated``
             or ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads have
             different sampling rates), ``no_leads`` or ``too_large``. Errors of ``resolve_metadata`` propagate.
     """
@@ -77,6 +78,7 @@ class _Part:
 def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Part:
     signals = header.signals
     frames_per_second = header.sampling_rate
+    refuse_wrong_challenge_gain(hea, header, overrides)
     resolved = resolve_metadata(
         hea,
         overrides,
