@@ -133,3 +133,13 @@ def test_cells_that_cannot_be_read_are_named(release, old, new, column):
     table.write_text(table.read_text().replace(old, new))
     with pytest.raises(InputError, match=rf"{column}: rows? \d.*: not usable"):
         CODE15(release, subsets=PARTS).cohort()
+
+
+def test_age_and_sex_may_be_absent(release):
+    path = release / "exams.csv"
+    path.write_text("\n".join(",".join(line.split(",")[:1] + line.split(",")[3:]) for line in [HEADER, *ROWS]) + "\n")
+    cohort = CODE15(release, subsets=PARTS).cohort()
+    assert "the table has no column age, is_male: unknown for all recordings" in cohort.notes
+    assert cohort.table["age"].isna().all()
+    assert set(cohort.table["sex"]) == {""}
+    assert cohort.table["RBBB"].tolist() == [0, 1, 0, 0, 0]

@@ -144,3 +144,11 @@ def test_an_array_of_objects_is_not_unpickled(release):
     np.save(release / "EchoNext_val_waveforms.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="is not a valid array"):
         EchoNext(release, standardised_as_mv=True).cohort()
+
+
+def test_age_and_sex_may_be_absent(tmp_path, metadata):
+    root = write(tmp_path, metadata.drop(columns=["age_at_ecg", "sex"]))
+    cohort = EchoNext(root, standardised_as_mv=True).cohort()
+    assert "the table has no column age_at_ecg, sex: unknown for all recordings" in cohort.notes
+    assert cohort.table["age"].isna().all()
+    assert cohort.table[COMPOSITE].sum() == 2

@@ -146,3 +146,15 @@ def test_table_of_findings():
     assert len(set(codes)) == len(codes)
     groups = {row["label"]: row["group"] for row in rows}
     assert all(groups[row["label"]] == row["group"] for row in rows)
+
+
+def test_age_and_sex_may_be_absent(release):
+    path = release / "ludb.csv"
+    with path.open(newline="") as stream:
+        rows = [[row[0], *row[3:]] for row in csv.reader(stream)]
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    cohort = LUDB(release).cohort()
+    assert "the table has no column Sex, Age: unknown for all recordings" in cohort.notes
+    assert cohort.table["age"].isna().all()
+    assert set(cohort.table["sex"]) == {""}

@@ -187,13 +187,22 @@ def test_published_folds_serve_every_label_set(release):
         (lambda f: f.iloc[1:], "has no row for 1 of 60 recordings"),
         (lambda f: f.assign(all_diag_all="I10"), "60 cells are not lists of codes"),
         (lambda f: f.assign(all_diag_all=np.nan), "60 cells are not lists of codes"),
-        (lambda f: f.drop(columns="gender"), r"lacks the columns \['gender'\]"),
+        (lambda f: f.drop(columns="fold"), r"lacks the columns \['fold'\]"),
     ],
 )
 def test_diagnoses_that_cannot_be_used(release, change, message):
     add_diagnoses(release, change)
     with pytest.raises(InputError, match=message):
         MIMICIVECG(release, labels="icd10").cohort()
+
+
+def test_age_and_gender_may_be_absent(release):
+    add_diagnoses(release, lambda f: f.drop(columns=["age", "gender"]))
+    cohort = MIMICIVECG(release, labels="icd10").cohort()
+    assert "the table has no column age, gender: unknown for all recordings" in cohort.notes
+    assert cohort.table["age"].isna().all()
+    assert set(cohort.table["sex"]) == {""}
+    np.testing.assert_array_equal(cohort.table["fold"], np.repeat(np.arange(20), 3))
 
 
 def test_diagnoses_need_their_file(release):

@@ -132,6 +132,28 @@ def test_cells_that_are_no_statements(release, cell):
         PTBXL(release).cohort()
 
 
+def without_columns(path, *names):
+    table = pd.read_csv(path, dtype=str)
+    table.drop(columns=list(names)).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    "absent", [("site", "device"), ("age", "filename_lr"), ("age", "sex", "site", "device", "filename_lr")]
+)
+def test_columns_that_only_describe_may_be_absent(release, absent):
+    """The path at the other sampling rate is not needed either."""
+    before = PTBXL(release).cohort()
+    without_columns(release / "ptbxl_database.csv", *absent)
+    cohort = PTBXL(release).cohort()
+    described = [name for name in absent if name != "filename_lr"]
+    assert f"the table has no column {', '.join(described)}: unknown for all recordings" in cohort.notes
+    for name in described:
+        assert cohort.table[name].isin(["", np.nan]).all()
+    pd.testing.assert_frame_equal(
+        cohort.table.drop(columns=described), before.table.drop(columns=described), check_dtype=False
+    )
+
+
 def test_releases_are_reported_apart(release):
     sums = release / "SHA256SUMS.txt"
     sums.write_text(f"{'0' * 64} ptbxl_v103_changelog.txt\n")
@@ -164,9 +186,13 @@ def full_size(folder, recordings: int = 21_799) -> None:
 def test_counts_of_the_whole_release_are_asserted(release, monkeypatch):
     monkeypatch.setattr(PTBXL, "absent", lambda *_, **__: [])
     full_size(release)
+    # the number of rows decides, also next to the checksums of another release
+    sums = release / "SHA256SUMS.txt"
+    sums.write_text("cd9bf4e6445c5e022605857c4d6f90c90ff0e62df847da52efaebe94de786156 ptbxl_database.csv\n")
     cohort = PTBXL(release).cohort()
     assert len(cohort) == 21_799
-    assert "21,799 recordings, as in release 1.0.3" in cohort.notes[0]
+    differs = "21,799 recordings, as in release 1.0.3 (but a file in the folder is of release 1.0.1): "
+    assert cohort.notes[0].startswith(differs)
     database = release / "ptbxl_database.csv"
     text = database.read_text()
     database.write_text(text.replace("'IMI'", "'NORM'", 1))
@@ -183,7 +209,8 @@ def test_counts_of_the_whole_release_are_asserted(release, monkeypatch):
 def test_release_1_0_1_is_recognised_by_its_size(release, monkeypatch):
     monkeypatch.setattr(PTBXL, "absent", lambda *_, **__: [])
     full_size(release, 21_837)
-    assert "21,837 recordings, as in release 1.0.1" in PTBXL(release).cohort().notes[0]
+    (release / "ptbxl_v103_changelog.txt").touch()
+    assert "as in release 1.0.1 (but a file in the folder is of release 1.0.3)" in PTBXL(release).cohort().notes[0]
 
 
 @pytest.mark.real

@@ -130,3 +130,13 @@ def test_real_excerpt(excerpt):
         assert recording.sampling_rate == 500
         assert 0.3 < np.abs(recording.signal).max() < 10
         assert limb_residual(recording.signal) < 0.05
+
+
+def test_age_sex_and_date_may_be_absent(release):
+    path = release / "metadata.csv"
+    path.write_text("\n".join(",".join(line.split(",")[:3]) for line in ROWS.splitlines()) + "\n")
+    cohort = SPH(release).cohort()
+    assert "the table has no column Age, Sex, Date: unknown for all recordings" in cohort.notes
+    assert cohort.table["age"].isna().all()
+    assert set(cohort.table["sex"]) == {""}
+    assert cohort.table["Normal ECG"].sum() == 1

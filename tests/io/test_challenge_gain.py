@@ -42,7 +42,8 @@ def test_known_wrong_gains_are_refused_with_the_fix(tmp_path, name, gain, effect
             read(path)
         assert caught.value.reason == "gain"
     remedy = caught.value.problems[0].remedy
-    assert "1000" in remedy and "--units mV" in remedy
+    assert "1000" in remedy
+    assert "--units mV" in remedy
     # both fixes of the message work
     stated = read(header, overrides=MetadataOverrides(unit="mV"))
     number = float(gain.split("/")[0].split("(")[0])

@@ -23,13 +23,14 @@ from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.folds import FOLDS, add_folds, hashed_folds
 from ecgssl.datasets.public.public_set import PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import cell_problems, known_ages, read_table
+from ecgssl.datasets.public.release_table import add_absent_columns, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LEADS
 
 SIX = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
 NORMAL, DEATH = "normal_ecg", "death"
-_COLUMNS = ("exam_id", "age", "is_male", *SIX, "patient_id", DEATH, NORMAL, "trace_file")
+_COLUMNS = ("exam_id", *SIX, "patient_id", DEATH, NORMAL, "trace_file")
+_DESCRIBING = ("age", "is_male")
 _TRUTH = {"True": 1.0, "TRUE": 1.0, "1": 1.0, "False": 0.0, "FALSE": 0.0, "0": 0.0}
 _RATE = 400.0
 _SPLIT = (
@@ -71,8 +72,14 @@ class CODE15(PublicSet):
         """
         source = self.root / self.landmark
         table = read_table(
-            source, _COLUMNS, self.url, dtype=str, keep_default_na=False, usecols=lambda c: c in _COLUMNS
+            source,
+            _COLUMNS,
+            self.url,
+            dtype=str,
+            keep_default_na=False,
+            usecols=lambda c: c in (*_COLUMNS, *_DESCRIBING),
         )
+        without = add_absent_columns(table, _DESCRIBING)
         files = [f"exams_{part}.hdf5" for part in self.subsets]
         self._require_files(source, files)
         row = np.arange(2, len(table) + 2)
@@ -84,6 +91,8 @@ class CODE15(PublicSet):
         wrong = {column: np.isnan(cells) for column, cells in truth.items()}
         # only the column death may be empty (patients without follow-up)
         wrong[DEATH] &= (table[DEATH] != "").to_numpy()
+        if (table["is_male"] == "").all():
+            del wrong["is_male"]
         wrong["exam_id"] = (exam.isna() | table["exam_id"].duplicated(keep=False)).to_numpy()
         wrong["patient_id"] = (table["patient_id"] == "").to_numpy()
         checks = [(column, mask, "not usable", "Fetch exams.csv again") for column, mask in wrong.items()]
@@ -96,14 +105,14 @@ class CODE15(PublicSet):
                 "path": table["trace_file"] + "#" + table["exam_id"],
                 "patient_id": table["patient_id"],
                 "age": known_ages(table["age"]),
-                "sex": np.where(truth["is_male"] == 1, "male", "female"),
+                "sex": table["is_male"].map(_TRUTH).map({1.0: "male", 0.0: "female"}).fillna(""),
                 "sampling_rate": _RATE,
                 "units": "mV",
                 "leads": ";".join(LEADS),
             }
         )
         add_folds(described, hashed_folds(table["patient_id"].tolist(), self.name, FOLDS) + 1)
-        notes = [f"{share(len(table), self.name)} of {table['patient_id'].nunique():,} patients", _SPLIT]
+        notes = [f"{share(len(table), self.name)} of {table['patient_id'].nunique():,} patients", _SPLIT, *without]
         if elsewhere:
             notes.append(f"{elsewhere:,} exams are in parts that data.subsets does not contain")
         six = np.stack([truth[target] for target in SIX], axis=1)

@@ -22,13 +22,14 @@ from ecgssl.datasets.cohort import SPLITS, Cohort
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.datasets.public.public_set import PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, known_ages, read_table
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, add_absent_columns, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.metadata import sex
 from ecgssl.signal.leads import LEADS
 
 COMPOSITE = "shd_moderate_or_greater_flag"
-_COLUMNS = ("ecg_key", "patient_key", "split", "age_at_ecg", "sex")
+_COLUMNS = ("ecg_key", "patient_key", "split")
+_DESCRIBING = ("age_at_ecg", "sex")
 _NO_SPLIT = "no_split"
 _SAMPLES, _RATE = 2500, 250.0
 _DEFECT = "the samples are z-scores; a z-score of 1 is read as 1 mV"
@@ -81,6 +82,7 @@ class EchoNext(PublicSet):
         }
         needed = (*_COLUMNS, *flags, *(column for columns in flags.values() for column in columns))
         table = read_table(source, needed, self.url, dtype=str, keep_default_na=False)
+        without = add_absent_columns(table, _DESCRIBING)
         table["row"] = table.groupby("split").cumcount()
         problems = _unusable(source, table, list(flags)) + self._compare_arrays(table)
         if problems:
@@ -111,6 +113,7 @@ class EchoNext(PublicSet):
             f"{unsplit:,} recordings without a split in the release are not used: their patients are in val and test",
             f"{_DEFECT}: voltages, limits and errors in mV have no meaning; every recording is flagged known_defect",
             "the licence forbids sharing: keep stores, training data of models and remotes private",
+            *without,
         ]
         if self.labels == "released":
             notes.append(

@@ -23,7 +23,7 @@ from ecgssl.datasets.folds import MADE_HERE, add_folds, stratified_folds
 from ecgssl.datasets.public.label_map import Labelled, LabelMap, package_table
 from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import cell_problems, known_ages, read_table
+from ecgssl.datasets.public.release_table import add_absent_columns, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, RecordingError
 from ecgssl.io.metadata import sex
 from ecgssl.io.wfdb.header import read_header
@@ -62,7 +62,8 @@ class LUDB(PublicSet):
             InputError: the table cannot be read, record ids are not unique, or recordings are missing.
         """
         source = self.root / self.landmark
-        sheet = read_table(source, ("ID", "Sex", "Age", *_FINDINGS), self.url, dtype=str, keep_default_na=False)
+        sheet = read_table(source, ("ID", *_FINDINGS), self.url, dtype=str, keep_default_na=False)
+        without = add_absent_columns(sheet, ("Sex", "Age"))
         names = sheet["ID"].str.strip()
         wrong = ~names.str.fullmatch(r"\d+") | names.duplicated(keep=False)
         problems = cell_problems(source, [("ID", wrong, "not a unique number", "Fetch the table again")])
@@ -88,6 +89,7 @@ class LUDB(PublicSet):
             f"{share(len(table), self.name)}, one per patient",
             MADE_HERE,
             f"{sum(scaled)} recordings: {_DEFECT}; they are flagged known_defect",
+            *without,
             *notes,
         ]
         return self.checked_cohort(table, labels, matrix, notes, source)

@@ -36,7 +36,7 @@ from ecgssl.datasets.public.mimic_labels import (
 )
 from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, known_ages, read_table
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, add_absent_columns, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 
 _COLUMNS = ["subject_id", "study_id", "path"]
@@ -88,8 +88,9 @@ class MIMICIVECG(PublicSet):
             raise InputError(problems)
         study = pd.Index(listed["study_id"].astype(np.int64))
         diagnoses = read_diagnoses(self.root, study, _EXT_ICD)
+        without = [] if diagnoses is None else add_absent_columns(diagnoses, ("age", "gender"))
         table = self._described(listed, study, paths, diagnoses)
-        notes = [share(len(table), self.name)]
+        notes = [share(len(table), self.name), *without]
         if len(table) > _LOOKED_FOR:
             notes.append(
                 "the files of about 1,000 recordings were checked; other missing recordings are rejected when read"

@@ -6,6 +6,7 @@ The tables are joined to the recordings by ``study_id``, because some copies of 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,8 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
         url: web page of Ext-ICD, for messages.
 
     Returns:
-        A table with one row per recording and the columns ``all_diag_all`` (text), ``fold`` (0 to 19), ``age`` (years)
-        and ``gender`` (M, F or missing).
+        A table with one row per recording and the columns ``all_diag_all`` (text), ``fold`` (0 to 19) and, if
+        the file has them, ``age`` (years) and ``gender`` (M, F or missing).
 
     Raises:
         InputError: the table has invalid cells, or recordings are missing in it.
@@ -82,7 +83,7 @@ def read_diagnoses(root: Path, study: pd.Index, url: str) -> pd.DataFrame | None
     path = root / DIAGNOSES
     if not path.exists():
         return None
-    table = _by_study(path, ["all_diag_all", "gender", "age", "fold"], url)
+    table = _by_study(path, ["all_diag_all", "fold"], url, ["age", "gender"])
     table["fold"] = pd.to_numeric(table["fold"], errors="coerce")
     wrong = ~table["fold"].isin(range(FOLDS))
     problems = cell_problems(path, [("fold", wrong, f"not a whole number from 0 to {FOLDS - 1}", FETCH_AGAIN)])
@@ -126,13 +127,13 @@ def diagnosis_labels(diagnoses: pd.DataFrame, where: str) -> tuple[pd.DataFrame,
     return pd.DataFrame(found), notes
 
 
-def _by_study(path: Path, columns: list[str], url: str) -> pd.DataFrame:
-    """Read columns of a CSV file, and return them indexed by ``study_id``."""
+def _by_study(path: Path, columns: list[str], url: str, optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read columns of a CSV file, and return them indexed by ``study_id``. Optional columns may be absent."""
     needed = {"study_id", *columns}
-    table = read_table(path, sorted(needed), url, usecols=lambda name: name in needed)
+    table = read_table(path, sorted(needed), url, usecols=lambda name: name in needed or name in optional)
     study = pd.to_numeric(table.pop("study_id"), errors="coerce")
     wrong = study.isna() | study.duplicated(keep=False)
     if problems := cell_problems(path, [("study_id", wrong, "not a number, or listed more than once", FETCH_AGAIN)]):
         raise InputError(problems)
     table.index = pd.Index(study.astype(np.int64))
-    return table[columns]
+    return table[[*columns, *(column for column in optional if column in table)]]

@@ -22,14 +22,15 @@ from ecgssl.datasets.folds import split_of
 from ecgssl.datasets.public.label_map import LabelMap, package_table
 from ecgssl.datasets.public.public_set import PHYSIONET, PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import FETCH_AGAIN, cell_problems, read_table
+from ecgssl.datasets.public.release_table import FETCH_AGAIN, add_absent_columns, cell_problems, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.io.metadata import OLDEST
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 LIKELIHOOD = "_likelihood50"
 _LEAST = 50.0
-_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "site", "device", "scp_codes", "strat_fold")
+_COLUMNS = ("ecg_id", "patient_id", "scp_codes", "strat_fold")
+_DESCRIBING = ("age", "sex", "site", "device")
 _STATEMENTS = ("diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass")
 _FILE = {100: "filename_lr", 500: "filename_hr"}
 
@@ -61,7 +62,8 @@ class PTBXL(PublicSet):
                 complete dataset differ from release 1.0.3.
         """
         database, file = self.root / self.landmark, _FILE[self.sampling_rate]
-        table = read_table(database, (*_COLUMNS, *_FILE.values()), self.url)
+        table = read_table(database, (*_COLUMNS, file), self.url)
+        without = add_absent_columns(table, _DESCRIBING)
         names = self._label_map()
         numbers = {
             c: pd.to_numeric(table[c], errors="coerce") for c in ("ecg_id", "patient_id", "strat_fold", "age", "sex")
@@ -91,7 +93,7 @@ class PTBXL(PublicSet):
         unlabelled = np.flatnonzero(labelled.matrix.sum(axis=1) == 0)
         matrix = labelled.matrix.copy()
         matrix[unlabelled] = np.nan
-        notes = [self._release_note(len(described))]
+        notes = [self._release_note(len(described)), *without]
         if len(unlabelled):
             notes.append(f"{len(unlabelled)} recordings have no code of label set {self.labels}: targets unknown")
         if self.labels == "all":
@@ -126,14 +128,19 @@ class PTBXL(PublicSet):
         return [code for code, likelihood in likelihoods.items() if not graded or likelihood >= _LEAST]
 
     def _release_note(self, recordings: int) -> str:
+        releases = package_table("ptbxl_releases.csv")
         sums = self.root / "SHA256SUMS.txt"
         listed = sums.read_text(encoding="utf-8", errors="replace") if sums.is_file() else ""
-        for row in package_table("ptbxl_releases.csv"):
+        stated = [row for row in releases if row["listed"] in listed or (self.root / row["listed"]).exists()]
+        # the number of rows decides, because SHA256SUMS.txt can come from another release than the table
+        for row in releases:
+            if recordings == int(row["recordings"]):
+                others = [other["release"] for other in stated if other is not row]
+                differs = f" (but a file in the folder is of release {', '.join(others)})" if others else ""
+                return f"{recordings:,} recordings, as in release {row['release']}{differs}: {row['about']}"
+        for row in stated:
             whole = int(row["recordings"])
-            if recordings == whole:
-                return f"{recordings:,} recordings, as in release {row['release']}: {row['about']}"
-            if row["listed"] in listed or (self.root / row["listed"]).exists():
-                return f"{recordings:,} of {whole:,} recordings of release {row['release']}: {row['about']}"
+            return f"{recordings:,} of {whole:,} recordings of release {row['release']}: {row['about']}"
         return f"{share(recordings, self.name)} of release 1.0.3, or of another release: the files do not state it"
 
 

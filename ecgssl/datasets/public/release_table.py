@@ -47,6 +47,22 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
     return table
 
 
+def add_absent_columns(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Add columns that only describe a recording (age, sex, site, device) if a table lacks them, with empty cells.
+
+    Args:
+        table: table of a release, changed in place.
+        columns: names of the columns in the release.
+
+    Returns:
+        A note that names the absent columns; an empty list if there are none.
+    """
+    absent = [column for column in columns if column not in table]
+    for column in absent:
+        table[column] = ""
+    return [f"the table has no column {', '.join(absent)}: unknown for all recordings"] if absent else []
+
+
 def cell_problems(
     source: Path, checks: Iterable[tuple[str, ArrayLike, str, str]], rows: Sequence[int] | None = None
 ) -> list[Problem]:

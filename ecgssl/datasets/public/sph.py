@@ -17,11 +17,12 @@ from ecgssl.datasets.folds import MADE_HERE, add_folds, stratified_folds
 from ecgssl.datasets.public.label_map import LabelMap
 from ecgssl.datasets.public.public_set import PublicSet, Source
 from ecgssl.datasets.public.release_counts import share
-from ecgssl.datasets.public.release_table import cell_problems, known_ages, read_table
+from ecgssl.datasets.public.release_table import add_absent_columns, cell_problems, known_ages, read_table
 from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LEADS
 
-_COLUMNS = ("ECG_ID", "AHA_Code", "Patient_ID", "Age", "Sex", "Date")
+_COLUMNS = ("ECG_ID", "AHA_Code", "Patient_ID")
+_DESCRIBING = ("Age", "Sex", "Date")
 _CODES = ("Category", "Code", "Description")
 _MODIFIER = "Modifier"
 _NORMAL = "1"
@@ -59,6 +60,7 @@ class SPH(PublicSet):
         """
         source, folder = self.root / self.landmark, self.root / "records"
         metadata = read_table(source, _COLUMNS, self.url, dtype=str, keep_default_na=False)
+        without = add_absent_columns(metadata, _DESCRIBING)
         statements = self._statements()
         if not folder.is_dir():
             remedy = "Unpack records.tar.gz, which is an uncompressed tar file despite its name: tar -xf records.tar.gz"
@@ -90,7 +92,12 @@ class SPH(PublicSet):
             }
         )
         add_folds(table, stratified_folds(labelled.matrix, patients.tolist(), self.name))
-        notes = [f"{share(len(table), self.name)} of {patients.nunique():,} patients", MADE_HERE, *labelled.notes()]
+        notes = [
+            f"{share(len(table), self.name)} of {patients.nunique():,} patients",
+            MADE_HERE,
+            *without,
+            *labelled.notes(),
+        ]
         more = len(files - set(names))
         if more:
             notes.append(f"{more} files in records are not in metadata.csv and not used")

@@ -54,9 +54,10 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
         respiration) are omitted. ``meta`` contains ``format``, ``age``, ``sex`` and ``overridden``.
 
     Raises:
-        RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0, out of range, or known to be wrong), ``truncated``
-            or ``length`` (the signal file is shorter or longer than declared), ``checksum``, ``rates`` (leads have
-            different sampling rates), ``no_leads`` or ``too_large``. Errors of ``resolve_metadata`` propagate.
+        RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0, out of range, or known to be
+            wrong), ``truncated`` or ``length`` (the signal file is shorter or longer than declared), ``checksum``,
+            ``rates`` (leads have different sampling rates), ``no_leads`` or ``too_large``. Errors of
+            ``resolve_metadata`` propagate.
     """
     refuse_member(Path(path), member)
     hea = header_path(path)
