@@ -110,7 +110,7 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table of the entries. Tasks are sorted by share, number of leads and metric (best first)."""
+    """Return a Markdown table, sorted by task, share, number of leads and metric (best first)."""
     heads = (
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),

@@ -77,7 +77,7 @@ def threshold_text(decision: Decision) -> str:
         return "none (not requested)"
     chosen, without = [], []
     for label in decision.labels:
-        # sort, because decision.json stores the names in alphabetical order
+        # list Youden's threshold first; decision.json stores the names in alphabetical order
         cuts = sorted(label.thresholds.items(), key=lambda pair: (pair[0] != YOUDEN, pair[0]))
         names = [criterion_text(name) for name, cut in cuts if cut.value is not None]
         if names:
