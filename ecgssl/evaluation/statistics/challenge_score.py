@@ -25,7 +25,7 @@ _YEARS = {2021: "scored_2021", 2020: "scored_2020"}
 
 @cache
 def challenge_weights() -> pd.DataFrame:
-    """Return the weights of true (rows) and predicted (columns) labels, with the target names of ``cinc2020`` and ``cinc2021``."""
+    """Return the weights by true (row) and predicted (column) label, named as in ``cinc2020`` and ``cinc2021``."""
     file = files("ecgssl.evaluation.statistics").joinpath("tables/challenge_weights.csv")
     with file.open(encoding="utf-8") as stream:
         table = pd.read_csv(stream, comment="#", index_col=0, dtype={0: str})
