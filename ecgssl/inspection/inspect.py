@@ -23,6 +23,7 @@ from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, q
 from ecgssl.progress import Advance
 from ecgssl.signal.findings import findings_text
 from ecgssl.signal.leads import LEADS, arrange, identify_leads
+from ecgssl.signal.reasons import READ_TEXTS
 from ecgssl.signal.spec import SignalSpec
 
 LSB = StoreParams().lsb
@@ -246,6 +247,7 @@ def _assess(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: 
 
 def _detail(examination: Examination, rejected: set[str], params: QualityParams) -> str:
     parts = [f"{r.reason}: {r.detail}" for r in examination.rejections if r.stage not in QUALITY_STAGES]
+    parts += [f"{code}: {READ_TEXTS[code]}" for code in examination.reasons if code in READ_TEXTS]
     if examination.clipped:
         parts.append(f"amplitude: {examination.clipped} samples are clipped to the range of a store")
     if examination.quality is not None:

@@ -64,6 +64,7 @@ class ResolvedMetadata:
         left_out: names of the channels that are not one of the twelve leads
             (``ecgssl.signal.other_channels.channel_name``).
         inverted: leads that are stored with inverted sign in the file.
+        flags: codes of ``ecgssl.signal.reasons`` that preprocessing adds to its findings.
     """
 
     sampling_rate: float
@@ -73,11 +74,12 @@ class ResolvedMetadata:
     overridden: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     inverted: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Entries ``overridden``, ``left_out`` and ``inverted`` for ``Recording.meta``; empty entries are omitted."""
-        entries = {"overridden": self.overridden, "left_out": self.left_out, "inverted": self.inverted}
+        """Entries ``overridden``, ``left_out``, ``inverted`` and ``flags`` for ``Recording.meta``; empty ones are omitted."""
+        entries = {name: getattr(self, name) for name in ("overridden", "left_out", "inverted", "flags")}
         return {name: value for name, value in entries.items() if value}
 
 

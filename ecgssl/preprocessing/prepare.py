@@ -221,7 +221,7 @@ def _steps(
     _check(quality, QUALITY_STAGES[1], params, examination)
     yield raw.size
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
-    reasons = quality.reasons
+    reasons = (*quality.reasons, *recording.meta.get("flags", ()))
     if clipped and "amplitude" not in reasons:
         # the amplitude limit exceeds the int16 range here, so treat clipped samples like implausible amplitudes
         if params.policy["amplitude"] != "flag":

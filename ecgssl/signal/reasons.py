@@ -112,6 +112,7 @@ READ_TEXTS = {
     "truncated": "the file ends before the declared number of samples",
     "length": "the number of samples differs from the declared number",
     "checksum": "the checksum of the samples does not match",
+    "unit_inferred": "the header scales each lead to 1 mV; the gains are ignored and a digital step is read as 1 uV",
     "known_defect": "this recording is listed as defective in the data set",
     "sampling_rate": "the sampling rate is too low for the passband",
     "too_short": "the recording is shorter than the required duration; it is not padded",

@@ -14,6 +14,7 @@ from ecgssl.datasets.public.label_map import package_table
 from ecgssl.datasets.public.ludb import LUDB
 from ecgssl.errors import InputError
 from ecgssl.io import read
+from ecgssl.io.metadata import MetadataOverrides
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX, limb_residual
 
 LOWER = tuple(lead.lower() for lead in LEADS)
@@ -118,16 +119,21 @@ def test_label_sets(release, labels, expected):
     np.testing.assert_array_equal(cohort.table["fold"], LUDB(release).cohort().table["fold"])
 
 
-def test_scaled_leads_are_flagged_and_not_read_as_swapped(release):
-    """Every lead spans 1 mV, so the limb-lead laws fail without swapped electrodes; the flag states the cause."""
+def test_gains_that_distort_the_leads_are_ignored_and_flagged(release):
+    """Digital samples obey the limb-lead laws; the gains scale every lead to 1 mV."""
     cohort = LUDB(release).cohort()
     assert list(cohort.table["defect_action"]) == ["flag", "flag", "flag", ""]
-    assert "each lead is scaled to 1 mV peak to peak" in cohort.table["defect"].iloc[0]
-    assert any(note.startswith("3 recordings: each lead is scaled") for note in cohort.notes)
+    assert "a digital step of 1 uV is inferred" in cohort.table["defect"].iloc[0]
+    assert any(note.startswith("3 recordings: the gains scale each lead") for note in cohort.notes)
     recording = read(release / "data/1")
-    np.testing.assert_allclose(np.ptp(recording.signal, axis=1), 1, atol=1e-3)
-    assert limb_residual(recording.signal[:6], LEADS[:6]) > QualityParams().limb_residual
-    assert limb_residual(heart()[:6].astype(np.float32), LEADS[:6]) < 0.01
+    np.testing.assert_allclose(recording.signal, heart() / 1000, rtol=1e-5, atol=1e-6)
+    assert recording.meta["flags"] == ("unit_inferred",)
+    assert limb_residual(recording.signal[:6], LEADS[:6]) < 0.01
+    # a stated unit keeps the gains
+    scaled = read(release / "data/1", overrides=MetadataOverrides(unit="mV"))
+    np.testing.assert_allclose(np.ptp(scaled.signal, axis=1), 1, atol=1e-3)
+    assert limb_residual(scaled.signal[:6], LEADS[:6]) > QualityParams().limb_residual
+    assert "flags" not in read(release / "data/4").meta
 
 
 def test_what_is_wrong_is_named(release):

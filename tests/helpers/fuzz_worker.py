@@ -44,7 +44,7 @@ REASONS = {
 META = {
     "format", "age", "sex", "device", "filters", "overridden", "repaired", "ignored", "leads_off", "pace_spikes",
     "preamble", "skew", "unnamed_channels", "calibration", "padding_stripped",
-    "left_out", "inverted", "uncalibrated",
+    "left_out", "inverted", "uncalibrated", "flags",
 }  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 The files are ``ludb.csv`` and ``data/{1..200}.{dat,hea}``. The wave annotations are not read. A cell of the table may
 contain several findings, one per line.
 
-The headers scale each lead separately, so that its samples span 1 mV from minimum to maximum. The samples are therefore not
-voltages: amplitudes of different leads cannot be compared, and the limb-lead laws do not apply. The original voltages are
-not published. Recordings with different gains are flagged. If ``quality.policy`` rejects recordings for ``limb_law``, most
-recordings of LUDB are rejected.
+The gains of the headers scale each lead separately, so that its samples span 1 mV from minimum to maximum. They distort the
+proportions between leads. The WFDB reader ignores such gains (``ecgssl.io.wfdb.normalised_gain``): the digital samples obey the
+limb-lead laws, and a step of 1 uV gives typical amplitudes. That step is inferred, so recordings with different gains are
+flagged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MUST_BE_FILLED = {"rhythm": RHYTHM, "axis": AXIS}
 """Columns in which every recording has one finding. An empty cell means "unknown" here, and "no finding" elsewhere."""
 
 _ALL = "findings"
-_DEFECT = "each lead is scaled to 1 mV peak to peak, so samples are not voltages and the limb-lead laws do not hold"
+_DEFECT = "the gains scale each lead to 1 mV and are ignored; a digital step of 1 uV is inferred"
 
 
 class LUDB(PublicSet):

@@ -20,6 +20,7 @@ from ecgssl.io.recording import Recording
 from ecgssl.io.size_limits import check_size
 from ecgssl.io.wfdb.challenge_gain import refuse_wrong_challenge_gain
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
+from ecgssl.io.wfdb.normalised_gain import UNIT_INFERRED, undo_normalised_gains
 from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
 from ecgssl.signal.leads import canonical, identify_leads
 from ecgssl.signal.other_channels import channels_left_out, left_out_text
@@ -100,8 +101,22 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
             raise read_error("gain", hea, f"lead {lead}", "the gain is out of range", _GAIN)
         if line.file == "~":
             raise read_error("header", hea, f"lead {lead}", "has no signal file")
+    per_frame = lines[0].per_frame
     if _is_plain(signals, lines):
-        return _Part(_read_plain(hea, header, resolved, lines), resolved, 1)
+        signal = _read_plain(hea, header, resolved, lines)
+    else:
+        signal = _read_files(hea, header, resolved, lines)
+    gains = [line.gain / scale for line, scale in zip(lines, resolved.scale, strict=True)]
+    if overrides.unit is None and undo_normalised_gains(signal, gains):
+        resolved = replace(resolved, flags=(UNIT_INFERRED,))
+    return _Part(signal, resolved, per_frame)
+
+
+def _read_files(
+    hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
+) -> NDArray[np.float32]:
+    """Return all leads of a record in mV, in any storage format and in several files."""
+    signals = header.signals
     digital: dict[int, NDArray[Any]] = {}
     for file in dict.fromkeys(line.file for line in lines):
         group = [i for i, line in enumerate(signals) if line.file == file]
@@ -112,7 +127,7 @@ def _read_single(hea: Path, header: Header, overrides: MetadataOverrides) -> _Pa
     signal = np.empty((len(lines), lengths.pop()), dtype=np.float32)
     for out, i, scale in zip(signal, resolved.rows, resolved.scale, strict=True):
         _to_millivolts(digital[i], signals[i], scale, out)
-    return _Part(signal, resolved, lines[0].per_frame)
+    return signal
 
 
 def _is_plain(signals: Sequence[SignalLine], lines: Sequence[SignalLine]) -> bool:
@@ -249,6 +264,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         tuple(dict.fromkeys(field for _, part in parts for field in part.resolved.overridden)),
         tuple(left_out),
         tuple(dict.fromkeys(lead for _, part in parts for lead in part.resolved.inverted)),
+        tuple(dict.fromkeys(flag for _, part in parts for flag in part.resolved.flags)),
     )
     return _Part(signal, resolved, first.per_frame)
 
