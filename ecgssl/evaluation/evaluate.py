@@ -25,7 +25,8 @@ from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain, pla
 from ecgssl.evaluation.statistics.delong import delong_difference
 from ecgssl.evaluation.statistics.metrics import metrics_of, support
 from ecgssl.evaluation.statistics.permutation import permutation_test
-from ecgssl.evaluation.subgroups import SMALLEST, subgroups
+from ecgssl.evaluation.subgroups import subgroups
+from ecgssl.evaluation.suppression import SMALLEST
 from ecgssl.evaluation.target_kinds import TARGET_KINDS
 
 FORMAT = "ecgssl-evaluation"

@@ -1,13 +1,14 @@
-"""Metrics by subgroup (sex, age, site, device or another column). Results of small groups are withheld.
+"""Metrics by subgroup (sex, age, site, device or another column), with small groups withheld.
 
-Results of fewer than ten patients could identify a patient. If only one group is withheld, the next smallest group is
-also withheld, because the size of the withheld group could otherwise be computed by subtraction.
+Results from fewer than ten patients could identify a patient and are withheld. Further groups are withheld so that a small
+group cannot be computed by subtraction (``ecgssl.evaluation.suppression``). Names of groups with fewer than five patients
+are not published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,28 +18,43 @@ from numpy.typing import NDArray
 
 from ecgssl.config.manifest import OutputKind
 from ecgssl.evaluation.statistics.metrics import metrics_of
+from ecgssl.evaluation.suppression import (
+    SMALLEST,
+    ClassCounts,
+    Counts,
+    Mask,
+    is_open,
+    narrow,
+    narrow_sizes,
+    narrow_table,
+    withheld_classes,
+    withheld_groups,
+)
 
-SMALLEST = 10
-"""Minimum number of patients of a reported group, and of each class of a finding in it."""
+NAMED = 5
+"""Minimum number of patients of a group whose name is published."""
 MOST_GROUPS = 30
 UNKNOWN = "unknown"
+OTHERS = "all others"
 TOO_FEW = f"fewer than {SMALLEST}"
 BY_SUBTRACTION = "withheld, as a small group could be worked out from it"
+WITHHELD = "withheld, with a small group"
 _BINS = 3
+_WORDS = ("sex", "site", "device")
+"""Columns of names, also if the names are numbers."""
 
 Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Numbers of recordings and patients of a label in a group. Only recordings with a known target are counted."""
+    """Published figures of a label in a group; ``None`` where they are withheld."""
 
-    rows: NDArray[np.bool_]
-    records: int
-    patients: int
-    positives: int
-    fewest: int
-    """Number of patients of the rarer class."""
+    records: int | None
+    patients: int | None
+    positives: int | None
+    measured: bool
+    rates: bool
     withheld: str = ""
 
 
@@ -62,35 +78,37 @@ def subgroups(
 
     Returns:
         List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined
-        values are ``None``, and ``withheld`` contains the reason. A column with too many groups has one entry without a
-        group. A column without known values has no entry.
+        values are ``None``, and ``withheld`` contains the reason. Groups with fewer than five patients are joined as ``all others``. A
+        column with too many groups, or without a group of five patients, has one entry without a group. A column without
+        known values has no entry.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
         values = part["record_id"].map(groups[column])
-        if column == "age":
-            grouped = age_band(values, bands)
-        else:
-            grouped = _grouped(values)
+        grouped = age_band(values, bands) if column == "age" else group_values(values, column)
         order = list(dict.fromkeys(sorted(grouped, key=_sort_key(grouped, values))))
         if order == [UNKNOWN]:
             continue
         if len(order) > MOST_GROUPS:
-            found.append(
-                {
-                    "column": column,
-                    "group": None,
-                    "withheld": f"{len(order)} groups, at most {MOST_GROUPS} are reported",
-                }
-            )
+            text = f"{len(order)} groups, at most {MOST_GROUPS} are reported"
+            found.append({"column": column, "group": None, "withheld": text})
             continue
-        cells = {(g, n): _cell(part, (grouped == g).to_numpy(), n, kind) for g in order for n in names}
-        for name in names:
-            _withhold(cells, order, name)
-        for group in order:
-            shown = [n for n in names if cells[group, n].withheld in ("", BY_SUBTRACTION)]
-            measured = measure(part[cells[group, names[0]].rows]) if shown else {}
-            found += [_entry(column, group, n, cells[group, n], measured.get(n), kind) for n in names]
+        if column != "age":
+            grouped = join_rare(grouped, part["patient"])
+            order = [g for g in order if (grouped == g).any()] + ([OTHERS] if (grouped == OTHERS).any() else [])
+        if set(order) <= {UNKNOWN, OTHERS}:
+            found.append({"column": column, "group": None, "withheld": f"no group has {NAMED} patients"})
+            continue
+        rows = [(grouped == group).to_numpy() for group in order]
+        least = np.array([1 if column == "age" or group in (UNKNOWN, OTHERS) else NAMED for group in order])
+        cells = _publish(part, rows, names, kind, least)
+        if cells is None:
+            found.append({"column": column, "group": None, "withheld": "too few patients for groups"})
+            continue
+        for number, group in enumerate(order):
+            shown = any(cells[number, n].measured for n in names)
+            measured = measure(part[rows[number]]) if shown else {}
+            found += [_entry(column, group, n, cells[number, n], measured.get(n), kind) for n in names]
     return found
 
 
@@ -104,15 +122,15 @@ def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
     return pd.Series(names[index], index=years.index)
 
 
-def _grouped(values: pd.Series) -> pd.Series:
-    """Return the group of each value. Columns with many distinct numbers are divided into tertiles."""
+def group_values(values: pd.Series, column: str) -> pd.Series:
+    """Return the group of each value; many distinct numbers are divided into tertiles, unless they are names."""
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
-    if numeric and numbers.nunique() > SMALLEST:
+    if numeric and numbers.nunique() > SMALLEST and column not in _WORDS:
         cuts = np.quantile(numbers.dropna(), np.linspace(0, 1, _BINS + 1))[1:-1]
         # round the boundaries, because an exact boundary would disclose the value of a recording
         return age_band(numbers, sorted({float(f"{cut:.2g}") for cut in cuts}))
-    text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str)
+    text = numbers.map(lambda v: f"{v:g}") if numeric else values.astype(str).str.strip()
     blank = values.isna() | (values.astype(str).str.strip() == "")
     return text.where(~blank, UNKNOWN)
 
@@ -124,43 +142,97 @@ def _sort_key(grouped: pd.Series, values: pd.Series) -> Callable[[str], tuple[bo
     return lambda name: (name == UNKNOWN, size.get(name, 0.0), name)
 
 
-def _cell(part: pd.DataFrame, rows: NDArray[np.bool_], name: str, kind: OutputKind) -> _Cell:
-    target = part[f"target__{name}"].to_numpy(dtype=float)
+def join_rare(grouped: pd.Series, patients: pd.Series) -> pd.Series:
+    """Return the groups with those of fewer than five patients joined as ``all others``."""
+    counts = patients.groupby(grouped.to_numpy()).nunique()
+    rare = [group for group, count in counts.items() if count < NAMED and group != UNKNOWN]
+    return grouped.where(~grouped.isin(rare), OTHERS)
+
+
+def _publish(
+    part: pd.DataFrame, rows: Sequence[NDArray[np.bool_]], names: Sequence[str], kind: OutputKind, least: Counts
+) -> dict[tuple[int, str], _Cell] | None:
+    """Return the published figures of every group (number of ``rows``) and label.
+
+    ``None`` if the names of the groups and the number of patients would give the sizes of the groups.
+    """
     patients = part["patient"].to_numpy().astype(str)
-    known = rows & ~np.isnan(target)
+    targets = {name: part[f"target__{name}"].to_numpy(dtype=float) for name in names}
+    known = {name: ~np.isnan(target) for name, target in targets.items()}
 
-    def count(mask: NDArray[np.bool_]) -> int:
-        return len(np.unique(patients[mask]))
+    def people(mask: NDArray[np.bool_]) -> Counts:
+        return np.array([len(np.unique(patients[mask & own])) for own in rows])
 
-    positives = known & (target == 1)
-    fewest = count(known) if kind == "regression" else min(count(positives), count(known & (target == 0)))
-    return _Cell(rows, int(known.sum()), count(known), int(positives.sum()), fewest)
+    def records(mask: NDArray[np.bool_]) -> Counts:
+        return np.array([int((mask & own).sum()) for own in rows])
+
+    sizes = np.column_stack([people(np.ones(len(part), bool)), *(people(known[name]) for name in names)])
+    hidden = withheld_groups(sizes, least)
+    if hidden.all() and not is_open(sizes[:, 0], least):
+        return None
+    counts = {}
+    for name in names if kind != "regression" else ():
+        sick, well = known[name] & (targets[name] == 1), known[name] & (targets[name] == 0)
+        counts[name] = ClassCounts(records(sick), records(well), people(sick), people(well))
+    withheld, without = _withheld_positives(counts, hidden, kind)
+    if kind == "regression":
+        without = {name: narrow_sizes(sizes[:, k + 1], hidden, least) for k, name in enumerate(names)}
+    cells = {}
+    for k, name in enumerate(names):
+        total, own = records(known[name]), sizes[:, k + 1]
+        none_hidden = own[hidden].sum() == 0
+        for g in range(len(rows)):
+            size_hidden = bool(hidden[g] and not none_hidden)
+            few = own[g] < SMALLEST if kind == "regression" else counts[name].fewest[g] < SMALLEST
+            class_hidden = kind != "regression" and bool(withheld[name][g])
+            secret = size_hidden or class_hidden
+            measured = not few and not (secret and without[name])
+            text = (
+                (WITHHELD if without[name] and secret else TOO_FEW)
+                if not measured
+                else BY_SUBTRACTION
+                if secret
+                else ""
+            )
+            cells[g, name] = _Cell(
+                None if size_hidden else int(total[g]),
+                None if size_hidden else int(own[g]),
+                None if class_hidden or kind == "regression" else int(counts[name].positives[g]),
+                measured,
+                not secret,
+                text,
+            )
+    return cells
 
 
-def _withhold(cells: dict[tuple[str, str], _Cell], order: list[str], name: str) -> None:
-    """Withhold small groups, and the next smallest groups until no size of a small group can be inferred."""
-    hidden = [g for g in order if cells[g, name].fewest < SMALLEST]
-    for group in hidden:
-        cells[group, name] = replace(cells[group, name], withheld=TOO_FEW)
-    others = sorted((g for g in order if g not in hidden), key=lambda g: cells[g, name].fewest)
-    while others and any(cells[g, name].patients for g in hidden):
-        if len(hidden) > 1 and sum(cells[g, name].fewest for g in hidden) >= SMALLEST:
-            break
-        hidden.append(others.pop(0))
-        cells[hidden[-1], name] = replace(cells[hidden[-1], name], withheld=BY_SUBTRACTION)
+def _withheld_positives(
+    counts: dict[str, ClassCounts], sizes: Mask, kind: OutputKind
+) -> tuple[dict[str, Mask], dict[str, bool]]:
+    """Return the groups whose positives are withheld by label, and whether withheld groups have no metrics either."""
+    if kind == "multiclass":
+        positives = np.column_stack([one.positives for one in counts.values()])
+        fewest = np.column_stack([one.fewest for one in counts.values()])
+        possible = (positives.sum(axis=1, keepdims=True) > 0) & (positives.sum(axis=0) > 0)
+        secret = bool(sizes.any() or (possible & (fewest < SMALLEST)).any())
+        several = (positives.sum(axis=1) > 0).sum() > 1 and (positives.sum(axis=0) > 0).sum() > 1
+        everywhere = np.full(len(sizes), secret and several)
+        closed = bool(everywhere.any()) and narrow_table(positives, fewest, sizes)
+        masks = {name: everywhere & bool(one.positives.sum()) for name, one in counts.items()}
+        return masks, dict.fromkeys(counts, closed)
+    masks = {name: withheld_classes(one, sizes) for name, one in counts.items()}
+    return masks, {name: bool(m.any()) and narrow(counts[name], m, sizes) for name, m in masks.items()}
 
 
 def _entry(
     column: str, group: str, name: str, cell: _Cell, measured: dict[str, Any] | None, kind: OutputKind
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"column": column, "group": group, "label": name}
-    hidden = bool(cell.withheld)
-    entry |= {"records": None if hidden else cell.records, "patients": None if hidden else cell.patients}
+    entry |= {"records": cell.records, "patients": cell.patients}
     if kind != "regression":
-        entry["positives"] = None if hidden else cell.positives
-    metrics = None if cell.withheld == TOO_FEW else measured
-    if cell.withheld == BY_SUBTRACTION and metrics is not None:
+        entry["positives"] = cell.positives
+    metrics = measured if cell.measured else None
+    if not cell.rates and metrics is not None:
         # proportions such as the sensitivity could reveal a count; metrics with ``in_subgroups`` do not
         metrics = {m.name: metrics[m.name] for m in metrics_of(kind) if m.name in metrics}
     entry["metrics"] = metrics
-    return entry | ({"withheld": cell.withheld} if hidden else {})
+    return entry | ({"withheld": cell.withheld} if cell.withheld else {})

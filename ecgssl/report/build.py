@@ -24,8 +24,9 @@ from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.answers import answers
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
-from ecgssl.report.cohort import FOLDS, cohort_flow, people, prevalence, task_of
+from ecgssl.report.cohort import FOLDS, cohort_flow, prevalence, task_of
 from ecgssl.report.curves import curves
+from ecgssl.report.people import people
 from ecgssl.report.recordings import AttributionChoice, Drawn, draw_recordings
 from ecgssl.report.sections import render_report
 from ecgssl.signal.lead_sets import shown_leads
@@ -194,7 +195,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
     if store is not None:
         task = task_of(store, files.config, names)
         report["cohort"] = cohort_flow(store, files.predictions, task, as_one=as_one)
-        report["people"] = people(store, as_one="external" if elsewhere else None)
+        report["people"] = people(store, figures.get("subgroups"), as_one=as_one)
         report["licence"] = str(store.about.get("cohort", {}).get("licence", ""))
     report["prevalence"] = prevalence(files.predictions, store, task, as_one=as_one)
     known = answers(report)

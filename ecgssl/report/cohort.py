@@ -10,16 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.evaluation.predictions import kind_of, labels_of
-from ecgssl.evaluation.subgroups import SMALLEST
+from ecgssl.evaluation.suppression import SMALLEST
 from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
 FOLDS = "folds"
 """Name under which the splits of a cross-validated run are counted together."""
-_PEOPLE = ("sex", "site", "device")
-_MOST = 8
-_RARE = "all others"
 
 
 def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: str | None = None) -> dict[str, Any]:
@@ -39,7 +36,7 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
     """
     counts = store.about.get("counts", {})
     rejected = _rejected(store.path)
-    split = _splits(store, as_one)
+    split = split_names(store, as_one)
     if as_one == FOLDS:
         predictions = predictions.assign(split=FOLDS)
     known = ~np.isnan(task_values(store, task)).all(axis=1)
@@ -61,7 +58,7 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
         "reasons": [{"reason": str(r), "recordings": int(n)} for r, n in rejected.value_counts().sort_index().items()],
         "stored": len(store),
         "patients": len(np.unique(store.patients)),
-        "patients_in_two_splits": _patients_in_two_splits(store, split),
+        "patients_in_two_splits": _patients_in_twosplit_names(store, split),
         "sites": _different(store.index, "site"),
         "overlap": store.about.get("overlap", {}),
         "notes": [n for n in store.about.get("cohort", {}).get("notes", []) if "patient_id" in n and "/" not in n],
@@ -84,7 +81,7 @@ def prevalence(
     """
     kind, names = kind_of(predictions), labels_of(predictions)
     if store is not None and task is not None:
-        split, values = _splits(store, as_one), task_values(store, task)
+        split, values = split_names(store, as_one), task_values(store, task)
     else:
         table = predictions.drop_duplicates(["split", "record_id"])
         split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
@@ -102,39 +99,6 @@ def prevalence(
     return found
 
 
-def people(store: Store, *, as_one: str | None = None) -> dict[str, Any]:
-    """Return age, sex, site and device of the recordings by split. Non-zero counts below ``SMALLEST`` are ``None``.
-
-    Args:
-        store: store of the recordings.
-        as_one: as in ``cohort_flow``.
-
-    Returns:
-        ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``.
-        ``low`` and ``high`` are quartiles. Columns without values are omitted.
-    """
-    index = store.index.assign(split=_splits(store, as_one))
-    splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
-    found: dict[str, Any] = {"splits": splits}
-    if "age" in index and index["age"].notna().any():
-        found["age"] = {s: _ages(index.loc[index["split"] == s, "age"]) for s in splits}
-    for column in _PEOPLE:
-        if column not in index:
-            continue
-        text = index[column].fillna("").astype(str).str.strip()
-        if not (text != "").any():
-            continue
-        text = text.where(text != "", "unknown")
-        common = text.value_counts().index[:_MOST]
-        text = text.where(text.isin(common), _RARE)
-        counts = pd.crosstab(text, index["split"]).reindex(columns=splits, fill_value=0)
-        found[column] = [
-            {"value": str(value), "counts": [_shown(int(n)) for n in row]}
-            for value, row in zip(counts.index, counts.to_numpy(), strict=True)
-        ]
-    return found
-
-
 def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
     """Return the task of a run from the configuration of its classifier.
 
@@ -149,7 +113,7 @@ def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
     return resolve_task(store, targets, str(config.get("task") or ""))
 
 
-def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
+def split_names(store: Store, as_one: str | None) -> NDArray[np.str_]:
     """Return the split (N,) of every recording. Splits that are counted together get the name ``as_one``."""
     split = store.index["split"].to_numpy().astype(str)
     if as_one == FOLDS:
@@ -157,7 +121,7 @@ def _splits(store: Store, as_one: str | None) -> NDArray[np.str_]:
     return split if as_one is None else np.full(len(split), as_one)
 
 
-def _patients_in_two_splits(store: Store, split: NDArray[np.str_]) -> int:
+def _patients_in_twosplit_names(store: Store, split: NDArray[np.str_]) -> int:
     pairs = pd.DataFrame({"patient": store.patients, "split": split})[np.isin(split, (FOLDS, *SPLITS))]
     return int((pairs.groupby("patient")["split"].nunique() > 1).sum())
 
@@ -187,15 +151,3 @@ def _numbers(known: NDArray[np.float64]) -> dict[str, Any]:
         return {"mean": None, "sd": None, "low": None, "high": None}
     low, high = np.quantile(known, [0.05, 0.95])
     return {"mean": float(known.mean()), "sd": float(known.std(ddof=1)), "low": float(low), "high": float(high)}
-
-
-def _ages(ages: pd.Series) -> dict[str, Any]:
-    known = pd.to_numeric(ages, errors="coerce").dropna().to_numpy(dtype=float)
-    if len(known) < SMALLEST:
-        return {"known": _shown(len(known)), "median": None, "low": None, "high": None}
-    low, median, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return {"known": len(known), "median": float(median), "low": float(low), "high": float(high)}
-
-
-def _shown(count: int) -> int | None:
-    return count if count == 0 or count >= SMALLEST else None

@@ -16,7 +16,7 @@ from ecgssl.evaluation.calibration.reliability import BINS, reliability
 from ecgssl.evaluation.curves import roc_curve, thin
 from ecgssl.evaluation.predictions import kind_of, labels_of, outputs_of
 from ecgssl.evaluation.statistics.metrics import Array, cumulative_counts, support
-from ecgssl.evaluation.subgroups import SMALLEST
+from ecgssl.evaluation.suppression import SMALLEST
 
 POINTS = 120
 

@@ -15,7 +15,8 @@ from ecgssl.evaluation.calibration.decision_text import (
     threshold_text,
 )
 from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
-from ecgssl.evaluation.subgroups import SMALLEST, UNKNOWN
+from ecgssl.evaluation.subgroups import NAMED, UNKNOWN
+from ecgssl.evaluation.suppression import SMALLEST
 from ecgssl.html.charts import Chart, Limits, forest, mark, panel
 from ecgssl.html.environment import number, render
 from ecgssl.leakage.overlap import in_words
@@ -77,6 +78,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "task": _task(report),
         "kind_text": _KINDS[kind],
         "smallest": SMALLEST,
+        "named": NAMED,
         "flow": report["cohort"] and _flow(report["cohort"]),
         "prevalence": _prevalence(report),
         "paired": _paired(report),

@@ -22,9 +22,9 @@ from ecgssl.html.charts import ticks
 from ecgssl.report.answers import answers
 from ecgssl.report.build import read_run, write_report
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
-from ecgssl.report.cohort import people
 from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall
+from ecgssl.report.people import people
 from ecgssl.report.sections import render_report
 
 TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}

@@ -1,0 +1,205 @@
+"""Secondary suppression: which groups are withheld so that no withheld count can be computed from the published ones.
+
+A group is withheld if it is small (primary), and further groups are withheld until their sum leaves the small ones open
+(secondary; Hundepool et al., Statistical Disclosure Control, Wiley 2012). The totals over all groups are always published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST = 10
+"""Smallest count of patients that is published; zero is published too."""
+_WIDTH = 4
+"""Smallest width of the interval of a withheld count that follows from the published figures."""
+
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def small(counts: Counts) -> Mask:
+    """Return the counts of one to nine patients."""
+    return (counts > 0) & (counts < SMALLEST)
+
+
+def withheld_groups(patients: Counts, least: Counts) -> Mask:
+    """Return the groups (G,) whose sizes are withheld.
+
+    If one is withheld, at least two are, and the sum of the withheld sizes leaves each of them open; otherwise all groups are
+    withheld. Only one group with patients is never withheld, because its size is the published total.
+
+    Args:
+        patients: (G, Q) numbers of patients by group: of all patients in the first column, and of those with a known value of
+            each label in the others. The total of each column is published.
+        least: (G,) smallest possible sizes that follow from the publication of a group's name.
+    """
+    counts = patients[:, 0]
+    if (counts > 0).sum() < 2:
+        return np.zeros(len(counts), dtype=bool)
+    hidden: Mask = np.asarray(small(patients).any(axis=1))
+    for group in np.argsort(counts, kind="stable"):
+        if not hidden.any() or is_open(counts[hidden], least[hidden]):
+            break
+        hidden[group] = True
+    return hidden
+
+
+def is_open(hidden: Counts, least: Counts) -> bool:
+    """Return whether the sum of withheld sizes (H,) with known lower bounds leaves each of them open."""
+    total = hidden.sum()
+    slack = total - np.maximum(least, hidden > 0).sum()
+    return bool((hidden > 0).sum() > 1 and total >= SMALLEST and slack > _WIDTH)
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Counts of one finding by group; all arrays (G,).
+
+    Args:
+        positives, negatives: numbers of recordings.
+        positive_patients, negative_patients: numbers of patients.
+    """
+
+    positives: Counts
+    negatives: Counts
+    positive_patients: Counts
+    negative_patients: Counts
+
+    @property
+    def fewest(self) -> Counts:
+        """Return the number of patients of the rarer class (G,)."""
+        return np.minimum(self.positive_patients, self.negative_patients)
+
+    @property
+    def trivial(self) -> bool:
+        """Return whether the published totals give every count: one class only, or one group only."""
+        groups = int(((self.positives + self.negatives) > 0).sum())
+        return not (self.positives.sum() and self.negatives.sum() and groups > 1)
+
+
+def withheld_classes(counts: ClassCounts, sizes: Mask) -> Mask:
+    """Return the groups (G,) whose numbers of positives are withheld.
+
+    Args:
+        counts: counts of a finding.
+        sizes: (G,) groups whose sizes are withheld.
+    """
+    if counts.trivial:
+        return sizes.copy()
+    there = counts.positives + counts.negatives > 0
+    hidden: Mask = sizes | (there & (counts.fewest < SMALLEST))
+    for group in np.argsort(counts.fewest, kind="stable"):
+        both = [counts.positive_patients[hidden].sum(), counts.negative_patients[hidden].sum()]
+        if not hidden.any() or ((hidden & there).sum() > 1 and min(both) >= SMALLEST):
+            break
+        hidden[group] |= there[group]
+    return hidden
+
+
+def narrow_sizes(patients: Counts, hidden: Mask, least: Counts) -> bool:
+    """Return whether metrics of the withheld groups with ten patients would narrow down a withheld size.
+
+    Args:
+        patients: (G,) numbers of patients by group.
+        hidden: (G,) groups whose sizes are withheld.
+        least: (G,) smallest possible sizes that follow from the publication of a group's name.
+    """
+    counts = patients[hidden]
+    low = np.where(counts >= SMALLEST, SMALLEST, np.minimum(counts, least[hidden]))
+    high = np.where(counts >= SMALLEST, counts.sum(), SMALLEST - 1)
+    most = np.minimum(high, counts.sum() - (low.sum() - low))
+    least = np.maximum(low, counts.sum() - (high.sum() - high))
+    return bool((most - least < _WIDTH).any())
+
+
+def narrow(counts: ClassCounts, hidden: Mask, sizes: Mask) -> bool:
+    """Return whether metrics of the larger withheld groups would narrow a withheld count down to fewer than four values.
+
+    Metrics are published only for groups with at least ten patients of each class, so they reveal this lower bound.
+
+    Args:
+        counts: counts of a finding.
+        hidden: (G,) groups whose positives are withheld.
+        sizes: (G,) groups whose sizes are withheld as well.
+    """
+    flipped = ClassCounts(counts.negatives, counts.positives, counts.negative_patients, counts.positive_patients)
+    return _narrow(counts, flipped, hidden, sizes) or _narrow(flipped, counts, hidden, sizes)
+
+
+def _narrow(counts: ClassCounts, flipped: ClassCounts, hidden: Mask, sizes: Mask) -> bool:
+    known, unknown = np.flatnonzero(hidden & ~sizes), np.flatnonzero(hidden & sizes)
+    low, high = _bounds(counts)
+    other_low, _ = _bounds(flipped)
+    records = counts.positives + counts.negatives
+    total, other_total = counts.positives[hidden].sum(), counts.negatives[hidden].sum()
+    # positives of the groups of known size, from the totals of both classes
+    floor = records[known].sum() - other_total + other_low[unknown].sum()
+    ceiling = total - low[unknown].sum()
+    floor, ceiling = max(floor, low[known].sum()), min(ceiling, high[known].sum())
+    for group in known:
+        least = max(low[group], floor - (high[known].sum() - high[group]))
+        most = min(high[group], ceiling - (low[known].sum() - low[group]))
+        if most - least < min(_WIDTH, records[group]):
+            return True
+    for group in unknown:
+        rest = total - floor - (low[unknown].sum() - low[group])
+        least = max(low[group], total - ceiling - (high[unknown].sum() - high[group]))
+        if min(high[group], rest) - least < _WIDTH:
+            return True
+    return False
+
+
+def _bounds(counts: ClassCounts) -> tuple[Counts, Counts]:
+    """Return the lowest and highest numbers of positives that the presence or absence of metrics leaves possible."""
+    records = counts.positives + counts.negatives
+    shown = counts.fewest >= SMALLEST
+    low = np.where(shown, SMALLEST, 0)
+    high = np.where(shown, records - SMALLEST, records)
+    rare = ~shown & (counts.positive_patients < SMALLEST)
+    high = np.where(rare, np.minimum(high, np.maximum(SMALLEST - 1, counts.positives)), high)
+    other = ~shown & ~rare
+    low = np.where(other, records - np.maximum(SMALLEST - 1, counts.negatives), low)
+    return np.maximum(low, 0), high
+
+
+def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:
+    """Return whether metrics would narrow down a withheld cell of a table of groups by classes.
+
+    Args:
+        positives: (G, C) recordings by group and class, all withheld. The sums of the classes are published, and those of
+            the groups outside ``sizes``.
+        fewest: (G, C) patients of the class or of the other classes, whichever are fewer; metrics are published from 10.
+        sizes: (G,) groups whose sizes are withheld.
+    """
+    from scipy.optimize import linprog
+
+    groups, classes = positives.shape
+    cells = np.arange(positives.size).reshape(positives.shape)
+    rows = [cells[g] for g in range(groups) if not sizes[g]] + [cells[:, c] for c in range(classes)]
+    rows += [cells[sizes].ravel()] if sizes.any() else []
+    sums = np.zeros((len(rows), positives.size))
+    for number, row in enumerate(rows):
+        sums[number, row] = 1
+    totals = [positives.ravel()[row].sum() for row in rows]
+    shown = fewest >= SMALLEST
+    rare, others = ~shown & (positives < SMALLEST), positives.sum(axis=1, keepdims=True) - positives
+    bounds = [(SMALLEST if s else 0, SMALLEST - 1 if r else None) for s, r in zip(shown.flat, rare.flat, strict=True)]
+    # the other classes of a group: at least ten where metrics are published, few where the class is not rare
+    rest = np.kron(np.eye(groups), np.ones((classes, classes)) - np.eye(classes))
+    sign = np.where(shown, -1.0, 1.0).ravel()
+    most = np.where(shown, -SMALLEST, np.where(rare, positives.sum(), np.maximum(SMALLEST - 1, others))).ravel()
+    for cell in np.flatnonzero((positives.sum(axis=1, keepdims=True) > 0) & (positives.sum(axis=0) > 0)):
+        ends = []
+        for direction in (1, -1):
+            cost = np.zeros(positives.size)
+            cost[cell] = direction
+            done = linprog(cost, rest * sign[:, None], most, sums, totals, bounds)
+            ends.append(direction * done.fun)
+        possible = np.floor(ends[1] + 1e-6) - np.ceil(ends[0] - 1e-6)
+        group, column = divmod(cell, classes)
+        if possible < min(_WIDTH, positives[group].sum(), positives[:, column].sum()):
+            return True
+    return False

@@ -1,0 +1,131 @@
+"""Age, sex, site and device of the recordings by split, without counts of few patients and without their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, group_values, join_rare
+from ecgssl.evaluation.suppression import SMALLEST, is_open, small, withheld_groups
+from ecgssl.report.cohort import FOLDS, SPLITS, split_names
+from ecgssl.store.store import Store
+
+COLUMNS = ("sex", "site", "device")
+_MOST = 8
+
+Entries = Sequence[Mapping[str, Any]]
+
+
+def people(
+    store: Store, subgroups: Mapping[str, Entries] | None = None, *, as_one: str | None = None
+) -> dict[str, Any]:
+    """Return age, sex, site and device of the recordings by split.
+
+    Counts of one to nine patients are ``None``, and with them further counts, so that none can be computed from the totals
+    of the splits or from the sizes of the subgroups. Values with fewer than five patients are counted as ``all others``.
+
+    Args:
+        store: store of the recordings.
+        subgroups: results by subgroup of each evaluated split, from ``evaluation.json``. Their withheld groups are withheld
+            here as well.
+        as_one: as in ``cohort_flow``.
+
+    Returns:
+        ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``.
+        ``low`` and ``high`` are quartiles. Columns without values are omitted.
+    """
+    index = store.index.assign(split=split_names(store, as_one))
+    if "patient" not in index:
+        index = index.assign(patient=np.arange(len(index)))
+    splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
+    # a cross-validation stores the recordings of all folds as split test
+    published = {s: (subgroups or {}).get("test" if s == FOLDS else s) or [] for s in splits}
+    found: dict[str, Any] = {"splits": splits}
+    if "age" in index and index["age"].notna().any():
+        found["age"] = {s: _ages(index[index["split"] == s], _sizes(published[s], "age")) for s in splits}
+    for column in COLUMNS:
+        if column not in index:
+            continue
+        grouped = group_values(index[column], column)
+        if (grouped == UNKNOWN).all():
+            continue
+        grouped = join_rare(grouped, index["patient"])
+        common = grouped[~grouped.isin((UNKNOWN, OTHERS))].value_counts().index[:_MOST]
+        if not len(common):
+            continue
+        grouped = grouped.where(grouped.isin((*common, UNKNOWN)), OTHERS)
+        values = [v for v in (*sorted(common), OTHERS, UNKNOWN) if (grouped == v).any()]
+        counts = [_counts(index, grouped, values, s, _sizes(published[s], column)) for s in splits]
+        if not _is_open(index, grouped, values, splits, counts):
+            continue
+        found[column] = [
+            {"value": str(v), "counts": list(row)} for v, row in zip(values, zip(*counts, strict=True), strict=True)
+        ]
+    return found
+
+
+def _sizes(entries: Entries, column: str) -> dict[str, bool]:
+    """Return for every group of a column whether its size is withheld; empty if the column has no subgroups."""
+    own = [entry for entry in entries if entry["column"] == column and entry.get("group") is not None]
+    hidden = {str(entry["group"]): False for entry in own}
+    for entry in own:
+        hidden[str(entry["group"])] |= entry["records"] is None
+    return hidden
+
+
+def _counts(
+    index: pd.DataFrame, grouped: pd.Series, values: Sequence[str], split: str, subgroup: Mapping[str, bool]
+) -> list[int | None]:
+    """Return the recordings of each value in a split; ``None`` where they are withheld."""
+    own = index["split"] == split
+    records = np.array([int((own & (grouped == v)).sum()) for v in values])
+    patients = np.array([index.loc[own & (grouped == v), "patient"].nunique() for v in values])
+    hidden: NDArray[np.bool_] = withheld_groups(patients[:, None], np.ones(len(values), dtype=np.int64))
+    if subgroup:
+        there = np.flatnonzero(patients).tolist()
+        names = [values[i] if values[i] in subgroup else OTHERS for i in there]
+        same = len(set(names)) == len(names) and set(names) == set(subgroup)
+        theirs = np.zeros(len(values), dtype=bool)
+        theirs[there] = [subgroup.get(name, False) for name in names]
+        if not (same and (theirs | ~small(patients)).all()) and (hidden.any() or any(subgroup.values())):
+            # two different sets of withheld groups could be combined
+            return [None] * len(values)
+        hidden = theirs
+    return [None if h else int(n) for n, h in zip(records, hidden, strict=True)]
+
+
+def _is_open(
+    index: pd.DataFrame,
+    grouped: pd.Series,
+    values: Sequence[str],
+    splits: Sequence[str],
+    counts: list[list[int | None]],
+) -> bool:
+    """Return whether names and published counts leave the withheld counts of every split open."""
+    least = np.array([1 if value in (UNKNOWN, OTHERS) else NAMED for value in values])
+    shown = np.array([[count or 0 for count in row] for row in counts])
+    for number, split in enumerate(splits):
+        hidden = np.array([count is None for count in counts[number]])
+        if hidden.any():
+            records = np.array([int(((index["split"] == split) & (grouped == value)).sum()) for value in values])
+            elsewhere = shown.sum(axis=0) - shown[number]
+            lowest = np.maximum(least - elsewhere, 0)
+            if not is_open(records[hidden], lowest[hidden]):
+                return False
+    return True
+
+
+def _ages(part: pd.DataFrame, subgroup: Mapping[str, bool]) -> dict[str, Any]:
+    ages = pd.to_numeric(part["age"], errors="coerce")
+    known = ages.notna().to_numpy()
+    counts = np.array([part.loc[known, "patient"].nunique(), part.loc[~known, "patient"].nunique()])
+    secret = small(counts).any() or subgroup.get(UNKNOWN, False)
+    entry: dict[str, Any] = {"known": None if secret else int(known.sum())}
+    if counts[0] < SMALLEST:
+        return entry | {"median": None, "low": None, "high": None}
+    low, median, high = np.quantile(ages[known].to_numpy(dtype=float), [0.25, 0.5, 0.75])
+    return entry | {"median": float(median), "low": float(low), "high": float(high)}
