@@ -78,9 +78,9 @@ def subgroups(
 
     Returns:
         List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined
-        values are ``None``, and ``withheld`` contains the reason. Groups with fewer than five patients are joined as ``all others``. A
-        column with too many groups, or without a group of five patients, has one entry without a group. A column without
-        known values has no entry.
+        values are ``None``, and ``withheld`` contains the reason. Groups with fewer than five patients are joined as
+        ``all others``. A column with too many groups, or without a group of five patients, has one entry
+        without a group. A column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
