@@ -28,7 +28,8 @@ def require_no_overlap(
     rows: Mapping[str, NDArray[np.int64]] | None = None,
     learned: Literal["pretrained", "trained"] = "pretrained",
 ) -> dict[str, Any]:
-    """Check that an encoder was not pretrained on the validation, test or external recordings of a store.
+    """Check that an encoder was not pretrained on the validation, test or external recordings of a store, or on other
+    recordings of their patients.
 
     Args:
         store: store used for fine-tuning and evaluation.

@@ -84,7 +84,7 @@ def _list_file(path: Path) -> list[str]:
     try:
         return member_paths(path)
     except RecordingError as error:
-        # list files that cannot be opened, because they may be recordings, but not pipes
+        # a file that cannot be read may still be a recording, so list it; skip pipes and other special files
         return [str(path)] if error.reason != "format" and (path.is_file() or not path.exists()) else []
 
 

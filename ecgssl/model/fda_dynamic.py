@@ -54,8 +54,9 @@ class SpectrumTerm(nn.Module):
 def log_spectrum(spectrum: Tensor, samples: int, group: Tensor, groups: int, knots: int) -> Tensor:
     """Return the log-power (B, G, K) at every knot relative to the lead's strongest knot, averaged over each lead group.
 
-    The values are divided by 10 and range from about -1 to 0. Leads without signal are excluded from the mean; the value is
-    0 if no lead of the group has a signal. The result does not depend on amplitude or circular shifts.
+    The values are natural logarithms divided by 10, between -1.4 (relative power ``QUIETEST``) and 0. Leads without signal
+    are excluded from the mean; the value is 0 if no lead of the group has a signal. The result does not depend on
+    amplitude or circular shifts.
     """
     size = spectrum.abs()
     loudest = size.amax(dim=-1, keepdim=True)

@@ -17,7 +17,10 @@ from ecgssl.signal.leads import LIMB_LEADS
 
 
 def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
-    """Return boolean masks (B, L N) of the hidden patches of recorded leads, by type of masking.
+    """Return boolean masks (B, L N) of the hidden patches of recorded leads.
+
+    Keys are the type of masking (``time``, ``lead``, ``time_and_lead``), the lead group (``limb``, ``chest``), and lead drop
+    in each group (``lead_limb``, ``lead_chest``).
 
     Args:
         mask: mask of a view.

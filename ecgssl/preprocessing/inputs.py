@@ -42,7 +42,7 @@ class Inputs:
 
     Args:
         items: recordings to score.
-        unknown: number of files in folders that no reader supports. They get no row in the output.
+        unknown: number of files, found in folders, that no reader supports. They get no row in the output.
     """
 
     items: tuple[Listed, ...]

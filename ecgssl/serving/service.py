@@ -65,7 +65,7 @@ class Service:
             RequestError: the bundle contains an encoder.
         """
         if self.bundle.graph.decision is None:
-            problem = Problem("service", "model", "is an encoder and has no targets to score", "Use /embed")
+            problem = Problem("service", "model", "is an encoder, which has no targets", "Use /embed")
             raise RequestError(404, problem)
         return self.bundle.graph.decision
 

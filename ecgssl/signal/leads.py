@@ -75,13 +75,13 @@ def canonical(name: str) -> str | None:
     lead II``, ``II ECG``, ``MDC_ECG_LEAD_II`` or ``Lead I (Einthoven)``. Use ``identify_leads`` for the channel names
     of a file.
     """
-    # a lookup of the unchanged name is fast and sufficient for public data sets
     named = named_lead(name)
     return named.lead if named is not None and named.sign > 0 else None
 
 
 def named_lead(name: str) -> NamedLead | None:
     """Return the lead and its sign for a single channel name, including -aVR; ``None`` for other signals."""
+    # looking up the unchanged name first is fast; the names of public data sets are found in this way
     if name in _EXACT:
         return NamedLead(_EXACT[name])
     lead, inverted, _ = _parse_name(name)

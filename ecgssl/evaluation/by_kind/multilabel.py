@@ -118,7 +118,7 @@ def _counts(y: Array, patients: Any) -> dict[str, Any]:
         entry["undefined"] = counted.undefined
     elif few < MIN_EVENTS:
         which = "positive" if counted.positives == few else "negative"
-        entry["caution"] = f"only {few} {which} recordings: read its numbers as anecdotes"
+        entry["caution"] = f"only {few} {which} recordings: its metrics are unreliable"
     return entry
 
 

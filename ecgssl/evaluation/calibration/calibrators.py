@@ -106,7 +106,7 @@ def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Cal
     else:
         slope, intercept = _platt(z, soft)
     if slope <= 0:
-        return Calibrator(reason="scores do not rise with the target")
+        return Calibrator(reason="scores do not increase with the target")
     return Calibrator(
         "temperature" if method == "temperature" else "platt", float(slope), float(intercept), (), (), reason
     )
@@ -137,7 +137,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
 
     slope = _minimum(loss, 1)[0]
     if slope <= 0:
-        return Calibrator(reason="scores do not rise with the class")
+        return Calibrator(reason="scores do not increase with the class")
     return Calibrator("temperature", float(slope))
 
 
@@ -156,7 +156,7 @@ def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
     spread = float(((x - x.mean()) ** 2).sum())
     slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread if spread > 0 else 0.0
     if slope <= 0:
-        return Calibrator("linear", reason="predictions do not rise with the target")
+        return Calibrator("linear", reason="predictions do not increase with the target")
     return Calibrator("linear", slope, float(y.mean() - slope * x.mean()))
 
 
@@ -194,5 +194,5 @@ def _isotonic(z: Array, y: Array) -> Calibrator:
     lowest = 1 / (len(y) + 2)
     levels = np.clip(fitted.y_thresholds_, lowest, 1 - lowest)
     if levels[0] == levels[-1]:
-        return Calibrator(reason="scores do not rise with the target")
+        return Calibrator(reason="scores do not increase with the target")
     return Calibrator("isotonic", knots=tuple(fitted.X_thresholds_.tolist()), levels=tuple(levels.tolist()))

@@ -43,11 +43,11 @@ def assess_pretraining(
         rows: rows of the store, usually of the validation split.
         gate_temperature: temperature of the FDA gate at the end of training.
         seed: seed of views and masks.
-        batch_size: number of recordings per batch; also the number of contrastive candidates.
+        batch_size: number of recordings per batch. The contrastive loss compares a recording only with its batch.
 
     Returns:
-        Every loss term, the metrics of ``geometry``, and the metrics of ``ErrorByCause``: reconstruction error of patches
-        hidden by time masking, lead drop or both, separately for limb and chest leads.
+        Every loss term, the metrics of ``geometry``, and the metrics of ``ErrorByCause``: reconstruction error by
+        type of masking (time, lead drop or both), of limb and chest leads, and of dropped limb and dropped chest leads.
     """
     model.eval()
     generator = torch.Generator()
