@@ -45,7 +45,8 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
     Args:
         reference: result of ``ecgssl.monitoring.reference.reference_statistics``.
         batch: features of the score files.
-        vectors: embeddings (n, E) of the batch; ``None`` for no comparison of embeddings.
+        vectors: embeddings (n, E) of the batch; ``None`` for no comparison of embeddings. Rows with missing values are
+            compared as such and left out of the distance.
 
     Returns:
         Mapping with ``verdict``, numbers of recordings of reference and batch, the comparison ``embedding``, and lists
@@ -54,7 +55,9 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
         features that could not be compared, with the reason. Counts of the batch are published as by
         ``protected_count``.
     """
-    found: dict[str, list[_Compared]] = {"shares": _shares(reference, batch), "categories": [], "numbers": []}
+    missing = _missing(reference, batch) + ([] if vectors is None else _missing_embeddings(reference, vectors))
+    shares = _shares(reference, batch) + missing
+    found: dict[str, list[_Compared]] = {"shares": shares, "categories": [], "numbers": []}
     refused: list[dict[str, str]] = []
     for name, published in reference["categories"].items():
         if name in batch.categories:
@@ -63,8 +66,12 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
         if name in batch.numbers:
             _number(name, published, batch.numbers[name], found["numbers"].append, refused)
     embedding = None
+    if vectors is not None:
+        vectors = vectors[np.isfinite(vectors).all(axis=1)]
     if vectors is not None and reference["embedding"] is None:
         refused.append({"name": "embedding", "why": "the reference had too few recordings"})
+    elif vectors is not None and len(vectors) < (fewest := min(map(int, reference["embedding"]["chance"]))):
+        refused.append({"name": "embedding", "why": f"fewer than {fewest} recordings have an embedding"})
     elif vectors is not None:
         embedding = embedding_distance(vectors, reference["embedding"])
         for name, values in outlying(vectors, reference["embedding"]).items():
@@ -104,10 +111,34 @@ def _shares(reference: dict[str, Any], batch: Features) -> list[_Compared]:
         for code in codes
     ]
     for name, published in reference["shares"].items():
-        if name in batch.shares:
-            own = (int(batch.shares[name].sum()), batch.recordings)
+        if name in batch.shares and len(batch.shares[name]):
+            own = (int(batch.shares[name].sum()), len(batch.shares[name]))
             found.append(_share(name, (published, reference["recordings"]), own))
     return found
+
+
+def _missing(reference: dict[str, Any], batch: Features) -> list[_Compared]:
+    """Compare the shares of missing values of each number.
+
+    A number that is known for every recording of reference and batch is left out: its p-value is 1 whatever happens
+    (Tarone, Biometrics 1990).
+    """
+    n, found = reference["recordings"], []
+    for name, published in reference["numbers"].items():
+        if name not in batch.numbers:
+            continue
+        known = published["known"]
+        low, high = known if isinstance(known, list | tuple) else (known, known)
+        lost = (n - high, n - low) if low != high else n - high
+        own = int((~np.isfinite(batch.numbers[name])).sum())
+        if high < n or own:
+            found.append(_share(f"{name} missing", (lost, n), (own, batch.recordings)))
+    return found
+
+
+def _missing_embeddings(reference: dict[str, Any], vectors: NDArray[np.float64]) -> list[_Compared]:
+    lost = int((~np.isfinite(vectors).all(axis=1)).sum())
+    return [_share("embedding missing", (0, reference["recordings"]), (lost, len(vectors)))] if lost else []
 
 
 def _share(name: str, reference: tuple[Any, int], batch: tuple[int, int]) -> _Compared:

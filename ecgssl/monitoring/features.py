@@ -14,12 +14,13 @@ from ecgssl.config import ReasonCode
 
 NEEDED = ("status", "reasons", "flags", "sampling_rate", "leads", "heart_rate")
 """Required columns of a score file."""
-_SCORES = ("logit__", "prob__", "value__")
+SCORES = ("logit__", "prob__", "value__")
+"""Prefixes of the columns with outputs of the model."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a batch. Each array has one entry per scored recording.
+    """Features of a batch. Each array has one entry per scored recording; calls have one per recording with a call.
 
     Args:
         recordings: number of scored recordings.
@@ -58,7 +59,9 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     shares |= {f"finding {code}": np.array([code in one for one in found], dtype=bool) for code in get_args(ReasonCode)}
     for name in (column for column in scored if column.startswith("call__")):
         _, label, cut = name.split("__", 2)
-        shares[f"{label} called at {cut}"] = scored[name].to_numpy(dtype=float, na_value=np.nan) == 1
+        calls = _numbers(scored[name])
+        # a call is missing if the score is missing, or if no threshold could be chosen
+        shares[f"{label} called at {cut}"] = calls[~np.isnan(calls)] == 1
     categories = {
         "sampling rate": np.array([f"{rate:g} Hz" for rate in _numbers(scored["sampling_rate"])], dtype=str),
         "leads": np.array([f"{len(one & set(leads))} leads" for one in seen], dtype=str),
@@ -69,7 +72,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     exclusive = "predicted" in scored
     selected = {"logit__": not exclusive, "prob__": exclusive, "value__": True}
     numbers = {"heart rate": _numbers(scored["heart_rate"])}
-    for kind in (kind for kind in _SCORES if selected[kind]):
+    for kind in (kind for kind in SCORES if selected[kind]):
         names = [column for column in scored if column.startswith(kind)]
         numbers |= {name.replace("__", " of ", 1): _numbers(scored[name]) for name in names}
     return Features(len(scored), shares, categories, numbers, len(table), _rejected(table[status != "ok"]))

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
 from ecgssl.files import write_atomic, write_json
 from ecgssl.monitoring.compare import compare
-from ecgssl.monitoring.features import NEEDED, embeddings, features
+from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
 from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.scoring.score_file import FORMATS
@@ -25,6 +26,11 @@ FEWEST = 50
 """Smallest number of scored recordings in a batch."""
 _UNSEEN = ("record_id", "detail")
 """Columns that are not read, because they could identify recordings."""
+_NUMBERS = ("sampling_rate", "heart_rate")
+_NUMBER_PREFIXES = (*SCORES, "raw__", "call__", "emb_")
+_STATUS = ("ok", "rejected")
+_FIRST_ROW = {".csv": 2}
+"""Row number of the first recording by suffix: the header of a CSV file is row 1."""
 
 
 def monitor(
@@ -45,7 +51,7 @@ def monitor(
 
     Raises:
         InputError: the bundle has no reference statistics, a score file cannot be read or was made with another bundle,
-            or fewer than ``FEWEST`` recordings were scored.
+            a number column contains other text, or fewer than ``FEWEST`` recordings were scored.
     """
     bundle, out = Path(bundle), Path(out)
     if out.suffix.lower() != ".html":
@@ -61,6 +67,7 @@ def monitor(
     reference = read_json(bundle / STATISTICS)
     require_statistics(reference, str(bundle / STATISTICS))
     table, more = _read(scores, digest), _read(embedded, digest) if embedded else None
+    _require_scores(table, reference)
     found = features(table, load_signal(bundle).leads)
     vectors = embeddings(table if more is None else more)
     few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
@@ -107,7 +114,10 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
             remedy = "Use the bundle that scored it, or score again with 'ecgssl predict' or 'ecgssl embed'"
             problems.append(Problem(str(path), "model", "was scored with another bundle", remedy))
         else:
-            tables.append(table)
+            wrong = _cell_problems(table, path)
+            problems += wrong
+            if not wrong:
+                tables.append(_with_numbers(table))
     if problems:
         raise InputError(problems)
     kinds = {tuple(sorted(map(str, table))) for table in tables}
@@ -115,6 +125,61 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
         remedy = "Use the option --embeddings for files of embeddings"
         raise InputError(Problem("scores", "columns", "differ between the files", remedy))
     return pd.concat(tables, ignore_index=True)
+
+
+def _is_number(column: str) -> bool:
+    return column in _NUMBERS or column.startswith(_NUMBER_PREFIXES)
+
+
+def _cell_problems(table: pd.DataFrame, path: Path) -> list[Problem]:
+    """Return a problem for each column with cells that are neither a number nor empty, and for unknown values of status.
+
+    The cells themselves are not repeated, because they could hold anything.
+    """
+    first = _FIRST_ROW.get(path.suffix.lower(), 1)
+    problems = []
+    for name in map(str, table):
+        if name == "status":
+            wrong, what, remedy = ~table[name].isin(_STATUS), "is neither ok nor rejected", "Use the unchanged file"
+        elif _is_number(name):
+            wrong = table[name].notna() & _as_numbers(table[name]).isna() & ~table[name].map(_is_nan)
+            what, remedy = "is not a number", "Correct the cells, or use the unchanged file of 'ecgssl predict'"
+        else:
+            continue
+        if wrong.any():
+            rows = rows_text([int(row) + first for row in np.flatnonzero(wrong)])
+            problems.append(Problem(str(path), name, f"{what} in {rows}", remedy))
+    return problems
+
+
+def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with its number columns as floats; infinite numbers are missing."""
+    numbers = {name: _as_numbers(table[name]) for name in map(str, table) if _is_number(name)}
+    return table.assign(**numbers)
+
+
+def _as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    plain = column.where(column.map(lambda cell: isinstance(cell, int | float | str | np.number)))
+    numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers))
+
+
+def _is_nan(cell: object) -> bool:
+    text = str(cell).strip().lower()
+    return text in ("nan", "inf", "-inf", "infinity", "-infinity")
+
+
+def _require_scores(table: pd.DataFrame, reference: dict[str, Any]) -> None:
+    """Require all score columns of the reference, unless the table has none, like the files of 'ecgssl embed'.
+
+    Raises:
+        InputError: score columns are missing.
+    """
+    needed = [name.replace(" of ", "__", 1) for name in reference["numbers"] if name != "heart rate"]
+    lacking = [name for name in needed if name not in table]
+    if lacking and any(str(name).startswith(SCORES) for name in table):
+        what = f"do not include {', '.join(lacking)}"
+        raise InputError(Problem("scores", "columns", what, "Use the unchanged files of 'ecgssl predict'"))
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -266,3 +266,71 @@ def test_what_cannot_be_compared_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="cannot be compared"):
         monitor(bare, [other], tmp_path / "d.html")
     assert not (tmp_path / "d.html").exists()
+
+
+def test_scores_that_vanished_are_drift_and_named(reference):
+    table, vectors = batch(3)
+    lost = table.assign(
+        logit__MI=np.nan, prob__MI=np.nan, call__MI__youden=pd.array([None] * len(table), dtype="Int64")
+    )
+    summary = against(reference, lost, vectors)
+    assert summary["verdict"] == "drift"
+    assert "logit of MI missing" in loud(summary)
+    (entry,) = [one for one in summary["shares"] if one["name"] == "logit of MI missing"]
+    assert entry["batch"]["count"] == entry["batch"]["of"] == (table["status"] == "ok").sum()
+    assert {"name": "logit of MI", "why": "fewer than 20 recordings have a known value"} in summary["not_compared"]
+    assert not [one for one in summary["shares"] if one["name"] == "MI called at youden"]
+
+
+def test_a_third_of_the_heart_rates_without_value_is_drift(reference):
+    table, vectors = batch(3)
+    table.loc[table.index % 3 == 0, "heart_rate"] = np.nan
+    assert loud(against(reference, table, vectors)) == {"heart rate missing"}
+
+
+def test_missing_embeddings_are_drift_and_leave_the_distance_of_the_others(reference):
+    table, vectors = batch(3)
+    whole = against(reference, table, vectors[40:])
+    vectors[:40] = np.nan
+    summary = against(reference, table, vectors)
+    assert loud(summary) == {"embedding missing"}
+    assert summary["embedding"]["distance"] == whole["embedding"]["distance"]
+    vectors[:] = np.nan
+    summary = against(reference, table, vectors)
+    assert (summary["verdict"], summary["embedding"]) == ("drift", None)
+    assert {"name": "embedding", "why": "fewer than 50 recordings have an embedding"} in summary["not_compared"]
+
+
+def test_complete_values_add_no_comparison(reference):
+    names = {one["name"] for one in against(reference, *batch(3))["shares"]}
+    assert "logit of MI missing" not in names
+    assert "heart rate missing" in names
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_words_in_number_columns_are_refused_with_their_rows(folder, tmp_path, suffix):
+    table = batch(3)[0].astype({"heart_rate": object, "logit__MI": object, "status": object})
+    table.loc[[4, 7], "heart_rate"] = "Doe 72"
+    table.loc[9, "logit__MI"] = "-"
+    table.loc[11, "status"] = "done"
+    if suffix == ".parquet":
+        # a column of a Parquet file has one type
+        table = table.astype({"heart_rate": str, "logit__MI": str})
+    path = written(folder, tmp_path / f"s{suffix}", table)
+    with pytest.raises(InputError) as caught:
+        monitor(folder, [path], tmp_path / "d.html")
+    first = 2 if suffix == ".csv" else 1
+    found = [(problem.field, problem.what) for problem in caught.value.problems]
+    assert sorted(found) == [
+        ("heart_rate", f"is not a number in rows {4 + first}, {7 + first}"),
+        ("logit__MI", f"is not a number in row {9 + first}"),
+        ("status", f"is neither ok nor rejected in row {11 + first}"),
+    ]
+    assert "Doe" not in str(caught.value)
+    assert not (tmp_path / "d.html").exists()
+
+
+def test_a_score_column_that_was_removed_is_an_error(folder, tmp_path):
+    path = written(folder, tmp_path / "s.csv", batch(3)[0].drop(columns="logit__MI"))
+    with pytest.raises(InputError, match="do not include logit__MI"):
+        monitor(folder, [path], tmp_path / "d.html")
