@@ -229,7 +229,7 @@ def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
     """Raise an error with reason ``content`` if a dtype is neither integer nor floating-point."""
     if dtype.kind not in "iuf":
         fix = "Store the samples as integers or floating-point numbers, leads x samples"
-        raise read_error("content", path, field, f"has type {str(dtype)[:40]}, not a real number type", fix)
+        raise read_error("content", path, field, f"has type {dtype.name[:20]}, not a real number type", fix)
 
 
 def _standard_leads(path: Path, names: Sequence[str]) -> dict[int, NamedLead]:

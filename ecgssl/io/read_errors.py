@@ -70,4 +70,4 @@ def refuse_member(path: Path, member: str | None) -> None:
     """Raise an error with reason ``member`` if a member is selected in a file with a single recording."""
     if member is not None:
         what = "the file contains a single recording"
-        raise read_error("member", path, f"member {member[:20]!r}", what, "Use the path of the file without #member")
+        raise read_error("member", path, "member", what, "Use the path of the file without #member")

@@ -28,7 +28,7 @@ def check_size(path: Path, leads: int, samples: int) -> None:
         RecordingError: reason ``too_large`` if the limit is exceeded.
     """
     if leads * samples > LARGEST:
-        what = f"{leads} leads of {samples} samples exceed the limit of {LARGEST} values"
+        what = f"leads x samples exceed the limit of {LARGEST} values"
         raise read_error("too_large", path, "length", what, SPLIT)
 
 

@@ -18,12 +18,12 @@ from ecgssl.store.store import Store
 
 SPOILED = {
     # record: (reason, text of the detail)
-    0: ("truncated", "bytes of samples, but the header declares"),
-    1: ("header", "'fast' is not a positive number"),
-    2: ("header", "declares 12 signals, but 11 lines follow"),
+    0: ("truncated", "bytes of samples, fewer than the header declares"),
+    1: ("header", "sampling rate: is not a positive number"),
+    2: ("header", "declares more signals than the 11 lines that follow"),
     3: ("nan;min_leads", ""),
     4: ("flat;min_leads", ""),
-    5: ("unit", "unit 'mmHg' is not a voltage"),
+    5: ("unit", "lead I: its unit is not a voltage"),
     6: ("unit_suspect", "mV (allowed: between 0.1 and 20 mV)"),
     7: ("too_short", ""),
 }

@@ -213,7 +213,7 @@ def test_segments_of_variable_layout_with_gaps(tmp_path):
     (tmp_path / "m.hea").write_text("m/6 3 250 125\nm_layout 0\ns1 40\n~ 10\ns3 20\ns4 25\ns2 30\n# Age: 61\n")
     got = read_wfdb(tmp_path / "m")
     assert got.leads == ("I", "V1")
-    assert got.meta == {"format": "wfdb", "age": 61.0}
+    assert got.meta == {"format": "wfdb", "age": 61.0, "left_out": ("resp",)}
     np.testing.assert_allclose(got.signal, expected(tmp_path / "m")[:2], rtol=4e-7)
     assert np.isnan(got.signal[:, 40:50]).all()
     assert np.isnan(got.signal[0, 50:95]).all()

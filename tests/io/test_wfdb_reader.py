@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import pickle
 import tempfile
 from pathlib import Path
@@ -184,3 +185,20 @@ def test_files_that_are_none(tmp_path):
     error = caught.value
     copy = pickle.loads(pickle.dumps(error))
     assert (copy.reason, copy.problems) == (error.reason, error.problems)
+
+
+def test_names_with_a_folder_are_explained(tmp_path):
+    """PTB-XL+ names its median beats with the folder of the release."""
+    path = write_record(tmp_path, "00001_medians", noise())
+    header = path.with_name("00001_medians.hea")
+    text = header.read_text()
+    for changed in (
+        re.sub("(?m)^00001", "ge_median_beats_wfdb/00001", text),
+        text.replace("00001_medians 12", "ge_median_beats_wfdb/00001_medians 12", 1),
+        text.replace("00001_medians.dat", "../00001_medians.dat", 1),
+    ):
+        header.write_text(changed)
+        with pytest.raises(RecordingError, match="is named with a folder") as caught:
+            read_wfdb(path)
+        assert caught.value.reason == "header"
+        assert "median beats of PTB-XL+" in str(caught.value)

@@ -155,7 +155,7 @@ def pick_row(path: Path, shape: Sequence[int], member: str | None) -> tuple[int,
         raise read_error("content", path, "array", what, ONE_ARRAY)
     number = 0 if member is None else int(member) if re.fullmatch(r"[0-9]{1,9}", member) else -1
     if not 0 <= number < shape[0] or (member is None and shape[0] != 1):
-        found = "but none is selected" if member is None else f"but {member[:20]!r} does not exist"
+        found = "but none is selected" if member is None else "but the selected one does not exist"
         fix = "Select a recording by its row number (from 0), for example file#0"
         raise read_error("member", path, "member", f"the file contains {shape[0]} recordings, {found}", fix)
     return (number,) if len(shape) == 3 else (number, 0)

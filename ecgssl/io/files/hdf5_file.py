@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ecgssl.io.files.array_layout import ONE_ARRAY
-from ecgssl.io.files.hdf5_samples import NO_LINK, SMALLER, Samples
+from ecgssl.io.files.hdf5_samples import NO_LINK, SMALLER, Samples, dataset_field
 from ecgssl.io.read_errors import parser_errors, read_error
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def children(path: Path, group: h5py.Group) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise read_error("link", path, f"object {name[:20]!r}", "is a link, possibly to another file", NO_LINK)
+            raise read_error("link", path, "object", "is a link, possibly to another file", NO_LINK)
         found[name] = group[name]
     return found
 
@@ -91,8 +91,7 @@ def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
         elif is_numeric(item) and item.ndim == 2 and item.size > 1:
             found.append(item)
     if len(found) != 1:
-        names = ", ".join(item.name[:20] for item in found[:5]) or "none"
-        what = f"one two-dimensional array is required, but there are {len(found)} ({names})"
+        what = f"one two-dimensional array is required, but there are {len(found)}"
         raise read_error("content", path, "arrays", what, ONE_ARRAY)
     return found[0]
 
@@ -113,7 +112,7 @@ def read_small(path: Path, dataset: h5py.Dataset, most: int) -> NDArray[Any]:
     samples = Samples(path, dataset)
     if dataset.size > most:
         what = f"has {dataset.size} values, more than {most}"
-        raise read_error("too_large", path, f"dataset {dataset.name[:20]!r}", what, SMALLER)
+        raise read_error("too_large", path, dataset_field(dataset), what, SMALLER)
     return samples[...]
 
 

@@ -78,16 +78,20 @@ def _read_exam(path: Path, top: dict[str, Any], member: str | None, overrides: M
     number = int(member) if re.fullmatch(r"[0-9]{1,18}", member) else 0
     found = np.flatnonzero((ids == number) & (ids != 0))
     if len(found) != 1:
-        raise read_error("member", path, f"exam {member[:20]!r}", f"occurs {len(found)} times", select)
+        raise read_error("member", path, "member", f"occurs {len(found)} times", select)
     if not is_numeric(tracings) or tracings.ndim != 3 or len(tracings) != len(ids):
         raise read_error(
-            "content", path, "tracings", f"do not have the shape ({len(ids)} exams, samples, leads)", ONE_ARRAY
+            "content",
+            path,
+            "tracings",
+            "do not have the shape (exams, samples, leads) with one exam for each id",
+            ONE_ARRAY,
         )
     check_size(path, *tracings.shape[:0:-1])
     row = int(found[0])
     samples, padding = _strip_padding(Samples(path, tracings).rows(row, row + 1)[0])
     if len(samples) == 0:
-        raise read_error("length", path, f"exam {member}", "contains only zeros", "Remove the exam from the cohort")
+        raise read_error("length", path, "exam", "contains only zeros", "Remove the exam from the cohort")
     known = samples.shape[1] == len(LEADS)
     return read_array(
         path,

@@ -61,7 +61,7 @@ class Samples:
         if dataset.external or dataset.is_virtual:
             raise self._error("link", "is stored in another file", NO_LINK)
         if self.dtype.kind not in "iuf" or not dataset.id.get_type().equal(h5py.h5t.py_create(self.dtype)):
-            what = f"has type {str(self.dtype)[:40]}, not a plain number type"
+            what = f"has type {self.dtype.name[:20]}, not a plain number type"
             raise self._error("content", what, "Store the samples as integers or floating-point numbers")
         plan = dataset.id.get_create_plist()
         self._filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
@@ -69,14 +69,13 @@ class Samples:
             values = plan.get_filter(i)[2]
             if code not in (_DEFLATE, _SHUFFLE, _FLETCHER):
                 fix = "Compress it with gzip, with or without shuffle and fletcher32, or not at all"
-                raise self._error("compressed", f"uses filter {code}", fix)
+                raise self._error("compressed", "uses an unsupported filter", fix)
             if code == _SHUFFLE and values[:1] != (self.dtype.itemsize,):
                 raise self._error("unreadable", "its shuffle filter does not match the size of its numbers")
         self._layout = plan.get_layout()
         self._chunks: tuple[int, ...] = dataset.chunks or ()
         if math.prod(self._chunks) * self.dtype.itemsize > LARGEST_CHUNK:
-            what = f"has chunks of {' x '.join(map(str, self._chunks))} values"
-            raise self._error("too_large", what, SMALLER)
+            raise self._error("too_large", f"has chunks of more than {LARGEST_CHUNK >> 20} MiB", SMALLER)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return all values; ``key`` must be ``...``."""
@@ -133,7 +132,7 @@ class Samples:
 
     def _fetch(self, stream: BinaryIO, start: int, length: int) -> bytes:
         if not 0 <= start <= start + length <= self._size:
-            raise self._error("truncated", f"occupies bytes {start} to {start + length}, but the file has {self._size}")
+            raise self._error("truncated", f"ends beyond the {self._size} bytes of the file")
         stream.seek(start)
         return stream.read(length)
 
@@ -156,11 +155,17 @@ class Samples:
             elif len(data) == whole:
                 data = np.frombuffer(data, np.uint8).reshape(self.dtype.itemsize, -1).T.tobytes()
         if len(data) != whole:
-            raise self._error("unreadable", f"a chunk has {len(data)} bytes, but {whole} are declared")
+            raise self._error("unreadable", "a chunk does not have the declared number of bytes")
         return data
 
     def _error(self, reason: str, what: str, fix: str = AGAIN) -> RecordingError:
-        return read_error(reason, self._path, f"dataset {str(self._dataset.name)[:40]!r}", what, fix)
+        return read_error(reason, self._path, dataset_field(self._dataset), what, fix)
+
+
+def dataset_field(dataset: h5py.Dataset) -> str:
+    """Return the field of an error: the name of a dataset of a known layout, because other names may identify a patient."""
+    name = str(dataset.name).strip("/")
+    return f"dataset {name}" if name in ("ecg", "tracings", "exam_id", "data", "signal", "val") else "dataset"
 
 
 def _fletcher_32(data: bytes) -> tuple[bytes, bytes]:

@@ -59,7 +59,7 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
             size += len(unpacked)
             kind, content, _ = file.element(memoryview(unpacked))
         if kind != _MATRIX:
-            raise file.error("header", f"found an element of type {kind} where a variable is expected")
+            raise file.error("header", "found another element where a variable is expected")
         name, value = file.matrix(content, 0)
         if value is not None:
             variables[name] = value
@@ -120,7 +120,7 @@ class _File:
         sides = tuple(np.frombuffer(parts[1][1], f"{self.order}i4", len(parts[1][1]) // 4).tolist())
         name = bytes(parts[2][1]).decode("latin-1")
         if min(sides, default=-1) < 0 or math.prod(sides) > LARGEST:
-            raise self.error("too_large", f"a variable has shape {' x '.join(map(str, sides[:4]))}")
+            raise self.error("too_large", "a variable declares too many values")
         kind, rest = flags & 0xFF, parts[3:]
         if kind == _CELL:
             return name, self._cell(sides, rest, depth)
@@ -134,7 +134,7 @@ class _File:
 
     def _array(self, sides: tuple[int, ...], kind: int, content: memoryview) -> Any:
         if kind not in _TYPES:
-            raise self.error("header", f"unknown number type {kind}")
+            raise self.error("header", "unknown number type")
         dtype = np.dtype(f"{self.order}{_TYPES[kind]}")
         if len(content) != math.prod(sides) * dtype.itemsize:
             raise self.error("header", f"{len(content)} bytes of numbers do not match the declared shape")

@@ -48,8 +48,8 @@ def read_matlab(path: Path, member: str | None = None, overrides: MetadataOverri
     if len(arrays) > 1:
         arrays = {name: array for name, array in arrays.items() if name.lower() in _SIGNALS}
     if len(arrays) != 1:
-        names = ", ".join(name[:20] for name in fields if not name.startswith("__"))[:100] or "none"
-        raise read_error("content", path, "variables", f"one array of samples is required; found: {names}", ONE_ARRAY)
+        what = f"one array of samples is required, named {', '.join(_SIGNALS)} if there are others; found {len(arrays)}"
+        raise read_error("content", path, "variables", what, ONE_ARRAY)
     ((name, array),) = arrays.items()
     cpsc = "ECG" in structs and name == "data" and array.shape[0] == len(LEADS)
     return read_array(

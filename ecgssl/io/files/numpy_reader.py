@@ -88,11 +88,11 @@ def _read_entry(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, lar
     """Return one array of an archive, after checking its declared size."""
     field = info.filename[:40]
     if info.file_size > largest:
-        raise read_error("too_large", path, field, f"declares {info.file_size} bytes, more than {largest}", SPLIT)
+        raise read_error("too_large", path, field, f"declares more than {largest} bytes", SPLIT)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # zipfile decompresses other methods without a limit; 4 KiB of bzip2 can expand to gigabytes
         fix = "Write it with numpy.savez or numpy.savez_compressed"
-        raise read_error("compressed", path, field, f"is compressed with method {info.compress_type}", fix)
+        raise read_error("compressed", path, field, "is compressed with an unsupported method", fix)
     data = io.BytesIO()
     with archive.open(info) as stream:
         data.write(stream.read(_LARGEST_HEADER))

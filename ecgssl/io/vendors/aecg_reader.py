@@ -83,7 +83,10 @@ def read_aecg(path: Path, member: str | None = None, overrides: MetadataOverride
         unit=[_unit(value) for _, value in found.leads],
         leads=[code for code, _ in found.leads],
     )
-    rows = [_samples(path, *found.leads[i], in_unit=overrides.unit) for i in resolved.rows]
+    rows = [
+        _samples(path, lead, found.leads[i][1], in_unit=overrides.unit)
+        for i, lead in zip(resolved.rows, resolved.leads, strict=True)
+    ]
     meta = _meta(root, chosen) | document.meta
     return build_recording(path, resolved, rows, record_id=record_id(path, member), name="aecg", meta=meta)
 
@@ -117,7 +120,7 @@ def _rate(path: Path, increment: Element | None) -> float | None:
     value, unit = increment.get("value", ""), increment.get("unit", "").strip()
     step = parse_number(path, "increment", value)
     if unit not in _SECONDS or not step or step < 0:
-        raise read_error("rate", path, "increment", f"{value[:20]!r} {unit[:10]!r} is not a valid sampling interval")
+        raise read_error("rate", path, "increment", "is not a valid sampling interval")
     # fractions are exact: an interval of 0.002 s gives 500 Hz without rounding error
     return float(_SECONDS[unit] / Fraction(value.strip()))
 
@@ -127,9 +130,9 @@ def _unit(value: Element) -> str | None:
     return None if scale is None else scale.get("unit", "").strip() or None
 
 
-def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
+def _samples(path: Path, lead: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
     """Return the samples of a lead in the unit of its ``scale`` element."""
-    field = f"lead {code}"
+    field = f"lead {lead}"
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))
     if scale is None or not step:
@@ -145,7 +148,7 @@ def _samples(path: Path, code: str, value: Element, *, in_unit: str | None) -> N
 def _ratio(path: Path, field: str, unit: str, to: str) -> float:
     one, other = millivolts(unit), millivolts(to)
     if one is None or other is None:
-        raise read_error("unit", path, field, f"the unit {unit[:20]!r} of the origin is not a voltage")
+        raise read_error("unit", path, field, "the unit of the origin is not a voltage")
     return one / other
 
 

@@ -80,7 +80,7 @@ def _rate(path: Path, strip: Element) -> float | None:
     rate = strip.find("SampleRate")
     unit = "Hz" if rate is None else rate.get("units", "Hz").strip()
     if unit.casefold() != "hz":
-        raise read_error("rate", path, "SampleRate", f"is given in {unit[:10]!r}, not in Hz")
+        raise read_error("rate", path, "SampleRate", "is not given in Hz")
     return child_number(path, strip, "SampleRate")
 
 

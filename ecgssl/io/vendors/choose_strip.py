@@ -71,7 +71,7 @@ def check_channels(path: Path, found: int, declared: float | None = None) -> Non
         RecordingError: reason ``header`` if the numbers differ or the limit is exceeded.
     """
     if declared is not None and found != declared:
-        raise read_error("header", path, "channels", f"{found} are stored, but the file declares {declared:g}")
+        raise read_error("header", path, "channels", f"{found} are stored, but the file declares another number")
     if found > MOST_CHANNELS:
         raise read_error("header", path, "channels", f"{found} exceed the limit of {MOST_CHANNELS}")
 

@@ -151,8 +151,9 @@ def _build(path: Path, record: Any, overrides: MetadataOverrides, name: str, ext
     leads = record.leads
     check_channels(path, len(leads))
     for lead in leads:
-        if lead.is_raw and named_lead(_label(lead.label)):
-            raise read_error("gain", path, f"lead {lead.label}", "has no resolution: the lead is not calibrated")
+        known = named_lead(_label(lead.label))
+        if lead.is_raw and known is not None:
+            raise read_error("gain", path, f"lead {known.lead}", "has no resolution: the lead is not calibrated")
     resolved = resolve_metadata(
         path,
         overrides,

@@ -65,7 +65,7 @@ def read_muse(path: Path, member: str | None = None, overrides: MetadataOverride
     kept = [leads[i] for i in resolved.rows]
     _refuse_skew(path, kept)
     rows = [_samples(path, lead, name) for lead, name in zip(kept, resolved.leads, strict=True)]
-    meta = _meta(document.root, waveform, kept) | document.meta
+    meta = _meta(document.root, waveform, kept, resolved.leads) | document.meta
     return build_recording(path, resolved, rows, record_id=record_id(path, member), name="muse", meta=meta)
 
 
@@ -81,7 +81,7 @@ def _rate(path: Path, waveform: Element) -> float | None:
     if base is None:
         return None
     if not (exponent.is_integer() and abs(exponent) <= 6):
-        raise read_error("header", path, "SampleExponent", f"{exponent:g} is not a whole number from -6 to 6")
+        raise read_error("header", path, "SampleExponent", "is not a whole number from -6 to 6")
     return float(base * 10**exponent)
 
 
@@ -94,7 +94,7 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
     field = f"lead {name}"
     size = child_number(path, lead, "LeadSampleSize")
     if size not in (None, 2.0):
-        raise read_error("header", path, field, f"samples have {size:g} bytes, not 2")
+        raise read_error("header", path, field, "its samples do not have 2 bytes")
     units_per_bit = child_number(path, lead, "LeadAmplitudeUnitsPerBit")
     if not units_per_bit or units_per_bit < 0:
         raise read_error(
@@ -119,7 +119,7 @@ def _refuse_skew(path: Path, leads: list[Element]) -> None:
             raise read_error("skew", path, name, "differs between leads, so they start at different times")
 
 
-def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, Any]:
+def _meta(root: Element, waveform: Element, leads: list[Element], names: tuple[str, ...]) -> dict[str, Any]:
     years = sex = None
     patient = root.find("PatientDemographics")
     if patient is not None:
@@ -138,7 +138,7 @@ def _meta(root: Element, waveform: Element, leads: list[Element]) -> dict[str, A
     spikes = sum(1 for _ in root.iter("PaceSpike"))
     if spikes:
         meta["pace_spikes"] = spikes
-    off = tuple(child_text(lead, "LeadID") for lead in leads if child_text(lead, "LeadOff").upper() == "TRUE")
+    off = tuple(name for lead, name in zip(leads, names, strict=True) if child_text(lead, "LeadOff").upper() == "TRUE")
     if off:
         meta["leads_off"] = off
     if any(optional_number(lead, "FirstSampleBaseline") for lead in leads):

@@ -70,5 +70,5 @@ def check_length(path: Path, field: str, found: float, declared: float | None, w
         RecordingError: reason ``truncated`` if the length is smaller than declared, or ``length`` if it is larger.
     """
     if declared is not None and found != declared:
-        reason = "truncated" if found < declared else "length"
-        raise read_error(reason, path, field, f"{found:g} {what}, but the file declares {declared:g}")
+        reason, more = ("truncated", "fewer") if found < declared else ("length", "more")
+        raise read_error(reason, path, field, f"{found:g} {what}, {more} than the file declares")

@@ -50,7 +50,7 @@ def count_channels(path: Path, root: Element) -> int:
     if waveform.get("compressflag", "true").strip().casefold() in ("false", "no", "f", "0"):
         method = ""
     if method not in ("", "NONE", "UNCOMPRESSED", "XLI"):
-        raise _error("compressed", path, f"is compressed with {method[:20]!r}; only XLI is supported")
+        raise _error("compressed", path, "is compressed with an unknown method; only XLI is supported")
     if method == "XLI":
         chunks = _chunks(path, decode_base64(path, "parsedwaveforms", text))
         check_channels(path, len(chunks))
@@ -80,7 +80,7 @@ def _check_declared(path: Path, root: Element, waveform: Element) -> None:
             # like ecgdatakit, use the text of the element without the text of nested elements
             text = (element.text or "") + "".join(inner.tail or "" for inner in element)
             if (parse_number(path, name, text) or 0) > MOST_CHANNELS:
-                raise read_error("header", path, name, f"{text.strip()[:20]} exceeds the limit of {MOST_CHANNELS}")
+                raise read_error("header", path, name, f"exceeds the limit of {MOST_CHANNELS}")
 
 
 def _samples(path: Path, root: Element, waveform: Element) -> int:

@@ -142,7 +142,7 @@ def parse_number(path: Path, name: str, found: str | None) -> float | None:
         return None
     value = float(found) if _NUMBER.match(found.strip()) else math.nan
     if not math.isfinite(value):
-        raise read_error("header", path, name, f"{found.strip()[:20]!r} is not a number")
+        raise read_error("header", path, name, "is not a number")
     return value
 
 

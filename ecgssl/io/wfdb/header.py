@@ -118,18 +118,21 @@ def parse_header(text: str, path: Path) -> Header:
     if len(tokens) < 2:
         raise _header_error(path, "record line", "has no number of signals")
     _, slash, segment_count = tokens[0].partition("/")
+    if slash and not _INTEGER.match(segment_count):
+        raise _folder_error(path, "record line")
     count = _parse_count(tokens[1], path, "number of signals")
     rate = _rate(tokens[2], path) if len(tokens) > 2 else None
     frames = _parse_count(tokens[3], path, "number of samples") if len(tokens) > 3 else 0
     expected = _parse_count(segment_count, path, "number of segments") if slash else count
     body = lines[1:]
     if slash and expected > LARGEST_SEGMENTS:
-        raise _header_error(path, "record line", f"declares {expected} segments, more than {LARGEST_SEGMENTS}")
+        raise _header_error(path, "record line", f"declares more than {LARGEST_SEGMENTS} segments")
     if not slash and expected > MOST_SIGNALS:
-        raise _header_error(path, "record line", f"declares {expected} signals, more than {MOST_SIGNALS}")
+        raise _header_error(path, "record line", f"declares more than {MOST_SIGNALS} signals")
     if len(body) != expected:
         kind = "segments" if slash else "signals"
-        raise _header_error(path, "record line", f"declares {expected} {kind}, but {len(body)} lines follow")
+        more = "more" if expected > len(body) else "fewer"
+        raise _header_error(path, "record line", f"declares {more} {kind} than the {len(body)} lines that follow")
     return Header(
         sampling_rate=rate,
         frames=frames or None,
@@ -143,7 +146,7 @@ def _rate(token: str, path: Path) -> float:
     match = _RATE.match(token)
     rate = float(match["rate"]) if match else math.nan
     if not (math.isfinite(rate) and rate > 0):
-        raise _header_error(path, "sampling rate", f"{token[:40]!r} is not a positive number")
+        raise _header_error(path, "sampling rate", "is not a positive number")
     return rate
 
 
@@ -182,19 +185,21 @@ def _signal_line(line: str, path: Path, field: str, known: dict[tuple[str, ...],
 def _storage(words: tuple[str, ...], path: Path, field: str) -> _Storage:
     if len(words) < 2:
         raise _header_error(path, field, "has no file and format")
+    if "/" in words[0]:
+        raise _folder_error(path, field)
     if words[0] != "~" and not _FILE.match(words[0]):
-        raise _header_error(path, field, f"{words[0][:60]!r} is not a plain file name")
+        raise _header_error(path, field, "the name of the signal file is not a plain file name")
     storage = _FORMAT.match(words[1])
     if storage is None:
-        raise _header_error(path, field, f"{words[1][:40]!r} is not a storage format")
+        raise _header_error(path, field, "the storage format is invalid")
     gain, baseline, unit = 0.0, None, "mV"
     if len(words) > 2:
         calibration = _GAIN.match(words[2])
         if calibration is None:
-            raise _header_error(path, field, f"{words[2][:40]!r} is not a gain")
+            raise _header_error(path, field, "the gain is invalid")
         gain = float(calibration["gain"])
         if not math.isfinite(gain):
-            raise _header_error(path, field, f"{words[2][:40]!r} is not a finite gain")
+            raise _header_error(path, field, "the gain is not finite")
         baseline = None if calibration["baseline"] is None else int(calibration["baseline"])
         unit = calibration["unit"] or unit
     per_frame = int(storage["per_frame"] or 1) or 1
@@ -222,14 +227,23 @@ def _meta(comments: list[str]) -> dict[str, Any]:
 def _parse_count(token: str, path: Path, field: str) -> int:
     value = _parse_integer(token, path, field)
     if value < 0:
-        raise _header_error(path, field, f"{value} is negative")
+        raise _header_error(path, field, "is negative")
     return value
 
 
 def _parse_integer(token: str, path: Path, field: str) -> int:
     if not _INTEGER.match(token):
-        raise _header_error(path, field, f"{token[:40]!r} is not a whole number")
+        raise _header_error(path, field, "has an entry that is not a whole number")
     return int(token)
+
+
+def _folder_error(path: Path, field: str) -> RecordingError:
+    what = "the record or signal file is named with a folder, which WFDB does not allow"
+    fix = (
+        "Remove the folder from the names in the header. The median beats of PTB-XL+ are named in this way; "
+        "leave them out, because they are not rhythm recordings"
+    )
+    return read_error("header", path, field, what, fix)
 
 
 def _header_error(path: Path, field: str, what: str) -> RecordingError:

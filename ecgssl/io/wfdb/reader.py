@@ -22,7 +22,7 @@ from ecgssl.io.wfdb.challenge_gain import refuse_wrong_challenge_gain
 from ecgssl.io.wfdb.header import Header, SignalLine, read_header
 from ecgssl.io.wfdb.normalised_gain import UNIT_INFERRED, undo_normalised_gains
 from ecgssl.io.wfdb.samples import FLAC, STORAGE, count_frames, missing_value, read_compressed, read_samples
-from ecgssl.signal.leads import canonical, identify_leads
+from ecgssl.signal.leads import canonical, identify_leads, named_lead
 from ecgssl.signal.other_channels import channels_left_out, left_out_text
 
 SUFFIXES = (".hea", ".dat", ".mat")
@@ -167,14 +167,16 @@ def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int])
     dat = hea.parent / lines[0].file
     storage, offset = lines[0].format, lines[0].offset
     if any((line.format, line.offset) != (storage, offset) for line in lines):
-        raise read_error("header", hea, dat.name, "its signals differ in format or offset")
+        raise read_error("header", hea, "signal file", "its signals differ in format or offset")
     if storage not in STORAGE and storage not in FLAC:
-        raise read_error("header", hea, dat.name, f"storage format {storage} is not supported")
+        raise read_error("header", hea, "storage format", "is not supported")
     width = sum(line.per_frame for line in lines)
     channels: dict[int, NDArray[Any]] = {}
     if storage in FLAC:
         if header.frames is None:
-            raise read_error("header", hea, dat.name, "the header of a compressed file must give the number of samples")
+            raise read_error(
+                "header", hea, "signal file", "the header of a compressed file must give the number of samples"
+            )
         check_size(dat, width, header.frames)
         found = read_compressed(hea, dat, group, header.frames, lines[0].per_frame)
         channels = dict(zip(group, found, strict=True))
@@ -218,16 +220,14 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
     """Return the concatenated segments. Gaps and leads that are missing in a segment are NaN."""
     total = sum(frames for _, frames in header.segments)
     if header.frames is not None and total != header.frames:
-        raise read_error(
-            "header", hea, "segments", f"add up to {total} samples, but the record line declares {header.frames}"
-        )
+        raise read_error("header", hea, "segments", f"add up to {total} samples, not to the number in the record line")
     # read each header once, because segments can be repeated; segments of length 0 are layout headers without samples
     used = dict.fromkeys(name for name, frames in header.segments if name != "~" and frames > 0)
     known = {name: read_header(hea.with_name(name + ".hea")) for name in used}
     names = {name: overrides.leads or _lead_names(segment) for name, segment in known.items()}
     leads = {named.lead for found in names.values() for named in identify_leads(found) if named is not None}
     per_frame = max((line.per_frame for segment in known.values() for line in segment.signals), default=1)
-    check_size(hea, len(leads), total * per_frame)
+    check_size(hea, max(len(leads), 1), total * per_frame)
     parts: list[tuple[int, _Part]] = []
     left_out: dict[str, None] = {}
     start = 0
@@ -279,10 +279,11 @@ def _read_segment(
 ) -> _Part | None:
     """Read one segment; return ``None`` if it contains none of the twelve leads."""
     path = hea.with_name(name + ".hea")
+    field = f"segment {[other for other, _ in header.segments].index(name) + 1}"
     if segment.segments:
-        raise read_error("header", hea, f"segment {name}", "is a multi-segment record itself")
+        raise read_error("header", hea, field, "is a multi-segment record itself")
     if segment.frames not in (None, frames) or segment.sampling_rate not in (None, header.sampling_rate):
-        raise read_error("header", hea, f"segment {name}", "differs from the record in length or sampling rate")
+        raise read_error("header", hea, field, "differs from the record in length or sampling rate")
     if overrides.leads is None and not any(identify_leads(_lead_names(segment))):
         return None
     return _read_single(path, replace(segment, frames=frames, sampling_rate=header.sampling_rate), overrides)
@@ -290,4 +291,6 @@ def _read_segment(
 
 def _check_sum(dat: Path, line: SignalLine, total: int) -> None:
     if line.checksum is not None and total % 65536 != line.checksum:
-        raise read_error("checksum", dat, f"lead {line.name}", "the samples do not match the checksum in the header")
+        lead = named_lead(line.name)
+        field = f"lead {lead.lead}" if lead is not None else "samples"
+        raise read_error("checksum", dat, field, "the samples do not match the checksum in the header")

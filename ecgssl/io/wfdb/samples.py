@@ -108,14 +108,14 @@ def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, fr
     if frames is None:
         frames = max(size, 0) * storage.samples // (storage.bytes * per_frame)
         if frames == 0 or size > _whole_groups(storage, frames * per_frame):
-            what = f"{max(size, 0)} bytes are not a whole number of frames of {per_frame} samples"
+            what = f"{max(size, 0)} bytes are not a whole number of frames"
             raise read_error("truncated", dat, "size", what)
         return frames
     least = _needed(storage, frames * per_frame)
     if size < least:
-        raise read_error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, but the header declares {least}")
+        raise read_error("truncated", dat, "size", f"{max(size, 0)} bytes of samples, fewer than the header declares")
     if size > _whole_groups(storage, frames * per_frame):
-        raise read_error("length", dat, "size", f"{size} bytes of samples, but the header declares {least}")
+        raise read_error("length", dat, "size", f"{size} bytes of samples, more than the header declares")
     return frames
 
 
@@ -136,7 +136,7 @@ def read_samples(dat: Path, storage_format: int, count: int, offset: int) -> Int
     with file_errors(dat):
         data = np.fromfile(dat, np.uint8, needed, offset=offset)
     if len(data) < needed:
-        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, but the header declares {needed}")
+        raise read_error("truncated", dat, "size", f"{len(data)} bytes of samples, fewer than the header declares")
     padding = _whole_groups(storage, count) - needed
     return storage.unpack(np.pad(data, (0, padding)) if padding else data)[:count]
 
@@ -165,7 +165,7 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
         )
         samples: list[Integers] = list(record.e_d_signal)
     if any(len(channel) != frames * per_frame for channel in samples):
-        raise read_error("truncated", dat, "length", f"the header declares {frames} frames, but there are fewer")
+        raise read_error("truncated", dat, "length", "there are fewer frames than the header declares")
     return samples
 
 
