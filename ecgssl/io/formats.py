@@ -19,6 +19,7 @@ from ecgssl.io.signatures import (
     is_dicom,
     is_edf,
     is_hdf5,
+    is_ishne,
     is_matlab,
     is_mortara,
     is_npy,
@@ -99,6 +100,7 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
+    Format("ishne", "ISHNE", is_ishne, "ecgssl.io.vendors.ishne_reader:read_ishne"),
     Format(
         "apple_health",
         "Apple Health CSV",

@@ -103,6 +103,11 @@ def _has_edf_header(head: bytes) -> bool:
     return size.isdigit() and count.isdigit() and int(size) == 256 * (int(count) + 1)
 
 
+def is_ishne(path: Path, head: bytes) -> bool:
+    """Return whether a file is an ISHNE Holter file."""
+    return head.startswith(b"ISHNE1.0")
+
+
 def is_csv(path: Path, head: bytes) -> bool:
     """Return whether a file is a text table of samples."""
     return is_sample_table(head)

@@ -22,6 +22,7 @@ import scipy.io
 from dicom_files import dicom, group
 from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient
 from hospital_xml import PERSON, aecg, cardiosoft, digital, mortara, muse, schiller
+from ishne_files import ishne
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from scp_files import scp
 from sierra_files import sierra
@@ -271,6 +272,14 @@ def _vendor() -> Iterator[Seed]:
         data = scp(leads, huffman=huffman)
         yield Seed("scp", name, f"{name}.scp", data)
         yield Seed("scp", f"{name}, checksums updated", f"{name}.scp", data, wrap=sum_scp)
+    holter = ishne(leads, comments=PERSON["statement"].encode())
+    yield Seed("ishne", "holter", "holter.ecg", holter)
+    yield Seed("ishne", "without checksum", "plain.ecg", holter, wrap=sum_ishne)
+
+
+def sum_ishne(data: bytes) -> bytes:
+    """Return a file without checksum, which the specification allows."""
+    return data[:8] + b"\0\0" + data[10:]
 
 
 def sum_scp(data: bytes) -> bytes:

@@ -220,7 +220,15 @@ def test_texts_of_binary_seeds(tmp_path: Path) -> None:
 
 
 def test_every_format_is_covered() -> None:
-    tested = {seed.format.partition(" ")[0] for seed in TEXT_SEEDS} | {"hdf5", "matlab", "npy", "npz", "dicom", "scp"}
+    tested = {seed.format.partition(" ")[0] for seed in TEXT_SEEDS} | {
+        "hdf5",
+        "matlab",
+        "npy",
+        "npz",
+        "dicom",
+        "scp",
+        "ishne",
+    }
     assert {form.name for form in FORMATS} <= tested
 
 
