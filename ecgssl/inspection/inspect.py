@@ -19,7 +19,7 @@ from ecgssl.io.listing import RecordingListing, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.pool import run_ordered
-from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures
+from ecgssl.preprocessing.prepare import QUALITY_STAGES, Examination, examine, quality_figures, usable_leads_text
 from ecgssl.progress import Advance
 from ecgssl.signal.findings import findings_text
 from ecgssl.signal.leads import LEADS, arrange, identify_leads
@@ -252,10 +252,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
         parts.append(f"amplitude: {examination.clipped} samples are clipped to the range of a store")
     if examination.quality is not None:
         findings = sorted(examination.quality.findings, key=lambda finding: finding.code not in rejected)
-        words = findings_text(findings, params)
-        if not words and rejected & {"min_leads", "missing_leads"}:
-            words = f"{int(examination.quality.lead_mask.sum())} usable leads"
-        parts.append(words)
+        parts += [findings_text(findings, params), usable_leads_text(examination.quality, rejected, params)]
     return "; ".join(filter(None, parts))
 
 

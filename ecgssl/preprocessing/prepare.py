@@ -7,7 +7,7 @@ for a group of recordings. ``prepare``, ``prepare_request`` and ``examine`` run 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,6 +243,20 @@ def quality_figures(quality: Quality) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
 
 
+def usable_leads_text(quality: Quality, codes: Collection[str], params: QualityParams) -> str:
+    """Return the number of usable leads with the setting that requires more; empty without such a rejection.
+
+    Args:
+        quality: result of the quality checks.
+        codes: reason codes of the rejection.
+        params: limits of the quality checks.
+    """
+    usable = f"{int(quality.lead_mask.sum())} usable leads"
+    if "min_leads" in codes:
+        return f"{usable}, fewer than {min(params.min_leads, len(quality.lead_mask))} (quality.min_leads)"
+    return f"{usable}, but all are required (signal.missing_leads)" if "missing_leads" in codes else ""
+
+
 def _check(quality: Quality, stage: str, params: QualityParams, examination: Examination | None) -> None:
     """Raise the rejection of a stage, or add it to the examination if one is given and cleaning can continue."""
     if examination is not None:
@@ -251,7 +265,7 @@ def _check(quality: Quality, stage: str, params: QualityParams, examination: Exa
         return
     codes = quality.rejected.split(";")
     causes = [f for f in quality.findings if f.code in codes] or list(quality.findings)
-    detail = findings_text(causes, params) or f"{int(quality.lead_mask.sum())} usable leads"
+    detail = "; ".join(filter(None, (findings_text(causes, params), usable_leads_text(quality, codes, params))))
     rejection = Rejected(stage, quality.rejected, detail, findings_to_cell(quality.findings))
     if examination is None or not quality.lead_mask.any():
         raise rejection

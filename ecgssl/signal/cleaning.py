@@ -100,7 +100,7 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
             Problem(
                 "recording",
                 "sampling_rate",
-                f"{rate_in:g} Hz is too low for the passband up to {spec.band[1]:g} Hz",
+                f"{rate_in:g} Hz is too low for the passband up to {spec.band[1]:g} Hz (signal.clean.band)",
                 "Use recordings of a higher rate, or lower signal.clean.band",
             ),
         )
@@ -179,7 +179,7 @@ def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
             Problem(
                 "recording",
                 "duration",
-                f"{signal.shape[1] / spec.sampling_rate:g} s, shorter than the required {spec.duration:g} s",
+                f"{signal.shape[1] / spec.sampling_rate:g} s, shorter than the required {spec.duration:g} s (signal.duration)",
                 "Remove the recording, or shorten signal.duration",
             ),
         )

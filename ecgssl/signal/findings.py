@@ -36,7 +36,7 @@ def limit_text(code: ReasonCode, params: QualityParams) -> str:
 
 
 def findings_text(findings: Sequence[Finding], params: QualityParams, most: int = 12) -> str:
-    """Return findings as text, such as ``hf_noise 0.031 mV in V2, 0.024 mV in V3 (allowed: up to 0.02 mV)``.
+    """Return findings as text, such as ``hf_noise 0.031 mV in V2 (allowed: up to 0.02 mV, quality.hf_noise)``.
 
     Args:
         findings: findings to list; those with the same reason code are grouped.
@@ -50,7 +50,8 @@ def findings_text(findings: Sequence[Finding], params: QualityParams, most: int 
     parts = []
     for code, values in by_code.items():
         limit = limit_text(code, params)
-        parts.append(f"{code} {', '.join(values)}" + (f" (allowed: {limit})" if limit else ""))
+        allowed = f" (allowed: {limit}, quality.{REASONS[code].limit})" if limit else ""
+        parts.append(f"{code} {', '.join(values)}{allowed}")
     return "; ".join(parts)
 
 

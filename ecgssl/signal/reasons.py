@@ -114,10 +114,10 @@ READ_TEXTS = {
     "checksum": "the checksum of the samples does not match",
     "unit_inferred": "the header scales each lead to 1 mV; the gains are ignored and a digital step is read as 1 uV",
     "known_defect": "this recording is listed as defective in the data set",
-    "sampling_rate": "the sampling rate is too low for the passband",
-    "too_short": "the recording is shorter than the required duration; it is not padded",
-    "min_leads": "too few usable leads are left",
-    "missing_leads": "a required lead is absent or unusable",
+    "sampling_rate": "the sampling rate is too low for the passband (signal.clean.band)",
+    "too_short": "the recording is shorter than the required duration (signal.duration); it is not padded",
+    "min_leads": "too few usable leads are left (quality.min_leads)",
+    "missing_leads": "a required lead is absent or unusable (signal.missing_leads)",
     "overlap": "a later split contains a recording of the same patient or with the same waveform (data.overlap: drop_train)",
 }
 """Descriptions of the reason codes of file readers, preprocessing and overlap checks."""

@@ -290,3 +290,35 @@ def test_real_excerpt_of_georgia(excerpt):
     assert list(cohort.table["record_id"]) == [f"georgia-E{number:05d}" for number in range(1, 11)]
     for path in cohort.table["path"]:
         assert np.abs(read(excerpt / path).signal).max() > 0.5
+
+
+@pytest.mark.parametrize("groups", [True, False], ids=["groups", "without groups"])
+@pytest.mark.parametrize("training", [True, False], ids=["training", "without training"])
+def test_folders_may_be_left_out(tmp_path, training, groups):
+    path = write_header_and_signal(tmp_path, "georgia", "E00001")
+    if not groups:
+        for file in path.parent.iterdir():
+            file.rename(path.parents[1] / file.name)
+    root = tmp_path
+    if not training:
+        (tmp_path / "training" / "georgia").rename(tmp_path / "georgia")
+        (tmp_path / "training").rmdir()
+    cohort = Georgia(root).cohort()
+    expected = "training/" * training + "georgia/" + "g1/" * groups + "E00001"
+    assert cohort.table["path"].tolist() == [expected]
+    assert read(cohort.root / expected).signal.shape == (12, 600)
+
+
+def test_headers_without_subset_folders_are_explained(tmp_path):
+    path = write_header_and_signal(tmp_path / "release", "georgia", "E00001")
+    flat = tmp_path / "flat"
+    shutil.copytree(path.parent, flat / "training")
+    with pytest.raises(InputError, match=r"1 header files are in this folder instead of .*training/SUBSET"):
+        Georgia(flat).cohort()
+    with pytest.raises(InputError, match=r"does not contain training.*training/SUBSET"):
+        Georgia(flat / "training")
+    # the root is one folder too deep or too high
+    shutil.rmtree(flat)
+    for root in (tmp_path / "release" / "training" / "georgia", tmp_path):
+        with pytest.raises(InputError, match=r"Set data\.root to \S+release"):
+            Georgia(root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,10 @@ def test_what_is_wrong_is_named(release):
     database.write_text(text.replace("strat_fold", "fold"))
     with pytest.raises(InputError, match="strat_fold"):
         PTBXL(release).cohort()
+    with pytest.raises(
+        InputError, match=r"which identifies PTB-XL. Set data\.root to " + re.escape(str(release)) + "$"
+    ):
+        PTBXL(release / "records500")
     database.unlink()
     with pytest.raises(InputError, match="which identifies PTB-XL"):
         PTBXL(release).cohort()

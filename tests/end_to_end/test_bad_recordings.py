@@ -21,11 +21,11 @@ SPOILED = {
     0: ("truncated", "bytes of samples, fewer than the header declares"),
     1: ("header", "sampling rate: is not a positive number"),
     2: ("header", "declares more signals than the 11 lines that follow"),
-    3: ("nan;min_leads", ""),
+    3: ("nan;min_leads", "0 usable leads, fewer than 6 (quality.min_leads)"),
     4: ("flat;min_leads", ""),
     5: ("unit", "lead I: its unit is not a voltage"),
-    6: ("unit_suspect", "mV (allowed: between 0.1 and 20 mV)"),
-    7: ("too_short", ""),
+    6: ("unit_suspect", "mV (allowed: between 0.1 and 20 mV, quality.span)"),
+    7: ("too_short", "shorter than the required 10 s (signal.duration)"),
 }
 
 

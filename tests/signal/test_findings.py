@@ -18,11 +18,14 @@ def test_only_a_code_without_a_limit_has_no_limit_text() -> None:
 
 def test_in_words() -> None:
     findings = [Finding("hf_noise", "V2", 0.0312), Finding("hf_noise", "V3", 0.0241), Finding("no_beats", None, 1.0)]
-    expected = "hf_noise 0.0312 mV in V2, 0.0241 mV in V3 (allowed: up to 0.02 mV); no_beats 1"
+    expected = "hf_noise 0.0312 mV in V2, 0.0241 mV in V3 (allowed: up to 0.02 mV, quality.hf_noise); no_beats 1"
     assert findings_text(findings, QualityParams()) == expected
-    assert findings_text(findings, QualityParams(), most=1) == "hf_noise 0.0312 mV in V2 (allowed: up to 0.02 mV)"
+    assert (
+        findings_text(findings, QualityParams(), most=1)
+        == "hf_noise 0.0312 mV in V2 (allowed: up to 0.02 mV, quality.hf_noise)"
+    )
     span = findings_text([Finding("unit_suspect", None, 1200.0)], QualityParams())
-    assert span == "unit_suspect 1.2e+03 mV (allowed: between 0.1 and 20 mV)"
+    assert span == "unit_suspect 1.2e+03 mV (allowed: between 0.1 and 20 mV, quality.span)"
 
 
 @pytest.mark.parametrize("value", [0.03125, 1e-7, 123456.0, float("nan")])

@@ -1,6 +1,7 @@
 """Loaders for the PhysioNet/CinC Challenges 2020 and 2021, and for the Georgia dataset.
 
-Files are ``training/{subset}/g*/X.{hea,mat}``; the headers contain the labels. The releases (Perez Alday et al. 2020,
+Files are ``training/{subset}/g*/X.{hea,mat}``; the folders ``training`` and ``g*`` may be left out. The headers contain the
+labels. The releases (Perez Alday et al. 2020,
 Reyna et al. 2021) contain recordings of other public datasets, some with new names. If the original name is known, the
 recording gets the ``record_id`` of the original dataset (HR00001 becomes ``ptbxl-00001``). Recordings shared by two
 cohorts can then be found by name.
@@ -69,14 +70,16 @@ class Challenge(PublicSet):
                 release of 2020, or the label counts of a complete release differ from the known counts.
         """
         folders = self.subsets or self.folders
-        training = self.root / self.landmark
+        inside = self._training_folder()
+        training = self.root / inside
         absent = [name for name in folders if not (training / name).is_dir()]
         if absent:
+            flat = _headers_without_folder(training)
             there = [name for name in folders if name not in absent]
             remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
-            raise InputError(Problem(str(training), "folder", f"does not contain {', '.join(absent)}", remedy))
+            raise InputError([Problem(str(training), "folder", f"does not contain {', '.join(absent)}", remedy), *flat])
         known = {row["subset"]: row for row in package_table("cinc_subsets.csv")}
-        headers = {name: read_headers(self.root, f"{self.landmark}/{name}") for name in folders}
+        headers = {name: read_headers(self.root, f"{inside}{name}") for name in folders}
         problems = [problem for name in folders for problem in _problems(str(training / name), headers[name], self.url)]
         for name in folders:
             problems += _voltage_problems(self.root, str(training / name), headers[name], self.url)
@@ -87,6 +90,20 @@ class Challenge(PublicSet):
         labelled = _label(labels, [header for name in folders for header in headers[name]])
         notes = [*labelled.notes(), *_notes(self.name, known, headers)]
         return self.checked_cohort(table, labels.labels, labelled.matrix, notes, training)
+
+    def recognised(self) -> bool:
+        """Return whether the root contains the folder ``training``, or the folder of a selected subset without it."""
+        names = (self.landmark, *(self.subsets or self.folders))
+        return any((self.root / name).is_dir() for name in names)
+
+    def root_remedy(self) -> str:
+        """Return how to set the root, or how to arrange header files that lie in the root itself."""
+        remedies = [super().root_remedy(), *(str(problem.remedy) for problem in _headers_without_folder(self.root))]
+        return ". ".join(remedies)
+
+    def _training_folder(self) -> str:
+        """Return the prefix of paths to the subsets: ``training/``, or an empty string if this folder is left out."""
+        return f"{self.landmark}/" if (self.root / self.landmark).is_dir() else ""
 
 
 class CinC2020(Challenge):
@@ -180,6 +197,17 @@ def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Prob
         for some, field, what, remedy in found
         if some
     ]
+
+
+def _headers_without_folder(training: Path) -> list[Problem]:
+    """Return a problem if header files lie in the folder of the subsets itself."""
+    count = sum(1 for path in training.glob("*.hea"))
+    if not count:
+        return []
+    what = f"{count} header files are in this folder instead of in a folder for each subset"
+    names = ", ".join(_SUBSETS_2021)
+    remedy = f"Move the files of each subset (.hea and .mat) to a folder training/SUBSET; the subsets are {names}"
+    return [Problem(str(training), "headers", what, remedy)]
 
 
 def _voltage_problems(root: Path, where: str, headers: list[ChallengeHeader], url: str) -> list[Problem]:

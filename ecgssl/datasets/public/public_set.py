@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, cast
@@ -23,6 +24,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.io.wfdb.reader import header_path
 
 PHYSIONET = "https://physionet.org/files/"
+_LEVELS_SEARCHED, _FOLDERS_SEARCHED = 4, 100
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,7 @@ class PublicSet(ABC):
             )
         if not self.recognised():
             what = f"does not contain {self.landmark}, which identifies {self.title}"
-            problems.append(
-                Problem(str(self.root), "data.root", what, f"Set data.root to the folder of the release ({self.url})")
-            )
+            problems.append(Problem(str(self.root), "data.root", what, self.root_remedy()))
         if problems:
             raise InputError(problems)
 
@@ -130,6 +130,15 @@ class PublicSet(ABC):
     def recognised(self) -> bool:
         """Return whether the root folder has the layout of this dataset."""
         return (self.root / self.landmark).exists()
+
+    def root_remedy(self) -> str:
+        """Return how to set the root. If the dataset is a few folders above or below, the remedy names that folder."""
+        for folder in _nearby_folders(self.root):
+            other = copy.copy(self)
+            other.root = folder
+            if other.recognised():
+                return f"Set data.root to {folder}"
+        return f"Set data.root to the folder of the release ({self.url})"
 
     def checked_cohort(
         self,
@@ -217,6 +226,23 @@ class PublicSet(ABC):
         )
         what = f"{counted} recordings are not under {self.root} ({rows_text([numbers[place] for place in missing])})"
         return [Problem(str(source), field, what, remedy or f"Complete the download ({self.url})")]
+
+
+def _nearby_folders(root: Path) -> Iterator[Path]:
+    """Yield the two folders above a folder, and up to 100 folders inside it, at most four levels deep."""
+    yield from list(root.absolute().parents)[:2]
+    level = [root]
+    left = _FOLDERS_SEARCHED
+    for _ in range(_LEVELS_SEARCHED):
+        inside: list[Path] = []
+        for folder in level:
+            try:
+                inside += sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+            except OSError:
+                continue
+        level = inside[:left]
+        left -= len(level)
+        yield from level
 
 
 def _names(folder: Path) -> set[str]:
