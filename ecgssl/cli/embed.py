@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import Workers, app
-from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Windows, print_report
+from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
 
 
 @app.command()
@@ -20,6 +20,7 @@ def embed(
     batch_size: BatchSize = 32,
     workers: Workers = 1,
     device: OnDevice = "auto",
+    root: Root = None,
     as_json: Json = False,
 ) -> int:
     """Compute the embeddings of recordings, and write one row per input. Run the command again to resume it.
@@ -28,5 +29,5 @@ def embed(
     """
     from ecgssl.scoring.files import embed as run
 
-    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device)
+    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device, root=root)
     return print_report(report, "embedded", out, as_json)

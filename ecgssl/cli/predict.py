@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import Workers, app
-from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Windows, print_report
+from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
 
 
 @app.command()
@@ -20,6 +20,7 @@ def predict(
     batch_size: BatchSize = 32,
     workers: Workers = 1,
     device: OnDevice = "auto",
+    root: Root = None,
     as_json: Json = False,
 ) -> int:
     """Apply a classifier to recordings, and write one row of scores per input. Run the command again to resume it.
@@ -28,5 +29,5 @@ def predict(
     """
     from ecgssl.scoring.files import predict as run
 
-    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device)
+    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device, root=root)
     return print_report(report, "scored", out, as_json)

@@ -22,6 +22,9 @@ BatchSize = Annotated[
     int, typer.Option(min=1, help="Number of recordings that a process reads, or a GPU scores, at a time.")
 ]
 OnDevice = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the model runs.")]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that paths of a table are relative to; by default the folder of the table.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 

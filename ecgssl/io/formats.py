@@ -133,4 +133,8 @@ def identify(path: Path) -> Format:
     if not path.is_file():
         raise read_error("unreadable", path, "file", "is not a regular file", "Use the path of a file")
     known = ", ".join(entry.title for entry in FORMATS)
-    raise read_error("format", path, "format", "is not supported", f"Convert the file to one of: {known}")
+    what, fix = "is not supported", f"Convert the file to one of: {known}"
+    if path.suffix.lower() == ".dat":
+        what = "is not supported; a WFDB signal file needs its header (.hea) in the same folder"
+        fix = f"Add {path.stem}.hea, or convert the file to one of: {known}"
+    raise read_error("format", path, "format", what, fix)

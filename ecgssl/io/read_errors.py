@@ -27,12 +27,15 @@ def read_error(reason: str, path: Path, field: str, what: str, fix: str = AGAIN)
 
 
 @contextmanager
-def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
+def file_errors(
+    path: Path, missing: str = "does not exist", fix: str = "Correct the path of the recording"
+) -> Iterator[None]:
     """Convert errors of the operating system inside the ``with`` block to ``RecordingError``.
 
     Args:
         path: path of the file.
         missing: message for a file that does not exist.
+        fix: instruction for a file that does not exist.
 
     Raises:
         RecordingError: reason ``missing_file`` or ``unreadable``.
@@ -40,7 +43,7 @@ def file_errors(path: Path, missing: str = "does not exist") -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise read_error("missing_file", path, "file", missing, "Correct the path of the recording") from None
+        raise read_error("missing_file", path, "file", missing, fix) from None
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
         raise read_error("unreadable", path, "file", what, "Check disk and permissions") from error

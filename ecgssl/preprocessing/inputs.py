@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ecgssl.datasets.table.check_paths import none_exists
 from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
@@ -49,7 +50,7 @@ class Inputs:
     unknown: int
 
 
-def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
+def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None) -> Inputs:
     """Return the recordings in files, folders and manifests, in the given order.
 
     A recording of a manifest keeps its ``record_id``. Any other recording is named after its file without suffix, or after
@@ -60,10 +61,12 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
         inputs: files, folders, glob patterns and manifests. A file is a recording in any format, a WFDB record with or
             without suffix, or ``file#member``; a file with several members stands for all of them. Folders are searched
             by ``ecgssl.io.listing.find_recordings``. A manifest is a table with the columns record_id and path.
+        root: folder that relative paths in manifests start from; by default the folder of each manifest.
 
     Raises:
         InputError: there are no inputs, a folder contains no recordings, a pattern matches no file, or a manifest is
-            unusable; all problems are listed. A missing file is not an error: it is listed and gets a row in the output.
+            unusable or none of its files exists; all problems are listed. Single missing files are not an error: they are
+            listed and get a row in the output.
     """
     found: list[Listed] = []
     unnamed: set[int] = set()
@@ -72,7 +75,7 @@ def list_recordings(inputs: Sequence[Path | str]) -> Inputs:
     for item in map(Path, _matched(inputs, problems)):
         try:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
-                found += _of_manifest(item)
+                found += _of_manifest(item, root)
                 continue
             if item.is_dir():
                 inside = find_recordings(item)
@@ -116,8 +119,10 @@ def _of_file(path: Path) -> list[str]:
         return [str(path)]  # scoring reports the error in the row of this file
 
 
-def _of_manifest(path: Path) -> list[Listed]:
-    cohort = listed_recordings(path)
+def _of_manifest(path: Path, root: Path | str | None) -> list[Listed]:
+    cohort = listed_recordings(path, root)
+    if issue := none_exists(cohort.table["path"].tolist(), cohort.root):
+        raise InputError(issue.problem(str(path)))
     items = recording_requests(cohort, 0, len(cohort))
     return [Listed(name, i.path, i.overrides) for name, i in zip(cohort.table["record_id"], items, strict=True)]
 

@@ -65,6 +65,7 @@ def predict(
     batch_size: int = 32,
     workers: int = 1,
     device: Device = "auto",
+    root: Path | str | None = None,
     show_progress: bool = True,
 ) -> PredictReport:
     """Score recordings with a classifier and write a table.
@@ -87,6 +88,7 @@ def predict(
         batch_size: number of recordings that are read, and on a GPU also scored, together.
         workers: number of preprocessing processes; -1 for one per CPU core.
         device: device of the model; ``auto`` uses a GPU if available.
+        root: folder that relative paths in manifests start from; by default the folder of each manifest.
         show_progress: show a progress bar on a terminal.
 
     Raises:
@@ -95,7 +97,7 @@ def predict(
             died.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
-    return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
+    return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
 
 
 def embed(
@@ -107,13 +109,14 @@ def embed(
     batch_size: int = 32,
     workers: int = 1,
     device: Device = "auto",
+    root: Path | str | None = None,
     show_progress: bool = True,
 ) -> PredictReport:
     """Embed recordings with the encoder of a bundle and write a table. See ``predict`` for the arguments and errors.
 
     The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
     """
-    return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, show_progress)
+    return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
 
 
 def _score(
@@ -125,6 +128,7 @@ def _score(
     batch_size: int,
     workers: int,
     device: Device,
+    root: Path | str | None,
     show_progress: bool,
 ) -> PredictReport:
     start = time.perf_counter()
@@ -134,7 +138,7 @@ def _score(
         raise InputError(Problem("batch size", "value", f"is {batch_size}", "Use 1 or more"))
     if windows not in POLICIES:
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
-    listed = list_recordings(inputs)
+    listed = list_recordings(inputs, root)
     items = listed.items
     bundle = load_bundle(bundle_path)
     value_columns = _columns(bundle, output, windows, str(bundle_path))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
+from ecgssl.errors import RecordingError
 from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
@@ -125,14 +126,30 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
             found = tuple(path for path in found if path.rpartition(MEMBER)[2] == upload.member and MEMBER in path)
         if not found:
             code, what = (
-                ("format", "has no known format")
+                ("format", "has no known format" + _missing_header(upload))
                 if upload.member is None
                 else ("member", "does not contain this member")
             )
             raise Rejected("read", code, f"file: {what}")
         if len(found) > 1:
             raise Rejected("read", "member", f"file: contains {len(found)} recordings; set member to one of them")
-        return read_or_reject(found[0], upload.overrides)
+        try:
+            return read_or_reject(found[0], upload.overrides)
+        except Rejected as error:
+            cause = error.__cause__
+            if error.reason == "missing_file" and isinstance(cause, RecordingError):
+                # name the file to add; its name follows from the names of the uploaded files
+                raise Rejected("read", error.reason, f"{error.detail}. {cause.problems[0].remedy}") from cause
+            raise
+
+
+def _missing_header(upload: Upload) -> str:
+    """Return a hint for WFDB signal files without a header; otherwise an empty string."""
+    names = [safe_name(name) for name, _ in upload.files]
+    alone = [name for name in names if name.lower().endswith(".dat")]
+    if not alone or any(name.lower().endswith(".hea") for name in names):
+        return ""
+    return f"; if it is a WFDB signal file, add its header {alone[0][:-4]}.hea"
 
 
 def safe_name(name: str) -> str:

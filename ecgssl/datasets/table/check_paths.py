@@ -19,6 +19,7 @@ from ecgssl.datasets.table.read_table import Issue, rows_where
 from ecgssl.io import MEMBER, locate
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 
+_LOOKED_FOR = 20
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -93,6 +94,23 @@ def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Serie
     return cells, notes, issues
 
 
+def none_exists(cells: Sequence[str], root: Path) -> Issue | None:
+    """Return an issue if none of the files of a table exists; ``None`` otherwise.
+
+    Args:
+        cells: paths as returned by ``read_paths``.
+        root: folder that relative paths start from.
+    """
+    if not cells or any(_there(_file(root, cell)[0]) for cell in cells):
+        return None
+    what = f"none of the {len(cells)} files exists; relative paths start from the folder {root}"
+    remedy = "Correct the paths, or set the folder of relative paths with --root"
+    here = Path()
+    if any(_there(_file(here, cell)[0]) for cell in cells[:_LOOKED_FOR] if not os.path.isabs(cell)):
+        remedy = "The paths start from the current folder. Add --root ."
+    return Issue("path", what, remedy)
+
+
 def _is_foreign(cell: str) -> bool:
     return os.sep == "/" and _DRIVE.match(cell) is not None
 
@@ -143,7 +161,7 @@ def _remedy(root: Path, cells: pd.Series) -> str:
     At most 20 missing files are compared with the files in their folders.
     """
     remedy = "Correct the path, or set the folder of relative paths with --root"
-    for cell in cells.head(20):
+    for cell in cells.head(_LOOKED_FOR):
         file = Path(_file(root, cell)[0])
         try:
             names = {name.casefold() for name in os.listdir(file.parent)}  # noqa: PTH208 (names alone)

@@ -86,13 +86,19 @@ class Header:
     meta: dict[str, Any]
 
 
-def read_header(path: Path) -> Header:
+def read_header(
+    path: Path, missing: str = "the header does not exist", fix: str = "Correct the path of the recording"
+) -> Header:
     """Read and parse a WFDB header file (``.hea``).
+
+    Args:
+        path: path of the header.
+        missing, fix: message and fix for a header that does not exist.
 
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable`` or ``header``.
     """
-    with file_errors(path, "the header does not exist"), path.open("rb") as stream:
+    with file_errors(path, missing, fix), path.open("rb") as stream:
         data = stream.read(LARGEST_HEADER + 1)
     if len(data) > LARGEST_HEADER or b"\0" in data:
         raise _header_error(path, "file", "is not a text header")

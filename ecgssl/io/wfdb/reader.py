@@ -143,7 +143,7 @@ def _read_plain(
 ) -> NDArray[np.float32]:
     """Read the leads of a plain record in mV, twice as fast as with ``_read_file`` and ``_to_millivolts``."""
     dat, width = hea.parent / lines[0].file, len(header.signals)
-    frames = count_frames(dat, 16, width, lines[0].offset, header.frames)
+    frames = count_frames(hea, dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
     stored = read_samples(dat, 16, frames * width, lines[0].offset).reshape(frames, width)
     digital = np.ascontiguousarray((stored if len(lines) == width else stored[:, resolved.rows]).T)
@@ -181,7 +181,7 @@ def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int])
         found = read_compressed(hea, dat, group, header.frames, lines[0].per_frame)
         channels = dict(zip(group, found, strict=True))
     else:
-        frames = count_frames(dat, storage, width, offset, header.frames)
+        frames = count_frames(hea, dat, storage, width, offset, header.frames)
         check_size(dat, width, frames)
         # samples are interleaved by frame; transpose them so that each channel is contiguous in memory
         stored = np.ascontiguousarray(read_samples(dat, storage, frames * width, offset).reshape(frames, width).T)
@@ -223,7 +223,8 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
         raise read_error("header", hea, "segments", f"add up to {total} samples, not to the number in the record line")
     # read each header once, because segments can be repeated; segments of length 0 are layout headers without samples
     used = dict.fromkeys(name for name, frames in header.segments if name != "~" and frames > 0)
-    known = {name: read_header(hea.with_name(name + ".hea")) for name in used}
+    missing = ("the header of a segment is absent", "Add the files of all segments to the folder of the header")
+    known = {name: read_header(hea.with_name(name + ".hea"), *missing) for name in used}
     names = {name: overrides.leads or _lead_names(segment) for name, segment in known.items()}
     leads = {named.lead for found in names.values() for named in identify_leads(found) if named is not None}
     per_frame = max((line.per_frame for segment in known.values() for line in segment.signals), default=1)

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from ecgssl.io.read_errors import file_errors, parser_errors, read_error
 
-_MISSING = "does not exist, but the header refers to it"
-
 Bytes = NDArray[np.uint8]
 Integers = NDArray[Any]
 
@@ -89,10 +87,11 @@ def missing_value(storage_format: int) -> int | None:
     return STORAGE[storage_format].missing if storage_format in STORAGE else FLAC[storage_format]
 
 
-def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, frames: int | None) -> int:
+def count_frames(hea: Path, dat: Path, storage_format: int, per_frame: int, offset: int, frames: int | None) -> int:
     """Check the size of a signal file and return its number of frames.
 
     Args:
+        hea: path of the header.
         dat: path of the signal file.
         storage_format: key of ``STORAGE``.
         per_frame: number of samples per frame, over all channels in the file.
@@ -103,7 +102,7 @@ def count_frames(dat: Path, storage_format: int, per_frame: int, offset: int, fr
         RecordingError: reason ``missing_file``, ``unreadable``, ``truncated`` or ``length``.
     """
     storage = STORAGE[storage_format]
-    with file_errors(dat, _MISSING):
+    with file_errors(dat, *_missing_texts(hea, dat)):
         size = dat.stat().st_size - offset
     if frames is None:
         frames = max(size, 0) * storage.samples // (storage.bytes * per_frame)
@@ -157,7 +156,7 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
     """
     import wfdb
 
-    with file_errors(dat, _MISSING):
+    with file_errors(dat, *_missing_texts(hea, dat)):
         dat.stat()
     with parser_errors(dat, "wfdb"):
         record = wfdb.rdrecord(
@@ -167,6 +166,19 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
     if any(len(channel) != frames * per_frame for channel in samples):
         raise read_error("truncated", dat, "length", "there are fewer frames than the header declares")
     return samples
+
+
+def _missing_texts(hea: Path, dat: Path) -> tuple[str, str]:
+    """Return the message and the fix for a signal file that does not exist.
+
+    The message contains no name, because names of files can contain patient data. The fix repeats the name only if it
+    is the name of the header with the suffix of a signal file.
+    """
+    if dat.stem == hea.stem and dat.suffix in (".dat", ".mat"):
+        what = f"is absent; the header needs the signal file of the same name with the suffix {dat.suffix}"
+        return what, f"Add {dat.name} to the folder of the header"
+    what = "is absent; the header needs a signal file of another name, which it contains"
+    return what, "Add the signal file that is named in the header to the folder of the header"
 
 
 def _needed(storage: Storage, count: int) -> int:
