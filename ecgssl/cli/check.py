@@ -56,11 +56,11 @@ def check(
         typer.echo(f" + {c['rejected']:,} rejected + {c['without_file']:,} without a file")
         for title, found in (("rejected", summary["rejected"]), ("flagged", summary["flags"])):
             for finding in found:
-                rows = rows_text(finding["rows"][:_SHOWN]) + (" ..." if finding["count"] > _SHOWN else "")
+                rows = rows_text(finding["rows"], _SHOWN)
                 meaning = REASON_TEXTS.get(finding["reason"], "")
                 typer.echo(f"  {title} {finding['reason']}: {finding['count']:,} (rows {rows}): {meaning}")
         for warned in summary["warnings"]:
-            rows = rows_text(warned["rows"][:_SHOWN]) + (" ..." if len(warned["rows"]) > _SHOWN else "")
+            rows = rows_text(warned["rows"], _SHOWN)
             typer.echo(f"warning: {warned['what']}" + (f" (rows {rows})" if warned["rows"] else ""))
         for note in summary["notes"]:
             typer.echo(f"note: {note}")

@@ -8,27 +8,32 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import app
+from ecgssl.errors import InputError, Problem
 
 
 @app.command()
 def draw(
     record: Annotated[Path, typer.Argument(help="A recording.")],
-    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    out: Annotated[Path, typer.Option(help="PNG, PDF or SVG file to write.")],
     clean: Annotated[bool, typer.Option(help="Apply the default band-pass filter first.")] = False,
 ) -> None:
     """Plot a 12-lead recording at 25 mm/s and 10 mm/mV.
 
-    Example: ecgssl draw rec1.hea --out rec1.png
+    Example: ecgssl draw rec1.hea --out rec1.pdf
     """
     import numpy as np
 
     from ecgssl.files import write_atomic
     from ecgssl.io import read
     from ecgssl.signal.cleaning import clean as band_pass
-    from ecgssl.signal.drawing import draw_12_lead, png_bytes
+    from ecgssl.signal.drawing import SUFFIXES, draw_12_lead, figure_bytes
     from ecgssl.signal.leads import LEADS, arrange
     from ecgssl.signal.spec import SignalSpec
 
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
+        what = f"has the suffix {suffix!r}" if suffix else "has no suffix"
+        raise InputError(Problem("draw", "--out", what, f"Use a file name that ends in {', '.join(SUFFIXES)}"))
     recording = read(record)
     signal, mask = arrange(recording.signal, recording.leads)
     rate = recording.sampling_rate
@@ -36,5 +41,6 @@ def draw(
         spec = SignalSpec(sampling_rate=250.0)
         usable = mask & np.isfinite(signal).all(axis=1)
         signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
-    write_atomic(out, png_bytes(draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)))
+    figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)
+    write_atomic(out, figure_bytes(figure, suffix))
     typer.echo(f"wrote {out}")

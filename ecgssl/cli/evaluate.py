@@ -46,7 +46,7 @@ def evaluate(
     report: Annotated[bool, typer.Option(help="With --run, also write report.html and report.json.")] = True,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
-) -> None:
+) -> int:
     """Evaluate a fine-tuned model on an external cohort, or compute all metrics from a prediction file.
 
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
@@ -66,7 +66,7 @@ def evaluate(
 
         evaluate_predictions(read_predictions(predictions), p, out, store=None if store is None else Store(store))
         typer.echo(f"wrote {out}")
-        return
+        return 0
     from ecgssl.finetuning.evaluate_external import evaluate_external, store_of
     from ecgssl.report.build import HTML, write_report
 
@@ -78,6 +78,7 @@ def evaluate(
     if report:
         write_report(run, Store(store or store_of(out)), external=out)
         typer.echo(f"wrote {out / HTML}")
+    return 3 if manifest is not None and found.figures["external"]["rejected"] else 0
 
 
 def _one_source(predictions: Path | None, run: Path | None, store: Path | None, manifest: Path | None) -> None:

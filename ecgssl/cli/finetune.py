@@ -52,7 +52,7 @@ def finetune(
     targets_file: TargetsFile = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
-) -> None:
+) -> int:
     """Fine-tune and evaluate a pretrained encoder, and compare it with a randomly initialised encoder.
 
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
@@ -60,6 +60,7 @@ def finetune(
     from ecgssl.config import load_params
     from ecgssl.leakage.overlap import in_words
     from ecgssl.report.build import HTML, write_report
+    from ecgssl.scoring.cohort_store import rejected_count
     from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
@@ -79,6 +80,7 @@ def finetune(
     if report:
         write_report(out, data)
         typer.echo(f"wrote {out / HTML}")
+    return 3 if manifest is not None and rejected_count(data) else 0
 
 
 def _require_one_source(

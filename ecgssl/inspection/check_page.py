@@ -102,16 +102,16 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
     return render(PackageLoader("ecgssl.inspection"), "check.html", **values)
 
 
-def rows_text(rows: Sequence[int]) -> str:
-    """Format row numbers as text with ranges, such as ``2-4, 9``. Long lists are truncated."""
+def rows_text(rows: Sequence[int], most: int = _ROWS) -> str:
+    """Format row numbers as text with ranges, such as ``2-4, 9``. After ``most`` ranges the other rows are counted."""
     runs: list[list[int]] = []
     for row in rows:
         if runs and row == runs[-1][1] + 1:
             runs[-1][1] = row
         else:
             runs.append([row, row])
-    shown = [str(low) if low == high else f"{low}-{high}" for low, high in runs[:_ROWS]]
-    rest = sum(high - low + 1 for low, high in runs[_ROWS:])
+    shown = [str(low) if low == high else f"{low}-{high}" for low, high in runs[:most]]
+    rest = sum(high - low + 1 for low, high in runs[most:])
     return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 

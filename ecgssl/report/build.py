@@ -24,7 +24,7 @@ from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
 from ecgssl.report.answers import answers
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
-from ecgssl.report.cohort import FOLDS, cohort_flow, prevalence, task_of
+from ecgssl.report.cohort import FOLDS, cohort_flow, prevalence, target_values
 from ecgssl.report.curves import curves
 from ecgssl.report.people import people
 from ecgssl.report.recordings import AttributionChoice, Drawn, draw_recordings
@@ -176,6 +176,7 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
             "folds": {key: folded[key] for key in ("folds", "repeats")} if folded else None,
             "set": data.get("set", "cohort") if isinstance(data, dict) else str(data or "cohort"),
             "judged_on": elsewhere["set"] if elsewhere else None,
+            "absent_targets": elsewhere.get("absent_targets", []) if elsewhere else [],
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
             "parameters": f"width {width}, depth {depth}, {heads} heads, {parameters:,} parameters",
@@ -191,13 +192,13 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         "people": None,
         "licence": "",
     }
-    task = None
+    values = None
     if store is not None:
-        task = task_of(store, files.config, names)
-        report["cohort"] = cohort_flow(store, files.predictions, task, as_one=as_one)
+        values = target_values(store, files.config, names)
+        report["cohort"] = cohort_flow(store, files.predictions, values, as_one=as_one)
         report["people"] = people(store, figures.get("subgroups"), as_one=as_one)
         report["licence"] = str(store.about.get("cohort", {}).get("licence", ""))
-    report["prevalence"] = prevalence(files.predictions, store, task, as_one=as_one)
+    report["prevalence"] = prevalence(files.predictions, store, values, as_one=as_one)
     known = answers(report)
     report["card"] = {key: str(given.get(key, "")) for key in CARD}
     report["checklists"] = {name: fill(name, known, given) for name in CHECKLISTS}

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecgssl.datasets.cohort import AGE
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.suppression import SMALLEST
-from ecgssl.finetuning.task import Task, resolve_task, task_values
+from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
@@ -19,13 +20,15 @@ FOLDS = "folds"
 """Name under which the splits of a cross-validated run are counted together."""
 
 
-def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: str | None = None) -> dict[str, Any]:
+def cohort_flow(
+    store: Store, predictions: pd.DataFrame, values: NDArray[np.float64], *, as_one: str | None = None
+) -> dict[str, Any]:
     """Return the numbers of recordings: total, rejected (by reason), stored, and labelled and scored (by split).
 
     Args:
         store: store of the run.
         predictions: predictions of the run.
-        task: task of the run.
+        values: result of ``target_values``.
         as_one: name under which all splits are counted together: ``folds`` for a cross-validated run, ``external`` for the
             store of an external cohort.
 
@@ -39,7 +42,7 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
     split = split_names(store, as_one)
     if as_one == FOLDS:
         predictions = predictions.assign(split=FOLDS)
-    known = ~np.isnan(task_values(store, task)).all(axis=1)
+    known = ~np.isnan(values).all(axis=1)
     scored = predictions.drop_duplicates(["split", "record_id"])["split"].value_counts()
     rows = [
         {
@@ -67,12 +70,12 @@ def cohort_flow(store: Store, predictions: pd.DataFrame, task: Task, *, as_one: 
 
 
 def prevalence(
-    predictions: pd.DataFrame, store: Store | None, task: Task | None, *, as_one: str | None = None
+    predictions: pd.DataFrame, store: Store | None, values: NDArray[np.float64] | None, *, as_one: str | None = None
 ) -> list[dict[str, Any]]:
     """Return the prevalence of every output by split. Without a store, only scored splits are included.
 
     Args:
-        predictions, store, task, as_one: as in ``cohort_flow``.
+        predictions, store, values, as_one: as in ``cohort_flow``.
 
     Returns:
         One dictionary per output and split: ``{"label", "split", "recordings", "unknown"}`` and, for classification,
@@ -80,8 +83,8 @@ def prevalence(
         and ``high``.
     """
     kind, names = kind_of(predictions), labels_of(predictions)
-    if store is not None and task is not None:
-        split, values = split_names(store, as_one), task_values(store, task)
+    if store is not None and values is not None:
+        split = split_names(store, as_one)
     else:
         table = predictions.drop_duplicates(["split", "record_id"])
         split, values = table["split"].to_numpy().astype(str), table[[f"target__{n}" for n in names]].to_numpy(float)
@@ -99,18 +102,23 @@ def prevalence(
     return found
 
 
-def task_of(store: Store, config: dict[str, Any], names: list[str]) -> Task:
-    """Return the task of a run from the configuration of its classifier.
+def target_values(store: Store, config: dict[str, Any], names: list[str]) -> NDArray[np.float64]:
+    """Return the values (len(store), outputs) of the outputs of a run; NaN if unknown or if the store lacks the target.
 
     Args:
-        store: store of the run.
+        store: store of the run, or of an external cohort.
         config: ``config.json`` of the classifier.
         names: output names of the predictions; ``target:class`` for a multiclass task.
     """
     targets = config.get("task_targets") or (
-        [names[0].partition(":")[0]] if config.get("task_kind") == "multiclass" else names
+        [names[0].rpartition(":")[0]] if config.get("task_kind") == "multiclass" else names
     )
-    return resolve_task(store, targets, str(config.get("task") or ""))
+    there = [t for t in targets if t in store.targets or (t == AGE and AGE in store.index)]
+    values = np.full((len(store), len(names)), np.nan)
+    if there:
+        task = resolve_task(store, there)
+        values[:, [names.index(output) for output in task.outputs]] = task_values(store, task)
+    return values
 
 
 def split_names(store: Store, as_one: str | None) -> NDArray[np.str_]:

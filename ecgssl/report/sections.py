@@ -208,6 +208,8 @@ def _task(report: Report) -> list[tuple[str, str]]:
         facts.append(("Labels used", f"{100 * asked['share']:g} % of the training patients"))
     if asked["recorded_leads"] and set(asked["recorded_leads"]) < set(contract["leads"]):
         facts.append(("Recorded leads", ", ".join(asked["recorded_leads"])))
+    if asked["absent_targets"]:
+        facts.append(("Not in this cohort", ", ".join(asked["absent_targets"])))
     if asked["folds"]:
         facts.append(("Folds", f"{asked['folds']['folds']} folds of patients, {asked['folds']['repeats']} repeats"))
     if asked["overlap"]:

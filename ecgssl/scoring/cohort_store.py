@@ -32,6 +32,11 @@ class CohortStore:
     report: PreprocessReport | None
 
 
+def rejected_count(store: Store) -> int:
+    """Return the number of recordings that were rejected when the store was made."""
+    return int(store.about.get("counts", {}).get("rejected", 0))
+
+
 def cohort_store(
     params: Params, bundle_path: Path | str, targets: Sequence[str], folder: Path, *, show_progress: bool = True
 ) -> CohortStore:

@@ -31,6 +31,10 @@ _RHYTHM = ("II", "V1", "V5", "I")
 _SEGMENT = 2.5
 _ROW = 30.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 5.0, 10.0, 10.0
+_TITLE, _STEP = 7.0, 5.0
+"""Space for the title, and step of the margins of tall traces, in mm."""
+_MOST = 100.0
+"""Largest height of a trace that the margins grow for, in mm; taller traces are cut, and the page says so."""
 _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
 _PAPER = "#fffafa"
 _FAINT = 0.05
@@ -79,14 +83,14 @@ def draw_12_lead(
             raise ValueError(f"{name} has shape {np.shape(other)}, but the signal has shape {signal.shape}")
     page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask))
     width = _LEFT + 4 * _SEGMENT * SPEED + _RIGHT
-    height = _TOP + 4 * _ROW + _BOTTOM
-    axes = _paper(width, height)
-    middles = [height - _TOP - (row + 0.5) * _ROW for row in range(4)]
+    above, below = page.margins()
+    height = above + 4 * _ROW + below
+    middles = [height - above - (row + 0.5) * _ROW for row in range(4)]
+    axes = _paper(width, height, middles[0])
     for row, middle in enumerate(middles):
         _calibration(axes, middle)
         if row == 3:
-            rhythm = next((lead for lead in _RHYTHM if page.present(lead)), _RHYTHM[0])
-            page.draw(axes, rhythm, middle, 0.0, 4 * _SEGMENT)
+            page.draw(axes, page.rhythm(), middle, 0.0, 4 * _SEGMENT)
             continue
         for column, names in enumerate(_COLUMNS):
             page.draw(axes, names[row], middle, column * _SEGMENT, _SEGMENT)
@@ -96,6 +100,7 @@ def draw_12_lead(
     axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
+    notes += [(_INK, f"cut above {_MOST / GAIN:g} mV")] if page.is_cut() else []
     if relevance is not None and np.any(np.asarray(relevance) < 0):
         notes += [(_AWAY_TEXT, "orange: against"), (_TOWARDS_TEXT, "blue: for")]
     elif relevance is not None:
@@ -122,6 +127,39 @@ class _Page:
     ) -> None:
         self.signal, self.rate, self.leads, self.mask = signal, sampling_rate, leads, mask
         self.hidden, self.overlay, self.relevance = hidden, overlay, relevance
+
+    def margins(self) -> tuple[float, float]:
+        """Return the margins above and below the four rows in mm; they grow until no trace leaves the page."""
+        above, below = _TOP, _BOTTOM
+        for row, leads in enumerate([*zip(*_COLUMNS, strict=True), (self.rhythm(),)]):
+            up, down = self._extent([lead for lead in leads if self.present(lead)])
+            over, under = up - (row + 0.5) * _ROW, down - (3.5 - row) * _ROW
+            above = max(above, _STEP * np.ceil((over + _TITLE) / _STEP)) if over > 0 else above
+            below = max(below, _STEP * np.ceil((under + _BOTTOM) / _STEP)) if under > 0 else below
+        return above, below
+
+    def rhythm(self) -> str:
+        """Return the lead of the rhythm strip."""
+        return next((lead for lead in _RHYTHM if self.present(lead)), _RHYTHM[0])
+
+    def is_cut(self) -> bool:
+        """Return whether a trace of the page is higher than the margins allow for."""
+        shown = np.array([self.present(lead) for lead in self.leads])
+        values = np.nan_to_num(self._page_of(self.signal)[shown])
+        return float(np.abs(values).max(initial=0.0)) > _MOST / GAIN
+
+    def _page_of(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the samples that the page shows."""
+        return signal[:, : round(4 * _SEGMENT * self.rate) + 1]
+
+    def _extent(self, leads: list[str]) -> tuple[float, float]:
+        """Return how far traces reach above and below their line, in mm, at most ``_MOST``."""
+        parts = [self._page_of(self.signal)[self.leads.index(lead)] for lead in leads]
+        if self.overlay is not None:
+            parts += [self._page_of(np.asarray(self.overlay))[self.leads.index(lead)] for lead in leads]
+        values = np.nan_to_num(np.concatenate([np.zeros(1), *parts]))
+        up, down = GAIN * values.max(), -GAIN * values.min()
+        return min(float(up), _MOST), min(float(down), _MOST)
 
     def present(self, lead: str) -> bool:
         return lead in self.leads and bool(self.mask[self.leads.index(lead)])
@@ -182,7 +220,7 @@ def _mark(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], relevance:
     axes.add_collection(marks, autolim=False)
 
 
-def _paper(width: float, height: float) -> Axes:
+def _paper(width: float, height: float, middle: float) -> Axes:
     """Return axes in mm with the grid of ECG paper, aligned with the start of the traces."""
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=200)
     FigureCanvasAgg(figure)
@@ -193,7 +231,7 @@ def _paper(width: float, height: float) -> Axes:
     figure.patch.set_facecolor(_PAPER)
     for pitch, colour, thickness in ((1.0, _THIN, 0.3), (5.0, _THICK, 0.5)):
         upright = np.arange(_LEFT % pitch, width + 1e-9, pitch)
-        level = np.arange((height - _TOP - _ROW / 2) % pitch, height + 1e-9, pitch)
+        level = np.arange(middle % pitch, height + 1e-9, pitch)
         lines = [[(x, 0.0), (x, height)] for x in upright] + [[(0.0, y), (width, y)] for y in level]
         grid = LineCollection(lines, colors=colour, linewidths=thickness, zorder=1 + pitch / 10, gid=f"{pitch:g} mm")
         axes.add_collection(grid, autolim=False)
@@ -210,6 +248,34 @@ def _calibration(axes: Axes, middle: float) -> None:
 def _separator(axes: Axes, x: float, middle: float) -> None:
     for side in (-1.0, 1.0):
         axes.plot([x, x], [middle + side * 5.0, middle + side * 7.5], color=_INK, linewidth=0.9, zorder=4)
+
+
+SUFFIXES = (".png", ".pdf", ".svg")
+"""Suffixes of the file formats of ``figure_bytes``."""
+
+
+def figure_bytes(figure: Figure, suffix: str, dpi: int = 120) -> bytes:
+    """Return the figure in the format of a file suffix. The bytes are identical for identical figures.
+
+    Args:
+        figure: a figure.
+        suffix: one of ``SUFFIXES``, in lower case.
+        dpi: pixels per inch of a PNG.
+
+    Raises:
+        ValueError: the suffix is unknown.
+    """
+    if suffix == ".png":
+        return png_bytes(figure, dpi)
+    if suffix not in SUFFIXES:
+        raise ValueError(f"suffix {suffix!r} is unknown; use one of {', '.join(SUFFIXES)}")
+    from matplotlib import rc_context
+
+    undated: dict[str, Any] = {"CreationDate": None} if suffix == ".pdf" else {"Date": None}
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "ecgssl"}):
+        figure.savefig(buffer, format=suffix[1:], metadata=undated)
+    return buffer.getvalue()
 
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:

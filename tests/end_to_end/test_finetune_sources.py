@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from command_line import contents, ecgssl, refused
 from sound_cohort import write_manifest
+from wfdb_files import write_record
 
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.export.bundle import export_bundle
@@ -54,8 +56,14 @@ def test_a_table_and_a_bundle_are_enough(made, bundle, tmp_path, monkeypatch):
 def test_another_table_is_another_store(made, bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changed = write_manifest(tmp_path / "m.csv", made.base / "records", RARE={1: "1"})
-    for manifest in (made.manifest, changed):
-        assert finetune(bundle, manifest, tmp_path / "run").code == 0
+    # a flat recording is rejected, so the exit code of the second table is 3, also if its store exists
+    write_record(tmp_path, "flat", np.zeros((12, 1000), dtype=np.int16), rate=100)
+    more = f"rec99,{tmp_path / 'flat'},p99,train,1,0\n"
+    changed.write_text(changed.read_text() + more)
+    for manifest, code in ((made.manifest, 0), (changed, 3), (changed, 3)):
+        done = finetune(bundle, manifest, tmp_path / "run", "--set", "store.max_rejected_fraction=0.5")
+        assert done.code == code, done.err
+        assert (tmp_path / "run/report.html").is_file()
     assert len([p for p in (tmp_path / "run").iterdir() if p.name.startswith("store-")]) == 2
 
 

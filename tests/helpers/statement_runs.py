@@ -39,12 +39,14 @@ def make_statement_runs(folder: Path) -> SimpleNamespace:
     signals = heartbeats(OWN + EXTERNAL)
     own = _store(folder / "own", signals[:OWN], external=False)
     other = _store(folder / "other", signals[OWN:], external=True)
+    bare = _store(folder / "bare", signals[OWN:], external=True, targets=("HIGH",))
     encoder, known = (small_encoder(folder / name, own) for name in ("encoder", "known"))
     Identities.of_store(other, other.rows("external")).write(known)
     cases: dict[str, dict[str, Any]] = {
         "usual": {"targets": ["HIGH"]},
         "small": {"targets": ["RARE"]},
         "uncalibrated": {"targets": ["HIGH"], "calibration": "none"},
+        "pair": {"targets": ["HIGH", "RARE"]},
         "folds": {"targets": ["HIGH"], "cross_validated": True, "encoder": known},
     }
     folders, reports = {}, {}
@@ -55,10 +57,15 @@ def make_statement_runs(folder: Path) -> SimpleNamespace:
             cross_validated=case.get("cross_validated", False), show_progress=False,
         )  # fmt: skip
         folders[name], reports[name] = out, write_report(out, own, recordings=0, show_progress=False)
-    for name, run, share in (("external", "usual", None), ("one_class", "small", None), ("recalibrated", "usual", 0.5)):
+    for name, run, store, share in (
+        ("external", "usual", other, None),
+        ("one_class", "small", other, None),
+        ("recalibrated", "usual", other, 0.5),
+        ("absent", "pair", bare, None),
+    ):
         out = folder / name
-        evaluate_external(folders[run], _params("platt"), out, other.path, share=share)
-        reports[name] = write_report(folders[run], other, external=out, recordings=0, show_progress=False)
+        evaluate_external(folders[run], _params("platt"), out, store.path, share=share)
+        reports[name] = write_report(folders[run], store, external=out, recordings=0, show_progress=False)
         folders[name] = out
     pages = {name: (out / "report.html").read_text() for name, out in folders.items()}
     return SimpleNamespace(own=own, other=other, folders=folders, reports=reports, pages=pages)
@@ -70,8 +77,8 @@ def _params(calibration: str) -> Params:
     return params.model_copy(update={"evaluate": params.evaluate.model_copy(update=changes)})
 
 
-def _store(folder: Path, signals: np.ndarray, external: bool) -> Store:
-    rows = ["record_id,path,patient_id,split,sex,HIGH,RARE"]
+def _store(folder: Path, signals: np.ndarray, external: bool, targets: tuple[str, ...] = ("HIGH", "RARE")) -> Store:
+    rows = [",".join(("record_id,path,patient_id,split,sex", *targets))]
     rare_in_val = 0
     for number, signal in enumerate(signals):
         high = number % 2
@@ -86,7 +93,10 @@ def _store(folder: Path, signals: np.ndarray, external: bool) -> Store:
             rare = int(rare and rare_in_val <= 3)
         sex = "female" if number % 3 else "male"
         prefix = "ext" if external else "rec"
-        rows.append(f"{prefix}{number},records/r{number},{prefix}p{number},{split},{sex},{high},{rare}")
+        rows.append(
+            f"{prefix}{number},records/r{number},{prefix}p{number},{split},{sex},{high}"
+            + f",{rare}" * (len(targets) - 1)
+        )
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
     preprocess(load_manifest(folder / "m.csv"), small_params(), folder / "store", bytes(32), progress=False)
     return Store(folder / "store")

@@ -285,6 +285,8 @@ def test_rows_are_told_in_runs():
     assert rows_text([2, 3, 4, 9, 11, 12]) == "2-4, 9, 11-12"
     assert rows_text(range(2, 400, 2)).endswith("78, 80 and 159 more")
     assert rows_text([]) == ""
+    assert rows_text(range(110, 120), 8) == "110-119"
+    assert rows_text([1, 3, 5, 7, 8, 9], 2) == "1, 3 and 4 more"
 
 
 def test_the_verb(planted, tmp_path, monkeypatch):

@@ -132,6 +132,18 @@ def test_one_class_leaves_items_without_a_number(made):
     assert "calibration curves. No output has both classes." in page
 
 
+def test_a_target_that_the_external_cohort_lacks_is_named(made):
+    """RARE has no column in the external table; the evaluation is complete and reports it as absent."""
+    page, report = text(made, "absent"), made.reports["absent"]
+    assert "<tr><th>Not in this cohort</th><td>RARE</td></tr>" in page
+    assert report["evaluation"]["external"]["absent_targets"] == ["RARE"]
+    rows = {row["label"]: row for row in report["prevalence"]}
+    assert (rows["RARE"]["recordings"], rows["RARE"]["unknown"]) == (0, EXTERNAL)
+    assert rows["HIGH"]["positives"] == EXTERNAL // 2
+    assert report["cohort"]["splits"][0]["labelled"] == EXTERNAL
+    assert "Undefined for RARE: " in items(made, "absent")["12e"]["said"]
+
+
 def test_a_recalibration_names_both_calibrators(made):
     decision = Decision.load(made.folders["recalibrated"])
     assert decision.fitted_on["thresholds"] == "as frozen"

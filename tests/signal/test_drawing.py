@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
-from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.signal.drawing import draw_12_lead, figure_bytes
 from ecgssl.signal.leads import LEADS
 
 RATE = 500.0
@@ -154,3 +154,38 @@ def test_relevance_is_marked_under_the_trace_by_sign_and_strength() -> None:
     assert {"blue: for", "orange: against"} <= set(texts(figure))
     with pytest.raises(ValueError, match="relevance"):
         draw_12_lead(square_wave(), RATE, relevance=relevance[:3])
+
+
+@pytest.mark.parametrize(("lead", "peak"), [("I", 2.69), ("V4", 3.4), ("II", -4.2), ("V6", -3.0)])
+def test_tall_waves_stay_on_the_page_and_to_scale(lead: str, peak: float) -> None:
+    signal = np.zeros((12, 5000))
+    signal[LEADS.index(lead), 200::500] = peak
+    figure = draw_12_lead(signal, RATE, title="a title")
+    height = figure.get_size_inches()[1] * 25.4
+    for line in traces(figure, lead):
+        paper = in_mm(figure, np.column_stack(line.get_data()))
+        assert np.ptp(paper[:, 1]) == pytest.approx(10 * abs(peak), abs=1e-6)
+        assert paper[:, 1].min() > 0
+        assert paper[:, 1].max() < height
+    (title,) = (text for text in figure.axes[0].texts if text.get_text() == "a title")
+    assert title.get_position()[1] - 3 > max(np.max(line.get_ydata()) for line in figure.axes[0].lines)
+    assert not any("cut" in text for text in texts(figure))
+
+
+def test_ordinary_pages_keep_their_size_and_extreme_ones_state_the_cut() -> None:
+    assert draw_12_lead(square_wave(), RATE).get_size_inches()[1] * 25.4 == pytest.approx(140)
+    figure = draw_12_lead(30 * square_wave(), RATE)
+    assert figure.get_size_inches()[1] * 25.4 < 300
+    assert "cut above 10 mV" in texts(figure)
+    late = np.zeros((12, 10_000))
+    late[:, 9000] = 30
+    assert draw_12_lead(late, RATE).get_size_inches()[1] * 25.4 == pytest.approx(140)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF-"), (".svg", b"<?xml")])
+def test_the_bytes_have_the_format_of_the_suffix(suffix: str, start: bytes) -> None:
+    found = [figure_bytes(draw_12_lead(square_wave(), RATE), suffix) for _ in range(2)]
+    assert found[0].startswith(start)
+    assert found[0] == found[1]
+    with pytest.raises(ValueError, match="suffix"):
+        figure_bytes(draw_12_lead(square_wave(), RATE), ".gif")
