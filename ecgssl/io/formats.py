@@ -21,6 +21,7 @@ from ecgssl.io.signatures import (
     is_hdf5,
     is_ishne,
     is_matlab,
+    is_mfer,
     is_mortara,
     is_npy,
     is_npz,
@@ -100,6 +101,7 @@ FORMATS: tuple[Format, ...] = (
     Format("mortara", "Mortara ELI XML", is_mortara, "ecgssl.io.vendors.ecgdatakit_reader:read_mortara"),
     Format("dicom", "DICOM", is_dicom, "ecgssl.io.dicom.reader:read_dicom"),
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
+    Format("mfer", "MFER", is_mfer, "ecgssl.io.vendors.mfer_reader:read_mfer"),
     Format("ishne", "ISHNE", is_ishne, "ecgssl.io.vendors.ishne_reader:read_ishne"),
     Format(
         "apple_health",

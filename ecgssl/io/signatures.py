@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecgssl.io.files.apple_health_reader import is_health_export
 from ecgssl.io.files.csv_header import is_sample_table
+from ecgssl.io.vendors.mfer_layout import is_mfer_head
 from ecgssl.io.vendors.xml_document import root_name
 from ecgssl.io.wfdb.header import LARGEST_HEADER
 from ecgssl.io.wfdb.reader import header_path
@@ -106,6 +107,11 @@ def _has_edf_header(head: bytes) -> bool:
 def is_ishne(path: Path, head: bytes) -> bool:
     """Return whether a file is an ISHNE Holter file."""
     return head.startswith(b"ISHNE1.0")
+
+
+def is_mfer(path: Path, head: bytes) -> bool:
+    """Return whether a file is MFER (ISO 22077)."""
+    return is_mfer_head(head)
 
 
 def is_csv(path: Path, head: bytes) -> bool:

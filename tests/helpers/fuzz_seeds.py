@@ -23,6 +23,7 @@ from dicom_files import dicom, group
 from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient
 from hospital_xml import PERSON, aecg, cardiosoft, digital, mortara, muse, schiller
 from ishne_files import ishne
+from mfer_files import mfer
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from scp_files import scp
 from sierra_files import sierra
@@ -274,6 +275,8 @@ def _vendor() -> Iterator[Seed]:
         yield Seed("scp", f"{name}, checksums updated", f"{name}.scp", data, wrap=sum_scp)
     holter = ishne(leads, comments=PERSON["statement"].encode())
     yield Seed("ishne", "holter", "holter.ecg", holter)
+    yield Seed("mfer", "little endian", "little.mwf", mfer(leads))
+    yield Seed("mfer", "big endian", "big.mwf", mfer(leads, order=">", preamble=False, null=-32768, frames=2))
     yield Seed("ishne", "without checksum", "plain.ecg", holter, wrap=sum_ishne)
 
 

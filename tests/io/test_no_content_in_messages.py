@@ -228,6 +228,7 @@ def test_every_format_is_covered() -> None:
         "dicom",
         "scp",
         "ishne",
+        "mfer",
     }
     assert {form.name for form in FORMATS} <= tested
 

@@ -9,9 +9,10 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,19 @@ from ecgssl.signal.leads import named_lead
 _REPEATED = re.compile(r"(.+)_\d+$")
 
 
-def parse_record(path: Path, expected: str, content: bytes | None = None) -> Any:
+def parse_record(
+    path: Path,
+    expected: str,
+    content: bytes | None = None,
+    refused: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Any:
     """Return the record of ecgdatakit for a file.
 
     Args:
         path: path of the file.
         expected: format that ecgdatakit must detect.
         content: bytes to parse in place of those of the file.
+        refused: warnings of ecgdatakit that are errors: part of the text, with reason and message of the error.
 
     Raises:
         RecordingError: reason ``missing_extra``, ``checksum``, ``header`` (another format) or ``unreadable``.
@@ -49,6 +56,9 @@ def parse_record(path: Path, expected: str, content: bytes | None = None) -> Any
             record = FileParser.parse(source, units="mV")
     if any(issubclass(warning.category, ChecksumWarning) for warning in caught):
         raise read_error("checksum", path, "sections", "do not match the checksums in the file")
+    for text, (reason, what) in refused.items():
+        if any(text in str(warning.message) for warning in caught):
+            raise read_error(reason, path, "waveform", what)
     if record.source_format != expected:
         raise read_error("header", path, "content", "does not match the format detected from the first bytes")
     return record
@@ -71,7 +81,12 @@ def _memory_file(content: bytes) -> Iterator[Path]:
 
 
 def build_from_record(
-    path: Path, record: Any, overrides: MetadataOverrides, name: str, extra: dict[str, Any]
+    path: Path,
+    record: Any,
+    overrides: MetadataOverrides,
+    name: str,
+    extra: dict[str, Any],
+    rates: Sequence[float | None] | None = None,
 ) -> Recording:
     """Return the recording of a record of ecgdatakit; leads that start later or end earlier are padded with NaN.
 
@@ -81,6 +96,7 @@ def build_from_record(
         overrides: values that replace those of the file.
         name: name of the format.
         extra: additional entries of ``Recording.meta``.
+        rates: sampling rates in Hz of the leads; by default those of ecgdatakit, which are whole numbers.
 
     Raises:
         RecordingError: reason ``gain`` if a lead has no resolution. Errors of ``check_channels``, ``resolve_metadata`` and
@@ -96,7 +112,7 @@ def build_from_record(
         path,
         overrides,
         len(leads),
-        sampling_rate=[float(lead.sampling_rate) for lead in leads],
+        sampling_rate=rates if rates is not None else [float(lead.sampling_rate) for lead in leads],
         unit=[lead.units or None for lead in leads],
         leads=[_label(lead.label) for lead in leads],
     )
