@@ -23,7 +23,7 @@ def load(path: Path | str) -> Predictor:
     Raises:
         InputError: a file of the bundle is missing, altered, unexpected or unusable; all such files are listed.
     """
-    # import here, because importing torch takes a second
+    # import here, because importing numpy and torch takes a second
     from ecgssl.scoring.api import Predictor
 
     return Predictor(path)

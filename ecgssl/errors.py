@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ class Stopped(Exception):
 
 
 def exit_with(main: Callable[[], int | None]) -> None:
-    """Run a command and exit. Print each problem of an ``InputError`` on a separate line, without a traceback."""
+    """Run a command and exit. Print each problem of an ``InputError`` on a separate line, without a traceback.
+
+    A failed import of an optional library is printed in the same way, with the command that installs the library.
+    """
     try:
-        code = main() or 0
+        code = _run(main)
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
@@ -79,3 +83,18 @@ def exit_with(main: Callable[[], int | None]) -> None:
         print(stopped, file=sys.stderr)
         code = stopped.exit_code
     sys.exit(code)
+
+
+def _run(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except ImportError as error:
+        # import here, because extras imports this module
+        from ecgssl.extras import missing_library
+
+        program = Path(sys.argv[0])
+        command = ["ecgssl", *sys.argv[1:2]] if program.stem in ("ecgssl", "__main__") else [program.name]
+        found = missing_library(error, " ".join(command))
+        if found is None:
+            raise
+        raise found from None

@@ -25,6 +25,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from ecgssl.errors import InputError, Problem
+from ecgssl.extras import require
 
 Result = TypeVar("Result")
 
@@ -124,11 +125,10 @@ def _ignore_interrupts() -> None:
 def _dask(
     function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], processes: int, scheduler: str | None
 ) -> Generator[Result]:
-    try:
-        import dask
-        from distributed import Client, KilledWorker, wait
-    except ImportError as error:
-        raise _not_installed("dask") from error
+    require("store.backend", "dask", "distributed", field="dask")
+    import dask
+    from distributed import Client, KilledWorker, wait
+
     local = {"n_workers": processes, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     try:
         _require_answer(scheduler)
@@ -164,11 +164,10 @@ def _ray(
     function: Callable[..., Result], tasks: Iterator[tuple[Any, ...]], processes: int, scheduler: str | None
 ) -> Generator[Result]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-    except ImportError as error:
-        raise _not_installed("ray") from error
+    require("store.backend", "ray", field="ray")
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
     # use the existing cluster inside a Ray job, or if the caller is already connected
     started = scheduler is not None or not ray.is_initialized()
     if started:
@@ -202,11 +201,6 @@ def _require_answer(scheduler: str | None) -> None:
     place = urlsplit(scheduler if scheduler and "//" in scheduler else f"//{scheduler or ''}")
     if place.hostname and place.port:
         socket.create_connection((place.hostname, place.port), timeout=10).close()
-
-
-def _not_installed(backend: str) -> InputError:
-    what, remedy = f"{backend} is not installed", f"Run pip install 'ecgssl[{backend}]', or use the backend loky"
-    return InputError(Problem("store.backend", backend, what, remedy))
 
 
 def _unreachable(scheduler: str | None, error: Exception) -> InputError:

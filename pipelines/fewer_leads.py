@@ -9,13 +9,15 @@ from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory
-from ecgssl.finetuning.fewer_leads import predict_with_leads
 from ecgssl.finetuning.settings import reference
 from ecgssl.store.store import Store
 
 
 def main() -> None:
     """Write models/fewer_leads/TASK-MODE: one prediction table LEADS.csv per additional lead set."""
+    # import here, so that exit_with reports a missing extra
+    from ecgssl.finetuning.fewer_leads import predict_with_leads
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", required=True)
     parser.add_argument("--mode", required=True)

@@ -8,13 +8,15 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.finetuning.settings import settings
-from ecgssl.stages.finetune import finetune_encoder
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 
 
 def main() -> None:
     """Write the folder models/finetuned/KEY with classifier, predictions and chosen hyperparameters."""
+    # import here, so that exit_with reports a missing extra
+    from ecgssl.stages.finetune import finetune_encoder
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setting", required=True, help="key of the setting, as in the matrix of dvc.yaml")
     args = parser.parse_args()

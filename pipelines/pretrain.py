@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
-from ecgssl.stages.pretrain import pretrain_encoder
 from ecgssl.store.store import Store
 
 
 def main() -> None:
     """Write models/pretrained, metrics/pretrain.json and plots/pretrain."""
+    # import here, so that exit_with reports a missing extra
+    from ecgssl.stages.pretrain import pretrain_encoder
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--max-time", type=float, help="time limit in minutes: save and stop; the same command resumes")
     limit = parser.parse_args().max_time

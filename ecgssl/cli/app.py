@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecgssl.errors import exit_with
+from ecgssl.extras import TRAINING, require
+
+if TYPE_CHECKING:
+    from ecgssl.config import Params
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +34,15 @@ def _some_processes(value: int | None) -> int | None:
 
 
 Workers = Annotated[int, typer.Option(help="Processes; -1 for one per core.", callback=_some_processes)]
+
+
+def require_training(command: str, params: Params) -> None:
+    """Check that the libraries for training are installed, and MLflow if it is the tracking backend.
+
+    Raises:
+        InputError: a library is not installed; lists all extras to install.
+    """
+    require(command, *TRAINING, *(["mlflow"] if params.tracking.backend == "mlflow" else []))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
 
 
 @app.command()
@@ -30,11 +30,13 @@ def export(
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """
     from ecgssl.config import load_params
+
+    p = load_params(params, overrides)
+    require_training("ecgssl export", p)
     from ecgssl.stages.export import export_model
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
 
-    p = load_params(params, overrides)
     data = None if store is None else Store(store)
     with track("export", p) as run:
         figures = export_model(p, model, out, run, store=data, recordings=recordings or [])

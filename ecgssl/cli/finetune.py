@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -58,10 +58,6 @@ def finetune(
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
     from ecgssl.config import load_params
-    from ecgssl.leakage.overlap import in_words
-    from ecgssl.report.build import HTML, write_report
-    from ecgssl.scoring.cohort_store import rejected_count
-    from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
     _require_one_source(store, manifest, encoder, bundle, [root, column, value, path_prefix, dates, targets_file])
@@ -71,6 +67,12 @@ def finetune(
     chosen += [f"finetune.folds={folds}"] if folds is not None else []
     chosen += [f"finetune.repeats={repeats}"] if repeats is not None else []
     p = load_params(params, chosen, default={"tasks": {"task": names}})
+    require_training("ecgssl finetune", p)
+    from ecgssl.leakage.overlap import in_words
+    from ecgssl.report.build import HTML, write_report
+    from ecgssl.scoring.cohort_store import rejected_count
+    from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
+
     data, source = _open_sources(p, store, encoder, bundle, names, out)
     run = finetune_and_evaluate(
         p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None

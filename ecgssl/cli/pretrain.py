@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
 
 
 @app.command()
@@ -26,12 +26,15 @@ def pretrain(
     Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
     """
     from ecgssl.config import load_params
+
+    limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
+    p = load_params(params, [*(overrides or []), *limit])
+    require_training("ecgssl pretrain", p)
     from ecgssl.stages.pretrain import pretrain_encoder
     from ecgssl.store.store import Store
 
-    limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
     pretrained = pretrain_encoder(
-        load_params(params, [*(overrides or []), *limit]),
+        p,
         Store(store),
         state=out,
         model=out / "pretrained",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -13,20 +13,22 @@ from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
-from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.labels import LABELS, labels_dict, read_decision, read_labels
 from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
-from ecgssl.export.model_card import model_card
+from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
-from ecgssl.export.validation_recordings import ValidationRecordings
-from ecgssl.export.write_graphs import write_graphs
+from ecgssl.extras import installed, require
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
-from ecgssl.model.classifier import Classifier
-from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.training.checkpoint import CONFIG, load_classifier, load_encoder, read_json, write_model
+from ecgssl.training.model_folder import CONFIG, load_head, load_signal, read_json
 from ecgssl.version import __version__
+
+if TYPE_CHECKING:
+    from ecgssl.export.contract_module import ContractModule
+    from ecgssl.export.validation_recordings import ValidationRecordings
+    from ecgssl.model.classifier import Classifier
+    from ecgssl.model.encoder import Encoder
 
 CARD = "README.md"
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "model", "quality", "lsb", "export"}
@@ -37,7 +39,7 @@ class Bundle:
     """A loaded bundle.
 
     Args:
-        graph: model that takes preprocessed recordings in mV.
+        graph: model that takes preprocessed recordings in mV; a torch module, or without torch an ONNX graph.
         spec: preprocessing settings.
         quality: quality limits of the training recordings. Scoring applies the same limits.
         lsb: rounding step of preprocessed signals in mV, as in the store.
@@ -45,7 +47,7 @@ class Bundle:
         version: version of ecgssl, "+", and the first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
     """
 
-    graph: ContractModule
+    graph: ContractModule | OnnxGraph
     spec: SignalSpec
     quality: QualityParams
     lsb: float
@@ -54,7 +56,14 @@ class Bundle:
 
     @property
     def model(self) -> Encoder | Classifier:
-        """Encoder or classifier; its input is normalised signals."""
+        """Encoder or classifier; its input is normalised signals.
+
+        Raises:
+            InputError: torch is not installed.
+        """
+        if isinstance(self.graph, OnnxGraph):
+            require("bundle", "torch", field="model")
+            raise TypeError("the bundle was loaded with onnxruntime. Load it with engine='torch'")
         return self.graph.model
 
     @property
@@ -65,7 +74,7 @@ class Bundle:
     @property
     def embed_dim(self) -> int:
         """Number of values in an embedding."""
-        return (self.model.encoder if isinstance(self.model, Classifier) else self.model).embed_dim
+        return self.graph.embed_dim
 
     @property
     def fingerprint(self) -> str:
@@ -110,6 +119,14 @@ def export_bundle(
             do not support a sampling rate in ``export.raw_rates``.
         ContractMismatch: the model was made with another version of the cleaning code.
     """
+    # scoring imports this module without torch
+    from ecgssl.export.contract_module import ContractModule
+    from ecgssl.export.model_card import model_card
+    from ecgssl.export.validation_recordings import ValidationRecordings
+    from ecgssl.export.write_graphs import write_graphs
+    from ecgssl.model.classifier import Classifier
+    from ecgssl.training.checkpoint import load_classifier, load_encoder, write_model
+
     model_dir, validation = Path(model_dir), validation or ValidationRecordings()
     config = read_json(model_dir / CONFIG)
     classifies = config.get("kind") == "classifier"
@@ -150,11 +167,16 @@ def export_bundle(
     } | ({"int8": made.int8} if made.int8 else {})
 
 
-def load_bundle(path: Path | str) -> Bundle:
+def load_bundle(path: Path | str, engine: Literal["auto", "torch", "onnxruntime"] = "auto") -> Bundle:
     """Verify and load a bundle without unpickling any file.
 
     Three checks are made: the SHA-256 of all files, the fingerprint of the preprocessing settings, and a self-test. In
     the self-test, the model must reproduce the outputs stored in ``reference.npz`` within the tolerance set at export.
+
+    Args:
+        path: folder of the bundle.
+        engine: library that runs the model. ``auto`` selects torch if it is installed, otherwise onnxruntime. The
+            outputs of the two differ by rounding errors, at most by ``export.tolerance`` (1e-4).
 
     Raises:
         InputError: a file is missing, altered, invalid, or not listed in ``SHA256SUMS``. The error lists all such
@@ -165,18 +187,30 @@ def load_bundle(path: Path | str) -> Bundle:
     digest = verify_sums(path)
     config = read_json(path / CONFIG)
     classifies = config.get("kind") == "classifier"
-    model, spec = load_classifier(path) if classifies else load_encoder(path)
-    targets = tuple(model.targets) if isinstance(model, Classifier) else ()
-    decision = read_labels(path, model) if isinstance(model, Classifier) else None
+    spec = load_signal(path)
+    head = load_head(path) if classifies else None
+    targets = head.targets if head is not None else ()
+    decision = read_labels(path, head) if head is not None else None
     try:
         quality = QualityParams(**config["quality"])
         lsb = StoreParams(lsb=config["lsb"]).lsb
         export = ExportParams(**config["export"])
     except (KeyError, TypeError, ValidationError):
         raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or invalid") from None
-    graph = ContractModule(model, spec, decision)
+    if engine == "torch" or (engine == "auto" and installed("torch")):
+        graph = _torch_graph(path, decision)
+    else:
+        graph = OnnxGraph(path / f"{'encoder' if head is None else 'classifier'}.onnx", spec, decision)
     verify_self_test(path, graph, export.tolerance)
     return Bundle(graph, spec, quality, lsb, targets, f"{__version__}+{digest[:16]}")
+
+
+def _torch_graph(path: Path, decision: Decision | None) -> ContractModule | OnnxGraph:
+    from ecgssl.export.contract_module import ContractModule
+    from ecgssl.training.checkpoint import load_classifier, load_encoder
+
+    model, spec = load_encoder(path) if decision is None else load_classifier(path)
+    return ContractModule(model, spec, decision)
 
 
 def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:

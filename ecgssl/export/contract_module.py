@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,9 +14,9 @@ from ecgssl.evaluation.calibration.decision import Decision, LabelDecision
 from ecgssl.export.calibration_module import CalibrationModule
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
-from ecgssl.signal.leads import CHEST_LEADS, LIMB_LEADS
 from ecgssl.signal.normalise import normalise
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.training.device import resolve_device
 
 
 class ContractModule(nn.Module):
@@ -45,6 +47,26 @@ class ContractModule(nn.Module):
             self.decision = decision or uncalibrated(model)
             self.calibration = CalibrationModule(self.decision)
         self.eval()
+
+    @property
+    def embed_dim(self) -> int:
+        """Number of values in an embedding."""
+        return (self.model.encoder if isinstance(self.model, Classifier) else self.model).embed_dim
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the weights are on a GPU."""
+        return next(self.parameters()).is_cuda
+
+    def use_device(self, name: Literal["auto", "cpu", "cuda"]) -> str:
+        """Move the weights to a device and return its type, ``cpu`` or ``cuda``.
+
+        Raises:
+            InputError: the device is not available.
+        """
+        device = resolve_device(name)
+        self.to(device)
+        return device.type
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of a batch.
@@ -95,17 +117,3 @@ def uncalibrated(model: Classifier) -> Decision:
     """Return a decision with identity calibrators and without thresholds."""
     calibrator = Calibrator("linear" if model.kind == "regression" else "none")
     return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))
-
-
-def lead_subsets(spec: SignalSpec) -> dict[str, NDArray[np.bool_]]:
-    """Return lead masks (L,) of common lead sets by name. Sets that share no lead with ``spec`` are omitted."""
-    subsets = {
-        "all leads": spec.leads,
-        "limb leads": LIMB_LEADS,
-        "chest leads": CHEST_LEADS,
-        "eight leads": ("I", "II", *CHEST_LEADS),
-        "I and II": ("I", "II"),
-        "one lead": spec.leads[:1],
-    }
-    masks = {name: np.array([lead in leads for lead in spec.leads]) for name, leads in subsets.items()}
-    return {name: mask for name, mask in masks.items() if mask.any()}

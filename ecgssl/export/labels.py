@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import FILE as DECISION
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.model.classifier import Classifier
-from ecgssl.training.checkpoint import read_json
+from ecgssl.training.model_folder import read_json
 
 LABELS = "labels.json"
+
+
+class HasTargets(Protocol):
+    """A classifier, or the description of its outputs."""
+
+    @property
+    def kind(self) -> str:
+        """Kind of the task."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the outputs."""
 
 
 def labels_dict(decision: Decision) -> dict[str, Any]:
@@ -19,7 +30,7 @@ def labels_dict(decision: Decision) -> dict[str, Any]:
     return {"kind": decision.kind, "targets": list(decision.names), "decision": decision.to_dict()}
 
 
-def read_decision(folder: Path, model: Classifier) -> Decision | None:
+def read_decision(folder: Path, model: HasTargets) -> Decision | None:
     """Load calibrators and thresholds from ``decision.json`` in a classifier's folder; ``None`` without such a file.
 
     Raises:
@@ -28,7 +39,7 @@ def read_decision(folder: Path, model: Classifier) -> Decision | None:
     return _matching(Decision.load(folder), model, folder / DECISION) if (folder / DECISION).exists() else None
 
 
-def read_labels(folder: Path, model: Classifier) -> Decision:
+def read_labels(folder: Path, model: HasTargets) -> Decision:
     """Load calibrators and thresholds from ``labels.json`` of a bundle.
 
     Raises:
@@ -47,7 +58,7 @@ def read_labels(folder: Path, model: Classifier) -> Decision:
     return decision
 
 
-def _matching(decision: Decision, model: Classifier, path: Path) -> Decision:
+def _matching(decision: Decision, model: HasTargets, path: Path) -> Decision:
     if (decision.kind, decision.names) != (model.kind, model.targets):
         what = f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"
         raise InputError(

@@ -12,45 +12,12 @@ from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.onnx_export import INPUTS
+from ecgssl.export.onnx_session import open_session, run_session
 from ecgssl.export.raw_module import RawModule
 from ecgssl.export.test_signals import TestSignals
 
 TIES = 0.01
 """Largest allowed share of samples that differ from the Python pipeline by one rounding step."""
-
-
-def open_session(content: bytes, where: str) -> Any:
-    """Return an onnxruntime session for an ONNX file, on the CPU.
-
-    Raises:
-        InputError: onnxruntime cannot run the file.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # disable the log of onnxruntime, because errors are also raised as exceptions
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    # the exceptions of onnxruntime have no common base class except Exception
-    except Exception as error:
-        raise _cannot_run(where, error) from error
-
-
-def run_session(
-    session: Any, names: Sequence[str], ecg: NDArray[np.float32], present: NDArray[np.bool_], where: str
-) -> dict[str, NDArray[np.float32]]:
-    """Run a session on a batch and return its outputs by name.
-
-    Raises:
-        InputError: onnxruntime cannot run the file.
-    """
-    try:
-        found = session.run(list(names), dict(zip(INPUTS, (ecg, present), strict=True)))
-    except Exception as error:
-        raise _cannot_run(where, error) from error
-    return dict(zip(names, map(np.asarray, found), strict=True))
 
 
 def compare_with_pipeline(
@@ -183,8 +150,3 @@ def _differences(
     curved = np.array([label.calibrator.method == "isotonic" for label in decision.labels])
     difference = np.where(curved, np.maximum(beyond, 0.0), np.abs(probability - expected_probability))
     return off | {"probability": float(difference.max())}
-
-
-def _cannot_run(where: str, error: Exception) -> InputError:
-    what = f"onnxruntime cannot run it ({' '.join(str(error).split())[:200]})"
-    return InputError(Problem(where, "graph", what, "Use export.opset 20"))

@@ -14,10 +14,9 @@ from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.labels import labels_dict
+from ecgssl.export.onnx_session import INPUTS
 from ecgssl.export.raw_module import RawModule
 from ecgssl.files import canonical_json
-
-INPUTS = ("ecg", "lead_mask")
 
 
 def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:

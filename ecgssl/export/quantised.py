@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ecgssl.config import ExportParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.onnx_check import open_session, require_nan_without_leads, run_session
+from ecgssl.export.onnx_check import require_nan_without_leads
+from ecgssl.export.onnx_session import open_session, run_session
 from ecgssl.export.validation_recordings import LabelledSignals
 
 

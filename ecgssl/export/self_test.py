@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModule, lead_subsets
+from ecgssl.export.lead_subsets import lead_subsets
+
+if TYPE_CHECKING:
+    from ecgssl.export.contract_module import ContractModule
+    from ecgssl.export.onnx_graph import OnnxGraph
 
 SELF_TEST_FILE = "reference.npz"
 _REMEDY = "Copy the bundle again. If the error remains, install the pinned versions of the dependencies"
@@ -34,7 +39,7 @@ def self_test_bytes(graph: ContractModule) -> bytes:
     return buffer.getvalue()
 
 
-def verify_self_test(folder: Path, graph: ContractModule, tolerance: float) -> None:
+def verify_self_test(folder: Path, graph: ContractModule | OnnxGraph, tolerance: float) -> None:
     """Compare the model's outputs with the outputs stored in ``reference.npz``.
 
     Args:

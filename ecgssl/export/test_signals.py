@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ecgssl.config import QualityParams
-from ecgssl.export.contract_module import ContractModule, lead_subsets
+from ecgssl.export.contract_module import ContractModule
+from ecgssl.export.lead_subsets import lead_subsets
 from ecgssl.export.raw_module import RawModule
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, prepare

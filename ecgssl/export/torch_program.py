@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModule, lead_subsets
+from ecgssl.export.contract_module import ContractModule
+from ecgssl.export.lead_subsets import lead_subsets
 
 PROGRAM = "model.pt2"
 _METADATA = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")

@@ -16,7 +16,7 @@ from ecgssl.io import read
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.inputs import list_recordings
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import CONFIG, read_json
+from ecgssl.training.model_folder import CONFIG, read_json
 
 _EXAMPLES = 7
 _MAX_LABELLED = 1000

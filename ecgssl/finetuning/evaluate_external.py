@@ -33,7 +33,8 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.patient_key import load_or_make_key
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import CONFIG, load_classifier, read_json
+from ecgssl.training.checkpoint import load_classifier
+from ecgssl.training.model_folder import CONFIG, read_json
 
 FITTED = "val"
 """Split of the recordings to which new calibrators are fitted."""

@@ -34,8 +34,9 @@ from ecgssl.probes.multiclass import fit_class_probe
 from ecgssl.probes.ridge import fit_ridge_probe
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import CONFIG, RunState, load_encoder, write_model
+from ecgssl.training.checkpoint import RunState, load_encoder, write_model
 from ecgssl.training.device import resolve_device
+from ecgssl.training.model_folder import CONFIG
 
 _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 

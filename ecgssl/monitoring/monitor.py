@@ -19,7 +19,7 @@ from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
 from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.scoring.score_file import FORMATS
-from ecgssl.training.checkpoint import load_signal, read_json
+from ecgssl.training.model_folder import load_signal, read_json
 from ecgssl.version import __version__
 
 FEWEST = 50

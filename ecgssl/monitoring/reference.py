@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.export.contract_module import ContractModule
 from ecgssl.files import write_json
 from ecgssl.monitoring.cells import SMALLEST, category_histogram, number_histogram, protected_count
 from ecgssl.monitoring.embedding import embedding_reference
@@ -20,6 +19,9 @@ from ecgssl.monitoring.features import Features, features, table_of
 from ecgssl.scoring.scores import score_cells
 from ecgssl.store import layout
 from ecgssl.store.store import Store
+
+if TYPE_CHECKING:
+    from ecgssl.export.contract_module import ContractModule
 
 STATISTICS = "reference_statistics.json"
 FORMAT = "ecgssl-reference-statistics"

@@ -10,8 +10,9 @@ from typing import Any
 from ecgssl.config import Params
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import RUN_CONFIG, read_json
+from ecgssl.training.checkpoint import RUN_CONFIG
 from ecgssl.training.device import resolve_device, resolve_precision
+from ecgssl.training.model_folder import read_json
 from ecgssl.version import __version__
 
 PREFIX = "pretrain-"

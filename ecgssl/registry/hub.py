@@ -13,6 +13,7 @@ from typing import Any
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.checksums import SUMS, verify_sums
+from ecgssl.extras import require
 from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
 
@@ -99,9 +100,7 @@ def _no_access(name: str, error: Exception) -> InputError:
 
 
 def _client() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError:
-        remedy = "Run: pip install 'ecgssl[hub]' -c constraints.txt"
-        raise InputError(Problem("huggingface_hub", "package", "is not installed", remedy)) from None
+    require("Hugging Face Hub", "huggingface_hub")
+    import huggingface_hub
+
     return huggingface_hub

@@ -76,10 +76,10 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
 
 
 def _pinned() -> list[str]:
-    """Return pip requirements with the installed versions of ecgssl and its dependencies."""
+    """Return pip requirements with the installed versions of ecgssl, its dependencies without extras, and MLflow."""
     names = [line for line in requires("ecgssl") or [] if "extra ==" not in line]
     plain = ["".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0] for line in names]
-    return [f"{name}=={version(name)}" for name in ("ecgssl", *plain)]
+    return [f"{name}=={version(name)}" for name in ("ecgssl", "mlflow", *plain)]
 
 
 def _bundle_signature(columns: dict[str, type], classifies: bool) -> Any:

@@ -31,7 +31,8 @@ from ecgssl.report.recordings import AttributionChoice, Drawn, draw_recordings
 from ecgssl.report.sections import render_report
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import load_classifier, load_signal, read_json
+from ecgssl.training.checkpoint import load_classifier
+from ecgssl.training.model_folder import load_signal, read_json
 
 FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"

@@ -27,7 +27,6 @@ from ecgssl.scoring.scores import (
     score_cells,
     score_columns,
 )
-from ecgssl.training.device import resolve_device
 from ecgssl.training.graceful_stop import StopRequest
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -144,14 +143,10 @@ def _score(
     value_columns = _columns(bundle, output, windows, str(bundle_path))
     # create the output folder first, so that an error is raised before the recordings are scored
     make_folder(out.parent)
-    try:
-        where = resolve_device(device)
-    except InputError:
-        raise InputError(Problem("device", device, "is not available", "Use 'auto' or 'cpu'")) from None
-    bundle.graph.to(where)
+    where = bundle.graph.use_device(device)
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
     verb = "predict" if output == "logits" else "embed"
-    about = constants | {"verb": verb, "device": where.type, "inputs": _digest(items)}
+    about = constants | {"verb": verb, "device": where, "inputs": _digest(items)}
     file = ScoreFile(out, COLUMNS | dict.fromkeys(constants, str) | value_columns, about, len(items))
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)

@@ -35,7 +35,7 @@ def run_windows(
     Returns:
         Output arrays with n rows, by name.
     """
-    step = len(digital) if next(bundle.model.parameters()).is_cuda else 1
+    step = len(digital) if bundle.graph.on_gpu else 1
     parts = [
         bundle.graph.run(digital[i : i + step] * np.float32(bundle.lsb), lead_mask[i : i + step])
         for i in range(0, len(digital), step)

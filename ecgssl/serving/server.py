@@ -8,9 +8,11 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import load_bundle
+from ecgssl.extras import require
 from ecgssl.serving.request_limits import LOG, RequestLimits
 
 MAX_TOKEN_LENGTH = 512
@@ -24,7 +26,7 @@ def serve(
     token: str | None = None,
     limits: RequestLimits | None = None,
     readers: int = 1,
-    device: str = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress are completed before the shutdown.
@@ -45,21 +47,17 @@ def serve(
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()
-    try:
-        import python_multipart  # noqa: F401 (starlette reads forms with it)
-        import uvicorn
+    # starlette reads forms with python_multipart
+    require("ecgssl serve", "fastapi", "uvicorn", "python_multipart")
+    import uvicorn
 
-        from ecgssl.serving.app import create_app
-    except ImportError as error:
-        what = f"{error.name} is not installed"
-        raise InputError(Problem("ecgssl serve", "packages", what, "Run: pip install 'ecgssl[serve]'")) from None
+    from ecgssl.serving.app import create_app
     from ecgssl.serving.reader_pool import ReaderPool
     from ecgssl.serving.service import Service
     from ecgssl.serving.temporary_folder import private_folder
-    from ecgssl.training.device import resolve_device
 
     bundle = load_bundle(bundle_path)
-    bundle.graph.to(resolve_device(device))  # type: ignore[arg-type]
+    bundle.graph.use_device(device)
     config = uvicorn.Config(
         lambda *_: None,
         host=host,

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle import Bundle
-from ecgssl.model.classifier import Classifier
-from ecgssl.report.attribution import Method, attribute, in_windows, share_by_lead
+from ecgssl.export.onnx_graph import OnnxGraph
+from ecgssl.extras import install_line
 from ecgssl.scoring.preprocess import Windows
 from ecgssl.scoring.scores import Output, recording_outputs, require_policy
 from ecgssl.serving.read_upload import ReadJob, ReadResult
@@ -23,8 +22,10 @@ from ecgssl.serving.request_limits import RequestError
 from ecgssl.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.leads import LEADS
-from ecgssl.signal.normalise import normalise
 from ecgssl.signal.reasons import REASON_TEXTS
+
+if TYPE_CHECKING:
+    from ecgssl.report.attribution import Method
 
 MAX_EXPLAIN_SECONDS = 20.0
 """Time limit of integrated gradients in s. Attention rollout is used if the estimated time exceeds it."""
@@ -46,7 +47,10 @@ class Service:
     def __init__(self, bundle: Bundle, readers: ReaderPool) -> None:
         self.bundle, self.readers = bundle, readers
         self.method: Method | None = None
-        if bundle.graph.decision is not None:
+        # attributions need the gradients or the attention of a torch model
+        if bundle.graph.decision is not None and not isinstance(bundle.graph, OnnxGraph):
+            import torch
+
             spec = bundle.spec
             ecg, mask = np.zeros((1, len(spec.leads), spec.samples), np.float32), np.ones((1, len(spec.leads)), bool)
             bundle.graph.run(ecg, mask)
@@ -188,8 +192,18 @@ class Service:
         Raises:
             RequestError: the model has no such target.
         """
-        decision, model = self.decision, self.bundle.model
-        if target not in decision.names or not isinstance(model, Classifier) or self.method is None:
+        decision = self.decision
+        if self.method is None:
+            remedy = f"On the machine of the service, run: {install_line('torch')}"
+            raise RequestError(404, Problem("service", "attribution", "needs torch, which is not installed", remedy))
+        import torch
+
+        from ecgssl.model.classifier import Classifier
+        from ecgssl.report.attribution import attribute, in_windows, share_by_lead
+        from ecgssl.signal.normalise import normalise
+
+        model = self.bundle.model
+        if target not in decision.names or not isinstance(model, Classifier):
             problem = Problem(
                 "request", "target", "is not a target of the model", f"Use one of {', '.join(decision.names)}"
             )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ecgssl.extras import install_line
+
 Policy = Literal["reject", "mask", "flag"]
 ReasonCode = Literal[
     "nan", "flat", "railed", "amplitude", "hf_noise", "wander", "mains", "identical", "chest_swap",
@@ -98,7 +100,7 @@ READ_TEXTS = {
     "entities": "the XML contains entity declarations, which are refused",
     "link": "the file refers to a file outside its folder",
     "member": "the file contains several recordings, but none or an unknown one is selected",
-    "missing_extra": "a reader that is not installed is needed: pip install 'ecgssl[vendor]'",
+    "missing_extra": f"a reader that is not installed is needed: {install_line('ecgdatakit')}",
     "too_large": "the file is larger than a recording can be",
     "no_leads": "none of the twelve leads is in the file",
     "leads": "the lead names are missing or do not match the rows; set them in column leads",

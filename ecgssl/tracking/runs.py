@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
+from ecgssl.extras import require
 from ecgssl.tracking.provenance import provenance
 from ecgssl.tracking.values import URI_VARIABLE, error_line, legal_name, number, settings
 
@@ -63,11 +64,14 @@ def track(
         The run. An exception in the block sets its status to FAILED, or KILLED for an interrupt, and propagates.
 
     Raises:
+        InputError: the backend is MLflow, which is not installed.
         ValueError: the backend is unknown. Errors of MLflow are logged as a warning and not raised.
     """
     backend = params.tracking.backend if backend is None else backend
     if backend not in ("mlflow", "none"):
         raise ValueError(f"backend is {backend!r}. Use 'mlflow' or 'none'")
+    if backend == "mlflow" and enabled:
+        require("params.yaml", "mlflow", field="tracking.backend")
     run = TrackedRun(off=backend == "none" or not enabled)
     run._attempt("starting", lambda: run._open(stage, params, dict(tags or {})))
     try:

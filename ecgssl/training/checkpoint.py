@@ -6,34 +6,28 @@ import io
 import json
 import pickle
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from ecgssl.config import ModelParams
-from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.training.model_folder import CONFIG, SIGNAL, load_head, load_model_params, load_signal, read_json, unusable
 from ecgssl.version import __version__
 
-WEIGHTS, CONFIG, SIGNAL = "model.safetensors", "config.json", "signal.json"
+WEIGHTS = "model.safetensors"
 BEST = "best.pt"
 RUN_CONFIG = "run.json"
 """File with the configuration of a stopped run, in the folder of its checkpoints."""
 PRETRAINING = "pretraining.safetensors"
 """Name of the file with all weights of CoRe-ECG (decoder, projector, FDA) in the folder of a pretrained encoder."""
 
-_MOST = 64
-_REMEDY = (
-    "Use a complete, unmodified folder, or create it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
-)
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """Exceptions that ``torch.load`` raises for a truncated or altered file."""
 
@@ -90,7 +84,7 @@ def load_encoder(
     params = load_model_params(path, spec)
     kind = read_json(path / CONFIG).get("kind")
     if kind != "encoder":
-        raise _unusable(path / CONFIG, "kind", f"is {kind!r}, not an encoder")
+        raise unusable(path / CONFIG, "kind", f"is {kind!r}, not an encoder")
     encoder = Encoder(params, spec.leads, spec.samples, drop_path)
     load_weights(encoder, path / WEIGHTS)
     return encoder.eval(), spec
@@ -104,66 +98,11 @@ def load_classifier(
     spec = load_signal(path)
     if expect is not None:
         spec.require_same(expect, str(path), owner)
-    config = read_json(path / CONFIG)
-    targets = config.get("targets")
-    if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
-        raise _unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases lack these entries; they are multilabel models without queries and crops
-    task_kind = config.get("task_kind", "multilabel")
-    numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
-    if task_kind not in get_args(OutputKind):
-        raise _unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, not one of {get_args(OutputKind)}")
-    for name, least in (("queries", 0), ("crops", 1)):
-        if type(numbers[name]) is not int or not least <= numbers[name] <= _MOST:
-            raise _unusable(path / CONFIG, name, f"is {numbers[name]!r}, not a whole number from {least} to {_MOST}")
+    head = load_head(path)
     encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples)
-    model = Classifier(encoder, targets, task_kind, numbers["queries"], numbers["crops"])
+    model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops)
     load_weights(model, path / WEIGHTS)
     return model.eval(), spec
-
-
-def load_signal(path: Path) -> SignalSpec:
-    """Load the preprocessing settings of a model and check their fingerprint."""
-    data = read_json(path / SIGNAL)
-    stored = data.get("fingerprint")
-    try:
-        spec = SignalSpec.from_dict(data, str(path / SIGNAL))
-    except (ValidationError, TypeError) as error:
-        raise _unusable(
-            path / SIGNAL, "content", f"does not contain valid preprocessing settings ({type(error).__name__})"
-        ) from None
-    if stored != spec.fingerprint:
-        raise _unusable(path / SIGNAL, "fingerprint", "does not match the settings in the file")
-    return spec
-
-
-def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
-    """Return the model parameters of a stored encoder."""
-    try:
-        params = ModelParams(**read_json(path / CONFIG)["model"])
-    except (KeyError, TypeError, ValidationError):
-        raise _unusable(path / CONFIG, "model", "is missing or not a description of an encoder") from None
-    if spec.samples % params.patch:
-        what = f"is {params.patch}, but the {spec.samples} samples in {SIGNAL} are not a multiple of it"
-        raise _unusable(path / CONFIG, "model.patch", what)
-    return params
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        InputError: the file does not exist, cannot be parsed, or does not contain a JSON object.
-    """
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise _unusable(path, "file", "does not exist") from None
-    except (OSError, ValueError):
-        raise _unusable(path, "content", "is not readable JSON") from None
-    if not isinstance(data, dict):
-        raise _unusable(path, "content", "is not a JSON object")
-    return data
 
 
 def weight_bytes(module: nn.Module) -> bytes:
@@ -180,16 +119,16 @@ def load_weights(module: nn.Module, path: Path) -> None:
     try:
         state = load(path.read_bytes())
     except FileNotFoundError:
-        raise _unusable(path, "file", "does not exist") from None
+        raise unusable(path, "file", "does not exist") from None
     except (OSError, SafetensorError, ValueError):
-        raise _unusable(path, "content", "is truncated or not in safetensors format") from None
+        raise unusable(path, "content", "is truncated or not in safetensors format") from None
     own = module.state_dict()
-    problems = [_unusable(path, key, "is missing").problems[0] for key in own.keys() - state.keys()]
-    problems += [_unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
+    problems = [unusable(path, key, "is missing").problems[0] for key in own.keys() - state.keys()]
+    problems += [unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
     for key in own.keys() & state.keys():
         if own[key].shape != state[key].shape:
             what = f"has shape {tuple(state[key].shape)}, but the model needs {tuple(own[key].shape)}"
-            problems.append(_unusable(path, key, what).problems[0])
+            problems.append(unusable(path, key, what).problems[0])
     if problems:
         raise InputError(sorted(problems, key=str))
     module.load_state_dict(state)
@@ -288,7 +227,3 @@ class RunState:
             file.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-
-def _unusable(path: Path, field: str, what: str) -> InputError:
-    return InputError(Problem(str(path), field, what, _REMEDY))

@@ -1,4 +1,7 @@
-"""Commands check, predict and draw on Windows and macOS; on Linux without the modules that Windows lacks."""
+"""Commands check, predict and draw on Windows and macOS, and in an installation without extras.
+
+On Linux, they run without the modules that Windows lacks.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from blocked_libraries import run_without
 from deploy_models import LEAN, SPEC, beats, classifier, decision
 from wfdb_files import write_record
 
 from ecgssl.config import QualityParams
-from ecgssl.export.bundle import export_bundle
+from ecgssl.errors import InputError
+from ecgssl.export.bundle import export_bundle, load_bundle
+from ecgssl.export.onnx_graph import OnnxGraph
+from ecgssl.extras import EXTRAS
+from ecgssl.io import read
+from ecgssl.scoring.files import predict
+from ecgssl.scoring.preprocess import prepare_recording
+from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.checkpoint import save_model
 
 WITHOUT_UNIX = """
@@ -70,3 +82,49 @@ def test_draw_writes_a_page(cohort):
     done = run(cohort, "draw", "r0.hea", "--out", "r0.png")
     assert done.returncode == 0, done.stderr
     assert (cohort / "r0.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_commands_without_extras(cohort):
+    """Scores of an installation without torch, computed by onnxruntime, agree with those of torch (1e-4)."""
+    commands = {
+        "check": ["cohort.csv", "--out", "base.html"],
+        "draw": ["r0.hea", "--out", "base.png"],
+        "inspect": ["r0.hea"],
+        "predict": ["cohort.csv", "--bundle", "bundle", "--out", "base.csv"],
+        "embed": ["r0.hea", "r1.hea", "--bundle", "bundle", "--out", "base.jsonl"],
+    }
+    found = run_without(EXTRAS, cohort, commands)
+    assert {command: code for command, (code, _, _) in found.items()} == dict.fromkeys(commands, 0), found
+    predict(cohort / "bundle", [cohort / "cohort.csv"], cohort / "torch.csv", show_progress=False)
+    scores, expected = (pd.read_csv(cohort / f"{name}.csv") for name in ("base", "torch"))
+    assert scores["status"].tolist() == ["ok"] * 4
+    numbers = [name for name in map(str, scores) if name.startswith(("logit__", "prob__"))]
+    assert len(numbers) == 4
+    np.testing.assert_allclose(scores[numbers], expected[numbers], atol=1e-4)
+
+
+def test_both_engines_agree(cohort):
+    """Logits and embeddings with all leads, two leads and one lead; NaN without leads."""
+    torch_bundle, onnx_bundle = (load_bundle(cohort / "bundle", engine) for engine in ("torch", "onnxruntime"))
+    prepared = prepare_recording(read(cohort / "r0.hea"), torch_bundle.spec, torch_bundle.quality, torch_bundle.lsb)
+    ecg = np.repeat(prepared.digital * np.float32(torch_bundle.lsb), 4, axis=0)
+    mask = np.ones((4, 12), dtype=bool)
+    mask[1, 2:], mask[2, 1:], mask[3] = False, False, False
+    expected, found = torch_bundle.graph.run(ecg, mask), onnx_bundle.graph.run(ecg, mask)
+    assert found.keys() == {"logits", "embedding"}
+    for output, values in found.items():
+        np.testing.assert_allclose(values, expected[output], atol=1e-4)
+        assert np.isnan(values[3]).all()
+    assert (onnx_bundle.embed_dim, onnx_bundle.version) == (torch_bundle.embed_dim, torch_bundle.version)
+
+
+def test_onnxruntime_refuses_a_gpu_and_a_graph_of_another_model(cohort):
+    bundle = load_bundle(cohort / "bundle", "onnxruntime")
+    with pytest.raises(InputError, match=r"device: cuda: is not available.*pip install 'ecgssl\[train\]'"):
+        bundle.graph.use_device("cuda")
+    path = cohort / "bundle" / "classifier.onnx"
+    with pytest.raises(InputError) as caught:
+        OnnxGraph(path, SignalSpec(duration=5.0), None)
+    assert [problem.field for problem in caught.value.problems] == ["fingerprint", "targets"]
+    with pytest.raises(InputError, match=r"encoder\.onnx: file: is missing"):
+        OnnxGraph(path.with_name("encoder.onnx"), bundle.spec, None)

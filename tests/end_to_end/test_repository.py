@@ -18,7 +18,7 @@ from ecgssl.config import load_params
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "ecgssl"
 LAYERS = (
-    ("errors", "version"),
+    ("errors", "extras", "version"),
     ("files", "params_base", "pool", "progress"),
     ("html",),
     ("signal",),

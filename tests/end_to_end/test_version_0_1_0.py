@@ -27,8 +27,9 @@ from ecgssl.pretraining import run_identity
 from ecgssl.report.build import read_run
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
-from ecgssl.training.checkpoint import PRETRAINING, load_classifier, load_encoder, load_signal
+from ecgssl.training.checkpoint import PRETRAINING, load_classifier, load_encoder
 from ecgssl.training.embed import embed_store
+from ecgssl.training.model_folder import load_signal
 
 DATA = Path(__file__).parents[1] / "data/0.1.0"
 PARAMS = DATA / "params.yaml"

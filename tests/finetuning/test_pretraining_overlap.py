@@ -29,7 +29,8 @@ from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.store.patient_key import numbering_check
 from ecgssl.store.store import Store
-from ecgssl.training.checkpoint import CONFIG, write_model
+from ecgssl.training.checkpoint import write_model
+from ecgssl.training.model_folder import CONFIG
 
 pytestmark = pytest.mark.long
 
@@ -128,7 +129,7 @@ def test_recordings_without_a_patient_are_no_namesakes(tmp_path):
 @pytest.fixture
 def without_graphs(monkeypatch):
     """Skip the export of graphs, which takes long and is not under test."""
-    monkeypatch.setattr("ecgssl.export.bundle.write_graphs", lambda *_: WrittenGraphs())
+    monkeypatch.setattr("ecgssl.export.write_graphs.write_graphs", lambda *_: WrittenGraphs())
 
 
 @pytest.mark.usefixtures("without_graphs")

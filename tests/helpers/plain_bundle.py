@@ -10,6 +10,7 @@ import torch
 from deploy_models import SPEC, TINY, classifier
 
 import ecgssl.export.bundle as bundles
+import ecgssl.export.write_graphs as graphs
 from ecgssl.config import ExportParams, QualityParams
 from ecgssl.evaluation.calibration.decision import fit_decision
 from ecgssl.export.write_graphs import WrittenGraphs
@@ -41,7 +42,7 @@ def plain_bundle(folder: Path, kind: str = "multilabel", *, decided: bool = True
             folder / "model"
         )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundles, "write_graphs", lambda *_: WrittenGraphs())
+        patch.setattr(graphs, "write_graphs", lambda *_: WrittenGraphs())
         bundles.export_bundle(folder / "model", folder / "bundle", ExportParams(), quality=QualityParams(flat_sd=0.004))
     return folder / "bundle"
 

@@ -17,7 +17,8 @@ from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
-from ecgssl.training.checkpoint import load_classifier, read_json
+from ecgssl.training.checkpoint import load_classifier
+from ecgssl.training.model_folder import read_json
 
 CASES = ("usual", "small", "uncalibrated", "folds", "external", "one_class", "recalibrated")
 

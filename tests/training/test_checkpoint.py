@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
-from ecgssl.training.checkpoint import CONFIG, SIGNAL, WEIGHTS, RunState, load_classifier, load_encoder, save_model
+from ecgssl.training.checkpoint import WEIGHTS, RunState, load_classifier, load_encoder, save_model
+from ecgssl.training.model_folder import CONFIG, SIGNAL
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgssl.extras import install_line, installed
 from ecgssl.io.metadata import MetadataOverrides, build_recording, recording_meta, resolve_metadata
 from ecgssl.io.read_errors import parser_errors, read_error
 from ecgssl.io.recording import Recording
@@ -44,12 +45,12 @@ def parse_record(
     Raises:
         RecordingError: reason ``missing_extra``, ``checksum``, ``header`` (another format) or ``unreadable``.
     """
-    try:
-        from ecgdatakit.exceptions import ChecksumWarning
-        from ecgdatakit.parsing.parser import FileParser
-    except ImportError:
-        fix = "Run: pip install 'ecgssl[vendor]'"
-        raise read_error("missing_extra", path, "package ecgdatakit", "is not installed", fix) from None
+    if not installed("ecgdatakit"):
+        fix = f"Run: {install_line('ecgdatakit')}"
+        raise read_error("missing_extra", path, "package ecgdatakit", "is not installed", fix)
+    from ecgdatakit.exceptions import ChecksumWarning
+    from ecgdatakit.parsing.parser import FileParser
+
     with parser_errors(path, "ecgdatakit"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with nullcontext(path) if content is None else _memory_file(content) as source:

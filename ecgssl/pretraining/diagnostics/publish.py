@@ -27,7 +27,8 @@ from ecgssl.pretraining.loop import PretrainResult, gate_temperature
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
-from ecgssl.training.checkpoint import CONFIG, PRETRAINING, weight_bytes, write_model
+from ecgssl.training.checkpoint import PRETRAINING, weight_bytes, write_model
+from ecgssl.training.model_folder import CONFIG
 from ecgssl.training.optim import parameter_count
 
 

@@ -1,0 +1,52 @@
+"""Sessions of onnxruntime for the graphs of a bundle. This module does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.errors import InputError, Problem
+
+INPUTS = ("ecg", "lead_mask")
+"""Names of the inputs of every graph."""
+
+
+def open_session(content: bytes, where: str) -> Any:
+    """Return an onnxruntime session for an ONNX file, on the CPU.
+
+    Raises:
+        InputError: onnxruntime cannot run the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # disable the log of onnxruntime, because errors are also raised as exceptions
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # the exceptions of onnxruntime have no common base class except Exception
+    except Exception as error:
+        raise _cannot_run(where, error) from error
+
+
+def run_session(
+    session: Any, names: Sequence[str], ecg: NDArray[np.float32], present: NDArray[np.bool_], where: str
+) -> dict[str, NDArray[np.float32]]:
+    """Run a session on a batch and return its outputs by name.
+
+    Raises:
+        InputError: onnxruntime cannot run the file.
+    """
+    try:
+        found = session.run(list(names), dict(zip(INPUTS, (ecg, present), strict=True)))
+    except Exception as error:
+        raise _cannot_run(where, error) from error
+    return dict(zip(names, map(np.asarray, found), strict=True))
+
+
+def _cannot_run(where: str, error: Exception) -> InputError:
+    what = f"onnxruntime cannot run it ({' '.join(str(error).split())[:200]})"
+    return InputError(Problem(where, "graph", what, "Use export.opset 20"))

@@ -1,0 +1,154 @@
+"""Optional dependencies: which commands need an extra, and the error that names its install command."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from blocked_libraries import run_without
+from typer.main import get_command
+
+from ecgssl.cli import app
+from ecgssl.errors import InputError
+from ecgssl.extras import EXTRAS, TRAINING, install_line, require
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCES = sorted((REPOSITORY / "ecgssl").rglob("*.py"))
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+IMPORT_NAMES = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
+"""Import names of packages whose import name differs from their name."""
+BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fastapi", "anyio": "fastapi"}
+"""Imported libraries that a declared dependency always installs."""
+BASE_COMMANDS = {
+    *("check", "draw", "inspect", "predict", "embed", "monitor", "overlap"),
+    *("download", "simulate", "fingerprint", "profile", "results"),
+}
+"""Commands of the base installation."""
+NEEDS = {
+    "pretrain": (["--store", "store", "--out", "run"], {"train", "pipeline"}),
+    "finetune": (["--store", "store", "--encoder", "e", "--targets", "AF", "--out", "run"], {"train", "pipeline"}),
+    "export": (["--model", "model", "--out", "new"], {"train", "pipeline"}),
+    "evaluate": (["--run", "run", "--store", "store", "--out", "out"], {"train"}),
+    "recalibrate": (["--run", "run", "--store", "store", "--out", "out"], {"train"}),
+    "report": (["run"], {"train"}),
+    "preprocess": (["--manifest", "cohort.csv", "--out", "store"], {"pipeline"}),
+    "serve": (["--bundle", "bundle"], {"serve"}),
+}
+"""Arguments and missing extras of each command that needs an extra."""
+
+
+def import_name(requirement: str) -> str:
+    """Return the import name of the package in a requirement."""
+    name = re.split(r"[^\w.-]", requirement)[0].lower().replace("-", "_")
+    return IMPORT_NAMES.get(name, name)
+
+
+def test_every_import_is_declared_and_every_extra_has_its_line():
+    """A library in neither the dependencies nor ``EXTRAS`` would be missing from an installation."""
+    base = {import_name(line) for line in PROJECT["dependencies"]}
+    extras = {
+        import_name(line): extra for extra in set(EXTRAS.values()) for line in PROJECT["optional-dependencies"][extra]
+    }
+    known = base | EXTRAS.keys()
+    used = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            used |= {name.partition(".")[0] for name in names}
+    used -= set(sys.stdlib_module_names) | {"ecgssl"}
+    assert used - known - BROUGHT_ALONG.keys() == set()
+    assert base & EXTRAS.keys() == set()
+    assert {
+        name: extra for name, extra in EXTRAS.items() if name not in ("starlette", "anyio", "distributed")
+    } == extras
+    assert "torch" not in base
+    assert base - used == set(), "a dependency that no module imports"
+
+
+def test_only_one_module_writes_install_commands():
+    assert [path.name for path in SOURCES if "pip install 'ecgssl[" in path.read_text()] == ["extras.py"]
+
+
+FILES = {
+    ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES
+}
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Return the modules that a module of the package imports when it is imported; none for other modules."""
+    return frozenset(executed_imports(ast.parse(FILES[module].read_text()).body)) if module in FILES else frozenset()
+
+
+def all_imports(module: str) -> set[str]:
+    """Return the names of all modules that the import of a module imports in turn."""
+    reached: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += imports_of(name)
+    return reached
+
+
+def executed_imports(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the modules that the statements of a module import, without functions and type checking."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (name for alias in node.names if (name := f"{node.module}.{alias.name}") in FILES)
+        elif isinstance(node, ast.Try | ast.With | ast.ClassDef):
+            yield from executed_imports(node.body)
+
+
+def test_base_commands_import_no_library_of_an_extra():
+    for command in BASE_COMMANDS:
+        tree = ast.parse((REPOSITORY / f"ecgssl/cli/{command}.py").read_text())
+        used = {name for node in ast.walk(tree) for name in executed_imports([node])}
+        reached = {name.partition(".")[0] for module in used for name in all_imports(module)}
+        assert reached & EXTRAS.keys() == set(), command
+
+
+def test_every_command_that_needs_an_extra_prints_the_install_line(tmp_path):
+    assert BASE_COMMANDS | NEEDS.keys() == set(cast(Any, get_command(app)).commands)
+    (tmp_path / "params.yaml").write_text("tasks: {af: [AF]}\n")
+    found = run_without(EXTRAS, tmp_path, {command: arguments for command, (arguments, _) in NEEDS.items()})
+    for command, (_, extras) in NEEDS.items():
+        code, _, err = found[command]
+        assert code == 2, (command, code, err)
+        assert set(re.findall(r"pip install 'ecgssl\[(\w+)\]'", err)) == extras, (command, err)
+        assert all(line.startswith("error: ") for line in err.splitlines()), err
+
+
+def test_a_stage_script_names_the_extra(tmp_path):
+    """Each script is run by ``dvc repro``; arguments are parsed after the imports that need torch."""
+    scripts = ("pretrain", "finetune", "fewer_leads")
+    code = "import runpy, sys\nsys.modules['torch'] = None\n"
+    code += f"for name in {scripts}:\n    sys.argv = [name + '.py']\n    try:\n"
+    code += f"        runpy.run_path('{REPOSITORY}/pipelines/' + name + '.py', run_name='__main__')\n"
+    code += "    except SystemExit as stop:\n        print(stop.code)\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2"] * 3
+    assert done.stderr.splitlines() == [
+        f"error: {name}.py: torch: is not installed. Run: {install_line('torch')}" for name in scripts
+    ]
+
+
+def test_all_missing_extras_are_listed_at_once(monkeypatch):
+    for name in (*TRAINING, "mlflow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError) as caught:
+        require("here", *TRAINING, "mlflow")
+    assert [problem.field for problem in caught.value.problems] == ["torch", "mlflow"]
