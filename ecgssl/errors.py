@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecgssl.extras import EXTRAS, installed, remedy
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -68,6 +70,30 @@ class Stopped(Exception):
     exit_code = 4
 
 
+def require(where: str, *libraries: str, field: str | None = None) -> None:
+    """Check that optional libraries are installed. Call it before work starts that needs them.
+
+    Args:
+        where: command, file or parameter that needs the libraries.
+        libraries: import names, keys of ``ecgssl.extras.EXTRAS``.
+        field: field of the error message; the name of the library by default.
+
+    Raises:
+        InputError: a library is not installed. The error has one problem with the install command per missing extra.
+    """
+    missing: dict[str, str] = {}
+    for library in libraries:
+        if not installed(library):
+            missing.setdefault(EXTRAS[library], library)
+    if missing:
+        raise InputError(_not_installed(where, library, field) for library in missing.values())
+
+
+def _not_installed(where: str, library: str, field: str | None = None) -> Problem:
+    what = f"{library} is not installed" if field else "is not installed"
+    return Problem(where, field or library, what, remedy(library))
+
+
 def exit_with(main: Callable[[], int | None]) -> None:
     """Run a command and exit. Print each problem of an ``InputError`` on a separate line, without a traceback.
 
@@ -89,12 +115,9 @@ def _run(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except ImportError as error:
-        # import here, because extras imports this module
-        from ecgssl.extras import missing_library
-
         program = Path(sys.argv[0])
         command = ["ecgssl", *sys.argv[1:2]] if program.stem in ("ecgssl", "__main__") else [program.name]
-        found = missing_library(error, " ".join(command))
-        if found is None:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS or installed(library):
             raise
-        raise found from None
+        raise InputError(_not_installed(" ".join(command), library)) from None

@@ -24,8 +24,7 @@ from joblib import effective_n_jobs
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from ecgssl.errors import InputError, Problem
-from ecgssl.extras import require
+from ecgssl.errors import InputError, Problem, require
 
 Result = TypeVar("Result")
 

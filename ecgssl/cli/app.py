@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecgssl.errors import exit_with
-from ecgssl.extras import TRAINING, require
+from ecgssl.errors import exit_with, require
+from ecgssl.extras import TRAINING
 
 if TYPE_CHECKING:
     from ecgssl.config import Params

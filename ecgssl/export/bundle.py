@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from ecgssl.config import ExportParams, QualityParams, StoreParams
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, require
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
 from ecgssl.export.labels import LABELS, labels_dict, read_decision, read_labels
 from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
-from ecgssl.extras import installed, require
+from ecgssl.extras import installed
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.signal.spec import SignalSpec

@@ -10,10 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, require
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.checksums import SUMS, verify_sums
-from ecgssl.extras import require
 from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
 

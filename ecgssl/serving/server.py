@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, require
 from ecgssl.export.bundle import load_bundle
-from ecgssl.extras import require
 from ecgssl.serving.request_limits import LOG, RequestLimits
 
 MAX_TOKEN_LENGTH = 512

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
-from ecgssl.extras import require
+from ecgssl.errors import require
 from ecgssl.tracking.provenance import provenance
 from ecgssl.tracking.values import URI_VARIABLE, error_line, legal_name, number, settings
 

@@ -17,8 +17,8 @@ from blocked_libraries import run_without
 from typer.main import get_command
 
 from ecgssl.cli import app
-from ecgssl.errors import InputError
-from ecgssl.extras import EXTRAS, TRAINING, install_line, require
+from ecgssl.errors import InputError, require
+from ecgssl.extras import EXTRAS, TRAINING, install_line
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted((REPOSITORY / "ecgssl").rglob("*.py"))

@@ -18,7 +18,8 @@ from ecgssl.config import load_params
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "ecgssl"
 LAYERS = (
-    ("errors", "extras", "version"),
+    ("extras", "version"),
+    ("errors",),
     ("files", "params_base", "pool", "progress"),
     ("html",),
     ("signal",),
