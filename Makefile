@@ -54,5 +54,5 @@ format: $(VENV)/installed  ## rewrite the code in the house style
 ui: $(VENV)/installed  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --workers 1
 
-clean:  ## remove what the pipeline made (not .venv, not the data you brought)
-	rm -rf data/raw data/processed models exports runs mlflow.db mlartifacts dvc_plots
+clean: $(VENV)/installed  ## remove what the pipeline made (not .venv, not the data you brought, no private key)
+	$(BIN)/python pipelines/clean.py data/raw data/processed models exports runs mlflow.db mlartifacts dvc_plots

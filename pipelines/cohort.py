@@ -8,8 +8,10 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
 from ecgssl.datasets.load import load
-from ecgssl.errors import exit_with
+from ecgssl.datasets.synthetic.published_key import private_keys
+from ecgssl.errors import InputError, Problem, exit_with
 from ecgssl.files import write_json
+from ecgssl.store.choose_key import default_key_file
 from ecgssl.tracking.runs import track
 
 RAW = Path("data/raw")
@@ -24,14 +26,28 @@ def main() -> None:
 
             simulate(RAW, params.data.synthetic, params.seed, workers=params.store.workers)
         else:
-            shutil.rmtree(RAW, ignore_errors=True)
-            RAW.mkdir(parents=True)
+            _remove_simulated()
         cohort = load(params.data, RAW, params.seed)
         require_one_kind(cohort, params.tasks)
         require_targets(cohort, sorted({t for targets in params.tasks.values() for t in targets}))
         figures = describe(cohort)
         write_json("metrics/cohort.json", figures)
         run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})
+
+
+def _remove_simulated() -> None:
+    """Empty data/raw, which belongs to the simulated set.
+
+    Raises:
+        InputError: it contains a key for the patient ids of real recordings.
+    """
+    remedy = f"Move the file to {default_key_file()}, or to a folder that is never replaced and set data.patient_key"
+    what = "is the key of real patients, and this folder is replaced"
+    problems = [Problem(str(path), "patient key", what, remedy) for path in private_keys([RAW])]
+    if problems:
+        raise InputError(problems)
+    shutil.rmtree(RAW, ignore_errors=True)
+    RAW.mkdir(parents=True)
 
 
 if __name__ == "__main__":

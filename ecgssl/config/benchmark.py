@@ -46,7 +46,7 @@ class Benchmark(Section):
         """
         place = str(root) if root is not None else f"data/{self.data['set']}"
         data = {"set": self.data["set"], "root": place, **self.data}
-        data |= {"patient_key": "data/patient.key", "overlap": "error"}
+        data |= {"overlap": "error"}
         text = _section(profile, "data", [f"  {key}: {_flow(value)}" for key, value in data.items()])
         text = _section(text, "tasks", [f"  {self.task}: {_flow(self.targets)}"])
         text = re.sub(r"(?m)^(  probe: \{targets: )\[[^\]]*\]", rf"\g<1>{_flow(self.targets[:_PROBED])}", text)

@@ -63,7 +63,9 @@ class DataParams(ManifestParams):
         merl: use the splits of the MERL repository instead.
         overlap: action if recordings of different splits share a patient or a waveform (``ecgssl.leakage.overlap``):
             ``error``; ``warn`` counts them; ``drop_train`` removes them from the training data.
-        patient_key: file with the key that turns patient ids into hashes; created if absent.
+        patient_key: file with the key that turns patient ids into hashes; created if absent. It must be outside of folders
+            that the pipeline replaces or shares. The default is ``~/.config/ecgssl/patient.key``; simulated patients have a
+            published key.
         synthetic: size of the set ``synthetic``.
     """
 
@@ -78,7 +80,7 @@ class DataParams(ManifestParams):
     split: SplitParams = SplitParams()
     merl: MerlParams | None = None
     overlap: Literal["error", "warn", "drop_train"] = "error"
-    patient_key: Path = Path("data/patient.key")
+    patient_key: Path | None = None
     synthetic: SyntheticParams = SyntheticParams()
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
-from ecgssl.store.patient_key import load_or_make_key
+from ecgssl.store.choose_key import choose_key
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import CONFIG, read_json
@@ -307,7 +307,7 @@ def evaluate_external(
         own = params.model_copy(update={"signal": frozen.spec})
         cohort = load(own.data, "data/raw", own.seed)
         beside = store_of(out)
-        preprocess(cohort, own, beside, load_or_make_key(own.data.patient_key))
+        preprocess(cohort, own, beside, choose_key(own.data, own.seed, beside))
         found = evaluate_frozen(frozen, Store(beside), own, **options)
     with atomic_directory(out, marker=EVALUATION) as folder:
         write_json(folder / EVALUATION, found.figures)

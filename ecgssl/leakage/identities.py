@@ -21,6 +21,7 @@ from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes
 from ecgssl.store import layout
+from ecgssl.store.published_hashes import warn_of_published_key
 from ecgssl.store.store import Store
 
 FILE = "recordings.safetensors"
@@ -133,6 +134,8 @@ class Identities:
             remedy = "Copy the complete encoder folder again, or make it again with 'ecgssl pretrain'"
             raise InputError(Problem(str(path), "recordings", what, remedy))
         WaveformCodes.unpack(waveforms, str(path))
+        if len(patients):
+            warn_of_published_key(str(path), numbering, name, licence)
         return cls(waveforms, patients, numbering, name, licence, where=str(folder))
 
     def write(self, folder: Path) -> None:

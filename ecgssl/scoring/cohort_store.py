@@ -16,7 +16,7 @@ from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import canonical_json
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.store import layout
-from ecgssl.store.patient_key import load_or_make_key
+from ecgssl.store.choose_key import choose_key
 from ecgssl.store.store import Store
 from ecgssl.version import __version__
 
@@ -79,7 +79,7 @@ def cohort_store(
     path = folder / f"store-{key}"
     if (path / layout.SPEC).exists():
         return CohortStore(Store(path), None)
-    report = preprocess(cohort, own, path, load_or_make_key(params.data.patient_key), progress=show_progress)
+    report = preprocess(cohort, own, path, choose_key(params.data, params.seed, path), progress=show_progress)
     return CohortStore(Store(path), report)
 
 

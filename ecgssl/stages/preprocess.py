@@ -9,7 +9,7 @@ from ecgssl.datasets.load import load
 from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
-from ecgssl.store.patient_key import load_or_make_key
+from ecgssl.store.choose_key import choose_key
 from ecgssl.tracking.runs import track
 
 
@@ -36,7 +36,7 @@ def preprocess_set(
     with track("preprocess", params) as run:
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})
         cohort = load(params.data, synthetic, params.seed)
-        report = preprocess(cohort, params, out, load_or_make_key(params.data.patient_key))
+        report = preprocess(cohort, params, out, choose_key(params.data, params.seed, out))
         counts = {"recordings": report.counted, "stored": report.stored, "rejected": report.rejected}
         run.log_metrics({**counts, "seconds": report.seconds})
         if metrics is not None:

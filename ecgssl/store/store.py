@@ -17,6 +17,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import sha256_of
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
+from ecgssl.store.published_hashes import warn_of_published_key
 
 _REMEDY = "Make the store again with 'ecgssl preprocess'"
 _MOST_MAPS = 1 << 15  # half of the default limit of memory mappings per process on Linux
@@ -67,6 +68,9 @@ class Store:
         self.targets: tuple[str, ...] = tuple(about["targets"])
         self.lsb: float = about["lsb"]
         self.about: dict[str, Any] = about
+        made = about.get("cohort", {})
+        numbering = str(about.get("patient_numbering", ""))
+        warn_of_published_key(str(self.path), numbering, str(made.get("name", "")), str(made.get("licence", "")))
         self._starts = np.cumsum([0, *(shard["count"] for shard in about["shards"])])
         self._offsets = self._check_shards()
         self.index: pd.DataFrame = self._index()

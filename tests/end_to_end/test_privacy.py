@@ -29,10 +29,13 @@ from dicom_files import dicom, group
 from hospital_xml import PERSON, aecg, muse
 from wfdb_files import write_record
 
-from ecgssl.config import load_params
+from ecgssl.config import SyntheticParams, load_params
+from ecgssl.datasets.synthetic.published_key import patient_key
+from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.io.wfdb.reader import header_path
 from ecgssl.registry.mlflow_registry import register_bundle
 from ecgssl.signal.leads import LEADS
+from ecgssl.store.patient_key import patient_hash
 from ecgssl.tracking.runs import track
 
 pytestmark = pytest.mark.long
@@ -108,7 +111,6 @@ def hospital(folder: Path) -> Path:
 
 def small(folder: Path) -> Path:
     params = yaml.safe_load(PROFILE.read_text())
-    params["data"]["patient_key"] = str(folder / "patient.key")
     params["quality"]["beats"] = "none"
     params["store"] |= {"workers": 1}
     params["model"] |= {"width": 32, "depth": 1, "heads": 2, "patch": 50}
@@ -138,6 +140,9 @@ def line(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(out)
+        patch.setenv("XDG_CONFIG_HOME", str(base / "config"))
+        # as in a project after make repro
+        simulate(out / "data/raw", SyntheticParams(patients=2, recordings_per_patient=(1, 1)), 0)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         given = ("--params", params)
         records = manifest.parent / FOLDER
@@ -258,7 +263,13 @@ def test_a_patient_is_a_keyed_hash(line):
     patients = pd.read_parquet(line.out / "store/index.parquet")["patient"]
     assert patients.nunique() == len(patients)
     assert all(re.fullmatch(r"[0-9a-f]{16,}", patient) for patient in patients)
-    assert os.stat(line.base / "patient.key").st_mode & 0o077 == 0  # noqa: PTH116 (bits are the point)
+    # parameters as shipped: no patient can be found with a published key, and the private key is outside of the project
+    guesses = {patient_hash(patient_key(seed), f"{TABLE['mrn']}-{i}") for seed in range(20) for i in range(COUNT)}
+    assert not guesses & set(patients)
+    key = line.base / "config/ecgssl/patient.key"
+    assert os.stat(key).st_mode & 0o077 == 0  # noqa: PTH116 (bits are the point)
+    secret = key.read_bytes().strip()
+    assert [path for path in line.out.rglob("*") if path.is_file() and secret in path.read_bytes()] == []
 
 
 def test_the_drift_report_has_no_small_cell(line):

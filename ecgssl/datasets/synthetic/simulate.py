@@ -6,7 +6,6 @@ clinical meaning.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ecgssl.config import SyntheticParams
 from ecgssl.datasets.synthetic.electrode_noise import ELECTRODES_TO_LEADS, electrode_noise
 from ecgssl.datasets.synthetic.heart_rhythm import fibrillation_rhythm, sinus_rhythm, with_ectopy
+from ecgssl.datasets.synthetic.published_key import KEY, README, key_in, patient_key, seed_of_file
 from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
 from ecgssl.datasets.synthetic.vectorcardiogram import conducted_beat, dipole, ectopic_beat, fibrillation, twelve_leads
 from ecgssl.errors import InputError, Problem
@@ -28,7 +28,6 @@ from ecgssl.pool import run_ordered
 from ecgssl.signal.leads import LEADS
 
 MANIFEST = "manifest.csv"
-KEY = "patient.key"
 SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 
 _README = """Synthetic 12-lead ECGs
@@ -40,7 +39,7 @@ clinical meaning and must not be cited as clinical results.
 
 manifest.csv    record, path, simulated patient, split, age, sex, and one column per label: 1, 0, empty = unknown
 parameters.csv  parameters of each recording, which also determine its labels
-patient.key     key that turns patient ids into hashes; fixed by the seed, because the patients are simulated
+patient.key     published key that turns patient ids into hashes; only for these simulated patients
 records/        WFDB, format 16, 1000 steps per mV
 
 Generated with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
@@ -114,7 +113,7 @@ def simulate(
         Path of the manifest.
 
     Raises:
-        InputError: ``out_dir`` contains other files, or the range of recordings per patient is empty.
+        InputError: ``out_dir`` contains other files or a private key, or the range of recordings per patient is empty.
     """
     out = Path(out_dir)
     _check(out, params)
@@ -128,11 +127,6 @@ def simulate(
         _write_tables(folder, rows, params, seed)
         _put_in_place(folder, out, Path(place) / "old")
     return out / MANIFEST
-
-
-def patient_key(seed: int) -> bytes:
-    """Return the key for hashing simulated patient ids (32 bytes); ``patient.key`` contains it in hexadecimal."""
-    return hashlib.sha256(f"ecgssl synthetic patients, seed {seed}".encode()).digest()
 
 
 def split_of_patients(patients: int, seed: int) -> list[str]:
@@ -215,7 +209,7 @@ def _write_tables(folder: Path, rows: list[dict[str, Any]], params: SyntheticPar
     table[manifest].to_csv(folder / MANIFEST, index=False, lineterminator="\n")
     table[["record_id", *_PARAMETERS]].to_csv(folder / "parameters.csv", index=False, lineterminator="\n")
     (folder / KEY).write_text(patient_key(seed).hex() + "\n")
-    (folder / "README.txt").write_text(_README.format(**{**params.model_dump(), "seed": seed, "recordings": len(rows)}))
+    (folder / README).write_text(_README.format(**{**params.model_dump(), "seed": seed, "recordings": len(rows)}))
 
 
 def _check(out: Path, params: SyntheticParams) -> None:
@@ -229,6 +223,11 @@ def _check(out: Path, params: SyntheticParams) -> None:
     if out.exists() and not ours:
         what = "is a file, or contains files that do not belong to a simulated dataset"
         problems.append(Problem(str(out), "output folder", what, "Use another folder"))
+    elif key_in(out / KEY) is not None and seed_of_file(out / KEY) is None:
+        what = "is the private key of other patients, and the folder would be replaced"
+        problems.append(
+            Problem(str(out / KEY), "patient key", what, "Move the file to a folder that is never replaced")
+        )
     if problems:
         raise InputError(problems)
 
