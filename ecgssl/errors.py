@@ -1,7 +1,8 @@
 """Exceptions for invalid input or usage. Their messages contain the file, the field and the fix.
 
 Exit codes of the command line (README, "Exit codes"): 0 success, 1 internal error, 2 invalid input or usage (nothing is
-written), 3 success with rejected recordings, 4 stopped on request (the state is saved).
+written), 3 success with rejected recordings, 4 stopped on request (the state is saved), 5 training diverged
+(nothing is published).
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ class Stopped(Exception):
     exit_code = 4
 
 
+class Diverged(FloatingPointError):
+    """A training diverged. Its model is not published."""
+
+    exit_code = 5
+
+
 def require(where: str, *libraries: str, field: str | None = None) -> None:
     """Check that optional libraries are installed. Call it before work starts that needs them.
 
@@ -108,6 +115,9 @@ def exit_with(main: Callable[[], int | None]) -> None:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         code = stopped.exit_code
+    except Diverged as diverged:
+        print(f"error: {diverged}", file=sys.stderr)
+        code = diverged.exit_code
     sys.exit(code)
 
 

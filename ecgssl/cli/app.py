@@ -18,7 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Self-supervised learning for the 12-lead ECG: preprocessing, pretraining, fine-tuning, evaluation and export.",
-    epilog="Exit codes: 0 done, 1 internal error, 2 bad input (nothing written), 3 done with rejected recordings, 4 stopped.",
+    epilog="Exit codes: 0 done, 1 internal error, 2 bad input (nothing written), 3 done with rejected recordings, 4 stopped, "
+    "5 training diverged.",
 )
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="Parameter file.")]

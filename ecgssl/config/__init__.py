@@ -20,7 +20,7 @@ from ecgssl.config.export import ExportParams, TrackingParams
 from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
-from ecgssl.config.pretrain import CollapseParams, PretrainParams
+from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Section
 from ecgssl.signal.quality_params import QualityParams
@@ -32,6 +32,7 @@ __all__ = [
     "CollapseParams",
     "DataParams",
     "DecoderParams",
+    "DivergenceParams",
     "EvaluateParams",
     "ExportParams",
     "FDAParams",

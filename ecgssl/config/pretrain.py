@@ -41,6 +41,23 @@ class CollapseParams(Section):
     action: Literal["warn", "stop"] = "warn"
 
 
+class DivergenceParams(Section):
+    """Limits for the detection of divergence. A diverged run is not published.
+
+    Untrained encoders have a relative loss of 1.00, and runs of two steps up to 1.01. Runs that had diverged at a learning
+    rate of 1 or more had 1.3 to 37.
+
+    Args:
+        max_skipped_fraction: largest fraction of steps that are skipped because their gradient is not finite.
+        max_relative_loss: largest loss relative to a constant prediction: the reconstruction error on validation relative to
+            predicting the mean of every hidden patch, and the contrastive loss relative to its value
+            without training.
+    """
+
+    max_skipped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
+    max_relative_loss: Annotated[float, Field(ge=1)] = 1.2
+
+
 class PretrainParams(Section):
     """Parameters of a pretraining run.
 
@@ -64,6 +81,7 @@ class PretrainParams(Section):
         select: saved weights: ``last`` step, or epoch with the ``best`` online probe.
         probe: monitoring during the run.
         collapse: limits of collapse detection.
+        divergence: limits of divergence detection.
     """
 
     samples: Positive = 1920
@@ -85,6 +103,7 @@ class PretrainParams(Section):
     select: Literal["last", "best"] = "last"
     probe: ProbeParams = ProbeParams()
     collapse: CollapseParams = CollapseParams()
+    divergence: DivergenceParams = DivergenceParams()
 
     @model_validator(mode="after")
     def _consistent(self) -> PretrainParams:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgssl.config.finetune import EpochParams
+from ecgssl.errors import Diverged
 from ecgssl.progress import progress
 from ecgssl.training.checkpoint import RunState
 from ecgssl.training.optim import cosine, set_rates
@@ -57,7 +58,7 @@ def run_epochs(
         show_progress: draw a progress bar on a terminal.
 
     Raises:
-        FloatingPointError: the loss or the score is not finite.
+        Diverged: the loss or the score is not finite.
     """
     saved, total = state.newest(), steps * params.epochs
     if saved is None:
@@ -104,5 +105,5 @@ def _best(history: list[dict[str, float]]) -> int:
 
 def _finite(value: float, what: str) -> float:
     if not np.isfinite(value):
-        raise FloatingPointError(f"{what} is not finite; lower the learning rate of this mode under finetune")
+        raise Diverged(f"fine-tuning diverged: {what} is not finite. Reduce the learning rate of this mode in finetune")
     return value

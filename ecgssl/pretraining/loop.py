@@ -14,10 +14,11 @@ import torch
 import torch._functorch.config
 
 from ecgssl.config import Params
-from ecgssl.errors import InputError, Problem, Stopped
+from ecgssl.errors import Diverged, InputError, Problem, Stopped
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.blocks import Block
 from ecgssl.model.core_ecg import CoReECG
+from ecgssl.pretraining.diagnostics.divergence import detect_divergence
 from ecgssl.pretraining.diagnostics.geometry import detect_collapse
 from ecgssl.pretraining.history import TrainingHistory
 from ecgssl.pretraining.run_identity import require_same_release, run_config
@@ -121,7 +122,7 @@ def pretrain(
             folder contains a stopped run of another release.
         Stopped: the run stopped after SIGTERM, after ``max_time``, or after a collapse if ``collapse.action`` is ``stop``.
             The state is saved.
-        FloatingPointError: more than ``max_bad_steps`` consecutive steps were not finite.
+        Diverged: more than ``max_bad_steps`` consecutive steps were not finite, or embeddings are not finite.
     """
     _require_usable(store, params, ranks)
     p = params.pretrain
@@ -189,8 +190,9 @@ def pretrain(
             else:
                 history.bad, history.skipped = history.bad + 1, history.skipped + 1
                 if history.bad > p.max_bad_steps:
-                    raise FloatingPointError(
-                        f"{history.bad} non-finite steps in a row at step {history.step}; reduce pretrain.learning_rate"
+                    raise Diverged(
+                        f"pretraining diverged: {history.bad} non-finite steps in a row at step {history.step}. "
+                        "Nothing was published. Reduce pretrain.learning_rate"
                     )
             optimiser.zero_grad(set_to_none=True)
             history.step += 1
@@ -267,6 +269,10 @@ def _monitor(
     if collapse and not history.collapse:
         _logger.warning("pretraining: %s (step %d)", collapse, history.step)
     history.collapse = collapse
+    p = params.pretrain
+    diverged = detect_divergence(history.step, history.skipped, history.history, figures, p.batch_size, p.divergence)
+    if diverged:
+        _logger.warning("pretraining: it may have diverged: %s (step %d)", diverged, history.step)
     row = {**place, **figures, "collapsed": float(collapse is not None)}
     history.epochs.append(row)
     reached = figures.get("probe_auroc")

@@ -20,6 +20,7 @@ PREFIX = "pretrain-"
 
 _WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
+    "divergence",
 }  # fmt: skip
 
 

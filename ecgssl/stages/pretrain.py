@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.config import Params
+from ecgssl.errors import Diverged
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.diagnostics.publish import publish_pretraining
 from ecgssl.pretraining.loop import PretrainResult, pretrain
@@ -49,7 +50,7 @@ def pretrain_encoder(
         The result in the first process of ``torchrun``, ``None`` in the others.
 
     Raises:
-        InputError, ContractMismatch, Stopped: see ``ecgssl.pretraining.loop.pretrain``.
+        InputError, ContractMismatch, Stopped, Diverged: see ``ecgssl.pretraining.loop.pretrain``.
     """
     with (
         process_group(resolve_device(params.pretrain.device)) as ranks,
@@ -66,10 +67,15 @@ def pretrain_encoder(
         )
         if not ranks.first:
             return None
-        figures = publish_pretraining(result, store, params, model, metrics, plots)
+        try:
+            figures = publish_pretraining(result, store, params, model, metrics, plots)
+        except Diverged as diverged:
+            run.set_tags({"divergence": diverged})
+            result.discard()
+            raise
         shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.monitored}
         run.log_metrics({f"val_{name}": value for name, value in figures.items()} | shares, step=result.seen)
-        run.set_tags({"collapse": result.collapse or "none"})
+        run.set_tags({"collapse": result.collapse or "none", "divergence": "none"})
         run.log_artifact(model)
         run.log_artifact(plots)
         result.discard()

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ecgssl.config import CollapseParams
+from ecgssl.errors import Diverged
 from ecgssl.model.core_ecg import CoReECG
 
 _COINCIDE = 1e-6
@@ -30,7 +31,14 @@ def geometry(
         ``effective_rank`` of the global vectors. With a contrastive term and at least two recordings, also ``alignment``
         and ``uniformity`` of the vectors that the term compares. Both are 0 if all vectors are equal up to rounding
         errors, because standardising would amplify these errors.
+
+    Raises:
+        Diverged: a vector is not finite.
     """
+    if not all(bool(torch.isfinite(part).all()) for part in (*global_, *views[0], *views[1])):
+        raise Diverged(
+            "pretraining diverged: embeddings are not finite. Nothing was published. Reduce pretrain.learning_rate"
+        )
     out = {"effective_rank": effective_rank(torch.cat(list(global_)).float().cpu().numpy())}
     first, second = (torch.cat(list(view)).float() for view in views)
     if model.objective.kind == "reconstruction" or len(first) < 2:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.config import Params
+from ecgssl.errors import Diverged
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.model.reconstruction_error import ErrorByCause
+from ecgssl.pretraining.diagnostics.divergence import detect_divergence
 from ecgssl.pretraining.diagnostics.fda_figures import draw_importance
 from ecgssl.pretraining.diagnostics.geometry import geometry
 from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
@@ -78,7 +80,7 @@ def assess_pretraining(
 def publish_pretraining(
     result: PretrainResult, store: Store, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
 ) -> dict[str, float]:
-    """Assess a finished run on the validation split, and write its model, metrics and plots.
+    """Assess a finished run on the validation split, and write its model, metrics and plots unless it has diverged.
 
     Args:
         result: result of ``pretrain``.
@@ -92,10 +94,14 @@ def publish_pretraining(
 
     Returns:
         Metrics of the assessment.
+
+    Raises:
+        Diverged: the run exceeds a limit of ``pretrain.divergence``; nothing is written.
     """
     rows = store.rows("val")
     temperature = gate_temperature(params, 1.0)
     figures = assess_pretraining(result.model, store, rows, temperature, params.seed)
+    _require_convergence(result, params, figures)
     figures |= {"parameters": float(parameter_count(result.model.encoder.parameters()))}
     figures |= {"collapsed": float(result.collapse is not None), "loss_spikes": float(len(result.spikes))}
     made = {
@@ -122,6 +128,15 @@ def publish_pretraining(
             figure = draw_gallery(result.model, store, rows[:SHOWN], params.seed)
             (folder / "gallery.png").write_bytes(png_bytes(figure))
     return figures
+
+
+def _require_convergence(result: PretrainResult, params: Params, figures: dict[str, float]) -> None:
+    p = params.pretrain
+    steps = result.seen // p.batch_size
+    found = detect_divergence(steps, result.skipped_steps, result.history, figures, p.batch_size, p.divergence)
+    if found:
+        remedy = "Reduce pretrain.learning_rate, or change the limits of pretrain.divergence"
+        raise Diverged(f"pretraining diverged: {found}. Nothing was published. {remedy}")
 
 
 def _write_table(path: Path, rows: list[dict[str, float]]) -> None:
