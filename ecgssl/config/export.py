@@ -42,7 +42,10 @@ class TrackingParams(Section):
     Args:
         backend: ``mlflow``, or ``none`` for no tracking.
         experiment: name of the MLflow experiment.
+        upload_waveforms: upload figures that show waveforms, also of local cohorts and of sets whose licence is not open.
+            Figures of simulated recordings and of sets with an open licence are always uploaded.
     """
 
     backend: Literal["mlflow", "none"] = "mlflow"
     experiment: str = "ecgssl"
+    upload_waveforms: bool = False

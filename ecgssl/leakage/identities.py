@@ -163,7 +163,7 @@ class Identities:
         """
         comparable = bool(self.numbering) and self.numbering == others.numbering
         licences = [self.licence, others.licence]
-        closed = [licence for licence in licences if not licence.startswith(_OPEN_LICENCES)]
+        closed = [licence for licence in licences if not may_be_shared(licence)]
         return Identities(
             waveforms=np.concatenate([self.waveforms, others.waveforms]),
             patients=np.concatenate([self.patients, others.patients]) if comparable else np.zeros(0, np.uint64),
@@ -178,7 +178,7 @@ class Identities:
 
         Patient hashes are removed, because they are useless without the key.
         """
-        if not self.licence.startswith(_OPEN_LICENCES):
+        if not may_be_shared(self.licence):
             return None
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
@@ -187,6 +187,11 @@ class Identities:
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"
+
+
+def may_be_shared(licence: str) -> bool:
+    """Return true if a licence allows tables and figures derived from a set to be shared. A local cohort has no licence."""
+    return licence.startswith(_OPEN_LICENCES)
 
 
 def _raw(codes: list[str], where: str) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from ecgssl.datasets.load import load
 from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
+from ecgssl.stages.uploads import upload_waveforms
 from ecgssl.store.choose_key import choose_key
 from ecgssl.tracking.runs import track
 
@@ -44,5 +45,5 @@ def preprocess_set(
             write_json(metrics, {**counts, **found})
             run.log_artifact(metrics)
         if figure is not None:
-            run.log_artifact(write_worst(figure, cohort, out, params))
+            upload_waveforms(run, [write_worst(figure, cohort, out, params)], cohort.licence, params, None)
     return report

@@ -8,9 +8,10 @@ from pathlib import Path
 from ecgssl.config import Params
 from ecgssl.errors import Diverged
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
-from ecgssl.pretraining.diagnostics.publish import publish_pretraining
+from ecgssl.pretraining.diagnostics.publish import WAVEFORMS, publish_pretraining
 from ecgssl.pretraining.loop import PretrainResult, pretrain
 from ecgssl.pretraining.run_identity import run_name
+from ecgssl.stages.uploads import upload_encoder, upload_waveforms
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 from ecgssl.training.device import resolve_device
@@ -76,7 +77,10 @@ def pretrain_encoder(
         shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.monitored}
         run.log_metrics({f"val_{name}": value for name, value in figures.items()} | shares, step=result.seen)
         run.set_tags({"collapse": result.collapse or "none", "divergence": "none"})
-        run.log_artifact(model)
-        run.log_artifact(plots)
+        upload_encoder(run, model)
+        shown = [plots / name for name in WAVEFORMS]
+        for path in sorted(set(plots.iterdir()) - set(shown)):
+            run.log_artifact(path, plots.name)
+        upload_waveforms(run, shown, str(store.about.get("cohort", {}).get("licence", "")), params, plots.name)
         result.discard()
     return Pretrained(result, figures)

@@ -150,7 +150,8 @@ def line(tmp_path_factory):
             "inspect", "inspect", records / f"{FILES}.xml", records / f"{FILES}.dcm", "--json", "--plot", out / "pages"
         )
         step("check", "check", manifest, "--targets", "MI", "--out", out / "check.html", *given, codes=(3,))
-        step("preprocess", "preprocess", "--manifest", manifest, "--out", out / "store", *given, codes=(3,))
+        step("preprocess", "preprocess", "--manifest", manifest, "--out", out / "store", "--figure", "worst.png",
+             *given, codes=(3,))  # fmt: skip
         step("pretrain", "pretrain", "--store", out / "store", "--out", out / "run", *given)
         step("finetune", "finetune", "--store", out / "store", "--encoder", out / "run/pretrained",
              "--targets", "MI", "--out", out / "tuned", *given)  # fmt: skip
@@ -270,6 +271,19 @@ def test_a_patient_is_a_keyed_hash(line):
     assert os.stat(key).st_mode & 0o077 == 0  # noqa: PTH116 (bits are the point)
     secret = key.read_bytes().strip()
     assert [path for path in line.out.rglob("*") if path.is_file() and secret in path.read_bytes()] == []
+
+
+def test_mlflow_receives_no_patient_hash_code_or_waveform(line):
+    tracked = [path for path in (line.out / "mlartifacts").rglob("*") if path.is_file()]
+    assert {"losses.csv", "params.json", "choices.json"} <= {path.name for path in tracked}
+    shown = {"worst.png", "gallery.png", "reconstruction.png", "recordings.safetensors"}
+    assert {path.name for path in tracked} & shown == set()
+    assert shown <= {path.name for path in line.out.rglob("*")}, "they are on this machine"
+    sent = b"".join(path.read_bytes() for path in [*tracked, line.out / "mlflow.db"])
+    index = pd.read_parquet(line.out / "store/index.parquet")
+    for value in (*index["patient"], *index["waveform_hash"]):
+        raw = bytes.fromhex(value)
+        assert not any(form in sent for form in (value.encode(), raw, raw[::-1]))
 
 
 def test_the_drift_report_has_no_small_cell(line):

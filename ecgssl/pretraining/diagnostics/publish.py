@@ -33,6 +33,9 @@ from ecgssl.training.checkpoint import PRETRAINING, weight_bytes, write_model
 from ecgssl.training.model_folder import CONFIG
 from ecgssl.training.optim import parameter_count
 
+WAVEFORMS = ("reconstruction.png", "gallery.png")
+"""Figures that show recordings of the validation split."""
+
 
 @torch.inference_mode()
 def assess_pretraining(
