@@ -32,8 +32,8 @@ def draw(
 
     suffix = out.suffix.lower()
     if suffix not in SUFFIXES:
-        what = f"has the suffix {suffix!r}" if suffix else "has no suffix"
-        raise InputError(Problem("draw", "--out", what, f"Use a file name that ends in {', '.join(SUFFIXES)}"))
+        what = "is not one of " + ", ".join(SUFFIXES)
+        raise InputError(Problem(str(out), "suffix", what, "Use a file name with one of these suffixes"))
     recording = read(record)
     signal, mask = arrange(recording.signal, recording.leads)
     rate = recording.sampling_rate

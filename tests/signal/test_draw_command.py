@@ -17,5 +17,5 @@ def test_the_suffix_decides_the_format(tmp_path):
         assert (done.code, done.err) == (0, "")
         assert (tmp_path / name).read_bytes().startswith(start)
     for name in ("d.jpg", "e"):
-        refused(ecgssl("draw", tmp_path / "r0.hea", "--out", tmp_path / name), "--out", ".png, .pdf, .svg")
+        refused(ecgssl("draw", tmp_path / "r0.hea", "--out", tmp_path / name), f"{name}: suffix", ".png, .pdf, .svg")
         assert not (tmp_path / name).exists()
