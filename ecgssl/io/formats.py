@@ -14,6 +14,7 @@ from ecgssl.io.recording import Recording
 from ecgssl.io.signatures import (
     has_root,
     is_apple_health,
+    is_atc,
     is_bdf,
     is_csv,
     is_dicom,
@@ -103,6 +104,7 @@ FORMATS: tuple[Format, ...] = (
     Format("scp", "SCP-ECG", is_scp, "ecgssl.io.vendors.ecgdatakit_reader:read_scp"),
     Format("mfer", "MFER", is_mfer, "ecgssl.io.vendors.mfer_reader:read_mfer"),
     Format("ishne", "ISHNE", is_ishne, "ecgssl.io.vendors.ishne_reader:read_ishne"),
+    Format("atc", "AliveCor ATC", is_atc, "ecgssl.io.vendors.atc_reader:read_atc"),
     Format(
         "apple_health",
         "Apple Health CSV",

@@ -104,6 +104,11 @@ def _has_edf_header(head: bytes) -> bool:
     return size.isdigit() and count.isdigit() and int(size) == 256 * (int(count) + 1)
 
 
+def is_atc(path: Path, head: bytes) -> bool:
+    """Return whether a file is an ATC file of an AliveCor device."""
+    return head.startswith(b"ALIVE\0\0\0")
+
+
 def is_ishne(path: Path, head: bytes) -> bool:
     """Return whether a file is an ISHNE Holter file."""
     return head.startswith(b"ISHNE1.0")

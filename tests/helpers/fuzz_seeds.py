@@ -19,6 +19,7 @@ from typing import Literal
 import h5py
 import numpy as np
 import scipy.io
+from atc_files import atc
 from dicom_files import dicom, group
 from edfio import Bdf, BdfSignal, Edf, EdfAnnotation, EdfSignal, Patient
 from hospital_xml import PERSON, aecg, cardiosoft, digital, mortara, muse, schiller
@@ -275,6 +276,7 @@ def _vendor() -> Iterator[Seed]:
         yield Seed("scp", f"{name}, checksums updated", f"{name}.scp", data, wrap=sum_scp)
     holter = ishne(leads, comments=PERSON["statement"].encode())
     yield Seed("ishne", "holter", "holter.ecg", holter)
+    yield Seed("atc", "twelve leads", "k.atc", atc(leads))
     yield Seed("mfer", "little endian", "little.mwf", mfer(leads))
     yield Seed("mfer", "big endian", "big.mwf", mfer(leads, order=">", preamble=False, null=-32768, frames=2))
     yield Seed("ishne", "without checksum", "plain.ecg", holter, wrap=sum_ishne)

@@ -229,6 +229,7 @@ def test_every_format_is_covered() -> None:
         "scp",
         "ishne",
         "mfer",
+        "atc",
     }
     assert {form.name for form in FORMATS} <= tested
 
