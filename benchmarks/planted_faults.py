@@ -124,7 +124,7 @@ def _clipped(share: float) -> Plant:
 
 
 def _limb_electrodes(recorded: Sequence[Sequence[float]]) -> Plant:
-    """Return a fault that replaces leads I and II by ``recorded`` @ (I, II). The chest leads do not change."""
+    """Return a fault that replaces leads I and II with ``recorded`` @ (I, II). The chest leads do not change."""
 
     def plant(signal: Array, rate: float, rng: np.random.Generator) -> Planted:
         limb = LIMB_MATRIX @ np.asarray(recorded, dtype=np.float64) @ signal[:2]

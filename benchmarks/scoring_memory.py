@@ -61,7 +61,7 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each number of recordings in a separate process."""
+    """Measure peak memory and time of scoring for each number of recordings, each in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 20000, 100000])

@@ -35,7 +35,7 @@ def overlap(
         if part is None:
             typer.echo(f"by {by}: cannot be compared, because the patient keys or patient ids differ")
             continue
-        typer.echo(f"by {by}: {part['a']:,} of A, {part['b']:,} of B")
+        typer.echo(f"shared recordings by {by}: {part['a']:,} of A, {part['b']:,} of B")
         for one, other in part["pairs"][:most]:
             typer.echo(f"  {one} = {other}" if by == "waveform" else f"  {one}, {other}: one patient")
         if len(part["pairs"]) > most:

@@ -72,7 +72,12 @@ def score_repetitions(
 
 @dataclass(frozen=True)
 class _Mean:
-    """Return the macro values of each repetition, and their mean in each resample as one column (R, 1)."""
+    """Macro metrics over repetitions.
+
+    Args:
+        values: macro value of each repetition, by metric.
+        replicates: mean over the repetitions in each bootstrap resample, (R, 1) by metric.
+    """
 
     values: dict[str, list[float]]
     replicates: Replicates

@@ -143,7 +143,7 @@ def _int8(made: WrittenGraphs) -> str:
 
 
 def _calibrated(graph: ContractModule) -> str:
-    """Return what the probabilities are valid for."""
+    """Return the sentence of the model card on the limits of the calibration."""
     if not isinstance(graph.model, Classifier):
         return "It has no outputs other than embeddings."
     outputs = "Values" if graph.model.kind == "regression" else "Probabilities"

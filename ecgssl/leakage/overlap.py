@@ -218,7 +218,7 @@ def between(a: Identities, b: Identities) -> Between:
     turned = len(a) < len(b)
     in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
-    # if the numbering is unknown, the hashes may have been computed with different keys
+    # patient hashes are comparable only if both sets have the same key and patient ids; empty means unknown
     comparable = bool(a.numbering) and a.numbering == b.numbering
     return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
 

@@ -60,7 +60,7 @@ class SplitOverlap:
         return [*([moved_text(self.moved)] if self.moved else []), *found.warnings()]
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of recordings left out, moved, and shared between splits by kind."""
+        """Return the numbers of recordings left out and moved, and those of ``Within.counts``."""
         return {"left_out": len(self.left_out), "moved": self.moved, **self.found.counts()}
 
     def prune(self, work: Work, made: Sequence[ShardResult]) -> dict[int, tuple[int, str]]:

@@ -177,7 +177,7 @@ def subgroup_columns(report: Report) -> list[str]:
 
 
 def main_labels(report: Report) -> dict[str, Any]:
-    """Return the figures of each output of the main model on the reported split."""
+    """Return the evaluation results of the main model on the reported split, by output name."""
     figures = report["evaluation"]
     labels: dict[str, Any] = figures["models"][figures["main"]][report["split"]]["labels"]
     return labels

@@ -62,8 +62,8 @@ def response(frequency: NDArray[np.float64], spec: CleanSpec | None, nyquist: fl
         nyquist: half of the lower of the two sampling rates, in Hz.
 
     Returns:
-        Real gain (zero phase). It is 1/2 at a band edge, and 0 at 0 Hz, at the mains frequency, and from ``nyquist``
-        upwards.
+        Real gain (zero phase); 0 from ``nyquist`` upwards. With a ``spec``, it is also 0 at 0 Hz and at the mains frequency
+        (if set), and about 1/2 at a band edge. Without one, it is 1 at 0 Hz.
     """
     f = np.asarray(frequency, dtype=np.float64)
     gain = 0.5 + 0.5 * np.cos(np.pi * np.clip((f / nyquist - 0.8) / 0.2, 0.0, 1.0))

@@ -230,11 +230,11 @@ def test_the_verb(made, tmp_path):
     assert (done.code, done.err) == (3, "")
     lines = done.out.splitlines()
     assert lines[0] == f"A: {made.encoder}, 8 recordings; B: {leaky}, 8 recordings"
-    assert lines[1] == "by waveform: 2 of A, 2 of B"
+    assert lines[1] == "shared recordings by waveform: 2 of A, 2 of B"
     assert lines[2:] == [
         "  pretraining recording 0 = new4 (val)",
         "  pretraining recording 1 = new6 (test)",
-        "by patient: 0 of A, 0 of B",
+        "shared recordings by patient: 0 of A, 0 of B",
     ]
     done = ecgssl("overlap", made.encoder, store, "--splits", "val,test")
     assert (done.code, done.out.count("0 of A, 0 of B")) == (0, 2)

@@ -30,7 +30,7 @@ from ecgssl.datasets.public.wfdb_comments import comments_of, list_headers
 from ecgssl.errors import InputError, Problem
 
 RELEASE = "ecg_arrhythmia"
-"""Prefix of record ids and key of the table of known defects, also used for the subset ``ningbo``."""
+"""Prefix of record ids and value of column ``set`` in ``known_defects.csv``; also used for the subset ``ningbo``."""
 
 _NAMES = "ConditionNames_SNOMED-CT.csv"
 _COLUMNS = ("acronymname", "snomedct")

@@ -1,4 +1,4 @@
-"""Reading of the CSV tables in a dataset release, with errors by column and row."""
+"""Reading of the CSV tables in a dataset release, with errors that name column and row."""
 
 from __future__ import annotations
 

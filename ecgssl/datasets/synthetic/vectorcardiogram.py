@@ -292,7 +292,7 @@ def torso(rng: np.random.Generator, angle: float = 10.0, spread: float = 0.04) -
     Args:
         rng: random generator.
         angle: scale of the rotation angles in degrees.
-        spread: standard deviation of the deviation of a coefficient.
+        spread: standard deviation of the random change of a coefficient.
     """
     x, y, z = np.radians(angle) * rng.standard_normal(3) * [0.7, 1.0, 1.4]
     gain = np.exp(0.1 * rng.standard_normal())

@@ -183,7 +183,8 @@ def fit_decision(
         targets: targets (N, K): 1, 0 or NaN; one-hot or all NaN for multiclass; values or NaN for a regression.
         method: calibration method. For a multiclass task, all methods except ``none`` fit one temperature. A regression
             is calibrated only with ``linear``.
-        sensitivities, specificities: required values of additional thresholds; Youden's threshold is always chosen.
+        sensitivities, specificities: required values of further thresholds of a multilabel task, in addition to Youden's.
+            Other tasks have no thresholds.
         fitted_on: description of the data, stored in the decision.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)

@@ -25,7 +25,7 @@ MOST_SIGNALS = 256
 LARGEST_SEGMENTS = 10_000
 """Largest number of segments of a record; long bedside recordings have far fewer."""
 
-# headers are untrusted, so the patterns limit the number of digits and match in linear time
+# headers are untrusted: integers are limited to 18 digits, and all patterns match in linear time
 _FORMAT = re.compile(r"(?P<format>\d{1,4})(x(?P<per_frame>\d{1,9}))?(:(?P<skew>\d{1,9}))?(\+(?P<offset>\d{1,15}))?$")
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
