@@ -52,6 +52,7 @@ def evaluate(
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
     """
     from ecgssl.config import load_params
+    from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
     _one_source(predictions, run, store, manifest)
@@ -60,6 +61,8 @@ def evaluate(
         chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
         chosen.append("data.split.kind=external")
     p = load_params(params, chosen, default={"tasks": {"task": ["any"]}})
+    if store is not None:
+        require_store_settings(overrides, p, Store(store))
     if predictions is not None:
         from ecgssl.evaluation.predictions import read_predictions
         from ecgssl.stages.evaluate import evaluate_predictions
@@ -72,7 +75,14 @@ def evaluate(
 
     assert run is not None
     found = evaluate_external(
-        run, p, out, store, overlap=overlap, share=share if recalibrate else None, new_thresholds=new_thresholds
+        run,
+        p,
+        out,
+        store,
+        overlap=overlap,
+        share=share if recalibrate else None,
+        new_thresholds=new_thresholds,
+        overrides=overrides or [],
     )
     print_external(found, out)
     if report:

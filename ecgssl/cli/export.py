@@ -34,10 +34,13 @@ def export(
     p = load_params(params, overrides)
     require_training("ecgssl export", p)
     from ecgssl.stages.export import export_model
+    from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
 
     data = None if store is None else Store(store)
+    if data is not None:
+        require_store_settings(overrides, p, data)
     with track("export", p) as run:
         figures = export_model(p, model, out, run, store=data, recordings=recordings or [])
     typer.echo(json.dumps(figures, indent=1, default=str))

@@ -73,7 +73,7 @@ def finetune(
     from ecgssl.scoring.cohort_store import rejected_count
     from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
-    data, source = _open_sources(p, store, encoder, bundle, names, out)
+    data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [])
     run = finetune_and_evaluate(
         p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
     )
@@ -112,9 +112,16 @@ def _require_one_source(
 
 
 def _open_sources(
-    params: Params, store: Path | None, encoder: Path | None, bundle: Path | None, targets: Sequence[str], out: Path
+    params: Params,
+    store: Path | None,
+    encoder: Path | None,
+    bundle: Path | None,
+    targets: Sequence[str],
+    out: Path,
+    overrides: Sequence[str],
 ) -> tuple[Store, Path]:
     """Return the store and the encoder folder. A table is first preprocessed with the settings of the bundle."""
+    from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
     source = encoder or bundle
@@ -124,10 +131,12 @@ def _open_sources(
             from ecgssl.export.checksums import verify_sums
 
             verify_sums(bundle)
-        return Store(store), source
+        data = Store(store)
+        require_store_settings(overrides, params, data)
+        return data, source
     from ecgssl.scoring.cohort_store import cohort_store
 
-    made = cohort_store(params, source, targets, out)
+    made = cohort_store(params, source, targets, out, overrides=overrides)
     if made.report is None:
         typer.echo(f"{len(made.store)} recordings were already preprocessed")
     else:

@@ -55,4 +55,4 @@ def inspect(
         result = run(found, spec, quality, lsb=lsb, overrides=overrides, plot=plot, workers=workers, advance=advance)
     text = canonical_json(result.to_dict()) if json else as_text(result, shutil.get_terminal_size((100, 24)).columns)
     typer.echo(text, nl=False)
-    return 3 if result.count("unreadable") else 0
+    return 3 if result.count("unreadable") or result.count("rejected") else 0

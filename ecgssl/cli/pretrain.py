@@ -31,11 +31,14 @@ def pretrain(
     p = load_params(params, [*(overrides or []), *limit])
     require_training("ecgssl pretrain", p)
     from ecgssl.stages.pretrain import pretrain_encoder
+    from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
+    data = Store(store)
+    require_store_settings(overrides, p, data)
     pretrained = pretrain_encoder(
         p,
-        Store(store),
+        data,
         state=out,
         model=out / "pretrained",
         metrics=out / "pretrain.json",

@@ -28,8 +28,11 @@ def recalibrate(
     """
     from ecgssl.config import load_params
     from ecgssl.finetuning.evaluate_external import recalibrate_run
+    from ecgssl.store.settings import require_store_settings
+    from ecgssl.store.store import Store
 
     p = load_params(params, overrides, default={"tasks": {"task": ["any"]}})
+    require_store_settings(overrides, p, Store(store))
     print_external(
         recalibrate_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.choose_key import choose_key
+from ecgssl.store.settings import model_settings, require_settings
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import CONFIG, read_json
@@ -284,6 +286,7 @@ def evaluate_external(
     overlap: Literal["error", "warn"] = "error",
     share: float | None = None,
     new_thresholds: bool = False,
+    overrides: Sequence[str] = (),
 ) -> External:
     """Evaluate a stored run on a cohort and write ``evaluation.json`` and ``predictions.csv`` into a new folder.
 
@@ -295,6 +298,8 @@ def evaluate_external(
         store: store of the cohort. By default, the cohort in ``params.data`` is preprocessed with the settings of the
             run and stored in the folder ``store_of(out)``.
         overlap, share, new_thresholds: see ``evaluate_frozen``.
+        overrides: ``section.key=value`` strings that are contained in ``params``. If the cohort is preprocessed, an
+            override of ``signal`` that differs from the settings of the run is an error.
 
     Raises:
         InputError, ContractMismatch: see ``evaluate_frozen`` and ``ecgssl.preprocessing.preprocess``.
@@ -304,6 +309,8 @@ def evaluate_external(
     if store is not None:
         found = evaluate_frozen(frozen, Store(store), params, **options)
     else:
+        fix = "train a model with this setting"
+        require_settings(overrides, params, model_settings(frozen.spec), str(run), fix)
         own = params.model_copy(update={"signal": frozen.spec})
         cohort = load(own.data, "data/raw", own.seed)
         beside = store_of(out)

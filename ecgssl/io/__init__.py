@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.formats import identify
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
@@ -14,15 +15,19 @@ MEMBER = "#"
 
 
 def locate(path: Path | str) -> tuple[Path, str | None]:
-    """Split a path ``file#member`` into the file and the name of a recording in it (``None`` without ``#``)."""
+    """Split a path ``file#member`` into the file and the name of a recording in it (``None`` without ``#``).
+
+    Names in another Unicode normalisation than on disk are found (``ecgssl.io.file_names``).
+    """
     text = str(path)
     try:
-        if MEMBER not in text or Path(text).exists():
-            return Path(text), None
+        whole = as_on_disk(Path(text))
+        if MEMBER not in text or whole.exists():
+            return whole, None
     except OSError:
         pass  # the path including the member can be too long for the file system
     file, _, member = text.rpartition(MEMBER)
-    return Path(file), member
+    return as_on_disk(Path(file)), member
 
 
 def read(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import MEMBER
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.formats import identify
 from ecgssl.io.wfdb.header import read_header
 from ecgssl.io.wfdb.reader import SUFFIXES
@@ -98,6 +99,6 @@ def _parts_of_wfdb(headers: set[Path]) -> set[Path]:
             # the header is damaged; a file of the same name is probably its signal file
             parts |= {path.with_suffix(suffix) for suffix in SUFFIXES[1:]}
             continue
-        parts |= {path.with_name(line.file) for line in header.signals}
+        parts |= {as_on_disk(path.with_name(line.file)) for line in header.signals}
         parts |= {path.with_name(f"{name}.hea") for name, _ in header.segments} - {path}
     return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 from ecgssl.io.files.apple_health_reader import is_health_export
 from ecgssl.io.files.csv_header import is_sample_table
@@ -31,7 +32,8 @@ def is_wfdb(path: Path, head: bytes) -> bool:
         return True
     try:
         with header.open("rb") as stream:
-            return path.name.encode() in stream.read(LARGEST_HEADER)
+            listed = stream.read(LARGEST_HEADER)
+        return any(normalize(form, path.name).encode() in listed for form in ("NFC", "NFD"))
     except OSError:
         return True  # the reader reports the error
 

@@ -17,6 +17,7 @@ from ecgssl.files import canonical_json
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.store import layout
 from ecgssl.store.choose_key import choose_key
+from ecgssl.store.settings import model_settings, require_settings
 from ecgssl.store.store import Store
 from ecgssl.version import __version__
 
@@ -38,7 +39,13 @@ def rejected_count(store: Store) -> int:
 
 
 def cohort_store(
-    params: Params, bundle_path: Path | str, targets: Sequence[str], folder: Path, *, show_progress: bool = True
+    params: Params,
+    bundle_path: Path | str,
+    targets: Sequence[str],
+    folder: Path,
+    *,
+    overrides: Sequence[str] = (),
+    show_progress: bool = True,
 ) -> CohortStore:
     """Preprocess the cohort in ``params.data`` with the settings of a bundle and return the store.
 
@@ -51,6 +58,8 @@ def cohort_store(
         bundle_path: bundle of an encoder.
         targets: target columns that the table must contain.
         folder: parent folder of the store.
+        overrides: ``section.key=value`` strings that are contained in ``params``. An override that differs from the
+            settings of the bundle is an error.
         show_progress: show a progress bar on a terminal.
 
     Raises:
@@ -62,6 +71,8 @@ def cohort_store(
     if bundle.targets:
         what = f"contains a classifier of {', '.join(bundle.targets)}"
         raise InputError(Problem(str(bundle_path), "bundle", what, "Use the bundle of an encoder"))
+    settings = model_settings(bundle.spec, bundle.quality, bundle.lsb)
+    require_settings(overrides, params, settings, str(bundle_path), "use a bundle with this setting")
     cohort = load(params.data, "data/raw", params.seed)
     _require_targets(cohort, targets)
     own = _under_contract(params, bundle)

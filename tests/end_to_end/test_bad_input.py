@@ -99,6 +99,12 @@ def test_checkpoint_of_another_contract(made, tmp_path):
     refused(done, "Preprocess the recordings with the settings of the model")
     settings = ("--params", made.params, "--set", "signal.sampling_rate=250")
     done = ecgssl("pretrain", "--store", made.store, "--out", tmp_path / "r", *settings)
+    refused(done, f"--set: signal.sampling_rate: is 250.0, but {made.store} was made with 100.0")
+    other = tmp_path.with_name(f"{tmp_path.name}-params.yaml")
+    parameters = yaml.safe_load(made.params.read_text())
+    parameters.setdefault("signal", {})["sampling_rate"] = 250
+    other.write_text(yaml.safe_dump(parameters))
+    done = ecgssl("pretrain", "--store", made.store, "--out", tmp_path / "r", "--params", other)
     refused(done, f"{made.store} against params.yaml: signal contract: sampling_rate: 100.0 here, 250.0 there")
     assert contents(tmp_path) == {}
 

@@ -138,8 +138,9 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
         "--set",
         f"data.patient_key={place / 'key'}",
     ]
-    options += ["--set", "signal.sampling_rate=250", "--params", str(place / "params.yaml")]
-    (place / "params.yaml").write_text("tasks: {t: [fast]}\n")
+    options += ["--params", str(place / "params.yaml")]
+    # the settings of the run replace those of the parameter file
+    (place / "params.yaml").write_text("tasks: {t: [fast]}\nsignal: {sampling_rate: 250}\n")
     command = [
         "evaluate",
         "--run",

@@ -212,7 +212,10 @@ def test_verb_with_other_limits(folder, tmp_path):
     params = tmp_path / "params.yaml"
     params.write_text("tasks: {x: [AF]}\nquality: {amplitude: 0.1}\n")
     done = ecgssl("inspect", folder / "b.dcm", "--params", params)
+    assert "1 rejected + 0 unreadable" in done.out
     assert "amplitude" in done.out
+    assert done.code == 3, "rejected recordings"
+    assert ecgssl("inspect", folder / "flat.xml").code == 0, "flagged recordings are usable"
 
 
 def test_usage_is_refused_before_anything_is_written(folder, tmp_path):

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ecgssl.datasets.table.read_table import Issue, rows_where
 from ecgssl.io import MEMBER, locate
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
 
 _LOOKED_FOR = 20
@@ -141,7 +142,8 @@ def _file(root: Path, cell: str) -> tuple[str, str]:
     if MEMBER in cell:
         file, member = locate(root / cell)
         return str(file), member or ""
-    return os.path.join(root, cell), ""
+    file = os.path.join(root, cell)
+    return (file if file.isascii() else str(as_on_disk(Path(file)))), ""
 
 
 def _there(file: str) -> bool:

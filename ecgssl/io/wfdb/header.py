@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,7 +194,8 @@ def _storage(words: tuple[str, ...], path: Path, field: str) -> _Storage:
         raise _header_error(path, field, "has no file and format")
     if "/" in words[0]:
         raise _folder_error(path, field)
-    if words[0] != "~" and not _FILE.match(words[0]):
+    # decomposed letters contain marks that are not letters
+    if words[0] != "~" and not _FILE.match(unicodedata.normalize("NFC", words[0])):
         raise _header_error(path, field, "the name of the signal file is not a plain file name")
     storage = _FORMAT.match(words[1])
     if storage is None:

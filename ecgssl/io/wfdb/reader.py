@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, ResolvedMetadata, resolve_metadata
 from ecgssl.io.read_errors import read_error, refuse_member
 from ecgssl.io.recording import Recording
@@ -142,7 +143,7 @@ def _read_plain(
     hea: Path, header: Header, resolved: ResolvedMetadata, lines: Sequence[SignalLine]
 ) -> NDArray[np.float32]:
     """Read the leads of a plain record in mV, twice as fast as with ``_read_file`` and ``_to_millivolts``."""
-    dat, width = hea.parent / lines[0].file, len(header.signals)
+    dat, width = as_on_disk(hea.parent / lines[0].file), len(header.signals)
     frames = count_frames(hea, dat, 16, width, lines[0].offset, header.frames)
     check_size(dat, width, frames)
     stored = read_samples(dat, 16, frames * width, lines[0].offset).reshape(frames, width)
@@ -164,7 +165,7 @@ def _read_plain(
 def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int]) -> dict[int, NDArray[Any]]:
     """Return the digital samples of the channels in ``rows`` that share the signal file of ``group``."""
     lines = [header.signals[i] for i in group]
-    dat = hea.parent / lines[0].file
+    dat = as_on_disk(hea.parent / lines[0].file)
     storage, offset = lines[0].format, lines[0].offset
     if any((line.format, line.offset) != (storage, offset) for line in lines):
         raise read_error("header", hea, "signal file", "its signals differ in format or offset")
