@@ -157,6 +157,7 @@ def test_encoder(encoder_bundle):
         "SHA256SUMS",
         "config.json",
         "encoder.onnx",
+        "lead_names.json",
         "model.safetensors",
         "reference.npz",
         "signal.json",
