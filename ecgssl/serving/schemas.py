@@ -168,7 +168,7 @@ class ModelOut(BaseModel):
     leads: list[str]
     sampling_rate: float
     duration: float
-    explains: Annotated[str | None, Field(description="Method of /explain; null for an encoder.")]
+    explains: Annotated[str | None, Field(description="Method of /explain; null for an encoder and without torch.")]
     largest_request: Annotated[int, Field(description="Largest request in bytes.")]
     notice: str
 
