@@ -11,6 +11,7 @@ import numpy as np
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.evaluation.calibration.decision_text import fitted_on_text
 from ecgssl.export.bundle import Bundle
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.extras import install_line
@@ -85,10 +86,10 @@ class Service:
         """Return the description of the model."""
         bundle, decision = self.bundle, self.bundle.graph.decision
         labels = decision.labels if decision is not None else ()
-        fitted = ", ".join(f"{key}: {value}" for key, value in decision.fitted_on.items()) if decision else ""
+        fitted = fitted_on_text(decision) if decision else ""
         methods = {label.calibrator.method for label in labels}
         note = (
-            f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted or 'validation'}). They are valid "
+            f"Probabilities are calibrated ({', '.join(sorted(methods))}; fitted on {fitted}). They are valid "
             "for populations with the same prevalence as these recordings."
             if methods - {"none", "linear"}
             else "Scores are not calibrated."
