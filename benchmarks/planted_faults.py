@@ -199,6 +199,8 @@ FAULTS: tuple[Fault, ...] = (
         Fault("chest electrodes", f"{a} and {b}", ("chest_swap",), _exchanged(a, b))
         for a, b in (("V2", "V3"), ("V3", "V4"), ("V4", "V5"), ("V5", "V6"))
     ),
+    *(Fault("inverted lead", lead, ("limb_law", "limb_swap"), _scaled(lead, -1)) for lead in ("I", "II", "aVF")),
+    *(Fault("inverted lead", lead, ("chest_swap",), _scaled(lead, -1)) for lead in LEADS[6:]),
     Fault("names", "aVL and aVF exchanged", ("limb_law",), _exchanged("aVL", "aVF")),
     Fault("names", "I and II exchanged", ("limb_law",), _exchanged("I", "II")),
     Fault("names", "-aVR (Cabrera)", ("limb_law",), _scaled("aVR", -1)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ from ecgssl.signal.spec import SignalSpec
 LSB = StoreParams().lsb
 """Default resolution of a store in mV per int16 step. It determines the range of voltages that can be stored."""
 
+MARGIN = 60.0
+"""Duration in s that is cleaned before and after the judged part. The filters of cleaning forget their start much sooner."""
+
 Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
 
 
@@ -46,6 +50,8 @@ class Inspected:
             are replaced by the channel number.
         sampling_rate: sampling rate in Hz.
         duration: duration in s.
+        judged: start and end in s of the part that figures and verdict refer to. It is the part that ``preprocess``
+            stores (``signal.duration`` and ``signal.crop``).
         meta: metadata of the recording (``Recording.meta``).
         figures: quality measures by name, ``None`` if undefined. Voltages are in mV.
         reasons: codes of all findings. Codes that cause the rejection come first.
@@ -60,6 +66,7 @@ class Inspected:
     left_out: tuple[str, ...] = ()
     sampling_rate: float | None = None
     duration: float | None = None
+    judged: tuple[float, float] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, float | None] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
@@ -215,11 +222,17 @@ def inspect_one(
         problem = error.problems[0]
         detail = f"{problem.field}: {problem.what}. {problem.remedy}"
         return Inspected(path, "unreadable", name, reasons=(error.reason,), detail=detail)
-    if page is not None:
-        write_atomic(page, _draw(recording))
     stored = tuple(named.lead for named in identify_leads(recording.leads) if named is not None)
     _, present = arrange(recording.signal[:, :1], recording.leads)
+    if page is not None:
+        write_atomic(page, _draw(recording))
+    duration = recording.duration
+    recording = _around_judged_part(recording, spec)
     assessed = _assess(recording, spec, params, lsb)
+    judged = _judged_part(duration, spec)
+    if judged != (0.0, duration):
+        text = f"judged: {judged[0]:g} to {judged[1]:g} s of {duration:g} s"
+        assessed["detail"] = "; ".join(filter(None, (assessed["detail"], text)))
     return Inspected(
         path=path,
         format=name,
@@ -227,10 +240,38 @@ def inspect_one(
         derived=tuple(lead for lead, there in zip(LEADS, present, strict=True) if there and lead not in stored),
         left_out=recording.meta.get("left_out", ()),
         sampling_rate=recording.sampling_rate,
-        duration=recording.duration,
+        duration=duration,
+        judged=judged,
         meta=recording.meta,
         **assessed,
     )
+
+
+def _judged_part(duration: float, spec: SignalSpec) -> tuple[float, float]:
+    """Return start and end in s of the part of a recording that is stored and judged."""
+    spare = max(duration - spec.duration, 0.0)
+    start = spare / 2 if spec.crop == "center" else 0.0
+    return start, start + min(duration, spec.duration)
+
+
+def _around_judged_part(recording: Recording, spec: SignalSpec) -> Recording:
+    """Return the judged part of a long recording with ``MARGIN`` on both sides; other recordings are unchanged.
+
+    Time and memory of cleaning are then bounded. If the part is in the middle, equal numbers of samples are cut from
+    both ends. They are a multiple of the resampling period, so that the resampled samples stay the same.
+    """
+    rate, samples = recording.sampling_rate, recording.signal.shape[1]
+    if spec.crop != "center":
+        first, last = 0, round((spec.duration + MARGIN) * rate)
+    else:
+        period = (Fraction(spec.sampling_rate) / Fraction(rate)).denominator
+        spare = int((samples - (spec.duration + 2 * MARGIN) * rate) / 2)
+        first = max(spare, 0) // period * period
+        last = samples - first
+    if first == 0 and last >= samples:
+        return recording
+    # copy the part, so that the memory of the whole recording is released
+    return replace(recording, signal=recording.signal[:, first:last].copy())
 
 
 def _assess(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> dict[str, Any]:
@@ -260,7 +301,8 @@ def _draw(recording: Recording) -> bytes:
     """Plot the first ten seconds of the raw signal. The median of each lead (electrode offset) is subtracted."""
     from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
-    signal, present = arrange(recording.signal, recording.leads)
+    beginning = recording.signal[:, : round(MARGIN * recording.sampling_rate)]
+    signal, present = arrange(beginning, recording.leads)
     finite = np.isfinite(signal)
     middle = [np.median(row[there]) if there.any() else 0.0 for row, there in zip(signal, finite, strict=True)]
     shown = signal - np.array(middle)[:, None]

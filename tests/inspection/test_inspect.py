@@ -21,7 +21,7 @@ from ecgssl.inspection.inspect import LSB, Inspection, find, inspect, inspect_on
 from ecgssl.inspection.inspect_table import MAX_LISTED, as_text
 from ecgssl.io import read
 from ecgssl.io.metadata import MetadataOverrides
-from ecgssl.preprocessing.prepare import Rejected, prepare, prepare_request
+from ecgssl.preprocessing.prepare import Rejected, examine, prepare, prepare_request, quality_figures
 from ecgssl.preprocessing.request import RecordingRequest
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.leads import LEADS, arrange, measured
@@ -273,3 +273,34 @@ def test_voltages_beyond_the_range_of_a_store_are_rejected(large):
     found = inspect_one(str(large), SPEC, quality)
     assert (found.verdict, found.reasons[0]) == ("rejected", "amplitude")
     assert "the largest storable value" in found.detail
+
+
+@pytest.mark.parametrize("crop", ["start", "center"])
+@pytest.mark.parametrize("rate", [100.0, 250.0, 257.0])
+def test_long_recordings_are_judged_as_preprocess_stores_them(tmp_path, monkeypatch, crop, rate):
+    """Only the stored part and a margin are cleaned; the figures are those of cleaning the whole recording."""
+    spec = SPEC.model_copy(update={"crop": crop})
+    signal = np.rint(heartbeats(1, seconds=400.0, rate=rate)[0] * 1000).astype(np.int16)
+    path = write_record(tmp_path, "long", signal, rate=rate)
+    lengths = []
+    monkeypatch.setattr("ecgssl.inspection.inspect.examine", lambda r, *a: lengths.append(r.duration) or examine(r, *a))
+    found = inspect_one(str(path), spec, QUALITY)
+    (length,) = lengths
+    assert length < 135
+    start = 0.0 if crop == "start" else (found.duration - 10) / 2
+    assert found.judged == (start, start + 10)
+    assert found.detail.endswith(f"judged: {start:g} to {start + 10:g} s of {found.duration:g} s")
+    expected = quality_figures(examine(read(path), spec, QUALITY, LSB).quality)
+    assert {name for name, value in found.figures.items() if value is None} <= {"mains"}
+    found_values, expected_values = (
+        {name: -1.0 if value is None else value for name, value in figures.items()}
+        for figures in (found.figures, expected)
+    )
+    assert found_values == pytest.approx(expected_values, rel=1e-3, abs=1e-5)
+
+
+def test_short_recordings_are_judged_whole(folder):
+    found = inspect_one(str(folder / "a.xml"), SPEC, QUALITY)
+    assert found.judged == (0.0, 10.0)
+    assert "judged" not in found.detail
+    assert json.loads(json.dumps(found.to_dict()))["judged"] == [0, 10]
