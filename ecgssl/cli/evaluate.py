@@ -9,7 +9,7 @@ import typer
 
 from ecgssl.cli.app import Overrides, ParamsFile, app
 from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, require
 
 if TYPE_CHECKING:
     from ecgssl.finetuning.evaluate_external import External
@@ -56,6 +56,8 @@ def evaluate(
     from ecgssl.store.store import Store
 
     _one_source(predictions, run, store, manifest)
+    if run is not None:
+        require("ecgssl evaluate", "torch")
     chosen = list(overrides or [])
     if manifest is not None:
         chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
