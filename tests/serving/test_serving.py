@@ -177,14 +177,20 @@ def test_a_recording_that_cannot_be_used(served, records, tmp_path, name, code):
 
 
 def test_nothing_is_kept_and_nobody_named(served, records, tmp_path, caplog):
-    """The file name and its content are not returned, logged or kept on disk."""
+    """The file name and its content are not returned, logged or kept on disk.
+
+    The answer to a header without its signal file names the file to add, which is the client's own file name.
+    """
     name = "Doe_Jane_19610203"
     write_record(tmp_path, name, beats(5), rate=250, comments="# Patient: Doe Jane\n")
     files = both(tmp_path, name)
     caplog.set_level(logging.DEBUG)
     answers = [send(served, path, *files, member=name) for path in ("/predict", "/view")]
     answers += [send(served, path, *files) for path in ("/predict", "/embed", "/view", "/explain?target=MI")]
-    answers += [send(served, "/predict", files[0]), send(served, f"/{name}", *files)]
+    answers += [send(served, f"/{name}", *files)]
+    alone = send(served, "/predict", files[0])
+    assert f"Add {name}.dat" in alone.text
+    assert alone.text.count(name) == 1
     answers += [requests.post(f"{served.address}/predict?patient={name}", data=name, timeout=60)]
     received = "".join(answer.text for answer in answers) + "".join(str(a.headers) for a in answers)
     logged = "\n".join(
