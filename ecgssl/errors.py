@@ -7,6 +7,9 @@ written), 3 success with rejected recordings, 4 stopped on request (the state is
 
 from __future__ import annotations
 
+import errno
+import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -65,6 +68,44 @@ class RecordingError(InputError):
         return (type(self), (self.reason, self.problems[0]))
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NUMBER = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
+
+
+def write_error_number(error: BaseException) -> int | None:
+    """Return the error number if an exception reports a full or read-only disk, otherwise ``None``.
+
+    Args:
+        error: exception; pyarrow and SQLite state the number in the text only, or not at all.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and isinstance(error, OSError) and (found := _NUMBER.search(str(error))):
+        number = int(found[1])
+    return number if number in (*_FULL, errno.EROFS) else None
+
+
+def cannot_write(path: Path | str, error: OSError) -> InputError:
+    """Return the error for an output that cannot be written, with the reason and the free space of its disk."""
+    path = Path(path)
+    number = write_error_number(error) or error.errno
+    what = f"cannot be written ({error.strerror or error}{_free(path)})"
+    remedy = "Use a place where files can be created"
+    if number in _FULL:
+        remedy = "Free disk space, then run the same command again"
+    elif number in _REFUSED:
+        remedy = "Grant write permission or use another folder, then run the same command again"
+    return InputError(Problem(str(path), "output", what, remedy))
+
+
+def _free(path: Path) -> str:
+    there = next((place for place in (path, *path.absolute().parents) if place.is_dir()), None)
+    try:
+        return "" if there is None else f"; {shutil.disk_usage(there).free / 1e9:.3g} GB free"
+    except OSError:
+        return ""
+
+
 class Stopped(Exception):
     """A run stopped early, for example because of SIGTERM or a time limit. Its state is saved."""
 
@@ -112,6 +153,13 @@ def exit_with(main: Callable[[], int | None]) -> None:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
         code = error.exit_code
+    except OSError as error:
+        # outputs are written in many places; a full or read-only disk is never a bug
+        if write_error_number(error) is None:
+            raise
+        failed = cannot_write(error.filename or Path.cwd(), error)
+        print(f"error: {failed}", file=sys.stderr)
+        code = failed.exit_code
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         code = stopped.exit_code

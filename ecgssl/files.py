@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ecgssl.errors import InputError, Problem
+from ecgssl.errors import InputError, Problem, cannot_write, write_error_number
+from ecgssl.output_lock import exclusive
 
 _KEPT = 40
 """Number of characters of a file name that are used in the name of its temporary file."""
@@ -43,7 +44,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         ``path``.
 
     Raises:
-        InputError: ``path`` is a folder, or its parent folder cannot be created.
+        InputError: ``path`` is a folder, or cannot be written, with the reason and the free space.
     """
     path = Path(path)
     if path.is_dir():
@@ -56,8 +57,11 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise cannot_write(path, error) from error
         raise
     _sync(path.parent)
     return path
@@ -76,6 +80,8 @@ def make_folder(path: Path | str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if write_error_number(error) is not None:
+            raise cannot_write(path, error) from None
         what = f"cannot be created ({error.strerror})"
         raise InputError(Problem(str(path), "output folder", what, "Use a folder that you can write to")) from None
     return path
@@ -85,7 +91,8 @@ def make_folder(path: Path | str) -> Path:
 def atomic_directory(path: Path | str, *, marker: str | None = None, building: Path | None = None) -> Iterator[Path]:
     """Build a directory under a temporary name and rename it to ``path`` if the block ends without an exception.
 
-    An existing directory stays in place until the new one is complete. After an exception it is unchanged.
+    An existing directory stays in place until the new one is complete. After an exception it is unchanged. The path is
+    locked meanwhile (``ecgssl.output_lock``), and temporary directories of killed processes are removed.
 
     Args:
         path: directory to create or replace.
@@ -98,22 +105,28 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
         The temporary directory to write into.
 
     Raises:
-        InputError: ``path`` is a file, is or contains the working or home directory, is not empty and has no ``marker``, or
-            cannot be created. The error is raised before the block runs.
+        InputError: ``path`` is a file, is or contains the working or home directory, is not empty and has no ``marker``,
+            cannot be created, or is in use by another process. The error is raised before the block runs.
+        InputError: the disk is full; the message contains the free space.
     """
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
     make_folder(path.parent)
-    temporary = make_folder(_sibling(path, "tmp") if building is None else building)
-    try:
-        yield temporary
-        for item in [*temporary.rglob("*"), temporary]:
-            _sync(item)
-        _swap(temporary, path)
-    except BaseException:
-        if building is None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with exclusive(path):
+        # this process has the lock, so the processes that made these directories were killed
+        _remove_leftovers(path, "tmp")
+        temporary = make_folder(_sibling(path, "tmp") if building is None else building)
+        try:
+            yield temporary
+            for item in [*temporary.rglob("*"), temporary]:
+                _sync(item)
+            _swap(temporary, path)
+        except BaseException as error:
+            if building is None:
+                shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError) and write_error_number(error) is not None:
+                raise cannot_write(path, error) from error
+            raise
     _sync(path.parent)
 
 
@@ -186,11 +199,16 @@ def _swap(building: Path, path: Path) -> None:
         _remove(old)
     else:
         building.rename(path)
-    # remove leftovers of killed processes, but not for shortened names, which may belong to another directory
+    _remove_leftovers(path, "old")
+
+
+def _remove_leftovers(path: Path, kind: str) -> None:
+    """Remove leftovers of killed processes, but not for shortened names, which may belong to another directory."""
     if len(path.name) <= _KEPT:
-        left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.old")
+        left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.{kind}")
         for item in [item for item in path.parent.iterdir() if left.fullmatch(item.name)]:
-            _remove(item)
+            if item.is_dir() or item.is_symlink():
+                _remove(item)
 
 
 def _remove(old: Path) -> None:

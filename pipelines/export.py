@@ -8,6 +8,7 @@ from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.files import write_json
 from ecgssl.finetuning.settings import reference
+from ecgssl.output_lock import exclusive
 from ecgssl.stages.export import export_model
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
@@ -21,7 +22,7 @@ def main() -> None:
         "encoder": Path("models/pretrained"),
         "classifier": Path("models/finetuned") / reference(params, *params.exported).key,
     }
-    with track("export", params) as run:
+    with exclusive("exports/classifier") as lock, track("export", params, lock=lock) as run:
         figures = {
             name: export_model(params, source, Path("exports") / name, run, store=store)
             for name, source in sources.items()

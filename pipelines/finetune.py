@@ -8,6 +8,7 @@ from pathlib import Path
 from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.finetuning.settings import settings
+from ecgssl.output_lock import exclusive
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 
@@ -22,14 +23,18 @@ def main() -> None:
     args = parser.parse_args()
     params = load_params()
     setting = {s.key: s for s in settings(params)}[args.setting]
-    with track(f"finetune@{setting.key}", params, tags=setting.about()) as run:
+    out = Path("models/finetuned") / setting.key
+    with (
+        exclusive(out) as lock,
+        track(f"finetune@{setting.key}", params, tags=setting.about(), lock=lock) as run,
+    ):
         finetune_encoder(
             params,
             Store("data/processed"),
             "models/pretrained",
             params.tasks[setting.task],
             setting.mode,
-            Path("models/finetuned") / setting.key,
+            out,
             Path("runs/finetune"),
             run,
             task=setting.task,

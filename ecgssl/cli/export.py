@@ -30,6 +30,7 @@ def export(
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """
     from ecgssl.config import load_params
+    from ecgssl.output_lock import exclusive
 
     p = load_params(params, overrides)
     require_training("ecgssl export", p)
@@ -41,6 +42,6 @@ def export(
     data = None if store is None else Store(store)
     if data is not None:
         require_store_settings(overrides, p, data)
-    with track("export", p) as run:
+    with exclusive(out) as lock, track("export", p, lock=lock) as run:
         figures = export_model(p, model, out, run, store=data, recordings=recordings or [])
     typer.echo(json.dumps(figures, indent=1, default=str))

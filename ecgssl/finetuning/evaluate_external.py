@@ -28,6 +28,7 @@ from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.finetuning.rows import label_fraction, lead_subset
 from ecgssl.finetuning.task import AGE, resolve_task, task_values
 from ecgssl.model.classifier import Classifier
+from ecgssl.output_lock import exclusive
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.signal.spec import SignalSpec
@@ -306,21 +307,22 @@ def evaluate_external(
     """
     frozen = load_frozen(run)
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
-    if store is not None:
-        found = evaluate_frozen(frozen, Store(store), params, **options)
-    else:
-        fix = "train a model with this setting"
-        require_settings(overrides, params, model_settings(frozen.spec), str(run), fix)
-        own = params.model_copy(update={"signal": frozen.spec})
-        cohort = load(own.data, "data/raw", own.seed)
-        beside = store_of(out)
-        preprocess(cohort, own, beside, choose_key(own.data, own.seed, beside))
-        found = evaluate_frozen(frozen, Store(beside), own, **options)
-    with atomic_directory(out, marker=EVALUATION) as folder:
-        write_json(folder / EVALUATION, found.figures)
-        write_predictions(found.predictions, folder / PREDICTIONS)
-        if found.recalibrated is not None:
-            found.recalibrated.save(folder)
+    with exclusive(out):
+        if store is not None:
+            found = evaluate_frozen(frozen, Store(store), params, **options)
+        else:
+            fix = "train a model with this setting"
+            require_settings(overrides, params, model_settings(frozen.spec), str(run), fix)
+            own = params.model_copy(update={"signal": frozen.spec})
+            cohort = load(own.data, "data/raw", own.seed)
+            beside = store_of(out)
+            preprocess(cohort, own, beside, choose_key(own.data, own.seed, beside))
+            found = evaluate_frozen(frozen, Store(beside), own, **options)
+        with atomic_directory(out, marker=EVALUATION) as folder:
+            write_json(folder / EVALUATION, found.figures)
+            write_predictions(found.predictions, folder / PREDICTIONS)
+            if found.recalibrated is not None:
+                found.recalibrated.save(folder)
     return found
 
 

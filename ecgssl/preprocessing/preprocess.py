@@ -19,6 +19,7 @@ from ecgssl.config import Params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_of
+from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import enforce_splits
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
@@ -82,7 +83,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
     require_usable(cohort)
     partial = out.with_name(f".{out.name}.partial-{_run_key(cohort, params)}")
     work = Work(partial / "store", partial / "parts", params.signal, params.quality, params.store.lsb)
-    with atomic_directory(out, marker=layout.SPEC, building=work.shards) as building:
+    with exclusive(out), atomic_directory(out, marker=layout.SPEC, building=work.shards) as building:
         for unfinished in make_folder(work.parts).glob(f"*{UNFINISHED}"):
             unfinished.unlink(missing_ok=True)
         made = sorted(_make(cohort, params, work, progress), key=lambda shard: shard.number)

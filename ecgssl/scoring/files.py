@@ -14,8 +14,9 @@ from typing import Any, Literal
 from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import make_folder
+from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_ordered
-from ecgssl.preprocessing.inputs import Listed, list_recordings
+from ecgssl.preprocessing.inputs import Inputs, Listed, list_recordings
 from ecgssl.progress import progress
 from ecgssl.scoring.preprocess import COLUMNS, POLICIES, PreparedRecording, Windows, prepare_files
 from ecgssl.scoring.score_file import PART, ScoreFile, require_format
@@ -138,19 +139,39 @@ def _score(
     if windows not in POLICIES:
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     listed = list_recordings(inputs, root)
-    items = listed.items
     bundle = load_bundle(bundle_path)
     value_columns = _columns(bundle, output, windows, str(bundle_path))
     # create the output folder first, so that an error is raised before the recordings are scored
     make_folder(out.parent)
     where = bundle.graph.use_device(device)
+    seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
+    with exclusive(out):
+        return _score_into(
+            out, output, bundle, value_columns, listed, windows, batch_size, workers, where, seconds, show_progress
+        )
+
+
+def _score_into(
+    out: Path,
+    output: Output,
+    bundle: Bundle,
+    value_columns: dict[str, type],
+    listed: Inputs,
+    windows: Windows,
+    batch_size: int,
+    workers: int,
+    device: str,
+    seconds: dict[str, float],
+    show_progress: bool,
+) -> PredictReport:
+    """Write the table, which is locked by the caller. ``seconds`` has the time of each stage and is updated."""
+    items = listed.items
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
     verb = "predict" if output == "logits" else "embed"
-    about = constants | {"verb": verb, "device": where, "inputs": _digest(items)}
+    about = constants | {"verb": verb, "device": device, "inputs": _digest(items)}
     file = ScoreFile(out, COLUMNS | dict.fromkeys(constants, str) | value_columns, about, len(items))
     done = {number: reasons for number in range(file.parts) if (reasons := file.done(number)) is not None}
     resumed = sum(len(_of_part(items, number)) for number in done)
-    seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
     # process single recordings if all windows are scored, because long recordings have many windows
     chunk = batch_size if windows == "contract" else 1
     chunks = list(_chunks(items, [n for n in range(file.parts) if n not in done], chunk))

@@ -11,6 +11,7 @@ from typing import Any
 from ecgssl.config import Params
 from ecgssl.evaluation.leaderboard import entry, leaderboard
 from ecgssl.finetuning.finetune import Mode
+from ecgssl.output_lock import exclusive
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions
 from ecgssl.stages.finetune import finetune_encoder
 from ecgssl.store.store import Store
@@ -59,7 +60,7 @@ def finetune_and_evaluate(
         InputError, ContractMismatch: see ``finetune_encoder``.
     """
     task, work = ", ".join(targets), out / "work"
-    with track("finetune", params, tags={"mode": mode}) as run:
+    with exclusive(out) as lock, track("finetune", params, tags={"mode": mode}, lock=lock) as run:
         tuned = finetune_encoder(
             params, store, encoder, targets, mode, out / "classifier", work, run, task=task, share=share,
             recorded=recorded, cross_validated=cross_validated, show_progress=show_progress,

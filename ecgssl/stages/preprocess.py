@@ -8,6 +8,7 @@ from ecgssl.config import Params
 from ecgssl.datasets.load import load
 from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
+from ecgssl.output_lock import exclusive
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.stages.uploads import upload_waveforms
 from ecgssl.store.choose_key import choose_key
@@ -34,7 +35,7 @@ def preprocess_set(
     Raises:
         InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
     """
-    with track("preprocess", params) as run:
+    with exclusive(out) as lock, track("preprocess", params, lock=lock) as run:
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})
         cohort = load(params.data, synthetic, params.seed)
         report = preprocess(cohort, params, out, choose_key(params.data, params.seed, out))

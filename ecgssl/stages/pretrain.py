@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.config import Params
 from ecgssl.errors import Diverged
+from ecgssl.output_lock import exclusive
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.diagnostics.publish import WAVEFORMS, publish_pretraining
 from ecgssl.pretraining.loop import PretrainResult, pretrain
@@ -55,7 +57,8 @@ def pretrain_encoder(
     """
     with (
         process_group(resolve_device(params.pretrain.device)) as ranks,
-        track("pretrain", params, enabled=ranks.first) as run,
+        exclusive(model) if ranks.first else nullcontext() as lock,
+        track("pretrain", params, enabled=ranks.first, lock=lock) as run,
     ):
         run.log_params({section: getattr(params, section).model_dump(mode="json") for section in SECTIONS})
         result = pretrain(

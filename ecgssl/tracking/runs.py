@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ecgssl.config import Params
-from ecgssl.errors import require
+from ecgssl.errors import Stopped, require
+from ecgssl.output_lock import OutputLock
 from ecgssl.tracking.provenance import provenance
+from ecgssl.tracking.sqlite_store import prepared, schema_error
 from ecgssl.tracking.values import URI_VARIABLE, error_line, legal_name, number, settings
 
 _logger = logging.getLogger("ecgssl")
@@ -28,6 +29,8 @@ _ITEMS_PER_CALL = 100
 _TEXT_LENGTH = 6000
 _SECONDS_BETWEEN_CALLS = 5.0
 _FAILURES_UNTIL_OFF = 3
+_RUN = "mlflow_run"
+"""Key of the run in the lock file of an output."""
 _ENVIRONMENT = {
     # MLflow's defaults (7 retries, timeout of 120 s) delay a stage by minutes if the server does not respond
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -46,6 +49,7 @@ def track(
     backend: str | None = None,
     enabled: bool = True,
     tags: Mapping[str, object] | None = None,
+    lock: OutputLock | None = None,
 ) -> Iterator[TrackedRun]:
     """Start the MLflow run of a stage, nested under the run of its pipeline. The run ends with the ``with`` block.
 
@@ -59,9 +63,12 @@ def track(
         backend: ``mlflow`` or ``none``. The default is ``params.tracking.backend``.
         enabled: set to ``False`` on all ranks except the first.
         tags: additional tags of the run.
+        lock: lock of the stage's output. It records the run, so that the next start of the stage marks a run whose process
+            was killed as KILLED.
 
     Yields:
-        The run. An exception in the block sets its status to FAILED, or KILLED for an interrupt, and propagates.
+        The run. An exception in the block sets its status to FAILED, or KILLED for ``Stopped`` or an interrupt, and
+            propagates.
 
     Raises:
         InputError: the backend is MLflow, which is not installed.
@@ -73,11 +80,12 @@ def track(
     if backend == "mlflow" and enabled:
         require("params.yaml", "mlflow", field="tracking.backend")
     run = TrackedRun(off=backend == "none" or not enabled)
-    run._attempt("starting", lambda: run._open(stage, params, dict(tags or {})))
+    run._attempt("starting", lambda: run._open(stage, params, dict(tags or {}), lock))
     try:
         yield run
     except BaseException as error:
-        run._close("FAILED" if isinstance(error, Exception) else "KILLED", type(error).__name__)
+        failed = isinstance(error, Exception) and not isinstance(error, Stopped)
+        run._close("FAILED" if failed else "KILLED", type(error).__name__)
         raise
     run._close("FINISHED")
 
@@ -157,22 +165,28 @@ class TrackedRun:
 
         self._attempt(what, in_run)
 
-    def _open(self, stage: str, params: Params, tags: dict[str, object]) -> None:
+    def _open(self, stage: str, params: Params, tags: dict[str, object], lock: OutputLock | None) -> None:
         configured = os.environ.get(URI_VARIABLE)
         uri = configured or f"sqlite:///{Path('mlflow.db').resolve()}"
         artifacts = None if configured else Path("mlartifacts").resolve().as_uri()
-        _require_sqlite(uri)
-        mlflow = _mlflow()
-        mlflow.set_tracking_uri(uri)
-        if not configured:
-            # set_tracking_uri sets this variable, which would make runs in other directories use the same store
-            os.environ.pop(URI_VARIABLE, None)
-        self._client = mlflow.MlflowClient(uri)
-        experiment = _experiment(self._client, params.tracking.experiment, artifacts)
         source = provenance(params)
-        self._parent_id = _pipeline_run(self._client, experiment, source)
-        labels = {**source, "stage": stage, "mlflow.parentRunId": self._parent_id, **settings(tags)}
-        self._run_id = self._client.create_run(experiment, run_name=stage, tags=labels).info.run_id
+        with prepared(uri, lambda new: _mlflow().MlflowClient(new).search_experiments(max_results=1)):
+            mlflow = _mlflow()
+            mlflow.set_tracking_uri(uri)
+            if not configured:
+                # mlflow sets this variable, which would make a later run in another directory use the same store
+                os.environ.pop(URI_VARIABLE, None)
+            self._client = mlflow.MlflowClient(uri)
+            try:
+                experiment = _experiment(self._client, params.tracking.experiment, artifacts)
+            except Exception as error:
+                raise schema_error(uri, error) from error
+            self._parent_id = _pipeline_run(self._client, experiment, source)
+            labels = {**source, "stage": stage, "mlflow.parentRunId": self._parent_id, **settings(tags)}
+            self._run_id = self._client.create_run(experiment, run_name=stage, tags=labels).info.run_id
+        if lock is not None:
+            _end_killed(self._client, str(lock.previous.get(_RUN, "")), self._parent_id)
+            lock.record(**{_RUN: self._run_id})
 
     def _close(self, status: str, error_type: str = "") -> None:
         self._flush()
@@ -236,15 +250,22 @@ def _mlflow() -> Any:
     return mlflow
 
 
-def _require_sqlite(uri: str) -> None:
-    """Check that a SQLite database is writable, because MLflow retries for 100 s before it raises an error."""
-    if not uri.startswith("sqlite:///"):
+def _end_killed(client: Any, run_id: str, parent_id: str) -> None:
+    """Mark a run whose process was killed as KILLED, and its pipeline's run unless it is ``parent_id``."""
+    if not run_id:
         return
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
+    try:
+        run = client.get_run(run_id)
+        if run.info.status != "RUNNING":
+            return
+        client.set_tag(run_id, "error_type", "Killed")
+        client.set_terminated(run_id, "KILLED")
+        parent = run.data.tags.get("mlflow.parentRunId", "")
+        if parent not in ("", parent_id) and client.get_run(parent).info.status == "RUNNING":
+            client.set_terminated(parent, "KILLED")
+    except Exception as error:
+        # the run may be in another tracking store
+        _logger.info("MLflow: the earlier run was not found (%s)", error_line(error))
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:

@@ -20,6 +20,7 @@ PACKAGE = REPOSITORY / "ecgssl"
 LAYERS = (
     ("extras", "version"),
     ("errors",),
+    ("output_lock",),
     ("files", "params_base", "pool", "progress"),
     ("html",),
     ("signal",),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,10 +19,14 @@ from ecgssl.datasets.download.session import MOST_CONNECTIONS, Refused, ReleaseS
 from ecgssl.datasets.public.public_set import Source, public_set
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
+from ecgssl.output_lock import exclusive
 from ecgssl.progress import progress
 
 JOURNAL = ".ecgssl-verified"
 """File in the root folder that lists verified files with size and time, so that they are not verified again."""
+
+LOCK = ".ecgssl-download.lock"
+"""File in the root that another download of the same folder is refused for."""
 
 _SAMPLED = 40
 """Number of files whose sizes are requested from the server to estimate the total size."""
@@ -99,7 +104,7 @@ def download(
 
     Raises:
         InputError: the dataset is unknown or cannot be downloaded automatically (the message contains instructions), the
-            list of files is invalid, a subset has no files, or there is too little disk space.
+            list of files is invalid, a subset has no files, there is too little disk space, or another process uses ``root``.
     """
     start = time.perf_counter()
     root = Path(root)
@@ -108,9 +113,11 @@ def download(
     if source.listing == "sha256sums" and not base.endswith("/"):
         base += "/"
     session = session or ReleaseSession(base)
-    try:
+    with ExitStack() as stack:
+        stack.callback(session.close)
         files = choose(list_release(session, source, base), source, subsets)
         make_folder(root)
+        stack.enter_context(exclusive(root, lock=root / LOCK))
         journal = _read_journal(root / JOURNAL)
         verified = {f.path for f in files if not recheck and _is_verified(root, f, journal)}
         missing = [f for f in files if f.path not in verified]
@@ -118,8 +125,6 @@ def download(
         on_plan(Plan(len(files), size, exact, source.advice))
         _require_room(root, size, missing)
         present, received, failed = _fetch_all(session, root, missing, size, connections, show_progress)
-    finally:
-        session.close()
     return DownloadReport(
         files=len(files),
         present=len(verified) + present,

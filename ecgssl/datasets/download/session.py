@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, ProtocolError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
@@ -41,7 +41,11 @@ class _BoundedRetry(Retry):
     """Retry policy that obeys the ``Retry-After`` header up to a maximum waiting time."""
 
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        wait = super().get_retry_after(response)
+        try:
+            wait = super().get_retry_after(response)
+        except (ValueError, OverflowError, HTTPError):
+            # neither a number nor a date: wait as without the header
+            return None
         return None if wait is None else min(wait, _LONGEST_WAIT)
 
 
@@ -126,8 +130,9 @@ class ReleaseSession:
         try:
             with self._open("HEAD", url, {}) as response:
                 length = response.headers.get("Content-Length", "")
-                return int(length) if response.status_code == 200 and length.isdigit() else None
-        except Refused:
+                return int(length) if response.status_code == 200 and length.isascii() and length.isdigit() else None
+        except (Refused, requests.RequestException, HTTPError, OSError):
+            # the size is only an estimate for the user
             return None
 
     @contextmanager

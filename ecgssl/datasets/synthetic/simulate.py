@@ -6,6 +6,8 @@ clinical meaning.
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -24,6 +26,7 @@ from ecgssl.datasets.synthetic.vectorcardiogram import conducted_beat, dipole, e
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
 from ecgssl.io.wfdb.writer import write_wfdb
+from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_ordered
 from ecgssl.signal.leads import LEADS
 
@@ -120,7 +123,11 @@ def simulate(
     make_folder(out.parent)
     # files.atomic_directory is not used, because its sync of each file to disk takes almost as long as the simulation;
     # a dataset lost in a power failure can be generated again from its seed
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True) as place:
+    with (
+        exclusive(out),
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True) as place,
+    ):
+        _remove_leftovers(out, Path(place))
         folder = Path(place) / "new"
         folder.mkdir()
         rows = _record_all(folder, params, seed, workers, progress)
@@ -230,6 +237,14 @@ def _check(out: Path, params: SyntheticParams) -> None:
         )
     if problems:
         raise InputError(problems)
+
+
+def _remove_leftovers(out: Path, own: Path) -> None:
+    """Remove the temporary folders of simulations of this folder that were killed."""
+    left = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}")
+    for item in out.absolute().parent.iterdir():
+        if left.fullmatch(item.name) and item.name != own.name and item.is_dir():
+            shutil.rmtree(item, ignore_errors=True)
 
 
 def _put_in_place(new: Path, out: Path, old: Path) -> None:
