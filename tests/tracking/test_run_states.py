@@ -49,9 +49,12 @@ def test_parallel_first_starts_create_the_database_once_and_lose_no_run(tmp_path
 
     def start(number: int) -> None:
         barrier.wait()
-        with prepared(f"sqlite:///{tmp_path / 'm.db'}", lambda uri: (made.append(uri), _create(uri))):
-            with sqlite3.connect(tmp_path / "m.db") as database:
-                database.execute("INSERT INTO runs VALUES (?)", (str(number),))
+        uri = f"sqlite:///{tmp_path / 'm.db'}"
+        with (
+            prepared(uri, lambda new: (made.append(new), _create(new))),
+            sqlite3.connect(tmp_path / "m.db") as database,
+        ):
+            database.execute("INSERT INTO runs VALUES (?)", (str(number),))
 
     threads = [threading.Thread(target=start, args=(number,)) for number in range(starts)]
     for thread in threads:
