@@ -142,8 +142,8 @@ def _file(root: Path, cell: str) -> tuple[str, str]:
     if MEMBER in cell:
         file, member = locate(root / cell)
         return str(file), member or ""
-    file = os.path.join(root, cell)
-    return (file if file.isascii() else str(as_on_disk(Path(file)))), ""
+    joined = os.path.join(root, cell)
+    return (joined if joined.isascii() else str(as_on_disk(Path(joined)))), ""
 
 
 def _there(file: str) -> bool:
