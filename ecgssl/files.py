@@ -6,6 +6,7 @@ names begin with a dot.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -31,6 +32,12 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raise ``OSError`` if a path is a named pipe or a device, because opening it could wait forever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def write_atomic(path: Path | str, data: bytes | str) -> Path:

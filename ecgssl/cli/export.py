@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +25,7 @@ def export(
     ] = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Export a model as a bundle of weights, ONNX graphs and a torch.export program.
 
@@ -44,4 +46,39 @@ def export(
         require_store_settings(overrides, p, data)
     with exclusive(out) as lock, track("export", p, lock=lock) as run:
         figures = export_model(p, model, out, run, store=data, recordings=recordings or [])
-    typer.echo(json.dumps(figures, indent=1, default=str))
+    typer.echo(json.dumps(figures, indent=1, default=str) if as_json else export_summary(figures, out))
+
+
+def export_summary(figures: Mapping[str, Any], out: Path) -> str:
+    """Return the figures of an export as text.
+
+    Args:
+        figures: result of ``ecgssl.export.bundle.export_bundle``.
+        out: folder of the bundle.
+    """
+    lines = [f"wrote {out}: {figures['parameters']:,} parameters, version {figures['version']}"]
+    for name, size in figures["bytes"].items():
+        lines.append(f"  {name}: {size / 1e6:.1f} MB{_checked(figures['max_difference'].get(name))}")
+    lines.append(f"largest accepted difference from the Python pipeline: {figures['tolerance']:g}")
+    if loss := figures.get("int8"):
+        lines.append(
+            f"8-bit graph: {loss['metric']} {loss['int8']:.4f} instead of {loss['float']:.4f} "
+            f"on {loss['recordings']} validation recordings"
+        )
+    return "\n".join(lines)
+
+
+def _checked(differences: Any) -> str:
+    """Return the largest difference of a file from the Python pipeline, as text."""
+    if differences is None:
+        return ""
+    if isinstance(differences, Mapping):
+        # signal is a share of samples, and pipeline includes the effect of these samples
+        values = [
+            value
+            for found in differences.values()
+            for name, value in found.items()
+            if name not in ("signal", "pipeline")
+        ]
+        differences = max(values, default=0.0)
+    return f", differs from the Python pipeline by at most {differences:.1g}"

@@ -20,10 +20,18 @@ def serve(
     token: Annotated[
         str | None, typer.Option(envvar="ECGSSL_TOKEN", help="Token that clients must send; set it in the environment.")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Further host name under which clients call the service; can be repeated."),
+    ] = None,
     readers: Annotated[int, typer.Option(min=1, max=64, help="Processes that read and clean recordings.")] = 1,
     largest: Annotated[int, typer.Option(min=1, max=1024, help="Largest request in MiB.")] = 32,
     seconds: Annotated[
         float, typer.Option(min=1, help="Time limit in seconds for receiving a request, and for reading it.")
+    ] = 30.0,
+    most_windows: Annotated[int, typer.Option(min=1, help="Largest number of windows of a recording.")] = 180,
+    model_seconds: Annotated[
+        float, typer.Option(min=1, help="Time limit in seconds for running the model on one recording.")
     ] = 30.0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device of the model.")] = "auto",
 ) -> None:
@@ -34,7 +42,13 @@ def serve(
     from ecgssl.serving.request_limits import RequestLimits
     from ecgssl.serving.server import serve as run
 
-    limits = RequestLimits(size=largest << 20, seconds=seconds)
+    limits = RequestLimits(
+        size=largest << 20,
+        seconds=seconds,
+        total=max(largest << 23, RequestLimits.total),
+        windows=most_windows,
+        model_seconds=model_seconds,
+    )
     run(
         bundle,
         host=host,
@@ -42,6 +56,7 @@ def serve(
         token=token,
         limits=limits,
         readers=readers,
+        hosts=allow_host or (),
         device=device,
         started=lambda address: typer.echo(f"{address} is ready. Stop it with Ctrl-C. For research only."),
     )

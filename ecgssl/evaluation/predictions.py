@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ecgssl.config.manifest import OutputKind
+from ecgssl.csv_cells import original_frame, safe_csv
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.target_kinds import TARGET_KINDS
 from ecgssl.files import write_atomic
@@ -131,7 +132,7 @@ def write_predictions(predictions: pd.DataFrame, path: Path | str) -> None:
     check_predictions(predictions, str(path))
     kind = _kind(path)
     if kind == ".csv":
-        write_atomic(path, predictions.to_csv(index=False, lineterminator="\n"))
+        write_atomic(path, safe_csv(predictions))
     else:
         write_atomic(path, predictions.to_parquet(index=False))
 
@@ -147,7 +148,9 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     try:
         if kind == ".csv":
             text: dict[Hashable, type[str]] = dict.fromkeys(KEYS, str)
-            table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            table = original_frame(
+                pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            )
         else:
             table = pd.read_parquet(path)
     except FileNotFoundError:

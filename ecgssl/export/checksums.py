@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import sha256_of, write_atomic
+from ecgssl.files import refuse_pipe, sha256_of, write_atomic
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
@@ -30,6 +30,7 @@ def verify_sums(folder: Path) -> str:
     """
     sums = folder / SUMS
     try:
+        refuse_pipe(sums)
         lines = sums.read_text().splitlines()
     except FileNotFoundError:
         what = "does not exist, so the folder is not a bundle" if folder.is_dir() else "does not exist"

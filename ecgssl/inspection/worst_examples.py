@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams, ReasonCode
+from ecgssl.csv_cells import original_frame
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import RecordingError
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
@@ -99,7 +100,7 @@ def worst_examples(
     """
     tables = [
         (False, pd.read_parquet(Path(store) / layout.INDEX, columns=["record_id", "findings"])),
-        (True, pd.read_csv(Path(store) / layout.REJECTED, dtype=str, keep_default_na=False)),
+        (True, original_frame(pd.read_csv(Path(store) / layout.REJECTED, dtype=str, keep_default_na=False))),
     ]
     places = {str(name): place for place, name in enumerate(cohort.table["record_id"])}
     found: dict[ReasonCode, list[tuple[float, bool, int, list[Finding]]]] = {code: [] for code in REASONS}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unicodedata import normalize
 
+from ecgssl.files import refuse_pipe
 from ecgssl.io.files.apple_health_reader import is_health_export
 from ecgssl.io.files.csv_header import is_sample_table
 from ecgssl.io.vendors.mfer_layout import is_mfer_head
@@ -134,6 +135,7 @@ def is_apple_health(path: Path, head: bytes) -> bool:
 def is_sample_file(path: Path) -> bool:
     """Return whether a text file starts like samples of a recording, not like a manifest; ``False`` if it cannot be opened."""
     try:
+        refuse_pipe(path)
         with path.open("rb") as stream:
             head = stream.read(4096)
     except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ecgssl.files import refuse_pipe
 from ecgssl.io.read_errors import file_errors, read_error
 
 LARGEST = 1 << 27
@@ -38,8 +39,10 @@ def read_limited(path: Path, largest: int) -> bytes:
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable`` or ``too_large``.
     """
-    with file_errors(path), path.open("rb") as stream:
-        data = stream.read(largest + 1)
+    with file_errors(path):
+        refuse_pipe(path)
+        with path.open("rb") as stream:
+            data = stream.read(largest + 1)
     if len(data) > largest:
         what = f"exceeds the limit of {largest >> 20} MiB for this format"
         raise read_error("too_large", path, "file", what, SPLIT)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecgssl.csv_cells import original_frame
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
@@ -186,8 +187,8 @@ def _csv(path: Path) -> pd.DataFrame:
     texts: dict[Hashable, type[str]] = dict.fromkeys(
         ("status", "reasons", "flags", "leads", "model", "window_policy", "predicted"), str
     )
-    return pd.read_csv(
-        path, usecols=lambda name: name not in _UNSEEN, dtype=texts, na_values=[""], keep_default_na=False
+    return original_frame(
+        pd.read_csv(path, usecols=lambda name: name not in _UNSEEN, dtype=texts, na_values=[""], keep_default_na=False)
     )
 
 

@@ -8,7 +8,6 @@ Shards do not depend on splits. They are reused if only labels, patients, splits
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ecgssl.csv_cells import row_writer
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import write_atomic
@@ -186,9 +186,9 @@ def _problems(cohort: Cohort, places: NDArray[np.int64], found: Within) -> list[
 def _listed(cohort: Cohort, places: NDArray[np.int64], found: Within) -> str:
     names = cohort.table["record_id"].to_numpy()
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("group", "share", "record_id", "split"))
+    write = row_writer(text)
+    write(("group", "share", "record_id", "split"))
     for number, crossing in enumerate(found.crossings, 1):
         for row, split in zip(crossing.rows, crossing.splits, strict=True):
-            writer.writerow((number, crossing.by, names[places[row]], split))
+            write((number, crossing.by, names[places[row]], split))
     return text.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ecgssl.csv_cells import row_writer
 from ecgssl.datasets.cohort import NO_PATIENT, Cohort
 from ecgssl.preprocessing.shards import read_part
 from ecgssl.store import layout
@@ -41,15 +41,15 @@ def write_rejected(
     also = pa.array(list(left_out), pa.int64())
     names = cohort.table["record_id"].to_numpy()
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(layout.REJECTED_COLUMNS)
+        write = row_writer(file)
+        write(layout.REJECTED_COLUMNS)
         for part, _ in map(read_part, parts):
             gone = part.filter(pc.or_(pc.is_valid(part["stage"]), pc.is_in(part["place"], value_set=also)))
             for row in gone.select(["place", *layout.REJECTED_COLUMNS[1:]]).to_pylist():
                 place = row.pop("place")
                 if place in left_out:
                     row |= {"stage": "overlap", "reason": "overlap", "detail": left_out[place]}
-                writer.writerow([names[place], *row.values()])
+                write((names[place], *row.values()))
                 reasons[row["reason"]] += 1
     return reasons
 

@@ -46,17 +46,18 @@ class Rejected(Exception):
         reason: reason codes, separated by ";".
         detail: explanation without the path, because a path may contain a patient's number.
         findings: results of the quality checks up to this stage (``ecgssl.signal.findings.findings_to_cell``).
+        field: field with the problem, with which ``detail`` starts; empty if the detail names no field.
     """
 
-    def __init__(self, stage: str, reason: str, detail: str, findings: str = "") -> None:
+    def __init__(self, stage: str, reason: str, detail: str, findings: str = "", field: str = "") -> None:
         super().__init__(f"{stage}: {reason}: {detail}")
-        self.stage, self.reason, self.detail, self.findings = stage, reason, detail, findings
+        self.stage, self.reason, self.detail, self.findings, self.field = stage, reason, detail, findings, field
 
     @classmethod
     def by(cls, error: RecordingError, stage: str) -> Rejected:
         """Return the rejection for an error of a reader or a cleaning step."""
         problem = error.problems[0]
-        return cls(stage, error.reason, f"{problem.field}: {problem.what}")
+        return cls(stage, error.reason, f"{problem.field}: {problem.what}", field=problem.field)
 
 
 @dataclass
@@ -204,7 +205,7 @@ def _steps(
 ) -> Steps:
     stage = "signal"
     if recording.signal.shape[1] == 0:
-        raise Rejected(stage, "too_short", "duration: 0 s, there are no samples")
+        raise Rejected(stage, "too_short", "duration: 0 s, there are no samples", field="duration")
     try:
         raw, present = arrange(recording.signal, recording.leads, spec.leads)
         there = measured(recording.leads, spec.leads)

@@ -129,11 +129,16 @@ def prepare_recording(
     return PreparedRecording(digital[: len(found)], mask, row, tuple(one["findings"] for one in found))
 
 
+def count_windows(recording: Recording, spec: SignalSpec) -> int:
+    """Return the number of complete windows of a recording, at least 1."""
+    length = round(spec.duration * recording.sampling_rate)
+    return max(recording.signal.shape[1] // length, 1) if length else 1
+
+
 def _pieces(recording: Recording, spec: SignalSpec) -> list[Recording]:
     """Return all complete windows of a recording, or the unchanged recording if it has fewer than two."""
     length = round(spec.duration * recording.sampling_rate)
-    samples = recording.signal.shape[1]
-    count = samples // length if length else 0
+    samples, count = recording.signal.shape[1], count_windows(recording, spec)
     if count < 2:
         return [recording]
     first = (samples - count * length) // 2 if spec.crop == "center" else 0

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from ecgssl.csv_cells import safe_csv
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, make_folder, write_atomic, write_json
 
@@ -49,10 +50,10 @@ class Csv(Format):
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         frame = pd.DataFrame({name: _series(cells[name], kind) for name, kind in self.columns.items()})
-        return frame.to_csv(index=False, header=False, lineterminator="\n", float_format="%.9g").encode()
+        return safe_csv(frame, header=False, float_format="%.9g").encode()
 
     def join(self, parts: Iterator[Path], out: BinaryIO) -> None:
-        out.write(pd.DataFrame(columns=list(self.columns)).to_csv(index=False, lineterminator="\n").encode())
+        out.write(safe_csv(pd.DataFrame(columns=list(self.columns))).encode())
         _append(parts, out)
 
 

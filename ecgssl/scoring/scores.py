@@ -22,6 +22,29 @@ from ecgssl.scoring.preprocess import PreparedRecording, Windows
 Output = Literal["logits", "embedding"]
 
 
+_GPU_WINDOWS = 64
+"""Number of windows that a GPU processes at a time."""
+
+
+def window_slices(bundle: Bundle, count: int) -> list[slice]:
+    """Return the windows that pass through the model together: one on a CPU, several on a GPU.
+
+    Args:
+        bundle: bundle; its model has been moved to the device to use.
+        count: number of windows.
+    """
+    step = _GPU_WINDOWS if bundle.graph.on_gpu else 1
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+def combine_windows(values: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
+    """Return the (K,) output of a recording from the (n, K) outputs of its windows, n at least 1."""
+    if len(values) == 1:
+        return np.asarray(values[0])
+    combined = values.max(axis=0) if windows == "max" else values.mean(axis=0, dtype=np.float64)
+    return combined.astype(np.float32)
+
+
 def run_windows(
     bundle: Bundle, digital: NDArray[np.int16], lead_mask: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float32]]:
@@ -35,10 +58,9 @@ def run_windows(
     Returns:
         Output arrays with n rows, by name.
     """
-    step = len(digital) if bundle.graph.on_gpu else 1
     parts = [
-        bundle.graph.run(digital[i : i + step] * np.float32(bundle.lsb), lead_mask[i : i + step])
-        for i in range(0, len(digital), step)
+        bundle.graph.run(digital[part] * np.float32(bundle.lsb), lead_mask[part])
+        for part in window_slices(bundle, len(digital))
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in bundle.graph.outputs}
 
@@ -66,11 +88,8 @@ def recording_outputs(
     found = run_windows(bundle, digital, np.concatenate([one.lead_mask for one in prepared]))[output]
     ends = np.cumsum(counts)
     for i, (end, count) in enumerate(zip(ends, counts, strict=True)):
-        if count == 1:
-            values[i] = found[end - 1]
-        elif count:
-            own = found[end - count : end]
-            values[i] = own.max(axis=0) if windows == "max" else own.mean(axis=0, dtype=np.float64)
+        if count:
+            values[i] = combine_windows(found[end - count : end], windows)
     return values
 
 

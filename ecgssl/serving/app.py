@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any, TypeVar
 
 import anyio
-from anyio import CapacityLimiter
+import numpy as np
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from ecgssl.errors import Problem
 from ecgssl.scoring.preprocess import Windows
-from ecgssl.scoring.scores import Output
-from ecgssl.serving.middleware import INTERNAL_ERROR, RequestMiddleware, error_response
+from ecgssl.scoring.scores import Output, combine_windows
+from ecgssl.serving.allowed_hosts import AllowedHosts
+from ecgssl.serving.fair_turns import FairTurns
+from ecgssl.serving.middleware import GONE, INTERNAL_ERROR, RequestMiddleware, error_response
 from ecgssl.serving.read_upload import ReadJob, ReadResult
-from ecgssl.serving.request_body import BODY, parse_body
-from ecgssl.serving.request_limits import RequestError, RequestLimits
+from ecgssl.serving.receive_body import BodyStore
+from ecgssl.serving.request_body import BODY
+from ecgssl.serving.request_limits import RequestError, RequestLimits, client_of
 from ecgssl.serving.schemas import (
     NOTICE,
     EmbeddingOut,
@@ -45,13 +50,14 @@ Target = Annotated[str, Query(min_length=1, max_length=200, description="Name of
 _DESCRIPTIONS = {
     400: "The body is not a valid form.",
     401: "The token is missing or wrong.",
+    403: "The host name is unknown, or a page of another site sent the request.",
     404: "The path does not exist, or the bundle contains no classifier.",
     405: "The path does not accept this method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is neither a form nor JSON.",
     422: "The request does not match its schema, or the recording cannot be used.",
-    503: "The service is too busy.",
+    503: "The service is too busy, or has no space for the body.",
 }
 _MEDIA = {
     ".html": "text/html; charset=utf-8",
@@ -61,7 +67,12 @@ _MEDIA = {
 
 
 def create_app(
-    service: Service, limits: RequestLimits, token: str | None = None, *, readers: int = 1
+    service: Service,
+    limits: RequestLimits,
+    token: str | None = None,
+    *,
+    readers: int = 1,
+    hosts: AllowedHosts | None = None,
 ) -> RequestMiddleware:
     """Return the ASGI application.
 
@@ -70,6 +81,7 @@ def create_app(
         limits: limits of a request.
         token: token that clients must send; ``None`` if no token is needed.
         readers: number of recordings read in parallel.
+        hosts: host names under which the service may be called; the default is this machine only.
     """
     app = FastAPI(
         title="ecgssl",
@@ -78,17 +90,38 @@ def create_app(
         # disable the documentation pages, because they load scripts from other servers
         docs_url=None,
         redoc_url=None,
-        responses={code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (401, 503)},
+        responses={code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (401, 403, 503)},
     )
     # RequestMiddleware logs these errors without request data
     for kind in (RequestError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _error_response)
-    read_limit, model_limit, explain_limit, draw_limit = (CapacityLimiter(n) for n in (max(readers, 1), 1, 1, 1))
+    reading, model_runs, explaining, drawing = (FairTurns(slots) for slots in (max(readers, 1), 1, 1, 1))
+    threads = anyio.CapacityLimiter(max(readers, 1) + 3)
+    bodies = BodyStore(service.readers.root, limits.total)
+
+    async def take_turn(turns: FairTurns, request: Request, function: Callable[..., Result], *arguments: Any) -> Result:
+        async with turns.turn(client_of(request.scope), limits.seconds):
+            return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=threads)
 
     async def prepare(request: Request, windows: Windows, output: Output, show: bool = False) -> ReadResult:
         service.require(windows, output)
-        job = ReadJob(await parse_body(request), windows, show)
-        return await _threaded(read_limit, service.read, job, limits.seconds)
+        async with bodies.receive(request) as body:
+            job = ReadJob(body, windows, show)
+            return await take_turn(reading, request, service.read, job, limits.seconds, request.scope[GONE])
+
+    async def outputs(request: Request, read: ReadResult, output: Output, windows: Windows) -> NDArray[np.float32]:
+        """Run the model on one window per turn, so that other clients are served in between."""
+        parts, spent = service.parts(read), 0.0
+        found: list[NDArray[np.float32]] = []
+        for part in parts:
+            if spent > limits.model_seconds:
+                what = f"needs more than {limits.model_seconds:g} s of the model"
+                remedy = "Use windows=contract, or 'ecgssl predict'"
+                raise RequestError(422, Problem("recording", "time", what, remedy))
+            values, seconds = await take_turn(model_runs, request, _timed, service.run, read, part, output)
+            found.append(values)
+            spent += seconds
+        return combine_windows(np.concatenate(found), windows)
 
     errors: dict[int | str, dict[str, Any]] = {
         code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (400, 404, 408, 413, 415, 422)
@@ -109,29 +142,29 @@ def create_app(
     async def predict(request: Request, windows: Policy = "contract") -> PredictionOut:
         """Score one recording."""
         read = await prepare(request, windows, "logits")
-        return PredictionOut(**await _threaded(model_limit, service.predict, read, windows))
+        return PredictionOut(**service.predict(read, await outputs(request, read, "logits", windows)))
 
     @app.post("/embed", **posted)
     async def embed(request: Request, windows: Policy = "contract") -> EmbeddingOut:
         """Embed one recording."""
         read = await prepare(request, windows, "embedding")
-        return EmbeddingOut(**await _threaded(model_limit, service.embed, read, windows))
+        return EmbeddingOut(**service.embed(read, await outputs(request, read, "embedding", windows)))
 
     @app.post("/view", **posted)
     async def view(request: Request, windows: Policy = "contract") -> ViewOut:
         """Score and draw one recording."""
         read = await prepare(request, windows, "logits", show=True)
-        scores = await _threaded(model_limit, service.predict, read, windows)
-        return ViewOut(**scores, drawing=await _threaded(draw_limit, service.draw, read))
+        scores = service.predict(read, await outputs(request, read, "logits", windows))
+        return ViewOut(**scores, drawing=await take_turn(drawing, request, service.draw, read))
 
     @app.post("/explain", **posted)
     async def explain(request: Request, target: Target) -> LookedOut:
         """Draw the attributions of one target in the window used in training. This takes several seconds."""
         read = await prepare(request, "contract", "logits")
-        return LookedOut(**await _threaded(explain_limit, service.explain, read, target))
+        return LookedOut(**await take_turn(explaining, request, service.explain, read, target))
 
     _add_page(app)
-    return RequestMiddleware(app, limits, token)
+    return RequestMiddleware(app, limits, token, hosts or AllowedHosts())
 
 
 def _add_page(app: FastAPI) -> None:
@@ -152,8 +185,10 @@ def _add_page(app: FastAPI) -> None:
         return answer(name)
 
 
-async def _threaded(limiter: CapacityLimiter, function: Callable[..., Result], *arguments: Any) -> Result:
-    return await anyio.to_thread.run_sync(partial(function, *arguments), limiter=limiter)
+def _timed(function: Callable[..., Result], *arguments: Any) -> tuple[Result, float]:
+    """Return the result of a function and its wall time in s."""
+    start = time.perf_counter()
+    return function(*arguments), time.perf_counter() - start
 
 
 async def _error_response(_: Request, error: Exception) -> JSONResponse:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
-from ecgssl.errors import RecordingError
+from ecgssl.errors import Problem, RecordingError
 from ecgssl.io import MEMBER
 from ecgssl.io.listing import find_recordings
-from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
-from ecgssl.scoring.preprocess import PreparedRecording, Windows, prepare_recording
+from ecgssl.scoring.preprocess import PreparedRecording, Windows, count_windows, prepare_recording
+from ecgssl.serving.request_body import SentBody, Upload, parse_body
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.signal.leads import LEADS, arrange
 from ecgssl.signal.spec import SignalSpec
 
@@ -29,31 +30,16 @@ _UNSAFE = re.compile(r"[^\w.+-]")
 
 
 @dataclass(frozen=True)
-class Upload:
-    """Uploaded files of one recording.
-
-    Args:
-        files: name and content of each file. Formats such as WFDB use several files per recording.
-        member: name of the recording in a file with several recordings.
-        overrides: metadata that replace missing or wrong metadata in the file.
-    """
-
-    files: tuple[tuple[str, bytes], ...]
-    member: str | None = None
-    overrides: MetadataOverrides = NO_OVERRIDES
-
-
-@dataclass(frozen=True)
 class ReadJob:
     """One recording to read and preprocess.
 
     Args:
-        source: uploaded files, or a recording in memory.
+        source: body of a request, uploaded files, or a recording in memory.
         windows: policy for recordings that are longer than one window.
         show: whether to also return the raw signal for a drawing.
     """
 
-    source: Upload | Recording
+    source: SentBody | Upload | Recording
     windows: Windows
     show: bool = False
 
@@ -78,34 +64,38 @@ class ReadResult:
     raw_mask: NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True)
-class RejectedUpload:
-    """A recording that cannot be scored.
-
-    Args:
-        reasons: reason codes, separated by ";".
-        detail: explanation, without file or patient names.
-    """
-
-    reasons: str
-    detail: str
-
-
 def read_job(
-    job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float
-) -> ReadResult | RejectedUpload:
-    """Return the preprocessed recording, or the reasons for rejecting it.
+    job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float, limits: RequestLimits
+) -> ReadResult:
+    """Return the preprocessed recording.
 
     Uploaded files are written to ``folder`` and removed after reading.
+
+    Raises:
+        RequestError: the body does not match its schema, or the recording is rejected or exceeds a limit.
     """
     try:
-        return _read(job, folder, spec, quality, lsb)
+        return _read(job, folder, spec, quality, lsb, limits)
     except Rejected as error:
-        return RejectedUpload(error.reason, error.detail)
+        # a detail of a quality check has no field
+        field = error.field or error.stage
+        what = error.detail.removeprefix(f"{error.field}: ") if error.field else error.detail
+        problem = Problem("recording", field, what, "Fix the file, or use another recording")
+        raise RequestError(422, problem, tuple(error.reason.split(";"))) from None
+    except MemoryError:
+        what = f"needs more than {limits.memory >> 20} MiB of memory"
+        raise RequestError(422, Problem("recording", "memory", what, "Shorten it, or use 'ecgssl predict'")) from None
 
 
-def _read(job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> ReadResult:
-    recording = job.source if isinstance(job.source, Recording) else _read_files(job.source, folder)
+def _read(
+    job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float, limits: RequestLimits
+) -> ReadResult:
+    source = parse_body(job.source, limits) if isinstance(job.source, SentBody) else job.source
+    recording = source if isinstance(source, Recording) else _read_files(source, folder)
+    count = count_windows(recording, spec) if job.windows != "contract" else 1
+    if count > limits.windows:
+        what = f"has {count} windows; the limit is {limits.windows}"
+        raise RequestError(422, Problem("recording", "windows", what, "Use windows=contract, or 'ecgssl predict'"))
     prepared = prepare_recording(recording, spec, quality, lsb, job.windows)
     shown: dict[str, Any] = {}
     if job.show:
@@ -119,7 +109,7 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
         for name, content in upload.files:
             path = Path(temporary, safe_name(name))
             if path.exists():
-                raise Rejected("read", "content", "files: two files have the same name")
+                raise Rejected("read", "content", "files: two files have the same name", field="files")
             path.write_bytes(content)
         found = find_recordings(temporary).recordings
         if upload.member is not None:
@@ -130,16 +120,18 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
                 if upload.member is None
                 else ("member", "does not contain this member")
             )
-            raise Rejected("read", code, f"file: {what}")
+            raise Rejected("read", code, f"file: {what}", field="file")
         if len(found) > 1:
-            raise Rejected("read", "member", f"file: contains {len(found)} recordings; set member to one of them")
+            what = f"file: contains {len(found)} recordings; set member to one of them"
+            raise Rejected("read", "member", what, field="file")
         try:
             return read_or_reject(found[0], upload.overrides)
         except Rejected as error:
             cause = error.__cause__
             if error.reason == "missing_file" and isinstance(cause, RecordingError):
                 # name the file to add; its name follows from the names of the uploaded files
-                raise Rejected("read", error.reason, f"{error.detail}. {cause.problems[0].remedy}") from cause
+                detail = f"{error.detail}. {cause.problems[0].remedy}"
+                raise Rejected("read", error.reason, detail, field=error.field) from cause
             raise
 
 
@@ -153,6 +145,9 @@ def _missing_header(upload: Upload) -> str:
 
 
 def safe_name(name: str) -> str:
-    """Return a safe file name: folders and leading dots are removed, special characters become underscores."""
+    """Return a safe file name: folders and leading dots are removed, special characters become underscores.
+
+    The end of the name is kept, at most 100 bytes in UTF-8.
+    """
     last = re.split(r"[/\\]", name)[-1]
-    return _UNSAFE.sub("_", last).lstrip(".")[-100:] or "file"
+    return _UNSAFE.sub("_", last).encode(errors="replace")[-100:].decode(errors="ignore").lstrip(".") or "file"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import queue
+import resource
 import shutil
 import signal
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,10 +21,15 @@ import numpy as np
 from ecgssl.config import QualityParams
 from ecgssl.errors import Problem
 from ecgssl.io.recording import Recording
-from ecgssl.serving.read_upload import ReadJob, ReadResult, RejectedUpload, read_job
-from ecgssl.serving.request_limits import RequestError
+from ecgssl.serving.read_upload import ReadJob, ReadResult, read_job
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.signal.quality import r_peaks
 from ecgssl.signal.spec import SignalSpec
+
+_POLL = 0.1
+"""Interval in s at which a waiting request checks whether its client is still connected."""
+_GRACE = 2.0
+"""Time in s that a process may continue without a client. Replacing the process takes about as long."""
 
 
 @dataclass
@@ -29,6 +37,7 @@ class _Reader:
     process: Any
     connection: Connection
     folder: Path
+    ready: bool = False
 
     def end(self) -> None:
         self.process.kill()
@@ -44,26 +53,36 @@ class ReaderPool:
         count: number of processes.
         root: private folder for uploaded files, which are removed after reading.
         spec, quality, lsb: preprocessing settings, quality limits and quantisation step (mV) of the bundle.
+        limits: limits of a recording; ``windows``, ``values`` and ``memory`` are used.
     """
 
-    def __init__(self, count: int, root: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
-        self._root, self._arguments = root, (spec, quality, lsb)
-        self._number = 0
+    def __init__(
+        self,
+        count: int,
+        root: Path,
+        spec: SignalSpec,
+        quality: QualityParams,
+        lsb: float,
+        limits: RequestLimits | None = None,
+    ) -> None:
+        self.root, self._arguments = root, (spec, quality, lsb, limits or RequestLimits())
+        self._numbers = itertools.count(1)
         self._idle: queue.Queue[_Reader | None] = queue.Queue()
         # start all processes before waiting for any of them, because their imports take seconds
         for reader in [self._start() for _ in range(count)]:
-            reader.connection.recv()
+            _await_start(reader)
             self._idle.put(reader)
 
-    def submit(self, job: ReadJob, seconds: float) -> ReadResult:
+    def submit(self, job: ReadJob, seconds: float, gone: threading.Event | None = None) -> ReadResult:
         """Return the preprocessed recording of a job.
 
         Args:
-            job: files or recording to read.
+            job: body, files or recording to read.
             seconds: time limit in s for waiting for a free process and reading the recording.
+            gone: event that is set if the client disconnects. The process is then stopped after ``_GRACE``.
 
         Raises:
-            RequestError: the recording cannot be used, the time limit is exceeded, or the process crashed.
+            RequestError: the recording cannot be used, a limit is exceeded, the process crashed, or the client disconnected.
         """
         until = time.monotonic() + seconds
         try:
@@ -75,15 +94,12 @@ class ReaderPool:
         try:
             if reader is None:
                 reader = self._start()
-                reader.connection.recv()
-                # start the time limit again, because starting a process takes seconds
+            if not reader.ready:
+                _await_start(reader)
+                # starting a process takes seconds, which do not count towards the time limit
                 until = time.monotonic() + seconds
             reader.connection.send(job)
-            if not reader.connection.poll(max(until - time.monotonic(), 0)):
-                what = f"could not be read within {seconds:g} s"
-                raise RequestError(
-                    422, Problem("recording", "time", what, "Shorten the recording, or use 'ecgssl predict'")
-                )
+            _await_answer(reader.connection, until, seconds, gone)
             answer = reader.connection.recv()
             healthy = True
         except (EOFError, OSError):
@@ -92,14 +108,9 @@ class ReaderPool:
             )
             raise RequestError(422, problem) from None
         finally:
-            if not healthy and reader is not None:
-                reader.end()
-            # put None into the queue if the process failed; the next request then starts a new process
-            self._idle.put(reader if healthy else None)
-        if isinstance(answer, RejectedUpload):
-            field, _, what = answer.detail.partition(": ")
-            problem = Problem("recording", field, what or answer.reasons, "Fix the file, or use another recording")
-            raise RequestError(422, problem, tuple(answer.reasons.split(";")))
+            self._idle.put(reader if healthy else self._replace(reader))
+        if isinstance(answer, RequestError):
+            raise answer
         if not isinstance(answer, ReadResult):
             raise RuntimeError(f"the reader process failed with {answer}")
         return answer
@@ -112,9 +123,16 @@ class ReaderPool:
                 if reader is not None:
                     reader.end()
 
+    def _replace(self, reader: _Reader | None) -> _Reader | None:
+        """Stop a process and start another one, which the next request finds imported. Return ``None`` if that fails."""
+        if reader is not None:
+            reader.end()
+        with suppress(OSError):
+            return self._start()
+        return None
+
     def _start(self) -> _Reader:
-        self._number += 1
-        folder = self._root / f"reader-{self._number}"
+        folder = self.root / f"reader-{next(self._numbers)}"
         folder.mkdir(mode=0o700)
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -124,23 +142,57 @@ class ReaderPool:
         return _Reader(process, ours, folder)
 
 
-def _run_jobs(connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float) -> None:
+def _await_start(reader: _Reader) -> None:
+    reader.connection.recv()
+    reader.ready = True
+
+
+def _await_answer(connection: Connection, until: float, seconds: float, gone: threading.Event | None) -> None:
+    """Wait for an answer, until a time of ``time.monotonic`` or shortly after the client disconnected."""
+    while not connection.poll(min(_POLL, max(until - time.monotonic(), 0))):
+        now = time.monotonic()
+        if now >= until:
+            if gone is not None and gone.is_set():
+                raise RequestError(499, Problem("request", "client", "disconnected", "Wait for the response"))
+            what = f"could not be read within {seconds:g} s"
+            raise RequestError(
+                422, Problem("recording", "time", what, "Shorten the recording, or use 'ecgssl predict'")
+            )
+        if gone is not None and gone.is_set():
+            until = min(until, now + _GRACE)
+
+
+def _run_jobs(
+    connection: Connection, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float, limits: RequestLimits
+) -> None:
     """Read and process jobs until the connection closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # load lazily imported libraries now, so that the first request is not delayed
     silent = Recording(
         np.zeros((1, round(spec.duration * spec.sampling_rate)), np.float32), spec.sampling_rate, ("I",), ""
     )
-    read_job(ReadJob(silent, "contract"), folder, spec, quality, lsb)
+    with suppress(RequestError):
+        read_job(ReadJob(silent, "contract"), folder, spec, quality, lsb, limits)
     r_peaks(np.zeros(spec.samples, np.float32), spec.sampling_rate)
+    _limit_memory(limits.memory)
     connection.send(None)
     with suppress(EOFError, OSError):
         while True:
             job = connection.recv()
             answer: object
             try:
-                answer = read_job(job, folder, spec, quality, lsb)
+                answer = read_job(job, folder, spec, quality, lsb, limits)
+            except RequestError as error:
+                answer = error
             except Exception as error:
                 # send only the exception type, because the message may contain request data
                 answer = type(error).__name__
             connection.send(answer)
+
+
+def _limit_memory(extra: int) -> None:
+    """Limit the address space of this process to its current size plus ``extra`` bytes, where the system supports it."""
+    with suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra, hard))

@@ -1,23 +1,35 @@
-"""Parsing of request bodies: uploaded files in a form, or a recording as JSON."""
+"""Parsing of request bodies in reader processes: uploaded files in a form, or a recording as JSON.
+
+A parser may be slow or need much memory for a hostile body, so the process of the service parses nothing.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import anyio
 import numpy as np
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ecgssl.errors import Problem
-from ecgssl.io.metadata import MetadataOverrides
+from ecgssl.io.metadata import FASTEST, NO_OVERRIDES, SLOWEST, MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.serving.read_upload import Upload
-from ecgssl.serving.request_limits import RequestError
+from ecgssl.scoring.in_memory import memory_problems
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.schemas import SignalIn
+from ecgssl.signal.leads import canonical
 
+KINDS = ("application/json", "multipart/form-data")
+"""Accepted content types."""
+NAME_BYTES = 255
+"""Maximum length of a file name in bytes, the limit of most file systems."""
+_CHUNK = 1 << 20
 _FILES, _FIELDS = 8, 8
 _UNITS = ("nV", "uV", "mV", "V")
 _FILE_FIELDS = ("files", "file")
@@ -43,8 +55,8 @@ FORM_SCHEMA: dict[str, Any] = {
         },
         "sampling_rate": {
             "type": "number",
-            "exclusiveMinimum": 0,
-            "maximum": 100_000,
+            "minimum": SLOWEST,
+            "maximum": FASTEST,
             "description": "Sampling rate in Hz, if the file does not contain it.",
         },
         "unit": {"type": "string", "enum": list(_UNITS), "description": "Unit, if the file does not contain it."},
@@ -70,22 +82,59 @@ BODY: dict[str, Any] = {
 """Request body in ``openapi.json``."""
 
 
-async def parse_body(request: Request) -> Upload | Recording:
+@dataclass(frozen=True)
+class SentBody:
+    """Body of a request.
+
+    Args:
+        path: file with the body.
+        content_type: header ``Content-Type``.
+    """
+
+    path: Path
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Uploaded files of one recording.
+
+    Args:
+        files: name and content of each file. Formats such as WFDB use several files per recording.
+        member: name of the recording in a file with several recordings.
+        overrides: metadata that replace missing or wrong metadata in the file.
+    """
+
+    files: tuple[tuple[str, bytes], ...]
+    member: str | None = None
+    overrides: MetadataOverrides = NO_OVERRIDES
+
+
+def content_kind(content_type: str) -> str:
+    """Return the media type of a ``Content-Type`` header, without parameters and in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def parse_body(body: SentBody, limits: RequestLimits) -> Upload | Recording:
     """Return the uploaded files or the recording in the body of a request.
 
+    Args:
+        body: body with one of the content types ``KINDS``.
+        limits: limits; ``values`` is used.
+
     Raises:
-        RequestError: the content type is not supported, or the body does not match its schema.
+        RequestError: the body does not match its schema, or is too large.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return await anyio.to_thread.run_sync(_recording, await request.body())
-    if kind == "multipart/form-data":
-        return await _upload(request)
-    what = f"is {kind or 'missing'}"[:80]
-    raise RequestError(415, _problem("content-type", what, "Send multipart/form-data with files, or application/json"))
+    if content_kind(body.content_type) == "application/json":
+        return _recording(body.path.read_bytes(), limits)
+    return _upload(asyncio.run(_form(body)))
 
 
-def _recording(body: bytes) -> Recording:
+def _recording(body: bytes, limits: RequestLimits) -> Recording:
+    # JSON separates values by commas, so this limits the memory of the parsed body before it is parsed
+    if body.count(b",") >= limits.values:
+        what = f"has more than {limits.values} values"
+        raise RequestError(413, _problem("body", what, "Send a shorter recording, or a file"))
     try:
         sent = SignalIn.model_validate_json(body)
     except ValidationError as error:
@@ -102,6 +151,8 @@ def _recording(body: bytes) -> Recording:
     if len(sent.signal) != len(sent.leads):
         what = f"has {len(sent.leads)} names for {len(sent.signal)} rows of the signal"
         raise RequestError(422, _problem("leads", what, "Send one name per row"))
+    if found := memory_problems(sent.sampling_rate, sent.leads):
+        raise RequestError(422, list(found.values()), tuple(found))
     with np.errstate(over="ignore"):
         signal = np.array(sent.signal, dtype=np.float64).astype(np.float32)
     # values beyond the range of float32 are treated as missing, like null
@@ -115,31 +166,47 @@ def _plain(item: Any) -> str:
     return "is not JSON" if item["type"] == "json_invalid" else str(item["msg"])
 
 
-async def _upload(request: Request) -> Upload:
+class _Parser(MultiPartParser):
+    # keep files in memory, because starlette's temporary files would not be in the private folder
+    spool_max_size = 1 << 40
+
+
+async def _form(body: SentBody) -> FormData:
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        with body.path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    headers = Headers({"content-type": body.content_type})
+    parser = _Parser(headers, chunks(), max_files=_FILES, max_fields=_FIELDS, max_part_size=1 << 16)
     try:
-        form = await request.form(max_files=_FILES, max_fields=_FIELDS, max_part_size=1 << 16)
-    except HTTPException as error:
+        return await parser.parse()
+    except MultiPartException as error:
         raise RequestError(
-            400, _problem("body", f"is not a valid form ({error.detail})", "Send multipart/form-data")
+            400, _problem("body", f"is not a valid form ({error.message})", "Send multipart/form-data")
         ) from None
-    try:
-        unknown = sorted({name for name in form if name not in _FILE_FIELDS and name not in _TEXT})
-        if unknown:
-            raise RequestError(
-                422, _problem("form", f"has {len(unknown)} unknown fields", f"Use files, {', '.join(sorted(_TEXT))}")
-            )
-        sent = [item for name in _FILE_FIELDS for item in form.getlist(name)]
-        if not sent:
-            raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
-        files = []
-        for item in sent:
-            # starlette parses a part without a file name as a text field
-            content = await item.read() if isinstance(item, UploadFile) else item.encode()
-            files.append((item.filename or "file" if isinstance(item, UploadFile) else "file", content))
-        texts = {name: form.getlist(name) for name in _TEXT if name in form}
-    finally:
-        await form.close()
-    return Upload(tuple(files), **_fields(texts))
+
+
+def _upload(form: FormData) -> Upload:
+    unknown = sorted({name for name in form if name not in _FILE_FIELDS and name not in _TEXT})
+    if unknown:
+        raise RequestError(
+            422, _problem("form", f"has {len(unknown)} unknown fields", f"Use files, {', '.join(sorted(_TEXT))}")
+        )
+    sent = [item for name in _FILE_FIELDS for item in form.getlist(name)]
+    if not sent:
+        raise RequestError(422, _problem("files", "are missing", "Send at least one file in the field 'files'"))
+    files = []
+    for item in sent:
+        # starlette parses a part without a file name as a text field
+        name, content = (
+            (item.filename or "file", item.file.read()) if isinstance(item, UploadFile) else ("file", item.encode())
+        )
+        if len(name.encode(errors="replace")) > NAME_BYTES:
+            what = f"have a name that is longer than {NAME_BYTES} bytes"
+            raise RequestError(422, _problem("files", what, "Use a shorter file name"))
+        files.append((name, content))
+    return Upload(tuple(files), **_fields({name: form.getlist(name) for name in _TEXT if name in form}))
 
 
 def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
@@ -153,19 +220,17 @@ def _fields(texts: dict[str, list[Any]]) -> dict[str, Any]:
             rate = float(text["sampling_rate"])
         except ValueError:
             rate = -1.0
-        if not 0 < rate <= 100_000:
-            raise RequestError(
-                422,
-                _problem(
-                    "sampling_rate",
-                    "is not a number greater than 0 and at most 100000",
-                    "Send a number in Hz, such as 500",
-                ),
-            )
+        if not SLOWEST <= rate <= FASTEST:
+            what = f"is not a number from {SLOWEST:g} to {FASTEST:.0f}"
+            raise RequestError(422, _problem("sampling_rate", what, "Send a number in Hz, such as 500"))
     unit = text.get("unit")
     if unit is not None and unit not in _UNITS:
         raise RequestError(422, _problem("unit", "is not a known unit", f"Send one of {', '.join(_UNITS)}"))
     leads = tuple(name.strip() for name in text.get("leads", "").split(",") if name.strip()) or None
+    repeated = [lead for lead, count in Counter(map(canonical, leads or ())).items() if lead and count > 1]
+    if repeated:
+        problem = _problem("leads", f"has {', '.join(repeated)} more than once", "Use each lead once")
+        raise RequestError(422, problem, ("duplicate_lead",))
     return {"member": text.get("member"), "overrides": MetadataOverrides(rate, unit, leads)}
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from ecgssl.errors import InputError, Problem, require
 from ecgssl.export.bundle import load_bundle
+from ecgssl.serving.allowed_hosts import allowed_hosts, is_loopback
 from ecgssl.serving.request_limits import LOG, RequestLimits
 
 MAX_TOKEN_LENGTH = 512
@@ -25,6 +25,7 @@ def serve(
     token: str | None = None,
     limits: RequestLimits | None = None,
     readers: int = 1,
+    hosts: Sequence[str] = (),
     device: Literal["auto", "cpu", "cuda"] = "auto",
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
@@ -37,12 +38,13 @@ def serve(
         token: token that clients must send.
         limits: limits of a request.
         readers: number of processes that read and clean recordings.
+        hosts: further host names under which clients call the service, such as the name of a reverse proxy.
         device: device of the model; ``auto`` uses the GPU if there is one.
         started: function called with the address when the service accepts requests.
 
     Raises:
-        InputError: the bundle is unusable, the host requires a token, the address is not available, or the packages of the
-            extra ``serve`` are not installed.
+        InputError: the bundle is unusable, the host requires a token, the address or the temporary folder is not available,
+            or the packages of the extra ``serve`` are not installed.
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()
@@ -51,6 +53,7 @@ def serve(
     import uvicorn
 
     from ecgssl.serving.app import create_app
+    from ecgssl.serving.connection_limits import limited_protocol
     from ecgssl.serving.reader_pool import ReaderPool
     from ecgssl.serving.service import Service
     from ecgssl.serving.temporary_folder import private_folder
@@ -69,6 +72,7 @@ def serve(
         timeout_graceful_shutdown=round(limits.seconds),
         lifespan="off",
         ws="none",
+        http=limited_protocol(limits),
     )
     try:
         socket = config.bind_socket()
@@ -79,9 +83,11 @@ def serve(
         ) from None
     _log_to_stderr()
     with private_folder() as folder:
-        pool = ReaderPool(readers, folder, bundle.spec, bundle.quality, bundle.lsb)
+        pool = ReaderPool(readers, folder, bundle.spec, bundle.quality, bundle.lsb, limits)
         try:
-            config.app = create_app(Service(bundle, pool), limits, token, readers=readers)
+            config.app = create_app(
+                Service(bundle, pool), limits, token, readers=readers, hosts=allowed_hosts(host, hosts)
+            )
             server = uvicorn.Server(config)
             name = f"[{host}]" if ":" in host else host
             # the socket queues requests that arrive before the server runs
@@ -101,18 +107,11 @@ def _require_safe(host: str, token: str | None) -> None:
         problems.append(
             Problem("ecgssl serve", "token", what, "Create a token, for example with 'openssl rand -hex 32'")
         )
-    if token is None and not _is_loopback(host):
+    if token is None and not is_loopback(host):
         what = f"{host} can be reached from other machines, but no token is set"
         problems.append(Problem("ecgssl serve", "host", what, "Set ECGSSL_TOKEN, or use 127.0.0.1"))
     if problems:
         raise InputError(problems)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _log_to_stderr() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
@@ -16,7 +18,7 @@ from ecgssl.export.bundle import Bundle
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.extras import install_line
 from ecgssl.scoring.preprocess import Windows
-from ecgssl.scoring.scores import Output, recording_outputs, require_policy
+from ecgssl.scoring.scores import Output, require_policy, run_windows, window_slices
 from ecgssl.serving.read_upload import ReadJob, ReadResult
 from ecgssl.serving.reader_pool import ReaderPool
 from ecgssl.serving.request_limits import RequestError
@@ -74,13 +76,13 @@ class Service:
             raise RequestError(404, problem)
         return self.bundle.graph.decision
 
-    def read(self, job: ReadJob, seconds: float) -> ReadResult:
+    def read(self, job: ReadJob, seconds: float, gone: threading.Event | None = None) -> ReadResult:
         """Return the preprocessed recording of a job.
 
         Raises:
             RequestError: the recording cannot be used.
         """
-        return self.readers.submit(job, seconds)
+        return self.readers.submit(job, seconds, gone)
 
     def model(self, size: int) -> ModelOut:
         """Return the description of the model."""
@@ -150,11 +152,18 @@ class Service:
             "notice": NOTICE,
         }
 
-    def predict(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
+    def parts(self, read: ReadResult) -> list[slice]:
+        """Return the windows of a recording that pass through the model together."""
+        return window_slices(self.bundle, len(read.prepared.digital))
+
+    def run(self, read: ReadResult, part: slice, output: Output) -> NDArray[np.float32]:
+        """Return a (windows, K) output of the model for some windows of a recording."""
+        return run_windows(self.bundle, read.prepared.digital[part], read.prepared.lead_mask[part])[output]
+
+    def predict(self, read: ReadResult, logits: NDArray[np.float32]) -> dict[str, Any]:
         """Return the scores of a recording (fields of ``PredictionOut``)."""
         decision = self.decision
-        logits = recording_outputs(self.bundle, [read.prepared], "logits", windows)
-        values = decision.probabilities(logits)[0]
+        values = decision.probabilities(logits[None])[0]
         number = decision.kind == "regression"
         scores = []
         for k, label in enumerate(decision.labels):
@@ -167,7 +176,7 @@ class Service:
             scores.append(
                 ScoreOut(
                     target=label.name,
-                    logit=None if number else float(logits[0, k]),
+                    logit=None if number else float(logits[k]),
                     probability=None if number else value,
                     value=value if number else None,
                     calls=calls,
@@ -176,9 +185,8 @@ class Service:
         predicted = decision.names[int(values.argmax())] if decision.kind == "multiclass" else None
         return self.about(read) | {"scores": scores, "predicted": predicted}
 
-    def embed(self, read: ReadResult, windows: Windows) -> dict[str, Any]:
+    def embed(self, read: ReadResult, embedding: NDArray[np.float32]) -> dict[str, Any]:
         """Return the embedding of a recording (fields of ``EmbeddingOut``)."""
-        embedding = recording_outputs(self.bundle, [read.prepared], "embedding", windows)[0]
         return self.about(read) | {"embedding": embedding.tolist()}
 
     def draw(self, read: ReadResult) -> str:

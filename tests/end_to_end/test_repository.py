@@ -21,7 +21,7 @@ LAYERS = (
     ("extras", "version"),
     ("errors",),
     ("output_lock",),
-    ("files", "params_base", "pool", "progress"),
+    ("files", "csv_cells", "params_base", "pool", "progress"),
     ("html",),
     ("signal",),
     ("config",),

@@ -10,9 +10,16 @@ from typing import Any
 
 
 @contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """Serve an ASGI application during the block and yield its address."""
+def listening(app: Any, limits: Any = None) -> Iterator[str]:
+    """Serve an ASGI application during the block and yield its address.
+
+    Args:
+        app: application.
+        limits: limits of a connection (``RequestLimits``); uvicorn's own limits if ``None``.
+    """
     import uvicorn
+
+    from ecgssl.serving.connection_limits import limited_protocol
 
     ready = threading.Event()
 
@@ -23,6 +30,8 @@ def listening(app: Any) -> Iterator[str]:
 
     place = socket.create_server(("127.0.0.1", 0), backlog=512)
     config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    if limits is not None:
+        config.http = limited_protocol(limits)
     server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
     thread.start()

@@ -9,7 +9,8 @@ from ecgssl.config import QualityParams
 from ecgssl.errors import RecordingError
 from ecgssl.io import read
 from ecgssl.preprocessing.prepare import Rejected, read_or_reject
-from ecgssl.serving.read_upload import ReadJob, ReadResult, RejectedUpload, Upload, read_job
+from ecgssl.serving.read_upload import ReadJob, ReadResult, Upload, read_job
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.signal.spec import SignalSpec
 
 PERSON = "Mustermann_1950"
@@ -21,9 +22,14 @@ def error_of(path) -> RecordingError:
     return caught.value
 
 
-def upload(folder, *files) -> ReadResult | RejectedUpload:
+def upload(folder, *files) -> ReadResult | RequestError:
     sent = tuple((file.name, file.read_bytes()) for file in files)
-    return read_job(ReadJob(Upload(sent), "contract"), folder, SignalSpec(), QualityParams(), 0.001)
+    try:
+        return read_job(
+            ReadJob(Upload(sent), "contract"), folder, SignalSpec(), QualityParams(), 0.001, RequestLimits()
+        )
+    except RequestError as error:
+        return error
 
 
 @pytest.mark.parametrize("suffix", ["dat", "mat"])
@@ -41,10 +47,10 @@ def test_a_header_alone_asks_for_its_signal_file(tmp_path, suffix):
     assert "00450" not in caught.value.detail
     assert f"same name with the suffix .{suffix}" in caught.value.detail
     alone = upload(tmp_path, header)
-    assert (type(alone), alone.reasons) == (RejectedUpload, "missing_file")
-    assert f"Add 00450_hr.{suffix} " in alone.detail
+    assert (type(alone), alone.reasons) == (RequestError, ("missing_file",))
+    assert f"Add 00450_hr.{suffix} " in str(alone)
     signal.write_bytes(content)
-    assert "missing_file" not in getattr(upload(tmp_path, header, signal), "reasons", "")
+    assert "missing_file" not in getattr(upload(tmp_path, header, signal), "reasons", ())
 
 
 @pytest.mark.parametrize("file", [f"{PERSON}.dat", f"{PERSON}.mat", f"00450_hr.{PERSON}"])
@@ -55,7 +61,7 @@ def test_names_that_only_the_header_contains_are_not_repeated(tmp_path, file):
     problem = error_of(header).problems[0]
     assert "signal file that is named in the header" in problem.remedy
     assert PERSON not in problem.what + problem.remedy
-    assert PERSON not in upload(tmp_path, header).detail
+    assert PERSON not in str(upload(tmp_path, header))
 
 
 def test_a_signal_file_alone_asks_for_its_header(tmp_path):
@@ -63,7 +69,7 @@ def test_a_signal_file_alone_asks_for_its_header(tmp_path):
     path.with_suffix(".hea").unlink()
     signal = path.with_suffix(".dat")
     assert error_of(signal).problems[0].remedy.startswith("Add 00450_hr.hea, ")
-    assert "add its header 00450_hr.hea" in upload(tmp_path, signal).detail
+    assert "add its header 00450_hr.hea" in str(upload(tmp_path, signal))
 
 
 def test_a_record_without_its_segments_asks_for_them(tmp_path):

@@ -23,9 +23,10 @@ def served(tmp_path_factory):
     path = plain_bundle(tmp_path_factory.mktemp("served"))
     bundle = load_bundle(path)
     root = tmp_path_factory.mktemp("scratch")
-    readers = ReaderPool(1, root, bundle.spec, bundle.quality, bundle.lsb)
+    limits = RequestLimits(seconds=300, waiting=512, windows=20)
+    readers = ReaderPool(1, root, bundle.spec, bundle.quality, bundle.lsb, limits)
     service = Service(bundle, readers)
-    app = create_app(service, RequestLimits(seconds=300, waiting=512))
-    with listening(app) as address:
+    app = create_app(service, limits)
+    with listening(app, limits) as address:
         yield SimpleNamespace(address=address, path=path, bundle=bundle, service=service, root=root, app=app)
     readers.close()

@@ -18,8 +18,9 @@ from wfdb_files import write_record
 from ecgssl.export.bundle import load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.scoring.files import embed, predict
+from ecgssl.scoring.scores import recording_outputs
 from ecgssl.serving.read_upload import ReadJob, read_job, safe_name
-from ecgssl.serving.request_limits import RequestError
+from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.service import Service
 from ecgssl.signal.leads import LEADS
 
@@ -144,8 +145,9 @@ def test_two_hundred_at_once_get_their_own(served):
     b = served.bundle
     for body, scores in zip(sent, found, strict=True):
         recording = Recording(np.float32(body["signal"]), 100.0, LEADS, "")
-        read = read_job(ReadJob(recording, "contract"), served.root, b.spec, b.quality, b.lsb)
-        assert [score.model_dump() for score in model.predict(read, "contract")["scores"]] == scores
+        read = read_job(ReadJob(recording, "contract"), served.root, b.spec, b.quality, b.lsb, RequestLimits())
+        logits = recording_outputs(b, [read.prepared], "logits", "contract")[0]
+        assert [score.model_dump() for score in model.predict(read, logits)["scores"]] == scores
 
 
 def test_drawing_and_where_it_looked(served, records):
@@ -210,6 +212,8 @@ def test_names_cannot_leave_their_folder():
     assert safe_name("...") == "file"
     assert safe_name("a b#1.csv") == "a_b_1.csv"
     assert len(safe_name("x" * 500)) == 100
+    assert len(safe_name("\u5fc3" * 80 + ".csv").encode()) <= 100
+    assert safe_name("\u5fc3" * 80 + ".csv").endswith(".csv")
 
 
 def test_an_encoder_scores_nothing(tmp_path, served):

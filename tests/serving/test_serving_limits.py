@@ -28,8 +28,9 @@ from wfdb_files import write_record
 import ecgssl.serving.reader_pool as reader_module
 from ecgssl.errors import InputError, Problem
 from ecgssl.serving.app import create_app
-from ecgssl.serving.read_upload import ReadJob, Upload
+from ecgssl.serving.read_upload import ReadJob
 from ecgssl.serving.reader_pool import ReaderPool
+from ecgssl.serving.request_body import SentBody, Upload, parse_body
 from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.server import serve
 from ecgssl.serving.temporary_folder import private_folder
@@ -42,14 +43,17 @@ TOKEN = "a-token-of-this-test"
 class Stub:
     """Service without a model that waits until released, or fails as configured."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.readers = SimpleNamespace(root=folder)
         self.go, self.here = threading.Event(), threading.Semaphore(0)
         self.error: Exception | None = None
 
     def require(self, windows: str, output: str) -> None:
         pass
 
-    def read(self, job: ReadJob, seconds: float) -> None:
+    def read(self, job: ReadJob, seconds: float, gone: threading.Event | None = None) -> None:
+        assert isinstance(job.source, SentBody)
+        parse_body(job.source, RequestLimits())
         self.here.release()
         if self.error:
             raise self.error
@@ -58,19 +62,21 @@ class Stub:
 
 
 @pytest.fixture
-def stub():
-    yield from _stubbed(60.0)
+def stub(tmp_path):
+    yield from _stubbed(tmp_path, 60.0)
 
 
 @pytest.fixture
-def hasty_stub():
-    yield from _stubbed(0.2)
+def hasty_stub(tmp_path):
+    yield from _stubbed(tmp_path, 0.2)
 
 
-def _stubbed(seconds: float) -> Iterator[SimpleNamespace]:
-    service = Stub()
-    app = create_app(service, RequestLimits(size=1000, seconds=seconds, waiting=2), TOKEN, readers=4)
-    with listening(app) as address:
+def _stubbed(folder: Path, seconds: float) -> Iterator[SimpleNamespace]:
+    service = Stub(folder)
+    # one client may use half of the requests
+    limits = RequestLimits(size=1000, seconds=seconds, waiting=4, header_seconds=min(seconds, 5.0))
+    app = create_app(service, limits, TOKEN, readers=4)
+    with listening(app, limits) as address:
         yield SimpleNamespace(address=address, service=service)
         service.go.set()
 
@@ -108,7 +114,7 @@ def test_too_large(stub):
 def test_too_slow(hasty_stub):
     place = urlsplit(hasty_stub.address)
     with socket.create_connection((place.hostname, place.port), timeout=60) as line:
-        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
         line.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 10\r\n\r\nhalf".encode())
         answer = http.client.HTTPResponse(line)
         answer.begin()
@@ -271,7 +277,9 @@ def test_killed_in_the_middle_of_a_request(served, tmp_path):
                 answers.append(requests.post(f"{address}/predict", files=files, headers=headers, timeout=60).json())
                 place = urlsplit(address)
                 with socket.create_connection((place.hostname, place.port), timeout=60) as line:
-                    line.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode())
+                    line.sendall(
+                        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+                    )
                     if end == signal.SIGKILL:
                         line.sendall(
                             b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n--b\r\n"

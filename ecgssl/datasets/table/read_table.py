@@ -18,6 +18,7 @@ import pandas as pd
 
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import refuse_pipe
 
 _MARKS = "\ufeff\u200b\u200c\u200d\u2060"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -101,6 +102,7 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
     """
     where = str(path)
     try:
+        refuse_pipe(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(Problem(where, "file", "does not exist", "Set the path of a CSV or Parquet file")) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ecgssl.errors import RecordingError
+from ecgssl.files import refuse_pipe
 from ecgssl.io.metadata import recording_meta
 from ecgssl.io.read_errors import file_errors, read_error
 from ecgssl.io.text_encoding import decode
@@ -99,8 +100,10 @@ def read_header(
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable`` or ``header``.
     """
-    with file_errors(path, missing, fix), path.open("rb") as stream:
-        data = stream.read(LARGEST_HEADER + 1)
+    with file_errors(path, missing, fix):
+        refuse_pipe(path)
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_HEADER + 1)
     if len(data) > LARGEST_HEADER or b"\0" in data:
         raise _header_error(path, "file", "is not a text header")
     return parse_header(decode(data), path)
