@@ -77,7 +77,8 @@ def preprocess(
     report = preprocess_set(load_params(params, chosen), out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
-    typer.echo(f", {report.seconds:.1f} s, {new / report.seconds:.0f} recordings/s")
+    rate = f"{new / report.seconds:.0f} recordings/s" if new else "all prepared by an earlier run"
+    typer.echo(f", {report.seconds:.1f} s, {rate}")
     print_findings(report)
     if figure is not None:
         typer.echo(f"wrote {figure}")

@@ -143,3 +143,15 @@ def test_every_unusable_target_is_named(store):
     with pytest.raises(InputError) as caught:
         EpochMonitor(store, make_params(["slow", "always", "age"]))
     assert [p.what.split("'")[1] for p in caught.value.problems] == ["always", "always", "age", "age"]
+
+
+def test_without_labels_the_probe_is_off_with_one_warning(store, monkeypatch, caplog):
+    params = make_params(["slow", "fast"])
+    monkeypatch.setattr(store, "targets", ())
+    figures = EpochMonitor(store, params)(build_model(params).eval(), 3)
+    assert not any("probe" in name for name in figures)
+    assert figures == EpochMonitor(store, make_params())(build_model(params).eval(), 3)
+    assert [record.getMessage().count("the online probe is off") for record in caplog.records] == [1]
+    best = params.pretrain.model_copy(update={"select": "best"})
+    with pytest.raises(InputError, match="is not a target of the store"):
+        EpochMonitor(store, params.model_copy(update={"pretrain": best}))

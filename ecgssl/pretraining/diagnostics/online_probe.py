@@ -6,6 +6,8 @@ and can stop the run if ``pretrain.collapse.action`` is ``stop``.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from ecgssl.probes.binary import fit_probe
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
+
+_logger = logging.getLogger("ecgssl")
 
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
 """Only candidate for the regularisation of the probe, so that nothing is selected on validation."""
@@ -45,6 +49,10 @@ class EpochMonitor:
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
         self._store, self._params, self._batch_size = store, params, batch_size
         probe = params.pretrain.probe
+        if probe.targets and not store.targets and params.pretrain.select != "best":
+            _logger.warning("the store has no labels, so the online probe is off (pretrain.probe.targets)")
+            probe = probe.model_copy(update={"targets": []})
+        self._names = list(probe.targets)
         missing = [name for name in probe.targets if name not in store.targets]
         if missing:
             raise InputError(
@@ -135,7 +143,7 @@ class EpochMonitor:
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}
 
     def _probe(self, model: CoReECG) -> dict[str, float]:
-        names = self._params.pretrain.probe.targets
+        names = self._names
         if not names:
             return {}
         train, val = (self._embedded(model, rows) for rows in (self._train, self._val))
