@@ -28,7 +28,7 @@ class ExportParams(Section):
     task: str | None = None
     mode: Mode | None = None
 
-    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    tolerance: Annotated[float, Field(gt=0, le=0.01)] = 1e-4
     opset: Annotated[int, Field(ge=18)] = 20
     raw_rates: list[Annotated[float, Field(gt=0, le=4000)]] = [500.0]
     pt2: bool = True
