@@ -176,8 +176,8 @@ class TrackedRun:
             if not configured:
                 # mlflow sets this variable, which would make a later run in another directory use the same store
                 os.environ.pop(URI_VARIABLE, None)
-            self._client = mlflow.MlflowClient(uri)
             try:
+                self._client = mlflow.MlflowClient(uri)
                 experiment = _experiment(self._client, params.tracking.experiment, artifacts)
             except Exception as error:
                 raise schema_error(uri, error) from error
