@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,8 @@ from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
 
+_HARMLESS = re.compile(r"[\w ,.:;/+%()=-]*")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 _TEMPLATE = """\
 ---
 library_name: ecgssl
@@ -88,12 +92,15 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     size = sum(p.numel() for p in graph.parameters())
     encoder = f"a vision transformer over patches of leads and time (width {width}, depth {depth}, {heads} heads)"
     if isinstance(graph.model, Classifier):
-        names = ", ".join(f"`{name}`" for name in graph.model.targets)
+        names = ", ".join(map(markdown_name, graph.model.targets))
         head = "an attentive head" if graph.model.query_count else "a linear head"
         what = f"{_SCORES[graph.model.kind].format(names=names)}: {encoder} with {head}, {size:,} parameters."
     else:
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."
-    facts = {"Task": about.get("task"), "Training": about.get("mode"), "Data": about.get("data")}
+    facts = {
+        name: markdown_text(_plain(value)) if (value := about.get(key)) else None
+        for name, key in (("Task", "task"), ("Training", "mode"), ("Data", "data"))
+    }
     if overlap := about.get("overlap"):
         facts["Overlap with pretraining"] = in_words(overlap)
     if count := about.get("recordings"):
@@ -157,7 +164,7 @@ def _thresholds(graph: ContractModule) -> str:
     if graph.decision is None:
         return ""
     rows = [
-        f"| `{label.name}` | {name} | {cut.value:.4f} | {cut.sensitivity:.3f} | {cut.specificity:.3f} |"
+        f"| {markdown_name(label.name)} | {name} | {cut.value:.4f} | {cut.sensitivity:.3f} | {cut.specificity:.3f} |"
         for label in graph.decision.labels
         for name, cut in label.thresholds.items()
         if cut.value is not None
@@ -192,6 +199,18 @@ def _contract(spec: SignalSpec) -> str:
             f"- Amplitude scale: {scale}.",
         ]
     )
+
+
+def markdown_text(text: str) -> str:
+    """Return a text that Markdown shows as it is, in one line; names of tables and targets may contain markup."""
+    if _HARMLESS.fullmatch(text):
+        return text
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def markdown_name(name: str) -> str:
+    """Return a name as code, or as text if it contains markup that could end the code or a table cell."""
+    return f"`{name}`" if _HARMLESS.fullmatch(name) else markdown_text(name)
 
 
 def _plain(value: Any) -> str:
