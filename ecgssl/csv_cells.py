@@ -1,7 +1,7 @@
 """Text cells of CSV files that spreadsheet programs do not run as formulas.
 
 Excel, LibreOffice and Google Sheets evaluate a cell that starts with one of ``= + - @``, a tab or a carriage return. A name
-in a file or table can therefore run a formula on the machine of whoever opens a result (OWASP, "CSV Injection"). A leading
+in a file or table can therefore run a formula on the machine of a person who opens a result (OWASP, "CSV Injection"). A leading
 apostrophe marks the cell as text.
 """
 

@@ -40,7 +40,7 @@ exit_with(main)
 
 @pytest.mark.parametrize("how", ["write", "direct", "plain"])
 def test_a_disk_that_is_full_gives_exit_code_2_and_leaves_the_old_output(tmp_path, how):
-    """The limit on file sizes stands for a full disk, because it needs no file system of its own."""
+    """A limit on file sizes simulates a full disk, because it needs no separate file system."""
     folder = tmp_path / "out"
     if how == "direct":
         folder.mkdir()

@@ -98,7 +98,7 @@ def test_parts(release):
     assert "3 exams are in parts that data.subsets does not contain" in cohort.notes
     with pytest.raises(InputError, match=r"part2, part3, .*or set data\.subsets to \['part0', 'part1'\]"):
         CODE15(release).cohort()
-    with pytest.raises(InputError, match="not a part of code15"):
+    with pytest.raises(InputError, match="not a subset of code15"):
         CODE15(release, subsets=["part18"])
 
 

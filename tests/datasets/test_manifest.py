@@ -87,7 +87,7 @@ def test_everything_wrong_is_reported_at_once_by_row_and_without_patient_ids(fol
     for part in (
         "rows 2, 3: not unique",
         "row 4: no such file",
-        "row 5: empty",
+        "row 5: is empty",
         "row 6: is outside the root",
         "row 7: 'dev'",
     ):

@@ -115,8 +115,8 @@ def test_what_cannot_be_fitted_is_left_alone_with_a_reason() -> None:
         falling = fit_calibrator(-10 * z, y, method)  # type: ignore[arg-type]
         assert falling.method in ("none", "platt")
         assert falling.method == "none"
-        assert "do not rise" in falling.reason
-    assert "do not rise" in fit_calibrator(np.ones(300), y, "platt").reason
+        assert "do not increase" in falling.reason
+    assert "do not increase" in fit_calibrator(np.ones(300), y, "platt").reason
     assert fit_linear([1.0] * 20, np.arange(20.0)).reason
     assert fit_temperature(np.zeros((5, 3)), [0, 1, 2, 0, 1]).reason
 

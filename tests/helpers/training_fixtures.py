@@ -28,6 +28,7 @@ SECTIONS: dict[str, Any] = {
     "objective": {"projector": 8},
     "pretrain": {
         "samples": 64, "batch_size": 4, "checkpoint_every": 16, "warmup": 0.1, "precision": "fp32", "device": "cpu",
+        "probe": {"every_epochs": 1},
     },
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ def newest_step(folder: Path) -> int:
 @pytest.fixture(scope="module")
 def params(make_params) -> str:
     pretraining = {
-        "samples": 4 * STEPS, "checkpoint_every": 8, "select": "best", "probe": {"targets": ["AF"]},
+        "samples": 4 * STEPS, "checkpoint_every": 8, "select": "best", "probe": {"targets": ["AF"], "every_epochs": 1},
     }  # fmt: skip
     return json.dumps(make_params(pretrain=pretraining).model_dump(mode="json"))
 

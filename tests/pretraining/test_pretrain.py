@@ -290,7 +290,7 @@ def test_some_epochs_are_looked_at_and_always_the_end(store, make_params, tmp_pa
 def test_the_best_epoch_can_be_selected(store, make_params, tmp_path):
     """This includes a run that was interrupted after the best epoch."""
     reached = {4: 0.6, 8: 0.8, 12: 0.7, 16: 0.8}
-    select = {"select": "best", "probe": {"targets": ["AF"]}}
+    select = {"select": "best", "probe": {"targets": ["AF"], "every_epochs": 1}}
 
     def stop_at_ten(row):
         if row["step"] == 10 and not row.get("figure"):
