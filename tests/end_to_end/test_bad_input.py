@@ -40,7 +40,9 @@ def test_unknown_keys_and_bad_values_are_told_together(made, tmp_path):
 
 
 def test_missing_files_are_told_with_their_rows(made, tmp_path):
-    refused(preprocess(made, tmp_path / "none.csv", tmp_path / "s"), "none.csv: file: does not exist. Set the path of a CSV")
+    refused(
+        preprocess(made, tmp_path / "none.csv", tmp_path / "s"), "none.csv: file: does not exist. Set the path of a CSV"
+    )
     manifest = write_manifest(tmp_path / "m.csv", made.base / "records", path={3: "gone/r3", 9: "gone/r9"})
     refused(preprocess(made, manifest, tmp_path / "s"), f"{manifest}: path: rows 5, 11")
     refused(
