@@ -121,7 +121,7 @@ def test_a_single_positive_patient_takes_the_strongest_regularisation() -> None:
     groups = np.r_[0, 0, 1 : 50 - 1]
     probe = fit_probe(x, y, x[:0], y[:0], LinearParams(), names=["rare"], groups=groups)
     assert probe.chosen_by == ("strongest_regularisation",)
-    assert (probe.C, probe.class_weight) == ((0.001,), ("none",))
+    assert (probe.C, probe.class_weight) == ((LinearParams().C[0],), ("none",))
 
 
 def test_all_bad_inputs_are_named_at_once() -> None:
