@@ -68,7 +68,7 @@ def run(cohort, out, touches=None, ready=None):
 
 def test_killed_before_any_touch_of_the_file_system(small, whole, processes, tmp_path):
     left = set()
-    for touches in range(1, 100, 7):
+    for touches in range(1, 100, 9):
         out = tmp_path / str(touches) / "out"
         process = processes.Process(target=run, args=(small, out, touches))
         process.start()
@@ -86,7 +86,7 @@ def test_killed_before_any_touch_of_the_file_system(small, whole, processes, tmp
 def test_killed_at_random_moments(small, whole, processes, tmp_path):
     moments = random.Random(0)
     out, kills = tmp_path / "out", 0
-    for _ in range(8):
+    for _ in range(5):
         ready = processes.Event()
         process = processes.Process(target=run, args=(small, out, None, ready))
         process.start()
