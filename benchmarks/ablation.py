@@ -5,10 +5,11 @@
     python benchmarks/ablation.py report --out runs/ablation                # validation
     python benchmarks/ablation.py report --out runs/ablation --split test   # once, after all choices are made
 
-``run`` pretrains one encoder per row (variant of the method) and seed on the split ``train``. It fits probes on the
-frozen embeddings and selects them on ``val``. An interrupted study resumes where it stopped, and finished cells are
-kept. Every row uses the same number of floating-point operations, counted in a training step of this row (forward and
-backward). A row without decoder therefore uses more recordings. Cells are stored in ``OUT/cells``.
+``run`` pretrains one encoder per cell, which is one row (variant of the method) and one seed, on the split ``train``. It
+fits probes on the frozen embeddings and selects them on ``val``. An interrupted study resumes where it stopped, and
+finished cells are kept. All pretrained rows use the same number of floating-point operations, up to one batch. The
+operations of a row are counted in one of its training steps (forward and backward). A row without decoder therefore uses
+more recordings. Cells are stored in ``OUT/cells``.
 ``OUT/results.parquet`` has one line per row, seed, task, label fraction and mode. Test metrics are computed only by
 ``report --split test``.
 
@@ -80,7 +81,7 @@ def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) 
 
 
 def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG, dict[str, float]]:
-    """Return the pretrained model of a cell and the metrics of its run. A finished cell is loaded from its folder."""
+    """Return the model of a cell (untrained in row ``random``) and its metrics. A finished cell is loaded from its folder."""
     weights, figures = cell / "model.safetensors", cell / "pretrain.json"
     model = build_model(params)
     if figures.exists():

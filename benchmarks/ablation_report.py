@@ -36,7 +36,7 @@ def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: 
 def compare(out: Path, split: str, against: str) -> pd.DataFrame:
     """Return a table with one line per task, mode, label fraction and row.
 
-    Each line contains the mean over seeds with its interval, the standard deviation over seeds, and the difference to the
+    Each line contains the mean over seeds with its 95 % interval, the standard deviation over seeds, and the difference to the
     row ``against``. The difference is computed only if both rows have the same seeds. Its interval is a bootstrap over
     patients and does not include the variance of pretraining. ``seeds_agree`` is the number of seeds with a difference of
     the same sign as the mean. With several tasks, the last lines (``mean``) are averages over tasks and label fractions.

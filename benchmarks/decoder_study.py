@@ -4,8 +4,8 @@
     runs/decoder
 
 The models are trained with the reconstruction loss only, on one view without augmentation. The script prints a
-Markdown table and writes ``decoder.json``. Errors are relative to the power of the target, so predicting the mean of
-each patch has error 1.
+Markdown table and writes ``decoder.json``. Errors are divided by the mean square of the target, so predicting
+the mean of each patch has error 1.
 """
 
 from __future__ import annotations

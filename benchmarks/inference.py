@@ -14,8 +14,8 @@ with 12 leads of 10 s at 500 Hz.
   time of a batch is divided by its size.
 - ``folder``: ``ecgssl predict`` with one process for a folder: recordings/s, and fraction of time for reading and cleaning.
 
-Each combination of preset and number of threads runs in a separate process, so that all thread pools have this size. Use an
-idle machine, because other programs on the same cores change the figures.
+Each combination of preset and number of threads runs in a separate process, so that all thread pools have this number of
+threads. Use an idle machine, because other programs on the same cores change the results.
 """
 
 from __future__ import annotations

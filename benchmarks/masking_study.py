@@ -3,11 +3,11 @@
     python benchmarks/masking_study.py --store data/processed --out runs/masking
 
 A hidden patch is predicted by the best linear estimate from all visible samples of the same time column and the
-adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings. The prediction is
-evaluated on validation recordings of other patients. The result is R2 = 1 - sum of squared errors / sum of
-squares, with a bootstrap over patients. A hidden limb patch is *determined* if two other limb leads are visible at the
-same time. Einthoven's and Goldberger's laws then give it exactly, and are sufficient to minimise its reconstruction
-loss.
+adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings, assuming zero mean. The
+prediction is evaluated on validation recordings of other patients. The result is R2 = 1 - sum of squared errors / sum of
+squares, with a 95 % bootstrap interval over patients. A hidden limb patch is *determined* if two other limb leads are
+visible at the same time. Einthoven's and Goldberger's laws then give it exactly, and are sufficient to minimise its
+reconstruction loss.
 
 The script writes ``masking.json`` and ``masking.png``, and prints a Markdown table.
 """
@@ -52,7 +52,7 @@ def recordings(store: Store, split: str, count: int) -> tuple[Array, NDArray[np.
 
 
 def covariance(x: Array, patch: int) -> Array:
-    """Return the covariance (L W, L W) of all leads in windows of 2 NEIGHBOURS + 1 columns with W samples."""
+    """Return the second moments (L W, L W) of all leads in windows of 2 NEIGHBOURS + 1 columns with W samples."""
     window = (2 * NEIGHBOURS + 1) * patch
     total, seen = np.zeros((x.shape[1] * window,) * 2), 0
     for start in range(0, x.shape[-1] - window + 1, patch):
@@ -70,7 +70,7 @@ def by_the_laws(lead: int, visible: NDArray[np.bool_], leads: tuple[str, ...]) -
 def study(
     kind: str, x: Array, cov: Array, leads: tuple[str, ...], patch: int, per_recording: int
 ) -> list[dict[str, Any]]:
-    """Return one row per evaluated patch, with recording, cause of masking, error and power.
+    """Return one row per evaluated patch, with recording, cause of masking, sum of squared errors and sum of squares.
 
     Args:
         kind: kind of masking; the ratios are those of the paper.

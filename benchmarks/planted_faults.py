@@ -1,6 +1,6 @@
 """Simulated faults of known kind and size, added to recordings to measure the sensitivity of the quality checks.
 
-Noise is added to electrode potentials, and electrodes are exchanged, so that the leads still obey the limb-lead laws.
+Noise, mains interference and baseline wander are added to electrode potentials, so the leads still obey the limb-lead laws.
 """
 
 from __future__ import annotations

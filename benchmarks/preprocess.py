@@ -224,7 +224,7 @@ def measure(cohort: Cohort, rounds: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the CPU name, the library versions and the current load average."""
+    """Return the CPU name, the number of cores, the load averages, and the versions of Python and libraries."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

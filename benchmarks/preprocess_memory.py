@@ -1,4 +1,4 @@
-"""Peak memory of writing and reading a store, by number of recordings: ``preprocess.py --memory 1000 20000``.
+"""Peak memory of writing and reading a store, by number of recordings. Run ``preprocess.py --memory 1000 20000``.
 
 Each measurement runs in a new process. To save disk space, a large cohort is simulated by repeating a small one under
 different names. Every repetition is read, assessed, cleaned and stored.

@@ -6,10 +6,11 @@
 
 ``--root`` (default: environment variable ECGSSL_REAL_DATA) is searched recursively for recordings. Without a root,
 simulated recordings are used. False alarms are counted on every readable recording. Faults are added to up to
-``--count`` recordings with a sampling rate of 250 Hz or more. A fault counts as detected if a finding has one of its
-codes and lists an affected lead. Recordings that have such a finding without the fault are excluded. If the root
+``--count`` twelve-lead recordings without gaps, with a sampling rate of 250 Hz or more. A fault counts as detected if a
+finding has one of its codes and, for a fault of single leads, lists an affected lead. For each fault, recordings that have
+one of its codes without the fault are excluded. If the root
 contains ``ptbxl_database.csv``, no faults are added to folds 1 to 7, because the check of the lead order was fitted on
-them. The cardiologists' notes on noise and drift are then compared with the quality figures. Intervals are Wilson's
+them. The cardiologists' notes on noise and drift are then compared with the quality metrics. Intervals are Wilson's
 95 % intervals. The output is JSON, or Markdown tables with ``--markdown``.
 
 ``--fit`` prints ``ecgssl.signal.lead_order.USUAL`` for the train split of a manifest, in units of 1e-4.
@@ -50,7 +51,7 @@ SPEC, PARAMS = SignalSpec(), QualityParams()
 EVERY = np.ones(len(LEADS), dtype=bool)
 FITTED_FOLDS = 7
 NOTES = {"static_noise": "hf_noise", "burst_noise": "hf_noise", "baseline_drift": "wander"}
-"""Columns of ``ptbxl_database.csv`` and the corresponding quality figures."""
+"""Columns of ``ptbxl_database.csv`` and the corresponding quality metrics."""
 
 
 def assess(
@@ -121,7 +122,7 @@ def false_alarms(found: list[Quality]) -> dict[str, Any]:
 
 
 def agreement(notes: pd.DataFrame, found: dict[int, Quality]) -> dict[str, Any]:
-    """Return, for each cardiologist's note, the AUROC of the quality figure and the flag rates with and without the note."""
+    """Return, for each cardiologist's note, the AUROC of the quality metric and the flag rates with and without the note."""
     out = {}
     for column, figure in NOTES.items():
         noted = notes.loc[list(found), column].notna().to_numpy()
@@ -184,7 +185,7 @@ def timing(recordings: list[tuple[np.ndarray, float]]) -> dict[str, float]:
 
 
 def fit(manifest: Path, root: Path | None) -> None:
-    """Print the second moments of the independent leads, with each recording scaled to trace 1."""
+    """Print the mean second moments of the independent leads as JSON, with each recording scaled to trace 1."""
     cohort = load_manifest(manifest, root)
     rows, total, count = [LEADS.index(lead) for lead in INDEPENDENT], np.zeros((8, 8)), 0
     for path in cohort.table.loc[cohort.table["split"] == "train", "path"]:

@@ -3,8 +3,8 @@
     python benchmarks/serving_attacks.py > serving_attacks.json
 
 1. One upload with 1,080 windows (26 MB), whose client disconnects after a few seconds. Printed: the longest time that other
-   clients waited for a score and for ``/health``.
-2. One JSON body of 30 MB. Printed: the peak memory of the main process and of the process that reads recordings.
+   clients waited for ``/embed`` and for ``/health``.
+2. One JSON body of 30 MB. Printed: the peak memory of the main process, and the largest one of a child process.
 
 The model is an encoder of preset tiny with random weights. The service runs as ``ecgssl serve`` of the installed package.
 """
@@ -58,7 +58,7 @@ def beats(seconds: float) -> np.ndarray:
 
 
 def wfdb_files(windows: int) -> list[tuple[str, tuple[str, bytes]]]:
-    """Return the form fields of a WFDB record with a number of windows of 10 s."""
+    """Return the form fields of a WFDB record with ``windows`` windows of 10 s."""
     signal = beats(10.0 * windows)
     lines = [
         f"r 12 {RATE} {signal.shape[1]}",
@@ -68,7 +68,7 @@ def wfdb_files(windows: int) -> list[tuple[str, tuple[str, bytes]]]:
 
 
 def memory(pid: int, name: str) -> float:
-    """Return a memory figure of a process in MiB, such as ``VmHWM``, its peak."""
+    """Return the field ``name`` of ``/proc/PID/status`` in MiB, for example the peak memory ``VmHWM``."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.split(f"{name}:")[1].split()[0]) / 1024
 
@@ -80,11 +80,11 @@ def peak_of_children(pid: int) -> float:
 
 
 class OtherClient(threading.Thread):
-    """Client that asks for one score after another, or for ``/health``, and records the waiting times.
+    """Client that sends one request after another to ``/embed`` or ``/health``, and records the waiting times.
 
     Args:
         address: address of the service.
-        health: ask for ``/health`` instead of a score.
+        health: whether to use ``/health`` instead of ``/embed``.
     """
 
     def __init__(self, address: str, health: bool) -> None:
@@ -109,12 +109,12 @@ class OtherClient(threading.Thread):
             time.sleep(0.2)
 
     def longest(self, since: float = 0.0) -> float:
-        """Return the longest waiting time in s of requests that ended after a time."""
+        """Return the longest waiting time in s of requests that ended at or after the time ``since``."""
         return max((wait for start, wait in self.waits if start + wait >= since), default=0.0)
 
 
 def long_upload(address: str, windows: int) -> dict[str, float]:
-    """Return waiting times of other clients during an upload with many windows."""
+    """Upload a recording with many windows, and return the longest waiting times of other clients in s."""
     others = [OtherClient(address, health) for health in (False, True)]
     for other in others:
         other.start()
@@ -143,7 +143,7 @@ def long_upload(address: str, windows: int) -> dict[str, float]:
 
 
 def large_json(address: str, pid: int, size: int) -> dict[str, Any]:
-    """Return the memory of the service after a JSON body of a size in bytes."""
+    """Send a JSON body of about ``size`` bytes, and return the peak memory of the service before and after it."""
     before = memory(pid, "VmHWM")
     row = ",".join(["0.1"] * (size // 12 // 4))
     body = f'{{"signal": [{",".join([f"[{row}]"] * 12)}], "sampling_rate": 500, "leads": {json.dumps(list(LEADS))}}}'
@@ -159,7 +159,7 @@ def large_json(address: str, pid: int, size: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run both attacks against a new service each and print the figures as JSON."""
+    """Run each attack against a new service, and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=1080)
     parser.add_argument("--json-bytes", type=int, default=30_000_000)

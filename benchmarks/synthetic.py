@@ -21,7 +21,7 @@ from ecgssl.datasets.synthetic.simulate import simulate
 
 
 def measure(patients: int, workers: int) -> dict[str, float]:
-    """Simulate once, and return the rate and the total time for signals, files and manifest."""
+    """Simulate a dataset, and return the recordings per second and the time in s, including files and manifest."""
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         manifest = simulate(Path(folder) / "set", SyntheticParams(patients=patients), seed=0, workers=workers)

@@ -18,12 +18,12 @@ def load(path: Path | str) -> Predictor:
     """Load a bundle to score recordings in memory. Example: ``load(path).predict(signal, sampling_rate, leads)``.
 
     Args:
-        path: bundle written by ``ecgssl export``.
+        path: folder of a bundle written by ``ecgssl export``.
 
     Raises:
-        InputError: a file of the bundle is missing, altered, unexpected or unusable; all such files are listed.
+        InputError: a file of the bundle is missing, altered, invalid or not listed in ``SHA256SUMS``.
     """
-    # import here, because importing numpy and torch takes a second
+    # import here, because importing the libraries takes about a second
     from ecgssl.scoring.api import Predictor
 
     return Predictor(path)

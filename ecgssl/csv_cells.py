@@ -1,4 +1,4 @@
-"""Text cells of CSV files that spreadsheet programs do not run as formulas.
+"""Protection of CSV text cells against evaluation as formulas in spreadsheet programs.
 
 Excel, LibreOffice and Google Sheets evaluate a cell that starts with one of ``= + - @``, a tab or a carriage return. A name
 in a file or table can therefore run a formula on the machine of a person who opens a result (OWASP, "CSV Injection"). A leading
@@ -29,7 +29,7 @@ def safe_cell(value: Any) -> Any:
 
 
 def original_cell(value: Any) -> Any:
-    """Return the value before ``safe_cell``."""
+    """Return the original value of a cell that ``safe_cell`` returned."""
     if isinstance(value, str) and value.startswith(_MARK) and value.lstrip(_MARK).startswith(_FORMULA):
         return value[1:]
     return value
@@ -53,7 +53,7 @@ def safe_csv(table: pd.DataFrame, **options: Any) -> str:
     """
     safe = safe_frame(table)
     texts = [column for _, column in safe.items() if column.dtype == object or isinstance(column.dtype, pd.StringDtype)]
-    # Python does not quote a carriage return, after which a spreadsheet program starts a new row
+    # some Python versions do not quote a carriage return, and spreadsheet programs would start a new row after it
     returns = any("\r" in cell for column in texts for cell in column if isinstance(cell, str))
     quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     text: str = safe.to_csv(index=False, lineterminator="\n", quoting=quoting, **options)
@@ -74,7 +74,7 @@ def row_writer(file: TextIO) -> Callable[[Iterable[Any]], None]:
 
 
 def original_frame(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table before ``safe_frame``."""
+    """Return the original of a table that ``safe_frame`` returned."""
     columns = {
         name: column.map(original_cell)
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype)

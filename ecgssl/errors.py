@@ -1,8 +1,8 @@
-"""Exceptions for invalid input or usage. Their messages contain the file, the field and the fix.
+"""Exceptions of ecgssl. Messages about invalid input or usage contain the file, the field and the fix.
 
 Exit codes of the command line (README, "Exit codes"): 0 success, 1 internal error, 2 invalid input or usage (nothing is
-written), 3 success with rejected recordings, 4 stopped on request (the state is saved), 5 training diverged
-(nothing is published).
+written), 3 success with rejected recordings, 4 stopped early, for example by a signal (the state is saved), 5 training
+diverged (no model is published).
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ _NUMBER = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
 
 
 def write_error_number(error: BaseException) -> int | None:
-    """Return the error number if an exception reports a full or read-only disk, otherwise ``None``.
+    """Return the error number if an exception reports a full disk, an exceeded quota or file size limit, or a read-only disk.
 
-    Args:
-        error: exception; pyarrow and SQLite state the number in the text only, or not at all.
+    Return ``None`` for other exceptions. The number is read from the attribute ``errno``, or from the text of an
+    ``OSError`` without this attribute, as raised by pyarrow.
     """
     number = getattr(error, "errno", None)
     if number is None and isinstance(error, OSError) and (found := _NUMBER.search(str(error))):
@@ -86,7 +86,7 @@ def write_error_number(error: BaseException) -> int | None:
 
 
 def cannot_write(path: Path | str, error: OSError) -> InputError:
-    """Return the error for an output that cannot be written, with the reason and the free space of its disk."""
+    """Return the error for an output that cannot be written, with the reason and, if known, the free disk space."""
     path = Path(path)
     number = write_error_number(error) or error.errno
     what = f"cannot be written ({error.strerror or error}{_free(path)})"
@@ -127,7 +127,7 @@ def require(where: str, *libraries: str, field: str | None = None) -> None:
         field: field of the error message; the name of the library by default.
 
     Raises:
-        InputError: a library is not installed. The error has one problem with the install command per missing extra.
+        InputError: a library is not installed. The error has one problem per missing extra, with the install command.
     """
     missing: dict[str, str] = {}
     for library in libraries:

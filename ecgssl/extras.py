@@ -34,7 +34,7 @@ ALTERNATIVES = {
     "dask": "use the backend loky",
     "ray": "use the backend loky",
 }
-"""Remedies without the installation of a library, by import name."""
+"""Ways to continue without a library that is not installed, by import name."""
 
 TRAINING = ("torch", "einops", "onnx", "onnxscript")
 """Import names of the libraries for training and export."""

@@ -25,7 +25,7 @@ from ecgssl.errors import InputError, Problem, cannot_write, write_error_number
 from ecgssl.output_lock import exclusive
 
 _KEPT = 40
-"""Number of characters of a file name that are used in the name of its temporary file."""
+"""Maximum number of characters of a file name that are used in the name of its temporary file."""
 
 
 def sha256_of(path: Path) -> str:
@@ -51,7 +51,7 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         ``path``.
 
     Raises:
-        InputError: ``path`` is a folder, or cannot be written, with the reason and the free space.
+        InputError: ``path`` is a folder or cannot be written. The message contains the reason.
     """
     path = Path(path)
     if path.is_dir():
@@ -99,7 +99,8 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
     """Build a directory under a temporary name and rename it to ``path`` if the block ends without an exception.
 
     An existing directory stays in place until the new one is complete. After an exception it is unchanged. The path is
-    locked meanwhile (``ecgssl.output_lock``), and temporary directories of killed processes are removed.
+    locked meanwhile (``ecgssl.output_lock``), and temporary directories of killed processes are removed if the name of
+    ``path`` has at most 40 characters.
 
     Args:
         path: directory to create or replace.
@@ -109,12 +110,12 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
             on the same file system, may already exist, and is kept after an exception.
 
     Yields:
-        The temporary directory to write into.
+        The directory to write into: a temporary directory, or ``building``.
 
     Raises:
         InputError: ``path`` is a file, is or contains the working or home directory, is not empty and has no ``marker``,
             cannot be created, or is in use by another process. The error is raised before the block runs.
-        InputError: the disk is full; the message contains the free space.
+        InputError: the disk is full or read-only. The message contains the free space.
     """
     path = Path.cwd() / path
     _refuse_unsafe(path, marker)
@@ -138,10 +139,10 @@ def atomic_directory(path: Path | str, *, marker: str | None = None, building: P
 
 
 def canonical_json(data: Any, *, digits: int | None = 6, indent: int | None = 2) -> str:
-    """Return JSON text that is identical for equal content, with sorted keys, rounded floats and a final newline.
+    """Return JSON text in a reproducible form: sorted keys, rounded floats and a final newline.
 
     Args:
-        data: mappings with text keys, sequences, numbers, text, ``None``, paths, NumPy arrays and scalars.
+        data: mappings with text keys, lists, tuples, numbers, text, ``None``, paths, NumPy arrays and scalars.
         digits: number of significant digits of floats; ``None`` for all.
         indent: as in ``json.dumps``; ``None`` for one line.
 
@@ -210,7 +211,15 @@ def _swap(building: Path, path: Path) -> None:
 
 
 def _remove_leftovers(path: Path, kind: str) -> None:
-    """Remove leftovers of killed processes, but not for shortened names, which may belong to another directory."""
+    """Remove the directories that killed processes left next to ``path``.
+
+    Nothing is removed if the name of ``path`` is longer than ``_KEPT``. Such names are shortened, so a directory could belong
+    to another path.
+
+    Args:
+        path: directory that the processes wanted to create.
+        kind: ``tmp`` for temporary directories, ``old`` for replaced directories.
+    """
     if len(path.name) <= _KEPT:
         left = re.compile(rf"\.{re.escape(path.name)}\.\d+-[0-9a-f]{{8}}\.{kind}")
         for item in [item for item in path.parent.iterdir() if left.fullmatch(item.name)]:

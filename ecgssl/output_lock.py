@@ -1,4 +1,4 @@
-"""Exclusive use of an output by one process. The lock file states its owner and is released if the process dies."""
+"""Lock files that reserve an output for one process. The lock is released if the process dies."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ except ImportError:  # Windows: outputs are not locked
     fcntl = None  # type: ignore[assignment]
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""Errors of file systems without locks; the output is then not locked."""
+"""Error numbers of file systems that do not support locks; the output is then not locked."""
 _PAUSE = 0.05
 
 
 @dataclass
 class OutputLock:
-    """Lock of an output, held by this process.
+    """Lock of an output by this process. It has no effect if the system or the file system does not support locks.
 
     Args:
         path: lock file.
@@ -53,7 +53,9 @@ _held: dict[Path, tuple[int, OutputLock]] = {}
 
 @contextmanager
 def exclusive(out: Path | str, *, lock: Path | None = None, wait: float = 0.0) -> Iterator[OutputLock]:
-    """Lock an output for the duration of the block. A process may lock an output that it has locked already.
+    """Lock an output for the duration of the block. Nested calls in the same thread return the same lock.
+
+    The output is not locked on Windows and on file systems that do not support locks.
 
     Args:
         out: output file or folder, which may not exist yet.
@@ -61,10 +63,10 @@ def exclusive(out: Path | str, *, lock: Path | None = None, wait: float = 0.0) -
         wait: longest time in s to wait for another process.
 
     Yields:
-        The lock.
+        The lock of the output.
 
     Raises:
-        InputError: another process uses the output, or the lock file cannot be written.
+        InputError: another process or thread uses the output, or the lock file cannot be written.
     """
     out = Path.cwd() / out
     if not out.name:
@@ -126,7 +128,7 @@ def _acquire(path: Path, out: Path, wait: float) -> OutputLock:
 
 
 def _make_parents(path: Path) -> list[Path]:
-    """Create the missing parents of a file, and return them, the innermost first."""
+    """Create the missing parent folders of a file, and return them, innermost first. Errors are ignored."""
     missing = [folder for folder in path.parents if not folder.exists()]
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +136,7 @@ def _make_parents(path: Path) -> list[Path]:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Return false if the previous owner has removed the locked file."""
+    """Return whether ``path`` is still the open file. The previous owner may have removed it after it was opened."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

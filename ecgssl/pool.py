@@ -29,10 +29,10 @@ from ecgssl.errors import InputError, Problem, require
 Result = TypeVar("Result")
 
 AHEAD = 2
-"""Number of submitted tasks per process: one running and one waiting. Ordered results allow one more finished task."""
+"""Number of submitted tasks per process: one running and one waiting. ``run_ordered`` allows three."""
 
 PATIENCE = 60.0
-"""Time in s without results and workers after which a Dask cluster is reported as lost."""
+"""Time in s to wait for the next result of a Dask cluster. If there is no worker then, the cluster is reported as lost."""
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -49,7 +49,7 @@ def run_ordered(
     Args:
         function: function to call. It must be importable from a module, because worker processes import it.
         tasks: arguments of each call.
-        count: number of tasks; no more processes than tasks are started.
+        count: number of tasks, which limits the number of processes.
         workers: number of processes; -1 for one per core, 1 to run in the calling process.
 
     Yields:
@@ -72,16 +72,18 @@ def run_unordered(
     """Call a function once per task and yield the results as they are completed.
 
     Args:
-        function, tasks, count, workers: see ``run_ordered``.
+        function, tasks, count, workers: see ``run_ordered``. With Dask and Ray, ``workers`` is the number of processes of a
+            cluster that is started on this machine.
         backend: backend that runs the tasks.
-        scheduler: address of a running Dask or Ray cluster; ``None`` starts one on this machine.
+        scheduler: address of a running Dask or Ray cluster; ``None`` starts one on this machine, unless Ray is already
+            connected to a cluster. Not used by loky.
 
     Yields:
-        One result per task, in order of completion. Closing the generator cancels the tasks that have not started.
+        One result per task, in order of completion. If the generator is closed early, no more tasks are submitted.
 
     Raises:
-        InputError: the backend is not installed, its scheduler cannot be reached, all its workers are lost, or a worker
-            process died.
+        InputError: the backend is not installed, its scheduler cannot be reached, a Dask cluster has lost all
+            workers, or a worker process died.
     """
     processes = _processes(workers, count)
     if backend == "dask":
@@ -196,7 +198,7 @@ def _ray(
 
 
 def _require_answer(scheduler: str | None) -> None:
-    """Check that the scheduler accepts connections. Without this check, Ray waits minutes for a missing cluster."""
+    """Check that the scheduler accepts connections, if its address has a host and a port. Ray itself would wait minutes."""
     place = urlsplit(scheduler if scheduler and "//" in scheduler else f"//{scheduler or ''}")
     if place.hostname and place.port:
         socket.create_connection((place.hostname, place.port), timeout=10).close()

@@ -25,8 +25,8 @@ def progress(
         enabled: ``False`` to show nothing.
 
     Yields:
-        The function ``advance(count=1, **figures)``. Call it after every ``count`` units. Figures such as a loss are shown
-        after the bar.
+        The function ``advance(count=1, **figures)``. Call it after every ``count`` units. ``figures`` are numbers to show
+        after the bar with their names, such as a loss.
     """
     if not (enabled and sys.stderr.isatty()):
         yield lambda count=1, **figures: None

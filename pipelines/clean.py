@@ -10,7 +10,7 @@ from ecgssl.datasets.synthetic.published_key import private_keys
 
 
 def main(paths: list[str]) -> None:
-    """Remove files and folders, and keep and print every private key in them."""
+    """Remove files and folders, except private keys in them, and print the paths of these keys."""
     kept = set(private_keys(path for path in paths if Path(path).exists()))
     for path in map(Path, paths):
         _remove(path, kept)

@@ -4,7 +4,7 @@
 out of date. The list of a stage is the closure of the imports of its script: imports inside functions count, imports under
 ``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import, and
 ``import_module(name, "ecgssl.datasets.public")`` as imports of all modules of that package.
-A package is listed as one folder if all its modules are in the closure.
+Tables and templates that a script reads are included. A package is listed as one folder if all its files are needed.
 """
 
 from __future__ import annotations

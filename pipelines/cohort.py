@@ -36,10 +36,10 @@ def main() -> None:
 
 
 def _remove_simulated() -> None:
-    """Empty data/raw, which belongs to the simulated set.
+    """Remove the contents of data/raw, which is reserved for the simulated dataset.
 
     Raises:
-        InputError: it contains a key for the patient ids of real recordings.
+        InputError: the folder contains a private key for patient ids; nothing is removed.
     """
     remedy = f"Move the file to {default_key_file()}, or to a folder that is never replaced and set data.patient_key"
     what = "is the key of real patients, and this folder is replaced"

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
-    """Evaluate one fine-tuned model; for reference settings, also compute subgroups and curves."""
+    """Evaluate a fine-tuned model. For reference settings, include subgroups and, except for regression, curves."""
     folder = Path("models/finetuned") / setting.key
     predictions = read_predictions(folder / "predictions.csv")
     full = setting == reference(params, setting.task, setting.mode)

@@ -1,4 +1,4 @@
-"""DVC stage fewer_leads@task-mode: evaluation of the model for the first lead set on recordings with other lead sets."""
+"""DVC stage fewer_leads@task-mode: predictions of the model for the first lead set from the other lead sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgssl.store.store import Store
 
 def main() -> None:
     """Write models/fewer_leads/TASK-MODE: one prediction table LEADS.csv per additional lead set."""
-    # import here, so that exit_with reports a missing extra
+    # import inside main, so that exit_with can report a missing optional dependency
     from ecgssl.finetuning.fewer_leads import predict_with_leads
 
     parser = argparse.ArgumentParser(description=__doc__)

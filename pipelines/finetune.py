@@ -15,7 +15,7 @@ from ecgssl.tracking.runs import track
 
 def main() -> None:
     """Write the folder models/finetuned/KEY with classifier, predictions and chosen hyperparameters."""
-    # import here, so that exit_with reports a missing extra
+    # import inside main, so that exit_with can report a missing optional dependency
     from ecgssl.stages.finetune import finetune_encoder
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -12,7 +12,7 @@ from ecgssl.store.store import Store
 
 def main() -> None:
     """Write models/pretrained, metrics/pretrain.json and plots/pretrain."""
-    # import here, so that exit_with reports a missing extra
+    # import inside main, so that exit_with can report a missing optional dependency
     from ecgssl.stages.pretrain import pretrain_encoder
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -41,7 +41,7 @@ def require_training(command: str, params: Params) -> None:
     """Check that the libraries for training are installed, and MLflow if it is the tracking backend.
 
     Raises:
-        InputError: a library is not installed; lists all extras to install.
+        InputError: a library is not installed. The message lists the install commands of all missing extras.
     """
     require(command, *TRAINING, *(["mlflow"] if params.tracking.backend == "mlflow" else []))
 

@@ -50,7 +50,7 @@ def export(
 
 
 def export_summary(figures: Mapping[str, Any], out: Path) -> str:
-    """Return the figures of an export as text.
+    """Return a text summary of an export: size and largest difference of each file, and the effect of 8-bit weights.
 
     Args:
         figures: result of ``ecgssl.export.bundle.export_bundle``.
@@ -69,11 +69,11 @@ def export_summary(figures: Mapping[str, Any], out: Path) -> str:
 
 
 def _checked(differences: Any) -> str:
-    """Return the largest difference of a file from the Python pipeline, as text."""
+    """Return text with the largest difference of a file from the Python pipeline; empty if the file was not compared."""
     if differences is None:
         return ""
     if isinstance(differences, Mapping):
-        # signal is a share of samples, and pipeline includes the effect of these samples
+        # graphs for raw recordings: "signal" is the share of differing input samples, "pipeline" includes their effect
         values = [
             value
             for found in differences.values()

@@ -92,7 +92,11 @@ def _require_one_source(
     bundle: Path | None,
     table_options: Sequence[object],
 ) -> None:
-    """Check that exactly one data source and one encoder are given; otherwise raise an ``InputError``."""
+    """Check that exactly one data source and one encoder are given and that the other options fit them.
+
+    Raises:
+        InputError: options are missing or exclude each other. The message lists all errors.
+    """
     problems = []
     if (store is None) == (manifest is None):
         what = "neither is given" if store is None else "both are given"
@@ -120,7 +124,10 @@ def _open_sources(
     out: Path,
     overrides: Sequence[str],
 ) -> tuple[Store, Path]:
-    """Return the store and the encoder folder. A table is first preprocessed with the settings of the bundle."""
+    """Return the store and the encoder folder.
+
+    Without ``store``, the table is preprocessed with the settings of the bundle, unless an earlier call has done this.
+    """
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 

@@ -40,7 +40,7 @@ def cohort_overrides(
     """Convert the options to overrides of the parameter section ``data``.
 
     Raises:
-        InputError: options ``--column`` or ``--value`` have the wrong form. The message lists all of them.
+        InputError: options ``--column`` or ``--value`` have the wrong form. The message lists all such options.
     """
     problems = []
     chosen = ["data.set=cohort", f"data.manifest={_yaml(str(manifest))}"]

@@ -1,8 +1,8 @@
 """Typed parameters of ``params.yaml``: one error lists all unknown keys and all invalid values.
 
-Most sections are in the file of the same name, such as ``config/pretrain.py``. ``model``, ``fda``, ``stdm`` and
-``objective`` are in ``config/model.py``; ``signal`` and ``quality`` are in ``ecgssl.signal``. ``docs/parameters.md``
-lists all keys.
+Most sections are defined in the file of the same name, such as ``config/pretrain.py``. ``fda``, ``stdm`` and ``objective``
+are in ``config/model.py``, ``store`` in ``config/data.py``, ``tracking`` in ``config/export.py``, and ``signal`` and
+``quality`` in ``ecgssl.signal``. ``docs/parameters.md`` lists all keys.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Params(Section):
 
     @property
     def exported(self) -> tuple[str, Mode]:
-        """Return (task, mode) of the exported classifier: the values of ``export``, or the first of each."""
+        """Task and mode of the exported classifier: those of ``export``, or the first of ``tasks`` and ``finetune.modes``."""
         return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
 
     @model_validator(mode="after")
@@ -133,11 +133,11 @@ def load_params(
     Args:
         path: YAML file.
         overrides: ``section.key=value`` strings, applied before the check; values are YAML.
-        default: content used if ``path`` is ``params.yaml`` and does not exist, as outside a project folder.
+        default: content used if ``path`` is ``params.yaml`` and this file does not exist, as outside a project folder.
 
     Raises:
-        InputError: the file is missing, is not YAML, or has unknown keys or invalid values. The message lists all
-            errors.
+        InputError: the file is missing or is not YAML, an override has the wrong form, or there are unknown keys or
+            invalid values. The message lists all unknown keys and invalid values.
     """
     path = Path(path)
     if default is not None and path == Path("params.yaml") and not path.exists():
@@ -153,7 +153,7 @@ def load_targets_file(path: Path | str) -> ManifestParams:
     """Read and check the YAML file that describes the columns of a manifest.
 
     Raises:
-        InputError: see ``load_params``.
+        InputError: the file is missing, is not YAML, or has unknown keys or invalid values.
     """
     data = _read_mapping(Path(path), "Write it, or remove targets_file")
     try:
@@ -185,7 +185,11 @@ def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
-    """Check a mapping of parameters, and return it as ``Params``; errors are those of ``load_params``."""
+    """Check a mapping of parameters, and return it as ``Params``.
+
+    Raises:
+        InputError: there are unknown keys or invalid values. The message lists all of them and names ``where``.
+    """
     try:
         return Params.model_validate(data)
     except ValidationError as error:

@@ -37,7 +37,7 @@ class Benchmark(Section):
     profile: str = "ptbxl"
 
     def params(self, profile: str, name: str, root: Path | str | None = None) -> str:
-        """Return the text of ``params.yaml`` for the benchmark: a profile with the data and task of the benchmark.
+        """Return the text of ``params.yaml`` for the benchmark: a profile with the data, task and fractions replaced.
 
         Args:
             profile: text of a profile.
@@ -60,7 +60,7 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
     """Read the benchmarks in a file, and return them as a dict by name; an empty dict if the file does not exist.
 
     Raises:
-        InputError: if an entry is invalid.
+        InputError: the file is not valid YAML, or an entry is invalid.
     """
     path = Path(path)
     if not path.exists():
@@ -76,12 +76,12 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
 
 
 def _section(text: str, name: str, lines: list[str]) -> str:
-    """Replace the lines of one top-level section in the text of a parameter file."""
+    """Return the text of a parameter file with the lines of one top-level section replaced."""
     begin = text.index(f"\n{name}:\n") + len(f"\n{name}:\n")
     end = text.index("\n\n", begin)
     return text[:begin] + "\n".join(lines) + text[end:]
 
 
 def _flow(value: Any) -> str:
-    # write values as JSON, which is valid YAML, and quote text that YAML could read as a number or boolean
+    # write simple words and paths without quotes, and all other values as JSON, which is valid YAML
     return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w./-]*", value) else json.dumps(value)

@@ -12,7 +12,7 @@ from ecgssl.signal.lead_sets import LeadSet
 Mode = Literal["linear", "attentive", "full", "scratch"]
 """Fine-tuning mode; ``docs/finetuning.md`` describes the modes."""
 ClassWeight = Literal["none", "balanced"]
-"""Weights of recordings in the loss: equal (``none``) or inverse to the class frequency (``balanced``)."""
+"""Weights of recordings in the loss: equal (``none``) or inversely proportional to the class frequency (``balanced``)."""
 
 
 class LinearParams(Section):

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from ecgssl.params_base import Section
 
 Kind = Literal["binary", "multilabel", "multiclass", "regression"]
-"""Kind of a target."""
+"""Kind of a target column, described in ``Target``."""
 OutputKind = Literal["multilabel", "multiclass", "regression"]
 """Kind of a model output: independent labels, mutually exclusive classes, or numbers."""
 
@@ -129,18 +129,18 @@ class Target(Section):
 
     @property
     def positives(self) -> tuple[str, ...]:
-        """Return the cells that mean 1 (positive)."""
+        """Cells of a binary target that mean 1 (positive); empty for other kinds."""
         return () if self.kind != "binary" else _POSITIVE if self.positive is None else self.positive
 
     @property
     def negatives(self) -> tuple[str, ...]:
-        """Return the cells that mean 0 (binary) or "none of the classes" (multilabel)."""
+        """Cells that mean 0 (binary) or "none of the classes" (multilabel); empty for other kinds."""
         if self.kind not in ("binary", "multilabel"):
             return ()
         return (_NEGATIVE if self.kind == "binary" else _NOTHING_FOUND) if self.negative is None else self.negative
 
     def published(self) -> dict[str, Any]:
-        """Return kind, class names, unit and range, which are saved in stores and models. Cells are not included."""
+        """Return kind, class names, unit and range, if set, which are saved in stores and models. Cells are not included."""
         kept = self.model_dump(mode="json", include={"kind", "unit", "range"}, exclude_none=True)
         return kept | ({"classes": list(self.classes)} if self.classes else {})
 
@@ -182,7 +182,10 @@ class ManifestParams(Section):
         return value
 
     def over(self, other: ManifestParams) -> ManifestParams:
-        """Merge with ``other``, and return the result. If both define a key, the value of ``self`` is used."""
+        """Return these parameters merged with ``other``. If both define a key, the value of ``self`` is used.
+
+        ``columns``, ``values`` and ``targets`` are merged by entry.
+        """
         fields = ManifestParams.model_fields
         mine = {name: getattr(self, name) for name in self.model_fields_set & fields.keys()}
         theirs = {name: getattr(other, name) for name in other.model_fields_set}
@@ -192,7 +195,7 @@ class ManifestParams(Section):
         return ManifestParams(**merged)
 
     def declared_cells(self, column: str) -> Iterable[str]:
-        """Yield the cells of a column that the declaration of a target lists."""
+        """Yield the cells whose meaning is declared by the targets that are read from a column."""
         for name, target in self.targets.items():
             if (target.column or name) == column:
                 yield from (*target.positives, *target.negatives, *(target.unknown or ()))

@@ -1,7 +1,7 @@
 """Registry of the public sets: the values of ``data.set``.
 
 To add a public set, write one class in a file of ``ecgssl/datasets/public``, add its rows to the tables there, and add one
-line to ``PUBLIC_SETS``. The registry holds names only, so that parameters are checked without importing any reader.
+line to ``PUBLIC_SETS``. The registry contains only names, so that checking parameters does not import these classes.
 """
 
 from __future__ import annotations

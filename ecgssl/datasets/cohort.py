@@ -51,8 +51,9 @@ class Cohort:
         source: file that the table was read from, for messages.
         kinds: declaration of each target that is not binary.
         rows: row number of each recording in ``source`` (the header is row 1); empty if unknown.
-        random_splits: whether ecgssl made the splits, so that a recording may move to the split of a copy of it. False for
-            splits that are published or given by the user, and for splits by time or site.
+        random_splits: whether ecgssl made the splits by random or stratified assignment. A recording may then be moved to
+            the split that contains a copy of it. False for splits that are published, given by the user, or made by time,
+            site or a hash of the patient id.
     """
 
     name: str
@@ -156,7 +157,11 @@ def _too_few(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[st
 
 
 def describe(cohort: Cohort) -> dict[str, Any]:
-    """Count recordings and patients in each split, and known and positive values of each target in each split."""
+    """Return the numbers of recordings and patients, in total and per split, and the counts of each target per split.
+
+    The counts of a target are the known values and, for a binary target, the positive values, or, for a multiclass target,
+    the recordings of each class.
+    """
     table = cohort.table
     out: dict[str, Any] = {"set": cohort.name, "recordings": len(table), "patients": int(table["patient_id"].nunique())}
     named = (*SPLITS, EXTERNAL) if (table["split"] == EXTERNAL).any() else SPLITS

@@ -40,7 +40,9 @@ MIN_CROSS_VALIDATED = 40
 
 
 def cross_validation_minimum(folds: int) -> Minimum:
-    """Return the minimum numbers for evaluation by cross-validation.
+    """Return the minimum numbers for evaluation by cross-validation: one patient per fold, but at least 10, in each class.
+
+    Regression targets need twice as many patients.
 
     With fewer patients, the confidence interval of the AUROC would cover most of the range from 0.5 to 1.
     """
@@ -51,12 +53,12 @@ def cross_validation_minimum(folds: int) -> Minimum:
 def shortages(
     kind: OutputKind, names: Sequence[str], values: ArrayLike, patients: ArrayLike, minimum: Minimum
 ) -> list[tuple[str, str]]:
-    """Return the targets that have too few patients.
+    """Return the targets and classes that have too few patients, and regression targets with only one distinct value.
 
     Args:
         kind: kind of the targets.
         names: names of K targets, or of K classes of one multiclass target (``target:class``).
-        values: array (N, K) of target values; NaN if unknown.
+        values: array (N, K) of target values; NaN if unknown. Classes have the values 1 and 0.
         patients: (N,) patient of each recording.
         minimum: required numbers of patients.
 

@@ -34,9 +34,10 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
             simulated dataset.
 
     Returns:
-        A dict for a JSON file. For the simulated dataset, it contains the parameters and the seed. Otherwise, it contains
-        ``lists`` (SHA-256 of each table), ``records`` (number of distinct paths), ``files``, ``bytes``, and ``missing``
-        (number of paths without a file).
+        A dict for a JSON file. It contains the name of the dataset (``set``). For the simulated dataset, it also contains the
+        parameters and the seed. Otherwise, it also contains ``lists`` (SHA-256 of each table), ``records`` (number of
+        distinct paths), ``files`` and ``bytes`` (number and total size of the files found), ``missing`` (number of paths
+        without a file) and, for PTB-XL, ``sampling_rate``.
 
     Raises:
         InputError: tables cannot be read. The message lists all of them.

@@ -1,8 +1,9 @@
 """Assignment of recordings to ten folds for datasets without a published split: 1-8 are train, 9 is val, 10 is test.
 
-PTB-XL and its benchmark on ICBEB2018 use the same proportions. Folds are computed from the SHA-256 of names instead of
-random numbers, so that they are the same on every machine and with every library version. They do not depend on the seed
-of an experiment; otherwise the test data of one experiment could be training data of another.
+The published folds of PTB-XL, and the benchmark of Strodthoff et al. 2021 on ICBEB2018, use the same proportions. Folds are
+computed from the SHA-256 of names instead of random numbers, so that they are the same on every machine and with every
+library version. They do not depend on the seed of an experiment; otherwise the test data of one experiment could be
+training data of another.
 """
 
 from __future__ import annotations

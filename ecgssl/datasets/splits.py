@@ -15,7 +15,10 @@ from ecgssl.datasets.cohort import SPLITS, Cohort
 from ecgssl.errors import InputError, Problem
 
 FOLDS = 10
-"""Number of equal parts from which a random split is formed, and minimum size of a stratum."""
+"""Number of equal parts of a random split, and minimum number of recordings of a stratum.
+
+The number of parts is doubled if a share is not a multiple of 0.1.
+"""
 
 Names = NDArray[np.object_]
 """Array (recordings,) of ``train``, ``val`` or ``test``; an empty string means that a recording is in no split."""
@@ -28,7 +31,7 @@ class Split:
     Args:
         names: (recordings,) split of each recording.
         note: description of the method, and number of recordings in no split.
-        random: whether patients were assigned at random, not by time or site.
+        random: whether all patients were assigned at random. False for splits by time or site, and if all are test.
     """
 
     names: Names
@@ -45,7 +48,7 @@ class CannotSplit(Exception):
 
 
 def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
-    """Return the cohort with the split that the parameters define.
+    """Return the cohort with the split that the parameters define, or the same cohort if its split is kept.
 
     Raises:
         InputError: the cohort cannot be split as requested.
@@ -82,7 +85,7 @@ def make_split(
         The new split; ``None`` if the existing split of the table is kept.
 
     Raises:
-        CannotSplit: a required column is missing, or a split would be empty.
+        CannotSplit: a required column or site is missing, there are too few patients, or a split would be empty.
     """
     stated = bool((table["split"] != "").any())
     if params.kind in ("auto", "official") and stated:
@@ -133,7 +136,7 @@ def _strata(table: pd.DataFrame, targets: Sequence[str], kinds: Mapping[str, Tar
     """Return the stratum of each recording for a stratified split.
 
     The stratum is the rarest positive binary target of the recording. Without binary targets, it is the class or the
-    quartile of the first target.
+    quartile of the first target. Strata with fewer than ``FOLDS`` recordings are merged into the largest stratum.
     """
     plain = Target()
     binary = [t for t in targets if kinds.get(t, plain).kind == "binary"]
@@ -183,7 +186,7 @@ def _grouped(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParam
 
 
 def _parts(*shares: float) -> int:
-    """Return 10 if all shares are multiples of 0.1, otherwise 20."""
+    """Return the number of equal parts to divide patients into: 10 if all shares are multiples of 0.1, otherwise 20."""
     return FOLDS if all(round(share * FOLDS, 6).is_integer() for share in shares) else 2 * FOLDS
 
 
@@ -236,7 +239,7 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
 def _site(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitParams, seed: int) -> Split:
     """Use all recordings of the given sites as the test split, and split the other patients into train and val.
 
-    Recordings of test patients at other sites are in no split.
+    Recordings of test patients at other sites, and recordings without a site, are in no split.
     """
     site = table["site"].fillna("").astype(str) if "site" in table else pd.Series("", index=table.index)
     known = sorted({name for name in site if name})

@@ -36,7 +36,7 @@ def roc_curve(target: ArrayLike, score: ArrayLike) -> tuple[Array, Array]:
 
 
 def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
-    """Thin a monotone curve to at most ``points`` points, evenly spaced along its length. Both ends are kept."""
+    """Thin a monotone curve to at most ``points`` points, about evenly spaced along its length. Both ends are kept."""
     if len(x) <= points:
         return x, y
     length = np.r_[0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
@@ -46,8 +46,8 @@ def thin(x: Array, y: Array, points: int) -> tuple[Array, Array]:
 
 
 def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) -> list[Row]:
-    """Return the ROC curves of all models as rows ``{label, model, fpr, tpr}``. Labels with only one class are
-    excluded.
+    """Return the ROC curves of all models as rows ``{label, model, fpr, tpr}``, one per point of a curve. Labels with
+    only one class are excluded.
 
     Args:
         predictions: prediction table, as made by ``prediction_table``.
@@ -68,7 +68,10 @@ def roc_rows(predictions: pd.DataFrame, split: str = "test", points: int = 200) 
 
 
 def reliability_rows(predictions: pd.DataFrame, split: str = "test", bins: int = BINS) -> list[Row]:
-    """Return the reliability curves: rows ``{label, model, predicted, observed, low, high, records}``, one per bin."""
+    """Return the reliability curves of all models as rows, one per bin.
+
+    Each row is ``{label, model, predicted, observed, low, high, records}`` (see ``ReliabilityBin``).
+    """
     rows = []
     for model, name, part in _parts(predictions, split):
         for b in reliability(part[f"target__{name}"].to_numpy(), part[f"prob__{name}"].to_numpy(), bins):

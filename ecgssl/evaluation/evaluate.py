@@ -64,8 +64,8 @@ def evaluate(
         reason. ``dropped`` is the number of resamples in which a metric is undefined.
 
     Raises:
-        InputError: the table is invalid, the baseline or main model is missing, the models have different recordings,
-            or the labels of the decision differ.
+        InputError: the table is invalid or has no rows of these splits, the baseline or main model is missing, the models
+            have different recordings, patients or targets, or the decision has other labels or another kind.
     """
     table = check_predictions(predictions, "predictions")
     kind, names = kind_of(table), labels_of(table)
@@ -150,7 +150,7 @@ def _require_fitting(decision: Decision, kind: OutputKind, names: list[str]) -> 
 
 
 def _aligned(table: pd.DataFrame, models: list[str], names: list[str], split: str) -> dict[str, pd.DataFrame]:
-    """Return one table per model, sorted by recording. Check that all have the same recordings and targets."""
+    """Return one table per model, sorted by recording. Check that all have the same recordings, patients and targets."""
     parts = {m: table[table["model"] == m].sort_values("record_id", ignore_index=True) for m in models}
     shared = ["record_id", "patient", *(f"target__{n}" for n in names)]
     first = parts[models[0]][shared]

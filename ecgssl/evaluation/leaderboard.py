@@ -1,4 +1,4 @@
-"""Leaderboard of fine-tuning settings: entries for metrics files, JSON and Markdown tables."""
+"""Leaderboard that compares fine-tuning settings, as a Markdown table, JSON and metrics files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ecgssl.evaluation.statistics.metrics import metric_named
 class Entry:
     """Leaderboard entry: primary test metric of one model, compared with the randomly initialised encoder.
 
-    Undefined values are ``None``.
+    Values that are undefined or were not computed are ``None``.
 
     Args:
         task, mode, share: task, fine-tuning mode and share of training patients of the setting.
 
         trained_on, tested_on: lead sets used in training and test; empty for all leads of the preprocessing settings.
-        metric: ``auroc`` (macro), or ``mae`` for a regression.
+        metric: primary metric: ``auroc``, or ``mae`` for a regression. Its value is the mean over the labels.
         records: number of test recordings.
         value, low, high: metric with the bounds of its patient-clustered bootstrap interval.
         repetitions: number of repetitions (draws of the share, or of the folds) over which the values are averaged.
         auprc: macro AUPRC; ``None`` for a regression.
         random: metric of the linear probe on the randomly initialised encoder.
-        gain, gain_low, gain_high, gain_p: paired difference from ``random``, its interval and p value.
+        gain, gain_low, gain_high, gain_p: paired difference ``value - random``, its interval and p value.
     """
 
     task: str
@@ -53,7 +53,7 @@ class Entry:
         return "macro AUROC" if self.metric == "auroc" else self.metric.upper()
 
     def metrics(self) -> dict[str, float]:
-        """Return the values that are not ``None`` by name, for ``dvc metrics`` and MLflow."""
+        """Return the numbers of the entry by name, without those that are ``None``, for ``dvc metrics`` and MLflow."""
         numbers: dict[str, float | None] = {"records": self.records}
         numbers |= {self.metric: self.value, f"{self.metric}_low": self.low, f"{self.metric}_high": self.high}
         numbers |= {"auprc": self.auprc, f"random_{self.metric}": self.random}
@@ -75,7 +75,7 @@ def entry(
 
     Args:
         figures: results of ``evaluate``.
-        task, mode, share, leads: task, mode, share of labels and set of leads of the setting.
+        task, mode, share, leads: task, fine-tuning mode, share of training patients and lead set of the setting.
         tested_on: lead set of the test recordings, if it differs from that of training.
         repetitions: results of ``score_repetitions``, if there are several draws of the share or of the folds.
     """
@@ -110,7 +110,10 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table, sorted by task, share, number of leads and metric (best first)."""
+    """Return a Markdown table, sorted by task, share (largest first), test leads and metric (best first).
+
+    Lead sets are in the order in which they first occur as test leads in ``entries``.
+    """
     heads = (
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),

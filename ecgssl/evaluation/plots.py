@@ -1,4 +1,4 @@
-"""ROC and reliability figures with one panel per label."""
+"""ROC curves and reliability diagrams, drawn with one panel per label."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def draw_reliability(
 ) -> Figure:
     """Draw the reliability diagrams of one model, one panel per label.
 
-    Each panel shows bins of equal count with Wilson intervals, and histograms of the predicted probability.
+    Each panel shows bins of about equal count with Wilson intervals, and histograms of the predicted probability.
 
     Args:
         predictions: prediction table, as made by ``prediction_table``.
         split: split of the recordings.
         model: name of the model; by default the first that is not the baseline.
-        baseline: name of the linear probe on the randomly initialised encoder.
-        bins: number of equal-count bins.
+        baseline: name of the baseline model. It is used only to choose the default of ``model``.
+        bins: maximum number of bins.
         max_labels: maximum number of panels, as for ``draw_roc``.
 
     Raises:
@@ -213,7 +213,10 @@ def _footer(figure: Figure, text: str) -> None:
 def _band(
     y: Array, z: Array, patients: np.ndarray, resamples: int, confidence: float, seed: int
 ) -> tuple[Array, Array, tuple[float, float]]:
-    """Return a pointwise band of the sensitivity at the false positive rates ``_FINE``, and the AUROC interval."""
+    """Return a pointwise band of the sensitivity at the false positive rates ``_FINE``, and the AUROC interval.
+
+    The result is NaN if no resample contains both classes.
+    """
     curves, areas = [], []
     for block in patient_weights(patients, resamples, seed):
         areas.append(ranking_metrics(y, z, block)[0])

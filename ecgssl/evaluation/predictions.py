@@ -1,4 +1,4 @@
-"""Prediction files: targets and model outputs per recording, without personal data.
+"""Prediction files: targets and model outputs per recording. Patients are stored as keyed hashes.
 
 The table has one row per model and recording, with the columns ``record_id, patient, split, model, kind``. Each label
 has the columns ``target__NAME`` (1, 0 or empty = unknown), ``logit__NAME`` and ``prob__NAME``. The kinds differ as
@@ -54,6 +54,9 @@ def prediction_table(
         targets: targets (N, K): 1, 0 or NaN; values or NaN for a regression.
         logits: outputs (N, K) of the model; predicted values for a regression.
         kind: kind of the targets.
+
+    Raises:
+        InputError: the table is invalid (see ``check_predictions``).
     """
     y, z = np.asarray(targets, dtype=np.float64), np.asarray(logits, dtype=np.float64)
     columns: dict[str, object] = {
@@ -77,7 +80,7 @@ def labels_of(predictions: pd.DataFrame) -> list[str]:
 
 
 def kind_of(predictions: pd.DataFrame) -> OutputKind:
-    """Return the kind of target of a prediction table; ``multilabel`` if it has no column ``kind``.
+    """Return the kind of target of a prediction table; ``multilabel`` if it has no rows or no column ``kind``.
 
     Raises:
         InputError: the table has several kinds, or an unknown kind.
@@ -141,7 +144,8 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read and check a prediction file.
 
     Raises:
-        InputError: the file is missing, cannot be read, or is not a valid prediction table (see ``check_predictions``).
+        InputError: the suffix is unknown, the file is missing or cannot be read, or the table is not valid (see
+            ``check_predictions``).
     """
     path = Path(path)
     kind = _kind(path)
@@ -165,9 +169,10 @@ def check_predictions(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Check a prediction table. Return it with float columns and a column ``kind``.
 
     Raises:
-        InputError: columns are missing, keys are empty, a model has a recording twice, a patient is in two splits, a
-            target is not 1, 0 or empty, an output is not finite, a probability is outside 0..1, a recording does not
-            have exactly one class, or class probabilities do not sum to 1. The error lists all problems.
+        InputError: columns or rows are missing, keys are empty, a model has a recording twice, a patient is in two splits,
+            or values are invalid. Targets must be 1, 0 or empty (regression: finite or empty), outputs finite, and
+            probabilities in 0..1. For multiclass, a recording must have exactly one class or none known, and its
+            probabilities must sum to 1. Missing columns are reported first; otherwise the error lists all problems.
     """
     names, kind = labels_of(table), kind_of(table)
     parts = TARGET_KINDS[kind].prediction_columns

@@ -19,7 +19,8 @@ def draw_fractions(entries: Sequence[Entry]) -> Figure:
     """Draw the metric against the share of labelled patients, with one panel per task and one line per mode.
 
     Args:
-        entries: leaderboard entries. Only entries with the same test leads as the first entry are drawn.
+        entries: leaderboard entries. Only entries that were trained and tested on the training leads of the first entry
+            are drawn.
     """
     kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
     figure, panels = _panels(kept)
@@ -38,7 +39,8 @@ def draw_fractions(entries: Sequence[Entry]) -> Figure:
 def draw_leads(entries: Sequence[Entry]) -> Figure:
     """Draw the metric against the number of recorded leads.
 
-    Solid lines show models trained on the same leads, dashed lines models trained on the first lead set.
+    Solid lines show models that are tested on the leads they were trained on. Dashed lines show models that were trained
+    on the training leads of the first entry.
 
     Args:
         entries: leaderboard entries. Only entries with the same share as the first entry are drawn.

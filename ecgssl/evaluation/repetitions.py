@@ -2,7 +2,7 @@
 
 Each result is the mean over the repetitions, with a confidence interval from a bootstrap of patients. All repetitions
 use the same bootstrap samples. The values of the individual repetitions are also reported. Their spread is not a
-confidence interval, because the repetitions have the same patients.
+confidence interval, because all repetitions evaluate the same patients.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ def score_repetitions(
     against: str | None = None,
     split: str = "test",
 ) -> dict[str, dict[str, Any]]:
-    """Compute the macro metrics of a model over repetitions.
+    """Compute the means over repetitions of the macro metrics that are used in paired comparisons (``Metric.paired``).
 
     Args:
         tables: one prediction table per repetition, all with the same recordings.
         model: name of the model in the tables.
-        params: parameters with the number of bootstrap resamples and the confidence level.
+        params: parameters of the bootstrap, the calibration and the thresholds.
         seed: seed of the bootstrap.
         against: another model in the same tables, for a paired comparison; ``None`` for no comparison.
         split: split to evaluate.
 
     Returns:
         ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``; undefined numbers are ``None``. With
-        ``against``, each metric also has the value ``other`` of that model and ``paired`` with
+        ``against``, each metric also has the mean ``other`` of that model and ``paired`` with
         ``{"difference", "low", "high", "p"}``.
 
     Raises:
-        InputError: the repetitions have different recordings.
+        InputError: the tables contain different recordings of the model in this split.
     """
     own = _mean_of(tables, model, params, seed, split)
     other = None if against is None else _mean_of(tables, against, params, seed, split)

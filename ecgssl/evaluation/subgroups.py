@@ -2,7 +2,7 @@
 
 Results from fewer than ten patients could identify a patient and are withheld. Further groups are withheld so that a small
 group cannot be computed by subtraction (``ecgssl.evaluation.suppression``). Names of groups with fewer than five patients
-are not published.
+are not published, except age bands and ``unknown``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ecgssl.evaluation.suppression import (
 )
 
 NAMED = 5
-"""Minimum number of patients of a group whose name is published."""
+"""Minimum number of patients of a group whose name is published; does not apply to age bands and ``unknown``."""
 MOST_GROUPS = 30
 UNKNOWN = "unknown"
 OTHERS = "all others"
@@ -41,14 +41,22 @@ BY_SUBTRACTION = "withheld, because the size of a small group could be computed 
 WITHHELD = "withheld, with a small group"
 _BINS = 3
 _WORDS = ("sex", "site", "device")
-"""Columns of names, also if the names are numbers."""
+"""Columns whose values are names of groups, even if they are numbers."""
 
 Measure = Callable[[pd.DataFrame], dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Published figures of a label in a group; ``None`` where they are withheld."""
+    """Published numbers of a label in a group, and whether its metrics are published.
+
+    Args:
+        records, patients: numbers of recordings and patients with a known target; ``None`` if withheld.
+        positives: number of positive recordings; ``None`` if withheld, and for a regression.
+        measured: whether the metrics are published.
+        rates: whether the published metrics include proportions such as the sensitivity.
+        withheld: reason why a value is withheld; empty if none is.
+    """
 
     records: int | None
     patients: int | None
@@ -74,13 +82,14 @@ def subgroups(
         names: labels of the table.
         kind: kind of the task.
         measure: function that returns ``{label: {metric: ...}}`` for the rows of a group.
-        bands: lower bounds of the age bands in years, for the column ``age``.
+        bands: boundaries between the age bands in years, ascending, for the column ``age``.
 
     Returns:
-        List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``. Withheld or undefined
-        values are ``None``, and ``withheld`` contains the reason. Groups with fewer than five patients are joined as
-        ``all others``. A column with too many groups, or without a group of five patients, has one entry
-        without a group. A column without known values has no entry.
+        List of ``{"column", "group", "label", "records", "patients", "positives", "metrics"}``, without ``positives`` for
+        a regression. Withheld or undefined values are ``None``. If a value is withheld, ``withheld`` contains the reason.
+        Groups with fewer than five patients are joined as ``all others``, except age bands and ``unknown``. A column
+        whose groups cannot be reported (more than 30 groups, or too few patients) has one entry with the group ``None``.
+        A column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
     for column in groups.columns:
@@ -123,7 +132,11 @@ def age_band(years: pd.Series, bands: Sequence[float]) -> pd.Series:
 
 
 def group_values(values: pd.Series, column: str) -> pd.Series:
-    """Return the group of each value; many distinct numbers are divided into tertiles, unless they are names."""
+    """Return the group of each value: the value as text, a range of numbers, or ``unknown`` if it is missing or empty.
+
+    Ranges are used for more than ten distinct numbers, unless the column contains names (``_WORDS``). Their boundaries
+    are the rounded tertiles.
+    """
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().sum() == values.notna().sum()) and bool(numbers.notna().any())
     if numeric and numbers.nunique() > SMALLEST and column not in _WORDS:
@@ -143,7 +156,7 @@ def _sort_key(grouped: pd.Series, values: pd.Series) -> Callable[[str], tuple[bo
 
 
 def join_rare(grouped: pd.Series, patients: pd.Series) -> pd.Series:
-    """Return the groups with those of fewer than five patients joined as ``all others``."""
+    """Return the groups, where those with fewer than five patients are replaced by ``all others``; ``unknown`` is kept."""
     counts = patients.groupby(grouped.to_numpy()).nunique()
     rare = [group for group, count in counts.items() if count < NAMED and group != UNKNOWN]
     return grouped.where(~grouped.isin(rare), OTHERS)
@@ -152,9 +165,9 @@ def join_rare(grouped: pd.Series, patients: pd.Series) -> pd.Series:
 def _publish(
     part: pd.DataFrame, rows: Sequence[NDArray[np.bool_]], names: Sequence[str], kind: OutputKind, least: Counts
 ) -> dict[tuple[int, str], _Cell] | None:
-    """Return the published figures of every group (number of ``rows``) and label.
+    """Return what is published for each group (index in ``rows``) and label.
 
-    ``None`` if the names of the groups and the number of patients would give the sizes of the groups.
+    Return ``None`` if all sizes are withheld, but could be inferred from the total and the names of the groups.
     """
     patients = part["patient"].to_numpy().astype(str)
     targets = {name: part[f"target__{name}"].to_numpy(dtype=float) for name in names}
@@ -208,7 +221,11 @@ def _publish(
 def _withheld_positives(
     counts: dict[str, ClassCounts], sizes: Mask, kind: OutputKind
 ) -> tuple[dict[str, Mask], dict[str, bool]]:
-    """Return the groups whose positives are withheld by label, and whether withheld groups have no metrics either."""
+    """Return two dictionaries by label, which are empty for a regression.
+
+    The first contains the mask (G,) of the groups whose numbers of positives are withheld. The second contains whether
+    the metrics of groups with withheld numbers are withheld too.
+    """
     if kind == "multiclass":
         positives = np.column_stack([one.positives for one in counts.values()])
         fewest = np.column_stack([one.fewest for one in counts.values()])

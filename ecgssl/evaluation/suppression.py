@@ -1,7 +1,8 @@
-"""Secondary suppression: which groups are withheld so that no withheld count can be computed from the published ones.
+"""Suppression of small groups, so that no withheld count can be computed from the published counts.
 
-A group is withheld if it is small (primary), and further groups are withheld until their sum leaves the small ones open
-(secondary; Hundepool et al., Statistical Disclosure Control, Wiley 2012). The totals over all groups are always published.
+Small groups are withheld (primary suppression). Further groups are withheld, so that the small ones cannot be computed from
+the totals over all groups, which are always published (secondary suppression; Hundepool et al., Statistical Disclosure
+Control, Wiley 2012).
 """
 
 from __future__ import annotations
@@ -12,24 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 10
-"""Smallest count of patients that is published; zero is published too."""
+"""Smaller numbers of patients are withheld, except 0."""
 _WIDTH = 4
-"""Smallest width of the interval of a withheld count that follows from the published figures."""
+"""Minimum difference between the upper and lower bound of a withheld count that follow from the published numbers."""
 
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
 def small(counts: Counts) -> Mask:
-    """Return the counts of one to nine patients."""
+    """Return the mask of the counts from 1 to 9."""
     return (counts > 0) & (counts < SMALLEST)
 
 
 def withheld_groups(patients: Counts, least: Counts) -> Mask:
-    """Return the groups (G,) whose sizes are withheld.
+    """Return the mask (G,) of the groups whose sizes are withheld.
 
-    If one is withheld, at least two are, and the sum of the withheld sizes leaves each of them open; otherwise all groups are
-    withheld. Only one group with patients is never withheld, because its size is the published total.
+    Groups with a number from 1 to 9 in any column are withheld. Then further groups are withheld, the smallest first, until
+    the withheld sizes cannot be inferred from their sum (``is_open``) or all groups are withheld. If only one group has
+    patients, nothing is withheld, because its size is the published total.
 
     Args:
         patients: (G, Q) numbers of patients by group: of all patients in the first column, and of those with a known value of
@@ -48,7 +50,10 @@ def withheld_groups(patients: Counts, least: Counts) -> Mask:
 
 
 def is_open(hidden: Counts, least: Counts) -> bool:
-    """Return whether the sum of withheld sizes (H,) with known lower bounds leaves each of them open."""
+    """Return whether withheld sizes (H,) cannot be inferred from their sum and their known lower bounds ``least`` (H,).
+
+    At least two sizes must be above 0, and the sum must be at least 10 and exceed the sum of the bounds by more than 4.
+    """
     total = hidden.sum()
     slack = total - np.maximum(least, hidden > 0).sum()
     return bool((hidden > 0).sum() > 1 and total >= SMALLEST and slack > _WIDTH)
@@ -56,7 +61,7 @@ def is_open(hidden: Counts, least: Counts) -> bool:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Counts of one finding by group; all arrays (G,).
+    """Counts of one label by group. All arrays have the shape (G,).
 
     Args:
         positives, negatives: numbers of recordings.
@@ -70,22 +75,22 @@ class ClassCounts:
 
     @property
     def fewest(self) -> Counts:
-        """Return the number of patients of the rarer class (G,)."""
+        """Return the number (G,) of patients with positive or with negative recordings, whichever is smaller."""
         return np.minimum(self.positive_patients, self.negative_patients)
 
     @property
     def trivial(self) -> bool:
-        """Return whether the published totals give every count: one class only, or one group only."""
+        """Return whether the published totals determine every count, because there is only one class or only one group."""
         groups = int(((self.positives + self.negatives) > 0).sum())
         return not (self.positives.sum() and self.negatives.sum() and groups > 1)
 
 
 def withheld_classes(counts: ClassCounts, sizes: Mask) -> Mask:
-    """Return the groups (G,) whose numbers of positives are withheld.
+    """Return the mask (G,) of the groups whose numbers of positives are withheld.
 
     Args:
-        counts: counts of a finding.
-        sizes: (G,) groups whose sizes are withheld.
+        counts: counts of a label.
+        sizes: mask (G,) of the groups whose sizes are withheld.
     """
     if counts.trivial:
         return sizes.copy()
@@ -100,11 +105,13 @@ def withheld_classes(counts: ClassCounts, sizes: Mask) -> Mask:
 
 
 def narrow_sizes(patients: Counts, hidden: Mask, least: Counts) -> bool:
-    """Return whether metrics of the withheld groups with ten patients would narrow down a withheld size.
+    """Return whether a withheld size could be narrowed down to a range below ``_WIDTH`` if metrics were published.
+
+    Metrics are published only for groups with at least ten patients, so they reveal this lower bound.
 
     Args:
         patients: (G,) numbers of patients by group.
-        hidden: (G,) groups whose sizes are withheld.
+        hidden: mask (G,) of the groups whose sizes are withheld.
         least: (G,) smallest possible sizes that follow from the publication of a group's name.
     """
     counts = patients[hidden]
@@ -116,14 +123,16 @@ def narrow_sizes(patients: Counts, hidden: Mask, least: Counts) -> bool:
 
 
 def narrow(counts: ClassCounts, hidden: Mask, sizes: Mask) -> bool:
-    """Return whether metrics of the larger withheld groups would narrow a withheld count down to fewer than four values.
+    """Return whether a withheld count could be narrowed down to a range below ``_WIDTH`` if metrics were published.
+
+    In a group of published size with fewer than four recordings, the limit is the number of recordings.
 
     Metrics are published only for groups with at least ten patients of each class, so they reveal this lower bound.
 
     Args:
-        counts: counts of a finding.
-        hidden: (G,) groups whose positives are withheld.
-        sizes: (G,) groups whose sizes are withheld as well.
+        counts: counts of a label.
+        hidden: mask (G,) of the groups whose numbers of positives are withheld.
+        sizes: mask (G,) of the groups whose sizes are withheld as well.
     """
     flipped = ClassCounts(counts.negatives, counts.positives, counts.negative_patients, counts.positive_patients)
     return _narrow(counts, flipped, hidden, sizes) or _narrow(flipped, counts, hidden, sizes)
@@ -135,7 +144,7 @@ def _narrow(counts: ClassCounts, flipped: ClassCounts, hidden: Mask, sizes: Mask
     other_low, _ = _bounds(flipped)
     records = counts.positives + counts.negatives
     total, other_total = counts.positives[hidden].sum(), counts.negatives[hidden].sum()
-    # positives of the groups of known size, from the totals of both classes
+    # bounds of the sum of positives in groups with a published size, from the totals of both classes
     floor = records[known].sum() - other_total + other_low[unknown].sum()
     ceiling = total - low[unknown].sum()
     floor, ceiling = max(floor, low[known].sum()), min(ceiling, high[known].sum())
@@ -153,7 +162,7 @@ def _narrow(counts: ClassCounts, flipped: ClassCounts, hidden: Mask, sizes: Mask
 
 
 def _bounds(counts: ClassCounts) -> tuple[Counts, Counts]:
-    """Return the lowest and highest numbers of positives that the presence or absence of metrics leaves possible."""
+    """Return lower and upper bounds (G,) of the numbers of positives, given which groups have published metrics."""
     records = counts.positives + counts.negatives
     shown = counts.fewest >= SMALLEST
     low = np.where(shown, SMALLEST, 0)
@@ -166,13 +175,14 @@ def _bounds(counts: ClassCounts) -> tuple[Counts, Counts]:
 
 
 def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:
-    """Return whether metrics would narrow down a withheld cell of a table of groups by classes.
+    """Return whether a withheld cell of a table of groups by classes could be narrowed down if metrics were published.
 
     Args:
-        positives: (G, C) recordings by group and class, all withheld. The sums of the classes are published, and those of
-            the groups outside ``sizes``.
-        fewest: (G, C) patients of the class or of the other classes, whichever are fewer; metrics are published from 10.
-        sizes: (G,) groups whose sizes are withheld.
+        positives: (G, C) numbers of recordings by group and class, all withheld. The sums of all classes are published,
+            and the sums of the groups that are not in ``sizes``.
+        fewest: (G, C) numbers of patients of the class or of the other classes, whichever is smaller. Metrics are
+            published if it is at least 10.
+        sizes: mask (G,) of the groups whose sizes are withheld.
     """
     from scipy.optimize import linprog
 
@@ -187,7 +197,7 @@ def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:
     shown = fewest >= SMALLEST
     rare, others = ~shown & (positives < SMALLEST), positives.sum(axis=1, keepdims=True) - positives
     bounds = [(SMALLEST if s else 0, SMALLEST - 1 if r else None) for s, r in zip(shown.flat, rare.flat, strict=True)]
-    # the other classes of a group: at least ten where metrics are published, few where the class is not rare
+    # bounds of the sum of the other classes of a group: at least 10 if metrics are published, otherwise an upper bound
     rest = np.kron(np.eye(groups), np.ones((classes, classes)) - np.eye(classes))
     sign = np.where(shown, -1.0, 1.0).ravel()
     most = np.where(shown, -SMALLEST, np.where(rare, positives.sum(), np.maximum(SMALLEST - 1, others))).ravel()

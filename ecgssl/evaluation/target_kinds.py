@@ -17,11 +17,11 @@ class TargetKind:
     """Properties of a kind of target: how model outputs are stored, activated and evaluated.
 
     Args:
-        prediction_columns: columns per label in a prediction file. The first contains the output of the model.
+        prediction_columns: output columns per label in a prediction file. The first contains the output of the model.
         score_columns: columns per label in a score file: values before and after calibration.
         primary: metric used to rank models.
-        activation: function from logits (N, K) to probabilities; ``None`` if the outputs are numbers.
-        compared_by: prediction column used to compare the AUROC of models; ``None`` if there is no AUROC.
+        activation: function from logits (N, K) to probabilities; ``None`` for a regression.
+        compared_by: prediction column used to compare the AUROC of models; ``None`` for a regression.
     """
 
     prediction_columns: tuple[str, ...]

@@ -60,6 +60,7 @@ class Bundle:
 
         Raises:
             InputError: torch is not installed.
+            TypeError: torch is installed, but the bundle was loaded with onnxruntime.
         """
         if isinstance(self.graph, OnnxGraph):
             require("bundle", "torch", field="model")
@@ -94,7 +95,7 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Export a model to a bundle and verify it. ``out`` is written only if all checks pass.
 
-    Exporting the same model again gives identical files.
+    Exporting the same model again with the same arguments gives identical files.
 
     Args:
         model_dir: encoder or classifier written by ``ecgssl.training.checkpoint.save_model``. Calibrators and
@@ -109,17 +110,17 @@ def export_bundle(
             ``ecgssl.monitoring.reference.write_reference``.
 
     Returns:
-        Dictionary with ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters`` (their
-        number), ``bytes`` (size of each file), ``version`` and ``fingerprint``. With an 8-bit graph, ``int8`` describes
-        its loss of accuracy.
+        Dictionary with ``max_difference`` (by file, see ``WrittenGraphs``), ``tolerance``, ``parameters`` (number of
+        model parameters), ``bytes`` (size of each exported graph), ``version`` and ``fingerprint``. With an 8-bit
+        graph, ``int8`` describes its loss of accuracy.
 
     Raises:
         InputError: the model or the output folder cannot be used, the validation recordings do not have the input shape
-            of the model, an output is not finite or differs by more than the tolerance, or the preprocessing settings
-            do not support a sampling rate in ``export.raw_rates``.
+            of the model, an output is not finite, or a graph cannot be exported or fails its check (see
+            ``ecgssl.export.write_graphs.write_graphs``).
         ContractMismatch: the model was made with another version of the cleaning code.
     """
-    # scoring imports this module without torch
+    # import torch code only here, because scoring uses this module without torch
     from ecgssl.export.contract_module import ContractModule
     from ecgssl.export.model_card import model_card
     from ecgssl.export.validation_recordings import ValidationRecordings
@@ -171,16 +172,17 @@ def load_bundle(path: Path | str, engine: Literal["auto", "torch", "onnxruntime"
     """Verify and load a bundle without unpickling any file.
 
     Three checks are made: the SHA-256 of all files, the fingerprint of the preprocessing settings, and a self-test. In
-    the self-test, the model must reproduce the outputs stored in ``reference.npz`` within the tolerance set at export.
+    the self-test, the model must reproduce the outputs stored in ``reference.npz`` within ``export.tolerance`` (at most
+    1e-3).
 
     Args:
         path: folder of the bundle.
         engine: library that runs the model. ``auto`` selects torch if it is installed, otherwise onnxruntime. The
-            outputs of the two differ by rounding errors, at most by ``export.tolerance`` (1e-4).
+            outputs of the two differ by rounding errors, which the export limits to ``export.tolerance`` (default 1e-4).
 
     Raises:
-        InputError: a file is missing, altered, invalid, or not listed in ``SHA256SUMS``. The error lists all such
-            files.
+        InputError: files are missing, altered or not listed in ``SHA256SUMS`` (the error lists all of them), the
+            content of a file is invalid, or the self-test fails.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     path = Path(path)

@@ -13,7 +13,7 @@ class CalibrationModule(nn.Module):
     """Module that maps (B, K) logits to (B, K) calibrated probabilities, or to calibrated values of a regression.
 
     It computes the same function as ``Decision.probabilities``, in float32. An isotonic curve is implemented as a sum
-    of ramps. Rounding errors of a logit have the largest effect where this curve is steep.
+    of ramp functions. Rounding errors of a logit have the largest effect where this curve is steep.
 
     Args:
         decision: calibrators of the classifier.

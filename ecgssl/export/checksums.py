@@ -14,7 +14,7 @@ _REMEDY = "Copy the complete bundle again, or make it again with 'ecgssl export'
 
 
 def write_sums(folder: Path) -> None:
-    """Write the SHA-256 of every file in ``folder`` to ``SHA256SUMS``."""
+    """Write the SHA-256 of every other file in ``folder`` to its file ``SHA256SUMS``."""
     files = sorted(path for path in folder.iterdir() if path.name != SUMS)
     write_atomic(folder / SUMS, "".join(f"{sha256_of(path)}  {path.name}\n" for path in files))
 
@@ -26,7 +26,8 @@ def verify_sums(folder: Path) -> str:
         SHA-256 of ``SHA256SUMS`` in hexadecimal; it identifies the content of the folder.
 
     Raises:
-        InputError: a file is missing, altered or not in the list. The error names all such files.
+        InputError: ``SHA256SUMS`` is missing or unreadable, or files are missing, altered or not in the list. The error
+            names all such files.
     """
     sums = folder / SUMS
     try:

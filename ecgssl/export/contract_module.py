@@ -29,7 +29,7 @@ class ContractModule(nn.Module):
 
     Attributes:
         outputs: names of the results of ``forward``, in order. Encoder: ``embedding``. Classifier: ``logits``,
-            ``probability`` (calibrated; independent labels, or exclusive classes that sum to 1) and ``embedding``. A
+            ``probability`` (calibrated; sums to 1 over the classes of a multiclass task) and ``embedding``. A
             regression has ``value`` instead of ``probability``, in the targets' units; its ``logits`` are the values
             before calibration.
         decision: calibrators and thresholds of a classifier; ``None`` for an encoder.
@@ -62,7 +62,7 @@ class ContractModule(nn.Module):
         """Move the weights to a device and return its type, ``cpu`` or ``cuda``.
 
         Raises:
-            InputError: the device is not available.
+            InputError: ``cuda`` is requested, but there is no usable GPU.
         """
         device = resolve_device(name)
         self.to(device)
@@ -93,7 +93,7 @@ class ContractModule(nn.Module):
         """Return the outputs of ``forward`` as a dictionary of float32 arrays.
 
         They are computed on the device of the weights. The other recordings of the batch change the outputs of a
-        recording only by rounding errors (1e-5).
+        recording only by rounding errors (about 1e-5).
         """
         device = next(self.parameters()).device
         tensors = self(torch.from_numpy(ecg).to(device), torch.from_numpy(lead_mask).to(device))
@@ -103,7 +103,7 @@ class ContractModule(nn.Module):
 def nan_without_leads(values: Tensor, lead_mask: Tensor) -> Tensor:
     """Return values with NaN for each recording that has no present lead.
 
-    The encoder computes an output from its class token alone, which looks like a valid score.
+    Without leads, the encoder computes an output from its class token alone. The score would look valid.
 
     Args:
         values: (B, ...) float32.
@@ -114,6 +114,6 @@ def nan_without_leads(values: Tensor, lead_mask: Tensor) -> Tensor:
 
 
 def uncalibrated(model: Classifier) -> Decision:
-    """Return a decision with identity calibrators and without thresholds."""
+    """Return a ``Decision`` for a classifier without calibration: calibrators that change no logit, and no thresholds."""
     calibrator = Calibrator("linear" if model.kind == "regression" else "none")
     return Decision(model.kind, tuple(LabelDecision(name, calibrator) for name in model.targets))

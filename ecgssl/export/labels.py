@@ -14,11 +14,11 @@ LABELS = "labels.json"
 
 
 class HasTargets(Protocol):
-    """A classifier, or the description of its outputs."""
+    """Protocol of a classifier, or of a description of its outputs."""
 
     @property
     def kind(self) -> str:
-        """Kind of the task."""
+        """Kind of the task: ``multilabel``, ``multiclass`` or ``regression``."""
 
     @property
     def targets(self) -> tuple[str, ...]:

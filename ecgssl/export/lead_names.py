@@ -10,10 +10,10 @@ LEAD_NAMES = "lead_names.json"
 
 
 def lead_names_dict() -> dict[str, Any]:
-    """Return the content of the file.
+    """Return the content of ``lead_names.json``.
 
-    ``names`` has the canonical name of each accepted spelling (``ecgssl.signal.leads.lead_spellings``). ``limb`` has the
-    weights of leads I and II that give each limb lead.
+    ``names`` maps each accepted spelling to the canonical lead name (``ecgssl.signal.leads.lead_spellings``). ``limb``
+    maps each limb lead to two weights: the lead is the weighted sum of leads I and II.
     """
     limb = {lead: [float(weight) for weight in row] for lead, row in zip(LIMB_LEADS, LIMB_MATRIX, strict=True)}
     return {"names": lead_spellings(), "limb": limb}

@@ -1,4 +1,4 @@
-"""Lead masks with which graphs are tested."""
+"""Lead masks for the tests of exported graphs."""
 
 from __future__ import annotations
 

@@ -81,10 +81,10 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     Args:
         graph: deployed model.
         params: export parameters.
-        about: ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name of the data
-            set, or a mapping with its name and counts), ``overlap`` (with the pretraining recordings), and
-            ``recordings`` (number of waveform codes in the bundle).
-        made: sizes and largest differences of the exported graphs.
+        about: content of ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name
+            of the data set, or a mapping with its name and counts) and ``overlap`` (with the pretraining recordings).
+            The additional key ``recordings`` is the number of waveform codes in the bundle.
+        made: result of ``write_graphs``. The card lists the files, and the loss of accuracy of the 8-bit graph.
     """
     classifies = isinstance(graph.model, Classifier)
     encoder_model = graph.model.encoder if isinstance(graph.model, Classifier) else graph.model
@@ -150,7 +150,7 @@ def _int8(made: WrittenGraphs) -> str:
 
 
 def _calibrated(graph: ContractModule) -> str:
-    """Return the sentence of the model card on the limits of the calibration."""
+    """Return the sentence of the model card that states whether the outputs are calibrated."""
     if not isinstance(graph.model, Classifier):
         return "It has no outputs other than embeddings."
     outputs = "Values" if graph.model.kind == "regression" else "Probabilities"
@@ -160,7 +160,7 @@ def _calibrated(graph: ContractModule) -> str:
 
 
 def _thresholds(graph: ContractModule) -> str:
-    """Return the calibration methods as text and the thresholds as a Markdown table."""
+    """Return the calibration methods as text and the thresholds as a Markdown table; empty for an encoder."""
     if graph.decision is None:
         return ""
     rows = [
@@ -202,14 +202,14 @@ def _contract(spec: SignalSpec) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Return a text that Markdown shows as it is, in one line; names of tables and targets may contain markup."""
+    """Escape Markdown and HTML in a text and return it in one line. Names of tables and targets may contain markup."""
     if _HARMLESS.fullmatch(text):
         return text
     return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def markdown_name(name: str) -> str:
-    """Return a name as code, or as text if it contains markup that could end the code or a table cell."""
+    """Return a name as Markdown code, or as escaped text if it contains characters that could end the code or a cell."""
     return f"`{name}`" if _HARMLESS.fullmatch(name) else markdown_text(name)
 
 

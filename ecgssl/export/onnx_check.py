@@ -1,4 +1,4 @@
-"""Comparison of an exported ONNX graph with the Python pipeline. Graphs that differ are not written."""
+"""Comparison of an exported ONNX graph with the Python pipeline. Graphs that differ by more than the tolerance are rejected."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def compare_with_pipeline(
 
     Raises:
         InputError: an output differs by more than ``tolerance`` (the error lists all such outputs), an output is not
-            finite, an output is not NaN for a recording without leads, too many samples of the signal differ from the
-            Python pipeline, or onnxruntime cannot run the file.
+            finite, an output is not NaN for a recording without leads, onnxruntime cannot run the file, or the output
+            ``signal`` differs at too many samples or by more than one step.
     """
     session = open_session(content, where)
     require_nan_without_leads(session, graph.outputs, test_signals[0].ecg[:1], where)
@@ -100,7 +100,7 @@ def require_nan_without_leads(session: Any, names: Sequence[str], ecg: NDArray[n
         where: file name for error messages.
 
     Raises:
-        InputError: an output has a number; lists all such outputs.
+        InputError: an output contains a number instead of NaN. The error lists all such outputs.
     """
     found = run_session(session, names, ecg, np.zeros(ecg.shape[:2], dtype=bool), where)
     what, remedy = "is a number for a recording without leads", "Use another export.opset"
@@ -116,7 +116,11 @@ def _ties(
     where: str,
     at: str,
 ) -> float:
-    """Return the share of samples in present leads that differ by one step; raise if the differences are too large."""
+    """Return the share of samples in present leads that differ by one step.
+
+    Raises:
+        InputError: the share exceeds ``TIES``, a sample differs by more than one step, or a sample is NaN.
+    """
     steps = np.abs((seen - contract)[present]) / lsb
     share = float((steps > 0.5).mean()) if steps.size else 0.0
     # the condition is negated so that NaN also fails the check
@@ -141,7 +145,7 @@ def _differences(
     off = _largest_difference(found, expected)
     if decision is None or "probability" not in found:
         return off
-    # Decision computes probabilities in float64
+    # compare with the probabilities of Decision, which are computed in float64
     lowest, expected_probability, highest = (
         decision.probabilities(expected["logits"] + step) for step in (-tolerance, 0.0, tolerance)
     )

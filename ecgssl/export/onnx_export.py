@@ -36,7 +36,7 @@ def require_opset(params: ExportParams) -> None:
     """Check that the installed onnx supports the opset.
 
     Raises:
-        InputError: the opset is not supported.
+        InputError: ``export.opset`` is newer than the installed onnx supports.
     """
     import onnx
 
@@ -49,7 +49,7 @@ def require_opset(params: ExportParams) -> None:
 def onnx_bytes(
     graph: ContractModule | RawModule, params: ExportParams, program: torch.export.ExportedProgram | None = None
 ) -> bytes:
-    """Export ``graph`` to ONNX and return the bytes of the file. The same model always gives the same bytes.
+    """Export ``graph`` to ONNX and return the bytes of the file. The result is deterministic.
 
     The metadata of the file contain the preprocessing settings and the labels of a classifier, and for a ``RawModule``
     the sampling rate and the smallest input length.

@@ -22,7 +22,7 @@ _REMEDY = "Make the bundle again with 'ecgssl export'"
 class OnnxGraph:
     """ONNX graph of a bundle with the interface of ``ContractModule`` that scoring uses. It runs on the CPU.
 
-    The export has compared the graph with the torch model; loading compares it with ``reference.npz``.
+    The export compares the graph with the torch model. ``load_bundle`` compares it with ``reference.npz``.
 
     Args:
         path: ONNX file whose input is preprocessed recordings.
@@ -35,7 +35,7 @@ class OnnxGraph:
         embed_dim: number of values in an embedding.
 
     Raises:
-        InputError: the file is missing, cannot be run, or was made for other settings or targets.
+        InputError: the file is missing, cannot be run, lacks a required output, or was made for other settings or targets.
     """
 
     on_gpu = False
@@ -52,10 +52,10 @@ class OnnxGraph:
         self.embed_dim = int(widths["embedding"])
 
     def use_device(self, name: Literal["auto", "cpu", "cuda"]) -> str:
-        """Return the name of the engine. The graph always runs on the CPU.
+        """Return ``onnxruntime``, the name of the engine. The graph always runs on the CPU.
 
         Raises:
-            InputError: a GPU is requested.
+            InputError: ``name`` is ``cuda``.
         """
         if name == "cuda":
             remedy = f"Use 'auto' or 'cpu', or run: {install_line('torch')}"
@@ -65,7 +65,7 @@ class OnnxGraph:
     def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
         """Return the outputs as a dictionary of float32 arrays, see ``ContractModule.run``."""
         found = run_session(self._session, self.outputs, ecg, lead_mask, self._where)
-        # graphs of earlier releases return numbers for a recording without leads
+        # set NaN here, because graphs of earlier releases return numbers for a recording without leads
         empty = np.logical_not(lead_mask.any(axis=1, keepdims=True))
         return {name: np.where(empty, np.float32(np.nan), values) for name, values in found.items()}
 

@@ -38,7 +38,7 @@ def run_session(
     """Run a session on a batch and return its outputs by name.
 
     Raises:
-        InputError: onnxruntime cannot run the file.
+        InputError: onnxruntime cannot run the graph on this batch.
     """
     try:
         found = session.run(list(names), dict(zip(INPUTS, (ecg, present), strict=True)))

@@ -35,13 +35,15 @@ def quantised(
         where: file name for error messages.
 
     Returns:
-        Bytes of the ONNX file, and a dictionary. ``metric`` is ``auroc`` (macro average over labels), ``r2`` for a
-        regression or ``cosine`` (cosine similarity) for embeddings. ``float`` and ``int8`` are its values for the
-        original and the 8-bit graph, and ``loss`` is their difference. ``largest_difference`` is that of a score or a
-        value of an embedding, and ``recordings`` is the number of recordings.
+        Bytes of the ONNX file, and a dictionary. ``metric`` is ``auroc`` or, for a regression, ``r2`` (mean over the
+        targets that are not constant), or ``cosine`` for an encoder (cosine similarity between the embeddings of the
+        torch model and of the 8-bit graph). ``float`` and ``int8`` are its values for the torch model and for the 8-bit
+        graph, and ``loss`` is their difference. ``largest_difference`` is the largest absolute difference of a score,
+        or of an embedding value for an encoder. ``recordings`` is the number of recordings.
 
     Raises:
-        InputError: the loss exceeds ``int8_loss`` or cannot be measured, or an output is not finite.
+        InputError: the loss exceeds ``int8_loss``, cannot be measured because all targets are constant, or a score is not
+            finite.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -73,11 +75,11 @@ def quantised(
 
 
 def _patch_embedding(proto: Any) -> str:
-    """Return the name of the patch embedding: the first matrix product with weights. It is not quantised.
+    """Return the name of the graph node of the patch embedding: the first matrix product with weights.
 
-    Its input is the signal. R-peaks would determine the scale of the 256 steps, so that few steps would remain for
-    T-waves. Quantising the patch embedding reduced the macro AUROC of a linear probe (tiny encoder) by 0.10. Quantising
-    all other products reduced it by 0.01.
+    This node is not quantised, because its input is the signal. R-peaks would determine the scale of the 256 steps, so
+    that few steps would remain for T-waves. Quantising the patch embedding reduced the macro AUROC of a linear probe
+    (tiny encoder) by 0.10. Quantising all other products reduced it by 0.01.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     products = (node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm"))

@@ -72,8 +72,9 @@ class RawModule(nn.Module):
 
         Returns:
             Outputs of ``ContractModule``, followed by its input: the preprocessed signal (B, L, samples) in mV, rounded
-            to multiples of ``lsb``, with 0 in absent leads. All values are NaN if T is less than ``shortest``. All
-            values of a recording are NaN if no lead is present, or if a present lead contains a value that is not finite.
+            to multiples of ``lsb``, with 0 in absent leads. All values are NaN if T is less than ``shortest``, and for
+            a recording without present leads. If a present lead contains NaN or infinity, the model outputs of the
+            recording and this lead of the signal are NaN.
         """
         cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
         # round to multiples of lsb, as the store does

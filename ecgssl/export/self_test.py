@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SELF_TEST_FILE = "reference.npz"
 MOST_TOLERANCE = 1e-3
-"""Largest difference that loading accepts, whatever the tolerance of the export."""
+"""Largest difference that loading accepts, even if the tolerance of the export is larger."""
 _REMEDY = "Copy the bundle again. If the error remains, install the pinned versions of the dependencies"
 
 
@@ -47,14 +47,14 @@ def verify_self_test(folder: Path, graph: ContractModule | OnnxGraph, tolerance:
     Args:
         folder: folder of the bundle.
         graph: model of the bundle.
-        tolerance: largest allowed absolute difference.
+        tolerance: largest allowed absolute difference; ``MOST_TOLERANCE`` is used if it is smaller.
 
     Raises:
         InputError: the file is invalid, or an output differs by more than the tolerance. The error lists all such
             outputs.
     """
     path = folder / SELF_TEST_FILE
-    # the tolerance is part of the bundle, so it must not be able to switch the check off
+    # limit the tolerance, because it is read from the bundle and a large value would disable the check
     tolerance = min(tolerance, MOST_TOLERANCE)
     try:
         with np.load(path, allow_pickle=False) as stored:

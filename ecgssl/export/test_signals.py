@@ -46,7 +46,7 @@ class TestSignals:
 
         Each batch is a tuple of description, input, lead mask and preprocessed signal. Absent leads contain NaN, so
         that an output that wrongly depends on them is NaN. A recording without any lead of a set keeps all its leads,
-        because the outputs without leads are NaN.
+        because all outputs would be NaN otherwise.
         """
         start = 0
         for batch in BATCHES:
@@ -68,7 +68,7 @@ def make_test_signals(
     recordings: Sequence[Recording],
     quality: QualityParams,
 ) -> list[TestSignals]:
-    """Return test signals for ``graph``: noise, the examples and, for a raw graph, raw recordings.
+    """Return test signals for ``graph``: noise and the examples; for a raw graph, also longer noise and raw recordings.
 
     Args:
         graph: exported module.
@@ -95,7 +95,7 @@ def make_test_signals(
 def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
     """Return noise in mV with three amplitudes.
 
-    The amplitudes are that of an ECG, one below the floor of the normalisation, and ten times that of an ECG. Noise for
+    The amplitudes are that of an ECG, one below the default floor of the normalisation, and ten times that of an ECG. Noise for
     a raw graph also has a random offset in each lead.
     """
     generator = np.random.default_rng(0)

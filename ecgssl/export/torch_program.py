@@ -51,7 +51,7 @@ def compare_program(content: bytes, graph: ContractModule, tolerance: float, whe
         The largest absolute difference.
 
     Raises:
-        InputError: the difference exceeds the tolerance or is NaN, or an output is not NaN without leads.
+        InputError: the difference exceeds the tolerance or is NaN, or an output is not NaN for a recording without leads.
     """
     program = torch.export.load(io.BytesIO(content)).module()
     generator = torch.Generator().manual_seed(0)

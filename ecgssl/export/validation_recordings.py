@@ -53,7 +53,7 @@ class ValidationRecordings:
 def read_validation_recordings(
     store: Store, model_dir: Path, *, measure: bool, raw: Sequence[Recording] = ()
 ) -> ValidationRecordings:
-    """Load recordings from the validation split of a store.
+    """Load recordings from the validation split of a store. The first 7 are the ``examples``.
 
     Args:
         store: store with the model's preprocessing settings.
@@ -63,7 +63,7 @@ def read_validation_recordings(
         raw: raw recordings, returned as field ``raw``.
 
     Raises:
-        InputError: a target of the classifier is missing from the store.
+        InputError: ``measure`` is set, and a target of the classifier is missing from the store.
     """
     rows = store.rows("val")
     examples = store.signals(rows[:_EXAMPLES])
@@ -81,14 +81,14 @@ def read_validation_recordings(
 
 
 def read_raw_recordings(inputs: Sequence[Path], limit: int = 64) -> list[Recording]:
-    """Load the first readable recordings from files, folders and manifests.
+    """Load the first readable recordings from files, folders and manifests; empty if no input is given.
 
     Args:
         inputs: see ``list_recordings``.
         limit: largest number of recordings.
 
     Raises:
-        InputError: no input contains a recording, or no recording can be read.
+        InputError: an input is invalid (see ``list_recordings``), or no recording can be read.
     """
     found: list[Recording] = []
     for item in list_recordings(inputs).items if inputs else ():

@@ -66,8 +66,9 @@ def write_graphs(
         shown: path of the bundle for error messages.
 
     Raises:
-        InputError: a graph fails its check, the cleaning method cannot be exported, or the preprocessing settings do
-            not support a sampling rate in ``export.raw_rates``.
+        InputError: a graph fails its check, the opset is not supported, the cleaning method cannot be exported, the
+            preprocessing settings do not support a sampling rate in ``export.raw_rates``, or ``export.int8`` is set
+            without ``validation.labelled``.
     """
     require_opset(params)
     made = WrittenGraphs()

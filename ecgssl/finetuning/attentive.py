@@ -48,12 +48,14 @@ def finetune_attentive(
     """Train the pooling queries and the head of a classifier with a frozen encoder.
 
     Args:
-        model: classifier returned by ``start_attentive``. Before training (epoch 0), it is equal to the linear probe.
+        model: classifier returned by ``start_attentive``. Before training (epoch 0), its outputs are equal to those of
+            the linear probe.
         store, targets, seed, score, run_folder, config, train, val, leads, show_progress: see ``finetune_full``.
         params: settings of the training loop.
 
     Raises:
         ValueError: the classifier has no pooling queries.
+        InputError, Diverged: see ``finetune_full``.
     """
     if model.pooling is None:
         raise ValueError("the classifier has no pooling queries; create it with start_attentive")

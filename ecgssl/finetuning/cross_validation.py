@@ -6,8 +6,8 @@ training folds, so they do not depend on the test fold. The final classifier is 
 class weight chosen by cross-validation on all recordings. Its performance is estimated by the models of the folds,
 which are trained on slightly fewer recordings.
 
-The predictions of all folds of a repetition are pooled before metrics are computed, because single folds of a small
-cohort often have no positive recording. Pooling compares scores of different models, so the pooled AUROC is slightly
+The predictions of all folds of a repetition are pooled before metrics are computed, because a single fold of a small
+cohort has few positive recordings. Pooling compares scores of different models, so the pooled AUROC is slightly
 too low (Forman & Scholz, SIGKDD Explorations 2010). Calibrators and thresholds are not fitted, because no recordings
 are left for this purpose. Metrics that require them are undefined.
 """
@@ -65,14 +65,16 @@ def cross_validate(
     The recordings of the train, validation and test splits are pooled.
 
     Args:
-        store: store of the cohort. Recordings without a split and those in split ``external`` are excluded.
+        store: store of the cohort. Recordings without a split, without a known target or without any of the leads are
+            excluded, and so are those in split ``external``.
         encoder_path, targets, leads, show_progress: see ``finetune``.
         params: fine-tuning parameters; ``folds``, ``repeats`` and the grid of the linear probe are used.
-        seed: seed of the folds and of the randomly initialised encoder.
+        seed: seed of the outer and inner folds and of the randomly initialised encoder.
         work: folder for cached embeddings.
 
     Raises:
-        InputError: there are too few recordings or too few patients of a class, or ``finetune`` raises this error.
+        InputError: there are too few recordings or patients, the patients cannot be divided into folds, or ``finetune``
+            raises this error.
         ContractMismatch: encoder and store have different preprocessing settings.
     """
     task = resolve_task(store, targets)
@@ -95,7 +97,7 @@ def cross_validate(
         leads=leads, rows={"train": rows, "test": rows[:0]}, show_progress=show_progress,
     )  # fmt: skip
     final.predictions = repetitions[0]
-    # each recording is held out in one fold; the final fit holds out none and therefore compares none
+    # the final fit has no held-out recordings to check, so use the overlap check of all recordings
     final.overlap = overlap
     return CrossValidation(final, repetitions, params.folds)
 
@@ -122,7 +124,7 @@ def _require_enough(task: Task, values: Array, store: Store, rows: NDArray[np.in
 
 
 def _folds(store: Store, task: Task, rows: NDArray[np.int64], params: FinetuneParams, seed: int) -> NDArray[np.int64]:
-    """Return the number of the test fold of each row in each repetition, shape (rows, repeats)."""
+    """Return the index of the fold in which each row is tested, for each repetition: shape (rows, repeats)."""
     table = store.index.iloc[rows].rename(columns={"patient": "patient_id"}).reset_index(drop=True)
     stratify = [target for target in task.targets if target in store.targets]
     try:

@@ -43,8 +43,8 @@ def finetune_draws(
 ) -> SettingResult:
     """Fine-tune on a share of the training patients, with ``params.draws`` random draws of patients.
 
-    If the share is 1, there is only one draw. Encoders and seed are the same for all draws, so only the patients
-    differ.
+    If the share is 1, there is only one draw. All draws use the same encoders and the same training seed; only the
+    training patients differ.
 
     Args:
         store, encoder_path, targets, mode, params, seed, work, share, leads, show_progress: see ``finetune``.

@@ -1,4 +1,4 @@
-"""On-disk cache of embeddings. The key consists of encoder weights, recordings and leads."""
+"""On-disk cache of embeddings. Each file belongs to one combination of encoder weights, store and leads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cached_embeddings(
     *,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Return embeddings (len(rows), E) from a cache. Missing embeddings are computed and added to it.
+    """Return the embeddings (len(rows), E) of stored recordings. Those missing from the cache are computed and added.
 
     Args:
         encoder: frozen encoder.

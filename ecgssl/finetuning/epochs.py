@@ -1,4 +1,4 @@
-"""Training loop of fine-tuning with early stopping on validation and a resumable state."""
+"""Training loop of fine-tuning, with early stopping by validation score and a resumable state."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Epochs:
     """Result of a training loop.
 
     Args:
-        history: number, mean training loss and validation score of each epoch; epoch 0 is the state before training.
-        best: first epoch with the highest validation score. The module has the weights of this epoch.
+        history: one dictionary per epoch with its number (``epoch``), mean training loss (``loss``) and validation score
+            (``score``). Epoch 0 is the state before training; its loss is NaN.
+        best: first epoch with the highest validation score.
     """
 
     history: list[dict[str, float]]

@@ -40,7 +40,7 @@ from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import CONFIG, read_json
 
 FITTED = "val"
-"""Split of the recordings to which new calibrators are fitted."""
+"""Split name that is given to the recordings used to fit new calibrators."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class FrozenRun:
         spec: preprocessing settings of the classifier.
         decision: calibrators and thresholds of the classifier.
         model: name of the model in prediction tables: the fine-tuning mode of the run.
-        recorded: leads used in training; empty if the run used all leads of the preprocessing settings.
+        recorded: recorded leads listed in the configuration of the run; the classifier also receives leads derived from
+            them. Empty if none are listed; all leads of the preprocessing settings are then used.
     """
 
     folder: Path
@@ -65,7 +66,7 @@ class FrozenRun:
 
 
 def classifier_of(run: Path) -> Path:
-    """Return the classifier folder of a run; ``run`` itself if it is a classifier folder."""
+    """Return the subfolder ``classifier`` of a run, or ``run`` itself if it has no such subfolder."""
     return run / "classifier" if (run / "classifier").is_dir() else run
 
 
@@ -73,8 +74,8 @@ def load_frozen(run: Path | str) -> FrozenRun:
     """Load a stored run from its folder or from its classifier folder.
 
     Raises:
-        InputError: a file is missing or invalid, or the labels in ``decision.json`` differ from those of the
-            classifier.
+        InputError: a file is missing or invalid, or ``decision.json`` has other labels or another kind of target than
+            the classifier.
     """
     folder = classifier_of(Path(run))
     classifier, spec = load_classifier(folder)
@@ -155,7 +156,7 @@ def evaluate_frozen(
 
     Raises:
         InputError, ContractMismatch: see ``predict_frozen`` and ``require_no_overlap``. InputError is also raised if
-            ``share`` leaves no patients for the fit or for the evaluation.
+            ``share`` is not between 0 and 1, or leaves no patients for the fit or for the evaluation.
     """
     predictions = predict_frozen(frozen, store)
     rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
@@ -186,9 +187,10 @@ def evaluate_frozen(
 def recalibrate(
     decision: Decision, predictions: pd.DataFrame, model: str, params: Params, new_thresholds: bool = False
 ) -> Decision:
-    """Return a decision with calibrators fitted to the rows of split ``val``.
+    """Return a decision whose calibrators are fitted to the rows of split ``val``.
 
-    A label with too few positive or negative recordings keeps its old calibrator, which then contains the reason.
+    A label whose calibrator cannot be fitted keeps its old calibrator and thresholds. The field ``reason`` of the
+    calibrator then says why.
 
     Args:
         decision: calibrators and thresholds of the stored run.
@@ -239,7 +241,7 @@ def _values(frozen: FrozenRun, store: Store) -> Array:
 
 
 def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed: int, where: str) -> pd.DataFrame:
-    """Assign a share of the patients, stratified by target, to split ``val`` and return the table."""
+    """Return the table with a share of the patients in split ``val``, stratified by label except for a regression."""
     if not 0 < share < 1:
         what = f"{share:g} is not between 0 and 1"
         raise InputError(Problem("recalibration", "share", what, "Use a share such as 0.5"))
@@ -289,7 +291,9 @@ def evaluate_external(
     new_thresholds: bool = False,
     overrides: Sequence[str] = (),
 ) -> External:
-    """Evaluate a stored run on a cohort and write ``evaluation.json`` and ``predictions.csv`` into a new folder.
+    """Evaluate a stored run on a cohort and write ``evaluation.json`` and ``predictions.csv`` to a folder.
+
+    After recalibration, ``decision.json`` with the new calibrators and thresholds is written too.
 
     Args:
         run: folder of a run, or its classifier folder.
@@ -299,8 +303,8 @@ def evaluate_external(
         store: store of the cohort. By default, the cohort in ``params.data`` is preprocessed with the settings of the
             run and stored in the folder ``store_of(out)``.
         overlap, share, new_thresholds: see ``evaluate_frozen``.
-        overrides: ``section.key=value`` strings that are contained in ``params``. If the cohort is preprocessed, an
-            override of ``signal`` that differs from the settings of the run is an error.
+        overrides: ``section.key=value`` strings that were already applied to ``params``. If the cohort is preprocessed,
+            an override of ``signal`` that differs from the settings of the run is an error.
 
     Raises:
         InputError, ContractMismatch: see ``evaluate_frozen`` and ``ecgssl.preprocessing.preprocess``.
@@ -338,7 +342,7 @@ def recalibrate_run(
 ) -> External:
     """Write a copy of a run with calibrators that are fitted to a share of the patients of a store.
 
-    Weights, preprocessing settings and ``choices.json`` are copied. ``decision.json``, ``predictions.csv`` and
+    The files of the classifier are copied, except ``decision.json`` and ``predictions.csv``. These two and
     ``evaluation.json`` are computed from the recordings of the store.
 
     Args:
@@ -347,7 +351,7 @@ def recalibrate_run(
 
     Raises:
         InputError, ContractMismatch: see ``evaluate_frozen``. InputError is also raised if ``out`` is the folder of
-            ``run``.
+            ``run`` or its classifier folder.
     """
     frozen = load_frozen(run)
     if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):

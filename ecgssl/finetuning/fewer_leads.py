@@ -21,9 +21,10 @@ from ecgssl.training.checkpoint import load_classifier
 def predict_with_leads(
     model_path: Path | str, store: Store, targets: Sequence[str], mode: str, leads: str
 ) -> pd.DataFrame:
-    """Predict validation and test recordings with a model whose other leads are masked.
+    """Return the predictions for the validation and test recordings if the model receives only some of its leads.
 
-    The model is not trained again. Recordings without any of the leads are excluded.
+    The model receives the leads of the lead set and the limb leads derived from them; all other leads are masked. It is
+    not trained again. Recordings without any of these leads or without a known target are excluded.
 
     Args:
         model_path: folder of the classifier.

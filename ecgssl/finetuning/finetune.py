@@ -49,10 +49,12 @@ class FinetuneResult:
         task: task of the model.
         classifier: fine-tuned model in eval mode.
         predictions: predictions of the fine-tuned model and the baseline ``random`` for validation and test.
-        choices: hyperparameters selected on validation: C and class weight per output, or the epoch. ``rows`` contains
-            the numbers of used and excluded recordings.
+        choices: selected hyperparameters: C, class weight and selection rule of each output of the linear probe; in
+            other modes the epoch, with the choices of the probe under ``started_from``. ``rows`` contains the numbers of
+            used and excluded recordings.
         history: training loss and validation score per epoch; empty for mode ``linear``.
-        overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``.
+        overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``. Mode ``scratch`` has no
+            pretraining, so only ``not_checked`` is set.
         learned: identities of the training recordings, as returned by ``training_identities``.
     """
 
@@ -81,7 +83,8 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune an encoder on the training split and predict the validation and test splits.
 
-    Hyperparameters are selected on the validation split.
+    Hyperparameters are selected on the validation split. If it has too few recordings of an output, C and class weight
+    are selected by cross-validation on the training split, and if this is also too small, the smallest C is used.
 
     Args:
         store: store with the recordings and their targets.
@@ -90,15 +93,15 @@ def finetune(
         targets: names of target columns of the store, or ``age``. They must be all binary, all numeric, or one
             multiclass target.
         mode: ``linear`` trains a logistic or ridge regression on a frozen encoder. ``attentive`` trains attention
-            pooling over the tokens of a frozen encoder. ``full`` trains encoder and head. ``attentive`` and ``full``
-            start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
+            pooling over the tokens of a frozen encoder, and a linear head. ``full`` trains encoder and head. ``attentive``
+            and ``full`` start from the linear probe. ``scratch`` is ``full`` with a randomly initialised encoder.
         params: fine-tuning parameters of all modes.
-        seed: seed of the randomly initialised encoder, the folds and the training loop.
+        seed: seed of the randomly initialised encoder, the folds, the training loop and the draw of ``share``.
         work: folder for cached embeddings and resumable state.
         share: share of the training patients that is used, stratified by target. With the same seed, smaller shares are
             subsets of larger ones. All validation patients are used.
         leads: leads used in training and prediction; all by default.
-        rows: rows of the store by split, for cross-validation; by default the splits of the store. Without ``val``,
+        rows: rows of the store by split, such as folds; by default the splits of the store. Without ``val``,
             mode ``linear`` selects hyperparameters by cross-validation on the training rows; the other modes require
             ``val``. ``test`` may have a single class. Without ``val`` and ``test``, the prediction table is empty.
         show_progress: draw progress bars on a terminal.
@@ -106,8 +109,9 @@ def finetune(
     Raises:
         InputError: a target is missing or has too few recordings (see ``require_learnable``), the targets have
             different kinds, or ``share``, ``leads`` or ``rows`` are invalid. Also raised if ``params.overlap`` is
-            ``error`` and the encoder was pretrained on validation or test recordings.
+            ``error`` and the encoder was pretrained on held-out recordings or their patients (``require_no_overlap``).
         ContractMismatch: encoder and store have different preprocessing settings.
+        Diverged: a training loss or validation score is not finite.
     """
     task = resolve_task(store, targets)
     values = task_values(store, task)
@@ -161,10 +165,12 @@ def publish_finetuning(
 ) -> None:
     """Write the classifier, ``predictions.csv`` and ``choices.json`` atomically into a folder.
 
+    ``decision.json`` and the identities of the training recordings are written if they are given.
+
     Args:
         result: result of ``finetune``.
         store: store used for fine-tuning.
-        out: output folder; an existing folder is replaced.
+        out: output folder; an existing model folder is replaced.
         task, mode: names of task and mode for the configuration of the classifier.
         decision: calibrators and thresholds of the classifier.
         more: additional entries of the configuration, such as the leads used in training.

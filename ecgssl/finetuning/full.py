@@ -34,7 +34,7 @@ class FullResult:
 
     Args:
         model: classifier with the weights of the best epoch, in eval mode, on the CPU.
-        history: number, mean training loss and validation score of each epoch.
+        history: number, mean training loss and validation score of each epoch (``ecgssl.finetuning.epochs.Epochs``).
         best_epoch: epoch with the best validation score; 0 if no epoch improved on the linear probe used as start.
     """
 
@@ -64,18 +64,22 @@ def finetune_full(
     features less than with a randomly initialised head (linear probing followed by fine-tuning; Kumar et al. 2022).
 
     Args:
-        model: classifier to train: encoder (with ``drop_path``) and initialised head. ``crops`` is set to that of
-            ``params``.
+        model: classifier to train: encoder (with ``drop_path``) and initialised head. Its attribute ``crops`` is set to
+            ``params.crops``.
         store: store with the preprocessing settings of the model.
         targets: targets (len(store), K); NaN if unknown.
         params: settings of the training loop.
         seed: seed of the order of the recordings, the random time shift and stochastic depth.
         score: validation score, to be maximised.
         run_folder: folder of the resumable state, which is saved after each epoch. The caller deletes the folder.
-        config: settings that determine the result. A state with other settings is not resumed (see ``RunState``).
+        config: settings that determine the result. A run is only resumed with the same settings (see ``RunState``).
         train, val: rows of the store for training and for validation.
         leads: mask (L,) of the leads that the model may use; all by default.
         show_progress: draw a progress bar on a terminal.
+
+    Raises:
+        InputError: ``run_folder`` contains a run with other settings.
+        Diverged: a training loss or validation score is not finite.
     """
     device = resolve_device("auto")
     precision = resolve_precision("auto", device)

@@ -18,7 +18,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 
 def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean class-weighted binary cross-entropy over the known targets.
+    """Return the mean class-weighted binary cross-entropy over the known targets; 0 if none is known.
 
     Args:
         logits: logits (B, K).
@@ -34,7 +34,7 @@ def masked_bce(logits: Tensor, targets: Tensor, weight: Tensor | None = None) ->
 
 
 def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return the mean class-weighted cross-entropy over the recordings with a known class.
+    """Return the mean class-weighted cross-entropy over the recordings with a known class; 0 if there are none.
 
     Args:
         logits: logits (B, C).
@@ -50,7 +50,7 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None 
 
 
 def masked_squared_error(values: Tensor, targets: Tensor, spread: Tensor) -> Tensor:
-    """Return the mean squared error over the known targets, with errors divided by ``spread``.
+    """Return the mean squared error over the known targets, with errors divided by ``spread``; 0 if none is known.
 
     Args:
         values: predictions (B, K) in the units of the targets.
@@ -68,7 +68,7 @@ def objective_of(model: Classifier, targets: NDArray[np.float64], class_weight: 
     Args:
         model: classifier, on the device used for training.
         targets: targets (N, K) of the training recordings, from which class weights are computed.
-        class_weight: ``none`` or ``balanced``.
+        class_weight: ``none`` or ``balanced``; ignored for a regression.
     """
     if model.kind == "regression":
         return lambda values, y: masked_squared_error(values, y, model.spread)
@@ -100,8 +100,8 @@ _CLASS_LOSSES = {
 def sampling_chances(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return sampling probabilities (N,) for class-balanced sampling; they sum to 1.
 
-    For each recording, the rarest of its known target values is determined. The probability is inversely proportional
-    to the number of recordings with this value.
+    The probability of a recording is inversely proportional to the number of recordings that share the rarest of its
+    known target values (0 or 1 of a label). It is 0 if the recording has no known target.
     """
     rarity = np.zeros(len(targets))
     for cells in targets.T:

@@ -36,15 +36,16 @@ def require_no_overlap(
         encoder_path: folder of an encoder, or a bundle. For a classifier, the recordings it was fine-tuned on are also
             checked.
         policy: ``error`` to raise an error for shared recordings; ``warn`` to only return the result.
-        rows: rows of the store by split; by default the splits of the store.
-        learned: word in error messages for the use of the recordings, ``pretrained`` or ``trained``.
+        rows: rows of the store by split; by default the splits of the store. Split ``train`` is not checked.
+        learned: how the model used the known recordings, ``pretrained`` or ``trained``, for messages and the result.
 
     Returns:
         Result of the check for configuration and model card; ``ecgssl.leakage.overlap.in_words`` converts it to text.
+        The entry ``not_checked`` is set if the model folder does not list its training recordings.
 
     Raises:
-        InputError: the policy is ``error`` and recordings are shared (the error lists them), or the store has no
-            waveform codes for the comparison.
+        InputError: the policy is ``error`` and recordings or patients are shared (the first 50 are listed), or the store
+            has no waveform codes for the comparison.
     """
     own = store.about.get("overlap", {})
     across = {"across_splits": own["by_patient"] + own["by_waveform"]} if own.get("policy") == "warn" else {}
@@ -80,7 +81,9 @@ def require_no_overlap(
 
 
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:
-    """Return the identities of all recordings used to train a classifier, including pretraining.
+    """Return the identities of the recordings used to fine-tune a classifier and to pretrain its encoder.
+
+    Pretraining recordings are included only if the encoder folder lists them.
 
     Args:
         store: store used for fine-tuning.

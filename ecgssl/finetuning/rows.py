@@ -53,7 +53,7 @@ def choose_rows(
         rows: rows by split, for cross-validation; by default the splits of the store. ``train`` is required.
 
     Raises:
-        InputError: a patient is in two splits of ``rows``, a split is unknown, or there are no training recordings.
+        InputError: a patient is in two splits of ``rows``, ``rows`` has an unknown split, or its ``train`` is empty.
     """
     given = {split: store.rows(split) for split in SPLITS} if rows is None else _checked(store, rows)
     known: NDArray[np.bool_] = np.any(~np.isnan(values), axis=1)
@@ -90,8 +90,8 @@ def share_of(store: Store, values: Array, train: NDArray[np.int64], share: float
 def lead_subset(store: Store, leads: Sequence[str] | None) -> NDArray[np.bool_] | None:
     """Return the mask (L,) of the given leads; ``None`` for all leads.
 
-    All other leads are masked, also those that can be computed from the given leads. For example, a model of leads I
-    and II does not use lead III.
+    All other leads are masked, including those that can be computed from the given leads. For example, the mask of
+    leads I and II excludes lead III. Use ``ecgssl.signal.lead_sets.shown_leads`` to add derived leads.
 
     Raises:
         InputError: the list is empty, a lead is listed twice, or a lead is not in the store.
@@ -139,8 +139,8 @@ def _checked(store: Store, rows: Mapping[str, NDArray[np.int64]]) -> dict[str, N
 def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, seed: int) -> NDArray[np.bool_]:
     """Draw a share of the patients and return the mask of their recordings.
 
-    Patients are stratified by the rarest positive label of their recordings. The share is drawn from each stratum, but
-    at least one patient. With the same seed, smaller shares are subsets of larger ones: all patients in the 5 % share
+    Patients are stratified by the rarest positive label of their recordings. The share is drawn from each stratum,
+    rounded up to whole patients. With the same seed, smaller shares are subsets of larger ones: all patients in the 5 % share
     are also in the 10 % share.
 
     Args:
@@ -151,6 +151,9 @@ def label_fraction(targets: ArrayLike, patients: ArrayLike, fraction: float, see
 
     Returns:
         Mask (N,) of the recordings of the drawn patients.
+
+    Raises:
+        ValueError: ``fraction`` is outside (0, 1].
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction {fraction} is not in (0, 1]")

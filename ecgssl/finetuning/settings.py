@@ -1,7 +1,8 @@
 """Settings of the fine-tuning experiments: all combinations of task, mode, share of training patients and lead set.
 
 All settings use the train, validation and test splits of the store. A share below 1 removes patients from the training
-split only. A lead set masks all other leads in all splits.
+split only. With a lead set, the model receives its leads and the limb leads derived from them; all other leads are
+masked in all splits.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Task:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Return the names of the model outputs: the targets, or ``target:class`` for every class."""
+        """Return the names of the model outputs: the targets, or ``target:class`` for every class of a multiclass task."""
         return tuple(f"{self.targets[0]}:{c}" for c in self.classes) if self.kind == "multiclass" else self.targets
 
 
@@ -120,7 +120,7 @@ def require_learnable(
         scored: splits used for evaluation.
 
     Raises:
-        InputError: a split has too few recordings for a target. The error lists all such targets with their counts.
+        InputError: a split has too little data for a target. The error lists all such targets with their counts.
     """
     problems = []
     for split in ("train", *scored):

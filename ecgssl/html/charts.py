@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 Limits = tuple[float, float]
 Mark = tuple[str, float | None, float | None, float | None]
-"""Estimate in a forest plot: CSS class, value, and lower and upper bound of its interval."""
+"""Estimate in a forest plot: CSS class, value, and lower and upper bound of its interval; ``None`` if undefined."""
 
 _BARS = ("s0", "s1", "s2")
 
@@ -103,7 +103,7 @@ class Chart:
 
         Args:
             label: description of the chart for screen readers.
-            kind: CSS class that limits the width, ``panel`` or ``forest``.
+            kind: additional CSS class with another maximum width, ``panel`` or ``forest``; by default none.
         """
         head = Markup('<svg class="chart {}" viewBox="0 0 {} {}" role="img" aria-label="{}">')
         return head.format(kind, *self.size, label) + Markup("").join(self._elements) + Markup("</svg>")
@@ -144,7 +144,7 @@ def histogram(
         edges: labels of the boundaries between bins; by default the bins are labelled with their names.
         grouped: whether the bars of the series are drawn next to each other instead of stacked.
         unit: unit written after each value, for example ``" %"``.
-        kinds: CSS class of each series.
+        kinds: CSS class of each series; a series without a class is not drawn.
     """
     columns = list(zip(*series.values(), strict=True))
     heights = [max(column) if grouped else sum(column) for column in columns]
@@ -211,12 +211,12 @@ def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> Markup
 
 
 def mark(kind: str, found: Mapping[str, Any]) -> Mark:
-    """Return a mark for ``forest`` from an estimate with the keys ``value``, ``low`` and ``high``."""
+    """Return a mark for ``forest`` with CSS class ``kind``; ``found`` has the keys ``value``, ``low`` and ``high``."""
     return kind, found["value"], found["low"], found["high"]
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Return at most ``most`` + 1 equally spaced round numbers from ``low`` to ``high``."""
+    """Return at most ``most`` + 1 equally spaced round numbers in [``low``, ``high``]; ``low`` if ``high`` is not larger."""
     if high <= low:
         return [low]
     power = 10 ** floor(log10((high - low) / most))
@@ -235,6 +235,6 @@ def _amount(value: float) -> str:
 
 
 def _scale(largest: float) -> tuple[int, int]:
-    """Return the upper limit of an axis that starts at 0, and the distance between its grid lines."""
+    """Return the upper limit of an axis from 0 to at least ``largest``, and the distance between its grid lines."""
     step = next(f * 10**power for power in range(20) for f in (1, 2, 5) if largest <= 4 * f * 10**power)
     return max(ceil(largest / step), 1) * step, step

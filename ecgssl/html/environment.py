@@ -67,7 +67,9 @@ def number(value: float | None, digits: int = 3, sign: str = "") -> str:
 
 
 def estimate(found: Mapping[str, Any] | None, digits: int = 3, sign: str = "", separator: str = " to ") -> str:
-    """Return an estimate with its interval as ``value (low to high)``, or "undefined" if it is missing.
+    """Return an estimate with its interval as ``value (low to high)``, or "undefined" if the value is missing.
+
+    If a bound is missing, only the value is returned.
 
     Args:
         found: estimate with the key ``value`` or ``difference``, and the bounds ``low`` and ``high`` of its interval.

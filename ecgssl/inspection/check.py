@@ -55,11 +55,11 @@ class Checked:
     Args:
         cohort: cohort, with the part of its table that could be parsed.
         issues: problems in the table; empty if preprocessing accepts the table.
-        recordings: table with one row per recording that was read. ``place`` is the row in the cohort's table.
+        recordings: table with one row per recording that was read. ``place`` is the row in the cohort's table, from 0.
             ``stage``, ``reason`` and ``detail`` describe the rejection (``None`` if kept). ``format``, ``rate`` in Hz,
             ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age`` and ``file_sex`` describe the file.
-            ``waveform`` is an identical number for copies of a recording, or -1 without a waveform code. Other columns
-            are results of preprocessing.
+            ``waveform`` is a number that copies of a recording share; -1 if the recording was rejected before the
+            search for copies. Other columns are results of preprocessing.
         there: (len(cohort),) bool, true for rows whose file exists. Only these files are read.
         params: parameters of the check.
         asked: targets given to ``check``; empty if none were given.
@@ -106,7 +106,7 @@ class Checked:
 
     @property
     def would_stop(self) -> bool:
-        """Return whether preprocessing would stop because too many recordings are rejected."""
+        """Return whether preprocessing would stop, because too many or all recordings are rejected."""
         count, out = len(self.cohort), len(self.rejected)
         return out > self.params.store.max_rejected_fraction * count or (count > 0 and out == count)
 
@@ -116,11 +116,12 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
 
     Args:
         params: parameters; the sections ``data``, ``signal``, ``quality`` and ``store`` are used as in preprocessing.
-        targets: target columns of a task to check. Each must be binary and have both classes in every split.
+        targets: target columns of a task. An unknown target, or one with too few values in a split, is an issue (see
+            ``ecgssl.datasets.cohort.require_targets``).
         progress: show a progress bar in a terminal.
 
     Raises:
-        InputError: no manifest is set, or it cannot be read as a table.
+        InputError: no manifest is set, it cannot be read as a table, or the targets file is invalid.
     """
     data = params.data
     if data.manifest is None:

@@ -76,8 +76,8 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
     """Return the HTML report of a cohort check.
 
     Args:
-        summary: result of ``ecgssl.inspection.check_summary.summarise``. All text of the report is from this summary.
-        examples: plots of recordings, from ``examples``.
+        summary: result of ``ecgssl.inspection.check_summary.summarise``. All results in the report are from this summary.
+        examples: plots of recordings, from ``draw_examples``.
     """
     values = {
         "summary": summary,
@@ -103,7 +103,7 @@ def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str
 
 
 def rows_text(rows: Sequence[int], most: int = _ROWS) -> str:
-    """Format row numbers as text with ranges, such as ``2-4, 9``. After ``most`` ranges the other rows are counted."""
+    """Format row numbers, such as ``2-4, 9 and 5 more``. Only the first ``most`` ranges are listed."""
     runs: list[list[int]] = []
     for row in rows:
         if runs and row == runs[-1][1] + 1:
@@ -116,7 +116,7 @@ def rows_text(rows: Sequence[int], most: int = _ROWS) -> str:
 
 
 def _steps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the texts in the boxes of the flow chart from table rows to usable recordings."""
+    """Return counts and texts of the boxes of the flow chart from table rows to usable recordings."""
     counts, reasons = summary["counts"], summary["rejected"]
     items = [f"{REASON_TEXTS.get(r['reason'], r['reason'])}: {r['count']:,}" for r in reasons[:_REASONS]]
     if len(reasons) > _REASONS:
@@ -137,7 +137,10 @@ def _step(count: int, text: str, lines: list[str]) -> dict[str, Any]:
 
 
 def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
-    """Return title, chart, note and legend of each distribution. A legend lists CSS class and name of each series."""
+    """Return title, chart, note and legend of the distributions of age and heart rate, if known.
+
+    A legend lists the CSS class and the name of each series.
+    """
     ages, rates = summary["ages"], summary["heart_rates"]
     found: list[tuple[str, str, str, list[tuple[str, str]]]] = []
     if ages:
@@ -151,7 +154,7 @@ def _charts(summary: Mapping[str, Any]) -> list[tuple[str, str, str, list[tuple[
 
 
 def _groups_of(targets: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the splits and sexes for which at least one target has known values."""
+    """Return the splits and sexes by which at least one target is described, in display order."""
     return [group for group in _GROUPS if any(group in target["groups"] for target in targets)]
 
 

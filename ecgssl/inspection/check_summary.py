@@ -20,7 +20,7 @@ SHARED_BY = 5
 """Minimum number of recordings for the name of a site or device to be shown. Rarer names could identify a patient."""
 
 SMALL = 10
-"""Minimum number of recordings, positives and negatives of a split; smaller numbers cause a warning."""
+"""Minimum number of recordings in a split, and of positives and negatives of a target; smaller numbers cause a warning."""
 
 _NAMED = 12
 _NAMED_TARGETS = 8
@@ -32,7 +32,7 @@ _RATES = np.arange(20, 260, 10)
 
 
 def summarise(checked: Checked) -> dict[str, Any]:
-    """Return the content of the output of ``ecgssl check --json`` and of the HTML report.
+    """Return the summary that ``ecgssl check --json`` prints and that the HTML report shows.
 
     Returns:
         JSON-compatible mapping with ``verdict`` (``table``, ``rejected`` or ``sound``), ``counts``, ``issues``,
@@ -91,7 +91,7 @@ class CohortWarning:
 
     Args:
         what: text of the warning.
-        rows: affected rows; empty if the warning concerns the whole cohort.
+        rows: row numbers of the affected recordings in the manifest; empty if the warning concerns the whole cohort.
     """
 
     what: str
@@ -121,12 +121,12 @@ def _stop(checked: Checked) -> list[CohortWarning]:
 
 
 def _twice(kept: pd.DataFrame, policy: Policy) -> list[CohortWarning]:
-    """Warn about copies of recordings.
+    """Return warnings about copies of recordings, and about patients in several splits.
 
-    Copies in different splits are leakage. Copies with different patient ids indicate a wrong id.
+    Copies or patients in different splits are leakage. Copies with different patient ids indicate a wrong id.
     """
     leak = "of a recording in another split: leakage between training and test data"
-    # with policy "error", copies in different splits are issues instead of warnings
+    # with policy "error", copies and patients in different splits are issues instead of warnings
     found = [(column, "split", f"have the {said} {leak}") for column, said in _SAME if policy != "error"]
     found.append(("waveform", "patient_id", "have the waveform of a recording of another patient"))
     found_warnings = []
@@ -228,10 +228,10 @@ def _splits(checked: Checked, kept: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _target(target: Target, name: str, kept: pd.DataFrame) -> dict[str, Any]:
-    """Describe a target in total, by split and by sex.
+    """Return a description of a target in total, by split and by sex.
 
     A binary target has counts of known and positive values, a multiclass target counts of classes, and a regression
-    target quantiles.
+    target the 5 %, 50 % and 95 % quantiles.
     """
     cells = kept[f"target {name}"]
     about = {"name": name, **target.published(), "known": int(cells.notna().sum()), "unknown": int(cells.isna().sum())}

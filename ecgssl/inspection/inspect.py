@@ -31,7 +31,7 @@ LSB = StoreParams().lsb
 """Default resolution of a store in mV per int16 step. It determines the range of voltages that can be stored."""
 
 MARGIN = 60.0
-"""Duration in s that is cleaned before and after the judged part. The filters of cleaning forget their start much sooner."""
+"""Duration in s before and after the judged part that is also cleaned. It is much longer than the filter responses."""
 
 Verdict = Literal["ok", "flagged", "rejected", "unreadable"]
 
@@ -50,11 +50,11 @@ class Inspected:
             are replaced by the channel number.
         sampling_rate: sampling rate in Hz.
         duration: duration in s.
-        judged: start and end in s of the part that figures and verdict refer to. It is the part that ``preprocess``
+        judged: start and end in s of the part to which ``figures`` and ``verdict`` refer. It is the part that preprocessing
             stores (``signal.duration`` and ``signal.crop``).
         meta: metadata of the recording (``Recording.meta``).
         figures: quality measures by name, ``None`` if undefined. Voltages are in mV.
-        reasons: codes of all findings. Codes that cause the rejection come first.
+        reasons: codes of all findings, or of the reader's error. Codes that cause the rejection come first.
         detail: description of the findings, or error message of the reader.
     """
 
@@ -79,7 +79,7 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Results of an inspection, and paths of files in folders whose format is unknown."""
+    """Results of an inspection, and paths of the files with an unknown format that were found in folders."""
 
     recordings: tuple[Inspected, ...]
     unknown: tuple[str, ...]
@@ -163,7 +163,10 @@ def inspect(
 
 
 def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
-    """Return the output file of each plot, named after its recording. Repeated names end in ``-2``, ``-3`` etc."""
+    """Return the output file of each plot; ``None`` without plots.
+
+    Files in a folder are named after the recordings. Repeated names end in ``-2``, ``-3`` etc.
+    """
     if plot is None:
         return [None] * len(listed)
     if plot.suffix.lower() == ".png":
@@ -255,10 +258,10 @@ def _judged_part(duration: float, spec: SignalSpec) -> tuple[float, float]:
 
 
 def _around_judged_part(recording: Recording, spec: SignalSpec) -> Recording:
-    """Return the judged part of a long recording with ``MARGIN`` on both sides; other recordings are unchanged.
+    """Return the judged part of a long recording with ``MARGIN`` before and after it; other recordings are unchanged.
 
-    Time and memory of cleaning are then bounded. If the part is in the middle, equal numbers of samples are cut from
-    both ends. They are a multiple of the resampling period, so that the resampled samples stay the same.
+    This limits the time and memory of cleaning. If the part is in the middle, the same number of samples is cut from
+    both ends. It is a multiple of the resampling period, so that the resampled samples stay the same.
     """
     rate, samples = recording.sampling_rate, recording.signal.shape[1]
     if spec.crop != "center":
@@ -298,7 +301,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
 
 
 def _draw(recording: Recording) -> bytes:
-    """Plot the first ten seconds of the raw signal. The median of each lead (electrode offset) is subtracted."""
+    """Plot the first ten seconds of the raw signal. The median of each lead's first minute is subtracted."""
     from ecgssl.signal.drawing import draw_12_lead, png_bytes
 
     beginning = recording.signal[:, : round(MARGIN * recording.sampling_rate)]

@@ -19,7 +19,7 @@ def as_text(inspection: Inspection, width: int = 100) -> str:
 
     Args:
         inspection: result of ``inspect``.
-        width: width of the terminal in characters; smaller widths than ``NARROWEST`` are increased to it.
+        width: width of the terminal in characters; at least ``NARROWEST`` is used.
     """
     from rich.console import Console
 
@@ -71,7 +71,7 @@ def _cells(recording: Inspected) -> tuple[str, ...]:
 
 
 def _leads(recording: Inspected) -> str:
-    """Return the names of up to three leads, or a count such as ``12`` or ``8+4`` (four derived leads)."""
+    """Return the names of at most three leads, or the number of leads, such as ``12`` or ``8+4`` (four derived)."""
     count = len(recording.leads)
     if 0 < count <= 3:
         return ",".join(sorted(recording.leads, key=LEADS.index))

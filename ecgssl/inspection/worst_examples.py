@@ -75,7 +75,7 @@ class Examples:
     Args:
         code: reason code.
         flagged, rejected: numbers of kept and rejected recordings with this reason code.
-        worst: up to ``MOST`` examples, the worst first. Recordings whose file cannot be read are skipped.
+        worst: up to ``MOST`` examples, the worst first. Recordings that cannot be read or cleaned again are skipped.
     """
 
     code: ReasonCode
@@ -95,8 +95,8 @@ def worst_examples(
         params, spec: quality limits and preprocessing settings of the store.
 
     Returns:
-        Examples of each reason code in the order of ``REASONS``. Also the numbers of rejected recordings without a
-        signal to plot (such as unreadable files), by reason code.
+        Examples of each reason code with findings, in the order of ``REASONS``. Also the numbers of rejected recordings
+        without findings (such as unreadable files), by reason code.
     """
     tables = [
         (False, pd.read_parquet(Path(store) / layout.INDEX, columns=["record_id", "findings"])),
@@ -144,7 +144,7 @@ def _first(count: int, examples: Iterator[Example | None]) -> tuple[Example, ...
 
 
 def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spec: SignalSpec) -> Example | None:
-    """Load the example in row ``place`` of the cohort; ``None`` if its file cannot be read."""
+    """Load the example in row ``place`` of the cohort; ``None`` if it cannot be read or cleaned."""
     code = own[0].code
     leads = _shown(own, spec)
     item = recording_requests(cohort, place, place + 1)[0]
@@ -176,7 +176,10 @@ def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:
 
 
 def _by_law(signal: NDArray[np.float32], leads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the most inconsistent limb lead: labels and signals as recorded and as computed from the others."""
+    """Return labels and signals of the most inconsistent limb lead, as recorded and as computed from the others.
+
+    Without this lead, the other limb leads agree best.
+    """
     signal = np.nan_to_num(signal)
     limb = [lead for lead in LIMB_LEADS if lead in leads]
     left = {lead: limb_residual(signal, [name if name != lead else "" for name in leads]) for lead in limb}

@@ -140,7 +140,7 @@ def _range(row: NDArray[np.float64]) -> float:
 
 
 def _grid(axes: Axes, seconds: tuple[float, float], millivolts: tuple[float, float]) -> None:
-    """Draw an ECG grid and its box size. A box is 0.2 s wide; its height in mV depends on the signal range."""
+    """Draw an ECG grid and write its box size. A box is 0.2 s wide; its height in mV depends on the signal range."""
     (left, right), (bottom, top) = seconds, millivolts
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)

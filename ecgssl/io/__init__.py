@@ -15,9 +15,10 @@ MEMBER = "#"
 
 
 def locate(path: Path | str) -> tuple[Path, str | None]:
-    """Split a path ``file#member`` into the file and the name of a recording in it (``None`` without ``#``).
+    """Split a path ``file#member`` into the path of the file and the name of a recording in it.
 
-    Names in another Unicode normalisation than on disk are found (``ecgssl.io.file_names``).
+    The name is ``None`` if the path contains no ``#``, or if a file with the whole path exists.
+    File names in another Unicode normalisation than on disk are found (``ecgssl.io.file_names``).
     """
     text = str(path)
     try:
@@ -43,7 +44,7 @@ def read(
         path: path of the file, or ``file#member`` for a file with several recordings. The path of a WFDB record may
             have the suffix of the header, the suffix of the signal file, or none.
         overrides: metadata that are missing or wrong in the file.
-        record_id: record id; by default the name of the file or member.
+        record_id: record id; by default the reader derives it from the file name without suffix, the member, or both.
         patient_id: patient id, the same for all recordings of a patient.
 
     Raises:

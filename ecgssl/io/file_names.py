@@ -31,5 +31,8 @@ def as_on_disk(path: Path) -> Path:
 
 @lru_cache(maxsize=64)
 def _names(folder: str, changed: int) -> dict[str, str]:
-    """Return the names in a folder by their composed spelling. ``changed`` invalidates the cache."""
+    """Return a dictionary from the composed (NFC) spelling to the stored spelling of each name in a folder.
+
+    ``changed`` is the modification time of the folder; a new value makes the cache read the folder again.
+    """
     return {normalize("NFC", name): name for name in sorted(os.listdir(folder), reverse=True)}  # noqa: PTH208 (names alone)

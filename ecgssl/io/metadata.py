@@ -35,7 +35,7 @@ _SEX = {"m": "male", "male": "male", "f": "female", "female": "female"}
 class MetadataOverrides:
     """Metadata from the user or a data set that replace wrong or missing values of a file.
 
-    ``Recording.meta["overridden"]`` lists the fields in which the override differs from the file.
+    ``Recording.meta["overridden"]`` lists the fields whose value in the file is replaced by a different one.
 
     Args:
         sampling_rate: sampling rate in Hz.
@@ -60,7 +60,7 @@ class ResolvedMetadata:
         rows: indices of the rows that contain one of the twelve leads, in the order of the file.
         leads: name of each of these rows, as written in the file or by the user; aVR for the inverted -aVR.
         scale: factor that converts each of these rows to mV; negative for the inverted -aVR.
-        overridden: fields in which an override differs from the file.
+        overridden: fields whose value in the file is replaced by a different one.
         left_out: names of the channels that are not one of the twelve leads
             (``ecgssl.signal.other_channels.channel_name``).
         inverted: leads that are stored with inverted sign in the file.
@@ -233,7 +233,7 @@ def check_real(path: Path, field: str, dtype: np.dtype[Any]) -> None:
 
 
 def _standard_leads(path: Path, names: Sequence[str]) -> dict[int, NamedLead]:
-    """Return the leads of the rows that are one of the twelve leads, by row index."""
+    """Return a dictionary from row index to lead, for the rows that are one of the twelve leads."""
     found = {i: named for i, named in enumerate(identify_leads(names)) if named is not None}
     if not found:
         what = left_out_text(channels_left_out(names, ())) or "the file has no signal"

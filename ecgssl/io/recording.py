@@ -16,10 +16,10 @@ class Recording:
     Args:
         signal: (leads, samples) float32 in mV; NaN for missing values.
         sampling_rate: sampling rate in Hz.
-        leads: lead names as written in the file, one per row of ``signal``.
+        leads: lead names, one per row of ``signal``; most readers keep the spelling of the file.
         record_id: record id, unique within its cohort.
         patient_id: patient id, the same for all recordings of a patient; ``None`` if unknown.
-        meta: additional metadata of the file, without names and dates.
+        meta: additional metadata of the file, without patient names and dates.
 
     Raises:
         ValueError: the numbers of rows and leads differ, or the sampling rate is not positive.

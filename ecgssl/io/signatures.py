@@ -1,4 +1,4 @@
-"""File format signatures: functions that detect a format from the first bytes of a file."""
+"""File format signatures: functions that detect a format from the path and the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def is_npy(path: Path, head: bytes) -> bool:
 
 
 def is_npz(path: Path, head: bytes) -> bool:
-    """Return whether a file is a zip archive that starts with a NumPy array."""
+    """Return whether a file is a zip archive whose first entry is a NumPy array."""
     if not head.startswith(b"PK\x03\x04") or len(head) < 30:
         return False
     (length,) = struct.unpack("<H", head[26:28])

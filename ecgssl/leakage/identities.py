@@ -1,8 +1,8 @@
 """Recording identities: waveform codes and hashed patient ids, used to detect shared recordings and patients.
 
 A pretrained encoder is saved with the identities of its training recordings. ``ecgssl.leakage.overlap`` compares test
-sets with them. Identities contain no names and no samples, but the owner of a recording can find out whether it was
-used for training. Therefore share identities only of recordings that may be shared themselves.
+sets with them. The saved file contains no record ids and no samples. However, anyone who has a recording can find out
+from the file whether the recording was used for training. Therefore share the file only if the recordings may be shared.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Identities:
         ``splits`` selects splits of a store; by default all recordings are used.
 
         Raises:
-            InputError: the folder is neither a store nor an encoder, or the store has no waveform codes or no
-                recordings in the splits.
+            InputError: the folder is neither a store nor an encoder, the identities file of the encoder is damaged, or
+                the store has no waveform codes or no recordings in the splits.
         """
         known = cls.read(path)
         if known is not None:
@@ -158,8 +158,8 @@ class Identities:
     def with_others(self, others: Identities) -> Identities:
         """Return the identities of this set and another set, for a model that was trained on both.
 
-        Patient hashes are kept only if both sets have the same numbering. The licence is open only if both licences
-        are.
+        Patient hashes are kept only if both sets have the same numbering. The licence of the result permits sharing
+        only if both licences do. Record ids and splits are not kept.
         """
         comparable = bool(self.numbering) and self.numbering == others.numbering
         licences = [self.licence, others.licence]
@@ -174,7 +174,7 @@ class Identities:
         )
 
     def to_pass_on(self) -> Identities | None:
-        """Return the identities for a bundle: waveform codes if the licence is open, otherwise ``None``.
+        """Return the identities for a bundle: waveform codes if the licence permits sharing, otherwise ``None``.
 
         Patient hashes are removed, because they are useless without the key.
         """
@@ -183,14 +183,14 @@ class Identities:
         return replace(self, patients=np.zeros(0, np.uint64), numbering="")
 
     def label(self, row: int) -> str:
-        """Return the record id and split of a recording, or its row number if the record id is unknown."""
+        """Return a text with the record id and split of a recording, or with its row number if record ids are unavailable."""
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"
 
 
 def may_be_shared(licence: str) -> bool:
-    """Return true if a licence allows tables and figures derived from a set to be shared. A local cohort has no licence."""
+    """Return true if a licence permits sharing of derived data, such as figures; false if it is empty (local cohort)."""
     return licence.startswith(_OPEN_LICENCES)
 
 

@@ -83,9 +83,9 @@ class Within:
         return [crossing for crossing in self.crossings if crossing.by == by]
 
     def left_out(self) -> dict[int, str]:
-        """Return the rows that ``data.overlap: drop_train`` excludes, with the reason for each, in ascending order.
+        """Return the rows that ``data.overlap: drop_train`` excludes, as a dictionary from row number to reason.
 
-        Of each group of shared recordings, those in the last split in ``ORDER`` are kept.
+        In each group, the recordings in other splits than ``held_out`` are excluded.
         """
         why: dict[int, str] = {}
         for crossing in self.crossings:
@@ -96,12 +96,12 @@ class Within:
         return dict(sorted(why.items()))
 
     def counts(self) -> dict[str, int]:
-        """Return the number of recordings shared by patient and by waveform, and ``two_patients``."""
+        """Return the numbers of shared recordings, ``by_patient`` and ``by_waveform``, and the number ``two_patients``."""
         found = {f"by_{by}": sum(len(crossing.rows) for crossing in self.of(by)) for by in BOTH}
         return found | {"two_patients": self.two_patients}
 
     def warnings(self) -> list[str]:
-        """Return a warning for each kind of shared recording that was found."""
+        """Return one warning for each number in ``counts`` that is not 0."""
         counts = self.counts()
         said = [
             f"{counts[f'by_{by}']} recordings have the {by} of a recording in another split, so results are too optimistic"
@@ -119,7 +119,8 @@ def within(splits: ArrayLike, patients: ArrayLike, waveforms: NDArray[np.int64])
     """Return the recordings and patients that are shared between splits of a cohort.
 
     Args:
-        splits: (n,) split of each recording; recordings in other splits than those in ``ORDER`` are ignored.
+        splits: (n,) split of each recording. Recordings whose split is not in ``ORDER`` are never in a group of
+            ``crossings``; together they are treated as one split for ``two_patients``.
         patients: (n,) patient ids or their hashes.
         waveforms: (n,) group numbers, equal for copies of one waveform
             (``ecgssl.signal.waveform_match.same_recording``).
@@ -151,7 +152,7 @@ def _crossings(by: By, group: NDArray[np.int64], ranks: NDArray[np.int64]) -> It
 
 
 def limit_problems(problems: Sequence[Problem], rest: str) -> list[Problem]:
-    """Return the first ``MOST_PROBLEMS`` problems, and one that gives the number of the others followed by ``rest``."""
+    """Return the first ``MOST_PROBLEMS`` problems. If there are more, add one with their number and the text ``rest``."""
     more = len(problems) - MOST_PROBLEMS
     if more <= 0:
         return list(problems)
@@ -186,8 +187,8 @@ class Between:
     Args:
         counts: number of recordings in a and in b.
         waveform: pairs of recordings with the same waveform.
-        patient: pairs of recordings with the same patient; ``None`` if the patient hashes have different keys or
-            numberings.
+        patient: pairs of recordings with the same patient; ``None`` if the patient hashes cannot be compared, because
+            their key or the source of the patient ids differs or is unknown.
     """
 
     counts: tuple[int, int]
@@ -201,7 +202,7 @@ class Between:
         return np.unique(np.concatenate(found))
 
     def outcome(self) -> dict[str, Any]:
-        """Return the numbers of compared and shared recordings as a JSON object."""
+        """Return the numbers of compared and shared recordings as a JSON-compatible dictionary."""
         by_patient = None if self.patient is None else len(self.patient)
         found = {"by_waveform": len(self.waveform), "by_patient": by_patient, "found": len(self.rows)}
         return {"pretrained_on": self.counts[0], "compared": self.counts[1]} | found
@@ -232,7 +233,13 @@ def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
 
 
 def in_words(outcome: Mapping[str, Any]) -> str:
-    """Return the result of ``Between.outcome`` as a sentence, for model cards and the command line."""
+    """Return the result of an overlap check as text, for model cards and the command line.
+
+    Args:
+        outcome: result of ``Between.outcome``, or a dictionary with the key ``not_checked`` (the reason). Optional keys
+            are ``learned`` (``trained`` if a classifier was trained on the first set, instead of an encoder pretrained)
+            and ``across_splits`` (number of recordings that share a patient or waveform across splits).
+    """
     data = (
         "recordings that the model was trained on" if outcome.get("learned") == "trained" else "pretraining recordings"
     )
@@ -260,12 +267,11 @@ def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, A
     Returns:
         Dictionary with the keys ``recordings`` (number of recordings in a and b), ``found`` (number of recordings in b
         that match a recording in a), and ``waveform`` and ``patient``, which contain the numbers of matching recordings
-        ``a`` and ``b`` and the ``pairs`` of their names. ``patient`` is ``None`` if the patient hashes cannot be
+        ``a`` and ``b`` and the ``pairs`` of their labels. ``patient`` is ``None`` if the patient hashes cannot be
         compared.
 
     Raises:
-        InputError: a folder is neither a store nor an encoder, or has no waveform codes of this version. Lists the
-            problems of both folders.
+        InputError: a folder cannot be used; see ``Identities.of_folder``. Lists the problems of both folders.
     """
     problems: list[Problem] = []
     sets = []

@@ -16,8 +16,8 @@ from ecgssl.model.encoder import Encoder
 def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
     """Return the attention rollout over all blocks (Abnar and Zuidema 2020, arXiv 2005.00928).
 
-    A block is modelled as half identity (the residual branch) and half attention, averaged over heads. The contribution of a
-    patch to the mean over valid tokens and to the global token is divided equally among its samples.
+    A block is modelled as half identity (the residual branch) and half attention, averaged over heads. The global token and
+    all valid tokens of the last block have equal weights. The contribution of a patch is divided equally among its samples.
 
     Args:
         encoder: encoder in eval mode.
@@ -25,7 +25,7 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
 
     Returns:
-        (B, L, T) contributions: non-negative, with sum 1 for each recording, and 0 for absent leads.
+        (B, L, T) contributions: non-negative, with sum 1 for each recording with a recorded lead, and 0 for absent leads.
     """
     seen: list[Tensor] = []
 

@@ -32,7 +32,7 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention. It uses PyTorch's fused kernel, except for bf16 training on a CPU."""
+    """Multi-head self-attention with PyTorch's ``scaled_dot_product_attention``, except for bf16 training on a CPU."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def attention_by_products(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | N
 
 
 class Block(nn.Module):
-    """Transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
+    """Transformer block: x + attention(norm(x)), then x + mlp(norm(x)), with stochastic depth in both branches."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def shrink(self, size: float) -> None:
-        """Scale the output weights of both branches by ``size``, so that the block is initially close to the identity."""
+        """Multiply the output weights of both branches by ``size``. A small value makes the block close to the identity."""
         with torch.no_grad():
             for name, weight in self.named_parameters():
                 if name in ("attention.out.weight", "mlp.2.weight"):

@@ -15,8 +15,8 @@ from ecgssl.model.encoder import Encoder, pool
 class Head(nn.Module):
     """Linear layer on standardised embeddings: (B, E) -> (B, K) logits.
 
-    The buffers ``mean`` and ``scale`` are the statistics of the training embeddings of the frozen encoder. Linear probes and
-    fine-tuned models have the same head.
+    The embeddings are standardised with the buffers ``mean`` and ``scale``, which a linear probe computes from the training
+    embeddings of the frozen encoder. Linear probes and fine-tuned models use this head.
     """
 
     mean: Tensor
@@ -74,8 +74,8 @@ class Classifier(nn.Module):
         kind: type of the outputs. The outputs of ``multilabel`` and ``multiclass`` models are logits.
         queries: number of learned queries. The input of the head is the embedding and, if this number is not 0, the tokens
             pooled by the queries.
-        crops: number of views in eval mode, each shifted in time by an equal part of the recording. Their outputs are
-            averaged.
+        crops: number of views in eval mode, whose outputs are averaged. View k (counted from 0) is shifted circularly by the
+            fraction k / crops of the recording. In training mode, only the unshifted view is used.
 
     Attributes:
         offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in the training split. The
@@ -143,7 +143,7 @@ class Classifier(nn.Module):
         return out * self.spread + self.offset if self.kind == "regression" else out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Return probabilities (B, K) from logits: one for each label, or class probabilities with sum 1.
+        """Return probabilities (B, K) from logits: independent for each label (``multilabel``), or with sum 1 (``multiclass``).
 
         Raises:
             ValueError: the classifier is a regression model.
@@ -154,14 +154,14 @@ class Classifier(nn.Module):
 
 
 def start_attentive(linear: Classifier, queries: int) -> Classifier:
-    """Return a classifier with learned queries that initially has the same outputs as ``linear``.
+    """Return a classifier in eval mode with learned queries, which initially has the same outputs as ``linear``.
 
-    The pooled tokens have initial weight 0. They are standardised with the statistics of the mean token, which is the first
-    part of the embedding.
+    The head multiplies the pooled tokens by weights that are initially 0. They are standardised like the mean token, which
+    is the first part of the embedding.
 
     Args:
-        linear: classifier without queries; the new classifier shares its encoder.
-        queries: number of queries, at least 1; initialised with torch's global generator.
+        linear: classifier without queries and with a single crop; the new classifier shares its encoder.
+        queries: number of queries, at least 1. Their initial values come from torch's global generator.
     """
     model = Classifier(linear.encoder, linear.targets, linear.kind, queries)
     width, old, new = linear.encoder.width, linear.head, model.head

@@ -2,11 +2,12 @@
 
 ``CoReECG.forward`` computes the loss of one batch:
 
-1. Each recording is shifted in time (``circular_shift``) and augmented in frequency: ``fda.py``, ``fda_dynamic.py``.
-2. Spatio-Temporal Dual Masking hides time columns and leads: ``stdm.py``.
+1. Every view of a recording is shifted in time (``circular_shift``). One or both views are augmented in frequency
+   (``fda.py``, ``fda_dynamic.py``). Shift and augmentation can be disabled.
+2. Spatio-Temporal Dual Masking hides time columns and leads (``stdm.py``).
 3. The encoder processes the visible patches (``encoder.py``, ``blocks.py``). The decoder predicts the hidden patches
    (``decoder.py``).
-4. ``LOSS_TERMS`` declares the terms of the loss; their functions are in ``losses.py`` and ``FDA.budget``.
+4. The loss is the weighted sum of ``LOSS_TERMS``. They are computed by functions in ``losses.py`` and by ``FDA.budget``.
 
 ``docs/method.md`` lists what the paper specifies and what is assumed here.
 """
@@ -33,7 +34,7 @@ from ecgssl.model.stdm import Mask, draw_mask
 Gather = Callable[[Tensor], Tensor]
 """Function that returns the values of all parts of a batch, given the values (B, ...) of one part.
 
-All parts must call it the same number of times.
+Parts are processes and accumulated pieces (``ecgssl.training.batch_parts``). All must call it the same number of times.
 """
 
 
@@ -44,7 +45,15 @@ def local(value: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class View:
-    """One view of a batch: input (B, L, T), target recording (B, L, T), its mask, encoding and predicted patches."""
+    """One view of a batch.
+
+    Args:
+        x: (B, L, T) shifted and augmented recordings, the input of the encoder.
+        original: (B, L, T) shifted recordings without augmentation, from which the reconstruction target is computed.
+        mask: mask of the view.
+        encoded: output of the encoder.
+        predicted: (B, L N, P) patches predicted by the decoder; ``None`` if the view was not decoded.
+    """
 
     x: Tensor
     original: Tensor
@@ -61,8 +70,8 @@ class ViewBatch:
         model: model that computed the views.
         views: one or two views.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
-        patients: (B,) integer codes, or ``None``.
-        gather: function that collects values of the other parts of the batch.
+        patients: (B,) integer patient codes, or ``None`` if all recordings count as different patients.
+        gather: function that returns values of all parts of the batch.
     """
 
     model: CoReECG
@@ -78,7 +87,7 @@ class ViewBatch:
 
     @cached_property
     def kept_fraction(self) -> Tensor:
-        """Mean kept fraction of the FDA map over the whole batch; 0 without a map."""
+        """Mean of ``FDA.kept_fraction`` over the whole batch; 0 if the augmentation is not of kind ``fda``."""
         fda = self.model.fda
         if fda.params.kind != "fda":
             return self.zero
@@ -137,11 +146,11 @@ class CoReECG(nn.Module):
         Args:
             x: (B, L, T) clean, normalised recordings; absent leads are 0.
             lead_mask: (B, L) bool, or ``None`` if all leads are present.
-            patients: (B,) integer codes, or ``None``.
+            patients: (B,) integer patient codes, or ``None`` if all recordings count as different patients.
             step: training step; it determines whether the number of masked patches is rounded up or down.
             gate_temperature: temperature of the FDA gate.
             generator: source of all random numbers of this step, on the device of ``x``.
-            gather: function that collects values of the other parts of the batch.
+            gather: function that returns values of all parts of the batch.
 
         Returns:
             Scalars: ``loss``, each of ``loss_terms`` by name, and ``kept_fraction``.
@@ -161,7 +170,10 @@ class CoReECG(nn.Module):
         augment: bool,
         decode: bool = True,
     ) -> View:
-        """Shift, augment, mask and encode one view. Decode it if ``decode`` is true and the objective is not contrastive."""
+        """Return one masked and encoded view. It is shifted if ``self.shift`` is true, and augmented if ``augment`` is true.
+
+        It is decoded if ``decode`` is true and the objective is not ``contrastive``.
+        """
         if self.shift:
             x = circular_shift(x, generator)
         original = x
@@ -178,7 +190,7 @@ class CoReECG(nn.Module):
     ) -> dict[str, Tensor]:
         """Return the loss and its terms for the views of a batch, or of one of its parts.
 
-        The mean over equal parts is the loss of the whole batch.
+        If a batch is divided into equal parts, the mean of their losses is the loss of the whole batch.
         """
         batch = ViewBatch(self, views, lead_mask, patients, gather)
         values = {term.name: term.value(batch) for term in self.loss_terms}
@@ -197,7 +209,10 @@ class CoReECG(nn.Module):
             return self.projector(global_.float())
 
     def compared(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the projected vectors (B, E) of both views of the whole batch, as compared by the contrastive term."""
+        """Return the vectors that the contrastive term compares, given the projected vectors (B, E) of both views.
+
+        They are standardised over the batch if ``objective.standardise`` is true, and otherwise unchanged.
+        """
         return standardised(first, second) if self.objective.standardise else (first, second)
 
     def reconstruction(self, view: View, lead_mask: Tensor | None, gather: Gather = local) -> Tensor:

@@ -20,14 +20,15 @@ SCOPES = {"joint": ("b (l n)",), "leadwise": ("(b l) n",), "axial": ("(b l) n", 
 """
 
 START = 0.01
-"""Initial scale of the last layer, relative to Xavier initialisation. Initial predictions are then close to the patch mean."""
+"""Initial scale of the last layer, relative to Xavier initialisation. Initial predictions are then close to 0."""
 
 
 class Decoder(nn.Module):
     """Narrow transformer over all patches of a recording, with mask tokens for hidden patches.
 
-    The global representation is added to every mask token and is also a separate token. The reconstruction therefore uses
-    the representation of the contrastive term ("aligns global representations during reconstruction", arXiv 2604.11359).
+    With ``global_representation``, the global representation is added to every mask token and is also a separate token. The
+    reconstruction then uses the representation of the contrastive term ("aligns global representations during
+    reconstruction", arXiv 2604.11359).
     Absent leads are treated as hidden.
 
     Args:
@@ -91,7 +92,7 @@ class Decoder(nn.Module):
         return rearrange(self.to_patch(self.norm(tokens)), "b l n p -> b (l n) p")
 
     def _attend(self, block: nn.Module, among: str, tokens: Tensor, context: Tensor | None) -> Tensor:
-        """Apply a block with attention among all patches, among those of a lead, or among those of a time column.
+        """Return the tokens after a block with attention among all patches, those of a lead, or those of a time column.
 
         Args:
             block: transformer block of the decoder.
@@ -128,12 +129,12 @@ class TimeMixing(nn.Module):
 
 
 class LeadHead(nn.Module):
-    """One linear layer per lead, all with the same initial weights.
+    """Linear output layers, one per lead, all with the same initial weights.
 
-    Limb leads differ in sign and scale. A shared layer cannot represent these differences.
+    Limb leads differ in sign and scale, which one layer for all leads does not take into account.
 
     Args:
-        leads: canonical names of the rows; each name has one layer.
+        leads: canonical names of the rows; the name selects the layer.
         width: width W of a token.
         patch: number P of samples per patch.
     """

@@ -10,7 +10,7 @@ class PartGenerator(torch.Generator):
     """Random generator for one part of a batch.
 
     Numbers are drawn for the whole batch, and those of the part are returned. The numbers of a recording therefore do not
-    depend on the number of processes or accumulated pieces. The cost is a few hundred unused numbers per recording.
+    depend on the number of processes or accumulated pieces. The numbers for the other parts are drawn and discarded.
 
     Args:
         device: device of the numbers.
@@ -28,17 +28,17 @@ class PartGenerator(torch.Generator):
 
 
 def uniform(*shape: int, generator: torch.Generator) -> Tensor:
-    """Return uniform numbers in [0, 1) on the generator's device; the first axis of ``shape`` counts recordings."""
+    """Return uniform numbers in [0, 1) on the generator's device. The first axis of ``shape`` is the axis of recordings."""
     return _part(torch.rand(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
-    """Return standard normal numbers on the generator's device; the first axis of ``shape`` counts recordings."""
+    """Return standard normal numbers on the generator's device. The first axis of ``shape`` is the axis of recordings."""
     return _part(torch.randn(*_whole(shape, generator), generator=generator, device=generator.device), shape, generator)
 
 
 def integers(high: int, *shape: int, generator: torch.Generator) -> Tensor:
-    """Return integers in [0, ``high``) on the generator's device; the first axis of ``shape`` counts recordings."""
+    """Return integers in [0, ``high``) on the generator's device. The first axis of ``shape`` is the axis of recordings."""
     whole = torch.randint(high, _whole(shape, generator), generator=generator, device=generator.device)
     return _part(whole, shape, generator)
 

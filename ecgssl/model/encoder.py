@@ -20,7 +20,7 @@ class EncoderOutput:
     """Output of the encoder for a batch.
 
     Args:
-        tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``.
+        tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``; without it, of all patches, lead by lead.
         global_: (B, D) global representation.
         valid: (B, K) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
     """

@@ -2,8 +2,8 @@
 
 A learned importance map over frequency gives the probability that a bin is critical. Critical bins are not changed. The
 amplitude, and optionally the phase, of the other bins is perturbed in proportion to their unimportance. Leads with the same
-map have the same random draw. If all limb leads share a map, they pass through the same linear filter, and the laws of
-Einthoven and Goldberger still hold exactly.
+map have the same random draw. If all limb leads share a map, they pass through the same linear filter, which preserves the
+laws of Einthoven and Goldberger.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class FDA(nn.Module):
         params: parameters of the augmentation.
         leads: canonical names of the rows.
         sampling_rate: sampling rate in Hz.
-        band: (low, high) passband of the cleaned signal in Hz. Only bins in this band count for the budget, because bins
-            without signal could satisfy it.
+        band: (low, high) passband of the cleaned signal in Hz. The budget is computed from bins in this band at or above
+            ``params.protect_below``, because bins without signal could otherwise satisfy it.
 
-    The map has one logit per knot between 0 Hz and the Nyquist frequency and is interpolated linearly. It applies to any
-    length of signal.
+    The map has one logit per lead group and knot. Knots are equally spaced from 0 Hz to the Nyquist frequency, and the logits
+    are interpolated linearly. The map therefore applies to any number of samples.
     """
 
     group: Tensor
@@ -94,7 +94,7 @@ class FDA(nn.Module):
         return ((chance * live).sum(dim=1) / live.sum().clamp_min(1)).expand(x.shape[0])
 
     def budget(self, kept: Tensor) -> Tensor:
-        """Return the budget loss of a mean kept fraction. Without it, the map would keep every bin.
+        """Return the budget loss of a mean kept fraction. Without it, the map could keep every bin.
 
         ``square``: squared distance from ``keep``, which also prevents a map that keeps no bin. ``l1``: the kept fraction, as
         in FreRA (arXiv 2505.23181).
@@ -104,10 +104,10 @@ class FDA(nn.Module):
     def factors(
         self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """Return a random gain (B, G, F) for every bin: exactly 1 for critical bins, complex if phases are perturbed.
+        """Return a random gain (B, G, F) for every bin, complex if phases are perturbed.
 
-        The gate is a binary-concrete relaxation (Maddison et al. 2017), hard in the forward pass and soft in the backward
-        pass. Critical bins therefore pass unchanged.
+        A random gate decides whether a bin is critical. It is a binary-concrete relaxation (Maddison et al. 2017), hard in the
+        forward pass and soft in the backward pass. The gain of critical and protected bins is exactly 1.
 
         Args:
             logits: (1 or B, G, K) map at its knots.
@@ -144,7 +144,7 @@ class FDA(nn.Module):
             generator: random generator on the device of ``x``.
 
         Returns:
-            (B, L, T) float32.
+            (B, L, T) view; ``x`` itself if the augmentation is of kind ``none``.
         """
         if self.params.kind == "none":
             return x

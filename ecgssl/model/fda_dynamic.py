@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 QUIETEST = 1e-6
-"""Lower bound of the power of a band, relative to the strongest band of the lead."""
+"""Lower bound of the power at a knot, relative to the strongest knot of the lead."""
 
 
 def hats(knots: int, samples: int, device: torch.device) -> Tensor:
@@ -27,7 +27,7 @@ class SpectrumTerm(nn.Module):
     Args:
         knots: number K of knots.
         hidden: width of the hidden layer.
-        limit: largest change of a logit.
+        limit: largest absolute change of a logit.
     """
 
     def __init__(self, knots: int, hidden: int = 32, limit: float = 4.0) -> None:

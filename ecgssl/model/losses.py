@@ -19,7 +19,7 @@ SPREAD_FLOOR = 1e-5
 
 
 def patch_target(patches: Tensor, kind: Literal["patch_norm", "plain"]) -> Tensor:
-    """Return the reconstruction target of patches (..., P): unchanged, or standardised per patch (MAE: He et al. 2022)."""
+    """Return the target for patches (..., P): unchanged (``plain``), or standardised per patch (MAE: He et al. 2022)."""
     if kind == "plain":
         return patches
     return (patches - patches.mean(dim=-1, keepdim=True)) / patch_spread(patches, kind)[..., None]

@@ -1,7 +1,7 @@
 """Reconstruction error by type of masking (time masking, lead drop or both) and by limb and chest leads.
 
-A patch of a limb lead that is hidden only by lead drop can often be computed from other leads at the same time. This is
-impossible with time masking, so the errors are reported separately.
+A patch of a limb lead that is hidden only by lead drop can often be computed from other limb leads at the same time. With
+time masking, all leads are hidden at this time. The errors are therefore reported separately.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ecgssl.signal.leads import LIMB_LEADS
 def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
     """Return boolean masks (B, L N) of the hidden patches of recorded leads.
 
-    Keys are the type of masking (``time``, ``lead``, ``time_and_lead``), the lead group (``limb``, ``chest``), and lead drop
-    in each group (``lead_limb``, ``lead_chest``).
+    The keys are types of masking (``time`` only, ``lead`` only, ``time_and_lead``), lead groups (``limb``, ``chest``), and
+    lead drop only in one group (``lead_limb``, ``lead_chest``).
 
     Args:
         mask: mask of a view.
@@ -46,7 +46,7 @@ def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None)
 
 
 class ErrorByCause:
-    """Reconstruction errors accumulated over batches; ``figures`` returns the means."""
+    """Accumulator of reconstruction errors over batches. ``figures`` returns the mean errors."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -70,12 +70,12 @@ class ErrorByCause:
             self._sums[name] = self._sums.get(name, 0) + columns[where].sum(dim=0)
 
     def figures(self) -> dict[str, float]:
-        """Return the mean errors of every type of masking with at least one patch.
+        """Return the mean errors for every key of ``hidden_by`` (CAUSE) with at least one hidden patch.
 
         Returns:
             ``reconstruction_CAUSE``: mean squared error in units of the target. ``relative_CAUSE``: mean squared error
-            divided by the mean square of the target (1 for a prediction of 0). ``correlation_CAUSE``: mean Pearson r within
-            a patch. ``millivolts_CAUSE``: root mean squared error in mV.
+            divided by the mean square of the target (1 for a prediction of 0); omitted if this is 0.
+            ``correlation_CAUSE``: mean Pearson r within a patch. ``millivolts_CAUSE``: root mean squared error in mV.
         """
         out: dict[str, float] = {}
         for name, sums in self._sums.items():

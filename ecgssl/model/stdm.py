@@ -37,7 +37,7 @@ class Mask:
 
 
 def alternating_count(mean: float, step: int) -> int:
-    """Return ``mean`` rounded down or up, depending on the step. The average over steps is exact (error diffusion)."""
+    """Return ``mean`` rounded down or up, depending on the step. The average over many steps is ``mean`` (error diffusion)."""
     return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)
 
 
@@ -48,7 +48,8 @@ def draw_mask(
 
     Args:
         params: kind and ratios. ``paper`` drops random leads. ``einthoven`` drops leads such that no dropped limb lead is a
-            linear combination of visible ones. ``random`` hides the same number of single patches. ``none`` hides nothing.
+            linear combination of visible ones. ``random`` hides single patches, on average as many as ``paper``;
+            ``hidden_time`` and ``hidden_lead`` are then false. ``none`` hides nothing.
         batch: number B of recordings.
         leads: canonical names of the L rows.
         columns: number N of patches per lead.
@@ -81,11 +82,13 @@ def draw_mask(
 def _drop_outside_span(
     ratio: float, batch: int, leads: Sequence[str], step: int, generator: torch.Generator
 ) -> tuple[Tensor, int]:
-    """Return a mask (B, L) of dropped leads and their number per recording: all limb leads but one, or chest leads only.
+    """Return a mask (B, L) of dropped leads and their number per recording.
+
+    A step drops either chest leads only, or all limb leads but one. With at most two limb leads, any leads are dropped.
 
     Any two limb leads determine the other four. Dropped limb leads can therefore be computed from visible leads unless at
-    most one limb lead is visible. The mean fraction of dropped leads is ``ratio``. For high ratios, limb leads are dropped
-    in more steps, together with chest leads.
+    most one limb lead is visible. The mean fraction of dropped leads over steps is ``ratio``. For high
+    ratios, limb leads are dropped in more steps, together with chest leads.
     """
     limb = [i for i, lead in enumerate(leads) if lead in LIMB_LEADS]
     rest = [i for i, lead in enumerate(leads) if lead not in LIMB_LEADS]

@@ -19,7 +19,8 @@ Count = int | tuple[int, int]
 def protected_count(count: int, total: int) -> Count:
     """Return a count out of ``total`` for publication.
 
-    Counts from 1 to 9, and counts from ``total`` - 9 to ``total`` - 1, are replaced by these ranges.
+    Counts from 1 to 9, and counts from ``total`` - 9 to ``total`` - 1, are replaced by these ranges. Other counts are
+    returned unchanged.
     """
     if 0 < count < SMALLEST:
         return 1, min(SMALLEST - 1, total)
@@ -29,9 +30,9 @@ def protected_count(count: int, total: int) -> Count:
 
 
 def nearest(published: Count, total: int, share: float) -> int:
-    """Return the count in a published range that is nearest to ``share`` of ``total``.
+    """Return the count nearest to ``share`` of ``total`` that is compatible with a published count or range.
 
-    A batch with this share is then compared with the most similar reference, so the range itself cannot cause drift.
+    ``share`` is the share in the batch. Using the most similar possible reference avoids drift caused by the range.
     """
     low, high = (published, published) if isinstance(published, int) else published
     return int(np.clip(round(share * total), low, high))
@@ -40,8 +41,8 @@ def nearest(published: Count, total: int, share: float) -> int:
 def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
     """Return counts by value, most frequent first.
 
-    Values with fewer than 10 recordings are merged into ``other``. If ``other`` still has fewer than 10, the next
-    rarest values are added.
+    Values with fewer than 10 recordings are merged into ``other``. While ``other`` has fewer than 10 recordings, the
+    next rarest value is added to it.
     """
     names, counts = np.unique(values, return_counts=True)
     ranked = sorted(zip(counts.tolist(), names.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
@@ -53,7 +54,7 @@ def category_histogram(values: NDArray[np.str_]) -> dict[str, int]:
 
 
 def category_counts(values: NDArray[np.str_], published: dict[str, int]) -> list[int]:
-    """Count the values of a batch by the categories of a reference. The last count is that of all other values."""
+    """Return the count in a batch of each category of the reference, followed by the count of all other values."""
     names = [name for name in published if name != OTHER]
     counts = [int((values == name).sum()) for name in names]
     return [*counts, len(values) - sum(counts)]
@@ -66,9 +67,10 @@ def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
         values: values (n,), NaN where unknown.
 
     Returns:
-        Mapping with ``known`` (count of known values), ``mean``, ``sd`` (standard deviation), ``edges`` between the
-        bins and ``counts`` per bin. Edges are rounded to about a hundredth of the standard deviation, so that they do
-        not disclose the value of a patient. With fewer than 20 known values, the mapping contains only ``known``.
+        Mapping with ``known`` (count of known values, see ``protected_count``), ``mean``, ``sd`` (standard deviation),
+        ``edges`` between the bins and ``counts`` per bin. Edges are rounded to a step between 0.001 and 0.01 standard
+        deviations, so that they do not disclose the exact value of a patient. With fewer than 20 known values, the
+        mapping contains only ``known``.
     """
     known = values[np.isfinite(values)]
     if len(known) < 2 * SMALLEST:
@@ -93,7 +95,7 @@ def number_histogram(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def number_counts(known: NDArray[np.float64], edges: list[float]) -> list[int]:
-    """Return the counts of finite values per bin. A value equal to an edge is counted in the bin above it."""
+    """Return the number of values in each bin. A value equal to an edge is in the bin above it. Values must be finite."""
     places = np.searchsorted(np.asarray(edges), known, side="right")
     return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
 

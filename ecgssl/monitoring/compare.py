@@ -23,9 +23,9 @@ from ecgssl.monitoring.embedding import embedding_distance, outlying
 from ecgssl.monitoring.features import Features
 
 _FREE = 0.1
-"""Limit of the embedding distance for the level ``drift``.
+"""Minimum excess of the embedding distance over its median without drift, for the level ``drift``.
 
-It applies to the excess of the distance over its median without drift, as a share of the total variance.
+The distance is relative to the total variance, see ``embedding_distance``.
 """
 _SHAPE = ("shares", "categories", "numbers")
 
@@ -45,15 +45,16 @@ def compare(reference: dict[str, Any], batch: Features, vectors: NDArray[np.floa
     Args:
         reference: result of ``ecgssl.monitoring.reference.reference_statistics``.
         batch: features of the score files.
-        vectors: embeddings (n, E) of the batch; ``None`` for no comparison of embeddings. Rows with missing values are
-            compared as such and left out of the distance.
+        vectors: embeddings (n, E) of the batch; ``None`` for no comparison of embeddings. The share of rows with
+            missing values is compared separately; these rows are excluded from the distance.
 
     Returns:
-        Mapping with ``verdict``, numbers of recordings of reference and batch, the comparison ``embedding``, and lists
-        of comparisons ``shares``, ``categories`` and ``numbers``. A comparison has ``name``, ``level``, ``p``
-        (corrected p-value), ``size`` (effect size) and the values of reference and batch. ``not_compared`` lists
-        features that could not be compared, with the reason. Counts of the batch are published as by
-        ``protected_count``.
+        Mapping with ``verdict``, ``comparisons`` (their number), numbers of recordings of ``reference`` and ``batch``,
+        and lists of comparisons ``shares``, ``categories`` and ``numbers``. Each of these comparisons has ``name``,
+        ``level``, ``p`` (corrected p-value), ``size`` (effect size) and the values of reference and batch.
+        ``embedding`` is the result of ``embedding_distance`` with ``level``, or ``None``. ``not_compared`` lists
+        numeric features and embeddings with too few values, with the reason. Small counts of features of the batch are
+        not disclosed, see ``ecgssl.monitoring.cells``.
     """
     missing = _missing(reference, batch) + ([] if vectors is None else _missing_embeddings(reference, vectors))
     shares = _shares(reference, batch) + missing
@@ -118,10 +119,10 @@ def _shares(reference: dict[str, Any], batch: Features) -> list[_Compared]:
 
 
 def _missing(reference: dict[str, Any], batch: Features) -> list[_Compared]:
-    """Compare the shares of missing values of each number.
+    """Compare the share of missing values of each numeric feature between reference and batch.
 
-    A number that is known for every recording of reference and batch is left out: its p-value is 1 whatever happens
-    (Tarone, Biometrics 1990).
+    A feature without missing values in both is omitted, because its p-value is always 1. The test would only make the
+    correction for multiple comparisons stricter (Tarone, Biometrics 1990).
     """
     n, found = reference["recordings"], []
     for name, published in reference["numbers"].items():

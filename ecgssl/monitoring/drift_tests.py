@@ -37,7 +37,8 @@ def share_test(reference: tuple[int, int], batch: tuple[int, int]) -> tuple[floa
 def category_test(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
     """Compare the category counts of reference and batch with the chi-square test.
 
-    Rare categories are merged first. If two categories remain, Fisher's exact test is used.
+    Rare categories are merged first. If two categories remain, Fisher's exact test is used. If one remains, the p-value
+    is 1.
 
     Returns:
         P-value, and effect size (``cramers_v`` of all categories before merging).
@@ -93,13 +94,13 @@ def kolmogorov_smirnov(reference: Sequence[int], batch: Sequence[int]) -> tuple[
 
 
 def stability_index(reference: Sequence[int], batch: Sequence[int]) -> tuple[float, float]:
-    """Return the population stability index: the sum of (q - p) ln(q / p) over the bins.
+    """Return the population stability index and its expected value. The index is the sum of (q - p) ln(q / p) over the bins.
 
     p and q are the shares of a bin in reference and batch. 0.5 is added to each count, so that empty bins do not
     give infinite terms.
 
     Returns:
-        Index, and its expected value without drift: (bins - 1) (1/n + 1/m) for n and m recordings.
+        Index, and its approximate expected value without drift: (bins - 1) (1/n + 1/m) for n and m recordings.
     """
     n, m, bins = sum(reference), sum(batch), len(reference)
     p = (np.asarray(reference, dtype=float) + 0.5) / (n + 0.5 * bins)

@@ -1,9 +1,8 @@
 """Drift of embeddings: Frechet distance to the reference, its distribution without drift, and outliers.
 
-The reference recordings are split at random into halves. The first half determines the principal directions, and the
-second half the distribution of the embeddings along these directions. If both steps used
-the same recordings, every new batch would seem to differ, because the principal directions are fitted to these
-recordings.
+The reference recordings are split at random into halves. The principal directions are computed from the first half. The
+distribution of the embeddings along these directions is computed from the second half. If both steps used the same
+recordings, every new batch would seem to differ, because the principal directions are fitted to these recordings.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
     Returns:
         Mapping with ``center`` (E,) and principal ``directions`` (d, E) of the first half; ``recordings`` (number),
         ``mean`` (d,) and ``covariance`` (d, d) of the second half in the coordinates of these directions; and
-        histograms of ``distance`` and ``residual`` (see ``outlying``). ``chance`` contains, for each of several batch
-        sizes, the median and the 99th percentile of the Frechet distance without drift. They are computed from
-        bootstrap samples of reference and batch.
+        histograms of ``distance`` and ``residual`` of the second half (see ``outlying``). ``chance`` contains, for each
+        of several batch sizes, the median and the 99th percentile of the Frechet distance (see ``frechet``) without
+        drift. For these, both reference and batch are bootstrap samples of the second half.
     """
     if len(values) < FEWEST:
         return None
@@ -63,7 +62,7 @@ def embedding_reference(values: Matrix, seed: int = 0) -> dict[str, Any] | None:
 
 
 def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
-    """Return two outlier measures (n,) of embeddings.
+    """Return two outlier measures of embeddings by name, each (n,).
 
     ``distance`` is the Mahalanobis distance in the subspace of the principal directions. ``residual`` is the norm of
     the component orthogonal to this subspace.
@@ -79,7 +78,9 @@ def outlying(values: Matrix, kept: dict[str, Any]) -> dict[str, Matrix]:
 
 
 def embedding_distance(values: Matrix, kept: dict[str, Any]) -> dict[str, Any]:
-    """Return the Frechet distance of a batch to the reference, divided by the total variance of the reference.
+    """Return the squared Frechet distance of a batch to the reference, divided by the reference's total variance.
+
+    Both are computed in the subspace of the principal directions.
 
     Args:
         values: (n, E) embeddings; n must be at least the smallest batch size in ``chance``.
@@ -112,7 +113,7 @@ def frechet(mean: Matrix, covariance: Matrix, other_mean: Matrix, other_covarian
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    # use tr((AB)^1/2) = tr((A^1/2 B A^1/2)^1/2), because the second matrix is symmetric
+    # use tr((AB)^1/2) = tr((A^1/2 B A^1/2)^1/2), because A^1/2 B A^1/2 is symmetric
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum(axis=-1)
     total, other = (np.trace(c, axis1=-2, axis2=-1) for c in (covariance, other_covariance))
     squared = ((mean - other_mean) ** 2).sum(axis=-1) + total + other - 2 * cross
@@ -125,7 +126,7 @@ def _chance(along: Matrix, size: int, generator: np.random.Generator) -> list[fl
 
 
 def _resampled(along: Matrix, size: int, generator: np.random.Generator) -> tuple[Matrix, Matrix]:
-    """Return means (draws, d) and covariances (draws, d, d) of bootstrap samples, drawn as multinomial weights."""
+    """Return means (draws, d) and covariances (draws, d, d) of bootstrap samples with ``size`` recordings each."""
     count, width = along.shape
     weights = generator.multinomial(size, np.full(count, 1 / count), size=_DRAWS) / size
     means = weights @ along

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from ecgssl.config import ReasonCode
 
 NEEDED = ("status", "reasons", "flags", "sampling_rate", "leads", "heart_rate")
-"""Required columns of a score file."""
+"""Columns of a score file that ``features`` requires."""
 SCORES = ("logit__", "prob__", "value__")
 """Prefixes of the columns with outputs of the model."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a batch. Each array has one entry per scored recording; calls have one per recording with a call.
+    """Features of a batch. Arrays have one entry per scored recording.
+
+    Arrays of binary predictions at a threshold have entries only for recordings with a prediction.
 
     Args:
         recordings: number of scored recordings.
@@ -60,7 +62,7 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     for name in (column for column in scored if column.startswith("call__")):
         _, label, cut = name.split("__", 2)
         calls = _numbers(scored[name])
-        # a call is missing if the score is missing, or if no threshold could be chosen
+        # a binary prediction is missing if the score is missing, or if no threshold could be chosen
         shares[f"{label} called at {cut}"] = calls[~np.isnan(calls)] == 1
     categories = {
         "sampling rate": np.array([f"{rate:g} Hz" for rate in _numbers(scored["sampling_rate"])], dtype=str),

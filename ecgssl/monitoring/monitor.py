@@ -31,7 +31,7 @@ _NUMBERS = ("sampling_rate", "heart_rate")
 _NUMBER_PREFIXES = (*SCORES, "raw__", "call__", "emb_")
 _STATUS = ("ok", "rejected")
 _FIRST_ROW = {".csv": 2}
-"""Row number of the first recording by suffix: the header of a CSV file is row 1."""
+"""Row number of the first recording by suffix, 1 for other suffixes. In a CSV file, the header is row 1."""
 
 
 def monitor(
@@ -48,11 +48,12 @@ def monitor(
 
     Returns:
         Content of the JSON file: ``verdict`` (``steady``, ``watch`` or ``drift``), counts, and the results of all
-            comparisons.
+        comparisons.
 
     Raises:
-        InputError: the bundle has no reference statistics, a score file cannot be read or was made with another bundle,
-            a number column contains other text, or fewer than ``FEWEST`` recordings were scored.
+        InputError: ``out`` is not an HTML file name, the bundle is altered or has no reference statistics, a score file
+            cannot be read or was made with another bundle, the files have different columns, a cell is invalid, or
+            fewer than ``FEWEST`` recordings were scored or embedded.
     """
     bundle, out = Path(bundle), Path(out)
     if out.suffix.lower() != ".html":
@@ -133,9 +134,9 @@ def _is_number(column: str) -> bool:
 
 
 def _cell_problems(table: pd.DataFrame, path: Path) -> list[Problem]:
-    """Return a problem for each column with cells that are neither a number nor empty, and for unknown values of status.
+    """Return a problem for each numeric column that contains other text, and for values of status other than ok or rejected.
 
-    The cells themselves are not repeated, because they could hold anything.
+    The problems do not quote the cells, because these could contain personal data.
     """
     first = _FIRST_ROW.get(path.suffix.lower(), 1)
     problems = []
@@ -154,7 +155,7 @@ def _cell_problems(table: pd.DataFrame, path: Path) -> list[Problem]:
 
 
 def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with its number columns as floats; infinite numbers are missing."""
+    """Return the table with its numeric columns as floats. Infinite values become NaN."""
     numbers = {name: _as_numbers(table[name]) for name in map(str, table) if _is_number(name)}
     return table.assign(**numbers)
 
@@ -171,7 +172,9 @@ def _is_nan(cell: object) -> bool:
 
 
 def _require_scores(table: pd.DataFrame, reference: dict[str, Any]) -> None:
-    """Require all score columns of the reference, unless the table has none, like the files of 'ecgssl embed'.
+    """Check that a table with score columns has all score columns of the reference.
+
+    Files of 'ecgssl embed' have no score columns and are accepted.
 
     Raises:
         InputError: score columns are missing.

@@ -41,7 +41,10 @@ def render_drift(summary: Mapping[str, Any]) -> str:
 
 
 def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, level and description of each feature with drift, the most severe first."""
+    """Return name, level and description of each feature with level ``drift`` or ``watch``.
+
+    Features with ``drift`` come first; the embedding distance is always last.
+    """
     found = [one for shape in ("shares", "categories", "numbers") for one in summary[shape] if one["level"] != "steady"]
     found.sort(key=lambda one: (one["level"], -one["size"]))
     changes = [(one["name"], one["level"], _describe(one)) for one in found]
@@ -89,7 +92,10 @@ def _bin(edges: Sequence[float], place: int) -> str:
 
 
 def _category_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    """Yield each value of a text feature with its counts and shares in reference and batch."""
+    """Yield each value of a text feature with the count as text and the share, for reference and batch.
+
+    The share is computed from the middle of the range if a count is not published.
+    """
     totals = {side: max(sum(_middle(row[side]) for row in one["counts"]), 1) for side in _SIDES}
     for row in one["counts"]:
         yield row["value"], [(_count(row[side]), _middle(row[side]) / totals[side]) for side in _SIDES]

@@ -1,4 +1,4 @@
-"""Reference statistics of a bundle (``reference_statistics.json``), computed from the validation split of its store."""
+"""Reference statistics of a bundle (``reference_statistics.json``), computed from the validation split of a store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATISTICS = "reference_statistics.json"
 FORMAT = "ecgssl-reference-statistics"
 VERSION = 1
 FEWEST = 3 * SMALLEST
-"""Smallest number of recordings from which reference statistics are computed."""
+"""Smallest number of recordings, one per patient, from which reference statistics are computed."""
 _MOST = 2000
 _AT_A_TIME = 16
 
@@ -41,7 +41,7 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
         store: store with the model's preprocessing settings; at most 2,000 patients of its validation split are used.
 
     Returns:
-        ``True`` if the file was written; ``False`` if there are fewer than ``FEWEST`` recordings.
+        ``True`` if the file was written; ``False`` if there are fewer than ``FEWEST`` patients.
     """
     rows = one_per_patient(store)
     if len(rows) < FEWEST:

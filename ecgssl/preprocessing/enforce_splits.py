@@ -1,7 +1,7 @@
-"""Enforcement of disjoint splits: recordings shared between splits raise an error, a warning, or are left out.
+"""Enforcement of disjoint splits: recordings shared between splits cause an error or a warning, or are left out.
 
-If ecgssl made the splits (``Cohort.random_splits``), a few copies of a recording in other splits are no error: they and
-all recordings of their patients move to one split.
+If ecgssl made the splits at random (``Cohort.random_splits``), a few copies of a recording in other splits cause no error.
+The copies and all recordings of their patients move to one split.
 
 Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` change.
 """
@@ -33,8 +33,10 @@ from ecgssl.signal.waveform_match import WaveformCodes, same_recording
 Policy = Literal["error", "warn", "drop_train"]
 
 MOVED_SHARE, MOVED_FEW = 0.01, 10
-"""Largest number of recordings that may move to another split, as a share of the cohort and as a number. The larger one
-applies. More copies than this are a fault of the cohort."""
+"""Largest number of recordings that may move to another split, as a share of the cohort and as a number.
+
+The larger limit applies. If more recordings would have to move, none moves and the policy for shared recordings applies.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class SplitOverlap:
 
     Args:
         cohort: the cohort, with the splits that the store uses.
-        found: recordings shared between splits; rows are counted among the usable recordings.
+        found: recordings shared between splits; its rows are positions in the list of usable recordings.
         left_out: reason for leaving out a recording, by row in the cohort's table.
         moved: number of recordings that were moved to the split of a copy.
     """
@@ -55,7 +57,7 @@ class SplitOverlap:
 
     @property
     def warnings(self) -> list[str]:
-        """Return warnings about shared recordings that stay in the store."""
+        """Warnings about moved recordings, and about shared recordings that stay in the store."""
         found = Within((), self.found.two_patients) if self.left_out else self.found
         return [*([moved_text(self.moved)] if self.moved else []), *found.warnings()]
 
@@ -88,7 +90,7 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
         listing: CSV file for all shared recordings, written before the error is raised.
 
     Returns:
-        The shared recordings, and those to leave out of the store.
+        The cohort with its final splits, the shared recordings, and those to leave out of the store.
 
     Raises:
         InputError: the policy is ``error`` and recordings of different splits share a patient or a waveform.
@@ -105,7 +107,10 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
 
 
 def reunite_few_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> tuple[Cohort, int]:
-    """Return the result of ``reunite_copies``; the cohort itself and 0 if its splits are given or too many would move.
+    """Return the result of ``reunite_copies``, or the unchanged cohort and 0.
+
+    The cohort is unchanged if ecgssl did not make its splits, or if more recordings would move than ``MOVED_FEW`` and
+    ``MOVED_SHARE`` allow.
 
     Args:
         cohort, places, waveforms: see ``reunite_copies``.
@@ -119,7 +124,7 @@ def reunite_few_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDA
 def reunite_copies(cohort: Cohort, places: NDArray[np.int64], waveforms: NDArray[np.int64]) -> tuple[Cohort, int]:
     """Move copies of a recording, and all recordings of their patients, to one split.
 
-    Recordings move to the split that comes first in ``ORDER``, so train never loses a recording to an evaluation split.
+    Recordings move to the split of their group that comes first in ``ORDER``, so train never loses a recording.
 
     Args:
         cohort: cohort whose splits were made at random.

@@ -19,7 +19,7 @@ from ecgssl.store.layout import index_schema
 from ecgssl.store.patient_key import patient_hash
 
 ROW_GROUP = 1 << 16
-"""Number of index rows that are collected before they are written."""
+"""Minimum number of index rows that are written together."""
 
 
 def write_rejected(

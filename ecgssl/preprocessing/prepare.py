@@ -46,7 +46,7 @@ class Rejected(Exception):
         reason: reason codes, separated by ";".
         detail: explanation without the path, because a path may contain a patient's number.
         findings: results of the quality checks up to this stage (``ecgssl.signal.findings.findings_to_cell``).
-        field: field with the problem, with which ``detail`` starts; empty if the detail names no field.
+        field: name of the invalid field, with which ``detail`` starts; empty if ``detail`` starts with no field.
     """
 
     def __init__(self, stage: str, reason: str, detail: str, findings: str = "", field: str = "") -> None:
@@ -65,9 +65,10 @@ class Examination:
     """Results of the preparation of a recording that is examined but not stored.
 
     Args:
-        quality: figures and findings up to the last stage that was reached; ``None`` for a signal without samples.
+        quality: quality metrics and findings up to the last stage that was reached; ``None`` if the recording was rejected
+            before the quality checks.
         rejections: rejections, at most one per stage. ``prepare`` would stop at the first.
-        reasons: codes of all findings, in the order of their detection.
+        reasons: codes of all findings, in the order of their detection. If all stages ran, flags of the reader follow.
         clipped: number of values outside the int16 range; 0 if preparation stopped early.
     """
 
@@ -147,7 +148,7 @@ def prepare(
 
     Returns:
         ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"),
-        ``findings`` (``ecgssl.signal.findings.findings_to_cell``), ``clipped``, ``waveform_hash`` and the quality figures
+        ``findings`` (``ecgssl.signal.findings.findings_to_cell``), ``clipped``, ``waveform_hash`` and the quality metrics
         (``None`` for undefined ones).
 
     Raises:
@@ -157,13 +158,13 @@ def prepare(
 
 
 def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> Examination:
-    """Prepare a recording without storing it. Continue after a rejection as long as a usable lead remains.
+    """Prepare a recording without storing it. Continue after a rejection by a quality check if a usable lead remains.
 
     Args:
         recording, spec, params, lsb: see ``prepare``.
 
     Returns:
-        Figures, findings and rejections of all stages. The first rejection is the one that ``prepare`` raises.
+        Quality metrics, findings and rejections of all stages that were reached. ``prepare`` raises the first rejection.
     """
     examination = Examination()
     out = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
@@ -240,12 +241,12 @@ def _steps(
 
 
 def quality_figures(quality: Quality) -> dict[str, float | None]:
-    """Return the quality figures by name, with ``None`` for undefined ones."""
+    """Return the quality metrics by name, with ``None`` for undefined ones."""
     return {name: None if math.isnan(value) else value for name, value in quality.figures.items()}
 
 
 def usable_leads_text(quality: Quality, codes: Collection[str], params: QualityParams) -> str:
-    """Return the number of usable leads with the setting that requires more; empty without such a rejection.
+    """Return a text with the number of usable leads and the setting that requires more; empty for other rejections.
 
     Args:
         quality: result of the quality checks.
@@ -259,7 +260,7 @@ def usable_leads_text(quality: Quality, codes: Collection[str], params: QualityP
 
 
 def _check(quality: Quality, stage: str, params: QualityParams, examination: Examination | None) -> None:
-    """Raise the rejection of a stage, or add it to the examination if one is given and cleaning can continue."""
+    """Raise the rejection of a stage, or add it to ``examination`` if that is given and a usable lead remains."""
     if examination is not None:
         examination.quality = quality
     if quality.rejected is None:

@@ -44,7 +44,7 @@ class PreprocessReport:
         flags: number of stored recordings by finding.
         warnings: notes on the cohort, and warnings about recordings shared between splits and about unusual voltages.
         seconds: wall-clock time of this run in s.
-        resumed: number of recordings that an earlier, interrupted run has prepared.
+        resumed: number of recordings in shards that an earlier, interrupted run has written.
         overlap: policy, numbers of recordings left out and moved to another split, and numbers of recordings that the
             splits share, by kind (``ecgssl.leakage.overlap.Within.counts``).
     """
@@ -64,7 +64,8 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
     """Read, check, clean and store the recordings of a cohort.
 
     ``out`` is written atomically and replaces an existing store. The shards of an interrupted run are kept in a hidden
-    folder next to ``out``; they are reused if recordings, preprocessing settings and quality limits are the same.
+    folder next to ``out``. They are reused by the same release with the same recordings, preprocessing settings, quality
+    settings, ``store.lsb`` and ``store.shard_recordings``.
 
     Args:
         cohort: recordings to preprocess.
@@ -136,7 +137,7 @@ def require_usable(cohort: Cohort) -> None:
 
 
 def _run_key(cohort: Cohort, params: Params) -> str:
-    """Return a hash of all inputs that determine the shards. Labels and patients affect the index only."""
+    """Return a hash of all inputs that determine the shards. It does not depend on labels, patients and splits."""
     about = {
         "ecgssl": __version__,
         "store": layout.VERSION,

@@ -2,8 +2,8 @@
 
 A part is an Arrow file with one row per stored or rejected recording of its shard. Shard and part are written under
 temporary names, synchronised and renamed; the part is written last. A shard is complete if its part exists and contains
-the SHA-256 of the shard, so a run can be killed at any time. No file is locked or appended to, so network drives can be
-used. If two workers of a cluster make the same shard, both write the same bytes.
+the SHA-256 of the shard, so a run can be killed at any time. No shard or part is locked or appended to, so network drives can
+be used. If two workers of a cluster make the same shard, both write the same bytes.
 """
 
 from __future__ import annotations

@@ -18,15 +18,15 @@ class TrainingHistory:
 
     Args:
         step: number of completed steps.
-        bad: number of consecutive non-finite steps.
-        skipped: number of all non-finite steps; they do not change the weights.
+        bad: number of consecutive steps with a non-finite gradient, up to the last step.
+        skipped: number of all steps with a non-finite gradient; they do not change the weights.
         history: one row per ``log_every`` steps.
         epochs: one row per monitored epoch.
         spikes: step, loss and limit of each loss spike.
         losses: most recent finite losses.
         sums: sums of the loss terms since the last row.
         summed: number of steps in ``sums``.
-        best: highest AUROC of the online probe, and its step.
+        best: highest AUROC of the online probe, and its step; ``None`` without a probe result.
         collapse: description of the collapse in the last monitored epoch, or ``None``.
     """
 

@@ -1,4 +1,4 @@
-"""Pretraining loop with checkpoints. On a CPU, a resumed run has bit-identical losses."""
+"""Pretraining loop with checkpoints. On a CPU, a resumed run has the same losses, bit for bit, as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -45,17 +45,18 @@ class PretrainResult:
     """Result of a finished run.
 
     Args:
-        model: model in eval mode, on the CPU.
-        history: one row per ``log_every`` steps: step, samples, mean of every term, gradient norms, learning rate.
+        model: model in eval mode, on the CPU, with the weights selected by ``pretrain.select``.
+        history: one row per ``log_every`` steps: step, samples, mean of every term, gradient norms, learning rate, and total
+            numbers of loss spikes and skipped steps.
         epochs: one row per monitored epoch: step, samples, epoch, metrics of ``on_epoch``, and ``collapsed``.
         spikes: step, loss and limit of each loss spike (``pretrain.spike``).
-        collapse: description of the collapse at the end, or ``None``.
+        collapse: description of the collapse in the last monitored epoch, or ``None``.
         seconds: wall-clock time in s in this process.
         waited: fraction of the time spent waiting for data.
         monitored: fraction of the time spent in ``on_epoch``.
         precision, device: precision and device used; ``auto`` is replaced by the selected value.
         processes: number of processes that shared the batch.
-        skipped_steps: number of non-finite steps.
+        skipped_steps: number of steps that were skipped because their gradient was not finite.
         seen: number of recordings used for training, including repetitions.
         run_state: checkpoints of the run; ``None`` except in the first process.
     """
@@ -120,9 +121,9 @@ def pretrain(
         InputError: the train or validation split has too few recordings, the store has no waveform codes of this release,
             the batch cannot be divided into equal parts, ``run_folder`` contains a run with other parameters, or its parent
             folder contains a stopped run of another release.
-        Stopped: the run stopped after SIGTERM, after ``max_time``, or after a collapse if ``collapse.action`` is ``stop``.
-            The state is saved.
-        Diverged: more than ``max_bad_steps`` consecutive steps were not finite, or embeddings are not finite.
+        Stopped: the run stopped after SIGTERM or SIGINT, after ``max_time``, or after a collapse if ``collapse.action`` is
+            ``stop``. The state is saved.
+        Diverged: more than ``max_bad_steps`` consecutive gradients were not finite, or ``on_epoch`` raised it.
     """
     _require_usable(store, params, ranks)
     p = params.pretrain
@@ -261,7 +262,7 @@ def _epoch_ended(step: int, steps: int, batch_size: int, recordings: int, every:
 def _monitor(
     model: CoReECG, on_epoch: OnEpoch, history: TrainingHistory, place: Row, state: RunState | None, params: Params
 ) -> Row:
-    """Compute and return the metrics of a monitored epoch. Save the weights if they are the best, and log a collapse."""
+    """Compute and return the metrics of a monitored epoch. Save the best weights, and log collapse and divergence."""
     model.eval()
     figures = on_epoch(model, history.step)
     model.train()

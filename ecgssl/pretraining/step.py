@@ -47,7 +47,7 @@ class Step:
             measure: whether to compute the gradient norms of single terms.
 
         Returns:
-            Loss terms of the whole batch, and gradient norms.
+            Loss terms of the whole batch, and gradient norms (empty unless ``measure`` is true).
         """
         count = self._parts.pieces
         size = len(batch.rows) // count

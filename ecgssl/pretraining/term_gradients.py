@@ -13,7 +13,7 @@ class TermGradients:
     """Norms of the gradients of single loss terms, weighted as in the loss.
 
     The norm of a term is computed for the parameters that its ``LossTerm`` declares. These are the encoder's last block for
-    the reconstruction and contrastive terms, as in GradNorm (Chen et al. 2018), and the FDA map for the budget term.
+    the reconstruction and contrastive terms, as in GradNorm (Chen et al. 2018), and all of FDA for the budget term.
     Gradients are averaged over pieces and processes before the norm is computed.
     """
 

@@ -5,9 +5,10 @@ label by the first of these rules that applies:
 
 1. If the validation split has at least ten positive and ten negative recordings of the label, the validation AUROC is
    maximised.
-2. If at least two cross-validation folds contain both classes, the mean log loss of a patient-grouped, label-stratified
-   cross-validation on the training split is minimised (five folds, or as many as the rarer class has patients).
-3. Otherwise the strongest regularisation without class weight is used.
+2. If at least two cross-validation folds can be used, the mean log loss of a patient-grouped, label-stratified
+   cross-validation on the training split is minimised (five folds, or as many as the rarer class has patients). A fold
+   can be used if its training part contains both classes.
+3. Otherwise the candidate with the smallest C is used, without class weight if this is a candidate.
 
 Of equally good candidates, the one with the smaller C, and then the one without class weight, is used. The probe is
 fitted on the training split only.
@@ -55,7 +56,7 @@ class Probe:
         mean, scale: mean and standard deviation (E,) of the training embeddings; the scale of a constant feature is 1.
         weight: coefficients (K, E) for standardised embeddings.
         bias: intercepts (K,).
-        C: chosen inverse penalty per label.
+        C: chosen inverse regularisation strength per label, as in scikit-learn.
         class_weight: chosen class weight per label, ``none`` or ``balanced``.
         chosen_by: rule by which C and class weight were chosen, per label.
         kind: kind of the targets.
@@ -107,6 +108,7 @@ def fit_probe(
     Raises:
         InputError: a label has only one class in the training split, embeddings are not finite, or targets have values
             other than 0, 1 and NaN. The error lists all problems.
+        ValueError: the arrays and names have inconsistent lengths.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
@@ -161,13 +163,13 @@ def standardisation(x: Array) -> tuple[Array, Array]:
 
 
 def require_finite(x: Array, split: str) -> list[Problem]:
-    """Return a list with a problem if embeddings contain values that are not finite; otherwise an empty list."""
+    """Return a list with one problem if embeddings contain values that are not finite; otherwise an empty list."""
     bad = int((~np.isfinite(x)).any(axis=1).sum())
     return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
 
 
 def shortage_problems(kind: OutputKind, names: Sequence[str], targets: Array, patients: ArrayLike) -> list[Problem]:
-    """Return a problem for each target that is constant in the training split."""
+    """Return a problem for each target that is constant or unknown, or class that does not occur, in the training split."""
     remedy = "Remove it from the task, or add recordings"
     found = shortages(kind, names, targets, patients, FIT)
     return [Problem("train targets", name, what.rstrip(","), remedy) for name, what in found]
@@ -179,7 +181,7 @@ def _blocks(items: list[T], size: int) -> Iterator[list[T]]:
 
 
 def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) -> Iterator[tuple[Array, Array]]:
-    """Yield coefficients (R, K) and intercepts (K,) for each candidate in the grid.
+    """Yield coefficients (R, K) for the principal axes and intercepts (K,), for each candidate in the grid.
 
     The solution for one value of C is the starting point for the next value.
     """
@@ -203,9 +205,9 @@ def _path(basis: PrincipalAxes, y: Array, use: NDArray[np.bool_], grid: Grid) ->
 def _cross_validate(
     basis: PrincipalAxes, y: Array, labels: list[int], patients: NDArray[np.int64], grid: Grid, seed: int
 ) -> dict[int, Array]:
-    """Return the mean log loss on the held-out folds for each candidate, by label.
+    """Return the mean log loss on the held-out folds for each candidate, by index of the label.
 
-    Labels with fewer than two usable folds are omitted.
+    Labels for which ``_folds`` yields fewer than two folds are omitted.
     """
     folds = {k: list(_folds(y[:, k], patients, seed)) for k in labels}
     pairs = [(k, held) for k, masks in folds.items() if len(masks) > 1 for held in masks]
@@ -228,7 +230,7 @@ def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray
     """Yield the mask (N,) of the held-out recordings of each fold.
 
     Patients are assigned to folds at random. Patients with a positive recording are assigned first, so that they are
-    evenly distributed.
+    evenly distributed. Folds whose remaining recordings have only one class are skipped.
     """
     known = ~np.isnan(y)
     positive = np.unique(patients[known & (y == 1)])

@@ -35,7 +35,7 @@ class PrincipalAxes:
 
 
 def principal_axes(features: Array) -> PrincipalAxes:
-    """Rotate features (N, E) so that their Gram matrix is diagonal. Directions without variance are omitted."""
+    """Rotate features (N, E) so that their Gram matrix is diagonal. Axes with an eigenvalue of about 0 are omitted."""
     records, width = features.shape
     if records < width:
         _, singular, rows = np.linalg.svd(features, full_matrices=False)
@@ -50,7 +50,7 @@ def principal_axes(features: Array) -> PrincipalAxes:
 def solve(
     basis: PrincipalAxes, targets: Array, weights: Array, penalty: float, start: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """Minimise ``sum_i weights_i log(1 + exp(-y_i (z_i u + b))) + penalty / 2 |u|^2`` for every column.
+    """Minimise ``sum_i weights_i log(1 + exp(-y_i (z_i u + b))) + penalty / 2 |u|^2`` for every column of ``targets``.
 
     y_i is 1 for target 1 and -1 for target 0, and z_i are the rotated features.
 
@@ -63,7 +63,7 @@ def solve(
 
     Returns:
         Coefficients u (R, M) for the rotated features, and intercepts b (M,). The Euclidean distance of u from the
-        minimum is at most 1e-5.
+        minimum is at most 1e-5, except where rounding errors prevent further progress.
 
     Raises:
         RuntimeError: the solver has not converged after 100 Newton steps. This indicates a bug, because the problem is

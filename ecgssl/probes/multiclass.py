@@ -1,8 +1,9 @@
 """Linear probe for multiclass targets: multinomial logistic regression on standardised embeddings of a frozen encoder.
 
-C and class weight are chosen for all classes together, similar to ``ecgssl.probes.binary``. If the validation split has
-at least ten recordings of every class, the criterion is the macro one-vs-rest AUROC on validation. Otherwise it is the
-mean log loss of a patient-grouped, class-stratified cross-validation on the training split.
+C and class weight are chosen for all classes together. If the validation split has at least ten recordings of every
+class, the criterion is the macro one-vs-rest AUROC on validation. Otherwise it is the mean log loss of a patient-grouped,
+class-stratified cross-validation on the training split. If there are too few patients for cross-validation, the smallest
+C is used.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ def fit_class_probe(
 
     Args:
         embeddings: embeddings (N, E) of the training split.
-        targets: one-hot targets (N, C); all NaN if the class is unknown.
+        targets: one-hot targets (N, K); all NaN if the class is unknown.
         val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
         params: candidates for C and class weight.
-        names: names of the C classes.
+        names: names of the K classes.
         groups: patient of each training recording, (N,).
         seed: seed of the cross-validation folds.
 
@@ -107,7 +108,7 @@ def _path(basis: PrincipalAxes, y: Array, use: Array, grid: Grid) -> list[tuple[
 def _cross_validate(basis: PrincipalAxes, y: Array, patients: NDArray[np.int64], grid: Grid, seed: int) -> Array | None:
     """Return the mean log loss on the held-out folds for each candidate.
 
-    Return ``None`` if the training part of fewer than two folds contains every class.
+    Return ``None`` if a class has only one patient, or fewer than two folds have every class in their training part.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -2,7 +2,8 @@
 
 The penalty is chosen per target. If the validation split has at least twenty known values that are not all equal, the
 criterion is R2 on validation. Otherwise it is the mean squared error of a patient-grouped cross-validation on the
-training split (five folds, or as many as there are patients).
+training split (five folds, or as many as there are patients with a known value). With only one such patient, the smallest
+C is used.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ def fit_ridge_probe(
         embeddings: embeddings (N, E) of the training split.
         targets: target values (N, K) in the unit of each target; NaN where unknown (ignored).
         val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
-        params: candidates for C; C is 1 / alpha in scikit-learn.
+        params: candidates for C, which is 1 / alpha of scikit-learn for standardised targets.
         names: names of the K targets.
         groups: patient of each training recording, (N,).
         seed: seed of the cross-validation folds.
 
     Raises:
-        InputError: a target has no known value or is constant in the training split, or a value is not finite. The
-            error lists all problems.
+        InputError: a target has no known value or is constant in the training split, a training target is infinite, or an
+            embedding is not finite. The error lists all problems.
     """
     x, y = np.asarray(embeddings, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     vx, vy = np.asarray(val_embeddings, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)

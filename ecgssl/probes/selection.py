@@ -15,17 +15,17 @@ Array = NDArray[np.float64]
 
 
 def macro_auroc(targets: Array, logits: Array) -> float:
-    """Return the macro AUROC: the mean over the labels with both classes."""
+    """Return the macro AUROC: the mean over the labels with both classes; NaN if there are none."""
     return float(macro([ranking_metrics(targets[:, k], logits[:, k])[0][0] for k in range(targets.shape[1])]))
 
 
 def macro_class_auroc(targets: Array, logits: Array) -> float:
-    """Return the macro one-vs-rest AUROC of the softmax probabilities. Classes that do not occur are excluded."""
+    """Return the macro one-vs-rest AUROC of the softmax probabilities (see ``macro_auroc``)."""
     return macro_auroc(targets, softmax(logits, axis=1))
 
 
 def mean_r2(targets: Array, values: Array) -> float:
-    """Return the mean R2 over the targets. Targets with fewer than two distinct values are excluded."""
+    """Return the mean R2 over the targets with at least two distinct known values; NaN if there are none."""
     found = []
     for y, predicted in zip(targets.T, values.T, strict=True):
         known = ~np.isnan(y)

@@ -17,17 +17,19 @@ from ecgssl.probes.logistic_solver import Array, PrincipalAxes
 def solve_multinomial(
     basis: PrincipalAxes, targets: Array, weights: Array, penalty: float, start: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
-    """Minimise ``sum_i weights_i (log sum_c exp(m_ic) - m_i,class) + penalty / 2 |u|^2`` with ``m = z u + b``.
+    """Minimise ``sum_i weights_i (log sum_k exp(m_ik) - m_i,class) + penalty / 2 |u|^2`` with ``m = z u + b``.
+
+    z are the rotated features, and ``m_i,class`` is the logit of the true class of recording i.
 
     Args:
         basis: result of ``principal_axes``.
-        targets: one-hot targets (N, C).
+        targets: one-hot targets (N, K).
         weights: non-negative weights (N,). The total weight of every class must be positive.
         penalty: 1 / C of scikit-learn, above 0. Intercepts are not penalised.
-        start: starting values u (R, C) and b (C,), such as the solution for another penalty; zeros by default.
+        start: starting values u (R, K) and b (K,), such as the solution for another penalty; zeros by default.
 
     Returns:
-        Coefficients u (R, C) for the rotated features, and intercepts b (C,). The sum of the intercepts is equal to
+        Coefficients u (R, K) for the rotated features, and intercepts b (K,). The sum of the intercepts is equal to
         that of ``start`` (0 by default).
 
     Raises:

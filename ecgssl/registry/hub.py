@@ -17,14 +17,14 @@ from ecgssl.files import atomic_directory
 from ecgssl.scoring.api import Predictor
 
 _HUB_FILES = [".gitattributes", ".gitignore"]
-"""Files that the Hub adds to every repository; they are not part of the bundle."""
+"""Git files of a repository that are not part of the bundle; they are not downloaded."""
 
 
 def save_pretrained(bundle: Path | str, out: Path | str) -> None:
     """Verify a bundle and copy it to the folder ``out``. The copy is written atomically.
 
     Raises:
-        InputError: the bundle is damaged or invalid, or ``out`` exists and is not a bundle.
+        InputError: the bundle is damaged or invalid, or ``out`` is not empty and not a bundle.
     """
     load_bundle(bundle)
     with atomic_directory(out, marker=SUMS) as folder:
@@ -33,7 +33,7 @@ def save_pretrained(bundle: Path | str, out: Path | str) -> None:
 
 
 def from_pretrained(name: str, *, revision: str | None = None, digest: str | None = None) -> Predictor:
-    """Load a bundle from a folder or from the Hugging Face Hub.
+    """Load a bundle from a folder or from the Hugging Face Hub as a ``Predictor``.
 
     Args:
         name: path of a folder, or ``owner/repository``.

@@ -1,1 +1,1 @@
-"""Report of a fine-tuned model: page, JSON, checklists and comparison."""
+"""Report of a fine-tuned model as HTML and JSON, with reporting checklists, and comparison of several models."""

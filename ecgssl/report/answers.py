@@ -38,7 +38,7 @@ _MASKED = {
 
 
 def answers(report: Report) -> dict[str, Statement]:
-    """Return the answers of a run by key (column ``answers`` of the checklists); empty ones are left out.
+    """Return the answers that follow from a run, by key (column ``answers`` of the checklists). Empty ones are omitted.
 
     Args:
         report: result of ``ecgssl.report.build.gather`` without checklists.
@@ -133,7 +133,7 @@ def _performance(report: Report) -> Statement:
 
 
 def _measures(report: Report) -> Statement:
-    """Return the measures that the evaluation of the main model has."""
+    """Return a statement that lists the performance measures of the main model."""
     asked, figures, labels = report["asked"], report["evaluation"], statements.main_labels(report)
     method, split = figures.get("method", {}), report["split"]
     macro = figures["models"][figures["main"]][split]["macro"]
@@ -162,7 +162,7 @@ def _measures(report: Report) -> Statement:
 
 
 def _calibration_measures(labels: Mapping[str, Any]) -> list[str]:
-    """Return the measures of calibration that have a value for at least one output."""
+    """Return the names of the calibration measures that have a value for at least one output."""
     found = [stage for one in labels.values() for stage in one.get("calibration", {}).values()]
     names = {"brier": "Brier score", "slope": "slope", "intercept": "intercept", "ece": "ECE"}
 
@@ -233,7 +233,7 @@ def _trained(report: Report) -> str:
 
 
 def _used(report: Report) -> str:
-    """Return the number of recordings that the model was fitted on, as counted in ``choices.json``."""
+    """Return a sentence on the number of training recordings in ``choices.json``; an empty string if it is not recorded."""
     rows: dict[str, Any] = report["choices"].get("rows") or {}
     if "train" not in rows:
         return ""

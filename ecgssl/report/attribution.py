@@ -79,7 +79,7 @@ def attribute(
         method: ``integrated_gradients`` or ``rollout``.
 
     Raises:
-        ValueError: the target does not exist, or the shapes do not match.
+        ValueError: there is no output with the name ``target``, or the shapes do not match.
     """
     k = _number(classifier, target)
     if x.ndim != 3 or (lead_mask is not None and lead_mask.shape != x.shape[:2]):
@@ -105,7 +105,7 @@ def attribute(
 
 
 def in_windows(values: NDArray[np.float32], sampling_rate: float, seconds: float = 0.08) -> NDArray[np.float64]:
-    """Return the moving average of attributions along the last axis. It removes sign changes between neighbouring samples.
+    """Return the moving average of attributions along the last axis, which smooths sign changes between samples.
 
     Args:
         values: (..., T) attributions.

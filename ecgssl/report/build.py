@@ -1,6 +1,7 @@
 """Report of a fine-tuning run as one HTML page and as JSON.
 
-Both contain counts, metrics, curves and numbered drawings. They contain no patient IDs, paths or recording names.
+Both contain counts, metrics and curves, and the page also contains numbered drawings of recordings. They contain no
+patient IDs, paths or recording names.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from ecgssl.training.model_folder import load_signal, read_json
 FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"
 RECORDINGS = 2
-"""Default number of drawings of the best recordings, and of the worst recordings."""
+"""Default number of best recordings to draw, and of worst recordings."""
 CHEAP = 5_000_000
 """Maximum size of a model, in parameters, for which attributions are computed by default.
 
@@ -51,8 +52,9 @@ class RunFiles:
     """Content of a run folder.
 
     Args:
-        config, choices: contents of the JSON files of the classifier.
-        decision: content of ``decision.json`` of the classifier; ``None`` for runs of old versions.
+        config: content of ``config.json`` of the classifier.
+        choices: entry ``choices`` of ``choices.json``; empty if it is missing.
+        decision: content of ``decision.json`` of the classifier; ``None`` if the file does not exist.
         evaluation: result of ``ecgssl.evaluation.evaluate``; older versions contain fewer entries.
         predictions: validated table of predictions.
         classifier: fine-tuned classifier.
@@ -118,7 +120,7 @@ def write_report(
         The content of ``report.json``.
 
     Raises:
-        InputError: the run is unusable, or ``given`` contains an unknown key.
+        InputError: a file of the run is missing or invalid, or ``given`` contains an unknown key.
         ContractMismatch: run and store have different preprocessing settings.
     """
     files = read_run(run, external)

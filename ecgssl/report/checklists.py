@@ -34,7 +34,7 @@ CARD = {
 }
 """Questions of the model card by key, which the user answers."""
 ITEM_KEYS = {"5b": "inclusion", "8a": "reference", "17": "ethics", "27b": "users", "3b": "intended_use"}
-"""TRIPOD+AI items that are answered by a question of the model card, with the key of the question."""
+"""TRIPOD+AI items that a question of the model card also covers, with the key of the question."""
 
 
 def items(name: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Cohort section of a report: flow of recordings, prevalence of labels, and demographics by split."""
+"""Cohort section of a report: number of recordings at each step, and prevalence of every output by split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
 FOLDS = "folds"
-"""Name under which the splits of a cross-validated run are counted together."""
+"""Name under which the train, validation and test splits of a cross-validated run are counted together."""
 
 
 def cohort_flow(
@@ -29,8 +29,8 @@ def cohort_flow(
         store: store of the run.
         predictions: predictions of the run.
         values: result of ``target_values``.
-        as_one: name under which all splits are counted together: ``folds`` for a cross-validated run, ``external`` for the
-            store of an external cohort.
+        as_one: ``folds`` to count train, validation and test together (cross-validated run), ``external`` to count all
+            splits together (store of an external cohort), ``None`` to count each split separately.
 
     Returns:
         ``{"counted", "rejected", "reasons": [{reason, recordings}], "stored", "patients", "patients_in_two_splits",
@@ -78,9 +78,9 @@ def prevalence(
         predictions, store, values, as_one: as in ``cohort_flow``.
 
     Returns:
-        One dictionary per output and split: ``{"label", "split", "recordings", "unknown"}`` and, for classification,
-        ``positives`` and ``share``. For regression, it contains ``mean``, ``sd``, and the 5th and 95th percentiles as ``low``
-        and ``high``.
+        One dictionary per output and split: ``{"label", "split", "recordings", "unknown"}``, the numbers of recordings with
+        and without a known target. For classification, it also contains ``positives`` and ``share``. For regression, it
+        contains ``mean``, ``sd``, and the 5th and 95th percentiles as ``low`` and ``high``; ``None`` below ten known values.
     """
     kind, names = kind_of(predictions), labels_of(predictions)
     if store is not None and values is not None:

@@ -1,4 +1,4 @@
-"""Comparison of runs on the same test recordings: metrics with intervals, and paired differences to the first run."""
+"""Comparison of runs on the same test recordings: metrics with intervals, and paired differences from the first run."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def write_comparison(
     Args:
         runs: 2 to 26 output folders of ``ecgssl finetune``; they are named A, B, ... in this order.
         out: path of the page; the JSON file has the same name with the suffix ``.json``.
-        params: number of resamples and level of the intervals.
+        params: evaluation parameters, such as the number of resamples and the level of the intervals.
         seed: seed of the resamples.
 
     Returns:
         The names of the runs.
 
     Raises:
-        InputError: the number of runs is not 2 to 26, a run is unusable, or runs differ in test recordings or outputs.
+        InputError: the number of runs is not 2 to 26, a file of a run is missing or invalid, or ``compare`` raises it.
     """
     if not 2 <= len(runs) <= len(ascii_uppercase):
         raise InputError(Problem("report", "--compare", f"got {len(runs)} runs", "Use 2 to 26 runs"))
@@ -60,7 +60,8 @@ def compare(files: Mapping[str, RunFiles], where: Sequence[str], params: Evaluat
         params, seed: as in ``write_comparison``.
 
     Raises:
-        InputError: the runs differ in outputs, kind of task, or test recordings, patients or targets.
+        InputError: the runs differ in outputs, kind of task, or test recordings, patients or targets, or a run has no
+            test recordings.
     """
     tables = {name: _main(run, name) for name, run in files.items()}
     first = next(iter(tables))

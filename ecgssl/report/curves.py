@@ -1,4 +1,4 @@
-"""Curves of a report, reduced to few points for display: ROC, precision-recall, reliability and regression agreement."""
+"""Curves of a report: ROC and precision-recall (at most 120 points each), reliability and regression agreement."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def curves(predictions: pd.DataFrame, split: str, decision: Decision | None, mai
 
     Returns:
         ``{"roc" | "pr": {label: {model: [x, y]}}, "reliability": {label: {"before" | "after": [bin]}}}``, with ``after`` for
-        labels that have a calibrator. For a regression ``{"agreement": {target: [group]}}``: groups of recordings with
-        similar predictions, with the mean and the 10th and 90th percentiles of the true values.
+        labels that have a calibrator. Labels without positive or without negative recordings are omitted. For a regression
+        ``{"agreement": {target: [group]}}``: groups of at least ten recordings with similar predictions, with the mean
+        prediction and the mean, 10th and 90th percentiles of the true values.
     """
     table = predictions[predictions["split"] == split]
     kind, names = kind_of(table), labels_of(table)

@@ -1,4 +1,4 @@
-"""Age, sex, site and device of the recordings by split, without counts of few patients and without their names."""
+"""Age, sex, site and device of the recordings by split, with small counts and rare values withheld."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def people(
 ) -> dict[str, Any]:
     """Return age, sex, site and device of the recordings by split.
 
-    Counts of one to nine patients are ``None``, and with them further counts, so that none can be computed from the totals
-    of the splits or from the sizes of the subgroups. Values with fewer than five patients are counted as ``all others``.
+    If a split has several values, the number of recordings of one to nine patients is withheld (``None``). Further counts
+    are withheld so that it cannot be computed from the totals of the splits or from the sizes of the subgroups. Values with
+    fewer than five patients, and all but the eight most common values, are counted together as ``all others``.
 
     Args:
         store: store of the recordings.
@@ -36,13 +37,14 @@ def people(
 
     Returns:
         ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``.
-        ``low`` and ``high`` are quartiles. Columns without values are omitted.
+        ``low`` and ``high`` are quartiles. With fewer than ten patients of known age, they and the median are ``None``. A
+        column is omitted if it has no values, only rare values, or counts that cannot be protected.
     """
     index = store.index.assign(split=split_names(store, as_one))
     if "patient" not in index:
         index = index.assign(patient=np.arange(len(index)))
     splits = [s for s in (FOLDS, *SPLITS) if (index["split"] == s).any()]
-    # a cross-validation stores the recordings of all folds as split test
+    # evaluation.json of a cross-validated run contains the results of all folds as split test
     published = {s: (subgroups or {}).get("test" if s == FOLDS else s) or [] for s in splits}
     found: dict[str, Any] = {"splits": splits}
     if "age" in index and index["age"].notna().any():
@@ -92,7 +94,7 @@ def _counts(
         theirs = np.zeros(len(values), dtype=bool)
         theirs[there] = [subgroup.get(name, False) for name in names]
         if not (same and (theirs | ~small(patients)).all()) and (hidden.any() or any(subgroup.values())):
-            # two different sets of withheld groups could be combined
+            # a count that only one of the two tables withholds could be computed from the other table
             return [None] * len(values)
         hidden = theirs
     return [None if h else int(n) for n, h in zip(records, hidden, strict=True)]
@@ -105,7 +107,7 @@ def _is_open(
     splits: Sequence[str],
     counts: list[list[int | None]],
 ) -> bool:
-    """Return whether names and published counts leave the withheld counts of every split open."""
+    """Return whether the published names and counts of all splits do not reveal any withheld count."""
     least = np.array([1 if value in (UNKNOWN, OTHERS) else NAMED for value in values])
     shown = np.array([[count or 0 for count in row] for row in counts])
     for number, split in enumerate(splits):

@@ -100,12 +100,12 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
 
 
 def estimate_text(found: Mapping[str, Any]) -> str:
-    """Return the value of an estimate without its interval, for charts."""
+    """Return the value of an estimate without its interval, or ``undefined`` if it has no value."""
     return number(found["value"]) if found.get("value") is not None else "undefined"
 
 
 def _method(report: Report) -> dict[str, Any]:
-    """Return the method of the evaluation; calibration and thresholds are derived from its decision."""
+    """Return the texts on the evaluation method. Those on calibration and thresholds describe the decision, if any."""
     method = dict(report["evaluation"].get("method", {}))
     decision = statements.decision_of_results(report)
     if decision is not None:
@@ -114,7 +114,7 @@ def _method(report: Report) -> dict[str, Any]:
 
 
 def _calibrated(report: Report) -> set[str]:
-    """Return the outputs that have a calibrator."""
+    """Return the names of the outputs that have a fitted calibrator."""
     decision = statements.decision_of_results(report)
     return {label.name for label in decision.labels if is_fitted(label.calibrator)} if decision else set()
 
@@ -247,7 +247,7 @@ def _prevalence(report: Report) -> dict[str, Any]:
 
 
 def _paired(report: Report) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return model name, metric name and difference of each comparison with the main model."""
+    """Return model name, metric name and paired difference of each comparison; undefined differences are omitted."""
     return [
         (model, metric, found[metric])
         for model, found in report["evaluation"].get("paired", {}).get(report["split"], {}).items()
@@ -289,7 +289,7 @@ def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _subgroups(report: Report) -> list[dict[str, Any]]:
-    """Return one table for each column with at least one known group."""
+    """Return one table for each column, except columns whose groups are all unknown."""
     entries = report["evaluation"].get("subgroups", {}).get(report["split"]) or []
     known = dict.fromkeys(str(entry["column"]) for entry in entries if entry.get("group") != UNKNOWN)
     return [_subgroup([entry for entry in entries if str(entry["column"]) == column], column) for column in known]
@@ -336,7 +336,7 @@ def _classification_charts(report: Report) -> dict[str, Any]:
 
 
 def _most_positive(report: Report, names: Collection[str]) -> list[str]:
-    """Return the ``_MOST_CURVES`` outputs of ``names`` with the most positives, in the order of the task."""
+    """Return the outputs of ``names`` with the most positives, at most ``_MOST_CURVES``, in the order of the task."""
     labels = _own_labels(report)
     kept = sorted(names, key=lambda name: -labels[name]["positives"])[:_MOST_CURVES]
     return [name for name in report["asked"]["labels"] if name in kept]

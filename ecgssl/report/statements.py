@@ -29,8 +29,8 @@ class Statement:
     """One or more sentences about the run.
 
     Args:
-        text: the sentences; empty if the run does not record the matter.
-        complete: whether the matter itself exists; False for a sentence that says that it does not.
+        text: the sentences; empty if there is nothing to report.
+        complete: whether the sentences can complete a checklist item; False if information or a result is missing.
     """
 
     text: str
@@ -44,12 +44,12 @@ def decision_of_results(report: Report) -> Decision | None:
 
 
 def is_external(report: Report) -> bool:
-    """Return whether the recordings are an external cohort that the run was evaluated on without changes."""
+    """Return whether the report describes an external evaluation of the run."""
     return bool(report["split"] == "external")
 
 
 def selection(report: Report) -> Statement:
-    """Return how penalty and class weight, or the epoch, were chosen."""
+    """Return a statement on how penalty and class weight, or the epoch, were chosen."""
     choices, mode = report["choices"], report["asked"]["mode"]
     start = choices.get("started_from") or choices
     rules, names = start.get("chosen_by"), list(start.get("C") or {})
@@ -80,7 +80,7 @@ def selection(report: Report) -> Statement:
 
 
 def class_weights(report: Report) -> Statement:
-    """Return the class weight of every output, and whether probabilities were calibrated afterwards."""
+    """Return a statement on class weights, their selection and calibration; empty for a regression."""
     choices = report["choices"]
     chosen = choices.get("class_weight") or (choices.get("started_from") or {}).get("class_weight")
     if not isinstance(chosen, Mapping) or not chosen or report["asked"]["kind"] == "regression":
@@ -91,7 +91,7 @@ def class_weights(report: Report) -> Statement:
 
 
 def calibration(report: Report) -> Statement:
-    """Return the calibrators that the results use, and those of ``decision.json`` if they differ."""
+    """Return a statement on the calibrators of the results, and on those of ``decision.json`` if they differ."""
     decision = decision_of_results(report)
     if decision is None:
         return Statement("The evaluation does not record calibrators.", False)
@@ -108,7 +108,7 @@ def calibration(report: Report) -> Statement:
 
 
 def thresholds(report: Report) -> Statement:
-    """Return the thresholds that the results use."""
+    """Return a statement on the thresholds of the results, and on those of ``decision.json`` if they differ."""
     decision = decision_of_results(report)
     if decision is None:
         return Statement("The evaluation does not record thresholds.", False)
@@ -121,7 +121,7 @@ def thresholds(report: Report) -> Statement:
 
 
 def use_of_recordings(report: Report) -> Statement:
-    """Return whether the evaluated recordings were used for training, choices or calibrators."""
+    """Return a statement on whether the evaluated recordings were used for training or for choosing settings."""
     asked, split, overlap = report["asked"], report["split"], report["asked"].get("overlap") or {}
     shared = f"{overlap['found']:,} of them" if overlap.get("found") else ""
     if asked["folds"]:
@@ -142,7 +142,7 @@ def use_of_recordings(report: Report) -> Statement:
 
 
 def division(report: Report) -> Statement:
-    """Return how the recordings were divided by patient; empty without a store."""
+    """Return a statement on how the recordings were split by patient; empty without a store."""
     cohort, folds = report.get("cohort"), report["asked"]["folds"]
     if cohort is None:
         return Statement("", False)
@@ -159,7 +159,7 @@ def division(report: Report) -> Statement:
 
 
 def comparison(report: Report) -> Statement:
-    """Return the models that the main model is compared with."""
+    """Return a statement on the models that the main model is compared with."""
     figures = report["evaluation"]
     found = [model for model in figures.get("paired", {}).get(report["split"], {}) if model != figures["main"]]
     if not found:
@@ -184,7 +184,7 @@ def main_labels(report: Report) -> dict[str, Any]:
 
 
 def cross_tabulated(report: Report) -> tuple[list[str], list[str]]:
-    """Return the outputs with counts at a threshold, and the other outputs."""
+    """Return the outputs that have at least one threshold with a value, and the other outputs."""
     found = main_labels(report)
     shown = [n for n, f in found.items() if any(p.get("value") is not None for p in f.get("thresholds", {}).values())]
     return shown, [name for name in found if name not in shown]

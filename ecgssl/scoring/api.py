@@ -26,7 +26,7 @@ class Scores:
         scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression, the
             predicted value in the target's unit.
         calls: binary predictions by label and name of the threshold; true if the probability is at or above the
-            threshold. Thresholds without a value are omitted.
+            threshold. Thresholds without a value are omitted. Only multilabel tasks have thresholds.
         predicted: most probable class of a multiclass task; ``None`` for other tasks.
     """
 
@@ -42,8 +42,7 @@ class Predictor:
         path: folder written by ``ecgssl.export.bundle.export_bundle``.
 
     Raises:
-        InputError: a file of the bundle is missing, altered, invalid or not listed in ``SHA256SUMS``. The error lists
-            all such files.
+        InputError, ContractMismatch: the bundle cannot be loaded, see ``ecgssl.export.bundle.load_bundle``.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -77,8 +76,8 @@ class Predictor:
             (E,) float32 embedding.
 
         Raises:
-            RecordingError: preprocessing rejects the recording. Its ``reason`` is the reason code as in score files. The
-                code is ``leads`` for unknown lead names, which the message lists, and ``duplicate_lead`` for a lead that
+            RecordingError: preprocessing rejects the recording. Its ``reason`` contains the reason codes, as in score
+                files. For example, the code is ``leads`` for unknown lead names, and ``duplicate_lead`` for a lead that
                 occurs twice.
             ValueError: ``signal`` and ``leads`` have different numbers of rows.
         """
@@ -89,7 +88,7 @@ class Predictor:
 
         Raises:
             InputError: the bundle contains an encoder, not a classifier.
-            RecordingError: preprocessing rejects the recording.
+            RecordingError, ValueError: see ``embed``.
         """
         decision = require_targets(self.bundle, "bundle")
         logits = self._run(signal, sampling_rate, leads)["logits"]

@@ -34,7 +34,7 @@ class CohortStore:
 
 
 def rejected_count(store: Store) -> int:
-    """Return the number of recordings that were rejected when the store was made."""
+    """Return the number of recordings that were rejected when the store was made; 0 if it is not recorded."""
     return int(store.about.get("counts", {}).get("rejected", 0))
 
 
@@ -51,19 +51,19 @@ def cohort_store(
 
     Preprocessing settings, quality limits and the rounding step are those of the bundle; those in ``params`` are
     ignored. The folder name of the store contains a hash of its inputs. An existing store is reused if the recordings,
-    the table, these settings and the version of ecgssl are the same.
+    the table, the section ``data``, the seed, these settings and the version of ecgssl are the same.
 
     Args:
         params: parameters; only the sections ``data`` and ``store`` and the seed are used.
         bundle_path: bundle of an encoder.
         targets: target columns that the table must contain.
         folder: parent folder of the store.
-        overrides: ``section.key=value`` strings that are contained in ``params``. An override that differs from the
+        overrides: ``section.key=value`` strings that were applied to ``params``. An override that differs from the
             settings of the bundle is an error.
         show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is altered or contains a classifier, a target is missing from the table, or the cohort
+        InputError: the bundle is altered or contains a classifier, a target is missing or invalid, or the cohort
             cannot be preprocessed (see ``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """

@@ -1,4 +1,4 @@
-"""Scoring of recordings in files. The output has one row per input, also for rejected recordings."""
+"""Scoring of recordings in files. The output has one row per recording, including rejected recordings."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class PredictReport:
     """Counts and times of a scoring run.
 
     Args:
-        counted: number of rows written, equal to ``scored + rejected``.
+        counted: number of rows in the output, equal to ``scored + rejected``.
         scored, rejected: numbers of recordings.
         unknown: number of files in input folders whose format is not supported. They have no row.
-        reasons: number of rejected recordings by reason code.
-        seconds: wall time in s by stage: ``load`` (bundle), ``prepare`` (time spent waiting for preprocessing),
-            ``model``, ``write``.
+        reasons: number of rejected recordings by reason; a reason may consist of several codes joined by ";".
+        seconds: wall time in s by stage: ``load`` (inputs and bundle), ``prepare`` (time spent waiting for
+            preprocessing), ``model``, ``write``.
         resumed: number of rows written by an earlier, interrupted run.
     """
 
@@ -74,7 +74,7 @@ def predict(
     (``Bundle.version``), ``fingerprint`` (of the preprocessing settings) and those of
     ``ecgssl.scoring.scores.score_columns``. The scores of a rejected recording are empty. On a CPU, the scores of a
     recording do not depend on the other inputs, ``batch_size`` or ``workers``. On a GPU, they can differ by rounding
-    errors (1e-5).
+    errors (about 1e-5).
 
     An interrupted run keeps its finished parts in a hidden folder next to ``out``. Run the same call again to resume
     it; the result is identical to that of an uninterrupted run. Do not change the input files in between, because
@@ -85,16 +85,19 @@ def predict(
         inputs: recordings in any supported format, folders, glob patterns and manifests, see ``list_recordings``.
         out: output file, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
         windows: window policy for recordings at least twice as long as the input of the model.
-        batch_size: number of recordings that are read, and on a GPU also scored, together.
+        batch_size: number of recordings that are read, and on a GPU also scored, together. With the policies ``mean`` and
+            ``max``, it is 1.
         workers: number of preprocessing processes; -1 for one per CPU core.
         device: device of the model; ``auto`` uses a GPU if available.
         root: folder that relative paths in manifests start from; by default the folder of each manifest.
         show_progress: show a progress bar on a terminal.
 
     Raises:
-        InputError: the bundle is invalid or has no classifier, the inputs contain no recording, ``out`` has an unknown
-            suffix or cannot be written, the window policy does not support the kind of target, or a worker process
+        InputError: the bundle is invalid or has no classifier, an input is invalid (see ``list_recordings``), ``out`` has
+            an unknown suffix, cannot be written or is used by another process, ``batch_size`` is less than 1, the
+            window policy is unknown or does not support the task, the device is not available, or a worker process
             died.
+        ContractMismatch: the bundle was made with another version of the cleaning code.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
     return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
@@ -114,7 +117,7 @@ def embed(
 ) -> PredictReport:
     """Embed recordings with the encoder of a bundle and write a table. See ``predict`` for the arguments and errors.
 
-    The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
+    The bundle may contain an encoder or a classifier. The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
     """
     return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
 
@@ -164,7 +167,7 @@ def _score_into(
     seconds: dict[str, float],
     show_progress: bool,
 ) -> PredictReport:
-    """Write the table, which is locked by the caller. ``seconds`` has the time of each stage and is updated."""
+    """Write the table. The caller holds the lock on ``out``. The time of each stage is added to ``seconds``."""
     items = listed.items
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
     verb = "predict" if output == "logits" else "embed"

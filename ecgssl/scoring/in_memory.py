@@ -20,7 +20,7 @@ _SHOWN = 24
 def memory_problems(sampling_rate: float, leads: Sequence[str]) -> dict[str, Problem]:
     """Return the problems of a recording in memory by reason code.
 
-    The caller chooses the names, so an unknown name is an error. Files can hold other signals, which readers leave out.
+    An unknown lead name is a problem here. Readers of files omit channels with unknown names instead.
 
     Args:
         sampling_rate: sampling rate in Hz.
@@ -34,7 +34,7 @@ def memory_problems(sampling_rate: float, leads: Sequence[str]) -> dict[str, Pro
     if repeated := sorted(lead for lead, count in Counter(found).items() if lead is not None and count > 1):
         what = f"has {', '.join(repeated)} more than once"
         problems["duplicate_lead"] = Problem("recording", "leads", what, "Send each lead once")
-    # written so that NaN fails the check too
+    # the condition is negated so that NaN also fails the check
     if not SLOWEST <= sampling_rate <= FASTEST:
         what = f"is {sampling_rate:g}, not between {SLOWEST:g} and {FASTEST:g}"
         problems["rate"] = Problem("recording", "sampling_rate", what, "Set it in Hz")
@@ -50,7 +50,8 @@ def memory_recording(signal: NDArray[np.float32], sampling_rate: float, leads: S
         leads: lead name of each row.
 
     Raises:
-        RecordingError: a name is unknown or occurs twice, or the sampling rate is out of range; lists all problems.
+        RecordingError: a lead name is unknown, a lead occurs twice, or the sampling rate is not between ``SLOWEST`` and
+            ``FASTEST``. The error lists all problems.
         ValueError: ``signal`` and ``leads`` have different numbers of rows.
     """
     leads = tuple(str(lead) for lead in leads)

@@ -1,4 +1,4 @@
-"""Preprocessing of recordings for scoring. Each recording, also a rejected one, results in a table row.
+"""Preprocessing of recordings for scoring. The result has a table row for each recording, including rejected ones.
 
 This module does not import torch, so that worker processes start quickly.
 """
@@ -23,7 +23,8 @@ Windows = Literal["contract", "mean", "max"]
 
 ``contract`` scores only the window that preprocessing keeps in training, at the start or in the middle of the
 recording. ``mean`` and ``max`` split the recording into adjacent complete windows and preprocess each like a separate
-recording. The result is the mean or the maximum of the model outputs over the windows.
+recording. The result is the mean or the maximum of the model outputs over the windows that are not rejected. Recordings
+with fewer than two complete windows are scored as with ``contract``.
 """
 POLICIES: tuple[Windows, ...] = get_args(Windows)
 
@@ -44,8 +45,8 @@ COLUMNS = {
 
 ``status`` is ok or rejected. Rejected recordings have ``reasons`` (codes joined by ";") and ``detail``. Scored
 recordings have ``flags`` (codes of quality findings), ``leads`` (those passed to the model), ``heart_rate`` in beats
-per minute, ``windows`` (number of scored windows) and ``windows_rejected``. ``sampling_rate`` in Hz and ``duration`` in
-s describe the file; they are empty if it cannot be read.
+per minute (median over the windows), ``windows`` (number of scored windows) and ``windows_rejected``. ``sampling_rate``
+in Hz and ``duration`` in s describe the file; they are empty if it cannot be read.
 """
 
 
@@ -56,7 +57,7 @@ class PreparedRecording:
     Args:
         digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
         lead_mask: (windows, L) bool, true for present leads.
-        row: values of the columns ``COLUMNS``.
+        row: values by name of the column in ``COLUMNS``. Columns without a value may be missing.
         findings: quality findings of each window as text, see ``ecgssl.signal.findings.findings_to_cell``.
     """
 
@@ -100,8 +101,11 @@ def prepare_recording(
         spec, quality, lsb: preprocessing settings, quality limits and rounding step (mV) of the bundle.
         windows: window policy for a recording at least twice as long as the input of the model.
 
+    Returns:
+        The windows that are not rejected, and the table row of the recording.
+
     Raises:
-        Rejected: preprocessing rejects the recording. If it rejects all of several windows, the first error is raised.
+        Rejected: preprocessing rejects all windows. The error of the first window is raised.
     """
     pieces = _pieces(recording, spec) if windows != "contract" else [recording]
     digital = np.zeros((len(pieces), len(spec.leads), spec.samples), dtype=np.int16)

@@ -46,7 +46,7 @@ class Format(ABC):
 
 
 class Csv(Format):
-    """CSV format. Floats have nine digits, which represent every float32 exactly. Missing values are empty cells."""
+    """CSV format. Floats have nine significant digits, which is exact for every float32. Missing values are empty cells."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         frame = pd.DataFrame({name: _series(cells[name], kind) for name, kind in self.columns.items()})
@@ -58,7 +58,7 @@ class Csv(Format):
 
 
 class JsonLines(Format):
-    """JSON Lines format with one object per line. Missing values are ``null``."""
+    """JSON Lines format with one object per line. Missing, NaN and infinite values are ``null``."""
 
     def part(self, cells: Mapping[str, Sequence[Any]]) -> bytes:
         rows = zip(*([_json_cell(value) for value in cells[name]] for name in self.columns), strict=True)
@@ -132,7 +132,7 @@ class ScoreFile:
         return -(-self.rows // PART)
 
     def done(self, number: int) -> Counter[str] | None:
-        """Return the numbers of rejected recordings in a part by reason; ``None`` if the part is not finished."""
+        """Return the number of rejected recordings of a part by ``reasons`` cell; ``None`` if the part is not finished."""
         try:
             return Counter(json.loads(self._marker(number).read_text()))
         except (OSError, ValueError):

@@ -23,11 +23,11 @@ Output = Literal["logits", "embedding"]
 
 
 _GPU_WINDOWS = 64
-"""Number of windows that a GPU processes at a time."""
+"""Maximum number of windows that a GPU processes at a time."""
 
 
 def window_slices(bundle: Bundle, count: int) -> list[slice]:
-    """Return the windows that pass through the model together: one on a CPU, several on a GPU.
+    """Return slices of the windows that the model processes together: one window on a CPU, up to 64 on a GPU.
 
     Args:
         bundle: bundle; its model has been moved to the device to use.
@@ -38,7 +38,7 @@ def window_slices(bundle: Bundle, count: int) -> list[slice]:
 
 
 def combine_windows(values: NDArray[np.float32], windows: Windows) -> NDArray[np.float32]:
-    """Return the (K,) output of a recording from the (n, K) outputs of its windows, n at least 1."""
+    """Return the maximum (policy ``max``) or mean (K,) of the outputs (n, K) of the windows of a recording, n >= 1."""
     if len(values) == 1:
         return np.asarray(values[0])
     combined = values.max(axis=0) if windows == "max" else values.mean(axis=0, dtype=np.float64)
@@ -134,7 +134,7 @@ def score_columns(decision: Decision) -> dict[str, type]:
 
 
 def score_cells(decision: Decision, logits: NDArray[np.float32]) -> dict[str, list[Any]]:
-    """Return the values of the columns ``score_columns``, by column.
+    """Return the values of the score columns by the names in ``score_columns``.
 
     Values are ``None`` for recordings without logits. A prediction is also ``None`` if its threshold has no value.
 

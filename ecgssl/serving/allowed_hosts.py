@@ -1,4 +1,4 @@
-"""Checks of the headers Host and Origin, against DNS rebinding and forms of other sites."""
+"""Checks of the HTTP headers Host and Origin, which prevent DNS rebinding and requests from pages of other sites."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class AllowedHosts:
     def accepts_origin(self, origin: str, host: str) -> bool:
         """Return whether a request with these headers ``Origin`` and ``Host`` comes from a page of this service.
 
-        A page of another port of the same machine is another origin. A page of a name in ``names`` is accepted, because
-        a reverse proxy may change ``Host``.
+        A page on another port of the same host is another origin and is not accepted. A page of a host in ``names`` is
+        accepted on any port, because a reverse proxy may change ``Host``.
         """
         scheme, separator, authority = origin.lower().partition("://")
         sent, own = _parse(authority), _parse(host)
@@ -55,6 +55,8 @@ class AllowedHosts:
 
 def allowed_hosts(host: str, names: Iterable[str] = ()) -> AllowedHosts:
     """Return the accepted hosts of a service.
+
+    If the service listens on an address other than loopback, this machine's names and all IP addresses are accepted too.
 
     Args:
         host: address that the service listens on.
@@ -68,7 +70,7 @@ def allowed_hosts(host: str, names: Iterable[str] = ()) -> AllowedHosts:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
+    """Return whether an address is ``localhost`` or a loopback IP address, which only this machine can reach."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -76,6 +78,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _parse(authority: str) -> tuple[str, str] | None:
-    """Return host name and port, or ``None`` for an invalid authority."""
+    """Return host name and port (empty if not given), or ``None`` for an invalid ``host:port``."""
     match = _AUTHORITY.fullmatch(authority.lower())
     return None if match is None else (match["six"] or match["name"], match["port"] or "")

@@ -92,7 +92,7 @@ def create_app(
         redoc_url=None,
         responses={code: {"model": RefusalOut, "description": _DESCRIPTIONS[code]} for code in (401, 403, 503)},
     )
-    # RequestMiddleware logs these errors without request data
+    # return errors without request data; RequestMiddleware writes the log
     for kind in (RequestError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _error_response)
     reading, model_runs, explaining, drawing = (FairTurns(slots) for slots in (max(readers, 1), 1, 1, 1))
@@ -110,7 +110,7 @@ def create_app(
             return await take_turn(reading, request, service.read, job, limits.seconds, request.scope[GONE])
 
     async def outputs(request: Request, read: ReadResult, output: Output, windows: Windows) -> NDArray[np.float32]:
-        """Run the model on one window per turn, so that other clients are served in between."""
+        """Run the model on one part of the windows per turn, so that other clients are served in between."""
         parts, spent = service.parts(read), 0.0
         found: list[NDArray[np.float32]] = []
         for part in parts:
@@ -140,26 +140,26 @@ def create_app(
 
     @app.post("/predict", **posted)
     async def predict(request: Request, windows: Policy = "contract") -> PredictionOut:
-        """Score one recording."""
+        """Return the scores of one recording."""
         read = await prepare(request, windows, "logits")
         return PredictionOut(**service.predict(read, await outputs(request, read, "logits", windows)))
 
     @app.post("/embed", **posted)
     async def embed(request: Request, windows: Policy = "contract") -> EmbeddingOut:
-        """Embed one recording."""
+        """Return the embedding of one recording."""
         read = await prepare(request, windows, "embedding")
         return EmbeddingOut(**service.embed(read, await outputs(request, read, "embedding", windows)))
 
     @app.post("/view", **posted)
     async def view(request: Request, windows: Policy = "contract") -> ViewOut:
-        """Score and draw one recording."""
+        """Return the scores and a drawing of one recording."""
         read = await prepare(request, windows, "logits", show=True)
         scores = service.predict(read, await outputs(request, read, "logits", windows))
         return ViewOut(**scores, drawing=await take_turn(drawing, request, service.draw, read))
 
     @app.post("/explain", **posted)
     async def explain(request: Request, target: Target) -> LookedOut:
-        """Draw the attributions of one target in the window used in training. This takes several seconds."""
+        """Return the attributions of one target, with a drawing. The windows policy ``contract`` is used."""
         read = await prepare(request, "contract", "logits")
         return LookedOut(**await take_turn(explaining, request, service.explain, read, target))
 

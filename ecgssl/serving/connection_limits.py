@@ -11,7 +11,7 @@ from ecgssl.serving.request_limits import RequestLimits
 
 
 def limited_protocol(limits: RequestLimits) -> type[H11Protocol]:
-    """Return the HTTP protocol of uvicorn with the limits of a connection.
+    """Return a subclass of uvicorn's HTTP protocol that limits each connection.
 
     uvicorn waits without a limit for the headers of a request and for a client that does not accept its response. h11
     limits the size of the headers to 64 KiB.
@@ -21,7 +21,7 @@ def limited_protocol(limits: RequestLimits) -> type[H11Protocol]:
     """
 
     class LimitedProtocol(H11Protocol):
-        """Connection that is closed if the client is too slow."""
+        """Connection that is closed if the client is too slow, or if it is idle when there are too many connections."""
 
         idle_timer: asyncio.TimerHandle | None = None
         write_timer: asyncio.TimerHandle | None = None
@@ -62,7 +62,7 @@ def limited_protocol(limits: RequestLimits) -> type[H11Protocol]:
             super().resume_writing()
 
         def _watch(self) -> None:
-            # the timer is not restarted by further bytes, so the headers have to arrive completely
+            # further bytes do not restart the timer, so the complete headers must arrive in time
             if self.busy:
                 self._cancel("idle_timer")
             elif self.idle_timer is None:

@@ -24,8 +24,8 @@ class _Waiter:
 class FairTurns:
     """Slots that are given to waiting clients in turn, and to the requests of one client in the order of arrival.
 
-    A request takes one slot for each step of its work. A long request of one client therefore delays a request of another
-    client by at most one step per waiting client. All methods run in one event loop.
+    A request takes one slot for each step of its work. A long request of one client therefore does not block the
+    others: they get a slot after one of its steps. All methods must be called in the same event loop.
 
     Args:
         slots: number of steps that may run at the same time.

@@ -28,7 +28,7 @@ GONE = "ecgssl.gone"
 """Key of the ASGI scope with a ``threading.Event`` that is set if the client disconnects."""
 _READ_ONLY = ("GET", "HEAD", "OPTIONS")
 _DISCONNECTED = 499
-"""Status in the log of a request whose client disconnected; no response is sent."""
+"""Status in the log of a request whose client disconnected before the response was complete."""
 INTERNAL_ERROR = Problem("service", "request", "Internal error", "Report the time of this request to the operator")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -123,7 +123,7 @@ class RequestMiddleware:
             raise self._too_large()
 
     def _check_site(self, method: str, headers: dict[bytes, str]) -> None:
-        """Refuse requests with an unknown host name, and posts from a page of another site."""
+        """Refuse requests with an unknown host name, and requests from other sites except GET, HEAD and OPTIONS."""
         host = headers.get(b"host", "")
         if not self.hosts.accepts(host):
             remedy = "Use the address of the service, or start it with --allow-host NAME"
@@ -187,7 +187,7 @@ async def _stop_if_disconnected(
 
 def error_response(error: RequestError) -> JSONResponse:
     """Return the HTTP response for an error."""
-    # close the connection after 408 and 413, because the body has not been read completely
+    # close the connection after 408, 413 and 503, because the body may not have been read completely
     headers = {
         401: {"www-authenticate": "Bearer"},
         408: {"connection": "close"},

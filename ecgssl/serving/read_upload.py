@@ -67,7 +67,7 @@ class ReadResult:
 def read_job(
     job: ReadJob, folder: Path, spec: SignalSpec, quality: QualityParams, lsb: float, limits: RequestLimits
 ) -> ReadResult:
-    """Return the preprocessed recording.
+    """Read and preprocess one recording.
 
     Uploaded files are written to ``folder`` and removed after reading.
 
@@ -77,7 +77,7 @@ def read_job(
     try:
         return _read(job, folder, spec, quality, lsb, limits)
     except Rejected as error:
-        # a detail of a quality check has no field
+        # rejections by quality checks have no field, so use the processing stage
         field = error.field or error.stage
         what = error.detail.removeprefix(f"{error.field}: ") if error.field else error.detail
         problem = Problem("recording", field, what, "Fix the file, or use another recording")
@@ -129,7 +129,7 @@ def _read_files(upload: Upload, folder: Path) -> Recording:
         except Rejected as error:
             cause = error.__cause__
             if error.reason == "missing_file" and isinstance(cause, RecordingError):
-                # name the file to add; its name follows from the names of the uploaded files
+                # add the remedy, which names the missing file
                 detail = f"{error.detail}. {cause.problems[0].remedy}"
                 raise Rejected("read", error.reason, detail, field=error.field) from cause
             raise
@@ -147,7 +147,7 @@ def _missing_header(upload: Upload) -> str:
 def safe_name(name: str) -> str:
     """Return a safe file name: folders and leading dots are removed, special characters become underscores.
 
-    The end of the name is kept, at most 100 bytes in UTF-8.
+    The end of the name is kept, at most 100 bytes in UTF-8. If nothing is left, the name is ``file``.
     """
     last = re.split(r"[/\\]", name)[-1]
     return _UNSAFE.sub("_", last).encode(errors="replace")[-100:].decode(errors="ignore").lstrip(".") or "file"

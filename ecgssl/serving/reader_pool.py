@@ -29,7 +29,7 @@ from ecgssl.signal.spec import SignalSpec
 _POLL = 0.1
 """Interval in s at which a waiting request checks whether its client is still connected."""
 _GRACE = 2.0
-"""Time in s that a process may continue without a client. Replacing the process takes about as long."""
+"""Time in s that a process may continue after its client has disconnected. Replacing it takes about as long."""
 
 
 @dataclass
@@ -78,11 +78,13 @@ class ReaderPool:
 
         Args:
             job: body, files or recording to read.
-            seconds: time limit in s for waiting for a free process and reading the recording.
-            gone: event that is set if the client disconnects. The process is then stopped after ``_GRACE``.
+            seconds: time limit in s for waiting for a free process and reading the recording together. It restarts if the
+                process must be started first.
+            gone: event that is set if the client disconnects. A process that has not finished ``_GRACE`` s later is stopped.
 
         Raises:
             RequestError: the recording cannot be used, a limit is exceeded, the process crashed, or the client disconnected.
+            RuntimeError: reading failed with an unexpected exception.
         """
         until = time.monotonic() + seconds
         try:
@@ -124,7 +126,7 @@ class ReaderPool:
                     reader.end()
 
     def _replace(self, reader: _Reader | None) -> _Reader | None:
-        """Stop a process and start another one, which the next request finds imported. Return ``None`` if that fails."""
+        """Stop a process and return a new one, which imports its modules in the background; ``None`` if the start fails."""
         if reader is not None:
             reader.end()
         with suppress(OSError):
@@ -148,7 +150,11 @@ def _await_start(reader: _Reader) -> None:
 
 
 def _await_answer(connection: Connection, until: float, seconds: float, gone: threading.Event | None) -> None:
-    """Wait for an answer, until a time of ``time.monotonic`` or shortly after the client disconnected."""
+    """Wait for the answer of a reader process.
+
+    Raises:
+        RequestError: there is no answer at the time ``until`` (``time.monotonic``), or ``_GRACE`` s after a disconnection.
+    """
     while not connection.poll(min(_POLL, max(until - time.monotonic(), 0))):
         now = time.monotonic()
         if now >= until:

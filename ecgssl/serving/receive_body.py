@@ -19,8 +19,8 @@ class BodyStore:
     """Private folder with the bodies of current requests.
 
     Args:
-        folder: private folder; a body is removed from it as soon as it is read.
-        total: maximum size in bytes of all bodies. One client may use half of it.
+        folder: private folder; a body is removed from it when the block of ``receive`` ends.
+        total: maximum size in bytes of all bodies together. One client may use half of it.
     """
 
     def __init__(self, folder: Path, total: int) -> None:
@@ -30,7 +30,7 @@ class BodyStore:
 
     @asynccontextmanager
     async def receive(self, request: Request) -> AsyncIterator[SentBody]:
-        """Receive a body and keep it during the block.
+        """Receive a body into a file, which exists during the block.
 
         Raises:
             RequestError: the content type is not supported (415), or there is no space for the body (503).

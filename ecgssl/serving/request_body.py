@@ -1,6 +1,6 @@
 """Parsing of request bodies in reader processes: uploaded files in a form, or a recording as JSON.
 
-A parser may be slow or need much memory for a hostile body, so the process of the service parses nothing.
+Parsing a malicious body may be slow or need much memory, so the main process does not parse any bodies.
 """
 
 from __future__ import annotations

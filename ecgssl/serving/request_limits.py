@@ -12,7 +12,8 @@ from ecgssl.errors import InputError, Problem
 LOG = logging.getLogger("ecgssl.serve")
 """Request log with method, route, status and duration of each request.
 
-It also contains type and stack frames of unexpected exceptions, but no paths, file names or error messages.
+For unexpected exceptions, it also contains the type, and the function names and line numbers of the stack. It contains no
+paths of files or requests, file names or error messages.
 """
 
 
@@ -24,14 +25,16 @@ class RequestLimits:
         size: maximum size of a request body in bytes.
         seconds: time limit in s. It applies separately to receiving the body, to waiting for a free process or for the
             model, to reading the recording, and to a client that does not accept its response.
-        waiting: maximum number of simultaneous requests; further requests get status 503. One client may use half of it.
+        waiting: maximum number of simultaneous requests; further requests get status 503, except ``/health``. One client
+            may use half of it.
         total: maximum size in bytes of all bodies that are being received or read.
-        windows: maximum number of windows of a recording that are scored.
-        model_seconds: time limit in s for running the model on one recording; a window that has started is completed.
+        windows: maximum number of windows of a recording. A recording with more windows is rejected, unless only one window
+            is scored.
+        model_seconds: time limit in s for running the model on one recording; a model run that has started is completed.
         values: maximum number of values in a JSON body.
         memory: maximum memory in bytes that a reader process may use for a recording.
         header_seconds: time limit in s for receiving the headers of a request.
-        connections: maximum number of open connections; the connection that has been idle for longest is closed.
+        connections: maximum number of open connections. If there are more, the one that has been idle for longest is closed.
     """
 
     size: int = 32 << 20
@@ -64,6 +67,6 @@ class RequestError(InputError):
 
 
 def client_of(scope: Mapping[str, Any]) -> str:
-    """Return the address of the client of an ASGI scope."""
+    """Return the address of the client of an ASGI scope; an empty string if it is unknown."""
     client = scope.get("client")
     return str(client[0]) if client else ""

@@ -79,7 +79,7 @@ class RecordingOut(BaseModel):
 
 
 class CallOut(BaseModel):
-    """Comparison of a score with a threshold chosen on validation data."""
+    """Comparison of a score with a threshold of the model."""
 
     threshold: str
     value: float
@@ -139,7 +139,7 @@ class LookedOut(AnswerOut):
 
 
 class ThresholdOut(BaseModel):
-    """Threshold of a label, with sensitivity and specificity on validation data."""
+    """Threshold of a label, with sensitivity and specificity on the data used to choose it."""
 
     name: str
     value: float | None

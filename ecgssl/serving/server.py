@@ -29,22 +29,22 @@ def serve(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
-    """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress are completed before the shutdown.
+    """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress then have ``limits.seconds`` to finish.
 
     Args:
         bundle_path: folder written by ``export_bundle``.
-        host: address to listen on. An address other than localhost requires a token.
+        host: address to listen on. An address other than a loopback address requires a token.
         port: port to listen on; 0 for any free port.
-        token: token that clients must send.
+        token: token that clients must send, 16 to 512 printable ASCII characters; ``None`` if no token is needed.
         limits: limits of a request.
-        readers: number of processes that read and clean recordings.
+        readers: number of processes that read and preprocess recordings.
         hosts: further host names under which clients call the service, such as the name of a reverse proxy.
         device: device of the model; ``auto`` uses the GPU if there is one.
         started: function called with the address when the service accepts requests.
 
     Raises:
-        InputError: the bundle is unusable, the host requires a token, the address or the temporary folder is not available,
-            or the packages of the extra ``serve`` are not installed.
+        InputError: the bundle cannot be loaded, the token is missing or invalid, the address or the temporary folder is not
+            available, or the packages of the extra ``serve`` are not installed.
     """
     _require_safe(host, token)
     limits = limits or RequestLimits()

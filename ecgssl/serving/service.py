@@ -36,11 +36,11 @@ MAX_EXPLAIN_SECONDS = 20.0
 _PASSES = 100.0
 """Estimated cost of integrated gradients in forward passes: a forward and a backward pass for each of 32 points."""
 _SHOWN = 0.4
-"""Minimum total share of the attributions of the leads that the summary lists."""
+"""The summary lists the leads with the largest attributions until their total share reaches this value."""
 
 
 class Service:
-    """Service that computes responses. It runs the model for one request at a time and reads recordings in parallel.
+    """Computation of the responses of the service. The caller limits how many methods run at the same time.
 
     Args:
         bundle: loaded bundle; its model must already be on the target device.
@@ -77,15 +77,11 @@ class Service:
         return self.bundle.graph.decision
 
     def read(self, job: ReadJob, seconds: float, gone: threading.Event | None = None) -> ReadResult:
-        """Return the preprocessed recording of a job.
-
-        Raises:
-            RequestError: the recording cannot be used.
-        """
+        """Return the preprocessed recording of a job; arguments and errors as in ``ReaderPool.submit``."""
         return self.readers.submit(job, seconds, gone)
 
     def model(self, size: int) -> ModelOut:
-        """Return the description of the model."""
+        """Return the description of the model; ``size`` is the maximum size of a request in bytes."""
         bundle, decision = self.bundle, self.bundle.graph.decision
         labels = decision.labels if decision is not None else ()
         fitted = fitted_on_text(decision) if decision else ""
@@ -153,11 +149,11 @@ class Service:
         }
 
     def parts(self, read: ReadResult) -> list[slice]:
-        """Return the windows of a recording that pass through the model together."""
+        """Return slices of the windows of a recording. The windows of one slice pass through the model together."""
         return window_slices(self.bundle, len(read.prepared.digital))
 
     def run(self, read: ReadResult, part: slice, output: Output) -> NDArray[np.float32]:
-        """Return a (windows, K) output of the model for some windows of a recording."""
+        """Return the logits (windows, K) or embeddings (windows, E) for the windows ``part`` of a recording."""
         return run_windows(self.bundle, read.prepared.digital[part], read.prepared.lead_mask[part])[output]
 
     def predict(self, read: ReadResult, logits: NDArray[np.float32]) -> dict[str, Any]:
@@ -199,7 +195,7 @@ class Service:
         """Return the attributions of one target in the first scored window (fields of ``LookedOut``).
 
         Raises:
-            RequestError: the model has no such target.
+            RequestError: the model has no such target, is an encoder, or cannot be explained without torch.
         """
         decision = self.decision
         if self.method is None:

@@ -28,7 +28,7 @@ def private_folder(parent: Path | None = None) -> Iterator[Path]:
         parent: parent folder; the default is ``temporary_parent``.
 
     Raises:
-        InputError: the folder cannot be created.
+        InputError: the folder cannot be created, or ``temporary_parent`` raises this error.
     """
     parent = temporary_parent() if parent is None else parent
     for old in parent.glob(f"{_PREFIX}*"):

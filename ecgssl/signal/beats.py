@@ -1,4 +1,4 @@
-"""Beat quality of cleaned leads: noise between beats, lead for beat detection, and template matching."""
+"""Beat quality of cleaned leads: noise between beats, choice of a lead for beat detection, and template matching."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def high_frequency(cleaned: NDArray[np.float32], sampling_rate: float) -> tuple[
 
     Returns:
         (leads,) noise in mV: the lower quartile of the segment power in the noisiest second, converted to the standard
-        deviation of white noise. (leads,) sharpness: ratio of a high quantile of the segments to their median; 0 if the
-        median is 0.
+        deviation of white noise. (leads,) sharpness: ratio of the 0.93 quantile of the segment amplitudes to their
+        median; 0 if the median is 0. Both are 0 if the signal is shorter than one segment.
     """
     lag = max(1, round(_LAG * sampling_rate))
     steps = cleaned[:, 2 * lag :] - 2.0 * cleaned[:, lag:-lag] + cleaned[:, : -2 * lag]
@@ -88,7 +88,7 @@ def template_match(lead: NDArray[np.float32], peaks: NDArray[np.intp], sampling_
         sampling_rate: sampling rate in Hz.
 
     Returns:
-        Correlation from -1 to 1; NaN if there are fewer than two complete beats.
+        Correlation from -1 to 1; NaN if there are fewer than two complete beats, or if a beat or template is constant.
     """
     window = np.arange(round(_BEAT[0] * sampling_rate), round(_BEAT[1] * sampling_rate) + 1)
     whole = peaks[(peaks + window[0] >= 0) & (peaks + window[-1] < lead.size)]

@@ -86,12 +86,13 @@ def design(rate_in: float, rate_out: float, spec: CleanSpec | None, support: flo
         rate_in, rate_out: sampling rates in Hz.
         spec: filter settings; ``None`` to resample only.
         support: length in s of the impulse response on each side; the last twentieth is tapered. With the default
-            settings, the gain differs from ``response`` by at most 0.011, and a constant signal gives exactly 0.
+            settings, the gain differs from ``response`` by at most 0.011. The gain at 0 Hz is 0 with a ``spec``, and 1
+            without one.
 
     Raises:
-        RecordingError: reason ``sampling_rate`` if the rates have no small common multiple, or if the input rate is too
-            low for the band.
-        InputError: ``support`` is too short for the band edges.
+        RecordingError: reason ``sampling_rate`` if the ratio of the rates is not a ratio of integers up to 1000, or if the
+            input rate is not above twice the upper band edge.
+        InputError: ``support`` is too short: the gain at a band edge differs from ``response`` by more than 0.05.
     """
     up, down = _ratio(rate_in, rate_out)
     if spec is not None and spec.band[1] >= rate_in / 2:
@@ -135,8 +136,8 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
         (leads, ceil(samples * spec.sampling_rate / sampling_rate)) float32 in mV, not cropped.
 
     Raises:
-        ValueError: the signal contains NaN or infinity, or has no samples.
-        RecordingError: reason ``sampling_rate``; see ``design``.
+        ValueError: the signal is not two-dimensional, has no samples, or contains NaN or infinity.
+        RecordingError, InputError: see ``design``.
     """
     signal = np.asarray(signal)
     if signal.ndim != 2 or signal.shape[1] == 0:

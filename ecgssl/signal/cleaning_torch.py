@@ -1,6 +1,7 @@
 """Cleaning, resampling and cropping as one strided convolution in PyTorch, for export to ONNX.
 
-It applies the taps of ``ecgssl.signal.cleaning`` without an FFT, because the FFT of onnxruntime has errors of 1e-3.
+It applies the taps of ``ecgssl.signal.cleaning`` without an FFT, because the FFT of onnxruntime is inaccurate (errors
+of about 1e-3).
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ class Cleaning(nn.Module):
         super().__init__()
         up, down, half, reach = kernel.up, kernel.down, kernel.half, kernel.reach
         self.up, self.down, self.samples, self.centred = up, down, samples, centred
-        # a centred window can start within a common period of the two rates
+        # a centred window can start at any output sample of a common period of the two rates, so up - 1 more are needed
         made = samples + (up - 1 if centred else 0)
         # several periods per stride are much faster, because neighbouring outputs use mostly the same inputs
         periods = max(1, min(_CHANNELS, made) // up)
         outputs, self.stride = up * periods, down * periods
         width = reach + ((outputs - 1) * down + half) // up + 1
-        # position of input sample i - reach of a block relative to output sample p, for channel p and tap i
+        # time from input sample i - reach to output sample p, in steps of the common grid, for channel p and tap i
         place = np.arange(outputs)[:, None] * down - (np.arange(width) - reach)[None, :] * up
         inside = np.abs(place) <= half
         weight = np.where(inside, kernel.taps[np.where(inside, place, 0) + half], 0.0)
@@ -80,7 +81,9 @@ class Cleaning(nn.Module):
 
 
 def cleaning_module(spec: SignalSpec, sampling_rate: float) -> Cleaning:
-    """Return a module that computes the same as ``ecgssl.signal.cleaning.clean`` and ``crop`` for one sampling rate.
+    """Return a module that replaces ``ecgssl.signal.cleaning.clean`` and ``crop`` for one sampling rate.
+
+    The module returns NaN where these functions raise an error; see ``Cleaning.forward``.
 
     Args:
         spec: preprocessing settings.
@@ -88,7 +91,7 @@ def cleaning_module(spec: SignalSpec, sampling_rate: float) -> Cleaning:
 
     Raises:
         InputError: ``spec.clean.method`` is a method of neurokit2, which cannot be exported.
-        RecordingError: reason ``sampling_rate``; see ``ecgssl.signal.cleaning.design``.
+        RecordingError, InputError: see ``ecgssl.signal.cleaning.design``.
     """
     if spec.clean.method != "fir":
         raise InputError(

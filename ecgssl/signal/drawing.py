@@ -32,9 +32,9 @@ _SEGMENT = 2.5
 _ROW = 30.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 5.0, 10.0, 10.0
 _TITLE, _STEP = 7.0, 5.0
-"""Space for the title, and step of the margins of tall traces, in mm."""
+"""Height reserved for the title, and step in which the margins are enlarged for tall traces, in mm."""
 _MOST = 100.0
-"""Largest height of a trace that the margins grow for, in mm; taller traces are cut, and the page says so."""
+"""Largest deflection for which the margins are enlarged, in mm. A note on the page reports larger ones as cut."""
 _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
 _PAPER = "#fffafa"
 _FAINT = 0.05
@@ -129,7 +129,7 @@ class _Page:
         self.hidden, self.overlay, self.relevance = hidden, overlay, relevance
 
     def margins(self) -> tuple[float, float]:
-        """Return the margins above and below the four rows in mm; they grow until no trace leaves the page."""
+        """Return the margins above and below the four rows in mm, enlarged so that deflections up to ``_MOST`` fit."""
         above, below = _TOP, _BOTTOM
         for row, leads in enumerate([*zip(*_COLUMNS, strict=True), (self.rhythm(),)]):
             up, down = self._extent([lead for lead in leads if self.present(lead)])
@@ -139,21 +139,21 @@ class _Page:
         return above, below
 
     def rhythm(self) -> str:
-        """Return the lead of the rhythm strip."""
+        """Return the lead of the rhythm strip: the first present lead of ``_RHYTHM``, or lead II if none is present."""
         return next((lead for lead in _RHYTHM if self.present(lead)), _RHYTHM[0])
 
     def is_cut(self) -> bool:
-        """Return whether a trace of the page is higher than the margins allow for."""
+        """Return whether the signal of a present lead exceeds ``_MOST``; the overlay is not considered."""
         shown = np.array([self.present(lead) for lead in self.leads])
         values = np.nan_to_num(self._page_of(self.signal)[shown])
         return float(np.abs(values).max(initial=0.0)) > _MOST / GAIN
 
     def _page_of(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the samples that the page shows."""
+        """Return the samples of the first ten seconds, which the page shows."""
         return signal[:, : round(4 * _SEGMENT * self.rate) + 1]
 
     def _extent(self, leads: list[str]) -> tuple[float, float]:
-        """Return how far traces reach above and below their line, in mm, at most ``_MOST``."""
+        """Return the largest deflections of the leads above and below the zero line, in mm, at most ``_MOST``."""
         parts = [self._page_of(self.signal)[self.leads.index(lead)] for lead in leads]
         if self.overlay is not None:
             parts += [self._page_of(np.asarray(self.overlay))[self.leads.index(lead)] for lead in leads]
@@ -279,7 +279,7 @@ def figure_bytes(figure: Figure, suffix: str, dpi: int = 120) -> bytes:
 
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """Return the figure as a PNG file in bytes, without metadata that differ between runs."""
+    """Return the bytes of the figure as a PNG file, without metadata that could differ between installations."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -12,12 +12,14 @@ from ecgssl.signal.reasons import REASONS, ReasonCode
 
 @dataclass(frozen=True)
 class Finding:
-    """Finding of a quality check: a quality figure outside its limit.
+    """Finding of a quality check: a measured value (quality figure) outside its limit.
+
+    Findings with code ``nan`` also report gaps within the limit, which are interpolated.
 
     Args:
         code: reason code, a key of ``QualityParams.policy``.
         lead: affected lead; ``None`` for the whole recording.
-        value: value of the quality figure; NaN if undefined.
+        value: measured value, in the unit of ``REASONS[code]``.
     """
 
     code: ReasonCode

@@ -2,8 +2,8 @@
 
 The correlations of the eight independent leads are similar in most people, because a single dipole explains most of the
 signal. ``USUAL`` contains the average second moments. With these moments as covariance matrix, a recording with
-exchanged electrodes has a large mean Mahalanobis distance, and a smaller distance when the exchange is undone. Kors and
-van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1) instead predict each lead from the others.
+exchanged electrodes has a large mean squared Mahalanobis distance, and a smaller one when the exchange is undone. Kors
+and van Herpen 2001 (doi:10.1016/S0002-9149(01)01686-1) instead predict each lead from the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ doi:10.1038/s41597-020-0495-6, CC BY 4.0; folds 1 to 7 of the first 2,000).
 """
 
 _FLOOR = 0.05 / len(INDEPENDENT)
-"""Regularisation added to ``USUAL``, which reduces the effect of noise that is uncorrelated between leads."""
+"""Regularisation added to the diagonal of ``USUAL``, which reduces the effect of noise that is uncorrelated between leads."""
 
 _LIMB_EXCHANGES: dict[str, NDArray[np.float64]] = {
     # matrices that convert the true leads I and II to the recorded ones; the exchange of left arm and left leg is not
@@ -64,8 +64,8 @@ CHEST_PAIRS = tuple(
 class LeadOrder:
     """Evidence for exchanged electrodes.
 
-    The evidence is the relative decrease of the Mahalanobis distance when the most likely exchange is undone. It is at
-    most 1, negative if the distance increases, and NaN if a lead of ``INDEPENDENT`` is missing.
+    The evidence is the relative decrease of the squared Mahalanobis distance when the most likely exchange is undone. It
+    is at most 1, negative if the distance increases, and NaN if a lead of ``INDEPENDENT`` is missing or all leads are 0.
 
     Args:
         limb_swap: evidence for exchanged limb electrodes.
@@ -98,7 +98,7 @@ def lead_order(moments: NDArray[np.float32], leads: Sequence[str]) -> LeadOrder:
 
     Args:
         moments: (windows, leads, leads), result of ``second_moments``.
-        leads: canonical names of the rows, all of them present and usable.
+        leads: canonical name of each row; an empty string for rows that are not usable.
     """
     if not set(INDEPENDENT) <= set(leads):
         return LeadOrder(float("nan"), float("nan"), CHEST_PAIRS[0])
@@ -119,7 +119,7 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
 
     Args:
         moments: (windows, leads, leads), result of ``second_moments``.
-        leads: canonical names of the rows, all of them present and usable.
+        leads: canonical name of each row; an empty string for rows that are not usable.
 
     Returns:
         (leads,) root mean square of the difference divided by the larger root mean square of the two leads; NaN if
@@ -141,7 +141,7 @@ def difference(moments: NDArray[np.float32], leads: Sequence[str]) -> NDArray[np
 def _distances() -> NDArray[np.float32]:
     """Return a matrix (64, 1 + number of exchanges) for computing distances from flattened second moments.
 
-    The first column gives the Mahalanobis distance of a recording; the others give it after undoing one exchange.
+    The first column gives the squared Mahalanobis distance of a recording; the others give it after undoing one exchange.
     """
     size = len(INDEPENDENT)
     undone = [np.eye(size)]

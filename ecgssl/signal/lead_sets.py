@@ -35,7 +35,7 @@ def named_leads(text: str) -> tuple[str, ...]:
     """Return the leads of a named set, or parse lead names separated by commas.
 
     Raises:
-        InputError: a name is not a lead or occurs more than once. Lists all such names.
+        InputError: a name is not a lead or occurs more than once, or there is no name. Lists all such names.
     """
     if text in LEAD_SETS:
         return LEAD_SETS[text]

@@ -1,7 +1,7 @@
 """Names of the twelve leads, and relations between the six limb leads.
 
 Any two limb leads determine the other four (Einthoven 1912, Goldberger 1942):
-III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2. Other modules refer to leads by name, not by index.
+III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ALIASES = {
     # names of the chest electrodes in IEC 60601-2-25
     **{f"c{number}": f"V{number}" for number in range(1, 7)},
 }
-"""Lead names by spelling, in lower case and without prefixes such as "ECG lead"; used for all files and inputs."""
+"""Canonical lead name for each spelling, in lower case and without additional words such as "ECG lead"."""
 
 _WORDS = re.compile(
     r"mdc_ecg_lead_|((ecg|ekg)(?=[ _:.-]|[aivcd]|$)[ _:.-]*)?"
@@ -93,8 +93,8 @@ def identify_leads(names: Sequence[str]) -> tuple[NamedLead | None, ...]:
 
     -aVR is recognised as inverted aVR, unless the file also contains aVR. The names C1 to C6 and D1 to D3 are
     ambiguous. They are recognised as leads only if the file also contains an unambiguous lead name, or names from both
-    groups. C1 to C6 additionally require that the file has no leads V1 to V6 and no EEG channels, and D1 to D3 that it
-    has no leads I to III.
+    groups. C1 to C6 additionally require that the file has no leads V1 to V6 and no EEG channels, and that C3 and C4 are
+    not the only two of them. D1 to D3 additionally require that it has no leads I to III.
     """
     return _identify(tuple(names))
 
@@ -136,10 +136,10 @@ def _parse_name(name: str) -> tuple[str | None, bool, bool]:
 
 
 def lead_spellings() -> dict[str, str]:
-    """Return the canonical lead name for each accepted spelling; spellings are in lower case and stripped.
+    """Return a table of common spellings, in lower case, and their canonical lead names.
 
-    Bundles contain this table, so that programs without ecgssl accept the same names. A value with a minus sign is an
-    inverted lead.
+    Bundles contain this table for programs that do not use ecgssl. ``named_lead`` accepts more spellings. The value
+    ``-aVR`` denotes inverted aVR.
     """
     words = ("", "lead ", "lead_", "ecg ", "ecg_", "ekg ", "ecg lead ", "ecg_lead_", "mdc_ecg_lead_")
     table = {f"{word}{name}": lead for word in words for name, lead in ALIASES.items()}
@@ -159,11 +159,11 @@ def arrange(
         leads: canonical names of the returned rows.
 
     Returns:
-        (len(leads), samples) float32 and a (len(leads),) bool mask of the available leads. Rows of other leads are
-        zero.
+        (len(leads), samples) float32 and a (len(leads),) bool mask of the recorded and derived leads. All other
+        rows are zero.
 
     Raises:
-        ValueError: a lead occurs more than once in ``names``.
+        ValueError: a lead occurs more than once in ``names``, or ``names`` and ``signal`` differ in length.
     """
     rows: dict[str, NDArray[np.float32]] = {}
     for named, row in zip(identify_leads(names), signal, strict=True):
@@ -213,8 +213,9 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
         leads: canonical names of the rows.
 
     Returns:
-        0 if the laws are satisfied exactly; about 1 or more for exchanged leads, a wrong unit or -aVR in place of aVR
-        (Cabrera format). NaN if fewer than three limb leads are present, or if they contain NaN or are constant.
+        Residual from 0 to 1; 0 if the laws are satisfied exactly. Exchanged leads, a wrong unit of some leads, or -aVR
+        in place of aVR (Cabrera format) increase it. NaN if ``leads`` contains fewer than three limb leads, if a limb
+        lead contains NaN, or if all are constant.
     """
     order = tuple(lead for lead in LIMB_LEADS if lead in leads)
     if len(order) < 3:
@@ -230,6 +231,6 @@ def limb_residual(signal: NDArray[np.float32], leads: Sequence[str] = LEADS) -> 
 
 @lru_cache
 def _unlawful(limb: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return an orthonormal basis (len(limb) - 2, len(limb)) of the linear combinations of limb leads that are 0."""
+    """Return an orthonormal basis (len(limb) - 2, len(limb)) of linear combinations that are 0 for valid limb leads."""
     basis = LIMB_MATRIX[[LIMB_LEADS.index(lead) for lead in limb]]
     return np.linalg.qr(basis, mode="complete").Q[:, 2:].T

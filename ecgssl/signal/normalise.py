@@ -11,8 +11,8 @@ from ecgssl.signal.spec import NormaliseSpec
 def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
     """Return the signal divided by its root mean square, but at least by ``spec.floor``.
 
-    The root mean square is computed over all present leads or, with method ``lead``, for each lead. The offset is not
-    removed, because cleaning has removed it.
+    The root mean square is computed over all present leads or, with method ``lead``, for each lead. With method ``none``,
+    the signal is not divided. The offset is not removed, because cleaning has removed it.
 
     Args:
         x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.

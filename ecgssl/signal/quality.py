@@ -28,10 +28,12 @@ from ecgssl.signal.spec import SignalSpec
 class Quality:
     """Result of the quality checks of one recording.
 
+    A quality figure is a measured value, such as noise in mV. Most of them are compared with a limit.
+
     Args:
         figures: values of the quality figures by name; NaN if undefined. For figures of single leads, the value of the
             worst lead.
-        findings: quality figures outside their limits.
+        findings: quality figures outside their limits, and interpolated gaps.
         lead_mask: (leads,) bool, true for leads that are present and usable.
         rejected: reason codes of the rejection joined by ";", or ``None`` if the recording is accepted. Possible
             codes are those with policy ``reject``, and ``min_leads`` and ``missing_leads``.
@@ -83,7 +85,7 @@ def assess_raw(
 
     sources = [i for i, lead in enumerate(spec.leads) if lead in LIMB_LEADS and measured[i]][:2]
     derived = present & ~measured
-    # report only one finding per fault: leads with gaps are not checked further, and flat leads not for saturation
+    # report one finding per fault: leads with gaps are not checked further, flat leads not for saturation, wander or mains
     gappy = gaps > params.nan_fraction
     flat = ~gappy & ((silence > params.flat_seconds) | ~(found.deviation > params.flat_sd))
     railed = np.where(gappy | flat, 0.0, found.railed)
@@ -137,15 +139,15 @@ def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: Quali
 
     Args:
         cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
-        quality: result of ``assess_raw`` for the same recording, which must not be rejected.
+        quality: result of ``assess_raw`` for the same recording.
         params: limits and policy.
         spec: preprocessing settings.
 
     Returns:
         The quality with figures and findings of both steps. ``heart_rate`` is 60 s divided by the median RR interval,
-        in beats per minute. ``template_match`` is the result of the function with this name. Both are NaN if there are
-        fewer than two complete beats (``no_beats``) or ``params.beats`` is ``none``. Leads that are masked in this step
-        must be set to zero before the recording is stored.
+        in beats per minute. ``template_match`` is the result of the function with this name. Both are NaN if
+        ``params.beats`` is ``none``, or for finding ``no_beats`` (no usable lead or fewer than two complete beats).
+        Leads that are masked in this step must be set to zero before the recording is stored.
     """
     present = quality.lead_mask
     sound = present & ~_concerned(quality.findings, ("flat", "nan"), spec)

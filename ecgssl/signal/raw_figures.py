@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 PIECE = 0.2
 """Length of a segment in s."""
 STILL = 0.005
-"""Largest range in mV of a flat segment, equal to the resolution of the coarsest devices."""
+"""Largest peak-to-peak range in mV of a segment that counts as flat."""
 MAINS = (50.0, 60.0)
 
 _SECOND, _SPAN = 5, 10
@@ -54,7 +54,8 @@ def bridge(raw: Array, finite: NDArray[np.bool_]) -> Array:
         finite: (leads, samples) bool, true where ``raw`` is finite.
 
     Returns:
-        (leads, samples) in mV, finite. A lead without finite samples is zero.
+        (leads, samples) in mV, finite; ``raw`` itself if all samples are finite. Gaps at the ends are filled with the
+        nearest finite sample. A lead without finite samples is zero.
     """
     if finite.all():
         return raw
@@ -98,8 +99,8 @@ def raw_figures(signal: Array, sampling_rate: float) -> RawFigures:
 def _templates(width: int, sampling_rate: float) -> Array:
     """Return a matrix with ``width`` columns that projects a segment on its mean and on the mains frequencies.
 
-    The first row is the mean. It is followed by a sine and a cosine for each mains frequency below the Nyquist
-    frequency. They have a Hann window, which reduces leakage from T waves and the baseline.
+    The first row is the mean. It is followed by a sine and a cosine for each mains frequency that is more
+    than 5 Hz below the Nyquist frequency. Both have a Hann window, which reduces leakage from T waves and the baseline.
     """
     window = 1.0 - np.cos(2 * np.pi * (np.arange(width) + 0.5) / width)
     rows = [np.full(width, 1.0 / width)]

@@ -9,19 +9,19 @@ TYPICAL = (0.5, 2.2)
 """Range in mV of a set's median peak-to-peak voltage (``ecgssl.signal.raw_figures``, median over leads and recordings).
 Medians of PTB-XL, PTB, CPSC2018, CPSC-Extra, Chapman-Shaoxing and Georgia lie between 0.9 and 1.3 mV."""
 FEWEST = 10
-"""Smallest number of recordings for which the median is judged. Single recordings lie between 0.1 and 4.2 mV."""
+"""Smallest number of recordings for which the median is checked, because single recordings vary more widely."""
 _CENTRE = 1.1
 
 
 def unusual_voltage(spans: ArrayLike, fewest: int = FEWEST) -> str:
-    """Return a sentence about voltages that are off by a constant factor; an empty text if they are usual.
+    """Return a warning if the median voltage of a set is outside ``TYPICAL``; otherwise an empty string.
 
-    A factor below two cannot be detected.
+    The string is also empty if fewer than ``fewest`` recordings were measured. A factor below two cannot be detected.
 
     Args:
         spans: (recordings,) typical peak-to-peak voltage of each recording in mV (quality figure ``span``); NaN if it
             could not be measured.
-        fewest: smallest number of measured recordings for a result.
+        fewest: smallest number of measured recordings for which the median is checked.
     """
     values = np.asarray(spans, dtype=float)
     values = values[np.isfinite(values)]

@@ -128,6 +128,7 @@ class SignalSpec(_Frozen):
 
         Raises:
             ContractMismatch: the settings were written by another version of the cleaning code.
+            pydantic.ValidationError: a setting is invalid or unknown.
         """
         fields = dict(data)
         version = fields.pop("cleaning_version", None)

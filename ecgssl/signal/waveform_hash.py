@@ -11,7 +11,7 @@ depend on unit and gain, and hardly on quantisation. Two changes adapt the metho
   Therefore a copy that starts 20 ms later has the same grid points, although its first point can be the next one.
 
 The code is computed for each of the eight independent leads from the first ``SECONDS`` of the cleaned recording. Codes
-can be compared across sampling rates, durations and crops if the passband includes 2 to 22 Hz and the filter is
+can be compared across sampling rates and durations if the passband includes 2 to 22 Hz and the filter is
 zero-phase (``fir`` and ``neurokit``). Leads that are missing in one recording are not compared. Copies are not detected
 if they are inverted, digitised from paper, or shifted by more than 0.1 s.
 """
@@ -62,7 +62,7 @@ def waveform_hash(
         leads: canonical name of each row.
 
     Returns:
-        Code in hex: version, number of grid points, one bit per lead of ``HASH_LEADS`` (1 if present), and ``POINTS``
+        Code in hex: version, number of grid points, one bit per lead of ``HASH_LEADS`` (1 if present and not 0), and ``POINTS``
         signs per lead, padded to ``LEAD_BYTES``.
     """
     rows, there = arrange(signal[present], [name for name, row in zip(leads, present, strict=True) if row], HASH_LEADS)
@@ -91,7 +91,7 @@ class _Plan:
 
     Args:
         taper: (samples,) taper applied to the signal.
-        length: length of the FFT, which is ``SECONDS`` for all recordings; shorter recordings are zero-padded.
+        length: length of the FFT: number of samples in ``SECONDS``. Shorter recordings are zero-padded.
         band, gain, frequency: frequency bins used for the signs, their gain, and their frequencies in Hz.
         points: number of grid points.
         cosine, sine: matrices (bins, points) that compute the signal at the grid points from the frequency bins.

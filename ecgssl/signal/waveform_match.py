@@ -3,7 +3,7 @@
 The search uses locality-sensitive hashing by bit sampling (Indyk and Motwani 1998). Each of ``TABLES`` hash tables
 samples ``KEY_SIGNS`` signs of one lead, and two codes are compared only if all sampled signs are equal in at least one
 table. If a proportion p of the signs differs, the probability of this is 1 - (1 - (1 - p)^16)^32, which is
-1.000 for p = 0.05 and 0.91 for the limit p = 0.15.
+1.000 for p = 0.05 and 0.92 for the limit p = 0.15.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ Copies that were re-quantised, resampled, scaled, filtered or shifted by up to 5
 smallest distance in 1.8 million pairs of different recordings is 0.29.
 """
 FEW_LIMIT = 0.08
-"""Largest distance between copies if fewer than ``MANY`` signs are compared (few leads or short recordings)."""
+"""Largest distance between copies if fewer than ``MANY`` signs are compared (few leads or short recordings).
+
+Pairs with fewer than ``LEAST`` compared signs are not reported as copies.
+"""
 MANY, LEAST = 250, 60
 
 TABLES, KEY_SIGNS, KEY_POINTS = 32, 16, 63

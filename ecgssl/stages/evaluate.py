@@ -32,11 +32,12 @@ def evaluate_predictions(
 
     Args:
         predictions: table in the format of ``ecgssl.evaluation.predictions``.
-        params: parameters, of which section ``evaluate`` and the seed are used.
+        params: parameters, of which section ``evaluate``, the seed and, with ``folds``, section ``finetune`` are used.
         out: path of the JSON file.
         main: reference model of the comparisons; for the default see ``ecgssl.evaluation.evaluate.evaluate``.
         store: store with the recordings, required for results by subgroup.
-        folds: prediction tables of a repeated cross-validation; their macro-averaged metrics are added to the result.
+        folds: prediction tables of a repeated cross-validation. If ``main`` is given, their macro-averaged metrics are
+            added to the result; otherwise they are ignored.
 
     Returns:
         The metrics, with the same content as the JSON file.
@@ -78,6 +79,6 @@ def draw_curves(predictions: pd.DataFrame, model: str, folder: Path, seed: int, 
 
 
 def write_curves(predictions: pd.DataFrame, folder: Path, suffix: str) -> None:
-    """Write the points of the ROC and reliability curves as JSON files for ``dvc plots``."""
+    """Write the curve points for ``dvc plots`` to ``roc{suffix}.json`` and ``reliability{suffix}.json`` in ``folder``."""
     write_rows(roc_rows(predictions), folder / f"roc{suffix}.json")
     write_rows(reliability_rows(predictions), folder / f"reliability{suffix}.json")

@@ -26,7 +26,8 @@ class Finetuned:
 
     Args:
         result: classifier, predictions and selected hyperparameters of the fine-tuning.
-        folds: tables of out-of-fold predictions of a repeated cross-validation, one per repetition.
+        folds: tables of out-of-fold predictions of a repeated cross-validation, one per repetition; empty without
+            cross-validation.
     """
 
     result: FinetuneResult
@@ -71,6 +72,7 @@ def finetune_encoder(
         show_progress: whether to show progress bars on a terminal.
 
     Raises:
+        InputError: the lead names are invalid, or ``cross_validated`` is combined with another mode or share.
         InputError, ContractMismatch: see ``ecgssl.finetuning.finetune.finetune`` and ``cross_validate``.
     """
     run.log_params({"task": task, "mode": mode, "share": share, "leads": recorded})

@@ -46,7 +46,7 @@ def finetune_and_evaluate(
     cross_validated: bool = False,
     show_progress: bool = True,
 ) -> Run:
-    """Fine-tune an encoder and evaluate it on the test split.
+    """Fine-tune an encoder and evaluate it on the test split, or by cross-validation if ``cross_validated`` is set.
 
     The folder ``classifier``, ``evaluation.json``, the ROC and reliability curves and any tables of folds are written
     to ``out``.

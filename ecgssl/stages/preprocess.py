@@ -26,7 +26,7 @@ def preprocess_set(
     """Preprocess the data set that is selected in section ``data`` of the parameters.
 
     Args:
-        params: parameters, of which sections ``data``, ``signal``, ``quality`` and ``store`` are used.
+        params: parameters, of which sections ``data``, ``signal``, ``quality`` and ``store`` and the seed are used.
         out: output folder of the store. An existing store is replaced.
         synthetic: folder of the synthetic data set.
         metrics: JSON file for the numbers of stored and rejected recordings; not written by default.

@@ -44,13 +44,14 @@ def pretrain_encoder(
         params: parameters, of which sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain`` and the seed
             are used.
         store: store with the recordings. The encoder is trained on the training split.
-        state: folder for checkpoints, with one subfolder per run. The subfolder is removed when the run is complete.
+        state: folder for checkpoints, with one subfolder per run. The subfolder is removed after the encoder has been
+            written, or if the encoder diverged.
         model: output folder of the encoder.
         metrics: path of the JSON file with the metrics.
         plots: output folder of the training curves and figures.
 
     Returns:
-        The result in the first process of ``torchrun``, ``None`` in the others.
+        The result in the first or only process; ``None`` in the other processes of ``torchrun``.
 
     Raises:
         InputError, ContractMismatch, Stopped, Diverged: see ``ecgssl.pretraining.loop.pretrain``.

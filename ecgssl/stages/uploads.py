@@ -17,7 +17,7 @@ _logger = logging.getLogger("ecgssl")
 def upload_encoder(run: TrackedRun, folder: Path) -> None:
     """Upload the folder of a pretrained encoder.
 
-    Patient hashes stay on this machine. Waveform codes are uploaded if the licence of the set is open, as in a bundle.
+    Patient hashes are not uploaded. Waveform codes are uploaded only if the licence of the data set permits sharing.
 
     Args:
         run: MLflow run to log to.
@@ -36,14 +36,16 @@ def upload_encoder(run: TrackedRun, folder: Path) -> None:
 def upload_waveforms(
     run: TrackedRun, figures: Iterable[Path], licence: str, params: Params, folder: str | None
 ) -> None:
-    """Upload figures that show waveforms, if the licence of the set is open or ``tracking.upload_waveforms`` is set.
+    """Upload figures that show waveforms, if the licence permits it or ``tracking.upload_waveforms`` is set.
+
+    Otherwise, log the names of the figures that are not uploaded.
 
     Args:
         run: MLflow run to log to.
         figures: files of the figures; absent ones are ignored.
         licence: licence of the set; empty for a local cohort.
         params: parameters; section ``tracking`` is used.
-        folder: folder of the run's artifacts.
+        folder: destination folder in the artifacts of the run; ``None`` for the top level.
     """
     there = [path for path in figures if path.exists()]
     if may_be_shared(licence) or params.tracking.upload_waveforms:

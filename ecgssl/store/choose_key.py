@@ -1,4 +1,4 @@
-"""Choice of the key for patient ids: the published key for simulated patients, a private key for all others."""
+"""Choice of the key for hashing patient ids: by default a published key for simulated patients, otherwise a private key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EARLIER = Path("data/patient.key")
 
 
 def default_key_file() -> Path:
-    """Return the default key file of this user: ``ecgssl/patient.key`` in the folder for configuration.
+    """Return the default key file of this user: ``ecgssl/patient.key`` in the user configuration folder.
 
     Raises:
         InputError: the user has no home folder.
@@ -53,8 +53,8 @@ def choose_key(data: DataParams, seed: int, out: Path | str) -> bytes:
         out: folder of the store to make, which must not contain the key.
 
     Raises:
-        InputError: the key of real patients is a published one, or its file is in a folder that is deleted or shared, or
-            cannot be read or created.
+        InputError: the key of real patients is a published one; the key file is in a folder that is deleted or shared,
+            is not ignored by git, or cannot be read or created; or a key of an earlier release is in the project.
     """
     simulated = data.set == "synthetic"
     if data.patient_key is None:
@@ -77,7 +77,7 @@ def choose_key(data: DataParams, seed: int, out: Path | str) -> bytes:
 
 
 def _require_no_earlier(path: Path) -> None:
-    """Refuse to create a second key if an earlier release made one in the project."""
+    """Raise an error if ``path`` does not exist and an earlier release created a private key in the project."""
     if path.exists() or not _EARLIER.exists() or seed_of_file(_EARLIER) is not None:
         return
     what = f"an earlier release made the key of this project, but the default is now {path}"
@@ -101,7 +101,7 @@ def _require_safe(path: Path, out: Path) -> None:
 
 
 def _git_would_add(path: Path) -> bool:
-    """Return true if a path is in a git work tree and no rule ignores it."""
+    """Return true if a path is in a git work tree and no rule ignores it; false also if git cannot be run."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     try:
         found = subprocess.run(

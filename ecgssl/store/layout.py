@@ -1,6 +1,6 @@
 """File layout of a store: file names, columns and Arrow schemas.
 
-``spec.json`` contains the preprocessing settings, the scale of the samples and the SHA-256 of each shard.
+``spec.json`` contains, among others, the preprocessing settings, the sample scale and the SHA-256 of each shard.
 ``shard-00000.npy`` contains int16 samples (recordings, leads, samples). ``index.parquet`` has one row per stored
 recording, in storage order. ``rejected.csv`` has one row per rejected recording.
 """
@@ -65,7 +65,7 @@ def _schema(*columns: str) -> pa.Schema:
 
 
 PART_SCHEMA = _schema(
-    # the column findings is in both groups
+    # the column findings occurs in two of these groups, but only once in the schema
     *dict.fromkeys(("place", *REJECTED_COLUMNS[1:], *FOUND_COLUMNS, *FIGURE_COLUMNS))
 )
 """Schema of a part file, which has one row per recording of a shard.

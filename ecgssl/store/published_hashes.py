@@ -14,7 +14,9 @@ _SIMULATED = "synthetic"
 
 
 def warn_of_published_key(where: str, numbering: str, name: str, licence: str) -> None:
-    """Log a warning, once for each place, if the hashes of real patients were made with a published key.
+    """Log a warning, once for each ``where``, if the hashes of real patients were made with a published key.
+
+    The published keys of seeds 0 to 9,999 are checked.
 
     Args:
         where: store or model with the hashes.

@@ -30,7 +30,7 @@ def store_settings(store: Store) -> dict[str, Any]:
 
 
 def model_settings(spec: SignalSpec, quality: QualityParams | None = None, lsb: float | None = None) -> dict[str, Any]:
-    """Return the settings of a model or bundle for ``require_settings``. Sections that are ``None`` are left out."""
+    """Return the settings of a model or bundle for ``require_settings``; arguments that are ``None`` are omitted."""
     settings: dict[str, Any] = {"signal": spec.to_dict()}
     if quality is not None:
         settings["quality"] = quality.model_dump(mode="json")
@@ -47,7 +47,8 @@ def require_settings(
     Args:
         overrides: ``section.key=value`` strings of the command line.
         params: parameters after the overrides are applied.
-        settings: result of ``store_settings`` or ``model_settings``. Overrides of other sections are accepted.
+        settings: result of ``store_settings`` or ``model_settings``. Overrides of other sections, and
+            of keys in ``_HOW_TO_WRITE``, are not checked.
         where: path of the store or model, for messages.
         fix: how to obtain a store or model with other settings.
 
@@ -81,7 +82,7 @@ def _at(values: Any, keys: Sequence[str]) -> Any:
 
 
 def _differences(key: str, value: Any, there: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the key and both values of each difference. Settings that the store does not record differ."""
+    """Yield the key and both values of each difference; the second is ``None`` if the setting is not recorded."""
     if isinstance(value, dict) and isinstance(there, Mapping):
         for name, inner in value.items():
             yield from _differences(f"{key}.{name}", inner, there.get(name))

@@ -24,7 +24,7 @@ _MOST_MAPS = 1 << 15  # half of the default limit of memory mappings per process
 
 
 def _most_maps() -> int:
-    """Return the largest number of mapped shards: half of the limit of open files, because each needs a descriptor."""
+    """Return how many shards may be mapped at once: half of the limit of open files, and at most ``_MOST_MAPS``."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -103,11 +103,11 @@ class Store:
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Return a mask (B, leads) that is ``True`` for present leads."""
+        """Return a mask (B, leads) for the recordings in ``rows`` (B,), true for present leads."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the row numbers of a split (``train``, ``val`` or ``test``) in ascending order."""
+        """Return the row numbers of a split, for example ``train``, in ascending order; empty if the split does not occur."""
         return np.flatnonzero((self.index["split"] == split).to_numpy()).astype(np.int64)
 
     @cached_property
@@ -117,7 +117,7 @@ class Store:
 
     @property
     def described(self) -> dict[str, Any]:
-        """Name of the data set and number of recordings in each split, for model cards."""
+        """Name of the data set and number of recordings in the splits ``train``, ``val`` and ``test``, for model cards."""
         counts = {split: len(self.rows(split)) for split in ("train", "val", "test")}
         return {"set": self.about["cohort"]["name"], **counts}
 

@@ -31,10 +31,10 @@ class SourceState:
 
 
 def source_state() -> SourceState:
-    """Return the git commit and a hash of the uncommitted changes of the working directory.
+    """Return the commit and a hash of the uncommitted changes of the git repository of the working directory.
 
-    Changes of other files than code and configuration are ignored, because every pipeline run rewrites metrics, plots
-    and ``dvc.lock``.
+    Untracked files, and changes of files other than code and configuration, are ignored, because every pipeline
+    run rewrites metrics, plots and ``dvc.lock``.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:

@@ -55,7 +55,8 @@ def track(
 
     The pipeline's run is identified by the hash of all parameters, the commit and the uncommitted changes. Stages in
     separate processes share it, and the first stage creates it. Runs are stored at ``MLFLOW_TRACKING_URI``. The default
-    is the database ``mlflow.db`` and the artifact folder ``mlartifacts`` in the working directory.
+    is the database ``mlflow.db`` and the artifact folder ``mlartifacts`` in the working directory. Errors of MLflow are not
+    raised; the first one is logged as a warning.
 
     Args:
         stage: name of the run, for example ``pretrain`` or ``finetune@rhythm-linear``.
@@ -72,7 +73,7 @@ def track(
 
     Raises:
         InputError: the backend is MLflow, which is not installed.
-        ValueError: the backend is unknown. Errors of MLflow are logged as a warning and not raised.
+        ValueError: the backend is unknown.
     """
     backend = params.tracking.backend if backend is None else backend
     if backend not in ("mlflow", "none"):
@@ -91,7 +92,7 @@ def track(
 
 
 class TrackedRun:
-    """MLflow run of a stage, created by ``track``. Errors of the tracking server are logged, not raised."""
+    """MLflow run of a stage, created by ``track``. Errors of MLflow are not raised; the first one is logged."""
 
     def __init__(self, off: bool) -> None:
         self._off = off
@@ -219,7 +220,7 @@ class TrackedRun:
         return self._attempt(what, lambda: getattr(self._client, method)(self._run_id, *arguments, **named))
 
     def _attempt(self, what: str, action: Callable[[], Any]) -> bool:
-        """Call ``action`` and return whether it succeeded. Consecutive failures disable tracking."""
+        """Call ``action`` and return whether it succeeded. Three failures in a row, or one before the start, end tracking."""
         if self._off:
             return False
         try:

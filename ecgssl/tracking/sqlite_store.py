@@ -31,7 +31,8 @@ def prepared(uri: str, create: Callable[[str], object]) -> Iterator[None]:
         create: function that creates all tables of the store at a ``sqlite:///`` address.
 
     Raises:
-        sqlite3.Error: the file is not a database or cannot be written.
+        sqlite3.Error, OSError: the file is not a database or cannot be written.
+        InputError: another process holds the lock for more than ``_LONGEST_WAIT``.
     """
     if not uri.startswith(PREFIX):
         yield
@@ -51,7 +52,7 @@ def prepared(uri: str, create: Callable[[str], object]) -> Iterator[None]:
 
 
 def schema_error(uri: str, error: Exception) -> Exception:
-    """Return an error with one remedy if a SQLite file has another schema than this release of MLflow; else ``error``."""
+    """Return an ``UnusableStore`` with a remedy if ``error`` reports a wrong schema of a SQLite file; else ``error``."""
     if not uri.startswith(PREFIX) or "schema" not in str(error).lower():
         return error
     path = Path(uri.removeprefix(PREFIX).partition("?")[0])

@@ -44,7 +44,7 @@ def settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def legal_name(name: str) -> str:
-    """Return a name with only the characters that MLflow accepts; other characters become ``_``."""
+    """Return a valid MLflow name: other characters become ``_``, and the name is cut to 250 characters."""
     parts = re.sub(r"[^\w./ -]", "_", name)[:250].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 

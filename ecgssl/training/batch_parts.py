@@ -1,6 +1,6 @@
 """Division of a batch into processes and accumulated pieces, with the loss and gradient of the whole batch.
 
-In a contrastive batch, every recording is a negative of all others, so each part needs the projected vectors of all parts.
+The contrastive loss compares every recording with the whole batch, so each part needs the projected vectors of all parts.
 Processes exchange these vectors. The pieces of one process are not in memory at the same time. Their vectors are therefore
 first computed without a graph. Then each piece is computed again with a graph (GradCache: Gao et al. 2021, "Scaling deep
 contrastive learning batch size under memory limited setup").

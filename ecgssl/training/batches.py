@@ -1,4 +1,4 @@
-"""Batches of stored recordings. Their order depends only on seed and step, so resumed runs see the same batches."""
+"""Batches of stored recordings. A batch depends on the seed and the step, so resumed runs see the same batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class HostBatch:
-    """Batch of recordings in host memory: signal (B, L, T) in mV, lead mask (B, L), patients (B,)."""
+    """Batch in host memory: signal (B, L, T) in mV, lead mask (B, L), patient codes (B,) and rows of the store (B,)."""
 
     signal: Tensor
     present: Tensor
@@ -132,7 +132,7 @@ def rows_at(
     step: int,
     chances: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the rows of the batch of a step. Epochs are consecutive random permutations of all rows.
+    """Return the rows of the batch of a step. Without ``chances``, every epoch is a random permutation of all rows.
 
     Args:
         rows: rows to draw from.

@@ -24,12 +24,12 @@ from ecgssl.version import __version__
 WEIGHTS = "model.safetensors"
 BEST = "best.pt"
 RUN_CONFIG = "run.json"
-"""File with the configuration of a stopped run, in the folder of its checkpoints."""
+"""Name of the file with the configuration of a run, in the folder of its checkpoints."""
 PRETRAINING = "pretraining.safetensors"
 """Name of the file with all weights of CoRe-ECG (decoder, projector, FDA) in the folder of a pretrained encoder."""
 
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
-"""Exceptions that ``torch.load`` raises for a truncated or altered file."""
+"""Exceptions raised when a checkpoint is read that is missing, truncated or altered."""
 
 
 def write_model(
@@ -41,7 +41,7 @@ def write_model(
         folder: temporary folder of ``ecgssl.files.atomic_directory``.
         model: encoder or classifier.
         spec: preprocessing settings of the model's input.
-        about: additional entries of ``config.json`` on its training.
+        about: additional entries of ``config.json``, such as details of the training.
     """
     write_atomic(folder / WEIGHTS, weight_bytes(model))
     encoder = model.encoder if isinstance(model, Classifier) else model
@@ -213,7 +213,7 @@ class RunState:
             ) from None
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the newest intact checkpoint, or ``None`` if there is none. Damaged checkpoints are removed."""
+        """Return the newest intact checkpoint, or ``None`` if there is none. Newer, damaged checkpoints are removed."""
         for file in sorted(self.folder.glob("step-*.pt"), reverse=True):
             try:
                 return state_from(file.read_bytes())

@@ -26,7 +26,7 @@ def embed_store(
     """Return the embeddings of stored recordings, (len(rows), E) float32. On a CPU, they do not depend on the batch size.
 
     Args:
-        encoder: encoder in eval mode.
+        encoder: encoder; it is moved to the GPU if there is one, and is on the CPU in eval mode afterwards.
         store: store preprocessed with the encoder's settings; the caller checks this.
         rows: rows of the store.
         leads: (L,) bool, leads that the encoder receives; ``None`` for all leads.

@@ -9,7 +9,10 @@ from typing import Any
 
 
 class StopRequest:
-    """Context manager that sets ``requested`` on SIGTERM or SIGINT. A second SIGINT raises ``KeyboardInterrupt``."""
+    """Context manager that sets ``requested`` on SIGTERM or SIGINT. It has no effect outside the main thread.
+
+    A SIGINT after the first signal raises ``KeyboardInterrupt``.
+    """
 
     def __init__(self) -> None:
         self.requested = False

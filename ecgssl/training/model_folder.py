@@ -38,7 +38,7 @@ def load_signal(path: Path) -> SignalSpec:
 
 
 def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
-    """Return the model parameters of a stored encoder."""
+    """Load the encoder parameters of a model and check that the patch length divides the number of samples in ``spec``."""
     try:
         params = ModelParams(**read_json(path / CONFIG)["model"])
     except (KeyError, TypeError, ValidationError):
@@ -55,9 +55,9 @@ class Head:
 
     Args:
         targets: names of the outputs.
-        kind: kind of the task.
-        queries: number of attention queries; 0 for mean pooling.
-        crops: number of crops of a recording.
+        kind: type of the outputs.
+        queries: number of learned queries of the head; 0 for a linear head on the embedding.
+        crops: number of shifted views of a recording whose outputs are averaged.
     """
 
     targets: tuple[str, ...]
@@ -76,7 +76,7 @@ def load_head(path: Path) -> Head:
     targets = config.get("targets")
     if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
         raise unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases lack these entries; they are multilabel models without queries and crops
+    # models of earlier releases lack these entries; they are multilabel models without queries and with a single crop
     task_kind = config.get("task_kind", "multilabel")
     numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
     if task_kind not in get_args(OutputKind):

@@ -13,7 +13,7 @@ from ecgssl.model.encoder import Encoder
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Return whether weight decay applies: true for matrices, false for biases, norms, tokens, embeddings and the FDA map."""
+    """Return whether weight decay applies: not to vectors, biases, tokens, embeddings and the FDA map, but to all others."""
     # compare whole components of the name, because ``from_tokens.weight`` is a matrix with weight decay
     exempt = any(part.endswith(("bias", "_token", "_embedding", "importance")) for part in name.split("."))
     return parameter.ndim >= 2 and not exempt
@@ -22,7 +22,7 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
 def pretrain_groups(
     module: nn.Module, learning_rate: float, weight_decay: float, map_rate: float
 ) -> list[dict[str, Any]]:
-    """Return three parameter groups: with weight decay, without weight decay, and the FDA map (no decay, ``map_rate``)."""
+    """Return three parameter groups: with decay, without decay, and FDA (without decay, with learning rate ``map_rate``)."""
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     maps = [p for n, p in named if n.startswith("fda.")]
     rest = [(n, p) for n, p in named if not n.startswith("fda.")]

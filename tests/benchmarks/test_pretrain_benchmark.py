@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("geometry", [["--samples", "500", "--objective", "contrastive"], ["--st-mem"]])
+@pytest.mark.parametrize("geometry", [["--samples", "500", "--objective", "contrastive"]])
 def test_figures_agree(geometry):
     options = [
         "--presets",

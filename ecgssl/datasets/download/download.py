@@ -23,13 +23,13 @@ from ecgssl.output_lock import exclusive
 from ecgssl.progress import progress
 
 JOURNAL = ".ecgssl-verified"
-"""File in the root folder that lists verified files with size and time, so that they are not verified again."""
+"""File in the root folder that lists verified files with size and modification time, so that they are not verified again."""
 
 LOCK = ".ecgssl-download.lock"
-"""File in the root that another download of the same folder is refused for."""
+"""Lock file in the root folder. A second download into the same folder is an error while a download runs."""
 
 _SAMPLED = 40
-"""Number of files whose sizes are requested from the server to estimate the total size."""
+"""Maximum number of files whose sizes are requested from the server to estimate the total size."""
 _UNPACKED = "!unpacked"
 
 
@@ -38,8 +38,8 @@ class Plan:
     """Number and size of the files of a download, reported before it starts.
 
     Args:
-        files: number of selected files, including files that are already present.
-        size: number of bytes to download; ``None`` if the server does not report sizes.
+        files: number of selected files, including files that an earlier run has verified.
+        size: size in bytes of the files that no earlier run has verified; ``None`` if the server does not report sizes.
         exact: whether ``size`` is exact; otherwise it is estimated from a sample.
         advice: note for the user.
     """
@@ -60,10 +60,10 @@ class DownloadReport:
 
     Args:
         files: number of selected files, equal to ``present + fetched + len(failed)``.
-        present: number of files that were already on disk and have the right checksum.
+        present: number of files that were already on disk with the right checksum, or that an earlier run has unpacked.
         fetched: number of files downloaded and verified.
-        failed: path and reason for each file that could not be downloaded.
-        received: number of bytes received over the network.
+        failed: path and reason for each file that could not be downloaded or unpacked.
+        received: number of bytes received over the network, including bytes that were discarded.
         seconds: duration in s.
     """
 
@@ -87,24 +87,25 @@ def download(
     show_progress: bool = True,
     session: ReleaseSession | None = None,
 ) -> DownloadReport:
-    """Download a public dataset.
+    """Download a public dataset, and return a report. Files that cannot be downloaded are listed in the report.
 
     To continue an interrupted download, call this function again. Complete files are kept, and partial files are resumed.
 
     Args:
         name: name of the dataset (``ecgssl.config.public_sets``).
         root: folder to download to; created if it does not exist.
-        base_url: URL of a mirror with the same files and the same ``SHA256SUMS.txt``.
+        base_url: URL of a mirror with the same files and the same list of checksums; by default the URL of the release.
         subsets: names or path patterns of subsets, see ``choose``.
         connections: number of parallel downloads, at most ``MOST_CONNECTIONS``.
         recheck: compute the checksums of all files again, including files verified by an earlier run.
         on_plan: function called with the plan before the download starts.
         show_progress: whether to show a progress bar.
-        session: HTTP session; by default a new one.
+        session: HTTP session, closed at the end; by default a new one.
 
     Raises:
         InputError: the dataset is unknown or cannot be downloaded automatically (the message contains instructions), the
-            list of files is invalid, a subset has no files, there is too little disk space, or another process uses ``root``.
+            list of files cannot be downloaded or is invalid, ``connections`` is out of range, a subset has no files, there is
+            too little disk space, a file cannot be written, or another process uses ``root``.
     """
     start = time.perf_counter()
     root = Path(root)
@@ -180,7 +181,8 @@ def _fetch_all(
     """Download and verify files in parallel.
 
     Returns:
-        The number of files already present, the number of bytes received, and path and reason for each failed file.
+        The number of files that were already on disk with the right checksum, the number of bytes received, and path and
+        reason for each failed file.
     """
     present = received = 0
     failed: list[tuple[str, str]] = []

@@ -33,7 +33,7 @@ def fetch(
         stop: event that stops the download; the partial file is kept.
 
     Raises:
-        Refused: the file cannot be downloaded or its checksum is wrong.
+        Refused: the file cannot be downloaded, its checksum is wrong twice, or ``stop`` is set.
         OSError: the file cannot be written, for example because the disk is full.
     """
     part = target.with_name(target.name + PART)
@@ -95,8 +95,8 @@ def unpack(archive: Path) -> None:
     """Unpack a zip file into the folder that contains it.
 
     Raises:
-        Refused: the zip file is invalid, or a member is not a regular file, lies outside the folder or is suspiciously
-            large.
+        Refused: the zip file is invalid, or a member is encrypted, is not a regular file, has a path outside the folder
+            or has a compression ratio above 200.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -61,7 +61,7 @@ def parse_sums(text: str, base_url: str, where: str) -> list[RemoteFile]:
     """Parse the text of a ``SHA256SUMS.txt``, which has lines of the form ``digest path``.
 
     Raises:
-        InputError: lines are invalid or contain paths outside the release. The message lists their numbers.
+        InputError: the list is empty, or lines are invalid or contain paths outside the release.
     """
     found: dict[str, RemoteFile] = {}
     wrong: list[int] = []
@@ -108,8 +108,8 @@ def choose(files: Iterable[RemoteFile], source: Source, subsets: Iterable[str]) 
     Args:
         files: all files of the release.
         source: download source of the dataset.
-        subsets: names in ``source.subsets``, or path patterns such as ``files/p1000/*``; if empty, the default files of
-            the dataset.
+        subsets: names in ``source.subsets``, or path patterns such as ``files/p1000/*``; if empty, the files of
+            ``source.default``, or all files if it is empty too.
 
     Raises:
         InputError: a subset has no files. The message lists all such subsets.

@@ -126,20 +126,21 @@ class ReleaseSession:
             raise InputError(Problem(url, "list of files", "is not valid JSON", "Check the URL")) from None
 
     def size(self, url: str) -> int | None:
-        """Return the size of a file in bytes as reported by the server; ``None`` if the server does not report it."""
+        """Return the size of a file in bytes as reported by the server; ``None`` if the request fails or reports no size."""
         try:
             with self._open("HEAD", url, {}) as response:
                 length = response.headers.get("Content-Length", "")
                 return int(length) if response.status_code == 200 and length.isascii() and length.isdigit() else None
         except (Refused, requests.RequestException, HTTPError, OSError):
-            # the size is only an estimate for the user
+            # a missing size is not an error, because sizes are only used for estimates
             return None
 
     @contextmanager
     def stream(self, url: str, start: int = 0) -> Iterator[requests.Response]:
         """Request a file from byte ``start`` on, and yield the response.
 
-        The status of the response is 200 (whole file), 206 (from ``start`` on) or 416 (the file ends before ``start``).
+        The status of the response is 200 (whole file), 206 (from ``start`` on) or 416 (the file has no
+        bytes from ``start`` on).
 
         Raises:
             Refused: the status is different, or the server cannot be reached.
@@ -153,7 +154,7 @@ class ReleaseSession:
             yield response
 
     def resuming(self, url: str, receive: Callable[[], _Result], reached: Callable[[], int]) -> _Result:
-        """Call ``receive`` until a transfer succeeds, and return its result.
+        """Call ``receive`` again after each connection error until a transfer succeeds, and return its result.
 
         Args:
             url: URL, for messages.
@@ -162,7 +163,7 @@ class ReleaseSession:
                 reset.
 
         Raises:
-            Refused: ``attempts`` transfers in a row receive no data.
+            Refused: ``attempts`` transfers in a row break without receiving new data, or ``receive`` raises it.
         """
         retry, best = self._retry, reached()
         while True:

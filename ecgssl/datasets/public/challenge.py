@@ -1,10 +1,9 @@
 """Loaders for the PhysioNet/CinC Challenges 2020 and 2021, and for the Georgia dataset.
 
-Files are ``training/{subset}/g*/X.{hea,mat}``; the folders ``training`` and ``g*`` may be left out. The headers contain the
-labels. The releases (Perez Alday et al. 2020,
-Reyna et al. 2021) contain recordings of other public datasets, some with new names. If the original name is known, the
-recording gets the ``record_id`` of the original dataset (HR00001 becomes ``ptbxl-00001``). Recordings shared by two
-cohorts can then be found by name.
+Files are ``training/{subset}/g*/X.{hea,mat}``; the folders ``training`` and ``g*`` may be absent. The headers contain the
+labels. The releases (Perez Alday et al. 2020, Reyna et al. 2021) contain recordings of other public datasets, some with new
+names. If the original name is known, the recording gets the ``record_id`` of the original dataset (HR00001 becomes
+``ptbxl-00001``). Recordings shared by two cohorts can then be found by name.
 
 The Challenge publishes no patient ids. Some subsets contain several recordings per patient (PTB-XL, PTB, INCART). They are
 used for training only, because a split by recording would put the same patient into several splits.
@@ -40,7 +39,7 @@ _RECORDINGS_READ = 16
 _STRATIFY_BY = "scored2021"
 
 _SAME_NAMES = {"cpsc_2018": "cpsc2018", "chapman_shaoxing": "ecg_arrhythmia", "ningbo": "ecg_arrhythmia"}
-"""Subsets with the same signal files and names as another dataset, whose known defects therefore apply."""
+"""Subsets with the same signal files and names as another dataset. Defects with the action ``flag`` apply to both."""
 
 _SUBSETS_2020 = ("cpsc_2018", "cpsc_2018_extra", "st_petersburg_incart", "ptb", "ptb-xl", "georgia")
 _SUBSETS_2021 = (*_SUBSETS_2020, "chapman_shaoxing", "ningbo")
@@ -66,8 +65,9 @@ class Challenge(PublicSet):
         """Return the cohort with labels and splits.
 
         Raises:
-            InputError: a subset or signal file is missing, a recording occurs twice, headers have the wrong gain of a
-                release of 2020, or the label counts of a complete release differ from the known counts.
+            InputError: a subset, its headers or a signal file is missing, a recording occurs twice, headers have the gain
+                4880 of old releases or another gain that gives unusual voltages, or the label counts of a complete
+                release differ from the known counts.
         """
         folders = self.subsets or self.folders
         inside = self._training_folder()
@@ -97,12 +97,12 @@ class Challenge(PublicSet):
         return any((self.root / name).is_dir() for name in names)
 
     def root_remedy(self) -> str:
-        """Return how to set the root, or how to arrange header files that lie in the root itself."""
+        """Return an instruction for setting ``data.root``, and for moving header files that are directly in the root."""
         remedies = [super().root_remedy(), *(str(problem.remedy) for problem in _headers_without_folder(self.root))]
         return ". ".join(remedies)
 
     def _training_folder(self) -> str:
-        """Return the prefix of paths to the subsets: ``training/``, or an empty string if this folder is left out."""
+        """Return the prefix of paths to the subsets: ``training/``, or an empty string if this folder does not exist."""
         return f"{self.landmark}/" if (self.root / self.landmark).is_dir() else ""
 
 
@@ -200,7 +200,7 @@ def _problems(where: str, headers: list[ChallengeHeader], url: str) -> list[Prob
 
 
 def _headers_without_folder(training: Path) -> list[Problem]:
-    """Return a problem if header files lie in the folder of the subsets itself."""
+    """Return a problem if header files are directly in a folder that should contain one folder per subset."""
     count = sum(1 for path in training.glob("*.hea"))
     if not count:
         return []
@@ -211,7 +211,10 @@ def _headers_without_folder(training: Path) -> list[Problem]:
 
 
 def _voltage_problems(root: Path, where: str, headers: list[ChallengeHeader], url: str) -> list[Problem]:
-    """Return a problem if headers have an unusual gain and their recordings an unusual voltage."""
+    """Return a problem if headers have an unusual gain and their recordings an unusual voltage; otherwise an empty list.
+
+    Up to ``_RECORDINGS_READ`` of these recordings are read.
+    """
     other = [header for header in headers if header.other_gain and header.signal_there]
     spans = []
     for header in other[:: max(1, len(other) // _RECORDINGS_READ)][:_RECORDINGS_READ]:

@@ -24,8 +24,8 @@ class ChallengeHeader:
         signal_there: whether the signal file is in the folder of the header.
         old_gain: whether a lead has the gain 4880, as in headers before August 2020. This gain is wrong: voltages
             become 4.88 times too small.
-        other_gain: whether a lead has another gain than the 1000 per mV of the current releases. The samples decide
-            whether it is wrong: PTB-XL as released in June 2020 has the gain 200 and samples in uV.
+        other_gain: whether a lead has a gain other than 4880 and 1000 per mV (current releases). Such a gain can be right or
+            wrong: in the release of June 2020, PTB-XL has the gain 200, but its samples are in uV.
     """
 
     path: str

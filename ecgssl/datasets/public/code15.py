@@ -1,6 +1,6 @@
 """Loader for CODE-15% (Ribeiro et al. 2021): 345,779 recordings of 233,770 patients, 400 Hz, in 18 HDF5 files.
 
-The files are ``exams.csv`` and ``exams_part{0..17}.hdf5``, which contain ``exam_id`` (N) and ``tracings`` (N, 4096, 12).
+The files are ``exams.csv``, and ``exams_part{0..17}.hdf5`` with arrays ``exam_id`` (N) and ``tracings`` (N, 4096, 12).
 Samples are in mV, although the README of the related dataset CODE-test states 1e-4 V. The table and the HDF5 files are
 ordered differently, so recordings are matched by ``exam_id``. The files do not state the lead order. It is the standard
 order I, II, III, aVR, aVL, aVF, V1 to V6 (verified with the limb-lead laws in ecgbench 1.0.0). Shorter recordings are
@@ -68,7 +68,8 @@ class CODE15(PublicSet):
         """Return the cohort of the selected parts with labels and folds.
 
         Raises:
-            InputError: a part is missing, a cell is invalid, or a file cannot be read or lacks exams of the table.
+            InputError: the table or a part is missing, a cell is invalid, a file cannot be read or lacks exams of the table, or
+                the counts of the complete dataset differ from the known counts.
         """
         source = self.root / self.landmark
         table = read_table(
@@ -143,7 +144,8 @@ class CODE15(PublicSet):
         """Compare the exams in the files with the table.
 
         Returns:
-            The number of padding rows in the files, and the number of exams in the files that the table does not list.
+            The number of padding rows (``exam_id`` 0) in the files, and the number of exams in the files that the table
+            does not list.
 
         Raises:
             InputError: a file cannot be read or lacks exams of the table.

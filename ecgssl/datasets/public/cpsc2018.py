@@ -52,7 +52,7 @@ class CPSC2018(PublicSet):
     landmark = "A0001.hea or A0001.mat (to A6877)"
 
     def recognised(self) -> bool:
-        """Return whether the root folder or a folder below it contains a record such as ``A0001.hea``."""
+        """Return whether the root folder or a folder below it contains a file such as ``A0001.hea`` or ``A0001.mat``."""
         return any(
             _RECORD.fullmatch(Path(name).stem) and name.endswith((".hea", ".mat"))
             for _, _, names in os.walk(self.root)
@@ -63,7 +63,7 @@ class CPSC2018(PublicSet):
         """Return the cohort with labels and folds.
 
         Raises:
-            InputError: neither ``REFERENCE.csv`` nor headers exist, a row is invalid, a recording is missing or occurs
+            InputError: MATLAB files have no ``REFERENCE.csv``, a row is invalid, a recording is missing or occurs
                 twice, the label set ``first`` is used with the WFDB copy, or the label counts of the complete dataset
                 differ from the known counts.
         """

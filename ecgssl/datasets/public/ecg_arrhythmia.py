@@ -4,9 +4,9 @@ The files are named ``WFDBRecords/01/010/JS00001.{hea,mat}`` and so on. JS00001-
 from Ningbo. Diagnosis codes, age and sex are comments in the headers. ``ConditionNames_SNOMED-CT.csv`` lists the names of
 the SNOMED CT codes. Codes that the PhysioNet/CinC Challenge 2021 scores as equal share one label.
 
-Every patient has one recording, and there is no official split. Folds are made separately for each hospital and stratified
-by the labels of the Challenge 2021. A recording has the same fold in the sets ``ecg_arrhythmia``, ``ningbo`` and
-``cinc2021``.
+According to the publication, every patient has one recording. There is no official split. Folds are made separately for
+each hospital and stratified by the labels of the Challenge 2021. A recording has the same fold in the sets
+``ecg_arrhythmia``, ``ningbo`` and ``cinc2021``.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class ECGArrhythmia(PublicSet):
         return self.checked_cohort(table, names.labels, labelled.matrix, notes, source)
 
     def _recordings(self) -> tuple[dict[str, str], list[str]]:
-        """Return a dict from the path of each recording to its hospital, and the paths of headers with unknown names."""
+        """Return the hospital of each recording in ``sites`` by path, and the paths of headers not named JS and five digits."""
         places, strange = {}, []
         for path in list_headers(self.root, self.landmark):
             match = _RECORD.fullmatch(path.rpartition("/")[2])
@@ -121,7 +121,10 @@ class ECGArrhythmia(PublicSet):
         return places, strange
 
     def _condition_names(self) -> LabelMap:
-        """Return the mapping from SNOMED CT codes to acronyms. If a code has several acronyms, the first is used."""
+        """Return the mapping from SNOMED CT codes to acronyms.
+
+        If a code has several acronyms, the first is used. Equivalent codes get the same acronym.
+        """
         path = self.root / _NAMES
         table = read_table(path, (), self.url, dtype=str, keep_default_na=False)
         # the column names are "Acronym Name" and "Snomed_CT"; some copies omit the space or the underscore

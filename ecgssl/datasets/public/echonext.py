@@ -39,8 +39,8 @@ class EchoNext(PublicSet):
     """EchoNext 1.1 (Poterucha et al. 2025).
 
     The label set ``shd`` is the composite flag for structural heart disease. ``released`` contains the composite flag and
-    eleven findings as published. ``measured`` contains the same labels, but a flag of 0 is replaced by "unknown" if the
-    echocardiogram did not measure the finding.
+    eleven findings as published. ``measured`` contains the same labels, but a 0 of one of the eleven findings
+    is replaced by "unknown" if a measurement of this finding is missing.
     """
 
     name = "echonext"

@@ -42,7 +42,7 @@ class INCART(PublicSet):
     landmark = "I01.hea (to I75.hea)"
 
     def recognised(self) -> bool:
-        """Return whether the root contains a header file ``I01.hea`` to ``I75.hea``."""
+        """Return whether the root contains a header file such as ``I01.hea``."""
         return next(self.root.glob("I[0-9][0-9].hea"), None) is not None
 
     def cohort(self) -> Cohort:
@@ -89,5 +89,5 @@ class INCART(PublicSet):
 
 
 def _parts(diagnoses: str | None) -> tuple[str, ...] | None:
-    """Split a text at commas into diagnoses; ``None`` if there are none."""
+    """Split a text at commas, and return the diagnoses; ``None`` if there are none."""
     return tuple(part.strip() for part in (diagnoses or "").split(",") if part.strip()) or None

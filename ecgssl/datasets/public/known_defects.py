@@ -17,7 +17,7 @@ class Defect:
     Args:
         record: name of the recording within the dataset.
         defect: short description of the defect.
-        action: ``exclude`` rejects the recording with a reason; ``flag`` keeps it and records the flag in the index.
+        action: ``exclude`` rejects the recording; ``flag`` keeps it. Both record the reason code ``known_defect``.
         source: publication or software that reported the defect.
     """
 

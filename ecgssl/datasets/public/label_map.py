@@ -18,7 +18,7 @@ class Labelled:
     """Label matrix of recordings.
 
     Args:
-        matrix: (recordings, labels) with values 1 and 0. All labels of a recording without any code are NaN.
+        matrix: (recordings, labels) with values 1 and 0. All labels of a recording with unknown codes are NaN.
         unmapped: number of recordings for each code without a label.
     """
 
@@ -75,7 +75,7 @@ class LabelMap:
         """Convert the codes of recordings to a label matrix.
 
         Args:
-            codes: codes of each recording; ``None`` if the recording has no codes, so all its labels are NaN.
+            codes: codes of each recording. ``None`` means unknown and sets all labels to NaN; an empty list sets them to 0.
         """
         place = {label: column for column, label in enumerate(self.labels)}
         matrix = np.zeros((len(codes), len(place)))

@@ -120,7 +120,7 @@ def _rhythms(sheet: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _lines_of(cell: str) -> list[str]:
-    """Return the findings in a cell, one per line, in lower case and without full stops."""
+    """Return the findings in a cell, one per line, in lower case and without a final full stop."""
     return [line.strip().rstrip(".").casefold() for line in cell.splitlines() if line.strip()]
 
 

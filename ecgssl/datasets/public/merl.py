@@ -39,7 +39,7 @@ class _Files:
         stem: common beginning of the file paths below ``data_split``.
         key: column that identifies a recording.
         record: function that converts a cell of that column to a record id.
-        first: position of the first label column.
+        first: position of the first label column, counted from 0.
     """
 
     stem: str

@@ -8,8 +8,9 @@
   (Strodthoff et al. 2024, doi:10.13026/ypt5-9d58) in the root folder.
 
 No split is published with the recordings. Patients are divided into twenty folds: 0-17 are train, 18 is val, 19 is test. If
-the file of Ext-ICD is in the root folder, its folds are used with every label set, so that no model is pretrained on its
-test data. Otherwise, folds are assigned by a hash of ``subject_id``, so that they do not change if recordings are missing.
+the file of Ext-ICD is in the root folder, its folds are used with every label set, so that no model is pretrained on test
+data of Ext-ICD. Otherwise, folds are assigned by a hash of ``subject_id``, so that they do not change if recordings are
+missing.
 
 The files store aVF before aVL, so leads must be identified by name. Header comments contain the patient number and are not
 kept.
@@ -43,7 +44,7 @@ _COLUMNS = ["subject_id", "study_id", "path"]
 _EXT_ICD = "https://physionet.org/content/mimic-iv-ecg-ext-icd-labels/1.0.1/"
 _VALIDATION, _TEST = 18, 19
 _LOOKED_FOR = 1000
-"""Number of recordings for which the loader checks that the file exists. Checking all would take minutes to hours."""
+"""Maximum number of recordings for which the loader checks that the file exists. Checking all would take minutes to hours."""
 
 _HASHED = (
     "no split is published: patients are assigned to 20 folds by a hash of subject_id; 0-17 are train, 18 val, 19 test"
@@ -73,8 +74,8 @@ class MIMICIVECG(PublicSet):
         """Return the cohort with targets and folds.
 
         Raises:
-            InputError: a table has invalid cells, a study is listed twice, a patient is in two folds, recordings are
-                missing, or the complete dataset does not contain 161,352 patients.
+            InputError: a table is missing or has invalid cells, a study is listed twice, a patient is in two folds,
+                recordings are missing, or the complete dataset does not contain 161,352 patients.
         """
         source = self.root / self.landmark
         listed = read_table(source, _COLUMNS, self.url, usecols=lambda name: name in _COLUMNS)

@@ -30,8 +30,9 @@ MI, HEALTHY = "MI", "HEALTHY"
 class PTB(PublicSet):
     """PTB Diagnostic ECG Database 1.0.0.
 
-    The label set ``diagnosis`` has one label per reason for admission, which is unknown if the header contains n/a. The
-    label set ``infarction`` is 1 for myocardial infarction, 0 for healthy controls, and unknown for all others.
+    The label set ``diagnosis`` has one label per diagnosis that is a reason for admission. All labels are unknown if the
+    header states no reason (for example n/a). The label set ``infarction`` has one label, which is 1 for myocardial
+    infarction, 0 for healthy controls, and unknown for all others.
     """
 
     name = "ptb"

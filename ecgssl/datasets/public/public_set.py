@@ -32,7 +32,8 @@ class Source:
     """Download source of a dataset release.
 
     Args:
-        base_url: URL of the release folder with a final slash; for ``zenodo``, the API URL of the record.
+        base_url: URL of the release folder with a final slash; for ``zenodo``, the API URL of the record; for a dataset with
+            ``manual`` instructions, the web page.
         listing: where files and checksums are listed: in ``SHA256SUMS.txt``, or in the Zenodo record (MD5).
         needs: path patterns of files that are required to load the dataset. They are downloaded with every subset.
         subsets: path patterns of each subset.
@@ -66,7 +67,7 @@ class PublicSet(ABC):
         licence, citation, url: licence, reference and web page of the release.
         source: download source.
         label_sets: names of the available label sets, the default first.
-        landmark: file or folder in the root that identifies the dataset.
+        landmark: file or folder in the root that identifies the dataset, or a description of it for messages.
         subset_names: subsets that can be loaded separately; empty if there are none.
         standardised: whether the samples were published as z-scores.
 
@@ -124,7 +125,7 @@ class PublicSet(ABC):
         """Return the cohort with labels and splits.
 
         Raises:
-            InputError: tables are invalid or recordings are missing. The message lists all errors.
+            InputError: tables are invalid or recordings are missing.
         """
 
     def recognised(self) -> bool:
@@ -132,7 +133,7 @@ class PublicSet(ABC):
         return (self.root / self.landmark).exists()
 
     def root_remedy(self) -> str:
-        """Return how to set the root. If the dataset is a few folders above or below, the remedy names that folder."""
+        """Return an instruction for setting ``data.root``. It names the folder of the dataset if that is found nearby."""
         for folder in _nearby_folders(self.root):
             other = copy.copy(self)
             other.root = folder
@@ -198,7 +199,7 @@ class PublicSet(ABC):
             source: table that lists the records.
             paths: paths relative to the root, with ``/``.
             rows: row number of each path in ``source``; by default 2, 3, ... (below a header line).
-            most: check only about this many evenly spaced paths; by default all. Other missing records are rejected
+            most: largest number of paths to check, which are evenly spaced; by default all. Other missing records are rejected
                 when they are read. Paths outside the root are always reported.
             field: field of the problem.
             remedy: how to fix the problem; by default to complete the download.

@@ -18,12 +18,12 @@ def release_counts(name: str, labels: str = "") -> dict[str, int]:
 
     Args:
         name: name of the dataset.
-        labels: label set; its counts are included.
+        labels: label set whose counts are included; by default only the counts of the dataset as a whole.
 
     Returns:
         A dict of counts. Keys are ``recordings``, ``patients``, ``train``, ``val`` and ``test`` (recordings with a known
-        target), ``patients of train`` and so on, ``unlabelled``, ``targets``, and target names (number of positives).
-        The dict is empty for a dataset that the table does not list.
+        target), ``patients of train`` and so on, ``unlabelled`` (recordings without a known target), ``targets``
+        (number of targets), and target names (number of positives). Keys without a known count are absent.
     """
     return {
         row["counted"]: int(row["count"])

@@ -90,8 +90,8 @@ def known_ages(cells: pd.Series) -> pd.Series:
         cells: age column of a release.
 
     Returns:
-        Ages in years. Ages above 89, including the code 300, become ``OLDEST``. Other cells that are empty, negative,
-        above 130 or not a number become NaN.
+        Ages in years. Ages above 89 and up to 130, and the codes ``300`` and ``>89``, become ``OLDEST``. Other cells that are
+        empty, negative, above 130 or not a number become NaN.
     """
     text = cells.astype(str).str.strip()
     numbers = pd.to_numeric(text.mask(text.isin(_OVER_89), str(OLDEST)), errors="coerce")

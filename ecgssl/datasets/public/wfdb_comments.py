@@ -35,8 +35,8 @@ class HeaderComments:
 
     Args:
         codes: distinct codes of ``#Dx`` in file order. ``None`` means that the diagnoses are unknown: the line is missing
-            or contains no code (NaN, Unknown, only commas).
-        age: years; 90 for all ages above 89; NaN if absent, negative or not a number.
+            or contains no code (for example NaN, Unknown or only commas).
+        age: years; 90 for ages above 89 and the code 300; NaN if absent, not a number, negative, or above 130 except 300.
         sex: ``male``, ``female`` or empty.
     """
 

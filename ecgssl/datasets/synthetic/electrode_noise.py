@@ -1,6 +1,7 @@
 """Simulation of electrode noise.
 
-Noise is added to the nine electrode potentials instead of the leads, so that the leads obey the limb-lead laws.
+Noise is generated for the potentials of nine electrodes and then converted to leads. Leads that use the same
+electrode therefore share its noise.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ ELECTRODES_TO_LEADS: NDArray[np.float64] = np.array(
     [[-1, 1, 0, 0, 0, 0, 0, 0, 0], [-1, 0, 1, 0, 0, 0, 0, 0, 0]]
     + [[-_THIRD, -_THIRD, -_THIRD] + [1.0 if i == chest else 0.0 for i in range(6)] for chest in range(6)]
 )
-"""Matrix (8, 9) that converts potentials to leads I, II, V1 to V6. V1 to V6 are relative to Wilson's central terminal."""
+"""Matrix (8, 9) that converts the potentials of ``ELECTRODES`` to leads I, II and V1 to V6.
+
+V1 to V6 are relative to Wilson's central terminal.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Noise:
         white: white noise (amplifier, resting muscle).
         pink: noise with a 1/f power spectrum (electrode contact).
         wander: baseline wander; its power decreases above 0.3 Hz.
-        muscle: muscle noise (EMG) on three neighbouring electrodes during a burst of 0.5 to 3 s; 0 for none.
+        muscle: muscle noise (EMG) in the middle of a burst of 0.5 to 3 s on three consecutive ``ELECTRODES``; 0 for none.
         mains: maximum amplitude of the mains hum in mV.
         mains_frequency: mains frequency in Hz (50 or 60).
     """
@@ -48,7 +52,7 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
 
     Args:
         noise: noise levels.
-        sampling_rate: sampling rate in Hz. Mains hum is omitted if its frequency is above half the sampling rate.
+        sampling_rate: sampling rate in Hz. Mains hum is omitted unless its frequency is below half the sampling rate.
         samples: number of samples.
         rng: random generator.
 
@@ -62,9 +66,9 @@ def electrode_noise(noise: Noise, sampling_rate: float, samples: int, rng: np.ra
     wander = 1 / (1 + (frequency / 0.3) ** 4)
     wander[0] = 0
     power = noise.white**2 / bins + noise.pink**2 * pink / pink.sum() + noise.wander**2 * wander / wander.sum()
-    # irfft divides by n and uses each bin twice, so a standard deviation of n/2 sqrt(p) gives power p
+    # irfft divides by n and uses each bin twice; real and imaginary parts with standard deviation n/2 sqrt(p) give power p
     amplitude = 0.5 * samples * np.sqrt(power)
-    # draw uniformly distributed bytes for speed; their sum over thousands of bins is nearly normal
+    # draw uniformly distributed bytes for speed; each sample is a sum over many bins and therefore nearly normal
     even = rng.integers(-128, 128, (len(ELECTRODES), 2 * bins), dtype=np.int8).astype(np.float32)
     even += 0.5
     draw = even.view(np.complex64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEAD_IN = 2.5
-"""Time in s that is simulated before and after the recording, so that beats at its edges are complete."""
+"""Approximate time in s before and after the recording with additional beats, so that its edges are realistic."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Rhythm:
 
     @property
     def repolarisation_rr(self) -> Array:
-        """RR intervals (B,) in s for computing the QT interval: 75 % mean interval and 25 % preceding interval."""
+        """RR interval (B,) in s from which the QT interval of each beat is computed.
+
+        It is 0.75 times the mean RR interval plus 0.25 times the preceding one, which is limited to 2 s.
+        """
         return 0.75 * float(self.rr.mean()) + 0.25 * np.minimum(self.rr, 2.0)
 
 
@@ -88,7 +91,8 @@ def with_ectopy(rhythm: Rhythm, beats: int, duration: float, rng: np.random.Gene
     Args:
         rhythm: rhythm without premature beats.
         beats: maximum number of premature beats. Two premature beats are never consecutive.
-        duration: duration of the recording in s. Only beats inside the recording are replaced.
+        duration: duration of the recording in s. Only beats later than 0.8 s after its start and earlier than 0.4 s before
+            its end are replaced.
         rng: random generator.
     """
     times, ectopic = rhythm.times.copy(), rhythm.ectopic.copy()

@@ -1,4 +1,4 @@
-"""Published key of the simulated patients, and its distinction from the private keys of real cohorts."""
+"""Published keys that hash the ids of simulated patients, and checks for private keys of real cohorts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEY_BYTES = 32
 KEY = "patient.key"
 README = "README.txt"
 MOST_SEEDS = 1 << 16
-"""Number of seeds that a key is compared with: 0 and above."""
+"""Default number of seeds, counted from 0, whose published keys are compared with a key."""
 
 _HEX = re.compile(rb"\s*([0-9a-fA-F]{64})\s*")
 _LARGEST = 200
@@ -21,24 +21,27 @@ _SEED = re.compile(r"Generated with seed (\d+):")
 
 
 def patient_key(seed: int) -> bytes:
-    """Return the published key of a simulated set, 32 bytes; ``patient.key`` contains it in hex."""
+    """Return the published key (32 bytes) of the set simulated with this seed; its ``patient.key`` contains the key in hex."""
     return hashlib.sha256(f"ecgssl synthetic patients, seed {seed}".encode()).digest()
 
 
 @lru_cache(maxsize=64)
 def published_seed(key: bytes, more: tuple[int, ...] = (), most: int = MOST_SEEDS) -> int | None:
-    """Return the seed whose published key this is, or ``None``.
+    """Return the seed whose published key equals ``key``, or ``None`` if none of the tried seeds has this key.
 
     Args:
         key: key for patient ids.
-        more: seeds to try in addition to 0 to ``most`` - 1, such as that of the parameters.
-        most: number of seeds to try.
+        more: seeds to try first, such as that of the parameters.
+        most: the seeds 0 to ``most`` - 1 are tried next.
     """
     return next((seed for seed in chain(more, range(most)) if patient_key(seed) == key), None)
 
 
 def key_in(path: Path) -> bytes | None:
-    """Return the key for patient ids that a file contains in hex, or ``None`` if it contains something else."""
+    """Return the key for patient ids in a file, which must contain only 64 hex digits; otherwise return ``None``.
+
+    The result is also ``None`` if the file does not exist or cannot be read.
+    """
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
             return None
@@ -52,8 +55,8 @@ def seed_of_file(path: Path, seed: int = 0) -> int | None:
     """Return the seed whose published key a file contains, or ``None`` for another key or no key.
 
     Args:
-        path: file with a key. The README of a simulated set next to it states its seed.
-        seed: another seed to try, such as that of the parameters.
+        path: file with a key. The seed stated in a ``README.txt`` in the same folder is also tried.
+        seed: seed to try in addition to those of ``published_seed``.
     """
     key = key_in(path)
     if key is None:
@@ -66,7 +69,11 @@ def seed_of_file(path: Path, seed: int = 0) -> int | None:
 
 
 def private_keys(folders: Iterable[Path | str]) -> Iterator[Path]:
-    """Yield the files in folders that contain a key for patient ids other than a published one."""
+    """Yield all files with a key that is not the published key of a tried seed.
+
+    Args:
+        folders: files, or folders that are searched with their subfolders.
+    """
     for folder in map(Path, folders):
         for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
             if key_in(path) is not None and seed_of_file(path) is None:

@@ -60,12 +60,12 @@ def render(
         episode: parameters of the recording.
         sampling_rate: sampling rate in Hz.
         duration: duration in s.
-        rng: random generator of beat times and noise.
+        rng: random generator of everything that ``episode`` does not determine, such as beat times and noise.
         noise: whether electrode noise is added.
 
     Returns:
-        The signal (12, samples) in mV in standard lead order; the times (B,) of the R peaks in s, some of them outside the
-        recording; and the number of premature ventricular beats.
+        The signal (12, samples) in mV in standard lead order; the times (B,) of the R peaks in s from the start of the
+        recording, some of them outside it; and the number of premature ventricular beats.
     """
     samples = round(sampling_rate * duration)
     if episode.fibrillation:
@@ -106,7 +106,7 @@ def simulate(
     The folder appears only after all files are complete.
 
     Args:
-        out_dir: output folder. It must not exist, be empty, or contain an earlier simulated dataset, which is replaced.
+        out_dir: output folder: a new or an empty folder, or an earlier simulated dataset, which is replaced.
         params: number of patients and recordings, sampling rate and duration.
         seed: random seed. The same seed gives identical files for any number of workers.
         workers: number of processes; -1 for one per core.
@@ -116,7 +116,8 @@ def simulate(
         Path of the manifest.
 
     Raises:
-        InputError: ``out_dir`` contains other files or a private key, or the range of recordings per patient is empty.
+        InputError: ``out_dir`` is a file, contains other files or a private key, or is in use by another process; or the
+            range of recordings per patient is empty.
     """
     out = Path(out_dir)
     _check(out, params)
@@ -137,7 +138,7 @@ def simulate(
 
 
 def split_of_patients(patients: int, seed: int) -> list[str]:
-    """Assign each patient randomly to train (70 %), val (10 %) or test (20 %)."""
+    """Return the split of each patient, drawn randomly: 70 % train, 10 % val and 20 % test."""
     counts = [round(share * patients) for _, share in SPLITS]
     counts[0] = patients - sum(counts[1:])
     ordered = [name for (name, _), count in zip(SPLITS, counts, strict=True) for _ in range(count)]
@@ -240,7 +241,7 @@ def _check(out: Path, params: SyntheticParams) -> None:
 
 
 def _remove_leftovers(out: Path, own: Path) -> None:
-    """Remove the temporary folders of simulations of this folder that were killed."""
+    """Remove temporary folders that killed simulations into the same output folder left next to it."""
     left = re.compile(rf"\.{re.escape(out.name)}\.[a-z0-9_]{{8}}")
     for item in out.absolute().parent.iterdir():
         if left.fullmatch(item.name) and item.name != own.name and item.is_dir():

@@ -1,8 +1,8 @@
 """Simulation of patients: random parameters of patients and recordings, and labels computed from the parameters.
 
 Findings are drawn first. A finding determines the range from which its parameter (for example the QRS duration) is drawn.
-Labels are computed by comparing the parameter with a threshold. The ranges overlap the thresholds slightly, so that some
-recordings are borderline.
+Most labels are computed by comparing a parameter with a threshold; ``af`` and ``ectopy`` depend on the simulated rhythm.
+The ranges overlap the thresholds slightly, so that some recordings are borderline.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Episode:
 
 
 def draw_patient(rng: Generator) -> Patient:
-    """Draw the parameters of a random patient. Most findings are more frequent in old patients."""
+    """Draw the parameters of a random patient. Most findings are more frequent at higher age."""
     age = int(np.clip(rng.normal(60, 16), 18, 92))
     sex = "F" if rng.random() < 0.5 else "M"
     ageing = float(np.exp(0.45 * np.clip((age - 60) / 16, -2, 2)))
@@ -137,7 +137,7 @@ def draw_patient(rng: Generator) -> Patient:
 
 
 def draw_episode(patient: Patient, rng: Generator) -> Episode:
-    """Draw the parameters of a random recording: heart rate, rhythm, noise and electrode positions."""
+    """Draw the parameters of a random recording of a patient, such as rhythm, heart rate, ST elevation and noise."""
     fibrillation = bool(rng.random() < patient.fibrillating)
     fast = rng.random() < 0.14
     rate = rng.normal(117, 12) if fast else patient.resting_rate + rng.normal(0, 4)
@@ -188,7 +188,7 @@ def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
     """Compute the labels of a recording: 1, 0, or NaN if the criterion does not apply.
 
     The PR criterion does not apply in atrial fibrillation. The criteria for ST segment, T wave and voltage do not apply to
-    wide QRS complexes, because their repolarisation is abnormal.
+    wide QRS complexes, because abnormal conduction also changes ST segment, T wave and voltage.
 
     Args:
         episode: parameters of the recording.
@@ -214,7 +214,7 @@ def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
 
 
 def _focus(rng: Generator) -> Vector:
-    # dipole directions of beats from the outflow tract, the left free wall and the apex (pointing away from the origin)
+    # dipole directions of beats that start in the outflow tract, the left free wall and the apex (away from the start)
     foci = np.array([[0.2, 0.95, 0.25], [-0.7, 0.2, -0.7], [0.3, -0.85, 0.4]])
     main = foci[int(rng.integers(len(foci)))] + 0.2 * rng.standard_normal(3)
     return float(main[0]), float(main[1]), float(main[2])

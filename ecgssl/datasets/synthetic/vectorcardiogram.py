@@ -40,10 +40,10 @@ NORMAL_QRS = 0.09
 """Normal QRS duration in seconds."""
 
 ONSET = 0.42
-"""Part of the QRS duration that precedes the R peak."""
+"""Fraction of the QRS duration before the R peak."""
 
 REACH = 4.5
-"""Gaussians are truncated at this number of standard deviations, where they are below 0.1 uV."""
+"""Number of standard deviations at which Gaussians are truncated; a wave of 1 mV is below 0.05 uV there."""
 
 WAVES = 15
 """Number of Gaussians in a conducted beat: 2 for the P wave, 7 for QRS, 4 for the ST segment, 2 for the T wave."""
@@ -158,7 +158,10 @@ def conducted_beat(heart: Heart) -> Waves:
 def _qrs(
     body: float, onset: float, end: float, degree: float, block: Literal["left", "right"] | None
 ) -> tuple[Array, Array, Array]:
-    """Return centres, widths and vectors of seven QRS waves: septal, apical, free wall, basal, and three for a block."""
+    """Return centres, widths and vectors of seven QRS waves: septal, apical, free wall, basal, and three for a block.
+
+    Without a bundle branch block, the vectors of the last three are zero.
+    """
     share = np.array([0.17, 0.37, 0.51, 0.72])
     centre = onset + body * share
     width = body * np.array([0.075, 0.115, 0.11, 0.105])
@@ -219,7 +222,7 @@ def dipole(beats: list[tuple[Waves, Array, Array, Array]], sampling_rate: float,
         beats: for each type of beat, a tuple of its waves, the times (B,) of the R peaks in s, the RR intervals (B,) in s
             for the QT interval, and the gains (B,).
         sampling_rate: sampling rate in Hz.
-        samples: number of samples. Beats may be partly or completely outside.
+        samples: number of samples. Waves outside these samples are cut off.
 
     Returns:
         Dipole (3, samples) in mV.
@@ -259,12 +262,12 @@ def fibrillation(
 ) -> Array:
     """Simulate the atrial dipole in atrial fibrillation: a sawtooth with varying frequency and amplitude.
 
-    Method: Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001). The signal consists of a frequency-modulated sine of 4
-    to 9 Hz and its harmonics.
+    Method: Stridh and Sornmo (IEEE Trans Biomed Eng 48:105, 2001). The signal consists of a frequency-modulated sine
+    and two harmonics.
 
     Args:
-        frequency: frequency of the fundamental in Hz.
-        height: amplitude of the dipole in mV.
+        frequency: mean frequency of the fundamental in Hz, typically 4 to 9.
+        height: approximate amplitude of the fundamental in mV.
         sampling_rate: sampling rate in Hz.
         samples: number of samples.
         rng: random generator.
@@ -286,13 +289,14 @@ def fibrillation(
 def torso(rng: np.random.Generator, angle: float = 10.0, spread: float = 0.04) -> Array:
     """Draw a random torso matrix (8, 3), which projects the dipole to ``INDEPENDENT_LEADS``.
 
-    The Dower matrix is multiplied by a random rotation and a log-normal gain. A random deviation of each coefficient
-    simulates different electrode positions.
+    A random number is added to each coefficient of the Dower matrix, to simulate different electrode positions. The result
+    is multiplied by a random rotation and a log-normal gain.
 
     Args:
         rng: random generator.
-        angle: scale of the rotation angles in degrees.
-        spread: standard deviation of the random change of a coefficient.
+        angle: scale of the random rotation in degrees. The angles about x, y and z have standard deviations of 0.7, 1.0 and
+            1.4 times ``angle``.
+        spread: standard deviation of the random number added to each coefficient of the Dower matrix.
     """
     x, y, z = np.radians(angle) * rng.standard_normal(3) * [0.7, 1.0, 1.4]
     gain = np.exp(0.1 * rng.standard_normal())

@@ -1,4 +1,4 @@
-"""Checks of the file paths in a table: missing files, paths outside the root folder, duplicates, Windows paths.
+"""Checks of the file paths in a table: missing files, relative paths out of the root folder, duplicates, Windows paths.
 
 This module uses strings instead of ``pathlib`` paths for speed, because a table may contain a million paths.
 """
@@ -29,8 +29,8 @@ class Paths:
     """Checked paths of a table.
 
     Args:
-        cells: paths with slashes instead of backslashes and without the prefix.
-        there: whether each file exists.
+        cells: paths as returned by ``read_paths``.
+        there: for each path, whether it is valid and its file exists.
         issues: errors found.
         notes: assumptions made when reading the paths.
     """
@@ -42,14 +42,14 @@ class Paths:
 
 
 def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str = "") -> Paths:
-    """Check that the files in a table exist, and return their paths. No file is opened.
+    """Check that the files in a table exist, and return their paths and all errors. No file is opened.
 
     Args:
         cells: paths relative to ``root``, or absolute paths. ``file#member`` selects one recording of a file that
             contains several.
         rows: row number of each path, for messages.
         root: folder that relative paths start from.
-        prefix: text to remove from the start of each path.
+        prefix: text to remove from the start of each path, in upper or lower case.
     """
     cells, notes, issues = read_paths(cells, root, prefix)
     files = [_file(root, cell) for cell in cells]
@@ -79,7 +79,7 @@ def check_paths(cells: pd.Series, rows: Sequence[int], root: Path, prefix: str =
 def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Series, list[str], list[Issue]]:
     """Remove the prefix from paths, and replace backslashes with slashes.
 
-    A backslash is kept if a file with a backslash in its name exists.
+    Backslashes are kept in Windows paths with a drive, and if a file with backslashes in its name exists.
 
     Args:
         cells, root, prefix: see ``check_paths``.
@@ -96,7 +96,7 @@ def read_paths(cells: pd.Series, root: Path, prefix: str = "") -> tuple[pd.Serie
 
 
 def none_exists(cells: Sequence[str], root: Path) -> Issue | None:
-    """Return an issue if none of the files of a table exists; ``None`` otherwise.
+    """Return an issue if none of the files of a table exists; ``None`` if one exists or the table has no rows.
 
     Args:
         cells: paths as returned by ``read_paths``.
@@ -138,7 +138,7 @@ def _leaves(cell: str) -> bool:
 
 
 def _file(root: Path, cell: str) -> tuple[str, str]:
-    """Return the file path and the member (empty if none) of a cell such as ``file#member``."""
+    """Return the file path and the member of a cell such as ``file#member``; the member is empty if none is given."""
     if MEMBER in cell:
         file, member = locate(root / cell)
         return str(file), member or ""
@@ -158,9 +158,9 @@ def _key(file: str, member: str) -> str:
 
 
 def _remedy(root: Path, cells: pd.Series) -> str:
-    """Return the fix for missing files, with a hint if a file name differs only in upper and lower case.
+    """Return the fix for missing files, with a hint if a file exists whose name differs only in upper and lower case.
 
-    At most 20 missing files are compared with the files in their folders.
+    Only the first 20 missing files are compared with the names in their folders.
     """
     remedy = "Correct the path, or set the folder of relative paths with --root"
     for cell in cells.head(_LOOKED_FOR):

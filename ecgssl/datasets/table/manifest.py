@@ -52,7 +52,7 @@ _CHECKS: tuple[tuple[str, Callable[[str], Any], str, bool], ...] = (
     ("units", parse.units, "Write nV, uV, mV or V, or nothing", True),
     ("leads", parse.leads, "Write names such as I;II;V1, each once, '-' for an unused signal, or nothing", True),
 )
-"""For each column: its name, its parser, the fix for invalid cells, and whether messages may show its cells.
+"""For each checked column: its name, its parser, the fix for invalid cells, and whether messages may show its cells.
 
 Messages may show cells only if the column contains no personal data.
 """
@@ -65,8 +65,8 @@ class Examined:
     Args:
         cohort: cohort made from the valid cells. It is complete only if ``issues`` is empty.
         issues: errors found in the manifest.
-        there: (rows,) whether the file of each recording exists.
-        unused: columns of the manifest that are not used.
+        there: (rows,) for each row, whether the path is valid and the file exists.
+        unused: columns that are not used, because they have no declaration and contain cells that are not binary.
     """
 
     cohort: Cohort
@@ -83,8 +83,8 @@ def load_manifest(path: Path | str, root: Path | str | None = None, **options: A
             ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age`` (years), ``sex`` (male,
             female, other), ``site`` and ``device``. The optional columns ``sampling_rate`` (Hz), ``units`` and
             ``leads`` override the values in the recordings. Every other column is a possible target. Without a
-            declaration, a target is binary: 1, 0, empty (unknown), or U or -1 (uncertain, read as unknown).
-            Undeclared columns with other cells are not used.
+            declaration, a target is binary: 1 or true, 0 or false, empty (unknown), or U or -1 (uncertain, read as
+            unknown). Undeclared columns with other cells are not used.
         root: folder that relative paths start from; by default the folder of the manifest.
         options: keyword arguments of ``examine_manifest``.
 
@@ -92,7 +92,7 @@ def load_manifest(path: Path | str, root: Path | str | None = None, **options: A
         The cohort. Its ``notes`` list assumptions, for example about missing patient ids or uncertain cells.
 
     Raises:
-        InputError: the manifest has errors. The message lists all of them by row number (the header is row 1).
+        InputError: the manifest has errors. The message lists all of them with row numbers (the header is row 1).
     """
     found = examine_manifest(path, root, **options)
     if found.issues:
@@ -196,7 +196,8 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohor
         manifest, ``sampling_rate``, ``units`` and ``leads``.
 
     Raises:
-        InputError: the file is not a table with these columns, record ids are empty or not unique, or a cell is invalid.
+        InputError: the file is not a table with ``record_id`` and ``path``, record ids are empty or not unique, or another
+            of these columns contains an invalid cell.
     """
     path = Path(path)
     base = path.parent if root is None else Path(root)
@@ -275,7 +276,7 @@ def _set_paths(table: pd.DataFrame, paths: pd.Series, reading: ManifestParams) -
 
 
 def _drop_repeated(table: pd.DataFrame, rows: Sequence[int]) -> tuple[pd.DataFrame, list[int], list[Issue]]:
-    """Remove repeated rows, and return the table, its row numbers, and an error that lists the repeated rows."""
+    """Keep the first of identical rows, and return the table, its row numbers, and an error if rows were removed."""
     if not table.duplicated().any():
         return table, list(rows), []
     same = rows_where(rows, table.duplicated(keep=False))
@@ -345,6 +346,8 @@ def _check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> 
 
 def _convert_columns(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> tuple[list[Issue], list[str]]:
     """Convert the descriptive columns (age, sex, dates, ...) in place; invalid cells become empty.
+
+    If ``acq_time`` contains an error, the whole column becomes empty. Ages above 89 become 90.
 
     Returns:
         The errors found, and notes on assumptions.
@@ -424,7 +427,7 @@ class _Targets:
 
 
 def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Targets:
-    """Read the declared targets, followed by all undeclared columns with binary cells."""
+    """Read the declared targets, and after them all other columns that contain only binary cells."""
     out = _Targets({}, {}, [], [], {})
     ours = {theirs: name for name, theirs in reading.columns.items()}
     used = set()

@@ -1,6 +1,6 @@
 """Parsers for table cells: numbers, ages, sexes, units, leads and dates.
 
-Every parser raises ``ValueError`` if a cell is invalid or ambiguous.
+The parsers of single cells raise ``ValueError`` if a cell is invalid.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ecgssl.io.metadata import OLDEST, millivolts
 from ecgssl.signal.leads import named_lead
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#nv", "."})
-"""Cells that mean "missing" in R, pandas, SQL, Excel (English, German) and SAS, in lower case.
+"""Cells that mean "missing" in exports of R, pandas, SQL, Excel (English, German) and SAS, in lower case.
 
 ``-`` is not included, because many columns use ``+`` and ``-`` for "present" and "absent".
 """
@@ -72,10 +72,10 @@ def fold(cell: str) -> float:
 
 
 def age(cell: str) -> float:
-    """Return an age in years; NaN for an empty cell.
+    """Parse an age, and return it in years; NaN for an empty cell.
 
-    Accepted forms are ``63``, ``63 y``, ``63 J``, ``063Y`` and ``018M`` (DICOM), and ``90+``. Numbers above 89 are
-    returned unchanged.
+    Accepted forms are for example ``63``, ``63 y``, ``63 J``, ``063Y`` and ``018M`` (DICOM). ``90+`` and ``>89`` are
+    returned as 90. Numbers from 90 to 130 are returned unchanged; larger ones are invalid.
     """
     if is_empty(cell):
         return math.nan
@@ -93,9 +93,9 @@ def age(cell: str) -> float:
 
 
 def sex(cell: str) -> str:
-    """Return ``male``, ``female``, ``other``, or an empty string if unknown.
+    """Parse a sex, and return ``male``, ``female``, ``other``, or an empty string if unknown.
 
-    Numbers are invalid, because tables use different codes.
+    Numbers are invalid, because their meaning differs between tables.
     """
     word = cell.casefold()
     if word in _SEX:
@@ -106,7 +106,10 @@ def sex(cell: str) -> str:
 
 
 def sampling_rate(cell: str) -> float:
-    """Parse a sampling rate such as ``500`` or ``500 Hz``, and return it in Hz; NaN for an empty cell."""
+    """Parse a sampling rate such as ``500`` or ``500 Hz``, and return it in Hz; NaN for an empty cell.
+
+    Rates below 25 Hz or above 50,000 Hz are invalid.
+    """
     text = cell[:-2].rstrip() if cell.casefold().endswith("hz") else cell
     value = plain_number(text)
     if not (math.isnan(value) or _RATES[0] <= value <= _RATES[1]):
@@ -115,7 +118,7 @@ def sampling_rate(cell: str) -> float:
 
 
 def units(cell: str) -> str:
-    """Return the unit of voltage in a cell, unchanged; an empty string for an empty cell."""
+    """Check that a cell contains a unit of voltage, and return it unchanged; an empty string for an empty cell."""
     if is_empty(cell):
         return ""
     if millivolts(cell) is None:
@@ -124,7 +127,9 @@ def units(cell: str) -> str:
 
 
 def leads(cell: str) -> str:
-    """Parse a list of lead names, and return it with ``;`` as separator and ``-`` for unused signals.
+    """Parse lead names separated by ``;``, ``,`` or ``|``, and join them by ``;``; an empty string for an empty cell.
+
+    ``-`` or nothing marks a signal that is not used, and becomes ``-``. Names of Frank leads such as ``x`` are accepted.
 
     Raises:
         ValueError: the list contains an unknown name, a lead twice, or none of the twelve leads.
@@ -144,10 +149,11 @@ def decimal_mark(cells: Iterable[str]) -> str:
     """Detect the decimal separator of a column, ``.`` or ``,``, from its cells.
 
     For example, ``1.5`` and ``1,234.5`` show that it is a point. ``1.234`` is ambiguous, because the point may separate
-    thousands.
+    thousands. If no cell contains a point or comma, ``.`` is returned.
 
     Raises:
-        ValueError: ``both`` if cells use different decimal separators, ``doubt`` if all cells are ambiguous.
+        ValueError: with the text ``both`` if cells use different decimal separators, or ``doubt`` if all cells that contain
+            a point or comma are ambiguous.
     """
     proven: set[str] = set()
     doubtful = False
@@ -172,9 +178,9 @@ def decimal_mark(cells: Iterable[str]) -> str:
 
 
 def number(cell: str, mark: str) -> float:
-    """Parse a finite number whose decimal separator is ``mark``.
+    """Parse a finite number whose decimal separator is ``mark`` (``.`` or ``,``).
 
-    Thousands may be separated by the other of ``.`` and ``,``, by a blank or by an apostrophe.
+    Thousands may be separated by the other one of these two characters, by a blank or by an apostrophe.
     """
     grouping = "," if mark == "." else "."
     whole, point, rest = cell.partition(mark)
@@ -217,9 +223,9 @@ class ParsedDate:
     """A parsed date.
 
     Args:
-        when: date and time. If both orders of day and month are valid, it assumes that the month comes first.
-        first, second: the first two numbers of a date such as 03/04/2021, where the order of day and month is not
-            known from the notation; otherwise ``None``.
+        when: date and time. If both orders of day and month are valid, the first number is taken as the month.
+        first, second: the first two numbers of a date with slashes or hyphens such as 03/04/2021, which may be day and
+            month in either order; ``None`` for dates in other notations.
     """
 
     when: datetime.datetime
@@ -239,7 +245,11 @@ class ParsedDate:
         return self.first is not None and self.proves is None and self.first != self.second
 
     def iso(self, order: Order | None) -> str:
-        """Return the date as ``YYYY-MM-DDTHH:MM:SS``, followed by the time zone if the cell contains one."""
+        """Return the date as ``YYYY-MM-DDTHH:MM:SS``, followed by the time zone if the cell contains one.
+
+        Args:
+            order: order of ``first`` and ``second``; ``None`` means day first.
+        """
         if self.first is None or self.second is None:
             return self.when.isoformat(timespec="seconds")
         day, month = (self.first, self.second) if order != "month_first" else (self.second, self.first)
@@ -259,7 +269,7 @@ def parse_date(cell: str) -> ParsedDate:
     parts = found.groupdict()
     if parts["a"]:
         a, b = int(parts["a"]), int(parts["b"])
-        # dates written with dots always have the day first, as in 04.03.2021
+        # in dates with dots, such as 04.03.2021, the day comes first by convention
         day_number, month_number = (a, b) if parts["mark"] == "." or a > 12 else (b, a)
         when = datetime.datetime(int(parts["aby"]), month_number, day_number, hour, minute, second, tzinfo=zone)
         return ParsedDate(when) if parts["mark"] == "." else ParsedDate(when, a, b)
@@ -304,8 +314,8 @@ def read_dates(
     Args:
         cells: dates as written in the table; empty cells stay empty.
         rows: row number of each cell, for messages.
-        order: order of day and month in dates such as 03/04/2021. By default, it is detected from other dates of the
-            column.
+        order: order of day and month in dates such as 03/04/2021. By default, it is detected from dates of the column
+            that are valid in one order only, such as 25/04/2021.
 
     Returns:
         A list of ISO 8601 dates (all empty if there are errors), the errors, and notes on assumptions. Error messages

@@ -25,8 +25,8 @@ class Columns:
     Args:
         values: for each target, an array (rows,) of float64; NaN means unknown.
         kinds: declaration of each target.
-        issues: errors that list the invalid cells.
-        notes: number of uncertain cells, and the value used for them.
+        issues: errors that list the rows with invalid cells.
+        notes: message with the number of uncertain cells and the value used for them; empty if there are none.
     """
 
     values: dict[str, NDArray[np.float64]]
@@ -46,7 +46,8 @@ def read_target(name: str, target: Target, cells: pd.Series, rows: Sequence[int]
 
     Returns:
         One target; for the kind multilabel, one target per class, named ``name:class``. Invalid cells are reported as
-        errors, and their targets are NaN (unknown).
+        errors, and their values are NaN (unknown). If the decimal separator of a regression target is unclear, all
+        values are NaN.
     """
     # unique() and isin() of pandas treat strings as equal if they differ only after a NUL character
     distinct = list(dict.fromkeys(str(cell) for cell in cells))

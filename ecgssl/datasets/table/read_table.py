@@ -37,9 +37,9 @@ class Issue:
     """An error in a table.
 
     Args:
-        column: standard name of the affected column, or the affected part of the file.
-        what: description of the error, without any cell, path or name from the table.
-        remedy: how to fix the error, without any cell, path or name from the table.
+        column: name of the affected column, target or parameter, or the affected part of the file.
+        what: description of the error. It may contain column names, but no cell of the table.
+        remedy: how to fix the error. It may contain column names, but no cell of the table.
         rows: numbers of the affected rows (the header is row 1); empty if the error concerns the whole table.
         cells: examples of the affected cells. They may contain personal data. Show them only to the user who provided
             the table, and do not write them to a file or page.
@@ -60,7 +60,7 @@ class Issue:
 
 
 def examples(cells: Iterable[str]) -> tuple[str, ...]:
-    """Return up to three distinct cells as examples for a message."""
+    """Return the first three distinct cells in alphabetical order, as examples for a message."""
     return tuple(sorted(set(cells))[:_SHOWN])
 
 
@@ -76,8 +76,8 @@ class Table:
     Args:
         cells: cells without leading and trailing blanks. Columns without a name are left out.
         rows: row number in the file of each row of ``cells``; the header is row 1, also for Parquet.
-        issues: errors: duplicate columns, no rows, or rows with a different number of cells than the header. Such rows
-            are not in ``cells``.
+        issues: errors: duplicate columns, no rows, or rows with a different number of cells than the header. Rows with
+            a different number of cells are not in ``cells``.
         notes: assumptions made when reading the file.
         blanks: for each column, the rows in which leading or trailing blanks were removed.
     """
@@ -93,12 +93,13 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
     """Read the cells of a CSV or Parquet file as text.
 
     Args:
-        path: Parquet file, or CSV file separated by comma, semicolon or tab. The format is detected from the content.
+        path: Parquet file, or CSV file separated by comma, semicolon or tab, or by the character in a first line such as
+            ``sep=|``. The format is detected from the content.
         encoding: encoding of a CSV file. By default, UTF-16 is used for a file that begins with its byte order mark,
             otherwise UTF-8. A file that is not valid UTF-8 is read as Windows-1252, and a note is added.
 
     Raises:
-        InputError: the file does not exist or cannot be read as a table.
+        InputError: the file does not exist or cannot be read as a table, or the encoding is unknown.
     """
     where = str(path)
     try:
@@ -148,7 +149,7 @@ def _table(header: list[str], body: list[tuple[int, list[str]]], notes: list[str
 
 
 def _strip(cell: str) -> str:
-    # text copied from web pages may end in zero-width characters, and concatenated files may contain \ufeff
+    # text copied from web pages may contain zero-width characters, and concatenated files may contain \ufeff
     return cell.strip().strip(_MARKS).strip()
 
 
@@ -231,7 +232,10 @@ def _parquet(where: str, data: bytes) -> tuple[list[str], list[tuple[int, list[s
 
 
 def _text(value: Any) -> str:
-    """Convert a cell of a Parquet file to the text that a CSV file would contain."""
+    """Convert a cell of a Parquet file to text.
+
+    Missing values become empty, booleans 1 or 0, dates ISO 8601, and lists are joined by ``;``.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):

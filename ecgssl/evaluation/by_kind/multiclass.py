@@ -15,7 +15,7 @@ from ecgssl.evaluation.statistics.bootstrap import bootstrap, ratios
 from ecgssl.evaluation.statistics.metrics import Array, metrics_of, support
 
 _SMALLEST = 1e-15
-"""Lower bound of the probabilities in the log loss, as in scikit-learn before version 1.3."""
+"""Lower bound of the probabilities in the log loss, as in scikit-learn before version 1.2."""
 
 
 def score_multiclass(
@@ -24,8 +24,9 @@ def score_multiclass(
     """Evaluate one model on one split of a multiclass task.
 
     The arguments are those of ``score_multilabel``; ``names`` are the names of the classes. In addition to the metrics
-    of the registry, ``macro`` contains the log loss before and after temperature scaling. ``confusion`` is the
-    confusion matrix: counts of recordings by true class (row) and most probable class (column).
+    of the registry, ``macro`` contains the log loss before and after temperature scaling, and ``labels`` contains recall
+    and precision of each class. ``confusion`` is the confusion matrix: counts of recordings by true class (row) and most
+    probable class (column). Recordings with an unknown class are ignored.
     """
     part = part[part[f"target__{names[0]}"].notna()]
     y, patients = targets_of(part, names), patients_of(part)
@@ -56,7 +57,10 @@ def score_multiclass(
 def measure_multiclass(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics and the recall of each class in a subgroup. See ``score_multilabel`` for the arguments."""
+    """Return the metrics with ``in_subgroups`` and the recall of each class, for the recordings of a subgroup.
+
+    See ``score_multilabel`` for the arguments.
+    """
     labels = score_multiclass(part, names, decision, params, seed).figures["labels"]
     kept = [m.name for m in metrics_of("multiclass") if m.in_subgroups and m.per_label] + ["recall"]
     return {name: {key: found[key] for key in kept} for name, found in labels.items()}

@@ -71,7 +71,7 @@ def score_multilabel(
 def measure_multilabel(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each label in a subgroup, including sensitivity and specificity at each threshold.
+    """Return the metrics with ``in_subgroups`` of each label, and the rates (``RATES``) at each threshold, for a subgroup.
 
     See ``score_multilabel`` for the arguments.
     """
@@ -91,7 +91,10 @@ def measure_multilabel(
 
 
 def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) -> dict[str, Any]:
-    """Return decision curves: net benefit of the model and of treating all patients, by label and threshold risk."""
+    """Return decision curves: net benefit of the model and of treating all patients, by label and threshold risk.
+
+    Labels without positive or without negative recordings are excluded.
+    """
     y, z = targets_of(part, names), outputs_of(part, names, "multilabel")
     p = decision.probabilities(z)
     return {

@@ -45,7 +45,10 @@ def score_regression(
 def measure_regression(
     part: pd.DataFrame, names: list[str], decision: Decision, params: EvaluateParams, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each target in a subgroup. See ``score_multilabel`` for the arguments."""
+    """Return the metrics with ``in_subgroups`` of each target, for the recordings of a subgroup.
+
+    See ``score_multilabel`` for the arguments.
+    """
     labels = score_regression(part, names, decision, params, seed).figures["labels"]
     kept = [metric.name for metric in metrics_of("regression") if metric.in_subgroups]
     return {name: {key: found[key] for key in kept} for name, found in labels.items()}

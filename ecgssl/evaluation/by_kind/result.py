@@ -17,7 +17,7 @@ class Result:
     """Metrics of one model, and their bootstrap replicates for paired comparisons.
 
     Args:
-        figures: JSON-compatible metrics ``{"macro": ..., "labels": {name: ...}}``.
+        figures: JSON-compatible metrics ``{"macro": ..., "labels": {name: ...}}``; with ``confusion`` for multiclass.
         replicates: bootstrap replicates of all metrics for the kind of target.
     """
 
@@ -36,8 +36,8 @@ def label_figures(
 def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: float) -> dict[str, dict[str, Any]]:
     """Return the metrics of the whole task as ``{metric: {"value", "low", "high", "dropped"}}``.
 
-    ``dropped`` is the number of resamples in which the metric is undefined. For a mean over labels, it is the number of
-    resamples in which the metric is undefined for at least one label.
+    ``dropped`` is the number of resamples in which the metric is undefined. For a mean over labels or classes, it counts
+    the resamples in which at least one label is undefined, of the labels that are defined on all recordings.
     """
     means = {}
     for metric in (m for m in metrics if m.averaged):
@@ -49,6 +49,8 @@ def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: floa
 
 
 def support_figures(labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the number of labels with defined metrics, and the reason for each other label."""
+    """Return ``{"labels", "undefined"}``: the number of labels whose metrics are all defined, and the reason for each
+    other label.
+    """
     undefined = {name: entry["undefined"] for name, entry in labels.items() if "undefined" in entry}
     return {"labels": len(labels) - len(undefined), "undefined": undefined}

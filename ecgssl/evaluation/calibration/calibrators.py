@@ -1,8 +1,8 @@
 """Calibrators, which map a logit to a calibrated probability and are fitted on the validation split.
 
 Temperature scaling (Guo et al., ICML 2017) and Platt scaling (Platt 1999) are linear in logit space. Isotonic
-regression (Zadrozny & Elkan, KDD 2002) fits any non-decreasing curve and needs far more events. Temperature and Platt
-scaling do not change the ranking of the recordings; isotonic regression adds ties.
+regression (Zadrozny & Elkan, KDD 2002) fits any non-decreasing curve and needs far more events. For a binary label,
+temperature and Platt scaling do not change the ranking of the recordings; isotonic regression adds ties.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 MIN_EVENTS = 10
-"""Minimum number of recordings of each class for fitting a calibrator. With fewer, the slope is too uncertain."""
+"""Minimum number of recordings for fitting a calibrator. With fewer, the slope is too uncertain.
+
+A binary label needs this number of positive and of negative recordings. Other tasks need this number in total.
+"""
 MIN_ISOTONIC = 100
-"""Minimum number of recordings of each class for isotonic regression.
+"""Minimum number of positive and of negative recordings for isotonic regression.
 
 Isotonic regression overfits small data sets (Niculescu-Mizil & Caruana, ICML 2005). The number is the one recommended
 for the validation of a risk model (Collins et al., Stat Med 2016).
@@ -78,9 +81,9 @@ def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Cal
     """Fit the calibrator of one binary label.
 
     If there are too few recordings of a class, or the scores do not increase with the target, the result is ``none``
-    with a ``reason``. If there are too few recordings for ``isotonic``, ``platt`` is used instead. Targets are smoothed
-    as proposed by Platt: (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0. Without smoothing, separable data drive the
-    slope to infinity.
+    with a ``reason``. If there are too few recordings for ``isotonic``, ``platt`` is used instead. For ``temperature`` and
+    ``platt``, targets are smoothed as proposed by Platt: (N+ + 1) / (N+ + 2) for 1 and 1 / (N- + 2) for 0. Without
+    smoothing, separable data drive the slope to infinity.
 
     Args:
         logits: logits (N,), finite where the target is known.
@@ -113,12 +116,15 @@ def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Cal
 
 
 def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "temperature") -> Calibrator:
-    """Fit one temperature for the softmax over K classes. It minimises the mean log loss.
+    """Fit one temperature for the softmax over K classes. It minimises the mean log loss of smoothed targets.
+
+    With fewer than ten known recordings or only one class, or if the scores do not increase with the true class, the
+    result is ``none`` with a ``reason``.
 
     Args:
         logits: logits (N, K).
         classes: code (N,) of the true class, 0..K-1; NaN if unknown.
-        method: ``none`` for no calibration. All other methods fit a temperature, the only method for a softmax.
+        method: ``none`` for no calibration. All other values fit a temperature.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(classes, dtype=np.float64)
     known = ~np.isnan(y)
@@ -144,7 +150,7 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
 def fit_linear(predicted: ArrayLike, targets: ArrayLike) -> Calibrator:
     """Fit a linear calibrator of a regression by least squares.
 
-    If it cannot be fitted, the result is the identity with a ``reason``.
+    With fewer than ten known values, or if the slope is not above 0, the result is the identity with a ``reason``.
 
     Args:
         predicted: predictions (N,) in the unit of the target.

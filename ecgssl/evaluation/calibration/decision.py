@@ -37,7 +37,7 @@ FORMAT = "ecgssl-decision"
 VERSION = 1
 KINDS: tuple[str, ...] = get_args(OutputKind)
 KEPT = "kept from the first site"
-"""First words of the reason of a calibrator that a recalibration did not replace."""
+"""Start of ``Calibrator.reason`` if a recalibration did not replace the calibrator of the label."""
 _REMEDY = "Make it again with 'ecgssl finetune' or 'ecgssl recalibrate', and a bundle with 'ecgssl export'"
 
 
@@ -182,10 +182,13 @@ def fit_decision(
         logits: logits (N, K), or predicted values of a regression.
         targets: targets (N, K): 1, 0 or NaN; one-hot or all NaN for multiclass; values or NaN for a regression.
         method: calibration method. For a multiclass task, all methods except ``none`` fit one temperature. A regression
-            is calibrated only with ``linear``.
+            is calibrated only with ``linear``; with other methods, its values are not changed.
         sensitivities, specificities: required values of further thresholds of a multilabel task, in addition to Youden's.
             Other tasks have no thresholds.
         fitted_on: description of the data, stored in the decision.
+
+    Raises:
+        ValueError: the shapes of logits and targets and the number of names do not match.
     """
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if z.shape != y.shape or z.shape[1] != len(names):
@@ -218,10 +221,10 @@ def fit_from_predictions(
     """Fit the decision of one model on one split of a prediction table.
 
     Args:
-        predictions: prediction table. If it has no rows of the model and split, no calibrator is fitted, and the
-            decision contains the reason.
+        predictions: prediction table. If it has no rows of the model and split, no calibrator is fitted, and
+            ``fitted_on`` of the decision has 0 recordings.
         model: name of the model.
-        params: parameters with the calibration method and the thresholds to choose.
+        params: parameters with the calibration method, the thresholds to choose and ``one_per_patient``.
         split: split used for the fit.
         method: calibration method; by default that of ``params``.
     """

@@ -17,7 +17,7 @@ _NO_THRESHOLDS = {
 
 
 def is_fitted(calibrator: Calibrator) -> bool:
-    """Return whether a calibrator was fitted, either to these recordings or at the first site."""
+    """Return whether a calibrator was fitted: not ``none`` and, for a regression, not the identity."""
     if calibrator.method == "linear":
         return (calibrator.slope, calibrator.intercept) != (1.0, 0.0)
     return calibrator.method != "none"
@@ -45,7 +45,7 @@ def fitted_on_text(decision: Decision) -> str:
 
 
 def calibration_text(decision: Decision) -> str:
-    """Return the calibration of every label with its method, its data, and the reason where none was fitted.
+    """Describe the calibration of all labels: method, data used for the fit, and the reason if no calibrator was fitted.
 
     Examples: ``platt, fitted on validation (52 recordings of 26 patients)``; ``none (3 positive and 40 negative, 10 of
     each needed)``.
@@ -70,7 +70,7 @@ def calibration_text(decision: Decision) -> str:
 
 
 def threshold_text(decision: Decision) -> str:
-    """Return the thresholds of every label with their data, and the reason where none was chosen."""
+    """Describe the thresholds of all labels: criteria, data used to choose them, and the reason if none was chosen."""
     if decision.kind != "multilabel":
         return _NO_THRESHOLDS[decision.kind]
     if not any(label.thresholds for label in decision.labels):

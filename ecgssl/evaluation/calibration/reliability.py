@@ -56,7 +56,8 @@ def reliability(
     """Return reliability bins: recordings in bins of about equal count, in ascending order of the predicted
     probability.
 
-    Equal probabilities are always in the same bin, so the result does not depend on the order of the recordings.
+    Equal probabilities are always in the same bin, so the result does not depend on the order of the recordings. The list
+    is empty without known targets.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).
@@ -89,7 +90,7 @@ def expected_calibration_error(target: ArrayLike, probability: ArrayLike, bins: 
 
 
 def wilson(positives: int, records: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (Wilson, JASA 1927)."""
+    """Return the Wilson score interval of ``positives / records`` (Wilson, JASA 1927). ``records`` must be above 0."""
     z = float(norm.ppf((1 + confidence) / 2))
     share = positives / records
     centre = (share + z**2 / (2 * records)) / (1 + z**2 / records)
@@ -127,7 +128,8 @@ def calibration_line(
 ) -> tuple[Coefficient, Coefficient]:
     """Return calibration slope and intercept with normal intervals.
 
-    The variance is the sandwich estimate with patients as clusters (Liang & Zeger 1986).
+    The variance is the sandwich estimate with patients as clusters (Liang & Zeger 1986). Both coefficients are undefined
+    if only one class is present. The slope is also undefined if all probabilities are equal or separate the classes.
 
     Args:
         target: targets (N,): 1, 0 or NaN (ignored).

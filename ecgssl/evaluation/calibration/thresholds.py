@@ -1,7 +1,8 @@
 """Thresholds on calibrated probabilities, their sensitivity and specificity, and net benefit.
 
-A recording is classified as positive if its probability is at or above the threshold. Thresholds are chosen on
-validation, halfway between neighbouring probabilities, so that rounding in another runtime does not change a result.
+A recording is classified as positive if its probability is at or above the threshold. Thresholds are halfway between two
+neighbouring probabilities, so that small rounding differences in another runtime do not change the classification of the
+recordings used to choose them.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def fit_thresholds(
 
     ``youden`` maximises sensitivity + specificity - 1 (Youden, Cancer 1950); of several maxima, the lowest threshold is
     used. ``sensitivity_S`` is the highest threshold with a sensitivity of at least S. ``specificity_S`` is the lowest
-    threshold with a specificity of at least S. The value is ``None`` if the criterion can be met only by a useless
-    threshold, for example one that classifies all recordings as positive.
+    threshold with a specificity of at least S and at least one true positive. Thresholds that classify all recordings as
+    positive are not considered. If no threshold meets the criterion (for ``youden``: is better than chance), or with fewer
+    than ten positive or negative recordings, the value is ``None``.
 
     Args:
         probabilities: calibrated probabilities (N,).
@@ -136,7 +138,7 @@ def describe_point(
 ) -> dict[str, Any]:
     """Describe a threshold as a JSON-compatible dictionary: value, confusion counts, and rates with intervals.
 
-    A rate whose denominator is 0 is ``None``, and ``undefined`` contains the reason.
+    If the denominator of a rate is 0, its ``value`` is ``None``, and ``undefined`` contains the reason.
     """
     y, positive = np.asarray(target, dtype=float), np.asarray(called, dtype=bool)
     counts = {
@@ -157,7 +159,7 @@ def describe_point(
 
 
 RISKS = np.round(np.arange(0.01, 1.0, 0.01), 2)
-"""Threshold risks at which decision curves are evaluated."""
+"""Threshold risks at which decision curves are evaluated: 0.01 to 0.99 in steps of 0.01."""
 
 
 def net_benefit(target: ArrayLike, probability: ArrayLike, risks: ArrayLike = RISKS) -> Array:

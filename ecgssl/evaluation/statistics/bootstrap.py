@@ -1,8 +1,9 @@
 """Confidence intervals and paired comparisons by a bootstrap of patients.
 
 Recordings of one patient are correlated, so the resampled unit is the patient (cluster bootstrap; Field & Welsh, J R
-Stat Soc B 2007). Patients are drawn with replacement, each with all of their recordings. A label is undefined in a
-resample with only one of its classes. The number of such resamples is reported as ``dropped``.
+Stat Soc B 2007). Patients are drawn with replacement, each with all of their recordings. The AUROC of a label, for
+example, is undefined in a resample without positives or without negatives. The number of resamples in which a metric is
+undefined is reported as ``dropped``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Replicates:
     point: dict[str, Array] = field(default_factory=dict)
 
     def macro(self, metric: str) -> Array:
-        """Return the mean (R,) over the labels that are defined in each resample."""
+        """Return the mean (R,) of a metric over the labels. Labels that are undefined in a resample are ignored in it."""
         return macro(self.values[metric])
 
     def estimate(self, metric: str, label: int = 0) -> Estimate:
@@ -71,7 +72,8 @@ class Interval:
 
     Args:
         low, high: bounds of the interval.
-        dropped: number of resamples in which the label (for a macro mean: any label) is undefined.
+        dropped: number of resamples in which the metric is undefined. ``macro_interval`` counts resamples in which it is
+            undefined for at least one label.
     """
 
     low: float
@@ -81,7 +83,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired difference ``first - second`` with its interval and two-sided p value."""
+    """Percentile interval and two-sided p value of a paired difference ``first - second``; NaN if undefined."""
 
     low: float
     high: float
@@ -188,8 +190,9 @@ def macro_interval(replicates: Replicates, metric: str, defined: NDArray[np.bool
 def paired_difference(first: Replicates, second: Replicates, metric: str, confidence: float = 0.95) -> Difference:
     """Compare the macro means of two models on the same recordings by a paired bootstrap.
 
-    The p value is twice the smaller of the shares of resamples above and below zero. It is consistent with the
-    percentile interval. One is added to both counts (Davison & Hinkley 1997, ch. 4), so p is at least 2 / (R + 1).
+    The p value is min(1, 2 (t + 1) / (R + 1)) (Davison & Hinkley 1997, ch. 4). R is the number of resamples with a
+    defined difference, and t is the smaller of the numbers of differences <= 0 and >= 0. Interval and p value are NaN if
+    R is below 2.
 
     Raises:
         ValueError: the replicates are from different bootstrap draws.
@@ -211,5 +214,5 @@ def plain(value: float) -> float | None:
 
 
 def plain_all(numbers: object) -> dict[str, Any]:
-    """Return the fields of an interval or difference as a JSON-compatible dictionary."""
+    """Return the fields of an interval or difference as a JSON-compatible dictionary, with ``None`` for NaN."""
     return {name: plain(value) if isinstance(value, float) else value for name, value in vars(numbers).items()}

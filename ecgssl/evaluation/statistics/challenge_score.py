@@ -48,7 +48,7 @@ def challenge_columns(targets: ArrayLike, called: ArrayLike, names: Sequence[str
 
     Args:
         targets: targets (N, K): 1 or 0; unknown values (NaN) count as 0, as in the Challenge.
-        called: binary predictions (N, K).
+        called: binary predictions (N, K); NaN counts as 0.
         names: names of the K labels, which must be those of one year (see ``challenge_year``).
 
     Raises:

@@ -1,8 +1,8 @@
 """DeLong's variance of the AUROC, and DeLong's test for two AUROCs, clustered by patient.
 
 With one recording per patient, this is the method of DeLong, DeLong & Clarke-Pearson (Biometrics 1988). With several
-recordings per patient, their placement values are first summed by patient (Obuchowski, Biometrics 1997). The
-computation takes O(N log N) (Sun & Xu 2014).
+recordings per patient, the placement values of the recordings are first summed by patient (Obuchowski, Biometrics 1997).
+The computation takes O(N log N) (Sun & Xu 2014).
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ class AurocEstimate:
     covariance: Array
 
     def interval(self, model: int = 0, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the normal interval of one AUROC, clipped to 0..1."""
+        """Return the normal interval of one AUROC, clipped to 0..1; NaN if the covariance is NaN."""
         half = norm.ppf((1 + confidence) / 2) * np.sqrt(self.covariance[model, model])
         return float(max(self.auroc[model] - half, 0.0)), float(min(self.auroc[model] + half, 1.0))
 
 
 @dataclass(frozen=True)
 class AurocDifference:
-    """Difference of two AUROCs (first - second) with its normal interval and two-sided p value; NaN if undefined."""
+    """Difference of two AUROCs (first - second) with its normal interval and two-sided p value.
+
+    Interval and p value are NaN if the covariance is NaN (see ``AurocEstimate``).
+    """
 
     difference: float
     low: float
@@ -64,13 +67,13 @@ def delong(target: ArrayLike, scores: ArrayLike, patients: ArrayLike | None = No
     m, n = int(sick.sum()), int(well.sum())
     if not (m and n):
         raise ValueError("the AUROC requires both classes")
-    # the midrank among all recordings minus the midrank in the class is the number of lower scores of the other class
+    # midrank among all recordings minus midrank in the class: number of lower scores in the other class, ties as 1/2
     overall = rankdata(s, axis=0)
     placed = np.empty_like(s)
     placed[sick] = (overall[sick] - rankdata(s[sick], axis=0)) / n
     placed[well] = 1 - (overall[well] - rankdata(s[well], axis=0)) / m
     auroc = placed[sick].mean(axis=0)
-    # (units, M): sum of (placement - area) over the recordings of each patient
+    # sum of (placement value - AUROC) over the recordings of each patient, (patients, M)
     units = int(unit.max()) + 1
     sums = {}
     for name, rows in (("sick", sick), ("well", well)):
@@ -99,7 +102,7 @@ def delong_difference(
     variance = float(contrast @ found.covariance @ contrast)
     if np.isnan(variance):
         return AurocDifference(difference, float("nan"), float("nan"), float("nan"))
-    # if both models rank all recordings equally, the difference is exactly 0
+    # a variance of 0 (for example, if both models rank all recordings equally) does not allow a division
     deviation = np.sqrt(max(variance, 0.0))
     if deviation < 1e-12:
         return AurocDifference(difference, difference, difference, 1.0 if abs(difference) < 1e-12 else 0.0)

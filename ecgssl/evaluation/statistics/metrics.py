@@ -73,10 +73,10 @@ class Metric:
         title: column heading in a report.
         kinds: kinds of target that the metric applies to.
         function: function that returns the values (R,) for a ``Sample``, NaN if undefined.
-        higher_is_better: whether higher values are better.
+        higher_is_better: whether higher values are better; not used for the bias and the limits of agreement.
         per_label: true if the metric is computed for each label, false if it is computed once for (N, K) targets and
             outputs.
-        averaged: whether the mean over the labels is reported under ``macro``.
+        averaged: whether the mean over the labels, or the single value of the task, is reported under ``macro``.
         paired: whether models are compared by the mean over the labels, with an interval and a p value.
         in_subgroups: whether the metric is reported by subgroup. Use ``False`` for proportions such as the sensitivity,
             because the size of a small group could be inferred from them.

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from ecgssl.evaluation.statistics.metrics import Array, macro
 
 _CELLS = 4_000_000
-"""Maximum number of permutations times recordings per block."""
+"""Maximum number of permutations times recordings per block, to limit the memory use."""
 
 
 def permutation_test(

@@ -28,7 +28,7 @@ def lead_name(code: str, meaning: str) -> str:
         meaning: code meaning of the lead, for example ``Lead I (Einthoven)``.
 
     Raises:
-        Contradiction: the code is one of the twelve leads, but the meaning is another lead.
+        Contradiction: code and meaning are two different leads of the twelve.
     """
     number = _CODE.match(code.strip())
     word = _MEANING.match(meaning)

@@ -27,7 +27,7 @@ from ecgssl.io.vendors.choose_strip import Strip, check_channels, choose_strip, 
 from ecgssl.io.vendors.sample_text import check_length
 
 LARGEST_DICOM = 32 << 20
-"""Largest file in bytes, about 20 minutes of twelve leads at 1 kHz."""
+"""Largest file in bytes, about 23 minutes of twelve leads at 1 kHz with 16-bit samples."""
 
 PADDING_SECONDS = 0.1
 """Shortest run of the padding value in s that is treated as padding if the value can also be a measured value."""
@@ -46,15 +46,16 @@ def read_dicom(path: Path, member: str | None = None, overrides: MetadataOverrid
         overrides: metadata that replace missing or wrong values of the file.
 
     Returns:
-        The standard leads in mV with canonical names, in the order of the file. Values are sample x sensitivity x
-        correction + baseline; padding (``find_padding``) becomes NaN. ``meta`` contains age, sex, device and filters in
-        Hz. If channels are delayed by less than one sample, ``meta["skew"]`` is the largest delay in s; it is not
-        corrected.
+        The standard leads in mV, in the order of the file, with canonical names if the names are not ambiguous. Values
+        are sample x sensitivity x correction + baseline; padding (``find_padding``) becomes NaN. ``meta`` contains age,
+        sex, device and filters in Hz, if available. If channels are delayed by less than one sample, ``meta["skew"]`` is
+        the largest delay in s; it is not corrected.
 
     Raises:
-        RecordingError: reason ``header``, ``gain`` (no sensitivity), ``truncated`` or ``length`` (differs from the
-            declared length), ``skew`` (channels are delayed by one sample or more) or ``compressed`` (companded
-            samples). Errors of ``read_waveforms``, ``choose_strip`` and ``resolve_metadata`` propagate.
+        RecordingError: reason ``no_leads`` (no waveform), ``header``, ``gain`` (no sensitivity), ``truncated`` or ``length``
+            (differs from the declared length), ``skew`` (delays differ by one sample or more), ``compressed``
+            (companded samples) or ``too_large``. Errors of ``read_waveforms``, ``choose_strip`` and ``resolve_metadata``
+            propagate.
     """
     found = read_waveforms(path, read_limited(path, LARGEST_DICOM))
     if not found.groups:
@@ -129,9 +130,9 @@ def _padding(path: Path, padding: bytes, dtype: np.dtype[Any]) -> int | None:
 def find_padding(samples: NDArray[Any], padding: int, rate: float) -> NDArray[np.bool_]:
     """Return a mask of the padding in the samples of a channel.
 
-    If the padding value is far outside the range of the other samples, all samples with this value are padding.
-    Otherwise it can also be a measured value, such as 0. Then only runs of at least ``PADDING_SECONDS`` at the start
-    and the end are padding.
+    If the padding value lies outside the range of the other samples by more than the width of this range, all samples
+    with this value are padding. Otherwise it can also be a measured value, such as 0. Then only runs of at least
+    ``PADDING_SECONDS`` at the start and the end are padding.
 
     Args:
         samples: (samples,) stored integers of one channel.

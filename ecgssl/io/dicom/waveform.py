@@ -122,7 +122,7 @@ def read_waveforms(path: Path, data: bytes) -> Waveforms:
 
     Raises:
         RecordingError: reason ``compressed``, ``no_leads`` (the file contains a PDF), ``header`` (an element is too
-            long, or there are too many), ``truncated`` or ``unreadable`` (pydicom cannot parse the file).
+            long, or there are too many items or read calls), ``truncated`` or ``unreadable`` (pydicom cannot parse the file).
     """
     import pydicom
 

@@ -1,7 +1,7 @@
 """Reader for electrocardiograms of the Apple Watch, which the Health app exports as CSV files.
 
-There is no public specification. The layout was taken from exported files: lines of a name and a value in the language of the
-phone, then one number per line. Lines are recognised by their values, so that any language is read.
+There is no public specification. The layout was taken from exported files: header lines with a name and a value in the language
+of the phone, then one number per line. Header lines are recognised by their values, so their names can be in any language.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class HealthHeader:
 
 
 def parse_health_header(text: str) -> HealthHeader | None:
-    """Parse the lines above the samples. Return ``None`` unless they state a sampling rate, a lead and a voltage unit."""
+    """Parse the lines above the samples.
+
+    Return ``None`` unless they contain a sampling rate, a lead and a voltage unit, and the first sample is in the first
+    ``_MOST_HEADER_LINES`` lines of the text.
+    """
     rate = lead = unit = None
     device = ""
     for number, line in enumerate(_lines(text), 1):
@@ -97,12 +101,12 @@ def read_apple_health(path: Path, member: str | None = None, overrides: Metadata
     """Read an electrocardiogram of the Health app. Names, dates, symptoms and the classification are not read.
 
     Args:
-        path: path of the file, in any language, with decimal points or commas.
+        path: path of the file. Header names can be in any language; numbers have a decimal point or a decimal comma.
         member: must be ``None``, because a file contains one recording.
         overrides: metadata that replace the values of the file.
 
     Returns:
-        Lead I in mV. ``meta`` contains the model of the watch.
+        The lead named in the header (usually I) in mV. ``meta`` contains the model of the watch, if available.
 
     Raises:
         RecordingError: reason ``unreadable``, ``header``, ``content`` (a line that is not a number), ``length`` (no samples)

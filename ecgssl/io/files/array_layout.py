@@ -114,7 +114,10 @@ def _find_unit(entries: Mapping[str, Any]) -> str | None:
 
 
 def to_texts(value: Any) -> tuple[str, ...] | None:
-    """Convert a string, or a list or array of strings or bytes, to a tuple of strings; ``None`` for other types."""
+    """Convert a string, bytes, or a list or array of these to a tuple of stripped strings.
+
+    Return ``None`` for other types, empty lists and arrays with invalid characters.
+    """
     if isinstance(value, np.ndarray) and value.dtype.kind == "U" and not _are_code_points(value):
         return None
     flat = np.asarray(value, dtype=object).reshape(-1).tolist() if value is not None else []
@@ -132,7 +135,11 @@ def _are_code_points(array: NDArray[Any]) -> bool:
 
 
 def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
-    """Return the names ``0``, ``1``, ... of the recordings in an array; empty for a single recording."""
+    """Return the names ``0``, ``1``, ... of the recordings in an array; empty for a single recording.
+
+    Raises:
+        RecordingError: reason ``too_large`` for more than ``MOST_MEMBERS`` recordings.
+    """
     if len(shape) < 3 or shape[0] == 1:
         return ()
     if shape[0] > MOST_MEMBERS:
@@ -143,9 +150,11 @@ def row_names(path: Path, shape: Sequence[int]) -> tuple[str, ...]:
 def pick_row(path: Path, shape: Sequence[int], member: str | None) -> tuple[int, ...]:
     """Return the index of a recording in an array (recordings, leads, samples) or (recordings, 1, leads, samples).
 
+    The index is empty for an array of two axes, which is a single recording.
+
     Raises:
-        RecordingError: reason ``content`` for other shapes, or ``member`` if no recording is selected or the selected
-            one does not exist.
+        RecordingError: reason ``content`` for other shapes. Reason ``member`` if the selected recording does not exist, if
+            none of several is selected, or if a member is selected in an array of two axes.
     """
     if len(shape) == 2:
         refuse_member(path, member)

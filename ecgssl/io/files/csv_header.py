@@ -33,7 +33,7 @@ class Columns:
         delimiter: comma, semicolon or tab. With semicolons, numbers may have a decimal comma.
         names: names of all columns, without units.
         units: unit of each column; ``None`` if absent.
-        rows: number of header rows: 2 if the second row holds the units.
+        rows: number of header rows: 2 if the second row contains the units, otherwise 1.
         time: index of the time column; ``None`` if absent.
         time_unit: unit of the time column in s, for example 0.001; ``None`` if absent or unknown. It is not used for times
             of the form ``0:00.004``.
@@ -54,10 +54,11 @@ def parse_columns(line: str, second: str = "") -> Columns | None:
 
     Args:
         line: first row.
-        second: second row, which may hold the units, as PhysioNet's ``rdsamp`` writes them.
+        second: second row, which may contain the units, as PhysioNet's ``rdsamp`` writes them.
 
     Returns:
-        The columns; ``None`` if the first row contains none of the twelve leads, or is the header of a manifest.
+        The columns; ``None`` if the first row contains none of the twelve leads, is the header of a manifest, or has
+        more than 4096 characters.
     """
     if len(line) > _LONGEST:
         return None
@@ -86,7 +87,7 @@ def parse_columns(line: str, second: str = "") -> Columns | None:
 
 
 def is_sample_table(head: bytes) -> bool:
-    """Return whether the first bytes of a file are a header of lead names and a row of numbers."""
+    """Return whether the first bytes of a file are a header of lead names, followed by a row of numbers or by no row."""
     if _CONTROL.search(head):
         return False
     lines = decode(head).splitlines()
@@ -111,7 +112,7 @@ def is_clock(cell: str) -> bool:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a row without quotes and surrounding spaces."""
+    """Return the cells of a row without quotes and surrounding spaces; an empty list if the row is not valid CSV."""
     try:
         cells = next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
@@ -120,14 +121,14 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _are_units(names: Sequence[str], cells: Sequence[str]) -> bool:
-    """Return whether a row holds units: no numbers, and a voltage in the column of a lead."""
+    """Return whether a row contains units: no numbers, and a voltage in the column of a lead."""
     if len(cells) != len(names) or any(cell and is_numbers([cell]) for cell in cells):
         return False
     return any(millivolts(cell) is not None for cell, lead in zip(cells, identify_leads(names), strict=True) if lead)
 
 
 def _split_unit(cell: str) -> tuple[str, str | None]:
-    """Split a column name such as ``I (uV)`` or ``I [uV]`` into lead name and unit."""
+    """Split a column name such as ``I (uV)`` or ``I [uV]`` into name and unit; the unit is ``None`` if absent."""
     for opening, closing in ("()", "[]"):
         name, found, rest = cell.partition(opening)
         if found and rest.endswith(closing):

@@ -34,20 +34,21 @@ def read_csv(path: Path, member: str | None = None, overrides: MetadataOverrides
             lead names, optionally with units as in ``I (uV)`` or ``I [uV]``, or with a second row of units, as
             PhysioNet's ``rdsamp -c -v`` writes them. An optional time column is named ``time``, ``t`` or ``elapsed
             time``, or with its unit ``time (s)``, ``time_s`` or ``t [ms]``; times may have the form ``0:00.004``. Other
-            columns are ignored. Numbers have a decimal point, or a decimal comma if the delimiter is a semicolon. Empty
-            cells and ``nan`` are missing values.
+            columns must contain numbers too, and are ignored. Numbers have a decimal point, or a decimal comma if the
+            delimiter is a semicolon. Empty cells and ``nan`` are missing values.
         member: must be ``None``, because a file contains one recording.
         overrides: metadata that replace missing or wrong values of the file. ``leads`` has one name for each column
             except the time column.
 
     Returns:
-        The leads in mV, in the order and spelling of the file. The sampling rate is computed from the time column and
-        rounded to an integer if the relative difference is at most 1e-4.
+        The leads in mV, in the order and spelling of the file. The sampling rate is computed from the time column, or
+        from the sampling interval in the unit of a column of sample numbers. It is rounded to a whole number if the
+        relative difference is at most 1e-4.
 
     Raises:
-        RecordingError: reason ``unreadable``, ``header``, ``truncated`` (rows of different length), ``content`` (cells
-            that are not numbers), ``rate`` (times that are not evenly spaced) or ``too_large``. Errors of
-            ``resolve_metadata`` and ``build_recording`` propagate.
+        RecordingError: reason ``unreadable``, ``header``, ``length`` (no rows of samples), ``truncated`` (rows of different
+            length), ``content`` (cells that are not numbers), ``rate`` (times that are not evenly spaced) or
+            ``too_large``. Errors of ``resolve_metadata`` and ``build_recording`` propagate.
     """
     refuse_member(path, member)
     data = read_limited(path, LARGEST_TEXT)
@@ -143,5 +144,5 @@ def _sampling_rate(
 
 
 def _rounded(rate: float) -> float:
-    """Return an integer if the relative difference is at most 1e-4."""
+    """Return the rate, rounded to a whole number if the relative difference is at most 1e-4."""
     return float(round(rate)) if abs(rate - round(rate)) <= 1e-4 * rate else rate

@@ -1,4 +1,4 @@
-"""Declared layout of EDF and BDF files: sizes, and whether the records of EDF+D are contiguous.
+"""Declared layout of EDF and BDF files: sizes, and whether the records of EDF+D and BDF+D are contiguous.
 
 These checks read the file without the package edfio, before memory is allocated.
 """
@@ -21,12 +21,12 @@ _SAMPLES = 216
 
 @dataclass(frozen=True)
 class EdfKind:
-    """EDF or BDF.
+    """Constants of the EDF or the BDF format.
 
     Args:
         name: short name of the format.
         sample_bytes: size of a stored sample in bytes.
-        interrupted: entry of the header of a recording that may have gaps.
+        interrupted: value of the header field ``reserved`` that marks a recording that may have gaps.
         annotations: label of annotation signals.
     """
 
@@ -44,7 +44,7 @@ def check_layout(path: Path, kind: EdfKind) -> None:
     """Check the size of a file against its header, and that a discontinuous recording has no gap.
 
     Raises:
-        RecordingError: reason ``header``, ``truncated`` or ``length`` (the file is shorter or longer than declared), ``gaps``
+        RecordingError: reason ``header``, ``truncated`` or ``length`` (fewer or more bytes than declared), ``gaps``
             (records that are not contiguous, or have no times), ``too_large``, ``missing_file`` or ``unreadable``.
     """
     with file_errors(path), path.open("rb") as stream:

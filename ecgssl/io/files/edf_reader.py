@@ -36,7 +36,7 @@ def read_edf(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Returns:
         The leads in mV, in the order of the file. The prefix "ECG" or "EKG" is removed from labels. A lead whose physical
-        or digital range is empty was not connected: it is NaN, and ``meta["uncalibrated"]`` names it.
+        or digital range is empty has no calibration: it is NaN, and ``meta["uncalibrated"]`` contains its name.
 
     Raises:
         RecordingError: reason ``unreadable``, ``gain`` (invalid calibration, or no lead with a calibration). Errors of

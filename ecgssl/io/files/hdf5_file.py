@@ -1,4 +1,4 @@
-"""Safe access to untrusted HDF5 files: links are refused, and sizes are checked before data are read."""
+"""Safe access to untrusted HDF5 files: soft and external links are refused, and sizes are checked before data are read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def is_group(item: Any) -> bool:
 
 
 def only_array(path: Path, top: dict[str, Any]) -> h5py.Dataset:
-    """Return the two-dimensional dataset of numbers of a file, which may be in a group; there must be exactly one.
+    """Return the only two-dimensional dataset of numbers of a file, which may be in a group.
+
+    Datasets with a single value are ignored.
 
     Raises:
         RecordingError: reason ``content`` if there is no such dataset or more than one, ``too_large`` if there are too
@@ -117,7 +119,9 @@ def read_small(path: Path, dataset: h5py.Dataset, most: int) -> NDArray[Any]:
 
 
 def attributes(path: Path, item: h5py.Dataset | h5py.Group) -> dict[str, Any]:
-    """Return the attributes of an object that contain numbers or strings; large attributes and other types are omitted.
+    """Return the attributes of an object that contain numbers or strings, by name.
+
+    Other types, attributes of more than 4096 bytes, and all attributes after the first 100 are omitted.
 
     Raises:
         RecordingError: reason ``unreadable`` if strings are stored in a damaged heap.

@@ -78,7 +78,7 @@ class Samples:
             raise self._error("too_large", f"has chunks of more than {LARGEST_CHUNK >> 20} MiB", SMALLER)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return all values; ``key`` must be ``...``."""
+        """Return all values; ``key`` should be ``...`` and is not checked."""
         return self.rows(0, self.shape[0])
 
     def rows(self, first: int, end: int) -> NDArray[Any]:
@@ -163,7 +163,7 @@ class Samples:
 
 
 def dataset_field(dataset: h5py.Dataset) -> str:
-    """Return the field of an error: the name of a dataset of a known layout, because other names may identify a patient."""
+    """Return ``dataset``, with the name of the dataset if it is a usual one; other names may identify a patient."""
     name = str(dataset.name).strip("/")
     return f"dataset {name}" if name in ("ecg", "tracings", "exam_id", "data", "signal", "val") else "dataset"
 

@@ -42,7 +42,7 @@ def parse_matlab_5(path: Path, data: bytes) -> dict[str, Any]:
     Returns:
         Variables by name. Numeric variables are arrays with MATLAB's axis order, character variables are strings or
         tuples of strings, cell arrays of strings are tuples of strings, and structs are dictionaries. Complex and
-        sparse arrays, arrays of structs, objects, functions and long strings are omitted.
+        sparse arrays, other cell arrays, arrays of structs, objects, functions and long strings are omitted.
 
     Raises:
         RecordingError: reason ``truncated``, ``header`` (invalid element), ``unreadable`` (damaged compressed data) or
@@ -73,7 +73,10 @@ class _File:
         self.path, self.order, self.seen = path, order, 0
 
     def element(self, data: memoryview, packed: bool = False) -> tuple[int, memoryview, int]:
-        """Return the type and content of the first element, and the position of the next element."""
+        """Return the type and content of the first element, and the position of the next element.
+
+        Elements are padded to a multiple of 8 bytes, unless ``packed`` is true.
+        """
         if len(data) < 8:
             raise self.error("truncated", "the file ends within the tag of an element")
         kind, length = struct.unpack(f"{self.order}2I", data[:8])

@@ -23,6 +23,8 @@ Variables = dict[str, Any]
 def read_variables(path: Path) -> Variables:
     """Return the variables of a file that are numbers, strings, lists of strings or structs of these.
 
+    Files of version 4 yield only numbers. In version 7.3, lists of strings and structs within structs are omitted.
+
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable`` or ``too_large``. Errors of ``parse_matlab_5`` (versions
             5 to 7), ``children`` and ``read_small`` (version 7.3, which is HDF5) propagate.

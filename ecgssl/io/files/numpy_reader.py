@@ -52,8 +52,8 @@ def read_npz(path: Path, member: str | None = None, overrides: MetadataOverrides
     """Read an ``.npz`` file with ``signal`` (leads, samples), ``sampling_rate`` in Hz, ``leads`` and ``unit``.
 
     Args:
-        path: path of the file. Only ``signal`` is required. ``ecgssl.io.files.array_layout`` lists other accepted names
-            of the metadata. Other arrays are ignored.
+        path: path of the file. Only ``signal`` is required; set missing metadata with ``overrides``.
+            ``ecgssl.io.files.array_layout`` lists other accepted names of the metadata. Other arrays are ignored.
         member: must be ``None``, because a file contains one recording.
         overrides: metadata that replace missing or wrong values of the file.
 

@@ -131,7 +131,10 @@ def _unit(value: Element) -> str | None:
 
 
 def _samples(path: Path, lead: str, value: Element, *, in_unit: str | None) -> NDArray[np.float64]:
-    """Return the samples of a lead in the unit of its ``scale`` element."""
+    """Return the samples of a lead in the unit of its ``scale`` element.
+
+    ``in_unit`` is the unit set by the user. If it is not ``None``, the units of ``scale`` and ``origin`` are ignored.
+    """
     field = f"lead {lead}"
     scale, origin = value.find("scale"), value.find("origin")
     step = None if scale is None else parse_number(path, f"{field}: scale", scale.get("value"))

@@ -87,5 +87,5 @@ def _blocks(path: Path, data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _checksums(block: bytes) -> tuple[int, int]:
-    """Return the two checksums of the specification: the sum of all bytes, and the CRC-32."""
+    """Return the two checksums that are accepted: the sum of all bytes modulo 2**32, and the CRC-32."""
     return sum(block) & 0xFFFFFFFF, zlib.crc32(block)

@@ -85,7 +85,7 @@ def _rate(path: Path, strip: Element) -> float | None:
 
 
 def _unit(strip: Element) -> str | None:
-    """Return the unit of the samples, for example ``uV`` from ``<Resolution units="uVperLsb">``."""
+    """Return the unit of the samples, for example ``uV`` from ``<Resolution units="uVperLsb">``; ``None`` if absent."""
     resolution = strip.find("Resolution")
     if resolution is None:
         return None

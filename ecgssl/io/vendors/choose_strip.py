@@ -33,7 +33,7 @@ class Strip:
 
 
 def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others: int) -> int:
-    """Return the index of the strip to read: the selected strip, or the longest strip if it has all leads.
+    """Return the index of the strip to read: the selected strip, or the longest strip if no other has additional leads.
 
     Args:
         path: file name for messages.
@@ -43,8 +43,8 @@ def choose_strip(path: Path, strips: Sequence[Strip], member: str | None, others
         others: number of median or derived beats in the file, for the error message.
 
     Raises:
-        RecordingError: reason ``no_leads`` if there is no strip, or ``member`` if the selection is ambiguous or the
-            member does not exist.
+        RecordingError: reason ``no_leads`` if there is no strip, or ``member`` if the selected strip does not
+            exist, or if none is selected and the choice is ambiguous.
     """
     if not strips:
         only = f"; it contains only median or derived beats ({others})" if others else ""

@@ -39,7 +39,7 @@ def read_sierra(path: Path, member: str | None = None, overrides: MetadataOverri
     Returns:
         The standard leads in mV. Some devices append a calibration pulse, which is removed if it is detected;
         ``meta["calibration"]`` is its length in s. ``meta["unnamed_channels"]`` is the number of channels without a
-        name.
+        name, if there are any.
 
     Raises:
         RecordingError: reason ``missing_extra``, ``gain`` (no resolution) or ``unreadable`` (ecgdatakit cannot parse
@@ -64,6 +64,7 @@ def read_scp(path: Path, member: str | None = None, overrides: MetadataOverrides
 
     Returns:
         The standard leads in mV. Leads that start later or end earlier than others are padded with NaN.
+        ``meta["repaired"]`` is ``("first_sample",)`` if the file counts samples from 0 (``check_scp``).
 
     Raises:
         RecordingError: reason ``missing_extra``, ``checksum`` (wrong CRC of a section), ``gain`` (no amplitude
@@ -102,7 +103,7 @@ def read_mortara(path: Path, member: str | None = None, overrides: MetadataOverr
 
 
 def _strip_pulse(recording: Recording) -> Recording:
-    """Return the recording without the calibration pulse at its end.
+    """Return the recording without the calibration pulse at its end; unchanged if no pulse is detected.
 
     In the pulse, all leads are identical and have only the values 0 and 1 mV. An ECG cannot have this form: if the
     leads I, II and III are identical, they are 0, because III = II - I.

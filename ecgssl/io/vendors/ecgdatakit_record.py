@@ -39,11 +39,13 @@ def parse_record(
     Args:
         path: path of the file.
         expected: format that ecgdatakit must detect.
-        content: bytes to parse in place of those of the file.
-        refused: warnings of ecgdatakit that are errors: part of the text, with reason and message of the error.
+        content: bytes to parse instead of the file; ``None`` to parse the file.
+        refused: warnings of ecgdatakit to treat as errors. Keys are parts of the warning text; values are the reason and the
+            message of the error.
 
     Raises:
-        RecordingError: reason ``missing_extra``, ``checksum``, ``header`` (another format) or ``unreadable``.
+        RecordingError: reason ``missing_extra``, ``checksum``, ``header`` (another format), ``unreadable``, or a reason
+            in ``refused``.
     """
     if not installed("ecgdatakit"):
         fix = f"Run: {install_line('ecgdatakit')}"
@@ -67,7 +69,7 @@ def parse_record(
 
 @contextmanager
 def _memory_file(content: bytes) -> Iterator[Path]:
-    """Yield the path of a file with this content, which is kept in memory where the system allows it."""
+    """Yield the path of a file with this content, which is in memory if the system has ``memfd_create``."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("recording")
         with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123 (a descriptor, not a path)
@@ -89,7 +91,7 @@ def build_from_record(
     extra: dict[str, Any],
     rates: Sequence[float | None] | None = None,
 ) -> Recording:
-    """Return the recording of a record of ecgdatakit; leads that start later or end earlier are padded with NaN.
+    """Convert a record of ecgdatakit to a ``Recording``. Leads that start later or end earlier are padded with NaN.
 
     Args:
         path: path of the file.
@@ -100,8 +102,8 @@ def build_from_record(
         rates: sampling rates in Hz of the leads; by default those of ecgdatakit, which are whole numbers.
 
     Raises:
-        RecordingError: reason ``gain`` if a lead has no resolution. Errors of ``check_channels``, ``resolve_metadata`` and
-            ``build_recording`` propagate.
+        RecordingError: reason ``gain`` if one of the twelve leads has no resolution. Errors of ``check_channels``,
+            ``resolve_metadata`` and ``build_recording`` propagate.
     """
     leads = record.leads
     check_channels(path, len(leads))

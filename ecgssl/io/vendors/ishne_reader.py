@@ -1,6 +1,7 @@
 """Reader for ISHNE Holter files (Badilini 1998), based on the package ecgdatakit (extra ``vendor``).
 
-The header is checked here, because ecgdatakit reads any number of samples and keeps the value for a disconnected electrode.
+This module checks the header, because ecgdatakit does not check the number of samples. It also replaces the value that
+marks a disconnected electrode by NaN.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def read_ishne(path: Path, member: str | None = None, overrides: MetadataOverrid
 
     Returns:
         The standard leads in mV, in the order of the file; NaN while an electrode is disconnected. ``meta`` contains age, sex
-        and device.
+        and device, if available.
 
     Raises:
         RecordingError: reason ``missing_extra``, ``header``, ``truncated`` or ``length`` (fewer or more samples than

@@ -1,6 +1,6 @@
-"""Layout of MFER files (ISO 22077-1, MFER Part 1): definitions of a tag, a length and a value.
+"""Layout of MFER files (ISO 22077-1, MFER Part 1): a sequence of definitions, each with a tag, a length and a value.
 
-The definitions are walked without decoding them, to recognise the format and to limit the number of waveform frames.
+Only tags and lengths are parsed, to recognise the format and to count the waveform frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SNIFFED = 64
 
 
 class InvalidDefinition(ValueError):
-    """A definition that ends beyond the data."""
+    """Error: a definition ends beyond the data, or its length field is too long."""
 
 
 def definitions(data: bytes, whole: bool = True) -> Iterator[tuple[int, int]]:
@@ -31,7 +31,8 @@ def definitions(data: bytes, whole: bool = True) -> Iterator[tuple[int, int]]:
         whole: whether ``data`` must contain the value of each definition.
 
     Raises:
-        InvalidDefinition: a length field, a channel number or a value ends beyond the data.
+        InvalidDefinition: a length field, a channel number or a value ends beyond the data, or a length has more than four
+            bytes.
     """
     place = 0
     while place < len(data):
@@ -67,7 +68,11 @@ def definitions(data: bytes, whole: bool = True) -> Iterator[tuple[int, int]]:
 
 
 def is_mfer_head(head: bytes) -> bool:
-    """Return whether the first bytes of a file are MFER: its preamble, or known definitions that lead to a waveform."""
+    """Return whether the first bytes of a file are MFER: its preamble, or definitions up to a waveform.
+
+    Without a preamble, all definitions before the waveform must have known tags, among them at least three tags of
+    ``_CORE``.
+    """
     if head[:1] == bytes([PREAMBLE]) and head[2:6] == b"MFR ":
         return True
     core: set[int] = set()
@@ -88,6 +93,6 @@ def count_frames(data: bytes) -> int:
     """Return the number of waveform frames.
 
     Raises:
-        InvalidDefinition: a definition ends beyond the data.
+        InvalidDefinition: see ``definitions``.
     """
     return sum(tag == WAVE for tag, _ in definitions(data))

@@ -16,7 +16,7 @@ from ecgssl.io.vendors.ecgdatakit_record import build_from_record, parse_record
 from ecgssl.io.vendors.mfer_layout import InvalidDefinition, count_frames
 
 LARGEST_MFER = 64 << 20
-"""Largest file in bytes: eight leads of two hours at 500 Hz."""
+"""Largest file in bytes: more than two hours of eight leads at 500 Hz with 16-bit samples."""
 
 MOST_FRAMES = 64
 """Largest number of waveform frames; ecgdatakit may need 10 MiB for each. A resting ECG has one or two."""
@@ -40,8 +40,8 @@ def read_mfer(path: Path, member: str | None = None, overrides: MetadataOverride
         overrides: values that replace those of the file.
 
     Returns:
-        The standard leads in mV, in the order of the file; NaN for the value that means "no value". ``meta`` contains age,
-        sex, device and filters in Hz, if the file has them.
+        The standard leads in mV, in the order of the file; NaN for samples that the file marks as missing. ``meta`` contains
+        age, sex, device and filters in Hz, if the file has them.
 
     Raises:
         RecordingError: reason ``missing_extra``, ``header``, ``truncated``, ``gaps``, ``skew`` (leads are delayed against each

@@ -41,7 +41,7 @@ def read_muse(path: Path, member: str | None = None, overrides: MetadataOverride
         the number of pacing spikes and the leads with detached electrodes, if available.
 
     Raises:
-        RecordingError: reason ``header`` (wrong number of leads, or an invalid number), ``gain``, ``content`` (invalid
+        RecordingError: reason ``header`` (wrong number of leads, or an invalid value), ``gain``, ``content`` (invalid
             base64), ``truncated`` or ``length`` (the number of samples differs from the declared one), ``checksum`` or
             ``skew`` (leads start at different times). Errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata``
             propagate.
@@ -106,7 +106,7 @@ def _samples(path: Path, lead: Element, name: str) -> NDArray[np.float64]:
     if len(data) % 2:
         raise read_error("truncated", path, field, f"{len(data)} bytes are not a whole number of samples")
     crc = child_number(path, lead, "LeadDataCRC32")
-    # a checksum of 0 means "not computed"; some files contain it as a signed integer
+    # a checksum of 0 means "not computed"; some files store the checksum as a signed integer
     if crc and crc % 2**32 != zlib.crc32(data):
         raise read_error("checksum", path, field, "the samples do not match the CRC-32 in the file")
     return np.frombuffer(data, dtype="<i2") * units_per_bit
@@ -128,7 +128,7 @@ def _meta(root: Element, waveform: Element, leads: list[Element], names: tuple[s
         sex = child_text(patient, "Gender")
     high_pass = optional_number(waveform, "HighPassFilter")
     filters = {
-        # MUSE stores the cut-off frequency in units of 0.01 Hz
+        # MUSE stores the high-pass cut-off frequency in units of 0.01 Hz
         "high_pass": None if high_pass is None else high_pass / 100,
         "low_pass": optional_number(waveform, "LowPassFilter"),
         "notch": optional_number(waveform, "ACFilter"),

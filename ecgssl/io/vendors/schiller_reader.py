@@ -37,8 +37,8 @@ def read_schiller(path: Path, member: str | None = None, overrides: MetadataOver
 
     Raises:
         RecordingError: reason ``header`` (samples are not comma-separated), ``gain`` (no resolution), ``content``,
-            ``rate`` or ``length`` (leads have different lengths). Errors of ``read_xml``, ``choose_strip`` and
-            ``resolve_metadata`` propagate.
+            ``rate``, ``truncated`` or ``length`` (not the declared number of samples, or leads of different lengths).
+            Errors of ``read_xml``, ``choose_strip`` and ``resolve_metadata`` propagate.
     """
     document = read_xml(path, root=ROOT)
     root = document.root
@@ -92,6 +92,8 @@ def _rate(path: Path, block: Element) -> float | None:
 
 def _quantity(block: Element, name: str) -> tuple[str, str | None]:
     """Return the value and unit of a child of the element ``resolution``, for example ``yres``.
+
+    The value is an empty string and the unit is ``None`` if absent.
 
     Devices write them in elements (``unitperbit`` or ``value``, ``units`` or ``unit``), as text, or in attributes.
     """

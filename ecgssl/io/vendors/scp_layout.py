@@ -1,4 +1,4 @@
-"""Length checks for SCP-ECG (EN 1064), before ecgdatakit decodes the leads, and leads that are counted from sample 0."""
+"""Length checks for SCP-ECG (EN 1064) before ecgdatakit decodes the leads, and correction of sample numbers from 0."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _POINTERS = 6 + _SECTION_HEADER
 def check_scp(path: Path, data: bytes) -> bytes:
     """Return the record after checking that the lengths of sections and leads match the declared lengths.
 
-    EN 1064 counts samples from 1. Some programs count from 0, and give the number of samples as the last one. Section 3 of the
-    returned record then counts from 1, and the checksums are updated if they were valid.
+    EN 1064 numbers the samples of a lead from 1. Some programs start at 0, and may store the number of samples as the last
+    sample number. For such files, the returned record has corrected sample numbers in section 3, and checksums that were
+    valid are updated. Other files are returned unchanged.
 
     Args:
         path: file name for messages.
@@ -27,7 +28,7 @@ def check_scp(path: Path, data: bytes) -> bytes:
 
     Raises:
         RecordingError: reason ``truncated``, ``length``, ``too_large``, or ``header`` if sections are missing, exceed
-            the file or overlap. Overlapping sections could need much more memory than the file size.
+            the file or together are longer than it, or if the samples of a file with a reference beat start at 0.
     """
     try:
         (size,) = struct.unpack_from("<I", data, 2)
@@ -58,7 +59,7 @@ def _sections(path: Path, data: bytes) -> dict[int, bytes]:
 
 
 def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) -> list[tuple[int, int]] | None:
-    """Return first and last sample of each lead, counted from 1; ``None`` if the file counts from 1 already."""
+    """Return the first and last sample of each lead, numbered from 1; ``None`` if no lead starts at sample 0."""
     count = definition[0] if definition else 0
     bounds = [struct.unpack_from("<II", definition, 2 + 9 * i) for i in range(count)]
     sizes = struct.unpack_from(f"<{count}H", rhythm, 6)
@@ -85,7 +86,7 @@ def _check_leads(path: Path, definition: bytes, rhythm: bytes, *, packed: bool) 
 
 
 def _replace_bounds(data: bytes, bounds: list[tuple[int, int]]) -> bytes:
-    """Return a record with other sample numbers in section 3."""
+    """Return the record with these first and last sample numbers of the leads in section 3."""
     out = bytearray(data)
     (length,) = struct.unpack_from("<I", data, 10)
     pointers = (struct.unpack_from("<HII", data, place) for place in range(_POINTERS, 6 + length - 9, 10))
@@ -103,7 +104,7 @@ def _replace_bounds(data: bytes, bounds: list[tuple[int, int]]) -> bytes:
 
 
 def _crc(data: bytes | bytearray, start: int, stop: int) -> bytes:
-    """Return the checksum of a section or record, whose first two bytes hold it."""
+    """Return the checksum of a section or record, excluding its first two bytes, which store the checksum."""
     return struct.pack("<H", binascii.crc_hqx(bytes(data[start + 2 : stop]), 0xFFFF))
 
 

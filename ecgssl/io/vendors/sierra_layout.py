@@ -72,7 +72,7 @@ def count_channels(path: Path, root: Element) -> int:
 
 
 def _check_declared(path: Path, root: Element, waveform: Element) -> None:
-    """Check the declared number of channels, because ecgdatakit allocates memory for the declared number."""
+    """Check the limit for the declared number of channels, because ecgdatakit allocates memory for the declared number."""
     if len(waveform.get("leadlabels", "").split(None, MOST_CHANNELS)) > MOST_CHANNELS:
         raise read_error("header", path, "leadlabels", f"exceed the limit of {MOST_CHANNELS}")
     for name in ("numberchannelsallocated", "numberchannelsvalid"):

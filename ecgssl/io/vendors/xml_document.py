@@ -1,4 +1,4 @@
-"""Parser for untrusted XML files, based on defusedxml, with limits on size, depth and number of elements.
+"""Parser for untrusted XML files, based on defusedxml, with limits on size, depth, elements and attributes.
 
 Document type declarations are allowed, because every MUSE file refers to ``restecg.dtd``, but the DTD is not loaded.
 Entity declarations are refused, because they can expand without limit or include other files. Two common errors in
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 LARGEST_XML = 32 << 20
-"""Largest file in bytes, about 10 minutes of twelve leads at 500 Hz as decimal text."""
+"""Largest file in bytes, at least 10 minutes of twelve leads at 500 Hz as decimal text."""
 
 DEEPEST = 64
 """Largest nesting depth of elements; an annotated ECG has 15 levels."""
@@ -210,7 +210,10 @@ def _local(name: str) -> str:
 
 
 def _repair(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a malformed document with escaped ampersands and a valid encoding, and the repairs made."""
+    """Return the text of a malformed document with escaped ampersands and a valid encoding, and the repairs made.
+
+    Both are empty if the declared encoding is not accepted.
+    """
     repaired = []
     declared = _DECLARED.search(data[:200].decode("latin-1"))
     encoding = _UTF_16.get(data[:2]) or (declared[1] if declared else "utf-8")

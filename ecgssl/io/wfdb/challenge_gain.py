@@ -1,6 +1,6 @@
 """Headers of early PhysioNet/CinC Challenge 2020 releases with a wrong gain.
 
-Challenge records have samples in uV, so that their gain is 1000 per mV. The headers of June 2020 state 200 per mV for
+Challenge records have samples in uV, so the correct gain is 1000 per mV. The headers of June 2020 state 200 per mV for
 PTB-XL, and headers before August 2020 state 4880 per mV for Georgia and other sets.
 """
 
@@ -22,9 +22,9 @@ _PTBXL_LENGTH = (500.0, 5000)
 def wrong_challenge_gain(header: Header) -> float | None:
     """Return the gain per mV of a header with the wrong gain of a Challenge release; ``None`` for other headers.
 
-    Only headers that agree with a release in every detail are found: format 16 at byte 24 of a ``.mat`` file with the
-    name of a Challenge record, and the same wrong gain, unit mV and baseline 0 in all leads. PTB-XL records also have
-    12 leads and 5000 samples at 500 Hz.
+    A header is recognised only if all signals are stored in format 16 from byte 24 of a ``.mat`` file with the name of a
+    Challenge record, and have unit mV, baseline 0 and the same gain, 4880 or 200. A gain of 200 also requires the name
+    of a PTB-XL record, 12 leads, and 5000 samples at 500 Hz.
     """
     layouts = {
         (line.file, line.format, line.per_frame, line.skew, line.offset, line.gain, line.unit.lower(), line.baseline)
@@ -42,7 +42,7 @@ def wrong_challenge_gain(header: Header) -> float | None:
 
 
 def refuse_wrong_challenge_gain(hea: Path, header: Header, overrides: MetadataOverrides) -> None:
-    """Raise an error for a header with the wrong gain of a Challenge release, unless the user states the unit.
+    """Raise an error for a header with the wrong gain of a Challenge release, unless the unit is overridden.
 
     Raises:
         RecordingError: reason ``gain``.

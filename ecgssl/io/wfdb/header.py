@@ -74,7 +74,7 @@ class Header:
     Args:
         sampling_rate: frames per second in Hz; ``None`` if absent. The default of the WFDB standard, 250 Hz, is not
             used.
-        frames: length of the record in frames; ``None`` if absent.
+        frames: length of the record in frames; ``None`` if absent or 0.
         signals: signal lines of a single-segment record, one per channel.
         segments: record name and number of frames of each segment of a multi-segment record; name ``~`` marks a gap.
         meta: ``age`` in years (90 for ages above 89) and ``sex`` from the comments. Other comments are discarded,
@@ -113,7 +113,7 @@ def parse_header(text: str, path: Path) -> Header:
     """Parse the text of a WFDB header; ``path`` is the file name for messages.
 
     Raises:
-        RecordingError: reason ``header``; the message names the line.
+        RecordingError: reason ``header``; the message contains the line or field.
     """
     lines, comments = [], []
     for raw in text.replace("\r", "\n").split("\n"):

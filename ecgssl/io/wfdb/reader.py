@@ -53,7 +53,8 @@ def read_wfdb(path: Path | str, member: str | None = None, overrides: MetadataOv
     Returns:
         The leads in mV, in the order and spelling of the file. Missing samples (-32768 in format 16), gaps between
         segments and the missing end of skewed signals are NaN. Channels other than the twelve leads (Frank leads,
-        respiration) are omitted. ``meta`` contains ``format``, ``age``, ``sex`` and ``overridden``.
+        respiration) are omitted. ``meta`` contains ``format``, the entries of
+        ``ResolvedMetadata.meta``, and ``age`` and ``sex``, if available.
 
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable``, ``header``, ``gain`` (0, out of range, or known to be
@@ -163,7 +164,7 @@ def _read_plain(
 
 
 def _read_file(hea: Path, header: Header, group: list[int], rows: Sequence[int]) -> dict[int, NDArray[Any]]:
-    """Return the digital samples of the channels in ``rows`` that share the signal file of ``group``."""
+    """Return the digital samples of those channels of a signal file (``group``) that are in ``rows``, by channel index."""
     lines = [header.signals[i] for i in group]
     dat = as_on_disk(hea.parent / lines[0].file)
     storage, offset = lines[0].format, lines[0].offset

@@ -25,7 +25,8 @@ class Storage:
     """Storage format of WFDB signal files.
 
     Args:
-        samples, bytes: number of samples and of bytes in a group. The last group of a file may be incomplete or padded.
+        samples, bytes: number of samples and of bytes in a group, the unit in which samples are packed. The last group of a
+            file may be incomplete or padded.
         missing: digital value of missing samples; ``None`` if the format has no such value.
         unpack: function that converts the bytes of complete groups to samples.
     """
@@ -145,14 +146,14 @@ def read_compressed(hea: Path, dat: Path, channels: list[int], frames: int, per_
 
     Args:
         hea: path of the header.
-        dat: path of the signal file, for messages.
+        dat: path of the signal file; only its existence is checked, because wfdb finds it with the header.
         channels: indices of the channels in the header.
         frames: number of frames in the header.
         per_frame: number of samples of one channel per frame.
 
     Raises:
-        RecordingError: reason ``missing_file``, ``unreadable``, or ``truncated`` if the file has fewer frames than
-            declared.
+        RecordingError: reason ``missing_file``, ``unreadable``, or ``truncated`` if the number of samples differs
+            from the declared number.
     """
     import wfdb
 
@@ -184,7 +185,7 @@ def _missing_texts(hea: Path, dat: Path) -> tuple[str, str]:
 def _needed(storage: Storage, count: int) -> int:
     """Return the number of bytes of ``count`` samples, without padding in the last group."""
     whole, rest = divmod(count, storage.samples)
-    # groups of three samples: one sample needs 2 bytes, two samples need 3 bytes in format 311 and 4 in format 310
+    # one sample of an incomplete group needs 2 bytes; two samples need 3 bytes in format 311 and 4 in format 310
     extra = {0: 0, 1: 2, 2: 3 if storage.unpack is _unpack_311 else storage.bytes}[rest]
     return whole * storage.bytes + extra
 

@@ -1,4 +1,4 @@
-"""Divergence of a pretraining: too many skipped steps, or a loss worse than that of a constant prediction."""
+"""Detection of diverged pretraining runs: skipped steps, non-finite metrics, or losses worse than without training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def detect_divergence(
     batch_size: int,
     limits: DivergenceParams,
 ) -> str | None:
-    """Return a description of the divergence of a finished run, or ``None`` if it has not diverged.
+    """Return a description of the divergence of a run, or ``None`` if it has not diverged.
 
     Args:
         steps: number of steps.
         skipped: number of steps that were skipped because their gradient was not finite.
-        history: rows of the training history. The contrastive loss of the last row is compared with that of equal vectors or
-            of the first row, the larger one: random vectors can be worse than equal ones.
-        figures: figures on validation. ``relative_limb`` and ``relative_chest`` are reconstruction errors relative to
-            predicting the mean of every hidden patch. Absent figures are not checked.
+        history: rows of the training history. The contrastive loss of the last row is compared with the larger of two values:
+            the loss of equal vectors, and the loss of the first row.
+        figures: metrics on the validation split. ``relative_limb`` and ``relative_chest`` are reconstruction errors relative to
+            predicting the mean of every hidden patch. Missing metrics are not checked.
         batch_size: recordings per training step. Equal vectors give NT-Xent the value log(2 batch_size - 1).
         limits: limits of the run.
     """

@@ -16,7 +16,7 @@ from ecgssl.model.fda import FDA
 BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
 """Limits of the frequency bands in Hz.
 
-The bands contain baseline drift, T and most of P, P and low-frequency QRS, QRS, and noise.
+From low to high, they contain: baseline drift; T and most of P; P and low-frequency QRS; QRS; noise.
 """
 WAVES = ((0.5, 10, "T"), (5, 15, "P"), (8, 40, "QRS"))
 """Frequency bands in Hz with most of the energy of each wave (Thakor et al. 1984; Sornmo and Laguna 2005)."""
@@ -44,8 +44,9 @@ def augmentation_figures(
 
     Returns:
         ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin is not
-        changed, by band in Hz, including protected bins. ``fda_map_spread``: standard deviation of the map over the band
-        (0 for a constant map). ``fda_correlation``: mean Pearson r between a lead and its view (1 without augmentation);
+        changed, for each of ``BANDS`` with at least one bin, including protected bins.
+        ``fda_map_spread``: standard deviation of the map over the band (0 for a constant map).
+        ``fda_correlation``: mean Pearson r between a lead and its view (1 without augmentation);
         omitted if no lead has a signal.
     """
     samples = x.shape[-1]
@@ -80,7 +81,7 @@ def draw_importance(fda: FDA, samples: int, earlier: Sequence[tuple[str, NDArray
     Args:
         fda: augmentation whose static map is drawn.
         samples: number T of samples, which determines the bins.
-        earlier: maps of earlier training steps, drawn as thin lines: label, and mean map over the lead groups (F,).
+        earlier: maps of earlier training steps, as thin lines: each is a label and a map (F,) averaged over lead groups.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()

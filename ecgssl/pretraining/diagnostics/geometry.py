@@ -14,7 +14,7 @@ from ecgssl.errors import Diverged
 from ecgssl.model.core_ecg import CoReECG
 
 _COINCIDE = 1e-6
-"""Maximum relative spread of vectors that count as equal (rounding error of float32)."""
+"""Maximum deviation from the mean, relative to the largest value, of vectors that count as equal (float32 rounding)."""
 
 
 def geometry(
@@ -90,7 +90,8 @@ def alignment(first: ArrayLike, second: ArrayLike, alpha: float = 2.0) -> float:
 def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
     """Return the logarithm of the mean Gaussian potential of all pairs of unit vectors (Wang and Isola, ICML 2020).
 
-    The result is 0 if all vectors are equal and lower if they cover the sphere more evenly (minimum about -4 for ``t`` 2).
+    The result is 0 if all vectors are equal and lower if they cover the sphere more evenly. For a uniform
+    distribution on a sphere of high dimension, it is about -2 ``t``.
 
     Args:
         embeddings: (N, E) array with N at least 2.
@@ -115,7 +116,7 @@ def uniformity(embeddings: ArrayLike, t: float = 2.0) -> float:
 def effective_rank(embeddings: ArrayLike, centre: bool = True) -> float:
     """Return the exponential of the entropy of the normalised singular values (Roy and Vetterli, EUSIPCO 2007).
 
-    The result is between 1 (one direction) and min(N, E), or 0 if all rows are equal.
+    The result is between 1 (one direction) and min(N, E). It is 0 if all rows are equal, or zero without centring.
 
     Args:
         embeddings: (N, E) array.

@@ -30,7 +30,7 @@ _logger = logging.getLogger("ecgssl")
 _PROBE = LinearParams(C=[0.01], class_weight=["none"])
 """Only candidate for the regularisation of the probe, so that nothing is selected on validation."""
 _GEOMETRY = 256
-"""Number of recordings for the collapse metrics. It allows effective ranks far above the limit."""
+"""Maximum number of validation recordings for the collapse metrics. It also limits the effective rank."""
 
 
 class EpochMonitor:
@@ -38,12 +38,13 @@ class EpochMonitor:
 
     Args:
         store: store that the model is trained on.
-        params: parameters of the run; ``pretrain.probe`` selects targets and recordings.
+        params: parameters of the run; ``pretrain.probe`` sets the targets and the number of recordings of the probe. If the
+            store has no targets, the probe is off, unless ``pretrain.select`` is ``best``.
         batch_size: number of recordings per batch.
 
     Raises:
-        InputError: a target is not in the store, or has a single class in the monitored recordings; all such targets are
-            listed.
+        InputError: a target is not in the store, or its values in the monitored recordings of a split are not exactly 0
+            and 1; all such targets are listed.
     """
 
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:

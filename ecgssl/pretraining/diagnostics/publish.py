@@ -52,7 +52,7 @@ def assess_pretraining(
         batch_size: number of recordings per batch. The contrastive loss compares a recording only with its batch.
 
     Returns:
-        Every loss term, the metrics of ``geometry``, and the metrics of ``ErrorByCause``: reconstruction error by
+        ``loss``, every loss term, ``kept_fraction``, the metrics of ``geometry``, and those of ``ErrorByCause``: errors by
         type of masking (time, lead drop or both), of limb and chest leads, and of dropped limb and dropped chest leads.
     """
     model.eval()
@@ -96,10 +96,10 @@ def publish_pretraining(
             and ``gallery.png``.
 
     Returns:
-        Metrics of the assessment.
+        Metrics that are written to ``metrics_out``.
 
     Raises:
-        Diverged: the run exceeds a limit of ``pretrain.divergence``; nothing is written.
+        Diverged: the run exceeds a limit of ``pretrain.divergence``, or a metric is not finite; nothing is written.
     """
     rows = store.rows("val")
     temperature = gate_temperature(params, 1.0)

@@ -21,7 +21,7 @@ from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch
 
 SHOWN = 3
-"""Number of recordings in a gallery."""
+"""Maximum number of recordings in a gallery."""
 _STEP = 2.0
 """Distance in mV between the baselines of two leads in a gallery."""
 
