@@ -172,7 +172,7 @@ def _ray(
     # use the existing cluster inside a Ray job, or if the caller is already connected
     started = scheduler is not None or not ray.is_initialized()
     if started:
-        # a small object store is sufficient, because results are a few numbers
+        # a small object store is sufficient, because results are small: counts, or tables of at most 64 recordings
         local = {"num_cpus": processes, "include_dashboard": False, "object_store_memory": 1 << 27}
         where = {"address": scheduler} if scheduler else {"address": "local", "_node_ip_address": "127.0.0.1", **local}
         try:

@@ -139,7 +139,7 @@ def _mains(sines: Array, cosines: Array) -> Array:
     frequencies, leads, count = sines.shape
     if frequencies == 0:
         return np.full(leads, np.nan, dtype=np.float32)
-    # QRS complexes also have power at these frequencies, but only in about every fourth segment
+    # use the median: QRS complexes also have power at these frequencies, but only in about every fourth segment
     typical = np.partition(sines**2 + cosines**2, count // 2, axis=2)[:, :, count // 2]
     return np.asarray(np.sqrt(typical.max(axis=0)), dtype=np.float32)
 

@@ -13,7 +13,7 @@ from ecgssl.output_lock import exclusive
 
 PREFIX = "sqlite:///"
 _LONGEST_WAIT = 180.0
-"""Longest time in s to wait for processes that start at the same time; creating a database takes about 10 s."""
+"""Longest time in s to wait for the lock on the database, which another process may hold while it creates the database."""
 
 
 class UnusableStore(Exception):
