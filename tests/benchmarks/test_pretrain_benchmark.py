@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("geometry", [["--samples", "500", "--objective", "contrastive"]])
+@pytest.mark.parametrize("geometry", [["--samples", "500", "--objective", "contrastive"], ["--st-mem"]])
 def test_figures_agree(geometry):
     options = [
         "--presets",

@@ -26,7 +26,7 @@ from ecgssl.training.checkpoint import weight_bytes
 pytestmark = pytest.mark.long
 
 KILLS = int(os.environ.get("ECGSSL_KILLS", "2"))
-STEPS = 24
+STEPS = 40
 FORKS = multiprocessing.get_context("forkserver")
 """Processes are forked with all libraries loaded, so that kills occur during the run rather than during imports."""
 FORKS.set_forkserver_preload([__name__])
