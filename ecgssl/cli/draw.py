@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import app
-from ecgssl.errors import InputError, Problem
 
 
 @app.command()
@@ -26,14 +25,11 @@ def draw(
     from ecgssl.files import write_atomic
     from ecgssl.io import read
     from ecgssl.signal.cleaning import clean as band_pass
-    from ecgssl.signal.drawing import SUFFIXES, draw_12_lead, figure_bytes
+    from ecgssl.signal.drawing import draw_12_lead, figure_bytes, figure_suffix
     from ecgssl.signal.leads import LEADS, arrange
     from ecgssl.signal.spec import SignalSpec
 
-    suffix = out.suffix.lower()
-    if suffix not in SUFFIXES:
-        what = "is not one of " + ", ".join(SUFFIXES)
-        raise InputError(Problem(str(out), "suffix", what, "Use a file name with one of these suffixes"))
+    suffix = figure_suffix(out)
     recording = read(record)
     signal, mask = arrange(recording.signal, recording.leads)
     rate = recording.sampling_rate

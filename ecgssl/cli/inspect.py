@@ -15,7 +15,7 @@ from ecgssl.cli.app import Workers, app
 def inspect(
     paths: Annotated[list[str], typer.Argument(help="Files in any format, file#member, WFDB records, folders.")],
     json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Folder for 12-lead pages; a .png for one recording.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Folder for 12-lead pages; or a PNG, PDF or SVG file.")] = None,
     sampling_rate: Annotated[
         float | None, typer.Option(help="Sampling rate in Hz, if it is missing or wrong in the files.")
     ] = None,

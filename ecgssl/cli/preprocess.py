@@ -47,7 +47,8 @@ def preprocess(
         float | None, typer.Option(min=0, max=1, help="Stop if a larger fraction of the recordings is rejected.")
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="PNG of the worst recordings of each reason code, by row number only.")
+        Path | None,
+        typer.Option(help="PNG, PDF or SVG of the worst recordings of each reason code, by row number only."),
     ] = None,
 ) -> int:
     """Read, check, filter and store the recordings of a dataset.
@@ -77,9 +78,15 @@ def preprocess(
     report = preprocess_set(load_params(params, chosen), out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
-    rate = f"{new / report.seconds:.0f} recordings/s" if new else "all prepared by an earlier run"
-    typer.echo(f", {report.seconds:.1f} s, {rate}")
+    typer.echo(f", {report.seconds:.1f} s, {_speed(new, report.seconds)}")
     print_findings(report)
     if figure is not None:
         typer.echo(f"wrote {figure}")
     return 3 if report.rejected else 0
+
+
+def _speed(new: int, seconds: float) -> str:
+    """Return the number of recordings per second of this run, with two digits if it is below 10."""
+    if not new:
+        return "all prepared by an earlier run"
+    return f"{new / seconds:.0f} recordings/s" if new >= 10 * seconds else f"{new / seconds:.2g} recordings/s"

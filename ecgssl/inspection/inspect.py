@@ -147,7 +147,7 @@ def inspect(
         quality: limits and policy of the quality checks.
         lsb: size of one int16 step of a store in mV.
         overrides: metadata that replace missing or wrong metadata in all files.
-        plot: output folder for a 12-lead plot of each readable recording, or a ``.png`` file for a single recording.
+        plot: output folder for a 12-lead plot of each readable recording, or a PNG, PDF or SVG file for a single recording.
         workers: number of processes; -1 for one per core.
         advance: function that is called after each recording, for a progress bar.
 
@@ -169,7 +169,9 @@ def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
     """
     if plot is None:
         return [None] * len(listed)
-    if plot.suffix.lower() == ".png":
+    from ecgssl.signal.drawing import SUFFIXES
+
+    if plot.suffix.lower() in SUFFIXES:
         if len(listed) > 1:
             what = f"is one file, but {len(listed)} recordings are given"
             raise InputError(Problem(str(plot), "plot", what, "Use a folder"))
@@ -215,7 +217,7 @@ def inspect_one(
         params: limits and policy of the quality checks.
         lsb: size of one int16 step of a store in mV.
         overrides: metadata that replace missing or wrong metadata of the file.
-        page: PNG file for a plot of the recording; ``None`` for no plot.
+        page: PNG, PDF or SVG file for a plot of the recording; ``None`` for no plot.
     """
     name = None
     try:
@@ -228,7 +230,7 @@ def inspect_one(
     stored = tuple(named.lead for named in identify_leads(recording.leads) if named is not None)
     _, present = arrange(recording.signal[:, :1], recording.leads)
     if page is not None:
-        write_atomic(page, _draw(recording))
+        write_atomic(page, _draw(recording, page))
     duration = recording.duration
     recording = _around_judged_part(recording, spec)
     assessed = _assess(recording, spec, params, lsb)
@@ -300,13 +302,17 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
     return "; ".join(filter(None, parts))
 
 
-def _draw(recording: Recording) -> bytes:
-    """Plot the first ten seconds of the raw signal. The median of each lead's first minute is subtracted."""
-    from ecgssl.signal.drawing import draw_12_lead, png_bytes
+def _draw(recording: Recording, page: Path) -> bytes:
+    """Return a plot of the first ten seconds of the raw signal, in the format of the suffix of ``page``.
+
+    The median of each lead's first minute is subtracted.
+    """
+    from ecgssl.signal.drawing import draw_12_lead, figure_bytes
 
     beginning = recording.signal[:, : round(MARGIN * recording.sampling_rate)]
     signal, present = arrange(beginning, recording.leads)
     finite = np.isfinite(signal)
     middle = [np.median(row[there]) if there.any() else 0.0 for row, there in zip(signal, finite, strict=True)]
     shown = signal - np.array(middle)[:, None]
-    return png_bytes(draw_12_lead(shown, recording.sampling_rate, LEADS, present, title=recording.record_id))
+    figure = draw_12_lead(shown, recording.sampling_rate, LEADS, present, title=recording.record_id)
+    return figure_bytes(figure, page.suffix.lower())

@@ -17,7 +17,7 @@ from ecgssl.config import Params, QualityParams, ReasonCode
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.files import write_atomic
 from ecgssl.inspection.worst_examples import MOST, Example, Examples, worst_examples
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.drawing import figure_bytes, figure_suffix
 from ecgssl.signal.findings import limit_text
 from ecgssl.signal.reasons import REASONS
 
@@ -30,19 +30,23 @@ _SECONDS: dict[ReasonCode, float] = {"hf_noise": 3.0, "mains": 1.0, "railed": 3.
 
 
 def write_worst(path: Path | str, cohort: Cohort, store: Path | str, params: Params) -> Path:
-    """Plot the worst recordings of each reason code in a store and write a PNG file.
+    """Plot the worst recordings of each reason code in a store and write a figure.
 
     Args:
-        path: output PNG file.
+        path: output file; its suffix ``.png``, ``.pdf`` or ``.svg`` selects the format.
         cohort, params: cohort and parameters of the store.
         store: folder of the store.
 
     Returns:
         ``path``.
+
+    Raises:
+        InputError: the suffix of ``path`` is unknown, or ``path`` cannot be written.
     """
+    suffix = figure_suffix(path)
     groups, unseen = worst_examples(cohort, store, params.quality, params.signal)
     title = f"Worst recordings of each reason: {cohort.name}, {len(cohort)} recordings"
-    return write_atomic(path, png_bytes(draw_worst(groups, unseen, params.quality, title)))
+    return write_atomic(path, figure_bytes(draw_worst(groups, unseen, params.quality, title), suffix))
 
 
 def draw_worst(groups: Sequence[Examples], unseen: dict[str, int], params: QualityParams, title: str) -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LEADS
 
 SPEED = 25.0
@@ -252,6 +254,19 @@ def _separator(axes: Axes, x: float, middle: float) -> None:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 """Suffixes of the file formats of ``figure_bytes``."""
+
+
+def figure_suffix(path: Path | str) -> str:
+    """Return the suffix of a figure file in lower case.
+
+    Raises:
+        InputError: the suffix is not one of ``SUFFIXES``.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        what = "is not one of " + ", ".join(SUFFIXES)
+        raise InputError(Problem(str(path), "suffix", what, "Use a file name with one of these suffixes"))
+    return suffix
 
 
 def figure_bytes(figure: Figure, suffix: str, dpi: int = 120) -> bytes:

@@ -10,6 +10,7 @@ from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.output_lock import exclusive
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
+from ecgssl.signal.drawing import figure_suffix
 from ecgssl.stages.uploads import upload_waveforms
 from ecgssl.store.choose_key import choose_key
 from ecgssl.tracking.runs import track
@@ -30,11 +31,14 @@ def preprocess_set(
         out: output folder of the store. An existing store is replaced.
         synthetic: folder of the synthetic data set.
         metrics: JSON file for the numbers of stored and rejected recordings; not written by default.
-        figure: PNG file for a figure with the worst recordings of each reason code; not drawn by default.
+        figure: PNG, PDF or SVG file for a figure with the worst recordings of each reason code; not drawn by default.
 
     Raises:
-        InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``.
+        InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``. It is also raised
+            if ``figure`` has another suffix.
     """
+    if figure is not None:
+        figure_suffix(figure)
     with exclusive(out) as lock, track("preprocess", params, lock=lock) as run:
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})
         cohort = load(params.data, synthetic, params.seed)

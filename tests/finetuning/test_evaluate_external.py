@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command_line import ecgssl
 from typer.testing import CliRunner
+from wfdb_files import write_record
 
 from ecgssl.cli import app
 from ecgssl.config import Params, SyntheticParams, parse_params
@@ -20,7 +22,9 @@ from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision, fit_from_predictions
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
+from ecgssl.finetuning import evaluate_external as external
 from ecgssl.finetuning.evaluate_external import (
+    External,
     evaluate_external,
     evaluate_frozen,
     load_frozen,
@@ -129,7 +133,12 @@ def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path
 
 
 def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, params: Params) -> None:
-    manifest = place / "second/manifest.csv"
+    # one recording of zeros, which is rejected
+    table = pd.read_csv(place / "second/manifest.csv", dtype=str)
+    write_record(place / "second", "zeros", np.zeros((12, 5000), dtype=np.int16), rate=500)
+    zeros = table.iloc[[0]].assign(record_id="zeros", path="zeros")
+    manifest = place / "second/with-zeros.csv"
+    pd.concat([table, zeros]).to_csv(manifest, index=False)
     options = [
         "--set",
         "evaluate.bootstrap=100",
@@ -151,16 +160,39 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
         str(place / "files"),
         *options,
     ]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.output
-    assert "recordings = " in done.output
-    assert f"wrote {place / 'files/report.html'}" in done.output
+    done = ecgssl(*command)
+    assert done.code == 3, done.err
+    assert f"{len(table) + 1} recordings = " in done.out
+    assert "+ 1 rejected" in done.out
+    assert f"wrote {place / 'files/report.html'}" in done.out
     assert "external recordings" in (place / "files/report.html").read_text()
     stored = predict_frozen(load_frozen(place / "run"), Store(place / "second-store"))
     both = stored.merge(read_predictions(place / "files/predictions.csv"), on=["record_id", "patient"])
     assert len(both) == len(stored)
     np.testing.assert_allclose(both["logit__wave_x"], both["logit__wave_y"], atol=1e-6)
     assert len(Store(place / "files-store")) == len(stored)
+
+
+@pytest.mark.parametrize(
+    ("source", "rejected", "code"),
+    [
+        ("--manifest", {}, 0),
+        ("--manifest", {"flat": 1}, 3),
+        ("--manifest", {"nan": 2, "flat": 1}, 3),
+        ("--store", {}, 0),
+    ],
+)
+def test_the_exit_code_reports_rejected_recordings(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, rejected: dict[str, int], code: int
+) -> None:
+    found = External({"external": {"rejected": rejected}}, pd.DataFrame())
+    monkeypatch.setattr(external, "evaluate_external", lambda *_, **__: found)
+    monkeypatch.setattr("ecgssl.cli.evaluate.print_external", lambda *_: None)
+    (tmp_path / "p.yaml").write_text("tasks: {t: [fast]}\n")
+    given = place / ("second/manifest.csv" if source == "--manifest" else "second-store")
+    done = ecgssl("evaluate", "--run", place / "run", source, given, "--out", tmp_path / "out", "--no-report",
+                  "--params", tmp_path / "p.yaml")  # fmt: skip
+    assert (done.code, done.err) == (code, "")
 
 
 def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path, params: Params) -> None:

@@ -208,6 +208,12 @@ def test_verb(folder, tmp_path):
     assert (only["sampling_rate"], only["meta"]["overridden"]) == (1000, ["sampling_rate", "unit"])
 
 
+@pytest.mark.parametrize(("name", "start"), [("a.pdf", b"%PDF-"), ("b.SVG", b"<?xml"), ("c.png", b"\x89PNG")])
+def test_the_suffix_of_a_single_plot_selects_its_format(folder, tmp_path, name, start):
+    assert ecgssl("inspect", folder / "a.xml", "--plot", tmp_path / name).code == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
 def test_verb_with_other_limits(folder, tmp_path):
     params = tmp_path / "params.yaml"
     params.write_text("tasks: {x: [AF]}\nquality: {amplitude: 0.1}\n")

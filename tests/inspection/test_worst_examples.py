@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ecgssl
+from command_line import ecgssl, refused
 from matplotlib.figure import Figure
 from planted_faults import FAULTS
+from sound_cohort import PROFILE
 from wfdb_files import write_record
 
 from ecgssl.config import Params, parse_params
@@ -158,7 +159,22 @@ def test_preprocess_draws_it_and_stops_at_the_rejected_fraction(cohort: Cohort, 
     assert done.code == 3, done.err
     assert f"wrote {tmp_path / 'worst.png'}" in done.out
     assert (tmp_path / "worst.png").stat().st_size > 10_000
+    assert (tmp_path / "worst.png").read_bytes().startswith(b"\x89PNG")
     done = ecgssl(*line[:-1], tmp_path / "other", "--max-rejected-fraction", "0.05")
     assert done.code == 2
     assert "store.max_rejected_fraction" in done.err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.pdf", b"%PDF-"), ("b.SVG", b"<?xml")])
+def test_the_suffix_selects_the_format_of_the_figure(
+    cohort: Cohort, store: Path, params: Params, tmp_path: Path, name: str, start: bytes
+) -> None:
+    assert write_worst(tmp_path / name, cohort, store, params).read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "findings"])
+def test_another_suffix_is_refused_before_recordings_are_read(cohort: Cohort, tmp_path: Path, name: str) -> None:
+    given = ("preprocess", "--manifest", cohort.source, "--params", PROFILE, "--out", tmp_path / "store")
+    refused(ecgssl(*given, "--figure", tmp_path / name), f"{name}: suffix", ".png, .pdf, .svg")
+    assert list(tmp_path.iterdir()) == []

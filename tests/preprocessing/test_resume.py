@@ -10,13 +10,14 @@ import sys
 from dataclasses import replace
 
 import pytest
-from command_line import contents
+from command_line import contents, ecgssl
 from store_cohort import KEY, make_cohort, params
 
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.preprocessing import shards
-from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
+from ecgssl.stages import preprocess as stage
 from ecgssl.store.patient_key import patient_hash
 from ecgssl.store.store import Store
 
@@ -155,3 +156,16 @@ def test_labels_and_key_may_change_meanwhile(small, tmp_path):
     index = Store(tmp_path / "out").index
     assert (index["AF"] == 1).all()
     assert set(index["patient"]) == {patient_hash(b"k" * 32, "one")}
+
+
+@pytest.mark.parametrize(
+    ("resumed", "seconds", "expected"),
+    [(7, 3.0, "all prepared by an earlier run"), (4, 10.0, "0.3 recordings/s"), (0, 0.1, "70 recordings/s")],
+)
+def test_the_speed_counts_the_recordings_of_this_run(small, tmp_path, monkeypatch, resumed, seconds, expected):
+    report = PreprocessReport(7, 7, 0, {}, {}, (), seconds, resumed)
+    monkeypatch.setattr(stage, "preprocess_set", lambda *_, **__: report)
+    (tmp_path / "p.yaml").write_text("tasks: {t: [AF]}\n")
+    done = ecgssl("preprocess", "--manifest", small.source, "--out", tmp_path / "out", "--params", tmp_path / "p.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert f" s, {expected}\n" in done.out
