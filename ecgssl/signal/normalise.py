@@ -8,25 +8,44 @@ from torch import Tensor
 from ecgssl.signal.spec import NormaliseSpec
 
 
-def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec) -> Tensor:
+def normalise(x: Tensor, lead_mask: Tensor, spec: NormaliseSpec, recorded: Tensor | None = None) -> Tensor:
     """Return the signal divided by its root mean square, but at least by ``spec.floor``.
 
-    The root mean square is computed over all present leads or, with method ``lead``, for each lead. With method ``none``,
-    the signal is not divided. The offset is not removed, because cleaning has removed it.
+    The root mean square is computed over the recorded samples of all present leads or, with method ``lead``, for each lead.
+    With method ``none``, the signal is not divided. The offset is not removed, because cleaning has removed it.
 
     Args:
         x: (batch, leads, samples) in mV; values of absent leads are ignored, including NaN.
         lead_mask: (batch, leads) bool, true where a lead is present.
         spec: method and floor in mV.
+        recorded: (batch,) int64, number of recorded samples from the start; later samples are ignored, including NaN.
+            ``None`` if all samples are recorded.
 
     Returns:
-        (batch, leads, samples) float32 without unit (mV for method ``none``). Absent leads are exactly 0.
+        (batch, leads, samples) float32 without unit (mV for method ``none``). Absent leads and samples that
+        were not recorded are exactly 0.
     """
-    signal = torch.where(lead_mask.unsqueeze(-1), x.float(), 0.0)
+    seen = lead_mask.unsqueeze(-1)
+    if recorded is not None:
+        seen = seen & recorded_samples(recorded, x.shape[-1]).unsqueeze(1)
+    signal = torch.where(seen, x.float(), 0.0)
     if spec.method == "none":
         return signal
     power = signal.square().mean(dim=-1, keepdim=True)
+    if recorded is not None:
+        # this factor is exactly 1 for a complete recording, whose result is then the same bit for bit
+        power = power * (x.shape[-1] / recorded.clamp(min=1))[:, None, None]
     if spec.method == "recording":
         present = lead_mask.float().sum(dim=-1).clamp(min=1.0)
         power = power.sum(dim=1, keepdim=True) / present[:, None, None]
     return signal / power.sqrt().clamp(min=spec.floor)
+
+
+def recorded_samples(recorded: Tensor, samples: int) -> Tensor:
+    """Return a mask (batch, samples), true for the first ``recorded`` samples of each recording.
+
+    Args:
+        recorded: (batch,) int64, number of recorded samples from the start.
+        samples: length of the window in samples.
+    """
+    return torch.arange(samples, device=recorded.device) < recorded.unsqueeze(-1)

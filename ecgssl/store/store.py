@@ -86,7 +86,8 @@ class Store:
             rows: (B,) row numbers, in any order and with possible repetitions.
 
         Returns:
-            Array (B, leads, samples) of float32 in mV. Absent leads are zero; see ``lead_mask``.
+            Array (B, leads, samples) of float32 in mV. Absent leads and samples that were not recorded are zero; see
+            ``lead_mask`` and ``recorded``.
 
         Raises:
             IndexError: a row number is out of range.
@@ -105,6 +106,13 @@ class Store:
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return a mask (B, leads) for the recordings in ``rows`` (B,), true for present leads."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
+
+    def recorded(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return the number of recorded samples (B,) of the recordings in ``rows`` (B,), counted from the window's start.
+
+        It is ``spec.samples`` for a recording as long as the window, and in a store without the index column ``recorded``.
+        """
+        return self._recorded[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the row numbers of a split, for example ``train``, in ascending order; empty if the split does not occur."""
@@ -145,6 +153,12 @@ class Store:
     def _lead_masks(self) -> NDArray[np.bool_]:
         bits = self.index["lead_mask"].to_numpy(dtype=np.int64)
         return (bits[:, None] >> np.arange(len(self.spec.leads)) & 1).astype(bool)
+
+    @cached_property
+    def _recorded(self) -> NDArray[np.int64]:
+        if "recorded" not in self.index.columns:
+            return np.full(len(self), self.spec.samples, dtype=np.int64)
+        return self.index["recorded"].to_numpy(dtype=np.int64)
 
     def _map(self, shard: int) -> NDArray[np.int16]:
         found = self._maps.get(shard)

@@ -26,25 +26,34 @@ class Batch:
         lead_mask: (B, L) bool, or ``None`` if all leads of all recordings are present (faster).
         rows: (B,) rows of the store.
         patients: (B,) patient codes.
+        recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all recordings are as long as the
+            window (faster).
     """
 
     x: Tensor
     lead_mask: Tensor | None
     rows: NDArray[np.int64]
     patients: Tensor
+    recorded: Tensor | None = None
 
     def piece(self, where: slice) -> Batch:
         """Return a batch with the recordings that the slice ``where`` selects."""
         mask = None if self.lead_mask is None else self.lead_mask[where]
-        return Batch(self.x[where], mask, self.rows[where], self.patients[where])
+        recorded = None if self.recorded is None else self.recorded[where]
+        return Batch(self.x[where], mask, self.rows[where], self.patients[where], recorded)
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """Batch in host memory: signal (B, L, T) in mV, lead mask (B, L), patient codes (B,) and rows of the store (B,)."""
+    """Batch in host memory.
+
+    It has the signal (B, L, T) in mV, lead mask (B, L), numbers of recorded samples (B,), patient codes (B,) and rows of the
+    store (B,).
+    """
 
     signal: Tensor
     present: Tensor
+    recorded: Tensor
     patients: Tensor
     rows: NDArray[np.int64]
 
@@ -61,16 +70,19 @@ def read_batch(
         leads: (L,) bool, leads to use; others are treated as absent. ``None`` for all leads.
     """
     mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
-    tensors = [torch.from_numpy(a) for a in (store.signals(rows), mask, store.patients[rows])]
-    signal, present, patients = (t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
-    return HostBatch(signal, present, patients, rows)
+    arrays = store.signals(rows), mask, store.recorded(rows), store.patients[rows]
+    tensors = [torch.from_numpy(a) for a in arrays]
+    signal, present, recorded, patients = (t.pin_memory() for t in tensors) if device.type == "cuda" else tensors
+    return HostBatch(signal, present, recorded, patients, rows)
 
 
 def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
     """Copy a batch to the device and normalise it there."""
     signal, mask, patients = (t.to(device, non_blocking=True) for t in (host.signal, host.present, host.patients))
-    x = normalise(signal, mask, store.spec.normalise)
-    return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients)
+    complete = bool((host.recorded == store.spec.samples).all())
+    recorded = None if complete else host.recorded.to(device, non_blocking=True)
+    x = normalise(signal, mask, store.spec.normalise, recorded)
+    return Batch(x, None if bool(host.present.all()) else mask, host.rows, patients, recorded)
 
 
 def load_batch(

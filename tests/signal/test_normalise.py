@@ -79,3 +79,20 @@ def test_exports_without_control_flow_on_data(method: str) -> None:
     program = torch.export.export(Step(), (x, mask), dynamic_shapes=({0: size}, {0: size}))
     other = batch(5, size=7)
     torch.testing.assert_close(program.module()(*other), Step()(*other))
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1), method=st.sampled_from(["recording", "lead", "none"]), recorded=st.integers(1, 100)
+)
+def test_short_recordings_are_normalised_like_a_window_of_their_length(seed: int, method: str, recorded: int) -> None:
+    x, mask = batch(seed)
+    spec = NormaliseSpec(method=method, floor=0.1)
+    lengths = torch.tensor([recorded, 100, recorded])
+    dirty = x.clone()
+    dirty[0, :, recorded:], dirty[2, :, recorded:] = torch.nan, 1e6
+    got = normalise(dirty, mask, spec, lengths)
+    assert torch.equal(got[1], normalise(x, mask, spec)[1])
+    expected = normalise(x[..., :recorded], mask, spec)
+    for i in (0, 2):
+        np.testing.assert_allclose(got[i, :, :recorded], expected[i], rtol=1e-5, atol=1e-6)
+        assert not got[i, :, recorded:].any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,21 @@ def test_absent_leads_are_masked(store):
     assert not batch.x[0, LEADS.index("V2")].any()
     # the loss is divided by the number of recorded leads
     assert float(batch.x[0].square().sum() / (11 * 500)) == pytest.approx(1, rel=1e-4)
+
+
+def test_a_batch_knows_its_recorded_samples(store):
+    rows = np.arange(3)
+    assert store.recorded(rows).tolist() == [500, 500, 500]
+    assert load_batch(store, rows, CPU).recorded is None
+    short = copy(store)
+    short.__dict__.pop("_recorded", None)
+    short.index = store.index.assign(recorded=[500, 320, *[500] * (len(store) - 2)])
+    batch = load_batch(short, rows, CPU)
+    assert batch.recorded.tolist() == [500, 320, 500]
+    assert batch.piece(slice(1, 3)).recorded.tolist() == [320, 500]
+    assert not batch.x[1, :, 320:].any()
+    assert float(batch.x[1].square().sum() / (12 * 320)) == pytest.approx(1, rel=1e-4)
+    assert torch.equal(batch.x[0], load_batch(store, rows[:1], CPU).x[0])
 
 
 def test_a_reader_gives_the_batches_of_their_steps(store):
