@@ -40,6 +40,21 @@ def refuse_pipe(path: Path) -> None:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
+def require_regular(path: Path) -> None:
+    """Check that a path is not a named pipe, a socket or a device. A path that does not exist, or a folder, is accepted.
+
+    Opening a pipe could wait forever, and replacing a device would damage the system.
+
+    Raises:
+        InputError: the path is a pipe, a socket or a device.
+    """
+    try:
+        refuse_pipe(path)
+    except OSError:
+        what = "is a named pipe, a socket or a device, not a regular file"
+        raise InputError(Problem(str(path), "file", what, "Use the path of a regular file")) from None
+
+
 def write_atomic(path: Path | str, data: bytes | str) -> Path:
     """Write a file atomically. Readers see either the old or the new content, even after a crash.
 
@@ -51,11 +66,12 @@ def write_atomic(path: Path | str, data: bytes | str) -> Path:
         ``path``.
 
     Raises:
-        InputError: ``path`` is a folder or cannot be written. The message contains the reason.
+        InputError: ``path`` is a folder, a pipe or a device, or cannot be written. The message contains the reason.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(Problem(str(path), "output file", "is a folder", "Use the path of a file"))
+    require_regular(path)
     make_folder(path.parent)
     temporary = _sibling(path, "tmp")
     try:

@@ -40,7 +40,7 @@ def profile_use(
     """
     from ecgssl.config import load_params
     from ecgssl.config.benchmark import read_benchmarks
-    from ecgssl.files import write_atomic
+    from ecgssl.files import require_regular, write_atomic
 
     benchmarks = read_benchmarks(BENCHMARKS)
     chosen = benchmarks.get(name)
@@ -49,6 +49,7 @@ def profile_use(
         names = sorted(p.stem for p in PROFILES.glob("*.yaml"))
         known = ", ".join([*names, *benchmarks]) or "none here; run the command in the project folder"
         raise InputError(Problem(str(PROFILES), name, "is not a profile or benchmark", f"Use one of: {known}"))
+    require_regular(source)
     text = source.read_text()
     if chosen is not None:
         text = chosen.params(text, name, root)

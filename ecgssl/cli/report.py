@@ -63,7 +63,10 @@ def report(
 def _answers(path: Path) -> dict[str, str]:
     import yaml
 
+    from ecgssl.files import require_regular
+
     remedy = "Write lines such as 'ethics: approved by ...' or 'tripod_ai.18a: funded by ...'"
+    require_regular(path)
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -22,6 +22,7 @@ from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import require_regular
 from ecgssl.params_base import Section
 from ecgssl.signal.quality_params import QualityParams
 from ecgssl.signal.reasons import ReasonCode
@@ -163,6 +164,7 @@ def load_targets_file(path: Path | str) -> ManifestParams:
 
 
 def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
+    require_regular(path)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import require_regular
 from ecgssl.params_base import Section
 
 _PROBED = 5
@@ -65,6 +66,7 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
     path = Path(path)
     if not path.exists():
         return {}
+    require_regular(path)
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         return {name: Benchmark.model_validate(entry) for name, entry in entries.items()}

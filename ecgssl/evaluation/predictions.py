@@ -27,7 +27,7 @@ from ecgssl.config.manifest import OutputKind
 from ecgssl.csv_cells import original_frame, safe_csv
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.target_kinds import TARGET_KINDS
-from ecgssl.files import write_atomic
+from ecgssl.files import require_regular, write_atomic
 
 KEYS = ("record_id", "patient", "split", "model")
 _REMEDY = "Correct the table, or make it again with 'ecgssl finetune'"
@@ -144,11 +144,12 @@ def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read and check a prediction file.
 
     Raises:
-        InputError: the suffix is unknown, the file is missing or cannot be read, or the table is not valid (see
-            ``check_predictions``).
+        InputError: the suffix is unknown; the file is missing, is a pipe or a device, or cannot be read; or the table is
+            not valid (see ``check_predictions``).
     """
     path = Path(path)
     kind = _kind(path)
+    require_regular(path)
     try:
         if kind == ".csv":
             text: dict[Hashable, type[str]] = dict.fromkeys(KEYS, str)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import refuse_pipe, sha256_of, write_atomic
+from ecgssl.files import require_regular, sha256_of, write_atomic
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
@@ -30,8 +30,8 @@ def verify_sums(folder: Path) -> str:
             names all such files.
     """
     sums = folder / SUMS
+    require_regular(sums)
     try:
-        refuse_pipe(sums)
         lines = sums.read_text().splitlines()
     except FileNotFoundError:
         what = "does not exist, so the folder is not a bundle" if folder.is_dir() else "does not exist"

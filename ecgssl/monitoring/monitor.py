@@ -14,7 +14,7 @@ from ecgssl.csv_cells import original_frame
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.checksums import verify_sums
-from ecgssl.files import write_atomic, write_json
+from ecgssl.files import require_regular, write_atomic, write_json
 from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
@@ -97,7 +97,11 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
     tables, problems = [], []
     for path in map(Path, paths):
         try:
+            require_regular(path)
             table = _READERS[path.suffix.lower()](path)
+        except InputError as error:
+            problems += error.problems
+            continue
         except KeyError:
             problems.append(Problem(str(path), "suffix", f"is not {', '.join(FORMATS)}", "Use a score file"))
             continue

@@ -58,6 +58,7 @@ def attribute(
     target: str | int,
     *,
     method: Method = "integrated_gradients",
+    before_pass: Callable[[], None] = lambda: None,
 ) -> Attribution:
     """Return the attribution of one output of a classifier to the samples of its input.
 
@@ -77,6 +78,8 @@ def attribute(
         lead_mask: (B, L) bool, recorded leads; ``None`` for all.
         target: name or index of the output: the logit of a label or class, or a regression output.
         method: ``integrated_gradients`` or ``rollout``.
+        before_pass: function that is called before each pass of at most 16 points through the model. An exception that it
+            raises ends the computation.
 
     Raises:
         ValueError: there is no output with the name ``target``, or the shapes do not match.
@@ -93,7 +96,9 @@ def attribute(
         with torch.inference_mode(False), torch.enable_grad():
             x = x.detach().clone().float().to(device)
             masks = [None] * len(x) if lead_mask is None else lead_mask.detach().clone().to(device)[:, None]
-            found = [_one(classifier, one, mask, k, method) for one, mask in zip(x[:, None], masks, strict=True)]
+            found = [
+                _one(classifier, one, mask, k, method, before_pass) for one, mask in zip(x[:, None], masks, strict=True)
+            ]
     finally:
         classifier.train(was_training)
     values = np.stack([one.values for one in found]) if found else np.empty(x.shape, dtype=np.float32)
@@ -143,17 +148,21 @@ class _One:
     steps: int
 
 
-def _one(classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method: Method) -> _One:
+def _one(
+    classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method: Method, before_pass: Callable[[], None]
+) -> _One:
     """Return the attribution of one recording: x (1, L, T), mask (1, L) or ``None``."""
     recorded = torch.ones_like(x) if mask is None else mask[..., None].expand_as(x).float()
     x = x * recorded
 
     def output_of(batch: Tensor) -> Tensor:
+        before_pass()
         return classifier(batch, None if mask is None else mask.expand(len(batch), -1))[:, k]
 
     with torch.no_grad():
         output, baseline = float(output_of(x)[0]), float(output_of(torch.zeros_like(x))[0])
     if method == "rollout":
+        before_pass()
         return _One(rollout(classifier.encoder, x, mask)[0].cpu().numpy(), output, baseline, float("nan"), 0)
     steps = _FIRST
     while True:

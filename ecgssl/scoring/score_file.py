@@ -18,7 +18,7 @@ import pandas as pd
 
 from ecgssl.csv_cells import safe_csv
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import canonical_json, make_folder, write_atomic, write_json
+from ecgssl.files import canonical_json, make_folder, require_regular, write_atomic, write_json
 
 PART = 512
 """Maximum number of rows per part. It limits memory use and the number of rows that are lost by an interruption."""
@@ -166,8 +166,9 @@ def require_format(out: Path) -> None:
     """Check that the suffix of an output file is a known format.
 
     Raises:
-        InputError: the suffix is not in ``FORMATS``, or ``out`` is a folder.
+        InputError: the suffix is not in ``FORMATS``, or ``out`` is a folder, a pipe or a device.
     """
+    require_regular(out)
     if out.suffix.lower() not in FORMATS or out.is_dir():
         raise InputError(Problem(str(out), "suffix", f"is not {', '.join(FORMATS)}", "Use one of these suffixes"))
 

@@ -161,7 +161,8 @@ def create_app(
     async def explain(request: Request, target: Target) -> LookedOut:
         """Return the attributions of one target, with a drawing. The windows policy ``contract`` is used."""
         read = await prepare(request, "contract", "logits")
-        return LookedOut(**await take_turn(explaining, request, service.explain, read, target))
+        bounds = limits.model_seconds, request.scope[GONE]
+        return LookedOut(**await take_turn(explaining, request, service.explain, read, target, *bounds))
 
     _add_page(app)
     return RequestMiddleware(app, limits, token, hosts or AllowedHosts())

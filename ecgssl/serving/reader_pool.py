@@ -105,9 +105,11 @@ class ReaderPool:
             answer = reader.connection.recv()
             healthy = True
         except (EOFError, OSError):
-            problem = Problem(
-                "recording", "content", "crashed the process that read it", "Check the file, or export it again"
+            # some libraries end the process if they get no memory
+            what = (
+                f"crashed the process that read it, or needs more than {self._arguments[-1].memory >> 20} MiB of memory"
             )
+            problem = Problem("recording", "content", what, "Check the file, or export it again")
             raise RequestError(422, problem) from None
         finally:
             self._idle.put(reader if healthy else self._replace(reader))

@@ -30,7 +30,8 @@ class RequestLimits:
         total: maximum size in bytes of all bodies that are being received or read.
         windows: maximum number of windows of a recording. A recording with more windows is rejected, unless only one window
             is scored.
-        model_seconds: time limit in s for running the model on one recording; a model run that has started is completed.
+        model_seconds: time limit in s for running the model on one recording, or for explaining one target. A pass through
+            the model that has started is completed.
         values: maximum number of values in a JSON body.
         memory: maximum memory in bytes that a reader process may use for a recording.
         header_seconds: time limit in s for receiving the headers of a request.

@@ -191,12 +191,30 @@ class Service:
             raise ValueError("the job has no raw signal for a drawing; set show=True")
         return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
 
-    def explain(self, read: ReadResult, target: str) -> dict[str, Any]:
+    def explain(
+        self, read: ReadResult, target: str, seconds: float, gone: threading.Event | None = None
+    ) -> dict[str, Any]:
         """Return the attributions of one target in the first scored window (fields of ``LookedOut``).
 
+        Args:
+            read: recording to explain.
+            target: name of a target.
+            seconds: time limit in s for the model. It is checked before each pass through the model.
+            gone: event that is set if the client disconnects. The next pass through the model does not start.
+
         Raises:
-            RequestError: the model has no such target, is an encoder, or cannot be explained without torch.
+            RequestError: the model has no such target, is an encoder, or cannot be explained without torch; the time limit
+                is exceeded; or the client disconnected.
         """
+        until = time.monotonic() + seconds
+
+        def require_time() -> None:
+            if gone is not None and gone.is_set():
+                raise RequestError(499, Problem("request", "client", "disconnected", "Wait for the response"))
+            if time.monotonic() > until:
+                what = f"needs more than {seconds:g} s of the model"
+                raise RequestError(422, Problem("recording", "time", what, "Try again later, or raise --model-seconds"))
+
         decision = self.decision
         if self.method is None:
             remedy = f"On the machine of the service, run: {install_line('torch')}"
@@ -218,7 +236,7 @@ class Service:
         mask = read.prepared.lead_mask[:1]
         present = torch.from_numpy(mask)
         x = normalise(torch.from_numpy(signal), present, spec.normalise)
-        found = attribute(model, x, present, target, method=self.method)
+        found = attribute(model, x, present, target, method=self.method, before_pass=require_time)
         title, relevance = "Input of the model", in_windows(found.values[0], spec.sampling_rate)
         if self.method == "integrated_gradients":
             title += f", with attributions for and against {target}"
@@ -226,6 +244,7 @@ class Service:
             # draw attention above the median only, because every part of a recording receives some attention
             title += ", with attention above its median"
             relevance = np.maximum(relevance - np.median(relevance[mask[0]]), 0)
+        require_time()
         figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)
         shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
         return self.about(read) | {

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import require_regular
 
 KEY_BYTES = 32
 
@@ -25,6 +26,7 @@ def load_or_make_key(path: Path | str) -> bytes:
         InputError: the file cannot be read or created, or does not contain a valid key.
     """
     path = Path(path)
+    require_regular(path)
     try:
         if not path.exists():
             _create(path)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ecgssl.config import Target
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import sha256_of
+from ecgssl.files import require_regular, sha256_of
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.published_hashes import warn_of_published_key
@@ -181,6 +181,8 @@ class Store:
 
     def _about(self) -> dict[str, Any]:
         path = self.path / layout.SPEC
+        for name in (layout.SPEC, layout.INDEX, layout.REJECTED):
+            require_regular(self.path / name)
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -205,6 +207,7 @@ class Store:
             )
         for shard in self.about["shards"]:
             expected = (shard["count"], len(self.spec.leads), self.spec.samples)
+            require_regular(self.path / shard["file"])
             try:
                 with (self.path / shard["file"]).open("rb") as stream:
                     np.lib.format.read_magic(stream)

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
+from ecgssl.files import atomic_directory, make_folder, require_regular, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
@@ -116,6 +116,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file is missing or damaged, or its tensors do not match the module; all differences are listed.
     """
+    require_regular(path)
     try:
         state = load(path.read_bytes())
     except FileNotFoundError:

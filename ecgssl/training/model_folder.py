@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ecgssl.config import ModelParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import refuse_pipe
+from ecgssl.files import require_regular
 from ecgssl.signal.spec import SignalSpec
 
 CONFIG, SIGNAL = "config.json", "signal.json"
@@ -93,8 +93,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file does not exist, cannot be parsed, or does not contain a JSON object.
     """
+    require_regular(path)
     try:
-        refuse_pipe(path)
         data = json.loads(path.read_text())
     except FileNotFoundError:
         raise unusable(path, "file", "does not exist") from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,17 +19,21 @@ import numpy as np
 import pytest
 import requests
 from deploy_models import SPEC, beats
+from plain_bundle import plain_bundle
 from served import listening
 
 from ecgssl.config import QualityParams
-from ecgssl.errors import InputError
+from ecgssl.errors import InputError, Problem
+from ecgssl.export.bundle import load_bundle
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected
 from ecgssl.serving import read_upload
 from ecgssl.serving.app import create_app
 from ecgssl.serving.read_upload import ReadJob, read_job
+from ecgssl.serving.reader_pool import ReaderPool
 from ecgssl.serving.request_body import SentBody, parse_body
 from ecgssl.serving.request_limits import RequestError, RequestLimits
+from ecgssl.serving.service import Service
 from ecgssl.serving.temporary_folder import private_folder
 from ecgssl.signal.leads import LEADS
 
@@ -56,6 +61,13 @@ class SlowModel:
         time.sleep(0.02)
         self.ran += 1
         return np.zeros((1, 2), np.float32)
+
+    def explain(self, read: int, target: str, seconds: float, gone: threading.Event) -> dict[str, Any]:
+        self.limit = seconds
+        while not gone.is_set():
+            time.sleep(0.02)
+            self.ran += 1
+        raise RequestError(499, Problem("request", "client", "disconnected", ""))
 
     def embed(self, read: int, embedding: np.ndarray) -> dict[str, Any]:
         recording = {
@@ -85,9 +97,9 @@ def connect(address: str, sent: bytes, source: str = "127.0.0.1") -> socket.sock
     return line
 
 
-def raw_post(size: int) -> bytes:
+def raw_post(size: int, path: str = "/embed") -> bytes:
     head = (
-        f"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
     )
     return head.encode() + b"x" * size
 
@@ -117,6 +129,89 @@ def test_model_time_is_limited(tmp_path):
         assert (answer.status_code, answer.json()["problems"][0]["field"]) == (422, "time")
         assert "needs more than 0.1 s of the model" in answer.text
         assert server.service.ran < 500
+
+
+def test_an_explanation_ends_with_its_client(tmp_path):
+    with running(tmp_path, model_seconds=7) as server:
+        line = connect(server.address, raw_post(2, "/explain?target=AF"))
+        while server.service.ran < 3:
+            time.sleep(0.01)
+        line.close()
+        assert server.service.gone[0].wait(20)
+        time.sleep(0.1)
+        ran = server.service.ran
+        time.sleep(0.2)
+        assert (server.service.ran, server.service.limit) == (ran, 7)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return plain_bundle(tmp_path_factory.mktemp("explained"))
+
+
+class CountedModel:
+    """Classifier of a bundle that counts its passes and runs a function after each of them."""
+
+    def __init__(self, path: Path, folder: Path, after: Callable[[int], None]) -> None:
+        bundle = load_bundle(path)
+        self.service, self.passes = Service(bundle, SimpleNamespace(root=folder)), 0
+        forward = bundle.model.forward
+
+        def counted(*arguments: Any) -> Any:
+            self.passes += 1
+            found = forward(*arguments)
+            after(self.passes)
+            return found
+
+        bundle.model.forward = counted
+        recording = Recording((beats(0, 250, 10) / 1000).astype(np.float32), 250.0, LEADS, "")
+        settings = bundle.spec, bundle.quality, bundle.lsb, RequestLimits()
+        self.read = read_job(ReadJob(recording, "contract"), folder, *settings)
+
+
+@pytest.mark.parametrize("ended", [1, 3])
+def test_an_explanation_stops_between_passes(tmp_path, bundle, ended):
+    # output and baseline need one pass each, and 32 points two passes of 16
+    gone = threading.Event()
+    model = CountedModel(bundle, tmp_path, lambda passes: gone.set() if passes == ended else None)
+    with pytest.raises(RequestError) as caught:
+        model.service.explain(model.read, "NORM", 60, gone)
+    assert (caught.value.status, model.passes) == (499, ended)
+
+
+def test_the_time_of_an_explanation_is_limited(tmp_path, bundle):
+    model = CountedModel(bundle, tmp_path, lambda passes: time.sleep(0.06))
+    with pytest.raises(RequestError, match=r"needs more than 0\.1 s of the model") as caught:
+        model.service.explain(model.read, "NORM", 0.1)
+    assert (caught.value.status, caught.value.problems[0].field, model.passes) == (422, "time", 2)
+    assert model.service.explain(model.read, "NORM", 60)["method"] == "integrated_gradients"
+
+
+def test_a_reader_refuses_what_needs_more_memory_and_continues(tmp_path, monkeypatch):
+    def fail() -> None:
+        raise OSError("a second process is not needed")
+
+    limits = RequestLimits(memory=16 << 20)
+    readers = ReaderPool(1, tmp_path, SPEC, QualityParams(), 0.001, limits)
+    try:
+        # 12 x 400,000 samples of 2 bytes become 19 MB of float32
+        large = io.BytesIO()
+        np.save(large, np.zeros((12, 400_000), np.int16))
+        body = form(tmp_path, "a.npy", large.getvalue(), sampling_rate="500", units="uV")
+        with pytest.raises(RequestError, match="needs more than 16 MiB of memory") as caught:
+            readers.submit(ReadJob(body, "contract"), 60)
+        assert (caught.value.status, caught.value.problems[0].field) == (422, "memory")
+        recording = Recording((beats(0, 250, 10) / 1000).astype(np.float32), 250.0, LEADS, "")
+        assert readers.submit(ReadJob(recording, "contract"), 60).duration == 10
+        assert [path.name for path in tmp_path.glob("reader-*")] == ["reader-1"], "the process was not replaced"
+        monkeypatch.setattr(readers, "_start", fail)
+        # the JSON parser ends its process if it gets no memory: 1,500,000 number objects of 24 bytes
+        body = sent(tmp_path, {**ROWS, "signal": [[0.1] * 500_000] * 3})
+        with pytest.raises(RequestError, match=r"crashed the process .* or needs more than 16 MiB of memory") as caught:
+            readers.submit(ReadJob(body, "contract"), 60)
+        assert caught.value.status == 422
+    finally:
+        readers.close()
 
 
 def test_slow_headers_and_idle_connections_are_closed(tmp_path):
@@ -210,8 +305,8 @@ def test_json_names_and_rates_are_refused_with_a_reason(tmp_path, change, reason
     assert (caught.value.status, caught.value.reasons) == (422, reasons)
 
 
-def form(folder: Path, name: str, **fields: str) -> SentBody:
-    request = requests.Request("POST", "http://localhost", files={"files": (name, b"x")}, data=fields).prepare()
+def form(folder: Path, name: str, content: bytes = b"x", **fields: str) -> SentBody:
+    request = requests.Request("POST", "http://localhost", files={"files": (name, content)}, data=fields).prepare()
     path = folder / "body"
     path.write_bytes(request.body)
     return SentBody(path, request.headers["content-type"])

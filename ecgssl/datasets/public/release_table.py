@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
+from ecgssl.files import require_regular
 from ecgssl.io.metadata import OLDEST
 
 FETCH_AGAIN = "Download the file again and compare it with SHA256SUMS.txt"
@@ -34,6 +35,7 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
         InputError: the file does not exist, cannot be read as CSV, lacks a required column or has no rows.
     """
     remedy = f"Set data.root to the folder of the unpacked release ({url}), or download the file again"
+    require_regular(path)
     try:
         table: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **options)
     except FileNotFoundError:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import refuse_pipe
+from ecgssl.files import require_regular
 
 _MARKS = "\ufeff\u200b\u200c\u200d\u2060"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -99,11 +99,11 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
             otherwise UTF-8. A file that is not valid UTF-8 is read as Windows-1252, and a note is added.
 
     Raises:
-        InputError: the file does not exist or cannot be read as a table, or the encoding is unknown.
+        InputError: the file does not exist, is a pipe or a device, or cannot be read as a table, or the encoding is unknown.
     """
     where = str(path)
+    require_regular(path)
     try:
-        refuse_pipe(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(Problem(where, "file", "does not exist", "Set the path of a CSV or Parquet file")) from None

@@ -30,7 +30,7 @@ from ecgssl.evaluation.calibration.calibrators import (
 )
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
 from ecgssl.evaluation.predictions import first_of_each_patient, kind_of, labels_of, outputs_of, targets_of
-from ecgssl.files import write_json
+from ecgssl.files import require_regular, write_json
 
 FILE = "decision.json"
 FORMAT = "ecgssl-decision"
@@ -153,6 +153,7 @@ class Decision:
             InputError: the file is missing, is not JSON, or has invalid content.
         """
         path = Path(folder) / FILE
+        require_regular(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
