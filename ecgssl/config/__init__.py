@@ -14,13 +14,14 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ecgssl.config.data import DataParams, MerlParams, StoreParams, SyntheticParams
+from ecgssl.config.data import DataParams, MerlParams, StoreParams
 from ecgssl.config.evaluate import EvaluateParams
 from ecgssl.config.export import ExportParams, TrackingParams
 from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
+from ecgssl.config.synthetic import SyntheticParams
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import require_regular
 from ecgssl.params_base import Section

@@ -10,24 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from ecgssl.config.manifest import ManifestParams
 from ecgssl.config.public_sets import LOCAL_SETS, check_set_name
 from ecgssl.config.split import SplitParams
+from ecgssl.config.synthetic import SyntheticParams
 from ecgssl.params_base import Positive, Section, Workers
-
-
-class SyntheticParams(Section):
-    """Size of the simulated dataset.
-
-    Args:
-        patients: number of patients.
-        recordings_per_patient: (smallest, largest) number of recordings per patient.
-        sampling_rate: sampling rate in Hz.
-        duration: duration of a recording in s.
-    """
-
-    patients: Positive = 400
-    recordings_per_patient: tuple[Positive, Positive] = (1, 3)
-    sampling_rate: Annotated[float, Field(ge=100, le=1000)] = 500.0
-    duration: Annotated[float, Field(ge=5, le=60)] = 10.0
-
 
 SetName = Annotated[str, AfterValidator(check_set_name)]
 """Name of a dataset: ``synthetic``, ``cohort`` (local recordings) or a name in ``ecgssl.config.public_sets``."""
@@ -66,7 +50,7 @@ class DataParams(ManifestParams):
         patient_key: file with the key that turns patient ids into hashes; created if absent. It must be outside of folders
             that the pipeline replaces or shares. The default is ``~/.config/ecgssl/patient.key``; simulated patients have a
             published key.
-        synthetic: size of the set ``synthetic``.
+        synthetic: size of the set ``synthetic``, and how its hospital differs from others.
     """
 
     set: SetName = "synthetic"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,18 @@ import pytest
 import wfdb
 from sklearn.metrics import roc_auc_score
 
-from ecgssl.config import SyntheticParams
+from ecgssl.config import DataParams, SyntheticParams
+from ecgssl.config.synthetic import simulation
+from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import patient_key, render, simulate, split_of_patients
-from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
+from ecgssl.datasets.synthetic.synthetic_patients import (
+    TARGETS,
+    Episode,
+    Hospital,
+    draw_episode,
+    draw_patient,
+    labels,
+)
 from ecgssl.datasets.synthetic.vectorcardiogram import Heart
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
@@ -24,6 +34,13 @@ from ecgssl.signal.leads import LEADS, limb_residual
 from ecgssl.store.patient_key import load_or_make_key
 
 SMALL = SyntheticParams(patients=41, recordings_per_patient=(1, 2), duration=6.0)
+FIRST_RELEASE = {
+    "manifest.csv": "3795590262990661",
+    "parameters.csv": "fc633a2805ff29c3",
+    "README.txt": "831f0a3e86690d33",
+    "patient.key": "6394cedd8f7fe53d",
+}
+"""Start of the SHA-256 of tables of SMALL with seed 3, as simulated before hospitals could differ."""
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +265,86 @@ def test_the_manifest_loads_as_a_cohort(folder: Path) -> None:
     recording = read_wfdb(cohort.root / cohort.table["path"][0])
     assert recording.leads == LEADS
     assert recording.signal.shape == (12, 3000)
+
+
+def found_at(hospital: Hospital, count: int = 300) -> pd.DataFrame:
+    """Return the labels and ages of simulated recordings of a hospital, one per patient."""
+    rows = []
+    for i in range(count):
+        rng = np.random.default_rng([7, i])
+        patient = draw_patient(rng, hospital)
+        episode = draw_episode(patient, rng, hospital)
+        rows.append({**labels(episode, episode.ectopic_beats), "age": patient.age})
+    return pd.DataFrame(rows)
+
+
+def test_defaults_are_those_of_the_first_release(folder: Path) -> None:
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()[:16] for name in FIRST_RELEASE}
+    assert files == FIRST_RELEASE
+
+
+def test_the_noise_factor_multiplies_all_noise_and_nothing_else() -> None:
+    def signal(factor: float, noise: bool = True) -> np.ndarray:
+        hospital = Hospital(noise=factor)
+        rng = np.random.default_rng(12)
+        episode = draw_episode(draw_patient(rng, hospital), rng, hospital)
+        return render(episode, 500, 10, rng, noise=noise)[0]
+
+    clean = signal(1.0, noise=False)
+    usual = signal(1.0) - clean
+    assert usual.std() > 0.005
+    np.testing.assert_allclose(signal(3.0) - clean, 3 * usual, atol=2e-5)
+    np.testing.assert_allclose(signal(0.0), clean, atol=1e-6)
+
+
+def test_the_mains_frequency_is_that_of_the_hospital() -> None:
+    _, rng = episodes(1)[0]
+    for mains in (50.0, 60.0):
+        hospital = Hospital(mains_frequency=mains)
+        drawn = {draw_episode(draw_patient(rng, hospital), rng, hospital).noise.mains_frequency for _ in range(6)}
+        assert drawn == {mains}
+
+
+def test_prevalence_changes_one_finding() -> None:
+    none = found_at(Hospital(prevalence=dict.fromkeys(TARGETS, 0.0)), 80)
+    # a normal PR interval or rate can also be beyond its threshold by chance
+    assert (none[list(TARGETS)].mean() < 0.08).all()
+    for target in TARGETS:
+        found = found_at(Hospital(prevalence={target: 10.0}), 80)
+        assert found[target].mean() > 0.5, target
+        assert (found[[other for other in TARGETS if other != target]].mean() < 0.4).all(), target
+
+
+def test_age_changes_the_findings_that_depend_on_it() -> None:
+    young, old = found_at(Hospital(age=(35, 5))), found_at(Hospital(age=(80, 5)))
+    assert young["age"].mean() == pytest.approx(35, abs=1)
+    assert old["age"].mean() == pytest.approx(80, abs=1)
+    assert old["af"].mean() > 1.5 * young["af"].mean()
+
+
+def test_two_hospitals_differ_in_patients_and_columns(folder: Path, tmp_path: Path) -> None:
+    place = {"site": "Hospital B", "device": "XR-2", "labelled": False, "first_patient": 40}
+    other = simulate(tmp_path / "b", SMALL.model_copy(update={"patients": 3, **place}), seed=3).parent
+    table = pd.read_csv(other / "manifest.csv")
+    assert list(table.columns) == ["record_id", "path", "patient_id", "split", "age", "sex", "site", "device"]
+    assert set(table["patient_id"]) == {"P00040", "P00041", "P00042"}
+    assert set(table["site"]) == {"Hospital B"}
+    # the number of a patient determines the recordings
+    shared = "records/000/syn-00040-1.dat"
+    assert (other / shared).read_bytes() == (folder / shared).read_bytes()
+    text = (other / "README.txt").read_text()
+    assert "site: Hospital B" in text
+    assert "one column per label" not in text
+    cohort = load(DataParams.model_validate({"split": {"kind": "external"}}), other)
+    assert cohort.targets == ()
+    assert set(cohort.table["split"]) == {"test"}
+    assert set(cohort.table["device"]) == {"XR-2"}
+
+
+def test_all_wrong_options_of_a_simulation_are_listed() -> None:
+    with pytest.raises(InputError) as caught:
+        simulation(["af=2", "afib=2", "ectopy", "st_elevation=11"], noise=-1.0, site="=cmd", age=(5, 10), patients=3)
+    message = str(caught.value)
+    for part in ("'afib=2'", "'ectopy'", "'st_elevation=11'", "--noise", "--site", "--age"):
+        assert part in message
+    assert simulation(["af=2", "ectopy=0.5"], patients=3).prevalence == {"af": 2.0, "ectopy": 0.5}

@@ -21,7 +21,14 @@ from ecgssl.config import SyntheticParams
 from ecgssl.datasets.synthetic.electrode_noise import ELECTRODES_TO_LEADS, electrode_noise
 from ecgssl.datasets.synthetic.heart_rhythm import fibrillation_rhythm, sinus_rhythm, with_ectopy
 from ecgssl.datasets.synthetic.published_key import KEY, README, key_in, patient_key, seed_of_file
-from ecgssl.datasets.synthetic.synthetic_patients import TARGETS, Episode, draw_episode, draw_patient, labels
+from ecgssl.datasets.synthetic.synthetic_patients import (
+    TARGETS,
+    Episode,
+    Hospital,
+    draw_episode,
+    draw_patient,
+    labels,
+)
 from ecgssl.datasets.synthetic.vectorcardiogram import conducted_beat, dipole, ectopic_beat, fibrillation, twelve_leads
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import make_folder
@@ -33,22 +40,29 @@ from ecgssl.signal.leads import LEADS
 MANIFEST = "manifest.csv"
 SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 
-_README = """Synthetic 12-lead ECGs
+_LABEL_COLUMNS = ", and one column per label: 1, 0, empty = unknown"
+_README = f"""Synthetic 12-lead ECGs
 ======================
 
 A mathematical model generates all recordings: three dipole components, each a sum of Gaussians, projected to the leads
 by a torso matrix. No person was recorded. Results on this set show that the software runs and learns. They have no
 clinical meaning and must not be cited as clinical results.
 
-manifest.csv    record, path, simulated patient, split, age, sex, and one column per label: 1, 0, empty = unknown
+manifest.csv    record, path, simulated patient, split, age, sex{_LABEL_COLUMNS}
 parameters.csv  parameters of each recording, which also determine its labels
 patient.key     published key that turns patient ids into hashes; only for these simulated patients
 records/        WFDB, format 16, 1000 steps per mV
 
-Generated with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
+Generated with seed {{seed}}: {{patients}} patients, {{recordings}} recordings of {{duration:g}} s at {{sampling_rate:g}} Hz.
 """
 
 _PARAMETERS = ("rhythm", "rate", "pr", "qrs", "qtc", "block", "voltage", "t_polarity", "st", "ectopic_beats")
+
+
+_HOSPITAL = (
+    *("first_patient", "age", "prevalence", "noise", "mains_frequency"),
+    *("site", "device", "labelled"),
+)
 
 
 def render(
@@ -107,7 +121,7 @@ def simulate(
 
     Args:
         out_dir: output folder: a new or an empty folder, or an earlier simulated dataset, which is replaced.
-        params: number of patients and recordings, sampling rate and duration.
+        params: number of patients and recordings, sampling rate and duration, and how the hospital differs from others.
         seed: random seed. The same seed gives identical files for any number of workers.
         workers: number of processes; -1 for one per core.
         progress: function called with the number of patients completed since the last call.
@@ -152,11 +166,12 @@ def split_of_patients(patients: int, seed: int) -> list[str]:
 def _record_patient(folder: Path, patient: int, params: SyntheticParams, seed: int) -> list[dict[str, Any]]:
     # each patient has a separate random generator, so that results do not depend on the number of workers
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(1, patient))))
-    person = draw_patient(rng)
+    hospital = Hospital(params.age, params.prevalence, params.noise, params.mains_frequency)
+    person = draw_patient(rng, hospital)
     low, high = params.recordings_per_patient
     rows = []
     for number in range(1, int(rng.integers(low, high + 1)) + 1):
-        episode = draw_episode(person, rng)
+        episode = draw_episode(person, rng, hospital)
         signal, _, ectopic_beats = render(episode, params.sampling_rate, params.duration, rng)
         record = f"syn-{patient:05d}-{number}"
         place = Path("records") / f"{patient // 1000:03d}"
@@ -188,9 +203,10 @@ def _record_patient(folder: Path, patient: int, params: SyntheticParams, seed: i
 def _record_all(
     folder: Path, params: SyntheticParams, seed: int, workers: int, progress: Callable[[int], None] | None
 ) -> list[dict[str, Any]]:
-    for thousand in range((params.patients - 1) // 1000 + 1):
+    first, end = params.first_patient, params.first_patient + params.patients
+    for thousand in range(first // 1000, (end - 1) // 1000 + 1):
         (folder / "records" / f"{thousand:03d}").mkdir(parents=True)
-    chunks = [range(start, min(start + 20, params.patients)) for start in range(0, params.patients, 20)]
+    chunks = [range(start, min(start + 20, end)) for start in range(first, end, 20)]
     tasks = ((folder, chunk, params, seed) for chunk in chunks)
     rows: list[dict[str, Any]] = []
     with closing(run_ordered(_record_chunk, tasks, len(chunks), workers)) as results:
@@ -210,14 +226,23 @@ def _write_tables(folder: Path, rows: list[dict[str, Any]], params: SyntheticPar
 
     table = pd.DataFrame(rows)
     splits = split_of_patients(params.patients, seed)
-    table["split"] = [splits[int(patient[1:])] for patient in table["patient_id"]]
+    table["split"] = [splits[int(patient[1:]) - params.first_patient] for patient in table["patient_id"]]
     for target in TARGETS:
         table[target] = table[target].astype("Int64")
-    manifest = ["record_id", "path", "patient_id", "split", "age", "sex", *TARGETS]
+    place = {name: text for name, text in (("site", params.site), ("device", params.device)) if text is not None}
+    table = table.assign(**place)
+    targets = TARGETS if params.labelled else ()
+    manifest = ["record_id", "path", "patient_id", "split", "age", "sex", *place, *targets]
     table[manifest].to_csv(folder / MANIFEST, index=False, lineterminator="\n")
     table[["record_id", *_PARAMETERS]].to_csv(folder / "parameters.csv", index=False, lineterminator="\n")
     (folder / KEY).write_text(patient_key(seed).hex() + "\n")
-    (folder / README).write_text(_README.format(**{**params.model_dump(), "seed": seed, "recordings": len(rows)}))
+    text = _README.format(**{**params.model_dump(), "seed": seed, "recordings": len(rows)})
+    # the defaults are not listed, so that a set with default values has the same files in every release
+    changed = {name: value for name, value in params.model_dump(exclude_defaults=True).items() if name in _HOSPITAL}
+    if not params.labelled:
+        text = text.replace(_LABEL_COLUMNS, "")
+    text += "".join(f"{name}: {value}\n" for name, value in changed.items())
+    (folder / README).write_text(text)
 
 
 def _check(out: Path, params: SyntheticParams) -> None:

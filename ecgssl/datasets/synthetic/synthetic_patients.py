@@ -7,28 +7,21 @@ The ranges overlap the thresholds slightly, so that some recordings are borderli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgssl.config.synthetic import Finding
 from ecgssl.datasets.synthetic.electrode_noise import Noise
 from ecgssl.datasets.synthetic.vectorcardiogram import WAVES, Heart, torso
 
 Generator = np.random.Generator
 Vector = tuple[float, float, float]
 
-TARGETS = (
-    "af",
-    "sinus_brady",
-    "sinus_tachy",
-    "first_degree_avb",
-    "wide_qrs",
-    "st_elevation",
-    "t_inversion",
-    "high_voltage",
-    "ectopy",
-)
+TARGETS: tuple[Finding, ...] = get_args(Finding)
 
 BRADYCARDIA = 55.0
 TACHYCARDIA = 105.0
@@ -94,17 +87,40 @@ class Episode:
     noise: Noise
 
 
-def draw_patient(rng: Generator) -> Patient:
+@dataclass(frozen=True)
+class Hospital:
+    """How the patients and recordings of a hospital differ from the default.
+
+    Args:
+        age: mean and standard deviation of the age in years, before it is limited to 18 to 92.
+        prevalence: factor for the probability of each finding; 1 for findings that are not listed.
+        noise: factor for all noise levels.
+        mains_frequency: mains frequency in Hz; 50 or 60 at random for each recording if ``None``.
+    """
+
+    age: tuple[float, float] = (60.0, 16.0)
+    prevalence: Mapping[Finding, float] = field(default_factory=dict)
+    noise: float = 1.0
+    mains_frequency: float | None = None
+
+
+DEFAULT_HOSPITAL = Hospital()
+
+
+def draw_patient(rng: Generator, hospital: Hospital = DEFAULT_HOSPITAL) -> Patient:
     """Draw the parameters of a random patient. Most findings are more frequent at higher age."""
-    age = int(np.clip(rng.normal(60, 16), 18, 92))
+    age = int(np.clip(rng.normal(*hospital.age), 18, 92))
     sex = "F" if rng.random() < 0.5 else "M"
     ageing = float(np.exp(0.45 * np.clip((age - 60) / 16, -2, 2)))
 
-    def has(chance: float, ages: bool = True) -> bool:
-        return bool(rng.random() < chance * (ageing if ages else 1.0))
+    def has(finding: Finding, chance: float, ages: bool = True) -> bool:
+        return bool(rng.random() < chance * hospital.prevalence.get(finding, 1.0) * (ageing if ages else 1.0))
 
-    fibrillates, blocked, conducts_slowly, thick = has(0.13), has(0.13), has(0.14), has(0.14)
-    slow, ischaemic, t_changed, ectopic = has(0.17, ages=False), has(0.18), has(0.17), has(0.14)
+    # each call draws a number: keep the order, so that a seed gives the same patients in every release
+    fibrillates, blocked = has("af", 0.13), has("wide_qrs", 0.13)
+    conducts_slowly, thick = has("first_degree_avb", 0.14), has("high_voltage", 0.14)
+    slow, ischaemic = has("sinus_brady", 0.17, ages=False), has("st_elevation", 0.18)
+    t_changed, ectopic = has("t_inversion", 0.17), has("ectopy", 0.14)
 
     pr = rng.uniform(0.19, 0.3) if conducts_slowly else np.clip(rng.normal(0.155, 0.018), 0.115, 0.21)
     qrs = rng.uniform(0.112, 0.165) if blocked else np.clip(rng.normal(0.09, 0.007), 0.072, 0.115)
@@ -136,10 +152,10 @@ def draw_patient(rng: Generator) -> Patient:
     )
 
 
-def draw_episode(patient: Patient, rng: Generator) -> Episode:
+def draw_episode(patient: Patient, rng: Generator, hospital: Hospital = DEFAULT_HOSPITAL) -> Episode:
     """Draw the parameters of a random recording of a patient, such as rhythm, heart rate, ST elevation and noise."""
     fibrillation = bool(rng.random() < patient.fibrillating)
-    fast = rng.random() < 0.14
+    fast = rng.random() < 0.14 * hospital.prevalence.get("sinus_tachy", 1.0)
     rate = rng.normal(117, 12) if fast else patient.resting_rate + rng.normal(0, 4)
     if fibrillation:
         rate = rng.normal(95, 22)
@@ -158,6 +174,7 @@ def draw_episode(patient: Patient, rng: Generator) -> Episode:
     )
     level = float(np.exp(0.45 * rng.standard_normal())) * (2.5 if rng.random() < 0.08 else 1.0)
     ectopic = patient.ectopic_focus is not None and rng.random() < 0.85
+    noise = hospital.noise
     return Episode(
         heart=heart,
         torso=patient.torso * (1 + 0.03 * rng.standard_normal(patient.torso.shape)),
@@ -174,12 +191,12 @@ def draw_episode(patient: Patient, rng: Generator) -> Episode:
         ectopic_qrs=float(rng.uniform(0.135, 0.17)),
         ectopic_height=float(rng.uniform(1.3, 2.2)),
         noise=Noise(
-            white=0.005 * level,
-            pink=0.01 * level,
-            wander=float(0.05 * np.exp(0.6 * rng.standard_normal())) * min(level, 2.0),
-            muscle=0.03 * level if rng.random() < 0.2 else 0.0,
-            mains=float(rng.uniform(0, 0.006)),
-            mains_frequency=float(rng.choice([50.0, 60.0])),
+            white=0.005 * level * noise,
+            pink=0.01 * level * noise,
+            wander=float(0.05 * np.exp(0.6 * rng.standard_normal())) * min(level, 2.0) * noise,
+            muscle=0.03 * level * noise if rng.random() < 0.2 else 0.0,
+            mains=float(rng.uniform(0, 0.006)) * noise,
+            mains_frequency=_mains_frequency(rng, hospital),
         ),
     )
 
@@ -211,6 +228,12 @@ def labels(episode: Episode, ectopic_beats: int) -> dict[str, float]:
         "high_voltage": narrow(heart.voltage > HIGH_VOLTAGE),
         "ectopy": float(ectopic_beats > 0),
     }
+
+
+def _mains_frequency(rng: Generator, hospital: Hospital) -> float:
+    # draw in any case, so that the following random numbers do not depend on the hospital
+    drawn = float(rng.choice([50.0, 60.0]))
+    return drawn if hospital.mains_frequency is None else hospital.mains_frequency
 
 
 def _focus(rng: Generator) -> Vector:
