@@ -18,15 +18,17 @@ class Entry:
 
     Args:
         task, mode, share: task, fine-tuning mode and share of training patients of the setting.
-
         trained_on, tested_on: lead sets used in training and test; empty for all leads of the preprocessing settings.
         metric: primary metric: ``auroc``, or ``mae`` for a regression. Its value is the mean over the labels.
         records: number of test recordings.
         value, low, high: metric with the bounds of its patient-clustered bootstrap interval.
         repetitions: number of repetitions (draws of the share, or of the folds) over which the values are averaged.
         auprc: macro AUPRC; ``None`` for a regression.
-        random: metric of the linear probe on the randomly initialised encoder.
+        random, random_low, random_high: metric of the linear probe on the randomly initialised encoder. The bounds of its
+            interval are ``None`` if there are several repetitions.
         gain, gain_low, gain_high, gain_p: paired difference ``value - random``, its interval and p value.
+        objective: objective of pretraining (``objective.kind``); empty if unknown, and not used with mode ``scratch``.
+        set, tested_set: names of the sets that the model was fine-tuned on and tested on; empty outside the pipeline.
     """
 
     task: str
@@ -42,10 +44,15 @@ class Entry:
     repetitions: int = 1
     auprc: float | None = None
     random: float | None = None
+    random_low: float | None = None
+    random_high: float | None = None
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
     gain_p: float | None = None
+    objective: str = ""
+    set: str = ""
+    tested_set: str = ""
 
     @property
     def metric_title(self) -> str:
@@ -70,6 +77,9 @@ def entry(
     *,
     tested_on: str | None = None,
     repetitions: dict[str, dict[str, Any]] | None = None,
+    objective: str = "",
+    sets: tuple[str, str] = ("", ""),
+    split: str = "test",
 ) -> Entry:
     """Create the leaderboard entry of a model from the results of ``evaluate``.
 
@@ -78,24 +88,28 @@ def entry(
         task, mode, share, leads: task, fine-tuning mode, share of training patients and lead set of the setting.
         tested_on: lead set of the test recordings, if it differs from that of training.
         repetitions: results of ``score_repetitions``, if there are several draws of the share or of the folds.
+        objective: objective of pretraining.
+        sets: names of the sets that the model was fine-tuned on and tested on.
+        split: split of the results.
     """
     metric = figures["primary"]
-    own = figures["models"][mode]["test"]["macro"]
+    own = figures["models"][mode][split]["macro"]
     value = own[metric]
     compared: dict[str, float | None] = {}
     if repetitions:
         value = repetitions[metric]
         compared = {"random": value.get("other"), **_gain(value.get("paired", {}))}
     elif BASELINE in figures["models"]:
-        other = figures["models"][BASELINE]["test"]["macro"][metric]["value"]
-        compared = {"random": other, **_gain(figures["paired"]["test"][BASELINE][metric])}
+        other = figures["models"][BASELINE][split]["macro"][metric]
+        compared = {"random": other["value"], "random_low": other["low"], "random_high": other["high"]}
+        compared |= _gain(figures["paired"][split][BASELINE][metric])
     auprc = repetitions.get("auprc") if repetitions else own.get("auprc")
     return Entry(
         task, mode, share, leads, leads if tested_on is None else tested_on,
-        metric, figures["splits"]["test"]["records"], value["value"], value["low"], value["high"],
+        metric, figures["splits"][split]["records"], value["value"], value["low"], value["high"],
         repetitions=len(value["repetitions"]) if repetitions else 1,
         auprc=None if auprc is None else auprc["value"],
-        **compared,
+        **compared, objective=objective, set=sets[0], tested_set=sets[1],
     )  # fmt: skip
 
 
@@ -110,11 +124,13 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def leaderboard(entries: Sequence[Entry]) -> str:
-    """Return a Markdown table, sorted by task, share (largest first), test leads and metric (best first).
+    """Return a Markdown table, sorted by task, test set, share (largest first), test leads and metric (best first).
 
-    Lead sets are in the order in which they first occur as test leads in ``entries``.
+    Sets are shown if there is more than one. Lead sets are in the order in which they first occur as test leads in ``entries``.
     """
+    named = len({name for e in entries for name in (e.set, e.tested_set)}) > 1
     heads = (
+        *(("set",) if named else ()),
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),
     )
@@ -126,8 +142,10 @@ def leaderboard(entries: Sequence[Entry]) -> str:
         if e.random is not None:
             bounds = f"{_number(e.gain_low, '+')} to {_number(e.gain_high, '+')}, p {_number(e.gain_p)}"
             gain = f"{_number(e.gain, '+')} ({bounds})"
+        across = e.set if e.set == e.tested_set else f"{e.set}, tested on {e.tested_set}"
+        sets = f"| {across} " if named else ""
         lines.append(
-            f"| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
+            f"{sets}| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
             f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} | {gain} |"
         )
     return "\n".join(lines) + "\n"
@@ -140,7 +158,16 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
         worst = e.value is None
         value = 0.0 if e.value is None else e.value
         better = -value if metric_named(e.metric).higher_is_better else value
-        return e.task, -e.share, places[e.tested_on], e.trained_on != e.tested_on, worst, better
+        return (
+            e.task,
+            e.set != e.tested_set,
+            e.tested_set,
+            -e.share,
+            places[e.tested_on],
+            e.trained_on != e.tested_on,
+            worst,
+            better,
+        )
 
     return sorted(entries, key=rank)
 

@@ -89,13 +89,14 @@ def load_frozen(run: Path | str) -> FrozenRun:
     )
 
 
-def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
-    """Return the predictions of a stored run for all recordings of a store with a known target, as split ``external``.
+def predict_frozen(frozen: FrozenRun, store: Store, among: NDArray[np.int64] | None = None) -> pd.DataFrame:
+    """Return the predictions of a stored run for the recordings of a store with a known target, as split ``external``.
 
     Args:
         frozen: stored run.
         store: store with the preprocessing settings of the run. Targets of a multilabel task or regression that it does
             not contain are treated as unknown.
+        among: rows of the store to choose from; by default all.
 
     Raises:
         ContractMismatch: the store has different preprocessing settings.
@@ -104,7 +105,8 @@ def predict_frozen(frozen: FrozenRun, store: Store) -> pd.DataFrame:
     """
     frozen.spec.require_same(store.spec, str(frozen.folder), str(store.path))
     values = _values(frozen, store)
-    rows = np.flatnonzero(~np.isnan(values).all(axis=1))
+    known: NDArray[np.bool_] = np.asarray(~np.isnan(values).all(axis=1))
+    rows = np.flatnonzero(known) if among is None else among[known[among]]
     if not len(rows):
         what = f"no recording has a known value of {' or '.join(frozen.classifier.targets)}"
         raise InputError(Problem(str(store.path), "targets", what, "Fill in the known values, or use another cohort"))
@@ -141,24 +143,26 @@ def evaluate_frozen(
     overlap: Literal["error", "warn"] = "error",
     share: float | None = None,
     new_thresholds: bool = False,
+    split: str | None = None,
 ) -> External:
     """Evaluate a stored run on an external cohort.
 
     Args:
         frozen: stored run.
-        store: store with the preprocessing settings of the run. All splits are used.
+        store: store with the preprocessing settings of the run.
         params: parameters; the section ``evaluate`` and the seed are used.
         overlap: ``error`` to raise an error if the run was trained on recordings or patients of the cohort; ``warn`` to
             only note this in the results.
         share: share of the cohort's patients to which new calibrators are fitted. The other patients are evaluated with
             the old and the new calibrators. ``None`` for no recalibration.
         new_thresholds: also choose new thresholds on this share of the patients; by default they are unchanged.
+        split: split of the store to evaluate; by default all recordings.
 
     Raises:
         InputError, ContractMismatch: see ``predict_frozen`` and ``require_no_overlap``. InputError is also raised if
             ``share`` is not between 0 and 1, or leaves no patients for the fit or for the evaluation.
     """
-    predictions = predict_frozen(frozen, store)
+    predictions = predict_frozen(frozen, store, None if split is None else store.rows(split))
     rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
     seen = require_no_overlap(store, frozen.folder, overlap, {EXTERNAL: rows}, "trained")
     index = store.index.set_index("record_id")
@@ -180,7 +184,7 @@ def evaluate_frozen(
             "thresholds": "refitted" if new_thresholds else "as frozen",
             **{key: again[key] for key in ("decision", "models", "net_benefit", "subgroups")},
         }
-    figures["external"] = _about(frozen, store, rows) | {"overlap": seen}
+    figures["external"] = _about(frozen, store, rows, split) | {"overlap": seen}
     return External(figures, predictions, recalibrated)
 
 
@@ -254,22 +258,24 @@ def _set_apart(predictions: pd.DataFrame, frozen: FrozenRun, share: float, seed:
     return predictions.assign(split=np.where(chosen, FITTED, EXTERNAL))
 
 
-def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64], split: str | None) -> dict[str, Any]:
+    """Describe the evaluated recordings. The split of rejected recordings is unknown, so they count only without a split."""
     mask = store.lead_mask(rows)
     missing = {lead: int(n) for lead, n in zip(store.spec.leads, (~mask).sum(axis=0), strict=True) if n}
-    rejected = pd.read_csv(store.path / layout.REJECTED, dtype=str)["reason"]
+    rejected = [] if split else pd.read_csv(store.path / layout.REJECTED, dtype=str)["reason"].tolist()
+    stored = len(store) if split is None else len(store.rows(split))
     absent = [
         n for n in frozen.classifier.targets if n.rpartition(":")[0] not in store.targets and n not in store.index
     ]
     return {
         "set": store.described["set"],
-        "recordings": len(store) + len(rejected),
+        "recordings": stored + len(rejected),
         "rejected": dict(sorted(Counter(rejected).items())),
-        "without_known_target": len(store) - len(rows),
+        "without_known_target": stored - len(rows),
         "judged": len(rows),
         "leads": {"all": int(mask.all(axis=1).sum()), "missing": missing},
         "absent_targets": absent,
-    }
+    } | ({"split": split} if split else {})
 
 
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"

@@ -114,6 +114,18 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
     assert reported["value"] == pytest.approx(cut, abs=1e-5)
 
 
+def test_a_single_split_of_the_other_store_can_be_evaluated(place: Path, params: Params) -> None:
+    store, frozen = Store(place / "second-store"), load_frozen(place / "run")
+    found = evaluate_frozen(frozen, store, params, split="test")
+    tested = set(store.index.loc[store.index["split"] == "test", "record_id"])
+    assert set(found.predictions["record_id"]) == tested
+    about = found.figures["external"]
+    assert (about["split"], about["recordings"], about["judged"]) == ("test", len(tested), len(tested))
+    whole = predict_frozen(frozen, store).set_index("record_id")
+    part = found.predictions.set_index("record_id")
+    np.testing.assert_allclose(part["logit__fast"], whole.loc[part.index, "logit__fast"], atol=1e-5)
+
+
 def test_the_report_of_an_external_evaluation_is_of_the_other_cohort(place: Path, params: Params) -> None:
     evaluate_external(place / "run", params, place / "reported", place / "second-store")
     figures, store = json.loads((place / "reported/evaluation.json").read_text()), Store(place / "second-store")

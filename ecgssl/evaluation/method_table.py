@@ -1,0 +1,134 @@
+"""Table of methods (rows) and tasks on test sets (columns), with published results marked as quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ecgssl.evaluation.leaderboard import Entry
+from ecgssl.evaluation.quoted import Quoted
+
+RANDOM = "random encoder, linear"
+SCRATCH = "from scratch"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task on a test set.
+
+    Args:
+        set, task: names of the test set and of the task.
+        metric_title: display name of the metric.
+        records: number of test recordings.
+    """
+
+    set: str
+    task: str
+    metric_title: str
+    records: int
+
+    @property
+    def title(self) -> str:
+        """Return the heading of the column."""
+        return f"{self.set}: {self.task}" if self.set else self.task
+
+
+@dataclass(frozen=True)
+class Result:
+    """One cell of the table.
+
+    Args:
+        value, low, high: metric with the bounds of its interval; ``None`` if undefined or not published.
+        quoted: source and split of a published result; empty for a result of this run.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    quoted: str = ""
+
+
+@dataclass(frozen=True)
+class MethodTable:
+    """Results by method and column.
+
+    Args:
+        columns: tasks on test sets.
+        rows: results by method, and by column title; a method has no entry for a column that it was not tested on.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Mapping[str, Mapping[str, Result]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the table as a JSON-compatible dictionary."""
+        rows = [
+            {"method": name, "results": {title: asdict(result) for title, result in results.items()}}
+            for name, results in self.rows.items()
+        ]
+        return {"columns": [asdict(column) | {"title": column.title} for column in self.columns], "rows": rows}
+
+    def as_markdown(self) -> str:
+        """Return the table in Markdown, with the sources of published results below it."""
+        sources = list(dict.fromkeys(r.quoted for results in self.rows.values() for r in results.values() if r.quoted))
+        heads = ["method", *(f"{c.title} ({c.metric_title}, {c.records} recordings)" for c in self.columns)]
+        lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+        for name, results in self.rows.items():
+            cells = [_cell(results.get(column.title), sources) for column in self.columns]
+            lines.append(f"| {' | '.join([name, *cells])} |")
+        notes = [
+            f"\\[{number}\\] quoted, not computed by this run: {source}" for number, source in enumerate(sources, 1)
+        ]
+        return "\n".join(lines) + "\n" + "".join(f"\n{note}  " for note in notes) + ("\n" if notes else "")
+
+
+def method_table(
+    entries: Sequence[Entry],
+    quoted: Sequence[Quoted] = (),
+    readers: Mapping[str, str] | None = None,
+    targets: Mapping[str, int] | None = None,
+) -> MethodTable:
+    """Arrange leaderboard entries by method and by task on a test set.
+
+    Only models that were trained with the largest share of the labels, and trained and tested with the lead set of the first
+    entry are included. The result of the random encoder is the one with the same share and leads.
+
+    Args:
+        entries: leaderboard entries.
+        quoted: published results. They are included if a column has their public set, task and number of targets.
+        readers: name of the public set of each set; required for published results.
+        targets: number of targets of each task; required for published results.
+    """
+    kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
+    kept = [e for e in kept if e.share == max(e.share for e in kept)]
+    columns: dict[tuple[str, str], Column] = {}
+    rows: dict[str, dict[str, Result]] = {RANDOM: {}, SCRATCH: {}}
+    # models that were trained on the test set come first, since only they have a random encoder to compare with
+    for e in sorted(kept, key=lambda e: e.set != e.tested_set):
+        column = columns.setdefault((e.tested_set, e.task), Column(e.tested_set, e.task, e.metric_title, e.records))
+        if e.random is not None:
+            rows[RANDOM].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
+        rows.setdefault(_method(e), {})[column.title] = Result(e.value, e.low, e.high)
+    for result in quoted:
+        for column in columns.values():
+            same = (readers or {}).get(column.set) == result.reader and column.task == result.task
+            if same and (targets or {}).get(column.task) == result.targets and column.metric_title == "macro AUROC":
+                about = f"{result.source} ({result.split})"
+                rows.setdefault(result.method, {})[column.title] = Result(result.value, quoted=about)
+    return MethodTable(tuple(columns.values()), {name: results for name, results in rows.items() if results})
+
+
+def _method(e: Entry) -> str:
+    how = SCRATCH if e.mode == "scratch" else f"{e.objective}, {e.mode}" if e.objective else e.mode
+    return how if e.set == e.tested_set else f"{how}, trained on {e.set}"
+
+
+def _cell(result: Result | None, sources: Sequence[str]) -> str:
+    if result is None:
+        return "-"
+    if result.value is None:
+        return "undefined"
+    interval = "" if result.low is None or result.high is None else f" ({result.low:.3f} to {result.high:.3f})"
+    mark = f" \\[{sources.index(result.quoted) + 1}\\]" if result.quoted else ""
+    return f"{result.value:.3f}{interval}{mark}"
