@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ecgssl.config import Target
@@ -41,10 +46,9 @@ class Store:
 
     Attributes:
         spec: preprocessing settings.
-        index: table with one row per recording, in storage order. Methods select recordings by row number in this
-            table.
         targets: names of the target columns in ``index``.
         kinds: definitions of the targets that are not binary, by name.
+        parts: number of stores that are open together and share the limit of memory maps.
 
     Raises:
         InputError: the folder is not a store, its format version is not supported, or files are missing, truncated or
@@ -73,7 +77,8 @@ class Store:
         warn_of_published_key(str(self.path), numbering, str(made.get("name", "")), str(made.get("licence", "")))
         self._starts = np.cumsum([0, *(shard["count"] for shard in about["shards"])])
         self._offsets = self._check_shards()
-        self.index: pd.DataFrame = self._index()
+        self.columns: tuple[str, ...] = self._check_index()
+        self.parts = 1
         self._maps: dict[int, NDArray[np.int16]] = {}
 
     def __len__(self) -> int:
@@ -103,6 +108,21 @@ class Store:
             digital[place] = self._map(shard)[within[place]]
         return np.multiply(digital, np.float32(self.lsb), dtype=np.float32)
 
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """Table with one row per recording, in storage order. Methods select recordings by row number in this table.
+
+        The table is read on first use. ``column`` reads a single column and needs less memory.
+        """
+        index: pd.DataFrame = self._read_index().to_pandas()
+        return index
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column of the index. Only this column is read, unless ``index`` is already in memory."""
+        if "index" in self.__dict__:
+            return pa.chunked_array([pa.Array.from_pandas(self.index[name])])
+        return self._read_index([name]).column(name)
+
     def lead_mask(self, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return a mask (B, leads) for the recordings in ``rows`` (B,), true for present leads."""
         return self._lead_masks[np.asarray(rows, dtype=np.int64)]
@@ -116,12 +136,15 @@ class Store:
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the row numbers of a split, for example ``train``, in ascending order; empty if the split does not occur."""
-        return np.flatnonzero((self.index["split"] == split).to_numpy()).astype(np.int64)
+        found = pc.fill_null(pc.equal(self.column("split"), split), False)
+        return np.flatnonzero(found.to_numpy()).astype(np.int64)
 
     @cached_property
     def patients(self) -> NDArray[np.int64]:
         """Patient number of each recording, an integer from 0."""
-        return np.unique(self.index["patient"].to_numpy(dtype=str), return_inverse=True)[1].astype(np.int64)
+        coded = self.column("patient").combine_chunks().dictionary_encode()
+        names = coded.dictionary.to_numpy(zero_copy_only=False).astype(str)
+        return np.argsort(np.argsort(names, kind="stable")).astype(np.int64)[coded.indices.to_numpy()]
 
     @property
     def described(self) -> dict[str, Any]:
@@ -151,7 +174,7 @@ class Store:
 
     @cached_property
     def _lead_masks(self) -> NDArray[np.bool_]:
-        bits = self.index["lead_mask"].to_numpy(dtype=np.int64)
+        bits = self.column("lead_mask").to_numpy().astype(np.int64)
         return (bits[:, None] >> np.arange(len(self.spec.leads)) & 1).astype(bool)
 
     @cached_property
@@ -163,7 +186,7 @@ class Store:
     def _map(self, shard: int) -> NDArray[np.int16]:
         found = self._maps.get(shard)
         if found is None:
-            if len(self._maps) >= _most_maps():
+            if len(self._maps) >= max(1, _most_maps() // self.parts):
                 del self._maps[next(iter(self._maps))]
             with self._file(shard).open("rb") as stream:
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -230,19 +253,27 @@ class Store:
             raise InputError(problems)
         return offsets
 
-    def _index(self) -> pd.DataFrame:
+    def _check_index(self) -> tuple[str, ...]:
+        """Check the rows and columns of the index by its footer, and return the names of the columns."""
+        with self._reading_index(), pq.ParquetFile(self.path / layout.INDEX) as file:
+            count, names = file.metadata.num_rows, tuple(file.schema_arrow.names)
+        needed = {"record_id", "patient", "split", "lead_mask", *self.targets}
+        if count != len(self) or not needed <= set(names):
+            raise self._broken(layout.INDEX, f"{count} rows or its columns do not match spec.json ({len(self)} rows)")
+        return names
+
+    def _read_index(self, columns: list[str] | None = None) -> pa.Table:
+        with self._reading_index():
+            return pq.read_table(self.path / layout.INDEX, columns=columns)
+
+    @contextmanager
+    def _reading_index(self) -> Iterator[None]:
         try:
-            index = pd.read_parquet(self.path / layout.INDEX, engine="pyarrow")
+            yield
         except FileNotFoundError:
             raise self._broken(layout.INDEX, "does not exist") from None
         except (OSError, ValueError) as error:
             raise self._broken(layout.INDEX, f"cannot be read ({type(error).__name__})") from error
-        needed = {"record_id", "patient", "split", "lead_mask", *self.targets}
-        if len(index) != len(self) or not needed <= set(index.columns):
-            raise self._broken(
-                layout.INDEX, f"{len(index)} rows or its columns do not match spec.json ({len(self)} rows)"
-            )
-        return index
 
     def _problem(self, file: str, what: str) -> Problem:
         return Problem(str(self.path / file), "store", what, _REMEDY)
