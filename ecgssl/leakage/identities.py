@@ -7,9 +7,10 @@ from the file whether the recording was used for training. Therefore share the f
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
-from ecgssl.signal.waveform_match import WaveformCodes
+from ecgssl.signal.waveform_match import WaveformCodes, require_codes
 from ecgssl.store import layout
+from ecgssl.store.hex_column import decode_hex
 from ecgssl.store.published_hashes import warn_of_published_key
 from ecgssl.store.store import Store
 
@@ -30,8 +32,21 @@ FILE = "recordings.safetensors"
 _OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
 """Licences that permit sharing of data derived from a data set, as prefixes of the licence name."""
 
-_FORMAT, _VERSION = "ecgssl-recordings", 1
+_FORMAT, _VERSION, _VERSION_WITH_SOURCES = "ecgssl-recordings", 1, 2
 _ABOUT = ("numbering", "set", "licence")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Part of the recordings whose patient hashes have one numbering.
+
+    Args:
+        numbering: see ``Identities``; empty if unknown.
+        count: number of recordings.
+    """
+
+    numbering: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -43,11 +58,13 @@ class Identities:
         patients: (n,) uint64, keyed hashes of patient ids; (0,) if unavailable.
         numbering: identifier of the hash key and the source of the patient ids
             (``ecgssl.store.patient_key.numbering_check``); empty if unknown. Only hashes with the same numbering can be
-            compared.
+            compared. Empty if ``sources`` is given.
         set, licence: name and licence of the data set.
         names: record ids; empty if unavailable.
         splits: split of each recording; empty if unavailable.
         where: file or folder from which the identities were loaded, for error messages.
+        sources: consecutive parts of the recordings with different numberings; empty for a single numbering. ``patients``
+            then has n values, which are 0 in parts without a numbering.
     """
 
     waveforms: NDArray[np.uint8]
@@ -58,28 +75,34 @@ class Identities:
     names: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
     where: str = ""
+    sources: tuple[Source, ...] = ()
 
     def __len__(self) -> int:
         return len(self.waveforms)
 
     @classmethod
-    def of_store(cls, store: Store, rows: NDArray[np.int64]) -> Identities:
+    def of_store(cls, store: Store, rows: NDArray[np.int64], named: bool = True) -> Identities:
         """Return the identities of the recordings in ``rows`` of a store.
+
+        Args:
+            store: store with the recordings.
+            rows: (n,) rows of the store.
+            named: whether to read record ids and splits, which need most of the memory.
 
         Raises:
             InputError: the store has no waveform codes of this version.
         """
-        about, index = store.about.get("cohort", {}), store.index.iloc[rows]
-        codes = index["waveform_hash"].tolist() if "waveform_hash" in index else [""] * len(rows)
+        about, where = store.about.get("cohort", {}), str(store.path)
+        named_columns = [store.column(name).take(rows).to_pylist() if named else () for name in ("record_id", "split")]
         return cls(
-            waveforms=_raw(codes, str(store.path)),
-            patients=np.frombuffer(bytes.fromhex("".join(index["patient"])), dtype=">u8").astype(np.uint64),
+            waveforms=_codes_of(store, where)[rows],
+            patients=decode_hex(store.column("patient"), 8)[rows].view(">u8")[:, 0].astype(np.uint64),
             numbering=str(store.about.get("patient_numbering", "")),
             set=str(about.get("name", "")),
             licence=str(about.get("licence", "")),
-            names=tuple(index["record_id"].astype(str)),
-            splits=tuple(index["split"].astype(str)),
-            where=str(store.path),
+            names=tuple(map(str, named_columns[0])),
+            splits=tuple(map(str, named_columns[1])),
+            where=where,
         )
 
     @classmethod
@@ -101,9 +124,10 @@ class Identities:
                 Problem(str(path), "folder", what, "Use a store, or a folder written by 'ecgssl pretrain'")
             )
         store = Store(path)
-        rows = np.flatnonzero(store.index["split"].isin(splits)) if splits else np.arange(len(store))
+        known_splits = store.column("split").to_numpy().astype(str)
+        rows = np.flatnonzero(np.isin(known_splits, splits)) if splits else np.arange(len(store))
         if not len(rows):
-            remedy = f"Splits here: {', '.join(sorted(filter(None, set(store.index['split']))))}"
+            remedy = f"Splits here: {', '.join(sorted(filter(None, set(known_splits.tolist()))))}"
             raise InputError(Problem(str(path), "splits", f"there are no recordings in {' or '.join(splits)}", remedy))
         return cls.of_store(store, rows)
 
@@ -123,7 +147,10 @@ class Identities:
             with safe_open(path, framework="numpy") as file:
                 about = json.loads((file.metadata() or {}).get("about", ""))
                 waveforms, patients = file.get_tensor("waveforms"), file.get_tensor("patients")
-            sound = about["format"] == _FORMAT and about["version"] == _VERSION
+            sources = tuple(Source(str(part["numbering"]), int(part["count"])) for part in about.get("sources", ()))
+            sound = about["format"] == _FORMAT
+            sound &= about["version"] == (_VERSION_WITH_SOURCES if sources else _VERSION)
+            sound &= not sources or sum(part.count for part in sources) == len(waveforms) == len(patients)
             sound &= waveforms.dtype == np.uint8 and waveforms.shape[1:] == (CODE_BYTES,)
             sound &= patients.dtype == np.uint64 and patients.shape in ((0,), (len(waveforms),))
             numbering, name, licence = (str(about[key]) for key in _ABOUT)
@@ -133,16 +160,22 @@ class Identities:
             what = "is damaged or was written by another release, so the overlap is unknown"
             remedy = "Copy the complete encoder folder again, or make it again with 'ecgssl pretrain'"
             raise InputError(Problem(str(path), "recordings", what, remedy))
-        WaveformCodes.unpack(waveforms, str(path))
+        require_codes(waveforms, str(path))
         if len(patients):
             warn_of_published_key(str(path), numbering, name, licence)
-        return cls(waveforms, patients, numbering, name, licence, where=str(folder))
+        return cls(waveforms, patients, numbering, name, licence, where=str(folder), sources=sources)
 
     def write(self, folder: Path) -> None:
         """Write the waveform codes and patient hashes to ``folder``; record ids and splits are not written."""
         from safetensors.numpy import save
 
-        about = {name: getattr(self, name) for name in _ABOUT} | {"format": _FORMAT, "version": _VERSION}
+        about: dict[str, Any] = {name: getattr(self, name) for name in _ABOUT} | {
+            "format": _FORMAT,
+            "version": _VERSION,
+        }
+        if self.sources:
+            # earlier releases refuse this version, because they would compare hashes of different numberings
+            about |= {"version": _VERSION_WITH_SOURCES, "sources": [asdict(source) for source in self.sources]}
         tensors: dict[str, NDArray[Any]] = {
             "waveforms": np.ascontiguousarray(self.waveforms),
             "patients": np.ascontiguousarray(self.patients),
@@ -155,22 +188,53 @@ class Identities:
         """Waveform codes in the form required by ``ecgssl.signal.waveform_match``."""
         return WaveformCodes.unpack(self.waveforms, self.where)
 
+    @property
+    def parts(self) -> tuple[Source, ...]:
+        """Consecutive parts of the recordings with one numbering each."""
+        return self.sources or (Source(self.numbering if len(self.patients) else "", len(self)),)
+
+    @property
+    def numberings(self) -> frozenset[str]:
+        """Numberings of the patient hashes, without unknown ones."""
+        return frozenset(part.numbering for part in self.parts if part.numbering)
+
+    def patient_keys(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return the rows whose patient is known, and a key (m,) for each that is equal for one patient only.
+
+        The keys combine numbering and hash. Therefore keys of different sets can be compared.
+        """
+        rows, keys, start = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], 0
+        for part in self.parts:
+            if part.numbering:
+                mark = int.from_bytes(hashlib.sha256(part.numbering.encode()).digest()[:8], "big")
+                rows.append(np.arange(start, start + part.count))
+                keys.append(self.patients[start : start + part.count] ^ np.uint64(mark))
+            start += part.count
+        return np.concatenate(rows), np.concatenate(keys)
+
     def with_others(self, others: Identities) -> Identities:
         """Return the identities of this set and another set, for a model that was trained on both.
 
-        Patient hashes are kept only if both sets have the same numbering. The licence of the result permits sharing
-        only if both licences do. Record ids and splits are not kept.
+        The licence of the result permits sharing only if both licences do. Record ids and splits are not kept.
         """
-        comparable = bool(self.numbering) and self.numbering == others.numbering
-        licences = [self.licence, others.licence]
+        licences = list(dict.fromkeys([self.licence, others.licence]))
         closed = [licence for licence in licences if not may_be_shared(licence)]
+        parts = _joined((*self.parts, *others.parts))
+        single = len(parts) == 1
+        known = [
+            each.patients if len(each.patients) == len(each) else np.zeros(len(each), np.uint64)
+            for each in (self, others)
+        ]
         return Identities(
             waveforms=np.concatenate([self.waveforms, others.waveforms]),
-            patients=np.concatenate([self.patients, others.patients]) if comparable else np.zeros(0, np.uint64),
-            numbering=self.numbering if comparable else "",
+            patients=np.zeros(0, np.uint64)
+            if parts == (Source("", len(self) + len(others)),)
+            else np.concatenate(known),
+            numbering=parts[0].numbering if single else "",
             set=", ".join(dict.fromkeys([self.set, others.set])),
-            licence=closed[0] if closed else ", ".join(dict.fromkeys(licences)),
+            licence=closed[0] if closed else ", ".join(licences),
             where=self.where,
+            sources=() if single else parts,
         )
 
     def to_pass_on(self) -> Identities | None:
@@ -180,7 +244,7 @@ class Identities:
         """
         if not may_be_shared(self.licence):
             return None
-        return replace(self, patients=np.zeros(0, np.uint64), numbering="")
+        return replace(self, patients=np.zeros(0, np.uint64), numbering="", sources=())
 
     def label(self, row: int) -> str:
         """Return a text with the record id and split of a recording, or with its row number if record ids are unavailable."""
@@ -194,10 +258,22 @@ def may_be_shared(licence: str) -> bool:
     return licence.startswith(_OPEN_LICENCES)
 
 
-def _raw(codes: list[str], where: str) -> NDArray[np.uint8]:
+def _joined(parts: Sequence[Source]) -> tuple[Source, ...]:
+    """Return the parts without empty ones, with neighbours of equal numbering joined."""
+    joined: list[Source] = []
+    for part in parts:
+        if joined and joined[-1].numbering == part.numbering:
+            joined[-1] = Source(part.numbering, joined[-1].count + part.count)
+        elif part.count:
+            joined.append(part)
+    return tuple(joined) or (Source("", 0),)
+
+
+def _codes_of(store: Store, where: str) -> NDArray[np.uint8]:
+    """Return the waveform codes (n, ``CODE_BYTES``) of all recordings of a store."""
     try:
-        raw = np.frombuffer(bytes.fromhex("".join(codes)), dtype=np.uint8).reshape(len(codes), CODE_BYTES)
-    except (ValueError, TypeError):
+        raw = decode_hex(store.column("waveform_hash"), CODE_BYTES)
+    except (ValueError, KeyError):
         raw = np.zeros((1, CODE_BYTES), dtype=np.uint8)
-    WaveformCodes.unpack(raw, where)
+    require_codes(raw, where)
     return raw

@@ -220,16 +220,17 @@ def between(a: Identities, b: Identities) -> Between:
     in_a, in_b = find_copies(a.codes, b.codes) if not turned else reversed(find_copies(b.codes, a.codes))
     waveform = Pairs(in_b.rows, in_b.closest, len(in_a), in_b.distance)
     # patient hashes are comparable only if both sets have the same key and patient ids; empty means unknown
-    comparable = bool(a.numbering) and a.numbering == b.numbering
-    return Between((len(a), len(b)), waveform, _same_patients(a.patients, b.patients) if comparable else None)
+    comparable = bool(a.numberings & b.numberings)
+    return Between((len(a), len(b)), waveform, _same_patients(a, b) if comparable else None)
 
 
-def _same_patients(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> Pairs:
-    known, first = np.unique(a, return_index=True)
-    place = np.minimum(np.searchsorted(known, b), max(len(known) - 1, 0))
-    rows = np.flatnonzero(known[place] == b) if len(known) else np.zeros(0, np.int64)
-    others = first[place[rows]] if len(rows) else np.zeros(0, np.int64)
-    return Pairs(rows.astype(np.int64), others.astype(np.int64), int(np.isin(a, b).sum()), np.zeros(0))
+def _same_patients(a: Identities, b: Identities) -> Pairs:
+    (rows_a, keys_a), (rows_b, keys_b) = a.patient_keys(), b.patient_keys()
+    known, first = np.unique(keys_a, return_index=True)
+    place = np.minimum(np.searchsorted(known, keys_b), len(known) - 1)
+    same = known[place] == keys_b
+    others = rows_a[first[place[same]]]
+    return Pairs(rows_b[same], others, int(np.isin(keys_a, keys_b).sum()), np.zeros(0))
 
 
 def in_words(outcome: Mapping[str, Any]) -> str:

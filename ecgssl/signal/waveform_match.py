@@ -70,10 +70,7 @@ class WaveformCodes:
     @classmethod
     def unpack(cls, raw: NDArray[np.uint8], where: str = "waveform_hash") -> WaveformCodes:
         """Return the codes from an array (n, ``CODE_BYTES``) of bytes; raise the same error as ``parse``."""
-        if (raw[:, 0] != VERSION).any() or (raw[:, 1] > POINTS).any():
-            what = f"contains no waveform codes of version {VERSION}, which the search for copies needs"
-            remedy = "Make the store again with 'ecgssl preprocess', or the encoder with 'ecgssl pretrain'"
-            raise InputError(Problem(where, "waveform hashes", what, remedy))
+        require_codes(raw, where)
         there = np.unpackbits(raw[:, 2:HEADER_BYTES], axis=1)
         begun = np.packbits(np.arange(8 * LEAD_BYTES) < raw[:, 1:2], axis=1)
         signs = raw[:, HEADER_BYTES:].reshape(len(raw), len(HASH_LEADS), LEAD_BYTES)
@@ -105,6 +102,18 @@ class Copies:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def require_codes(raw: NDArray[np.uint8], where: str) -> None:
+    """Check that an array (n, ``CODE_BYTES``) of bytes contains waveform codes of the current version.
+
+    Raises:
+        InputError: a row is not such a code. The message starts with ``where``, the file or folder of the codes.
+    """
+    if (raw[:, 0] != VERSION).any() or (raw[:, 1] > POINTS).any():
+        what = f"contains no waveform codes of version {VERSION}, which the search for copies needs"
+        remedy = "Make the store again with 'ecgssl preprocess', or the encoder with 'ecgssl pretrain'"
+        raise InputError(Problem(where, "waveform hashes", what, remedy))
 
 
 def distances(a: WaveformCodes, b: WaveformCodes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
