@@ -93,6 +93,13 @@ class Corpus:
             out[where] = store.lead_mask(own)
         return out
 
+    def recorded(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return the number of recorded samples (B,) of the recordings in ``rows`` (B,); see ``Store.recorded``."""
+        out = np.empty(len(rows), dtype=np.int64)
+        for store, where, own in self._parts(rows):
+            out[where] = store.recorded(own)
+        return out
+
     @cached_property
     def patients(self) -> NDArray[np.int64]:
         """Patient number of each recording, an integer from 0.

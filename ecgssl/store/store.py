@@ -179,9 +179,9 @@ class Store:
 
     @cached_property
     def _recorded(self) -> NDArray[np.int64]:
-        if "recorded" not in self.index.columns:
+        if "recorded" not in self.columns:
             return np.full(len(self), self.spec.samples, dtype=np.int64)
-        return self.index["recorded"].to_numpy(dtype=np.int64)
+        return self.column("recorded").to_numpy().astype(np.int64)
 
     def _map(self, shard: int) -> NDArray[np.int16]:
         found = self._maps.get(shard)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgssl.signal.normalise import normalise
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 
 
@@ -24,7 +25,7 @@ class Batch:
     Args:
         x: (B, L, T) float32, normalised.
         lead_mask: (B, L) bool, or ``None`` if all leads of all recordings are present (faster).
-        rows: (B,) rows of the store.
+        rows: (B,) rows of the store or corpus.
         patients: (B,) patient codes.
         recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all recordings are as long as the
             window (faster).
@@ -59,13 +60,13 @@ class HostBatch:
 
 
 def read_batch(
-    store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
+    store: Store | Corpus, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> HostBatch:
     """Load the recordings of ``rows``. For a GPU, they are in pinned memory, which allows asynchronous copies.
 
     Args:
-        store: store to read from.
-        rows: (B,) rows of the store.
+        store: store or corpus to read from.
+        rows: (B,) rows of the store or corpus.
         device: device that will use the batch.
         leads: (L,) bool, leads to use; others are treated as absent. ``None`` for all leads.
     """
@@ -76,7 +77,7 @@ def read_batch(
     return HostBatch(signal, present, recorded, patients, rows)
 
 
-def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
+def to_device(host: HostBatch, store: Store | Corpus, device: torch.device) -> Batch:
     """Copy a batch to the device and normalise it there."""
     signal, mask, patients = (t.to(device, non_blocking=True) for t in (host.signal, host.present, host.patients))
     complete = bool((host.recorded == store.spec.samples).all())
@@ -86,7 +87,7 @@ def to_device(host: HostBatch, store: Store, device: torch.device) -> Batch:
 
 
 def load_batch(
-    store: Store, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
+    store: Store | Corpus, rows: NDArray[np.int64], device: torch.device, leads: NDArray[np.bool_] | None = None
 ) -> Batch:
     """Load and normalise the batch of ``rows``; arguments as in ``read_batch``."""
     return to_device(read_batch(store, rows, device, leads), store, device)
@@ -98,7 +99,7 @@ class BatchPrefetcher:
     The recordings of a batch depend only on the step, so prefetching does not change their order.
 
     Args:
-        store: store to read from; the thread uses separate memory maps.
+        store: store or corpus to read from; the thread uses separate memory maps.
         rows_of: function that returns the store rows of a step.
         device: device of the batches.
         last: total number of steps; no batch is loaded after the last one.
@@ -108,7 +109,7 @@ class BatchPrefetcher:
     """
 
     def __init__(
-        self, store: Store, rows_of: Callable[[int], NDArray[np.int64]], device: torch.device, last: int
+        self, store: Store | Corpus, rows_of: Callable[[int], NDArray[np.int64]], device: torch.device, last: int
     ) -> None:
         self._store, self._rows_of, self._device, self._last = copy(store), rows_of, device, last
         self._thread = ThreadPoolExecutor(1, "read")
