@@ -5,6 +5,8 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+# with this variable set, as in many containers, each of a hundred processes would compile the libraries that it imports
+unexport PYTHONDONTWRITEBYTECODE
 # pip warns of every unused line of a machine's own package sources
 QUIET := 2>&1 | { grep -v "^WARNING: Location" || true; }
 SHELL := /bin/bash
