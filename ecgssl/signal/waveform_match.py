@@ -145,7 +145,7 @@ def same_recording(codes: WaveformCodes) -> NDArray[np.int64]:
     """Return group numbers (n,) from 0; copies of a recording, and copies of its copies, have the same number."""
     first, of = _distinct(codes)
     distinct = codes.take(first)
-    pairs = [(one, two) for one, two, _ in _candidates(distinct, distinct)]
+    pairs = [(one, two) for one, two, _ in _candidates(distinct, None)]
     one, two = (np.concatenate(part) for part in zip(*pairs, strict=True)) if pairs else (first[:0], first[:0])
     number = np.arange(len(first))
     while True:
@@ -177,9 +177,15 @@ def _copies(
 
 
 def _candidates(
-    a: WaveformCodes, b: WaveformCodes
+    a: WaveformCodes, b: WaveformCodes | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
-    counted = b.counted_three_ways()
+    """Yield copies as rows of ``a``, rows of ``b`` and distances, possibly several times.
+
+    If ``b`` is ``None``, yield copies within ``a``. A pair occurs in one order only, because distances are symmetric.
+    """
+    counted = (a if b is None else b).counted_three_ways()
+    # within one set, a later grid of the one recording is an earlier grid of the other
+    searched = counted[:2] if b is None else counted
     generator = np.random.default_rng(VERSION)
     for table in range(TABLES):
         lead = table % len(HASH_LEADS)
@@ -188,21 +194,45 @@ def _candidates(
         rows_a, keys_a = _keys(a, lead, points)
         order = np.argsort(keys_a, kind="stable")
         keys_a, rows_a = keys_a[order], rows_a[order]
-        for codes in counted:
+        lead_a = _Lead.of(a, lead)
+        for number, codes in enumerate(searched):
             rows_b, keys_b = _keys(codes, lead, points)
+            lead_b = _Lead.of(codes, lead)
             begin = np.searchsorted(keys_a, keys_b, side="left")
             counts = np.searchsorted(keys_a, keys_b, side="right") - begin
             ends = np.cumsum(counts)
             for start in range(0, int(counts.sum()), _CHUNK):
-                number = np.arange(start, min(start + _CHUNK, int(ends[-1])))
-                query = np.searchsorted(ends, number, side="right")
-                one = rows_a[begin[query] + number - (ends[query] - counts[query])]
+                place = np.arange(start, min(start + _CHUNK, int(ends[-1])))
+                query = np.searchsorted(ends, place, side="right")
+                one = rows_a[begin[query] + place - (ends[query] - counts[query])]
                 two = rows_b[query]
-                likely = _share(a, codes, one, two, lead) <= _LEAD_LIMIT
+                if b is None:
+                    other = one < two if number == 0 else one != two
+                    one, two = one[other], two[other]
+                likely = _share(lead_a, lead_b, one, two) <= _LEAD_LIMIT
                 one, two = one[likely], two[likely]
                 distance, compared = _distances(a.take(one), [part.take(two) for part in counted])
                 same = (distance <= np.where(compared >= MANY, LIMIT, FEW_LIMIT)) & (compared >= LEAST)
                 yield one[same], two[same], distance[same]
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """Signs and available signs of one lead as words (n, 3), close together in memory for fast random access.
+
+    ``valid`` has a single row if all recordings have the same available signs.
+    """
+
+    signs: NDArray[np.uint32]
+    valid: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, codes: WaveformCodes, lead: int) -> _Lead:
+        signs, valid = (np.ascontiguousarray(part[:, lead]).view(np.uint32) for part in (codes.signs, codes.valid))
+        return cls(signs, valid[:1] if (valid == valid[:1]).all() else valid)
+
+    def valid_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        return self.valid if len(self.valid) == 1 else self.valid.take(rows, axis=0)
 
 
 def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -215,13 +245,11 @@ def _keys(codes: WaveformCodes, lead: int, points: NDArray[np.int64]) -> tuple[N
     return rows, keys
 
 
-def _share(
-    a: WaveformCodes, b: WaveformCodes, one: NDArray[np.int64], two: NDArray[np.int64], lead: int
-) -> NDArray[np.float64]:
-    """Return the proportion of differing signs in one lead of ``a[one]`` and ``b[two]``, as a fast preselection."""
-    common = a.valid[one, lead] & b.valid[two, lead]
-    differ = (a.signs[one, lead] ^ b.signs[two, lead]) & common
-    return _count(differ) / np.maximum(_count(common), 1)
+def _share(a: _Lead, b: _Lead, one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the proportion of differing signs in a lead of recordings ``one`` of a and ``two`` of b, as a preselection."""
+    common = a.valid_of(one) & b.valid_of(two)
+    differ = (a.signs.take(one, axis=0) ^ b.signs.take(two, axis=0)) & common
+    return _set_bits(differ) / np.maximum(_set_bits(common), 1)
 
 
 def _distances(a: WaveformCodes, counted: Sequence[WaveformCodes]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -239,8 +267,14 @@ def _distances(a: WaveformCodes, counted: Sequence[WaveformCodes]) -> tuple[NDAr
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the number of set bits along the last axis."""
-    words = np.ascontiguousarray(bits).view(np.uint32)
-    return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+    return _set_bits(np.ascontiguousarray(bits).view(np.uint32))
+
+
+def _set_bits(words: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the number of set bits of words (..., 3) along the last axis."""
+    count = np.bitwise_count(words)
+    # adding three columns is faster than a sum over a short axis
+    return (count[..., 0] + count[..., 1] + count[..., 2]).astype(np.int64)
 
 
 def _distinct(codes: WaveformCodes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
