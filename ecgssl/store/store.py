@@ -179,7 +179,7 @@ class Store:
 
     @cached_property
     def _recorded(self) -> NDArray[np.int64]:
-        if "recorded" not in self.columns:
+        if "recorded" not in (self.index.columns if "index" in self.__dict__ else self.columns):
             return np.full(len(self), self.spec.samples, dtype=np.int64)
         return self.column("recorded").to_numpy().astype(np.int64)
 
