@@ -72,7 +72,7 @@ def test_targets_of_stores_without_them_are_unknown(stores):
 
 
 def test_few_files_are_open_at_once(stores, monkeypatch):
-    """The stores of a corpus share the limit, and a copy for a thread has maps of its own."""
+    """The stores of a corpus share the limit, and a copy for a thread has separate maps."""
     monkeypatch.setattr("ecgssl.store.store._most_maps", lambda: 6)
     corpus = Corpus({name: copy(store) for name, store in stores.items()})
     corpus.signals(np.arange(len(corpus)))
