@@ -102,8 +102,8 @@ class _Pool:
 
     @classmethod
     def of(cls, stores: Mapping[str, Store], splits: Sequence[str]) -> _Pool:
-        sets, rows, places, raw, known, patients = ([np.zeros(0, np.int64)] for _ in range(6))
-        raw, patients, start = [], [np.zeros(0, np.uint64)], 0
+        sets, rows, places, known = ([np.zeros(0, np.int64)] for _ in range(4))
+        raw, patients, start = [np.zeros((0, CODE_BYTES), np.uint8)], [np.zeros(0, np.uint64)], 0
         problems: list[Problem] = []
         for number, store in enumerate(stores.values()):
             by_split = [store.rows(split) for split in splits]
@@ -124,9 +124,16 @@ class _Pool:
             start += len(own)
         if problems:
             raise InputError(problems)
-        codes = WaveformCodes.unpack(np.concatenate([*raw, np.zeros((0, CODE_BYTES), np.uint8)]))
-        joined = [np.concatenate(part) for part in (sets, rows, places)]
-        return cls(tuple(stores), *joined, codes, np.concatenate(known), np.concatenate(patients), tuple(splits))
+        return cls(
+            tuple(stores),
+            sets=np.concatenate(sets),
+            rows=np.concatenate(rows),
+            splits=np.concatenate(places),
+            codes=WaveformCodes.unpack(np.concatenate(raw)),
+            known=np.concatenate(known),
+            patients=np.concatenate(patients),
+            split_names=tuple(splits),
+        )
 
     def place_of(self, row: int) -> str:
         """Return split and set of a recording, for example ``test of ptbxl``."""

@@ -94,7 +94,8 @@ def monitor(
 
 
 def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
-    tables, problems = [], []
+    tables: list[pd.DataFrame] = []
+    problems: list[Problem] = []
     for path in map(Path, paths):
         try:
             require_regular(path)

@@ -63,6 +63,7 @@ def store():
         rows=lambda split: np.flatnonzero(index["split"] == split),
         signals=lambda rows: signals[rows],
         lead_mask=lambda rows: np.ones((len(rows), 12), dtype=bool),
+        recorded=lambda rows: np.full(len(rows), make_params().signal.samples),
     )
 
 

@@ -44,6 +44,7 @@ def make_store(params: Params) -> SimpleNamespace:
         spec=params.signal,
         signals=lambda rows: signals[rows],
         lead_mask=lambda rows: mask[rows],
+        recorded=lambda rows: np.full(len(rows), params.signal.samples),
         patients=np.arange(3),
     )
 

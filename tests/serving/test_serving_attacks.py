@@ -197,7 +197,7 @@ def test_a_reader_refuses_what_needs_more_memory_and_continues(tmp_path, monkeyp
         # 12 x 400,000 samples of 2 bytes become 19 MB of float32
         large = io.BytesIO()
         np.save(large, np.zeros((12, 400_000), np.int16))
-        body = form(tmp_path, "a.npy", large.getvalue(), sampling_rate="500", units="uV")
+        body = form(tmp_path, "a.npy", large.getvalue(), sampling_rate="500", unit="uV")
         with pytest.raises(RequestError, match="needs more than 16 MiB of memory") as caught:
             readers.submit(ReadJob(body, "contract"), 60)
         assert (caught.value.status, caught.value.problems[0].field) == (422, "memory")
