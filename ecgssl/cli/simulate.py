@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecgssl.cli.app import Workers, app
+
+if TYPE_CHECKING:
+    from ecgssl.config.synthetic import SyntheticParams
 
 
 @app.command()
@@ -38,7 +42,6 @@ def simulate(
 
     Example: ecgssl simulate --out demo --patients 100 --noise 2 --prevalence af=1.5
     """
-    from ecgssl.config.synthetic import simulation
     from ecgssl.datasets.synthetic.simulate import simulate as make
     from ecgssl.progress import progress
 
@@ -56,3 +59,42 @@ def simulate(
     with progress("simulate", patients, "patients") as advance:
         manifest = make(out, params, seed, workers, advance)
     typer.echo(f"wrote {manifest}; the recordings are synthetic, so results on them have no clinical meaning")
+
+
+def simulation(prevalence: Sequence[str], **options: Any) -> SyntheticParams:
+    """Return the parameters that the options of ``ecgssl simulate`` define.
+
+    Args:
+        prevalence: factors such as ``af=2``.
+        options: other fields of ``SyntheticParams``.
+
+    Raises:
+        InputError: an option has an invalid value. The message lists all of them.
+    """
+    from typing import get_args
+
+    from pydantic import ValidationError
+
+    from ecgssl.config.synthetic import Finding, SyntheticParams
+    from ecgssl.errors import InputError, Problem
+
+    problems = []
+    factors: dict[Finding, float] = {}
+    for item in prevalence:
+        name, _, factor = item.partition("=")
+        try:
+            factors |= SyntheticParams.model_validate({"prevalence": {name: factor}}).prevalence
+        except ValidationError:
+            what = f"{item!r} is not a finding and a factor from 0 to 10"
+            remedy = f"Use for example af=2; findings: {', '.join(get_args(Finding))}"
+            problems.append(Problem("command line", "--prevalence", what, remedy))
+    try:
+        made = SyntheticParams(prevalence=factors, **options)
+    except ValidationError as error:
+        for found in error.errors():
+            option = "--" + str(found["loc"][0]).replace("_", "-")
+            what = f"{found['msg']} (got {found['input']!r})"
+            problems.append(Problem("command line", option, what, "Correct the value"))
+    if problems:
+        raise InputError(problems)
+    return made

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ecgssl.errors import InputError, Problem
 from ecgssl.params_base import Positive, Section
 
 Finding = Literal[
@@ -59,35 +57,3 @@ class SyntheticParams(Section):
     site: Label | None = None
     device: Label | None = None
     labelled: bool = True
-
-
-def simulation(prevalence: Sequence[str], **options: Any) -> SyntheticParams:
-    """Return the parameters that the options of ``ecgssl simulate`` define.
-
-    Args:
-        prevalence: factors such as ``af=2``.
-        options: other fields of ``SyntheticParams``.
-
-    Raises:
-        InputError: an option has an invalid value. The message lists all of them.
-    """
-    problems = []
-    factors: dict[Finding, float] = {}
-    for item in prevalence:
-        name, _, factor = item.partition("=")
-        try:
-            factors |= SyntheticParams.model_validate({"prevalence": {name: factor}}).prevalence
-        except ValidationError:
-            what = f"{item!r} is not a finding and a factor from 0 to 10"
-            remedy = f"Use for example af=2; findings: {', '.join(get_args(Finding))}"
-            problems.append(Problem("command line", "--prevalence", what, remedy))
-    try:
-        made = SyntheticParams(prevalence=factors, **options)
-    except ValidationError as error:
-        for found in error.errors():
-            option = "--" + str(found["loc"][0]).replace("_", "-")
-            what = f"{found['msg']} (got {found['input']!r})"
-            problems.append(Problem("command line", option, what, "Correct the value"))
-    if problems:
-        raise InputError(problems)
-    return made

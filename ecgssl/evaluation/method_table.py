@@ -95,13 +95,14 @@ def method_table(
     entry are included. The result of the random encoder is the one with the same share and leads.
 
     Args:
-        entries: leaderboard entries.
+        entries: leaderboard entries, at least one.
         quoted: published results. They are included if a column has their public set, task and number of targets.
         readers: name of the public set of each set; required for published results.
         targets: number of targets of each task; required for published results.
     """
     kept = [e for e in entries if e.trained_on == e.tested_on == entries[0].trained_on]
-    kept = [e for e in kept if e.share == max(e.share for e in kept)]
+    share = max(e.share for e in kept)
+    kept = [e for e in kept if e.share == share]
     columns: dict[tuple[str, str], Column] = {}
     rows: dict[str, dict[str, Result]] = {RANDOM: {}, SCRATCH: {}}
     # models that were trained on the test set come first, since only they have a random encoder to compare with

@@ -226,11 +226,18 @@ def between(a: Identities, b: Identities) -> Between:
 
 def _same_patients(a: Identities, b: Identities) -> Pairs:
     (rows_a, keys_a), (rows_b, keys_b) = a.patient_keys(), b.patient_keys()
-    known, first = np.unique(keys_a, return_index=True)
-    place = np.minimum(np.searchsorted(known, keys_b), len(known) - 1)
-    same = known[place] == keys_b
-    others = rows_a[first[place[same]]]
-    return Pairs(rows_b[same], others, int(np.isin(keys_a, keys_b).sum()), np.zeros(0))
+    places, first = matching_keys(keys_a, keys_b)
+    return Pairs(rows_b[places], rows_a[first], int(np.isin(keys_a, keys_b).sum()), np.zeros(0))
+
+
+def matching_keys(known: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places in ``keys`` (m,) whose key occurs in ``known``, and its first place (m,) there."""
+    if not len(known):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    distinct, first = np.unique(known, return_index=True)
+    place = np.minimum(np.searchsorted(distinct, keys), len(distinct) - 1)
+    found = np.flatnonzero(distinct[place] == keys)
+    return found, first[place[found]]
 
 
 def in_words(outcome: Mapping[str, Any]) -> str:

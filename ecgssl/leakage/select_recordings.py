@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import InputError, Problem
 from ecgssl.leakage.identities import Identities
-from ecgssl.leakage.overlap import limit_problems
+from ecgssl.leakage.overlap import limit_problems, matching_keys
 from ecgssl.leakage.selection import DUPLICATE, Selection, SetSelection
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, find_copies, same_recording
@@ -145,15 +145,12 @@ def _in_held_out(pool: _Pool, held_out: _Pool) -> dict[str, NDArray[np.int64]]:
     train = np.flatnonzero(pool.splits == 0)
     known = np.intersect1d(pool.known, train, assume_unique=True)
     keys = pool.patients[np.searchsorted(pool.known, known)]
-    first_keys, first = np.unique(held_out.patients, return_index=True)
-    place = np.minimum(np.searchsorted(first_keys, keys), max(len(first_keys) - 1, 0))
-    same = first_keys[place] == keys if len(first_keys) else np.zeros(len(keys), bool)
-    by_patient = _by_place(
-        "patient in", known[same], held_out.known[first[place[same]]] if same.any() else known[:0], held_out
-    )
+    places, first = matching_keys(held_out.patients, keys)
+    same_patient = known[places]
+    by_patient = _by_place("patient in", same_patient, held_out.known[first], held_out)
     copies = find_copies(pool.codes.take(train), held_out.codes)[0]
     rows = train[copies.rows]
-    new = ~np.isin(rows, known[same])
+    new = ~np.isin(rows, same_patient)
     return by_patient | _by_place("waveform in", rows[new], copies.closest[new], held_out)
 
 

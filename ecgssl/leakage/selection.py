@@ -22,7 +22,7 @@ _logger = logging.getLogger("ecgssl")
 FILE = "pretrain.json"
 """Name of the file with the selection, in the folder ``data/selection`` of the pipeline."""
 DUPLICATE = "duplicate of "
-"""Begin of the reason for a copy of a recording that is already used, before the name of its set."""
+"""Start of the reason for a copy of a recording that is already used, before the name of its set."""
 _FORMAT, _VERSION = "ecgssl-selection", 1
 
 

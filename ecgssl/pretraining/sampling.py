@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.corpus import Corpus
+from ecgssl.training.batches import EpochOrder
 
 BLOCK = 1000
 """Number of consecutive recordings in which every set has a fixed number of recordings, if sets have weights."""
@@ -52,19 +53,19 @@ class Sampler:
         if sampling == "proportional" or len(rows) <= 1:
             whole = np.concatenate([*rows.values(), np.zeros(0, np.int64)])
             self.shares = {name: len(part) / len(whole) for name, part in rows.items()}
-            self._walks = [_Walk(whole, [seed])]
+            self._orders = [EpochOrder(whole, [seed])]
             self._counts = np.array([BLOCK])
         else:
             weights = np.array([1.0 if isinstance(sampling, str) else sampling[name] for name in rows])
             self._counts = largest_remainder(weights / weights.sum(), BLOCK)
             self.shares = dict(zip(rows, (self._counts / BLOCK).tolist(), strict=True))
-            self._walks = [_Walk(part, [seed, _number(name)]) for name, part in rows.items()]
+            self._orders = [EpochOrder(part, [seed, _number(name)]) for name, part in rows.items()]
 
     def __call__(self, step: int) -> NDArray[np.int64]:
         """Return the rows (batch_size,) of a step, counted from 0."""
         position = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
-        if len(self._walks) == 1:
-            return self._walks[0].at(position)
+        if len(self._orders) == 1:
+            return self._orders[0].at(position)
         out = np.empty(len(position), dtype=np.int64)
         blocks, places = np.divmod(position, BLOCK)
         for block in np.unique(blocks).tolist():
@@ -73,33 +74,10 @@ class Sampler:
                 np.repeat(np.arange(len(self._counts)), self._counts)
             )
             found = np.empty(BLOCK, dtype=np.int64)
-            for number, (walk, count) in enumerate(zip(self._walks, self._counts.tolist(), strict=True)):
-                found[order == number] = walk.at(np.arange(block * count, (block + 1) * count))
+            for number, (rows, count) in enumerate(zip(self._orders, self._counts.tolist(), strict=True)):
+                found[order == number] = rows.at(np.arange(block * count, (block + 1) * count))
             out[here] = found[places[here]]
         return out
-
-
-class _Walk:
-    """Endless sequence of rows in which every epoch is a random permutation. The last two permutations are cached."""
-
-    def __init__(self, rows: NDArray[np.int64], seed: list[int]) -> None:
-        self._rows, self._seed = rows, seed
-        self._orders: dict[int, NDArray[np.int64]] = {}
-
-    def at(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
-        epochs, places = np.divmod(position, len(self._rows))
-        out = np.empty(len(position), dtype=np.int64)
-        for epoch in np.unique(epochs).tolist():
-            here = epochs == epoch
-            out[here] = self._order(epoch)[places[here]]
-        return out
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._orders:
-            if len(self._orders) > 1:
-                del self._orders[next(iter(self._orders))]
-            self._orders[epoch] = np.random.default_rng([*self._seed, epoch]).permutation(self._rows)
-        return self._orders[epoch]
 
 
 def largest_remainder(shares: NDArray[np.float64], total: int) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
@@ -138,6 +138,44 @@ class BatchPrefetcher:
         self._thread.shutdown(cancel_futures=True)
 
 
+class EpochOrder:
+    """Endless sequence of rows. Without ``chances``, every epoch is a random permutation of all rows.
+
+    The orders of the last two epochs are cached.
+
+    Args:
+        rows: rows to draw from.
+        seed: numbers that, together with the epoch, determine its order.
+        chances: (len(rows),) sampling probabilities. If given, rows are drawn with replacement.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.int64], seed: Sequence[int], chances: NDArray[np.float64] | None = None
+    ) -> None:
+        self._rows, self._seed, self._chances = rows, seed, chances
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def at(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows (n,) at positions (n,) of the sequence, counted from 0."""
+        epochs, places = np.divmod(position, len(self._rows))
+        out = np.empty(len(position), dtype=np.int64)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            out[here] = self._order(epoch)[places[here]]
+        return out
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            if len(self._orders) > 1:
+                del self._orders[next(iter(self._orders))]
+            generator = np.random.default_rng([*self._seed, epoch])
+            if self._chances is None:
+                self._orders[epoch] = generator.permutation(self._rows)
+            else:
+                self._orders[epoch] = generator.choice(self._rows, len(self._rows), p=self._chances)
+        return self._orders[epoch]
+
+
 def rows_at(
     rows: NDArray[np.int64],
     batch_size: int,
@@ -145,20 +183,13 @@ def rows_at(
     step: int,
     chances: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the rows of the batch of a step. Without ``chances``, every epoch is a random permutation of all rows.
+    """Return the rows of the batch of a step, from the sequence ``EpochOrder``.
 
     Args:
         rows: rows to draw from.
         batch_size: number B of recordings; may exceed the number of rows.
         seed: seed of the run.
         step: step, counted from 0.
-        chances: (len(rows),) sampling probabilities. If given, rows are drawn with replacement.
+        chances: sampling probabilities; see ``EpochOrder``.
     """
-    position = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, places = np.divmod(position, len(rows))
-    out = np.empty(batch_size, dtype=np.int64)
-    for epoch in np.unique(epochs):
-        generator = np.random.default_rng([seed, int(epoch)])
-        order = generator.permutation(rows) if chances is None else generator.choice(rows, len(rows), p=chances)
-        out[epochs == epoch] = order[places[epochs == epoch]]
-    return out
+    return EpochOrder(rows, [seed], chances).at(np.arange(step * batch_size, (step + 1) * batch_size))

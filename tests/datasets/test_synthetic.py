@@ -13,8 +13,8 @@ import pytest
 import wfdb
 from sklearn.metrics import roc_auc_score
 
+from ecgssl.cli.simulate import simulation
 from ecgssl.config import DataParams, SyntheticParams
-from ecgssl.config.synthetic import simulation
 from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import patient_key, render, simulate, split_of_patients
 from ecgssl.datasets.synthetic.synthetic_patients import (

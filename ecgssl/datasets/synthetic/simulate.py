@@ -41,28 +41,25 @@ MANIFEST = "manifest.csv"
 SPLITS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 
 _LABEL_COLUMNS = ", and one column per label: 1, 0, empty = unknown"
-_README = f"""Synthetic 12-lead ECGs
+_README = """Synthetic 12-lead ECGs
 ======================
 
 A mathematical model generates all recordings: three dipole components, each a sum of Gaussians, projected to the leads
 by a torso matrix. No person was recorded. Results on this set show that the software runs and learns. They have no
 clinical meaning and must not be cited as clinical results.
 
-manifest.csv    record, path, simulated patient, split, age, sex{_LABEL_COLUMNS}
+manifest.csv    record, path, simulated patient, split, age, sex{labels}
 parameters.csv  parameters of each recording, which also determine its labels
 patient.key     published key that turns patient ids into hashes; only for these simulated patients
 records/        WFDB, format 16, 1000 steps per mV
 
-Generated with seed {{seed}}: {{patients}} patients, {{recordings}} recordings of {{duration:g}} s at {{sampling_rate:g}} Hz.
+Generated with seed {seed}: {patients} patients, {recordings} recordings of {duration:g} s at {sampling_rate:g} Hz.
 """
 
 _PARAMETERS = ("rhythm", "rate", "pr", "qrs", "qtc", "block", "voltage", "t_polarity", "st", "ectopic_beats")
 
 
-_HOSPITAL = (
-    *("first_patient", "age", "prevalence", "noise", "mains_frequency"),
-    *("site", "device", "labelled"),
-)
+_HOSPITAL = ("first_patient", "age", "prevalence", "noise", "mains_frequency", "site", "device", "labelled")
 
 
 def render(
@@ -236,11 +233,10 @@ def _write_tables(folder: Path, rows: list[dict[str, Any]], params: SyntheticPar
     table[manifest].to_csv(folder / MANIFEST, index=False, lineterminator="\n")
     table[["record_id", *_PARAMETERS]].to_csv(folder / "parameters.csv", index=False, lineterminator="\n")
     (folder / KEY).write_text(patient_key(seed).hex() + "\n")
-    text = _README.format(**{**params.model_dump(), "seed": seed, "recordings": len(rows)})
+    shown = {"seed": seed, "recordings": len(rows), "labels": _LABEL_COLUMNS if params.labelled else ""}
+    text = _README.format(**params.model_dump(), **shown)
     # the defaults are not listed, so that a set with default values has the same files in every release
     changed = {name: value for name, value in params.model_dump(exclude_defaults=True).items() if name in _HOSPITAL}
-    if not params.labelled:
-        text = text.replace(_LABEL_COLUMNS, "")
     text += "".join(f"{name}: {value}\n" for name, value in changed.items())
     (folder / README).write_text(text)
 
