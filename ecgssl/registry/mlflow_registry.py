@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
     loaded = load_bundle(bundle)
     columns = STATUS_COLUMNS if loaded.decision is None else STATUS_COLUMNS | score_columns(loaded.decision)
     # suppress the message that MLflow prints for each registered version
-    with redirect_stderr(io.StringIO()):
+    with redirect_stderr(io.StringIO()), _without_bytecode():
         info = pyfunc.log_model(
             name=name,
             python_model=str(Path(__file__).with_name("mlflow_model.py")),
@@ -73,6 +74,16 @@ def _log_bundle(bundle: Path, name: str, client: Any) -> None:
             metadata={"bundle": loaded.version, "fingerprint": loaded.fingerprint},
         )
     client.set_registered_model_alias(name, ALIAS, str(info.registered_model_version))
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Write no compiled modules, which MLflow would upload, with paths of this machine, after importing the model's code."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _pinned() -> list[str]:

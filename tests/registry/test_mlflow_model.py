@@ -55,6 +55,8 @@ def registered(bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        # as on an ordinary machine, whatever the environment says
+        patch.setattr(sys, "dont_write_bytecode", False)
         for seed in (1, 2):
             with track("export", Params(seed=seed, tasks={"rhythm": ["AF"]})) as run:
                 register_bundle(run, bundle, "ecgssl-classifier")
