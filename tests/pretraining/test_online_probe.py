@@ -146,13 +146,48 @@ def test_every_unusable_target_is_named(store):
     assert [p.what.split("'")[1] for p in caught.value.problems] == ["always", "always", "age", "age"]
 
 
-def test_without_labels_the_probe_is_off_with_one_warning(store, monkeypatch, caplog):
+def empty_columns(index: pd.DataFrame) -> pd.DataFrame:
+    return index.assign(slow=np.nan, fast=np.nan)
+
+
+def labels_in_test_only(index: pd.DataFrame) -> pd.DataFrame:
+    known = pd.DataFrame({"split": ["test", "test"], "slow": [0.0, 1.0], "fast": [1.0, 0.0]})
+    return pd.concat([empty_columns(index), known], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("targets", "change"),
+    [
+        ((), lambda index: index),
+        (("slow", "fast"), empty_columns),
+        (("other",), lambda index: index.assign(other=np.nan)),
+        (("slow", "fast"), labels_in_test_only),
+    ],
+    ids=["no columns", "empty columns", "an empty column of another name", "labels in test only"],
+)
+def test_without_labels_the_probe_is_off_with_one_warning(store, caplog, targets, change):
     params = make_params(["slow", "fast"])
-    monkeypatch.setattr(store, "targets", ())
-    figures = EpochMonitor(store, params)(build_model(params).eval(), 3)
+    index = change(store.index)
+    own = SimpleNamespace(**{**vars(store), "targets": targets, "index": index})
+    own.rows = lambda split: np.flatnonzero(index["split"] == split)
+    figures = EpochMonitor(own, params)(build_model(params).eval(), 3)
     assert not any("probe" in name for name in figures)
-    assert figures == EpochMonitor(store, make_params())(build_model(params).eval(), 3)
     assert [record.getMessage().count("the online probe is off") for record in caplog.records] == [1]
     best = params.pretrain.model_copy(update={"select": "best"})
-    with pytest.raises(InputError, match="is not a target of the store"):
-        EpochMonitor(store, params.model_copy(update={"pretrain": best}))
+    with pytest.raises(InputError, match=r"pretrain\.probe\.targets"):
+        EpochMonitor(own, params.model_copy(update={"pretrain": best}))
+
+
+def test_without_labels_the_other_figures_are_the_same(store, monkeypatch):
+    monkeypatch.setattr(store, "targets", ())
+    params = make_params(["slow", "fast"])
+    figures = EpochMonitor(store, params)(build_model(params).eval(), 3)
+    assert figures == EpochMonitor(store, make_params())(build_model(params).eval(), 3)
+
+
+def test_one_known_label_keeps_the_probe_on(store):
+    index = store.index.assign(slow=np.nan)
+    index.loc[0, "slow"] = 1.0
+    own = SimpleNamespace(**{**vars(store), "targets": ("slow",), "index": index})
+    with pytest.raises(InputError, match="needs values 0 and 1 only"):
+        EpochMonitor(own, make_params(["slow"]))

@@ -38,8 +38,9 @@ class EpochMonitor:
 
     Args:
         store: store that the model is trained on.
-        params: parameters of the run; ``pretrain.probe`` sets the targets and the number of recordings of the probe. If the
-            store has no targets, the probe is off, unless ``pretrain.select`` is ``best``.
+        params: parameters of the run; ``pretrain.probe`` sets the targets and the number of recordings of the probe. If no
+            target of the store has a known value in train or validation, the probe is off, unless ``pretrain.select`` is
+            ``best``.
         batch_size: number of recordings per batch.
 
     Raises:
@@ -50,8 +51,9 @@ class EpochMonitor:
     def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
         self._store, self._params, self._batch_size = store, params, batch_size
         probe = params.pretrain.probe
-        if probe.targets and not store.targets and params.pretrain.select != "best":
-            _logger.warning("the store has no labels, so the online probe is off (pretrain.probe.targets)")
+        if probe.targets and not _has_labels(store) and params.pretrain.select != "best":
+            where = " in the train and validation splits" if store.targets else ""
+            _logger.warning(f"the store has no labels{where}, so the online probe is off (pretrain.probe.targets)")
             probe = probe.model_copy(update={"targets": []})
         self._names = list(probe.targets)
         missing = [name for name in probe.targets if name not in store.targets]
@@ -164,6 +166,12 @@ class EpochMonitor:
             batch = load_batch(self._store, rows[start : start + self._batch_size], device)
             parts.append(model.encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy())
         return np.concatenate(parts)
+
+
+def _has_labels(store: Store) -> bool:
+    """Return whether a target has a known value in the train or validation split; empty columns have none."""
+    rows = np.concatenate([store.rows(split) for split in ("train", "val")])
+    return bool(store.index[list(store.targets)].iloc[rows].notna().to_numpy().any())
 
 
 def _problem(what: str) -> Problem:
