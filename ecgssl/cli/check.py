@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -39,32 +40,34 @@ def check(
     from ecgssl.inspection.check import check as run
     from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
     from ecgssl.inspection.check_summary import summarise
+    from ecgssl.output_lock import exclusive
     from ecgssl.signal.reasons import REASON_TEXTS
 
     chosen = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     chosen += [f"store.workers={workers}"] if workers is not None else []
     p = load_params(params, [*(overrides or []), *chosen])
-    checked = run(p, [name.strip() for name in targets.split(",") if name.strip()])
-    summary = summarise(checked)
-    for issue in checked.issues:
-        typer.echo(f"error: {issue.problem(str(manifest))}", err=True)
-    if as_json:
-        typer.echo(canonical_json(summary), nl=False)
-    else:
-        c = summary["counts"]
-        typer.echo(f"{c['rows']:,} rows of {c['patients']:,} patients = {c['kept']:,} usable", nl=False)
-        typer.echo(f" + {c['rejected']:,} rejected + {c['without_file']:,} without a file")
-        for title, found in (("rejected", summary["rejected"]), ("flagged", summary["flags"])):
-            for finding in found:
-                rows = rows_text(finding["rows"], _SHOWN)
-                meaning = REASON_TEXTS.get(finding["reason"], "")
-                typer.echo(f"  {title} {finding['reason']}: {finding['count']:,} (rows {rows}): {meaning}")
-        for warned in summary["warnings"]:
-            rows = rows_text(warned["rows"], _SHOWN)
-            typer.echo(f"warning: {warned['what']}" + (f" (rows {rows})" if warned["rows"] else ""))
-        for note in summary["notes"]:
-            typer.echo(f"note: {note}")
-    if out is not None:
-        write_atomic(out, render_check(summary, draw_examples(checked)))
-        typer.echo(f"wrote {out}", err=as_json)
+    with nullcontext() if out is None else exclusive(out):
+        checked = run(p, [name.strip() for name in targets.split(",") if name.strip()])
+        summary = summarise(checked)
+        for issue in checked.issues:
+            typer.echo(f"error: {issue.problem(str(manifest))}", err=True)
+        if as_json:
+            typer.echo(canonical_json(summary), nl=False)
+        else:
+            c = summary["counts"]
+            typer.echo(f"{c['rows']:,} rows of {c['patients']:,} patients = {c['kept']:,} usable", nl=False)
+            typer.echo(f" + {c['rejected']:,} rejected + {c['without_file']:,} without a file")
+            for title, found in (("rejected", summary["rejected"]), ("flagged", summary["flags"])):
+                for finding in found:
+                    rows = rows_text(finding["rows"], _SHOWN)
+                    meaning = REASON_TEXTS.get(finding["reason"], "")
+                    typer.echo(f"  {title} {finding['reason']}: {finding['count']:,} (rows {rows}): {meaning}")
+            for warned in summary["warnings"]:
+                rows = rows_text(warned["rows"], _SHOWN)
+                typer.echo(f"warning: {warned['what']}" + (f" (rows {rows})" if warned["rows"] else ""))
+            for note in summary["notes"]:
+                typer.echo(f"note: {note}")
+        if out is not None:
+            write_atomic(out, render_check(summary, draw_examples(checked)))
+            typer.echo(f"wrote {out}", err=as_json)
     return checked.exit_code

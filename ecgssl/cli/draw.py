@@ -24,19 +24,21 @@ def draw(
 
     from ecgssl.files import write_atomic
     from ecgssl.io import read
+    from ecgssl.output_lock import exclusive
     from ecgssl.signal.cleaning import clean as band_pass
     from ecgssl.signal.drawing import draw_12_lead, figure_bytes, figure_suffix
     from ecgssl.signal.leads import LEADS, arrange
     from ecgssl.signal.spec import SignalSpec
 
     suffix = figure_suffix(out)
-    recording = read(record)
-    signal, mask = arrange(recording.signal, recording.leads)
-    rate = recording.sampling_rate
-    if clean:
-        spec = SignalSpec(sampling_rate=250.0)
-        usable = mask & np.isfinite(signal).all(axis=1)
-        signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
-    figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)
-    write_atomic(out, figure_bytes(figure, suffix))
+    with exclusive(out):
+        recording = read(record)
+        signal, mask = arrange(recording.signal, recording.leads)
+        rate = recording.sampling_rate
+        if clean:
+            spec = SignalSpec(sampling_rate=250.0)
+            usable = mask & np.isfinite(signal).all(axis=1)
+            signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
+        figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)
+        write_atomic(out, figure_bytes(figure, suffix))
     typer.echo(f"wrote {out}")

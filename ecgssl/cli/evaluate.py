@@ -52,6 +52,7 @@ def evaluate(
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
     """
     from ecgssl.config import load_params
+    from ecgssl.output_lock import exclusive
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
@@ -69,27 +70,29 @@ def evaluate(
         from ecgssl.evaluation.predictions import read_predictions
         from ecgssl.stages.evaluate import evaluate_predictions
 
-        evaluate_predictions(read_predictions(predictions), p, out, store=None if store is None else Store(store))
+        with exclusive(out):
+            evaluate_predictions(read_predictions(predictions), p, out, store=None if store is None else Store(store))
         typer.echo(f"wrote {out}")
         return 0
     from ecgssl.finetuning.evaluate_external import evaluate_external, store_of
     from ecgssl.report.build import HTML, write_report
 
     assert run is not None
-    found = evaluate_external(
-        run,
-        p,
-        out,
-        store,
-        overlap=overlap,
-        share=share if recalibrate else None,
-        new_thresholds=new_thresholds,
-        overrides=overrides or [],
-    )
-    print_external(found, out)
-    if report:
-        write_report(run, Store(store or store_of(out)), external=out)
-        typer.echo(f"wrote {out / HTML}")
+    with exclusive(out):
+        found = evaluate_external(
+            run,
+            p,
+            out,
+            store,
+            overlap=overlap,
+            share=share if recalibrate else None,
+            new_thresholds=new_thresholds,
+            overrides=overrides or [],
+        )
+        print_external(found, out)
+        if report:
+            write_report(run, Store(store or store_of(out)), external=out)
+            typer.echo(f"wrote {out / HTML}")
     return 3 if manifest is not None and found.figures["external"]["rejected"] else 0
 
 

@@ -69,19 +69,21 @@ def finetune(
     p = load_params(params, chosen, default={"tasks": {"task": names}})
     require_training("ecgssl finetune", p)
     from ecgssl.leakage.overlap import in_words
+    from ecgssl.output_lock import exclusive
     from ecgssl.report.build import HTML, write_report
     from ecgssl.scoring.cohort_store import rejected_count
     from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
-    data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [])
-    run = finetune_and_evaluate(
-        p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
-    )
-    typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
-    typer.echo(run.board, nl=False)
-    if report:
-        write_report(out, data)
-        typer.echo(f"wrote {out / HTML}")
+    with exclusive(out):
+        data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [])
+        run = finetune_and_evaluate(
+            p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
+        )
+        typer.echo(f"overlap with pretraining: {in_words(run.overlap)}")
+        typer.echo(run.board, nl=False)
+        if report:
+            write_report(out, data)
+            typer.echo(f"wrote {out / HTML}")
     return 3 if manifest is not None and rejected_count(data) else 0
 
 

@@ -315,9 +315,9 @@ def evaluate_external(
     Raises:
         InputError, ContractMismatch: see ``evaluate_frozen`` and ``ecgssl.preprocessing.preprocess``.
     """
-    frozen = load_frozen(run)
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
     with exclusive(out):
+        frozen = load_frozen(run)
         if store is not None:
             found = evaluate_frozen(frozen, Store(store), params, **options)
         else:
@@ -359,17 +359,18 @@ def recalibrate_run(
         InputError, ContractMismatch: see ``evaluate_frozen``. InputError is also raised if ``out`` is the folder of
             ``run`` or its classifier folder.
     """
-    frozen = load_frozen(run)
-    if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):
-        raise InputError(Problem(str(out), "output folder", "is the run itself", "Use a new folder"))
-    options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
-    found = evaluate_frozen(frozen, Store(store), params, **options)
-    assert found.recalibrated is not None
-    with atomic_directory(out / "classifier", marker=CONFIG) as folder:
-        for file in sorted(frozen.folder.iterdir()):
-            if file.is_file() and file.name not in (FILE, PREDICTIONS):
-                shutil.copyfile(file, folder / file.name)
-        found.recalibrated.save(folder)
-        write_predictions(found.predictions, folder / PREDICTIONS)
-    write_json(out / EVALUATION, found.figures)
-    return found
+    with exclusive(out):
+        frozen = load_frozen(run)
+        if out.absolute() in (Path(run).absolute(), frozen.folder.absolute()):
+            raise InputError(Problem(str(out), "output folder", "is the run itself", "Use a new folder"))
+        options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
+        found = evaluate_frozen(frozen, Store(store), params, **options)
+        assert found.recalibrated is not None
+        with atomic_directory(out / "classifier", marker=CONFIG) as folder:
+            for file in sorted(frozen.folder.iterdir()):
+                if file.is_file() and file.name not in (FILE, PREDICTIONS):
+                    shutil.copyfile(file, folder / file.name)
+            found.recalibrated.save(folder)
+            write_predictions(found.predictions, folder / PREDICTIONS)
+        write_json(out / EVALUATION, found.figures)
+        return found

@@ -19,6 +19,7 @@ from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
 from ecgssl.monitoring.reference import STATISTICS, require_statistics
+from ecgssl.output_lock import exclusive
 from ecgssl.scoring.score_file import FORMATS
 from ecgssl.training.model_folder import load_signal, read_json
 from ecgssl.version import __version__
@@ -53,11 +54,16 @@ def monitor(
     Raises:
         InputError: ``out`` is not an HTML file name, the bundle is altered or has no reference statistics, a score file
             cannot be read or was made with another bundle, the files have different columns, a cell is invalid, or
-            fewer than ``FEWEST`` recordings were scored or embedded.
+            fewer than ``FEWEST`` recordings were scored or embedded, or another process uses ``out``.
     """
     bundle, out = Path(bundle), Path(out)
     if out.suffix.lower() != ".html":
         raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name ending in .html"))
+    with exclusive(out):
+        return _monitor(bundle, scores, out, embedded)
+
+
+def _monitor(bundle: Path, scores: Sequence[Path | str], out: Path, embedded: Sequence[Path | str]) -> dict[str, Any]:
     digest = verify_sums(bundle)[:16]
     if not (bundle / STATISTICS).exists():
         remedy = (

@@ -23,6 +23,7 @@ from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
+from ecgssl.output_lock import exclusive
 from ecgssl.report.answers import answers
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill
 from ecgssl.report.cohort import FOLDS, cohort_flow, prevalence, target_values
@@ -120,29 +121,31 @@ def write_report(
         The content of ``report.json``.
 
     Raises:
-        InputError: a file of the run is missing or invalid, or ``given`` contains an unknown key.
+        InputError: a file of the run is missing or invalid, ``given`` contains an unknown key, or another process uses the
+            output folder.
         ContractMismatch: run and store have different preprocessing settings.
     """
-    files = read_run(run, external)
-    if store is not None:
-        store.require_contract(load_signal(classifier_of(Path(run))), "the run")
-    report = gather(files, store, given or {})
-    drawn: list[Drawn] = []
-    if store is not None and recordings:
-        own = _of(files, report["split"])
-        recorded = files.config.get("recorded_leads")
-        seen = np.isin(store.spec.leads, shown_leads(recorded, store.spec.leads)) if recorded else None
-        size = sum(p.numel() for p in files.classifier.parameters())
-        attribution = attribution or ("integrated_gradients" if size <= CHEAP else "none")
-        drawn = draw_recordings(
-            store, files.classifier, own, _decision(files), count=recordings, attribution=attribution, leads=seen,
-            show_progress=show_progress,
-        )  # fmt: skip
-    report["recordings"] = [one.facts for one in drawn]
     folder = Path(next(place for place in (out, external, run) if place is not None))
-    write_json(folder / JSON, report)
-    write_atomic(folder / HTML, render_report(report, [one.png for one in drawn]))
-    return report
+    with exclusive(folder):
+        files = read_run(run, external)
+        if store is not None:
+            store.require_contract(load_signal(classifier_of(Path(run))), "the run")
+        report = gather(files, store, given or {})
+        drawn: list[Drawn] = []
+        if store is not None and recordings:
+            own = _of(files, report["split"])
+            recorded = files.config.get("recorded_leads")
+            seen = np.isin(store.spec.leads, shown_leads(recorded, store.spec.leads)) if recorded else None
+            size = sum(p.numel() for p in files.classifier.parameters())
+            attribution = attribution or ("integrated_gradients" if size <= CHEAP else "none")
+            drawn = draw_recordings(
+                store, files.classifier, own, _decision(files), count=recordings, attribution=attribution, leads=seen,
+                show_progress=show_progress,
+            )  # fmt: skip
+        report["recordings"] = [one.facts for one in drawn]
+        write_json(folder / JSON, report)
+        write_atomic(folder / HTML, render_report(report, [one.png for one in drawn]))
+        return report
 
 
 def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ecgssl.evaluation.statistics.metrics import headline_metrics
 from ecgssl.files import write_atomic, write_json
 from ecgssl.html.charts import forest, mark
 from ecgssl.html.environment import render
+from ecgssl.output_lock import exclusive
 from ecgssl.report.build import RunFiles, read_run
 from ecgssl.report.sections import MOST_BARS, TEMPLATES, estimate_text
 
@@ -40,14 +41,16 @@ def write_comparison(
         The names of the runs.
 
     Raises:
-        InputError: the number of runs is not 2 to 26, a file of a run is missing or invalid, or ``compare`` raises it.
+        InputError: the number of runs is not 2 to 26, a file of a run is missing or invalid, another process uses ``out``, or
+            ``compare`` raises it.
     """
     if not 2 <= len(runs) <= len(ascii_uppercase):
         raise InputError(Problem("report", "--compare", f"got {len(runs)} runs", "Use 2 to 26 runs"))
-    files = dict(zip(ascii_uppercase, map(read_run, runs), strict=False))
-    comparison = compare(files, [str(run) for run in runs], params or EvaluateParams(), seed)
-    write_json(Path(out).with_suffix(".json"), comparison)
-    write_atomic(out, render_comparison(comparison))
+    with exclusive(out):
+        files = dict(zip(ascii_uppercase, map(read_run, runs), strict=False))
+        comparison = compare(files, [str(run) for run in runs], params or EvaluateParams(), seed)
+        write_json(Path(out).with_suffix(".json"), comparison)
+        write_atomic(out, render_comparison(comparison))
     return list(files)
 
 

@@ -141,14 +141,14 @@ def _score(
         raise InputError(Problem("batch size", "value", f"is {batch_size}", "Use 1 or more"))
     if windows not in POLICIES:
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
-    listed = list_recordings(inputs, root)
-    bundle = load_bundle(bundle_path)
-    value_columns = _columns(bundle, output, windows, str(bundle_path))
-    # create the output folder first, so that an error is raised before the recordings are scored
-    make_folder(out.parent)
-    where = bundle.graph.use_device(device)
-    seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
     with exclusive(out):
+        listed = list_recordings(inputs, root)
+        bundle = load_bundle(bundle_path)
+        value_columns = _columns(bundle, output, windows, str(bundle_path))
+        # create the output folder first, so that an error is raised before the recordings are scored
+        make_folder(out.parent)
+        where = bundle.graph.use_device(device)
+        seconds = {"load": time.perf_counter() - start, "prepare": 0.0, "model": 0.0, "write": 0.0}
         return _score_into(
             out, output, bundle, value_columns, listed, windows, batch_size, workers, where, seconds, show_progress
         )

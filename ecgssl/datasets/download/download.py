@@ -116,9 +116,9 @@ def download(
     session = session or ReleaseSession(base)
     with ExitStack() as stack:
         stack.callback(session.close)
+        stack.enter_context(exclusive(root, lock=root / LOCK))
         files = choose(list_release(session, source, base), source, subsets)
         make_folder(root)
-        stack.enter_context(exclusive(root, lock=root / LOCK))
         journal = _read_journal(root / JOURNAL)
         verified = {f.path for f in files if not recheck and _is_verified(root, f, journal)}
         missing = [f for f in files if f.path not in verified]
