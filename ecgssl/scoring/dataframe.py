@@ -20,8 +20,12 @@ from ecgssl.signal.spec import SignalSpec
 
 INPUTS = ("signal", "sampling_rate", "leads")
 """Input columns: signal (unfiltered; a list of samples in mV for each lead), sampling rate in Hz, and lead names."""
-STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "flags": str, "heart_rate": float}
+STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "detail": str, "flags": str, "heart_rate": float}
 """Names and types of the output columns that precede the scores."""
+MALFORMED = (
+    "signal is not one equally long list of numbers per lead, sampling_rate is not a number, "
+    "or leads has another number of names than signal has rows"
+)
 _EXAMPLE_RATE = 250.0
 
 
@@ -33,9 +37,10 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
         table: table with the columns ``INPUTS``; its index is kept.
 
     Returns:
-        Table with ``status`` (ok or rejected), ``reasons`` (codes of a rejection), ``flags`` and ``heart_rate``. For a
-        classifier, the columns of ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column
-        ``embedding`` (a list of numbers). Missing values are ``None``.
+        Table with ``status`` (ok or rejected), ``reasons`` (codes of a rejection), ``detail`` (its explanation, with the
+        unknown lead names), ``flags`` and ``heart_rate``. For a classifier, the columns of
+        ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column ``embedding`` (a list of numbers).
+        Missing values are ``None``.
     """
     prepared = [_prepare_row(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
     cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in prepared] for name in STATUS_COLUMNS}
@@ -69,9 +74,11 @@ def _prepare_row(bundle: Bundle, signal: Any, sampling_rate: float, leads: Seque
         array = np.array([np.asarray(lead, dtype=np.float32) for lead in signal], dtype=np.float32)
         recording = memory_recording(array, float(sampling_rate), leads)
     except RecordingError as error:
-        return rejected(bundle.spec, error.reason, error.problems[0].what)
-    except (TypeError, ValueError) as error:
-        return rejected(bundle.spec, "malformed", str(error))
+        problem = error.problems[0]
+        return rejected(bundle.spec, error.reason, f"{problem.field}: {problem.what}. {problem.remedy}")
+    except (TypeError, ValueError):
+        # messages of Python and NumPy contain cells of the table
+        return rejected(bundle.spec, "malformed", MALFORMED)
     try:
         return prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
     except Rejected as error:

@@ -10,7 +10,7 @@ from plain_bundle import plain_bundle
 
 import ecgssl
 from ecgssl.errors import RecordingError
-from ecgssl.scoring.dataframe import score_frame
+from ecgssl.scoring.dataframe import MALFORMED, score_frame
 from ecgssl.signal.leads import LEADS
 
 UPPER = tuple(lead.upper() for lead in LEADS)
@@ -48,15 +48,36 @@ def test_all_problems_of_names_and_rate_are_listed_together(model):
     assert "1e-300" in str(caught.value)
 
 
-def test_table_rows_with_unknown_names_are_rejected(model):
-    signal = (beats(0) / 1000).tolist()
-    table = pd.DataFrame(
-        {
-            "signal": [signal] * 3,
-            "sampling_rate": [250.0, 250.0, np.nan],
-            "leads": [list(LEADS), ["ecg1", *LEADS[1:]], list(LEADS)],
-        }
-    )
+@pytest.mark.parametrize(
+    ("names", "reasons", "listed"),
+    [
+        (["ecg1", "II", "I", "V1"], "leads", ["'ecg1'"]),
+        (["Poche", "pleth", "Ableitung I", "V7"], "leads", ["'Poche'", "'pleth'", "'V7'"]),
+        (["C1", "C2", "C3", "C4"], "leads", ["'C1'", "'C2'", "'C3'", "'C4'"]),
+        (["I", "x" * 60, "Lead I", "II"], "leads;duplicate_lead", [f"'{'x' * 24}'", "has I more than once"]),
+    ],
+)
+def test_table_rows_with_unknown_names_are_rejected_and_list_them(model, names, reasons, listed):
+    signal = (beats(0)[:4] / 1000).tolist()
+    table = pd.DataFrame({"signal": [signal] * 2, "sampling_rate": 250.0, "leads": [names, list(LEADS[:4])]})
     found = score_frame(model.bundle, table)
-    assert found["status"].tolist() == ["ok", "rejected", "rejected"]
-    assert found["reasons"].tolist()[1:] == ["leads", "rate"]
+    assert found["status"].tolist() == ["rejected", "ok"]
+    assert found["reasons"].tolist() == [reasons, None]
+    detail = found["detail"].iloc[0]
+    assert detail.startswith("leads: has unknown names: ")
+    assert detail.endswith("or remove these rows" if reasons == "leads" else "Send each lead once")
+    for text in listed:
+        assert text in detail
+    assert "x" * 25 not in detail
+
+
+def test_table_rows_that_are_not_recordings_have_a_detail_without_their_cells(model):
+    signal = (beats(0) / 1000).tolist()
+    cells = [["MRN4711"] * 12, signal[:11], [*signal[:11], signal[0][:9]], signal, signal]
+    table = pd.DataFrame({"signal": cells, "sampling_rate": [250.0] * 3 + [np.nan, "MRN4711"]})
+    table["leads"] = [list(LEADS)] * 5
+    found = score_frame(model.bundle, table)
+    assert found["status"].tolist() == ["rejected"] * 5
+    assert found["reasons"].tolist() == ["malformed"] * 3 + ["rate", "malformed"]
+    assert set(found["detail"][found["reasons"] == "malformed"]) == {MALFORMED}
+    assert not found["detail"].str.contains("4711").any()
