@@ -19,7 +19,7 @@ from ecgssl.config.evaluate import EvaluateParams
 from ecgssl.config.export import ExportParams, TrackingParams
 from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
-from ecgssl.config.model import DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
+from ecgssl.config.model import MOST_TOKENS, DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
 from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
 from ecgssl.config.synthetic import SyntheticParams
 from ecgssl.errors import InputError, Problem
@@ -117,6 +117,9 @@ class Params(Section):
             raise ValueError(
                 f"signal of {self.signal.samples} samples is not divisible into patches of {self.model.patch} samples"
             )
+        tokens = len(self.signal.leads) * (self.signal.samples // self.model.patch)
+        if tokens > MOST_TOKENS:
+            raise ValueError(f"{tokens} patches per recording exceed the limit of {MOST_TOKENS}; raise model.patch")
         return self
 
     @model_validator(mode="after")

@@ -25,12 +25,12 @@ class ExportParams(Section):
             minus the cosine similarity of embeddings (encoder).
     """
 
-    task: str | None = None
+    task: Annotated[str, Field(max_length=200)] | None = None
     mode: Mode | None = None
 
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 1e-4
-    opset: Annotated[int, Field(ge=18)] = 20
-    raw_rates: list[Annotated[float, Field(gt=0, le=4000)]] = [500.0]
+    opset: Annotated[int, Field(ge=18, le=100)] = 20
+    raw_rates: Annotated[list[Annotated[float, Field(gt=0, le=4000)]], Field(max_length=32)] = [500.0]
     pt2: bool = True
     int8: bool = False
     int8_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01

@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 
 from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
+MOST_TOKENS = 20_000
+"""Largest number of patches of a recording."""
+_Width = Annotated[int, Field(ge=1, le=4096)]
+_Depth = Annotated[int, Field(ge=1, le=128)]
+
 
 class DecoderParams(Section):
     """Parameters of the decoder. ``docs/method.md`` compares the options.
@@ -24,9 +29,9 @@ class DecoderParams(Section):
         global_representation: give the global representation of the encoder to the decoder.
     """
 
-    width: Positive = 64
-    depth: Positive = 2
-    heads: Positive = 2
+    width: _Width = 64
+    depth: _Depth = 2
+    heads: _Depth = 2
     scope: Literal["joint", "leadwise", "axial"] = "axial"
     mixing: Annotated[int, Field(ge=1, le=31)] = 5
     head: Literal["shared", "lead"] = "lead"
@@ -60,10 +65,10 @@ class ModelParams(Section):
     """
 
     preset: Preset = "tiny"
-    width: Positive | None = None
-    depth: Positive | None = None
-    heads: Positive | None = None
-    patch: Positive = 50
+    width: _Width | None = None
+    depth: _Depth | None = None
+    heads: _Depth | None = None
+    patch: Annotated[int, Field(ge=1, le=100_000)] = 50
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
     residual: Annotated[float, Field(ge=0, le=1)] = 0.1
     decoder: DecoderParams = DecoderParams()

@@ -8,15 +8,16 @@ from the file whether the recording was used for training. Therefore share the f
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
+from ecgssl.checked_json import parse_object, validated
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
@@ -25,6 +26,7 @@ from ecgssl.store import layout
 from ecgssl.store.hex_column import decode_hex
 from ecgssl.store.published_hashes import warn_of_published_key
 from ecgssl.store.store import Store
+from ecgssl.tensor_header import read_tensor_header
 
 FILE = "recordings.safetensors"
 """Name of the identities file in the folder of a pretrained encoder."""
@@ -34,6 +36,8 @@ _OPEN_LICENCES = ("CC BY 4.0", "ODC-By 1.0", "Apache-2.0")
 
 _FORMAT, _VERSION, _VERSION_WITH_SOURCES = "ecgssl-recordings", 1, 2
 _ABOUT = ("numbering", "set", "licence")
+_Text = Annotated[str, Field(max_length=2000)]
+_REMEDY = "Copy the complete encoder folder again, or make it again with 'ecgssl pretrain'"
 
 
 @dataclass(frozen=True)
@@ -143,27 +147,24 @@ class Identities:
         path = Path(folder) / FILE
         if not path.exists():
             return None
+        about = require_identities(path)
         try:
             with safe_open(path, framework="numpy") as file:
-                about = json.loads((file.metadata() or {}).get("about", ""))
                 waveforms, patients = file.get_tensor("waveforms"), file.get_tensor("patients")
-            sources = tuple(Source(str(part["numbering"]), int(part["count"])) for part in about.get("sources", ()))
-            sound = about["format"] == _FORMAT
-            sound &= about["version"] == (_VERSION_WITH_SOURCES if sources else _VERSION)
-            sound &= not sources or sum(part.count for part in sources) == len(waveforms) == len(patients)
-            sound &= waveforms.dtype == np.uint8 and waveforms.shape[1:] == (CODE_BYTES,)
-            sound &= patients.dtype == np.uint64 and patients.shape in ((0,), (len(waveforms),))
-            numbering, name, licence = (str(about[key]) for key in _ABOUT)
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError):
-            sound = False
-        if not sound:
-            what = "is damaged or was written by another release, so the overlap is unknown"
-            remedy = "Copy the complete encoder folder again, or make it again with 'ecgssl pretrain'"
-            raise InputError(Problem(str(path), "recordings", what, remedy))
+        except (OSError, SafetensorError, ValueError, TypeError):
+            raise _unknown(path) from None
         require_codes(waveforms, str(path))
         if len(patients):
-            warn_of_published_key(str(path), numbering, name, licence)
-        return cls(waveforms, patients, numbering, name, licence, where=str(folder), sources=sources)
+            warn_of_published_key(str(path), about.numbering, about.set, about.licence)
+        return cls(
+            waveforms,
+            patients,
+            about.numbering,
+            about.set,
+            about.licence,
+            where=str(folder),
+            sources=about.sources,
+        )
 
     def write(self, folder: Path) -> None:
         """Write the waveform codes and patient hashes to ``folder``; record ids and splits are not written."""
@@ -251,6 +252,50 @@ class Identities:
         if not self.names:
             return f"pretraining recording {row}"
         return f"{self.names[row]} ({self.splits[row] or 'in no split'})"
+
+
+class _About(BaseModel):
+    """Metadata of an identities file; see ``Identities`` for the entries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["ecgssl-recordings"]
+    version: Literal[1, 2]
+    numbering: _Text
+    set: _Text
+    licence: _Text
+    sources: tuple[Source, ...] = ()
+
+
+def require_identities(path: Path) -> _About:
+    """Check the header of an identities file, without reading a code or a hash.
+
+    Returns:
+        Metadata of the file.
+
+    Raises:
+        InputError: the file is damaged or was written by another release.
+    """
+    try:
+        tensors, metadata = read_tensor_header(path, _REMEDY)
+        about = validated(_About, parse_object(metadata.get("about", ""), str(path), _REMEDY), str(path), _REMEDY)
+    except InputError:
+        raise _unknown(path) from None
+    waveforms, patients = (tensors[name].kind if name in tensors else ("", ()) for name in ("waveforms", "patients"))
+    count = waveforms[1][:1]
+    sound = about.version == (_VERSION_WITH_SOURCES if about.sources else _VERSION) and len(tensors) == 2
+    sound &= waveforms == ("U8", (*count, CODE_BYTES)) and patients in (("U64", (0,)), ("U64", count))
+    if about.sources:
+        sound &= patients == ("U64", count) and all(part.count >= 0 for part in about.sources)
+        sound &= (sum(part.count for part in about.sources),) == count
+    if not sound:
+        raise _unknown(path)
+    return about
+
+
+def _unknown(path: Path) -> InputError:
+    what = "is damaged or was written by another release, so the overlap is unknown"
+    return InputError(Problem(str(path), "recordings", what, _REMEDY))
 
 
 def may_be_shared(licence: str) -> bool:

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ecgssl.params_base import NonNegative, Ratio, Section
+from ecgssl.params_base import Ratio, Section
 from ecgssl.signal.reasons import REASONS, Policy, ReasonCode
 
+_Limit = Annotated[float, Field(ge=0, le=1e4)]
 _POLICY: dict[ReasonCode, Policy] = {code: reason.policy for code, reason in REASONS.items()}
 
 
@@ -51,20 +52,20 @@ class QualityParams(Section):
     """
 
     nan_fraction: Ratio = 0.0
-    flat_sd: NonNegative = 0.005
-    flat_seconds: NonNegative = 1.5
+    flat_sd: _Limit = 0.005
+    flat_seconds: _Limit = 1.5
     railed_fraction: Ratio = 0.03
-    span: tuple[NonNegative, NonNegative] = (0.1, 20.0)
-    amplitude: Annotated[float, Field(gt=0)] = 10.0
-    hf_noise: NonNegative = 0.02
-    wander: NonNegative = 3.0
-    mains: NonNegative = 0.03
+    span: tuple[_Limit, _Limit] = (0.1, 20.0)
+    amplitude: Annotated[float, Field(gt=0, le=1e4)] = 10.0
+    hf_noise: _Limit = 0.02
+    wander: _Limit = 3.0
+    mains: _Limit = 0.03
     identical: Ratio = 0.01
-    limb_residual: NonNegative = 0.1
+    limb_residual: _Limit = 0.1
     limb_swap: Ratio = 0.1
     chest_swap: Ratio = 0.2
     beats: Literal["neurokit2", "none"] = "neurokit2"
-    heart_rate: tuple[float, float] = (20.0, 250.0)
+    heart_rate: tuple[_Limit, _Limit] = (20.0, 250.0)
     template_match: Annotated[float, Field(ge=-1, le=1)] = 0.5
     min_leads: Annotated[int, Field(ge=1, le=12)] = 6
     policy: dict[ReasonCode, Policy] = _POLICY

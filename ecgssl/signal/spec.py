@@ -26,7 +26,7 @@ _REMEDY = (
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CleanSpec(_Frozen):
@@ -96,6 +96,8 @@ class SignalSpec(_Frozen):
     @field_validator("leads", mode="before")
     @classmethod
     def _known_leads(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or len(value) > len(LEADS):
+            raise ValueError(f"leads must be a list of 1 to {len(LEADS)} names")
         names = [canonical(str(v)) for v in value]
         unknown = [str(v) for v, n in zip(value, names, strict=True) if n is None]
         if unknown:
@@ -111,6 +113,8 @@ class SignalSpec(_Frozen):
         exact = self.sampling_rate * self.duration
         if abs(exact - round(exact)) > 1e-6:
             raise ValueError(f"{self.sampling_rate} Hz x {self.duration} s is not a whole number of samples")
+        if self.samples < 1:
+            raise ValueError(f"{self.sampling_rate} Hz x {self.duration} s is less than one sample")
         return self
 
     @property
@@ -130,19 +134,26 @@ class SignalSpec(_Frozen):
             ContractMismatch: the settings were written by another version of the cleaning code.
             pydantic.ValidationError: a setting is invalid or unknown.
         """
-        fields = dict(data)
-        version = fields.pop("cleaning_version", None)
-        fields.pop("fingerprint", None)
-        if version != CLEANING_VERSION:
+        cls.require_version(data, where)
+        return cls(**{name: value for name, value in data.items() if name not in ("cleaning_version", "fingerprint")})
+
+    @staticmethod
+    def require_version(data: dict[str, Any], where: str = "signal contract") -> None:
+        """Check the version of the cleaning code in a dictionary returned by ``to_dict``.
+
+        Raises:
+            ContractMismatch: the settings were written by another version of the cleaning code.
+        """
+        version = data.get("cleaning_version")
+        if type(version) is not int or version != CLEANING_VERSION:
             raise ContractMismatch(
                 Problem(
                     where,
                     "cleaning_version",
-                    f"written by version {version} of the cleaning code, but this is version {CLEANING_VERSION}",
+                    f"written by version {str(version)[:20]} of the cleaning code, but this is version {CLEANING_VERSION}",
                     _REMEDY,
                 )
             )
-        return cls(**fields)
 
     @property
     def fingerprint(self) -> str:

@@ -13,21 +13,43 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from ecgssl.checked_json import shortened
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, make_folder, require_regular, write_atomic, write_json
+from ecgssl.files import atomic_directory, make_folder, write_atomic, write_json
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.training.model_folder import CONFIG, SIGNAL, load_head, load_model_params, load_signal, read_json, unusable
+from ecgssl.tensor_header import read_tensor_header
+from ecgssl.training.model_folder import (
+    CONFIG,
+    REMEDY,
+    SIGNAL,
+    WEIGHTS,
+    load_head,
+    load_model_params,
+    load_signal,
+    read_json,
+    require_weights,
+    unusable,
+)
 from ecgssl.version import __version__
 
-WEIGHTS = "model.safetensors"
 BEST = "best.pt"
 RUN_CONFIG = "run.json"
 """Name of the file with the configuration of a run, in the folder of its checkpoints."""
 PRETRAINING = "pretraining.safetensors"
 """Name of the file with all weights of CoRe-ECG (decoder, projector, FDA) in the folder of a pretrained encoder."""
 
+_DTYPES = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.bool: "BOOL",
+}
+"""Names of types in safetensors files."""
 _DAMAGED = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 """Exceptions raised when a checkpoint is read that is missing, truncated or altered."""
 
@@ -84,7 +106,8 @@ def load_encoder(
     params = load_model_params(path, spec)
     kind = read_json(path / CONFIG).get("kind")
     if kind != "encoder":
-        raise unusable(path / CONFIG, "kind", f"is {kind!r}, not an encoder")
+        raise unusable(path / CONFIG, "kind", f"is {shortened(kind)}, not an encoder")
+    require_weights(path / WEIGHTS, params)
     encoder = Encoder(params, spec.leads, spec.samples, drop_path)
     load_weights(encoder, path / WEIGHTS)
     return encoder.eval(), spec
@@ -99,7 +122,9 @@ def load_classifier(
     if expect is not None:
         spec.require_same(expect, str(path), owner)
     head = load_head(path)
-    encoder = Encoder(load_model_params(path, spec), spec.leads, spec.samples)
+    params = load_model_params(path, spec)
+    require_weights(path / WEIGHTS, params)
+    encoder = Encoder(params, spec.leads, spec.samples)
     model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops)
     load_weights(model, path / WEIGHTS)
     return model.eval(), spec
@@ -116,22 +141,21 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         InputError: the file is missing or damaged, or its tensors do not match the module; all differences are listed.
     """
-    require_regular(path)
-    try:
-        state = load(path.read_bytes())
-    except FileNotFoundError:
-        raise unusable(path, "file", "does not exist") from None
-    except (OSError, SafetensorError, ValueError):
-        raise unusable(path, "content", "is truncated or not in safetensors format") from None
-    own = module.state_dict()
-    problems = [unusable(path, key, "is missing").problems[0] for key in own.keys() - state.keys()]
-    problems += [unusable(path, key, "is not part of this model").problems[0] for key in state.keys() - own.keys()]
-    for key in own.keys() & state.keys():
-        if own[key].shape != state[key].shape:
-            what = f"has shape {tuple(state[key].shape)}, but the model needs {tuple(own[key].shape)}"
-            problems.append(unusable(path, key, what).problems[0])
+    tensors, _ = read_tensor_header(path, REMEDY)
+    own = {name: (_DTYPES[value.dtype], tuple(value.shape)) for name, value in module.state_dict().items()}
+    problems = [unusable(path, key, "is missing").problems[0] for key in own.keys() - tensors.keys()]
+    problems += [unusable(path, key, "is not part of this model").problems[0] for key in tensors.keys() - own.keys()]
+    for key in own.keys() & tensors.keys():
+        for name, found, needed in zip(("type", "shape"), tensors[key].kind, own[key], strict=True):
+            if found != needed:
+                what = f"has {name} {found}, but the model needs {needed}"
+                problems.append(unusable(path, key, what).problems[0])
     if problems:
         raise InputError(sorted(problems, key=str))
+    try:
+        state = load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError):
+        raise unusable(path, "content", "is truncated or not in safetensors format") from None
     module.load_state_dict(state)
 
 

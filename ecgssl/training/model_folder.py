@@ -2,51 +2,107 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ecgssl.checked_json import read_object, shortened, validated
 from ecgssl.config import ModelParams
 from ecgssl.config.manifest import OutputKind
+from ecgssl.config.model import MOST_TOKENS
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import require_regular
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.tensor_header import Tensor, read_tensor_header
 
-CONFIG, SIGNAL = "config.json", "signal.json"
+CONFIG, SIGNAL, WEIGHTS = "config.json", "signal.json", "model.safetensors"
+MOST_TARGETS = 2000
 _MOST = 64
-_REMEDY = (
+REMEDY = (
     "Use a complete, unmodified folder, or create it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
 )
 
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+"""Name of an output in a file."""
+
+
+class HeadFile(BaseModel):
+    """Entries of ``config.json`` that describe the outputs of a classifier.
+
+    Models of earlier releases lack ``task_kind``, ``queries`` and ``crops``. They are multilabel models without queries
+    and with a single crop.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    targets: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST_TARGETS)]
+    task_kind: OutputKind = "multilabel"
+    queries: Annotated[int, Field(ge=0, le=_MOST)] = 0
+    crops: Annotated[int, Field(ge=1, le=_MOST)] = 1
+
+    @model_validator(mode="after")
+    def _distinct(self) -> HeadFile:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("targets must be distinct")
+        return self
+
 
 def load_signal(path: Path) -> SignalSpec:
-    """Load the preprocessing settings of a model and check their fingerprint."""
-    data = read_json(path / SIGNAL)
-    stored = data.get("fingerprint")
-    try:
-        spec = SignalSpec.from_dict(data, str(path / SIGNAL))
-    except (ValidationError, TypeError) as error:
-        raise unusable(
-            path / SIGNAL, "content", f"does not contain valid preprocessing settings ({type(error).__name__})"
-        ) from None
-    if stored != spec.fingerprint:
-        raise unusable(path / SIGNAL, "fingerprint", "does not match the settings in the file")
+    """Load the preprocessing settings of a model and check their fingerprint.
+
+    Raises:
+        InputError: the file is missing or invalid.
+        ContractMismatch: the settings were written by another version of the cleaning code.
+    """
+    where = path / SIGNAL
+    data = read_json(where)
+    SignalSpec.require_version(data, str(where))
+    settings = {name: value for name, value in data.items() if name not in ("cleaning_version", "fingerprint")}
+    spec = validated(SignalSpec, settings, str(where), REMEDY)
+    if data.get("fingerprint") != spec.fingerprint:
+        raise unusable(where, "fingerprint", "does not match the settings in the file")
     return spec
 
 
 def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
-    """Load the encoder parameters of a model and check that the patch length divides the number of samples in ``spec``."""
-    try:
-        params = ModelParams(**read_json(path / CONFIG)["model"])
-    except (KeyError, TypeError, ValidationError):
-        raise unusable(path / CONFIG, "model", "is missing or not a description of an encoder") from None
+    """Load the encoder parameters of a model and check that they fit the preprocessing settings.
+
+    Raises:
+        InputError: a parameter is missing or invalid, the patch length does not divide the number of samples in
+            ``spec``, or a recording would have more than ``MOST_TOKENS`` patches.
+    """
+    params = validated(ModelParams, read_json(path / CONFIG).get("model"), str(path / CONFIG), REMEDY, "model")
     if spec.samples % params.patch:
         what = f"is {params.patch}, but the {spec.samples} samples in {SIGNAL} are not a multiple of it"
         raise unusable(path / CONFIG, "model.patch", what)
+    tokens = len(spec.leads) * (spec.samples // params.patch)
+    if tokens > MOST_TOKENS:
+        what = f"is {params.patch}, so that a recording has {tokens:,} patches; the limit is {MOST_TOKENS:,}"
+        raise unusable(path / CONFIG, "model.patch", what)
     return params
+
+
+def require_weights(path: Path, params: ModelParams) -> dict[str, Tensor]:
+    """Return the tensors in the header of a weights file. Check that they can be those of an encoder, before it is made.
+
+    Args:
+        path: ``model.safetensors``.
+        params: sizes of the encoder.
+
+    Raises:
+        InputError: the file is missing or damaged, or has fewer values than the blocks of the encoder need.
+    """
+    tensors, _ = read_tensor_header(path, REMEDY)
+    width, depth, _ = params.shape
+    # weights of the attention (4 matrices) and of the MLP (2 matrices) of each block
+    needed = depth * width * (4 * width + 2 * int(width * params.mlp_ratio))
+    found = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    if found < needed:
+        what = f"has {found:,} values, but an encoder of width {width} and depth {depth} has more than {needed:,}"
+        raise unusable(path, "size", what)
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -73,38 +129,18 @@ def load_head(path: Path) -> Head:
         InputError: the folder contains no classifier, or an entry is invalid.
     """
     config = read_json(path / CONFIG)
-    targets = config.get("targets")
-    if config.get("kind") != "classifier" or not isinstance(targets, list) or not targets:
-        raise unusable(path / CONFIG, "kind", f"is {config.get('kind')!r}, not a classifier with targets")
-    # models of earlier releases lack these entries; they are multilabel models without queries and with a single crop
-    task_kind = config.get("task_kind", "multilabel")
-    numbers = {name: config.get(name, least) for name, least in (("queries", 0), ("crops", 1))}
-    if task_kind not in get_args(OutputKind):
-        raise unusable(path / CONFIG, "task_kind", f"is {task_kind!r}, not one of {get_args(OutputKind)}")
-    for name, least in (("queries", 0), ("crops", 1)):
-        if type(numbers[name]) is not int or not least <= numbers[name] <= _MOST:
-            raise unusable(path / CONFIG, name, f"is {numbers[name]!r}, not a whole number from {least} to {_MOST}")
-    return Head(tuple(targets), task_kind, numbers["queries"], numbers["crops"])
+    if config.get("kind") != "classifier" or not config.get("targets"):
+        kind = shortened(config.get("kind"))
+        raise unusable(path / CONFIG, "kind", f"is {kind}, not a classifier with targets")
+    found = validated(HeadFile, config, str(path / CONFIG), REMEDY)
+    return Head(found.targets, found.task_kind, found.queries, found.crops)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file.
-
-    Raises:
-        InputError: the file does not exist, cannot be parsed, or does not contain a JSON object.
-    """
-    require_regular(path)
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise unusable(path, "file", "does not exist") from None
-    except (OSError, ValueError):
-        raise unusable(path, "content", "is not readable JSON") from None
-    if not isinstance(data, dict):
-        raise unusable(path, "content", "is not a JSON object")
-    return data
+    """Return the JSON object in a file, see ``ecgssl.checked_json.read_object``."""
+    return read_object(path, REMEDY)
 
 
 def unusable(path: Path, field: str, what: str) -> InputError:
     """Return the error for a file of a model folder that cannot be used."""
-    return InputError(Problem(str(path), field, what, _REMEDY))
+    return InputError(Problem(str(path), field, what, REMEDY))

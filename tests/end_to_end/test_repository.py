@@ -22,6 +22,8 @@ LAYERS = (
     ("errors",),
     ("output_lock",),
     ("files", "csv_cells", "params_base", "pool", "progress"),
+    ("checked_json",),
+    ("tensor_header",),
     ("html",),
     ("signal",),
     ("config",),

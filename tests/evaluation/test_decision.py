@@ -203,10 +203,10 @@ def test_a_decision_comes_back_exactly(tmp_path: Path) -> None:
     [
         ({"format": "other"}, "format"),
         ({"version": 99}, "version"),
-        ({"kind": "other"}, "content"),
-        ({"labels": []}, "content"),
-        ({"labels": [{"name": "AF"}]}, "content"),
-        ({"labels": None}, "content"),
+        ({"kind": "other"}, "kind"),
+        ({"labels": []}, "labels"),
+        ({"labels": [{"name": "AF"}]}, "labels.0.calibrator"),
+        ({"labels": None}, "labels"),
     ],
 )
 def test_a_broken_decision_is_refused_by_name(change: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_broken_decision_is_refused_by_name(change: dict[str, Any], named: str
     with pytest.raises(InputError, match="does not exist"):
         Decision.load(tmp_path)
     (tmp_path / "decision.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not readable JSON"):
         Decision.load(tmp_path)
 
 

@@ -6,7 +6,6 @@ their results agree.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from ecgssl.checked_json import read_object, shortened, validated
 from ecgssl.config import EvaluateParams
 from ecgssl.config.manifest import OutputKind
 from ecgssl.errors import InputError, Problem
@@ -28,13 +28,12 @@ from ecgssl.evaluation.calibration.calibrators import (
     fit_linear,
     fit_temperature,
 )
+from ecgssl.evaluation.calibration.decision_file import FORMAT, VERSION, DecisionFile, LabelEntry
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
 from ecgssl.evaluation.predictions import first_of_each_patient, kind_of, labels_of, outputs_of, targets_of
-from ecgssl.files import require_regular, write_json
+from ecgssl.files import write_json
 
 FILE = "decision.json"
-FORMAT = "ecgssl-decision"
-VERSION = 1
 KINDS: tuple[str, ...] = get_args(OutputKind)
 KEPT = "kept from the first site"
 """Start of ``Calibrator.reason`` if a recalibration did not replace the calibrator of the label."""
@@ -133,13 +132,13 @@ class Decision:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(Problem(where, "format", "does not describe calibrators and thresholds", _REMEDY))
         if data.get("version") != VERSION:
-            what = f"is {data.get('version')}, this release reads {VERSION}"
+            what = f"is {shortened(data.get('version'))}, this release reads {VERSION}"
             raise InputError(Problem(where, "version", what, _REMEDY))
+        found = validated(DecisionFile, data, where, _REMEDY)
         try:
-            labels = tuple(_label(entry) for entry in data["labels"])
-            return cls(data["kind"], labels, dict(data["fitted_on"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(Problem(where, "content", f"{error} is missing or invalid", _REMEDY)) from None
+            return cls(found.kind, tuple(_label(entry) for entry in found.labels), found.fitted_on)
+        except ValueError as error:
+            raise InputError(Problem(where, "content", f"is invalid: {str(error)[:300]}", _REMEDY)) from None
 
     def save(self, folder: Path | str) -> Path:
         """Write ``decision.json`` into a folder with numbers in full precision, and return its path."""
@@ -153,15 +152,7 @@ class Decision:
             InputError: the file is missing, is not JSON, or has invalid content.
         """
         path = Path(folder) / FILE
-        require_regular(path)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(Problem(str(path), "file", "does not exist", _REMEDY)) from None
-        except (OSError, ValueError) as error:
-            what = f"cannot be read ({type(error).__name__})"
-            raise InputError(Problem(str(path), "file", what, _REMEDY)) from None
-        return cls.from_dict(data, str(path))
+        return cls.from_dict(read_object(path, _REMEDY), str(path))
 
 
 def fit_decision(
@@ -240,8 +231,7 @@ def fit_from_predictions(
     )  # fmt: skip
 
 
-def _label(entry: dict[str, Any]) -> LabelDecision:
-    fields = dict(entry["calibrator"])
-    calibrator = Calibrator(**fields | {"knots": tuple(fields["knots"]), "levels": tuple(fields["levels"])})
-    cuts = {name: Threshold(**cut) for name, cut in entry["thresholds"].items()}
-    return LabelDecision(str(entry["name"]), calibrator, cuts, int(entry["positives"]), int(entry["negatives"]))
+def _label(entry: LabelEntry) -> LabelDecision:
+    calibrator = Calibrator(**entry.calibrator.model_dump())
+    cuts = {name: Threshold(**cut.model_dump()) for name, cut in entry.thresholds.items()}
+    return LabelDecision(entry.name, calibrator, cuts, entry.positives, entry.negatives)
