@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/dependencies.md"
-INSTALLS = ("base", "serve", "train", "pipeline", "vendor", "hub", "dask", "ray", "dev")
+INSTALLS = ("base", "serve", "sign", "train", "pipeline", "vendor", "hub", "dask", "ray", "dev")
 """Installs in the order of the table. A package is listed under the first install that contains it."""
 BY_HAND = {
     "cuda-bindings": "LicenseRef-NVIDIA-SOFTWARE-LICENSE",
@@ -59,7 +59,7 @@ _TEXT = """\
 
 *Generated from `locks/dev.txt` and the installed packages by `python docs/dependency_licences.py`. Do not edit.*
 
-`constraints.txt` pins the version of each package. `locks/score.txt` (base and `serve`) and `locks/dev.txt` (everything) have
+`constraints.txt` pins the version of each package. `locks/score.txt` (base, `serve` and `sign`) and `locks/dev.txt` (everything) have
 the same versions and the SHA-256 of each file:
 
     pip install --require-hashes -r locks/score.txt && pip install --no-deps .

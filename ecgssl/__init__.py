@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load"]
 
 
-def load(path: Path | str) -> Predictor:
+def load(path: Path | str, *, require_signature: Path | str | None = None) -> Predictor:
     """Load a bundle to score recordings in memory. Example: ``load(path).predict(signal, sampling_rate, leads)``.
 
     Args:
         path: folder of a bundle written by ``ecgssl export``.
+        require_signature: file of a public key, which must have signed the bundle (``ecgssl sign``); ``None`` to check no
+            signature.
 
     Raises:
-        InputError: a file of the bundle is missing, altered, invalid or not listed in ``SHA256SUMS``.
+        InputError: a file of the bundle is missing, altered, invalid or not listed in ``SHA256SUMS``, or the required
+            signature is missing or invalid.
     """
     # import here, because importing the libraries takes about a second
     from ecgssl.scoring.api import Predictor
 
-    return Predictor(path)
+    return Predictor(path, require_signature=require_signature)

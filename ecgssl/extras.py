@@ -21,6 +21,7 @@ EXTRAS = {
     "ecgdatakit": "vendor",
     "huggingface_hub": "hub",
     "ray": "ray",
+    "cryptography": "sign",
     "anyio": "serve",
     "fastapi": "serve",
     "python_multipart": "serve",

@@ -11,5 +11,5 @@ lock() {
     { echo "# Made by locks/update.sh. Install with: pip install --require-hashes -r $out"; cat "$out.new"; } >"$out"
     rm "$out.new"
 }
-lock locks/score.txt --extra serve
+lock locks/score.txt --extra serve --extra sign
 lock locks/dev.txt --extra dev

@@ -22,6 +22,7 @@ from ecgssl.cli import (  # noqa: F401 (the import registers the command)
     report,
     results,
     serve,
+    sign,
     simulate,
 )
 from ecgssl.cli.app import app, main

@@ -9,6 +9,7 @@ import typer
 
 from ecgssl.cli.app import Workers, app
 from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
+from ecgssl.cli.signature_option import RequireSignature
 
 
 @app.command()
@@ -21,6 +22,7 @@ def embed(
     workers: Workers = 1,
     device: OnDevice = "auto",
     root: Root = None,
+    require_signature: RequireSignature = None,
     as_json: Json = False,
 ) -> int:
     """Compute the embeddings of recordings, and write one row per input. Run the command again to resume it.
@@ -29,5 +31,15 @@ def embed(
     """
     from ecgssl.scoring.files import embed as run
 
-    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device, root=root)
+    report = run(
+        bundle,
+        inputs,
+        out,
+        windows=windows,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        root=root,
+        require_signature=require_signature,
+    )
     return print_report(report, "embedded", out, as_json)

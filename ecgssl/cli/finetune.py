@@ -19,6 +19,7 @@ from ecgssl.cli.manifest_options import (
     cohort_overrides,
     print_findings,
 )
+from ecgssl.cli.signature_option import RequireSignature
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def finetune(
     path_prefix: PathPrefix = None,
     dates: Dates = None,
     targets_file: TargetsFile = None,
+    require_signature: RequireSignature = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
 ) -> int:
@@ -60,7 +62,8 @@ def finetune(
     from ecgssl.config import load_params
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
-    _require_one_source(store, manifest, encoder, bundle, [root, column, value, path_prefix, dates, targets_file])
+    table_options = [root, column, value, path_prefix, dates, targets_file]
+    _require_one_source(store, manifest, encoder, bundle, table_options, require_signature)
     chosen = list(overrides or [])
     if manifest is not None:
         chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
@@ -75,7 +78,7 @@ def finetune(
     from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
     with exclusive(out):
-        data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [])
+        data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [], require_signature)
         run = finetune_and_evaluate(
             p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
         )
@@ -93,6 +96,7 @@ def _require_one_source(
     encoder: Path | None,
     bundle: Path | None,
     table_options: Sequence[object],
+    require_signature: Path | None,
 ) -> None:
     """Check that exactly one data source and one encoder are given and that the other options fit them.
 
@@ -113,6 +117,9 @@ def _require_one_source(
     if manifest is None and any(option is not None for option in table_options):
         what = "these options describe a table and require --manifest"
         problems.append(Problem("finetune", "--root, --column, ...", what, "Set --manifest, or remove these options"))
+    if bundle is None and require_signature is not None:
+        what = "applies only to a bundle"
+        problems.append(Problem("finetune", "--require-signature", what, "Set --bundle, or remove this option"))
     if problems:
         raise InputError(problems)
 
@@ -125,6 +132,7 @@ def _open_sources(
     targets: Sequence[str],
     out: Path,
     overrides: Sequence[str],
+    require_signature: Path | None,
 ) -> tuple[Store, Path]:
     """Return the store and the encoder folder.
 
@@ -139,13 +147,13 @@ def _open_sources(
         if bundle is not None:
             from ecgssl.export.checksums import verify_sums
 
-            verify_sums(bundle)
+            verify_sums(bundle, require_signature)
         data = Store(store)
         require_store_settings(overrides, params, data)
         return data, source
     from ecgssl.scoring.cohort_store import cohort_store
 
-    made = cohort_store(params, source, targets, out, overrides=overrides)
+    made = cohort_store(params, source, targets, out, overrides=overrides, require_signature=require_signature)
     if made.report is None:
         typer.echo(f"{len(made.store)} recordings were already preprocessed")
     else:

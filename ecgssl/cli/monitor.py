@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import app
+from ecgssl.cli.signature_option import RequireSignature
 
 
 @app.command()
@@ -18,6 +19,7 @@ def monitor(
     embeddings: Annotated[
         list[Path] | None, typer.Option(help="File of embed with the same bundle, to compare the embeddings.")
     ] = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Compare a batch of scores with the scores of the validation recordings, to detect drift.
 
@@ -25,7 +27,7 @@ def monitor(
     """
     from ecgssl.monitoring.monitor import monitor as run
 
-    summary = run(bundle, scores, out, embeddings or [])
+    summary = run(bundle, scores, out, embeddings or [], require_signature=require_signature)
     typer.echo(f"{summary['verdict']}: {summary['comparisons']} comparisons -> {out}")
     everything = [one for shape in ("shares", "categories", "numbers") for one in summary[shape]]
     embedding = summary["embedding"]

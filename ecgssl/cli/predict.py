@@ -9,6 +9,7 @@ import typer
 
 from ecgssl.cli.app import Workers, app
 from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
+from ecgssl.cli.signature_option import RequireSignature
 
 
 @app.command()
@@ -21,6 +22,7 @@ def predict(
     workers: Workers = 1,
     device: OnDevice = "auto",
     root: Root = None,
+    require_signature: RequireSignature = None,
     as_json: Json = False,
 ) -> int:
     """Apply a classifier to recordings, and write one row of scores per input. Run the command again to resume it.
@@ -29,5 +31,15 @@ def predict(
     """
     from ecgssl.scoring.files import predict as run
 
-    report = run(bundle, inputs, out, windows=windows, batch_size=batch_size, workers=workers, device=device, root=root)
+    report = run(
+        bundle,
+        inputs,
+        out,
+        windows=windows,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        root=root,
+        require_signature=require_signature,
+    )
     return print_report(report, "scored", out, as_json)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ecgssl.cli.app import app
+from ecgssl.cli.signature_option import RequireSignature
 
 
 @app.command()
@@ -34,6 +35,7 @@ def serve(
         float, typer.Option(min=1, help="Time limit in seconds for running the model on one recording.")
     ] = 30.0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Device of the model.")] = "auto",
+    require_signature: RequireSignature = None,
 ) -> None:
     """Serve a bundle over HTTP: /predict, /embed, /model, /health and a page at /. For research only.
 
@@ -58,5 +60,6 @@ def serve(
         readers=readers,
         hosts=allow_host or (),
         device=device,
+        require_signature=require_signature,
         started=lambda address: typer.echo(f"{address} is ready. Stop it with Ctrl-C. For research only."),
     )

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
 from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem, require
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.bundle_files import check_files
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
-from ecgssl.export.labels import LABELS, labels_dict, read_decision, read_labels
+from ecgssl.export.labels import LABELS, labels_dict, read_decision
 from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.self_test import SELF_TEST_FILE, self_test_bytes, verify_self_test
@@ -21,7 +20,7 @@ from ecgssl.extras import installed
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.training.model_folder import CONFIG, load_head, load_signal, read_json
+from ecgssl.training.model_folder import CONFIG, read_json
 from ecgssl.version import __version__
 
 if TYPE_CHECKING:
@@ -168,43 +167,41 @@ def export_bundle(
     } | ({"int8": made.int8} if made.int8 else {})
 
 
-def load_bundle(path: Path | str, engine: Literal["auto", "torch", "onnxruntime"] = "auto") -> Bundle:
+def load_bundle(
+    path: Path | str,
+    engine: Literal["auto", "torch", "onnxruntime"] = "auto",
+    *,
+    require_signature: Path | str | None = None,
+) -> Bundle:
     """Verify and load a bundle without unpickling any file.
 
-    Three checks are made: the SHA-256 of all files, the fingerprint of the preprocessing settings, and a self-test. In
-    the self-test, the model must reproduce the outputs stored in ``reference.npz`` within ``export.tolerance`` (at most
-    1e-3).
+    Three checks are made: the SHA-256 of all files, the content of each file (``ecgssl.export.bundle_files``), and a
+    self-test. In the self-test, the model must reproduce the outputs stored in ``reference.npz`` within
+    ``export.tolerance`` (at most 1e-3).
 
     Args:
         path: folder of the bundle.
         engine: library that runs the model. ``auto`` selects torch if it is installed, otherwise onnxruntime. The
             outputs of the two differ by rounding errors, which the export limits to ``export.tolerance`` (default 1e-4).
+        require_signature: file of a public key, which must have signed the bundle (``ecgssl sign``); ``None`` to check no
+            signature.
 
     Raises:
         InputError: files are missing, altered or not listed in ``SHA256SUMS`` (the error lists all of them), the
-            content of a file is invalid, or the self-test fails.
+            content of a file is invalid, the required signature is missing or invalid, or the self-test fails.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
     path = Path(path)
-    digest = verify_sums(path)
-    config = read_json(path / CONFIG)
-    classifies = config.get("kind") == "classifier"
-    spec = load_signal(path)
-    head = load_head(path) if classifies else None
-    targets = head.targets if head is not None else ()
-    decision = read_labels(path, head) if head is not None else None
-    try:
-        quality = QualityParams(**config["quality"])
-        lsb = StoreParams(lsb=config["lsb"]).lsb
-        export = ExportParams(**config["export"])
-    except (KeyError, TypeError, ValidationError):
-        raise _unusable(path / CONFIG, "quality, lsb, export", "are missing or invalid") from None
+    digest = verify_sums(path, require_signature)
+    files = check_files(path)
+    spec, config, decision = files.spec, files.config, files.decision
+    targets = files.head.targets if files.head is not None else ()
     if engine == "torch" or (engine == "auto" and installed("torch")):
         graph = _torch_graph(path, decision)
     else:
-        graph = OnnxGraph(path / f"{'encoder' if head is None else 'classifier'}.onnx", spec, decision)
-    verify_self_test(path, graph, export.tolerance)
-    return Bundle(graph, spec, quality, lsb, targets, f"{__version__}+{digest[:16]}")
+        graph = OnnxGraph(path / f"{config.kind}.onnx", spec, decision)
+    verify_self_test(path, graph, decision, config.export.tolerance)
+    return Bundle(graph, spec, config.quality, config.lsb, targets, f"{__version__}+{digest[:16]}")
 
 
 def _torch_graph(path: Path, decision: Decision | None) -> ContractModule | OnnxGraph:
@@ -228,7 +225,3 @@ def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:
     ]
     if problems:
         raise InputError(problems)
-
-
-def _unusable(path: Path, field: str, what: str) -> InputError:
-    return InputError(Problem(str(path), field, what, "Make the bundle again with 'ecgssl export'"))

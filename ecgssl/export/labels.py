@@ -48,7 +48,7 @@ def read_labels(folder: Path, model: HasTargets) -> Decision:
     path = folder / LABELS
     data = read_json(path)
     decision = _matching(Decision.from_dict(data.get("decision"), str(path)), model, path)
-    stated = {name: data.get(name) for name in ("kind", "targets")}
+    stated = {name: value for name, value in data.items() if name != "decision"}
     if stated != {"kind": model.kind, "targets": list(model.targets)}:
         raise InputError(
             Problem(
@@ -60,7 +60,11 @@ def read_labels(folder: Path, model: HasTargets) -> Decision:
 
 def _matching(decision: Decision, model: HasTargets, path: Path) -> Decision:
     if (decision.kind, decision.names) != (model.kind, model.targets):
-        what = f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"
+        what = (
+            f"are {decision.kind} {', '.join(decision.names)}; the model has {model.kind} {', '.join(model.targets)}"[
+                :500
+            ]
+        )
         raise InputError(
             Problem(
                 str(path),

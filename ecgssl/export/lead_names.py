@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from ecgssl.checked_json import shortened, validated
+from ecgssl.errors import InputError, Problem
 from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, lead_spellings
 
 LEAD_NAMES = "lead_names.json"
+_REMEDY = "Make the bundle again with 'ecgssl export'"
+_Spelling = Annotated[str, Field(min_length=1, max_length=64)]
+_Weight = Annotated[float, Field(ge=-2, le=2)]
+
+
+class LeadNamesFile(BaseModel):
+    """Content of ``lead_names.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    names: Annotated[dict[_Spelling, _Spelling], Field(max_length=10_000)]
+    limb: Annotated[dict[_Spelling, tuple[_Weight, _Weight]], Field(max_length=len(LIMB_LEADS))]
 
 
 def lead_names_dict() -> dict[str, Any]:
@@ -17,3 +34,30 @@ def lead_names_dict() -> dict[str, Any]:
     """
     limb = {lead: [float(weight) for weight in row] for lead, row in zip(LIMB_LEADS, LIMB_MATRIX, strict=True)}
     return {"names": lead_spellings(), "limb": limb}
+
+
+def require_known_names(path: Path, data: dict[str, Any]) -> None:
+    """Check the content of ``lead_names.json`` of a bundle.
+
+    Another release may know more or fewer spellings. A spelling that both know must denote the same lead.
+
+    Args:
+        path: path of the file, for the error message.
+        data: content of the file.
+
+    Raises:
+        InputError: the content is invalid, or a spelling or a weight has another meaning than in this release.
+    """
+    found = validated(LeadNamesFile, data, str(path), _REMEDY)
+    known, leads = lead_names_dict(), set(lead_spellings().values())
+    wrong = {spelling: lead for spelling, lead in found.names.items() if known["names"].get(spelling, lead) != lead} | {
+        spelling: lead for spelling, lead in found.names.items() if lead not in leads
+    }
+    problems = [
+        Problem(str(path), f"names[{shortened(spelling)}]", f"is {shortened(lead)}, not the lead of this name", _REMEDY)
+        for spelling, lead in sorted(wrong.items())[:10]
+    ]
+    if {lead: list(row) for lead, row in found.limb.items()} != known["limb"]:
+        problems.append(Problem(str(path), "limb", "differs from the weights of the limb leads", _REMEDY))
+    if problems:
+        raise InputError(problems)

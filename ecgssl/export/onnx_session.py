@@ -26,7 +26,8 @@ def open_session(content: bytes, where: str) -> Any:
     # disable the log of onnxruntime, because errors are also raised as exceptions
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # with the fallback, onnxruntime would print errors and try the same provider again
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     # the exceptions of onnxruntime have no common base class except Exception
     except Exception as error:
         raise _cannot_run(where, error) from error

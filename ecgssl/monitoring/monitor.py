@@ -13,15 +13,15 @@ import pandas as pd
 from ecgssl.csv_cells import original_frame
 from ecgssl.datasets.cohort import rows_text
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.bundle_files import check_files
 from ecgssl.export.checksums import verify_sums
+from ecgssl.export.statistics_file import STATISTICS, read_statistics
 from ecgssl.files import require_regular, write_atomic, write_json
 from ecgssl.monitoring.compare import compare
 from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
-from ecgssl.monitoring.reference import STATISTICS, require_statistics
 from ecgssl.output_lock import exclusive
 from ecgssl.scoring.score_file import FORMATS
-from ecgssl.training.model_folder import load_signal, read_json
 from ecgssl.version import __version__
 
 FEWEST = 50
@@ -36,7 +36,12 @@ _FIRST_ROW = {".csv": 2}
 
 
 def monitor(
-    bundle: Path | str, scores: Sequence[Path | str], out: Path | str, embedded: Sequence[Path | str] = ()
+    bundle: Path | str,
+    scores: Sequence[Path | str],
+    out: Path | str,
+    embedded: Sequence[Path | str] = (),
+    *,
+    require_signature: Path | str | None = None,
 ) -> dict[str, Any]:
     """Compare score files with the reference statistics of their bundle, and write an HTML page and a JSON file.
 
@@ -46,6 +51,7 @@ def monitor(
         scores: output files of ``ecgssl predict`` or ``ecgssl embed``. They are combined into one batch.
         out: path of the HTML page (``.html``). The JSON file has the same name with the suffix ``.json``.
         embedded: output files of ``ecgssl embed`` with the same bundle, used to compare the embeddings.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Returns:
         Content of the JSON file: ``verdict`` (``steady``, ``watch`` or ``drift``), counts, and the results of all
@@ -60,11 +66,17 @@ def monitor(
     if out.suffix.lower() != ".html":
         raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name ending in .html"))
     with exclusive(out):
-        return _monitor(bundle, scores, out, embedded)
+        return _monitor(bundle, scores, out, embedded, require_signature)
 
 
-def _monitor(bundle: Path, scores: Sequence[Path | str], out: Path, embedded: Sequence[Path | str]) -> dict[str, Any]:
-    digest = verify_sums(bundle)[:16]
+def _monitor(
+    bundle: Path,
+    scores: Sequence[Path | str],
+    out: Path,
+    embedded: Sequence[Path | str],
+    require_signature: Path | str | None,
+) -> dict[str, Any]:
+    digest = verify_sums(bundle, require_signature)[:16]
     if not (bundle / STATISTICS).exists():
         remedy = (
             "Make the bundle again with 'ecgssl export' and --store, from a store with 30 validation patients or more"
@@ -72,13 +84,17 @@ def _monitor(bundle: Path, scores: Sequence[Path | str], out: Path, embedded: Se
         raise InputError(
             Problem(str(bundle), STATISTICS, "is missing from the bundle, so the batch cannot be compared", remedy)
         )
-    reference = read_json(bundle / STATISTICS)
-    require_statistics(reference, str(bundle / STATISTICS))
+    files = check_files(bundle)
+    reference = read_statistics(bundle, files.embed_dim)
     table, more = _read(scores, digest), _read(embedded, digest) if embedded else None
     _require_scores(table, reference)
-    found = features(table, load_signal(bundle).leads)
+    found = features(table, files.spec.leads)
     vectors = embeddings(table if more is None else more)
     few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
+    width = vectors.shape[1]
+    if width and reference["embedding"] is not None and width != files.embed_dim:
+        what = f"have {width} columns, but embeddings of the model have {files.embed_dim} values"
+        raise InputError(Problem("embeddings", "columns", what, "Use the unchanged files of 'ecgssl embed'"))
     problems = [
         Problem(name, "recordings", f"{n} were not rejected, but a batch needs {FEWEST}", "Add more score files")
         for name, n in few

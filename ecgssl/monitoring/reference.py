@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.errors import InputError, Problem
+from ecgssl.export.statistics_file import FORMAT, STATISTICS, VERSION
 from ecgssl.files import write_json
 from ecgssl.monitoring.cells import SMALLEST, category_histogram, number_histogram, protected_count
 from ecgssl.monitoring.embedding import embedding_reference
@@ -23,9 +23,6 @@ from ecgssl.store.store import Store
 if TYPE_CHECKING:
     from ecgssl.export.contract_module import ContractModule
 
-STATISTICS = "reference_statistics.json"
-FORMAT = "ecgssl-reference-statistics"
-VERSION = 1
 FEWEST = 3 * SMALLEST
 """Smallest number of recordings, one per patient, from which reference statistics are computed."""
 _MOST = 2000
@@ -80,17 +77,6 @@ def reference_statistics(
         "numbers": {name: number_histogram(values) for name, values in found.numbers.items()},
         "embedding": embedding_reference(np.asarray(embeddings, dtype=np.float64)),
     }
-
-
-def require_statistics(data: dict[str, Any], where: str) -> None:
-    """Check the format and version of loaded reference statistics.
-
-    Raises:
-        InputError: this version of ecgssl does not support the format or version.
-    """
-    if data.get("format") != FORMAT or data.get("version") != VERSION:
-        what = f"is {data.get('format')} {data.get('version')}, but this version of ecgssl reads {FORMAT} {VERSION}"
-        raise InputError(Problem(where, "format", what, "Make the bundle again with 'ecgssl export'"))
 
 
 def one_per_patient(store: Store) -> NDArray[np.int64]:

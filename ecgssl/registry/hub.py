@@ -32,7 +32,9 @@ def save_pretrained(bundle: Path | str, out: Path | str) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def from_pretrained(name: str, *, revision: str | None = None, digest: str | None = None) -> Predictor:
+def from_pretrained(
+    name: str, *, revision: str | None = None, digest: str | None = None, require_signature: Path | str | None = None
+) -> Predictor:
     """Load a bundle from a folder or from the Hugging Face Hub as a ``Predictor``.
 
     Args:
@@ -40,10 +42,11 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
         revision: commit, tag or branch on the Hub.
         digest: expected SHA-256 (hex) of the file ``SHA256SUMS``, or at least its first 16 digits (``Bundle.version``).
             If ``None``, any valid bundle is accepted.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
-        InputError: the extra is not installed, the repository cannot be downloaded, or the bundle is damaged, invalid
-            or has another digest.
+        InputError: the extra is not installed, the repository cannot be downloaded, or the bundle is damaged, invalid,
+            has another digest, or lacks the required signature.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name, revision)
     found = verify_sums(folder)
@@ -51,7 +54,7 @@ def from_pretrained(name: str, *, revision: str | None = None, digest: str | Non
         what = f"is {found[:16]}..., not {digest}"
         remedy = "Use the digest of the intended bundle, with 16 digits or more"
         raise InputError(Problem(name, "digest", what, remedy))
-    return Predictor(folder)
+    return Predictor(folder, require_signature=require_signature)
 
 
 def push(bundle: Path | str, repository: str, *, private: bool = True) -> str:

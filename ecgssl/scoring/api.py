@@ -40,13 +40,14 @@ class Predictor:
 
     Args:
         path: folder written by ``ecgssl.export.bundle.export_bundle``.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
         InputError, ContractMismatch: the bundle cannot be loaded, see ``ecgssl.export.bundle.load_bundle``.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.bundle: Bundle = load_bundle(path)
+    def __init__(self, path: Path | str, *, require_signature: Path | str | None = None) -> None:
+        self.bundle: Bundle = load_bundle(path, require_signature=require_signature)
 
     @property
     def spec(self) -> SignalSpec:

@@ -46,6 +46,7 @@ def cohort_store(
     *,
     overrides: Sequence[str] = (),
     show_progress: bool = True,
+    require_signature: Path | str | None = None,
 ) -> CohortStore:
     """Preprocess the cohort in ``params.data`` with the settings of a bundle and return the store.
 
@@ -61,13 +62,14 @@ def cohort_store(
         overrides: ``section.key=value`` strings that were applied to ``params``. An override that differs from the
             settings of the bundle is an error.
         show_progress: show a progress bar on a terminal.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
         InputError: the bundle is altered or contains a classifier, a target is missing or invalid, or the cohort
             cannot be preprocessed (see ``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
-    bundle = load_bundle(bundle_path)
+    bundle = load_bundle(bundle_path, require_signature=require_signature)
     if bundle.targets:
         what = f"contains a classifier of {', '.join(bundle.targets)}"
         raise InputError(Problem(str(bundle_path), "bundle", what, "Use the bundle of an encoder"))

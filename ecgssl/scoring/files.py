@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,7 @@ def predict(
     device: Device = "auto",
     root: Path | str | None = None,
     show_progress: bool = True,
+    require_signature: Path | str | None = None,
 ) -> PredictReport:
     """Score recordings with a classifier and write a table.
 
@@ -91,6 +93,7 @@ def predict(
         device: device of the model; ``auto`` uses a GPU if available.
         root: folder that relative paths in manifests start from; by default the folder of each manifest.
         show_progress: show a progress bar on a terminal.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
         InputError: the bundle is invalid or has no classifier, an input is invalid (see ``list_recordings``), ``out`` has
@@ -100,7 +103,10 @@ def predict(
         ContractMismatch: the bundle was made with another version of the cleaning code.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
-    return _score("logits", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
+    bundle = partial(load_bundle, bundle_path, require_signature=require_signature)
+    return _score(
+        "logits", bundle, str(bundle_path), inputs, out, windows, batch_size, workers, device, root, show_progress
+    )
 
 
 def embed(
@@ -114,17 +120,22 @@ def embed(
     device: Device = "auto",
     root: Path | str | None = None,
     show_progress: bool = True,
+    require_signature: Path | str | None = None,
 ) -> PredictReport:
     """Embed recordings with the encoder of a bundle and write a table. See ``predict`` for the arguments and errors.
 
     The bundle may contain an encoder or a classifier. The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
     """
-    return _score("embedding", bundle_path, inputs, out, windows, batch_size, workers, device, root, show_progress)
+    bundle = partial(load_bundle, bundle_path, require_signature=require_signature)
+    return _score(
+        "embedding", bundle, str(bundle_path), inputs, out, windows, batch_size, workers, device, root, show_progress
+    )
 
 
 def _score(
     output: Output,
-    bundle_path: Path | str,
+    load: Callable[[], Bundle],
+    where_loaded: str,
     inputs: Sequence[Path | str],
     out: Path | str,
     windows: Windows,
@@ -143,8 +154,8 @@ def _score(
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     with exclusive(out):
         listed = list_recordings(inputs, root)
-        bundle = load_bundle(bundle_path)
-        value_columns = _columns(bundle, output, windows, str(bundle_path))
+        bundle = load()
+        value_columns = _columns(bundle, output, windows, where_loaded)
         # create the output folder first, so that an error is raised before the recordings are scored
         make_folder(out.parent)
         where = bundle.graph.use_device(device)

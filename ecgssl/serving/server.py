@@ -27,6 +27,7 @@ def serve(
     readers: int = 1,
     hosts: Sequence[str] = (),
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    require_signature: Path | str | None = None,
     started: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress then have ``limits.seconds`` to finish.
@@ -40,6 +41,7 @@ def serve(
         readers: number of processes that read and preprocess recordings.
         hosts: further host names under which clients call the service, such as the name of a reverse proxy.
         device: device of the model; ``auto`` uses the GPU if there is one.
+        require_signature: public key that must have signed the bundle; ``None`` to check no signature.
         started: function called with the address when the service accepts requests.
 
     Raises:
@@ -58,7 +60,7 @@ def serve(
     from ecgssl.serving.service import Service
     from ecgssl.serving.temporary_folder import private_folder
 
-    bundle = load_bundle(bundle_path)
+    bundle = load_bundle(bundle_path, require_signature=require_signature)
     bundle.graph.use_device(device)
     config = uvicorn.Config(
         lambda *_: None,

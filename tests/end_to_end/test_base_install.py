@@ -41,6 +41,7 @@ NEEDS = {
     "report": (["run"], {"train"}),
     "preprocess": (["--manifest", "cohort.csv", "--out", "store"], {"pipeline"}),
     "serve": (["--bundle", "bundle"], {"serve"}),
+    "sign": (["bundle", "--key", "key"], {"sign"}),
 }
 """Arguments and missing extras of each command that needs an extra."""
 

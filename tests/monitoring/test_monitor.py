@@ -12,9 +12,11 @@ import pytest
 from deploy_models import SPEC, classifier
 from scipy import linalg, stats
 
+from ecgssl.config import ExportParams, ModelParams, QualityParams
 from ecgssl.errors import InputError
 from ecgssl.export.checksums import verify_sums, write_sums
 from ecgssl.files import write_json
+from ecgssl.model.encoder import Encoder
 from ecgssl.monitoring import drift_tests as monitor_tests
 from ecgssl.monitoring.cells import (
     category_counts,
@@ -195,7 +197,9 @@ def test_nothing_of_one_to_nine_is_told(reference):
 def folder(tmp_path_factory, reference):
     """Stand-in for a bundle with the attributes that monitor uses."""
     path = tmp_path_factory.mktemp("monitor") / "bundle"
-    save_model(path, classifier(), SPEC)
+    params = {"quality": QualityParams().model_dump(mode="json"), "export": ExportParams().model_dump(mode="json")}
+    encoder = Encoder(ModelParams(width=WIDTH // 3, depth=1, heads=2), LEADS, SPEC.samples)
+    save_model(path, encoder, SPEC, params | {"lsb": 0.001})
     write_json(path / STATISTICS, reference, digits=None)
     write_sums(path)
     return path

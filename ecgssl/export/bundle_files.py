@@ -1,0 +1,129 @@
+"""Typed content of the JSON files of a bundle, and checks of all its files before a model is made from them.
+
+The checks need neither torch nor onnxruntime. They read no weights and no samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ecgssl.checked_json import validated
+from ecgssl.config import ExportParams, ModelParams, QualityParams
+from ecgssl.errors import ContractMismatch, InputError, Problem
+from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.labels import read_labels
+from ecgssl.export.lead_names import LEAD_NAMES, require_known_names
+from ecgssl.export.onnx_metadata import require_metadata
+from ecgssl.export.statistics_file import STATISTICS, read_statistics
+from ecgssl.leakage.identities import FILE as IDENTITIES
+from ecgssl.leakage.identities import require_identities
+from ecgssl.signal.spec import SignalSpec
+from ecgssl.training.model_folder import (
+    CONFIG,
+    WEIGHTS,
+    Head,
+    load_head,
+    load_model_params,
+    load_signal,
+    read_json,
+    require_weights,
+)
+
+_REMEDY = "Make the bundle again with 'ecgssl export'"
+
+Value = TypeVar("Value")
+
+
+class BundleConfig(BaseModel):
+    """Entries of ``config.json`` that every bundle has. The file may have further entries, which are not used."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    kind: Literal["encoder", "classifier"]
+    quality: QualityParams
+    lsb: Annotated[float, Field(gt=0, le=0.01)]
+    export: ExportParams
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """Checked content of the files of a bundle.
+
+    Args:
+        spec: preprocessing settings.
+        params: sizes of the encoder.
+        config: quality limits, rounding step and export settings.
+        head: outputs of a classifier; ``None`` for an encoder.
+        decision: calibrators and thresholds of a classifier; ``None`` for an encoder.
+    """
+
+    spec: SignalSpec
+    params: ModelParams
+    config: BundleConfig
+    head: Head | None
+    decision: Decision | None
+
+    @property
+    def embed_dim(self) -> int:
+        """Number of values in an embedding: three for each value of a token."""
+        return 3 * self.params.shape[0]
+
+
+def check_files(path: Path) -> BundleFiles:
+    """Check the content of every file of a bundle and return the content that scoring needs.
+
+    Args:
+        path: folder of a bundle whose checksums were verified.
+
+    Raises:
+        InputError: a file is missing or its content is invalid. The error lists the problems of all files.
+        ContractMismatch: the bundle was made with another version of the cleaning code.
+    """
+    problems: list[Problem] = []
+
+    def checked(read: Callable[[], Value]) -> Value | None:
+        try:
+            return read()
+        except ContractMismatch:
+            raise
+        except InputError as error:
+            problems.extend(one for one in error.problems if one not in problems)
+            return None
+
+    spec = checked(lambda: load_signal(path))
+    data = checked(lambda: read_json(path / CONFIG))
+    config = head = decision = params = None
+    if data is not None:
+        config = checked(lambda: validated(BundleConfig, data, str(path / CONFIG), _REMEDY))
+    if config is not None and config.kind == "classifier":
+        head = checked(lambda: load_head(path))
+    if head is not None:
+        known = head
+        decision = checked(lambda: read_labels(path, known))
+    if spec is not None and data is not None:
+        own = spec
+        params = checked(lambda: load_model_params(path, own))
+        if params is not None:
+            sizes = params
+            checked(lambda: require_weights(path / WEIGHTS, sizes))
+    if (path / LEAD_NAMES).exists():
+        checked(lambda: require_known_names(path / LEAD_NAMES, read_json(path / LEAD_NAMES)))
+    if (path / STATISTICS).exists():
+        checked(lambda: read_statistics(path, None if params is None else 3 * params.shape[0]))
+    if (path / IDENTITIES).exists():
+        checked(lambda: require_identities(path / IDENTITIES))
+    if spec is not None and config is not None and (config.kind == "encoder") == (decision is None):
+        for graph in sorted(path.glob("*.onnx")):
+            checked(partial(require_metadata, graph, spec, decision))
+    if problems:
+        raise InputError(problems)
+    assert spec is not None
+    assert params is not None
+    assert config is not None
+    return BundleFiles(spec, params, config, head, decision)
