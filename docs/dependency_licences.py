@@ -59,8 +59,8 @@ _TEXT = """\
 
 *Generated from `locks/dev.txt` and the installed packages by `python docs/dependency_licences.py`. Do not edit.*
 
-`constraints.txt` pins the version of each package. `locks/score.txt` (base, `serve` and `sign`) and `locks/dev.txt` (everything) have
-the same versions and the SHA-256 of each file:
+`constraints.txt` pins the version of each package. `locks/score.txt` (base, `serve`, `sign`) and `locks/dev.txt` (everything)
+have the same versions and the SHA-256 of each file:
 
     pip install --require-hashes -r locks/score.txt && pip install --no-deps .
 
