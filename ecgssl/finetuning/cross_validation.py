@@ -30,6 +30,7 @@ from ecgssl.finetuning.finetune import FinetuneResult, finetune
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.finetuning.rows import SPLITS, lead_subset
 from ecgssl.finetuning.task import Array, Task, resolve_task, task_values
+from ecgssl.leakage.across_folds import count_across_folds
 from ecgssl.store.store import Store
 
 
@@ -84,6 +85,7 @@ def cross_validate(
     fold = _folds(store, task, rows, params, seed)
     overlap = require_no_overlap(store, encoder_path, params.overlap, {"test": rows})
     overlap.pop("across_splits", None)
+    overlap["across_folds"] = count_across_folds(store, rows, fold)
     tables: list[list[pd.DataFrame]] = [[] for _ in range(params.repeats)]
     for repeat, train, test in _parts(rows, fold):
         found = finetune(

@@ -245,8 +245,9 @@ def in_words(outcome: Mapping[str, Any]) -> str:
 
     Args:
         outcome: result of ``Between.outcome``, or a dictionary with the key ``not_checked`` (the reason). Optional keys
-            are ``learned`` (``trained`` if a classifier was trained on the first set, instead of an encoder pretrained)
-            and ``across_splits`` (number of recordings that share a patient or waveform across splits).
+            are ``learned`` (``trained`` if a classifier was trained on the first set, instead of an encoder pretrained),
+            ``across_splits`` (number of recordings that share a patient or waveform across splits) and ``across_folds``
+            (result of ``ecgssl.leakage.across_folds.count_across_folds``).
     """
     data = (
         "recordings that the model was trained on" if outcome.get("learned") == "trained" else "pretraining recordings"
@@ -262,7 +263,16 @@ def in_words(outcome: Mapping[str, Any]) -> str:
     else:
         said = f"not checked, because {outcome['not_checked']}"
     across = outcome.get("across_splits", 0)
-    return said + (f"; {across:,} recordings share a patient or waveform across splits" if across else "")
+    said += f"; {across:,} recordings share a patient or waveform across splits" if across else ""
+    return said + (_across_folds(outcome["across_folds"]) if outcome.get("across_folds") else "")
+
+
+def _across_folds(counts: Mapping[str, Any]) -> str:
+    """Return the result of ``ecgssl.leakage.across_folds.count_across_folds`` as text."""
+    text = f"; {counts['by_patient']:,} of {counts['recordings']:,} recordings share their patient with another fold"
+    if counts["by_waveform"] is None:
+        return f"{text}; copies in other folds were not searched, because the store has no waveform codes"
+    return f"{text}, {counts['by_waveform']:,} have a copy in another fold"
 
 
 def compare_folders(a: Path, b: Path, splits: Sequence[str] = ()) -> dict[str, Any]:

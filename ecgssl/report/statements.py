@@ -125,7 +125,7 @@ def use_of_recordings(report: Report) -> Statement:
     asked, split, overlap = report["asked"], report["split"], report["asked"].get("overlap") or {}
     shared = f"{overlap['found']:,} of them" if overlap.get("found") else ""
     if asked["folds"]:
-        text = "Each recording was scored by a model that was not trained on its patient."
+        text = _use_across_folds(overlap.get("across_folds"))
     elif is_external(report):
         text = f"{shared} were used to train the model, so results are too optimistic." if shared else ""
         text = text or "The model was not trained, and nothing was chosen, on these recordings."
@@ -139,6 +139,20 @@ def use_of_recordings(report: Report) -> Statement:
     if overlap.get("across_splits"):
         text += f" {overlap['across_splits']:,} recordings share a patient or waveform across splits."
     return Statement(text)
+
+
+def _use_across_folds(counts: Mapping[str, Any] | None) -> str:
+    """Return a statement on recordings that were scored by a model trained on their patient or on a copy."""
+    shared = {by: (counts or {}).get(f"by_{by}") for by in ("patient", "waveform")}
+    text = "Each recording was scored by a model that was not trained on its patient."
+    if shared["patient"]:
+        text = f"{shared['patient']:,} recordings were scored by a model that was trained on their patient."
+    if shared["waveform"] is None:
+        return f"{text} Copies of recordings in other folds were not searched."
+    if not shared["waveform"]:
+        return f"{text} No recording has a copy in another fold."
+    copies = f"{shared['waveform']:,} recordings have a copy in another fold"
+    return f"{text} {copies}, so a model was trained on the copy and results may be too optimistic."
 
 
 def division(report: Report) -> Statement:

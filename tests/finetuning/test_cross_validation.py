@@ -58,6 +58,7 @@ def test_no_patient_is_predicted_by_a_model_that_has_seen_him(cohort, seen, tmp_
     assert len(seen[-1]["train"]) == len(store)
     assert not len(seen[-1]["test"])
     assert found.final.predictions.equals(found.repetitions[0])
+    assert found.final.overlap["across_folds"] == {"recordings": len(store), "by_patient": 0, "by_waveform": 0}
 
 
 def test_folds_hold_similar_shares_of_the_target(cohort, seen, tmp_path):

@@ -101,6 +101,10 @@ def test_folds_compare_every_recording_and_use_no_validation(made):
     assert compared in page
     assert compared in card(made, "folds")
     assert "Each recording was scored by a model that was not trained on its patient." in page
+    counted = f"0 of {OWN} recordings share their patient with another fold, 0 have a copy in another fold"
+    assert counted in page
+    assert counted in card(made, "folds")
+    assert "No recording has a copy in another fold." in page
     assert "In each fold they were chosen on the other folds." in page
     assert "All recordings of a patient are in the same one of 3 folds (1 repeats)." in page
     assert "Calibration: none (no recordings of validation to fit on)." in page
@@ -166,6 +170,27 @@ def test_training_from_random_weights_is_not_called_pretraining(made, epoch, exp
     assert "pretraining improves" not in page
     assert expected in page
     assert expected in answers(report)["model"].text
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"by_patient": 0, "by_waveform": 6}, "6 recordings have a copy in another fold, so a model was trained on"),
+        ({"by_patient": 0, "by_waveform": None}, "Copies of recordings in other folds were not searched."),
+        ({"by_patient": 4, "by_waveform": 0}, "4 recordings were scored by a model that was trained on their patient."),
+        (None, "Copies of recordings in other folds were not searched."),
+    ],
+)
+def test_copies_in_other_folds_are_stated(made, counts, expected):
+    report = json.loads(json.dumps(made.reports["folds"]))
+    report["asked"]["overlap"]["across_folds"] = counts and {"recordings": OWN} | counts
+    assert expected in answers(report)["partition"].text
+    report["checklists"] = {key: [] for key in report["checklists"]}
+    page = unescape(render_report(report, []))
+    if counts is not None and counts["by_waveform"] is None:
+        assert "copies in other folds were not searched, because the store has no waveform codes" in page
+    elif counts is not None:
+        assert f"{counts['by_waveform']} have a copy in another fold" in page
 
 
 def test_patients_in_two_splits_are_stated(made):
