@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> None:
     store = Store(args.store)
     tasks = {name: targets.split(",") for name, targets in (item.split("=", 1) for item in args.task)}
     asked = {
-        "params": load_params(args.params, args.set).model_dump(mode="json", exclude={"data", "tracking", "tasks"}),
+        "params": load_params(args.params, args.set).model_dump(mode="json", exclude={"sets", "tracking", "tasks"}),
         "store": store.about["index_sha256"], "tasks": tasks, "tflop": args.tflop, "shares": args.shares,
         "full": args.full,
     }  # fmt: skip

@@ -66,7 +66,7 @@ def settings(beats: str, **store: Any) -> Params:
     """Return preprocessing parameters with or without neurokit2, and no limit on rejected recordings."""
     return parse_params(
         {
-            "tasks": {"none": ["none"]},
+            "tasks": {"none": {"targets": ["none"]}},
             "quality": {"beats": beats},
             "store": {"max_rejected_fraction": 1.0, **store},
         }
@@ -165,7 +165,7 @@ def whole_runs(cohort: Cohort, workers: list[int], rounds: int, count: int) -> d
             for number in workers:
                 params = settings("neurokit2", workers=number)
                 spent = cpu_seconds()
-                report = preprocess(larger, params, Path(folder) / f"store-{turn}-{number}", bytes(32), False)
+                report = preprocess(larger, params, Path(folder) / f"store-{turn}-{number}", bytes(32), progress=False)
                 cpu[number].append(report.counted / (cpu_seconds() - spent))
                 wall[number].append(report.counted / report.seconds)
     return {
@@ -244,7 +244,9 @@ def main() -> None:
     """Run the benchmark and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--set", default="synthetic", help="public set or cohort, as in data.set; generated recordings by default"
+        "--set",
+        default="synthetic",
+        help="public set or cohort, as in sets.NAME.reader; generated recordings by default",
     )
     parser.add_argument("--root", type=Path)
     parser.add_argument("--manifest", type=Path)
@@ -267,8 +269,10 @@ def main() -> None:
             patients = SyntheticParams(patients=arguments.count // 2, recordings_per_patient=(2, 2))
             simulate(Path(folder) / "set", patients, seed=0)
         sources = {name: str(value) for name in ("root", "manifest") if (value := getattr(arguments, name))}
-        params = parse_params({"tasks": {"none": ["none"]}, "data": {"set": arguments.set, **sources}})
-        cohort = load(params.data, Path(folder) / "set")
+        params = parse_params(
+            {"tasks": {"none": {"targets": ["none"]}}, "sets": {arguments.set: {"reader": arguments.set, **sources}}}
+        )
+        cohort = load(params.one_set().data, Path(folder) / "set")
         cohort = replace(cohort, table=cohort.table.head(arguments.count).reset_index(drop=True), rows=())
         figures: dict[str, Any] = {"recordings": len(cohort), "set": arguments.set, "machine": machine()}
         with threadpool_limits(1), warnings.catch_warnings():

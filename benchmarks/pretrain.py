@@ -92,7 +92,7 @@ def settings(arguments: argparse.Namespace, preset: str) -> Params:
     training = {"samples": steps * arguments.batch, "batch_size": arguments.batch, "accumulate": arguments.accumulate}
     training |= {"precision": arguments.precision, "device": arguments.device, "compile": arguments.compile}
     sections |= {"pretrain": training | {"checkpoint_every": 10**9}, "store": {"workers": 1}}
-    return parse_params({"tasks": {"none": ["af"]}, "quality": {"beats": "none"}, **sections})
+    return parse_params({"tasks": {"none": {"targets": ["af"]}}, "quality": {"beats": "none"}, **sections})
 
 
 def make_store(params: Params, folder: Path, recordings: int) -> Store:

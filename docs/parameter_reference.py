@@ -110,9 +110,14 @@ def reference() -> str:
     """Return the content of docs/parameters.md."""
     texts, parts = field_texts(Params), [HEAD]
     for name, field in Params.model_fields.items():
-        section = _nested(field.annotation)
+        named = get_origin(field.annotation) is dict
+        section = _nested(get_args(field.annotation)[-1] if named else field.annotation)
         parts.append(f"## {name}\n\n{texts[name][0].upper()}{texts[name][1:]}\n")
-        table = rows(section) if section else [(name, type_text(field.annotation), default_text(field), texts[name])]
+        table = (
+            rows(section, "NAME." if named else "")
+            if section
+            else [(name, type_text(field.annotation), default_text(field), texts[name])]
+        )
         lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
         lines += [f"| `{key}` | {kind} | {default} | {text.replace('``', '`').replace('|', chr(92) + '|')} |"
                   for key, kind, default, text in table]  # fmt: skip

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ecgssl.extras import EXTRAS, installed, remedy
@@ -48,6 +48,12 @@ class InputError(Exception):
         if not self.problems:
             raise ValueError("InputError needs at least one problem")
         super().__init__("\n".join(str(p) for p in self.problems))
+
+    def replace_text(self, old: str, new: str) -> None:
+        """Replace a text in all problems, such as a placeholder by the name that the caller knows."""
+        replaced = (tuple(part.replace(old, new) for part in astuple(problem)) for problem in self.problems)
+        self.problems = tuple(Problem(*parts) for parts in replaced)
+        self.args = ("\n".join(str(p) for p in self.problems),)
 
     def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:
         return (type(self), (self.problems,))

@@ -15,7 +15,9 @@ def main(paths: list[str]) -> None:
     for path in map(Path, paths):
         _remove(path, kept)
     for key in sorted(kept):
-        print(f"kept {key}: it is a key for patient ids. Move it to a folder that is never removed (data.patient_key)")
+        print(
+            f"kept {key}: it is a key for patient ids. Move it to a folder that is never removed (sets.NAME.patient_key)"
+        )
 
 
 def _remove(path: Path, kept: set[Path]) -> None:

@@ -1,53 +1,60 @@
-"""DVC stage cohort: generation of the simulated dataset (if selected), and checks of recordings, splits and targets."""
+"""DVC stage cohort@set: generation of a simulated set, and checks of recordings, splits and targets of a set."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from pathlib import Path
 
 from ecgssl.config import load_params
+from ecgssl.config.public_sets import SYNTHETIC
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
-from ecgssl.datasets.load import load
+from ecgssl.datasets.load import load_set, raw_folder
 from ecgssl.datasets.synthetic.published_key import private_keys
 from ecgssl.errors import InputError, Problem, exit_with
 from ecgssl.files import write_json
 from ecgssl.store.choose_key import default_key_file
 from ecgssl.tracking.runs import track
 
-RAW = Path("data/raw")
-
 
 def main() -> None:
-    """Write metrics/cohort.json and, for the simulated dataset, data/raw."""
+    """Write metrics/cohort/SET.json and, for a simulated set, data/raw/SET."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", help="name of the set; may be left out if there is only one")
     params = load_params()
-    with track("cohort", params) as run:
-        if params.data.set == "synthetic":
+    chosen = params.one_set(parser.parse_args().dataset)
+    raw = raw_folder(chosen.name)
+    tasks = {name: task.targets for name, task in params.tasks.items() if task.set == chosen.name}
+    with track(f"cohort@{chosen.name}", params, tags={"set": chosen.name}) as run, chosen.messages():
+        if chosen.data.reader == SYNTHETIC:
             from ecgssl.datasets.synthetic.simulate import simulate
 
-            simulate(RAW, params.data.synthetic, params.seed, workers=params.store.workers)
+            simulate(raw, chosen.data.synthetic, params.seed, workers=params.store.workers)
         else:
-            _remove_simulated()
-        cohort = load(params.data, RAW, params.seed)
-        require_one_kind(cohort, params.tasks)
-        require_targets(cohort, sorted({t for targets in params.tasks.values() for t in targets}))
+            _remove_simulated(raw)
+        cohort = load_set(chosen)
+        require_one_kind(cohort, tasks)
+        require_targets(cohort, sorted({target for targets in tasks.values() for target in targets}))
         figures = describe(cohort)
-        write_json("metrics/cohort.json", figures)
+        write_json(f"metrics/cohort/{chosen.name}.json", figures)
         run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})
 
 
-def _remove_simulated() -> None:
-    """Remove the contents of data/raw, which is reserved for the simulated dataset.
+def _remove_simulated(raw: Path) -> None:
+    """Remove the contents of data/raw/SET, which is reserved for a simulated set.
 
     Raises:
         InputError: the folder contains a private key for patient ids; nothing is removed.
     """
-    remedy = f"Move the file to {default_key_file()}, or to a folder that is never replaced and set data.patient_key"
+    remedy = (
+        f"Move the file to {default_key_file()}, or to a folder that is never replaced and set sets.NAME.patient_key"
+    )
     what = "is the key of real patients, and this folder is replaced"
-    problems = [Problem(str(path), "patient key", what, remedy) for path in private_keys([RAW])]
+    problems = [Problem(str(path), "patient key", what, remedy) for path in private_keys([raw])]
     if problems:
         raise InputError(problems)
-    shutil.rmtree(RAW, ignore_errors=True)
-    RAW.mkdir(parents=True)
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir(parents=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.settings import Setting, reference, settings
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions, write_curves
-from ecgssl.store.store import Store
+from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track
 
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
@@ -27,12 +27,12 @@ def main() -> None:
     params = load_params()
     for folder in (PLOTS, FIGURES):
         shutil.rmtree(folder, ignore_errors=True)
-    store = Store("data/processed")
+    stores = {name: Store(store_folder(name)) for name in dict.fromkeys(task.set for task in params.tasks.values())}
     entries = []
     for setting in settings(params):
         with track(f"evaluate@{setting.key}", params, tags=setting.about()) as run:
             run.log_params(setting.about())
-            found = _evaluate(setting, params, store)
+            found = _evaluate(setting, params, stores[params.tasks[setting.task].set])
             entries.append(found)
             run.log_metrics({f"test_{name}": value for name, value in found.metrics().items()})
     write_json("metrics/evaluate.json", {s.key: e.metrics() for s, e in zip(settings(params), entries, strict=True)})

@@ -10,22 +10,22 @@ from ecgssl.files import write_json
 from ecgssl.finetuning.settings import reference
 from ecgssl.output_lock import exclusive
 from ecgssl.stages.export import export_model
-from ecgssl.store.store import Store
+from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track
 
 
 def main() -> None:
     """Write exports/encoder, exports/classifier and metrics/export.json."""
     params = load_params()
-    store = Store("data/processed")
+    task, mode = params.exported
     sources = {
-        "encoder": Path("models/pretrained"),
-        "classifier": Path("models/finetuned") / reference(params, *params.exported).key,
+        "encoder": (Path("models/pretrained"), params.pretrain.sets[0]),
+        "classifier": (Path("models/finetuned") / reference(params, task, mode).key, params.tasks[task].set),
     }
     with exclusive("exports/classifier") as lock, track("export", params, lock=lock) as run:
         figures = {
-            name: export_model(params, source, Path("exports") / name, run, store=store)
-            for name, source in sources.items()
+            name: export_model(params, source, Path("exports") / name, run, store=Store(store_folder(name_of_set)))
+            for name, (source, name_of_set) in sources.items()
         }
         write_json("metrics/export.json", figures)
 

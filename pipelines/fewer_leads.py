@@ -10,7 +10,7 @@ from ecgssl.errors import exit_with
 from ecgssl.evaluation.predictions import write_predictions
 from ecgssl.files import atomic_directory
 from ecgssl.finetuning.settings import reference
-from ecgssl.store.store import Store
+from ecgssl.store.store import Store, store_folder
 
 
 def main() -> None:
@@ -23,11 +23,12 @@ def main() -> None:
     parser.add_argument("--mode", required=True)
     args = parser.parse_args()
     params = load_params()
-    store = Store("data/processed")
+    task = params.tasks[args.task]
+    store = Store(store_folder(task.set))
     model = Path("models/finetuned") / reference(params, args.task, args.mode).key
     with atomic_directory(Path("models/fewer_leads") / f"{args.task}-{args.mode}") as folder:
         for leads in params.finetune.lead_sets[1:]:
-            predictions = predict_with_leads(model, store, params.tasks[args.task], args.mode, leads)
+            predictions = predict_with_leads(model, store, task.targets, args.mode, leads)
             write_predictions(predictions, folder / f"{leads}.csv")
 
 

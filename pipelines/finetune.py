@@ -9,7 +9,7 @@ from ecgssl.config import load_params
 from ecgssl.errors import exit_with
 from ecgssl.finetuning.settings import settings
 from ecgssl.output_lock import exclusive
-from ecgssl.store.store import Store
+from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track
 
 
@@ -23,6 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     params = load_params()
     setting = {s.key: s for s in settings(params)}[args.setting]
+    task = params.tasks[setting.task]
     out = Path("models/finetuned") / setting.key
     with (
         exclusive(out) as lock,
@@ -30,9 +31,9 @@ def main() -> None:
     ):
         finetune_encoder(
             params,
-            Store("data/processed"),
+            Store(store_folder(task.set)),
             "models/pretrained",
-            params.tasks[setting.task],
+            task.targets,
             setting.mode,
             out,
             Path("runs/finetune"),

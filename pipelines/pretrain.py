@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.errors import exit_with
-from ecgssl.store.store import Store
+from ecgssl.errors import InputError, Problem, exit_with
+from ecgssl.store.store import Store, store_folder
 
 
 def main() -> None:
@@ -18,9 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--max-time", type=float, help="time limit in minutes: save and stop; the same command resumes")
     limit = parser.parse_args().max_time
+    params = load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"])
+    if len(params.pretrain.sets) > 1:
+        what = f"lists {len(params.pretrain.sets)} sets"
+        raise InputError(Problem("params.yaml", "pretrain.sets", what, "Use one set in this release"))
     pretrain_encoder(
-        load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"]),
-        Store("data/processed"),
+        params,
+        Store(store_folder(params.pretrain.sets[0])),
         state=Path("runs"),
         model=Path("models/pretrained"),
         metrics=Path("metrics/pretrain.json"),

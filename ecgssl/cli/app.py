@@ -27,6 +27,10 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override, for example --set pretrain.samples=1000.")
 ]
 
+Dataset = Annotated[
+    str | None, typer.Option(help="Name of the set in params.yaml that the command reads, if there are several.")
+]
+
 
 def _some_processes(value: int | None) -> int | None:
     if value is not None and (value == 0 or value < -1):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
 from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
 
 _SHOWN = 8
@@ -29,13 +29,14 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
+    dataset: Dataset = None,
     workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
 ) -> int:
     """Check a table of recordings and all recordings that it lists. No file is changed.
 
     Example: ecgssl check cohort.csv --root ecgs --column patient_id=MRN --out check.html
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import load_one_set
     from ecgssl.files import canonical_json, write_atomic
     from ecgssl.inspection.check import check as run
     from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
@@ -43,11 +44,11 @@ def check(
     from ecgssl.output_lock import exclusive
     from ecgssl.signal.reasons import REASON_TEXTS
 
-    chosen = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
-    chosen += [f"store.workers={workers}"] if workers is not None else []
-    p = load_params(params, [*(overrides or []), *chosen])
+    given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    more = [f"store.workers={workers}"] if workers is not None else []
+    chosen = load_one_set(params, [*(overrides or []), *more], dataset=dataset, reader="cohort", given=given)
     with nullcontext() if out is None else exclusive(out):
-        checked = run(p, [name.strip() for name in targets.split(",") if name.strip()])
+        checked = run(chosen, [name.strip() for name in targets.split(",") if name.strip()])
         summary = summarise(checked)
         for issue in checked.issues:
             typer.echo(f"error: {issue.problem(str(manifest))}", err=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def download(
-    name: Annotated[str, typer.Argument(help="Name of the public dataset, as in data.set.")],
+    name: Annotated[str, typer.Argument(help="Name of the public dataset, as in sets.NAME.reader.")],
     root: Annotated[Path, typer.Option(help="Folder to download to. An interrupted download is resumed.")],
     base_url: Annotated[
         str | None, typer.Option(help="URL of a mirror with the same files and SHA256SUMS.txt.")

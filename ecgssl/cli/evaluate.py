@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
 from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
 from ecgssl.errors import InputError, Problem, require
 
@@ -46,12 +46,13 @@ def evaluate(
     report: Annotated[bool, typer.Option(help="With --run, also write report.html and report.json.")] = True,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
+    dataset: Dataset = None,
 ) -> int:
     """Evaluate a fine-tuned model on an external cohort, or compute all metrics from a prediction file.
 
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import OneSet, load_one_set, load_params
     from ecgssl.output_lock import exclusive
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
@@ -59,11 +60,14 @@ def evaluate(
     _one_source(predictions, run, store, manifest)
     if run is not None:
         require("ecgssl evaluate", "torch")
-    chosen = list(overrides or [])
+    default = {"tasks": {"task": {"targets": ["any"]}}}
+    cohort: Path | OneSet | None = store
     if manifest is not None:
-        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
-        chosen.append("data.split.kind=external")
-    p = load_params(params, chosen, default={"tasks": {"task": ["any"]}})
+        given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+        cohort = load_one_set(
+            params, overrides, default, dataset=dataset, reader="cohort", given=[*given, "split.kind=external"]
+        )
+    p = cohort.params if isinstance(cohort, OneSet) else load_params(params, overrides, default)
     if store is not None:
         require_store_settings(overrides, p, Store(store))
     if predictions is not None:
@@ -78,12 +82,13 @@ def evaluate(
     from ecgssl.report.build import HTML, write_report
 
     assert run is not None
+    assert cohort is not None
     with exclusive(out):
         found = evaluate_external(
             run,
             p,
             out,
-            store,
+            cohort,
             overlap=overlap,
             share=share if recalibrate else None,
             new_thresholds=new_thresholds,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app, require_training
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -23,7 +23,7 @@ from ecgssl.cli.signature_option import RequireSignature
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from ecgssl.config import Params
+    from ecgssl.config import OneSet, Params
     from ecgssl.store.store import Store
 
 
@@ -54,22 +54,25 @@ def finetune(
     require_signature: RequireSignature = None,
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
+    dataset: Dataset = None,
 ) -> int:
     """Fine-tune and evaluate a pretrained encoder, and compare it with a randomly initialised encoder.
 
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import load_one_set, load_params
 
     names = [t.strip() for t in targets.split(",") if t.strip()]
-    table_options = [root, column, value, path_prefix, dates, targets_file]
+    table_options = [root, column, value, path_prefix, dates, targets_file, dataset]
     _require_one_source(store, manifest, encoder, bundle, table_options, require_signature)
-    chosen = list(overrides or [])
-    if manifest is not None:
-        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+    chosen, one = list(overrides or []), None
     chosen += [f"finetune.folds={folds}"] if folds is not None else []
     chosen += [f"finetune.repeats={repeats}"] if repeats is not None else []
-    p = load_params(params, chosen, default={"tasks": {"task": names}})
+    default = {"tasks": {"task": {"targets": names}}}
+    if manifest is not None:
+        given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+        one = load_one_set(params, chosen, default, dataset=dataset, reader="cohort", given=given)
+    p = one.params if one is not None else load_params(params, chosen, default)
     require_training("ecgssl finetune", p)
     from ecgssl.leakage.overlap import in_words
     from ecgssl.output_lock import exclusive
@@ -78,7 +81,7 @@ def finetune(
     from ecgssl.stages.finetune_and_evaluate import finetune_and_evaluate
 
     with exclusive(out):
-        data, source = _open_sources(p, store, encoder, bundle, names, out, overrides or [], require_signature)
+        data, source = _open_sources(p, store, one, encoder, bundle, names, out, overrides or [], require_signature)
         run = finetune_and_evaluate(
             p, data, source, names, mode, out, share=share, recorded=leads, cross_validated=folds is not None
         )
@@ -127,6 +130,7 @@ def _require_one_source(
 def _open_sources(
     params: Params,
     store: Path | None,
+    chosen: OneSet | None,
     encoder: Path | None,
     bundle: Path | None,
     targets: Sequence[str],
@@ -136,7 +140,8 @@ def _open_sources(
 ) -> tuple[Store, Path]:
     """Return the store and the encoder folder.
 
-    Without ``store``, the table is preprocessed with the settings of the bundle, unless an earlier call has done this.
+    Without ``store``, the table of a set is preprocessed with the settings of the bundle, unless an earlier call has done
+    this.
     """
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
@@ -153,7 +158,8 @@ def _open_sources(
         return data, source
     from ecgssl.scoring.cohort_store import cohort_store
 
-    made = cohort_store(params, source, targets, out, overrides=overrides, require_signature=require_signature)
+    assert chosen is not None
+    made = cohort_store(chosen, source, targets, out, overrides=overrides, require_signature=require_signature)
     if made.report is None:
         typer.echo(f"{len(made.store)} recordings were already preprocessed")
     else:

@@ -37,21 +37,21 @@ def cohort_overrides(
     dates: str | None,
     targets_file: Path | None,
 ) -> list[str]:
-    """Convert the options to overrides of the parameter section ``data``.
+    """Convert the options to ``key=value`` strings for the section of a set (``ecgssl.config.load_one_set``).
 
     Raises:
         InputError: options ``--column`` or ``--value`` have the wrong form. The message lists all such options.
     """
     problems = []
-    chosen = ["data.set=cohort", f"data.manifest={_yaml(str(manifest))}"]
-    chosen.append(f"data.root={_yaml(str(root))}" if root is not None else "data.root=null")
+    chosen = [f"manifest={_yaml(str(manifest))}"]
+    chosen.append(f"root={_yaml(str(root))}" if root is not None else "root=null")
     for item in columns or []:
         ours, equals, theirs = item.partition("=")
         if not (ours and equals and theirs):
             problems.append(
                 Problem("--column", item, "does not have the form NAME=COLUMN", "Use for example patient_id=MRN")
             )
-        chosen.append(f"data.columns.{ours}={_yaml(theirs)}")
+        chosen.append(f"columns.{ours}={_yaml(theirs)}")
     meanings: dict[str, dict[str, str]] = {}
     for item in values or []:
         column, colon, rest = item.partition(":")
@@ -63,9 +63,9 @@ def cohort_overrides(
         meanings.setdefault(column, {})[cell] = meaning
     if problems:
         raise InputError(problems)
-    chosen += [f"data.values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
+    chosen += [f"values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
     given = (("path_prefix", path_prefix), ("dates", dates), ("targets_file", targets_file))
-    return chosen + [f"data.{name}={_yaml(str(value))}" for name, value in given if value is not None]
+    return chosen + [f"{name}={_yaml(str(value))}" for name, value in given if value is not None]
 
 
 def print_findings(report: PreprocessReport) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecgssl.cli.app import Overrides, ParamsFile, app
+from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
 from ecgssl.cli.manifest_options import (
     Columns,
     Dates,
@@ -27,7 +27,8 @@ def preprocess(
     out: Annotated[Path, typer.Option(help="New folder of the store.")],
     params: ParamsFile = Path("params.yaml"),
     overrides: Overrides = None,
-    manifest: Annotated[Path | None, typer.Option(help="Table of a cohort; sets data.set and data.manifest.")] = None,
+    dataset: Dataset = None,
+    manifest: Annotated[Path | None, typer.Option(help="Table of a cohort; reader and manifest of the set.")] = None,
     root: Root = None,
     column: Columns = None,
     value: Values = None,
@@ -35,9 +36,9 @@ def preprocess(
     dates: Dates = None,
     targets_file: TargetsFile = None,
     public: Annotated[
-        str | None, typer.Option(help="Public set; sets data.set, and data.root to --root (docs/data.md).")
+        str | None, typer.Option(help="Public set; reader of the set, whose root is --root (docs/data.md).")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="Label set of the public set; sets data.labels.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Label set of the public set; labels of the set.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; -1 for one per core.")] = None,
     backend: Annotated[str | None, typer.Option(help="loky, dask or ray; sets store.backend.")] = None,
     scheduler: Annotated[
@@ -55,18 +56,18 @@ def preprocess(
 
     Example: ecgssl preprocess --manifest cohort.csv --out data/mine --figure findings.png
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import load_one_set
     from ecgssl.stages.preprocess import preprocess_set
 
-    chosen = list(overrides or [])
+    chosen, given = list(overrides or []), []
     if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):
         what = "--root and --labels need either a table or a public set"
         raise InputError(Problem("preprocess", "--manifest, --public", what, "Use either --manifest or --public"))
     if manifest is not None:
-        chosen += cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
+        given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     if public is not None:
-        chosen += [f"data.set={json.dumps(public)}", f"data.labels={json.dumps(labels)}"]
-        chosen += [f"data.root={json.dumps(str(root))}"] if root is not None else []
+        given = [f"labels={json.dumps(labels)}"]
+        given += [f"root={json.dumps(str(root))}"] if root is not None else []
     if workers is not None:
         chosen += [f"store.workers={workers}"]
     if backend is not None:
@@ -75,7 +76,9 @@ def preprocess(
         chosen += [f"store.scheduler={json.dumps(scheduler)}"]
     if max_rejected_fraction is not None:
         chosen += [f"store.max_rejected_fraction={max_rejected_fraction}"]
-    report = preprocess_set(load_params(params, chosen), out, figure=figure)
+    reader = public if manifest is None else "cohort"
+    one = load_one_set(params, chosen, dataset=dataset, reader=reader, given=given)
+    report = preprocess_set(one, out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
     typer.echo(f", {report.seconds:.1f} s, {_speed(new, report.seconds)}")

@@ -32,7 +32,8 @@ def profile_list() -> None:
 
 @profile.command("use")
 def profile_use(
-    name: str, root: Annotated[Path | None, typer.Option(help="data.root of the new params.yaml.")] = None
+    name: str,
+    root: Annotated[Path | None, typer.Option(help="Folder of the recordings, for a profile with one set.")] = None,
 ) -> None:
     """Write params.yaml from a profile or for a standard benchmark.
 
@@ -54,8 +55,18 @@ def profile_use(
     if chosen is not None:
         text = chosen.params(text, name, root)
     elif root is not None:
-        lines = [f"  root: {json.dumps(str(root))}" if li.startswith("  root:") else li for li in text.splitlines()]
-        text = "\n".join(lines) + "\n"
+        text = _with_root(text, root, source)
     load_params(source)
     write_atomic("params.yaml", text)
     typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}; 'make repro' runs it")
+
+
+def _with_root(text: str, root: Path, source: Path) -> str:
+    """Return the text of a profile with the root of its only set replaced."""
+    lines = text.splitlines()
+    places = [number for number, line in enumerate(lines) if line.startswith("    root:")]
+    if len(places) != 1:
+        what = f"cannot be used, because the profile has {len(places)} sets with a root"
+        raise InputError(Problem(str(source), "--root", what, "Use the profile without --root, then edit params.yaml"))
+    lines[places[0]] = f"    root: {json.dumps(str(root))}"
+    return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ def recalibrate(
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
-    p = load_params(params, overrides, default={"tasks": {"task": ["any"]}})
+    p = load_params(params, overrides, default={"tasks": {"task": {"targets": ["any"]}}})
     require_store_settings(overrides, p, Store(store))
     print_external(
         recalibrate_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out

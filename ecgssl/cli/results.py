@@ -18,9 +18,15 @@ def results() -> None:
     board = Path("metrics/leaderboard.md")
     if not board.exists():
         raise InputError(Problem(str(board), "file", "does not exist", "Run 'make repro' first"))
-    counts = json.loads(Path("metrics/preprocess.json").read_text())
-    typer.echo(f"\n{counts['recordings']} recordings = {counts['stored']} stored + {counts['rejected']} rejected\n")
-    typer.echo(board.read_text())
+    from ecgssl.config import load_params
+
+    typer.echo()
+    for name in load_params().sets:
+        counts = json.loads((Path("metrics/preprocess") / f"{name}.json").read_text())
+        typer.echo(
+            f"{name}: {counts['recordings']} recordings = {counts['stored']} stored + {counts['rejected']} rejected"
+        )
+    typer.echo(f"\n{board.read_text()}")
     typer.echo("Figures    plots/evaluate  plots/pretrain   (dvc plots show)")
     typer.echo("Metrics    metrics/                         (dvc metrics show)")
     typer.echo("Bundles    exports/encoder  exports/classifier")

@@ -1,29 +1,40 @@
 """Typed parameters of ``params.yaml``: one error lists all unknown keys and all invalid values.
 
 Most sections are defined in the file of the same name, such as ``config/pretrain.py``. ``fda``, ``stdm`` and ``objective``
-are in ``config/model.py``, ``store`` in ``config/data.py``, ``tracking`` in ``config/export.py``, and ``signal`` and
+are in ``config/model.py``, ``tasks`` in ``config/sets.py``, ``tracking`` in ``config/export.py``, and ``signal`` and
 ``quality`` in ``ecgssl.signal``. ``docs/parameters.md`` lists all keys.
 """
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from ecgssl.config.data import DataParams, MerlParams, StoreParams
 from ecgssl.config.evaluate import EvaluateParams
 from ecgssl.config.export import ExportParams, TrackingParams
 from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
 from ecgssl.config.model import MOST_TOKENS, DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
+from ecgssl.config.params_file import override, problem_of, read_mapping
 from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
+from ecgssl.config.set_names import (
+    DEFAULT_SET,
+    UnknownSets,
+    convert_old_form,
+    fill_set_names,
+    name_problems,
+    reader_of,
+    set_names,
+)
+from ecgssl.config.sets import MerlParams, Name, SetParams, TaskParams
+from ecgssl.config.store import StoreParams
 from ecgssl.config.synthetic import SyntheticParams
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import require_regular
 from ecgssl.params_base import Section
 from ecgssl.signal.quality_params import QualityParams
 from ecgssl.signal.reasons import ReasonCode
@@ -32,7 +43,6 @@ from ecgssl.signal.spec import SignalSpec
 __all__ = [
     "AttentiveParams",
     "CollapseParams",
-    "DataParams",
     "DecoderParams",
     "DivergenceParams",
     "EvaluateParams",
@@ -45,16 +55,20 @@ __all__ = [
     "MerlParams",
     "ModelParams",
     "ObjectiveParams",
+    "OneSet",
     "Params",
     "PretrainParams",
     "QualityParams",
     "ReasonCode",
     "STDMParams",
+    "SetParams",
     "SignalSpec",
     "StoreParams",
     "SyntheticParams",
     "Target",
+    "TaskParams",
     "TrackingParams",
+    "load_one_set",
     "load_params",
     "load_targets_file",
     "parse_params",
@@ -66,7 +80,7 @@ class Params(Section):
 
     Args:
         seed: seed of weights, batches, masks and random splits.
-        data: data set, files and splits.
+        sets: named sets of recordings, with their files and splits.
         signal: preprocessing settings, stored with every model.
         quality: limits and actions of the quality checks.
         store: format of the preprocessed recordings, and the processes that write them.
@@ -75,7 +89,7 @@ class Params(Section):
         stdm: Spatio-Temporal Dual Masking.
         objective: loss function of pretraining.
         pretrain: pretraining run.
-        tasks: name of each task and the targets that it predicts.
+        tasks: named downstream tasks: targets to predict on a set.
         finetune: fine-tuning and its protocol.
         evaluate: evaluation of predictions.
         export: exported files.
@@ -83,7 +97,7 @@ class Params(Section):
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
-    data: DataParams = DataParams()
+    sets: Annotated[dict[Name, SetParams], Field(min_length=1)] = {DEFAULT_SET: SetParams()}
     signal: SignalSpec = SignalSpec()
     quality: QualityParams = QualityParams()
     store: StoreParams = StoreParams()
@@ -92,11 +106,22 @@ class Params(Section):
     stdm: STDMParams = STDMParams()
     objective: ObjectiveParams = ObjectiveParams()
     pretrain: PretrainParams = PretrainParams()
-    tasks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Annotated[list[str], Field(min_length=1)]]
+    tasks: dict[Name, TaskParams]
     finetune: FinetuneParams = FinetuneParams()
     evaluate: EvaluateParams = EvaluateParams()
     export: ExportParams = ExportParams()
     tracking: TrackingParams = TrackingParams()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_set_names(cls, data: Any) -> Any:
+        return fill_set_names(data) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _sets_exist(self) -> Params:
+        if found := name_problems(self.model_dump(include={"sets", "pretrain", "tasks"}), "parameters"):
+            raise UnknownSets("; ".join(f"{problem.field}: {problem.what}. {problem.remedy}" for problem in found))
+        return self
 
     @model_validator(mode="after")
     def _export_exists(self) -> Params:
@@ -110,6 +135,19 @@ class Params(Section):
     def exported(self) -> tuple[str, Mode]:
         """Task and mode of the exported classifier: those of ``export``, or the first of ``tasks`` and ``finetune.modes``."""
         return self.export.task or next(iter(self.tasks)), self.export.mode or self.finetune.modes[0]
+
+    def one_set(self, name: str | None = None) -> OneSet:
+        """Return a set by name; by default the only set.
+
+        Raises:
+            InputError: the name is unknown, or there are several sets and no name is given.
+        """
+        if name is None and len(self.sets) == 1:
+            name = next(iter(self.sets))
+        if name not in self.sets:
+            what = f"has {len(self.sets)} sets" if name is None else f"has no set {name!r}"
+            raise InputError(Problem("params.yaml", "sets", what, f"Choose one of: {', '.join(self.sets)}"))
+        return OneSet(self, name)
 
     @model_validator(mode="after")
     def _patches_fit(self) -> Params:
@@ -130,8 +168,35 @@ class Params(Section):
         return self
 
 
+@dataclass(frozen=True)
+class OneSet:
+    """Parameters, and the set that a command reads.
+
+    Args:
+        params: all parameters.
+        name: name of the set in ``params.sets``.
+    """
+
+    params: Params
+    name: str
+
+    @property
+    def data(self) -> SetParams:
+        """Return the section of the set."""
+        return self.params.sets[self.name]
+
+    @contextmanager
+    def messages(self) -> Iterator[None]:
+        """Replace ``sets.NAME`` by the name of the set in the messages of an ``InputError``."""
+        try:
+            yield
+        except InputError as error:
+            error.replace_text("sets.NAME", f"sets.{self.name}")
+            raise
+
+
 def load_params(
-    path: Path | str = "params.yaml", overrides: list[str] | None = None, default: dict[str, Any] | None = None
+    path: Path | str = "params.yaml", overrides: Sequence[str] | None = None, default: dict[str, Any] | None = None
 ) -> Params:
     """Read and check a parameter file.
 
@@ -144,14 +209,100 @@ def load_params(
         InputError: the file is missing or is not YAML, an override has the wrong form, or there are unknown keys or
             invalid values. The message lists all unknown keys and invalid values.
     """
-    path = Path(path)
+    data = _content(Path(path), default)
+    _require_new_form(overrides, "NAME")
+    for item in overrides or []:
+        override(data, item)
+    return parse_params(data, str(path))
+
+
+def load_one_set(
+    path: Path | str = "params.yaml",
+    overrides: Sequence[str] | None = None,
+    default: dict[str, Any] | None = None,
+    *,
+    dataset: str | None = None,
+    reader: str | None = None,
+    given: Sequence[str] = (),
+) -> OneSet:
+    """Read and check a parameter file, and choose the one set that a command reads.
+
+    The set is ``dataset``; by default, the only set of the file. If the command line describes recordings (``reader``), it is
+    the only set with this reader, whose other keys are kept, or a new set with the name of the reader.
+
+    Args:
+        path, overrides, default: see ``load_params``.
+        dataset: value of the option ``--dataset``.
+        reader: reader of the recordings that the command line describes; ``None`` if it describes none.
+        given: ``key=value`` strings for the section of the set, applied after ``overrides``.
+
+    Raises:
+        InputError: see ``load_params``; ``dataset`` is unknown; the set is not unique; or an override changes another set.
+    """
+    data = _content(Path(path), default)
+    if "data" in data:
+        parse_params(data, str(path))
+    name = _choose(data, str(path), dataset, reader)
+    given = [*([f"reader={reader}"] if reader else []), *given]
+    _require_new_form(overrides, name)
+    _require_own_keys(overrides, name)
+    if "sets" not in data:
+        data = fill_set_names({**data, "sets": {name: {}}})
+    for item in [*(overrides or []), *(f"sets.{name}.{entry}" for entry in given)]:
+        override(data, item)
+    return OneSet(parse_params(data, str(path)), name)
+
+
+def _content(path: Path, default: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the content of a parameter file, or the default. Names of its only set are filled before overrides."""
     if default is not None and path == Path("params.yaml") and not path.exists():
         data = dict(default)
     else:
-        data = _read_mapping(path, "Write it with 'ecgssl profile use quickstart'")
-    for item in overrides or []:
-        _override(data, item)
-    return parse_params(data, str(path))
+        data = read_mapping(path, "Write it with 'ecgssl profile use quickstart'")
+    return fill_set_names(data) if "sets" in data else data
+
+
+def _choose(data: dict[str, Any], path: str, dataset: str | None, reader: str | None) -> str:
+    """Return the name of the set that a command reads; see ``load_one_set``."""
+    names = set_names(data) if "sets" in data else []
+    if dataset is not None:
+        if dataset not in names:
+            known = f"Use one of: {', '.join(names)}" if names else "Remove --dataset"
+            raise InputError(
+                Problem("command line", "--dataset", f"{dataset!r} is not in section sets of {path}", known)
+            )
+        return dataset
+    if reader is not None:
+        names = [name for name in names if reader_of(data["sets"][name]) == reader]
+    if len(names) > 1:
+        what = f"has {len(names)} sets{f' with reader {reader!r}' if reader else ''}, and this command reads one"
+        raise InputError(Problem(path, "sets", what, f"Choose one with --dataset: {', '.join(names)}"))
+    return names[0] if names else reader or DEFAULT_SET
+
+
+def _require_new_form(overrides: Sequence[str] | None, name: str) -> None:
+    """Raise an error for overrides of section ``data``, which earlier releases had."""
+    problems = []
+    for item in overrides or ():
+        section, dot, rest = item.partition(".")
+        if section == "data" and dot:
+            key = "reader" + rest.removeprefix("set") if rest.partition("=")[0] == "set" else rest
+            what = "has the form of an earlier release; recordings are described in section sets"
+            problems.append(Problem("--set", item.partition("=")[0], what, f"Use --set sets.{name}.{key}"))
+    if problems:
+        raise InputError(problems)
+
+
+def _require_own_keys(overrides: Sequence[str] | None, name: str) -> None:
+    """Raise an error for overrides of sets that the command does not read."""
+    keys = [item.partition("=")[0] for item in overrides or ()]
+    others = [key for key in keys if key.startswith("sets.") and key.split(".")[1] != name]
+    if others:
+        what = f"the command reads the set {name!r}, and the override would be ignored"
+        fixes = [".".join(["sets", name, *key.split(".")[2:]]) for key in others]
+        raise InputError(
+            Problem("--set", k, what, f"Use --set {fix}=...") for k, fix in zip(others, fixes, strict=True)
+        )
 
 
 def load_targets_file(path: Path | str) -> ManifestParams:
@@ -160,34 +311,11 @@ def load_targets_file(path: Path | str) -> ManifestParams:
     Raises:
         InputError: the file is missing, is not YAML, or has unknown keys or invalid values.
     """
-    data = _read_mapping(Path(path), "Write it, or remove targets_file")
+    data = read_mapping(Path(path), "Write it, or remove targets_file")
     try:
         return ManifestParams.model_validate(data)
     except ValidationError as error:
-        raise InputError(_problem(str(path), e, ManifestParams) for e in error.errors()) from None
-
-
-def _read_mapping(path: Path, remedy: str) -> dict[str, Any]:
-    require_regular(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(Problem(str(path), "file", "does not exist", remedy)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        what = f"cannot be read as UTF-8 text ({type(error).__name__})"
-        raise InputError(Problem(str(path), "file", what, "Use a YAML file")) from None
-    except yaml.YAMLError as error:
-        raise InputError(Problem(str(path), "YAML", " ".join(str(error).split()), "Correct the syntax")) from None
-    if not isinstance(data, dict):
-        raise InputError(
-            Problem(
-                str(path),
-                "content",
-                "is not a mapping of sections",
-                "Create params.yaml from a profile with 'ecgssl profile use NAME'",
-            )
-        )
-    return data
+        raise InputError(problem_of(str(path), e, ManifestParams) for e in error.errors()) from None
 
 
 def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
@@ -196,58 +324,15 @@ def parse_params(data: dict[str, Any], where: str = "params.yaml") -> Params:
     Raises:
         InputError: there are unknown keys or invalid values. The message lists all of them and names ``where``.
     """
+    data, problems = convert_old_form(data, where)
+    data = fill_set_names(data)
+    problems += name_problems(data, where)
     try:
-        return Params.model_validate(data)
+        params = Params.model_validate(data)
     except ValidationError as error:
-        raise InputError(_problem(where, e) for e in error.errors()) from None
-
-
-def _override(data: dict[str, Any], item: str) -> None:
-    key, equals, value = item.partition("=")
-    if not equals or not key:
-        raise InputError(
-            Problem(
-                "--set", item, "is not of the form section.key=value", "Use for example --set pretrain.samples=1000"
-            )
-        )
-    *sections, last = key.split(".")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise InputError(Problem("--set", key, f"{section} is not a section", "See params.yaml for the sections"))
-    try:
-        place[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise InputError(
-            Problem("--set", key, f"{value!r} is not YAML", "Quote text with special characters")
-        ) from None
-
-
-def _problem(where: str, error: Any, root: type[BaseModel] = Params) -> Problem:
-    location = [str(p) for p in error["loc"]]
-    field = ".".join(location) or "parameters"
-    if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(location[-1], _known_keys(location[:-1], root), n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
-        return Problem(where, field, "unknown key", hint)
-    if error["type"] == "missing":
-        return Problem(where, field, "is missing", "Add the key, or copy it from a profile")
-    message = error["msg"].removeprefix("Value error, ")
-    value = error.get("input")
-    shown = "" if isinstance(value, dict | BaseModel) or value is None else f" (got {value!r})"
-    return Problem(where, field, message + shown, "Correct the value")
-
-
-def _known_keys(location: list[str], model: type[BaseModel]) -> list[str]:
-    parts = iter(location)
-    for part in parts:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if get_origin(annotation) is dict:
-            # skip the next part of the location, which is a key chosen by the user, such as the name of a task
-            annotation = get_args(annotation)[1]
-            next(parts, None)
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        # wrong references to sets are already in the list, with their fields
+        others = (e for e in error.errors() if not isinstance(e.get("ctx", {}).get("error"), UnknownSets))
+        problems += [problem_of(where, e, Params) for e in others]
+    if problems:
+        raise InputError(problems)
+    return params

@@ -23,7 +23,7 @@ class Benchmark(Section):
 
     Args:
         about: description in one line.
-        data: section ``data`` without the root.
+        data: section of the set, without the root.
         task: name of the task.
         targets: targets of the task.
         fractions: fractions of the labels. For rare labels, small fractions contain too few patients for training.
@@ -38,18 +38,19 @@ class Benchmark(Section):
     profile: str = "ptbxl"
 
     def params(self, profile: str, name: str, root: Path | str | None = None) -> str:
-        """Return the text of ``params.yaml`` for the benchmark: a profile with the data, task and fractions replaced.
+        """Return the text of ``params.yaml`` for the benchmark: a profile with the set, task and fractions replaced.
 
         Args:
             profile: text of a profile.
             name: name of the benchmark, for the first line.
-            root: folder of the unpacked release; by default ``data/NAME_OF_THE_SET``.
+            root: folder of the unpacked release; by default ``data/READER``.
         """
-        place = str(root) if root is not None else f"data/{self.data['set']}"
-        data = {"set": self.data["set"], "root": place, **self.data}
+        reader = self.data["reader"]
+        data = {"reader": reader, "root": str(root) if root is not None else f"data/{reader}", **self.data}
         data |= {"overlap": "error"}
-        text = _section(profile, "data", [f"  {key}: {_flow(value)}" for key, value in data.items()])
-        text = _section(text, "tasks", [f"  {self.task}: {_flow(self.targets)}"])
+        entries = [f"    {key}: {_flow(value)}" for key, value in data.items()]
+        text = _section(profile, "sets", [f"  {reader}:", *entries])
+        text = _section(text, "tasks", [f"  {self.task}: {{targets: {_flow(self.targets)}}}"])
         text = re.sub(r"(?m)^(  probe: \{targets: )\[[^\]]*\]", rf"\g<1>{_flow(self.targets[:_PROBED])}", text)
         text = re.sub(r"(?m)^(  fractions: )\[[^\]]*\]", rf"\g<1>{_flow(self.fractions)}", text)
         text = re.sub(r"(?m)^(export: .*\btask: )\w+", rf"\g<1>{self.task}", text)
@@ -79,7 +80,9 @@ def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
 
 def _section(text: str, name: str, lines: list[str]) -> str:
     """Return the text of a parameter file with the lines of one top-level section replaced."""
-    begin = text.index(f"\n{name}:\n") + len(f"\n{name}:\n")
+    heading = re.search(rf"(?m)^{name}:.*\n", text)
+    assert heading is not None, name
+    begin = heading.end()
     end = text.index("\n\n", begin)
     return text[:begin] + "\n".join(lines) + text[end:]
 

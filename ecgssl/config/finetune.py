@@ -99,7 +99,7 @@ class FinetuneParams(Section):
         attentive: attentive probe.
         full: fine-tuning of the whole encoder, also for ``scratch``.
         overlap: ``error`` or ``warn`` if recordings or patients of validation or test were used for pretraining. They
-            cannot be dropped here, unlike with ``data.overlap``, because the encoder is already trained on them.
+            cannot be dropped here, unlike with ``sets.NAME.overlap``, because the encoder is already trained on them.
         fractions: fractions of the train patients whose labels are used. The first is the reference of the comparisons
             and is exported.
         draws: number of random draws of each fraction below 1.

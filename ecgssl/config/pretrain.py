@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ecgssl.params_base import NonNegative, Positive, Ratio, Section
 
@@ -58,10 +59,33 @@ class DivergenceParams(Section):
     max_relative_loss: Annotated[float, Field(ge=1)] = 1.2
 
 
+def _check_sampling(value: Any) -> Any:
+    named = ("proportional", "balanced")
+    if isinstance(value, dict):
+        wrong = [
+            name for name, weight in value.items()
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf")
+        ]  # fmt: skip
+        if wrong or not value:
+            raise ValueError(f"weights must be numbers above 0: {', '.join(map(str, wrong)) or 'no weight is given'}")
+    elif value not in named:
+        raise ValueError("must be 'proportional', 'balanced' or a weight per set such as {a: 0.7, b: 0.3}")
+    return value
+
+
+Sampling = Annotated[Literal["proportional", "balanced"] | dict[str, float], BeforeValidator(_check_sampling)]
+
+
 class PretrainParams(Section):
     """Parameters of a pretraining run.
 
     Args:
+        sets: names of the sets to pretrain on; may be left out if ``sets`` has only one.
+        sampling: share of each set in the batches. ``proportional``: by its number of recordings; ``balanced``: equal
+            shares; or a weight per set.
+        overlap: action if a pretraining set contains patients or waveforms of validation or test of a task: ``drop``
+            leaves these recordings out and counts them; ``error``.
+        init: folder of an encoder or bundle whose weights the run starts from; null for random weights.
         samples: number of recordings seen, repetitions included; all schedules are in samples.
         batch_size: number of recordings per step, over all processes and pieces.
         learning_rate: peak learning rate of AdamW.
@@ -84,6 +108,10 @@ class PretrainParams(Section):
         divergence: limits of divergence detection.
     """
 
+    sets: tuple[str, ...] = ()
+    sampling: Sampling = "proportional"
+    overlap: Literal["drop", "error"] = "drop"
+    init: Path | None = None
     samples: Positive = 1920
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

@@ -1,4 +1,4 @@
-"""Registry of the public sets: the values of ``data.set``.
+"""Registry of the public sets: the values of ``sets.NAME.reader``.
 
 To add a public set, write one class in a file of ``ecgssl/datasets/public``, add its rows to the tables there, and add one
 line to ``PUBLIC_SETS``. The registry contains only names, so that checking parameters does not import these classes.
@@ -26,19 +26,22 @@ PUBLIC_SETS: dict[str, str] = {
 }
 """``module:class`` of each public dataset. Modules are absolute or relative to ``ecgssl.datasets.public``."""
 
-LOCAL_SETS = ("synthetic", "cohort")
+SYNTHETIC = "synthetic"
+"""Reader of simulated sets."""
+
+LOCAL_SETS = (SYNTHETIC, "cohort")
 """Datasets that are not public: the simulated dataset and local cohorts."""
 
 
-def check_set_name(name: str) -> str:
-    """Check that a dataset name is known, and return it.
+def check_reader(name: str) -> str:
+    """Check that a reader is known, and return it.
 
     Raises:
         ValueError: the name is unknown. The message lists similar names or all names.
     """
     known = (*LOCAL_SETS, *PUBLIC_SETS)
     if name not in known:
-        raise ValueError(f"is not a known set. {similar_names(name, known)}")
+        raise ValueError(f"is not a known reader. {similar_names(name, known)}")
     return name
 
 

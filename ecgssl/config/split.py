@@ -1,4 +1,4 @@
-"""Parameter section ``data.split``: assignment of recordings to train, validation and test."""
+"""Parameter section ``sets.NAME.split``: assignment of recordings to train, validation and test."""
 
 from __future__ import annotations
 

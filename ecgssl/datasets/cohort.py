@@ -94,7 +94,7 @@ def require_targets(cohort: Cohort, targets: Sequence[str], splits: Sequence[str
     problems = []
     for target in targets:
         if target in cohort.not_binary:
-            remedy = "Use 1, 0, U (uncertain) or nothing (unknown), or declare the column in data.targets"
+            remedy = "Use 1, 0, U (uncertain) or nothing (unknown), or declare the column in sets.NAME.targets"
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target == AGE and AGE not in cohort.targets and AGE in cohort.table:
             problems += _too_few(cohort.table, AGE, Target(kind="regression"), splits, where)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.config.manifest import targets_file_of
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import sha256_of
@@ -24,17 +24,17 @@ _LISTS = {"ptbxl": ("ptbxl_database.csv", "scp_statements.csv", "SHA256SUMS.txt"
 _OPTIONAL = ("SHA256SUMS.txt",)
 
 
-def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[str, Any]:
+def fingerprint(data: SetParams, seed: int, paths: Iterable[str] = ()) -> dict[str, Any]:
     """Return the fingerprint of the raw data.
 
     Args:
-        data: section ``data`` of the parameters.
+        data: section of the set in the parameters.
         seed: seed of the simulated dataset; not used for other datasets.
         paths: paths of the recordings relative to the root, as in the column ``path`` of a cohort; not used for the
             simulated dataset.
 
     Returns:
-        A dict for a JSON file. It contains the name of the dataset (``set``). For the simulated dataset, it also contains the
+        A dict for a JSON file. It contains the reader. For the simulated dataset, it also contains the
         parameters and the seed. Otherwise, it also contains ``lists`` (SHA-256 of each table), ``records`` (number of
         distinct paths), ``files`` and ``bytes`` (number and total size of the files found), ``missing`` (number of paths
         without a file) and, for PTB-XL, ``sampling_rate``.
@@ -42,14 +42,14 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
     Raises:
         InputError: tables cannot be read. The message lists all of them.
     """
-    if data.set == "synthetic":
-        return {"set": data.set, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
+    if data.reader == "synthetic":
+        return {"reader": data.reader, "seed": seed, "synthetic": data.synthetic.model_dump(mode="json")}
     root = data.root or (data.manifest.parent if data.manifest else Path())
-    lists = [root / name for name in _LISTS.get(data.set, _OPTIONAL)]
-    if data.set not in _LISTS:
+    lists = [root / name for name in _LISTS.get(data.reader, _OPTIONAL)]
+    if data.reader not in _LISTS:
         # other datasets have their tables in the root folder or, for CPSC2018, in a subfolder
         lists += sorted([*root.glob("*.csv"), *root.glob("*/*.csv")])
-    if data.set == "cohort" and data.manifest:
+    if data.reader == "cohort" and data.manifest:
         declared = targets_file_of(data.manifest, data.targets_file)
         lists[:0] = [data.manifest, *([declared] if declared else [])]
     if data.merl is not None:
@@ -63,12 +63,14 @@ def fingerprint(data: DataParams, seed: int, paths: Iterable[str] = ()) -> dict[
             hashes[file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name] = sha256_of(file)
         except OSError as error:
             problems.append(
-                Problem(str(file), "file", error.strerror or "cannot be read", "Check data.root and data.manifest")
+                Problem(
+                    str(file), "file", error.strerror or "cannot be read", "Check sets.NAME.root and sets.NAME.manifest"
+                )
             )
     if problems:
         raise InputError(problems)
-    result: dict[str, Any] = {"set": data.set, "lists": hashes, **_measure(root, paths)}
-    if data.set == "ptbxl":
+    result: dict[str, Any] = {"reader": data.reader, "lists": hashes, **_measure(root, paths)}
+    if data.reader == "ptbxl":
         result["sampling_rate"] = data.sampling_rate
     return result
 

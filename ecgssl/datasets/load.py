@@ -5,31 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecgssl.config.public_sets import LOCAL_SETS
+from ecgssl.config.public_sets import LOCAL_SETS, SYNTHETIC
 
 if TYPE_CHECKING:
-    from ecgssl.config import DataParams
+    from ecgssl.config import OneSet, SetParams
     from ecgssl.datasets.cohort import Cohort
 
 SYNTHETIC_MANIFEST = "manifest.csv"
 
 
-def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
-    """Load the dataset that the parameters select.
+def raw_folder(name: str) -> Path:
+    """Return the folder of a simulated set in a project."""
+    return Path("data/raw") / name
+
+
+def load_set(chosen: OneSet) -> Cohort:
+    """Load a set of the parameters. A simulated set is read from ``raw_folder``.
+
+    Raises:
+        InputError: see ``load``.
+    """
+    return load(chosen.data, raw_folder(chosen.name), chosen.params.seed)
+
+
+def load(params: SetParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
+    """Load a set of recordings.
 
     Args:
-        params: section ``data`` of the parameters, which contains the name and folder of the dataset.
-        cohort_dir: folder of the simulated dataset; not used for other datasets.
-        seed: seed of a random split (``data.split``).
+        params: section of the set in the parameters, which contains the reader and the folder.
+        cohort_dir: folder of a simulated set; not used for other sets.
+        seed: seed of a random split (``sets.NAME.split``).
 
     Raises:
         InputError: the dataset or the table of the cohort is missing or invalid.
     """
-    if params.root is not None and params.set not in LOCAL_SETS:
+    if params.root is not None and params.reader not in LOCAL_SETS:
         from ecgssl.datasets.public.public_set import public_set
         from ecgssl.datasets.splits import resplit
 
-        opened = public_set(params.set)(
+        opened = public_set(params.reader)(
             params.root,
             labels=params.labels,
             sampling_rate=params.sampling_rate,
@@ -44,7 +58,7 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         return resplit(found, params.split, seed)
     from ecgssl.datasets.table.manifest import load_manifest
 
-    if params.set == "cohort" and params.manifest is not None:
+    if params.reader == "cohort" and params.manifest is not None:
         return load_manifest(
             params.manifest,
             params.root,
@@ -55,5 +69,5 @@ def load(params: DataParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
             may_cross=params.overlap != "error",
         )
     return load_manifest(
-        Path(cohort_dir) / SYNTHETIC_MANIFEST, name="synthetic", licence="Apache-2.0", seed=seed, split=params.split
+        Path(cohort_dir) / SYNTHETIC_MANIFEST, name=SYNTHETIC, licence="Apache-2.0", seed=seed, split=params.split
     )

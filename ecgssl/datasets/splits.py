@@ -57,7 +57,7 @@ def resplit(cohort: Cohort, params: SplitParams, seed: int) -> Cohort:
         split = make_split(cohort.table, cohort.targets, params, seed, cohort.kinds)
     except CannotSplit as error:
         where = cohort.source or cohort.name
-        raise InputError(Problem(where, "data.split", error.what, error.remedy)) from None
+        raise InputError(Problem(where, "sets.NAME.split", error.what, error.remedy)) from None
     if split is None:
         return cohort
     table = cohort.table.assign(split=split.names)
@@ -91,9 +91,11 @@ def make_split(
     if params.kind in ("auto", "official") and stated:
         return None
     if params.kind == "official":
-        raise CannotSplit("the set has no split", "Use another data.split.kind")
+        raise CannotSplit("the set has no split", "Use another sets.NAME.split.kind")
     if params.kind == "external":
-        return Split(np.full(len(table), "test", dtype=object), "all recordings are test (data.split.kind external)")
+        return Split(
+            np.full(len(table), "test", dtype=object), "all recordings are test (sets.NAME.split.kind external)"
+        )
     makers = {"temporal": _temporal, "site": _site, "kfold": _kfold}
     split = makers.get(params.kind, _grouped)(table, _strata(table, targets, kinds or {}), params, seed)
     empty = [name for name in SPLITS if not (split.names == name).any()]
@@ -205,11 +207,11 @@ def _temporal(table: pd.DataFrame, stratum: NDArray[np.int64], params: SplitPara
     splits, and all training recordings are older than the first test recording.
     """
     if "acq_time" not in table:
-        raise CannotSplit("kind 'temporal' needs the column acq_time", "Add it, or map one with data.columns")
+        raise CannotSplit("kind 'temporal' needs the column acq_time", "Add it, or map one with sets.NAME.columns")
     time = pd.to_datetime(table["acq_time"], errors="coerce", format="ISO8601")
     known = time.notna().to_numpy()
     if not known.any():
-        raise CannotSplit("no acq_time can be read", "Write ISO 8601, or set data.dates")
+        raise CannotSplit("no acq_time can be read", "Write ISO 8601, or set sets.NAME.dates")
     first = time.groupby(table["patient_id"]).transform("min")
     if params.val_from is not None and params.test_from is not None:
         cuts = [pd.Timestamp(params.val_from), pd.Timestamp(params.test_from)]

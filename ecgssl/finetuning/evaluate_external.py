@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.config import Params
+from ecgssl.config import OneSet, Params
 from ecgssl.datasets.cohort import EXTERNAL
-from ecgssl.datasets.load import load
+from ecgssl.datasets.load import load_set
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
@@ -290,7 +290,7 @@ def evaluate_external(
     run: Path | str,
     params: Params,
     out: Path,
-    store: Path | None = None,
+    cohort: Path | OneSet,
     *,
     overlap: Literal["error", "warn"] = "error",
     share: float | None = None,
@@ -303,13 +303,12 @@ def evaluate_external(
 
     Args:
         run: folder of a run, or its classifier folder.
-        params: parameters; the section ``evaluate`` and the seed are used and, if ``store`` is ``None``, also ``data``,
-            ``quality`` and ``store``. The section ``signal`` is replaced by the preprocessing settings of the run.
+        params: parameters, of which section ``evaluate`` and the seed are used.
         out: output folder; an existing evaluation is replaced.
-        store: store of the cohort. By default, the cohort in ``params.data`` is preprocessed with the settings of the
-            run and stored in the folder ``store_of(out)``.
+        cohort: store of the cohort, or a set. A set is preprocessed with the settings of the run and with the sections
+            ``quality`` and ``store`` of its parameters, and stored in the folder ``store_of(out)``.
         overlap, share, new_thresholds: see ``evaluate_frozen``.
-        overrides: ``section.key=value`` strings that were already applied to ``params``. If the cohort is preprocessed,
+        overrides: ``section.key=value`` strings that were already applied to ``params``. If a set is preprocessed,
             an override of ``signal`` that differs from the settings of the run is an error.
 
     Raises:
@@ -318,15 +317,15 @@ def evaluate_external(
     options: dict[str, Any] = {"overlap": overlap, "share": share, "new_thresholds": new_thresholds}
     with exclusive(out):
         frozen = load_frozen(run)
-        if store is not None:
-            found = evaluate_frozen(frozen, Store(store), params, **options)
+        if isinstance(cohort, Path):
+            found = evaluate_frozen(frozen, Store(cohort), params, **options)
         else:
             fix = "train a model with this setting"
             require_settings(overrides, params, model_settings(frozen.spec), str(run), fix)
-            own = params.model_copy(update={"signal": frozen.spec})
-            cohort = load(own.data, "data/raw", own.seed)
-            beside = store_of(out)
-            preprocess(cohort, own, beside, choose_key(own.data, own.seed, beside))
+            own, data, beside = params.model_copy(update={"signal": frozen.spec}), cohort.data, store_of(out)
+            with cohort.messages():
+                key = choose_key(data, own.seed, beside)
+                preprocess(load_set(cohort), own, beside, key, overlap=data.overlap)
             found = evaluate_frozen(frozen, Store(beside), own, **options)
         with atomic_directory(out, marker=EVALUATION) as folder:
             write_json(folder / EVALUATION, found.figures)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.config import Params, QualityParams, SignalSpec
+from ecgssl.config import OneSet, Params, QualityParams, SignalSpec
 from ecgssl.datasets.cohort import Cohort, require_targets
 from ecgssl.datasets.table.manifest import examine_manifest
 from ecgssl.datasets.table.read_table import Issue
@@ -61,7 +61,7 @@ class Checked:
             ``waveform`` is a number that copies of a recording share; -1 if the recording was rejected before the
             search for copies. Other columns are results of preprocessing.
         there: (len(cohort),) bool, true for rows whose file exists. Only these files are read.
-        params: parameters of the check.
+        chosen: set that was checked, with all parameters.
         asked: targets given to ``check``; empty if none were given.
     """
 
@@ -69,7 +69,7 @@ class Checked:
     issues: tuple[Issue, ...]
     recordings: pd.DataFrame
     there: NDArray[np.bool_]
-    params: Params
+    chosen: OneSet
     asked: tuple[str, ...] = ()
 
     @property
@@ -108,14 +108,15 @@ class Checked:
     def would_stop(self) -> bool:
         """Return whether preprocessing would stop, because too many or all recordings are rejected."""
         count, out = len(self.cohort), len(self.rejected)
-        return out > self.params.store.max_rejected_fraction * count or (count > 0 and out == count)
+        return out > self.chosen.params.store.max_rejected_fraction * count or (count > 0 and out == count)
 
 
-def check(params: Params, targets: Sequence[str] = (), progress: bool = True) -> Checked:
-    """Check the manifest ``data.manifest`` and all recordings in it.
+def check(chosen: OneSet, targets: Sequence[str] = (), progress: bool = True) -> Checked:
+    """Check the table of a local cohort and all recordings in it.
 
     Args:
-        params: parameters; the sections ``data``, ``signal``, ``quality`` and ``store`` are used as in preprocessing.
+        chosen: set with reader ``cohort``; its section and ``signal``, ``quality`` and ``store`` are used as in
+            preprocessing.
         targets: target columns of a task. An unknown target, or one with too few values in a split, is an issue (see
             ``ecgssl.datasets.cohort.require_targets``).
         progress: show a progress bar in a terminal.
@@ -123,11 +124,10 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     Raises:
         InputError: no manifest is set, it cannot be read as a table, or the targets file is invalid.
     """
-    data = params.data
+    params, data = chosen.params, chosen.data
     if data.manifest is None:
-        raise InputError(
-            Problem("data.manifest", "none", "no manifest is set", "Set data.manifest to a CSV or Parquet file")
-        )
+        field = f"sets.{chosen.name}.manifest"
+        raise InputError(Problem(field, "none", "no manifest is set", f"Set {field} to a CSV or Parquet file"))
     examined = examine_manifest(
         data.manifest,
         data.root,
@@ -149,7 +149,7 @@ def check(params: Params, targets: Sequence[str] = (), progress: bool = True) ->
     recordings = _read_all(cohort, examined.there, params, progress)
     cohort, more = _enforce_splits(cohort, recordings, data.overlap)
     issues += more
-    return Checked(cohort, tuple(issues), recordings, examined.there, params, tuple(targets))
+    return Checked(cohort, tuple(issues), recordings, examined.there, chosen, tuple(targets))
 
 
 def _enforce_splits(cohort: Cohort, recordings: pd.DataFrame, policy: Policy) -> tuple[Cohort, list[Issue]]:

@@ -60,7 +60,7 @@ def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[E
         count: number of recordings without findings. They are chosen at random with the seed in the parameters.
         findings: number of most frequent findings for which an example is plotted.
     """
-    generator = np.random.default_rng(checked.params.seed)
+    generator = np.random.default_rng(checked.chosen.params.seed)
     kept = checked.kept
     codes = kept["reasons"].fillna("").str.split(";")
     plain = kept["place"][[found == [""] for found in codes]].to_numpy()
@@ -163,10 +163,10 @@ def _sample(generator: np.random.Generator, places: np.ndarray, count: int) -> l
 
 
 def _draw(checked: Checked, place: int) -> bytes:
-    spec, lsb = checked.params.signal, checked.params.store.lsb
+    spec, lsb = checked.chosen.params.signal, checked.chosen.params.store.lsb
     digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     request = recording_requests(checked.cohort, place, place + 1)[0]
-    found = prepare_request(request, spec, checked.params.quality, lsb, digital)
+    found = prepare_request(request, spec, checked.chosen.params.quality, lsb, digital)
     mask = np.array([bool(found["lead_mask"] >> i & 1) for i in range(len(spec.leads))])
     title = f"row {checked.rows[place]}"
     return png_bytes(draw_12_lead(digital * np.float32(lsb), spec.sampling_rate, spec.leads, mask, title=title), _DPI)

@@ -60,7 +60,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
             "patients_kept": int(kept["patient_id"].nunique()),
         },
         "would_stop": checked.would_stop,
-        "max_rejected_fraction": checked.params.store.max_rejected_fraction,
+        "max_rejected_fraction": checked.chosen.params.store.max_rejected_fraction,
         "issues": [
             {"column": i.column, "what": i.what, "remedy": i.remedy, "rows": list(i.rows)} for i in checked.issues
         ],
@@ -81,7 +81,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
         "formats": _words(known["format"], least=1),
         "sites": _words(kept["site"]) if "site" in kept else [],
         "devices": _words(kept["device"]) if "device" in kept else [],
-        "contract": checked.params.signal.to_dict() | {"fingerprint": checked.params.signal.fingerprint},
+        "contract": checked.chosen.params.signal.to_dict() | {"fingerprint": checked.chosen.params.signal.fingerprint},
     }
 
 
@@ -103,7 +103,7 @@ def warnings_of(checked: Checked) -> list[CohortWarning]:
     kept = checked.described(checked.kept)
     return [
         *_stop(checked),
-        *_twice(kept, checked.params.data.overlap),
+        *_twice(kept, checked.chosen.data.overlap),
         *_contradictions(kept),
         *_voltage(kept),
         *_small(checked, kept),
@@ -114,7 +114,7 @@ def _stop(checked: Checked) -> list[CohortWarning]:
     if not checked.would_stop:
         return []
     out, count = len(checked.rejected), len(checked.cohort)
-    allowed = checked.params.store.max_rejected_fraction
+    allowed = checked.chosen.params.store.max_rejected_fraction
     return [
         CohortWarning(f"preprocessing would stop: {out} of {count} recordings are left out; the limit is {allowed:.0%}")
     ]

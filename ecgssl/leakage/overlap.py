@@ -27,7 +27,7 @@ BOTH: tuple[By, By] = ("patient", "waveform")
 ORDER = (*SPLITS, EXTERNAL)
 """All splits, in the order from training to evaluation."""
 REMEDY = (
-    "Keep them in one split, or set data.overlap to drop_train (removes them from the earlier split) "
+    "Keep them in one split, or set sets.NAME.overlap to drop_train (removes them from the earlier split) "
     "or warn (only counts them)"
 )
 MOST_PROBLEMS = 50
@@ -83,7 +83,7 @@ class Within:
         return [crossing for crossing in self.crossings if crossing.by == by]
 
     def left_out(self) -> dict[int, str]:
-        """Return the rows that ``data.overlap: drop_train`` excludes, as a dictionary from row number to reason.
+        """Return the rows that ``sets.NAME.overlap: drop_train`` excludes, as a dictionary from row number to reason.
 
         In each group, the recordings in other splits than ``held_out`` are excluded.
         """

@@ -3,7 +3,7 @@
 If ecgssl made the splits at random (``Cohort.random_splits``), a few copies of a recording in other splits cause no error.
 The copies and all recordings of their patients move to one split.
 
-Shards do not depend on splits. They are reused if only labels, patients, splits or ``data.overlap`` change.
+Shards do not depend on splits. They are reused if only labels, patients, splits or ``sets.NAME.overlap`` change.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def enforce_splits(cohort: Cohort, parts: Sequence[Path], policy: Policy, listin
     Args:
         cohort: cohort of the recordings.
         parts: part files of the cohort's shards, in order.
-        policy: action for shared recordings (``data.overlap``).
+        policy: action for shared recordings (``sets.NAME.overlap``).
         listing: CSV file for all shared recordings, written before the error is raised.
 
     Returns:

@@ -21,7 +21,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_of
 from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_unordered
-from ecgssl.preprocessing.enforce_splits import enforce_splits
+from ecgssl.preprocessing.enforce_splits import Policy, enforce_splits
 from ecgssl.preprocessing.merge_shards import write_index, write_rejected
 from ecgssl.preprocessing.request import COLUMNS, recording_requests
 from ecgssl.preprocessing.shards import UNFINISHED, ShardResult, Work, make_shard, read_part
@@ -60,7 +60,15 @@ class PreprocessReport:
     overlap: dict[str, int] = field(default_factory=dict)
 
 
-def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, progress: bool = True) -> PreprocessReport:
+def preprocess(
+    cohort: Cohort,
+    params: Params,
+    out: Path | str,
+    key: bytes,
+    *,
+    overlap: Policy = "error",
+    progress: bool = True,
+) -> PreprocessReport:
     """Read, check, clean and store the recordings of a cohort.
 
     ``out`` is written atomically and replaces an existing store. The shards of an interrupted run are kept in a hidden
@@ -69,14 +77,15 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
 
     Args:
         cohort: recordings to preprocess.
-        params: parameters; ``signal``, ``quality``, ``store`` and ``data.overlap`` are used.
+        params: parameters; ``signal``, ``quality`` and ``store`` are used.
         out: folder of the store.
         key: secret key for the hashes of patient ids (``load_or_make_key``).
+        overlap: action if recordings of different splits share a patient or a waveform (``sets.NAME.overlap``).
         progress: show a progress bar in a terminal.
 
     Raises:
         InputError: the cohort is empty; a target has the name of another column; ``out`` exists and is not a store;
-            all recordings or more than ``store.max_rejected_fraction`` are rejected; ``data.overlap`` is ``error`` and
+            all recordings or more than ``store.max_rejected_fraction`` are rejected; ``overlap`` is ``error`` and
             recordings of different splits share a patient or a waveform; or the backend fails (``ecgssl.pool``).
     """
     start = time.perf_counter()
@@ -91,7 +100,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         parts = [work.part(shard.number) for shard in made]
         reasons = write_rejected(building / layout.REJECTED, cohort, parts)
         _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
-        apart = enforce_splits(cohort, parts, params.data.overlap, partial / "overlap.csv")
+        apart = enforce_splits(cohort, parts, overlap, partial / "overlap.csv")
         cohort = apart.cohort
         if apart.left_out:
             reasons = write_rejected(building / layout.REJECTED, cohort, parts, apart.left_out)
@@ -101,7 +110,7 @@ def preprocess(cohort: Cohort, params: Params, out: Path | str, key: bytes, prog
         if stored + reasons.total() != len(cohort):
             raise AssertionError(f"{len(cohort)} recordings, but {stored} stored and {reasons.total()} rejected")
         about = _about(cohort, params, work, made, pruned, building) | {
-            "overlap": {"policy": params.data.overlap, **apart.counts()},
+            "overlap": {"policy": overlap, **apart.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
         # write this marker file last; the write need not be atomic, because the folder is renamed afterwards

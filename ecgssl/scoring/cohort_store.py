@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecgssl.config import Params
+from ecgssl.config import OneSet, Params
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.fingerprint import fingerprint
-from ecgssl.datasets.load import load
+from ecgssl.datasets.load import load_set
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import canonical_json
@@ -39,7 +39,7 @@ def rejected_count(store: Store) -> int:
 
 
 def cohort_store(
-    params: Params,
+    chosen: OneSet,
     bundle_path: Path | str,
     targets: Sequence[str],
     folder: Path,
@@ -48,18 +48,18 @@ def cohort_store(
     show_progress: bool = True,
     require_signature: Path | str | None = None,
 ) -> CohortStore:
-    """Preprocess the cohort in ``params.data`` with the settings of a bundle and return the store.
+    """Preprocess a set with the settings of a bundle and return the store.
 
     Preprocessing settings, quality limits and the rounding step are those of the bundle; those in ``params`` are
     ignored. The folder name of the store contains a hash of its inputs. An existing store is reused if the recordings,
-    the table, the section ``data``, the seed, these settings and the version of ecgssl are the same.
+    the table, the section of the set, the seed, these settings and the version of ecgssl are the same.
 
     Args:
-        params: parameters; only the sections ``data`` and ``store`` and the seed are used.
+        chosen: set and parameters, of which section ``store`` and the seed are used.
         bundle_path: bundle of an encoder.
         targets: target columns that the table must contain.
         folder: parent folder of the store.
-        overrides: ``section.key=value`` strings that were applied to ``params``. An override that differs from the
+        overrides: ``section.key=value`` strings that were applied to the parameters. An override that differs from the
             settings of the bundle is an error.
         show_progress: show a progress bar on a terminal.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
@@ -69,30 +69,34 @@ def cohort_store(
             cannot be preprocessed (see ``ecgssl.preprocessing.preprocess``).
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
+    params = chosen.params
     bundle = load_bundle(bundle_path, require_signature=require_signature)
     if bundle.targets:
         what = f"contains a classifier of {', '.join(bundle.targets)}"
         raise InputError(Problem(str(bundle_path), "bundle", what, "Use the bundle of an encoder"))
     settings = model_settings(bundle.spec, bundle.quality, bundle.lsb)
     require_settings(overrides, params, settings, str(bundle_path), "use a bundle with this setting")
-    cohort = load(params.data, "data/raw", params.seed)
-    _require_targets(cohort, targets)
+    with chosen.messages():
+        cohort = load_set(chosen)
+        _require_targets(cohort, targets)
     own = _under_contract(params, bundle)
-    described = fingerprint(params.data, params.seed, cohort.table["path"].tolist())
+    described = fingerprint(chosen.data, params.seed, cohort.table["path"].tolist())
     about = {
         "ecgssl": __version__,
         "recordings": described,
-        "data": params.data.model_dump(mode="json"),
+        "data": chosen.data.model_dump(mode="json"),
         "seed": params.seed,
         "signal": own.signal.fingerprint,
         "quality": own.quality.model_dump(mode="json"),
         "lsb": own.store.lsb,
     }
-    key = hashlib.sha256(canonical_json(about).encode()).hexdigest()[:12]
-    path = folder / f"store-{key}"
+    digest = hashlib.sha256(canonical_json(about).encode()).hexdigest()[:12]
+    path = folder / f"store-{digest}"
     if (path / layout.SPEC).exists():
         return CohortStore(Store(path), None)
-    report = preprocess(cohort, own, path, choose_key(params.data, params.seed, path), progress=show_progress)
+    with chosen.messages():
+        key = choose_key(chosen.data, params.seed, path)
+        report = preprocess(cohort, own, path, key, overlap=chosen.data.overlap, progress=show_progress)
     return CohortStore(Store(path), report)
 
 
@@ -106,7 +110,7 @@ def _require_targets(cohort: Cohort, targets: Sequence[str]) -> None:
     problems = []
     for target in targets:
         if target in cohort.not_binary:
-            remedy = "Use 1, 0, U (uncertain) or an empty cell (unknown); declare other cells in data.targets"
+            remedy = "Use 1, 0, U (uncertain) or an empty cell (unknown); declare other cells in sets.NAME.targets"
             problems.append(Problem(where, target, cohort.not_binary[target], remedy))
         elif target not in cohort.targets and not (target in _PLAIN and target in cohort.table):
             known = ", ".join(cohort.targets) or "none"

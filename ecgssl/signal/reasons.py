@@ -120,7 +120,7 @@ READ_TEXTS = {
     "too_short": "the recording is shorter than the required duration (signal.duration); it is not padded",
     "min_leads": "too few usable leads are left (quality.min_leads)",
     "missing_leads": "a required lead is absent or unusable (signal.missing_leads)",
-    "overlap": "a later split contains a recording of the same patient or with the same waveform (data.overlap: drop_train)",
+    "overlap": "a later split contains a recording of the same patient or with the same waveform (overlap: drop_train)",
 }
 """Descriptions of the reason codes of file readers, preprocessing and overlap checks."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecgssl.config import Params
-from ecgssl.datasets.load import load
+from ecgssl.config import OneSet
+from ecgssl.datasets.load import load_set
 from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.output_lock import exclusive
@@ -17,32 +17,39 @@ from ecgssl.tracking.runs import track
 
 
 def preprocess_set(
-    params: Params,
+    chosen: OneSet,
     out: Path | str,
     *,
-    synthetic: Path | str = "data/raw",
     metrics: Path | str | None = None,
     figure: Path | str | None = None,
 ) -> PreprocessReport:
-    """Preprocess the data set that is selected in section ``data`` of the parameters.
+    """Preprocess a set of the parameters.
 
     Args:
-        params: parameters, of which sections ``data``, ``signal``, ``quality`` and ``store`` and the seed are used.
+        chosen: set and parameters, of which sections ``signal``, ``quality`` and ``store`` and the seed are used. A
+            simulated set is read from ``ecgssl.datasets.load.raw_folder``.
         out: output folder of the store. An existing store is replaced.
-        synthetic: folder of the synthetic data set.
         metrics: JSON file for the numbers of stored and rejected recordings; not written by default.
         figure: PNG, PDF or SVG file for a figure with the worst recordings of each reason code; not drawn by default.
 
     Raises:
-        InputError: see ``ecgssl.datasets.load.load`` and ``ecgssl.preprocessing.preprocess.preprocess``. It is also raised
-            if ``figure`` has another suffix.
+        InputError: see ``ecgssl.datasets.load.load_set`` and ``ecgssl.preprocessing.preprocess.preprocess``. It is also
+            raised if ``figure`` has another suffix.
     """
     if figure is not None:
         figure_suffix(figure)
-    with exclusive(out) as lock, track("preprocess", params, lock=lock) as run:
+    params = chosen.params
+    tags = {"set": chosen.name}
+    with (
+        exclusive(out) as lock,
+        track(f"preprocess@{chosen.name}", params, tags=tags, lock=lock) as run,
+        chosen.messages(),
+    ):
         run.log_params({s: getattr(params, s).model_dump(mode="json") for s in ("signal", "quality", "store")})
-        cohort = load(params.data, synthetic, params.seed)
-        report = preprocess(cohort, params, out, choose_key(params.data, params.seed, out))
+        run.log_params({"set": chosen.name})
+        cohort = load_set(chosen)
+        key = choose_key(chosen.data, params.seed, out)
+        report = preprocess(cohort, params, out, key, overlap=chosen.data.overlap)
         counts = {"recordings": report.counted, "stored": report.stored, "rejected": report.rejected}
         run.log_metrics({**counts, "seconds": report.seconds})
         if metrics is not None:

@@ -6,12 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.synthetic.published_key import patient_key, seed_of_file
 from ecgssl.errors import InputError, Problem
 from ecgssl.store.patient_key import load_or_make_key
 
-FIELD = "data.patient_key"
+FIELD = "sets.NAME.patient_key"
 REPLACED = (
     "data/raw",
     "data/processed",
@@ -44,7 +44,7 @@ def default_key_file() -> Path:
     return folder / "ecgssl" / "patient.key"
 
 
-def choose_key(data: DataParams, seed: int, out: Path | str) -> bytes:
+def choose_key(data: SetParams, seed: int, out: Path | str) -> bytes:
     """Return the key for the patient ids of a set; create a random private key if there is none yet.
 
     Args:
@@ -56,7 +56,7 @@ def choose_key(data: DataParams, seed: int, out: Path | str) -> bytes:
         InputError: the key of real patients is a published one; the key file is in a folder that is deleted or shared,
             is not ignored by git, or cannot be read or created; or a key of an earlier release is in the project.
     """
-    simulated = data.set == "synthetic"
+    simulated = data.reader == "synthetic"
     if data.patient_key is None:
         if simulated:
             return patient_key(seed)

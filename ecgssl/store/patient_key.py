@@ -33,7 +33,9 @@ def load_or_make_key(path: Path | str) -> bytes:
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise InputError(
-            Problem(str(path), "patient key", f"cannot be read or created ({error.strerror})", "Set data.patient_key")
+            Problem(
+                str(path), "patient key", f"cannot be read or created ({error.strerror})", "Set sets.NAME.patient_key"
+            )
         ) from error
     except UnicodeDecodeError:
         text = ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 
+from ecgssl.config.public_sets import SYNTHETIC
 from ecgssl.datasets.synthetic.published_key import patient_key
 from ecgssl.store.patient_key import numbering_check
 
 _logger = logging.getLogger("ecgssl")
 _MOST_SEEDS = 10_000
-_SIMULATED = "synthetic"
 
 
 def warn_of_published_key(where: str, numbering: str, name: str, licence: str) -> None:
@@ -23,7 +23,7 @@ def warn_of_published_key(where: str, numbering: str, name: str, licence: str) -
         numbering: value of ``ecgssl.store.patient_key.numbering_check`` recorded with the hashes; empty if unknown.
         name, licence: name and licence of the set; a local cohort has no licence.
     """
-    if numbering and name != _SIMULATED:
+    if numbering and name != SYNTHETIC:
         seed = _seed_of(numbering, name if licence else "")
         if seed is not None:
             _warn(where, seed)
@@ -38,7 +38,7 @@ def _seed_of(numbering: str, name: str) -> int | None:
 def _warn(where: str, seed: int) -> None:
     _logger.warning(
         "%s: patient hashes were made with the published key of simulated patients (seed %d), so patient ids can be "
-        "guessed from them. Do not share it. Make it again with the default of data.patient_key.",
+        "guessed from them. Do not share it. Make it again with the default of sets.NAME.patient_key.",
         where,
         seed,
     )

@@ -19,13 +19,16 @@ _HOW_TO_WRITE = ("workers", "backend", "scheduler", "max_rejected_fraction")
 
 
 def store_settings(store: Store) -> dict[str, Any]:
-    """Return the settings of a store as a nested dictionary with the sections and keys of ``params.yaml``."""
+    """Return the settings of a store as a nested dictionary with the sections and keys of ``params.yaml``.
+
+    The entry ``sets`` has the keys of the store's own set, without its name.
+    """
     about = store.about
     return {
         "signal": store.spec.to_dict(),
         "quality": about.get("quality", {}),
         "store": {name: about[name] for name in ("lsb", "shard_recordings") if name in about},
-        "data": {"set": about.get("cohort", {}).get("name"), "overlap": about.get("overlap", {}).get("policy")},
+        "sets": {"reader": about.get("cohort", {}).get("name"), "overlap": about.get("overlap", {}).get("policy")},
     }
 
 
@@ -61,7 +64,8 @@ def require_settings(
         keys = item.partition("=")[0].split(".")
         if keys[0] not in settings or (keys[0] == "store" and keys[-1] in _HOW_TO_WRITE):
             continue
-        for key, value, there in _differences(".".join(keys), _at(given, keys), _at(settings, keys)):
+        recorded = [keys[0], *keys[2:]] if keys[0] == "sets" else keys
+        for key, value, there in _differences(".".join(keys), _at(given, keys), _at(settings, recorded)):
             made_with = "does not record this setting" if there is None else f"was made with {there!r}"
             what = f"is {value!r}, but {where} {made_with}, and the override would be ignored"
             problems.append(Problem("--set", key, what, f"Remove the override, or {fix}"))

@@ -38,6 +38,11 @@ def _most_maps() -> int:
     return _MOST_MAPS if files == resource.RLIM_INFINITY else max(1, min(files // 2, _MOST_MAPS))
 
 
+def store_folder(name: str) -> Path:
+    """Return the folder of the store of a set in a project."""
+    return Path("data/processed") / name
+
+
 class Store:
     """Store of preprocessed recordings. They are cleaned, resampled and cropped, but not normalised.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -52,20 +53,30 @@ def provenance(params: Params) -> dict[str, str]:
 
     Returns:
         ``git_sha`` (with ``+dirty`` if there are changes), ``params_sha``, ``signal_fingerprint`` and ``ecgssl_version``;
-        ``dvc_lock_sha`` and ``data_fingerprint`` of the working directory (``absent`` if the file does not exist); and
+        ``dvc_lock_sha`` and ``data_fingerprint`` (of all sets) of the working directory (``absent`` if a file does not
+        exist); and
         ``pipeline``, which is equal for all stages run from the same parameters, commit and uncommitted changes.
     """
     source = source_state()
     params_sha = _sha(canonical_json(params.model_dump(mode="json"), digits=None))
-    files = {"dvc_lock_sha": Path("dvc.lock"), "data_fingerprint": Path("data/fingerprint.json")}
+    fingerprints = [Path("data/fingerprints") / f"{name}.json" for name in params.sets]
     return {
         "git_sha": str(source),
         "params_sha": params_sha,
         "signal_fingerprint": params.signal.fingerprint,
         "ecgssl_version": version("ecgssl"),
         "pipeline": _sha(f"{params_sha} {source.commit} {source.changes}"),
-        **{name: sha256_of(path) if path.is_file() else "absent" for name, path in files.items()},
+        "dvc_lock_sha": _of_files([Path("dvc.lock")]),
+        "data_fingerprint": _of_files(fingerprints),
     }
+
+
+def _of_files(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file or, for several files, of their hashes."""
+    if not all(path.is_file() for path in paths):
+        return "absent"
+    hashes = [sha256_of(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else _sha(" ".join(hashes))
 
 
 def _git(*arguments: str) -> bytes | None:

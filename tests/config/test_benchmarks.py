@@ -25,15 +25,16 @@ def test_a_benchmark_is_a_whole_parameter_file(name):
     profile = (PIPELINES / f"profiles/{benchmark.profile}.yaml").read_text()
     text = benchmark.params(profile, name, "/a place/of: it")
     params = parse_params(yaml.safe_load(text))
-    assert params.tasks == {benchmark.task: benchmark.targets}
+    assert {name: task.targets for name, task in params.tasks.items()} == {benchmark.task: benchmark.targets}
     assert len(set(benchmark.targets)) == len(benchmark.targets)
     assert params.exported[0] == benchmark.task
     assert set(params.pretrain.probe.targets) <= set(benchmark.targets)
-    assert params.data.root == Path("/a place/of: it")
-    assert params.data.labels in public_set(params.data.set).label_sets
+    data = params.one_set().data
+    assert data.root == Path("/a place/of: it")
+    assert data.labels in public_set(data.reader).label_sets
     assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
     assert params.finetune.fractions == benchmark.fractions
-    assert ("merl" in name) == (params.data.merl is not None)
+    assert ("merl" in name) == (data.merl is not None)
     # comments of the profile are preserved
     assert text.count("#") > 15
 
@@ -58,7 +59,7 @@ def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
     (tmp_path / "pipelines").symlink_to(PIPELINES)
     done = ecgssl("profile", "use", "icbeb2018", "--root", "/data/cpsc")
     assert done.code == 0, done.err
-    assert load_params("params.yaml").data.set == "cpsc2018"
+    assert load_params("params.yaml").one_set().data.reader == "cpsc2018"
     listed = ecgssl("profile", "list").out
     assert all(name in listed for name in (*BENCHMARKS, "quickstart", "ptbxl"))
     refused(ecgssl("profile", "use", "icbeb"), "is not a profile", "icbeb2018")

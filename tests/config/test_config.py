@@ -13,7 +13,7 @@ from ecgssl.model.core_ecg import CoReECG
 from ecgssl.signal.spec import SignalSpec
 
 REPOSITORY = Path(__file__).parents[2]
-TASKS = {"tasks": {"rhythm": ["AF"]}}
+TASKS = {"tasks": {"rhythm": {"targets": ["AF"]}}}
 
 
 def write(tmp_path: Path, data) -> Path:
@@ -90,10 +90,10 @@ def test_a_key_like_no_other_is_to_be_removed():
         ({"quality": {"policy": {"noisy": "mask"}}}, "quality"),
         ({"quality": {"policy": {"nan": "flag"}}}, "quality"),
         ({"quality": {"policy": {"ugly": "flag"}}}, "quality.policy.ugly.[key]"),
-        ({"data": {"set": "ptbxl"}}, "data"),
-        ({"data": {"set": "cohort"}}, "data"),
-        ({"tasks": {"Bad Name": ["AF"]}}, "tasks.Bad Name.[key]"),
-        ({"tasks": {"empty": []}}, "tasks.empty"),
+        ({"sets": {"a": {"reader": "ptbxl"}}}, "sets.a"),
+        ({"sets": {"a": {"reader": "cohort"}}}, "sets.a"),
+        ({"tasks": {"Bad Name": {"targets": ["AF"]}}}, "tasks.Bad Name.[key]"),
+        ({"tasks": {"empty": {"targets": []}}}, "tasks.empty.targets"),
         ({"objective": {"kind": "reconstruction"}, "stdm": {"kind": "none"}}, "parameters"),
         (
             {"objective": {"kind": "reconstruction"}, "stdm": {"time_ratio": 0, "lead_ratio": 0}},
@@ -170,9 +170,9 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_keys_that_are_no_text(tmp_path):
     with pytest.raises(InputError, match=r"params\.yaml: 1: "):
-        load_params(write(tmp_path, "1: x\ntasks: {t: [AF]}\n"))
+        load_params(write(tmp_path, "1: x\ntasks: {t: {targets: [AF]}}\n"))
     with pytest.raises(InputError, match=r"params\.yaml: fda\.2: "):
-        load_params(write(tmp_path, "fda: {2: x}\ntasks: {t: [AF]}\n"))
+        load_params(write(tmp_path, "fda: {2: x}\ntasks: {t: {targets: [AF]}}\n"))
 
 
 PROFILES = sorted(
@@ -197,8 +197,7 @@ def _values(section: dict, prefix: str = "") -> dict[str, object]:
 
 
 OF_THE_DATA_SET = {
-    "data.patient_key", "data.root", "data.set", "export.mode", "export.task", "pretrain.probe.targets",
-    "tasks", "tasks.findings",
+    "export.mode", "export.task", "pretrain.probe.targets", "tasks", "tasks.findings.set", "tasks.findings.targets",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ecgssl.errors import InputError
 
 def refused(data):
     with pytest.raises(InputError) as caught:
-        parse_params({"tasks": {"t": ["a"]}, "data": data})
+        parse_params({"tasks": {"t": {"targets": ["a"]}}, "sets": {"mine": data}})
     return {problem.field: f"{problem.what}. {problem.remedy}" for problem in caught.value.problems}
 
 
@@ -38,14 +38,14 @@ def test_declarations_that_cannot_be(declared, reported):
 
 def test_empty_cells_are_never_negative():
     reported = refused({"targets": {"t": {"missing": "negative"}}})
-    assert "always unknown" in reported["data.targets.t.missing"]
-    assert "an empty cell means unknown" in refused({"values": {"af": {"": "0"}}})["data.values"]
+    assert "always unknown" in reported["sets.mine.targets.t.missing"]
+    assert "an empty cell means unknown" in refused({"values": {"af": {"": "0"}}})["sets.mine.values"]
 
 
 def test_unknown_keys_are_corrected_below_a_name_of_the_users_own():
     reported = refused({"targets": {"range": {"kimd": "binary"}}, "colums": {}})
-    assert reported["data.targets.range.kimd"] == "unknown key. Did you mean 'kind'?"
-    assert reported["data.colums"] == "unknown key. Did you mean 'columns'?"
+    assert reported["sets.mine.targets.range.kimd"] == "unknown key. Did you mean 'kind'?"
+    assert reported["sets.mine.colums"] == "unknown key. Did you mean 'columns'?"
 
 
 def test_cells_are_text_whatever_yaml_makes_of_them():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from challenge_release import FOLDERS, write_header_and_signal
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.challenge import CinC2020, CinC2021, Georgia, label_map
 from ecgssl.datasets.public.cpsc2018 import CPSC2018
@@ -48,7 +48,7 @@ def release(tmp_path):
 
 
 def test_names_labels_and_what_is_known_of_them(release):
-    cohort = load(DataParams(set="cinc2021", root=release), "unused")
+    cohort = load(SetParams(reader="cinc2021", root=release), "unused")
     table = cohort.table.set_index("record_id")
     assert len(cohort.targets) == 26
     names = ["cpsc2018-A0001", "cinc-Q0001", "cinc-Q0400", "incart-I04", "cinc-S0001", "ptbxl-00001", "georgia-E00001"]
@@ -120,7 +120,7 @@ def test_a_subset_has_the_folds_of_its_own_set(tmp_path):
 
 
 def test_choice_of_subsets(release):
-    cohort = load(DataParams(set="cinc2020", root=release, subsets=("ptb", "georgia")), "unused")
+    cohort = load(SetParams(reader="cinc2020", root=release, subsets=("ptb", "georgia")), "unused")
     assert list(cohort.table["site"]) == ["ptb", "georgia", "georgia"]
     with pytest.raises(InputError, match=r"data\.subsets: ningbo: is not a subset of cinc2020\. Use: cpsc_2018, "):
         CinC2020(release, subsets=["ningbo"])
@@ -189,7 +189,7 @@ def test_another_gain_is_refused_if_the_voltages_are_unusual(tmp_path, gain, ste
 
 def test_folds_made_here_may_change_and_published_splits_may_not(release, tmp_path):
     assert Georgia(release).cohort().random_splits
-    assert not load(DataParams(set="georgia", root=release, split={"kind": "external"}), tmp_path).random_splits
+    assert not load(SetParams(reader="georgia", root=release, split={"kind": "external"}), tmp_path).random_splits
 
 
 def test_known_copies_are_flagged(tmp_path):

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.code15 import CODE15
 from ecgssl.errors import InputError
@@ -46,7 +46,7 @@ def release(tmp_path):
 
 
 def test_table(release):
-    cohort = load(DataParams(set="code15", root=release, subsets=PARTS), "unused")
+    cohort = load(SetParams(reader="code15", root=release, subsets=PARTS), "unused")
     table = cohort.table
     assert cohort.targets == ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
     assert list(table["record_id"]) == [f"code15-{row.split(',')[0]}" for row in ROWS]
@@ -95,7 +95,7 @@ def test_parts(release):
     cohort = CODE15(release, subsets=["part1"]).cohort()
     whole = CODE15(release, subsets=PARTS).cohort()
     assert list(cohort.table["fold"]) == list(whole.table["fold"])[:2]
-    assert "3 exams are in parts that data.subsets does not contain" in cohort.notes
+    assert "3 exams are in parts that sets.NAME.subsets does not contain" in cohort.notes
     with pytest.raises(InputError, match=r"part2, part3, .*or set data\.subsets to \['part0', 'part1'\]"):
         CODE15(release).cohort()
     with pytest.raises(InputError, match="not a subset of code15"):

@@ -8,7 +8,7 @@ from challenge_release import write_header_and_signal
 from scipy.io import loadmat, savemat
 from wfdb_files import noise
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.cpsc2018 import CPSC2018
@@ -75,7 +75,7 @@ def positives(cohort):
 
 
 def test_original_form(original):
-    cohort = load(DataParams(set="cpsc2018", root=original), "unused")
+    cohort = load(SetParams(reader="cpsc2018", root=original), "unused")
     assert cohort.targets == NINE
     assert positives(cohort) == {n: {NINE[label - 1] for label in labels} for n, labels in RANKED.items()}
     assert not cohort.table[list(NINE)].isna().any().any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from challenge_release import write_header_and_signal
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public import release_counts
 from ecgssl.datasets.public.challenge import CinC2021
@@ -73,7 +73,7 @@ def positives(cohort):
 
 
 def test_labels_by_exact_match(release):
-    cohort = load(DataParams(set="ecg_arrhythmia", root=release), "unused")
+    cohort = load(SetParams(reader="ecg_arrhythmia", root=release), "unused")
     assert cohort.targets == ("IDC", "LBBB", "RBBB", "TWC", "VPB", "SB", "SR", "AFIB", "ST", "AF")
     assert positives(cohort) == {
         "JS00001": {"AFIB", "RBBB", "TWC"},

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.echonext import COMPOSITE, EchoNext
 from ecgssl.datasets.public.label_map import package_table
@@ -62,16 +62,16 @@ def release(tmp_path, metadata):
 
 def test_conversion_to_millivolts_is_refused(release):
     with pytest.raises(InputError) as caught:
-        load(DataParams(set="echonext", root=release), "unused")
+        load(SetParams(reader="echonext", root=release), "unused")
     (problem,) = caught.value.problems
-    assert problem.field == "data.standardised_as_mv"
+    assert problem.field == "sets.NAME.standardised_as_mv"
     assert "z-scores" in problem.what
     assert "cannot be converted to mV" in problem.what
     assert "Set it to true" in problem.remedy
 
 
 def test_rows_of_the_arrays_and_no_split(release):
-    cohort = load(DataParams(set="echonext", root=release, standardised_as_mv=True), "unused")
+    cohort = load(SetParams(reader="echonext", root=release, standardised_as_mv=True), "unused")
     table = cohort.table.set_index("record_id")
     assert list(table.index) == ["echonext-k0", "echonext-k2", "echonext-k3", "echonext-k4", "echonext-k6"]
     assert list(table["path"]) == [

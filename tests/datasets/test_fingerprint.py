@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.fingerprint import fingerprint
 from ecgssl.errors import InputError
 from ecgssl.files import canonical_json, sha256_of
@@ -32,8 +32,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def _cohort(root: Path) -> DataParams:
-    return DataParams(set="cohort", root=root, manifest=root / "cohort.csv")
+def _cohort(root: Path) -> SetParams:
+    return SetParams(reader="cohort", root=root, manifest=root / "cohort.csv")
 
 
 def test_files_and_bytes_of_the_listed_records_are_counted(root: Path) -> None:
@@ -41,7 +41,7 @@ def test_files_and_bytes_of_the_listed_records_are_counted(root: Path) -> None:
     found = fingerprint(_cohort(root), 0, paths)
     digest = hashlib.sha256((root / "cohort.csv").read_bytes()).hexdigest()
     assert found == {
-        "set": "cohort",
+        "reader": "cohort",
         "lists": {"cohort.csv": digest},
         "records": 4,
         "files": 4,
@@ -78,13 +78,13 @@ def test_what_declares_the_targets_belongs_to_the_data(root: Path) -> None:
     beside = fingerprint(_cohort(root), 0, ["r/00/a"])
     assert beside["lists"].keys() - before["lists"].keys() == {"cohort.targets.yaml"}
     (root / "cohort.targets.yaml").rename(root / "mine.yaml")
-    named = DataParams(set="cohort", manifest=root / "cohort.csv", targets_file=root / "mine.yaml")
+    named = SetParams(reader="cohort", manifest=root / "cohort.csv", targets_file=root / "mine.yaml")
     assert fingerprint(named, 0, ["r/00/a"])["lists"]["mine.yaml"] == beside["lists"]["cohort.targets.yaml"]
 
 
 def test_missing_lists_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        fingerprint(DataParams(set="ptbxl", root=tmp_path), 0)
+        fingerprint(SetParams(reader="ptbxl", root=tmp_path), 0)
     assert [Path(p.where).name for p in caught.value.problems] == ["ptbxl_database.csv", "scp_statements.csv"]
 
 
@@ -92,18 +92,18 @@ def test_tables_and_members_of_any_public_set(root: Path) -> None:
     """Tables of CPSC2018 are one folder below the root, and a file with several recordings counts once."""
     (root / "r/REFERENCE.csv").write_text("Recording,First_label\n")
     paths = ["r/00/a", "r/01/c.xml#1", "r/01/c.xml#2"]
-    found = fingerprint(DataParams(set="cpsc2018", root=root), 0, paths)
+    found = fingerprint(SetParams(reader="cpsc2018", root=root), 0, paths)
     assert list(found["lists"]) == ["cohort.csv", "r/REFERENCE.csv"]
     assert (found["records"], found["files"], found["missing"]) == (2, 3, 0)
-    assert fingerprint(DataParams(set="mimic_iv_ecg", root=root), 0, paths)["lists"] == found["lists"]
+    assert fingerprint(SetParams(reader="mimic_iv_ecg", root=root), 0, paths)["lists"] == found["lists"]
 
 
 def test_the_synthetic_set_is_its_parameters() -> None:
-    first = fingerprint(DataParams(), 0)
+    first = fingerprint(SetParams(), 0)
     assert json.loads(canonical_json(first)) == first
-    assert first["synthetic"]["patients"] == DataParams().synthetic.patients
-    assert fingerprint(DataParams(), 1) != first
-    assert fingerprint(DataParams(synthetic={"patients": 3}), 0) != first
+    assert first["synthetic"]["patients"] == SetParams().synthetic.patients
+    assert fingerprint(SetParams(), 1) != first
+    assert fingerprint(SetParams(synthetic={"patients": 3}), 0) != first
 
 
 def test_on_the_official_layout(real_data: Path) -> None:
@@ -111,7 +111,7 @@ def test_on_the_official_layout(real_data: Path) -> None:
     if not (root / "ptbxl_database.csv").exists():
         pytest.skip("no PTB-XL in its official layout among the real recordings")
     paths = [p for p in pd.read_csv(root / "ptbxl_database.csv")["filename_hr"] if (root / f"{p}.hea").exists()]
-    found = fingerprint(DataParams(set="ptbxl", root=root), 0, paths)
+    found = fingerprint(SetParams(reader="ptbxl", root=root), 0, paths)
     sizes = [(root / f"{p}{s}").stat().st_size for p in paths for s in (".hea", ".dat")]
     assert (found["files"], found["bytes"], found["missing"]) == (2 * len(paths), sum(sizes), 0)
     assert found["lists"]["ptbxl_database.csv"] == sha256_of(root / "ptbxl_database.csv")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ecgssl.config import DataParams, ManifestParams, Target
+from ecgssl.config import ManifestParams, SetParams, Target
 from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
 from ecgssl.datasets.load import load
 from ecgssl.datasets.table.manifest import examine_manifest, listed_recordings, load_manifest
@@ -95,7 +95,7 @@ def test_the_yaml_beside_the_table_says_the_same(german):
     assert listed.table.to_dict("list") == {"record_id": names, "path": names}
     german.with_suffix(".targets.yaml").unlink()
     # what the parameters say wins, name by name
-    params = DataParams(
+    params = SetParams(
         set="cohort", manifest=german, targets_file=named, values={"sex": {"2": "other"}}, columns={"site": "Name"}
     )
     cohort = load(params, german.parent)
@@ -138,8 +138,8 @@ def test_mapping_what_is_not_there(tmp_path):
     )
     assert [(issue.column, issue.remedy) for issue in found.issues if issue.column != "split"] == [
         ("patient_id", "Did you mean 'MRN'?"),
-        ("data.columns.patient", "Did you mean 'patient_id'?"),
-        ("data.values.ag", "Columns: record_id, path, MRN"),
+        ("sets.NAME.columns.patient", "Did you mean 'patient_id'?"),
+        ("sets.NAME.values.ag", "Columns: record_id, path, MRN"),
     ]
 
 
@@ -183,7 +183,7 @@ def test_what_there_is_too_little_of_is_reported(german):
     assert reported["rhythm"][0] == "has no known value in split 'test'"
     assert reported["lvef"][0].endswith("in all 1 known recordings in split 'test'")
     assert reported["dx"] == ("has several labels, and each label is a target", "Use dx:LBBB, dx:PVC")
-    assert "declare the column in data.targets" in reported["Name"][1]
+    assert "declare the column in sets.NAME.targets" in reported["Name"][1]
     assert reported["af"][0] == "has no known value in split 'test'"
     assert reported["age"][0].endswith("in all 1 known recordings in split 'test'")
     require_targets(cohort, ["dx:LBBB", "af", "rhythm", "age"], splits=("train",))
@@ -268,10 +268,10 @@ def test_every_defect_is_reported_in_one_run_with_its_rows(tmp_path):
     found = examine_manifest(tmp_path / "m.csv", reading=reading)
     expected: dict[tuple[str, str], tuple[int, ...]] = {
         ("AF", "the column occurs more than once"): (),
-        ("data.path_prefix", "no path begins with this prefix"): (),
+        ("sets.NAME.path_prefix", "no path begins with this prefix"): (),
         ("device", "the file has no column 'Cart'"): (),
-        ("data.targets.gone", "its column is absent"): (),
-        ("data.targets.age", "would have the name 'age' of another column"): (),
+        ("sets.NAME.targets.gone", "its column is absent"): (),
+        ("sets.NAME.targets.age", "would have the name 'age' of another column"): (),
         ("age", "is not a number"): (25,),
     }
     for row, (_, issues) in DEFECTS.items():

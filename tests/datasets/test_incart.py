@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from wfdb_files import noise, write_record
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.incart import INCART
 from ecgssl.errors import InputError
@@ -36,7 +36,7 @@ def incart(tmp_path):
 
 
 def test_incart(incart):
-    cohort = load(DataParams(set="incart", root=incart), "unused")
+    cohort = load(SetParams(reader="incart", root=incart), "unused")
     table = cohort.table.set_index("record_id")
     assert list(table.index) == ["incart-I01", "incart-I02", "incart-I16", "incart-I69", "incart-I70"]
     assert list(table["patient_id"]) == ["patient01", "patient01", "patient08", "patient29", "patient30"]

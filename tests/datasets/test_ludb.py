@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from wfdb_files import noise, write_record
 
-from ecgssl.config import DataParams, QualityParams
+from ecgssl.config import QualityParams, SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.label_map import package_table
 from ecgssl.datasets.public.ludb import LUDB
@@ -86,7 +86,7 @@ def positive(cohort):
 
 
 def test_cells_with_line_breaks(release):
-    cohort = load(DataParams(set="ludb", root=release), "unused")
+    cohort = load(SetParams(reader="ludb", root=release), "unused")
     table = cohort.table
     assert list(table["record_id"]) == ["ludb-1", "ludb-2", "ludb-34", "ludb-4"]
     assert list(table["path"]) == ["data/1", "data/2", "data/34", "data/4"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.cohort import require_targets
 from ecgssl.datasets.load import load
 from ecgssl.datasets.table.manifest import load_manifest
@@ -153,8 +153,8 @@ def test_required_targets(folder):
 def test_registry_finds_synthetic_and_cohort(folder):
     rows = ["a,r0,p1,train,,,1,0", "b,r1,p2,test,,,1,0"]
     write(folder, rows, name="manifest.csv")
-    assert load(DataParams(), folder).name == "synthetic"
-    assert load(DataParams(set="cohort", manifest=folder / "manifest.csv"), folder / "unused").name == "manifest"
+    assert load(SetParams(), folder).name == "synthetic"
+    assert load(SetParams(reader="cohort", manifest=folder / "manifest.csv"), folder / "unused").name == "manifest"
 
 
 @pytest.mark.real

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgssl.config import DataParams, MerlParams
+from ecgssl.config import MerlParams, SetParams
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.datasets.public.merl import on_merl_splits
 from ecgssl.errors import InputError
@@ -106,6 +106,6 @@ def test_what_cannot_be_is_said(subclass):
 def test_one_split_and_a_set_that_has_it():
     merl = MerlParams(folder=Path("m"))
     with pytest.raises(ValueError, match="merl has no split for set 'ptb'"):
-        DataParams(set="ptb", root=Path("x"), merl=merl)
+        SetParams(reader="ptb", root=Path("x"), merl=merl)
     with pytest.raises(ValueError, match="both define a split"):
-        DataParams.model_validate({"set": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}})
+        SetParams.model_validate({"set": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}})

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from wfdb_files import noise, write_record
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.folds import hashed_folds
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public import mimic_iv_ecg, release_counts
@@ -78,7 +78,7 @@ def add_diagnoses(root, change=None):
 
 
 def test_recordings_without_targets(release):
-    cohort = load(DataParams(set="mimic_iv_ecg", root=release), "unused")
+    cohort = load(SetParams(reader="mimic_iv_ecg", root=release), "unused")
     table = cohort.table
     assert cohort.targets == ()
     assert len(table) == 60

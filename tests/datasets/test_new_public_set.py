@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from wfdb_files import noise, write_record
 
-from ecgssl.config import DataParams, load_params, parse_params
+from ecgssl.config import SetParams, load_params, parse_params
 from ecgssl.config.public_sets import PUBLIC_SETS
 from ecgssl.datasets import public
 from ecgssl.datasets.cohort import Cohort
@@ -76,7 +76,7 @@ def register(monkeypatch, name="mini", attribute="Mini"):
 def test_a_registered_class_becomes_a_cohort(monkeypatch, release):
     """No other change is needed: parameters accept the name, and the cohort has labels, splits and notes."""
     register(monkeypatch)
-    params = DataParams(set="mini", root=release)
+    params = SetParams(reader="mini", root=release)
     cohort = load(params, "unused")
     assert (cohort.name, len(cohort), cohort.targets) == ("mini", 20, ("af",))
     assert set(cohort.table["split"]) <= {"train", "val", "test"}
@@ -89,13 +89,13 @@ def test_rows_of_the_counts_table_are_compared(monkeypatch, release):
     rows.append({"set": "mini", "labels": "af", "counted": "af", "count": "11"})
     monkeypatch.setattr(release_counts, "package_table", lambda _: rows)
     with pytest.raises(InputError, match=r"af 10 \(11\)"):
-        load(DataParams(set="mini", root=release), "unused")
+        load(SetParams(reader="mini", root=release), "unused")
 
 
 def test_a_forgotten_attribute_is_named(monkeypatch, release):
     register(monkeypatch, attribute="WithoutSource")
     with pytest.raises(TypeError, match="WithoutSource lacks citation, source"):
-        load(DataParams(set="mini", root=release), "unused")
+        load(SetParams(reader="mini", root=release), "unused")
 
 
 def test_another_name_than_in_the_registry_is_an_error(monkeypatch):
@@ -105,18 +105,18 @@ def test_another_name_than_in_the_registry_is_an_error(monkeypatch):
 
 
 def test_a_forgotten_line_in_the_registry_is_an_error_of_the_parameters(release, tmp_path):
-    tasks = {"rhythm": ["af"]}
+    tasks = {"rhythm": {"targets": ["af"]}}
     for name, hint in (("mini", "Known sets: synthetic, cohort, cinc2020"), ("ptbx", "Did you mean 'ptbxl'")):
         with pytest.raises(InputError) as caught:
-            parse_params({"data": {"set": name, "root": str(release)}, "tasks": tasks})
+            parse_params({"sets": {"mine": {"reader": name, "root": str(release)}}, "tasks": tasks})
         (problem,) = caught.value.problems
-        assert problem.field == "data.set"
-        assert "is not a known set" in problem.what
+        assert problem.field == "sets.mine.reader"
+        assert "is not a known reader" in problem.what
         assert hint in problem.what
     file = tmp_path / "params.yaml"
-    file.write_text("tasks: {rhythm: [af]}\n")
-    with pytest.raises(InputError, match=r"data\.set: is not a known set"):
-        load_params(file, ["data.set=mini"])
+    file.write_text("tasks: {rhythm: {targets: [af]}}\n")
+    with pytest.raises(InputError, match=r"sets\.mine\.reader: is not a known reader"):
+        load_params(file, ["sets.mine.reader=mini"])
     with pytest.raises(InputError, match="mini: is not a public set"):
         public_set("mini")
 

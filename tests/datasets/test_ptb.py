@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wfdb_files import noise, write_record
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.ptb import PTB
 from ecgssl.errors import InputError
@@ -46,7 +46,7 @@ def ptb(tmp_path):
 
 
 def test_ptb(ptb):
-    cohort = load(DataParams(set="ptb", root=ptb), "unused")
+    cohort = load(SetParams(reader="ptb", root=ptb), "unused")
     table = cohort.table.set_index("record_id")
     assert list(table.index) == [
         f"ptb-{n}" for n in ("s0010_re", "s0014lre", "s0306lre", "s0291lre", "s0292lre", "s0544_re")

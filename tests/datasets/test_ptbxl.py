@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.ptbxl import LIKELIHOOD, PTBXL, SUPERCLASSES
 from ecgssl.datasets.table.manifest import load_manifest
@@ -49,7 +49,7 @@ def release(tmp_path):
 
 
 def test_labels_folds_and_traps(release):
-    cohort = load(DataParams(set="ptbxl", root=release, sampling_rate=100), "unused")
+    cohort = load(SetParams(reader="ptbxl", root=release, sampling_rate=100), "unused")
     table = cohort.table.set_index("record_id")
     assert cohort.targets == SUPERCLASSES == ("NORM", "MI", "STTC", "CD", "HYP")
     expected = [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [np.nan] * 5, [0, 0, 0, 1, 1]]
@@ -111,7 +111,7 @@ LABELS = {
 
 @pytest.mark.parametrize("labels", PTBXL.label_sets)
 def test_label_sets(release, labels):
-    cohort = load(DataParams(set="ptbxl", root=release, labels=labels), "unused")
+    cohort = load(SetParams(reader="ptbxl", root=release, labels=labels), "unused")
     table = cohort.table.set_index("record_id")[list(cohort.targets)]
     for number in range(1, 5):
         row = table.loc[f"ptbxl-{number:05d}"]

@@ -57,7 +57,7 @@ def test_every_set_is_whole(name, tmp_path):
     assert module.__doc__
     with pytest.raises(InputError) as caught:
         found(tmp_path, labels="no such labels")
-    assert {problem.field for problem in caught.value.problems} == {"data.root", "no such labels"}
+    assert {problem.field for problem in caught.value.problems} == {"sets.NAME.root", "no such labels"}
 
 
 def test_nothing_is_absent(toy):
@@ -136,7 +136,7 @@ def test_options_of_other_sets_are_refused_together(tmp_path):
     with pytest.raises(InputError) as caught:
         Toy(tmp_path, labels="none", subsets=["half"], standardised_as_mv=True)
     assert {problem.where for problem in caught.value.problems} == {
-        "data.labels",
-        "data.subsets",
-        "data.standardised_as_mv",
+        "sets.NAME.labels",
+        "sets.NAME.subsets",
+        "sets.NAME.standardised_as_mv",
     }

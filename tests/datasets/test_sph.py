@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ecgssl.config import DataParams
+from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.public.sph import SPH
 from ecgssl.errors import InputError
@@ -48,7 +48,7 @@ def release(tmp_path):
 
 
 def test_statements(release):
-    cohort = load(DataParams(set="sph", root=release), "unused")
+    cohort = load(SetParams(reader="sph", root=release), "unused")
     table = cohort.table.set_index("record_id")
     assert len(cohort.targets) == 7
     positive = {name: {t for t in cohort.targets if table.loc[name, t] == 1} for name in table.index}

@@ -203,7 +203,7 @@ def test_impossible_splits_are_errors(params, changed, message):
     with pytest.raises(CannotSplit, match=message):
         make_split(frame, ("af",), SplitParams.model_validate(params), 0)
     cohort = Cohort("c", None, frame, ("af",), "", source="c.csv")
-    with pytest.raises(InputError, match=f"c.csv: data.split: .*{message}"):
+    with pytest.raises(InputError, match=f"c.csv: sets.NAME.split: .*{message}"):
         resplit(cohort, SplitParams.model_validate(params), 0)
 
 

@@ -14,7 +14,7 @@ import wfdb
 from sklearn.metrics import roc_auc_score
 
 from ecgssl.cli.simulate import simulation
-from ecgssl.config import DataParams, SyntheticParams
+from ecgssl.config import SetParams, SyntheticParams
 from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import patient_key, render, simulate, split_of_patients
 from ecgssl.datasets.synthetic.synthetic_patients import (
@@ -335,7 +335,7 @@ def test_two_hospitals_differ_in_patients_and_columns(folder: Path, tmp_path: Pa
     text = (other / "README.txt").read_text()
     assert "site: Hospital B" in text
     assert "one column per label" not in text
-    cohort = load(DataParams.model_validate({"split": {"kind": "external"}}), other)
+    cohort = load(SetParams.model_validate({"split": {"kind": "external"}}), other)
     assert cohort.targets == ()
     assert set(cohort.table["split"]) == {"test"}
     assert set(cohort.table["device"]) == {"XR-2"}

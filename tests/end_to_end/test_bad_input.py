@@ -79,8 +79,8 @@ def test_target_column_that_is_not_binary(made, tmp_path):
     """The cohort stage reports the error before preprocessing starts."""
     manifest = write_manifest(tmp_path / "m.csv", made.base / "records", AF={4: "yes"})
     params = yaml.safe_load(made.params.read_text())
-    params["data"] |= {"set": "cohort", "manifest": str(manifest)}
-    params["tasks"] = {"rhythm": ["AF", "RARE", "RAER"]}
+    params["sets"] = {"mine": {"reader": "cohort", "manifest": str(manifest)}}
+    params["tasks"] = {"rhythm": {"targets": ["AF", "RARE", "RAER"]}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     script = Path(__file__).parents[2] / "pipelines/cohort.py"
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
@@ -215,7 +215,7 @@ def test_root_and_labels_belong_to_one_set(tmp_path):
     out = tmp_path / "store"
     for options in (["--root", tmp_path], ["--labels", "x"], ["--manifest", "c.csv", "--public", "ptbxl"]):
         refused(ecgssl("preprocess", "--out", out, *options), "need either a table or a public set")
-    refused(ecgssl("preprocess", "--out", out, "--public", "ptbx", "--root", tmp_path), "data.set", "'ptbxl'")
+    refused(ecgssl("preprocess", "--out", out, "--public", "ptbx", "--root", tmp_path), "sets.ptbx.reader", "'ptbxl'")
     refused(ecgssl("preprocess", "--out", out, "--public", "ptbxl"), "needs root")
     refused(
         ecgssl("preprocess", "--out", out, "--public", "ptbxl", "--root", tmp_path, "--labels", "super"),

@@ -124,7 +124,7 @@ def test_base_commands_import_no_library_of_an_extra():
 
 def test_every_command_that_needs_an_extra_prints_the_install_line(tmp_path):
     assert BASE_COMMANDS | NEEDS.keys() == set(cast(Any, get_command(app)).commands)
-    (tmp_path / "params.yaml").write_text("tasks: {af: [AF]}\n")
+    (tmp_path / "params.yaml").write_text("tasks: {af: {targets: [AF]}}\n")
     found = run_without(EXTRAS, tmp_path, {command: arguments for command, (arguments, _) in NEEDS.items()})
     for command, (_, extras) in NEEDS.items():
         code, _, err = found[command]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -80,13 +81,16 @@ def project(tmp_path_factory) -> Path:
         for share in finetune["fractions"]
         for leads in finetune["lead_sets"]
     ]
-    (folder / "data").mkdir()
-    (folder / "data/fingerprint.json").write_text("{}")
+    sets = list(params["sets"])
+    (folder / "data/fingerprints").mkdir(parents=True)
+    for name in sets:
+        (folder / f"data/fingerprints/{name}.json").write_text("{}")
     for stage in STAGES.values():
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             path = next(iter(entry)) if isinstance(entry, dict) else entry
-            for short, long in keys:
-                place = folder / path.replace("${key}", long if "finetuned" in path else short)
+            for name, (short, long) in itertools.product(sets, keys):
+                path_of_item = path.replace("${key}", long if "finetuned" in path else short)
+                place = folder / path_of_item.replace("${item.set}", name)
                 if place.suffix:
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_text("{}")

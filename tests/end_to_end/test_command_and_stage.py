@@ -22,15 +22,16 @@ SETTING = "waves-linear-1.0-12lead"
 def tiny_params() -> dict:
     """Write the parameters of a project whose stages take seconds."""
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
-    params["data"]["synthetic"] = {
+    params["sets"] = {"synthetic": {"synthetic": {
         "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
-    }  # fmt: skip
+    }}}  # fmt: skip
     params["seed"] = 1
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
+    params["pretrain"].pop("sets", None)
     params["pretrain"] |= {"samples": 64, "batch_size": 32, "probe": {"targets": []}}
-    params["tasks"] = {"waves": ["t_inversion"]}
+    params["tasks"] = {"waves": {"targets": ["t_inversion"]}}
     params["finetune"] |= {"modes": ["linear"]}
     params["evaluate"]["bootstrap"] = 100
     params["export"] = {"raw_rates": [], "pt2": False}
@@ -45,10 +46,10 @@ def both(tmp_path_factory) -> SimpleNamespace:
     (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params()))
     commands = {
         "preprocess": ["--out", "by-command/store", "--figure", "by-command/worst.png"],
-        "pretrain": ["--store", "data/processed", "--out", "by-command/run"],
-        "finetune": ["--store", "data/processed", "--encoder", "models/pretrained", "--targets", "t_inversion",
+        "pretrain": ["--store", "data/processed/synthetic", "--out", "by-command/run"],
+        "finetune": ["--store", "data/processed/synthetic", "--encoder", "models/pretrained", "--targets", "t_inversion",
                      "--out", "by-command/tuned"],
-        "export": ["--model", "models/pretrained", "--out", "by-command/encoder", "--store", "data/processed"],
+        "export": ["--model", "models/pretrained", "--out", "by-command/encoder", "--store", "data/processed/synthetic"],
     }  # fmt: skip
     scripts = {"cohort": [], "preprocess": [], "pretrain": [], "finetune": ["--setting", SETTING],
                "evaluate": [], "export": []}  # fmt: skip
@@ -85,8 +86,8 @@ def read_runs(folder: Path) -> dict[str, list[dict[str, set[str]]]]:
 @pytest.mark.parametrize(
     ("stage", "command"),
     [
-        ("data/processed/shard-00000.npy", "by-command/store/shard-00000.npy"),
-        ("data/processed/index.parquet", "by-command/store/index.parquet"),
+        ("data/processed/synthetic/shard-00000.npy", "by-command/store/shard-00000.npy"),
+        ("data/processed/synthetic/index.parquet", "by-command/store/index.parquet"),
         ("models/pretrained/model.safetensors", "by-command/run/pretrained/model.safetensors"),
         ("metrics/pretrain.json", "by-command/run/pretrain.json"),
         (f"models/finetuned/{SETTING}/predictions.csv", "by-command/tuned/classifier/predictions.csv"),
@@ -107,7 +108,7 @@ def test_parameters_and_metrics_reach_mlflow_from_both(both, stage):
     assert script["params"]
     assert script["metrics"] <= command["metrics"]
     assert {name for name in script["artifacts"] if name.endswith(("json", "png", "safetensors"))} - {
-        "preprocess.json"
+        "synthetic.json"
     } <= command["artifacts"]
 
 

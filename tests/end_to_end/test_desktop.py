@@ -51,7 +51,7 @@ def cohort(tmp_path_factory) -> Path:
         write_record(folder, f"r{number}", beats(number), rate=250)
     rows = [f"rec{number},r{number},p{number},train,{number % 2}" for number in range(4)]
     (folder / "cohort.csv").write_text("record_id,path,patient_id,split,AF\n" + "\n".join(rows) + "\n")
-    (folder / "params.yaml").write_text("tasks: {af: [AF]}\nstore: {workers: 1}\n")
+    (folder / "params.yaml").write_text("tasks: {af: {targets: [AF]}}\nstore: {workers: 1}\n")
     save_model(folder / "model", classifier(), SPEC)
     decision().save(folder / "model")
     export_bundle(folder / "model", folder / "bundle", LEAN, quality=QualityParams())

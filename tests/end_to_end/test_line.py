@@ -30,13 +30,14 @@ BROKEN = {"truncated": "truncated", "header": "header", "flat": "min_leads"}
 def overridden(folder: Path) -> Path:
     """Write the quickstart profile with much smaller settings."""
     params = yaml.safe_load(PROFILE.read_text())
-    params["data"]["patient_key"] = str(folder / "patient.key")
+    params["sets"] = {"mine": {"reader": "cohort", "manifest": "m.csv", "patient_key": str(folder / "patient.key")}}
     params["signal"]["duration"] = 5
     params["store"] |= {"workers": 1, "shard_recordings": 100}
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "patch": 50}
     params["model"]["decoder"] |= {"width": 32, "heads": 2}
+    params["pretrain"].pop("sets", None)
     params["pretrain"] |= {"samples": 384, "batch_size": 32, "probe": {"targets": TARGETS}}
-    params["tasks"] = {"waves": TARGETS}
+    params["tasks"] = {"waves": {"targets": TARGETS}}
     params["finetune"]["full"] |= {"epochs": 2, "batch_size": 32}
     params["evaluate"]["bootstrap"] = 100
     params["export"] = {"tolerance": 1e-4, "opset": 20}

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = ["waves-linear-1.0-12lead", "waves-linear-1.0-1lead"]
 STAGES = {
-    "cohort": [],
-    "preprocess": [],
+    "cohort@synthetic": [],
+    "preprocess@synthetic": ["--dataset", "synthetic"],
     "pretrain": [],
     **{f"finetune@{setting}": ["--setting", setting] for setting in SETTINGS},
     "fewer_leads@waves-linear": ["--task", "waves", "--mode", "linear"],
@@ -34,15 +34,16 @@ def project(tmp_path_factory):
     """Return a project folder after one run of every stage, in the order of dvc.yaml."""
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
-    params["data"]["synthetic"] = {
+    params["sets"] = {"synthetic": {"synthetic": {
         "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
-    }  # fmt: skip
+    }}}  # fmt: skip
     params["seed"] = 1
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
+    params["pretrain"].pop("sets", None)
     params["pretrain"] |= {"samples": 128, "batch_size": 32, "probe": {"targets": ["t_inversion"]}}
-    params["tasks"] = {"waves": ["t_inversion", "st_elevation"]}
+    params["tasks"] = {"waves": {"targets": ["t_inversion", "st_elevation"]}}
     params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead", "1lead"]}
     params["evaluate"]["bootstrap"] = 100
     params["export"] = {"tolerance": 1e-4, "opset": 20, "raw_rates": [], "pt2": False}
@@ -81,17 +82,17 @@ def test_outputs_are_those_that_dvc_waits_for(project):
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             path = next(iter(entry)) if isinstance(entry, dict) else entry
             key = SETTINGS[0] if name == "finetune" else "waves-linear"
-            assert (project / path.replace("${key}", key)).exists(), (name, path)
+            assert (project / path.replace("${key}", key).replace("${item.set}", "synthetic")).exists(), (name, path)
 
 
 def test_counts_agree_between_stages(project):
-    cohort = json.loads((project / "metrics/cohort.json").read_text())
-    made = json.loads((project / "metrics/preprocess.json").read_text())
+    cohort = json.loads((project / "metrics/cohort/synthetic.json").read_text())
+    made = json.loads((project / "metrics/preprocess/synthetic.json").read_text())
     assert made["recordings"] == cohort["recordings"] == made["stored"] + made["rejected"]
     headline = json.loads((project / "metrics/evaluate.json").read_text())[SETTINGS[0]]
     predictions = pd.read_csv(project / f"models/finetuned/{SETTINGS[0]}/predictions.csv")
     part = predictions[(predictions["split"] == "test") & (predictions["model"] == "linear")]
-    table = pd.read_csv(project / "data/raw/manifest.csv").query("split == 'test'")
+    table = pd.read_csv(project / "data/raw/synthetic/manifest.csv").query("split == 'test'")
     assert len(table) == cohort["splits"]["test"]["recordings"]
     known = table[["t_inversion", "st_elevation"]].notna().any(axis=1)
     assert headline["records"] == len(part) == known.sum()
@@ -104,8 +105,8 @@ def test_one_finished_run_per_stage_under_one_parent(runs):
 
 
 def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
-    made = json.loads((project / "metrics/preprocess.json").read_text())
-    assert runs["preprocess"]["metrics"]["stored"] == made["stored"]
+    made = json.loads((project / "metrics/preprocess/synthetic.json").read_text())
+    assert runs["preprocess@synthetic"]["metrics"]["stored"] == made["stored"]
     for setting in SETTINGS:
         figures = json.loads((project / "metrics/evaluate.json").read_text())[setting]
         run = runs[f"evaluate@{setting}"]
@@ -132,8 +133,8 @@ def test_leaderboard_has_every_setting_and_the_model_on_fewer_leads(project):
 
 def test_what_was_logged_names_no_patient(project):
     """Patient ids of the synthetic set are P and five digits; the manifest in the stage's output contains them."""
-    patients = pd.read_csv(project / "data/raw/manifest.csv")["patient_id"].unique()
-    key = (project / "data/raw/patient.key").read_bytes().strip()
+    patients = pd.read_csv(project / "data/raw/synthetic/manifest.csv")["patient_id"].unique()
+    key = (project / "data/raw/synthetic/patient.key").read_bytes().strip()
     secrets = [key, *(patient.encode() for patient in patients)]
     assert len(secrets) == 61
     logged = [path for path in (project / "mlartifacts").rglob("*") if path.is_file()]

@@ -111,12 +111,14 @@ def hospital(folder: Path) -> Path:
 
 def small(folder: Path) -> Path:
     params = yaml.safe_load(PROFILE.read_text())
+    params["sets"] = {"simulated": {}}
+    params["pretrain"].pop("sets", None)
     params["quality"]["beats"] = "none"
     params["store"] |= {"workers": 1}
     params["model"] |= {"width": 32, "depth": 1, "heads": 2, "patch": 50}
     params["model"]["decoder"] |= {"width": 32, "depth": 1, "heads": 2}
     params["pretrain"] |= {"samples": 32, "batch_size": 16, "probe": {"targets": []}}
-    params["tasks"] = {"infarct": ["MI"]}
+    params["tasks"] = {"infarct": {"targets": ["MI"]}}
     params["finetune"]["linear"] |= {"C": [0.1]}
     params["evaluate"] |= {"bootstrap": 100}
     params["export"] |= {"task": "infarct", "mode": "linear", "raw_rates": [], "pt2": False}

@@ -184,15 +184,20 @@ def outputs(stage: dict) -> list[str]:
 def test_stages_depend_on_what_there_is(name):
     """Every dependency and parameter is a file of the repository or an output of an earlier stage."""
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
+    task, name_of_set = next(iter(params["tasks"])), next(iter(params["sets"]))
     earlier = list(STAGES)[: list(STAGES).index(name)]
-    made = [Path(out.replace("/${key}", "")) for stage in earlier for out in outputs(STAGES[stage])]
-    for dep in (Path(dep.partition("/${key}")[0]) for dep in STAGES[name]["deps"]):
+    made = [
+        Path(out.replace("/${key}", "").replace("/${item.set}", ""))
+        for stage in earlier
+        for out in outputs(STAGES[stage])
+    ]
+    for dep in (Path(dep.partition("/${")[0]) for dep in STAGES[name]["deps"]):
         assert dep in made or any(dep in out.parents for out in made) or (REPOSITORY / dep).exists(), dep
     script = STAGES[name]["cmd"].split()[1]
     assert script in STAGES[name]["deps"]
     for key in STAGES[name]["params"]:
         place = params
-        for part in key.replace("${item.task}", next(iter(params["tasks"]))).split("."):
+        for part in key.replace("${item.task}", task).replace("${item.set}", name_of_set).split("."):
             assert part in place, key
             place = place[part]
 

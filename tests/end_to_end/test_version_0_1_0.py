@@ -60,13 +60,30 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_parameters_load():
-    params = load_params(PARAMS)
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> Path:
+    """Replace the old sections by the text that the error prints, and return the new parameter file."""
+    text = PARAMS.read_text()
+    with pytest.raises(InputError) as caught:
+        load_params(PARAMS)
+    assert [problem.field for problem in caught.value.problems] == ["data", "tasks"]
+    for problem in caught.value.problems:
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{problem.field}:"))
+        text = text.replace(line, problem.remedy.partition("\n")[2])
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_parameters_load_after_the_printed_change(converted):
+    params = load_params(converted)
+    assert (params.one_set().name, params.one_set().data.patient_key) == ("synthetic", Path("patient.key"))
+    assert params.tasks["tachy"].targets == ["sinus_tachy"]
     assert params.signal.leads == ("II", "V2")
     assert (params.model.width, params.pretrain.samples, params.exported) == (8, 64, ("tachy", "linear"))
 
 
-def test_store_opens_with_its_arrays(store):
+def test_store_opens_with_its_arrays(store, converted):
     store.verify()
     digital = np.load(DATA / "store/shard-00000.npy", allow_pickle=False)
     signals = store.signals(np.arange(len(store)))
@@ -76,7 +93,7 @@ def test_store_opens_with_its_arrays(store):
     assert store.targets == ("sinus_tachy",)
     assert [len(store.rows(split)) for split in ("train", "val", "test")] == [8, 30, 6]
     assert len(Identities.of_store(store, store.rows("train")).codes.take(np.arange(8)).signs) == 8
-    store.require_contract(load_params(PARAMS).signal)
+    store.require_contract(load_params(converted).signal)
 
 
 def test_encoder_loads_and_embeds_the_same(store):
@@ -144,26 +161,26 @@ def test_report_of_the_run_is_written(tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-def pretrain(out: Path):
+def pretrain(out: Path, params: Path):
     """Run the command of the stopped run again, for one more step."""
-    given = ("--store", DATA / "store", "--out", out, "--params", PARAMS, "--set", "pretrain.samples=640")
+    given = ("--store", DATA / "store", "--out", out, "--params", params, "--set", "pretrain.samples=640")
     return ecgssl("pretrain", *given, "--max-time", 1e-9)
 
 
-def test_stopped_run_resumes_in_its_release(copy, monkeypatch):
+def test_stopped_run_resumes_in_its_release(copy, monkeypatch, converted):
     monkeypatch.setattr(run_identity, "__version__", "0.1.0")
     stopped = copy("stopped")
-    done = pretrain(stopped)
+    done = pretrain(stopped, converted)
     assert done.code == 4, done
     assert "stopped after 2 of 80 steps; the same command resumes" in done.err
     assert [path.name for path in stopped.glob("*/*.pt")] == ["step-000000002.pt"]
 
 
-def test_stopped_run_of_another_release_is_refused(copy, monkeypatch):
+def test_stopped_run_of_another_release_is_refused(copy, monkeypatch, converted):
     monkeypatch.setattr(run_identity, "__version__", "0.1.1")
     stopped = copy("stopped")
     refused(
-        pretrain(stopped),
+        pretrain(stopped, converted),
         f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, but ecgssl 0.1.1 is installed. "
         "Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl 0.1.0",
     )

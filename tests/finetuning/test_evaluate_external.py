@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from wfdb_files import write_record
 
 from ecgssl.cli import app
-from ecgssl.config import Params, SyntheticParams, parse_params
+from ecgssl.config import Params, SetParams, SyntheticParams, parse_params
 from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
@@ -43,18 +43,17 @@ from ecgssl.training.embed import embed_store
 TARGETS = ["fast", "wave"]
 KEY = bytes(range(32))
 BASE: dict[str, Any] = {
-    "tasks": {"t": TARGETS},
+    "tasks": {"t": {"targets": TARGETS}},
     "signal": {"sampling_rate": 100},
     "store": {"workers": 1, "shard_recordings": 64},
     "evaluate": {"bootstrap": 100, "sensitivities": [0.8]},
-    "data": {"split": {"val": 0.35}},
     "model": {"width": 32, "depth": 1, "heads": 2},
     "finetune": {"linear": {"C": [0.01, 0.1]}},
 }
 
 
 def _table(folder: Path) -> dict[str, Any]:
-    return {"set": "cohort", "manifest": folder / "manifest.csv", "root": folder}
+    return {"reader": "cohort", "split": {"val": 0.35}, "manifest": folder / "manifest.csv", "root": folder}
 
 
 def made(folder: Path, name: str, patients: int, seed: int, **changes: Any) -> Path:
@@ -67,7 +66,7 @@ def made(folder: Path, name: str, patients: int, seed: int, **changes: Any) -> P
     for column in ("record_id", "patient_id"):
         table[column] = f"{name}-" + table[column].astype(str)
     table.to_csv(folder / name / "manifest.csv", index=False)
-    cohort = load(params.data.model_copy(update=_table(folder / name)), "", params.seed)
+    cohort = load(SetParams(**_table(folder / name)), "", params.seed)
     preprocess(cohort, params, folder / f"{name}-store", KEY, progress=False)
     return folder / f"{name}-store"
 
@@ -157,11 +156,11 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
         "--set",
         "store.workers=1",
         "--set",
-        f"data.patient_key={place / 'key'}",
+        f"sets.cohort.patient_key={place / 'key'}",
     ]
     options += ["--params", str(place / "params.yaml")]
     # the settings of the run replace those of the parameter file
-    (place / "params.yaml").write_text("tasks: {t: [fast]}\nsignal: {sampling_rate: 250}\n")
+    (place / "params.yaml").write_text("tasks: {t: {targets: [fast]}}\nsignal: {sampling_rate: 250}\n")
     command = [
         "evaluate",
         "--run",
@@ -200,7 +199,7 @@ def test_the_exit_code_reports_rejected_recordings(
     found = External({"external": {"rejected": rejected}}, pd.DataFrame())
     monkeypatch.setattr(external, "evaluate_external", lambda *_, **__: found)
     monkeypatch.setattr("ecgssl.cli.evaluate.print_external", lambda *_: None)
-    (tmp_path / "p.yaml").write_text("tasks: {t: [fast]}\n")
+    (tmp_path / "p.yaml").write_text("tasks: {t: {targets: [fast]}}\n")
     given = place / ("second/manifest.csv" if source == "--manifest" else "second-store")
     done = ecgssl("evaluate", "--run", place / "run", source, given, "--out", tmp_path / "out", "--no-report",
                   "--params", tmp_path / "p.yaml")  # fmt: skip
@@ -349,7 +348,7 @@ def test_options_that_do_not_go_together_are_named(place: Path, tmp_path: Path) 
 
 def test_a_prediction_file_is_scored_again_with_subgroups(place: Path) -> None:
     command = ["evaluate", str(place / "run/classifier/predictions.csv"), "--out", str(place / "again.json")]
-    (place / "params.yaml").write_text("tasks: {t: [fast]}\nevaluate: {bootstrap: 100}\n")
+    (place / "params.yaml").write_text("tasks: {t: {targets: [fast]}}\nevaluate: {bootstrap: 100}\n")
     command += ["--params", str(place / "params.yaml"), "--store", str(place / "first-store")]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output

@@ -26,10 +26,9 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, save_model
 
 SECTIONS = {
-    "tasks": {"t": ["AF"]},
+    "tasks": {"t": {"targets": ["AF"]}},
     "signal": {"duration": 5.0},
     "store": {"workers": 1, "max_rejected_fraction": 0},
-    "data": {"overlap": "warn"},
 }
 RECORDINGS = 60
 PARAMS = FinetuneParams(
@@ -72,7 +71,8 @@ def store(tmp_path_factory) -> Store:
     }
     reading = ManifestParams(targets=targets)
     out = tmp_path_factory.mktemp("store") / "processed"
-    preprocess(load_manifest(folder / "m.csv", reading=reading), parse_params(SECTIONS), out, bytes(32), progress=False)
+    cohort = load_manifest(folder / "m.csv", reading=reading)
+    preprocess(cohort, parse_params(SECTIONS), out, bytes(32), overlap="warn", progress=False)
     return Store(out)
 
 

@@ -48,7 +48,7 @@ def make_store(folder: Path, seeds, *, patients=None, gain=1.0, key=KEY, licence
         patient = f"{prefix}-patient{seed}" if patients is None else patients[number]
         rows.append(f"{prefix}{number},records/r{number},{patient},{split},{number % 2}")
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
-    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1, "max_rejected_fraction": 0}})
+    params = parse_params({"tasks": {"t": {"targets": ["AF"]}}, "store": {"workers": 1, "max_rejected_fraction": 0}})
     cohort = load_manifest(folder / "m.csv", licence=licence, name=name)
     preprocess(cohort, params, folder / "store", key, progress=False)
     return Store(folder / "store")
@@ -220,7 +220,7 @@ def test_a_store_of_an_earlier_release_is_refused_before_pretraining(made, tmp_p
     index = pd.read_parquet(old / "index.parquet")
     index.assign(waveform_hash="00" * 16).to_parquet(old / "index.parquet")
     with pytest.raises(InputError, match="no waveform codes of version"):
-        pretrain(Store(old), parse_params({"tasks": {"t": ["AF"]}}), tmp_path / "run")
+        pretrain(Store(old), parse_params({"tasks": {"t": {"targets": ["AF"]}}}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -274,7 +274,7 @@ def test_finetune_refuses_on_the_command_line(made, tmp_path):
 
 @pytest.mark.real
 def test_the_challenge_is_found_in_an_encoder_that_saw_ptbxl(real_data, tmp_path):
-    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1}})
+    params = parse_params({"tasks": {"t": {"targets": ["AF"]}}, "store": {"workers": 1}})
     rows = [f"p{i},ptbxl_500/records500/00000/{i:05d}_hr,train" for i in range(1, 31)]
     (tmp_path / "p.csv").write_text("\n".join(["record_id,path,split", *rows]))
     rows = [f"HR{i},cinc2021/PTB_PTBXL/HR{i:05d},test" for i in range(1, 11)]

@@ -41,7 +41,7 @@ def run(store, encoder, work, share=1.0, leads="12lead", **changed):
 
 def test_settings_are_the_cells_of_the_matrix():
     finetune = {"modes": ["linear", "full"], "fractions": [1, 0.1], "lead_sets": ["12lead", "1lead"]}
-    params = parse_params({"tasks": {"a": ["x"], "b": ["y"]}, "finetune": finetune})
+    params = parse_params({"tasks": {"a": {"targets": ["x"]}, "b": {"targets": ["y"]}}, "finetune": finetune})
     keys = [s.key for s in settings(params)]
     assert len(set(keys)) == 16
     # numbers are written as in the parameter file, because DVC uses them in stage names
@@ -62,7 +62,7 @@ def test_settings_are_the_cells_of_the_matrix():
 )
 def test_a_matrix_that_cannot_be(changed, message):
     with pytest.raises(InputError, match=message):
-        parse_params({"tasks": {"a": ["x"]}, "finetune": changed})
+        parse_params({"tasks": {"a": {"targets": ["x"]}}, "finetune": changed})
 
 
 def test_draws_differ_in_their_patients_alone(store, encoder, tmp_path):

@@ -63,7 +63,7 @@ def make_store(folder: Path, count: int = 96) -> Store:
     pd.DataFrame(rows).to_csv(place / "m.csv", index=False)
     (place / "targets.yaml").write_text(TARGETS)
     cohort = load_manifest(place / "m.csv", targets_file=place / "targets.yaml")
-    preprocess(cohort, params(data={"overlap": "warn"}), folder / "store", KEY, progress=False)
+    preprocess(cohort, params(), folder / "store", KEY, overlap="warn", progress=False)
     return Store(folder / "store")
 
 

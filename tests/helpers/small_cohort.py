@@ -25,7 +25,7 @@ def small_params(**finetune: object) -> Params:
     sections = {"signal": {"duration": 5.0}, "store": {"workers": 1}, "evaluate": {"bootstrap": 100}}
     sections["tracking"] = {"backend": "none"}
     grid = {"linear": {"C": [0.01, 1.0], "class_weight": ["none"]}}
-    return parse_params({"tasks": {"t": ["HIGH"]}, "finetune": grid | finetune, **sections})
+    return parse_params({"tasks": {"t": {"targets": ["HIGH"]}}, "finetune": grid | finetune, **sections})
 
 
 def small_store(folder: Path, patients: int = 25, leads: Sequence[str] = LEADS, positive: int | None = None) -> Store:

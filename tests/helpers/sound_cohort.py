@@ -21,11 +21,12 @@ RECORDS = 16
 def make_cohort(base: Path) -> SimpleNamespace:
     """Write recordings with manifest and store, a bundle, and models with equal and with different settings."""
     params = yaml.safe_load(PROFILE.read_text())
-    params["data"]["patient_key"] = str(base / "patient.key")
+    params["sets"] = {"mine": {"reader": "cohort", "manifest": "m.csv", "patient_key": str(base / "patient.key")}}
     params["store"]["workers"] = 1
     params["store"]["max_rejected_fraction"] = 0.5
+    params["pretrain"].pop("sets", None)
     params["pretrain"] |= {"samples": 16, "batch_size": 8, "probe": {"targets": []}}
-    params["tasks"] = {"rhythm": ["AF"]}
+    params["tasks"] = {"rhythm": {"targets": ["AF"]}}
     params["export"] = {"tolerance": 1e-4, "opset": 20, "raw_rates": [], "pt2": False}
     params["tracking"] = {"backend": "none"}
     (base / "params.yaml").write_text(yaml.safe_dump(params))

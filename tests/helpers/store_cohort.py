@@ -36,7 +36,7 @@ def beats(seed: int, seconds: float = 10.0, high: float = 1.0) -> np.ndarray:
 def params(**sections: object) -> Params:
     """Return parameters with small shards and one worker; sections of ``params.yaml`` can be overridden."""
     sections = {"store": {"shard_recordings": 8, "workers": 1, "max_rejected_fraction": 0.5}, **sections}
-    return parse_params({"tasks": {"t": ["AF"]}, **sections})
+    return parse_params({"tasks": {"t": {"targets": ["AF"]}}, **sections})
 
 
 def make_cohort(folder: Path, count: int = 20) -> Path:

@@ -17,7 +17,7 @@ from ecgssl.store.store import Store
 
 SECTIONS: dict[str, Any] = {
     "seed": 3,
-    "tasks": {"t": ["AF"]},
+    "tasks": {"t": {"targets": ["AF"]}},
     "signal": {"duration": 5.0},
     "store": {"workers": 1, "shard_recordings": 10, "max_rejected_fraction": 0},
     "model": {

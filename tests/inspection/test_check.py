@@ -16,7 +16,7 @@ from command_line import contents, ecgssl
 from store_cohort import KEY, RATE, beats, make_cohort, params
 from wfdb_files import write_record
 
-from ecgssl.config import Params
+from ecgssl.config import OneSet
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
 from ecgssl.inspection.check import Checked, check
@@ -29,10 +29,10 @@ PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
 SECRETS = ("QZX-17", "Zebulon", "1961-07-04", "ward7", "serial-99")
 
 
-def of(manifest: Path, **data) -> Params:
+def of(manifest: Path, **data) -> OneSet:
     workers = data.pop("workers", 1)
     store = {"shard_recordings": 8, "workers": workers, "max_rejected_fraction": 0.5}
-    return params(data={"set": "cohort", "manifest": str(manifest), **data}, store=store)
+    return params(sets={"mine": {"reader": "cohort", "manifest": str(manifest), **data}}, store=store).one_set()
 
 
 def run(manifest: Path, **data) -> Checked:
@@ -107,7 +107,7 @@ def test_tables_without_recordings(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         run(tmp_path / "none.csv")
     with pytest.raises(InputError, match="no manifest is set"):
-        check(params(), progress=False)
+        check(params().one_set(), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -271,12 +271,12 @@ def test_warnings_by_row(tmp_path):
 
 
 def test_it_says_where_preprocessing_would_stop(checked, cohort, tmp_path):
-    strict = of(Path(cohort.source)).model_copy(
-        update={"store": checked.params.store.model_copy(update={"max_rejected_fraction": 0.1})}
-    )
+    chosen = of(Path(cohort.source))
+    store = chosen.params.store.model_copy(update={"max_rejected_fraction": 0.1})
+    strict = chosen.params.model_copy(update={"store": store})
     with pytest.raises(InputError, match="max_rejected_fraction"):
         preprocess(cohort, strict, tmp_path / "out", KEY, progress=False)
-    stopped = replace(checked, params=strict)
+    stopped = replace(checked, chosen=replace(chosen, params=strict))
     assert (checked.would_stop, stopped.would_stop) == (False, True)
     assert warnings_of(stopped)[0].what.startswith("preprocessing would stop: 4 of 20")
 
@@ -324,9 +324,19 @@ def test_check_and_preprocess_read_one_table_alike(tmp_path):
     table["AF"] = table["AF"].map({0: "no", 1: "yes"})
     table["Day"] = "03/04/2021"
     table.to_csv(tmp_path / "own.csv", index=False, sep=";")
+    (tmp_path / "params.yaml").write_text("tasks: {t: {targets: [AF]}}\n")
     (tmp_path / "t.yaml").write_text("targets: {AF: {positive: 'yes', negative: 'no'}}\n")
     given = [
-        *("--root", tmp_path / "files", "--params", PROFILE, "--targets-file", tmp_path / "t.yaml", "--workers", 1),
+        *(
+            "--root",
+            tmp_path / "files",
+            "--params",
+            tmp_path / "params.yaml",
+            "--targets-file",
+            tmp_path / "t.yaml",
+            "--workers",
+            1,
+        ),
         *(
             "--column",
             "record_id=ECG No",
@@ -338,7 +348,7 @@ def test_check_and_preprocess_read_one_table_alike(tmp_path):
             "split=Set",
         ),
         *("--column", "acq_time=Day", "--value", "split:Training=train", "--path-prefix", "Z:\\exp"),
-        *("--set", f"data.patient_key={tmp_path / 'key'}", "--set", "store.max_rejected_fraction=0.5"),
+        *("--set", f"sets.cohort.patient_key={tmp_path / 'key'}", "--set", "store.max_rejected_fraction=0.5"),
     ]
     done = ecgssl("check", tmp_path / "own.csv", *given)
     assert done.code == 2

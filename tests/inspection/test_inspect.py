@@ -216,7 +216,7 @@ def test_the_suffix_of_a_single_plot_selects_its_format(folder, tmp_path, name, 
 
 def test_verb_with_other_limits(folder, tmp_path):
     params = tmp_path / "params.yaml"
-    params.write_text("tasks: {x: [AF]}\nquality: {amplitude: 0.1}\n")
+    params.write_text("tasks: {x: {targets: [AF]}}\nquality: {amplitude: 0.1}\n")
     done = ecgssl("inspect", folder / "b.dcm", "--params", params)
     assert "1 rejected + 0 unreadable" in done.out
     assert "amplitude" in done.out

@@ -61,7 +61,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return parse_params({"tasks": {"t": ["x"]}, "store": {"workers": 1, "max_rejected_fraction": 0.9}})
+    return parse_params({"tasks": {"t": {"targets": ["x"]}}, "store": {"workers": 1, "max_rejected_fraction": 0.9}})
 
 
 @pytest.fixture(scope="module")
@@ -146,13 +146,14 @@ def test_the_page_says_code_value_limit_and_row_but_no_name(
 
 
 def test_a_page_without_findings() -> None:
-    params = parse_params({"tasks": {"t": ["x"]}})
+    params = parse_params({"tasks": {"t": {"targets": ["x"]}}})
     assert "No recording has a finding." in texts(draw_worst([], {}, params.quality, "a set"))
 
 
 def test_preprocess_draws_it_and_stops_at_the_rejected_fraction(cohort: Cohort, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(
-        f"tasks: {{t: [x]}}\nstore: {{workers: 1}}\ndata: {{patient_key: '{tmp_path}/k'}}\n", encoding="utf-8"
+        f"tasks: {{t: {{targets: [x]}}}}\nstore: {{workers: 1}}\ndata: {{patient_key: '{tmp_path}/k'}}\n",
+        encoding="utf-8",
     )
     line = ["preprocess", "--manifest", cohort.source, "--params", tmp_path / "p.yaml", "--out", tmp_path / "store"]
     done = ecgssl(*line, "--figure", tmp_path / "worst.png", "--max-rejected-fraction", "0.2")

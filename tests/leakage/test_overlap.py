@@ -22,7 +22,7 @@ from ecgssl.inspection.check import check
 from ecgssl.inspection.check_summary import summarise
 from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, Crossing, limit_problems, within
 from ecgssl.preprocessing.enforce_splits import find_crossings, reunite_copies
-from ecgssl.preprocessing.preprocess import preprocess
+from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
 
@@ -64,8 +64,14 @@ def leaky(tmp_path_factory) -> Path:
 
 
 def with_policy(policy: str, manifest: Path | None = None, **store) -> Params:
-    data = {"overlap": policy} | ({"set": "cohort", "manifest": str(manifest)} if manifest else {})
-    return params(data=data, store={"shard_recordings": 4, "workers": 1, "max_rejected_fraction": 0.5} | store)
+    data = {"overlap": policy} | ({"reader": "cohort", "manifest": str(manifest)} if manifest else {})
+    return params(
+        sets={"mine": data}, store={"shard_recordings": 4, "workers": 1, "max_rejected_fraction": 0.5} | store
+    )
+
+
+def prepare(cohort: Cohort, params: Params, out: Path) -> PreprocessReport:
+    return preprocess(cohort, params, out, KEY, overlap=params.one_set().data.overlap, progress=False)
 
 
 def load(manifest: Path, policy: str = "error"):
@@ -76,14 +82,16 @@ def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
     """All overlaps are reported at once without patient ids; with a new policy, finished shards are reused."""
     cohort = load(leaky)
     with pytest.raises(InputError) as caught:
-        preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+        prepare(cohort, with_policy("error"), tmp_path / "out")
     messages = [str(problem) for problem in caught.value.problems]
     assert len(messages) == 5
     for number, text in enumerate(messages):
         named = (
             f"rec{number} (row {number + 2}) in train, again{number} (row {number + 14}) in test have the same waveform"
         )
-        assert text.startswith(f"{leaky}: split: {named}. Keep them in one split, or set data.overlap to drop_train")
+        assert text.startswith(
+            f"{leaky}: split: {named}. Keep them in one split, or set sets.NAME.overlap to drop_train"
+        )
         assert "mrn" not in text
         assert "other" not in text
     (listing,) = tmp_path.glob(".out.partial-*/overlap.csv")
@@ -91,13 +99,13 @@ def test_copies_across_splits_are_refused_by_name_and_row(leaky, tmp_path):
     table = pd.read_csv(listing)
     assert table["record_id"].tolist() == [f"{name}{n}" for n in range(5) for name in ("rec", "again")]
     assert set(table["share"]) == {"waveform"}
-    report = preprocess(cohort, with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    report = prepare(cohort, with_policy("warn"), tmp_path / "out")
     assert (report.resumed, report.stored) == (17, 17)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 def test_they_are_only_counted_where_that_is_asked_for(leaky, tmp_path):
-    report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    report = prepare(load(leaky), with_policy("warn"), tmp_path / "out")
     counts = {"policy": "warn", "left_out": 0, "moved": 0, "by_patient": 0, "by_waveform": 10, "two_patients": 0}
     assert report.overlap == counts == Store(tmp_path / "out").about["overlap"]
     assert any("10 recordings have the waveform of a recording in another split" in w for w in report.warnings)
@@ -110,7 +118,7 @@ def test_copies_move_to_one_split_if_the_splits_were_made_here(leaky, tmp_path):
     before = cohort.table.set_index("record_id")["split"]
     shared = [n for n in range(5) if before[f"rec{n}"] != before[f"again{n}"]]
     assert shared, "choose a seed whose split separates copies"
-    report = preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+    report = prepare(cohort, with_policy("error"), tmp_path / "out")
     assert (report.overlap["moved"], report.overlap["by_waveform"], report.rejected) == (len(shared), 0, 0)
     assert any(f"{len(shared)} recordings were moved to the split of a copy" in text for text in report.warnings)
     after = Store(tmp_path / "out").index.set_index("record_id")["split"]
@@ -150,7 +158,7 @@ def test_moving_copies_leaves_no_shared_recording(recordings, split_of_patient):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_those_of_train_are_left_out_counted_and_quarantined(leaky, tmp_path, workers):
     settings = with_policy("drop_train", workers=workers)
-    report = preprocess(load(leaky), settings, tmp_path / "out", KEY, progress=False)
+    report = prepare(load(leaky), settings, tmp_path / "out")
     assert (report.counted, report.stored, report.rejected) == (17, 12, 5)
     assert report.reasons == {"overlap": 5}
     rejected = pd.read_csv(tmp_path / "out/rejected.csv", keep_default_na=False)
@@ -164,12 +172,12 @@ def test_those_of_train_are_left_out_counted_and_quarantined(leaky, tmp_path, wo
         *(f"again{n}" for n in range(5)),
     ]
     # the remaining recordings are unchanged
-    preprocess(load(leaky), with_policy("warn"), tmp_path / "all", KEY, progress=False)
+    prepare(load(leaky), with_policy("warn"), tmp_path / "all")
     everything = Store(tmp_path / "all")
     kept = np.flatnonzero(everything.index["record_id"].isin(store.index["record_id"]))
     np.testing.assert_array_equal(store.signals(np.arange(12)), everything.signals(kept))
     if workers == 2:
-        preprocess(load(leaky), with_policy("drop_train"), tmp_path / "one", KEY, progress=False)
+        prepare(load(leaky), with_policy("drop_train"), tmp_path / "one")
         assert contents(tmp_path / "one") == contents(tmp_path / "out")
 
 
@@ -180,19 +188,19 @@ def test_a_run_killed_after_a_shard_was_pruned_is_taken_up_again(leaky, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr("ecgssl.preprocessing.preprocess.write_index", stop)
         with pytest.raises(KeyboardInterrupt):
-            preprocess(load(leaky), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+            prepare(load(leaky), with_policy("drop_train"), tmp_path / "out")
     # with another policy, the shards must not keep effects of the earlier one
-    report = preprocess(load(leaky), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    report = prepare(load(leaky), with_policy("warn"), tmp_path / "out")
     assert (report.stored, report.rejected) == (17, 0)
     assert 0 < report.resumed < 17
-    preprocess(load(leaky), with_policy("warn"), tmp_path / "other", KEY, progress=False)
+    prepare(load(leaky), with_policy("warn"), tmp_path / "other")
     assert contents(tmp_path / "out") == contents(tmp_path / "other")
 
 
 def test_what_is_left_out_counts_for_the_limit(leaky, tmp_path):
     settings = with_policy("drop_train", max_rejected_fraction=0.2)
     with pytest.raises(InputError, match=r"5 of 17 recordings cannot be used \(overlap 5\); the limit is 20%"):
-        preprocess(load(leaky), settings, tmp_path / "out", KEY, progress=False)
+        prepare(load(leaky), settings, tmp_path / "out")
 
 
 def test_a_patient_in_two_splits(tmp_path):
@@ -202,30 +210,30 @@ def test_a_patient_in_two_splits(tmp_path):
         rows.append(f"rec{number},r{number},{patient},{split},0")
     manifest = tmp_path / "m.csv"
     manifest.write_text("\n".join(rows) + "\n")
-    with pytest.raises(InputError, match=r"split: rows 2, 3: patients .* set data\.overlap to drop_train or warn"):
+    with pytest.raises(InputError, match=r"split: rows 2, 3: patients .* set sets.NAME.overlap to drop_train or warn"):
         load(manifest)
-    report = preprocess(load(manifest, "warn"), with_policy("warn"), tmp_path / "out", KEY, progress=False)
+    report = prepare(load(manifest, "warn"), with_policy("warn"), tmp_path / "out")
     assert report.overlap["by_patient"] == 2
-    report = preprocess(load(manifest, "drop"), with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+    report = prepare(load(manifest, "drop"), with_policy("drop_train"), tmp_path / "out")
     assert report.reasons == {"overlap": 1}
     assert "of a patient of split val" in (tmp_path / "out/rejected.csv").read_text()
     # a cohort built without the manifest checks is rejected after reading
     with pytest.raises(InputError, match=r"rec0 \(row 2\) in train, rec1 \(row 3\) in val belong to the same patient"):
-        preprocess(load(manifest, "warn"), with_policy("error"), tmp_path / "no", KEY, progress=False)
+        prepare(load(manifest, "warn"), with_policy("error"), tmp_path / "no")
 
 
 @pytest.mark.parametrize("policy", ["error", "warn", "drop_train"])
 def test_check_says_what_preprocessing_does(leaky, tmp_path, policy):
-    found = check(with_policy(policy, leaky), progress=False)
+    found = check(with_policy(policy, leaky).one_set(), progress=False)
     if policy == "error":
         with pytest.raises(InputError) as caught:
-            preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
+            prepare(load(leaky), with_policy(policy), tmp_path / "out")
         assert found.exit_code == 2
         assert [issue.rows for issue in found.issues] == [(n + 2, n + 14) for n in range(5)]
         assert len(caught.value.problems) == len(found.issues)
         assert found.issues[0].what == "have the same waveform and are in train, test"
     else:
-        report = preprocess(load(leaky), with_policy(policy), tmp_path / "out", KEY, progress=False)
+        report = prepare(load(leaky), with_policy(policy), tmp_path / "out")
         assert found.issues == ()
         assert found.exit_code == (3 if report.rejected else 0)
         rejected = pd.read_csv(tmp_path / "out/rejected.csv", keep_default_na=False)
@@ -241,19 +249,23 @@ def test_one_waveform_under_two_patients_of_a_split_is_only_told(tmp_path):
         write_record(tmp_path, f"r{number}", beats(max(number, 1)), rate=RATE)
         rows.append(f"rec{number},r{number},p{number},{split},0")
     (tmp_path / "m.csv").write_text("\n".join(rows))
-    report = preprocess(load(tmp_path / "m.csv"), with_policy("error"), tmp_path / "out", KEY, progress=False)
+    report = prepare(load(tmp_path / "m.csv"), with_policy("error"), tmp_path / "out")
     assert (report.stored, report.overlap["two_patients"], report.overlap["by_waveform"]) == (4, 2, 0)
     assert "2 recordings have the same waveform as a recording of another patient in the same split" in report.warnings
 
 
 def test_the_figure_of_findings_does_not_mind(leaky, tmp_path):
-    given = ("--manifest", leaky, "--out", tmp_path / "out", "--params", PROFILE, "--figure", tmp_path / "f.png")
-    settings = ("data.overlap=drop_train", f"data.patient_key={tmp_path / 'key'}", "store.max_rejected_fraction=0.5")
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        f"tasks: {{t: {{targets: [AF]}}}}\nsets: {{mine: {{reader: cohort, manifest: m.csv, patient_key: '{tmp_path}/key'}}}}\n"
+    )
+    given = ("--manifest", leaky, "--out", tmp_path / "out", "--params", file, "--figure", tmp_path / "f.png")
+    settings = ("sets.mine.overlap=drop_train", "store.max_rejected_fraction=0.5")
     done = ecgssl("preprocess", *given, "--workers", 1, *(word for item in settings for word in ("--set", item)))
     assert (done.code, done.err) == (3, "")
     assert "rejected for overlap: 5" in done.out
     assert (tmp_path / "f.png").exists()
-    refused(ecgssl("preprocess", *given[:-2], "--workers", 1, "--set", settings[1]), "again4 (row 18) in test")
+    refused(ecgssl("preprocess", *given[:-2], "--workers", 1), "again4 (row 18) in test")
 
 
 def test_check_tells_of_patients_in_two_splits_once(tmp_path):
@@ -261,8 +273,8 @@ def test_check_tells_of_patients_in_two_splits_once(tmp_path):
         write_record(tmp_path, f"r{number}", beats(number), rate=RATE)
     manifest = tmp_path / "m.csv"
     manifest.write_text("record_id,path,patient_id,split\na,r0,p,train\nb,r1,p,test\n")
-    assert [issue.rows for issue in check(with_policy("error", manifest), progress=False).issues] == [(2, 3)]
-    warned = summarise(check(with_policy("warn", manifest), progress=False))["warnings"]
+    assert [issue.rows for issue in check(with_policy("error", manifest).one_set(), progress=False).issues] == [(2, 3)]
+    warned = summarise(check(with_policy("warn", manifest).one_set(), progress=False))["warnings"]
     assert [w["rows"] for w in warned if "have the patient of a recording in another split" in w["what"]] == [[2, 3]]
 
 
@@ -321,13 +333,13 @@ def test_the_challenge_renames_ptbxl(real_data, tmp_path):
     (tmp_path / "m.csv").write_text("\n".join(rows))
     cohort = load_manifest(tmp_path / "m.csv", folder)
     with pytest.raises(InputError) as caught:
-        preprocess(cohort, with_policy("error"), tmp_path / "out", KEY, progress=False)
+        prepare(cohort, with_policy("error"), tmp_path / "out")
     messages = [p.what for p in caught.value.problems]
     expected = [
         f"ptbxl{i} (row {i + 1}) in train, HR{i} (row {i + 41}) in test have the same waveform" for i in range(1, 11)
     ]
     assert messages == expected
-    report = preprocess(cohort, with_policy("drop_train"), tmp_path / "out", KEY, progress=False)
+    report = prepare(cohort, with_policy("drop_train"), tmp_path / "out")
     assert report.reasons == {"overlap": 10}
     rejected = pd.read_csv(tmp_path / "out/rejected.csv")
     assert rejected["record_id"].tolist() == [f"ptbxl{i}" for i in range(1, 11)]

@@ -52,7 +52,7 @@ def test_a_scheduler_that_is_not_there_is_named(backend, scheduler):
 def test_the_verb_takes_backend_and_scheduler(options, reported, manifest, tmp_path):
     if "dask" in options:
         need("dask")
-    key = ("--set", f"data.patient_key={tmp_path}/key")
+    key = ("--set", f"sets.cohort.patient_key={tmp_path}/key")
     done = ecgssl("preprocess", "--manifest", manifest, "--out", tmp_path / "out", *key, *options)
     refused(done, reported)
     assert not (tmp_path / "out").exists()

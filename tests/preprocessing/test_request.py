@@ -66,7 +66,7 @@ def test_the_reader_is_told(tmp_path, monkeypatch, member):
 
     monkeypatch.setattr(prepare, "read", reader)
     table = cohort(tmp_path, path=[f"a{member}"], sampling_rate=[250], units=["uV"])
-    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1}})
+    params = parse_params({"tasks": {"t": {"targets": ["AF"]}}, "store": {"workers": 1}})
     assert preprocess(table, params, tmp_path / "out", bytes(32), progress=False).stored == 1
     assert seen == [(f"{tmp_path}/a{member}", {"overrides": MetadataOverrides(250.0, "uV")})]
 
@@ -78,7 +78,7 @@ def test_known_defects_are_counted_or_flagged(tmp_path):
     table = cohort(
         tmp_path, path=["a", "b", "c"], defect=["", "electrodes; swapped", "odd"], defect_action=["", "exclude", "flag"]
     )
-    params = parse_params({"tasks": {"t": ["AF"]}, "store": {"workers": 1, "max_rejected_fraction": 0.5}})
+    params = parse_params({"tasks": {"t": {"targets": ["AF"]}}, "store": {"workers": 1, "max_rejected_fraction": 0.5}})
     report = preprocess(table, params, tmp_path / "out", bytes(32), progress=False)
     assert (report.counted, report.stored, report.rejected) == (3, 2, 1)
     assert report.reasons == {"known_defect": 1}

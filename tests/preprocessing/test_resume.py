@@ -165,7 +165,7 @@ def test_labels_and_key_may_change_meanwhile(small, tmp_path):
 def test_the_speed_counts_the_recordings_of_this_run(small, tmp_path, monkeypatch, resumed, seconds, expected):
     report = PreprocessReport(7, 7, 0, {}, {}, (), seconds, resumed)
     monkeypatch.setattr(stage, "preprocess_set", lambda *_, **__: report)
-    (tmp_path / "p.yaml").write_text("tasks: {t: [AF]}\n")
+    (tmp_path / "p.yaml").write_text("tasks: {t: {targets: [AF]}}\n")
     done = ecgssl("preprocess", "--manifest", small.source, "--out", tmp_path / "out", "--params", tmp_path / "p.yaml")
     assert (done.code, done.err) == (0, "")
     assert f" s, {expected}\n" in done.out

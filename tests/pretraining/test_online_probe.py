@@ -23,7 +23,7 @@ def make_params(targets=(), recordings=64, **sections) -> Params:
     return parse_params(
         {
             "seed": 5,
-            "tasks": {"t": ["slow"]},
+            "tasks": {"t": {"targets": ["slow"]}},
             "signal": {"duration": 5.0},
             "model": {
                 "width": 32,

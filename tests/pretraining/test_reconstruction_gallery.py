@@ -25,7 +25,7 @@ SILENT = 4
 def make_params(method: str = "recording", target: str = "plain", stdm: str = "paper") -> Params:
     return parse_params(
         {
-            "tasks": {"t": ["AF"]},
+            "tasks": {"t": {"targets": ["AF"]}},
             "signal": {"duration": 5.0, "normalise": {"method": method}},
             "model": {"width": 32, "depth": 1, "heads": 2, "patch": 50, "decoder": {"width": 16, "heads": 2}},
             "objective": {"target": target},

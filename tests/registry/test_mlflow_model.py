@@ -58,7 +58,7 @@ def registered(bundle, tmp_path_factory):
         # as on an ordinary machine, whatever the environment says
         patch.setattr(sys, "dont_write_bytecode", False)
         for seed in (1, 2):
-            with track("export", Params(seed=seed, tasks={"rhythm": ["AF"]})) as run:
+            with track("export", Params(seed=seed, tasks={"rhythm": {"targets": ["AF"]}})) as run:
                 register_bundle(run, bundle, "ecgssl-classifier")
                 assert not run._warned
         import mlflow

@@ -76,7 +76,7 @@ def test_another_set_gives_neither_codes_nor_hashes(tmp_path, codes, licence):
 )
 def test_figures_of_waveforms(tmp_path, licence, asked):
     (tmp_path / "gallery.png").write_bytes(b"png")
-    params, run = Params(tasks={"t": ["AF"]}, tracking={"upload_waveforms": asked}), FakeRun()
+    params, run = Params(tasks={"t": {"targets": ["AF"]}}, tracking={"upload_waveforms": asked}), FakeRun()
     upload_waveforms(run, [tmp_path / "gallery.png", tmp_path / "absent.png"], licence, params, "plots")
     assert set(run.files) == ({"plots/gallery.png"} if asked or licence in OPEN else set())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from store_cohort import params
 
-from ecgssl.config import DataParams, SyntheticParams, load_params
+from ecgssl.config import SetParams, SyntheticParams, load_one_set
 from ecgssl.datasets.synthetic.published_key import patient_key
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import InputError
@@ -23,7 +23,7 @@ from ecgssl.store.published_hashes import _warn
 from ecgssl.store.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
-SIMULATED = DataParams()
+SIMULATED = SetParams()
 
 
 def script(name: str):
@@ -43,8 +43,8 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
-def of_cohort(key: Path | str | None = None) -> DataParams:
-    return DataParams(set="cohort", manifest="m.csv", patient_key=key)
+def of_cohort(key: Path | str | None = None) -> SetParams:
+    return SetParams(reader="cohort", manifest="m.csv", patient_key=key)
 
 
 def written(path: Path | str, key: bytes) -> Path:
@@ -57,11 +57,11 @@ def written(path: Path | str, key: bytes) -> Path:
 @pytest.mark.parametrize("name", ["params.yaml", "pipelines/profiles/quickstart.yaml", "pipelines/profiles/ptbxl.yaml"])
 def test_shipped_parameters_use_a_private_key_for_a_cohort(project, name):
     """The simulated set is there, as after ``make repro``, and the set is then changed to a cohort."""
-    shipped = load_params(REPOSITORY / name, ["data.set=cohort", "data.manifest=m.csv"])
-    written("data/raw/patient.key", patient_key(0))
-    key = choose_key(shipped.data, shipped.seed, "data/processed")
+    shipped = load_one_set(REPOSITORY / name, reader="cohort", given=["manifest=m.csv"])
+    written("data/raw/synthetic/patient.key", patient_key(0))
+    key = choose_key(shipped.data, shipped.params.seed, "data/processed")
     assert key not in [patient_key(seed) for seed in range(100)]
-    assert choose_key(shipped.data, shipped.seed, "elsewhere") == key
+    assert choose_key(shipped.data, shipped.params.seed, "elsewhere") == key
     made = project.parent / "config/ecgssl/patient.key"
     assert load_or_make_key(made) == key
     assert made.stat().st_mode & 0o777 == 0o600
@@ -71,7 +71,7 @@ def test_shipped_parameters_use_a_private_key_for_a_cohort(project, name):
 def test_simulated_patients_have_the_published_key(project):
     assert choose_key(SIMULATED, 7, "store") == patient_key(7)
     written("data/raw/patient.key", patient_key(7))
-    assert choose_key(DataParams(patient_key="data/raw/patient.key"), 7, "store") == patient_key(7)
+    assert choose_key(SetParams(patient_key="data/raw/patient.key"), 7, "store") == patient_key(7)
     assert not default_key_file().exists()
 
 
@@ -83,10 +83,10 @@ def test_the_published_key_is_refused_for_other_sets(project, seed):
         f"Generated with seed {seed}: 3 patients, 4 recordings of 10 s at 500 Hz.\n"
     )
     copied = written(project.parent / "keys/hospital.key", patient_key(seed))
-    ptbxl = DataParams(set="ptbxl", root="x", patient_key=copied)
+    ptbxl = SetParams(reader="ptbxl", root="x", patient_key=copied)
     for data in (of_cohort(place), of_cohort(copied), ptbxl):
         with pytest.raises(
-            InputError, match=rf"published key of simulated patients \(seed {seed}\).*Remove data.patient_key"
+            InputError, match=rf"published key of simulated patients \(seed {seed}\).*Remove sets.NAME.patient_key"
         ):
             choose_key(data, seed, "store")
     with pytest.raises(InputError, match="published key"):
@@ -113,7 +113,7 @@ def test_a_key_that_git_would_add_is_refused(project):
 
 def test_the_key_of_an_earlier_release_is_not_replaced_silently(project):
     earlier = written("data/patient.key", bytes(range(32)))
-    with pytest.raises(InputError, match=r"Move the file there, or set data.patient_key to data/patient.key"):
+    with pytest.raises(InputError, match=r"Move the file there, or set sets.NAME.patient_key to data/patient.key"):
         choose_key(of_cohort(), 0, "store")
     assert not default_key_file().exists()
     assert choose_key(of_cohort(earlier), 0, "store") == bytes(range(32))
@@ -123,12 +123,12 @@ def test_stage_cohort_keeps_a_private_key(project):
     stage = script("cohort")
     key = written("data/raw/patient.key", bytes(range(32)))
     with pytest.raises(InputError, match=r"data/raw/patient\.key"):
-        stage._remove_simulated()
+        stage._remove_simulated(Path("data/raw"))
     with pytest.raises(InputError, match="private key"):
         simulate("data/raw", SyntheticParams(patients=2), 0)
     assert load_or_make_key(key) == bytes(range(32))
     written(key, patient_key(3))
-    stage._remove_simulated()
+    stage._remove_simulated(Path("data/raw"))
     assert list(Path("data/raw").iterdir()) == []
 
 
@@ -149,7 +149,7 @@ def test_make_clean_keeps_private_keys_only(project, capsys):
 
 def test_dvc_does_not_delete_data_raw_itself():
     text = (REPOSITORY / "dvc.yaml").read_text()
-    assert "- data/raw:\n          cache: false\n          persist: true" in text
+    assert "- data/raw/${item.set}:\n          cache: false\n          persist: true" in text
 
 
 @pytest.fixture

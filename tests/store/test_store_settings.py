@@ -20,7 +20,7 @@ from ecgssl.store.store import Store
 def file(tmp_path):
     """Return a parameter file whose settings are not those of the store."""
     path = tmp_path / "params.yaml"
-    path.write_text("tasks: {t: [MI]}\nsignal: {sampling_rate: 500}\n")
+    path.write_text("tasks: {t: {targets: [MI]}}\nsignal: {sampling_rate: 500}\n")
     return path
 
 
@@ -37,8 +37,8 @@ def check(file, store, *overrides):
         ("quality.min_leads=12", "quality.min_leads: is 12, but .* was made with 6"),
         ("quality.policy={nan: reject}", "quality.policy.nan: is 'reject', but .* was made with 'mask'"),
         ("store.lsb=0.005", "store.lsb: is 0.005, but"),
-        ("data.overlap=drop_train", "data.overlap: is 'drop_train', but .* was made with 'error'"),
-        ("data.labels=rhythm", "data.labels: is 'rhythm', but .* does not record this setting"),
+        ("sets.synthetic.overlap=drop_train", "sets.synthetic.overlap: is 'drop_train', but .* was made with 'error'"),
+        ("sets.synthetic.labels=rhythm", "sets.synthetic.labels: is 'rhythm', but .* does not record this setting"),
     ],
 )
 def test_an_override_that_would_be_ignored_is_refused(made, file, override, text):
@@ -50,7 +50,12 @@ def test_an_override_that_would_be_ignored_is_refused(made, file, override, text
 
 def test_all_are_listed_and_equal_or_other_overrides_are_accepted(made, file):
     store = Store(made[0])
-    equal = ("signal.sampling_rate=100", "quality.min_leads=6", f"store.lsb={store.lsb}", "data.overlap=error")
+    equal = (
+        "signal.sampling_rate=100",
+        "quality.min_leads=6",
+        f"store.lsb={store.lsb}",
+        "sets.synthetic.overlap=error",
+    )
     check(file, store, *equal, "finetune.linear.C=[1]", "seed=3", "store.workers=2", "evaluate.bootstrap=100")
     check(file, store)
     with pytest.raises(InputError) as caught:
@@ -70,7 +75,7 @@ def test_settings_that_an_old_store_does_not_record(made, file, tmp_path):
 
 def test_settings_of_a_bundle(file):
     settings = model_settings(SignalSpec(), QualityParams(), 0.001)
-    accepted = ["data.overlap=drop_train", "store.workers=2", "signal.sampling_rate=100"]
+    accepted = ["sets.synthetic.overlap=drop_train", "store.workers=2", "signal.sampling_rate=100"]
     require_settings(accepted, load_params(file, accepted), settings, "bundle", "use another bundle")
     refused_too = [*accepted, "store.lsb=0.002"]
     with pytest.raises(InputError, match=r"store\.lsb: is 0\.002, but bundle was made with 0\.001.*use another bundle"):

@@ -11,7 +11,7 @@ from ecgssl.config import Params
 from ecgssl.tracking.provenance import provenance, source_state
 from ecgssl.tracking.values import error_line, legal_name
 
-PARAMS = Params(tasks={"rhythm": ["AF"]})
+PARAMS = Params(tasks={"rhythm": {"targets": ["AF"]}})
 
 
 def _git(*arguments: str) -> str:

@@ -17,7 +17,7 @@ from ecgssl.output_lock import OutputLock
 from ecgssl.tracking.runs import track
 from ecgssl.tracking.sqlite_store import prepared
 
-PARAMS = Params(tasks={"rhythm": ["AF"]})
+PARAMS = Params(tasks={"rhythm": {"targets": ["AF"]}})
 
 
 @pytest.fixture(scope="module")

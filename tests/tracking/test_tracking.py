@@ -20,7 +20,7 @@ from ecgssl.tracking.runs import track
 
 
 def _params(seed: int = 0, backend: str = "mlflow") -> Params:
-    return Params(seed=seed, tasks={"rhythm": ["AF"]}, tracking={"backend": backend})
+    return Params(seed=seed, tasks={"rhythm": {"targets": ["AF"]}}, tracking={"backend": backend})
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_a_stage_prints_nothing_and_looks_nothing_up(tmp_path: Path) -> None:
         "from ecgssl.tracking.runs import track\n"
         "import sys\n"
         "assert 'mlflow' not in sys.modules\n"
-        "with track('pretrain', Params(tasks={'rhythm': ['AF']})) as run: run.log_metrics({'loss': 1.0})\n"
+        "with track('pretrain', Params(tasks={'rhythm': {'targets': ['AF']}})) as run: run.log_metrics({'loss': 1.0})\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DO_NOT_TRACK", "CI"))}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -76,7 +76,7 @@ class Challenge(PublicSet):
         if absent:
             flat = _headers_without_folder(training)
             there = [name for name in folders if name not in absent]
-            remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
+            remedy = f"Complete the download ({self.url})" + (f", or set sets.NAME.subsets to {there}" if there else "")
             raise InputError([Problem(str(training), "folder", f"does not contain {', '.join(absent)}", remedy), *flat])
         known = {row["subset"]: row for row in package_table("cinc_subsets.csv")}
         headers = {name: read_headers(self.root, f"{inside}{name}") for name in folders}
@@ -97,7 +97,7 @@ class Challenge(PublicSet):
         return any((self.root / name).is_dir() for name in names)
 
     def root_remedy(self) -> str:
-        """Return an instruction for setting ``data.root``, and for moving header files that are directly in the root."""
+        """Return an instruction for setting ``sets.NAME.root``, and for moving header files that are directly in the root."""
         remedies = [super().root_remedy(), *(str(problem.remedy) for problem in _headers_without_folder(self.root))]
         return ". ".join(remedies)
 

@@ -115,7 +115,7 @@ class CODE15(PublicSet):
         add_folds(described, hashed_folds(table["patient_id"].tolist(), self.name, FOLDS) + 1)
         notes = [f"{share(len(table), self.name)} of {table['patient_id'].nunique():,} patients", _SPLIT, *without]
         if elsewhere:
-            notes.append(f"{elsewhere:,} exams are in parts that data.subsets does not contain")
+            notes.append(f"{elsewhere:,} exams are in parts that sets.NAME.subsets does not contain")
         six = np.stack([truth[target] for target in SIX], axis=1)
         neither = int((~six.any(axis=1) & (truth[NORMAL] == 0)).sum())
         notes.append(
@@ -137,8 +137,8 @@ class CODE15(PublicSet):
         if absent:
             there = [part for part in self.subsets if part not in absent]
             what = f"{', '.join(absent)}: no such file exams_partN.hdf5 under {self.root}"
-            remedy = f"Complete the download ({self.url})" + (f", or set data.subsets to {there}" if there else "")
-            raise InputError(Problem(str(source), "data.subsets", what, remedy))
+            remedy = f"Complete the download ({self.url})" + (f", or set sets.NAME.subsets to {there}" if there else "")
+            raise InputError(Problem(str(source), "sets.NAME.subsets", what, remedy))
 
     def _compare_files(self, files: list[str], table: pd.DataFrame, exam: pd.Series) -> tuple[int, int]:
         """Compare the exams in the files with the table.

@@ -135,12 +135,17 @@ class CPSC2018(PublicSet):
         problems = list(files.problems)
         if files.matlab:
             what = f"is absent, and {len(files.matlab)} MATLAB files have no labels without it"
-            remedy = "Add REFERENCE.csv to their folder, or set data.root to the folder of the WFDB copy"
+            remedy = "Add REFERENCE.csv to their folder, or set sets.NAME.root to the folder of the WFDB copy"
             problems.append(Problem(str(self.root), "REFERENCE.csv", what, remedy))
         if self.labels == "first":
             what = "is unknown: headers list labels in the order of their numbers"
             problems.append(
-                Problem("data.labels", "first", what, "Set data.labels to 'any', or use the release with REFERENCE.csv")
+                Problem(
+                    "sets.NAME.labels",
+                    "first",
+                    what,
+                    "Set sets.NAME.labels to 'any', or use the release with REFERENCE.csv",
+                )
             )
         if problems:
             raise InputError(problems)
@@ -187,7 +192,7 @@ class _Files:
                     inside = path.relative_to(root).as_posix()
                     kind[stem] = inside.removesuffix(".hea")
         what = f"{', '.join(twice[:5])} ({len(twice)} in total) exist in two folders"
-        remedy = "Keep one copy, or set data.root to its folder"
+        remedy = "Keep one copy, or set sets.NAME.root to its folder"
         self.problems = [Problem(str(root), "recordings", what, remedy)] if twice else []
 
 

@@ -76,7 +76,7 @@ class EchoNext(PublicSet):
                 "Set it to true to read a z-score of 1 as 1 mV. Wave shapes stay valid, but voltages, limits and errors "
                 "in mV have no meaning"
             )
-            raise InputError(Problem(str(source), "data.standardised_as_mv", what, remedy))
+            raise InputError(Problem(str(source), "sets.NAME.standardised_as_mv", what, remedy))
         flags = {
             row["flag"]: [c for c in row["measurements"].split(";") if c] for row in package_table("echonext_flags.csv")
         }

@@ -82,7 +82,10 @@ def on_merl_splits(cohort: Cohort, label_set: str, folder: Path, labels: Literal
         offered = ", ".join(" ".join(pair) for pair in _FILES)
         raise InputError(
             Problem(
-                "data.merl", f"{cohort.name} {label_set}", "MERL has no split for this set", f"Use one of: {offered}"
+                "sets.NAME.merl",
+                f"{cohort.name} {label_set}",
+                "MERL has no split for this set",
+                f"Use one of: {offered}",
             )
         )
     read = {split: _read(folder / f"{files.stem}_{split}.csv", files) for split in SPLITS}

@@ -71,7 +71,7 @@ class PTBXL(PublicSet):
         stated = [_likelihoods(cell) for cell in table["scp_codes"]]
         problems = _unusable(database, numbers, stated)
         paths = table[file].astype(str).tolist()
-        remedy = f"Download records{self.sampling_rate}, or set data.sampling_rate to {600 - self.sampling_rate}"
+        remedy = f"Download records{self.sampling_rate}, or set sets.NAME.sampling_rate to {600 - self.sampling_rate}"
         problems += self.absent(database, paths, field=file, remedy=remedy)
         if problems:
             raise InputError(problems)

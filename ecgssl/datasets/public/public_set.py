@@ -62,7 +62,7 @@ class PublicSet(ABC):
         standardised_as_mv: treat a z-score of 1 as 1 mV, for datasets published as z-scores.
 
     Attributes:
-        name: value of ``data.set`` and argument of ``ecgssl download``.
+        name: value of ``sets.NAME.reader`` and argument of ``ecgssl download``.
         title: name for display.
         licence, citation, url: licence, reference and web page of the release.
         source: download source.
@@ -104,19 +104,21 @@ class PublicSet(ABC):
         problems = []
         unknown = [name for name in self.subsets if name not in self.subset_names]
         if unknown:
-            known = f"Use: {', '.join(self.subset_names)}" if self.subset_names else "Remove data.subsets"
-            problems.append(Problem("data.subsets", ", ".join(unknown), f"is not a subset of {self.name}", known))
+            known = f"Use: {', '.join(self.subset_names)}" if self.subset_names else "Remove sets.NAME.subsets"
+            problems.append(Problem("sets.NAME.subsets", ", ".join(unknown), f"is not a subset of {self.name}", known))
         if standardised_as_mv and not self.standardised:
             what = f"is true, but {self.name} is published in mV"
-            problems.append(Problem("data.standardised_as_mv", "value", what, "Remove data.standardised_as_mv"))
+            problems.append(
+                Problem("sets.NAME.standardised_as_mv", "value", what, "Remove sets.NAME.standardised_as_mv")
+            )
         if self.labels not in self.label_sets:
             known = ", ".join(self.label_sets)
             problems.append(
-                Problem("data.labels", self.labels, f"is not a label set of {self.name}", f"Use one of: {known}")
+                Problem("sets.NAME.labels", self.labels, f"is not a label set of {self.name}", f"Use one of: {known}")
             )
         if not self.recognised():
             what = f"does not contain {self.landmark}, which identifies {self.title}"
-            problems.append(Problem(str(self.root), "data.root", what, self.root_remedy()))
+            problems.append(Problem(str(self.root), "sets.NAME.root", what, self.root_remedy()))
         if problems:
             raise InputError(problems)
 
@@ -133,13 +135,13 @@ class PublicSet(ABC):
         return (self.root / self.landmark).exists()
 
     def root_remedy(self) -> str:
-        """Return an instruction for setting ``data.root``. It names the folder of the dataset if that is found nearby."""
+        """Return an instruction for setting ``sets.NAME.root``. It names the folder of the dataset if that is found nearby."""
         for folder in _nearby_folders(self.root):
             other = copy.copy(self)
             other.root = folder
             if other.recognised():
-                return f"Set data.root to {folder}"
-        return f"Set data.root to the folder of the release ({self.url})"
+                return f"Set sets.NAME.root to {folder}"
+        return f"Set sets.NAME.root to the folder of the release ({self.url})"
 
     def checked_cohort(
         self,

@@ -34,7 +34,7 @@ def read_table(path: Path, needed: Sequence[str], url: str, **options: Any) -> p
     Raises:
         InputError: the file does not exist, cannot be read as CSV, lacks a required column or has no rows.
     """
-    remedy = f"Set data.root to the folder of the unpacked release ({url}), or download the file again"
+    remedy = f"Set sets.NAME.root to the folder of the unpacked release ({url}), or download the file again"
     require_regular(path)
     try:
         table: pd.DataFrame = pd.read_csv(path, encoding="utf-8-sig", **options)

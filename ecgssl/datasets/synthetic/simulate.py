@@ -245,7 +245,7 @@ def _check(out: Path, params: SyntheticParams) -> None:
     problems = []
     low, high = params.recordings_per_patient
     if low > high:
-        field = "data.synthetic.recordings_per_patient"
+        field = "sets.NAME.synthetic.recordings_per_patient"
         what = f"the range {low} to {high} is empty"
         problems.append(Problem("params.yaml", field, what, "Write the smaller number first"))
     ours = out.is_dir() and (not any(out.iterdir()) or (out / KEY).is_file())

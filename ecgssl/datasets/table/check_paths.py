@@ -124,7 +124,13 @@ def _without_prefix(cells: pd.Series, prefix: str) -> tuple[pd.Series, list[str]
         return (
             cells,
             [],
-            [Issue("data.path_prefix", "no path begins with this prefix", "Copy the prefix from a cell of the table")],
+            [
+                Issue(
+                    "sets.NAME.path_prefix",
+                    "no path begins with this prefix",
+                    "Copy the prefix from a cell of the table",
+                )
+            ],
         )
     short = cells.str.slice(len(prefix)).str.lstrip("\\/")
     return cells.where(~begins, short), [f"the prefix is removed from {int(begins.sum())} paths"], []

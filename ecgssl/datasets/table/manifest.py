@@ -123,7 +123,7 @@ def examine_manifest(
         seed: seed of a random split.
         split: how to split the recordings. By default, the split in the manifest is used; if there is none, patients
             are split randomly (70/10/20).
-        may_cross: accept patients in more than one split (``data.overlap`` is not ``error``).
+        may_cross: accept patients in more than one split (``sets.NAME.overlap`` is not ``error``).
 
     Raises:
         InputError: the manifest is not a table, or the targets file is invalid.
@@ -249,7 +249,7 @@ def _named(file: Table, reading: ManifestParams) -> tuple[pd.DataFrame, list[Iss
     for column, words in reading.values.items():
         if column not in table:
             hint = f"Columns: {column_names(table.columns)}"
-            issues.append(Issue(f"data.values.{column}", "there is no such column", hint))
+            issues.append(Issue(f"sets.NAME.values.{column}", "there is no such column", hint))
             continue
         meaning = {cell.casefold(): word for cell, word in words.items()}
         table[column] = [meaning.get(cell.casefold(), cell) for cell in table[column]]
@@ -339,7 +339,7 @@ def _check_splits(table: pd.DataFrame, rows: Sequence[int], may_cross: bool) -> 
     if len(shared) and not may_cross:
         wrong = table["patient_id"].isin(shared) & table["split"].isin(_SPLIT_NAMES)
         what = "patients with recordings in more than one split"
-        remedy = "Keep each patient in one split, or set data.overlap to drop_train or warn"
+        remedy = "Keep each patient in one split, or set sets.NAME.overlap to drop_train or warn"
         issues.append(Issue("split", what, remedy, rows_where(rows, wrong)))
     return issues
 
@@ -436,7 +436,7 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Ta
         column = column if column in raw else ours.get(column, column)
         if column not in raw:
             remedy = f"Correct the declaration; columns: {column_names(raw.columns)}"
-            out.issues.append(Issue(f"data.targets.{name}", "its column is absent", remedy))
+            out.issues.append(Issue(f"sets.NAME.targets.{name}", "its column is absent", remedy))
             continue
         used.add(column)
         made = read_target(name, target, raw[column], rows)
@@ -445,7 +445,7 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Ta
         for given in made.values:
             if given in out.values or given in DESCRIPTIVE:
                 what = f"would have the name {given!r} of another column"
-                out.issues.append(Issue(f"data.targets.{name}", what, "Use another name, and set its column"))
+                out.issues.append(Issue(f"sets.NAME.targets.{name}", what, "Use another name, and set its column"))
             else:
                 out.values[given] = made.values[given]
                 out.kinds[given] = made.kinds[given]

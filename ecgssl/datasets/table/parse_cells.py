@@ -215,7 +215,7 @@ _MONTHS = ("jan", "feb", "mar mär mae mrz", "apr", "may mai", "jun", "jul", "au
 _MONTH = {short: number for number, shorts in enumerate(_MONTHS, 1) for short in shorts.split()}
 
 _FORMS = "Write 2021-03-04 or 2021-03-04T10:15:00 (also 04.03.2021, 4-Mar-2021, 20210304101500), with a four-digit year"
-_STATE_ORDER = "Set the order with --dates day_first or --dates month_first (data.dates)"
+_STATE_ORDER = "Set the order with --dates day_first or --dates month_first (sets.NAME.dates)"
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ _SYNONYMS: dict[str, str] = {
 }
 """Common English and German names of each standard column, the most common first."""
 OURS = tuple(_SYNONYMS)
-"""Standard column names, which are the valid keys of ``data.columns``."""
+"""Standard column names, which are the valid keys of ``sets.NAME.columns``."""
 _NEAR = 0.85
 
 
@@ -293,7 +293,7 @@ def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.
         if ours not in OURS:
             close = difflib.get_close_matches(ours, OURS, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(OURS)}"
-            issues.append(Issue(f"data.columns.{ours}", "is not a known column", hint))
+            issues.append(Issue(f"sets.NAME.columns.{ours}", "is not a known column", hint))
             continue
         source = theirs if theirs in cells or theirs == ours else columns.get(theirs, theirs)
         if source not in cells:

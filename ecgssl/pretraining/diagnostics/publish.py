@@ -116,7 +116,7 @@ def publish_pretraining(
         write_model(folder, result.model.encoder, store.spec, {"pretraining": made, "data": store.described})
         write_atomic(folder / PRETRAINING, weight_bytes(result.model))
         Identities.of_store(store, store.rows("train")).write(folder)
-        write_json(folder / "params.json", params.model_dump(mode="json", exclude={"data", "tracking"}), digits=None)
+        write_json(folder / "params.json", params.model_dump(mode="json", exclude={"sets", "tracking"}), digits=None)
     write_json(metrics_out, figures)
     with atomic_directory(plots_out, marker="losses.csv") as folder:
         _write_table(folder / "losses.csv", result.history)

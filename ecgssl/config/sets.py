@@ -1,4 +1,4 @@
-"""Parameter sections ``data`` (recordings to use) and ``store`` (storage of preprocessed recordings)."""
+"""Parameter sections ``sets`` (named sets of recordings) and ``tasks`` (targets to predict on a set)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from ecgssl.config.manifest import ManifestParams
-from ecgssl.config.public_sets import LOCAL_SETS, check_set_name
+from ecgssl.config.public_sets import LOCAL_SETS, check_reader
 from ecgssl.config.split import SplitParams
 from ecgssl.config.synthetic import SyntheticParams
-from ecgssl.params_base import Positive, Section, Workers
+from ecgssl.params_base import Section
 
-SetName = Annotated[str, AfterValidator(check_set_name)]
-"""Name of a dataset: ``synthetic``, ``cohort`` (local recordings) or a name in ``ecgssl.config.public_sets``."""
+Reader = Annotated[str, AfterValidator(check_reader)]
+"""Reader of a set: ``synthetic``, ``cohort`` (local recordings) or a name in ``ecgssl.config.public_sets``."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""Name of a set or a task, chosen by the user."""
 
 
 class MerlParams(Section):
@@ -29,12 +32,12 @@ class MerlParams(Section):
     labels: Literal["csv", "corrected"] = "corrected"
 
 
-class DataParams(ManifestParams):
-    """Dataset to use. The fields of ``ManifestParams`` apply only to the set ``cohort``.
+class SetParams(ManifestParams):
+    """One set of recordings. The fields of ``ManifestParams`` apply only to the reader ``cohort``.
 
     Args:
-        set: ``synthetic`` (simulated), ``cohort`` (a table of local recordings), or the name of a public set (``data.md``).
-        root: folder of the recordings; not used by ``synthetic``.
+        reader: ``synthetic`` (simulated), ``cohort`` (a table of local recordings), or the name of a public set (``data.md``).
+        root: folder of the recordings; not used by the reader ``synthetic``.
         manifest: table of a ``cohort``, CSV or Parquet.
         targets_file: YAML file with any of the keys of ``ManifestParams``. The default is ``NAME.targets.yaml`` next to
             the manifest ``NAME.csv``, if it exists. A key given in the parameters overrides the same key of this file.
@@ -50,10 +53,10 @@ class DataParams(ManifestParams):
         patient_key: file with the key that turns patient ids into hashes; created if absent. It must be outside of folders
             that the pipeline replaces or shares. The default is ``~/.config/ecgssl/patient.key``; simulated patients have a
             published key.
-        synthetic: size of the set ``synthetic``, and how its hospital differs from others.
+        synthetic: size of a simulated set, and how its hospital differs from others.
     """
 
-    set: SetName = "synthetic"
+    reader: Reader = "synthetic"
     root: Path | None = None
     manifest: Path | None = None
     targets_file: Path | None = None
@@ -68,47 +71,31 @@ class DataParams(ManifestParams):
     synthetic: SyntheticParams = SyntheticParams()
 
     @model_validator(mode="after")
-    def _complete(self) -> DataParams:
-        if self.set not in LOCAL_SETS and self.root is None:
-            raise ValueError(f"set {self.set!r} needs root: the folder of the unpacked release")
-        if self.set == "cohort" and self.manifest is None:
-            raise ValueError("set 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
-        if self.merl is not None and self.set not in ("ptbxl", "cpsc2018", "ecg_arrhythmia"):
+    def _complete(self) -> SetParams:
+        if self.reader not in LOCAL_SETS and self.root is None:
+            raise ValueError(f"reader {self.reader!r} needs root: the folder of the unpacked release")
+        if self.reader == "cohort" and self.manifest is None:
+            raise ValueError("reader 'cohort' needs manifest: a CSV or Parquet file with record_id and path")
+        if self.merl is not None and self.reader not in ("ptbxl", "cpsc2018", "ecg_arrhythmia"):
             raise ValueError(
-                f"merl has no split for set {self.set!r}; it has splits for ptbxl, cpsc2018 and ecg_arrhythmia"
+                f"merl has no split for reader {self.reader!r}; it has splits for ptbxl, cpsc2018 and ecg_arrhythmia"
             )
         if self.merl is not None and self.split.kind not in ("auto", "official"):
             raise ValueError(f"merl and split.kind {self.split.kind!r} both define a split: remove one of them")
-        if self.set != "cohort":
+        if self.reader != "cohort":
             given = [name for name in ("targets_file", *ManifestParams.model_fields) if getattr(self, name)]
             if given:
-                raise ValueError(f"{', '.join(given)} cannot be used with set {self.set!r}, only with 'cohort'")
+                raise ValueError(f"{', '.join(given)} cannot be used with reader {self.reader!r}, only with 'cohort'")
         return self
 
 
-class StoreParams(Section):
-    """Storage of preprocessed recordings and the processes that write them.
+class TaskParams(Section):
+    """One downstream task: targets to predict on a set.
 
     Args:
-        shard_recordings: maximum number of recordings per shard. A worker keeps this many in memory; if it is killed,
-            they are processed again.
-        lsb: size of one int16 step in mV.
-        workers: processes on this machine; -1 for one per core. Not used with ``scheduler``.
-        backend: ``loky``; or ``dask`` or ``ray``, if that extra is installed.
-        scheduler: address of a running Dask scheduler or Ray cluster, whose machines must all see the same folders. By
-            default ``workers`` processes start on this machine.
-        max_rejected_fraction: largest fraction of rejected recordings; a run with more of them stops.
+        set: name of the set; may be left out if ``sets`` has only one.
+        targets: target columns of the set that one model predicts.
     """
 
-    shard_recordings: Positive = 256
-    lsb: Annotated[float, Field(gt=0, le=0.01)] = 0.001
-    workers: Workers = -1
-    backend: Literal["loky", "dask", "ray"] = "loky"
-    scheduler: Annotated[str, Field(min_length=1)] | None = None
-    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
-
-    @model_validator(mode="after")
-    def _loky_has_no_scheduler(self) -> StoreParams:
-        if self.scheduler is not None and self.backend == "loky":
-            raise ValueError("a scheduler needs backend 'dask' or 'ray': loky starts processes on this machine only")
-        return self
+    set: str = ""
+    targets: Annotated[list[str], Field(min_length=1)]
