@@ -122,9 +122,13 @@ def test_a_subset_has_the_folds_of_its_own_set(tmp_path):
 def test_choice_of_subsets(release):
     cohort = load(SetParams(reader="cinc2020", root=release, subsets=("ptb", "georgia")), "unused")
     assert list(cohort.table["site"]) == ["ptb", "georgia", "georgia"]
-    with pytest.raises(InputError, match=r"data\.subsets: ningbo: is not a subset of cinc2020\. Use: cpsc_2018, "):
+    with pytest.raises(
+        InputError, match=r"sets\.NAME\.subsets: ningbo: is not a subset of cinc2020\. Use: cpsc_2018, "
+    ):
         CinC2020(release, subsets=["ningbo"])
-    with pytest.raises(InputError, match=r"data\.subsets: georgia: is not a subset of georgia\. Remove data\.subsets"):
+    with pytest.raises(
+        InputError, match=r"sets\.NAME\.subsets: georgia: is not a subset of georgia\. Remove sets\.NAME\.subsets"
+    ):
         Georgia(release, subsets=["georgia"])
     for path in (release / "training/georgia/g1").iterdir():
         path.unlink()
@@ -132,7 +136,7 @@ def test_choice_of_subsets(release):
     with pytest.raises(InputError, match=r"georgia: headers: the folder contains no header files"):
         Georgia(release).cohort()
     (release / "training/georgia").rmdir()
-    with pytest.raises(InputError, match=r"does not contain georgia\. .*or set data\.subsets to \['cpsc_2018', "):
+    with pytest.raises(InputError, match=r"does not contain georgia\. .*or set sets\.NAME\.subsets to \['cpsc_2018', "):
         CinC2020(release).cohort()
 
 
@@ -320,5 +324,5 @@ def test_headers_without_subset_folders_are_explained(tmp_path):
     # the root is one folder too deep or too high
     shutil.rmtree(flat)
     for root in (tmp_path / "release" / "training" / "georgia", tmp_path):
-        with pytest.raises(InputError, match=r"Set data\.root to \S+release"):
+        with pytest.raises(InputError, match=r"Set sets\.NAME\.root to \S+release"):
             Georgia(root)

@@ -96,7 +96,7 @@ def test_parts(release):
     whole = CODE15(release, subsets=PARTS).cohort()
     assert list(cohort.table["fold"]) == list(whole.table["fold"])[:2]
     assert "3 exams are in parts that sets.NAME.subsets does not contain" in cohort.notes
-    with pytest.raises(InputError, match=r"part2, part3, .*or set data\.subsets to \['part0', 'part1'\]"):
+    with pytest.raises(InputError, match=r"part2, part3, .*or set sets\.NAME\.subsets to \['part0', 'part1'\]"):
         CODE15(release).cohort()
     with pytest.raises(InputError, match="not a subset of code15"):
         CODE15(release, subsets=["part18"])

@@ -96,7 +96,7 @@ def test_the_yaml_beside_the_table_says_the_same(german):
     german.with_suffix(".targets.yaml").unlink()
     # what the parameters say wins, name by name
     params = SetParams(
-        set="cohort", manifest=german, targets_file=named, values={"sex": {"2": "other"}}, columns={"site": "Name"}
+        reader="cohort", manifest=german, targets_file=named, values={"sex": {"2": "other"}}, columns={"site": "Name"}
     )
     cohort = load(params, german.parent)
     assert list(cohort.table["sex"]) == ["female", "female", "other"]

@@ -105,7 +105,9 @@ def test_what_cannot_be_is_said(subclass):
 
 def test_one_split_and_a_set_that_has_it():
     merl = MerlParams(folder=Path("m"))
-    with pytest.raises(ValueError, match="merl has no split for set 'ptb'"):
+    with pytest.raises(ValueError, match="merl has no split for reader 'ptb'"):
         SetParams(reader="ptb", root=Path("x"), merl=merl)
     with pytest.raises(ValueError, match="both define a split"):
-        SetParams.model_validate({"set": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}})
+        SetParams.model_validate(
+            {"reader": "ptbxl", "root": "x", "merl": {"folder": "m"}, "split": {"kind": "grouped"}}
+        )

@@ -87,7 +87,7 @@ def test_what_is_wrong_is_named(release):
     with pytest.raises(InputError, match="strat_fold"):
         PTBXL(release).cohort()
     with pytest.raises(
-        InputError, match=r"which identifies PTB-XL. Set data\.root to " + re.escape(str(release)) + "$"
+        InputError, match=r"which identifies PTB-XL. Set sets\.NAME\.root to " + re.escape(str(release)) + "$"
     ):
         PTBXL(release / "records500")
     database.unlink()
