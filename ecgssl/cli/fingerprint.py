@@ -14,11 +14,12 @@ def fingerprint(params: ParamsFile = Path("params.yaml")) -> None:
     from ecgssl.config.public_sets import SYNTHETIC
     from ecgssl.datasets.fingerprint import fingerprint as describe
     from ecgssl.datasets.load import load_set
-    from ecgssl.errors import InputError
+    from ecgssl.errors import InputError, Problem
     from ecgssl.files import canonical_json, write_atomic
 
     p = load_params(params)
-    texts, problems = {}, []
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
     for name, data in p.sets.items():
         chosen = p.one_set(name)
         try:

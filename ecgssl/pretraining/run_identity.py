@@ -21,7 +21,11 @@ PREFIX = "pretrain-"
 _WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
     "divergence",
+    # the hash of the recordings stands for these two
+    "sets", "overlap",
 }  # fmt: skip
+_ADDED = {"sampling": "proportional", "init": None}
+"""Fields that earlier releases did not have. With these values they do not change the name of a run."""
 
 
 def run_name(params: Params, store: Store) -> str:
@@ -60,6 +64,7 @@ def run_config(params: Params, store: Store) -> dict[str, Any]:
     The number of processes is not included, because it changes the losses only by rounding errors.
     """
     settings = params.pretrain.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_LOSS)
+    settings = {key: value for key, value in settings.items() if key not in _ADDED or value != _ADDED[key]}
     sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "fda", "stdm", "objective")}
     device = resolve_device(params.pretrain.device)
     settings |= {"device": device.type, "precision": resolve_precision(params.pretrain.precision, device)}
