@@ -1,6 +1,6 @@
 """Linear predictability of hidden patches from visible ones, by type of masking.
 
-    python benchmarks/masking_study.py --store data/processed --out runs/masking
+    python benchmarks/masking_study.py --store data/processed/ptbxl --out runs/masking
 
 A hidden patch is predicted by the best linear estimate from all visible samples of the same time column and the
 adjacent columns: E[h | v] = C_hv (C_vv + ridge)^-1 v. C is the covariance of training recordings, assuming zero mean. The

@@ -181,7 +181,7 @@ def _require_recordings(stores: Mapping[str, Store], pretrain_sets: Sequence[str
             str(stores[name].path),
             "split",
             f"the pretraining set {name} has no recordings in split train",
-            f"Change the split of the set (data.split), or remove {name} from pretrain.sets",
+            f"Change the split of the set (sets.{name}.split), or remove {name} from pretrain.sets",
         )
         for name in pretrain_sets
         if not len(stores[name].rows("train"))

@@ -162,11 +162,11 @@ def _decode(where: str, data: bytes, encoding: str | None) -> tuple[str, list[st
             return data.decode(encoding).lstrip("\ufeff"), []
         except LookupError:
             known = "Use an encoding that Python knows, such as utf-8, utf-16, cp1252, latin-1, cp850 or mac-roman"
-            raise InputError(Problem("data.encoding", encoding, "is not a known encoding", known)) from None
+            raise InputError(Problem("sets.NAME.encoding", encoding, "is not a known encoding", known)) from None
         except UnicodeError as error:
             what = f"is not {encoding} ({_place(data, error)})"
             raise InputError(
-                Problem(where, "encoding", what, "Set data.encoding to the encoding of the file")
+                Problem(where, "encoding", what, "Set sets.NAME.encoding to the encoding of the file")
             ) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
@@ -176,19 +176,19 @@ def _decode(where: str, data: bytes, encoding: str | None) -> tuple[str, list[st
             raise InputError(Problem(where, "encoding", what, "Save the table as 'CSV UTF-8'")) from None
     if b"\0" in data:
         what = "contains zero bytes: it is UTF-16 without a byte order mark, or not a text file"
-        fix = "Save the table as 'CSV UTF-8', or set data.encoding to utf-16-le"
+        fix = "Save the table as 'CSV UTF-8', or set sets.NAME.encoding to utf-16-le"
         raise InputError(Problem(where, "encoding", what, fix))
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
         place = _place(data, error)
     try:
-        note = f"the table is not UTF-8 ({place}) and is read as Windows-1252; if that is wrong, set data.encoding"
+        note = f"the table is not UTF-8 ({place}) and is read as Windows-1252; if that is wrong, set sets.NAME.encoding"
         return data.decode("cp1252"), [note]
     except UnicodeDecodeError:
         what = f"is neither UTF-8 nor Windows-1252 ({place})"
         raise InputError(
-            Problem(where, "encoding", what, "Save the table as 'CSV UTF-8', or set data.encoding")
+            Problem(where, "encoding", what, "Save the table as 'CSV UTF-8', or set sets.NAME.encoding")
         ) from None
 
 
