@@ -60,6 +60,41 @@ def test_every_set_is_whole(name, tmp_path):
     assert {problem.field for problem in caught.value.problems} == {"sets.NAME.root", "no such labels"}
 
 
+LAYOUTS = {
+    "ptbxl_database.csv": {"ptbxl"},
+    "record_list.csv": {"mimic_iv_ecg"},
+    "WFDBRecords": {"ecg_arrhythmia", "ningbo"},
+    "training": {"cinc2020", "cinc2021", "georgia"},
+    "deep/A0001.mat": {"cpsc2018"},
+    "patient001": {"ptb"},
+    "I01.hea": {"incart"},
+    "exams.csv": {"code15"},
+    "metadata.csv": {"sph"},
+    "echonext_metadata_100k.csv": {"echonext"},
+    "ludb.csv": {"ludb"},
+}
+"""Datasets by a file or folder that identifies them."""
+
+
+@pytest.mark.parametrize("name", PUBLIC_SETS)
+def test_the_root_of_another_release_is_named(name, tmp_path):
+    """A folder with the layout of another dataset is refused, and the message names the reader that fits."""
+    for number, (landmark, readers) in enumerate(LAYOUTS.items()):
+        root = tmp_path / str(number) / "far/away/release"
+        (root / landmark).parent.mkdir(parents=True)
+        (root / landmark).touch() if "." in landmark else (root / landmark).mkdir()
+        if name in readers:
+            assert public_set(name)(root).root == root
+            continue
+        with pytest.raises(InputError) as caught:
+            public_set(name)(root)
+        (problem,) = caught.value.problems
+        assert (problem.where, problem.field) == (str(root), "sets.NAME.root")
+        assert all(repr(reader) in str(problem.remedy) for reader in readers)
+        assert "sets.NAME.reader" in str(problem.remedy)
+    assert set().union(*LAYOUTS.values()) == set(PUBLIC_SETS)
+
+
 def test_nothing_is_absent(toy):
     assert toy.absent(toy.root / "list.csv", PATHS) == []
     assert toy.absent(toy.root / "list.csv", [f"{path}.mat" for path in PATHS]) == []

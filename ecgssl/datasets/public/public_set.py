@@ -135,12 +135,18 @@ class PublicSet(ABC):
         return (self.root / self.landmark).exists()
 
     def root_remedy(self) -> str:
-        """Return an instruction for setting ``sets.NAME.root``. It names the folder of the dataset if that is found nearby."""
+        """Return an instruction for setting ``sets.NAME.root``.
+
+        It names the folder of the dataset if that is found nearby, or else the datasets whose layout the root has.
+        """
         for folder in _nearby_folders(self.root):
             other = copy.copy(self)
             other.root = folder
             if other.recognised():
                 return f"Set sets.NAME.root to {folder}"
+        if others := _datasets_in(self.root):
+            names = " or ".join(map(repr, others))
+            return f"The folder has the layout of {names}: set sets.NAME.reader to it, or correct sets.NAME.root"
         return f"Set sets.NAME.root to the folder of the release ({self.url})"
 
     def checked_cohort(
@@ -246,6 +252,17 @@ def _nearby_folders(root: Path) -> Iterator[Path]:
         level = inside[:left]
         left -= len(level)
         yield from level
+
+
+def _datasets_in(root: Path) -> list[str]:
+    """Return the names of the public datasets whose layout a folder has."""
+    found = []
+    for name in PUBLIC_SETS:
+        other = public_set(name).__new__(public_set(name))
+        other.root, other.subsets = root, other.subset_names
+        if other.recognised():
+            found.append(name)
+    return found
 
 
 def _names(folder: Path) -> set[str]:
