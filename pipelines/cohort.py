@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ecgssl.config import load_params
 from ecgssl.config.public_sets import SYNTHETIC
-from ecgssl.datasets.cohort import describe, require_one_kind, require_targets
+from ecgssl.datasets.cohort import describe, require_tasks
 from ecgssl.datasets.load import load_set, raw_folder
 from ecgssl.datasets.synthetic.published_key import private_keys
 from ecgssl.errors import InputError, Problem, exit_with
@@ -33,8 +33,7 @@ def main() -> None:
         else:
             _remove_simulated(raw)
         cohort = load_set(chosen)
-        require_one_kind(cohort, tasks)
-        require_targets(cohort, sorted({target for targets in tasks.values() for target in targets}))
+        require_tasks(cohort, tasks, chosen.name)
         figures = describe(cohort)
         write_json(f"metrics/cohort/{chosen.name}.json", figures)
         run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})

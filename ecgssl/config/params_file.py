@@ -89,6 +89,9 @@ def problem_of(where: str, error: Any, root: type[BaseModel]) -> Problem:
     if error["type"] == "extra_forbidden":
         if location[0] == "sets" and location[2:] == ["set"]:
             return Problem(where, field, "unknown key", "Use 'reader'")
+        if location[0] == "sets" and len(location) == 3 and location[2] in root.model_fields:
+            what = "cannot differ between sets: all stores and models have the same settings"
+            return Problem(where, field, what, f"Set it in section '{location[2]}' for all sets")
         close = difflib.get_close_matches(location[-1], _known_keys(location[:-1], root), n=1)
         hint = f"Did you mean '{close[0]}'?" if close else "Remove it"
         return Problem(where, field, "unknown key", hint)

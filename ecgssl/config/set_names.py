@@ -95,7 +95,7 @@ def _of_pretraining(section: Any, known: Sequence[str]) -> Iterator[tuple[str, s
         if name not in names:
             what = f"has a weight for {name!r}, which is not in pretrain.sets"
             yield "pretrain.sampling", what, "Remove the weight, or add the set to pretrain.sets"
-    if absent := [name for name in names if name in known and name not in weights]:
+    if absent := [name for name in dict.fromkeys(names) if name in known and name not in weights]:
         yield (
             "pretrain.sampling",
             f"has no weight for {', '.join(absent)}",

@@ -140,6 +140,39 @@ def require_one_kind(cohort: Cohort, tasks: Mapping[str, Sequence[str]]) -> None
         raise InputError(problems)
 
 
+def require_tasks(cohort: Cohort, tasks: Mapping[str, Sequence[str]], name: str) -> None:
+    """Check that all tasks on a set can be learned: the set has their targets, with enough known values.
+
+    Args:
+        cohort: recordings of the set.
+        tasks: dict from task name to targets.
+        name: name of the set in the parameters, for the messages.
+
+    Raises:
+        InputError: see ``require_targets`` and ``require_one_kind``. The message lists the problems of all tasks.
+    """
+    known = {*cohort.targets, *cohort.not_binary, *({AGE} & set(cohort.table))}
+    problems = [
+        Problem(
+            "params.yaml",
+            f"tasks.{task}.targets",
+            f"{target!r} is not a target of set {name!r} ({cohort.source or cohort.name})",
+            _absent(cohort, target, "").remedy,
+        )
+        for task, targets in tasks.items()
+        for target in dict.fromkeys(targets)
+        if target not in known
+    ]
+    used = sorted(known & {target for targets in tasks.values() for target in targets})
+    for check in (lambda: require_one_kind(cohort, tasks), lambda: require_targets(cohort, used)):
+        try:
+            check()
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+
+
 def _too_few(table: pd.DataFrame, target: str, kind: Target, splits: Sequence[str], where: str) -> list[Problem]:
     problems = []
     for split in splits:

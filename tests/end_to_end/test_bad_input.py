@@ -89,7 +89,10 @@ def test_target_column_that_is_not_binary(made, tmp_path):
         f"{manifest}: AF: row 6: cells such as 'yes'",
         "RARE: has 0 pos",
     )
-    assert "m.csv: RAER: there is no such column. Did you mean 'RARE'?" in done.stderr
+    wanted = (
+        f"params.yaml: tasks.rhythm.targets: 'RAER' is not a target of set 'mine' ({manifest}). Did you mean 'RARE'?"
+    )
+    assert wanted in done.stderr
     assert not (tmp_path / "metrics").exists()
 
 
