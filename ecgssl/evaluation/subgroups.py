@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.config.manifest import OutputKind
+from ecgssl.evaluation.linked_columns import Groups, by_first_record, reveals
 from ecgssl.evaluation.statistics.metrics import metrics_of
 from ecgssl.evaluation.suppression import (
     SMALLEST,
@@ -37,6 +38,7 @@ MOST_GROUPS = 30
 UNKNOWN = "unknown"
 OTHERS = "all others"
 TOO_FEW = f"fewer than {SMALLEST}"
+BY_ANOTHER_COLUMN = "withheld, because the size of a small group could be computed from another column"
 BY_SUBTRACTION = "withheld, because the size of a small group could be computed from it"
 WITHHELD = "withheld, with a small group"
 _BINS = 3
@@ -89,9 +91,11 @@ def subgroups(
         a regression. Withheld or undefined values are ``None``. If a value is withheld, ``withheld`` contains the reason.
         Groups with fewer than five patients are joined as ``all others``, except age bands and ``unknown``. A column
         whose groups cannot be reported (more than 30 groups, or too few patients) has one entry with the group ``None``.
-        A column without known values has no entry.
+        The same applies to a column whose withheld counts could be computed from those of an earlier column, because their
+        groups are related (``ecgssl.evaluation.linked_columns``). A column without known values has no entry.
     """
     found: list[dict[str, Any]] = []
+    linked: list[tuple[Groups, dict[str, Mask]]] = []
     for column in groups.columns:
         values = part["record_id"].map(groups[column])
         grouped = age_band(values, bands) if column == "age" else group_values(values, column)
@@ -109,12 +113,21 @@ def subgroups(
             found.append({"column": column, "group": None, "withheld": f"no group has {NAMED} patients"})
             continue
         rows = [(grouped == group).to_numpy() for group in order]
+        # columns with equal content must get equal suppression, so ties must not depend on the names of groups
+        turn = by_first_record(rows)
+        order, rows = [order[g] for g in turn], [rows[g] for g in turn]
         least = np.array([1 if column == "age" or group in (UNKNOWN, OTHERS) else NAMED for group in order])
         cells = _publish(part, rows, names, kind, least)
         if cells is None:
             found.append({"column": column, "group": None, "withheld": "too few patients for groups"})
             continue
-        for number, group in enumerate(order):
+        own = (np.argmax(rows, axis=0), _hidden(cells, len(rows), names, kind))
+        if any(reveals([c for c, _ in (*linked, own)], [h[q] for _, h in (*linked, own)]) for q in own[1]):
+            found.append({"column": column, "group": None, "withheld": BY_ANOTHER_COLUMN})
+            continue
+        linked.append(own)
+        for number in np.argsort(turn).tolist():
+            group = order[number]
             shown = any(cells[number, n].measured for n in names)
             measured = measure(part[rows[number]]) if shown else {}
             found += [_entry(column, group, n, cells[number, n], measured.get(n), kind) for n in names]
@@ -218,6 +231,17 @@ def _publish(
     return cells
 
 
+def _hidden(
+    cells: dict[tuple[int, str], _Cell], groups: int, names: Sequence[str], kind: OutputKind
+) -> dict[str, Mask]:
+    """Return the masks (G,) of the groups whose sizes are withheld (key ``""``) and, by label, whose positives are."""
+    sizes = [any(cells[g, n].records is None for n in names) for g in range(groups)]
+    if kind == "regression":
+        return {"": np.array(sizes)}
+    positives = {n: np.array([cells[g, n].positives is None for g in range(groups)]) for n in names}
+    return {"": np.array(sizes)} | positives
+
+
 def _withheld_positives(
     counts: dict[str, ClassCounts], sizes: Mask, kind: OutputKind
 ) -> tuple[dict[str, Mask], dict[str, bool]]:
@@ -232,8 +256,9 @@ def _withheld_positives(
         possible = (positives.sum(axis=1, keepdims=True) > 0) & (positives.sum(axis=0) > 0)
         secret = bool(sizes.any() or (possible & (fewest < SMALLEST)).any())
         several = (positives.sum(axis=1) > 0).sum() > 1 and (positives.sum(axis=0) > 0).sum() > 1
-        everywhere = np.full(len(sizes), secret and several)
-        closed = bool(everywhere.any()) and narrow_table(positives, fewest, sizes)
+        # with a single class, its counts are the sizes
+        everywhere = np.full(len(sizes), secret) if several else sizes
+        closed = bool(everywhere.any()) and several and narrow_table(positives, fewest, sizes)
         masks = {name: everywhere & bool(one.positives.sum()) for name, one in counts.items()}
         return masks, dict.fromkeys(counts, closed)
     masks = {name: withheld_classes(one, sizes) for name, one in counts.items()}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, group_values, join_rare
-from ecgssl.evaluation.suppression import SMALLEST, is_open, small, withheld_groups
+from ecgssl.evaluation.linked_columns import Groups, by_first_record, reveals
+from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, age_band, group_values, join_rare
+from ecgssl.evaluation.suppression import SMALLEST, Counts, Mask, is_open, small, withheld_groups
 from ecgssl.report.cohort import FOLDS, SPLITS, split_names
 from ecgssl.store.store import Store
 
@@ -38,7 +39,8 @@ def people(
     Returns:
         ``{"splits": [...], "age": {split: {known, median, low, high}}, "sex" | "site" | "device": [{value, counts}]}``.
         ``low`` and ``high`` are quartiles. With fewer than ten patients of known age, they and the median are ``None``. A
-        column is omitted if it has no values, only rare values, or counts that cannot be protected.
+        column is omitted if it has no values, only rare values, or counts that cannot be protected, for example because
+        another column has the same groups and shows them.
     """
     index = store.index.assign(split=split_names(store, as_one))
     if "patient" not in index:
@@ -49,6 +51,7 @@ def people(
     found: dict[str, Any] = {"splits": splits}
     if "age" in index and index["age"].notna().any():
         found["age"] = {s: _ages(index[index["split"] == s], _sizes(published[s], "age")) for s in splits}
+    linked = {s: _age_groups(index[index["split"] == s], _sizes(published[s], "age")) for s in splits}
     for column in COLUMNS:
         if column not in index:
             continue
@@ -62,8 +65,14 @@ def people(
         grouped = grouped.where(grouped.isin((*common, UNKNOWN)), OTHERS)
         values = [v for v in (*sorted(common), OTHERS, UNKNOWN) if (grouped == v).any()]
         counts = [_counts(index, grouped, values, s, _sizes(published[s], column)) for s in splits]
-        if not _is_open(index, grouped, values, splits, counts):
+        scored = np.array([_scored(published[s], column, values) for s in splits])
+        if not _is_open(index, grouped, values, splits, counts, scored):
             continue
+        more = {s: _linked(grouped[index["split"] == s], values, row) for s, row in zip(splits, counts, strict=True)}
+        if any(reveals(*zip(*linked[s], more[s], strict=True)) for s in splits):
+            continue
+        for split in splits:
+            linked[split].append(more[split])
         found[column] = [
             {"value": str(v), "counts": list(row)} for v, row in zip(values, zip(*counts, strict=True), strict=True)
         ]
@@ -79,14 +88,42 @@ def _sizes(entries: Entries, column: str) -> dict[str, bool]:
     return hidden
 
 
+def _scored(entries: Entries, column: str, values: Sequence[str]) -> list[int]:
+    """Return the published number of scored recordings of each value, 0 if there is none: a lower bound of its count."""
+    own = [entry for entry in entries if entry["column"] == column]
+    return [max((entry["records"] or 0 for entry in own if entry["group"] == value), default=0) for value in values]
+
+
+def _linked(grouped: pd.Series, values: Sequence[str], counts: Sequence[int | None]) -> tuple[Groups, Mask]:
+    """Return the group index of each recording of a split, and the mask of the groups with withheld counts."""
+    places = {value: place for place, value in enumerate(values)}
+    index = np.array([places[value] for value in grouped], dtype=np.int64)
+    return index, np.array([count is None for count in counts], dtype=bool)
+
+
+def _age_groups(part: pd.DataFrame, subgroup: Mapping[str, bool]) -> list[tuple[Groups, Mask]]:
+    """Return the age bands of the subgroups in the form of ``_linked``, or an empty list if there are none."""
+    limits = sorted({float(number) for name in subgroup for number in re.findall(r"[0-9.]+", name)})
+    if not limits or "age" not in part:
+        return []
+    grouped = age_band(part["age"], limits)
+    values = sorted(set(grouped) | set(subgroup))
+    # a band that is not among the subgroups has no published count
+    return [_linked(grouped, values, [None if subgroup.get(value, True) else 0 for value in values])]
+
+
 def _counts(
     index: pd.DataFrame, grouped: pd.Series, values: Sequence[str], split: str, subgroup: Mapping[str, bool]
 ) -> list[int | None]:
     """Return the recordings of each value in a split; ``None`` where they are withheld."""
     own = index["split"] == split
-    records = np.array([int((own & (grouped == v)).sum()) for v in values])
-    patients = np.array([index.loc[own & (grouped == v), "patient"].nunique() for v in values])
-    hidden: NDArray[np.bool_] = withheld_groups(patients[:, None], np.ones(len(values), dtype=np.int64))
+    masks = [(own & (grouped == v)).to_numpy() for v in values]
+    records = np.array([int(mask.sum()) for mask in masks])
+    patients = np.array([index.loc[mask, "patient"].nunique() for mask in masks])
+    # as in ``subgroups``, ties must not depend on the names of values
+    turn = by_first_record(masks)
+    hidden: Mask = np.zeros(len(values), dtype=bool)
+    hidden[turn] = withheld_groups(patients[turn, None], np.ones(len(values), dtype=np.int64))
     if subgroup:
         there = np.flatnonzero(patients).tolist()
         names = [values[i] if values[i] in subgroup else OTHERS for i in there]
@@ -106,6 +143,7 @@ def _is_open(
     values: Sequence[str],
     splits: Sequence[str],
     counts: list[list[int | None]],
+    scored: Counts,
 ) -> bool:
     """Return whether the published names and counts of all splits do not reveal any withheld count."""
     least = np.array([1 if value in (UNKNOWN, OTHERS) else NAMED for value in values])
@@ -115,7 +153,7 @@ def _is_open(
         if hidden.any():
             records = np.array([int(((index["split"] == split) & (grouped == value)).sum()) for value in values])
             elsewhere = shown.sum(axis=0) - shown[number]
-            lowest = np.maximum(least - elsewhere, 0)
+            lowest = np.maximum(np.maximum(least - elsewhere, 0), scored[number])
             if not is_open(records[hidden], lowest[hidden]):
                 return False
     return True
