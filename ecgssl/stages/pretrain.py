@@ -16,6 +16,7 @@ from ecgssl.pretraining.run_identity import run_name
 from ecgssl.stages.uploads import upload_encoder, upload_waveforms
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
+from ecgssl.training.checkpoint import discard_run
 from ecgssl.training.device import resolve_device
 from ecgssl.training.ranks import process_group
 
@@ -62,21 +63,24 @@ def pretrain_encoder(
         track("pretrain", params, enabled=ranks.first, lock=lock) as run,
     ):
         run.log_params({section: getattr(params, section).model_dump(mode="json") for section in SECTIONS})
-        result = pretrain(
-            store,
-            params,
-            state / run_name(params, store),
-            ranks=ranks,
-            on_log=lambda row: run.log_metrics(row, step=int(row["samples"])),
-            on_epoch=EpochMonitor(store, params),
-        )
-        if not ranks.first:
-            return None
+        folder = state / run_name(params, store)
         try:
+            result = pretrain(
+                store,
+                params,
+                folder,
+                ranks=ranks,
+                on_log=lambda row: run.log_metrics(row, step=int(row["samples"])),
+                on_epoch=EpochMonitor(store, params),
+            )
+            if not ranks.first:
+                return None
             figures = publish_pretraining(result, store, params, model, metrics, plots)
         except Diverged as diverged:
             run.set_tags({"divergence": diverged})
-            result.discard()
+            if ranks.first:
+                # random numbers depend on seed and step only, so a resumed run would diverge again
+                discard_run(folder)
             raise
         shares = {"seconds": result.seconds, "data_wait_share": result.waited, "watch_share": result.monitored}
         run.log_metrics({f"val_{name}": value for name, value in figures.items()} | shares, step=result.seen)

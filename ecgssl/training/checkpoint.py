@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,12 @@ class RunState:
 
     def discard(self) -> None:
         """Remove the checkpoints and the configuration, and the folder if it is then empty."""
-        for file in [*self.folder.glob("step-*.pt"), self.folder / BEST, self.folder / RUN_CONFIG]:
-            file.unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        discard_run(self.folder)
+
+
+def discard_run(folder: Path) -> None:
+    """Remove the checkpoints and the configuration of a run, and its folder if it is then empty."""
+    for file in [*folder.glob("step-*.pt"), folder / BEST, folder / RUN_CONFIG]:
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

@@ -65,22 +65,32 @@ def project(tmp_path, monkeypatch, make_params):
 @pytest.mark.parametrize(
     ("rate", "more", "cause"),
     [
-        (1e4, ["pretrain.warmup=0", "pretrain.samples=32"], "steps were skipped"),
         (10, ["pretrain.probe.every_epochs=1"], "times that of predicting the mean"),
+        (1e4, ["pretrain.warmup=0", "pretrain.max_bad_steps=1"], "2 non-finite steps in a row at step 2"),
     ],
 )
 def test_a_diverged_run_is_not_published(store, project, rate, more, cause):
-    settings = [f"pretrain.learning_rate={rate}", *more]
-    done = ecgssl("pretrain", "--store", store.path, "--out", "run", *(v for s in settings for v in ("--set", s)))
+    settings = [f"pretrain.learning_rate={rate}", "pretrain.checkpoint_every=4", "tracking.backend=none", *more]
+    done = pretrain(store, settings)
     assert done.code == 5, done
     assert done.out == ""
     assert "error: pretraining diverged: " in done.err
     assert cause in done.err
     assert "Nothing was published. Reduce pretrain.learning_rate" in done.err
-    assert not [name for name in ("pretrained", "pretrain.json", "plots") if (project / "run" / name).exists()]
+    assert not (project / "run").exists(), "neither outputs nor checkpoints are left"
+
+
+def test_a_diverged_run_is_failed_in_mlflow(store, project):
+    settings = ["pretrain.learning_rate=1e4", "pretrain.warmup=0", "pretrain.samples=32"]
+    assert pretrain(store, settings).code == 5
+    assert not (project / "run").exists()
     with sqlite3.connect("mlflow.db") as database:
         runs = dict(database.execute("SELECT run_uuid, status FROM runs"))
         tags = set(database.execute("SELECT key, value FROM tags WHERE key IN ('error_type', 'divergence')"))
     assert set(runs.values()) == {"FAILED"}
     assert ("error_type", "Diverged") in tags
-    assert any(key == "divergence" and cause in value for key, value in tags)
+    assert any(key == "divergence" and "steps were skipped" in value for key, value in tags)
+
+
+def pretrain(store, settings):
+    return ecgssl("pretrain", "--store", store.path, "--out", "run", *(v for s in settings for v in ("--set", s)))
