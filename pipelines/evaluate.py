@@ -1,16 +1,21 @@
-"""DVC stage evaluate: metrics of each fine-tuned model on the validation and test splits, and the leaderboard."""
+"""DVC stage evaluate: metrics of each fine-tuned model on its own set, with other leads and on other sets; leaderboard."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ecgssl.config import Params, load_params
+from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
+from ecgssl.evaluation.method_plot import draw_methods
+from ecgssl.evaluation.method_table import MethodTable, method_table
 from ecgssl.evaluation.predictions import BASELINE, kind_of, read_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
+from ecgssl.evaluation.quoted import read_quoted
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.settings import Setting, reference, settings
@@ -20,6 +25,7 @@ from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track
 
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
+PUBLISHED = Path(__file__).with_name("published.csv")
 
 
 def main() -> None:
@@ -27,7 +33,7 @@ def main() -> None:
     params = load_params()
     for folder in (PLOTS, FIGURES):
         shutil.rmtree(folder, ignore_errors=True)
-    stores = {name: Store(store_folder(name)) for name in dict.fromkeys(task.set for task in params.tasks.values())}
+    stores = {name: Store(store_folder(name)) for name in params.sets}
     entries = []
     for setting in settings(params):
         with track(f"evaluate@{setting.key}", params, tags=setting.about()) as run:
@@ -36,10 +42,16 @@ def main() -> None:
             entries.append(found)
             run.log_metrics({f"test_{name}": value for name, value in found.metrics().items()})
     write_json("metrics/evaluate.json", {s.key: e.metrics() for s, e in zip(settings(params), entries, strict=True)})
-    entries += [_fewer_leads(task, mode, leads, params) for task, mode, leads in _other_leads(params)]
-    write_json("metrics/leaderboard.json", leaderboard_rows(entries))
-    write_atomic("metrics/leaderboard.md", leaderboard(entries))
+    for setting in settings(params):
+        if setting == reference(params, setting.task, setting.mode):
+            entries += _fewer_leads(setting, params, stores[params.tasks[setting.task].set])
+            entries += _other_sets(setting, params, stores)
+    table = _methods(entries, params)
+    write_json("metrics/leaderboard.json", {"methods": table.as_json(), "settings": leaderboard_rows(entries)})
+    board = f"## Methods\n\n{table.as_markdown()}\n## All settings\n\n{leaderboard(entries)}"
+    write_atomic("metrics/leaderboard.md", board)
     with track("evaluate", params) as run:
+        write_atomic(PLOTS / "leaderboard.png", png_bytes(draw_methods(table)))
         if len(params.finetune.fractions) > 1:
             write_atomic(PLOTS / "fractions.png", png_bytes(draw_fractions(entries)))
         if len(params.finetune.lead_sets) > 1:
@@ -50,7 +62,7 @@ def main() -> None:
 
 def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
     """Evaluate a fine-tuned model. For reference settings, include subgroups and, except for regression, curves."""
-    folder = Path("models/finetuned") / setting.key
+    folder = _model(setting)
     predictions = read_predictions(folder / "predictions.csv")
     full = setting == reference(params, setting.task, setting.mode)
     figures = evaluate_predictions(
@@ -65,23 +77,61 @@ def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
         repetitions = score_repetitions(
             [predictions, *draws], setting.mode, params.evaluate, params.seed, against=BASELINE
         )
-    return entry(figures, setting.task, setting.mode, setting.share, setting.leads, repetitions=repetitions)
+    own = params.tasks[setting.task].set
+    return _entry(setting, params, figures, own, repetitions=repetitions)
 
 
-def _other_leads(params: Params) -> list[tuple[str, str, str]]:
-    return [
-        (task, mode, leads)
-        for task in params.tasks
-        for mode in params.finetune.modes
-        for leads in params.finetune.lead_sets[1:]
-    ]
+def _fewer_leads(setting: Setting, params: Params, store: Store) -> list[Entry]:
+    """Evaluate a model that was trained with the first lead set on recordings with each of the other lead sets."""
+    from ecgssl.finetuning.fewer_leads import predict_with_leads
+
+    task, entries = params.tasks[setting.task], []
+    for leads in params.finetune.lead_sets[1:]:
+        predictions = predict_with_leads(_model(setting), store, task.targets, setting.mode, leads)
+        figures = evaluate(predictions, params.evaluate, params.seed, None, setting.mode)
+        write_json(FIGURES / f"{setting.key}-tested-with-{leads}.json", figures)
+        entries.append(_entry(setting, params, figures, task.set, tested_on=leads))
+    return entries
 
 
-def _fewer_leads(task: str, mode: str, leads: str, params: Params) -> Entry:
-    predictions = read_predictions(Path("models/fewer_leads") / f"{task}-{mode}" / f"{leads}.csv")
-    figures = evaluate(predictions, params.evaluate, params.seed, None, mode)
-    first = params.finetune
-    return entry(figures, task, mode, first.fractions[0], first.lead_sets[0], tested_on=leads)
+def _other_sets(setting: Setting, params: Params, stores: dict[str, Store]) -> list[Entry]:
+    """Evaluate a model, unchanged, on every other set that has its targets and known values of them."""
+    from ecgssl.finetuning.across_sets import held_out_split, known_values, sets_with_targets
+    from ecgssl.finetuning.evaluate_external import evaluate_frozen, load_frozen
+
+    task, entries = params.tasks[setting.task], []
+    names = sets_with_targets(stores, task.targets, task.set)
+    frozen = load_frozen(_model(setting)) if names else None
+    for name in names:
+        split = held_out_split(stores[name])
+        if frozen is None or not known_values(stores[name], task.targets, split):
+            print(
+                f"task {setting.task} is not tested on set {name}: no recording there has a known value of its targets"
+            )
+            continue
+        found = evaluate_frozen(frozen, stores[name], params, overlap=params.finetune.overlap, split=split)
+        write_json(FIGURES / f"{setting.key}-tested-on-{name}.json", found.figures)
+        entries.append(_entry(setting, params, found.figures, name, split=EXTERNAL))
+    return entries
+
+
+def _methods(entries: list[Entry], params: Params) -> MethodTable:
+    """Arrange the results by method and test set, with published results on the same public sets."""
+    readers = {name: one.reader for name, one in params.sets.items()}
+    targets = {name: len(task.targets) for name, task in params.tasks.items()}
+    return method_table(entries, read_quoted(PUBLISHED), readers, targets)
+
+
+def _model(setting: Setting) -> Path:
+    return Path("models/finetuned") / setting.key
+
+
+def _entry(setting: Setting, params: Params, figures: dict[str, Any], tested: str, **more: Any) -> Entry:
+    sets = (params.tasks[setting.task].set, tested)
+    objective = params.objective.kind
+    return entry(
+        figures, setting.task, setting.mode, setting.share, setting.leads, objective=objective, sets=sets, **more
+    )
 
 
 if __name__ == "__main__":

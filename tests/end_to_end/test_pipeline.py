@@ -17,16 +17,17 @@ pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = ["waves-linear-1.0-12lead", "waves-linear-1.0-1lead"]
 STAGES = {
-    "cohort@synthetic": [],
+    "cohort@synthetic": ["--dataset", "synthetic"],
+    "cohort@other": ["--dataset", "other"],
     "preprocess@synthetic": ["--dataset", "synthetic"],
+    "preprocess@other": ["--dataset", "other"],
     "pretrain": [],
     **{f"finetune@{setting}": ["--setting", setting] for setting in SETTINGS},
-    "fewer_leads@waves-linear": ["--task", "waves", "--mode", "linear"],
     "evaluate": [],
     "export": [],
 }
 """Arguments by stage, in the order of dvc.yaml."""
-TRACKED = [*(stage for stage in STAGES if "fewer" not in stage), *(f"evaluate@{setting}" for setting in SETTINGS)]
+TRACKED = [*STAGES, *(f"evaluate@{setting}" for setting in SETTINGS)]
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +35,22 @@ def project(tmp_path_factory):
     """Return a project folder after one run of every stage, in the order of dvc.yaml."""
     folder = tmp_path_factory.mktemp("project")
     params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
-    params["sets"] = {"synthetic": {"synthetic": {
-        "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
-    }}}  # fmt: skip
+    made = {"recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6}
+    params["sets"] = {
+        "synthetic": {"synthetic": {**made, "patients": 60}},
+        "other": {"synthetic": {**made, "patients": 30, "first_patient": 500}},
+    }
     params["seed"] = 1
     params["signal"]["duration"] = 5
     params["store"]["workers"] = 1
     params["model"] |= {"width": 32, "depth": 2, "heads": 2, "decoder": {"width": 32, "depth": 1, "heads": 2}}
-    params["pretrain"].pop("sets", None)
-    params["pretrain"] |= {"samples": 128, "batch_size": 32, "probe": {"targets": ["t_inversion"]}}
-    params["tasks"] = {"waves": {"targets": ["t_inversion", "st_elevation"]}}
+    params["pretrain"] |= {
+        "samples": 128,
+        "batch_size": 32,
+        "probe": {"targets": ["t_inversion"]},
+        "sets": ["synthetic"],
+    }
+    params["tasks"] = {"waves": {"set": "synthetic", "targets": ["t_inversion", "st_elevation"]}}
     params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead", "1lead"]}
     params["evaluate"]["bootstrap"] = 100
     params["export"] = {"tolerance": 1e-4, "opset": 20, "raw_rates": [], "pt2": False}
@@ -122,12 +129,26 @@ def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
     assert runs[f"finetune@{SETTINGS[0]}"]["tags"]["task"] == "waves"
 
 
-def test_leaderboard_has_every_setting_and_the_model_on_fewer_leads(project):
-    rows = json.loads((project / "metrics/leaderboard.json").read_text())
-    found = {(row["trained_on"], row["tested_on"]) for row in rows}
-    assert found == {("12lead", "12lead"), ("1lead", "1lead"), ("12lead", "1lead")}
-    assert len((project / "metrics/leaderboard.md").read_text().splitlines()) == 2 + len(rows)
+def test_leaderboard_has_every_setting_fewer_leads_and_the_other_set(project):
+    board = json.loads((project / "metrics/leaderboard.json").read_text())
+    found = {(row["tested_set"], row["trained_on"], row["tested_on"]) for row in board["settings"]}
+    assert found == {
+        ("synthetic", "12lead", "12lead"), ("synthetic", "1lead", "1lead"), ("synthetic", "12lead", "1lead"),
+        ("other", "12lead", "12lead"),
+    }  # fmt: skip
+    assert [column["title"] for column in board["methods"]["columns"]] == ["synthetic: waves", "other: waves"]
+    methods = {row["method"]: row["results"] for row in board["methods"]["rows"]}
+    assert list(methods) == ["random encoder, linear", "core, linear", "core, linear, trained on synthetic"]
+    on_other = json.loads((project / f"metrics/evaluate/{SETTINGS[0]}-tested-on-other.json").read_text())
+    macro = on_other["models"]["linear"]["external"]["macro"]["auroc"]["value"]
+    assert methods["core, linear, trained on synthetic"]["other: waves"]["value"] == macro
+    table = pd.read_csv(project / "data/raw/other/manifest.csv").query("split == 'test'")
+    known = table[["t_inversion", "st_elevation"]].notna().any(axis=1).sum()
+    assert on_other["splits"]["external"]["records"] == known
+    text = (project / "metrics/leaderboard.md").read_text()
+    assert text.count("\n| ") == 1 + len(methods) + 1 + len(board["settings"])
     assert (project / "plots/evaluate/leads.png").exists()
+    assert (project / "plots/evaluate/leaderboard.png").exists()
     assert not (project / "plots/evaluate/fractions.png").exists()
 
 
