@@ -41,7 +41,8 @@ class SetParams(ManifestParams):
         manifest: table of a ``cohort``, CSV or Parquet.
         targets_file: YAML file with any of the keys of ``ManifestParams``. The default is ``NAME.targets.yaml`` next to
             the manifest ``NAME.csv``, if it exists. A key given in the parameters overrides the same key of this file.
-        labels: label set of a public set; the first one by default.
+        labels: label set of a public set; the first one by default. A list of several names their targets
+            ``LABEL_SET.TARGET``, such as ``superclass.NORM``.
         sampling_rate: sampling rate in Hz; selects the copy of a recording if the set has copies at 100 and 500 Hz.
         subsets: parts of a set that consists of parts (cinc2020, cinc2021, code15); all parts if empty.
         standardised_as_mv: read the z-scores of a set published as z-scores (echonext) as mV. The amplitudes of such
@@ -60,7 +61,7 @@ class SetParams(ManifestParams):
     root: Path | None = None
     manifest: Path | None = None
     targets_file: Path | None = None
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
     sampling_rate: Literal[100, 500] = 500
     subsets: tuple[str, ...] = ()
     standardised_as_mv: bool = False
@@ -80,6 +81,10 @@ class SetParams(ManifestParams):
             raise ValueError(
                 f"merl has no split for reader {self.reader!r}; it has splits for ptbxl, cpsc2018 and ecg_arrhythmia"
             )
+        if isinstance(self.labels, tuple) and (not self.labels or len(set(self.labels)) < len(self.labels)):
+            raise ValueError("labels needs one or more different label sets")
+        if self.merl is not None and isinstance(self.labels, tuple):
+            raise ValueError("merl has the labels of one label set: give labels as a single name")
         if self.merl is not None and self.split.kind not in ("auto", "official"):
             raise ValueError(f"merl and split.kind {self.split.kind!r} both define a split: remove one of them")
         if self.reader != "cohort":

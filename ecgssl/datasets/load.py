@@ -10,6 +10,7 @@ from ecgssl.config.public_sets import LOCAL_SETS, SYNTHETIC
 if TYPE_CHECKING:
     from ecgssl.config import OneSet, SetParams
     from ecgssl.datasets.cohort import Cohort
+    from ecgssl.datasets.public.public_set import PublicSet
 
 SYNTHETIC_MANIFEST = "manifest.csv"
 
@@ -40,22 +41,14 @@ def load(params: SetParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         InputError: the dataset or the table of the cohort is missing or invalid.
     """
     if params.root is not None and params.reader not in LOCAL_SETS:
-        from ecgssl.datasets.public.public_set import public_set
         from ecgssl.datasets.splits import resplit
 
-        opened = public_set(params.reader)(
-            params.root,
-            labels=params.labels,
-            sampling_rate=params.sampling_rate,
-            subsets=params.subsets,
-            standardised_as_mv=params.standardised_as_mv,
-        )
-        found = opened.cohort()
-        if params.merl is not None:
-            from ecgssl.datasets.public.merl import on_merl_splits
+        if params.merl is None:
+            return resplit(_public(params), params.split, seed)
+        from ecgssl.datasets.public.merl import on_merl_splits
 
-            return on_merl_splits(found, opened.labels, params.merl.folder, params.merl.labels)
-        return resplit(found, params.split, seed)
+        opened = _opened(params, params.labels if isinstance(params.labels, str) else None)
+        return on_merl_splits(opened.cohort(), opened.labels, params.merl.folder, params.merl.labels)
     from ecgssl.datasets.table.manifest import load_manifest
 
     if params.reader == "cohort" and params.manifest is not None:
@@ -70,4 +63,26 @@ def load(params: SetParams, cohort_dir: Path | str, seed: int = 0) -> Cohort:
         )
     return load_manifest(
         Path(cohort_dir) / SYNTHETIC_MANIFEST, name=SYNTHETIC, licence="Apache-2.0", seed=seed, split=params.split
+    )
+
+
+def _public(params: SetParams) -> Cohort:
+    """Load a public set with one label set, or with the targets of several as ``LABEL_SET.TARGET``."""
+    if not isinstance(params.labels, tuple):
+        return _opened(params, params.labels).cohort()
+    from ecgssl.datasets.public.label_sets import with_label_sets
+
+    return with_label_sets({name: _opened(params, name).cohort() for name in params.labels})
+
+
+def _opened(params: SetParams, labels: str | None) -> PublicSet:
+    from ecgssl.datasets.public.public_set import public_set
+
+    assert params.root is not None
+    return public_set(params.reader)(
+        params.root,
+        labels=labels,
+        sampling_rate=params.sampling_rate,
+        subsets=params.subsets,
+        standardised_as_mv=params.standardised_as_mv,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 from ecgssl.config import SetParams
 from ecgssl.datasets.load import load
+from ecgssl.datasets.public.label_sets import with_label_sets
 from ecgssl.datasets.public.ptbxl import LIKELIHOOD, PTBXL, SUPERCLASSES
 from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import InputError
@@ -120,6 +122,35 @@ def test_label_sets(release, labels):
             assert not row.isna().any()
         else:
             assert row.isna().all()
+
+
+def test_several_label_sets_in_one_cohort(release):
+    names = [labels for labels in LABELS if not labels.endswith(LIKELIHOOD)]
+    cohort = load(SetParams(reader="ptbxl", root=release, labels=names), "unused")
+    for labels in names:
+        alone = load(SetParams(reader="ptbxl", root=release, labels=labels), "unused")
+        for target in alone.targets:
+            np.testing.assert_array_equal(cohort.table[f"{labels}.{target}"], alone.table[target])
+    assert len(cohort.targets) == len(set(cohort.targets)) == sum(c.count(".") for c in cohort.targets)
+    assert set(cohort.table) - set(cohort.targets) == set(alone.table) - set(alone.targets)
+    with pytest.raises(InputError, match="nothing: is not a label set of ptbxl"):
+        load(SetParams(reader="ptbxl", root=release, labels=["superclass", "nothing"]), "unused")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(["all", "all"], "one or more different"), ([], "one or more different"), (["all"], "merl has the labels of one")],
+)
+def test_lists_of_label_sets_that_cannot_be(labels, message):
+    merl = {"folder": "merl"} if labels == ["all"] else None
+    with pytest.raises(ValueError, match=message):
+        SetParams(reader="ptbxl", root="somewhere", labels=labels, merl=merl)
+
+
+def test_label_sets_with_other_recordings_are_refused(release):
+    one = load(SetParams(reader="ptbxl", root=release), "unused")
+    with pytest.raises(InputError, match="label sets b have other recordings or splits than a"):
+        with_label_sets({"a": one, "b": replace(one, table=one.table.iloc[1:])})
 
 
 def test_codes_without_a_name_are_counted(release):
