@@ -80,11 +80,11 @@ class FullParams(EpochParams):
         crops: number of time-shifted views of a recording whose outputs are averaged. It is stored in the model.
     """
 
-    epochs: Positive = 2
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    epochs: Positive = 3
+    batch_size: Annotated[int, Field(ge=2)] = 32
     patience: Positive = 3
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
-    drop_path: Ratio = 0.1
+    drop_path: Ratio = 0.0
     shift: bool = True
     sampling: Literal["shuffled", "balanced"] = "shuffled"
     crops: Annotated[int, Field(ge=1, le=16)] = 1

@@ -21,7 +21,7 @@ class ProbeParams(Section):
     """
 
     targets: list[str] = []
-    every_epochs: Positive = 3
+    every_epochs: Positive = 1
     recordings: Annotated[int, Field(ge=32)] = 128
 
 
@@ -112,7 +112,7 @@ class PretrainParams(Section):
     sampling: Sampling = "proportional"
     overlap: Literal["drop", "error"] = "drop"
     init: Path | None = None
-    samples: Positive = 1920
+    samples: Positive = 3840
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.05
