@@ -21,17 +21,20 @@ class Column:
         set, task: names of the test set and of the task.
         metric_title: display name of the metric.
         records: number of test recordings.
+        trained_on: name of the set that the models were fine-tuned on, if it is not the test set; otherwise empty.
     """
 
     set: str
     task: str
     metric_title: str
     records: int
+    trained_on: str = ""
 
     @property
     def title(self) -> str:
         """Return the heading of the column."""
-        return f"{self.set}: {self.task}" if self.set else self.task
+        trained = f", trained on {self.trained_on}" if self.trained_on else ""
+        return f"{self.set}: {self.task}{trained}" if self.set else self.task
 
 
 @dataclass(frozen=True)
@@ -105,24 +108,30 @@ def method_table(
     kept = [e for e in kept if e.share == share]
     columns: dict[tuple[str, str], Column] = {}
     rows: dict[str, dict[str, Result]] = {RANDOM: {}, SCRATCH: {}}
-    # models that were trained on the test set come first, since only they have a random encoder to compare with
+    # a task is fine-tuned on one set, so a column has models of one set; columns of this set come first
     for e in sorted(kept, key=lambda e: e.set != e.tested_set):
-        column = columns.setdefault((e.tested_set, e.task), Column(e.tested_set, e.task, e.metric_title, e.records))
+        trained_on = "" if e.set == e.tested_set else e.set
+        made = Column(e.tested_set, e.task, e.metric_title, e.records, trained_on)
+        column = columns.setdefault((e.tested_set, e.task), made)
         if e.random is not None:
             rows[RANDOM].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
         rows.setdefault(_method(e), {})[column.title] = Result(e.value, e.low, e.high)
     for result in quoted:
         for column in columns.values():
             same = (readers or {}).get(column.set) == result.reader and column.task == result.task
-            if same and (targets or {}).get(column.task) == result.targets and column.metric_title == "macro AUROC":
+            if (
+                same
+                and not column.trained_on
+                and (targets or {}).get(column.task) == result.targets
+                and column.metric_title == "macro AUROC"
+            ):
                 about = f"{result.source} ({result.split})"
                 rows.setdefault(result.method, {})[column.title] = Result(result.value, quoted=about)
     return MethodTable(tuple(columns.values()), {name: results for name, results in rows.items() if results})
 
 
 def _method(e: Entry) -> str:
-    how = SCRATCH if e.mode == "scratch" else f"{e.objective}, {e.mode}" if e.objective else e.mode
-    return how if e.set == e.tested_set else f"{how}, trained on {e.set}"
+    return SCRATCH if e.mode == "scratch" else f"{e.objective}, {e.mode}" if e.objective else e.mode
 
 
 def _cell(result: Result | None, sources: Sequence[str]) -> str:
