@@ -112,7 +112,7 @@ class PretrainParams(Section):
     sampling: Sampling = "proportional"
     overlap: Literal["drop", "error"] = "drop"
     init: Path | None = None
-    samples: Positive = 3840
+    samples: Positive = 2560
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.05
