@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -17,7 +18,7 @@ OutputKind = Literal["multilabel", "multiclass", "regression"]
 
 
 def as_cell(value: Any) -> str:
-    """Convert a YAML value to the text of a table cell.
+    """Convert a YAML value to the text of a table cell, in composed Unicode (NFC).
 
     Raises:
         ValueError: the value is not text or a number. Unquoted words such as ``yes`` are booleans in YAML.
@@ -26,7 +27,7 @@ def as_cell(value: Any) -> str:
         raise ValueError("YAML reads yes, no, on, off, true and false as booleans: put quotes around the word")
     if not isinstance(value, str | int | float):
         raise ValueError("must be text or a number, as in the cells of the table")
-    return str(value).strip()
+    return normalize("NFC", str(value).strip())
 
 
 def _cells(value: Any) -> Any:

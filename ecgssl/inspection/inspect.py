@@ -15,6 +15,7 @@ from ecgssl.config import QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.files import make_folder, write_atomic
 from ecgssl.io import MEMBER, locate, read
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.formats import identify
 from ecgssl.io.listing import RecordingListing, find_recordings
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
@@ -107,7 +108,7 @@ def find(paths: Sequence[Path | str]) -> RecordingListing:
     unknown: list[Path] = []
     problems: list[Problem] = []
     for path in paths:
-        if Path(path).is_dir():
+        if as_on_disk(Path(path)).is_dir():
             found = find_recordings(path)
             recordings += found.recordings
             unknown += found.unknown

@@ -46,7 +46,7 @@ def find_recordings(folder: Path | str) -> RecordingListing:
 
     recordings: list[str] = []
     unknown: list[Path] = []
-    for place, inside, names in os.walk(folder, onerror=add_problem):
+    for place, inside, names in os.walk(as_on_disk(Path(folder)), onerror=add_problem):
         inside[:] = sorted(name for name in inside if not name.startswith("."))
         paths = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
         headers = {path for path in paths if path.suffix == ".hea"}
@@ -100,5 +100,5 @@ def _parts_of_wfdb(headers: set[Path]) -> set[Path]:
             parts |= {path.with_suffix(suffix) for suffix in SUFFIXES[1:]}
             continue
         parts |= {as_on_disk(path.with_name(line.file)) for line in header.signals}
-        parts |= {path.with_name(f"{name}.hea") for name, _ in header.segments} - {path}
+        parts |= {as_on_disk(path.with_name(f"{name}.hea")) for name, _ in header.segments} - {path}
     return parts

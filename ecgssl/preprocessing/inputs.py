@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 from ecgssl.datasets.table.check_paths import none_exists
 from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.listing import find_recordings, member_paths
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.signatures import is_sample_file
@@ -72,7 +74,7 @@ def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None
     unnamed: set[int] = set()
     unknown = 0
     problems: list[Problem] = []
-    for item in map(Path, _matched(inputs, problems)):
+    for item in (as_on_disk(Path(match)) for match in _matched(inputs, problems)):
         try:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
                 found += _of_manifest(item, root)
@@ -104,7 +106,8 @@ def _matched(inputs: Sequence[Path | str], problems: list[Problem]) -> Iterator[
         if not glob.has_magic(item) or os.path.lexists(item) or os.path.lexists(locate(item)[0]):
             yield item
             continue
-        matches = sorted(glob.glob(item, recursive=True))  # noqa: PTH207 (absolute patterns)
+        spellings = {item, normalize("NFC", item), normalize("NFD", item)}
+        matches = sorted({match for each in spellings for match in glob.glob(each, recursive=True)})  # noqa: PTH207 (absolute patterns)
         if not matches:
             problems.append(Problem(item, "pattern", "matches no file", "Correct the pattern"))
         # skip the signal file of a record whose header also matches

@@ -119,6 +119,7 @@ def test_inconsistent_headers(tmp_path, field, text, expected):
 
 @pytest.mark.parametrize("changes", [
     {"physical_min": "0", "physical_max": "0"}, {"physical_min": "3276.7"}, {"digital_min": "0", "digital_max": "0"},
+    {"physical_min": "0", "physical_max": "0", "unit": ""}, {"digital_min": "0", "digital_max": "0", "unit": "n/c"},
 ])  # fmt: skip
 def test_a_lead_that_was_not_connected_is_masked(tmp_path, changes):
     path = write(tmp_path / "r.edf")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from ecgssl.datasets.table.read_table import (
     rows_where,
 )
 from ecgssl.errors import InputError
+from ecgssl.io.file_names import as_on_disk
 from ecgssl.io.metadata import OLDEST
 
 _REQUIRED = ("record_id", "path")
@@ -128,7 +130,7 @@ def examine_manifest(
     Raises:
         InputError: the manifest is not a table, or the targets file is invalid.
     """
-    path = Path(path)
+    path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
     reading, notes = _add_targets_file(path, reading or ManifestParams(), targets_file)
     file = read_table(path, reading.encoding)
@@ -199,7 +201,7 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohor
         InputError: the file is not a table with ``record_id`` and ``path``, record ids are empty or not unique, or another
             of these columns contains an invalid cell.
     """
-    path = Path(path)
+    path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
     reading, _ = _add_targets_file(path, ManifestParams(), None)
     file = read_table(path, reading.encoding)
@@ -246,6 +248,10 @@ def _named(file: Table, reading: ManifestParams) -> tuple[pd.DataFrame, list[Iss
             notes.append(f"{column}: leading and trailing blanks are removed ({rows_text(blank)})")
         if column in table:
             table[column] = table[column].where(~table[column].map(parse.is_empty), "")
+    for column in {*map(str, table)} - {"record_id", "path"}:
+        # a patient can have two spellings in Unicode (NFC, NFD); those of paths are compared with the disk
+        if not all(map(str.isascii, table[column])):
+            table[column] = [normalize("NFC", cell) for cell in table[column]]
     for column, words in reading.values.items():
         if column not in table:
             hint = f"Columns: {column_names(table.columns)}"

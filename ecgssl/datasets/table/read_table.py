@@ -120,7 +120,7 @@ def read_table(path: Path, encoding: str | None = None) -> Table:
 
 
 def _table(header: list[str], body: list[tuple[int, list[str]]], notes: list[str]) -> Table:
-    names = [_strip(name) for name in header]
+    names = [unicodedata.normalize("NFC", _strip(name)) for name in header]
     twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
     issues = [Issue(name, "the column occurs more than once", "Keep one of these columns") for name in twice]
     if not body:

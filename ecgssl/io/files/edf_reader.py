@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecgssl.io.files.edf_layout import BDF, EDF, EdfKind, check_layout
-from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, resolve_metadata
+from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides, build_recording, millivolts, resolve_metadata
 from ecgssl.io.read_errors import parser_errors, read_error, refuse_member
 from ecgssl.io.recording import Recording
 
@@ -68,7 +68,7 @@ def _read(
     with parser_errors(path, "edfio"):
         labels = [_lead_name(signal.label) for signal in signals]
         rates = [signal.sampling_frequency for signal in signals]
-        units = [signal.physical_dimension for signal in signals]
+        units = [_unit(signal) for signal in signals]
     resolved = resolve_metadata(path, overrides, len(signals), sampling_rate=rates, unit=units, leads=labels)
     calibrated = [
         _is_calibrated(path, lead, signals[row]) for lead, row in zip(resolved.leads, resolved.rows, strict=True)
@@ -90,6 +90,22 @@ def _lead_name(label: str) -> str:
     return match["name"] if match else label.strip()
 
 
+def _unit(signal: EdfSignal | BdfSignal) -> str:
+    """Return the unit of a signal, or mV if it has neither a voltage unit nor a range: such a lead is masked, not refused."""
+    unit = signal.physical_dimension
+    try:
+        dead = millivolts(unit) is None and not _has_ranges(signal)
+    except ValueError:
+        # only the ranges of leads are required to be numbers
+        return unit
+    return "mV" if dead else unit
+
+
+def _has_ranges(signal: EdfSignal | BdfSignal) -> bool:
+    physical, digital = signal.physical_range, signal.digital_range
+    return physical.max != physical.min and digital.max != digital.min
+
+
 def _is_calibrated(path: Path, lead: str, signal: EdfSignal | BdfSignal) -> bool:
     """Return whether the ranges of a lead give a calibration; ``False`` if one of them is empty.
 
@@ -100,4 +116,4 @@ def _is_calibrated(path: Path, lead: str, signal: EdfSignal | BdfSignal) -> bool
         physical, digital = signal.physical_range, signal.digital_range
     if not all(map(math.isfinite, physical)) or digital.max < digital.min:
         raise read_error("gain", path, f"lead {lead}", "its physical or digital range is not a calibration", _RANGES)
-    return physical.max != physical.min and digital.max != digital.min
+    return _has_ranges(signal)

@@ -32,6 +32,7 @@ _FORMAT = re.compile(r"(?P<format>\d{1,4})(x(?P<per_frame>\d{1,9}))?(:(?P<skew>\
 _NUMBER = r"(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?"
 _GAIN = re.compile(rf"(?P<gain>[-+]?{_NUMBER})(\((?P<baseline>-?\d{{1,18}})\))?(/+(?P<unit>\S+))?$", re.I)
 _FILE = re.compile(r"[-\w]+(\.\w+)*$")
+_SEGMENT = re.compile(r"[-\w]+$")
 _RATE = re.compile(rf"(?P<rate>{_NUMBER})(/.*)?$", re.I)
 _INTEGER = re.compile(r"[-+]?\d{1,18}$")
 _INTEGERS = re.compile(r"[-+]?\d{1,18}( [-+]?\d{1,18})*$")
@@ -221,7 +222,7 @@ def _storage(words: tuple[str, ...], path: Path, field: str) -> _Storage:
 def _segment_line(line: str, path: Path, number: int) -> tuple[str, int]:
     field = f"segment line {number}"
     tokens = line.split()
-    if len(tokens) != 2 or not (tokens[0] == "~" or re.match(r"[-\w]+$", tokens[0])):
+    if len(tokens) != 2 or not (tokens[0] == "~" or _SEGMENT.match(unicodedata.normalize("NFC", tokens[0]))):
         raise _header_error(path, field, "does not contain a record name and a length")
     return tokens[0], _parse_count(tokens[1], path, field)
 

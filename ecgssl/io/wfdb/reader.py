@@ -226,7 +226,7 @@ def _read_segments(hea: Path, header: Header, overrides: MetadataOverrides) -> _
     # read each header once, because segments can be repeated; segments of length 0 are layout headers without samples
     used = dict.fromkeys(name for name, frames in header.segments if name != "~" and frames > 0)
     missing = ("the header of a segment is absent", "Add the files of all segments to the folder of the header")
-    known = {name: read_header(hea.with_name(name + ".hea"), *missing) for name in used}
+    known = {name: read_header(as_on_disk(hea.with_name(name + ".hea")), *missing) for name in used}
     names = {name: overrides.leads or _lead_names(segment) for name, segment in known.items()}
     leads = {named.lead for found in names.values() for named in identify_leads(found) if named is not None}
     per_frame = max((line.per_frame for segment in known.values() for line in segment.signals), default=1)
@@ -281,7 +281,7 @@ def _read_segment(
     hea: Path, header: Header, segment: Header, name: str, frames: int, overrides: MetadataOverrides
 ) -> _Part | None:
     """Read one segment; return ``None`` if it contains none of the twelve leads."""
-    path = hea.with_name(name + ".hea")
+    path = as_on_disk(hea.with_name(name + ".hea"))
     field = f"segment {[other for other, _ in header.segments].index(name) + 1}"
     if segment.segments:
         raise read_error("header", hea, field, "is a multi-segment record itself")
