@@ -82,6 +82,7 @@ class FullParams(EpochParams):
 
     epochs: Positive = 3
     batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     patience: Positive = 3
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
     drop_path: Ratio = 0.0
