@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ecgssl.config import load_params
-from ecgssl.errors import InputError, Problem, exit_with
+from ecgssl.errors import exit_with
 from ecgssl.store.store import Store, store_folder
 
 
@@ -19,12 +19,10 @@ def main() -> None:
     parser.add_argument("--max-time", type=float, help="time limit in minutes: save and stop; the same command resumes")
     limit = parser.parse_args().max_time
     params = load_params(overrides=[] if limit is None else [f"pretrain.max_time={limit}"])
-    if len(params.pretrain.sets) > 1:
-        what = f"lists {len(params.pretrain.sets)} sets"
-        raise InputError(Problem("params.yaml", "pretrain.sets", what, "Use one set in this release"))
     pretrain_encoder(
         params,
-        Store(store_folder(params.pretrain.sets[0])),
+        {name: Store(store_folder(name)) for name in params.pretrain.sets},
+        selection=None,
         state=Path("runs"),
         model=Path("models/pretrained"),
         metrics=Path("metrics/pretrain.json"),

@@ -13,8 +13,15 @@ from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
 
 @app.command()
 def pretrain(
-    store: Annotated[Path, typer.Option(help="Store made by preprocess.")],
+    store: Annotated[list[Path], typer.Option(help="Store made by preprocess. Repeat the option for several stores.")],
     out: Annotated[Path, typer.Option(help="Folder for encoder, metrics and plots.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of each store, in the same order; by default the name of its folder.")
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Store of a downstream task: leave out what is in its validation and test splits."),
+    ] = None,
     max_time: Annotated[
         float | None, typer.Option(help="Minutes after which the run saves its state and stops.")
     ] = None,
@@ -23,22 +30,38 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder with CoRe-ECG. Run the command again to resume it; use torchrun for several processes.
 
-    Example: ecgssl pretrain --store data/mine --out runs/a --max-time 120
+    Recordings with the waveform of an earlier recording are left out, as are those of --held-out (pretrain.overlap).
+
+    Example: ecgssl pretrain --store data/mine --store data/other --out runs/a --max-time 120
     """
     from ecgssl.config import load_params
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
     p = load_params(params, [*(overrides or []), *limit])
     require_training("ecgssl pretrain", p)
+    from ecgssl.leakage.select_recordings import select_recordings
     from ecgssl.stages.pretrain import pretrain_encoder
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
-    data = Store(store)
-    require_store_settings(overrides, p, data)
+    names = store_names(store, name)
+    stores = {label: Store(path) for label, path in zip(names, store, strict=True)}
+    for data in stores.values():
+        require_store_settings(overrides, p, data)
+    downstream = {f"held-out {path}": Store(path) for path in held_out or ()}
+    selection = select_recordings(
+        stores | downstream, names, {label: label for label in downstream}, p.pretrain.overlap
+    )
+    if any(len(chosen.rows) for chosen in selection.sets.values()):
+        for label, counts in selection.counts(stores).items():
+            typer.echo(
+                f"{label}: {counts['stored']:,} stored, {counts['duplicates']:,} duplicates, "
+                f"{counts['left_out']:,} in held-out sets, {counts['train']:,} used for training"
+            )
     pretrained = pretrain_encoder(
         p,
-        data,
+        stores,
+        selection=selection,
         state=out,
         model=out / "pretrained",
         metrics=out / "pretrain.json",
@@ -51,4 +74,23 @@ def pretrain(
         f"{result.seen} recordings in {result.seconds:.0f} s ({result.device}, {result.precision}, "
         f"processes: {result.processes}, waiting for data: {result.waited:.1%}, diagnostics: {result.monitored:.1%})"
     )
-    typer.echo(json.dumps({name: round(value, 4) for name, value in pretrained.metrics.items()}, indent=1))
+    typer.echo(json.dumps({key: round(value, 4) for key, value in pretrained.metrics.items()}, indent=1))
+
+
+def store_names(stores: list[Path], names: list[str] | None) -> list[str]:
+    """Return the name of each store: as given, or the name of its folder.
+
+    Raises:
+        InputError: the numbers of stores and names differ, or two stores have one name.
+    """
+    from ecgssl.errors import InputError, Problem
+
+    if names and len(names) != len(stores):
+        what = f"{len(names)} names for {len(stores)} stores"
+        raise InputError(Problem("command line", "--name", what, "Give --name once for each --store"))
+    found = list(names or (path.resolve().name for path in stores))
+    twice = sorted({label for label in found if found.count(label) > 1})
+    if twice:
+        what = f"{len(stores)} stores include several with the name {', '.join(twice)}"
+        raise InputError(Problem("command line", "--store", what, "Give each store once, with a different --name"))
+    return found

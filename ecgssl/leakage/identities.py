@@ -23,6 +23,7 @@ from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, require_codes
 from ecgssl.store import layout
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.hex_column import decode_hex
 from ecgssl.store.published_hashes import warn_of_published_key
 from ecgssl.store.store import Store
@@ -108,6 +109,22 @@ class Identities:
             splits=tuple(map(str, named_columns[1])),
             where=where,
         )
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus, split: str = "train") -> Identities:
+        """Return the identities of the recordings of a split of all stores, without record ids and left-out rows.
+
+        Raises:
+            InputError: a store has no waveform codes of this version.
+        """
+        found = [
+            cls.of_store(store, corpus.rows_of(name, split) - corpus.start(name), named=False)
+            for name, store in corpus.stores.items()
+        ]
+        whole = found[0]
+        for each in found[1:]:
+            whole = whole.with_others(each)
+        return whole
 
     @classmethod
     def of_folder(cls, path: Path | str, splits: Sequence[str] = ()) -> Identities:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch._functorch.config
 
@@ -21,12 +22,15 @@ from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.divergence import detect_divergence
 from ecgssl.pretraining.diagnostics.geometry import detect_collapse
 from ecgssl.pretraining.history import TrainingHistory
+from ecgssl.pretraining.initial_weights import InitialWeights
 from ecgssl.pretraining.run_identity import require_same_release, run_config
+from ecgssl.pretraining.sampling import Sampler
 from ecgssl.pretraining.step import Step
 from ecgssl.progress import progress
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batch_parts import BatchParts
-from ecgssl.training.batches import BatchPrefetcher, rows_at
+from ecgssl.training.batches import BatchPrefetcher
 from ecgssl.training.checkpoint import RunState, state_bytes, state_from
 from ecgssl.training.device import resolve_device, resolve_precision, use_tensor_cores
 from ecgssl.training.graceful_stop import StopRequest
@@ -59,6 +63,7 @@ class PretrainResult:
         skipped_steps: number of steps that were skipped because their gradient was not finite.
         seen: number of recordings used for training, including repetitions.
         run_state: checkpoints of the run; ``None`` except in the first process.
+        init: description of the encoder that the run started from; ``None`` without one.
     """
 
     model: CoReECG
@@ -75,6 +80,7 @@ class PretrainResult:
     skipped_steps: int
     seen: int
     run_state: RunState | None
+    init: dict[str, Any] | None = None
 
     def discard(self) -> None:
         """Remove the checkpoints of the run."""
@@ -93,7 +99,7 @@ def build_model(params: Params) -> CoReECG:
 
 
 def pretrain(
-    store: Store,
+    store: Store | Corpus,
     params: Params,
     run_folder: Path,
     *,
@@ -103,10 +109,10 @@ def pretrain(
     on_log: Callable[[Row], None] | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> PretrainResult:
-    """Pretrain on the ``train`` split of a store.
+    """Pretrain on the ``train`` split of a store or of several stores.
 
     Args:
-        store: store preprocessed with the settings ``params.signal``.
+        store: store or corpus preprocessed with the settings ``params.signal``.
         params: parameters; model, fda, stdm, objective, pretrain and seed are used.
         run_folder: folder of the checkpoints. Only the first process reads and writes it. The caller removes the checkpoints
             after saving the model (``PretrainResult.discard``).
@@ -119,19 +125,29 @@ def pretrain(
     Raises:
         ContractMismatch: the preprocessing settings of store and parameters differ.
         InputError: the train or validation split has too few recordings, the store has no waveform codes of this release,
-            the batch cannot be divided into equal parts, ``run_folder`` contains a run with other parameters, or its parent
+            the batch cannot be divided into equal parts, ``pretrain.sampling`` or ``pretrain.init`` cannot be used with
+            the stores and parameters, ``run_folder`` contains a run with other parameters, or its parent
             folder contains a stopped run of another release.
         Stopped: the run stopped after SIGTERM or SIGINT, after ``max_time``, or after a collapse if ``collapse.action`` is
             ``stop``. The state is saved.
         Diverged: more than ``max_bad_steps`` consecutive gradients were not finite, or ``on_epoch`` raised it.
     """
-    _require_usable(store, params, ranks)
+    corpus = Corpus.of(store)
+    _require_usable(corpus, params, ranks)
     p = params.pretrain
-    rows = store.rows("train")
+    sampler = Sampler(corpus, p.sampling, p.batch_size, params.seed)
+    count = len(corpus.rows("train"))
+    init = InitialWeights.of(params)
     device = resolve_device(p.device)
     precision = resolve_precision(p.precision, device)
     use_tensor_cores(device)
-    model = build_model(params).to(device)
+    model = build_model(params)
+    started = None if init is None else init.described(init.load_into(model))
+    if started and started["new_parts"] and ranks.first:
+        _logger.warning(
+            "pretraining starts with new weights of %s (not in pretrain.init)", ", ".join(started["new_parts"])
+        )
+    model = model.to(device)
     optimiser = adamw(pretrain_groups(model, p.learning_rate, p.weight_decay, params.fda.learning_rate))
     history = TrainingHistory()
     state: RunState | None = None
@@ -139,7 +155,7 @@ def pretrain(
     def resume() -> bytes:
         nonlocal state
         require_same_release(run_folder.parent)
-        state = RunState(run_folder, run_config(params, store), p.keep_checkpoints)
+        state = RunState(run_folder, run_config(params, corpus), p.keep_checkpoints)
         saved = state.newest()
         return b"" if saved is None else state_bytes(saved)
 
@@ -162,13 +178,13 @@ def pretrain(
     here = p.batch_size // ranks.size
 
     def rows_of(step: int) -> Any:
-        return rows_at(rows, p.batch_size, params.seed, step)[ranks.rank * here : (ranks.rank + 1) * here]
+        return sampler(step)[ranks.rank * here : (ranks.rank + 1) * here]
 
     train_step = Step(model, BatchParts(ranks, p.accumulate), precision)
     start, monitored = time.perf_counter(), 0.0
     with (
         StopRequest() as stop,
-        BatchPrefetcher(store, rows_of, device, steps) as batches,
+        BatchPrefetcher(corpus, rows_of, device, steps) as batches,
         progress(
             "pretrain", steps * p.batch_size, done=history.step * p.batch_size, enabled=show_progress and ranks.first
         ) as advance,
@@ -206,7 +222,7 @@ def pretrain(
                 on_log(row)
             shown = history.history[-1] if history.history else {}
             advance(p.batch_size, **{term.name: shown[term.name] for term in model.loss_terms if term.name in shown})
-            if on_epoch and (epoch := _epoch_ended(history.step, steps, p.batch_size, len(rows), p.probe.every_epochs)):
+            if on_epoch and (epoch := _epoch_ended(history.step, steps, p.batch_size, count, p.probe.every_epochs)):
                 before = time.perf_counter()
                 if ranks.first:
                     row = _monitor(model, on_epoch, history, {**place, "epoch": epoch}, state, params)
@@ -232,7 +248,7 @@ def pretrain(
     return PretrainResult(
         finished.eval(), history.history, history.epochs, history.spikes, history.collapse,
         seconds, batches.waited / seconds, monitored / seconds, precision, str(device), ranks.size,
-        history.skipped, steps * p.batch_size, state,
+        history.skipped, steps * p.batch_size, state, started,
     )  # fmt: skip
 
 
@@ -283,14 +299,15 @@ def _monitor(
     return row
 
 
-def _require_usable(store: Store, params: Params, ranks: Ranks) -> None:
-    store.require_contract(params.signal, "params.yaml")
+def _require_usable(corpus: Corpus, params: Params, ranks: Ranks) -> None:
+    corpus.require_contract(params.signal, "params.yaml")
     # saving the encoder requires waveform codes, so check them before training
-    Identities.of_store(store, store.rows("train")[:1])
+    for store in corpus.stores.values():
+        Identities.of_store(store, np.zeros(0, np.int64), named=False)
     problems = [
-        Problem(str(store.path), "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")
+        Problem(corpus.where, "split", f"has {count} {split} recordings", f"Pretraining needs at least {needed}")
         for split, needed in (("train", 2), ("val", 1))
-        if (count := len(store.rows(split))) < needed
+        if (count := len(corpus.rows(split))) < needed
     ]
     size, pieces = params.pretrain.batch_size, params.pretrain.accumulate
     if size % (ranks.size * pieces):

@@ -9,6 +9,9 @@ from typing import Any
 
 from ecgssl.config import Params
 from ecgssl.errors import InputError, Problem
+from ecgssl.pretraining.initial_weights import init_digest
+from ecgssl.store.content_digest import content_digest
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RUN_CONFIG
 from ecgssl.training.device import resolve_device, resolve_precision
@@ -21,14 +24,12 @@ PREFIX = "pretrain-"
 _WITHOUT_EFFECT_ON_LOSS = {
     "checkpoint_every", "keep_checkpoints", "max_time", "max_bad_steps", "spike", "select", "probe", "collapse",
     "divergence",
-    # the hash of the recordings stands for these two
-    "sets", "overlap",
+    # the digests of recordings, left-out rows and weights stand for these
+    "sets", "overlap", "init",
 }  # fmt: skip
-_ADDED = {"sampling": "proportional", "init": None}
-"""Fields that earlier releases did not have. With these values they do not change the name of a run."""
 
 
-def run_name(params: Params, store: Store) -> str:
+def run_name(params: Params, store: Store | Corpus) -> str:
     """Return the folder name of a run. Runs with the same configuration have the same name and can resume each other."""
     text = json.dumps(run_config(params, store), sort_keys=True)
     return PREFIX + hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -58,13 +59,14 @@ def require_same_release(folder: Path) -> None:
         raise InputError(problems)
 
 
-def run_config(params: Params, store: Store) -> dict[str, Any]:
+def run_config(params: Params, store: Store | Corpus) -> dict[str, Any]:
     """Return all settings that affect the losses, as a flat dictionary.
 
-    The number of processes is not included, because it changes the losses only by rounding errors.
+    The number of processes is not included, because it changes the losses only by rounding errors. Labels are not
+    included either.
     """
+    corpus = Corpus.of(store)
     settings = params.pretrain.model_dump(mode="json", exclude=_WITHOUT_EFFECT_ON_LOSS)
-    settings = {key: value for key, value in settings.items() if key not in _ADDED or value != _ADDED[key]}
     sections = {name: getattr(params, name).model_dump(mode="json") for name in ("model", "fda", "stdm", "objective")}
     device = resolve_device(params.pretrain.device)
     settings |= {"device": device.type, "precision": resolve_precision(params.pretrain.precision, device)}
@@ -77,6 +79,9 @@ def run_config(params: Params, store: Store) -> dict[str, Any]:
         **flat,
         "ecgssl": __version__,
         "seed": params.seed,
-        "signal": store.spec.fingerprint,
-        "recordings": store.about["index_sha256"],
+        "signal": corpus.spec.fingerprint,
+        "sets": list(corpus.names) if len(corpus.names) > 1 else None,
+        "init": None if params.pretrain.init is None else init_digest(params.pretrain.init),
+        "recordings": [content_digest(each) for each in corpus.stores.values()],
+        "left_out": hashlib.sha256(b"".join(rows.tobytes() + b";" for rows in corpus.left_out.values())).hexdigest(),
     }

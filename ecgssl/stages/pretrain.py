@@ -1,19 +1,23 @@
-"""Stage pretrain: self-supervised pretraining of CoRe-ECG on the training split of a store."""
+"""Stage pretrain: self-supervised pretraining of CoRe-ECG on the training split of one or more stores."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.config import Params
 from ecgssl.errors import Diverged
+from ecgssl.leakage.identities import may_be_shared
+from ecgssl.leakage.selection import Selection
 from ecgssl.output_lock import exclusive
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.diagnostics.publish import WAVEFORMS, publish_pretraining
 from ecgssl.pretraining.loop import PretrainResult, pretrain
 from ecgssl.pretraining.run_identity import run_name
 from ecgssl.stages.uploads import upload_encoder, upload_waveforms
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
 from ecgssl.training.checkpoint import discard_run
@@ -37,14 +41,22 @@ class Pretrained:
 
 
 def pretrain_encoder(
-    params: Params, store: Store, *, state: Path, model: Path, metrics: Path, plots: Path
+    params: Params,
+    stores: Mapping[str, Store],
+    *,
+    selection: Selection | None,
+    state: Path,
+    model: Path,
+    metrics: Path,
+    plots: Path,
 ) -> Pretrained | None:
     """Pretrain an encoder and evaluate it on the validation split. A stopped run resumes from its last checkpoint.
 
     Args:
         params: parameters, of which sections ``model``, ``fda``, ``stdm``, ``objective`` and ``pretrain`` and the seed
             are used.
-        store: store with the recordings. The encoder is trained on the training split.
+        stores: store of each pretraining set, by name. The encoder is trained on the training splits.
+        selection: recordings that are left out; ``None`` to use all recordings of the training splits.
         state: folder for checkpoints, with one subfolder per run. The subfolder is removed after the encoder has been
             written, or if the encoder diverged.
         model: output folder of the encoder.
@@ -57,25 +69,26 @@ def pretrain_encoder(
     Raises:
         InputError, ContractMismatch, Stopped, Diverged: see ``ecgssl.pretraining.loop.pretrain``.
     """
+    corpus = Corpus(stores, {} if selection is None else selection.left_out)
     with (
         process_group(resolve_device(params.pretrain.device)) as ranks,
         exclusive(model) if ranks.first else nullcontext() as lock,
         track("pretrain", params, enabled=ranks.first, lock=lock) as run,
     ):
         run.log_params({section: getattr(params, section).model_dump(mode="json") for section in SECTIONS})
-        folder = state / run_name(params, store)
+        folder = state / run_name(params, corpus)
         try:
             result = pretrain(
-                store,
+                corpus,
                 params,
                 folder,
                 ranks=ranks,
                 on_log=lambda row: run.log_metrics(row, step=int(row["samples"])),
-                on_epoch=EpochMonitor(store, params),
+                on_epoch=EpochMonitor(corpus, params),
             )
             if not ranks.first:
                 return None
-            figures = publish_pretraining(result, store, params, model, metrics, plots)
+            figures = publish_pretraining(result, corpus, params, model, metrics, plots)
         except Diverged as diverged:
             run.set_tags({"divergence": diverged})
             if ranks.first:
@@ -89,6 +102,9 @@ def pretrain_encoder(
         shown = [plots / name for name in WAVEFORMS]
         for path in sorted(set(plots.iterdir()) - set(shown)):
             run.log_artifact(path, plots.name)
-        upload_waveforms(run, shown, str(store.about.get("cohort", {}).get("licence", "")), params, plots.name)
+        licences = [str(store.about.get("cohort", {}).get("licence", "")) for store in stores.values()]
+        # figures show recordings of all sets, so the strictest licence applies
+        licence = next((each for each in licences if not may_be_shared(each)), licences[0])
+        upload_waveforms(run, shown, licence, params, plots.name)
         result.discard()
     return Pretrained(result, figures)

@@ -21,6 +21,7 @@ from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures
 from ecgssl.pretraining.diagnostics.geometry import geometry
 from ecgssl.pretraining.diagnostics.reconstruction_gallery import add_reconstruction
 from ecgssl.probes.binary import fit_probe
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
@@ -37,9 +38,9 @@ class EpochMonitor:
     """Callback that computes the metrics of a model at the end of an epoch.
 
     Args:
-        store: store that the model is trained on.
+        store: store or corpus that the model is trained on. The probe uses the recordings with known targets.
         params: parameters of the run; ``pretrain.probe`` sets the targets and the number of recordings of the probe. If no
-            target of the store has a known value in train or validation, the probe is off, unless ``pretrain.select`` is
+            target of the stores has a known value in train or validation, the probe is off, unless ``pretrain.select`` is
             ``best``.
         batch_size: number of recordings per batch.
 
@@ -48,22 +49,30 @@ class EpochMonitor:
             and 1; all such targets are listed.
     """
 
-    def __init__(self, store: Store, params: Params, batch_size: int = 64) -> None:
+    def __init__(self, store: Store | Corpus, params: Params, batch_size: int = 64) -> None:
         self._store, self._params, self._batch_size = store, params, batch_size
         probe = params.pretrain.probe
-        if probe.targets and not _has_labels(store) and params.pretrain.select != "best":
-            where = " in the train and validation splits" if store.targets else ""
+        there = store.target_names if isinstance(store, Corpus) else store.targets
+        if probe.targets and not has_labels(store) and params.pretrain.select != "best":
+            where = " in the train and validation splits" if there else ""
             _logger.warning(f"the store has no labels{where}, so the online probe is off (pretrain.probe.targets)")
             probe = probe.model_copy(update={"targets": []})
         self._names = list(probe.targets)
-        missing = [name for name in probe.targets if name not in store.targets]
+        missing = [name for name in probe.targets if name not in there]
         if missing:
-            raise InputError(
-                _problem(f"'{name}' is not a target of the store ({list(store.targets)})") for name in missing
-            )
-        self._targets = store.index[list(probe.targets)].to_numpy(dtype=np.float64)
+            raise InputError(_problem(f"'{name}' is not a target of the store ({list(there)})") for name in missing)
+        self._targets = (
+            store.targets(probe.targets)
+            if isinstance(store, Corpus)
+            else store.index[list(probe.targets)].to_numpy(dtype=np.float64)
+        )
         labelled = ~np.isnan(self._targets).all(axis=1)
         self._shown = self._some(store.rows("val"), _GEOMETRY)
+        self._by_set: dict[str, NDArray[np.int64]] = {}
+        if isinstance(store, Corpus) and len(store.names) > 1:
+            share = _GEOMETRY // len(store.names)
+            rows = {name: self._some(store.rows_of(name, "val"), share) for name in store.names}
+            self._by_set = {name: part for name, part in rows.items() if len(part)}
         self._train, self._val = (
             self._some((rows := store.rows(split))[labelled[rows]], probe.recordings) for split in ("train", "val")
         )
@@ -91,28 +100,33 @@ class EpochMonitor:
             ``effective_rank`` of the global vectors. With a contrastive term: ``alignment`` and ``uniformity`` of the
             projected vectors of two views. With FDA: the metrics of ``augmentation_figures``. With reconstruction:
             ``relative_CAUSE`` and ``correlation_CAUSE`` of ``ErrorByCause``. With targets: ``probe_auroc`` (macro AUROC of
-            a linear probe on the validation split) and ``probe_auroc_TARGET``.
+            a linear probe on the validation split) and ``probe_auroc_TARGET``. With several sets, the metrics of
+            representations and reconstruction also as ``SET/NAME`` for every set with validation recordings.
         """
         device = next(model.parameters()).device
         with autocast(device, resolve_precision(self._params.pretrain.precision, device)):
-            return {
-                **self._geometry(model),
+            figures = {
+                **self._geometry(model, self._shown),
                 **self._augmentation(model),
-                **self._reconstruction(model),
+                **self._reconstruction(model, self._shown),
                 **self._probe(model),
             }
+            for name, rows in self._by_set.items():
+                own = self._geometry(model, rows) | self._reconstruction(model, rows)
+                figures |= {f"{name}/{key}": value for key, value in own.items()}
+            return figures
 
     def _some(self, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         return np.sort(np.random.default_rng(self._params.seed).permutation(rows)[:count])
 
-    def _geometry(self, model: CoReECG) -> dict[str, float]:
+    def _geometry(self, model: CoReECG, rows: NDArray[np.int64]) -> dict[str, float]:
         device = next(model.parameters()).device
         generator = torch.Generator(device)
         both = model.fda.params.views == "two_sided"
         vectors: list[torch.Tensor] = []
         projected: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
-        for start in range(0, len(self._shown), self._batch_size):
-            batch = load_batch(self._store, self._shown[start : start + self._batch_size], device)
+        for start in range(0, len(rows), self._batch_size):
+            batch = load_batch(self._store, rows[start : start + self._batch_size], device)
             generator.manual_seed(self._params.seed * 1_000_003 + start)
             for part, augment in zip(projected, (True, both), strict=True):
                 # use the final gate temperature, so that differences between epochs come from the model only
@@ -131,17 +145,17 @@ class EpochMonitor:
         generator = torch.Generator(device).manual_seed(self._params.seed)
         return augmentation_figures(model.fda, batch.x, batch.lead_mask, self._params.fda.temperature[1], generator)
 
-    def _reconstruction(self, model: CoReECG) -> dict[str, float]:
+    def _reconstruction(self, model: CoReECG, rows: NDArray[np.int64]) -> dict[str, float]:
         if self._params.objective.kind == "contrastive":
             return {}
         device = next(model.parameters()).device
-        batch = load_batch(self._store, self._shown[: self._batch_size], device)
+        batch = load_batch(self._store, rows[: self._batch_size], device)
         errors = ErrorByCause()
         # use two steps, because the number of dropped leads alternates
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
             view = model.view(batch.x, batch.lead_mask, step, self._params.fda.temperature[1], generator, augment=False)
-            add_reconstruction(errors, model, view, batch, self._store)
+            add_reconstruction([errors], model, view, batch, self._store)
         figures = errors.figures()
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}
 
@@ -168,8 +182,10 @@ class EpochMonitor:
         return np.concatenate(parts)
 
 
-def _has_labels(store: Store) -> bool:
+def has_labels(store: Store | Corpus) -> bool:
     """Return whether a target has a known value in the train or validation split; empty columns have none."""
+    if isinstance(store, Corpus):
+        return any(map(has_labels, store.stores.values()))
     rows = np.concatenate([store.rows(split) for split in ("train", "val")])
     return bool(store.index[list(store.targets)].iloc[rows].notna().to_numpy().any())
 

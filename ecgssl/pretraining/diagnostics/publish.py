@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,10 @@ from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
     draw_gallery,
     draw_reconstruction,
 )
+from ecgssl.pretraining.initial_weights import InitialWeights
 from ecgssl.pretraining.loop import PretrainResult, gate_temperature
 from ecgssl.signal.drawing import png_bytes
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.checkpoint import PRETRAINING, weight_bytes, write_model
@@ -37,60 +41,100 @@ WAVEFORMS = ("reconstruction.png", "gallery.png")
 """Figures that show recordings of the validation split."""
 
 
+class _Sums:
+    """Sums of loss terms, representations and reconstruction errors of the recordings of one set or of all sets."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.terms: dict[str, float] = {}
+        self.globals_: list[Tensor] = []
+        self.projected: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self.errors = ErrorByCause()
+
+    def add(self, terms: dict[str, Tensor], global_: Tensor, projected: list[Tensor], count: int) -> None:
+        self.count += count
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + float(value) * count
+        self.globals_.append(global_)
+        for part, vectors in zip(self.projected, projected, strict=True):
+            part.append(vectors)
+
+    def figures(self, model: CoReECG) -> dict[str, float]:
+        out = {name: value / self.count for name, value in self.terms.items()}
+        return out | geometry(model, self.globals_, self.projected) | self.errors.figures()
+
+
 @torch.inference_mode()
 def assess_pretraining(
-    model: CoReECG, store: Store, rows: NDArray[np.int64], gate_temperature: float, seed: int, batch_size: int = 64
+    model: CoReECG,
+    store: Store | Corpus,
+    rows: NDArray[np.int64],
+    gate_temperature: float,
+    seed: int,
+    batch_size: int = 64,
 ) -> dict[str, float]:
     """Return the loss terms and metrics of a model on held-out recordings.
 
     Args:
         model: model on the CPU, in eval mode.
-        store: store preprocessed with the model's settings.
-        rows: rows of the store, usually of the validation split.
+        store: store or corpus preprocessed with the model's settings.
+        rows: rows of the store or corpus, usually of the validation split.
         gate_temperature: temperature of the FDA gate at the end of training.
         seed: seed of views and masks.
-        batch_size: number of recordings per batch. The contrastive loss compares a recording only with its batch.
+        batch_size: number of recordings per batch. The contrastive loss compares a recording only with its batch, and a
+            batch contains recordings of one set.
 
     Returns:
         ``loss``, every loss term, ``kept_fraction``, the metrics of ``geometry``, and those of ``ErrorByCause``: errors by
         type of masking (time, lead drop or both), of limb and chest leads, and of dropped limb and dropped chest leads.
+        With several sets, also ``SET/NAME`` for every metric and every set with recordings in ``rows``.
     """
     model.eval()
+    corpus = Corpus.of(store)
     generator = torch.Generator()
-    sums: dict[str, float] = {}
-    globals_: list[Tensor] = []
-    projected: tuple[list[Tensor], list[Tensor]] = ([], [])
-    errors = ErrorByCause()
-    for number, start in enumerate(range(0, len(rows), batch_size)):
-        batch = load_batch(store, rows[start : start + batch_size], torch.device("cpu"))
+    both = model.fda.params.views == "two_sided"
+    whole, by_set = _Sums(), {}
+    for number, (name, part) in enumerate(_batches(corpus, rows, batch_size)):
+        batch = load_batch(store, part, torch.device("cpu"))
         generator.manual_seed(seed * 1_000_003 + number)
-        both = model.fda.params.views == "two_sided"
         views = [
             model.view(batch.x, batch.lead_mask, number, gate_temperature, generator, augment)
             for augment in (True, both)
         ]
-        for name, value in model.terms(views, batch.lead_mask, batch.patients).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(batch.rows)
-        globals_.append(views[0].encoded.global_)
-        for part, view in zip(projected, views, strict=True):
-            part.append(model.projected(view.encoded.global_))
+        terms = model.terms(views, batch.lead_mask, batch.patients)
+        projected = [model.projected(view.encoded.global_) for view in views]
+        into = [whole, by_set.setdefault(name, _Sums())]
+        for sums in into:
+            sums.add(terms, views[0].encoded.global_, projected, len(part))
         if views[0].predicted is not None:
-            add_reconstruction(errors, model, views[0], batch, store)
-    out = {name: value / len(rows) for name, value in sums.items()}
-    return out | geometry(model, globals_, projected) | errors.figures()
+            add_reconstruction([sums.errors for sums in into], model, views[0], batch, store)
+    figures = whole.figures(model)
+    if len(corpus.names) > 1:
+        for name, sums in by_set.items():
+            figures |= {f"{name}/{key}": value for key, value in sums.figures(model).items()}
+    return figures
+
+
+def _batches(corpus: Corpus, rows: NDArray[np.int64], size: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the name of a set and at most ``size`` of its rows, in the order of the sets."""
+    sets = corpus.set_of(rows)
+    for number, name in enumerate(corpus.names):
+        own = rows[sets == number]
+        for start in range(0, len(own), size):
+            yield name, own[start : start + size]
 
 
 def publish_pretraining(
-    result: PretrainResult, store: Store, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
+    result: PretrainResult, store: Store | Corpus, params: Params, model_out: Path, metrics_out: Path, plots_out: Path
 ) -> dict[str, float]:
     """Assess a finished run on the validation split, and write its model, metrics and plots unless it has diverged.
 
     Args:
         result: result of ``pretrain``.
-        store: store that the model was trained on.
+        store: store or corpus that the model was trained on.
         params: parameters of the run.
-        model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings. An
-            existing folder is replaced.
+        model_out: folder for the encoder, all weights of CoRe-ECG and the identities of the training recordings, including
+            those of the encoder that the run started from. An existing folder is replaced.
         metrics_out: JSON file of the assessment.
         plots_out: folder for ``losses.csv`` and, if available, ``epochs.csv``, ``importance.png``, ``reconstruction.png``
             and ``gallery.png``.
@@ -101,21 +145,28 @@ def publish_pretraining(
     Raises:
         Diverged: the run exceeds a limit of ``pretrain.divergence``, or a metric is not finite; nothing is written.
     """
-    rows = store.rows("val")
+    corpus = Corpus.of(store)
+    rows = corpus.rows("val")
     temperature = gate_temperature(params, 1.0)
-    figures = assess_pretraining(result.model, store, rows, temperature, params.seed)
+    figures = assess_pretraining(result.model, corpus, rows, temperature, params.seed)
     _require_convergence(result, params, figures)
     figures |= {"parameters": float(parameter_count(result.model.encoder.parameters()))}
     figures |= {"collapsed": float(result.collapse is not None), "loss_spikes": float(len(result.spikes))}
-    made = {
+    made: dict[str, Any] = {
         "seen": result.seen,
         "precision": result.precision,
         "objective": params.objective.kind,
     }
+    if result.init is not None:
+        made["init"] = result.init
+    known = Identities.of_corpus(corpus)
+    before = InitialWeights.of(params)
+    if before is not None and before.known is not None:
+        known = known.with_others(before.known)
     with atomic_directory(model_out, marker=CONFIG) as folder:
-        write_model(folder, result.model.encoder, store.spec, {"pretraining": made, "data": store.described})
+        write_model(folder, result.model.encoder, corpus.spec, {"pretraining": made, "data": corpus.described})
         write_atomic(folder / PRETRAINING, weight_bytes(result.model))
-        Identities.of_store(store, store.rows("train")).write(folder)
+        known.write(folder)
         write_json(folder / "params.json", params.model_dump(mode="json", exclude={"sets", "tracking"}), digits=None)
     write_json(metrics_out, figures)
     with atomic_directory(plots_out, marker="losses.csv") as folder:
@@ -123,12 +174,15 @@ def publish_pretraining(
         if result.epochs:
             _write_table(folder / "epochs.csv", result.epochs)
         if result.model.fda.params.kind == "fda":
-            figure = draw_importance(result.model.fda, store.spec.samples)
+            figure = draw_importance(result.model.fda, corpus.spec.samples)
             (folder / "importance.png").write_bytes(png_bytes(figure))
         if params.objective.kind != "contrastive" and params.stdm.kind != "none":
-            figure = draw_reconstruction(result.model, store, int(rows[0]), params.seed)
+            figure = draw_reconstruction(result.model, corpus, int(rows[0]), params.seed)
             (folder / "reconstruction.png").write_bytes(png_bytes(figure))
-            figure = draw_gallery(result.model, store, rows[:SHOWN], params.seed)
+            # one recording per set first
+            first = np.unique(corpus.set_of(rows), return_index=True)[1]
+            shown = np.concatenate([rows[first], np.delete(rows, first)])[:SHOWN] if len(first) > 1 else rows[:SHOWN]
+            figure = draw_gallery(result.model, corpus, shown, params.seed)
             (folder / "gallery.png").write_bytes(png_bytes(figure))
     return figures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import patch_spread, patch_target
 from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
 from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch
 
@@ -26,11 +28,13 @@ _STEP = 2.0
 """Distance in mV between the baselines of two leads in a gallery."""
 
 
-def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: Batch, store: Store) -> None:
-    """Compute the reconstruction errors of a decoded view and add them to ``errors``.
+def add_reconstruction(
+    errors: Sequence[ErrorByCause], model: CoReECG, view: View, batch: Batch, store: Store | Corpus
+) -> None:
+    """Compute the reconstruction errors of a decoded view and add them to all of ``errors``.
 
     Args:
-        errors: accumulator of the errors.
+        errors: accumulators of the errors.
         model: model that computed the view.
         view: decoded view of the batch.
         batch: batch of recordings.
@@ -40,10 +44,12 @@ def add_reconstruction(errors: ErrorByCause, model: CoReECG, view: View, batch: 
     patches, kind = model.encoder.patches(view.original), model.objective.target
     gain = repeat(lead_gain(batch, store), "b l -> b (l n)", n=model.encoder.columns)
     causes = hidden_by(view.mask, model.encoder.leads, batch.lead_mask)
-    errors.add(view.predicted, patch_target(patches, kind), causes, gain * patch_spread(patches, kind))
+    target, millivolts = patch_target(patches, kind), gain * patch_spread(patches, kind)
+    for each in errors:
+        each.add(view.predicted, target, causes, millivolts)
 
 
-def lead_gain(batch: Batch, store: Store) -> Tensor:
+def lead_gain(batch: Batch, store: Store | Corpus) -> Tensor:
     """Return the value (B, L) in mV by which each lead was divided for normalisation; 0 for a lead without signal."""
     volts = torch.from_numpy(store.signals(batch.rows)).to(batch.x.device).nan_to_num(0.0)
     before, after = (v.double().square().sum(dim=-1).sqrt() for v in (volts, batch.x))
@@ -70,7 +76,7 @@ class Reconstruction:
 
 
 @torch.inference_mode()
-def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruction:
+def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> Reconstruction:
     """Return the reconstruction of one recording masked by STDM, without augmentation.
 
     With the target ``patch_norm``, the mean and standard deviation of a hidden patch are those of the original, as in the
@@ -91,7 +97,7 @@ def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruc
         model.shift = shift
     assert view.predicted is not None
     errors = ErrorByCause()
-    add_reconstruction(errors, model, view, batch, store)
+    add_reconstruction([errors], model, view, batch, store)
     patches, kind = model.encoder.patches(view.original), model.objective.target
     predicted = view.predicted.float() * patch_spread(patches, kind)[..., None]
     if kind == "patch_norm":
@@ -106,7 +112,7 @@ def reconstruct(model: CoReECG, store: Store, row: int, seed: int) -> Reconstruc
     return Reconstruction(original, whole.numpy().astype(np.float32), shown, present, errors.figures())
 
 
-def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Figure:
+def draw_reconstruction(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> Figure:
     """Return a 12-lead figure with the original, the hidden patches and their reconstruction."""
     r = reconstruct(model, store, row, seed)
     how = "" if model.objective.target == "plain" else ": predicted shape, with mean and spread of the original patch"
@@ -117,7 +123,7 @@ def draw_reconstruction(model: CoReECG, store: Store, row: int, seed: int) -> Fi
     )  # fmt: skip
 
 
-def draw_gallery(model: CoReECG, store: Store, rows: NDArray[np.int64], seed: int) -> Figure:
+def draw_gallery(model: CoReECG, store: Store | Corpus, rows: NDArray[np.int64], seed: int) -> Figure:
     """Return a figure with one row per recording: original, visible part and reconstruction (blue).
 
     Args:
