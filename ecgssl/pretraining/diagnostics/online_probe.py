@@ -71,8 +71,8 @@ class EpochMonitor:
         self._by_set: dict[str, NDArray[np.int64]] = {}
         if isinstance(store, Corpus) and len(store.names) > 1:
             share = _GEOMETRY // len(store.names)
-            rows = {name: self._some(store.rows_of(name, "val"), share) for name in store.names}
-            self._by_set = {name: part for name, part in rows.items() if len(part)}
+            shown = {name: self._some(store.rows_of(name, "val"), share) for name in store.names}
+            self._by_set = {name: part for name, part in shown.items() if len(part)}
         self._train, self._val = (
             self._some((rows := store.rows(split))[labelled[rows]], probe.recordings) for split in ("train", "val")
         )

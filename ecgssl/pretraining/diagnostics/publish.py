@@ -93,7 +93,8 @@ def assess_pretraining(
     corpus = Corpus.of(store)
     generator = torch.Generator()
     both = model.fda.params.views == "two_sided"
-    whole, by_set = _Sums(), {}
+    whole = _Sums()
+    by_set: dict[str, _Sums] = {}
     for number, (name, part) in enumerate(_batches(corpus, rows, batch_size)):
         batch = load_batch(store, part, torch.device("cpu"))
         generator.manual_seed(seed * 1_000_003 + number)
