@@ -61,12 +61,12 @@ class EpochMonitor:
         missing = [name for name in probe.targets if name not in there]
         if missing:
             raise InputError(_problem(f"'{name}' is not a target of the store ({list(there)})") for name in missing)
-        self._targets = (
+        self._targets: NDArray[np.float64] = (
             store.targets(probe.targets)
             if isinstance(store, Corpus)
             else store.index[list(probe.targets)].to_numpy(dtype=np.float64)
         )
-        labelled = ~np.isnan(self._targets).all(axis=1)
+        labelled: NDArray[np.bool_] = ~np.isnan(self._targets).all(axis=1)
         self._shown = self._some(store.rows("val"), _GEOMETRY)
         self._by_set: dict[str, NDArray[np.int64]] = {}
         if isinstance(store, Corpus) and len(store.names) > 1:
