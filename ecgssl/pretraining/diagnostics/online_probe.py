@@ -66,7 +66,7 @@ class EpochMonitor:
             if isinstance(store, Corpus)
             else store.index[list(probe.targets)].to_numpy(dtype=np.float64)
         )
-        labelled: NDArray[np.bool_] = ~np.isnan(self._targets).all(axis=1)
+        labelled: NDArray[np.bool_] = np.asarray(~np.isnan(self._targets).all(axis=1), dtype=np.bool_)
         self._shown = self._some(store.rows("val"), _GEOMETRY)
         self._by_set: dict[str, NDArray[np.int64]] = {}
         if isinstance(store, Corpus) and len(store.names) > 1:
