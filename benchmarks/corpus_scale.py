@@ -1,7 +1,7 @@
 """Memory and time of opening, sampling and selecting a generated corpus of 800,000 recordings in 3,200 shards.
 
 Shards are sparse files: they have the size of real shards, but use no disk space. The index has random waveform codes and
-five recordings per patient. The folder is removed at the end. Every stage runs in a process of its own.
+five recordings per patient. The folder is removed at the end. Every stage runs in a separate process.
 
     python benchmarks/corpus_scale.py
 """
