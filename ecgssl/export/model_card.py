@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecgssl.config import ExportParams
@@ -16,6 +16,7 @@ from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.training.origin import started_from
 
 _HARMLESS = re.compile(r"[\w ,.:;/+%()=-]*")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -82,7 +83,8 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         graph: deployed model.
         params: export parameters.
         about: content of ``config.json`` of the model. The card shows, if present: ``task``, ``mode``, ``data`` (name
-            of the data set, or a mapping with its name and counts) and ``overlap`` (with the pretraining recordings).
+            of the data set, or a mapping with its name and counts), the data of the encoder that it started from, and
+            ``overlap`` (with the pretraining recordings).
             The additional key ``recordings`` is the number of waveform codes in the bundle.
         made: result of ``write_graphs``. The card lists the files, and the loss of accuracy of the 8-bit graph.
     """
@@ -99,8 +101,11 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."
     facts = {
         name: markdown_text(_plain(value)) if (value := about.get(key)) else None
-        for name, key in (("Task", "task"), ("Training", "mode"), ("Data", "data"))
+        for name, key in (("Task", "task"), ("Training", "mode"))
     }
+    if data := about.get("data"):
+        facts["Data"] = markdown_text(data_text(data))
+    facts |= {name: markdown_text(said) for name, said in _origins(about)}
     if overlap := about.get("overlap"):
         facts["Overlap with pretraining"] = in_words(overlap)
     if count := about.get("recordings"):
@@ -127,6 +132,26 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         int8=_int8(made),
         program=_PROGRAM if PROGRAM in made.size else "",
     )
+
+
+def data_text(data: Any) -> str:
+    """Return the entry ``data`` of a configuration as text: name and numbers of recordings of each set."""
+    sets = data.get("sets") if isinstance(data, Mapping) else None
+    if isinstance(sets, Mapping):
+        return "; ".join(_plain(entry) for entry in sets.values())
+    return _plain(data)
+
+
+def _origins(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a title and the training data of each encoder that the model started from, the latest first."""
+    origin, title = started_from(about), "Encoder" if about.get("encoder") else "Started from"
+    while origin is not None:
+        digest = str(origin.get("digest", ""))[:12]
+        named = f" with the weights {digest}" if digest else ""
+        unknown = "" if origin.get("recordings_known") is True else " (recordings not listed, so not compared)"
+        yield title, f"an encoder{named}, pretrained on {data_text(origin.get('data') or 'unknown data')}{unknown}"
+        before = origin.get("started_from")
+        origin, title = before if isinstance(before, dict) else None, f"{title}, before that"
 
 
 def _inputs(name: str, spec: SignalSpec) -> str:

@@ -37,6 +37,7 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_encoder, write_model
 from ecgssl.training.device import resolve_device
 from ecgssl.training.model_folder import CONFIG
+from ecgssl.training.origin import describe_origin
 
 _PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 
@@ -56,6 +57,7 @@ class FinetuneResult:
         overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``. Mode ``scratch`` has no
             pretraining, so only ``not_checked`` is set.
         learned: identities of the training recordings, as returned by ``training_identities``.
+        encoder: training data of the encoder, as returned by ``describe_origin``; ``None`` for mode ``scratch``.
     """
 
     task: Task
@@ -65,6 +67,7 @@ class FinetuneResult:
     history: list[dict[str, float]]
     overlap: dict[str, Any]
     learned: Identities | None = None
+    encoder: dict[str, Any] | None = None
 
 
 def finetune(
@@ -150,7 +153,8 @@ def finetune(
     known = training_identities(
         store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val])
     )
-    return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known)
+    origin = None if mode == "scratch" else describe_origin(encoder_path)
+    return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known, origin)
 
 
 def publish_finetuning(
@@ -177,6 +181,8 @@ def publish_finetuning(
     """
     with atomic_directory(out, marker=CONFIG) as folder:
         about: dict[str, Any] = {"task": task, "mode": mode, "data": store.described, "overlap": result.overlap}
+        if result.encoder is not None:
+            about["encoder"] = result.encoder
         about |= more or {}
         if result.task.kind == "multiclass":
             about["classes"] = list(result.task.classes)

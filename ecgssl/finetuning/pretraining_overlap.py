@@ -14,6 +14,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.leakage.identities import Identities
 from ecgssl.leakage.overlap import between, limit_problems
 from ecgssl.store.store import Store
+from ecgssl.training.origin import describe_origin
 
 _REMEDIES = {
     "pretrained": "Pretrain without it, or set finetune.overlap=warn to continue with a note in the model card",
@@ -41,7 +42,8 @@ def require_no_overlap(
 
     Returns:
         Result of the check for configuration and model card; ``ecgssl.leakage.overlap.in_words`` converts it to text.
-        The entry ``not_checked`` is set if the model folder does not list its training recordings.
+        The entry ``not_checked`` is set if the model folder does not list its training recordings, and ``incomplete`` if
+        it started from an encoder that does not list them.
 
     Raises:
         InputError: the policy is ``error`` and recordings or patients are shared (the first 50 are listed), or the store
@@ -56,6 +58,8 @@ def require_no_overlap(
     by_split = {split: store.rows(split) for split in ("val", "test", EXTERNAL)} if rows is None else rows
     held_out = Identities.of_store(store, np.concatenate([r for split, r in by_split.items() if split != "train"]))
     found = between(known, held_out)
+    origin = describe_origin(encoder_path)
+    partly = {} if origin["recordings_known"] else {"incomplete": True}
     if policy == "error" and len(found.rows):
         by_waveform = set(found.waveform.rows.tolist())
         raise InputError(
@@ -77,7 +81,7 @@ def require_no_overlap(
                 f"; 'ecgssl overlap {encoder_path} {store.path}' lists all",
             )
         )
-    return found.outcome() | across | ({"learned": "trained"} if learned == "trained" else {})
+    return found.outcome() | partly | across | ({"learned": "trained"} if learned == "trained" else {})
 
 
 def training_identities(store: Store, encoder_path: Path | str | None, rows: NDArray[np.int64]) -> Identities | None:

@@ -246,8 +246,9 @@ def in_words(outcome: Mapping[str, Any]) -> str:
     Args:
         outcome: result of ``Between.outcome``, or a dictionary with the key ``not_checked`` (the reason). Optional keys
             are ``learned`` (``trained`` if a classifier was trained on the first set, instead of an encoder pretrained),
-            ``across_splits`` (number of recordings that share a patient or waveform across splits) and ``across_folds``
-            (result of ``ecgssl.leakage.across_folds.count_across_folds``).
+            ``incomplete`` (recordings of an earlier encoder are not known), ``across_splits`` (number of recordings that
+            share a patient or waveform across splits) and ``across_folds`` (result of
+            ``ecgssl.leakage.across_folds.count_across_folds``).
     """
     data = (
         "recordings that the model was trained on" if outcome.get("learned") == "trained" else "pretraining recordings"
@@ -260,6 +261,8 @@ def in_words(outcome: Mapping[str, Any]) -> str:
             by = "waveform (not by patient, because the keys or the numbering of the patients differ)"
         said = f"{outcome['found']:,} of {outcome['compared']:,} held-out recordings are among the "
         said += f"{outcome['pretrained_on']:,} {data}, compared by {by}"
+        if outcome.get("incomplete"):
+            said += "; not compared with the recordings of the encoder that pretraining started from (not listed)"
     else:
         said = f"not checked, because {outcome['not_checked']}"
     across = outcome.get("across_splits", 0)

@@ -17,6 +17,7 @@ from ecgssl.leakage.identities import Identities
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.training.checkpoint import PRETRAINING, WEIGHTS, load_classifier, load_encoder
 from ecgssl.training.model_folder import CONFIG, load_model_params, load_signal, read_json, unusable
+from ecgssl.training.origin import describe_origin
 
 _FIELD = "pretrain.init"
 _NOT_ENCODER = {"decoder", "preset", "residual"}
@@ -30,13 +31,13 @@ class InitialWeights:
     Args:
         path: folder of an encoder or a bundle.
         digest: SHA-256 (hex) of its weights.
-        data: entry ``data`` of its configuration: set and numbers of its training recordings.
+        origin: its training data; see ``ecgssl.training.origin.describe_origin``.
         known: identities of its training recordings; ``None`` if the folder does not list them.
     """
 
     path: Path
     digest: str
-    data: Any
+    origin: dict[str, Any]
     known: Identities | None
 
     @classmethod
@@ -52,8 +53,7 @@ class InitialWeights:
             return None
         digest = init_digest(path)
         _require_same_model(params, path)
-        config = read_json(path / CONFIG)
-        return cls(path, digest, config.get("data"), Identities.read(path))
+        return cls(path, digest, describe_origin(path), Identities.read(path))
 
     def load_into(self, model: CoReECG) -> list[str]:
         """Replace the weights of a model on the CPU.
@@ -85,7 +85,7 @@ class InitialWeights:
 
     def described(self, new: list[str]) -> dict[str, Any]:
         """Return an entry for the configuration of the new encoder; ``new`` is the result of ``load_into``."""
-        return {"digest": self.digest, "data": self.data, "new_parts": new, "recordings_known": self.known is not None}
+        return {"digest": self.digest, "new_parts": new, **self.origin}
 
 
 def init_digest(path: Path) -> str:

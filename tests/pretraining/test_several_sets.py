@@ -139,6 +139,7 @@ def test_pretraining_can_start_from_an_encoder(published, stores, make_params, t
     assert result.result.init["new_parts"] == []
     config = json.loads((tmp_path / "new/config.json").read_text())
     assert config["pretraining"]["init"]["data"]["set"] == "a, b, c"
+    assert config["pretraining"]["init"]["recordings_known"] is True
     known = Identities.read(tmp_path / "new")
     assert len(known) == 5 + 14
     assert known.numberings == {"of-own", "of-a", "other", "of-c"}
