@@ -57,4 +57,4 @@ ui: $(VENV)/installed  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --workers 1
 
 clean: $(VENV)/installed  ## remove what the pipeline made (not .venv, not the data you brought, no private key)
-	$(BIN)/python pipelines/clean.py data/raw data/processed models exports runs mlflow.db mlartifacts dvc_plots
+	$(BIN)/python pipelines/clean.py data/raw data/processed data/selection models exports runs mlflow.db mlartifacts dvc_plots

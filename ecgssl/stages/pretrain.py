@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgssl.config import Params
-from ecgssl.errors import Diverged
+from ecgssl.errors import Diverged, InputError, Problem
 from ecgssl.leakage.identities import may_be_shared
-from ecgssl.leakage.selection import Selection
+from ecgssl.leakage.selection import FILE, Selection
 from ecgssl.output_lock import exclusive
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.diagnostics.publish import WAVEFORMS, publish_pretraining
+from ecgssl.pretraining.initial_weights import init_digest
 from ecgssl.pretraining.loop import PretrainResult, pretrain
 from ecgssl.pretraining.run_identity import run_name
 from ecgssl.stages.uploads import upload_encoder, upload_waveforms
@@ -108,3 +109,27 @@ def pretrain_encoder(
         upload_waveforms(run, shown, licence, params, plots.name)
         result.discard()
     return Pretrained(result, figures)
+
+
+def read_selection(params: Params, stores: Mapping[str, Store], folder: Path) -> Selection:
+    """Load the selection of the pretraining sets, and check that it fits stores and parameters.
+
+    Args:
+        params: parameters; sections ``pretrain`` and its encoder ``pretrain.init`` are compared.
+        stores: store of each pretraining set, by name.
+        folder: output folder of ``ecgssl.stages.select.select_sets``.
+
+    Raises:
+        InputError: the selection is missing, or was made for other stores, sets, probe targets or initial weights.
+    """
+    path, repeat = folder / FILE, "Make the selection again ('dvc repro select')"
+    selection = Selection.read(path)
+    selection.require_stores(stores, path)
+    problems = []
+    if selection.targets != tuple(sorted(params.pretrain.probe.targets)):
+        problems.append(Problem(str(path), "targets", "differ from pretrain.probe.targets", repeat))
+    if selection.init != (None if params.pretrain.init is None else init_digest(params.pretrain.init)):
+        problems.append(Problem(str(path), "init", "differs from the weights in pretrain.init", repeat))
+    if problems:
+        raise InputError(problems)
+    return selection

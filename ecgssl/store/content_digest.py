@@ -1,4 +1,4 @@
-"""Digest of what training reads of a store, without the labels that it does not use."""
+"""Digests of what pretraining and a downstream task read of a store, without the labels that they do not use."""
 
 from __future__ import annotations
 
@@ -40,6 +40,26 @@ def content_digest(store: Store, targets: Sequence[str] = ()) -> str:
         },
     }
     return hashlib.sha256(canonical_json(content, indent=None, digits=None).encode()).hexdigest()
+
+
+def task_digest(store: Store, targets: Sequence[str]) -> str:
+    """Return a SHA-256 (hex) of what fine-tuning and evaluation of a task read of a store.
+
+    These are the content of ``content_digest`` with the targets and their kinds, record ids, descriptive columns, quality
+    figures and the settings of quality checks. Other targets do not change it.
+
+    Args:
+        store: store of the set of the task.
+        targets: names of the targets of the task.
+    """
+    other = [name for name in store.columns if name not in (*_READ, *store.targets)]
+    read = {
+        "content": content_digest(store, targets),
+        "kinds": {name: kind.model_dump(mode="json") for name, kind in store.kinds.items() if name in targets},
+        "columns": {name: _column_digest(store.column(name)) for name in sorted(other)},
+        "about": {name: store.about.get(name) for name in ("cohort", "quality", "overlap")},
+    }
+    return hashlib.sha256(canonical_json(read, indent=None, digits=None).encode()).hexdigest()
 
 
 def _column_digest(column: pa.ChunkedArray) -> str:

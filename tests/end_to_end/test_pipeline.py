@@ -21,6 +21,7 @@ STAGES = {
     "cohort@other": ["--dataset", "other"],
     "preprocess@synthetic": ["--dataset", "synthetic"],
     "preprocess@other": ["--dataset", "other"],
+    "select": [],
     "pretrain": [],
     **{f"finetune@{setting}": ["--setting", setting] for setting in SETTINGS},
     "evaluate": [],

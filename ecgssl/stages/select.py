@@ -1,0 +1,119 @@
+"""Stage select: recordings of the pretraining sets that are left out, and the state of the set of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecgssl.config import Params
+from ecgssl.datasets.cohort import AGE
+from ecgssl.errors import InputError, Problem
+from ecgssl.files import atomic_directory, write_json
+from ecgssl.finetuning.pretraining_overlap import require_no_overlap
+from ecgssl.leakage.select_recordings import select_recordings
+from ecgssl.leakage.selection import FILE, Selection
+from ecgssl.output_lock import exclusive
+from ecgssl.pretraining.initial_weights import InitialWeights
+from ecgssl.store.content_digest import task_digest
+from ecgssl.store.store import Store
+from ecgssl.tracking.runs import track
+
+_WHERE = "params.yaml"
+
+
+def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metrics: Path) -> list[str]:
+    """Select the recordings of pretraining, and write one small file for each stage that depends on the stores.
+
+    ``pretrain.json`` lists the recordings that are left out of pretraining, and changes only if pretraining reads other
+    data. ``tasks/TASK.json`` changes only if the set of the task or its targets change.
+
+    Args:
+        params: parameters, of which sections ``sets``, ``pretrain`` and ``tasks`` and ``finetune.overlap`` are used.
+        stores: store of every set of the parameters, by name.
+        out: output folder; the selection of an earlier run is replaced.
+        metrics: JSON file for the numbers of recordings of each set.
+
+    Returns:
+        One sentence for every pretraining set for which the selection differs from that in ``out``, and one for each
+        that is new.
+
+    Raises:
+        InputError: targets are not in their set, ``pretrain.init`` cannot be used or was pretrained on held-out
+            recordings of a task (unless ``finetune.overlap`` is ``warn``), or no selection is possible
+            (``ecgssl.leakage.select_recordings.select_recordings``). Nothing is written.
+        ContractMismatch: the preprocessing settings of the stores differ.
+    """
+    pretraining = params.pretrain
+    with exclusive(out) as lock, track("select", params, lock=lock) as run:
+        if problems := _absent_targets(params, stores):
+            raise InputError(problems)
+        init = InitialWeights.of(params)
+        selection = select_recordings(
+            stores,
+            pretraining.sets,
+            {name: task.set for name, task in params.tasks.items()},
+            pretraining.overlap,
+            pretraining.probe.targets,
+            None if init is None else init.digest,
+        )
+        if init is not None:
+            for name in dict.fromkeys(task.set for task in params.tasks.values()):
+                require_no_overlap(stores[name], init.path, params.finetune.overlap)
+        changes = selection.changes(_previous(out / FILE))
+        figures = _counts(selection, stores)
+        with atomic_directory(out, marker=FILE) as folder:
+            selection.write(folder / FILE)
+            for name, task in params.tasks.items():
+                digest = task_digest(stores[task.set], task.targets)
+                write_json(folder / f"tasks/{name}.json", {"set": task.set, "targets": task.targets, "digest": digest})
+        write_json(metrics, figures)
+        run.log_metrics({f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})
+    return changes
+
+
+def _absent_targets(params: Params, stores: Mapping[str, Store]) -> list[Problem]:
+    """Return a problem for each target that its set lacks."""
+    problems = []
+    for name, task in params.tasks.items():
+        store = stores[task.set]
+        absent = [t for t in task.targets if t not in store.targets and not (t == AGE and AGE in store.columns)]
+        if absent:
+            what = f"{', '.join(absent)} not in set {task.set} ({store.path})"
+            problems.append(Problem(_WHERE, f"tasks.{name}.targets", what, _known(store.targets)))
+    used = [stores[name] for name in params.pretrain.sets]
+    known = list(dict.fromkeys(target for store in used for target in store.targets))
+    # pretraining without labels switches the probe off, unless the probe selects the weights
+    needed = bool(known) or params.pretrain.select == "best"
+    absent = [target for target in params.pretrain.probe.targets if target not in known]
+    if absent and needed:
+        what = f"{', '.join(absent)} not in the pretraining sets ({', '.join(params.pretrain.sets)})"
+        problems.append(Problem(_WHERE, "pretrain.probe.targets", what, _known(known)))
+    return problems
+
+
+def _known(targets: tuple[str, ...] | list[str]) -> str:
+    return f"Use some of: {', '.join(targets)}" if targets else "Use a set with labels"
+
+
+def _previous(path: Path) -> Selection | None:
+    try:
+        return Selection.read(path)
+    except InputError:
+        return None
+
+
+def _counts(selection: Selection, stores: Mapping[str, Store]) -> dict[str, dict[str, Any]]:
+    """Return the numbers of recordings of every set; those of pretraining sets with what is left out and why."""
+    counts: dict[str, dict[str, Any]] = dict(selection.counts(stores))
+    for name, store in stores.items():
+        made = store.about.get("counts", {})
+        counts.setdefault(
+            name,
+            {
+                "in": int(made.get("counted", len(store))),
+                "stored": len(store),
+                "rejected": int(made.get("rejected", 0)),
+            },
+        )
+    return counts
