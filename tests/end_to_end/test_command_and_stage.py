@@ -51,7 +51,7 @@ def both(tmp_path_factory) -> SimpleNamespace:
                      "--out", "by-command/tuned"],
         "export": ["--model", "models/pretrained", "--out", "by-command/encoder", "--store", "data/processed/synthetic"],
     }  # fmt: skip
-    scripts = {"cohort": [], "preprocess": [], "select": [], "pretrain": [], "finetune": ["--setting", SETTING],
+    scripts = {"cohort": [], "preprocess": [], "select_recordings": [], "pretrain": [], "finetune": ["--setting", SETTING],
                "evaluate": [], "export": []}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -61,7 +61,8 @@ def project(tmp_path_factory):
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for stage, arguments in STAGES.items():
-            name = stage.partition("@")[0]
+            # a script select.py would hide the module of the standard library
+            name = stage.partition("@")[0].replace("select", "select_recordings")
             patch.setattr(sys, "argv", [f"{name}.py", *arguments])
             with pytest.raises(SystemExit) as ended:
                 runpy.run_path(str(REPOSITORY / "pipelines" / f"{name}.py"), run_name="__main__")

@@ -1,4 +1,7 @@
-"""DVC stage select: recordings that are left out of pretraining, and the state of the set of each task."""
+"""DVC stage select: recordings that are left out of pretraining, and the state of the set of each task.
+
+A script named ``select.py`` would hide the module ``select`` of the standard library from all scripts in this folder.
+"""
 
 from __future__ import annotations
 
