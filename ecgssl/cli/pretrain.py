@@ -22,6 +22,12 @@ def pretrain(
         list[Path] | None,
         typer.Option(help="Store of a downstream task: leave out what is in its validation and test splits."),
     ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Share of a store in the batches, for example NAME=0.7, once for each store (pretrain.sampling)."
+        ),
+    ] = None,
     max_time: Annotated[
         float | None, typer.Option(help="Minutes after which the run saves its state and stops.")
     ] = None,
@@ -45,6 +51,9 @@ def pretrain(
     from ecgssl.store.store import Store
 
     names = store_names(store, name)
+    if weight:
+        sampling = store_weights(weight, names)
+        p = p.model_copy(update={"pretrain": p.pretrain.model_copy(update={"sampling": sampling})})
     stores = {label: Store(path) for label, path in zip(names, store, strict=True)}
     for data in stores.values():
         require_store_settings(overrides, p, data)
@@ -94,3 +103,32 @@ def store_names(stores: list[Path], names: list[str] | None) -> list[str]:
         what = f"{len(stores)} stores include several with the name {', '.join(twice)}"
         raise InputError(Problem("command line", "--store", what, "Give each store once, with a different --name"))
     return found
+
+
+def store_weights(given: list[str], names: list[str]) -> dict[str, float]:
+    """Return the weight of each store from entries ``NAME=NUMBER``.
+
+    Raises:
+        InputError: an entry has another form, names no store or a store twice, a weight is not above 0, or a store has none.
+            All of them are listed.
+    """
+    from ecgssl.errors import InputError, Problem
+
+    weights: dict[str, float] = {}
+    problems = []
+    for entry in given:
+        name, _, number = entry.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = 0.0
+        if name not in names or name in weights or not 0 < value < float("inf"):
+            remedy = f"Use NAME=NUMBER once for each of {', '.join(names)}, with numbers above 0"
+            problems.append(Problem("command line", "--weight", f"{entry!r} is not a weight of a store", remedy))
+        weights[name] = value
+    if absent := [name for name in names if name not in weights]:
+        remedy = "Give --weight once for each --store"
+        problems.append(Problem("command line", "--weight", f"has no entry for {', '.join(absent)}", remedy))
+    if problems:
+        raise InputError(problems)
+    return weights

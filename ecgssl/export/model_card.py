@@ -138,7 +138,7 @@ def data_text(data: Any) -> str:
     """Return the entry ``data`` of a configuration as text: name and numbers of recordings of each set."""
     sets = data.get("sets") if isinstance(data, Mapping) else None
     if isinstance(sets, Mapping):
-        return "; ".join(_plain(entry) for entry in sets.values())
+        return "; ".join(f"{name} ({_plain(entry)})" for name, entry in sets.items())
     return _plain(data)
 
 
