@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from ecgssl.errors import InputError
 from ecgssl.leakage.identities import Identities
 from ecgssl.leakage.overlap import between
 from ecgssl.leakage.select_recordings import select_recordings
+from ecgssl.leakage.selection import Selection
 from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.loop import build_model, pretrain
 from ecgssl.stages.pretrain import pretrain_encoder
@@ -43,54 +43,55 @@ def small(make_params, **pretraining) -> Params:
     return make_params(
         signal=SPEC.model_dump(mode="json"),
         tracking={"backend": "none"},
-        pretrain={"samples": 32, "checkpoint_every": 8, "sampling": WEIGHTS, **pretraining},
+        sets={name: {} for name in WEIGHTS},
+        tasks={"t": {"set": "a", "targets": ["AF"]}},
+        pretrain={"sets": list(WEIGHTS), "samples": 32, "checkpoint_every": 8, "sampling": WEIGHTS, **pretraining},
     )
 
 
-RUN = """
-import json, os, pathlib, signal, sys, torch
-from ecgssl.config import parse_params
-from ecgssl.leakage.selection import Selection
-from ecgssl.store.corpus import Corpus
-from ecgssl.store.store import Store
-from ecgssl.pretraining.loop import pretrain
+def killed_at_step(step: int, corpus: Corpus, params: Params, folder: Path) -> int:
+    """Pretrain in a copy of this process that kills itself at a step, and return its exit status."""
 
-folder, selection, params, dies, *stores = sys.argv[1:]
-torch.set_num_threads(1)
-corpus = Corpus({pathlib.Path(s).name: Store(s) for s in stores}, Selection.read(selection).left_out)
+    def on_log(row: dict[str, float]) -> None:
+        if row["step"] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def on_log(row):
-    if dies == "dies" and row["step"] == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-result = pretrain(
-    corpus, parse_params(json.loads(params)), pathlib.Path(folder), show_progress=False, log_every=1, on_log=on_log
-)
-print(json.dumps(result.history))
-"""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            pretrain(corpus, params, folder, show_progress=False, log_every=1, on_log=on_log)
+        os._exit(1)
+    return os.waitpid(child, 0)[1]
 
 
-@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_killed_run_on_three_stores_resumes_to_the_same_losses(stores, make_params, tmp_path):
+    """The resumed run reads stores and selection again."""
     selection = select_recordings(stores, list(stores), {})
-    selection.write(tmp_path / "s.json")
     assert selection.sets["b"].left_out["duplicate of a"].tolist() == [4]
-    text = json.dumps(small(make_params).model_dump(mode="json"))
+    selection.write(tmp_path / "s.json")
+    params = small(make_params)
 
-    def run(folder: str, dies: str) -> subprocess.CompletedProcess[str]:
-        arguments = [str(tmp_path / folder), str(tmp_path / "s.json"), text, dies]
-        return subprocess.run(
-            [sys.executable, "-c", RUN, *arguments, *(str(store.path) for store in stores.values())],
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parents[2], check=False,
-            capture_output=True, text=True,
-        )  # fmt: skip
+    def corpus() -> Corpus:
+        again = {name: Store(store.path) for name, store in stores.items()}
+        return Corpus(again, Selection.read(tmp_path / "s.json").left_out)
 
-    assert run("killed", "dies").returncode == -signal.SIGKILL
-    assert [p.name for p in sorted((tmp_path / "killed").glob("step-*"))][-1] == "step-000000004.pt"
-    resumed, whole = (run(folder, "lives") for folder in ("killed", "whole"))
-    history = json.loads(whole.stdout)
-    assert len(history) == 8
-    assert json.loads(resumed.stdout) == history
+    before = torch.get_num_threads()
+    # the pool of threads of the parent does not exist in a forked process
+    torch.set_num_threads(1)
+    try:
+        # the first run imports what all runs need
+        whole = pretrain(corpus(), params, tmp_path / "whole", show_progress=False, log_every=1)
+        status = killed_at_step(5, corpus(), params, tmp_path / "killed")
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert [p.name for p in sorted((tmp_path / "killed").glob("step-*"))][-1] == "step-000000004.pt"
+        resumed = pretrain(corpus(), params, tmp_path / "killed", show_progress=False, log_every=1)
+    finally:
+        torch.set_num_threads(before)
+    assert len(whole.history) == 8
+    assert resumed.history == whole.history
+    assert all(torch.equal(v, resumed.model.state_dict()[name]) for name, v in whole.model.state_dict().items())
 
 
 @pytest.fixture(scope="module")
