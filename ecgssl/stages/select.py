@@ -14,6 +14,7 @@ from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.leakage.select_recordings import select_recordings
 from ecgssl.leakage.selection import FILE, Selection
 from ecgssl.output_lock import exclusive
+from ecgssl.pretraining.diagnostics.online_probe import has_labels
 from ecgssl.pretraining.initial_weights import InitialWeights
 from ecgssl.store.content_digest import task_digest
 from ecgssl.store.store import Store
@@ -84,7 +85,7 @@ def _absent_targets(params: Params, stores: Mapping[str, Store]) -> list[Problem
     used = [stores[name] for name in params.pretrain.sets]
     known = list(dict.fromkeys(target for store in used for target in store.targets))
     # pretraining without labels switches the probe off, unless the probe selects the weights
-    needed = bool(known) or params.pretrain.select == "best"
+    needed = any(map(has_labels, used)) or params.pretrain.select == "best"
     absent = [target for target in params.pretrain.probe.targets if target not in known]
     if absent and needed:
         what = f"{', '.join(absent)} not in the pretraining sets ({', '.join(params.pretrain.sets)})"

@@ -58,6 +58,7 @@ def store():
     return SimpleNamespace(
         spec=make_params().signal,
         index=index,
+        column=index.__getitem__,
         targets=("slow", "noise", "always", "age"),
         patients=np.arange(COUNT) // 2,
         rows=lambda split: np.flatnonzero(index["split"] == split),
@@ -168,7 +169,7 @@ def labels_in_test_only(index: pd.DataFrame) -> pd.DataFrame:
 def test_without_labels_the_probe_is_off_with_one_warning(store, caplog, targets, change):
     params = make_params(["slow", "fast"])
     index = change(store.index)
-    own = SimpleNamespace(**{**vars(store), "targets": targets, "index": index})
+    own = SimpleNamespace(**{**vars(store), "targets": targets, "index": index, "column": index.__getitem__})
     own.rows = lambda split: np.flatnonzero(index["split"] == split)
     figures = EpochMonitor(own, params)(build_model(params).eval(), 3)
     assert not any("probe" in name for name in figures)
@@ -188,6 +189,6 @@ def test_without_labels_the_other_figures_are_the_same(store, monkeypatch):
 def test_one_known_label_keeps_the_probe_on(store):
     index = store.index.assign(slow=np.nan)
     index.loc[0, "slow"] = 1.0
-    own = SimpleNamespace(**{**vars(store), "targets": ("slow",), "index": index})
+    own = SimpleNamespace(**{**vars(store), "targets": ("slow",), "index": index, "column": index.__getitem__})
     with pytest.raises(InputError, match="needs values 0 and 1 only"):
         EpochMonitor(own, make_params(["slow"]))
