@@ -97,6 +97,11 @@ def project(tmp_path_factory) -> Path:
                 else:
                     place.mkdir(parents=True, exist_ok=True)
                     (place / "file").write_text("x")
+    # files inside the output of stage select
+    for name in ("pretrain", *(f"tasks/{task}" for task in params["tasks"])):
+        place = folder / f"data/selection/{name}.json"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("{}")
     dvc(folder, "init", "--no-scm", "--quiet")
     dvc(folder, "commit", "--force", "--quiet")
     return folder
@@ -146,3 +151,23 @@ def test_dvc_runs_the_stages_whose_code_changed(project, path, expected):
     if path == "ecgssl/finetuning/losses.py":
         assert "pretrain" not in found
         assert "preprocess" not in found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("data/processed/*/file", {"select"}),
+        ("data/selection/tasks/*.json", {"finetune"}),
+    ],
+)
+def test_pretraining_depends_on_the_selection_and_not_on_the_stores(project, pattern, expected):
+    changed = {path: path.read_text() for path in project.glob(pattern)}
+    assert changed
+    for path in changed:
+        path.write_text("changed")
+    try:
+        found = stale(project)
+    finally:
+        for path, text in changed.items():
+            path.write_text(text)
+    assert found & {"select", "pretrain", "finetune"} == expected | (found & {"select"})
