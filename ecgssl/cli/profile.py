@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -33,14 +32,18 @@ def profile_list() -> None:
 @profile.command("use")
 def profile_use(
     name: str,
-    root: Annotated[Path | None, typer.Option(help="Folder of the recordings, for a profile with one set.")] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of the recordings; with several sets, SET=FOLDER for each (repeat the option)."),
+    ] = None,
 ) -> None:
     """Write params.yaml from a profile or for a standard benchmark.
 
-    Example: ecgssl profile use ptbxl_rhythm --root /data/ptb-xl-1.0.3
+    Example: ecgssl profile use paper --root mimic=/data/mimic-iv-ecg --root ptbxl=/data/ptb-xl-1.0.3
     """
     from ecgssl.config import load_params
     from ecgssl.config.benchmark import read_benchmarks
+    from ecgssl.config.set_roots import with_roots
     from ecgssl.files import require_regular, write_atomic
 
     benchmarks = read_benchmarks(BENCHMARKS)
@@ -51,22 +54,9 @@ def profile_use(
         known = ", ".join([*names, *benchmarks]) or "none here; run the command in the project folder"
         raise InputError(Problem(str(PROFILES), name, "is not a profile or benchmark", f"Use one of: {known}"))
     require_regular(source)
+    load_params(source)
     text = source.read_text()
     if chosen is not None:
-        text = chosen.params(text, name, root)
-    elif root is not None:
-        text = _with_root(text, root, source)
-    load_params(source)
-    write_atomic("params.yaml", text)
+        text = chosen.params(text, name)
+    write_atomic("params.yaml", with_roots(text, root or [], str(source)))
     typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}; 'make repro' runs it")
-
-
-def _with_root(text: str, root: Path, source: Path) -> str:
-    """Return the text of a profile with the root of its only set replaced."""
-    lines = text.splitlines()
-    places = [number for number, line in enumerate(lines) if line.startswith("    root:")]
-    if len(places) != 1:
-        what = f"cannot be used, because the profile has {len(places)} sets with a root"
-        raise InputError(Problem(str(source), "--root", what, "Use the profile without --root, then edit params.yaml"))
-    lines[places[0]] = f"    root: {json.dumps(str(root))}"
-    return "\n".join(lines) + "\n"

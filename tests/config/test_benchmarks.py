@@ -12,6 +12,7 @@ from ecgssl.config import load_params, parse_params
 from ecgssl.config.benchmark import read_benchmarks
 from ecgssl.datasets.public.public_set import public_set
 from ecgssl.errors import InputError
+from ecgssl.evaluation.quoted import read_quoted
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 BENCHMARKS = read_benchmarks(PIPELINES / "benchmarks.yaml")
@@ -61,8 +62,47 @@ def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
     assert done.code == 0, done.err
     assert load_params("params.yaml").one_set().data.reader == "cpsc2018"
     listed = ecgssl("profile", "list").out
-    assert all(name in listed for name in (*BENCHMARKS, "quickstart", "ptbxl"))
+    assert all(name in listed for name in (*BENCHMARKS, "quickstart", "ptbxl", "paper"))
     refused(ecgssl("profile", "use", "icbeb"), "is not a profile", "icbeb2018")
+
+
+def test_folders_of_a_profile_with_several_sets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines").symlink_to(PIPELINES)
+    done = ecgssl("profile", "use", "paper", "--root", "mimic=/data/a=b", "--root", "ningbo=n: 1")
+    assert done.code == 0, done.err
+    roots = {name: str(one.root) for name, one in load_params("params.yaml").sets.items()}
+    assert roots == {"mimic": "/data/a=b", "ptbxl": "data/ptb-xl-1.0.3", "icbeb": "data/cpsc2018", "ningbo": "n: 1"}
+    profile = (PIPELINES / "profiles/paper.yaml").read_text().splitlines()
+    changed = [line for line in Path("params.yaml").read_text().splitlines() if line not in profile]
+    assert changed == ['    root: "/data/a=b"', '    root: "n: 1"']
+    before = Path("params.yaml").read_text()
+    wrong = ("/data/all", "ptbxl=", "mimic=/a", "mimic=/b", "cpsc=/c")
+    refused(
+        ecgssl("profile", "use", "paper", *(part for value in wrong for part in ("--root", value))),
+        "'/data/all' does not start with the name of a set", "mimic, ptbxl, icbeb, ningbo",
+        "'ptbxl=' has no folder", "gives set mimic two folders", "'cpsc=/c' does not start",
+    )  # fmt: skip
+    refused(ecgssl("profile", "use", "quickstart", "--root", "/data"), "no set of the profile has a line 'root:'")
+    assert Path("params.yaml").read_text() == before
+    assert ecgssl("profile", "use", "ptbxl", "--root", "/x=y/ptb-xl").code == 0
+    assert str(load_params("params.yaml").one_set().data.root) == "/x=y/ptb-xl"
+
+
+def test_the_tasks_of_the_paper_are_those_of_the_benchmarks():
+    """The method table finds published results by public set, name of the task and number of targets."""
+    params = load_params(PIPELINES / "profiles/paper.yaml")
+    for name, benchmark in BENCHMARKS.items():
+        if "merl" not in name:
+            task = params.tasks[benchmark.task]
+            one = params.sets[task.set]
+            assert one.reader == benchmark.data["reader"]
+            prefix = f"{benchmark.data['labels']}." if one.reader == "ptbxl" else ""
+            assert task.targets == [prefix + target for target in benchmark.targets], name
+    assert len(params.tasks) == sum("merl" not in name for name in BENCHMARKS)
+    published = {(r.reader, r.task): r.targets for r in read_quoted(PIPELINES / "published.csv")}
+    found = {(params.sets[task.set].reader, name): len(task.targets) for name, task in params.tasks.items()}
+    assert published.items() <= found.items()
 
 
 def test_a_broken_file_is_said(tmp_path):
