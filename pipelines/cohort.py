@@ -30,10 +30,10 @@ def main() -> None:
             from ecgssl.datasets.synthetic.simulate import simulate
 
             simulate(raw, chosen.data.synthetic, params.seed, workers=params.store.workers)
-        else:
-            _remove_simulated(raw)
         cohort = load_set(chosen)
         require_tasks(cohort, tasks, chosen.name)
+        if chosen.data.reader != SYNTHETIC:
+            _remove_simulated(raw)
         figures = describe(cohort)
         write_json(f"metrics/cohort/{chosen.name}.json", figures)
         run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})
