@@ -105,7 +105,7 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     }
     if data := about.get("data"):
         facts["Data"] = markdown_text(data_text(data))
-    facts |= {name: markdown_text(said) for name, said in _origins(about)}
+    facts |= {name: markdown_text(said) for name, said in origins(about)}
     if overlap := about.get("overlap"):
         facts["Overlap with pretraining"] = in_words(overlap)
     if count := about.get("recordings"):
@@ -142,7 +142,7 @@ def data_text(data: Any) -> str:
     return _plain(data)
 
 
-def _origins(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def origins(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a title and the training data of each encoder that the model started from, the latest first."""
     origin, title = started_from(about), "Encoder" if about.get("encoder") else "Started from"
     while origin is not None:

@@ -6,14 +6,19 @@ import json
 import logging
 
 import numpy as np
+import pandas as pd
 import pytest
 from bare_store import SPEC, bare_store
 
+from ecgssl.config import parse_params
+from ecgssl.datasets.table.manifest import load_manifest
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.leakage.select_recordings import select_recordings
 from ecgssl.leakage.selection import Selection, SetSelection
+from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.content_digest import content_digest
 from ecgssl.store.corpus import Corpus
+from ecgssl.store.store import Store
 
 
 def left_out(selection):
@@ -185,3 +190,33 @@ def test_the_file_has_no_record_ids(stores, tmp_path):
     text = (tmp_path / "s.json").read_text()
     assert json.loads(text)["sets"]["a"]["left_out"] == {"duplicate of a": [3]}
     assert "a-3" not in text
+
+
+@pytest.mark.real
+def test_recordings_of_the_challenge_are_not_used_for_pretraining_twice(real_data, tmp_path):
+    """HR00001 to HR00010 are ecg_id 1 to 10 of PTB-XL. Of these, 8 and 10 are in fold 9 (val), and 9 is in fold 10 (test)."""
+    folds = pd.read_csv(real_data / "ptbxl_500/ptbxl_database.csv", index_col="ecg_id")["strat_fold"]
+    splits = {9: "val", 10: "test"}
+    rows = {
+        "ptbxl": [f"p{i},ptbxl_500/records100/00000/{i:05d}_lr,{splits.get(folds[i], 'train')}" for i in range(1, 31)],
+        "cinc": [f"HR{i},cinc2021/PTB_PTBXL/HR{i:05d},train" for i in range(1, 11)],
+    }
+    params = parse_params({"tasks": {"t": {"targets": ["AF"]}}, "store": {"workers": 1, "max_rejected_fraction": 0}})
+    stores = {}
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["record_id,path,split", *lines]))
+        cohort = load_manifest(tmp_path / f"{name}.csv", real_data, name=name)
+        preprocess(cohort, params, tmp_path / name, bytes(32), progress=False)
+        stores[name] = Store(tmp_path / name)
+    selection = select_recordings(stores, ["ptbxl", "cinc"], {"t": "ptbxl"})
+    assert left_out(selection) == {
+        "ptbxl": {},
+        "cinc": {
+            "waveform in val of ptbxl": [7, 9],
+            "waveform in test of ptbxl": [8],
+            "duplicate of ptbxl": [*range(7)],
+        },
+    }
+    alone = select_recordings(stores, ["cinc"], {"t": "ptbxl"})
+    assert left_out(alone) == {"cinc": {"waveform in val of ptbxl": [7, 9], "waveform in test of ptbxl": [8]}}
+    assert alone.counts(stores)["cinc"]["train"] == 7

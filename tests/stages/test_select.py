@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bare_store import SPEC, bare_store
+from command_line import ecgssl
 
 from ecgssl.config import Params, parse_params
 from ecgssl.errors import ContractMismatch, InputError
+from ecgssl.files import atomic_directory
+from ecgssl.leakage.identities import Identities
 from ecgssl.leakage.selection import Selection
+from ecgssl.pretraining.loop import build_model
 from ecgssl.stages.pretrain import read_selection
 from ecgssl.stages.select import select_sets
 from ecgssl.store.store import Store
+from ecgssl.training.checkpoint import write_model
+from ecgssl.training.model_folder import CONFIG
 
 SPLITS = ["train", "train", "val", "test"]
 LABELS = {"AF": [0.0, 1.0, 0.0, 1.0], "MI": [1.0, 0.0, 1.0, 0.0]}
@@ -185,3 +191,59 @@ def test_a_damaged_earlier_selection_is_replaced(stores, tmp_path):
     assert len(select(make_params(), stores, tmp_path)) == 2
     assert Selection.read(tmp_path / "selection/pretrain.json").sets.keys() == {"corpus", "more"}
     assert np.array_equal(Selection.read(tmp_path / "selection/pretrain.json").sets["corpus"].rows, [7])
+
+
+MODEL = {"width": 16, "depth": 1, "heads": 2, "patch": 50, "decoder": {"width": 16, "depth": 1, "heads": 2}}
+
+
+def make_encoder(folder: Path, params: Params, store: Store) -> Path:
+    """Write an encoder with random weights that lists the training recordings of a store."""
+    with atomic_directory(folder, marker=CONFIG) as building:
+        write_model(building, build_model(params).encoder, params.signal, {"data": store.described})
+        Identities.of_store(store, store.rows("train")).write(building)
+    return folder
+
+
+def test_an_encoder_that_has_seen_held_out_recordings_is_refused(stores, tmp_path):
+    """Recordings can be left out of a set, but not of an encoder."""
+    seen = bare_store(tmp_path / "seen", [80, 81, 12], "train")
+    encoder = make_encoder(tmp_path / "encoder", make_params(model=MODEL), seen)
+    params = make_params(model=MODEL, pretrain={"init": str(encoder)})
+    ((where, field, remedy),) = refused(params, stores, tmp_path)
+    assert (where, field) == (str(encoder), "overlap")
+    assert "finetune.overlap=warn" in remedy
+    allowed = make_params(model=MODEL, pretrain={"init": str(encoder)}, finetune={"overlap": "warn"})
+    select(allowed, stores, tmp_path)
+    used = {name: stores[name] for name in ("corpus", "more")}
+    assert read_selection(allowed, used, tmp_path / "selection").init is not None
+    with pytest.raises(InputError, match=r"init: differs from the weights in pretrain\.init"):
+        read_selection(make_params(model=MODEL), used, tmp_path / "selection")
+
+
+def test_an_encoder_with_other_settings_is_refused(stores, tmp_path):
+    encoder = make_encoder(tmp_path / "encoder", make_params(model=MODEL), stores["corpus"])
+    other = {**MODEL, "width": 32}
+    signal = SPEC.model_dump(mode="json") | {"crop": "center"}
+    params = make_params(model=other, signal=signal, pretrain={"init": str(encoder)})
+    found = refused(params, stores, tmp_path)
+    assert [field for _, field, _ in found] == ["signal contract: crop", "model.width"]
+    (absent,) = refused(make_params(pretrain={"init": str(tmp_path)}), stores, tmp_path / "absent")
+    assert absent[:2] == (str(tmp_path), "pretrain.init")
+
+
+def test_the_command_refuses_stores_that_cannot_be_used_together(stores, tmp_path, monkeypatch):
+    """Exit code 2, and no output folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(make_params().model_dump(mode="json")))
+    own, held_out = stores["corpus"].path, bare_store(tmp_path / "held", range(9), "test").path
+    wrong = {
+        "--name: 2 names for 1 stores": ["--store", own, "--name", "a", "--name", "b"],
+        "--store: 2 stores include several with the name corpus": ["--store", own, "--store", own],
+        "--weight: 'b=1' is not a weight of a store": ["--store", own, "--weight", "b=1"],
+        "pretrain.sets: corpus: every recording is left out": ["--store", own, "--held-out", held_out],
+        "store: does not exist, so this is not a store": ["--store", tmp_path / "nothing"],
+    }
+    for message, arguments in wrong.items():
+        done = ecgssl("pretrain", *arguments, "--out", "run", "--set", "pretrain.sets=[corpus]")
+        refused_with = (done.code, message in done.err, Path("run").exists())
+        assert refused_with == (2, True, False), done.err
