@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import repeat
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -100,7 +99,7 @@ def _on_the_fly(model: Classifier, store: Store, leads: NDArray[np.bool_] | None
     @torch.no_grad()
     def features(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         batch = load_batch(store, rows, device, leads)
-        out = model.encoder(batch.x, batch.lead_mask)
+        out = model.encoder(batch.x, batch.lead_mask, recorded=batch.recorded)
         valid = torch.ones(out.tokens.shape[:2], dtype=torch.bool, device=device) if out.valid is None else out.valid
         return pool(out), out.tokens, valid
 
@@ -117,12 +116,12 @@ def _cached(
 ) -> Features:
     """Compute the tokens of ``rows`` once, store them as float16 in a file, and return a function that reads them.
 
-    Embeddings and lead masks are kept in memory.
+    Embeddings and masks of valid tokens are kept in memory.
     """
     encoder = model.encoder
     shape = (len(rows), len(encoder.leads) * encoder.columns, encoder.width)
     embeddings = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)
-    leads = np.empty((len(rows), len(encoder.leads)), dtype=bool)
+    valid_bits = np.empty((len(rows), -(-shape[1] // 8)), dtype=np.uint8)
     unfinished = file.with_suffix(".tmp")
     tokens = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float16, shape=shape)
     with progress("tokens", len(rows), enabled=show_progress) as advance:
@@ -130,14 +129,14 @@ def _cached(
             part = slice(start, start + 64)
             embedding, made, valid = compute(rows[part])
             embeddings[part], tokens[part] = embedding.cpu().numpy(), made.half().cpu().numpy()
-            leads[part] = valid.cpu().numpy()[:, :: encoder.columns]
+            valid_bits[part] = np.packbits(valid.cpu().numpy(), axis=1)
             advance(len(embedding))
     tokens.flush()
     unfinished.replace(file)
 
     def features(wanted: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         at = np.searchsorted(rows, wanted)
-        valid = repeat(torch.from_numpy(leads[at]), "b l -> b (l n)", n=encoder.columns)
+        valid = torch.from_numpy(np.unpackbits(valid_bits[at], axis=1, count=shape[1]).astype(bool))
         found = torch.from_numpy(embeddings[at]), torch.from_numpy(tokens[at]).float(), valid
         return found[0].to(device), found[1].to(device), found[2].to(device)
 

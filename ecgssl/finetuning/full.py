@@ -96,9 +96,10 @@ def finetune_full(
     def loss(step: int) -> Tensor:
         rows = rows_at(train, params.batch_size, seed, step, chances)
         batch = load_batch(store, rows, device, leads)
-        x = circular_shift(batch.x, generator.manual_seed(seed * 1_000_003 + step)) if params.shift else batch.x
+        generator.manual_seed(seed * 1_000_003 + step)
+        x = circular_shift(batch.x, generator, batch.recorded) if params.shift else batch.x
         with autocast(device, precision):
-            outputs = model(x, batch.lead_mask)
+            outputs = model(x, batch.lead_mask, batch.recorded)
         return objective(outputs, torch.from_numpy(targets[rows]).to(device, torch.float32))
 
     done = run_epochs(
@@ -132,5 +133,5 @@ def predict_logits(
     out = []
     for start in range(0, len(rows), batch_size):
         batch = load_batch(store, rows[start : start + batch_size], device, leads)
-        out.append(model(batch.x, batch.lead_mask).double().cpu().numpy())
+        out.append(model(batch.x, batch.lead_mask, batch.recorded).double().cpu().numpy())
     return np.concatenate(out) if out else np.empty((0, len(model.targets)))

@@ -13,7 +13,7 @@ from ecgssl.model.encoder import Encoder
 
 
 @torch.no_grad()
-def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
+def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None, recorded: Tensor | None = None) -> Tensor:
     """Return the attention rollout over all blocks (Abnar and Zuidema 2020, arXiv 2005.00928).
 
     A block is modelled as half identity (the residual branch) and half attention, averaged over heads. The global token and
@@ -23,9 +23,11 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
         encoder: encoder in eval mode.
         x: (B, L, T) clean, normalised recordings; rows of absent leads are 0.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
+        recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded.
 
     Returns:
-        (B, L, T) contributions: non-negative, with sum 1 for each recording with a recorded lead, and 0 for absent leads.
+        (B, L, T) contributions: non-negative, with sum 1 for each recording with a valid token, and 0 for absent leads
+        and for patches that are not completely recorded.
     """
     seen: list[Tensor] = []
 
@@ -34,7 +36,7 @@ def rollout(encoder: Encoder, x: Tensor, lead_mask: Tensor | None) -> Tensor:
 
     hooks = [block.attention.register_forward_pre_hook(keep) for block in encoder.blocks]  # type: ignore[union-attr]
     try:
-        valid = encoder(x, lead_mask).valid
+        valid = encoder(x, lead_mask, recorded=recorded).valid
     finally:
         for hook in hooks:
             hook.remove()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ecgssl.config.manifest import OutputKind
 from ecgssl.model.encoder import Encoder, pool
+from ecgssl.model.recorded import rotate
 
 
 class Head(nn.Module):
@@ -54,7 +55,7 @@ class QueryPooling(nn.Module):
 
         Args:
             tokens: (B, N, D) tokens of the encoder.
-            valid: (B, N) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
+            valid: (B, N) bool, as in ``EncoderOutput``; ``None`` for all tokens.
         """
         tokens = tokens.float()
         scores = torch.einsum("b n d, q d -> b q n", tokens, self.queries) * tokens.shape[-1] ** -0.5
@@ -75,7 +76,7 @@ class Classifier(nn.Module):
         queries: number of learned queries. The input of the head is the embedding and, if this number is not 0, the tokens
             pooled by the queries.
         crops: number of views in eval mode, whose outputs are averaged. View k (counted from 0) is shifted circularly by the
-            fraction k / crops of the recording. In training mode, only the unshifted view is used.
+            fraction k / crops of its recorded samples. In training mode, only the unshifted view is used.
 
     Attributes:
         offset, spread: (K,), only for ``regression``: mean and standard deviation of each target in the training split. The
@@ -109,20 +110,27 @@ class Classifier(nn.Module):
         """Number of learned queries of the head."""
         return 0 if self.pooling is None else len(self.pooling.queries)
 
-    def forward(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None) -> Tensor:
         """Return the outputs (B, K): logits, or values in the unit of their targets. Arguments as in ``Encoder.forward``."""
-        return self.with_embedding(x, lead_mask)[0]
+        return self.with_embedding(x, lead_mask, recorded)[0]
 
-    def with_embedding(self, x: Tensor, lead_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def with_embedding(
+        self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the outputs (B, K) of ``forward`` and the embeddings (B, E) of the unshifted recordings."""
-        out = self.encoder(x, lead_mask)
+        out = self.encoder(x, lead_mask, recorded=recorded)
         embedding = pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
         for crop in range(1, 1 if self.training else self.crops):
             # shift circularly, because there are no samples outside the window of the recording
-            view = self.encoder(torch.roll(x, self.encoder.samples * crop // self.crops, dims=-1), lead_mask)
+            view = self.encoder(self._crop(x, crop, recorded), lead_mask, recorded=recorded)
             outputs.append(self.from_features(pool(view), view.tokens, view.valid))
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
+
+    def _crop(self, x: Tensor, crop: int, recorded: Tensor | None) -> Tensor:
+        if recorded is None:
+            return torch.roll(x, self.encoder.samples * crop // self.crops, dims=-1)
+        return rotate(x, recorded - recorded * crop // self.crops, recorded)
 
     def from_features(self, embedding: Tensor, tokens: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
         """Return the outputs (B, K) for embeddings and tokens of the encoder.
@@ -130,7 +138,7 @@ class Classifier(nn.Module):
         Args:
             embedding: (B, E) embeddings.
             tokens: (B, N, D) tokens; required only if the classifier has queries.
-            valid: (B, N) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
+            valid: (B, N) bool, as in ``EncoderOutput``; ``None`` for all tokens.
 
         Raises:
             ValueError: the classifier has queries, but ``tokens`` is ``None``.

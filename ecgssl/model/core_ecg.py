@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from einops import repeat
 from torch import Tensor, nn
 
 from ecgssl.config import FDAParams, ModelParams, ObjectiveParams, STDMParams
@@ -29,7 +28,9 @@ from ecgssl.model.draws import integers
 from ecgssl.model.encoder import Encoder, EncoderOutput
 from ecgssl.model.fda import FDA
 from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, standardised
+from ecgssl.model.recorded import present_patches, rotate
 from ecgssl.model.stdm import Mask, draw_mask
+from ecgssl.signal.normalise import recorded_samples
 
 Gather = Callable[[Tensor], Tensor]
 """Function that returns the values of all parts of a batch, given the values (B, ...) of one part.
@@ -53,6 +54,7 @@ class View:
         mask: mask of the view.
         encoded: output of the encoder.
         predicted: (B, L N, P) patches predicted by the decoder; ``None`` if the view was not decoded.
+        recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded.
     """
 
     x: Tensor
@@ -60,6 +62,7 @@ class View:
     mask: Mask
     encoded: EncoderOutput
     predicted: Tensor | None
+    recorded: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class ViewBatch:
         fda = self.model.fda
         if fda.params.kind != "fda":
             return self.zero
-        return self.gather(fda.kept_fraction(self.views[0].original)).mean()
+        view = self.views[0]
+        return self.gather(fda.kept_fraction(view.original, view.recorded)).mean()
 
 
 class CoReECG(nn.Module):
@@ -140,6 +144,7 @@ class CoReECG(nn.Module):
         gate_temperature: float,
         generator: torch.Generator,
         gather: Gather = local,
+        recorded: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss and its terms for a batch.
 
@@ -151,13 +156,18 @@ class CoReECG(nn.Module):
             gate_temperature: temperature of the FDA gate.
             generator: source of all random numbers of this step, on the device of ``x``.
             gather: function that returns values of all parts of the batch.
+            recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded. Later
+                samples have no influence and no gradient.
 
         Returns:
             Scalars: ``loss``, each of ``loss_terms`` by name, and ``kept_fraction``.
         """
         both = self.fda.params.views == "two_sided"
         augmented = (True, both)[: self.objective.views]
-        views = [self.view(x, lead_mask, step, gate_temperature, generator, augment) for augment in augmented]
+        views = [
+            self.view(x, lead_mask, step, gate_temperature, generator, augment, recorded=recorded)
+            for augment in augmented
+        ]
         return self.terms(views, lead_mask, patients, gather)
 
     def view(
@@ -169,21 +179,24 @@ class CoReECG(nn.Module):
         generator: torch.Generator,
         augment: bool,
         decode: bool = True,
+        recorded: Tensor | None = None,
     ) -> View:
         """Return one masked and encoded view. It is shifted if ``self.shift`` is true, and augmented if ``augment`` is true.
 
-        It is decoded if ``decode`` is true and the objective is not ``contrastive``.
+        It is decoded if ``decode`` is true and the objective is not ``contrastive``. ``recorded`` is as in ``forward``.
         """
+        if recorded is not None:
+            x = torch.where(recorded_samples(recorded, x.shape[-1])[:, None], x, 0)
         if self.shift:
-            x = circular_shift(x, generator)
+            x = circular_shift(x, generator, recorded)
         original = x
         if augment:
-            x = self.fda(x, gate_temperature, generator)
+            x = self.fda(x, gate_temperature, generator, recorded)
         mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
-        encoded = self.encoder(x, lead_mask, mask.keep)
+        encoded = self.encoder(x, lead_mask, mask.keep, recorded)
         # decode even if this step hides no patches, because the loss (then 0) still needs a gradient
         decode = decode and self.objective.kind != "contrastive"
-        return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None)
+        return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None, recorded)
 
     def terms(
         self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local
@@ -216,13 +229,15 @@ class CoReECG(nn.Module):
         return standardised(first, second) if self.objective.standardise else (first, second)
 
     def reconstruction(self, view: View, lead_mask: Tensor | None, gather: Gather = local) -> Tensor:
-        """Return the mean squared error over the hidden patches of recorded leads of one view."""
+        """Return the mean squared error over the hidden patches of one view that were recorded."""
         assert view.predicted is not None
         target = patch_target(self.encoder.patches(view.original), self.objective.target)
         scored = view.mask.hidden.flatten(1)
-        if lead_mask is not None:
-            scored = scored & repeat(lead_mask, "b l -> b (l n)", n=self.encoder.columns)
-        # parts have different numbers of scored patches if leads are absent, so divide by the mean number over parts
+        encoder = self.encoder
+        present = present_patches(lead_mask, view.recorded, len(encoder.leads), encoder.columns, encoder.patch)
+        if present is not None:
+            scored = scored & present
+        # parts have different numbers of scored patches if patches are absent, so divide by the mean number over parts
         counts = gather(scored.sum(dim=1))
         return reconstruction_loss(view.predicted, target, scored, counts.sum() * (len(scored) / len(counts)))
 
@@ -280,9 +295,13 @@ LOSS_TERMS = (
 """Terms of the loss in the order of their summation. Add a plot to ``dvc.yaml`` for each new term (a test checks this)."""
 
 
-def circular_shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the recordings (B, L, T), each shifted circularly by a random number of samples (equal for all its leads)."""
-    batch, leads, samples = x.shape
-    offset = integers(samples, batch, 1, generator=generator)
-    index = (torch.arange(samples, device=x.device)[None] + offset) % samples
-    return x.gather(2, index[:, None].expand(-1, leads, -1))
+def circular_shift(x: Tensor, generator: torch.Generator, recorded: Tensor | None = None) -> Tensor:
+    """Return the recordings (B, L, T), each shifted circularly by a random number of samples (equal for all its leads).
+
+    Only the first ``recorded`` (B,) samples of a recording are shifted; ``None`` for all.
+    """
+    offset = integers(x.shape[-1], x.shape[0], 1, generator=generator)[:, 0]
+    if recorded is not None:
+        # an offset of a complete recording stays the same number
+        offset = offset * recorded // x.shape[-1]
+    return rotate(x, offset, recorded)

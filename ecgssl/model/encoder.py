@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from ecgssl.config import ModelParams
 from ecgssl.model.blocks import Block, init_weights, sincos_position
+from ecgssl.model.recorded import present_patches, recorded_columns
 from ecgssl.signal.leads import LEADS
 
 
@@ -22,7 +23,7 @@ class EncoderOutput:
     Args:
         tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``; without it, of all patches, lead by lead.
         global_: (B, D) global representation.
-        valid: (B, K) bool, true for tokens of recorded leads; ``None`` if all leads are recorded.
+        valid: (B, K) bool, true for tokens of recorded leads and completely recorded patches; ``None`` for all tokens.
     """
 
     tokens: Tensor
@@ -95,17 +96,27 @@ class Encoder(nn.Module):
             return rearrange(lead[:, None] + self.time_position[None], "l n d -> (l n) d")
         return self.lead_embedding(self.lead_index[keep // self.columns]) + self.time_position[keep % self.columns]
 
-    def forward(self, x: Tensor, lead_mask: Tensor | None = None, keep: Tensor | None = None) -> EncoderOutput:
+    def forward(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None = None,
+        keep: Tensor | None = None,
+        recorded: Tensor | None = None,
+    ) -> EncoderOutput:
         """Return the token and global representations of the visible patches.
 
         Args:
             x: (B, L, T) clean, normalised signal; rows of absent leads are 0.
             lead_mask: (B, L) bool, recorded leads; ``None`` for all. No token attends to absent leads.
             keep: (B, K) indices of visible patches in the flattened (L N) order; ``None`` for all.
+            recorded: (B,) int64, number of recorded samples from the start; ``None`` for all. No token attends to a patch that
+                is not completely recorded. The values of later samples have no influence, including NaN.
         """
+        if recorded is not None:
+            x = self.without_partial_patches(x, recorded)
         patches = self.patches(x)  # (B, L N, P)
         position = self.positions(keep)
-        valid = None if lead_mask is None else repeat(lead_mask, "b l -> b (l n)", n=self.columns)
+        valid = present_patches(lead_mask, recorded, len(self.leads), self.columns, self.patch)
         if keep is None:
             tokens = self.embed_norm(self.embed_patch(patches)) + position
         else:
@@ -119,13 +130,18 @@ class Encoder(nn.Module):
         tokens = self.norm(tokens)
         return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid)
 
-    def embed(self, x: Tensor, lead_mask: Tensor | None = None) -> Tensor:
+    def without_partial_patches(self, x: Tensor, recorded: Tensor) -> Tensor:
+        """Return x (B, L, T) with 0 in the time columns that are not completely recorded; ``recorded`` as in ``forward``."""
+        there = recorded_columns(recorded, self.columns, self.patch).repeat_interleave(self.patch, dim=1)
+        return torch.where(there[:, None], x, 0)
+
+    def embed(self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None) -> Tensor:
         """Return embeddings (B, 3 D) float32 of whole recordings.
 
-        An embedding contains the mean and standard deviation of the tokens of recorded leads, and the global representation.
+        An embedding contains the mean and standard deviation of the valid tokens, and the global representation.
         The standard deviation reflects variation within the recording, such as rhythm and ectopy.
         """
-        return pool(self(x, lead_mask))
+        return pool(self(x, lead_mask, recorded=recorded))
 
 
 def pool(out: EncoderOutput) -> Tensor:

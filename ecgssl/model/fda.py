@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from ecgssl.config import FDAParams
 from ecgssl.model.draws import normal, uniform
 from ecgssl.model.fda_dynamic import SpectrumTerm, hats
+from ecgssl.model.recorded import by_length
 from ecgssl.signal.leads import LEADS, LIMB_LEADS
+from ecgssl.signal.normalise import recorded_samples
 
 
 class FDA(nn.Module):
@@ -80,11 +82,18 @@ class FDA(nn.Module):
         """Return the probability (..., G, F) that a bin is critical, from the map at its knots (..., G, K)."""
         return torch.sigmoid(self.at_bins(logits, samples))
 
-    def kept_fraction(self, x: Tensor) -> Tensor:
+    def kept_fraction(self, x: Tensor, recorded: Tensor | None = None) -> Tensor:
         """Return the probability of a critical bin for recordings (B, L, T), averaged over band and lead groups: (B,).
 
-        It does not depend on circular shifts, so both views of a recording have the same value.
+        It does not depend on circular shifts of the recorded samples, so both views of a recording have the same value.
+        ``recorded`` is as in ``forward``.
         """
+        if recorded is not None and self.dynamic is not None:
+            # without the dynamic term, the map and therefore the fraction are the same for all recordings
+            out = torch.zeros(len(x), device=x.device)
+            for rows, count in by_length(recorded):
+                out[rows] = self.kept_fraction(x[rows, :, :count])
+            return out
         samples = x.shape[-1]
         with torch.autocast(x.device.type, enabled=False):
             spectrum = None if self.dynamic is None else torch.fft.rfft(x.float(), dim=-1)
@@ -101,13 +110,15 @@ class FDA(nn.Module):
         """
         return kept if self.params.budget == "l1" else (kept - self.params.keep) ** 2
 
+    def draws(self, batch: int, generator: torch.Generator) -> list[Tensor]:
+        """Return random numbers in [0, 1) at the knots, (B, G, K), for ``gain``: gates, amplitudes and, if used, phases."""
+        shape = (batch, *self.importance.shape)
+        return [uniform(*shape, generator=generator) for _ in range(3 if self.params.phase else 2)]
+
     def factors(
         self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
     ) -> Tensor:
-        """Return a random gain (B, G, F) for every bin, complex if phases are perturbed.
-
-        A random gate decides whether a bin is critical. It is a binary-concrete relaxation (Maddison et al. 2017), hard in the
-        forward pass and soft in the backward pass. The gain of critical and protected bins is exactly 1.
+        """Return a random gain (B, G, F) for every bin; see ``gain``.
 
         Args:
             logits: (1 or B, G, K) map at its knots.
@@ -115,9 +126,22 @@ class FDA(nn.Module):
             temperature: temperature of the gate.
             generator: random generator on the device of the map.
         """
-        shape = (batch, *self.importance.shape)
-        u = uniform(*shape, generator=generator).clamp(1e-4, 1 - 1e-4)
-        draw = 2 * uniform(*shape, generator=generator) - 1
+        return self.gain(logits, self.draws(batch, generator), samples, temperature)
+
+    def gain(self, logits: Tensor, draws: Sequence[Tensor], samples: int, temperature: float) -> Tensor:
+        """Return the gain (B, G, F) of every bin for given random numbers, complex if phases are perturbed.
+
+        A random gate decides whether a bin is critical. It is a binary-concrete relaxation (Maddison et al. 2017), hard in the
+        forward pass and soft in the backward pass. The gain of critical and protected bins is exactly 1.
+
+        Args:
+            logits: (1 or B, G, K) map at its knots.
+            draws: result of ``draws``.
+            samples: number T of samples.
+            temperature: temperature of the gate.
+        """
+        u = draws[0].clamp(1e-4, 1 - 1e-4)
+        draw = 2 * draws[1] - 1
         # draw noise per knot and interpolate it, because independent noise in 0.1 Hz bins would average out
         soft = torch.sigmoid(self.at_bins(logits + torch.logit(u), samples) / temperature)
         # the parentheses make the forward value exactly 0 or 1
@@ -128,36 +152,53 @@ class FDA(nn.Module):
         change = (self.params.strength * unimportance * self.at_bins(draw, samples)).clamp(-1, 1)
         gain = 1 + (1 - gate) * change
         if self.params.phase:
-            turn = 2 * uniform(*shape, generator=generator) - 1
+            turn = 2 * draws[2] - 1
             angle = self.params.phase * (unimportance * self.at_bins(turn, samples)).clamp(-1, 1)
             # exclude the Nyquist bin: it is real, so a phase change would change its amplitude
             turned = self.frequencies(samples) < self.sampling_rate / 2 * (1 - 1e-6)
             gain = torch.polar(gain, (1 - gate) * angle * turned)
         return torch.where(self.protected(samples), torch.ones_like(gain), gain)
 
-    def forward(self, x: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    def forward(
+        self, x: Tensor, temperature: float, generator: torch.Generator, recorded: Tensor | None = None
+    ) -> Tensor:
         """Return an augmented view of each recording.
+
+        The spectrum of a short recording is that of its recorded samples only.
 
         Args:
             x: (B, L, T) normalised signal; absent leads are 0.
             temperature: temperature of the gate.
             generator: random generator on the device of ``x``.
+            recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded.
 
         Returns:
-            (B, L, T) view; ``x`` itself if the augmentation is of kind ``none``.
+            (B, L, T) view, 0 in samples that were not recorded; ``x`` itself if the augmentation is of kind ``none``.
         """
         if self.params.kind == "none":
             return x
         if self.params.kind == "jitter_scale":
-            return _jitter_scale(x, generator)
+            noisy = _jitter_scale(x, generator)
+            return (
+                noisy if recorded is None else torch.where(recorded_samples(recorded, x.shape[-1])[:, None], noisy, 0)
+            )
+        draws = self.draws(len(x), generator)
         with torch.autocast(x.device.type, enabled=False):
             # compute in fp32, because CUDA has no bf16 FFT, and half-precision FFTs only for powers of two
-            spectrum = torch.fft.rfft(x.float(), dim=-1)
-            samples = x.shape[-1]
-            logits = self.logits(spectrum, samples)
-            gain = self.factors(logits, x.shape[0], samples, temperature, generator)  # (B, G, F)
-            gain = gain.index_select(1, self.group)  # (B, L, F)
-            return torch.fft.irfft(spectrum * gain, n=samples, dim=-1)
+            if recorded is None:
+                return self._filtered(x.float(), draws, temperature)
+            out = torch.zeros_like(x, dtype=torch.float32)
+            for rows, count in by_length(recorded):
+                part = self._filtered(x[rows, :, :count].float(), [draw[rows] for draw in draws], temperature)
+                out[rows, :, :count] = part
+            return out
+
+    def _filtered(self, x: Tensor, draws: Sequence[Tensor], temperature: float) -> Tensor:
+        spectrum = torch.fft.rfft(x, dim=-1)
+        samples = x.shape[-1]
+        gain = self.gain(self.logits(spectrum, samples), draws, samples, temperature)  # (B, G, F)
+        gain = gain.index_select(1, self.group)  # (B, L, F)
+        return torch.fft.irfft(spectrum * gain, n=samples, dim=-1)
 
 
 def _jitter_scale(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -16,8 +16,10 @@ from ecgssl.model.stdm import Mask
 from ecgssl.signal.leads import LIMB_LEADS
 
 
-def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None) -> dict[str, Tensor]:
-    """Return boolean masks (B, L N) of the hidden patches of recorded leads.
+def hidden_by(
+    mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None, columns: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Return boolean masks (B, L N) of the hidden patches that were recorded.
 
     The keys are types of masking (``time`` only, ``lead`` only, ``time_and_lead``), lead groups (``limb``, ``chest``), and
     lead drop only in one group (``lead_limb``, ``lead_chest``).
@@ -26,10 +28,13 @@ def hidden_by(mask: Mask, leads: Sequence[str], lead_mask: Tensor | None = None)
         mask: mask of a view.
         leads: canonical names of the rows.
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
+        columns: (B, N) bool, completely recorded time columns, or ``None`` if all are.
     """
     hidden = mask.hidden
     if lead_mask is not None:
         hidden = hidden & lead_mask[..., None]
+    if columns is not None:
+        hidden = hidden & columns[:, None]
     time = repeat(mask.hidden_time, "b n -> b l n", l=len(leads))
     lead = repeat(mask.hidden_lead, "b l -> b l n", n=time.shape[-1])
     limb = torch.tensor([name in LIMB_LEADS for name in leads], device=hidden.device)[None, :, None]

@@ -58,7 +58,7 @@ class Step:
             generator = self._generator(part.x.device, piece, size).manual_seed(seed)
             with autocast(part.x.device, self._precision):
                 terms: dict[str, Tensor] = module(
-                    part.x, part.lead_mask, part.patients, step, gate_temperature, generator, gather
+                    part.x, part.lead_mask, part.patients, step, gate_temperature, generator, gather, part.recorded
                 )
             return terms
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ecgssl.model.attention_rollout import rollout
 from ecgssl.model.classifier import Classifier
+from ecgssl.signal.normalise import recorded_samples
 
 Method = Literal["integrated_gradients", "rollout"]
 
@@ -59,6 +60,7 @@ def attribute(
     *,
     method: Method = "integrated_gradients",
     before_pass: Callable[[], None] = lambda: None,
+    recorded: Tensor | None = None,
 ) -> Attribution:
     """Return the attribution of one output of a classifier to the samples of its input.
 
@@ -80,6 +82,8 @@ def attribute(
         method: ``integrated_gradients`` or ``rollout``.
         before_pass: function that is called before each pass of at most 16 points through the model. An exception that it
             raises ends the computation.
+        recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded. Later
+            samples get 0.
 
     Raises:
         ValueError: there is no output with the name ``target``, or the shapes do not match.
@@ -96,9 +100,9 @@ def attribute(
         with torch.inference_mode(False), torch.enable_grad():
             x = x.detach().clone().float().to(device)
             masks = [None] * len(x) if lead_mask is None else lead_mask.detach().clone().to(device)[:, None]
-            found = [
-                _one(classifier, one, mask, k, method, before_pass) for one, mask in zip(x[:, None], masks, strict=True)
-            ]
+            lengths = [None] * len(x) if recorded is None else recorded.detach().clone().to(device)[:, None]
+            parts = zip(x[:, None], masks, lengths, strict=True)
+            found = [_one(classifier, one, mask, length, k, method, before_pass) for one, mask, length in parts]
     finally:
         classifier.train(was_training)
     values = np.stack([one.values for one in found]) if found else np.empty(x.shape, dtype=np.float32)
@@ -149,21 +153,31 @@ class _One:
 
 
 def _one(
-    classifier: Classifier, x: Tensor, mask: Tensor | None, k: int, method: Method, before_pass: Callable[[], None]
+    classifier: Classifier,
+    x: Tensor,
+    mask: Tensor | None,
+    length: Tensor | None,
+    k: int,
+    method: Method,
+    before_pass: Callable[[], None],
 ) -> _One:
-    """Return the attribution of one recording: x (1, L, T), mask (1, L) or ``None``."""
+    """Return the attribution of one recording: x (1, L, T), mask (1, L) or ``None``, recorded samples (1,) or ``None``."""
     recorded = torch.ones_like(x) if mask is None else mask[..., None].expand_as(x).float()
-    x = x * recorded
+    if length is not None:
+        recorded = recorded * recorded_samples(length, x.shape[-1])[:, None]
+    x = torch.where(recorded > 0, x, 0)
 
     def output_of(batch: Tensor) -> Tensor:
         before_pass()
-        return classifier(batch, None if mask is None else mask.expand(len(batch), -1))[:, k]
+        given = [None if mask is None else mask.expand(len(batch), -1)]
+        given += [] if length is None else [length.expand(len(batch))]
+        return classifier(batch, *given)[:, k]
 
     with torch.no_grad():
         output, baseline = float(output_of(x)[0]), float(output_of(torch.zeros_like(x))[0])
     if method == "rollout":
         before_pass()
-        return _One(rollout(classifier.encoder, x, mask)[0].cpu().numpy(), output, baseline, float("nan"), 0)
+        return _One(rollout(classifier.encoder, x, mask, length)[0].cpu().numpy(), output, baseline, float("nan"), 0)
     steps = _FIRST
     while True:
         values = (x[0].double() * _mean_gradient(output_of, x, steps) * recorded[0]).float()

@@ -107,16 +107,17 @@ def _draw(
     attribution: AttributionChoice,
     leads: NDArray[np.bool_] | None,
 ) -> Drawn:
-    signal, present = store.signals(at), store.lead_mask(at)
+    signal, present, recorded = store.signals(at), store.lead_mask(at), torch.from_numpy(store.recorded(at))
     if leads is not None:
         present = present & leads
     relevance = None
     if attribution != "none":
         mask = torch.from_numpy(present)
-        x = normalise(torch.from_numpy(signal), mask, store.spec.normalise)
-        found = attribute(classifier, x, mask, k, method=attribution)
+        x = normalise(torch.from_numpy(signal), mask, store.spec.normalise, recorded)
+        found = attribute(classifier, x, mask, k, method=attribution, recorded=recorded)
         relevance = in_windows(found.values[0], store.spec.sampling_rate)
         facts = facts | {"attribution": _attribution(found, store.spec.leads, present[0])}
+    signal[..., int(recorded[0]) :] = np.nan
     title = f"Recording {facts['number']}"
     figure = draw_12_lead(
         signal[0], store.spec.sampling_rate, store.spec.leads, present[0], title=title, relevance=relevance

@@ -42,7 +42,9 @@ def embed_store(
             chunk = rows[start : start + batch_size]
             batch = load_batch(store, chunk, device, leads)
             with autocast(device, precision):
-                out[start : start + len(chunk)] = encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy()
+                out[start : start + len(chunk)] = (
+                    encoder.embed(batch.x, batch.lead_mask, batch.recorded).float().cpu().numpy()
+                )
             advance(len(chunk))
     encoder.cpu()
     return out

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from short_store import shortened
 
 from ecgssl.config import AttentiveParams, FullParams, ModelParams
 from ecgssl.finetuning.attentive import finetune_attentive
@@ -49,8 +50,8 @@ def classifier(store: Store, kind: str, drop_path: float = 0.0) -> Classifier:
     return model.eval()
 
 
-def train(store: Store, folder: Path, mode: str, kind: str, score=None, val: str = "val", **changes):
-    values = targets_of(store, kind)
+def train(store: Store, folder: Path, mode: str, kind: str, score=None, val: str = "val", values=None, **changes):
+    values = targets_of(store, kind) if values is None else values
     rows = {split: np.setdiff1d(store.rows(name), [3]) for split, name in (("train", "train"), ("val", val))}
     score = score or selection_score(kind)
     if mode == "attentive":
@@ -112,6 +113,24 @@ def test_attention_leaves_the_encoder_alone_whether_tokens_are_kept_or_not(store
     # stored with 16 bits
     for one, other in zip(kept.history[1:], made.history[1:], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=2e-3)
+
+
+@pytest.mark.parametrize("mode", ["attentive", "full"])
+def test_missing_time_has_no_influence(store, tmp_path, mode):
+    lengths, values = np.resize([500, 260, 333], len(store)), targets_of(store, "multilabel")
+    found = []
+    for number, value in enumerate((0.0, 1e6)):
+        short = shortened(store, lengths, value)
+        # keep the tokens in the first run only
+        options = {"cache_gb": 8.0 * (1 - number)} if mode == "attentive" else {"crops": 2}
+        made = train(short, tmp_path / str(number), mode, "multilabel", Rising(), values=values, epochs=2, **options)
+        found.append((made.history[-1]["loss"], predict_logits(made.model, short, np.arange(12))))
+    (loss, logits), (again, same) = found
+    assert loss == pytest.approx(again, rel=2e-3 if mode == "attentive" else 1e-6)
+    np.testing.assert_allclose(logits, same, atol=2e-2 if mode == "attentive" else 1e-5)
+    complete = predict_logits(made.model, store, np.arange(12))
+    np.testing.assert_allclose(complete[::3], same[::3], atol=1e-5)
+    assert np.abs(complete - same)[1::3].min() > 1e-4
 
 
 @pytest.mark.parametrize("mode", ["attentive", "full"])

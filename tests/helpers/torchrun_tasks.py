@@ -24,11 +24,13 @@ CPU = torch.device("cpu")
 
 
 def uneven_batch(size: int = 8) -> Batch:
-    """Return a batch of two recordings per patient in which later recordings have fewer leads."""
+    """Return a batch of two recordings per patient in which later recordings have fewer leads, and some are short."""
     generator = torch.Generator().manual_seed(11)
     x = torch.randn(size, 12, 500, generator=generator)
     mask = torch.arange(12)[None] < torch.tensor([12, 12, 11, 9, 8, 6, 4, 3])[:size, None]
-    return Batch(torch.where(mask[..., None], x, 0), mask, torch.arange(size).numpy(), torch.arange(size) // 2)
+    recorded = torch.tensor([500, 500, 430, 500, 300, 500, 360, 250])[:size]
+    x = torch.where(mask[..., None] & (torch.arange(500) < recorded[:, None, None]), x, 0)
+    return Batch(x, mask, torch.arange(size).numpy(), torch.arange(size) // 2, recorded)
 
 
 def gradient_of(params: Params, ranks: Ranks, pieces: int) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def store():
             "age": rng.uniform(20, 80, COUNT),
         }
     )
+    lengths = np.where(np.arange(COUNT) % 5 == 4, 300, make_params().signal.samples)
     return SimpleNamespace(
         spec=make_params().signal,
         index=index,
@@ -64,7 +65,7 @@ def store():
         rows=lambda split: np.flatnonzero(index["split"] == split),
         signals=lambda rows: signals[rows],
         lead_mask=lambda rows: np.ones((len(rows), 12), dtype=bool),
-        recorded=lambda rows: np.full(len(rows), make_params().signal.samples),
+        recorded=lambda rows: lengths[rows],
     )
 
 

@@ -20,6 +20,7 @@ from ecgssl.pretraining.loop import build_model
 from ecgssl.training.batches import load_batch
 
 SILENT = 4
+SHORT = 330
 
 
 def make_params(method: str = "recording", target: str = "plain", stdm: str = "paper") -> Params:
@@ -40,11 +41,13 @@ def make_store(params: Params) -> SimpleNamespace:
     mask = np.ones((3, 12), dtype=bool)
     mask[1, SILENT] = False
     signals[1, SILENT] = 0
+    signals[2, :, SHORT:] = 0
+    recorded = np.array([500, 500, SHORT])
     return SimpleNamespace(
         spec=params.signal,
         signals=lambda rows: signals[rows],
         lead_mask=lambda rows: mask[rows],
-        recorded=lambda rows: np.full(len(rows), params.signal.samples),
+        recorded=lambda rows: recorded[rows],
         patients=np.arange(3),
     )
 
@@ -109,3 +112,23 @@ def test_pictures():
     np.testing.assert_allclose(back[found.hidden[0]], found.completed[0][found.hidden[0]], rtol=1e-6)
     assert np.isnan(back[~found.hidden[0]]).all()
     assert draw_reconstruction(model, store, 0, 0).axes
+
+
+def test_a_short_recording_is_shown_without_its_missing_time():
+    from ecgssl.model.losses import patch_target
+
+    params = make_params()
+    model, store = build_model(params).eval(), make_store(params)
+    batch = load_batch(store, np.array([2]), torch.device("cpu"))
+    model.decoder = Perfect(patch_target(model.encoder.patches(batch.x), "plain"))
+    found = reconstruct(model, store, 2, seed=3)
+    assert np.isnan(found.original[:, SHORT:]).all()
+    assert np.isnan(found.completed[:, SHORT:]).all()
+    np.testing.assert_allclose(found.completed[:, :SHORT], store.signals(np.array([2]))[0, :, :SHORT], atol=1e-5)
+    # the patch from 300 to 350 is recorded in part only, so it is never hidden
+    assert found.hidden[:, :300].any()
+    assert not found.hidden[:, 300:].any()
+    scale = np.sqrt((found.original[:, :SHORT].astype(float) ** 2).mean())
+    np.testing.assert_allclose(lead_gain(batch, store), np.full((1, 12), scale), rtol=1e-4)
+    draw_gallery(model, store, np.array([2, 0]), seed=0)
+    draw_reconstruction(model, store, 2, seed=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from short_store import shortened
 
 from ecgssl.model.encoder import Encoder
 from ecgssl.training.embed import embed_store
@@ -32,6 +33,22 @@ def test_batch_size_changes_nothing(encoder, store, batch_size):
         with torch.no_grad():
             expected = encoder.embed(x, torch.from_numpy(mask[i])[None])[0]
         np.testing.assert_allclose(embeddings[i], expected, atol=1e-4)
+
+
+def test_missing_time_changes_nothing(encoder, store):
+    lengths, rows = np.resize([500, 320, 260], len(store)), np.arange(7)
+    given = embed_store(encoder, shortened(store, lengths, 1e6), rows, show_progress=False)
+    np.testing.assert_array_equal(
+        given, embed_store(encoder, shortened(store, lengths, 0.0), rows, show_progress=False)
+    )
+    complete = embed_store(encoder, store, rows, show_progress=False)
+    np.testing.assert_allclose(given[::3], complete[::3], atol=1e-5)
+    signal = torch.from_numpy(store.signals(rows[1:2])[..., :300])
+    other = Encoder(encoder.params, store.spec.leads, 300).eval()
+    other.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        scale = torch.from_numpy(store.signals(rows[1:2])[..., :320]).square().mean().sqrt()
+        np.testing.assert_allclose(given[1:2], other.embed(signal / scale), atol=1e-4)
 
 
 def test_the_encoder_is_left_ready_and_can_still_be_trained(make_params, store):

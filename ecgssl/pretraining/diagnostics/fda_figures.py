@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ecgssl.evaluation.plots import BASELINE, COLOURS
 from ecgssl.model.fda import FDA
+from ecgssl.model.recorded import by_length
 
 BANDS = ((0.0, 0.5), (0.5, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
 """Limits of the frequency bands in Hz.
@@ -31,7 +32,12 @@ def band_name(low: float, high: float) -> str:
 
 @torch.inference_mode()
 def augmentation_figures(
-    fda: FDA, x: Tensor, lead_mask: Tensor | None, temperature: float, generator: torch.Generator
+    fda: FDA,
+    x: Tensor,
+    lead_mask: Tensor | None,
+    temperature: float,
+    generator: torch.Generator,
+    recorded: Tensor | None = None,
 ) -> dict[str, float]:
     """Return metrics of how strongly the augmentation changes recordings.
 
@@ -41,14 +47,32 @@ def augmentation_figures(
         lead_mask: (B, L) bool, or ``None`` if all leads are present.
         temperature: temperature of the gate.
         generator: random generator on the device of ``x``.
+        recorded: (B,) int64, number of recorded samples from the start, or ``None`` if all samples are recorded.
 
     Returns:
         ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin is not
         changed, for each of ``BANDS`` with at least one bin, including protected bins.
         ``fda_map_spread``: standard deviation of the map over the band (0 for a constant map).
         ``fda_correlation``: mean Pearson r between a lead and its view (1 without augmentation);
-        omitted if no lead has a signal.
+        omitted if no lead has a signal. Recordings of different lengths are weighted equally.
     """
+    draws = fda.draws(len(x), generator)
+    if recorded is None:
+        return _figures(fda, x, lead_mask, draws, temperature)
+    found: dict[str, list[tuple[float, int]]] = {}
+    for rows, count in by_length(recorded):
+        mask = None if lead_mask is None else lead_mask[rows]
+        part = _figures(fda, x[rows, :, :count], mask, [draw[rows] for draw in draws], temperature)
+        for name, value in part.items():
+            found.setdefault(name, []).append((value, len(rows)))
+    return {
+        name: float(np.average([v for v, _ in parts], weights=[n for _, n in parts])) for name, parts in found.items()
+    }
+
+
+def _figures(
+    fda: FDA, x: Tensor, lead_mask: Tensor | None, draws: Sequence[Tensor], temperature: float
+) -> dict[str, float]:
     samples = x.shape[-1]
     f = fda.frequencies(samples)
     live = (f >= fda.band[0]) & (f <= fda.band[1])
@@ -56,7 +80,7 @@ def augmentation_figures(
         spectrum = torch.fft.rfft(x.float(), dim=-1)
         logits = fda.logits(spectrum, samples)
         chance = fda.probability(logits, samples)
-        gain = fda.factors(logits, len(x), samples, temperature, generator)
+        gain = fda.gain(logits, draws, samples, temperature)
     view = torch.fft.irfft(spectrum * gain.index_select(1, fda.group), n=samples, dim=-1)
     passed = torch.where(fda.protected(samples), 1.0, chance).mean(dim=(0, 1))
     a, b = (v - v.mean(dim=-1, keepdim=True) for v in (x.float(), view))

@@ -131,7 +131,9 @@ class EpochMonitor:
             for part, augment in zip(projected, (True, both), strict=True):
                 # use the final gate temperature, so that differences between epochs come from the model only
                 temperature = self._params.fda.temperature[1]
-                view = model.view(batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False)
+                view = model.view(
+                    batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False, recorded=batch.recorded
+                )
                 part.append(model.projected(view.encoded.global_))
                 if part is projected[0]:
                     vectors.append(view.encoded.global_)
@@ -143,7 +145,8 @@ class EpochMonitor:
         device = next(model.parameters()).device
         batch = load_batch(self._store, self._shown[: self._batch_size], device)
         generator = torch.Generator(device).manual_seed(self._params.seed)
-        return augmentation_figures(model.fda, batch.x, batch.lead_mask, self._params.fda.temperature[1], generator)
+        temperature = self._params.fda.temperature[1]
+        return augmentation_figures(model.fda, batch.x, batch.lead_mask, temperature, generator, batch.recorded)
 
     def _reconstruction(self, model: CoReECG, rows: NDArray[np.int64]) -> dict[str, float]:
         if self._params.objective.kind == "contrastive":
@@ -154,7 +157,10 @@ class EpochMonitor:
         # use two steps, because the number of dropped leads alternates
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
-            view = model.view(batch.x, batch.lead_mask, step, self._params.fda.temperature[1], generator, augment=False)
+            temperature = self._params.fda.temperature[1]
+            view = model.view(
+                batch.x, batch.lead_mask, step, temperature, generator, augment=False, recorded=batch.recorded
+            )
             add_reconstruction([errors], model, view, batch, self._store)
         figures = errors.figures()
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}
@@ -178,7 +184,7 @@ class EpochMonitor:
         parts = []
         for start in range(0, len(rows), self._batch_size):
             batch = load_batch(self._store, rows[start : start + self._batch_size], device)
-            parts.append(model.encoder.embed(batch.x, batch.lead_mask).float().cpu().numpy())
+            parts.append(model.encoder.embed(batch.x, batch.lead_mask, batch.recorded).float().cpu().numpy())
         return np.concatenate(parts)
 
 

@@ -99,7 +99,7 @@ def assess_pretraining(
         batch = load_batch(store, part, torch.device("cpu"))
         generator.manual_seed(seed * 1_000_003 + number)
         views = [
-            model.view(batch.x, batch.lead_mask, number, gate_temperature, generator, augment)
+            model.view(batch.x, batch.lead_mask, number, gate_temperature, generator, augment, recorded=batch.recorded)
             for augment in (True, both)
         ]
         terms = model.terms(views, batch.lead_mask, batch.patients)

@@ -17,6 +17,7 @@ from ecgssl.evaluation.plots import COLOURS
 from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import patch_spread, patch_target
 from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
+from ecgssl.model.recorded import recorded_columns
 from ecgssl.signal.drawing import draw_12_lead
 from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
@@ -43,7 +44,9 @@ def add_reconstruction(
     assert view.predicted is not None
     patches, kind = model.encoder.patches(view.original), model.objective.target
     gain = repeat(lead_gain(batch, store), "b l -> b (l n)", n=model.encoder.columns)
-    causes = hidden_by(view.mask, model.encoder.leads, batch.lead_mask)
+    encoder = model.encoder
+    columns = None if view.recorded is None else recorded_columns(view.recorded, encoder.columns, encoder.patch)
+    causes = hidden_by(view.mask, encoder.leads, batch.lead_mask, columns)
     target, millivolts = patch_target(patches, kind), gain * patch_spread(patches, kind)
     for each in errors:
         each.add(view.predicted, target, causes, millivolts)
@@ -58,12 +61,12 @@ def lead_gain(batch: Batch, store: Store | Corpus) -> Tensor:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Reconstruction of one recording; signals have shape (L, T) in mV.
+    """Reconstruction of one recording; signals have shape (L, T) in mV, NaN in samples that were not recorded.
 
     Args:
         original: original signal.
         completed: original signal at visible samples, and prediction at hidden samples.
-        hidden: (L, T) bool, hidden samples.
+        hidden: (L, T) bool, hidden samples in completely recorded time columns.
         present: (L,) bool, recorded leads.
         errors: metrics of ``ErrorByCause``.
     """
@@ -92,7 +95,7 @@ def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> R
     generator = torch.Generator().manual_seed(seed)
     shift, model.shift = model.shift, False
     try:
-        view = model.view(batch.x, batch.lead_mask, 0, 1.0, generator, augment=False)
+        view = model.view(batch.x, batch.lead_mask, 0, 1.0, generator, augment=False, recorded=batch.recorded)
     finally:
         model.shift = shift
     assert view.predicted is not None
@@ -109,7 +112,11 @@ def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> R
     shown = rearrange(hidden[0].expand(-1, model.encoder.patch), "(l n) p -> l (n p)", **form).numpy()
     present = store.lead_mask(np.array([row]))[0]
     original = store.signals(np.array([row]))[0]
-    return Reconstruction(original, whole.numpy().astype(np.float32), shown, present, errors.figures())
+    completed = whole.numpy().astype(np.float32)
+    recorded = int(store.recorded(np.array([row]))[0])
+    original[:, recorded:] = completed[:, recorded:] = np.nan
+    shown[:, recorded // model.encoder.patch * model.encoder.patch :] = False
+    return Reconstruction(original, completed, shown, present, errors.figures())
 
 
 def draw_reconstruction(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> Figure:
@@ -142,7 +149,8 @@ def draw_gallery(model: CoReECG, store: Store | Corpus, rows: NDArray[np.int64],
             for line, colour in zip(lines, ("black", COLOURS[0]), strict=False):
                 _stack(axes, time, line, store.spec.leads, r.present, colour)
         panels[0].set_title(f"validation recording {number + 1}", loc="left", fontsize=10)
-        panels[1].set_title(f"visible: {1 - r.hidden[r.present].mean():.0%}", loc="left", fontsize=10)
+        there = r.present[:, None] & np.isfinite(r.original)
+        panels[1].set_title(f"visible: {1 - r.hidden[there].mean():.0%}", loc="left", fontsize=10)
         named = (("time", "time"), ("lead", "lead"), ("time_and_lead", "both"))
         errors = [f"{name} {r.errors[f'relative_{key}']:.2f}" for key, name in named if f"relative_{key}" in r.errors]
         panels[2].set_title("relative error: " + ", ".join(errors), loc="left", fontsize=10)
