@@ -13,8 +13,7 @@ from ecgssl.store.store import Store
 def shortened(store: Store, recorded: NDArray[np.int64], value: float) -> Store:
     """Return a copy of ``store`` whose recordings have ``recorded`` (n,) samples, and then samples with ``value`` mV."""
     made = copy(store)
-    made.__dict__.pop("_recorded", None)
-    made.index = store.index.assign(recorded=recorded)
+    made.recorded = lambda rows: recorded[np.asarray(rows)]  # type: ignore[method-assign]
 
     def signals(rows: NDArray[np.integer]) -> NDArray[np.float32]:
         later = np.arange(store.spec.samples) >= recorded[np.asarray(rows)][:, None, None]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from copy import copy
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from short_store import shortened
 
 from ecgssl.signal.leads import LEADS
+from ecgssl.store.store import Store
 from ecgssl.training.batches import BatchPrefetcher, load_batch, rows_at
 
 CPU = torch.device("cpu")
@@ -64,9 +68,7 @@ def test_a_batch_knows_its_recorded_samples(store):
     rows = np.arange(3)
     assert store.recorded(rows).tolist() == [500, 500, 500]
     assert load_batch(store, rows, CPU).recorded is None
-    short = copy(store)
-    short.__dict__.pop("_recorded", None)
-    short.index = store.index.assign(recorded=[500, 320, *[500] * (len(store) - 2)])
+    short = shortened(store, np.array([500, 320, *[500] * (len(store) - 2)]), 9.0)
     batch = load_batch(short, rows, CPU)
     assert batch.recorded.tolist() == [500, 320, 500]
     assert batch.piece(slice(1, 3)).recorded.tolist() == [320, 500]
@@ -107,3 +109,14 @@ def test_a_piece_of_a_batch(store):
     assert piece.rows.tolist() == [row, 2]
     assert torch.equal(piece.patients, batch.patients[1:])
     assert load_batch(store, np.array([0, 2]), CPU).piece(slice(0, 1)).lead_mask is None
+
+
+def test_recorded_samples_are_read_from_the_index(store, tmp_path):
+    copied = tmp_path / "store"
+    shutil.copytree(store.path, copied)
+    lengths = np.resize([500, 320, 410], len(store))
+    table = pq.read_table(copied / "index.parquet")
+    at = table.column_names.index("recorded") if "recorded" in table.column_names else None
+    table = table if at is None else table.remove_column(at)
+    pq.write_table(table.append_column("recorded", pa.array(lengths)), copied / "index.parquet")
+    assert Store(copied).recorded(np.array([2, 0, 1])).tolist() == [410, 500, 320]

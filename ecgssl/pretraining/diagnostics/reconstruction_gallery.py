@@ -112,11 +112,11 @@ def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> R
     shown = rearrange(hidden[0].expand(-1, model.encoder.patch), "(l n) p -> l (n p)", **form).numpy()
     present = store.lead_mask(np.array([row]))[0]
     original = store.signals(np.array([row]))[0]
-    completed = whole.numpy().astype(np.float32)
+    returned = whole.numpy().astype(np.float32)
     recorded = int(store.recorded(np.array([row]))[0])
-    original[:, recorded:] = completed[:, recorded:] = np.nan
+    original[:, recorded:] = returned[:, recorded:] = np.nan
     shown[:, recorded // model.encoder.patch * model.encoder.patch :] = False
-    return Reconstruction(original, completed, shown, present, errors.figures())
+    return Reconstruction(original, returned, shown, present, errors.figures())
 
 
 def draw_reconstruction(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> Figure:
