@@ -116,12 +116,17 @@ def _ties(
     where: str,
     at: str,
 ) -> float:
-    """Return the share of samples in present leads that differ by one step.
+    """Return the share of recorded samples in present leads that differ by one step.
 
     Raises:
-        InputError: the share exceeds ``TIES``, a sample differs by more than one step, or a sample is NaN.
+        InputError: the share exceeds ``TIES``, a sample differs by more than one step, or a sample is NaN in only one of the
+            two signals.
     """
-    steps = np.abs((seen - contract)[present]) / lsb
+    recorded = ~np.isnan(contract)
+    if np.isfinite(seen[present[..., None] & ~recorded]).any():
+        what = f"has values after the end of a short recording ({at})"
+        raise InputError(Problem(where, "graph", what, "Use another export.opset"))
+    steps = np.abs((seen - contract)[present[..., None] & recorded]) / lsb
     share = float((steps > 0.5).mean()) if steps.size else 0.0
     # the condition is negated so that NaN also fails the check
     if not (steps.size == 0 or steps.max() < 1.5) or share > TIES:

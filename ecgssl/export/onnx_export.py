@@ -24,7 +24,7 @@ def traced(graph: ContractModule | RawModule) -> torch.export.ExportedProgram:
     raw = isinstance(graph, RawModule)
     leads = len(graph.spec.leads)
     # torch.export would treat a batch size of 1, or the length in the settings, as a constant
-    samples = graph.shortest + 7 if isinstance(graph, RawModule) else graph.spec.samples
+    samples = graph.window + 7 if isinstance(graph, RawModule) else graph.spec.samples
     example = torch.zeros(2, leads, samples), torch.ones(2, leads, dtype=torch.bool)
     batch = torch.export.Dim("batch")
     shapes = {0: batch, 2: torch.export.Dim("samples")} if raw else {0: batch}
@@ -52,7 +52,7 @@ def onnx_bytes(
     """Export ``graph`` to ONNX and return the bytes of the file. The result is deterministic.
 
     The metadata of the file contain the preprocessing settings and the labels of a classifier, and for a ``RawModule``
-    the sampling rate and the smallest input length.
+    the sampling rate. ``shortest`` is the smallest number of recorded input samples.
 
     Args:
         graph: module on the CPU. The exported inputs are ``ecg`` (batch, L, T) float32 in mV and ``lead_mask`` (batch,
@@ -99,10 +99,11 @@ def _about(graph: ContractModule | RawModule) -> dict[str, str]:
     """Return the metadata of the ONNX file: strings with sorted keys."""
     spec = graph.spec
     about = {"fingerprint": spec.fingerprint, "signal": canonical_json(spec.to_dict(), digits=None, indent=None)}
+    about["shortest"] = str(graph.shortest)
     if graph.decision is not None:
         about["labels"] = canonical_json(labels_dict(graph.decision), digits=None, indent=None)
     if isinstance(graph, RawModule):
-        about |= {"sampling_rate": f"{graph.sampling_rate:g}", "shortest": str(graph.shortest)}
+        about["sampling_rate"] = f"{graph.sampling_rate:g}"
     return dict(sorted(about.items()))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.onnx_session import open_session, run_session
+from ecgssl.export.unrecorded import mark_unrecorded
 from ecgssl.extras import install_line
 from ecgssl.signal.spec import SignalSpec
 
@@ -62,8 +63,17 @@ class OnnxGraph:
             raise InputError(Problem("device", name, "is not available, because torch is not installed", remedy))
         return ENGINE
 
-    def run(self, ecg: NDArray[np.float32], lead_mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float32]]:
-        """Return the outputs as a dictionary of float32 arrays, see ``ContractModule.run``."""
+    def run(
+        self,
+        ecg: NDArray[np.float32],
+        lead_mask: NDArray[np.bool_],
+        recorded: NDArray[np.integer] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the outputs as a dictionary of float32 arrays, see ``ContractModule.run``.
+
+        Graphs of earlier releases return NaN for a recording that is shorter than the window.
+        """
+        ecg = mark_unrecorded(ecg, recorded)
         found = run_session(self._session, self.outputs, ecg, lead_mask, self._where)
         # set NaN here, because graphs of earlier releases return numbers for a recording without leads
         empty = np.logical_not(lead_mask.any(axis=1, keepdims=True))

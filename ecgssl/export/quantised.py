@@ -19,6 +19,7 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.onnx_check import require_nan_without_leads
 from ecgssl.export.onnx_session import open_session, run_session
+from ecgssl.export.unrecorded import with_signal
 from ecgssl.export.validation_recordings import LabelledSignals
 
 
@@ -94,7 +95,7 @@ def _cost(
     outputs: dict[str, list[NDArray[np.float32]]] = {"float": [], "int8": []}
     score = graph.outputs[1] if graph.decision is not None else "embedding"
     for one in validation.ecg:
-        present = one.any(axis=1)[None]
+        present = with_signal(one)[None]
         outputs["float"].append(graph.run(one[None], present)[score][0])
         outputs["int8"].append(run_session(session, graph.outputs, one[None], present, where)[score][0])
     exact, rounded = (np.stack(outputs[name]).astype(np.float64) for name in ("float", "int8"))

@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgssl.export.contract_module import ContractModule, nan_without_leads
+from ecgssl.export.contract_module import ContractModule, nan_unless, recorded_length
+from ecgssl.export.unrecorded import recorded_counts
 from ecgssl.signal.cleaning import clean, crop
 from ecgssl.signal.cleaning_torch import cleaning_module
+from ecgssl.signal.normalise import recorded_samples
 from ecgssl.signal.spec import SignalSpec
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ _LARGEST = float(np.iinfo(np.int16).max)
 class RawModule(nn.Module):
     """Module that preprocesses raw recordings like ``ecgssl.preprocessing.prepare`` and runs the model on them.
 
-    It does not check the signal quality.
+    Trailing samples that are NaN in all present leads were not recorded: only the samples before them are filtered,
+    reflected at the end and normalised. The module does not check the signal quality.
 
     Args:
         contract: model that takes preprocessed recordings.
@@ -59,38 +62,57 @@ class RawModule(nn.Module):
 
     @property
     def shortest(self) -> int:
+        """Smallest number of recorded input samples of an accepted recording."""
+        return self._needed(self.contract.shortest)
+
+    @property
+    def window(self) -> int:
         """Smallest number of input samples that covers the duration in the preprocessing settings."""
-        kernel = self.cleaning
-        return -(-((self.spec.samples - 1) * kernel.down + 1) // kernel.up)
+        return self._needed(self.spec.samples)
+
+    def _needed(self, samples: int) -> int:
+        return -(-((samples - 1) * self.cleaning.down + 1) // self.cleaning.up)
 
     def forward(self, ecg: Tensor, lead_mask: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of a batch.
 
         Args:
-            ecg: (B, L, T) float32 in mV, unfiltered, T at least ``shortest``; values of absent leads are ignored.
+            ecg: (B, L, T) float32 in mV, unfiltered, T at least ``shortest``; values of absent leads are ignored. Trailing
+                samples that are NaN in all present leads were not recorded.
             lead_mask: (B, L) bool, true for present leads.
 
         Returns:
             Outputs of ``ContractModule``, followed by its input: the preprocessed signal (B, L, samples) in mV, rounded
-            to multiples of ``lsb``, with 0 in absent leads. All values are NaN if T is less than ``shortest``, and for
-            a recording without present leads. If a present lead contains NaN or infinity, the model outputs of the
-            recording and this lead of the signal are NaN.
+            to multiples of ``lsb``, with 0 in absent leads, and NaN in all leads after the end of a recording that is
+            shorter than the window. All values are NaN for a recording with fewer than ``shortest`` recorded samples or
+            without present leads. If a present lead contains NaN or infinity, the model outputs of the recording and this
+            lead of the signal are NaN.
         """
-        cleaned = self.cleaning(torch.where(lead_mask.unsqueeze(-1), ecg, 0.0))
+        recorded = recorded_length(ecg, lead_mask)
+        seen = lead_mask.unsqueeze(-1) & recorded_samples(recorded, ecg.shape[-1]).unsqueeze(1)
+        cleaned = self.cleaning(torch.where(seen, ecg, 0.0), recorded)
         # round to multiples of lsb, as the store does
         steps = torch.round(cleaned / self.lsb).clamp(-_LARGEST, _LARGEST)
         signal = steps * self.lsb
-        return *self.contract(signal, lead_mask), nan_without_leads(signal, lead_mask)
+        kept = self.cleaning.available(recorded).clamp(max=self.spec.samples)
+        outputs = self.contract.of_recorded(signal, lead_mask, kept)
+        return *outputs, nan_unless(self.contract.accepted(lead_mask, kept), signal)
 
     def preprocess(self, ecg: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Preprocess recordings without missing values with the Python pipeline, for comparison with ``forward``.
+        """Preprocess recordings of present leads with the Python pipeline, for comparison with ``forward``.
 
         Args:
-            ecg: (B, L, T) in mV at ``sampling_rate``.
+            ecg: (B, L, T) in mV at ``sampling_rate``; NaN only in trailing samples that were not recorded.
 
         Returns:
-            Preprocessed signals (B, L, samples) in mV, rounded to multiples of ``lsb``.
+            Preprocessed signals (B, L, samples) in mV, rounded to multiples of ``lsb``; NaN after the end of a recording
+            that is shorter than the window.
         """
-        whole = [crop(clean(one, self.sampling_rate, self.spec), self.spec) for one in ecg]
-        steps = np.clip(np.rint(np.stack(whole) / np.float32(self.lsb)), -_LARGEST, _LARGEST)
-        return steps.astype(np.int16) * np.float32(self.lsb)
+        out = np.full((*ecg.shape[:2], self.spec.samples), np.nan, dtype=np.float32)
+        counts = recorded_counts(ecg, np.ones(ecg.shape[:2], dtype=bool))
+        for one, count, made in zip(ecg, counts, out, strict=True):
+            whole = clean(one[:, :count], self.sampling_rate, self.spec)
+            part = whole if whole.shape[1] < self.spec.samples else crop(whole, self.spec)
+            steps = np.clip(np.rint(part / np.float32(self.lsb)), -_LARGEST, _LARGEST)
+            made[:, : part.shape[1]] = steps.astype(np.int16) * np.float32(self.lsb)
+        return out

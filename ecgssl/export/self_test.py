@@ -15,6 +15,7 @@ import numpy as np
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.lead_subsets import lead_subsets
+from ecgssl.export.unrecorded import mark_unrecorded
 from ecgssl.files import require_regular
 from ecgssl.signal.spec import SignalSpec
 
@@ -33,13 +34,19 @@ _REMEDY = "Copy the bundle again. If the error remains, install the pinned versi
 def self_test_bytes(graph: ContractModule) -> bytes:
     """Return the bytes of ``reference.npz``: noise in mV, one signal per lead set, and the model's outputs for it.
 
+    If the model accepts short recordings, a short signal follows. Its samples that were not recorded are NaN.
+
     Raises:
         InputError: an output is not finite. The error lists all such outputs.
     """
     spec = graph.spec
     mask = np.stack(list(lead_subsets(spec).values()))
+    recorded = np.full(len(mask), spec.samples)
+    if graph.shortest < spec.samples:
+        mask = np.concatenate([mask, np.ones_like(mask[:1])])
+        recorded = np.append(recorded, (graph.shortest + spec.samples) // 2)
     noise = np.random.default_rng(1).standard_normal((*mask.shape, spec.samples)) * 0.3
-    ecg = np.where(mask[..., None], noise, 0.0).astype(np.float32)
+    ecg = mark_unrecorded(np.where(mask[..., None], noise, 0.0).astype(np.float32), recorded)
     outputs = graph.run(ecg, mask)
     wrong = [name for name, value in outputs.items() if not np.isfinite(value).all()]
     if wrong:

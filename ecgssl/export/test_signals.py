@@ -14,6 +14,7 @@ from ecgssl.config import QualityParams
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.lead_subsets import lead_subsets
 from ecgssl.export.raw_module import RawModule
+from ecgssl.export.unrecorded import mark_unrecorded, recorded_counts, with_signal
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, prepare
 from ecgssl.signal.leads import arrange
@@ -68,12 +69,15 @@ def make_test_signals(
     recordings: Sequence[Recording],
     quality: QualityParams,
 ) -> list[TestSignals]:
-    """Return test signals for ``graph``: noise and the examples; for a raw graph, also longer noise and raw recordings.
+    """Return test signals for ``graph``: noise, shorter noise and the examples.
+
+    For a raw graph, longer noise and raw recordings are added. If the graph accepts complete recordings only, there is no
+    shorter noise.
 
     Args:
         graph: exported module.
-        examples: (n, L, samples) preprocessed recordings in mV; rows of absent leads are 0. For a raw graph they are
-            resampled to its sampling rate, and an offset is added to every lead.
+        examples: (n, L, samples) preprocessed recordings in mV; rows of absent leads are 0, and samples that were not
+            recorded are NaN. For a raw graph they are resampled to its sampling rate, and an offset is added to every lead.
         recordings: raw recordings, used for a raw graph only. Recordings with another sampling rate, with missing
             values, or rejected by preprocessing are skipped.
         quality: quality limits of preprocessing.
@@ -81,13 +85,15 @@ def make_test_signals(
     sources = {"random": _random(graph)}
     if examples is not None and len(examples):
         sources["examples"] = np.asarray(examples, dtype=np.float32)
-    present = {name: np.asarray(rows.any(axis=2)) for name, rows in sources.items()}
+    if graph.shortest < _window(graph):
+        sources["random, shorter"] = _shorter(sources["random"], graph)
+    present = {name: with_signal(rows) for name, rows in sources.items()}
     if not isinstance(graph, RawModule):
         return [TestSignals(name, rows, present[name], rows) for name, rows in sources.items()]
     if "examples" in sources:
         sources["examples"] = _as_recorded(sources["examples"], graph)
     found = [TestSignals(name, rows, present[name], graph.preprocess(rows)) for name, rows in sources.items()]
-    longer = np.concatenate([sources["random"]] * 2, axis=2)[..., : round(_LONGER * graph.shortest)]
+    longer = np.concatenate([sources["random"]] * 2, axis=2)[..., : round(_LONGER * graph.window)]
     found.append(TestSignals("random, longer", longer, present["random"], graph.preprocess(longer)))
     return found + _real(graph, recordings, quality)
 
@@ -100,7 +106,7 @@ def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
     """
     generator = np.random.default_rng(0)
     raw = isinstance(graph, RawModule)
-    samples = graph.shortest if isinstance(graph, RawModule) else graph.spec.samples
+    samples = _window(graph)
     noise = generator.standard_normal((_COUNT, len(graph.spec.leads), samples))
     # scale with the sampling rate, because a smaller share of the noise power is in the pass band at a higher rate
     scale = np.resize([0.3, 0.01, 3.0], (_COUNT, 1, 1)) * np.sqrt(samples / graph.spec.samples)
@@ -108,9 +114,30 @@ def _random(graph: ContractModule | RawModule) -> NDArray[np.float32]:
     return (scale * noise + offset).astype(np.float32)
 
 
+def _window(graph: ContractModule | RawModule) -> int:
+    return graph.window if isinstance(graph, RawModule) else graph.spec.samples
+
+
+def _shorter(noise: NDArray[np.float32], graph: ContractModule | RawModule) -> NDArray[np.float32]:
+    """Return noise of different lengths from the shortest accepted one, with NaN in the samples that were not recorded.
+
+    The first recording has the shortest length. For a raw graph, the array is also shorter than the window.
+    """
+    most = (graph.shortest + graph.window) // 2 if isinstance(graph, RawModule) else graph.spec.samples
+    lengths = np.linspace(graph.shortest, most, len(noise)).astype(int)
+    return mark_unrecorded(noise[..., :most], lengths)
+
+
 def _as_recorded(examples: NDArray[np.float32], graph: RawModule) -> NDArray[np.float32]:
     ratio = Fraction(graph.sampling_rate / graph.spec.sampling_rate).limit_denominator(1000)
-    raw = resample_poly(examples, ratio.numerator, ratio.denominator, axis=2)
+    counts = recorded_counts(examples, np.ones(examples.shape[:2], dtype=bool))
+    parts = [
+        resample_poly(one[:, :count], ratio.numerator, ratio.denominator, axis=1)
+        for one, count in zip(examples, counts, strict=True)
+    ]
+    raw = np.full((*examples.shape[:2], max(part.shape[1] for part in parts)), np.nan)
+    for made, part in zip(raw, parts, strict=True):
+        made[:, : part.shape[1]] = part
     offset = np.random.default_rng(1).uniform(-3, 3, (*raw.shape[:2], 1))
     return (raw + offset).astype(np.float32)
 
@@ -122,13 +149,15 @@ def _real(graph: RawModule, recordings: Sequence[Recording], quality: QualityPar
             continue
         digital = np.zeros((len(graph.spec.leads), graph.spec.samples), dtype=np.int16)
         try:
-            bits = prepare(recording, graph.spec, quality, graph.lsb, digital)["lead_mask"]
+            found = prepare(recording, graph.spec, quality, graph.lsb, digital)
         except Rejected:
             continue
-        present = np.array([bits >> i & 1 for i in range(len(digital))], dtype=bool)
+        present = np.array([found["lead_mask"] >> i & 1 for i in range(len(digital))], dtype=bool)
+        signal = digital * np.float32(graph.lsb)
+        signal[:, found.get("recorded", graph.spec.samples) :] = np.nan
         ecg, _ = arrange(recording.signal, recording.leads, graph.spec.leads)
         if np.isfinite(ecg[present]).all():
-            by_length.setdefault(ecg.shape[1], []).append((ecg, present, digital * np.float32(graph.lsb)))
+            by_length.setdefault(ecg.shape[1], []).append((ecg, present, signal))
     return [
         TestSignals(f"recordings of {length / graph.sampling_rate:g} s", *map(np.stack, zip(*group, strict=True)))
         for length, group in sorted(by_length.items())

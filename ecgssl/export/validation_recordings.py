@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem, RecordingError
+from ecgssl.export.unrecorded import mark_unrecorded
 from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.io import read
 from ecgssl.io.recording import Recording
@@ -27,7 +28,7 @@ class LabelledSignals:
     """Preprocessed recordings that were not used for training, with their target values.
 
     Args:
-        ecg: (n, L, T) preprocessed signals in mV. Rows of absent leads are 0.
+        ecg: (n, L, T) preprocessed signals in mV. Rows of absent leads are 0, and samples that were not recorded are NaN.
         values: (n, K) target values of a classifier, NaN where unknown; (n, 0) for an encoder.
     """
 
@@ -40,7 +41,8 @@ class ValidationRecordings:
     """Recordings that are used, in addition to noise, to check exported graphs.
 
     Args:
-        examples: (n, L, samples) preprocessed recordings in mV. Rows of absent leads are 0.
+        examples: (n, L, samples) preprocessed recordings in mV. Rows of absent leads are 0, and samples that were not
+            recorded are NaN.
         raw: recordings before preprocessing, for graphs that take raw signals.
         labelled: recordings with targets, used to measure the loss of accuracy of an 8-bit graph.
     """
@@ -66,7 +68,7 @@ def read_validation_recordings(
         InputError: ``measure`` is set, and a target of the classifier is missing from the store.
     """
     rows = store.rows("val")
-    examples = store.signals(rows[:_EXAMPLES])
+    examples = _signals(store, rows[:_EXAMPLES])
     if not measure:
         return ValidationRecordings(examples, raw)
     chosen = rows[:: -(-len(rows) // _MAX_LABELLED)]
@@ -77,7 +79,11 @@ def read_validation_recordings(
         names = [name.split(":")[0] for name in config["targets"]]
         task = resolve_task(store, list(dict.fromkeys(names)) if config.get("task_kind") == "multiclass" else names)
         values = task_values(store, task)[chosen]
-    return ValidationRecordings(examples, raw, LabelledSignals(store.signals(chosen), values))
+    return ValidationRecordings(examples, raw, LabelledSignals(_signals(store, chosen), values))
+
+
+def _signals(store: Store, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    return mark_unrecorded(store.signals(rows), store.recorded(rows))
 
 
 def read_raw_recordings(inputs: Sequence[Path], limit: int = 64) -> list[Recording]:
