@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,30 @@ import pyarrow.parquet as pq
 from ecgssl.csv_cells import row_writer
 from ecgssl.datasets.cohort import NO_PATIENT, Cohort
 from ecgssl.preprocessing.shards import read_part
+from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.layout import index_schema
 from ecgssl.store.patient_key import patient_hash
 
 ROW_GROUP = 1 << 16
 """Minimum number of index rows that are written together."""
+
+
+@dataclass(frozen=True)
+class IndexCounts:
+    """Counts of a store index.
+
+    Args:
+        rows: number of rows: recordings, or windows with ``signal.windows: all``.
+        recordings: number of stored recordings.
+        short: number of stored recordings that are shorter than ``signal.duration``.
+        flags: number of rows with each finding, by code.
+    """
+
+    rows: int
+    recordings: int
+    short: int
+    flags: Counter[str]
 
 
 def write_rejected(
@@ -34,9 +53,10 @@ def write_rejected(
         left_out: reason for each usable recording that is left out because of overlap, by row in the cohort's table.
 
     Returns:
-        Number of rejected recordings by reason.
+        Number of rejected recordings by reason. A recording with several windows counts once, with the reason of its first
+        window, and only if no window is stored.
     """
-    reasons: Counter[str] = Counter()
+    reasons: dict[int, str] = {}
     left_out = left_out or {}
     also = pa.array(list(left_out), pa.int64())
     names = cohort.table["record_id"].to_numpy()
@@ -44,41 +64,48 @@ def write_rejected(
         write = row_writer(file)
         write(layout.REJECTED_COLUMNS)
         for part, _ in map(read_part, parts):
-            gone = part.filter(pc.or_(pc.is_valid(part["stage"]), pc.is_in(part["place"], value_set=also)))
-            for row in gone.select(["place", *layout.REJECTED_COLUMNS[1:]]).to_pylist():
-                place = row.pop("place")
+            gone = pc.or_(pc.is_valid(part["stage"]), pc.is_in(part["place"], value_set=also))
+            stored = set(part.filter(pc.invert(gone))["place"].to_pylist())
+            for row in part.filter(gone).select(["place", "window", *layout.REJECTED_COLUMNS[1:]]).to_pylist():
+                place, window = row.pop("place"), row.pop("window")
                 if place in left_out:
                     row |= {"stage": "overlap", "reason": "overlap", "detail": left_out[place]}
-                write((names[place], *row.values()))
-                reasons[row["reason"]] += 1
-    return reasons
+                write((layout.window_id(names[place], window), *row.values()))
+                if place not in stored:
+                    reasons.setdefault(place, row["reason"])
+    return Counter(reasons.values())
 
 
 def write_index(
-    path: Path, cohort: Cohort, parts: Sequence[Path], key: bytes, left_out: Mapping[int, str] | None = None
-) -> tuple[int, Counter[str]]:
-    """Write ``index.parquet``, with one row per stored recording in storage order.
+    path: Path,
+    cohort: Cohort,
+    parts: Sequence[Path],
+    key: bytes,
+    spec: SignalSpec,
+    left_out: Mapping[int, str] | None = None,
+) -> IndexCounts:
+    """Write ``index.parquet``, with one row per stored recording or window in storage order.
 
     Args:
         path: file to write.
         cohort: cohort of the recordings.
         parts: part files of the cohort's shards, in order.
         key: secret key for the hashes of patient ids.
+        spec: preprocessing settings.
         left_out: see ``write_rejected``.
-
-    Returns:
-        Number of rows, and number of stored recordings with each finding, by code.
     """
     schema = index_schema(cohort.targets)
-    stored = 0
+    rows = recordings = short = 0
     flags: Counter[str] = Counter()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for found in _gathered(parts, left_out or {}):
             writer.write_table(_index_rows(cohort, found, key, schema))
-            stored += found.num_rows
+            rows += found.num_rows
+            recordings += pc.count_distinct(found["place"]).as_py()
+            short += pc.sum(pc.less(found["recorded"], spec.samples)).as_py() or 0
             for cell in pc.value_counts(found["reasons"]).to_pylist():
                 flags.update(dict.fromkeys(filter(None, cell["values"].split(";")), cell["counts"]))
-    return stored, flags
+    return IndexCounts(rows, recordings, short, flags)
 
 
 def usable(path: Path) -> pa.Table:
@@ -101,11 +128,16 @@ def _gathered(parts: Sequence[Path], left_out: Mapping[int, str]) -> Iterator[pa
 
 def _index_rows(cohort: Cohort, found: pa.Table, key: bytes, schema: pa.Schema) -> pa.Table:
     rows = cohort.table.iloc[found["place"].to_numpy()]
+    # all windows of a recording have the patient of its first stored window
+    codes: dict[int, str] = {}
+    for place, code in zip(found["place"].to_pylist(), found["waveform_hash"].to_pylist(), strict=True):
+        codes.setdefault(place, code)
+    names = zip(rows["record_id"].astype(str), found["window"].to_pylist(), strict=True)
     columns: dict[str, Any] = {
-        "record_id": rows["record_id"].astype(str),
+        "record_id": [layout.window_id(name, window) for name, window in names],
         "patient": [
-            patient_hash(key, _patient_key(patient, code))
-            for patient, code in zip(rows["patient_id"], found["waveform_hash"].to_pylist(), strict=True)
+            patient_hash(key, _patient_key(patient, codes[place]))
+            for patient, place in zip(rows["patient_id"], found["place"].to_pylist(), strict=True)
         ],
     }
     for name in layout.DESCRIPTIVE_COLUMNS[2:]:

@@ -111,7 +111,7 @@ def prepare_request(
     Raises:
         Rejected: the recording cannot be read or used, or its data set excludes it for a known defect.
     """
-    return _run(request_steps(request, spec, quality, lsb, out, on_read))
+    return run_steps(request_steps(request, spec, quality, lsb, out, on_read))
 
 
 def request_steps(
@@ -128,10 +128,25 @@ def request_steps(
     recording = read_or_reject(request.path, request.overrides)
     on_read(recording)
     yield recording.signal.size
+    return (yield from recording_steps(recording, request, spec, quality, lsb, out))
+
+
+def recording_steps(
+    recording: Recording,
+    request: RecordingRequest,
+    spec: SignalSpec,
+    quality: QualityParams,
+    lsb: float,
+    out: NDArray[np.int16],
+) -> Steps:
+    """Run the stages of ``request_steps`` after the recording has been read."""
     found = yield from _naming_left_out(recording, _steps(recording, spec, quality, lsb, out))
-    if request.defect:
-        found["reasons"] = ";".join(filter(None, (found["reasons"], "known_defect")))
-    return found
+    return with_defect(found, request)
+
+
+def with_defect(found: dict[str, Any], request: RecordingRequest) -> dict[str, Any]:
+    """Return a row with the reason ``known_defect`` if the data set lists a defect of the recording."""
+    return found | {"reasons": ";".join(filter(None, (found["reasons"], "known_defect")))} if request.defect else found
 
 
 def prepare(
@@ -144,17 +159,19 @@ def prepare(
         spec: preprocessing settings.
         params: limits and policy of the quality checks.
         lsb: size of one int16 step in mV.
-        out: (leads, samples) int16, overwritten with the result; rows of absent or masked leads become 0.
+        out: (leads, samples) int16, overwritten with the result; rows of absent or masked leads, and samples after the end
+            of a short recording, become 0.
 
     Returns:
-        ``source_rate`` in Hz, ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"),
-        ``findings`` (``ecgssl.signal.findings.findings_to_cell``), ``clipped``, ``waveform_hash`` and the quality metrics
-        (``None`` for undefined ones).
+        ``source_rate`` in Hz, ``recorded`` (number of recorded samples from the start of ``out``), ``window`` (0),
+        ``lead_mask`` (bit i for row i), ``reasons`` (codes of flags, separated by ";"), ``findings``
+        (``ecgssl.signal.findings.findings_to_cell``), ``clipped``, ``waveform_hash`` and the quality metrics (``None`` for
+        undefined ones).
 
     Raises:
         Rejected: the recording cannot be used.
     """
-    return _run(_naming_left_out(recording, _steps(recording, spec, params, lsb, out)))
+    return run_steps(_naming_left_out(recording, _steps(recording, spec, params, lsb, out)))
 
 
 def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: float) -> Examination:
@@ -169,7 +186,7 @@ def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: 
     examination = Examination()
     out = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     try:
-        found = _run(_steps(recording, spec, params, lsb, out, examination))
+        found = run_steps(_steps(recording, spec, params, lsb, out, examination))
         examination.clipped = found["clipped"]
         examination.reasons = tuple(filter(None, found["reasons"].split(";")))
     except Rejected as rejection:
@@ -178,7 +195,8 @@ def examine(recording: Recording, spec: SignalSpec, params: QualityParams, lsb: 
     return examination
 
 
-def _run(steps: Steps) -> dict[str, Any]:
+def run_steps(steps: Steps) -> dict[str, Any]:
+    """Run all stages of a recording without a pause and return the results."""
     while True:
         try:
             next(steps)
@@ -191,9 +209,14 @@ def _naming_left_out(recording: Recording, steps: Steps) -> Steps:
     try:
         return (yield from steps)
     except Rejected as error:
-        left_out = left_out_text(recording.meta.get("left_out", ()))
-        detail = "; ".join(filter(None, (error.detail, left_out)))
-        raise Rejected(error.stage, error.reason, detail, error.findings) from error
+        raise with_left_out(error, recording) from error
+
+
+def with_left_out(error: Rejected, recording: Recording) -> Rejected:
+    """Return a rejection whose explanation includes the channels that the reader left out."""
+    left_out = left_out_text(recording.meta.get("left_out", ()))
+    detail = "; ".join(filter(None, (error.detail, left_out)))
+    return Rejected(error.stage, error.reason, detail, error.findings)
 
 
 def _steps(
@@ -211,17 +234,44 @@ def _steps(
         raw, present = arrange(recording.signal, recording.leads, spec.leads)
         there = measured(recording.leads, spec.leads)
         quality, usable = assess_raw(raw, recording.sampling_rate, present, there, params, spec)
-        _check(quality, QUALITY_STAGES[0], params, examination)
+        check_quality(quality, QUALITY_STAGES[0], params, examination)
         yield raw.size
         stage = "cleaning"
         whole = clean(usable, recording.sampling_rate, spec)
-        cleaned = crop(whole, spec)
+        cleaned = crop(whole, spec, params.min_duration)
     except RecordingError as error:
         raise Rejected.by(error, stage) from error
     yield raw.size
     quality = assess_cleaned(cleaned, quality, params, spec)
-    _check(quality, QUALITY_STAGES[1], params, examination)
+    check_quality(quality, QUALITY_STAGES[1], params, examination)
     yield raw.size
+    return row_of(recording, whole, cleaned, quality, spec, params, lsb, out)
+
+
+def row_of(
+    recording: Recording,
+    whole: NDArray[np.float32],
+    cleaned: NDArray[np.float32],
+    quality: Quality,
+    spec: SignalSpec,
+    params: QualityParams,
+    lsb: float,
+    out: NDArray[np.int16],
+    window: int = 0,
+) -> dict[str, Any]:
+    """Quantise one window of a recording and return its row, see ``prepare``.
+
+    Args:
+        recording: recording as loaded from its file.
+        whole: (leads, any) cleaned recording from which the waveform code is computed, from its start.
+        cleaned: (leads, recorded samples) window in mV.
+        quality: result of the quality checks of the window.
+        spec, params, lsb, out: see ``prepare``.
+        window: number of the window.
+
+    Raises:
+        Rejected: samples are outside the range of int16, and the policy for large amplitudes is not ``flag``.
+    """
     clipped = _quantise(np.where(quality.lead_mask[:, None], cleaned, np.float32(0.0)), lsb, out)
     reasons = (*quality.reasons, *recording.meta.get("flags", ()))
     if clipped and "amplitude" not in reasons:
@@ -232,6 +282,8 @@ def _steps(
         reasons = (*reasons, "amplitude")
     return {
         "source_rate": recording.sampling_rate,
+        "recorded": cleaned.shape[1],
+        "window": window,
         "lead_mask": int(np.sum(quality.lead_mask.astype(np.int64) << np.arange(len(spec.leads)))),
         "reasons": ";".join(reasons),
         "findings": findings_to_cell(quality.findings),
@@ -259,7 +311,7 @@ def usable_leads_text(quality: Quality, codes: Collection[str], params: QualityP
     return f"{usable}, but all are required (signal.missing_leads)" if "missing_leads" in codes else ""
 
 
-def _check(quality: Quality, stage: str, params: QualityParams, examination: Examination | None) -> None:
+def check_quality(quality: Quality, stage: str, params: QualityParams, examination: Examination | None = None) -> None:
     """Raise the rejection of a stage, or add it to ``examination`` if that is given and a usable lead remains."""
     if examination is not None:
         examination.quality = quality
@@ -275,9 +327,13 @@ def _check(quality: Quality, stage: str, params: QualityParams, examination: Exa
 
 
 def _quantise(signal: NDArray[np.float32], lsb: float, out: NDArray[np.int16]) -> int:
-    """Round the signal to steps of ``lsb`` and write it to ``out``; return the number of values clipped to int16."""
+    """Round the signal to steps of ``lsb`` and write it to ``out``; return the number of values clipped to int16.
+
+    Samples of ``out`` after the end of the signal become 0.
+    """
     steps = np.rint(signal / np.float32(lsb))
     clipped = int(np.count_nonzero(np.abs(steps) > _LARGEST))
     np.clip(steps, -_LARGEST, _LARGEST, out=steps)
-    out[...] = steps
+    out[:, : steps.shape[1]] = steps
+    out[:, steps.shape[1] :] = 0
     return clipped

@@ -22,7 +22,7 @@ from ecgssl.files import atomic_directory, canonical_json, make_folder, sha256_o
 from ecgssl.output_lock import exclusive
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import Policy, enforce_splits
-from ecgssl.preprocessing.merge_shards import write_index, write_rejected
+from ecgssl.preprocessing.merge_shards import IndexCounts, write_index, write_rejected
 from ecgssl.preprocessing.request import COLUMNS, recording_requests
 from ecgssl.preprocessing.shards import UNFINISHED, ShardResult, Work, make_shard, read_part
 from ecgssl.progress import progress as progress_bar
@@ -39,7 +39,10 @@ class PreprocessReport:
 
     Args:
         counted: number of recordings in the cohort, equal to ``stored + rejected``.
-        stored, rejected: numbers of stored and rejected recordings.
+        stored, rejected: numbers of stored and rejected recordings. A recording with several windows is stored if one of
+            them is stored.
+        short: number of stored recordings that are shorter than ``signal.duration``.
+        windows: number of rows of the store; above ``stored`` only with ``signal.windows: all``.
         reasons: number of rejected recordings by reason.
         flags: number of stored recordings by finding.
         warnings: notes on the cohort, and warnings about recordings shared between splits and about unusual voltages.
@@ -52,6 +55,8 @@ class PreprocessReport:
     counted: int
     stored: int
     rejected: int
+    short: int
+    windows: int
     reasons: dict[str, int]
     flags: dict[str, int]
     warnings: tuple[str, ...]
@@ -91,6 +96,7 @@ def preprocess(
     start = time.perf_counter()
     out = Path(out).absolute()
     require_usable(cohort)
+    _require_window_ids(cohort, params)
     partial = out.with_name(f".{out.name}.partial-{_run_key(cohort, params)}")
     work = Work(partial / "store", partial / "parts", params.signal, params.quality, params.store.lsb)
     with exclusive(out), atomic_directory(out, marker=layout.SPEC, building=work.shards) as building:
@@ -106,10 +112,11 @@ def preprocess(
             reasons = write_rejected(building / layout.REJECTED, cohort, parts, apart.left_out)
             _require_enough(cohort, params, made, reasons, building / layout.REJECTED)
         pruned = apart.prune(work, made)
-        stored, flags = write_index(building / layout.INDEX, cohort, parts, key, apart.left_out)
-        if stored + reasons.total() != len(cohort):
+        index = write_index(building / layout.INDEX, cohort, parts, key, params.signal, apart.left_out)
+        if index.recordings + reasons.total() != len(cohort):
+            stored = index.recordings
             raise AssertionError(f"{len(cohort)} recordings, but {stored} stored and {reasons.total()} rejected")
-        about = _about(cohort, params, work, made, pruned, building) | {
+        about = _about(cohort, params, work, made, pruned, building, index) | {
             "overlap": {"policy": overlap, **apart.counts()},
             "patient_numbering": numbering_check(key, cohort.name if cohort.licence else ""),
         }
@@ -122,7 +129,7 @@ def preprocess(
     return PreprocessReport(
         **about["counts"],
         reasons=dict(sorted(reasons.items())),
-        flags=dict(sorted(flags.items())),
+        flags=dict(sorted(index.flags.items())),
         warnings=warnings,
         seconds=time.perf_counter() - start,
         resumed=sum(shard.count for shard in made if shard.resumed),
@@ -145,6 +152,26 @@ def require_usable(cohort: Cohort) -> None:
         raise InputError(Problem(where, name, "cannot be used as a target name", remedy) for name in sorted(taken))
 
 
+def _require_window_ids(cohort: Cohort, params: Params) -> None:
+    """Check that the ids of windows cannot be those of other recordings.
+
+    Raises:
+        InputError: with ``signal.windows: all``, the id of a recording is that of a window of another recording. Lists all.
+    """
+    if params.signal.windows == "first":
+        return
+    names = set(cohort.table["record_id"].astype(str))
+    where, remedy = cohort.source or cohort.name, "Rename the recording, or set signal.windows to first"
+    problems = [
+        Problem(where, "record_id", f"{name} is also the id of window {window} of {record_id}", remedy)
+        for name in sorted(names)
+        for record_id, window in (layout.split_window_id(name),)
+        if window and record_id in names
+    ]
+    if problems:
+        raise InputError(problems)
+
+
 def _run_key(cohort: Cohort, params: Params) -> str:
     """Return a hash of all inputs that determine the shards. It does not depend on labels, patients and splits."""
     about = {
@@ -152,6 +179,7 @@ def _run_key(cohort: Cohort, params: Params) -> str:
         "store": layout.VERSION,
         "waveform_hash": WAVEFORM_HASH,
         "signal": params.signal.fingerprint,
+        "windows": params.signal.windows,
         "quality": params.quality.model_dump(mode="json"),
         "lsb": params.store.lsb,
         "shard_recordings": params.store.shard_recordings,
@@ -220,25 +248,33 @@ def _about(
     made: list[ShardResult],
     pruned: dict[int, tuple[int, str]],
     folder: Path,
+    index: IndexCounts,
 ) -> dict[str, Any]:
-    held = {s.number: (s.count - s.rejected, read_part(work.part(s.number))[1]) for s in made} | pruned
+    held = {s.number: (s.stored, read_part(work.part(s.number))[1]) for s in made} | pruned
     shards = [
         {"file": work.shard(number).name, "count": count, "sha256": digest} for number, (count, digest) in held.items()
     ]
-    stored = sum(count for count, _ in held.values())
+    stored = index.recordings
     return {
         "format": layout.FORMAT,
         "version": layout.VERSION,
         "spec": params.signal.to_dict(),
         "fingerprint": params.signal.fingerprint,
+        "windows": params.signal.windows,
         "quality": params.quality.model_dump(mode="json"),
         "lsb": params.store.lsb,
-        "count": stored,
+        "count": index.rows,
         "shard_recordings": params.store.shard_recordings,
         "shards": shards,
         "index_sha256": sha256_of(folder / layout.INDEX),
         "targets": list(cohort.targets),
         "target_kinds": {name: cohort.kind(name).published() for name in cohort.targets if name in cohort.kinds},
         "cohort": {"name": cohort.name, "licence": cohort.licence, "notes": list(cohort.notes)},
-        "counts": {"counted": len(cohort), "stored": stored, "rejected": len(cohort) - stored},
+        "counts": {
+            "counted": len(cohort),
+            "stored": stored,
+            "rejected": len(cohort) - stored,
+            "short": index.short,
+            "windows": index.rows,
+        },
     }

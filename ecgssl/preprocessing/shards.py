@@ -1,6 +1,6 @@
 """Shards of a store: preparation of a group of recordings, written as a shard file and a part file.
 
-A part is an Arrow file with one row per stored or rejected recording of its shard. Shard and part are written under
+A part is an Arrow file with one row per stored or rejected recording (or window) of its shard. Shard and part are written under
 temporary names, synchronised and renamed; the part is written last. A shard is complete if its part exists and contains
 the SHA-256 of the shard, so a run can be killed at any time. No shard or part is locked or appended to, so network drives can
 be used. If two workers of a cluster make the same shard, both write the same bytes.
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ecgssl.config import QualityParams
@@ -27,6 +28,7 @@ from ecgssl.files import sha256_of
 from ecgssl.preprocessing.interleave import interleave
 from ecgssl.preprocessing.prepare import Rejected, request_steps
 from ecgssl.preprocessing.request import RecordingRequest
+from ecgssl.preprocessing.window_steps import REJECTION, window_steps
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.store import layout
 from ecgssl.store.layout import PART_SCHEMA
@@ -70,12 +72,14 @@ class ShardResult:
         number: number of the shard.
         count: number of recordings of the cohort in this shard, including rejected ones.
         rejected: number of rejected recordings.
+        stored: number of stored rows: recordings, or windows with ``signal.windows: all``.
         resumed: whether an earlier run made the shard.
     """
 
     number: int
     count: int
     rejected: int
+    stored: int
     resumed: bool
 
 
@@ -102,7 +106,8 @@ def make_shard(work: Work, number: int, first: int, items: Sequence[RecordingReq
             what = f"shard {number} cannot be written ({error.strerror})"
             remedy = "Free disk space or grant write permission, then run the same command again to continue"
             raise InputError(Problem(str(work.shards), "output", what, remedy)) from error
-    return ShardResult(number, len(items), len(items) - part["stage"].null_count, resumed)
+    kept = part.filter(pc.is_null(part["stage"]))["place"]
+    return ShardResult(number, len(items), len(items) - pc.count_distinct(kept).as_py(), len(kept), resumed)
 
 
 def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
@@ -113,7 +118,7 @@ def prune_shard(work: Work, number: int, keep: NDArray[np.bool_]) -> str:
 
     Args:
         work, number: see ``make_shard``.
-        keep: (recordings in the shard,) bool, true for recordings to keep.
+        keep: (rows in the shard,) bool, true for rows to keep.
     """
     digital = np.load(work.shard(number), mmap_mode="r", allow_pickle=False)
     return _write(work, work.shard(number), _npy(digital[keep]))
@@ -134,24 +139,41 @@ def read_part(path: Path) -> tuple[pa.Table, str]:
 def _made_before(work: Work, number: int, count: int) -> pa.Table | None:
     try:
         part, digest = read_part(work.part(number))
-        whole = part.num_rows == count and sha256_of(work.shard(number)) == digest
+        whole = pc.count_distinct(part["place"]).as_py() == count and sha256_of(work.shard(number)) == digest
     except (OSError, pa.ArrowInvalid):
         return None
     return part if whole else None
 
 
 def _prepare(work: Work, first: int, items: Sequence[RecordingRequest]) -> tuple[NDArray[np.int16], pa.Table]:
+    if work.spec.windows == "all":
+        return _prepare_windows(work, first, items)
     digital = np.empty((len(items), len(work.spec.leads), work.spec.samples), dtype=np.int16)
     tasks = (
         request_steps(item, work.spec, work.quality, work.lsb, out) for item, out in zip(items, digital, strict=True)
     )
     rows: list[dict[str, Any]] = []
     for place, found in enumerate(interleave(tasks), first):
-        if isinstance(found, Rejected):
-            found = {name: getattr(found, name) for name in layout.REJECTED_COLUMNS[1:]}
-        rows.append({"place": place} | found)
+        rows.append({"place": place} | (_rejection(found) if isinstance(found, Rejected) else found))
     stored = ["stage" not in row for row in rows]
     return digital if all(stored) else digital[stored], pa.Table.from_pylist(rows, schema=PART_SCHEMA)
+
+
+def _prepare_windows(work: Work, first: int, items: Sequence[RecordingRequest]) -> tuple[NDArray[np.int16], pa.Table]:
+    digital = [np.empty((0, len(work.spec.leads), work.spec.samples), dtype=np.int16)]
+    rows: list[dict[str, Any]] = []
+    tasks = (window_steps(item, work.spec, work.quality, work.lsb) for item in items)
+    for place, found in enumerate(interleave(tasks), first):
+        if isinstance(found, Rejected):
+            rows.append({"place": place} | _rejection(found))
+            continue
+        rows += [{"place": place} | row for row in found["windows"]]
+        digital.append(found["digital"])
+    return np.concatenate(digital), pa.Table.from_pylist(rows, schema=PART_SCHEMA)
+
+
+def _rejection(error: Rejected) -> dict[str, Any]:
+    return {name: getattr(error, name) for name in REJECTION} | {"window": 0}
 
 
 def _npy(digital: NDArray[np.int16]) -> list[bytes | memoryview]:

@@ -20,6 +20,7 @@ from scipy import fft
 
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.signal.spec import CleanSpec, SignalSpec
+from ecgssl.signal.windows import window_start
 
 NOTCH_Q = 30.0
 """Quality factor of the mains notch. At 50 Hz, the notch is 1.7 Hz wide."""
@@ -160,31 +161,38 @@ def clean(signal: NDArray[np.float32], sampling_rate: float, spec: SignalSpec) -
     return cleaned + offset if method is None else np.ascontiguousarray(cleaned)
 
 
-def crop(signal: NDArray[np.float32], spec: SignalSpec) -> NDArray[np.float32]:
+def crop(
+    signal: NDArray[np.float32], spec: SignalSpec, min_duration: float | None = None, window: int | None = None
+) -> NDArray[np.float32]:
     """Return the part of a cleaned recording that is kept by ``spec.crop`` and ``spec.duration``.
 
     Args:
         signal: (leads, samples) in mV at ``spec.sampling_rate``.
         spec: preprocessing settings.
+        min_duration: shortest accepted recording in s (``quality.min_duration``); by default ``spec.duration``.
+        window: number of one of the complete windows of a long recording (``ecgssl.signal.windows``), which is returned
+            instead.
 
     Returns:
-        View of ``signal`` with shape (leads, spec.samples).
+        View of ``signal`` with shape (leads, spec.samples), or (leads, samples) for a shorter recording.
 
     Raises:
-        RecordingError: reason ``too_short`` if the recording is shorter than ``spec.duration``.
+        RecordingError: reason ``too_short`` if the recording is shorter than ``min_duration`` and ``spec.duration``.
     """
-    spare = signal.shape[1] - spec.samples
-    if spare < 0:
+    samples = signal.shape[1]
+    least = spec.duration if min_duration is None else min(min_duration, spec.duration)
+    if samples < spec.fewest_samples(least):
+        setting = "signal.duration" if least == spec.duration else "quality.min_duration"
         raise RecordingError(
             "too_short",
             Problem(
                 "recording",
                 "duration",
-                f"{signal.shape[1] / spec.sampling_rate:g} s, shorter than the required {spec.duration:g} s (signal.duration)",
-                "Remove the recording, or shorten signal.duration",
+                f"{samples / spec.sampling_rate:g} s, shorter than the required {least:g} s ({setting})",
+                f"Remove the recording, or shorten {setting}",
             ),
         )
-    start = spare // 2 if spec.crop == "center" else 0
+    start = window_start(samples, spec, window)
     return signal[:, start : start + spec.samples]
 
 

@@ -22,6 +22,7 @@ from ecgssl.signal.quality_params import QualityParams
 from ecgssl.signal.raw_figures import bridge, raw_figures
 from ecgssl.signal.reasons import ReasonCode
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.signal.windows import samples_after, window_start
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def assess_raw(
     measured: NDArray[np.bool_],
     params: QualityParams,
     spec: SignalSpec,
+    part: tuple[slice, slice] | None = None,
 ) -> tuple[Quality, NDArray[np.float32]]:
     """Check a recording before cleaning.
 
@@ -70,6 +72,7 @@ def assess_raw(
         measured: (leads,) true where a lead was recorded, not derived (``ecgssl.signal.leads.measured``).
         params: limits and policy.
         spec: preprocessing settings.
+        part: sample ranges to check, as returned by ``kept_part``; by default those of the part that ``crop`` keeps.
 
     Returns:
         The quality before cleaning, and the signal to clean. The signal is finite, and masked leads are zero. Gaps up
@@ -78,7 +81,7 @@ def assess_raw(
     present = np.asarray(lead_mask, dtype=bool)
     finite = np.isfinite(raw)
     signal = bridge(raw, finite)
-    kept, reach = kept_part(raw.shape[1], sampling_rate, spec)
+    kept, reach = part or kept_part(raw.shape[1], sampling_rate, spec)
     found = raw_figures(signal[:, kept], sampling_rate)
     gaps = 1.0 - finite[:, reach].mean(axis=1) if signal is not raw else np.zeros(len(raw))
     silence = np.where(found.deviation > params.flat_sd, found.silence, (kept.stop - kept.start) / sampling_rate)
@@ -138,7 +141,7 @@ def assess_cleaned(cleaned: NDArray[np.float32], quality: Quality, params: Quali
     """Check the voltages, noise, lead order and beats of a cleaned and cropped recording.
 
     Args:
-        cleaned: (leads, samples) in mV at ``spec.sampling_rate``.
+        cleaned: (leads, samples) in mV at ``spec.sampling_rate``, recorded samples only.
         quality: result of ``assess_raw`` for the same recording.
         params: limits and policy.
         spec: preprocessing settings.
@@ -260,10 +263,21 @@ def neurokit_clean(signal: NDArray[np.float32], sampling_rate: float, method: st
     return np.asarray(rows, dtype=np.float32)
 
 
-def kept_part(samples: int, sampling_rate: float, spec: SignalSpec) -> tuple[slice, slice]:
-    """Return the sample range of a raw recording that ``crop`` keeps, and this range extended by the filter support."""
+def kept_part(samples: int, sampling_rate: float, spec: SignalSpec, window: int | None = None) -> tuple[slice, slice]:
+    """Return the sample range of a raw recording that ``crop`` keeps, and this range extended by the filter support.
+
+    Args:
+        samples: length of the raw recording.
+        sampling_rate: its sampling rate in Hz.
+        spec: preprocessing settings.
+        window: number of one of the complete windows of a long recording, see ``crop``.
+    """
     length = min(samples, round(spec.duration * sampling_rate))
-    start = (samples - length) // 2 if spec.crop == "center" else 0
+    if window is None:
+        start = (samples - length) // 2 if spec.crop == "center" else 0
+    else:
+        cleaned = samples_after(samples, sampling_rate, spec)
+        start = round(window_start(cleaned, spec, window) * sampling_rate / spec.sampling_rate)
     beyond = round(spec.clean.support * sampling_rate)
     return slice(start, start + length), slice(max(0, start - beyond), start + length + beyond)
 

@@ -47,6 +47,8 @@ class QualityParams(Section):
         heart_rate: (low, high) accepted range of the heart rate in beats per minute.
         template_match: smallest accepted mean correlation of each beat with the average of the other beats.
         min_leads: smallest number of usable leads; recordings with fewer leads are rejected.
+        min_duration: shortest accepted recording in s. In a recording shorter than ``signal.duration``, the samples after
+            its end are marked as not recorded. Set it to ``signal.duration`` to accept complete recordings only.
         policy: action by reason code (``ecgssl.signal.reasons.REASONS``): ``reject`` the recording, ``mask`` the lead,
             or ``flag`` the recording.
     """
@@ -68,6 +70,7 @@ class QualityParams(Section):
     heart_rate: tuple[_Limit, _Limit] = (20.0, 250.0)
     template_match: Annotated[float, Field(ge=-1, le=1)] = 0.5
     min_leads: Annotated[int, Field(ge=1, le=12)] = 6
+    min_duration: Annotated[float, Field(ge=1, le=60)] = 5.0
     policy: dict[ReasonCode, Policy] = _POLICY
 
     @field_validator("policy", mode="before")

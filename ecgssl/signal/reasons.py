@@ -117,7 +117,7 @@ READ_TEXTS = {
     "unit_inferred": "the header scales each lead to 1 mV; the gains are ignored and a digital step is read as 1 uV",
     "known_defect": "this recording is listed as defective in the data set",
     "sampling_rate": "the sampling rate is too low for the passband (signal.clean.band)",
-    "too_short": "the recording is shorter than the required duration (signal.duration); it is not padded",
+    "too_short": "the recording is shorter than the shortest accepted duration (quality.min_duration)",
     "min_leads": "too few usable leads are left (quality.min_leads)",
     "missing_leads": "a required lead is absent or unusable (signal.missing_leads)",
     "overlap": "a later split contains a recording of the same patient or with the same waveform (overlap: drop_train)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -80,8 +81,12 @@ class SignalSpec(_Frozen):
         crop: part of a longer recording to keep. Filtering precedes cropping.
         missing_leads: ``mask`` accepts recordings with missing leads and marks these in the lead mask; ``reject``
             rejects them.
+        windows: parts of a longer recording to store: ``first`` stores the part that ``crop`` keeps, ``all`` every
+            complete window of ``duration`` as a row of its own. It does not change how a window is processed, so it is
+            not part of the fingerprint.
 
-    Recordings shorter than ``duration`` are not padded but rejected (reason ``too_short``).
+    Recordings shorter than ``duration`` are accepted from ``quality.min_duration``. The samples after their end are marked
+    as not recorded.
     """
 
     leads: tuple[str, ...] = LEADS
@@ -92,6 +97,7 @@ class SignalSpec(_Frozen):
     normalise: NormaliseSpec = NormaliseSpec()
     crop: Literal["start", "center"] = "start"
     missing_leads: Literal["mask", "reject"] = "mask"
+    windows: Literal["first", "all"] = "first"
 
     @field_validator("leads", mode="before")
     @classmethod
@@ -122,9 +128,18 @@ class SignalSpec(_Frozen):
         """Number of samples per lead of a preprocessed recording."""
         return round(self.sampling_rate * self.duration)
 
+    def fewest_samples(self, min_duration: float) -> int:
+        """Return the smallest number of samples at ``sampling_rate`` of an accepted recording.
+
+        Args:
+            min_duration: smallest duration in s (``quality.min_duration``). If it is above ``duration``, only complete
+                recordings are accepted.
+        """
+        return min(self.samples, max(1, math.ceil(min_duration * self.sampling_rate - 1e-6)))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as a JSON-compatible dictionary for ``SignalSpec.from_dict``."""
-        return {"cleaning_version": CLEANING_VERSION, **self.model_dump(mode="json")}
+        """Return the settings that determine a window, as a JSON-compatible dictionary for ``SignalSpec.from_dict``."""
+        return {"cleaning_version": CLEANING_VERSION, **self.model_dump(mode="json", exclude={"windows"})}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str = "signal contract") -> SignalSpec:

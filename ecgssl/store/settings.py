@@ -25,8 +25,8 @@ def store_settings(store: Store) -> dict[str, Any]:
     """
     about = store.about
     return {
-        "signal": store.spec.to_dict(),
-        "quality": about.get("quality", {}),
+        "signal": store.spec.to_dict() | {"windows": about.get("windows", "first")},
+        "quality": {"min_duration": store.spec.duration} | about.get("quality", {}),
         "store": {name: about[name] for name in ("lsb", "shard_recordings") if name in about},
         "sets": {"reader": about.get("cohort", {}).get("name"), "overlap": about.get("overlap", {}).get("policy")},
     }
