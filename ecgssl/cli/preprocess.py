@@ -81,6 +81,8 @@ def preprocess(
     report = preprocess_set(one, out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)
+    if report.windows > report.stored:
+        typer.echo(f", {report.windows} windows", nl=False)
     typer.echo(f", {report.seconds:.1f} s, {_speed(new, report.seconds)}")
     print_findings(report)
     if figure is not None:

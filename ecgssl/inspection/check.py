@@ -6,7 +6,7 @@ This module writes no files. It uses the same function as preprocessing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,9 +25,10 @@ from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, REMEDY
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import Policy, find_crossings, moved_text, reunite_few_copies
-from ecgssl.preprocessing.prepare import Rejected, prepare_request
+from ecgssl.preprocessing.prepare import Rejected, prepare_request, run_steps
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import RecordingRequest, recording_requests
+from ecgssl.preprocessing.window_steps import window_steps
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.leads import identify_leads
 from ecgssl.signal.waveform_match import WaveformCodes, same_recording
@@ -41,6 +42,8 @@ _NUMBERS = (
     "leads_in_file",
     "file_age",
     "source_rate",
+    "recorded",
+    "windows",
     "lead_mask",
     "clipped",
     *layout.FIGURE_COLUMNS,
@@ -59,7 +62,8 @@ class Checked:
             ``stage``, ``reason`` and ``detail`` describe the rejection (``None`` if kept). ``format``, ``rate`` in Hz,
             ``duration`` in s, ``leads_in_file``, ``overridden``, ``file_age`` and ``file_sex`` describe the file.
             ``waveform`` is a number that copies of a recording share; -1 if the recording was rejected before the
-            search for copies. Other columns are results of preprocessing.
+            search for copies. ``windows`` is the number of rows that preprocessing stores. Other columns are results of
+            preprocessing, for the first stored window.
         there: (len(cohort),) bool, true for rows whose file exists. Only these files are read.
         chosen: set that was checked, with all parameters.
         asked: targets given to ``check``; empty if none were given.
@@ -235,18 +239,35 @@ def read_chunk(
     Returns:
         The argument ``first``, and a table with one row per recording that was read, see ``Checked.recordings``.
     """
-    digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
     rows = []
     for place, item in enumerate(items, first):
         if item is None:
             continue
         row: dict[str, Any] = {"place": place}
         try:
-            row |= prepare_request(item, spec, quality, lsb, digital, partial(_note, row))
+            row |= _examine(item, spec, quality, lsb, partial(_note, row))
         except Rejected as refusal:
             row |= {"stage": refusal.stage, "reason": refusal.reason, "detail": refusal.detail}
         rows.append(row)
     return first, _frame(rows)
+
+
+def _examine(
+    item: RecordingRequest, spec: SignalSpec, quality: QualityParams, lsb: float, on_read: Callable[[Recording], None]
+) -> dict[str, Any]:
+    """Return the results of the first stored window, and the number of stored windows.
+
+    Raises:
+        Rejected: no window is stored.
+    """
+    if spec.windows == "first":
+        digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
+        return prepare_request(item, spec, quality, lsb, digital, on_read) | {"windows": 1}
+    rows = run_steps(window_steps(item, spec, quality, lsb, on_read))["windows"]
+    stored = [row for row in rows if "stage" not in row]
+    if not stored:
+        raise Rejected(rows[0]["stage"], rows[0]["reason"], rows[0]["detail"])
+    return stored[0] | {"windows": len(stored)}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

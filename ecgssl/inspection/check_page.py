@@ -13,8 +13,9 @@ from ecgssl.html import charts
 from ecgssl.html.environment import render
 from ecgssl.inspection.check import Checked
 from ecgssl.inspection.check_summary import SMALL
-from ecgssl.preprocessing.prepare import prepare_request
+from ecgssl.preprocessing.prepare import run_steps
 from ecgssl.preprocessing.request import recording_requests
+from ecgssl.preprocessing.window_steps import window_steps
 from ecgssl.signal.drawing import draw_12_lead, png_bytes
 from ecgssl.signal.reasons import REASON_TEXTS
 
@@ -128,8 +129,14 @@ def _steps(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         _step(counts["rows"], "rows in the table", [f"{counts['patients']:,} patients"]) | {"out": absent},
         _step(counts["read"], "files read", []) | {"out": rejected},
-        _step(counts["kept"], "recordings usable", [f"{counts['patients_kept']:,} patients"]),
+        _step(counts["kept"], "recordings usable", [f"{counts['patients_kept']:,} patients", *_lengths(counts)]),
     ]
+
+
+def _lengths(counts: Mapping[str, int]) -> list[str]:
+    """Return the numbers of short recordings and of windows, if there are short or long recordings."""
+    short = [f"{counts['short']:,} short"] if counts["short"] else []
+    return short + ([f"{counts['windows']:,} windows"] if counts["windows"] > counts["kept"] else [])
 
 
 def _step(count: int, text: str, lines: list[str]) -> dict[str, Any]:
@@ -163,10 +170,13 @@ def _sample(generator: np.random.Generator, places: np.ndarray, count: int) -> l
 
 
 def _draw(checked: Checked, place: int) -> bytes:
-    spec, lsb = checked.chosen.params.signal, checked.chosen.params.store.lsb
-    digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
+    params = checked.chosen.params
+    spec, lsb = params.signal, params.store.lsb
     request = recording_requests(checked.cohort, place, place + 1)[0]
-    found = prepare_request(request, spec, checked.chosen.params.quality, lsb, digital)
+    # draw the first stored window
+    made = run_steps(window_steps(request, spec, params.quality, lsb))
+    found, digital = next(row for row in made["windows"] if "stage" not in row), made["digital"][0]
     mask = np.array([bool(found["lead_mask"] >> i & 1) for i in range(len(spec.leads))])
     title = f"row {checked.rows[place]}"
-    return png_bytes(draw_12_lead(digital * np.float32(lsb), spec.sampling_rate, spec.leads, mask, title=title), _DPI)
+    signal = digital[:, : found["recorded"]] * np.float32(lsb)
+    return png_bytes(draw_12_lead(signal, spec.sampling_rate, spec.leads, mask, title=title), _DPI)

@@ -14,6 +14,7 @@ from ecgssl.datasets.cohort import EXTERNAL, SPLITS
 from ecgssl.inspection.check import Checked
 from ecgssl.preprocessing.enforce_splits import Policy
 from ecgssl.signal.set_voltage import unusual_voltage
+from ecgssl.signal.windows import short_text
 from ecgssl.version import __version__
 
 SHARED_BY = 5
@@ -47,6 +48,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
     if not stated:
         kept = kept.assign(age=kept["file_age"].astype(float), sex=kept["file_sex"].fillna(""))
     known = read[read["rate"].notna()]
+    short = int((kept["recorded"] < checked.params.signal.samples).sum())
     return {
         "ecgssl": __version__,
         "verdict": {0: "sound", 2: "table", 3: "rejected"}[checked.exit_code],
@@ -56,6 +58,8 @@ def summarise(checked: Checked) -> dict[str, Any]:
             "read": len(read),
             "rejected": len(out),
             "kept": len(kept),
+            "short": short,
+            "windows": int(kept["windows"].sum()),
             "patients": int(cohort.table["patient_id"].nunique()),
             "patients_kept": int(kept["patient_id"].nunique()),
         },
@@ -65,7 +69,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
             {"column": i.column, "what": i.what, "remedy": i.remedy, "rows": list(i.rows)} for i in checked.issues
         ],
         "warnings": [{"what": warning.what, "rows": list(warning.rows)} for warning in warnings_of(checked)],
-        "notes": list(cohort.notes),
+        "notes": [*cohort.notes, *([short_text(short, checked.params.signal)] if short else [])],
         "unused": list(cohort.not_binary),
         "rejected": _reasons(out, "reason"),
         "flags": _reasons(kept, "reasons"),

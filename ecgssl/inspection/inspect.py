@@ -27,6 +27,7 @@ from ecgssl.signal.findings import findings_text
 from ecgssl.signal.leads import LEADS, arrange, identify_leads
 from ecgssl.signal.reasons import READ_TEXTS
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.signal.windows import samples_after
 
 LSB = StoreParams().lsb
 """Default resolution of a store in mV per int16 step. It determines the range of voltages that can be stored."""
@@ -57,6 +58,7 @@ class Inspected:
         figures: quality measures by name, ``None`` if undefined. Voltages are in mV.
         reasons: codes of all findings, or of the reader's error. Codes that cause the rejection come first.
         detail: description of the findings, or error message of the reader.
+        short: whether the recording is usable and shorter than ``signal.duration``.
     """
 
     path: str
@@ -72,6 +74,7 @@ class Inspected:
     figures: dict[str, float | None] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     detail: str = ""
+    short: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-compatible dictionary. The key ``unit`` contains the unit of all voltages."""
@@ -232,12 +235,16 @@ def inspect_one(
     _, present = arrange(recording.signal[:, :1], recording.leads)
     if page is not None:
         write_atomic(page, _draw(recording, page))
-    duration = recording.duration
+    duration, samples = recording.duration, recording.signal.shape[1]
     recording = _around_judged_part(recording, spec)
     assessed = _assess(recording, spec, params, lsb)
     judged = _judged_part(duration, spec)
     if judged != (0.0, duration):
         text = f"judged: {judged[0]:g} to {judged[1]:g} s of {duration:g} s"
+        assessed["detail"] = "; ".join(filter(None, (assessed["detail"], text)))
+    short = assessed["verdict"] != "rejected" and samples_after(samples, recording.sampling_rate, spec) < spec.samples
+    if short:
+        text = f"short: {duration:g} s of the {spec.duration:g} s of a window are recorded"
         assessed["detail"] = "; ".join(filter(None, (assessed["detail"], text)))
     return Inspected(
         path=path,
@@ -249,6 +256,7 @@ def inspect_one(
         duration=duration,
         judged=judged,
         meta=recording.meta,
+        short=short,
         **assessed,
     )
 

@@ -82,6 +82,8 @@ def _counts(inspection: Inspection) -> str:
     verdicts = [f"{inspection.count(verdict)} {verdict}" for verdict in ("ok", "flagged", "rejected", "unreadable")]
     count = len(inspection.recordings)
     text = f"{count} recording{'' if count == 1 else 's'} = {' + '.join(verdicts)}"
+    if short := sum(recording.short for recording in inspection.recordings):
+        text += f"; {short} shorter than a window"
     unknown = len(inspection.unknown)
     files = "1 file" if unknown == 1 else f"{unknown} files"
     return text + (f"; besides {files} in no known format" if unknown else "")

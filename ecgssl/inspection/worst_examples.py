@@ -103,24 +103,33 @@ def worst_examples(
         (True, original_frame(pd.read_csv(Path(store) / layout.REJECTED, dtype=str, keep_default_na=False))),
     ]
     places = {str(name): place for place, name in enumerate(cohort.table["record_id"])}
-    found: dict[ReasonCode, list[tuple[float, bool, int, list[Finding]]]] = {code: [] for code in REASONS}
+    found: dict[ReasonCode, list[tuple[float, bool, int, int | None, list[Finding]]]] = {code: [] for code in REASONS}
     unseen: Counter[str] = Counter()
     for rejected, table in tables:
         if rejected:
             unseen.update(table.loc[table["findings"] == "", "reason"])
         for name, cell in table.loc[table["findings"] != "", ["record_id", "findings"]].itertuples(index=False):
             findings = findings_from_cell(cell)
+            place, window = _row_of(str(name), places, spec)
             for code in dict.fromkeys(finding.code for finding in findings):
                 own = sorted((f for f in findings if f.code == code), key=lambda f: -_severity(f, params))
-                found[code].append((_severity(own[0], params), rejected, places[str(name)], own))
+                found[code].append((_severity(own[0], params), rejected, place, window, own))
     out = []
     for code, candidates in found.items():
         if candidates:
-            left_out = sum(rejected for _, rejected, _, _ in candidates)
-            ranked = sorted(candidates, key=lambda candidate: (-candidate[0], candidate[2]))
+            left_out = sum(candidate[1] for candidate in candidates)
+            ranked = sorted(candidates, key=lambda candidate: (-candidate[0], candidate[2], candidate[3] or 0))
             worst = _first(MOST, (_example(cohort, *candidate[1:], spec) for candidate in ranked))
             out.append(Examples(code, len(candidates) - left_out, left_out, worst))
     return out, dict(sorted(unseen.items()))
+
+
+def _row_of(name: str, places: dict[str, int], spec: SignalSpec) -> tuple[int, int | None]:
+    """Return the row in the cohort's table and the number of the window; ``None`` with ``signal.windows: first``."""
+    if name in places:
+        return places[name], 0 if spec.windows == "all" else None
+    record_id, window = layout.split_window_id(name)
+    return places[record_id], window
 
 
 def _severity(finding: Finding, params: QualityParams) -> float:
@@ -143,7 +152,9 @@ def _first(count: int, examples: Iterator[Example | None]) -> tuple[Example, ...
     return tuple(chosen)
 
 
-def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spec: SignalSpec) -> Example | None:
+def _example(
+    cohort: Cohort, rejected: bool, place: int, window: int | None, own: list[Finding], spec: SignalSpec
+) -> Example | None:
     """Load the example in row ``place`` of the cohort; ``None`` if it cannot be read or cleaned."""
     code = own[0].code
     leads = _shown(own, spec)
@@ -153,9 +164,10 @@ def _example(cohort: Cohort, rejected: bool, place: int, own: list[Finding], spe
         raw, _ = arrange(recording.signal, recording.leads, spec.leads)
         rate = recording.sampling_rate
         if code in _RAW:
-            signal = raw[:, kept_part(raw.shape[1], rate, spec)[0]]
+            signal = raw[:, kept_part(raw.shape[1], rate, spec, window)[0]]
         else:
-            signal, rate = crop(clean(bridge(raw, np.isfinite(raw)), rate, spec), spec), spec.sampling_rate
+            cleaned = clean(bridge(raw, np.isfinite(raw)), rate, spec)
+            signal, rate = crop(cleaned, spec, 0.0, window), spec.sampling_rate
     except (Rejected, RecordingError):
         return None
     if code == "limb_law":

@@ -28,6 +28,7 @@ from ecgssl.preprocessing.shards import UNFINISHED, ShardResult, Work, make_shar
 from ecgssl.progress import progress as progress_bar
 from ecgssl.signal.set_voltage import unusual_voltage
 from ecgssl.signal.waveform_hash import VERSION as WAVEFORM_HASH
+from ecgssl.signal.windows import short_text
 from ecgssl.store import layout
 from ecgssl.store.patient_key import numbering_check
 from ecgssl.version import __version__
@@ -45,7 +46,8 @@ class PreprocessReport:
         windows: number of rows of the store; above ``stored`` only with ``signal.windows: all``.
         reasons: number of rejected recordings by reason.
         flags: number of stored recordings by finding.
-        warnings: notes on the cohort, and warnings about recordings shared between splits and about unusual voltages.
+        warnings: notes on the cohort and on short recordings, and warnings about recordings shared between splits and about
+            unusual voltages.
         seconds: wall-clock time of this run in s.
         resumed: number of recordings in shards that an earlier, interrupted run has written.
         overlap: policy, numbers of recordings left out and moved to another split, and numbers of recordings that the
@@ -123,7 +125,8 @@ def preprocess(
         # write this marker file last; the write need not be atomic, because the folder is renamed afterwards
         (building / layout.SPEC).write_text(canonical_json(about, digits=None), encoding="utf-8")
         voltage = unusual_voltage(pq.read_table(building / layout.INDEX, columns=["span"])["span"].to_numpy())
-        warnings = (*cohort.notes, *apart.warnings, *([voltage] if voltage else []))
+        short = [short_text(index.short, params.signal)] if index.short else []
+        warnings = (*cohort.notes, *short, *apart.warnings, *([voltage] if voltage else []))
     for stale in out.parent.glob(f"{glob.escape(f'.{out.name}.partial-')}*"):
         shutil.rmtree(stale, ignore_errors=True)
     return PreprocessReport(

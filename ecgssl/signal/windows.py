@@ -18,6 +18,14 @@ def samples_after(samples: int, sampling_rate: float, spec: SignalSpec) -> int:
     return math.ceil(samples * spec.sampling_rate / sampling_rate - 1e-6)
 
 
+def short_text(count: int, spec: SignalSpec) -> str:
+    """Return the sentence on the number of recordings that are shorter than the window."""
+    what = "recording is" if count == 1 else "recordings are"
+    return (
+        f"{count:,} {what} shorter than {spec.duration:g} s (signal.duration); the rest of the window counts as absent"
+    )
+
+
 def window_count(samples: int, spec: SignalSpec) -> int:
     """Return how many rows a recording has in a store: all its complete windows for ``signal.windows: all``, otherwise 1.
 

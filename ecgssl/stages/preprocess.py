@@ -51,6 +51,7 @@ def preprocess_set(
         key = choose_key(chosen.data, params.seed, out)
         report = preprocess(cohort, params, out, key, overlap=chosen.data.overlap)
         counts = {"recordings": report.counted, "stored": report.stored, "rejected": report.rejected}
+        counts |= {"short": report.short, "windows": report.windows}
         run.log_metrics({**counts, "seconds": report.seconds})
         if metrics is not None:
             found = {"rejected_for": report.reasons, "flagged_for": report.flags, "overlap": report.overlap}

@@ -25,7 +25,7 @@ SPOILED = {
     4: ("flat;min_leads", ""),
     5: ("unit", "lead I: its unit is not a voltage"),
     6: ("unit_suspect", "mV (allowed: between 0.1 and 20 mV, quality.span)"),
-    7: ("too_short", "shorter than the required 10 s (signal.duration)"),
+    7: ("too_short", "shorter than the required 5 s (quality.min_duration)"),
 }
 
 
@@ -49,7 +49,7 @@ def spoiled(made, tmp_path_factory):
     write_record(folder, "r4", np.zeros_like(beats(4)), rate=250)
     edit(5, "/mV", "/mmHg")
     edit(6, "1000.0(0)/mV", "1.0(0)/mV")
-    write_record(folder, "r7", beats(7, seconds=6), rate=250)
+    write_record(folder, "r7", beats(7, seconds=4), rate=250)
     one_gap = beats(8)
     one_gap[8, 50:100] = -32768
     write_record(folder, "r8", one_gap, rate=250)

@@ -12,6 +12,7 @@ from dicom_files import dicom, group
 from heartbeats import heartbeats
 from hospital_checks import leaked
 from hospital_xml import EIGHT, aecg, muse
+from store_cohort import beats
 from wfdb_files import write_record
 
 from ecgssl.config import QualityParams, SyntheticParams
@@ -310,3 +311,14 @@ def test_short_recordings_are_judged_whole(folder):
     assert found.judged == (0.0, 10.0)
     assert "judged" not in found.detail
     assert json.loads(json.dumps(found.to_dict()))["judged"] == [0, 10]
+
+
+def test_short_recordings_are_usable_and_counted(tmp_path):
+    """6 s are usable by default, and not if complete recordings are required."""
+    write_record(tmp_path, "six", beats(1, seconds=6), rate=250)
+    found = inspect_one(str(tmp_path / "six.hea"), SPEC, QUALITY)
+    assert (found.verdict, found.short, found.judged) == ("ok", True, (0.0, 6.0))
+    assert found.detail == "short: 6 s of the 10 s of a window are recorded"
+    assert as_text(Inspection((found,), ())).rstrip().endswith("0 unreadable; 1 shorter than a window")
+    found = inspect_one(str(tmp_path / "six.hea"), SPEC, QualityParams(min_duration=10))
+    assert (found.reasons, found.short) == (("too_short",), False)

@@ -32,10 +32,15 @@ CHANGES = {
 def test_every_field_changes_the_fingerprint() -> None:
     prints = {spec.fingerprint for spec in CHANGES.values()} | {SignalSpec().fingerprint}
     assert len(prints) == len(CHANGES) + 1
-    # a new field must be added to the list above
-    fields = {f"{k}" for k in SignalSpec.model_fields} - {"clean", "normalise", "unit"}
+    # a new field must be added to the list above, except windows, which does not change how a window is processed
+    fields = {f"{k}" for k in SignalSpec.model_fields} - {"clean", "normalise", "unit", "windows"}
     fields |= {f"clean.{k}" for k in CleanSpec.model_fields} | {f"normalise.{k}" for k in NormaliseSpec.model_fields}
     assert fields == {name.split(" ")[0] for name in CHANGES}
+
+
+def test_the_choice_of_windows_leaves_the_fingerprint_of_earlier_releases() -> None:
+    assert SignalSpec(windows="all").fingerprint == SignalSpec().fingerprint
+    assert SignalSpec().fingerprint.startswith("8de7a6cf61cb")
 
 
 def test_the_version_of_the_cleaning_code_is_part_of_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
