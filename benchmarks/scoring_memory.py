@@ -31,9 +31,12 @@ def measure(bundle: Path, count: int, suffix: str) -> dict[str, float]:
         digital = np.ones((1, len(spec.leads), spec.samples), dtype=np.int16)
         mask = np.ones((1, len(spec.leads)), dtype=bool)
         row = {"status": "ok", "flags": "", "leads": " ".join(spec.leads), "heart_rate": 60.0, "windows": 1}
-        return [PreparedRecording(digital.copy(), mask, {"record_id": item.record_id, **row}) for item in items]
+        recorded = np.full(1, spec.samples)
+        return [
+            PreparedRecording(digital.copy(), mask, recorded, {"record_id": item.record_id, **row}) for item in items
+        ]
 
-    def outputs(self, ecg, lead_mask):  # type: ignore[no-untyped-def]
+    def outputs(self, ecg, lead_mask, recorded):  # type: ignore[no-untyped-def]
         width = {"embedding": 96}
         names = len(self.model.targets)
         return {name: noise.normal(size=(len(ecg), width.get(name, names))).astype(np.float32) for name in self.outputs}

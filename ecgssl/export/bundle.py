@@ -40,7 +40,8 @@ class Bundle:
     Args:
         graph: model that takes preprocessed recordings in mV; a torch module, or without torch an ONNX graph.
         spec: preprocessing settings.
-        quality: quality limits of the training recordings. Scoring applies the same limits.
+        quality: quality limits of the training recordings. Scoring applies the same limits. Recordings from
+            ``min_duration`` are accepted; bundles of earlier releases accept complete recordings only.
         lsb: rounding step of preprocessed signals in mV, as in the store.
         targets: names of the classifier's outputs; empty for an encoder.
         version: version of ecgssl, "+", and the first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
@@ -133,7 +134,7 @@ def export_bundle(
     model, spec = load_classifier(model_dir) if classifies else load_encoder(model_dir)
     _require_shape(validation, spec)
     decision = read_decision(model_dir, model) if isinstance(model, Classifier) else None
-    graph = ContractModule(model, spec, decision)
+    graph = ContractModule(model, spec, decision, spec.fewest_samples(quality.min_duration))
     about = {key: value for key, value in config.items() if key not in _OWN_KEYS}
     about |= {"quality": quality.model_dump(mode="json"), "lsb": lsb, "export": params.model_dump(mode="json")}
     with atomic_directory(out, marker=SUMS) as folder:
@@ -197,19 +198,19 @@ def load_bundle(
     spec, config, decision = files.spec, files.config, files.decision
     targets = files.head.targets if files.head is not None else ()
     if engine == "torch" or (engine == "auto" and installed("torch")):
-        graph = _torch_graph(path, decision)
+        graph = _torch_graph(path, decision, config.quality.min_duration)
     else:
         graph = OnnxGraph(path / f"{config.kind}.onnx", spec, decision)
     verify_self_test(path, graph, decision, config.export.tolerance)
     return Bundle(graph, spec, config.quality, config.lsb, targets, f"{__version__}+{digest[:16]}")
 
 
-def _torch_graph(path: Path, decision: Decision | None) -> ContractModule | OnnxGraph:
+def _torch_graph(path: Path, decision: Decision | None, min_duration: float) -> ContractModule | OnnxGraph:
     from ecgssl.export.contract_module import ContractModule
     from ecgssl.training.checkpoint import load_classifier, load_encoder
 
     model, spec = load_encoder(path) if decision is None else load_classifier(path)
-    return ContractModule(model, spec, decision)
+    return ContractModule(model, spec, decision, spec.fewest_samples(min_duration))
 
 
 def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:

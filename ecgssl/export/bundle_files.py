@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -100,7 +100,8 @@ def check_files(path: Path) -> BundleFiles:
     data = checked(lambda: read_json(path / CONFIG))
     config = head = decision = params = None
     if data is not None:
-        config = checked(lambda: validated(BundleConfig, data, str(path / CONFIG), _REMEDY))
+        given = _with_shortest_duration(data, spec)
+        config = checked(lambda: validated(BundleConfig, given, str(path / CONFIG), _REMEDY))
     if config is not None and config.kind == "classifier":
         head = checked(lambda: load_head(path))
     if head is not None:
@@ -127,3 +128,11 @@ def check_files(path: Path) -> BundleFiles:
     assert params is not None
     assert config is not None
     return BundleFiles(spec, params, config, head, decision)
+
+
+def _with_shortest_duration(data: dict[str, Any], spec: SignalSpec | None) -> dict[str, Any]:
+    """Return the content of ``config.json`` with the shortest accepted duration of releases that accept whole windows only."""
+    quality = data.get("quality")
+    if spec is None or not isinstance(quality, dict) or "min_duration" in quality:
+        return data
+    return data | {"quality": quality | {"min_duration": max(1.0, spec.duration)}}

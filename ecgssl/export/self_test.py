@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.lead_subsets import lead_subsets
-from ecgssl.export.unrecorded import mark_unrecorded
+from ecgssl.export.unrecorded import mark_unrecorded, recorded_counts
 from ecgssl.files import require_regular
 from ecgssl.signal.spec import SignalSpec
 
@@ -141,13 +142,19 @@ def _read(path: Path, spec: SignalSpec, widths: dict[str, int]) -> dict[str, Any
     problems = [
         Problem(str(path), name, "contains values that are not finite", _REMEDY)
         for name, value in arrays.items()
-        if not np.isfinite(value).all()
+        if not np.isfinite(_recorded(value) if name == "ecg" else value).all()
     ]
     if len({len(value) for value in arrays.values()}) > 1:
         problems.append(Problem(str(path), "rows", "are not the same number in all arrays", _REMEDY))
     if problems:
         raise InputError(problems)
     return arrays
+
+
+def _recorded(ecg: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return signals (n, L, T) with 0 in the trailing samples that are NaN in all leads, which were not recorded."""
+    counts = recorded_counts(ecg, np.ones(ecg.shape[:2], dtype=bool))
+    return np.where(np.arange(ecg.shape[-1]) < counts[:, None, None], ecg, np.float32(0))
 
 
 def _header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -14,6 +14,8 @@ from ecgssl.config import ReasonCode
 
 NEEDED = ("status", "reasons", "flags", "sampling_rate", "leads", "heart_rate")
 """Columns of a score file that ``features`` requires."""
+RECORDED = "recorded_seconds"
+"""Column of a score file that older releases do not write."""
 SCORES = ("logit__", "prob__", "value__")
 """Prefixes of the columns with outputs of the model."""
 
@@ -41,17 +43,19 @@ class Features:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
-def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
+def features(table: pd.DataFrame, leads: Sequence[str], duration: float | None = None) -> Features:
     """Return the features of a table with the columns of a score file (``ecgssl.scoring.files``).
 
-    Boolean features (``shares``) are missing leads, quality findings, and positive predictions at each threshold. Text
-    features (``categories``) are the sampling rate, the number of leads, and the most probable class of a multiclass
-    task. Numeric features (``numbers``) are the heart rate and the outputs of the model: logits of a multilabel task,
-    probabilities of a multiclass task, or values of a regression.
+    Boolean features (``shares``) are missing leads, recordings shorter than the window, quality findings, and positive
+    predictions at each threshold. Text features (``categories``) are the sampling rate, the number of leads, and the most
+    probable class of a multiclass task. Numeric features (``numbers``) are the heart rate and the outputs of the model: logits
+    of a multilabel task, probabilities of a multiclass task, or values of a regression.
 
     Args:
         table: table with one row per recording. Record names and paths are not used.
         leads: names of the leads in the preprocessing settings.
+        duration: duration in the preprocessing settings in s. Without it, or without the column ``recorded_seconds`` of older
+            score files, short recordings are not counted.
     """
     status = table["status"].to_numpy(dtype=str)
     scored = table[status == "ok"]
@@ -59,6 +63,10 @@ def features(table: pd.DataFrame, leads: Sequence[str]) -> Features:
     seen = [set(cell.split()) for cell in _texts(scored["leads"])]
     shares = {f"lead {lead} missing": np.array([lead not in one for one in seen], dtype=bool) for lead in leads}
     shares |= {f"finding {code}": np.array([code in one for one in found], dtype=bool) for code in get_args(ReasonCode)}
+    if duration is not None and RECORDED in scored:
+        recorded = _numbers(scored[RECORDED])
+        # files of older releases have no value, and all their recordings are complete
+        shares["shorter than the window"] = recorded[~np.isnan(recorded)] < duration - 1e-6
     for name in (column for column in scored if column.startswith("call__")):
         _, label, cut = name.split("__", 2)
         calls = _numbers(scored[name])
@@ -90,7 +98,7 @@ def table_of(rows: Mapping[str, Sequence[Any]], scores: Mapping[str, Sequence[An
     """Combine results of preprocessing and scores into a table for ``features``.
 
     Args:
-        rows: the columns in ``NEEDED`` except ``status``, for recordings that were not rejected.
+        rows: the columns in ``NEEDED`` except ``status``, and ``RECORDED``, for recordings that were not rejected.
         scores: result of ``ecgssl.scoring.scores.score_cells``.
     """
     table = pd.DataFrame({name: list(values) for name, values in {**rows, **scores}.items()})

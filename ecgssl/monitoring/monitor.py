@@ -18,7 +18,7 @@ from ecgssl.export.checksums import verify_sums
 from ecgssl.export.statistics_file import STATISTICS, read_statistics
 from ecgssl.files import require_regular, write_atomic, write_json
 from ecgssl.monitoring.compare import compare
-from ecgssl.monitoring.features import NEEDED, SCORES, embeddings, features
+from ecgssl.monitoring.features import NEEDED, RECORDED, SCORES, embeddings, features
 from ecgssl.monitoring.page import render_drift
 from ecgssl.output_lock import exclusive
 from ecgssl.scoring.score_file import FORMATS
@@ -28,7 +28,7 @@ FEWEST = 50
 """Smallest number of scored recordings in a batch."""
 _UNSEEN = ("record_id", "detail")
 """Columns that are not read, because they could identify recordings."""
-_NUMBERS = ("sampling_rate", "heart_rate")
+_NUMBERS = ("sampling_rate", "heart_rate", RECORDED)
 _NUMBER_PREFIXES = (*SCORES, "raw__", "call__", "emb_")
 _STATUS = ("ok", "rejected")
 _FIRST_ROW = {".csv": 2}
@@ -88,7 +88,7 @@ def _monitor(
     reference = read_statistics(bundle, files.embed_dim)
     table, more = _read(scores, digest), _read(embedded, digest) if embedded else None
     _require_scores(table, reference)
-    found = features(table, files.spec.leads)
+    found = features(table, files.spec.leads, files.spec.duration)
     vectors = embeddings(table if more is None else more)
     few = [("scores", found.recordings)] + ([("embeddings", len(vectors))] if more is not None else [])
     width = vectors.shape[1]
@@ -149,7 +149,8 @@ def _read(paths: Sequence[Path | str], digest: str) -> pd.DataFrame:
                 tables.append(_with_numbers(table))
     if problems:
         raise InputError(problems)
-    kinds = {tuple(sorted(map(str, table))) for table in tables}
+    # files of older releases have no column of recorded seconds
+    kinds = {tuple(sorted(set(map(str, table)) - {RECORDED})) for table in tables}
     if len(kinds) > 1:
         remedy = "Use the option --embeddings for files of embeddings"
         raise InputError(Problem("scores", "columns", "differ between the files", remedy))

@@ -15,7 +15,7 @@ from ecgssl.export.statistics_file import FORMAT, STATISTICS, VERSION
 from ecgssl.files import write_json
 from ecgssl.monitoring.cells import SMALLEST, category_histogram, number_histogram, protected_count
 from ecgssl.monitoring.embedding import embedding_reference
-from ecgssl.monitoring.features import Features, features, table_of
+from ecgssl.monitoring.features import RECORDED, Features, features, table_of
 from ecgssl.scoring.scores import score_cells
 from ecgssl.store import layout
 from ecgssl.store.store import Store
@@ -44,7 +44,7 @@ def write_reference(folder: Path, graph: ContractModule, store: Store) -> bool:
     if len(rows) < FEWEST:
         return False
     outputs = _run(graph, store, rows)
-    found = features(_table(store, rows, graph, outputs), store.spec.leads)
+    found = features(_table(store, rows, graph, outputs), store.spec.leads, store.spec.duration)
     rejections = _rejections(store)
     write_json(folder / STATISTICS, reference_statistics(found, outputs["embedding"], rejections), digits=None)
     return True
@@ -92,7 +92,7 @@ def one_per_patient(store: Store) -> NDArray[np.int64]:
 
 def _run(graph: ContractModule, store: Store, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
     chunks = [rows[i : i + _AT_A_TIME] for i in range(0, len(rows), _AT_A_TIME)]
-    parts = [graph.run(store.signals(chunk), store.lead_mask(chunk)) for chunk in chunks]
+    parts = [graph.run(store.signals(chunk), store.lead_mask(chunk), store.recorded(chunk)) for chunk in chunks]
     return {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
 
 
@@ -108,6 +108,7 @@ def _table(
         "sampling_rate": index["source_rate"].tolist(),
         "leads": leads,
         "heart_rate": index["heart_rate"].tolist(),
+        RECORDED: (store.recorded(rows) / store.spec.sampling_rate).tolist(),
     }
     return table_of(known, scores)
 

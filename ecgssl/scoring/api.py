@@ -110,4 +110,4 @@ class Predictor:
         except Rejected as error:
             problem = Problem("recording", error.stage, error.detail, "Remove the recording, or correct its source")
             raise RecordingError(error.reason, problem) from error
-        return bundle.graph.run(prepared.digital * np.float32(bundle.lsb), prepared.lead_mask)
+        return bundle.graph.run(prepared.digital * np.float32(bundle.lsb), prepared.lead_mask, prepared.recorded)

@@ -20,7 +20,14 @@ from ecgssl.signal.spec import SignalSpec
 
 INPUTS = ("signal", "sampling_rate", "leads")
 """Input columns: signal (unfiltered; a list of samples in mV for each lead), sampling rate in Hz, and lead names."""
-STATUS_COLUMNS: dict[str, type] = {"status": str, "reasons": str, "detail": str, "flags": str, "heart_rate": float}
+STATUS_COLUMNS: dict[str, type] = {
+    "status": str,
+    "reasons": str,
+    "detail": str,
+    "flags": str,
+    "heart_rate": float,
+    "recorded_seconds": float,
+}
 """Names and types of the output columns that precede the scores."""
 MALFORMED = (
     "signal is not one equally long list of numbers per lead, sampling_rate is not a number, "
@@ -38,8 +45,8 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Table with ``status`` (ok or rejected), ``reasons`` (codes of a rejection), ``detail`` (its explanation, with the
-        unknown lead names), ``flags`` and ``heart_rate``. For a classifier, the columns of
-        ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column ``embedding`` (a list of numbers).
+        unknown lead names), ``flags``, ``heart_rate`` and ``recorded_seconds`` (see
+        ``ecgssl.scoring.preprocess.COLUMNS``). For a classifier, the columns of ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column ``embedding`` (a list of numbers).
         Missing values are ``None``.
     """
     prepared = [_prepare_row(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]

@@ -36,6 +36,7 @@ COLUMNS = {
     "flags": str,
     "sampling_rate": float,
     "duration": float,
+    "recorded_seconds": float,
     "leads": str,
     "heart_rate": float,
     "windows": int,
@@ -45,8 +46,9 @@ COLUMNS = {
 
 ``status`` is ok or rejected. Rejected recordings have ``reasons`` (codes joined by ";") and ``detail``. Scored
 recordings have ``flags`` (codes of quality findings), ``leads`` (those passed to the model), ``heart_rate`` in beats
-per minute (median over the windows), ``windows`` (number of scored windows) and ``windows_rejected``. ``sampling_rate``
-in Hz and ``duration`` in s describe the file; they are empty if it cannot be read.
+per minute (median over the windows), ``windows`` (number of scored windows), ``windows_rejected`` and
+``recorded_seconds`` (recorded part of a window in s, less than the duration in the preprocessing settings for a short
+recording). ``sampling_rate`` in Hz and ``duration`` in s describe the file; they are empty if it cannot be read.
 """
 
 
@@ -55,14 +57,16 @@ class PreparedRecording:
     """One recording after preprocessing.
 
     Args:
-        digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads are 0.
+        digital: (windows, L, T) int16 in steps of ``lsb``; rows of absent leads, and samples that were not recorded, are 0.
         lead_mask: (windows, L) bool, true for present leads.
+        recorded: (windows,) int64, number of recorded samples from the start of the window.
         row: values by name of the column in ``COLUMNS``. Columns without a value may be missing.
         findings: quality findings of each window as text, see ``ecgssl.signal.findings.findings_to_cell``.
     """
 
     digital: NDArray[np.int16]
     lead_mask: NDArray[np.bool_]
+    recorded: NDArray[np.int64]
     row: dict[str, Any]
     findings: tuple[str, ...] = ()
 
@@ -71,7 +75,7 @@ def rejected(spec: SignalSpec, reason: str, detail: str) -> PreparedRecording:
     """Return a result without windows, with a row that contains the reason of the rejection."""
     nothing = np.zeros((0, len(spec.leads), spec.samples), dtype=np.int16)
     row = {"status": "rejected", "reasons": reason, "detail": detail}
-    return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), row)
+    return PreparedRecording(nothing, np.zeros(nothing.shape[:2], dtype=bool), np.zeros(0, dtype=np.int64), row)
 
 
 def prepare_files(
@@ -120,17 +124,19 @@ def prepare_recording(
     if not found:
         raise errors[0]
     mask = np.array([_unpack(one["lead_mask"], spec) for one in found])
+    recorded = np.array([one["recorded"] for one in found], dtype=np.int64)
     flags = dict.fromkeys(code for one in found for code in one["reasons"].split(";") if code)
     rates = [one["heart_rate"] for one in found if one["heart_rate"] is not None]
     row = {
         "status": "ok",
+        "recorded_seconds": int(recorded[0]) / spec.sampling_rate,
         "flags": ";".join(flags),
         "leads": " ".join(lead for lead, seen in zip(spec.leads, np.asarray(mask.any(axis=0)), strict=True) if seen),
         "heart_rate": float(np.median(rates)) if rates else None,
         "windows": len(found),
         "windows_rejected": len(errors),
     }
-    return PreparedRecording(digital[: len(found)], mask, row, tuple(one["findings"] for one in found))
+    return PreparedRecording(digital[: len(found)], mask, recorded, row, tuple(one["findings"] for one in found))
 
 
 def count_windows(recording: Recording, spec: SignalSpec) -> int:

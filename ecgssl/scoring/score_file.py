@@ -76,7 +76,7 @@ class Parquet(Format):
         import pyarrow as pa
 
         types = {str: pa.string(), int: pa.int32(), float: pa.float64()}
-        measured = {"sampling_rate", "duration", "heart_rate"}
+        measured = {"sampling_rate", "duration", "recorded_seconds", "heart_rate"}
         # scores are float32, like the model outputs
         return pa.schema(
             [(n, pa.float32() if k is float and n not in measured else types[k]) for n, k in self.columns.items()]

@@ -46,7 +46,7 @@ def combine_windows(values: NDArray[np.float32], windows: Windows) -> NDArray[np
 
 
 def run_windows(
-    bundle: Bundle, digital: NDArray[np.int16], lead_mask: NDArray[np.bool_]
+    bundle: Bundle, digital: NDArray[np.int16], lead_mask: NDArray[np.bool_], recorded: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float32]]:
     """Run the model on preprocessed windows and return its outputs.
 
@@ -54,12 +54,13 @@ def run_windows(
         bundle: bundle; its model has been moved to the device to use.
         digital: (n, L, T) int16 in steps of ``bundle.lsb``, n at least 1.
         lead_mask: (n, L) bool, true for present leads.
+        recorded: (n,) int64, number of recorded samples from the start.
 
     Returns:
         Output arrays with n rows, by name.
     """
     parts = [
-        bundle.graph.run(digital[part] * np.float32(bundle.lsb), lead_mask[part])
+        bundle.graph.run(digital[part] * np.float32(bundle.lsb), lead_mask[part], recorded[part])
         for part in window_slices(bundle, len(digital))
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in bundle.graph.outputs}
@@ -85,7 +86,10 @@ def recording_outputs(
     if not sum(counts):
         return values
     digital = np.concatenate([one.digital for one in prepared])
-    found = run_windows(bundle, digital, np.concatenate([one.lead_mask for one in prepared]))[output]
+    lead_mask, recorded = (
+        np.concatenate(part) for part in zip(*((p.lead_mask, p.recorded) for p in prepared), strict=True)
+    )
+    found = run_windows(bundle, digital, lead_mask, recorded)[output]
     ends = np.cumsum(counts)
     for i, (end, count) in enumerate(zip(ends, counts, strict=True)):
         if count:

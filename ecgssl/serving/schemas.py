@@ -71,6 +71,10 @@ class RecordingOut(BaseModel):
 
     sampling_rate: Annotated[float, Field(description="Sampling rate of the raw recording in Hz.")]
     duration: Annotated[float, Field(description="Duration of the raw recording in s.")]
+    recorded_seconds: Annotated[
+        float,
+        Field(description="Recorded part of a window in s; less than the model's duration for a short recording."),
+    ]
     leads: Annotated[list[str], Field(description="Leads passed to the model.")]
     heart_rate: Annotated[float | None, Field(description="Beats per minute; null if it cannot be measured.")]
     windows: Annotated[int, Field(description="Number of windows that were scored.")]
@@ -168,6 +172,7 @@ class ModelOut(BaseModel):
     leads: list[str]
     sampling_rate: float
     duration: float
+    min_duration: Annotated[float, Field(description="Shortest accepted recording in s.")]
     explains: Annotated[str | None, Field(description="Method of /explain; null for an encoder and without torch.")]
     largest_request: Annotated[int, Field(description="Largest request in bytes.")]
     notice: str

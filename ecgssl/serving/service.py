@@ -109,6 +109,7 @@ class Service:
             leads=list(bundle.spec.leads),
             sampling_rate=bundle.spec.sampling_rate,
             duration=bundle.spec.duration,
+            min_duration=min(bundle.quality.min_duration, bundle.spec.duration),
             explains=self.method,
             largest_request=size,
             notice=NOTICE,
@@ -135,6 +136,7 @@ class Service:
         recording = {
             "sampling_rate": read.sampling_rate,
             "duration": read.duration,
+            "recorded_seconds": row["recorded_seconds"],
             "leads": row["leads"].split(),
             "heart_rate": row["heart_rate"],
             "windows": row["windows"],
@@ -154,7 +156,10 @@ class Service:
 
     def run(self, read: ReadResult, part: slice, output: Output) -> NDArray[np.float32]:
         """Return the logits (windows, K) or embeddings (windows, E) for the windows ``part`` of a recording."""
-        return run_windows(self.bundle, read.prepared.digital[part], read.prepared.lead_mask[part])[output]
+        prepared = read.prepared
+        return run_windows(self.bundle, prepared.digital[part], prepared.lead_mask[part], prepared.recorded[part])[
+            output
+        ]
 
     def predict(self, read: ReadResult, logits: NDArray[np.float32]) -> dict[str, Any]:
         """Return the scores of a recording (fields of ``PredictionOut``)."""
@@ -234,17 +239,19 @@ class Service:
         spec = self.bundle.spec
         signal = read.prepared.digital[:1] * np.float32(self.bundle.lsb)
         mask = read.prepared.lead_mask[:1]
-        present = torch.from_numpy(mask)
-        x = normalise(torch.from_numpy(signal), present, spec.normalise)
-        found = attribute(model, x, present, target, method=self.method, before_pass=require_time)
+        present, recorded = torch.from_numpy(mask), torch.from_numpy(read.prepared.recorded[:1])
+        x = normalise(torch.from_numpy(signal), present, spec.normalise, recorded)
+        found = attribute(model, x, present, target, method=self.method, before_pass=require_time, recorded=recorded)
         title, relevance = "Input of the model", in_windows(found.values[0], spec.sampling_rate)
         if self.method == "integrated_gradients":
             title += f", with attributions for and against {target}"
         else:
             # draw attention above the median only, because every part of a recording receives some attention
             title += ", with attention above its median"
-            relevance = np.maximum(relevance - np.median(relevance[mask[0]]), 0)
+            seen = relevance[mask[0], : int(recorded[0])]
+            relevance = np.maximum(relevance - np.median(seen), 0)
         require_time()
+        signal[..., int(recorded[0]) :] = np.nan
         figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)
         shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
         return self.about(read) | {

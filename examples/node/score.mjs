@@ -64,12 +64,12 @@ function deriveLimbLeads(rows, limb) {
   return out;
 }
 
-function inputs(recording, contract, { names, limb }) {
+function inputs(recording, contract, shortest, { names, limb }) {
   const rows = deriveLimbLeads(nameRows(recording, names), limb);
   const lengths = new Set(Object.values(rows).map((row) => row.length));
   if (lengths.size !== 1) throw new Error("leads have different lengths");
   const [samples] = lengths;
-  if (samples < contract.duration * recording.rate) throw new Error(`too short: the model needs ${contract.duration} s`);
+  if (samples < shortest * recording.rate) throw new Error(`too short: the model needs ${shortest} s`);
   const ecg = new Float32Array(contract.leads.length * samples);
   const mask = new Uint8Array(contract.leads.length);
   contract.leads.forEach((lead, i) => {
@@ -93,8 +93,10 @@ const contract = readJson("signal.json");
 const recording = readRecording(file, rate);
 const graph = readdirSync(bundle).find((name) => name.endsWith(`.raw-${recording.rate}.onnx`));
 if (!graph) throw new Error(`the bundle has no graph for ${recording.rate} Hz. Export one with export.raw_rates`);
+// bundles of earlier releases state no shortest duration and take complete recordings only
+const { min_duration = contract.duration } = readJson("config.json").quality;
 const session = await ort.InferenceSession.create(path.join(bundle, graph));
-const found = await session.run(inputs(recording, contract, readJson("lead_names.json")));
+const found = await session.run(inputs(recording, contract, Math.min(min_duration, contract.duration), readJson("lead_names.json")));
 const result = { embedding: Array.from(found.embedding.data) };
 if (graph.startsWith("classifier")) {
   const { kind, targets, decision } = readJson("labels.json");

@@ -71,7 +71,7 @@ class SlowModel:
 
     def embed(self, read: int, embedding: np.ndarray) -> dict[str, Any]:
         recording = {
-            "sampling_rate": 500, "duration": 10, "leads": [], "heart_rate": None, "windows": read,
+            "sampling_rate": 500, "duration": 10, "recorded_seconds": 10, "leads": [], "heart_rate": None, "windows": read,
             "windows_rejected": 0, "findings": [],
         }  # fmt: skip
         return {"model": "", "fingerprint": "", "recording": recording, "notice": "", "embedding": embedding.tolist()}

@@ -33,7 +33,7 @@ def test_an_entry_is_complete(code: ReasonCode) -> None:
 def test_every_limit_has_a_code() -> None:
     """A limit without a code would be missing from all messages."""
     used = {reason.limit for reason in REASONS.values()}
-    assert set(QualityParams.model_fields) - used == {"flat_sd", "beats", "min_leads", "policy"}
+    assert set(QualityParams.model_fields) - used == {"flat_sd", "beats", "min_leads", "min_duration", "policy"}
 
 
 RAISE = {"RecordingError", "read_error", "_error", "error"}

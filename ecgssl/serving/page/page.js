@@ -102,7 +102,8 @@ function showScores(answer) {
 function showQuality(recording) {
   const rate = recording.heart_rate === null ? "heart rate not measured" : `heart rate ${Math.round(recording.heart_rate)} per minute`;
   const length = `${recording.duration.toFixed(1)} s at ${recording.sampling_rate} Hz`;
-  at("facts").textContent = `${length}; ${rate}; leads used by the model: ${recording.leads.join(", ")}.`;
+  const short = recording.recorded_seconds < about.duration ? ` (the model's window has ${about.duration} s; the missing time is left out)` : "";
+  at("facts").textContent = `${length}${short}; ${rate}; leads used by the model: ${recording.leads.join(", ")}.`;
   const byCode = new Map();
   for (const finding of recording.findings) {
     if (!byCode.has(finding.code)) byCode.set(finding.code, { meaning: finding.meaning, leads: [] });
