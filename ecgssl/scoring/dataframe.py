@@ -46,8 +46,8 @@ def score_frame(bundle: Bundle, table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Table with ``status`` (ok or rejected), ``reasons`` (codes of a rejection), ``detail`` (its explanation, with the
         unknown lead names), ``flags``, ``heart_rate`` and ``recorded_seconds`` (see
-        ``ecgssl.scoring.preprocess.COLUMNS``). For a classifier, the columns of ``ecgssl.scoring.scores.score_columns`` follow; for an encoder, the column ``embedding`` (a list of numbers).
-        Missing values are ``None``.
+        ``ecgssl.scoring.preprocess.COLUMNS``). For a classifier, the columns of ``ecgssl.scoring.scores.score_columns``
+        follow; for an encoder, the column ``embedding`` (a list of numbers). Missing values are ``None``.
     """
     prepared = [_prepare_row(bundle, *row) for row in table[list(INPUTS)].itertuples(index=False)]
     cells: dict[str, list[Any]] = {name: [one.row.get(name) for one in prepared] for name in STATUS_COLUMNS}

@@ -82,7 +82,7 @@ class SignalSpec(_Frozen):
         missing_leads: ``mask`` accepts recordings with missing leads and marks these in the lead mask; ``reject``
             rejects them.
         windows: parts of a longer recording to store: ``first`` stores the part that ``crop`` keeps, ``all`` every
-            complete window of ``duration`` as a row of its own. It does not change how a window is processed, so it is
+            complete window of ``duration`` as a separate row. It does not change how a window is processed, so it is
             not part of the fingerprint.
 
     Recordings shorter than ``duration`` are accepted from ``quality.min_duration``. The samples after their end are marked

@@ -78,7 +78,7 @@ def test_accepts_the_spellings_of_ecgssl(exported, script, tmp_path):
 
 
 def test_refuses_what_the_graph_cannot_know(exported, script, tmp_path):
-    recording = {"sampling_rate": 500, "leads": ["I", "II"], "signal": [[0.1] * 4000, [0.2] * 4000]}
+    recording = {"sampling_rate": 500, "leads": ["I", "II"], "signal": [[0.1] * 2400, [0.2] * 2400]}
     for change, message in (
         ({}, "too short"),
         ({"sampling_rate": 360}, "no graph for 360 Hz"),

@@ -122,7 +122,7 @@ def planted(tmp_path_factory) -> SimpleNamespace:
         if number == 20:
             signal[8] = 0
         write_record(
-            folder / SECRETS[0], name, signal if number != 4 else signal[:, :500], rate=rate, checksum=number != 6
+            folder / SECRETS[0], name, signal if number != 4 else signal[:, :490], rate=rate, checksum=number != 6
         )
         split = ("train", "train", "val", "test")[number // 2 % 4]
         site = "Main <b>&" if number < 12 else "North" if number < 22 else SECRETS[3]
