@@ -48,7 +48,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
     if not stated:
         kept = kept.assign(age=kept["file_age"].astype(float), sex=kept["file_sex"].fillna(""))
     known = read[read["rate"].notna()]
-    short = int((kept["recorded"] < checked.params.signal.samples).sum())
+    short = int((kept["recorded"] < checked.chosen.params.signal.samples).sum())
     return {
         "ecgssl": __version__,
         "verdict": {0: "sound", 2: "table", 3: "rejected"}[checked.exit_code],
@@ -69,7 +69,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
             {"column": i.column, "what": i.what, "remedy": i.remedy, "rows": list(i.rows)} for i in checked.issues
         ],
         "warnings": [{"what": warning.what, "rows": list(warning.rows)} for warning in warnings_of(checked)],
-        "notes": [*cohort.notes, *([short_text(short, checked.params.signal)] if short else [])],
+        "notes": [*cohort.notes, *([short_text(short, checked.chosen.params.signal)] if short else [])],
         "unused": list(cohort.not_binary),
         "rejected": _reasons(out, "reason"),
         "flags": _reasons(kept, "reasons"),
