@@ -44,9 +44,9 @@ def manifest(tmp_path_factory):
     return folder / "m.csv"
 
 
-def make(manifest, out, **sections):
+def make(manifest, out, overlap="error", **sections):
     """Return the store and report of the cohort with some sections of the parameters."""
-    report = preprocess(load_manifest(manifest), params(**sections), out, KEY, progress=False)
+    report = preprocess(load_manifest(manifest), params(**sections), out, KEY, overlap=overlap, progress=False)
     return Store(out), report
 
 
@@ -139,8 +139,8 @@ def test_windows_in_the_middle(manifest, tmp_path):
 
 def test_the_check_counts_short_recordings_and_windows(manifest):
     """``check`` rejects the same recordings as preprocessing."""
-    sections = {"data": {"set": "cohort", "manifest": str(manifest)}, "signal": {"windows": "all"}}
-    found = check(params(**sections), progress=False)
+    sections = {"sets": {"mine": {"reader": "cohort", "manifest": str(manifest)}}, "signal": {"windows": "all"}}
+    found = check(params(**sections).one_set(), progress=False)
     assert found.recordings["windows"].tolist()[:2] == [1, 1]
     assert found.rejected["reason"].tolist() == ["too_short"]
     summary = summarise(found)
@@ -190,7 +190,7 @@ def test_all_windows_of_a_shared_recording_are_left_out(manifest, tmp_path):
     (manifest.parent / "shared.csv").write_text(
         "record_id,path,split\nlong,long,train\nfull,full,train\ncopy,copy,test\n"
     )
-    sections = {"signal": {"windows": "all"}, "data": {"overlap": "drop_train"}}
+    sections = {"signal": {"windows": "all"}, "overlap": "drop_train"}
     store, report = make(manifest.parent / "shared.csv", tmp_path / "store", **sections)
     assert store.index["record_id"].tolist() == ["full", "copy"]
     assert report.reasons == {"overlap": 1}
