@@ -146,7 +146,7 @@ def test_rates_and_cleaners_that_no_graph_can_have(tmp_path):
 
 def test_program_names_no_place_and_is_the_model(exported):
     content = (exported.path / "model.pt2").read_bytes()
-    assert program_bytes(traced(ContractModule(classifier(), SPEC, decision()))) == content
+    assert program_bytes(traced(ContractModule(classifier(), SPEC, decision(), 500))) == content
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [archive.read(name) for name in archive.namelist()]
     places = (b"site-packages", b"/home", str(Path(__file__).parents[2]).encode(), str(exported.path).encode())
