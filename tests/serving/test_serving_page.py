@@ -56,7 +56,7 @@ def test_from_a_file_to_its_attribution(served, records, width):
         assert page.complaints == []
         page.choose("#files", records / "short.hea", records / "short.dat")
         page.until(SHOWN.format("refusal"))
-        assert "shorter than the required duration" in text(page, "refusal").lower()
+        assert "shorter than the shortest accepted duration" in text(page, "refusal").lower()
         assert page.run("document.getElementById('result').hidden")
     finally:
         page.close()
