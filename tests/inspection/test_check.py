@@ -122,9 +122,7 @@ def planted(tmp_path_factory) -> SimpleNamespace:
         signal = beats(number)
         if number == 20:
             signal[8] = 0
-        write_record(
-            folder / SECRETS[0], name, signal[:, : shorter.get(number)], rate=rate, checksum=number != 6
-        )
+        write_record(folder / SECRETS[0], name, signal[:, : shorter.get(number)], rate=rate, checksum=number != 6)
         split = ("train", "train", "val", "test")[number // 2 % 4]
         site = "Main <b>&" if number < 12 else "North" if number < 22 else SECRETS[3]
         rhythm, ef = ("SR", "AF", "")[number % 3], f"{50 + number}"
