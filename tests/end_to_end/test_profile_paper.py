@@ -1,0 +1,160 @@
+"""The profile ``paper`` on small releases of its four sets in their official layouts, with a tiny encoder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from paper_releases import write_cpsc, write_mimic, write_ningbo, write_ptbxl
+
+from ecgssl.store.store import Store
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+REPOSITORY = Path(__file__).parents[2]
+SIZES = {"mimic": 60, "ptbxl": 200, "icbeb": 110, "ningbo": 170}
+WRITERS = {"mimic": write_mimic, "ptbxl": write_ptbxl, "icbeb": write_cpsc, "ningbo": write_ningbo}
+ALL_TASKS = ["superclass", "subclass", "diagnostic", "form", "rhythm", "all_statements", "icbeb", "conditions"]
+"""Tasks of the profile, which are run with a linear probe on all labels and 12 leads."""
+ONE_TASK = "superclass"
+"""Task that is run in every mode, with every fraction, and with 12 leads and one lead."""
+
+
+def run_stage(name: str, *arguments: str) -> None:
+    """Run the script of a stage in this process and check its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(REPOSITORY / "pipelines" / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == 0, (name, arguments)
+
+
+def small(profile: dict) -> dict:
+    """Return the profile with fewer and smaller computations. Sets, labels, tasks and signal settings are unchanged."""
+    profile["store"]["workers"] = 1
+    profile["model"] |= {"width": 16, "depth": 1, "heads": 2, "decoder": {"width": 16, "depth": 1, "heads": 2}}
+    few = {"samples": 32, "batch_size": 16, "compile": False, "probe": {"recordings": 32}}
+    profile["pretrain"] |= few
+    profile["finetune"]["draws"] = 2
+    profile["finetune"]["linear"] = {"C": [0.1], "class_weight": ["none"]}
+    profile["finetune"]["full"] |= {"epochs": 1}
+    profile["evaluate"] |= {"bootstrap": 100, "subgroups": ["sex"]}
+    profile["export"] |= {"raw_rates": [], "pt2": False}
+    profile["tracking"]["backend"] = "none"
+    return profile
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Return a project folder after all stages: every task with a linear probe, and one task in all settings."""
+    folder = tmp_path_factory.mktemp("paper")
+    profile = small(yaml.safe_load((REPOSITORY / "pipelines/profiles/paper.yaml").read_text()))
+    for name, one in profile["sets"].items():
+        assert WRITERS[name](folder / one["root"], SIZES[name] // (2 if name == "mimic" else 1)) == SIZES[name]
+    protocol = {**profile["finetune"], "lead_sets": ["12lead", "1lead"]}
+    one_task = profile | {"finetune": protocol, "tasks": {ONE_TASK: profile["tasks"][ONE_TASK]}}
+    linear = {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead"]}
+    every_task = profile | {"finetune": profile["finetune"] | linear, "export": {**profile["export"], "mode": "linear"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        # figures with one panel per target take minutes for 199 targets, and other tests draw them
+        patch.setattr("ecgssl.stages.evaluate.draw_curves", lambda *arguments: [])
+        write_params(every_task)
+        for name in profile["sets"]:
+            run_stage("cohort", "--dataset", name)
+            run_stage("preprocess", "--dataset", name)
+        run_stage("pretrain")
+        for task in ALL_TASKS:
+            run_stage("finetune", "--setting", f"{task}-linear-1.0-12lead")
+        run_stage("evaluate")
+        run_stage("export")
+        Path("metrics/leaderboard.json").rename("every_task.json")
+        write_params(one_task)
+        for setting in settings_of(protocol):
+            if setting != f"{ONE_TASK}-linear-1.0-12lead":
+                run_stage("finetune", "--setting", setting)
+        run_stage("evaluate")
+    return folder
+
+
+def write_params(params: dict) -> None:
+    """Write params.yaml in the current folder."""
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def settings_of(protocol: dict) -> list[str]:
+    """Return the keys of all settings of the task ``ONE_TASK``."""
+    return [
+        f"{ONE_TASK}-{mode}-{share}-{leads}"
+        for mode in protocol["modes"]
+        for share in protocol["fractions"]
+        for leads in protocol["lead_sets"]
+    ]
+
+
+def test_the_settings_of_the_profile_are_the_published_protocol():
+    profile = yaml.safe_load((REPOSITORY / "pipelines/profiles/paper.yaml").read_text())
+    assert profile["model"]["preset"] == "base"
+    assert profile["pretrain"]["sets"] == ["mimic"]
+    assert list(profile["tasks"]) == ALL_TASKS
+    assert set(SIZES) == set(profile["sets"])
+    assert profile["finetune"]["modes"] == ["linear", "full", "scratch"]
+    assert len(profile["finetune"]["fractions"]) > 1
+    assert len(profile["finetune"]["lead_sets"]) > 1
+
+
+def test_every_recording_is_stored_or_rejected_with_the_known_reason(project):
+    expected = {"mimic": ["truncated"], "ptbxl": [], "icbeb": [], "ningbo": ["known_defect"]}
+    for name, count in SIZES.items():
+        figures = json.loads((project / f"metrics/preprocess/{name}.json").read_text())
+        assert figures["recordings"] == count == figures["stored"] + figures["rejected"], name
+        with (project / f"data/processed/{name}/rejected.csv").open(newline="") as file:
+            assert [row["reason"] for row in csv.DictReader(file)] == expected[name], name
+    assert len(Store(project / "data/processed/ptbxl").targets) == 5 + 23 + 44 + 19 + 12 + 71
+    assert Store(project / "data/processed/mimic").targets == ()
+
+
+def test_the_encoder_is_pretrained_on_the_corpus_only(project):
+    figures = json.loads((project / "metrics/pretrain.json").read_text())
+    train = len(Store(project / "data/processed/mimic").rows("train"))
+    assert 0 < train < SIZES["mimic"]
+    assert figures["train_recordings"] == train
+
+
+def test_the_method_table_has_every_task_and_its_published_results(project):
+    methods = json.loads((project / "every_task.json").read_text())["methods"]
+    sets = {"icbeb": "icbeb", "conditions": "ningbo"}
+    columns = [f"{sets.get(task, 'ptbxl')}: {task}" for task in ALL_TASKS]
+    assert [column["title"] for column in methods["columns"]] == columns
+    rows = {row["method"]: row["results"] for row in methods["rows"]}
+    assert set(rows["random encoder, linear"]) == set(rows["core, linear"]) == set(columns)
+    quoted = {title for results in rows.values() for title, result in results.items() if result["quoted"]}
+    assert quoted == set(columns[:6])
+    assert rows["xresnet1d101, supervised"]["ptbxl: all_statements"]["value"] == 0.925
+
+
+def test_one_task_in_every_mode_fraction_and_lead_set(project):
+    board = json.loads((project / "metrics/leaderboard.json").read_text())
+    found = {(r["mode"], r["share"], r["trained_on"], r["tested_on"]) for r in board["settings"]}
+    pairs = [
+        (mode, share, leads)
+        for mode in ("linear", "full", "scratch")
+        for share in (1.0, 0.5)
+        for leads in ("12lead", "1lead")
+    ]
+    fewer = {(mode, 1.0, "12lead", "1lead") for mode in ("linear", "full", "scratch")}
+    assert found == {(mode, share, leads, leads) for mode, share, leads in pairs} | fewer
+    names = [row["method"] for row in board["methods"]["rows"]]
+    assert names[:4] == ["random encoder, linear", "from scratch", "core, linear", "core, full"]
+    drawn = project / f"models/finetuned/{ONE_TASK}-full-0.5-12lead/draw-1.csv"
+    assert drawn.exists()
+
+
+def test_the_exported_classifier_has_the_labels_of_its_task(project):
+    made = json.loads((project / "exports/classifier/config.json").read_text())
+    assert "superclass.NORM" in json.dumps(made)
