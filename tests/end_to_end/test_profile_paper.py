@@ -136,10 +136,12 @@ def test_every_recording_is_stored_or_rejected_with_the_known_reason(project):
 
 
 def test_the_encoder_is_pretrained_on_the_corpus_only(project):
-    figures = json.loads((project / "metrics/pretrain.json").read_text())
+    selection = json.loads((project / "metrics/selection.json").read_text())
     train = len(Store(project / "data/processed/mimic").rows("train"))
     assert 0 < train < SIZES["mimic"]
-    assert figures["train_recordings"] == train
+    assert set(selection) == set(SIZES)
+    assert {name: figures["train"] for name, figures in selection.items() if "train" in figures} == {"mimic": train}
+    assert json.loads((project / "data/selection/pretrain.json").read_text())["sets"].keys() == {"mimic"}
 
 
 def test_the_method_table_has_every_task_and_its_published_results(project):
@@ -173,10 +175,4 @@ def test_one_task_in_every_mode_fraction_and_lead_set(project):
 
 def test_the_exported_classifier_is_that_of_the_profile(project):
     labels = json.loads((project / "exports/classifier/labels.json").read_text())
-    assert labels["targets"] == [
-        "superclass.NORM",
-        "superclass.MI",
-        "superclass.STTC",
-        "superclass.CD",
-        "superclass.HYP",
-    ]
+    assert labels["targets"] == [f"superclass.{name}" for name in ("NORM", "MI", "STTC", "CD", "HYP")]
