@@ -83,6 +83,8 @@ class PretrainParams(Section):
         sets: names of the sets to pretrain on; may be left out if ``sets`` has only one.
         sampling: share of each set in the batches. ``proportional``: by its number of recordings; ``balanced``: equal
             shares; or a weight per set.
+        windows: windows of a long recording (``signal.windows: all``): ``all`` uses each of them once per epoch; ``random``
+            draws one of them per epoch.
         overlap: action if a pretraining set contains patients or waveforms of validation or test of a task: ``drop``
             leaves these recordings out and counts them; ``error``.
         init: folder of an encoder or bundle whose weights the run starts from; null for random weights.
@@ -110,6 +112,7 @@ class PretrainParams(Section):
 
     sets: tuple[str, ...] = ()
     sampling: Sampling = "proportional"
+    windows: Literal["all", "random"] = "all"
     overlap: Literal["drop", "error"] = "drop"
     init: Path | None = None
     samples: Positive = 2560

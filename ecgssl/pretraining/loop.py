@@ -135,8 +135,7 @@ def pretrain(
     corpus = Corpus.of(store)
     _require_usable(corpus, params, ranks)
     p = params.pretrain
-    sampler = Sampler(corpus, p.sampling, p.batch_size, params.seed)
-    count = len(corpus.rows("train"))
+    sampler = Sampler(corpus, p.sampling, p.batch_size, params.seed, p.windows)
     init = InitialWeights.of(params)
     device = resolve_device(p.device)
     precision = resolve_precision(p.precision, device)
@@ -222,7 +221,9 @@ def pretrain(
                 on_log(row)
             shown = history.history[-1] if history.history else {}
             advance(p.batch_size, **{term.name: shown[term.name] for term in model.loss_terms if term.name in shown})
-            if on_epoch and (epoch := _epoch_ended(history.step, steps, p.batch_size, count, p.probe.every_epochs)):
+            if on_epoch and (
+                epoch := _epoch_ended(history.step, steps, p.batch_size, sampler.count, p.probe.every_epochs)
+            ):
                 before = time.perf_counter()
                 if ranks.first:
                     row = _monitor(model, on_epoch, history, {**place, "epoch": epoch}, state, params)

@@ -188,6 +188,22 @@ class Store:
             return np.full(len(self), self.spec.samples, dtype=np.int64)
         return self.column("recorded").to_numpy().astype(np.int64)
 
+    @cached_property
+    def recording_of(self) -> NDArray[np.int64]:
+        """Number (n,) of the recording of each row: the first row of its windows (``signal.windows: all``)."""
+        rows = np.arange(len(self), dtype=np.int64)
+        if "window" not in (self.index.columns if "index" in self.__dict__ else self.columns):
+            return rows
+        windows = self.column("window").to_numpy()
+        if not windows.any():
+            return rows
+        first: dict[str, int] = {}
+        names = zip(self.column("record_id").to_pylist(), windows.tolist(), strict=True)
+        found = [
+            first.setdefault(name.removesuffix(f"@w{w}") if w else name, row) for row, (name, w) in enumerate(names)
+        ]
+        return np.array(found, dtype=np.int64)
+
     def _map(self, shard: int) -> NDArray[np.int16]:
         found = self._maps.get(shard)
         if found is None:

@@ -137,6 +137,12 @@ def test_windows_in_the_middle(manifest, tmp_path):
     np.testing.assert_allclose(store.signals(np.array([row]))[0], whole[:, 2225:3225], atol=0.00051)
 
 
+def test_windows_of_a_recording_belong_together(first, every):
+    assert first[0].recording_of.tolist() == [0, 1, 2, 3]
+    names = every[0].index["record_id"].tolist()
+    assert [names[row] for row in every[0].recording_of] == [name.split("@")[0] for name in names]
+
+
 def test_the_check_counts_short_recordings_and_windows(manifest):
     """``check`` rejects the same recordings as preprocessing."""
     sections = {"sets": {"mine": {"reader": "cohort", "manifest": str(manifest)}}, "signal": {"windows": "all"}}

@@ -98,3 +98,32 @@ def test_weights_that_cannot_be_used_are_all_listed(corpus):
 def test_largest_remainder():
     assert largest_remainder(np.array([1 / 3, 1 / 3, 1 / 3]), 1000).tolist() == [334, 333, 333]
     assert largest_remainder(np.array([0.416, 0.338, 0.246]), 10).tolist() == [4, 3, 3]
+
+
+@pytest.mark.parametrize("sampling", ["proportional", {"a": 1.0, "b": 3.0}])
+def test_random_window_draws_one_row_of_each_recording_per_epoch(tmp_path, sampling):
+    stores = {name: bare_store(tmp_path / name, range(12)) for name in ("a", "b")}
+    # two recordings with one and five windows, and two with three; the rows of set b start at 12
+    stores["a"].recording_of = np.repeat([0, 1, 6, 9], [1, 5, 3, 3])
+    stores["b"].recording_of = np.arange(12)
+    corpus = Corpus(stores)
+    sampler = Sampler(corpus, sampling, 16, seed=3, windows="random")
+    assert sampler.count == 16
+    epochs = np.stack([sampler(step) for step in range(200)])
+    np.testing.assert_array_equal(epochs[7], Sampler(corpus, sampling, 16, seed=3, windows="random")(7))
+    halves = np.concatenate([Sampler(corpus, sampling, 8, 3, "random")(step) for step in (14, 15)])
+    np.testing.assert_array_equal(epochs[7], halves)
+    recordings = np.concatenate([stores["a"].recording_of, 12 + np.arange(12)])
+    if sampling == "proportional":
+        assert all(len(set(recordings[epoch])) == 16 for epoch in epochs)
+    counts = np.bincount(epochs.ravel(), minlength=24)
+    # every window of a recording is drawn about equally often
+    assert counts[1:6].min() > 0.5 * counts[1:6].mean()
+    assert abs(counts[0] - counts[1:6].sum()) <= 0.05 * counts[0]
+
+
+def test_random_window_of_single_windows_is_the_order_of_all(corpus):
+    for step in (0, 5):
+        np.testing.assert_array_equal(
+            Sampler(corpus, "balanced", 9, 2, "random")(step), Sampler(corpus, "balanced", 9, 2)(step)
+        )
