@@ -59,11 +59,11 @@ def test_names_are_needed_with_several_sets():
 def test_all_wrong_references_are_listed_at_once():
     found = problems_of({
         "sets": TWO["sets"],
-        "pretrain": {"sets": ["archiv", "ptbxl", "ptbxl"], "sampling": {"archive": 1.0}, "samples": -1},
+        "pretrain": {"sets": ["archives", "ptbxl", "ptbxl"], "sampling": {"archive": 1.0}, "samples": -1},
         "tasks": {"rhythm": {"set": "georgia", "targets": ["AF"]}, "other": {"set": "ptbxl", "targets": []}},
     })  # fmt: skip
     assert found["pretrain.sets"] == [
-        "'archiv' is not in section sets. Did you mean 'archive'? Use one of: archive, ptbxl",
+        "'archives' is not in section sets. Did you mean 'archive'? Use one of: archive, ptbxl",
         "lists ptbxl more than once. Remove the duplicates",
     ]
     assert found["tasks.rhythm.set"] == ["'georgia' is not in section sets. Use one of: archive, ptbxl"]
@@ -83,13 +83,13 @@ def test_wrong_weights(sampling):
 
 
 def test_settings_that_cannot_differ_between_sets():
-    sets = {"a": {"signal": {"duration": 5}}, "b": {"quality": {}, "lables": "all", "set": "ptbxl"}}
+    sets = {"a": {"signal": {"duration": 5}}, "b": {"quality": {}, "label": "all", "set": "ptbxl"}}
     found = problems_of(
         {**TWO, "sets": sets, "pretrain": {"sets": ["a"]}, "tasks": {"t": {"set": "a", "targets": ["AF"]}}}
     )
     assert found["sets.a.signal"][0].endswith("Set it in section 'signal' for all sets")
     assert found["sets.b.quality"][0].endswith("Set it in section 'quality' for all sets")
-    assert found["sets.b.lables"] == ["unknown key. Did you mean 'labels'?"]
+    assert found["sets.b.label"] == ["unknown key. Did you mean 'labels'?"]
     assert found["sets.b.set"] == ["unknown key. Use 'reader'"]
 
 
