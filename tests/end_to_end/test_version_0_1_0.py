@@ -167,15 +167,6 @@ def pretrain(out: Path, params: Path):
     return ecgssl("pretrain", *given, "--max-time", 1e-9)
 
 
-def test_stopped_run_resumes_in_its_release(copy, monkeypatch, converted):
-    monkeypatch.setattr(run_identity, "__version__", "0.1.0")
-    stopped = copy("stopped")
-    done = pretrain(stopped, converted)
-    assert done.code == 4, done
-    assert "stopped after 2 of 80 steps; the same command resumes" in done.err
-    assert [path.name for path in stopped.glob("*/*.pt")] == ["step-000000002.pt"]
-
-
 def test_stopped_run_of_another_release_is_refused(copy, monkeypatch, converted):
     monkeypatch.setattr(run_identity, "__version__", "0.1.1")
     stopped = copy("stopped")

@@ -164,7 +164,7 @@ def test_damaged_bundle_is_not_signed(signed, copy):
         ("embed", DATA / "store/shard-00000.npy", "--out", "scores.csv"),
         ("monitor", DATA / "scores.csv", "--out", "drift.html"),
         ("serve", "--port", "0"),
-        ("finetune", "--store", DATA / "store", "--targets", "x", "--out", "run", "--params", DATA / "params.yaml"),
+        ("finetune", "--store", DATA / "store", "--targets", "x", "--out", "run"),
     ],
     ids=lambda command: command[0],
 )

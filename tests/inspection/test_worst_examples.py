@@ -151,10 +151,9 @@ def test_a_page_without_findings() -> None:
 
 
 def test_preprocess_draws_it_and_stops_at_the_rejected_fraction(cohort: Cohort, tmp_path: Path) -> None:
-    (tmp_path / "p.yaml").write_text(
-        f"tasks: {{t: {{targets: [x]}}}}\nstore: {{workers: 1}}\ndata: {{patient_key: '{tmp_path}/k'}}\n",
-        encoding="utf-8",
-    )
+    mine = f"{{reader: cohort, manifest: m.csv, patient_key: '{tmp_path}/k'}}"
+    text = f"tasks: {{t: {{targets: [x]}}}}\nstore: {{workers: 1}}\nsets: {{mine: {mine}}}\n"
+    (tmp_path / "p.yaml").write_text(text, encoding="utf-8")
     line = ["preprocess", "--manifest", cohort.source, "--params", tmp_path / "p.yaml", "--out", tmp_path / "store"]
     done = ecgssl(*line, "--figure", tmp_path / "worst.png", "--max-rejected-fraction", "0.2")
     assert done.code == 3, done.err

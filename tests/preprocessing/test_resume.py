@@ -163,7 +163,7 @@ def test_labels_and_key_may_change_meanwhile(small, tmp_path):
     [(7, 3.0, "all prepared by an earlier run"), (4, 10.0, "0.3 recordings/s"), (0, 0.1, "70 recordings/s")],
 )
 def test_the_speed_counts_the_recordings_of_this_run(small, tmp_path, monkeypatch, resumed, seconds, expected):
-    report = PreprocessReport(7, 7, 0, {}, {}, (), seconds, resumed)
+    report = PreprocessReport(7, 7, 0, 0, 7, {}, {}, (), seconds, resumed)
     monkeypatch.setattr(stage, "preprocess_set", lambda *_, **__: report)
     (tmp_path / "p.yaml").write_text("tasks: {t: {targets: [AF]}}\n")
     done = ecgssl("preprocess", "--manifest", small.source, "--out", tmp_path / "out", "--params", tmp_path / "p.yaml")

@@ -40,7 +40,7 @@ def test_torchrun_reads_it(launch):
 def test_the_command_line_reads_it(words):
     name, *arguments = shlex.split(words[words.index("ecgssl ") :])[1:]
     verb = get_command(app).commands[name]  # type: ignore[attr-defined]
-    assert verb.make_context(name, arguments).params["store"] == Path("data/mine")
+    assert verb.make_context(name, arguments).params["store"] == [Path("data/mine")]
 
 
 def test_there_are_examples():
