@@ -41,6 +41,7 @@ def check(
     from ecgssl.inspection.check import check as run
     from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
     from ecgssl.inspection.check_summary import summarise
+    from ecgssl.inspection.withheld_counts import for_page
     from ecgssl.output_lock import exclusive
     from ecgssl.signal.reasons import REASON_TEXTS
 
@@ -69,6 +70,6 @@ def check(
             for note in summary["notes"]:
                 typer.echo(f"note: {note}")
         if out is not None:
-            write_atomic(out, render_check(summary, draw_examples(checked)))
+            write_atomic(out, render_check(for_page(summary, checked), draw_examples(checked)))
             typer.echo(f"wrote {out}", err=as_json)
     return checked.exit_code

@@ -30,6 +30,7 @@ from ecgssl.evaluation.suppression import (
     narrow_table,
     withheld_classes,
     withheld_groups,
+    withheld_table,
 )
 
 NAMED = 5
@@ -122,7 +123,9 @@ def subgroups(
             found.append({"column": column, "group": None, "withheld": "too few patients for groups"})
             continue
         own = (np.argmax(rows, axis=0), _hidden(cells, len(rows), names, kind))
-        if any(reveals([c for c, _ in (*linked, own)], [h[q] for _, h in (*linked, own)]) for q in own[1]):
+        if any(
+            reveals([c for c, _ in (*linked, own)], [h[q] for _, h in (*linked, own)], sizes=q == "") for q in own[1]
+        ):
             found.append({"column": column, "group": None, "withheld": BY_ANOTHER_COLUMN})
             continue
         linked.append(own)
@@ -253,13 +256,9 @@ def _withheld_positives(
     if kind == "multiclass":
         positives = np.column_stack([one.positives for one in counts.values()])
         fewest = np.column_stack([one.fewest for one in counts.values()])
-        possible = (positives.sum(axis=1, keepdims=True) > 0) & (positives.sum(axis=0) > 0)
-        secret = bool(sizes.any() or (possible & (fewest < SMALLEST)).any())
-        several = (positives.sum(axis=1) > 0).sum() > 1 and (positives.sum(axis=0) > 0).sum() > 1
-        # with a single class, its counts are the sizes
-        everywhere = np.full(len(sizes), secret) if several else sizes
-        closed = bool(everywhere.any()) and several and narrow_table(positives, fewest, sizes)
-        masks = {name: everywhere & bool(one.positives.sum()) for name, one in counts.items()}
+        hidden = withheld_table(positives, fewest, sizes)
+        closed = bool(hidden.any()) and narrow_table(positives, fewest, sizes)
+        masks = dict(zip(counts, hidden.T, strict=True))
         return masks, dict.fromkeys(counts, closed)
     masks = {name: withheld_classes(one, sizes) for name, one in counts.items()}
     return masks, {name: bool(m.any()) and narrow(counts[name], m, sizes) for name, m in masks.items()}

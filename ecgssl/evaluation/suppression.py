@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 SMALLEST = 10
 """Smaller numbers of patients are withheld, except 0."""
-_WIDTH = 4
+WIDTH = 4
 """Minimum difference between the upper and lower bound of a withheld count that follow from the published numbers."""
 
 Counts = NDArray[np.int64]
@@ -56,7 +56,7 @@ def is_open(hidden: Counts, least: Counts) -> bool:
     """
     total = hidden.sum()
     slack = total - np.maximum(least, hidden > 0).sum()
-    return bool((hidden > 0).sum() > 1 and total >= SMALLEST and slack > _WIDTH)
+    return bool((hidden > 0).sum() > 1 and total >= SMALLEST and slack > WIDTH)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def withheld_classes(counts: ClassCounts, sizes: Mask) -> Mask:
 
 
 def narrow_sizes(patients: Counts, hidden: Mask, least: Counts) -> bool:
-    """Return whether a withheld size could be narrowed down to a range below ``_WIDTH`` if metrics were published.
+    """Return whether a withheld size could be narrowed down to a range below ``WIDTH`` if metrics were published.
 
     Metrics are published only for groups with at least ten patients, so they reveal this lower bound.
 
@@ -119,11 +119,11 @@ def narrow_sizes(patients: Counts, hidden: Mask, least: Counts) -> bool:
     high = np.where(counts >= SMALLEST, counts.sum(), SMALLEST - 1)
     most = np.minimum(high, counts.sum() - (low.sum() - low))
     least = np.maximum(low, counts.sum() - (high.sum() - high))
-    return bool((most - least < _WIDTH).any())
+    return bool((most - least < WIDTH).any())
 
 
 def narrow(counts: ClassCounts, hidden: Mask, sizes: Mask) -> bool:
-    """Return whether a withheld count could be narrowed down to a range below ``_WIDTH`` if metrics were published.
+    """Return whether a withheld count could be narrowed down to a range below ``WIDTH`` if metrics were published.
 
     In a group of published size with fewer than four recordings, the limit is the number of recordings.
 
@@ -151,12 +151,12 @@ def _narrow(counts: ClassCounts, flipped: ClassCounts, hidden: Mask, sizes: Mask
     for group in known:
         least = max(low[group], floor - (high[known].sum() - high[group]))
         most = min(high[group], ceiling - (low[known].sum() - low[group]))
-        if most - least < min(_WIDTH, records[group]):
+        if most - least < min(WIDTH, records[group]):
             return True
     for group in unknown:
         rest = total - floor - (low[unknown].sum() - low[group])
         least = max(low[group], total - ceiling - (high[unknown].sum() - high[group]))
-        if min(high[group], rest) - least < _WIDTH:
+        if min(high[group], rest) - least < WIDTH:
             return True
     return False
 
@@ -172,6 +172,25 @@ def _bounds(counts: ClassCounts) -> tuple[Counts, Counts]:
     other = ~shown & ~rare
     low = np.where(other, records - np.maximum(SMALLEST - 1, counts.negatives), low)
     return np.maximum(low, 0), high
+
+
+def withheld_table(positives: Counts, fewest: Counts, sizes: Mask) -> Mask:
+    """Return the mask (G, C) of the withheld cells of a table of groups by classes.
+
+    All cells are withheld if one is small, except those of classes without recordings. With a single class, its counts are
+    the sizes of the groups.
+
+    Args:
+        positives: (G, C) numbers of recordings by group and class.
+        fewest: (G, C) numbers of patients of the class or of the other classes, whichever is smaller.
+        sizes: mask (G,) of the groups whose sizes are withheld.
+    """
+    there = positives.sum(axis=0) > 0
+    possible = (positives.sum(axis=1, keepdims=True) > 0) & there
+    several = bool(possible.any(axis=1).sum() > 1 and there.sum() > 1)
+    secret = bool(sizes.any() or (possible & (fewest < SMALLEST)).any())
+    rows = np.full(len(sizes), secret) if several else sizes
+    return np.asarray(rows[:, None] & there)
 
 
 def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:
@@ -210,6 +229,6 @@ def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:
             ends.append(direction * done.fun)
         possible = np.floor(ends[1] + 1e-6) - np.ceil(ends[0] - 1e-6)
         group, column = divmod(cell, classes)
-        if possible < min(_WIDTH, positives[group].sum(), positives[:, column].sum()):
+        if possible < min(WIDTH, positives[group].sum(), positives[:, column].sum()):
             return True
     return False

@@ -18,7 +18,7 @@ from ecgssl.signal.windows import short_text
 from ecgssl.version import __version__
 
 SHARED_BY = 5
-"""Minimum number of recordings for the name of a site or device to be shown. Rarer names could identify a patient."""
+"""Minimum number of patients for the name of a site or device to be shown. Rarer names could identify a patient."""
 
 SMALL = 10
 """Minimum number of recordings in a split, and of positives and negatives of a target; smaller numbers cause a warning."""
@@ -27,8 +27,10 @@ _NAMED = 12
 _NAMED_TARGETS = 8
 _YEARS = 2.0
 _SAME = (("waveform", "waveform"), ("patient_id", "patient"))
-_UNKNOWN = "not stated"
-_AGES = np.arange(0, 100, 10)
+NOT_STATED = "not stated"
+"""Name of the group of recordings without a value."""
+AGES = np.arange(0, 100, 10)
+"""Lowest ages in years of the bins of the age histogram."""
 _RATES = np.arange(20, 260, 10)
 
 
@@ -45,8 +47,7 @@ def summarise(checked: Checked) -> dict[str, Any]:
     cohort = checked.cohort
     kept, out, read = (checked.described(part) for part in (checked.kept, checked.rejected, checked.recordings))
     stated = {"age", "sex"} & set(kept.columns)
-    if not stated:
-        kept = kept.assign(age=kept["file_age"].astype(float), sex=kept["file_sex"].fillna(""))
+    kept = with_people(kept)
     known = read[read["rate"].notna()]
     short = int((kept["recorded"] < checked.chosen.params.signal.samples).sum())
     return {
@@ -82,11 +83,23 @@ def summarise(checked: Checked) -> dict[str, Any]:
         "sampling_rates": _numbers(known["rate"], "Hz"),
         "durations": _numbers(known["duration"], "s"),
         "leads_in_file": _numbers(known["leads_in_file"], "leads"),
-        "formats": _words(known["format"], least=1),
-        "sites": _words(kept["site"]) if "site" in kept else [],
-        "devices": _words(kept["device"]) if "device" in kept else [],
+        "formats": _words(known["format"]),
+        "sites": _words(kept["site"], kept["patient_id"]) if "site" in kept else [],
+        "devices": _words(kept["device"], kept["patient_id"]) if "device" in kept else [],
         "contract": checked.chosen.params.signal.to_dict() | {"fingerprint": checked.chosen.params.signal.fingerprint},
     }
+
+
+def with_people(kept: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of ``Checked.described`` with age and sex of the files if the table of the cohort has neither."""
+    if {"age", "sex"} & set(kept.columns):
+        return kept
+    return kept.assign(age=kept["file_age"].astype(float), sex=kept["file_sex"].fillna(""))
+
+
+def age_names(low: int, high: int) -> str:
+    """Return the name of the age group from bin ``low`` to bin ``high`` of ``AGES``, such as ``20-39`` or ``80+``."""
+    return f"{AGES[low]}+" if high == len(AGES) - 1 else f"{AGES[low]}-{AGES[high] + 9}"
 
 
 @dataclass(frozen=True)
@@ -274,7 +287,7 @@ def _spread(cells: pd.Series) -> dict[str, Any]:
 def _sexes(kept: pd.DataFrame) -> list[dict[str, Any]]:
     if "sex" not in kept or not (kept["sex"] != "").any():
         return []
-    return _words(kept["sex"], least=1)
+    return _words(kept["sex"])
 
 
 def _ages(kept: pd.DataFrame) -> dict[str, Any]:
@@ -284,10 +297,10 @@ def _ages(kept: pd.DataFrame) -> dict[str, Any]:
     groups = {
         "female": sexes == "female",
         "male": sexes == "male",
-        _UNKNOWN: ~sexes.isin(["female", "male"]),
+        NOT_STATED: ~sexes.isin(["female", "male"]),
     }
-    edges = [*(f"{low}-{low + 9}" for low in _AGES[:-1]), "90+"]
-    counts = {name: _binned(kept.loc[where, "age"], _AGES) for name, where in groups.items() if where.any()}
+    edges = [age_names(place, place) for place in range(len(AGES))]
+    counts = {name: _binned(kept.loc[where, "age"], AGES) for name, where in groups.items() if where.any()}
     known = kept["age"].dropna()
     about = {"known": len(known), "unknown": int(kept["age"].isna().sum()), "median": round(float(known.median()), 1)}
     return {"bins": edges, "counts": counts} | about
@@ -311,12 +324,15 @@ def _numbers(values: pd.Series, unit: str) -> list[dict[str, Any]]:
     return _named_counts((f"{value:g} {unit}", int(count)) for value, count in rounded.value_counts().items())
 
 
-def _words(values: pd.Series, least: int = SHARED_BY) -> list[dict[str, Any]]:
-    counts = values.fillna("").replace("", _UNKNOWN).value_counts()
-    common = [(str(word), int(n)) for word, n in counts.items() if n >= least or word == _UNKNOWN]
+def _words(values: pd.Series, patients: pd.Series | None = None) -> list[dict[str, Any]]:
+    """Return the number of recordings of each word. With ``patients``, words of few patients are counted together."""
+    words = values.fillna("").replace("", NOT_STATED)
+    counts = words.value_counts()
+    sharing = {} if patients is None else patients.groupby(words).nunique().to_dict()
+    common = [(str(w), int(n)) for w, n in counts.items() if sharing.get(w, SHARED_BY) >= SHARED_BY or w == NOT_STATED]
     rare = counts[[str(word) not in dict(common) for word in counts.index]]
     if len(rare):
-        common.append((f"{len(rare)} others with fewer than {least} recordings each", int(rare.sum())))
+        common.append((f"{len(rare)} others with fewer than {SHARED_BY} patients each", int(rare.sum())))
     return _named_counts(common)
 
 

@@ -69,7 +69,8 @@ def people(
         if not _is_open(index, grouped, values, splits, counts, scored):
             continue
         more = {s: _linked(grouped[index["split"] == s], values, row) for s, row in zip(splits, counts, strict=True)}
-        if any(reveals(*zip(*linked[s], more[s], strict=True)) for s in splits):
+        together = [[*linked[s], more[s]] for s in splits]
+        if any(reveals([c for c, _ in both], [h for _, h in both], sizes=True) for both in together):
             continue
         for split in splits:
             linked[split].append(more[split])

@@ -22,6 +22,7 @@ from ecgssl.errors import InputError
 from ecgssl.inspection.check import Checked, check
 from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
 from ecgssl.inspection.check_summary import SHARED_BY, summarise, warnings_of
+from ecgssl.inspection.withheld_counts import for_page
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
@@ -148,12 +149,18 @@ def test_the_page_and_the_json_name_nobody(planted):
     assert {issue.column for issue in wrong.issues} == {"path", "split", "acq_time", "rhythm", "rows"}
     for found in (planted.checked, wrong):
         summary = summarise(found)
-        page = re.sub(r'src="data:image/png;base64,[^"]*"', "", render_check(summary, draw_examples(found)))
+        page = render_check(for_page(summary, found), draw_examples(found))
+        page = re.sub(r'src="data:image/png;base64,[^"]*"', "", page)
         for text in (json.dumps(summary), page):
             for secret in (*SECRETS, "called", str(planted.folder), planted.folder.name, "m.csv"):
                 assert secret not in text
-        assert "Main &lt;b&gt;&amp;" in page
-        assert "North" in page, f"a word that {SHARED_BY} recordings share is shown"
+        # sites of five and six patients have names, but their counts cannot be protected on the page
+        assert {"North", "Main <b>&"} < {site["value"] for site in summary["sites"]}
+        assert "North" not in page
+        assert "withheld" in page
+        everything = render_check(summary, [])
+        assert "Main &lt;b&gt;&amp;" in everything
+        assert "North" in everything, f"a word that {SHARED_BY} patients share is shown"
 
 
 class Tags(HTMLParser):
@@ -227,9 +234,9 @@ def test_the_summary_counts_what_is_there(planted):
     assert summary["sites"] == [
         {"value": "North", "count": 10},
         {"value": "Main <b>&", "count": 9},
-        {"value": f"1 others with fewer than {SHARED_BY} recordings each", "count": 2},
+        {"value": f"1 others with fewer than {SHARED_BY} patients each", "count": 2},
     ]
-    assert summary["devices"] == [{"value": f"21 others with fewer than {SHARED_BY} recordings each", "count": 21}]
+    assert summary["devices"] == [{"value": f"21 others with fewer than {SHARED_BY} patients each", "count": 21}]
     assert summary["sampling_rates"] == [{"value": "250 Hz", "count": 22}, {"value": "500 Hz", "count": 1}]
     assert {split["split"]: split["kept"] for split in summary["splits"]} == {"train": 12, "val": 4, "test": 5}
 
