@@ -15,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from ecgssl.evaluation.subgroups import OTHERS, UNKNOWN
 from ecgssl.inspection.withheld_counts import for_page
 
-EXAMPLES = int(os.environ.get("ECGSSL_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("ECGSSL_EXAMPLES", "4"))
 COUNT = st.sampled_from([1, 1, 2, 5, 9, 10, 11, 14, 20, 40])
 ROW = st.tuples(
     st.sampled_from(["train", "val", "test"]),
