@@ -72,7 +72,14 @@ def _imports(path: Path) -> frozenset[Path]:
     names = {name for node in _nodes(tree, lazy) for name in _names(node)}
     parents = {".".join(name.split(".")[: n + 1]) for name in names for n in range(name.count(".") + 1)}
     found = {modules()[name] for name in parents & modules().keys()}
+    found |= {path.with_name(name) for node in ast.walk(tree) for name in _neighbours(node)}
     return frozenset(found.union(*(_data_files(node) for node in ast.walk(tree))))
+
+
+def _neighbours(node: ast.AST) -> Iterator[str]:
+    """Yield the names of files in the folder of a script, from calls ``Path(__file__).with_name("...")``."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "Path(__file__).with_name":
+        yield ast.literal_eval(node.args[0])
 
 
 def _nodes(tree: ast.AST, lazy: bool) -> Iterator[ast.AST]:

@@ -100,15 +100,13 @@ def _other_sets(setting: Setting, params: Params, stores: dict[str, Store]) -> l
     from ecgssl.finetuning.evaluate_external import evaluate_frozen, load_frozen
 
     task, entries = params.tasks[setting.task], []
-    names = sets_with_targets(stores, task.targets, task.set)
-    frozen = load_frozen(_model(setting)) if names else None
-    for name in names:
+    for name in sets_with_targets(stores, task.targets, task.set):
         split = held_out_split(stores[name])
-        if frozen is None or not known_values(stores[name], task.targets, split):
-            print(
-                f"task {setting.task} is not tested on set {name}: no recording there has a known value of its targets"
-            )
+        if not known_values(stores[name], task.targets, split):
+            where = "set" if split is None else f"split {split} of set"
+            print(f"task {setting.task} is not tested on set {name}: {where} {name} has no known value of its targets")
             continue
+        frozen = load_frozen(_model(setting))
         found = evaluate_frozen(frozen, stores[name], params, overlap=params.finetune.overlap, split=split)
         write_json(FIGURES / f"{setting.key}-tested-on-{name}.json", found.figures)
         entries.append(_entry(setting, params, found.figures, name, split=EXTERNAL))

@@ -250,7 +250,7 @@ def load_one_set(
         data = fill_set_names({**data, "sets": {name: {}}})
     for item in [*(overrides or []), *(f"sets.{name}.{entry}" for entry in given)]:
         override(data, item)
-    return OneSet(parse_params(data, str(path)), name)
+    return parse_params(data, str(path)).one_set(name)
 
 
 def _content(path: Path, default: dict[str, Any] | None) -> dict[str, Any]:
@@ -272,8 +272,8 @@ def _choose(data: dict[str, Any], path: str, dataset: str | None, reader: str | 
                 Problem("command line", "--dataset", f"{dataset!r} is not in section sets of {path}", known)
             )
         return dataset
-    if reader is not None:
-        names = [name for name in names if reader_of(data["sets"][name]) == reader]
+    if reader is not None and names:
+        names = [str(name) for name, section in data["sets"].items() if reader_of(section) == reader]
     if len(names) > 1:
         what = f"has {len(names)} sets{f' with reader {reader!r}' if reader else ''}, and this command reads one"
         raise InputError(Problem(path, "sets", what, f"Choose one with --dataset: {', '.join(names)}"))

@@ -67,7 +67,7 @@ def name_problems(data: Mapping[str, Any], where: str) -> list[Problem]:
     known = set_names(data)
     if not known:
         return []
-    found = [*_of_pretraining(data.get("pretrain"), known), *_of_tasks(data.get("tasks"), known)]
+    found = [*_of_pretraining(data.get("pretrain", {}), known), *_of_tasks(data.get("tasks"), known)]
     return [Problem(where, field, what, remedy) for field, what, remedy in found]
 
 
@@ -135,7 +135,7 @@ def convert_old_form(data: Mapping[str, Any], where: str) -> tuple[dict[str, Any
     old = new.pop("data", None) if "data" in new else None
     if "data" in data:
         section = dict(old) if isinstance(old, Mapping) else {}
-        reader = section.pop("set", DEFAULT_SET)
+        reader = section.pop("set", SYNTHETIC)
         name = str(reader) if isinstance(reader, str) and reader.isidentifier() else DEFAULT_SET
         sets = {name: {"reader": reader, **section}}
         what = "has the form of an earlier release; recordings are described in section sets"

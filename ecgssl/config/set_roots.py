@@ -1,4 +1,4 @@
-"""Folders of the sets of a parameter profile: replacement of ``root`` in its text, which preserves the comments."""
+"""Folders of the sets of a parameter profile: replacement of ``root`` in its text; comments of other lines are kept."""
 
 from __future__ import annotations
 

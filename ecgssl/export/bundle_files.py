@@ -105,14 +105,11 @@ def check_files(path: Path) -> BundleFiles:
     if config is not None and config.kind == "classifier":
         head = checked(lambda: load_head(path))
     if head is not None:
-        known = head
-        decision = checked(lambda: read_labels(path, known))
+        decision = checked(partial(read_labels, path, head))
     if spec is not None and data is not None:
-        own = spec
-        params = checked(lambda: load_model_params(path, own))
+        params = checked(partial(load_model_params, path, spec))
         if params is not None:
-            sizes = params
-            checked(lambda: require_weights(path / WEIGHTS, sizes))
+            checked(partial(require_weights, path / WEIGHTS, params))
     if (path / LEAD_NAMES).exists():
         checked(lambda: require_known_names(path / LEAD_NAMES, read_json(path / LEAD_NAMES)))
     if (path / STATISTICS).exists():

@@ -64,16 +64,16 @@ def read_metadata(path: Path) -> dict[str, str]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            for number, content in _fields(file, size, _METADATA):
+            for number, content in _fields(file, size, (_METADATA,)):
                 if number == _METADATA:
-                    entry = dict(_fields_of(content))
+                    entry = dict(_fields(io.BytesIO(content), len(content), (1, 2)))
                     about[entry[1].decode("utf-8")] = entry[2].decode("utf-8")
     except (OSError, ValueError, KeyError):
         raise InputError(Problem(str(path), "content", "is truncated or not in ONNX format", _REMEDY)) from None
     return about
 
 
-def _fields(file: BinaryIO, size: int, wanted: int) -> Iterator[tuple[int, bytes]]:
+def _fields(file: BinaryIO, size: int, wanted: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
     """Yield number and content of each field; the content of other fields than ``wanted`` is empty."""
     for _ in range(_MOST_FIELDS):
         if file.tell() == size:
@@ -89,7 +89,7 @@ def _fields(file: BinaryIO, size: int, wanted: int) -> Iterator[tuple[int, bytes
         length = {1: 8, 5: 4}[kind] if kind != 2 else _number(file)
         if length > size - file.tell():
             raise ValueError("a field is longer than the file")
-        if number == wanted and kind == 2:
+        if number in wanted and kind == 2:
             if length > _MOST_ENTRY_BYTES:
                 raise ValueError("an entry of the metadata is too long")
             yield number, file.read(length)
@@ -97,12 +97,6 @@ def _fields(file: BinaryIO, size: int, wanted: int) -> Iterator[tuple[int, bytes
             file.seek(length, 1)
             yield number, b""
     raise ValueError("too many fields")
-
-
-def _fields_of(content: bytes) -> Iterator[tuple[int, bytes]]:
-    for wanted in (1, 2):
-        file = io.BytesIO(content)
-        yield from ((number, text) for number, text in _fields(file, len(content), wanted) if number == wanted)
 
 
 def _number(file: BinaryIO) -> int:

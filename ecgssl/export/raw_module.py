@@ -112,7 +112,7 @@ class RawModule(nn.Module):
         counts = recorded_counts(ecg, np.ones(ecg.shape[:2], dtype=bool))
         for one, count, made in zip(ecg, counts, out, strict=True):
             whole = clean(one[:, :count], self.sampling_rate, self.spec)
-            part = whole if whole.shape[1] < self.spec.samples else crop(whole, self.spec)
+            part = crop(whole, self.spec, 0.0)
             steps = np.clip(np.rint(part / np.float32(self.lsb)), -_LARGEST, _LARGEST)
             made[:, : part.shape[1]] = steps.astype(np.int16) * np.float32(self.lsb)
         return out

@@ -321,12 +321,12 @@ def evaluate_external(
             found = evaluate_frozen(frozen, Store(cohort), params, **options)
         else:
             fix = "train a model with this setting"
-            require_settings(overrides, params, model_settings(frozen.spec), str(run), fix)
-            own, data, beside = params.model_copy(update={"signal": frozen.spec}), cohort.data, store_of(out)
+            require_settings(overrides, cohort.params, model_settings(frozen.spec), str(run), fix)
+            own, data, beside = cohort.params.model_copy(update={"signal": frozen.spec}), cohort.data, store_of(out)
             with cohort.messages():
                 key = choose_key(data, own.seed, beside)
                 preprocess(load_set(cohort), own, beside, key, overlap=data.overlap)
-            found = evaluate_frozen(frozen, Store(beside), own, **options)
+            found = evaluate_frozen(frozen, Store(beside), params, **options)
         with atomic_directory(out, marker=EVALUATION) as folder:
             write_json(folder / EVALUATION, found.figures)
             write_predictions(found.predictions, folder / PREDICTIONS)

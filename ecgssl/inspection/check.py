@@ -25,7 +25,7 @@ from ecgssl.io.recording import Recording
 from ecgssl.leakage.overlap import MOST_PROBLEMS, ORDER, REMEDY
 from ecgssl.pool import run_unordered
 from ecgssl.preprocessing.enforce_splits import Policy, find_crossings, moved_text, reunite_few_copies
-from ecgssl.preprocessing.prepare import Rejected, prepare_request, run_steps
+from ecgssl.preprocessing.prepare import Rejected, run_steps
 from ecgssl.preprocessing.preprocess import require_usable
 from ecgssl.preprocessing.request import RecordingRequest, recording_requests
 from ecgssl.preprocessing.window_steps import window_steps
@@ -260,9 +260,6 @@ def _examine(
     Raises:
         Rejected: no window is stored.
     """
-    if spec.windows == "first":
-        digital = np.empty((len(spec.leads), spec.samples), dtype=np.int16)
-        return prepare_request(item, spec, quality, lsb, digital, on_read) | {"windows": 1}
     rows = run_steps(window_steps(item, spec, quality, lsb, on_read))["windows"]
     stored = [row for row in rows if "stage" not in row]
     if not stored:

@@ -1,7 +1,8 @@
 """Summary of a cohort check for its HTML page, which people without access to the recordings may see.
 
-Counts of one to nine patients are withheld (``None``), and further counts from which they could be computed. The rules are
-those of reports (``ecgssl.evaluation.suppression``, ``ecgssl.evaluation.linked_columns``).
+Counts by sex, site, device and age, and of targets by split and sex, are withheld (``None``) if they concern one to nine
+patients, and further counts from which they could be computed. Totals, counts by split and counts of findings are kept. The
+rules are those of reports (``ecgssl.evaluation.suppression``, ``ecgssl.evaluation.linked_columns``).
 """
 
 from __future__ import annotations

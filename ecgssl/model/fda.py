@@ -115,19 +115,6 @@ class FDA(nn.Module):
         shape = (batch, *self.importance.shape)
         return [uniform(*shape, generator=generator) for _ in range(3 if self.params.phase else 2)]
 
-    def factors(
-        self, logits: Tensor, batch: int, samples: int, temperature: float, generator: torch.Generator
-    ) -> Tensor:
-        """Return a random gain (B, G, F) for every bin; see ``gain``.
-
-        Args:
-            logits: (1 or B, G, K) map at its knots.
-            batch, samples: numbers B and T of recordings and samples.
-            temperature: temperature of the gate.
-            generator: random generator on the device of the map.
-        """
-        return self.gain(logits, self.draws(batch, generator), samples, temperature)
-
     def gain(self, logits: Tensor, draws: Sequence[Tensor], samples: int, temperature: float) -> Tensor:
         """Return the gain (B, G, F) of every bin for given random numbers, complex if phases are perturbed.
 

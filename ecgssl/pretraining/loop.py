@@ -64,6 +64,7 @@ class PretrainResult:
         seen: number of recordings used for training, including repetitions.
         run_state: checkpoints of the run; ``None`` except in the first process.
         init: description of the encoder that the run started from; ``None`` without one.
+        known: identities of the recordings that this encoder was trained on; ``None`` if they are unknown.
     """
 
     model: CoReECG
@@ -81,6 +82,7 @@ class PretrainResult:
     seen: int
     run_state: RunState | None
     init: dict[str, Any] | None = None
+    known: Identities | None = None
 
     def discard(self) -> None:
         """Remove the checkpoints of the run."""
@@ -249,7 +251,7 @@ def pretrain(
     return PretrainResult(
         finished.eval(), history.history, history.epochs, history.spikes, history.collapse,
         seconds, batches.waited / seconds, monitored / seconds, precision, str(device), ranks.size,
-        history.skipped, steps * p.batch_size, state, started,
+        history.skipped, steps * p.batch_size, state, started, None if init is None else init.known,
     )  # fmt: skip
 
 

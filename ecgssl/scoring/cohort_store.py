@@ -50,7 +50,7 @@ def cohort_store(
 ) -> CohortStore:
     """Preprocess a set with the settings of a bundle and return the store.
 
-    Preprocessing settings, quality limits and the rounding step are those of the bundle; those in ``params`` are
+    Preprocessing settings, quality limits and the rounding step are those of the bundle; those in ``chosen.params`` are
     ignored. The folder name of the store contains a hash of its inputs. An existing store is reused if the recordings,
     the table, the section of the set, the seed, these settings and the version of ecgssl are the same.
 

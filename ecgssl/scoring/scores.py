@@ -86,9 +86,8 @@ def recording_outputs(
     if not sum(counts):
         return values
     digital = np.concatenate([one.digital for one in prepared])
-    lead_mask, recorded = (
-        np.concatenate(part) for part in zip(*((p.lead_mask, p.recorded) for p in prepared), strict=True)
-    )
+    lead_mask = np.concatenate([one.lead_mask for one in prepared])
+    recorded = np.concatenate([one.recorded for one in prepared])
     found = run_windows(bundle, digital, lead_mask, recorded)[output]
     ends = np.cumsum(counts)
     for i, (end, count) in enumerate(zip(ends, counts, strict=True)):

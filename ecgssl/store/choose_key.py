@@ -15,6 +15,7 @@ FIELD = "sets.NAME.patient_key"
 REPLACED = (
     "data/raw",
     "data/processed",
+    "data/selection",
     "models",
     "exports",
     "runs",

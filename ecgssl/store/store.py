@@ -200,7 +200,7 @@ class Store:
         first: dict[str, int] = {}
         names = zip(self.column("record_id").to_pylist(), windows.tolist(), strict=True)
         found = [
-            first.setdefault(name.removesuffix(f"@w{w}") if w else name, row) for row, (name, w) in enumerate(names)
+            first.setdefault(layout.split_window_id(name)[0] if w else name, row) for row, (name, w) in enumerate(names)
         ]
         return np.array(found, dtype=np.int64)
 

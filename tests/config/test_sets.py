@@ -46,14 +46,22 @@ def test_names_may_be_left_out_with_one_set():
     )
 
 
-def test_names_are_needed_with_several_sets():
-    found = problems_of({**TWO, "pretrain": {}, "tasks": {"rhythm": {"targets": ["AF"]}}})
+@pytest.mark.parametrize("pretrain", [{}, {"pretrain": {}}], ids=["no_section", "empty_section"])
+def test_names_are_needed_with_several_sets(pretrain):
+    found = problems_of({"sets": TWO["sets"], **pretrain, "tasks": {"rhythm": {"targets": ["AF"]}}})
     assert found == {
         "pretrain.sets": ["is missing, but there are 2 sets. List one or more of: archive, ptbxl"],
         "tasks.rhythm.set": ["is missing, but there are 2 sets. Set it to one of: archive, ptbxl"],
     }
     with pytest.raises(InputError, match=r"params\.yaml: sets: has 2 sets\. Choose one of: archive, ptbxl"):
         parse_params(TWO).one_set()
+
+
+def test_a_set_may_have_a_number_as_name(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("sets: {2017: {reader: cohort, manifest: m.csv}}\ntasks: {t: {targets: [AF]}}\n")
+    with pytest.raises(InputError, match="sets"):  # YAML reads the name as a number, which is not a name of a set
+        load_one_set(path, reader="cohort")
 
 
 def test_all_wrong_references_are_listed_at_once():

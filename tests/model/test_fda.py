@@ -37,7 +37,7 @@ def wake(module: FDA) -> FDA:
 
 
 def drawn(module: FDA, batch: int, samples: int = 500) -> torch.Tensor:
-    return module.factors(module.logits(), batch, samples, 0.5, seeded()).detach()
+    return module.gain(module.logits(), module.draws(batch, seeded()), samples, 0.5).detach()
 
 
 def kept(module: FDA, samples: int = 1000) -> torch.Tensor:

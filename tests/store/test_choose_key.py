@@ -93,7 +93,9 @@ def test_the_published_key_is_refused_for_other_sets(project, seed):
         choose_key(of_cohort(place), 0, "store")
 
 
-@pytest.mark.parametrize("place", ["data/raw/a.key", "data/processed/k", "models/x/k", "runs/k", "out/store/k"])
+@pytest.mark.parametrize(
+    "place", ["data/raw/a.key", "data/processed/k", "data/selection/k", "models/x/k", "runs/k", "out/store/k"]
+)
 def test_a_key_in_a_replaced_or_shared_folder_is_refused(project, place):
     with pytest.raises(InputError, match="is replaced, removed or shared"):
         choose_key(of_cohort(place), 0, "out/store")

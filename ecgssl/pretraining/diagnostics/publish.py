@@ -27,7 +27,6 @@ from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
     draw_gallery,
     draw_reconstruction,
 )
-from ecgssl.pretraining.initial_weights import InitialWeights
 from ecgssl.pretraining.loop import PretrainResult, gate_temperature
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.corpus import Corpus
@@ -104,15 +103,14 @@ def assess_pretraining(
         ]
         terms = model.terms(views, batch.lead_mask, batch.patients)
         projected = [model.projected(view.encoded.global_) for view in views]
-        into = [whole, by_set.setdefault(name, _Sums())]
+        into = [whole, by_set.setdefault(name, _Sums())] if len(corpus.names) > 1 else [whole]
         for sums in into:
             sums.add(terms, views[0].encoded.global_, projected, len(part))
         if views[0].predicted is not None:
             add_reconstruction([sums.errors for sums in into], model, views[0], batch, store)
     figures = whole.figures(model)
-    if len(corpus.names) > 1:
-        for name, sums in by_set.items():
-            figures |= {f"{name}/{key}": value for key, value in sums.figures(model).items()}
+    for name, sums in by_set.items():
+        figures |= {f"{name}/{key}": value for key, value in sums.figures(model).items()}
     return figures
 
 
@@ -161,9 +159,8 @@ def publish_pretraining(
     if result.init is not None:
         made["init"] = result.init
     known = Identities.of_corpus(corpus)
-    before = InitialWeights.of(params)
-    if before is not None and before.known is not None:
-        known = known.with_others(before.known)
+    if result.known is not None:
+        known = known.with_others(result.known)
     with atomic_directory(model_out, marker=CONFIG) as folder:
         write_model(folder, result.model.encoder, corpus.spec, {"pretraining": made, "data": corpus.described})
         write_atomic(folder / PRETRAINING, weight_bytes(result.model))
@@ -182,7 +179,7 @@ def publish_pretraining(
             (folder / "reconstruction.png").write_bytes(png_bytes(figure))
             # one recording per set first
             first = np.unique(corpus.set_of(rows), return_index=True)[1]
-            shown = np.concatenate([rows[first], np.delete(rows, first)])[:SHOWN] if len(first) > 1 else rows[:SHOWN]
+            shown = np.concatenate([rows[first], np.delete(rows, first)])[:SHOWN]
             figure = draw_gallery(result.model, corpus, shown, params.seed)
             (folder / "gallery.png").write_bytes(png_bytes(figure))
     return figures
