@@ -48,7 +48,7 @@ elif stage == "select":
 elif stage == "pretrain":
     write("models/pretrained/weights", pathlib.Path("data/selection/pretrain.json").read_text())
     write("plots/pretrain/losses.csv", "samples,reconstruction,contrastive,budget,kept_fraction\\n1,2,3,4,5\\n")
-    write("plots/pretrain/epochs.csv", "samples,probe_auroc,uniformity,effective_rank\\n1,2,3,4\\n")
+    write("plots/pretrain/epochs.csv", "samples,relative_lead,relative_time,uniformity,effective_rank\\n1,2,3,4,5\\n")
     write("plots/pretrain/importance.png"); write("plots/pretrain/reconstruction.png"); write("plots/pretrain/gallery.png")
     write("metrics/pretrain.json", '{"loss": 1.0}')
 elif stage == "finetune":
@@ -160,7 +160,10 @@ def make_project(folder: Path) -> Project:
     (folder / "pipelines").mkdir()
     for stage in pipeline["stages"].values():
         stage["deps"] = [dep for dep in stage["deps"] if not dep.startswith("ecgssl")]
-        (folder / stage["cmd"].split()[1]).write_text(SCRIPT)
+        script = stage["cmd"].split()[1]
+        (folder / script).write_text(SCRIPT)
+        for table in {dep for dep in stage["deps"] if dep.startswith("pipelines/")} - {script}:
+            (folder / table).write_text("a table\n")
     (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     for name in (".dvcignore", ".gitignore"):
         shutil.copyfile(REPOSITORY / name, folder / name)
