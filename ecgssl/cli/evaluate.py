@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ecgssl.cli.app import Dataset, Overrides, ParamsFile, app
-from ecgssl.cli.manifest_options import Columns, Dates, PathPrefix, Root, TargetsFile, Values, cohort_overrides
+from ecgssl.cli.manifest_options import (
+    Columns,
+    Dates,
+    PathPrefix,
+    Root,
+    TargetsFile,
+    Values,
+    cohort_overrides,
+    unused_table_options,
+)
 from ecgssl.errors import InputError, Problem, require
 
 if TYPE_CHECKING:
@@ -57,7 +67,8 @@ def evaluate(
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
-    _one_source(predictions, run, store, manifest)
+    table_options = [root, column, value, path_prefix, dates, targets_file, dataset]
+    _require_one_source(predictions, run, store, manifest, table_options)
     if run is not None:
         require("ecgssl evaluate", "torch")
     default = {"tasks": {"task": {"targets": ["any"]}}}
@@ -101,8 +112,19 @@ def evaluate(
     return 3 if manifest is not None and found.figures["external"]["rejected"] else 0
 
 
-def _one_source(predictions: Path | None, run: Path | None, store: Path | None, manifest: Path | None) -> None:
-    problems = []
+def _require_one_source(
+    predictions: Path | None,
+    run: Path | None,
+    store: Path | None,
+    manifest: Path | None,
+    table_options: Sequence[object],
+) -> None:
+    """Check that one source of predictions and one cohort are given and that the other options fit them.
+
+    Raises:
+        InputError: options are missing or exclude each other. The message lists all errors.
+    """
+    problems = unused_table_options("evaluate", manifest, table_options)
     if (predictions is None) == (run is None):
         what = "neither is given" if run is None else "both are given"
         problems.append(Problem("evaluate", "predictions, --run", what, "Use either a prediction file or --run"))

@@ -18,6 +18,7 @@ from ecgssl.cli.manifest_options import (
     Values,
     cohort_overrides,
     print_findings,
+    unused_table_options,
 )
 from ecgssl.cli.signature_option import RequireSignature
 from ecgssl.errors import InputError, Problem
@@ -117,9 +118,7 @@ def _require_one_source(
     if manifest is not None and encoder is not None:
         what = "does not record the quality limits used for its training data"
         problems.append(Problem("finetune", "--encoder", what, "Use --bundle, or preprocess the table and use --store"))
-    if manifest is None and any(option is not None for option in table_options):
-        what = "these options describe a table and require --manifest"
-        problems.append(Problem("finetune", "--root, --column, ...", what, "Set --manifest, or remove these options"))
+    problems += unused_table_options("finetune", manifest, table_options)
     if bundle is None and require_signature is not None:
         what = "applies only to a bundle"
         problems.append(Problem("finetune", "--require-signature", what, "Set --bundle, or remove this option"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -66,6 +67,20 @@ def cohort_overrides(
     chosen += [f"values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
     given = (("path_prefix", path_prefix), ("dates", dates), ("targets_file", targets_file))
     return chosen + [f"{name}={_yaml(str(value))}" for name, value in given if value is not None]
+
+
+def unused_table_options(command: str, manifest: Path | None, options: Sequence[object]) -> list[Problem]:
+    """Return a problem if options of a table are given without a table, which would ignore them.
+
+    Args:
+        command: name of the command, for the message.
+        manifest: table that the options describe.
+        options: values of the options; those that are not given are ``None``.
+    """
+    if manifest is not None or all(option is None for option in options):
+        return []
+    what = "these options describe a table and require --manifest"
+    return [Problem(command, "--root, --column, ...", what, "Set --manifest, or remove these options")]
 
 
 def print_findings(report: PreprocessReport) -> None:

@@ -18,6 +18,7 @@ from ecgssl.cli.manifest_options import (
     Values,
     cohort_overrides,
     print_findings,
+    unused_table_options,
 )
 from ecgssl.errors import InputError, Problem
 
@@ -60,9 +61,18 @@ def preprocess(
     from ecgssl.stages.preprocess import preprocess_set
 
     chosen, given = list(overrides or []), []
+    problems = []
     if (manifest is None) == (public is None) and (root is not None or labels is not None or manifest is not None):
         what = "--root and --labels need either a table or a public set"
-        raise InputError(Problem("preprocess", "--manifest, --public", what, "Use either --manifest or --public"))
+        problems.append(Problem("preprocess", "--manifest, --public", what, "Use either --manifest or --public"))
+    elif manifest is not None and labels is not None:
+        what = "chooses the labels of a public set, and a table has none"
+        problems.append(Problem("preprocess", "--labels", what, "Remove --labels"))
+    # --root also describes a public set, and --dataset a set of the parameter file
+    table_options = [column, value, path_prefix, dates, targets_file]
+    problems += unused_table_options("preprocess", manifest, table_options)
+    if problems:
+        raise InputError(problems)
     if manifest is not None:
         given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     if public is not None:

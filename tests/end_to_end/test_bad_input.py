@@ -218,6 +218,10 @@ def test_root_and_labels_belong_to_one_set(tmp_path):
     out = tmp_path / "store"
     for options in (["--root", tmp_path], ["--labels", "x"], ["--manifest", "c.csv", "--public", "ptbxl"]):
         refused(ecgssl("preprocess", "--out", out, *options), "need either a table or a public set")
+    public = ("--public", "ptbxl", "--root", tmp_path)
+    refused(ecgssl("preprocess", "--out", out, *public, "--dates", "day_first"), "describe a table")
+    refused(ecgssl("preprocess", "--out", out, "--column", "patient_id=MRN"), "describe a table", "Set --manifest")
+    refused(ecgssl("preprocess", "--out", out, "--manifest", "c.csv", "--labels", "x"), "a table has none")
     refused(ecgssl("preprocess", "--out", out, "--public", "ptbx", "--root", tmp_path), "sets.ptbx.reader", "'ptbxl'")
     refused(ecgssl("preprocess", "--out", out, "--public", "ptbxl"), "needs root")
     refused(

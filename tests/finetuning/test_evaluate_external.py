@@ -340,6 +340,9 @@ def test_options_that_do_not_go_together_are_named(place: Path, tmp_path: Path) 
         (["p.csv", "--run", "r"], "both are given"),
         (["--run", "r"], "--store, --manifest"),
         (["p.csv", "--manifest", "m.csv"], "cannot be combined"),
+        (["p.csv", "--dataset", "clinic"], "--root, --column, ...: these options describe a table"),
+        (["--run", "r", "--store", "s", "--column", "patient_id=MRN"], "these options describe a table"),
+        (["--run", "r", "--store", "s", "--root", "ecgs"], "these options describe a table"),
     ):
         done = CliRunner().invoke(app, ["evaluate", *options, "--out", str(tmp_path / "o")])
         assert done.exit_code != 0
