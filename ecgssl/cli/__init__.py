@@ -7,6 +7,7 @@ from ecgssl.cli import (  # noqa: F401 (the import registers the command)
     download,
     draw,
     embed,
+    encoders,
     evaluate,
     export,
     finetune,

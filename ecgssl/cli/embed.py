@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from ecgssl.cli.signature_option import RequireSignature
 @app.command()
 def embed(
     inputs: Inputs,
-    bundle: Annotated[Path, typer.Option(help="Bundle of an encoder or classifier.")],
+    bundle: Annotated[str, typer.Option(help="Bundle of an encoder or classifier, or the name of a shipped one.")],
     out: Out,
     windows: Windows = "contract",
     batch_size: BatchSize = 32,

@@ -14,7 +14,7 @@ from ecgssl.cli.app import Overrides, ParamsFile, app, require_training
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Option(help="Encoder or classifier folder.")],
+    model: Annotated[str, typer.Option(help="Encoder or classifier folder, or the name of a shipped model.")],
     out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
     store: Annotated[
         Path | None,
@@ -36,16 +36,18 @@ def export(
 
     p = load_params(params, overrides)
     require_training("ecgssl export", p)
+    from ecgssl.encoders.shipped import model_folder
     from ecgssl.stages.export import export_model
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
     from ecgssl.tracking.runs import track
 
+    source = model_folder(model, "--model")
     data = None if store is None else Store(store)
     if data is not None:
         require_store_settings(overrides, p, data)
     with exclusive(out) as lock, track("export", p, lock=lock) as run:
-        figures = export_model(p, model, out, run, store=data, recordings=recordings or [])
+        figures = export_model(p, source, out, run, store=data, recordings=recordings or [])
     typer.echo(json.dumps(figures, indent=1, default=str) if as_json else export_summary(figures, out))
 
 

@@ -34,9 +34,12 @@ def finetune(
     targets: Annotated[str, typer.Option(help="Names of targets, separated by commas; or age.")],
     store: Annotated[Path | None, typer.Option(help="Store made by preprocess, with the targets.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Table of a cohort, instead of a store.")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="Pretrained encoder that is not a bundle.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Name of a shipped encoder, or folder of a pretrained encoder that is not a bundle."),
+    ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Bundle of an encoder; with --manifest, its preprocessing settings are used.")
+        str | None, typer.Option(help="Bundle of an encoder; with --manifest, its preprocessing settings are used.")
     ] = None,
     mode: Annotated[Literal["linear", "attentive", "full", "scratch"], typer.Option()] = "linear",
     share: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1.0,
@@ -62,7 +65,11 @@ def finetune(
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
     from ecgssl.config import load_one_set, load_params
+    from ecgssl.encoders.shipped import shipped_names
 
+    if encoder in shipped_names():
+        # a shipped encoder is a bundle
+        encoder, bundle = bundle, encoder
     names = [t.strip() for t in targets.split(",") if t.strip()]
     table_options = [root, column, value, path_prefix, dates, targets_file, dataset]
     _require_one_source(store, manifest, encoder, bundle, table_options, require_signature)
@@ -97,8 +104,8 @@ def finetune(
 def _require_one_source(
     store: Path | None,
     manifest: Path | None,
-    encoder: Path | None,
-    bundle: Path | None,
+    encoder: str | None,
+    bundle: str | None,
     table_options: Sequence[object],
     require_signature: Path | None,
 ) -> None:
@@ -130,8 +137,8 @@ def _open_sources(
     params: Params,
     store: Path | None,
     chosen: OneSet | None,
-    encoder: Path | None,
-    bundle: Path | None,
+    encoder: str | None,
+    bundle: str | None,
     targets: Sequence[str],
     out: Path,
     overrides: Sequence[str],
@@ -142,16 +149,18 @@ def _open_sources(
     Without ``store``, the table of a set is preprocessed with the settings of the bundle, unless an earlier call has done
     this.
     """
+    from ecgssl.encoders.shipped import model_folder
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
-    source = encoder or bundle
-    assert source is not None
+    given = encoder or bundle
+    assert given is not None
+    source = model_folder(given, "--bundle" if encoder is None else "--encoder")
     if store is not None:
         if bundle is not None:
             from ecgssl.export.checksums import verify_sums
 
-            verify_sums(bundle, require_signature)
+            verify_sums(source, require_signature)
         data = Store(store)
         require_store_settings(overrides, params, data)
         return data, source

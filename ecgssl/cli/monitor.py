@@ -14,7 +14,9 @@ from ecgssl.cli.signature_option import RequireSignature
 @app.command()
 def monitor(
     scores: Annotated[list[Path], typer.Argument(help="Files of predict (or embed); all files form one batch.")],
-    bundle: Annotated[Path, typer.Option(help="Bundle that made these files, exported with --store.")],
+    bundle: Annotated[
+        str, typer.Option(help="Bundle that made these files, exported with --store, or the name of a shipped one.")
+    ],
     out: Annotated[Path, typer.Option(help="HTML page to write; the same content is written as .json.")],
     embeddings: Annotated[
         list[Path] | None, typer.Option(help="File of embed with the same bundle, to compare the embeddings.")

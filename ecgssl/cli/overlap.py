@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +12,10 @@ from ecgssl.cli.app import app
 
 @app.command()
 def overlap(
-    a: Annotated[Path, typer.Argument(help="Store, or encoder saved with the codes of its recordings.")],
-    b: Annotated[Path, typer.Argument(help="Store or encoder to compare with the first.")],
+    a: Annotated[
+        str, typer.Argument(help="Store, encoder or bundle with the codes of its recordings, or shipped model.")
+    ],
+    b: Annotated[str, typer.Argument(help="Store or model to compare with the first.")],
     splits: Annotated[str, typer.Option(help="Splits of a store to compare, separated by commas; default all.")] = "",
     most: Annotated[int, typer.Option(min=0, help="Number of pairs to print.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print all pairs as JSON.")] = False,
@@ -23,9 +24,11 @@ def overlap(
 
     Example: ecgssl overlap runs/a/pretrained data/mine --splits val,test
     """
+    from ecgssl.encoders.shipped import model_folder
     from ecgssl.leakage.overlap import compare_folders
 
-    found = compare_folders(a, b, tuple(name.strip() for name in splits.split(",") if name.strip()))
+    first, second = (model_folder(given, "ecgssl overlap") for given in (a, b))
+    found = compare_folders(first, second, tuple(name.strip() for name in splits.split(",") if name.strip()))
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return 3 if found["found"] else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,7 +12,7 @@ from ecgssl.cli.signature_option import RequireSignature
 
 @app.command()
 def serve(
-    bundle: Annotated[Path, typer.Option(help="Bundle of a classifier or encoder.")],
+    bundle: Annotated[str, typer.Option(help="Bundle of a classifier or encoder, or the name of a shipped one.")],
     host: Annotated[
         str, typer.Option(help="Address to listen on. An address other than localhost requires a token.")
     ] = "127.0.0.1",

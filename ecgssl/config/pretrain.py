@@ -76,6 +76,16 @@ def _check_sampling(value: Any) -> Any:
 Sampling = Annotated[Literal["proportional", "balanced"] | dict[str, float], BeforeValidator(_check_sampling)]
 
 
+def _as_text(value: Any) -> Any:
+    """Return a ``Path`` as text with a separator, so that it is not taken for the name of a shipped model."""
+    if not isinstance(value, Path):
+        return value
+    return str(value) if len(value.parts) > 1 else f"./{value}"
+
+
+ModelName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=4096)]
+
+
 class PretrainParams(Section):
     """Parameters of a pretraining run.
 
@@ -87,7 +97,8 @@ class PretrainParams(Section):
             draws one of them per epoch.
         overlap: action if a pretraining set contains patients or waveforms of validation or test of a task: ``drop``
             leaves these recordings out and counts them; ``error``.
-        init: folder of an encoder or bundle whose weights the run starts from; null for random weights.
+        init: name of a shipped encoder, or folder of an encoder or bundle, whose weights the run starts from; null for
+            random weights.
         samples: number of recordings seen, repetitions included; all schedules are in samples.
         batch_size: number of recordings per step, over all processes and pieces.
         learning_rate: peak learning rate of AdamW.
@@ -114,7 +125,7 @@ class PretrainParams(Section):
     sampling: Sampling = "proportional"
     windows: Literal["all", "random"] = "all"
     overlap: Literal["drop", "error"] = "drop"
-    init: Path | None = None
+    init: ModelName | None = None
     samples: Positive = 2560
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ecgssl.config import ExportParams, QualityParams, StoreParams
+from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import InputError, Problem, require
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.bundle_files import check_files
@@ -181,18 +182,19 @@ def load_bundle(
     ``export.tolerance`` (at most 1e-3).
 
     Args:
-        path: folder of the bundle.
+        path: folder of the bundle, or name of a shipped model (``ecgssl.encoders.shipped.model_folder``).
         engine: library that runs the model. ``auto`` selects torch if it is installed, otherwise onnxruntime. The
             outputs of the two differ by rounding errors, which the export limits to ``export.tolerance`` (default 1e-4).
         require_signature: file of a public key, which must have signed the bundle (``ecgssl sign``); ``None`` to check no
             signature.
 
     Raises:
-        InputError: files are missing, altered or not listed in ``SHA256SUMS`` (the error lists all of them), the
-            content of a file is invalid, the required signature is missing or invalid, or the self-test fails.
+        InputError: no model has this name, files are missing, altered or not listed in ``SHA256SUMS`` (the error lists
+            all of them), the content of a file is invalid, the required signature is missing or invalid, or the self-test
+            fails.
         ContractMismatch: the bundle was made with another version of the cleaning code.
     """
-    path = Path(path)
+    path = model_folder(path, "bundle")
     digest = verify_sums(path, require_signature)
     files = check_files(path)
     spec, config, decision = files.spec, files.config, files.decision

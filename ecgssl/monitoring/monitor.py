@@ -12,6 +12,7 @@ import pandas as pd
 
 from ecgssl.csv_cells import original_frame
 from ecgssl.datasets.cohort import rows_text
+from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.bundle_files import check_files
 from ecgssl.export.checksums import verify_sums
@@ -46,8 +47,8 @@ def monitor(
     """Compare score files with the reference statistics of their bundle, and write an HTML page and a JSON file.
 
     Args:
-        bundle: bundle that scored the files. It must contain ``reference_statistics.json``, which ``ecgssl export
-            --store`` writes. The model is not loaded.
+        bundle: bundle that scored the files, as a folder or as the name of a shipped model. It must contain
+            ``reference_statistics.json``, which ``ecgssl export --store`` writes. The model is not loaded.
         scores: output files of ``ecgssl predict`` or ``ecgssl embed``. They are combined into one batch.
         out: path of the HTML page (``.html``). The JSON file has the same name with the suffix ``.json``.
         embedded: output files of ``ecgssl embed`` with the same bundle, used to compare the embeddings.
@@ -62,7 +63,7 @@ def monitor(
             cannot be read or was made with another bundle, the files have different columns, a cell is invalid, or
             fewer than ``FEWEST`` recordings were scored or embedded, or another process uses ``out``.
     """
-    bundle, out = Path(bundle), Path(out)
+    bundle, out = model_folder(bundle, "bundle"), Path(out)
     if out.suffix.lower() != ".html":
         raise InputError(Problem(str(out), "suffix", "is not .html", "Use a file name ending in .html"))
     with exclusive(out):

@@ -12,6 +12,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from ecgssl.config import ModelParams, Params
+from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import ContractMismatch, InputError, Problem
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.core_ecg import CoReECG
@@ -45,12 +46,12 @@ class InitialWeights:
         """Check and describe the encoder in ``params.pretrain.init``; ``None`` if it is not set.
 
         Raises:
-            InputError: the folder is not an encoder or bundle, or its preprocessing settings, leads, patch length or sizes
-                differ from ``params``; all differences are listed.
+            InputError: no shipped encoder has this name, the folder is not an encoder or bundle, or its preprocessing
+                settings, leads, patch length or sizes differ from ``params``; all differences are listed.
         """
-        path = params.pretrain.init
-        if path is None:
+        if params.pretrain.init is None:
             return None
+        path = model_folder(params.pretrain.init, _FIELD)
         digest = init_digest(path)
         _require_same_model(params, path)
         return cls(path, digest, describe_origin(path), Identities.read(path))
@@ -88,12 +89,13 @@ class InitialWeights:
         return {"digest": self.digest, "new_parts": new, **self.origin}
 
 
-def init_digest(path: Path) -> str:
-    """Return the SHA-256 (hex) of the weights in the folder of an encoder or bundle.
+def init_digest(model: Path | str) -> str:
+    """Return the SHA-256 (hex) of the weights of a shipped encoder, or of those in the folder of an encoder or bundle.
 
     Raises:
-        InputError: the folder has no weights.
+        InputError: no model has this name, or the folder has no weights.
     """
+    path = model_folder(model, _FIELD)
     if not (path / WEIGHTS).is_file():
         remedy = "Use the folder of an encoder (ecgssl pretrain) or a bundle (ecgssl export)"
         raise InputError(Problem(str(path), _FIELD, f"has no {WEIGHTS}, so it is not an encoder or bundle", remedy))

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ecgssl.encoders.shipped import model_folder, shipped_names
 from ecgssl.errors import InputError, Problem, require
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.checksums import SUMS, verify_sums
@@ -26,29 +27,31 @@ def save_pretrained(bundle: Path | str, out: Path | str) -> None:
     Raises:
         InputError: the bundle is damaged or invalid, or ``out`` is not empty and not a bundle.
     """
-    load_bundle(bundle)
+    source = model_folder(bundle, "save_pretrained")
+    load_bundle(source)
     with atomic_directory(out, marker=SUMS) as folder:
-        for path in sorted(Path(bundle).iterdir()):
+        for path in sorted(source.iterdir()):
             shutil.copyfile(path, folder / path.name)
 
 
 def from_pretrained(
     name: str, *, revision: str | None = None, digest: str | None = None, require_signature: Path | str | None = None
 ) -> Predictor:
-    """Load a bundle from a folder or from the Hugging Face Hub as a ``Predictor``.
+    """Load a shipped model, or a bundle from a folder or the Hugging Face Hub, as a ``Predictor``.
 
     Args:
-        name: path of a folder, or ``owner/repository``.
+        name: name of a shipped model, path of a folder, or ``owner/repository``.
         revision: commit, tag or branch on the Hub.
         digest: expected SHA-256 (hex) of the file ``SHA256SUMS``, or at least its first 16 digits (``Bundle.version``).
             If ``None``, any valid bundle is accepted.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
-        InputError: the extra is not installed, the repository cannot be downloaded, or the bundle is damaged, invalid,
-            has another digest, or lacks the required signature.
+        InputError: no model has this name, the extra is not installed, the repository cannot be downloaded, or the bundle
+            is damaged, invalid, has another digest, or lacks the required signature.
     """
-    folder = Path(name) if Path(name).is_dir() else _download(name, revision)
+    hosted = name not in shipped_names() and not Path(name).is_dir() and name.count("/") == 1
+    folder = _download(name, revision) if hosted else model_folder(name, "from_pretrained")
     found = verify_sums(folder)
     if digest is not None and (len(digest) < 16 or not found.startswith(digest.lower())):
         what = f"is {found[:16]}..., not {digest}"

@@ -39,7 +39,7 @@ class Predictor:
     """Model of a bundle that scores or embeds one recording at a time.
 
     Args:
-        path: folder written by ``ecgssl.export.bundle.export_bundle``.
+        path: folder written by ``ecgssl.export.bundle.export_bundle``, or name of a shipped model.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:

@@ -83,7 +83,7 @@ def predict(
     recordings in finished parts are not read again.
 
     Args:
-        bundle_path: folder written by ``export_bundle``.
+        bundle_path: folder written by ``export_bundle``, or name of a shipped model.
         inputs: recordings in any supported format, folders, glob patterns and manifests, see ``list_recordings``.
         out: output file, ``.csv``, ``.jsonl`` or ``.parquet``; it is written atomically.
         windows: window policy for recordings at least twice as long as the input of the model.

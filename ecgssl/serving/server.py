@@ -33,7 +33,7 @@ def serve(
     """Serve a bundle until SIGTERM or Ctrl-C. Requests in progress then have ``limits.seconds`` to finish.
 
     Args:
-        bundle_path: folder written by ``export_bundle``.
+        bundle_path: folder written by ``export_bundle``, or name of a shipped model.
         host: address to listen on. An address other than a loopback address requires a token.
         port: port to listen on; 0 for any free port.
         token: token that clients must send, 16 to 512 printable ASCII characters; ``None`` if no token is needed.

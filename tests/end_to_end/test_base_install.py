@@ -28,7 +28,7 @@ IMPORT_NAMES = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
 BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fastapi", "anyio": "fastapi"}
 """Imported libraries that a declared dependency always installs."""
 BASE_COMMANDS = {
-    *("check", "draw", "inspect", "predict", "embed", "monitor", "overlap"),
+    *("check", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
     *("download", "simulate", "fingerprint", "profile", "results"),
 }
 """Commands of the base installation."""

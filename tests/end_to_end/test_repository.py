@@ -24,6 +24,7 @@ LAYERS = (
     ("files", "csv_cells", "params_base", "pool", "progress"),
     ("checked_json",),
     ("tensor_header",),
+    ("encoders",),
     ("html",),
     ("signal",),
     ("config",),

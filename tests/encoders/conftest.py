@@ -1,0 +1,5 @@
+"""Fixtures of the tests of shipped models."""
+
+from __future__ import annotations
+
+from shipped_fixtures import shipped, stand_in  # noqa: F401
