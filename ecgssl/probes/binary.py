@@ -168,6 +168,13 @@ def require_finite(x: Array, split: str) -> list[Problem]:
     return [Problem(f"{split} embeddings", "values", f"{bad} rows are not finite", "Check the encoder")] if bad else []
 
 
+def require_binary(y: Array, names: Sequence[str], split: str) -> list[Problem]:
+    """Return a problem for each target (column of y) with values other than 0, 1 and NaN (unknown)."""
+    other = [name for k, name in enumerate(names) if (~np.isnan(y[:, k]) & ~np.isin(y[:, k], (0, 1))).any()]
+    what, remedy = "has values other than 0 and 1", "Use 1, 0 or an empty cell (unknown)"
+    return [Problem(f"{split} targets", name, what, remedy) for name in other]
+
+
 def shortage_problems(kind: OutputKind, names: Sequence[str], targets: Array, patients: ArrayLike) -> list[Problem]:
     """Return a problem for each target that is constant or unknown, or class that does not occur, in the training split."""
     remedy = "Remove it from the task, or add recordings"
@@ -251,10 +258,7 @@ def _folds(y: Array, patients: NDArray[np.int64], seed: int) -> Iterator[NDArray
 
 def _check(x: Array, y: Array, vx: Array, vy: Array, patients: NDArray[np.int64], names: Sequence[str]) -> None:
     problems = require_finite(x, "train") + require_finite(vx, "val")
-    for array, split in ((y, "train"), (vy, "val")):
-        other = [name for k, name in enumerate(names) if (~np.isnan(array[:, k]) & ~np.isin(array[:, k], (0, 1))).any()]
-        what, remedy = "has values other than 0 and 1", "Use 1, 0 or an empty cell (unknown)"
-        problems += [Problem(f"{split} targets", name, what, remedy) for name in other]
+    problems += require_binary(y, names, "train") + require_binary(vy, names, "val")
     problems += shortage_problems("multilabel", names, y, patients)
     if problems:
         raise InputError(problems)
