@@ -50,7 +50,7 @@ class Shipped:
 
 def shipped_names() -> tuple[str, ...]:
     """Return the names of all shipped models in alphabetical order."""
-    return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}")))
+    return tuple(sorted(path.parent.name for path in FOLDER.glob(f"[!.]*/{CARD}")))
 
 
 def shipped_models() -> tuple[Shipped, ...]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.detached_weights import detached_weights
 from ecgssl.export.onnx_session import open_session, run_session
 from ecgssl.export.unrecorded import mark_unrecorded
 from ecgssl.extras import install_line
 from ecgssl.signal.spec import SignalSpec
+from ecgssl.training.model_folder import WEIGHTS
 
 ENGINE = "onnxruntime"
 _REMEDY = "Make the bundle again with 'ecgssl export'"
@@ -26,7 +28,8 @@ class OnnxGraph:
     The export compares the graph with the torch model. ``load_bundle`` compares it with ``reference.npz``.
 
     Args:
-        path: ONNX file whose input is preprocessed recordings.
+        path: ONNX file whose input is preprocessed recordings. Weights that it lacks are read from ``model.safetensors`` in
+            the same folder.
         spec: preprocessing settings of the bundle.
         decision: calibrators and thresholds of a classifier; ``None`` for an encoder.
 
@@ -47,7 +50,8 @@ class OnnxGraph:
         self._where = str(path)
         if not path.is_file():
             raise InputError(Problem(self._where, "file", f"is missing; {ENGINE} runs this graph", _REMEDY))
-        self._session = open_session(path.read_bytes(), self._where)
+        weights = detached_weights(path, path.with_name(WEIGHTS))
+        self._session = open_session(path.read_bytes(), self._where, weights)
         self._require_match()
         widths = {output.name: output.shape[-1] for output in self._session.get_outputs()}
         self.embed_dim = int(widths["embedding"])

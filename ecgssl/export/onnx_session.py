@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,13 @@ INPUTS = ("ecg", "lead_mask")
 """Names of the inputs of every graph."""
 
 
-def open_session(content: bytes, where: str) -> Any:
+def open_session(content: bytes, where: str, weights: Mapping[str, NDArray[np.float32]] | None = None) -> Any:
     """Return an onnxruntime session for an ONNX file, on the CPU.
+
+    Args:
+        content: ONNX file.
+        where: path of the file, for the error message.
+        weights: values of the initializers that the file does not contain (``ecgssl.export.detached_weights``).
 
     Raises:
         InputError: onnxruntime cannot run the file.
@@ -25,6 +30,9 @@ def open_session(content: bytes, where: str) -> Any:
     options = onnxruntime.SessionOptions()
     # disable the log of onnxruntime, because errors are also raised as exceptions
     options.log_severity_level = 4
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
+    if values:
+        options.add_external_initializers(list(values), list(values.values()))
     try:
         # with the fallback, onnxruntime would print errors and try the same provider again
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
