@@ -45,6 +45,7 @@ class Bundle:
             ``min_duration`` are accepted; bundles of earlier releases accept complete recordings only.
         lsb: rounding step of preprocessed signals in mV, as in the store.
         targets: names of the classifier's outputs; empty for an encoder.
+        encoder: name of the encoder, if it is a shipped one, and the data that it was pretrained on.
         version: version of ecgssl, "+", and the first 16 hex digits of the SHA-256 of ``SHA256SUMS``.
     """
 
@@ -53,6 +54,7 @@ class Bundle:
     quality: QualityParams
     lsb: float
     targets: tuple[str, ...]
+    encoder: str
     version: str
 
     @property
@@ -204,7 +206,7 @@ def load_bundle(
     else:
         graph = OnnxGraph(path / f"{config.kind}.onnx", spec, decision)
     verify_self_test(path, graph, decision, config.export.tolerance)
-    return Bundle(graph, spec, config.quality, config.lsb, targets, f"{__version__}+{digest[:16]}")
+    return Bundle(graph, spec, config.quality, config.lsb, targets, files.encoder, f"{__version__}+{digest[:16]}")
 
 
 def _torch_graph(path: Path, decision: Decision | None, min_duration: float) -> ContractModule | OnnxGraph:

@@ -34,6 +34,7 @@ from ecgssl.training.model_folder import (
     read_json,
     require_weights,
 )
+from ecgssl.training.origin import encoder_text
 
 _REMEDY = "Make the bundle again with 'ecgssl export'"
 
@@ -61,6 +62,7 @@ class BundleFiles:
         config: quality limits, rounding step and export settings.
         head: outputs of a classifier; ``None`` for an encoder.
         decision: calibrators and thresholds of a classifier; ``None`` for an encoder.
+        encoder: name and pretraining data of the encoder (``ecgssl.training.origin.encoder_text``).
     """
 
     spec: SignalSpec
@@ -68,6 +70,7 @@ class BundleFiles:
     config: BundleConfig
     head: Head | None
     decision: Decision | None
+    encoder: str
 
     @property
     def embed_dim(self) -> int:
@@ -124,7 +127,8 @@ def check_files(path: Path) -> BundleFiles:
     assert spec is not None
     assert params is not None
     assert config is not None
-    return BundleFiles(spec, params, config, head, decision)
+    assert data is not None
+    return BundleFiles(spec, params, config, head, decision, encoder_text(data))
 
 
 def _with_shortest_duration(data: dict[str, Any], spec: SignalSpec | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ecgssl.config import ExportParams
@@ -16,7 +16,7 @@ from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.model.classifier import Classifier
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.training.origin import started_from
+from ecgssl.training.origin import SYNTHETIC_ONLY, data_text, is_synthetic_only, origins, plain_text, started_from
 
 _HARMLESS = re.compile(r"[\w ,.:;/+%()=-]*")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~])")
@@ -100,19 +100,21 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
     else:
         what = f"Embeddings of 12-lead ECGs: {encoder}, {size:,} parameters."
     facts = {
-        name: markdown_text(_plain(value)) if (value := about.get(key)) else None
+        name: markdown_text(plain_text(value)) if (value := about.get(key)) else None
         for name, key in (("Task", "task"), ("Training", "mode"))
     }
     if data := about.get("data"):
         facts["Data"] = markdown_text(data_text(data))
     facts |= {name: markdown_text(said) for name, said in origins(about)}
+    if is_synthetic_only(started_from(about)):
+        facts["Warning"] = SYNTHETIC_ONLY
     if overlap := about.get("overlap"):
         facts["Overlap with pretraining"] = in_words(overlap)
     if count := about.get("recordings"):
         facts["Recordings"] = (
             f"`{FILE}` contains waveform codes of {count:,}, for `ecgssl overlap` and `ecgssl finetune`"
         )
-    training = [f"- {name}: {_plain(value)}" for name, value in facts.items() if value]
+    training = [f"- {name}: {plain_text(value)}" for name, value in facts.items() if value]
     spec = graph.spec
     return _TEMPLATE.format(
         title="ECG classifier" if classifies else "ECG encoder",
@@ -132,26 +134,6 @@ def model_card(graph: ContractModule, params: ExportParams, about: Mapping[str, 
         int8=_int8(made),
         program=_PROGRAM if PROGRAM in made.size else "",
     )
-
-
-def data_text(data: Any) -> str:
-    """Return the entry ``data`` of a configuration as text: name and numbers of recordings of each set."""
-    sets = data.get("sets") if isinstance(data, Mapping) else None
-    if isinstance(sets, Mapping):
-        return "; ".join(f"{name} ({_plain(entry)})" for name, entry in sets.items())
-    return _plain(data)
-
-
-def origins(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield a title and the training data of each encoder that the model started from, the latest first."""
-    origin, title = started_from(about), "Encoder" if about.get("encoder") else "Started from"
-    while origin is not None:
-        digest = str(origin.get("digest", ""))[:12]
-        named = f" with the weights {digest}" if digest else ""
-        unknown = "" if origin.get("recordings_known") is True else " (recordings not listed, so not compared)"
-        yield title, f"an encoder{named}, pretrained on {data_text(origin.get('data') or 'unknown data')}{unknown}"
-        before = origin.get("started_from")
-        origin, title = before if isinstance(before, dict) else None, f"{title}, before that"
 
 
 def _inputs(name: str, spec: SignalSpec) -> str:
@@ -236,11 +218,3 @@ def markdown_text(text: str) -> str:
 def markdown_name(name: str) -> str:
     """Return a name as Markdown code, or as escaped text if it contains characters that could end the code or a cell."""
     return f"`{name}`" if _HARMLESS.fullmatch(name) else markdown_text(name)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return " ".join(_plain(item) for item in value)
-    return str(value)

@@ -69,7 +69,7 @@ def _of_model(report: Report) -> dict[str, str | Statement]:
         "scaling": _SCALES[contract["normalise"]["method"]],
         "model": Statement(
             f"Vision transformer over patches of leads and time ({asked['parameters']}); "
-            f"{_MODES.get(asked['mode'], asked['mode'])}. {selected.text}",
+            f"{_MODES.get(asked['mode'], asked['mode'])}. Encoder: {asked['encoder']}. {selected.text}",
             selected.complete,
         ),
         "calculation": f"Computed by ecgssl {asked['ecgssl']} from the stored recordings; the same code scores new files.",

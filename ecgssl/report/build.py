@@ -35,6 +35,7 @@ from ecgssl.signal.lead_sets import shown_leads
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier
 from ecgssl.training.model_folder import load_signal, read_json
+from ecgssl.training.origin import encoder_text, is_synthetic_only, started_from
 
 FORMAT, VERSION = "ecgssl-report", 1
 HTML, JSON = "report.html", "report.json"
@@ -186,6 +187,8 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
             "ecgssl": str(files.config.get("ecgssl", "unknown")),
             "seed": figures.get("method", {}).get("seed"),
             "parameters": f"width {width}, depth {depth}, {heads} heads, {parameters:,} parameters",
+            "encoder": encoder_text(files.config),
+            "synthetic_only": is_synthetic_only(started_from(files.config)),
             "overlap": elsewhere["overlap"] if elsewhere else files.config.get("overlap"),
         },
         "contract": files.contract,

@@ -23,6 +23,7 @@ from ecgssl.leakage.overlap import in_words
 from ecgssl.report import statements
 from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
 from ecgssl.signal.reasons import REASON_TEXTS
+from ecgssl.training.origin import SYNTHETIC_ONLY
 
 TEMPLATES = PackageLoader("ecgssl.report")
 MOST_BARS = 30
@@ -54,6 +55,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
     values = {
         "report": report,
         "asked": report["asked"],
+        "synthetic_only": SYNTHETIC_ONLY if report["asked"]["synthetic_only"] else "",
         "figures": figures,
         "method": _method(report),
         "statements": {
@@ -197,6 +199,7 @@ def _task(report: Report) -> list[tuple[str, str]]:
         ("Outputs", f"{', '.join(asked['labels'])} ({_KINDS[asked['kind']]})"),
         ("Mode", asked["mode"]),
         ("Encoder", asked["parameters"]),
+        ("Pretraining", asked["encoder"]),
         (
             "Preprocessing",
             f"{len(contract['leads'])} leads, {contract['sampling_rate']:g} Hz, {contract['duration']:g} s, "

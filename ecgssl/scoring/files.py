@@ -73,8 +73,8 @@ def predict(
     """Score recordings with a classifier and write a table.
 
     The columns are those of ``ecgssl.scoring.preprocess.COLUMNS``, followed by ``window_policy``, ``model``
-    (``Bundle.version``), ``fingerprint`` (of the preprocessing settings) and those of
-    ``ecgssl.scoring.scores.score_columns``. The scores of a rejected recording are empty. On a CPU, the scores of a
+    (``Bundle.version``), ``fingerprint`` (of the preprocessing settings), ``encoder`` (its name and pretraining data) and
+    those of ``ecgssl.scoring.scores.score_columns``. The scores of a rejected recording are empty. On a CPU, the scores of a
     recording do not depend on the other inputs, ``batch_size`` or ``workers``. On a GPU, they can differ by rounding
     errors (about 1e-5).
 
@@ -181,6 +181,7 @@ def _score_into(
     """Write the table. The caller holds the lock on ``out``. The time of each stage is added to ``seconds``."""
     items = listed.items
     constants = {"window_policy": str(windows), "model": bundle.version, "fingerprint": bundle.fingerprint}
+    constants["encoder"] = bundle.encoder
     verb = "predict" if output == "logits" else "embed"
     about = constants | {"verb": verb, "device": device, "inputs": _digest(items)}
     file = ScoreFile(out, COLUMNS | dict.fromkeys(constants, str) | value_columns, about, len(items))

@@ -18,6 +18,7 @@ from ecgssl.finetuning.finetune import FinetuneResult, Mode, publish_finetuning
 from ecgssl.signal.lead_sets import named_leads, shown_leads
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import TrackedRun
+from ecgssl.training.origin import warn_of_synthetic
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def finetune_encoder(
             share=share, leads=leads, show_progress=show_progress,
         )  # fmt: skip
         result, draws = drawn.result, drawn.others
+    warn_of_synthetic(result.encoder)
     more = {"share": share, "recorded_leads": list(names)}
     decision = _decision(result, mode, params, cross_validated)
     publish_finetuning(result, store, out, task, mode, decision=decision, more=more)

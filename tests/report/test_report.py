@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from sklearn.metrics import average_precision_score, log_loss, precision_recall_
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.html.charts import ticks
 from ecgssl.report.answers import answers
-from ecgssl.report.build import read_run, write_report
+from ecgssl.report.build import gather, read_run, write_report
 from ecgssl.report.checklists import CARD, CHECKLISTS, answerable, fill, items
 from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall
@@ -334,6 +335,20 @@ def test_hostile_names_are_escaped(made):
     for page in (render_report(report, [b"", b""]), render_comparison(comparison)):
         assert "<script" not in page
         assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;") >= 8
+
+
+@pytest.mark.parametrize("name", ["synthetic", "ptbxl"])
+def test_the_encoder_and_its_pretraining_data_are_named(made, name):
+    """A warning before the first section says if the encoder has seen synthetic recordings only."""
+    files = read_run(made.runs["findings"])
+    origin = {"name": "small", "data": {"set": name, "train": 1200}, "started_from": None}
+    report = gather(replace(files, config=files.config | {"encoder": origin}), None, {}) | {"recordings": []}
+    page = render_report(report, [])
+    first = page[: page.index("<h2")]
+    assert ("The encoder was pretrained on synthetic recordings only." in first) is (name == "synthetic")
+    text = f"small, pretrained on {name} (1,200 recordings)"
+    assert text in page
+    assert f"Encoder: {text}." in answers(report)["model"].text
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -114,6 +114,7 @@ def test_rows_say_what_was_seen(scored, exported):
     assert table["heart_rate"]["good3"] == pytest.approx(60 / period, abs=1)
     assert set(table["model"]) == {load_bundle(exported.path).version}
     assert set(table["fingerprint"]) == {SPEC.fingerprint}
+    assert set(table["encoder"]) == {"not recorded"}
 
 
 def test_names_no_place(scored, files):

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ecgssl.export.model_card import data_text, origins
 from ecgssl.leakage.identities import FILE
 from ecgssl.leakage.overlap import in_words
 from ecgssl.training.model_folder import CONFIG
-from ecgssl.training.origin import describe_origin
+from ecgssl.training.origin import (
+    SYNTHETIC_ONLY,
+    data_text,
+    describe_origin,
+    encoder_text,
+    is_synthetic_only,
+    origins,
+    warn_of_synthetic,
+)
 
 DATA = {"set": "mimic", "train": 8, "val": 1, "test": 1}
 
@@ -66,3 +73,33 @@ def test_several_sets_are_described_one_by_one():
     assert data_text(DATA) == "set mimic, train 8, val 1, test 1"
     both = {"set": "mimic, code15", "train": 9, "sets": {"m": DATA, "c": {"set": "code15", "train": 1}}}
     assert data_text(both) == "m (set mimic, train 8, val 1, test 1); c (set code15, train 1)"
+
+
+def test_the_encoder_is_named_with_its_pretraining_data(tmp_path):
+    config = {"kind": "encoder", "name": "ptbxl-tiny", "data": {"set": "ptbxl", "train": 17418, "val": 2183}}
+    origin = describe_origin(folder(tmp_path / "a", config))
+    assert encoder_text(config) == "ptbxl-tiny, pretrained on ptbxl (17,418 recordings)"
+    tuned = {"kind": "classifier", "mode": "linear", "data": {"set": "clinic", "train": 5}, "encoder": origin}
+    assert encoder_text(tuned) == encoder_text(config)
+    assert next(iter(origins(tuned)))[1].startswith("the shipped encoder ptbxl-tiny, pretrained on set ptbxl")
+    more = {"kind": "encoder", "data": {"set": "m", "sets": {"m": DATA, "c": {"set": "c15", "train": 1}}}}
+    more["pretraining"] = {"init": origin}
+    assert encoder_text(more) == (
+        "encoder, pretrained on mimic (8 recordings) and c15 (1 recordings); "
+        "started from ptbxl-tiny, pretrained on ptbxl (17,418 recordings)"
+    )
+    assert encoder_text({"kind": "classifier", "mode": "scratch"}) == "random weights"
+    assert encoder_text({"kind": "classifier", "mode": "linear"}) == "not recorded"
+    assert encoder_text({"kind": "encoder"}) == "encoder, pretrained on unknown data"
+
+
+def test_synthetic_pretraining_is_recognised_and_warned_of(caplog):
+    real, made = ({"data": {"set": name, "train": 9}, "started_from": None} for name in ("ptbxl", "synthetic"))
+    both = {"data": {"set": "a", "sets": {"s": made["data"], "p": real["data"]}}}
+    assert is_synthetic_only(made)
+    assert is_synthetic_only({**made, "started_from": made})
+    assert not any(map(is_synthetic_only, (None, {}, {"data": None}, real, both, {**made, "started_from": real})))
+    warn_of_synthetic(real)
+    assert caplog.messages == []
+    warn_of_synthetic(made)
+    assert caplog.messages == [f"{SYNTHETIC_ONLY}."]
