@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.evaluation.calibration.reliability import BINS, brier, expected_calibration_error, reliability
+from ecgssl.evaluation.colours import BASELINE, COLOURS
 from ecgssl.evaluation.curves import roc_curve, thin
 from ecgssl.evaluation.predictions import labels_of
 from ecgssl.evaluation.statistics.bootstrap import interval, patient_weights
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# colours of Okabe & Ito, which colour-blind readers can distinguish
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-BASELINE = "#7F7F7F"
 _FINE = np.linspace(0, 1, 101)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import AGE
@@ -14,11 +14,13 @@ from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.leakage.select_recordings import select_recordings
 from ecgssl.leakage.selection import FILE, Selection
 from ecgssl.output_lock import exclusive
-from ecgssl.pretraining.diagnostics.online_probe import has_labels
-from ecgssl.pretraining.initial_weights import InitialWeights
 from ecgssl.store.content_digest import task_digest
+from ecgssl.store.corpus import has_labels
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import track
+
+if TYPE_CHECKING:
+    from ecgssl.pretraining.initial_weights import InitialWeights
 
 _WHERE = "params.yaml"
 
@@ -49,7 +51,7 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
     with exclusive(out) as lock, track("select", params, lock=lock) as run:
         if problems := _absent_targets(params, stores):
             raise InputError(problems)
-        init = InitialWeights.of(params)
+        init = _initial_weights(params)
         selection = select_recordings(
             stores,
             pretraining.sets,
@@ -71,6 +73,15 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
         write_json(metrics, figures)
         run.log_metrics({f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})
     return changes
+
+
+def _initial_weights(params: Params) -> InitialWeights | None:
+    if params.pretrain.init is None:
+        return None
+    # import torch, which takes seconds, only to read the weights of an encoder
+    from ecgssl.pretraining.initial_weights import InitialWeights
+
+    return InitialWeights.of(params)
 
 
 def _absent_targets(params: Params, stores: Mapping[str, Store]) -> list[Problem]:

@@ -196,3 +196,12 @@ def require_same_settings(stores: Mapping[str, Store]) -> None:
             problems += [Problem(p.where, p.field, p.what, remedy) for p in mismatch.problems]
     if problems:
         raise ContractMismatch(problems)
+
+
+def has_labels(store: Store | Corpus) -> bool:
+    """Return whether a target has a known value in the train or validation split; empty columns have none."""
+    if isinstance(store, Corpus):
+        return any(map(has_labels, store.stores.values()))
+    rows = np.concatenate([store.rows(split) for split in ("train", "val")])
+    # one column at a time, because an index of 800,000 recordings needs 1 GB
+    return any(not np.isnan(store.column(name).to_numpy()[rows]).all() for name in store.targets)

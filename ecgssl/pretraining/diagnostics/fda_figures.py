@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecgssl.evaluation.plots import BASELINE, COLOURS
+from ecgssl.evaluation.colours import BASELINE, COLOURS
 from ecgssl.model.fda import FDA
 from ecgssl.model.recorded import by_length
 

@@ -21,7 +21,7 @@ from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures
 from ecgssl.pretraining.diagnostics.geometry import geometry
 from ecgssl.pretraining.diagnostics.reconstruction_gallery import add_reconstruction
 from ecgssl.probes.binary import fit_probe
-from ecgssl.store.corpus import Corpus
+from ecgssl.store.corpus import Corpus, has_labels
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 from ecgssl.training.device import autocast, resolve_precision
@@ -186,15 +186,6 @@ class EpochMonitor:
             batch = load_batch(self._store, rows[start : start + self._batch_size], device)
             parts.append(model.encoder.embed(batch.x, batch.lead_mask, batch.recorded).float().cpu().numpy())
         return np.concatenate(parts)
-
-
-def has_labels(store: Store | Corpus) -> bool:
-    """Return whether a target has a known value in the train or validation split; empty columns have none."""
-    if isinstance(store, Corpus):
-        return any(map(has_labels, store.stores.values()))
-    rows = np.concatenate([store.rows(split) for split in ("train", "val")])
-    # one column at a time, because an index of 800,000 recordings needs 1 GB
-    return any(not np.isnan(store.column(name).to_numpy()[rows]).all() for name in store.targets)
 
 
 def _problem(what: str) -> Problem:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecgssl.evaluation.plots import COLOURS
+from ecgssl.evaluation.colours import COLOURS
 from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import patch_spread, patch_target
 from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
