@@ -4,7 +4,8 @@
 out of date. The list of a stage is the closure of the imports of its script: imports inside functions count, imports under
 ``TYPE_CHECKING`` do not. A module path in a string, such as ``"ecgssl.io.wfdb.reader:read_wfdb"``, counts as an import, and
 ``import_module(name, "ecgssl.datasets.public")`` as imports of all modules of that package.
-Tables and templates that a script reads are included. A package is listed as one folder if all its files are needed.
+Tables and templates that a script reads are included. A package is listed as one folder if most of its files are needed,
+because DVC reads and writes the whole ``dvc.lock`` after each stage, which takes seconds if it has a thousand entries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FACADE = "ecgssl"
 """Name of the package. Its lazily importing function ``load`` is ignored, because no stage calls it."""
+MOST = 0.75
+"""Smallest share of the files of a folder for which the folder is listed instead of its files."""
 
 
 @cache
@@ -42,17 +45,22 @@ def closure(script: Path) -> set[Path]:
 
 
 def dependencies(script: Path) -> list[str]:
-    """Return the entries for ``deps`` in ``dvc.yaml``: folders of which all files are needed, and single files."""
+    """Return the entries for ``deps`` in ``dvc.yaml``: folders of which most files are needed, and single files."""
     files = closure(script)
     entries: set[str] = set()
     for path in files:
         covered = path
         for folder in path.parents:
-            if folder.parts[:1] == (FACADE,) and len(folder.parts) > 1 and _contents(folder) <= files:
+            if folder.parts[:1] == (FACADE,) and len(folder.parts) > 1 and _needs_most(folder, files):
                 covered = folder
         entries.add(covered.as_posix())
     own = script.relative_to(ROOT).as_posix()
     return [own, *sorted(entries - {own})]
+
+
+def _needs_most(folder: Path, files: set[Path]) -> bool:
+    contents = _contents(folder)
+    return len(contents & files) >= MOST * len(contents)
 
 
 @cache

@@ -34,16 +34,20 @@ def test_the_lists_of_dvc_yaml_are_up_to_date(generator):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_list_covers_the_closure_and_nothing_else(generator, name):
-    script = REPOSITORY / STAGES[name]["cmd"].split()[1]
-    entries = [Path(dep) for dep in STAGES[name]["deps"] if dep.startswith(("ecgssl", "pipelines"))]
-    listed = {
-        path.relative_to(REPOSITORY)
-        for entry in entries
-        for path in ([REPOSITORY / entry] if entry.suffix else (REPOSITORY / entry).rglob("*"))
-        if path.is_file() and path.suffix not in (".pyc", ".md")
-    }
-    assert listed == generator.closure(script)
+def test_the_list_covers_the_closure_and_little_else(generator, name):
+    """A file is listed if it is needed; a folder is listed if at least three quarters of its files are needed."""
+    needed = generator.closure(REPOSITORY / STAGES[name]["cmd"].split()[1])
+    listed = set()
+    for entry in (Path(dep) for dep in STAGES[name]["deps"] if dep.startswith(("ecgssl", "pipelines"))):
+        place = REPOSITORY / entry
+        found = {
+            path.relative_to(REPOSITORY)
+            for path in ([place] if entry.suffix else place.rglob("*"))
+            if path.is_file() and path.suffix not in (".pyc", ".md")
+        }
+        assert len(found & needed) >= 0.75 * len(found), entry
+        listed |= found
+    assert needed <= listed
 
 
 @pytest.mark.parametrize("name", ["pretrain", "finetune"])
