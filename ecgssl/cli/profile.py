@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,14 @@ import typer
 from ecgssl.cli.app import app
 from ecgssl.errors import InputError, Problem
 
-PROFILES, BENCHMARKS = Path("pipelines/profiles"), Path("pipelines/benchmarks.yaml")
 profile = typer.Typer(no_args_is_help=True, help="Ready-made parameter files.")
 app.add_typer(profile, name="profile")
+
+
+def shipped_folder() -> Path:
+    """Return the folder with profiles and benchmarks: that of the project, or outside a project that of the installation."""
+    here = Path("pipelines")
+    return here if (here / "profiles").is_dir() else Path(sysconfig.get_path("data")) / "share" / "ecgssl"
 
 
 @profile.command("list")
@@ -23,9 +29,10 @@ def profile_list() -> None:
     """
     from ecgssl.config.benchmark import read_benchmarks
 
-    for source in sorted(PROFILES.glob("*.yaml")):
+    folder = shipped_folder()
+    for source in sorted((folder / "profiles").glob("*.yaml")):
         typer.echo(f"{source.stem:26}{source.read_text().splitlines()[0].partition(': ')[2]}")
-    for name, benchmark in read_benchmarks(BENCHMARKS).items():
+    for name, benchmark in read_benchmarks(folder / "benchmarks.yaml").items():
         typer.echo(f"{name:26}{benchmark.about}")
 
 
@@ -46,17 +53,19 @@ def profile_use(
     from ecgssl.config.set_roots import with_roots
     from ecgssl.files import require_regular, write_atomic
 
-    benchmarks = read_benchmarks(BENCHMARKS)
+    folder = shipped_folder()
+    profiles, benchmarks = folder / "profiles", read_benchmarks(folder / "benchmarks.yaml")
     chosen = benchmarks.get(name)
-    source = PROFILES / f"{chosen.profile if chosen else name}.yaml"
+    source = profiles / f"{chosen.profile if chosen else name}.yaml"
     if not source.exists():
-        names = sorted(p.stem for p in PROFILES.glob("*.yaml"))
+        names = sorted(p.stem for p in profiles.glob("*.yaml"))
         known = ", ".join([*names, *benchmarks]) or "none here; run the command in the project folder"
-        raise InputError(Problem(str(PROFILES), name, "is not a profile or benchmark", f"Use one of: {known}"))
+        raise InputError(Problem(str(profiles), name, "is not a profile or benchmark", f"Use one of: {known}"))
     require_regular(source)
     load_params(source)
     text = source.read_text()
     if chosen is not None:
         text = chosen.params(text, name)
     write_atomic("params.yaml", with_roots(text, root or [], str(source)))
-    typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}; 'make repro' runs it")
+    runs = "; 'make repro' runs it" if Path("dvc.yaml").exists() else ""
+    typer.echo(f"params.yaml is now {'benchmark' if chosen else 'profile'} {name}{runs}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,20 @@ def test_a_broken_file_is_said(tmp_path):
     with pytest.raises(InputError, match="benchmarks"):
         read_benchmarks(tmp_path / "b.yaml")
     assert read_benchmarks(tmp_path / "none.yaml") == {}
+
+
+def test_profiles_outside_a_project_are_those_of_the_installation(tmp_path, monkeypatch):
+    """``pip`` installs the files of ``tool.setuptools.data-files`` below the prefix."""
+    project = tomllib.loads((PIPELINES.parent / "pyproject.toml").read_text())
+    for folder, patterns in project["tool"]["setuptools"]["data-files"].items():
+        place = tmp_path / "prefix" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        for path in (path for pattern in patterns for path in PIPELINES.parent.glob(pattern)):
+            shutil.copyfile(path, place / path.name)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "prefix"))
+    monkeypatch.chdir(tmp_path)
+    listed = ecgssl("profile", "list").out.split()
+    assert {"ptbxl-tiny", "quickstart", "icbeb2018"} <= set(listed)
+    done = ecgssl("profile", "use", "ptbxl-tiny")
+    assert done.out == "params.yaml is now profile ptbxl-tiny\n"
+    assert load_params(tmp_path / "params.yaml").model.preset == "tiny"

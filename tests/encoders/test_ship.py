@@ -36,7 +36,7 @@ OLD = REPOSITORY / "tests/data/0.1.0/bundle_encoder"
 
 
 def plan_for(run: Path, store: Path, **changes: object) -> Plan:
-    sets = {"invented": {"licence": "CC BY 4.0", "attribution": "A. Nobody 2020", "part": "folds 1-8"}}
+    sets = {"invented": {"licence": "CC BY 4.0", "attribution": "A. Author 2020", "part": "folds 1-8"}}
     check = {"set": "invented", "targets": ["AF"], "train": 12, "test": 4}
     entries = {
         "kind": "encoder", "summary": "A small encoder.", "model": str(run), "store": str(store), "licence": "CC BY 4.0",
@@ -117,7 +117,7 @@ def test_the_card_states_data_command_results_and_limits(made, store):
     assert (card.codes, card.compute.recordings_seen) == (16, 640)
     text = (made.path / "README.md").read_text()
     for part in (
-        "# small\n", 'ecgssl.load("small")', "A. Nobody 2020", "waveform codes of 16 recordings", "31 minutes",
+        "# small\n", 'ecgssl.load("small")', "A. Author 2020", "waveform codes of 16 recordings", "31 minutes",
         "dvc repro", "| AUROC | fold 9 | 0.900 | 0.880 to 0.920 |", "- It was not trained.",
         f"macro AUROC of {card.check.value:.4f}",
     ):  # fmt: skip

@@ -60,7 +60,7 @@ def test_the_list_and_the_card(shipped):
     assert lines[2].strip() == "pretraining: invented (folds 1-8), 300 recordings, CC BY 4.0"
     row = json.loads(run("encoders", "--json").out)[0]
     assert (row["name"], row["bytes"], row["sha256"]) == (NAME, size, checksum)
-    assert row["data"][0]["attribution"] == "A. Nobody 2020"
+    assert row["data"][0]["attribution"] == "A. Author 2020"
     assert run("encoders", NAME).out == (shipped / "README.md").read_text()
     assert json.loads(run("encoders", NAME, "--json").out)["limits"] == ["It was not trained."]
     refused(run("encoders", "other"), "Use one of: stand-in")

@@ -23,7 +23,7 @@ def card(**changes: Any) -> dict[str, Any]:
     data = {
         "set": "invented",
         "licence": "CC BY 4.0",
-        "attribution": "A. Nobody 2020",
+        "attribution": "A. Author 2020",
         "train": 300,
         "part": "folds 1-8",
     }
