@@ -30,10 +30,10 @@ import numpy as np
 import pandas as pd
 import torch
 from ablation_report import report
+from study import require_same_settings
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecgssl.config import Params, load_params
-from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
 from ecgssl.finetuning.finetune import probe_classifier
 from ecgssl.finetuning.full import finetune_full, predict_logits
@@ -152,14 +152,7 @@ def run(args: argparse.Namespace) -> None:
         "store": store.about["index_sha256"], "tasks": tasks, "tflop": args.tflop, "shares": args.shares,
         "full": args.full,
     }  # fmt: skip
-    settled = args.out / "run.json"
-    if settled.exists() and json.loads(settled.read_text()) != json.loads(canonical_json(asked)):
-        raise InputError(
-            Problem(
-                str(settled), "run", "was written with different parameters", "Use another --out, or remove the file"
-            )
-        )
-    write_atomic(settled, canonical_json(asked))
+    require_same_settings(args.out / "run.json", asked)
     with atomic_directory(args.out / "truth") as folder:
         index = store.index[["split", *{t: None for targets in tasks.values() for t in targets}]]
         index.assign(patient=store.patients).to_parquet(folder / "truth.parquet")

@@ -21,6 +21,8 @@ EXTRAS = {
     "ecgdatakit": "vendor",
     "huggingface_hub": "hub",
     "ray": "ray",
+    "numba": "bench",
+    "sktime": "bench",
     "cryptography": "sign",
     "anyio": "serve",
     "fastapi": "serve",
