@@ -13,7 +13,7 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
 from ecgssl.evaluation.method_plot import draw_methods
 from ecgssl.evaluation.method_table import MethodTable, method_table
-from ecgssl.evaluation.predictions import BASELINE, kind_of, read_predictions
+from ecgssl.evaluation.predictions import baselines_of, kind_of, read_predictions
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.evaluation.quoted import read_quoted
 from ecgssl.evaluation.repetitions import score_repetitions
@@ -75,7 +75,11 @@ def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
     repetitions = None
     if draws:
         repetitions = score_repetitions(
-            [predictions, *draws], setting.mode, params.evaluate, params.seed, against=BASELINE
+            [predictions, *draws],
+            setting.mode,
+            params.evaluate,
+            params.seed,
+            against=baselines_of(predictions),
         )
     own = params.tasks[setting.task].set
     return _entry(setting, params, figures, own, repetitions=repetitions)

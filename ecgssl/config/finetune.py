@@ -107,6 +107,8 @@ class FinetuneParams(Section):
         lead_sets: recorded leads (``ecgssl.signal.lead_sets``); the first is the reference and is exported.
         folds: number of folds in the cross-validation of a small cohort (``ecgssl.finetuning.cross_validation``).
         repeats: number of repetitions of the cross-validation.
+        clinical_baseline: also fit the linear probe on classical ECG measurements, with age and sex where known, and
+            compare each model with it.
     """
 
     modes: Annotated[list[Mode], Field(min_length=1)] = ["linear", "full"]
@@ -119,6 +121,7 @@ class FinetuneParams(Section):
     lead_sets: Annotated[list[LeadSet], Field(min_length=1)] = ["12lead"]
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 5
+    clinical_baseline: bool = True
 
     @model_validator(mode="after")
     def _references_first(self) -> FinetuneParams:

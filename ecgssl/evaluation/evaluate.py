@@ -20,7 +20,14 @@ from ecgssl.evaluation.by_kind.result import Result
 from ecgssl.evaluation.calibration.decision import Decision, fit_from_predictions
 from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, threshold_text
 from ecgssl.evaluation.calibration.reliability import BINS
-from ecgssl.evaluation.predictions import check_predictions, first_of_each_patient, kind_of, labels_of, targets_of
+from ecgssl.evaluation.predictions import (
+    check_predictions,
+    clinical_of,
+    first_of_each_patient,
+    kind_of,
+    labels_of,
+    targets_of,
+)
 from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain, plain_all
 from ecgssl.evaluation.statistics.delong import delong_difference
 from ecgssl.evaluation.statistics.metrics import metrics_of, support
@@ -88,6 +95,7 @@ def evaluate(
         "labels": names,
         "main": main,
         "baseline": baseline,
+        "clinical": clinical_of(models),
         "method": _method(params, seed, decisions[main]),
         "decision": decisions[main].to_dict(),
         "splits": {},

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ecgssl.evaluation.predictions import BASELINE
+from ecgssl.evaluation.predictions import BASELINE, clinical_of
 from ecgssl.evaluation.statistics.metrics import metric_named
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Leaderboard entry: primary test metric of one model, compared with the randomly initialised encoder.
+    """Leaderboard entry: primary test metric of one model, compared with the two baselines of the run.
 
     Values that are undefined or were not computed are ``None``.
 
@@ -28,6 +28,9 @@ class Entry:
             interval are ``None`` if there are several repetitions.
         gain, gain_low, gain_high, gain_p: paired difference ``value - random``, its interval and p value.
         objective: objective of pretraining (``objective.kind``); empty if unknown, and not used with mode ``scratch``.
+        clinical_model: name of the clinical baseline, which states whether age and sex are inputs; empty if there is none.
+        clinical, clinical_low, clinical_high: metric of the clinical baseline, as ``random``.
+        clinical_gain, clinical_gain_low, clinical_gain_high, clinical_gain_p: paired difference ``value - clinical``.
         set, tested_set: names of the sets that the model was fine-tuned on and tested on; empty outside the pipeline.
     """
 
@@ -53,6 +56,14 @@ class Entry:
     objective: str = ""
     set: str = ""
     tested_set: str = ""
+    clinical_model: str = ""
+    clinical: float | None = None
+    clinical_low: float | None = None
+    clinical_high: float | None = None
+    clinical_gain: float | None = None
+    clinical_gain_low: float | None = None
+    clinical_gain_high: float | None = None
+    clinical_gain_p: float | None = None
 
     @property
     def metric_title(self) -> str:
@@ -65,6 +76,8 @@ class Entry:
         numbers |= {self.metric: self.value, f"{self.metric}_low": self.low, f"{self.metric}_high": self.high}
         numbers |= {"auprc": self.auprc, f"random_{self.metric}": self.random}
         numbers |= {k: getattr(self, k) for k in ("gain", "gain_low", "gain_high", "gain_p")}
+        numbers |= {f"clinical_{self.metric}": self.clinical}
+        numbers |= {k: getattr(self, k) for k in vars(self) if k.startswith("clinical_gain")}
         return {k: v for k, v in numbers.items() if v is not None}
 
 
@@ -96,26 +109,31 @@ def entry(
     own = figures["models"][mode][split]["macro"]
     value = own[metric]
     compared: dict[str, float | None] = {}
+    clinical = clinical_of(figures["models"])
     if repetitions:
         value = repetitions[metric]
-        compared = {"random": value.get("other"), **_gain(value.get("paired", {}))}
-    elif BASELINE in figures["models"]:
-        other = figures["models"][BASELINE][split]["macro"][metric]
-        compared = {"random": other["value"], "random_low": other["low"], "random_high": other["high"]}
-        compared |= _gain(figures["paired"][split][BASELINE][metric])
+    for name, model in (("random", BASELINE), ("clinical", clinical)):
+        prefix = "" if name == "random" else f"{name}_"
+        if repetitions:
+            versus = value.get("versus", {}).get(model, {})
+            compared |= {name: versus.get("value"), **_gain(versus.get("paired", {}), prefix)}
+        elif model in figures["models"]:
+            other = figures["models"][model][split]["macro"][metric]
+            compared |= {name: other["value"], f"{name}_low": other["low"], f"{name}_high": other["high"]}
+            compared |= _gain(figures["paired"][split][model][metric], prefix)
     auprc = repetitions.get("auprc") if repetitions else own.get("auprc")
     return Entry(
         task, mode, share, leads, leads if tested_on is None else tested_on,
         metric, figures["splits"][split]["records"], value["value"], value["low"], value["high"],
         repetitions=len(value["repetitions"]) if repetitions else 1,
         auprc=None if auprc is None else auprc["value"],
-        **compared, objective=objective, set=sets[0], tested_set=sets[1],
+        **compared, objective=objective, set=sets[0], tested_set=sets[1], clinical_model=clinical or "",
     )  # fmt: skip
 
 
-def _gain(paired: dict[str, Any]) -> dict[str, float | None]:
+def _gain(paired: dict[str, Any], prefix: str = "") -> dict[str, float | None]:
     names = {"gain": "difference", "gain_low": "low", "gain_high": "high", "gain_p": "p"}
-    return {ours: paired.get(theirs) for ours, theirs in names.items()}
+    return {prefix + ours: paired.get(theirs) for ours, theirs in names.items()}
 
 
 def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -126,27 +144,33 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def leaderboard(entries: Sequence[Entry]) -> str:
     """Return a Markdown table, sorted by task, test set, share (largest first), test leads and metric (best first).
 
-    Sets are shown if there is more than one. Lead sets are in the order in which they first occur as test leads in ``entries``.
+    Sets are shown if there is more than one, and the clinical baseline if an entry has one. Lead sets are in the order in
+    which they first occur as test leads in ``entries``.
     """
     named = len({name for e in entries for name in (e.set, e.tested_set)}) > 1
+    clinical = any(e.clinical_model for e in entries)
     heads = (
         *(("set",) if named else ()),
         *("task", "mode", "labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),
+        *(("clinical baseline", "gain over it (interval, p)") if clinical else ()),
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for e in _ordered(entries):
         leads = e.trained_on if e.trained_on == e.tested_on else f"{e.trained_on}, tested on {e.tested_on}"
         share = f"{100 * e.share:g} %" + (f", mean of {e.repetitions}" if e.repetitions > 1 else "")
-        gain = "-"
-        if e.random is not None:
-            bounds = f"{_number(e.gain_low, '+')} to {_number(e.gain_high, '+')}, p {_number(e.gain_p)}"
-            gain = f"{_number(e.gain, '+')} ({bounds})"
+        gain = "-" if e.random is None else _difference(e.gain, e.gain_low, e.gain_high, e.gain_p)
+        more = ""
+        if clinical:
+            low, high, p = e.clinical_gain_low, e.clinical_gain_high, e.clinical_gain_p
+            shown = "-" if e.clinical is None else _difference(e.clinical_gain, low, high, p)
+            more = f" {_maybe(e.clinical)}{f' ({e.clinical_model})' if e.clinical_model else ''} | {shown} |"
         across = e.set if e.set == e.tested_set else f"{e.set}, tested on {e.tested_set}"
         sets = f"| {across} " if named else ""
         lines.append(
             f"{sets}| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
-            f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} | {gain} |"
+            f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} "
+            f"| {gain} |{more}"
         )
     return "\n".join(lines) + "\n"
 
@@ -170,6 +194,10 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
         )
 
     return sorted(entries, key=rank)
+
+
+def _difference(value: float | None, low: float | None, high: float | None, p: float | None) -> str:
+    return f"{_number(value, '+')} ({_number(low, '+')} to {_number(high, '+')}, p {_number(p)})"
 
 
 def _number(value: float | None, sign: str = "") -> str:

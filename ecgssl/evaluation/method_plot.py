@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecgssl.evaluation.method_table import RANDOM, MethodTable
+from ecgssl.evaluation.predictions import CLINICAL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +17,8 @@ _OWN, _BASELINE, _QUOTED = "#0072B2", "#777777", "#D55E00"
 def draw_methods(table: MethodTable) -> Figure:
     """Draw the results of a table of methods with their intervals.
 
-    Filled dots are results of this run (grey: random encoder); open diamonds are quoted results, which have no interval.
+    Filled dots are results of this run (grey: random encoder and clinical baseline); open diamonds are quoted results,
+    which have no interval.
 
     Args:
         table: table with at least one column.
@@ -35,7 +37,7 @@ def draw_methods(table: MethodTable) -> Figure:
             if result.quoted:
                 axes.plot(result.value, place, "D", color=_QUOTED, markersize=5, markerfacecolor="none")
                 continue
-            colour = _BASELINE if name == RANDOM else _OWN
+            colour = _BASELINE if name == RANDOM or name.startswith(CLINICAL) else _OWN
             if result.low is not None and result.high is not None:
                 axes.plot([result.low, result.high], [place, place], color=colour, linewidth=1.4)
             axes.plot(result.value, place, "o", color=colour, markersize=4.5)

@@ -95,7 +95,7 @@ def method_table(
     """Arrange leaderboard entries by method and by task on a test set.
 
     Only models that were trained with the largest share of the labels, and trained and tested with the lead set of the first
-    entry are included. The result of the random encoder is the one with the same share and leads.
+    entry are included. The results of the random encoder and of the clinical baseline are those with the same share and leads.
 
     Args:
         entries: leaderboard entries, at least one.
@@ -107,7 +107,9 @@ def method_table(
     share = max(e.share for e in kept)
     kept = [e for e in kept if e.share == share]
     columns: dict[tuple[str, str], Column] = {}
-    rows: dict[str, dict[str, Result]] = {RANDOM: {}, SCRATCH: {}}
+    # one row per set of inputs, because not every set has age and sex
+    clinical = {e.clinical_model: f"{e.clinical_model}, linear" for e in kept if e.clinical_model}
+    rows: dict[str, dict[str, Result]] = {name: {} for name in (RANDOM, *clinical.values(), SCRATCH)}
     # a task is fine-tuned on one set, so a column has models of one set; columns of this set come first
     for e in sorted(kept, key=lambda e: e.set != e.tested_set):
         trained_on = "" if e.set == e.tested_set else e.set
@@ -115,6 +117,9 @@ def method_table(
         column = columns.setdefault((e.tested_set, e.task), made)
         if e.random is not None:
             rows[RANDOM].setdefault(column.title, Result(e.random, e.random_low, e.random_high))
+        if e.clinical is not None:
+            name = clinical[e.clinical_model]
+            rows[name].setdefault(column.title, Result(e.clinical, e.clinical_low, e.clinical_high))
         rows.setdefault(_method(e), {})[column.title] = Result(e.value, e.low, e.high)
     for result in quoted:
         for column in columns.values():

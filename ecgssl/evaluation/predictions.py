@@ -15,7 +15,7 @@ The file format is CSV or Parquet, depending on the suffix.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -33,6 +33,8 @@ KEYS = ("record_id", "patient", "split", "model")
 _REMEDY = "Correct the table, or make it again with 'ecgssl finetune'"
 BASELINE = "random"
 """Model name of the linear probe on the randomly initialised encoder."""
+CLINICAL = "clinical features"
+"""Model name of the linear probe on classical ECG measurements; followed by "with age and sex" if these are inputs."""
 
 
 def prediction_table(
@@ -95,6 +97,17 @@ def kind_of(predictions: pd.DataFrame) -> OutputKind:
         raise InputError(Problem("predictions", "kind", what, "Use one file per task"))
     kind: OutputKind = found[0]
     return kind
+
+
+def clinical_of(models: Iterable[str]) -> str | None:
+    """Return the name of the clinical baseline among the names of models; ``None`` if there is none."""
+    return next((model for model in models if model.startswith(CLINICAL)), None)
+
+
+def baselines_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the names of the baselines in a prediction table: the random encoder and, if present, the clinical baseline."""
+    clinical = clinical_of(predictions["model"].drop_duplicates())
+    return [BASELINE] if clinical is None else [BASELINE, clinical]
 
 
 def outputs_of(part: pd.DataFrame, names: Sequence[str], kind: OutputKind) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ def score_repetitions(
     params: EvaluateParams,
     seed: int,
     *,
-    against: str | None = None,
+    against: str | Sequence[str] | None = None,
     split: str = "test",
 ) -> dict[str, dict[str, Any]]:
     """Compute the means over repetitions of the macro metrics that are used in paired comparisons (``Metric.paired``).
@@ -39,34 +39,37 @@ def score_repetitions(
         model: name of the model in the tables.
         params: parameters of the bootstrap, the calibration and the thresholds.
         seed: seed of the bootstrap.
-        against: another model in the same tables, for a paired comparison; ``None`` for no comparison.
+        against: one or more other models in the same tables, for paired comparisons; ``None`` for no comparison.
         split: split to evaluate.
 
     Returns:
         ``{metric: {"value", "low", "high", "repetitions": [one value each]}}``; undefined numbers are ``None``. With
-        ``against``, each metric also has the mean ``other`` of that model and ``paired`` with
-        ``{"difference", "low", "high", "p"}``.
+        ``against``, each metric also has ``versus``, which contains for each other model its mean ``value`` and ``paired``
+        with ``{"difference", "low", "high", "p"}``. ``other`` and ``paired`` are those of the first of these models.
 
     Raises:
         InputError: the tables contain different recordings of the model in this split.
     """
     own = _mean_of(tables, model, params, seed, split)
-    other = None if against is None else _mean_of(tables, against, params, seed, split)
+    names = [against] if isinstance(against, str) else list(against or ())
+    others = {name: _mean_of(tables, name, params, seed, split) for name in names}
     out: dict[str, dict[str, Any]] = {}
     for metric, values in own.values.items():
-        found = interval(own.replicates.values[metric][:, 0], params.confidence)
+        limits = interval(own.replicates.values[metric][:, 0], params.confidence)
         out[metric] = {
             "value": plain(float(np.mean(values))),
-            "low": plain(found.low),
-            "high": plain(found.high),
+            "low": plain(limits.low),
+            "high": plain(limits.high),
             "repetitions": [plain(value) for value in values],
         }
-        if other is not None:
+        for name, other in others.items():
             theirs = float(np.mean(other.values[metric]))
             paired = paired_difference(own.replicates, other.replicates, metric, params.confidence)
             bounds = {"low": plain(paired.low), "high": plain(paired.high), "p": plain(paired.p)}
-            difference = plain(float(np.mean(values)) - theirs)
-            out[metric] |= {"other": plain(theirs), "paired": {"difference": difference, **bounds}}
+            found = {"difference": plain(float(np.mean(values)) - theirs), **bounds}
+            out[metric].setdefault("versus", {})[name] = {"value": plain(theirs), "paired": found}
+            if name == names[0]:
+                out[metric] |= {"other": plain(theirs), "paired": found}
     return out
 
 

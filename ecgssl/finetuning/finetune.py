@@ -1,4 +1,4 @@
-"""Fine-tuning of an encoder for one task. The baseline is a linear probe on a randomly initialised encoder."""
+"""Fine-tuning of an encoder for one task, with two baselines: a randomly initialised encoder and clinical features."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_predictions
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.attentive import finetune_attentive
+from ecgssl.finetuning.clinical_baseline import PROBES, ClinicalBaseline, fit_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
 from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
@@ -29,17 +30,13 @@ from ecgssl.finetuning.task import Task, require_learnable, resolve_task, task_v
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
-from ecgssl.probes.binary import Probe, fit_probe
-from ecgssl.probes.multiclass import fit_class_probe
-from ecgssl.probes.ridge import fit_ridge_probe
+from ecgssl.probes.binary import Probe
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_encoder, write_model
 from ecgssl.training.device import resolve_device
 from ecgssl.training.model_folder import CONFIG
 from ecgssl.training.origin import describe_origin
-
-_PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
 
 
 @dataclass
@@ -49,15 +46,17 @@ class FinetuneResult:
     Args:
         task: task of the model.
         classifier: fine-tuned model in eval mode.
-        predictions: predictions of the fine-tuned model and the baseline ``random`` for validation and test.
+        predictions: predictions for validation and test of the fine-tuned model, the baseline ``random`` and, unless it
+            is turned off, the clinical baseline.
         choices: selected hyperparameters: C, class weight and selection rule of each output of the linear probe; in
             other modes the epoch, with the choices of the probe under ``started_from``. ``rows`` contains the numbers of
-            used and excluded recordings.
+            used and excluded recordings, ``clinical_baseline`` the inputs and hyperparameters of this baseline.
         history: training loss and validation score per epoch; empty for mode ``linear``.
         overlap: overlap with the pretraining recordings, as returned by ``require_no_overlap``. Mode ``scratch`` has no
             pretraining, so only ``not_checked`` is set.
         learned: identities of the training recordings, as returned by ``training_identities``.
         encoder: training data of the encoder, as returned by ``describe_origin``; ``None`` for mode ``scratch``.
+        clinical: clinical baseline; ``None`` if it is turned off.
     """
 
     task: Task
@@ -68,6 +67,7 @@ class FinetuneResult:
     overlap: dict[str, Any]
     learned: Identities | None = None
     encoder: dict[str, Any] | None = None
+    clinical: ClinicalBaseline | None = None
 
 
 def finetune(
@@ -150,11 +150,18 @@ def finetune(
     counts = {split: len(found) for split, found in part.by_split().items()}
     choices["rows"] = {**counts, "unlabelled": part.unlabelled, "without_leads": part.without_leads}
     logits = {mode: outputs, **logits}
+    clinical = None
+    if params.clinical_baseline:
+        clinical, found = fit_baseline(
+            store, task, values, part, params.linear, seed, work / "clinical", seen, show_progress=show_progress
+        )
+        logits[clinical.model] = found
+        choices["clinical_baseline"] = clinical.about()
     known = training_identities(
         store, None if mode == "scratch" else encoder_path, np.concatenate([part.train, part.val])
     )
     origin = None if mode == "scratch" else describe_origin(encoder_path)
-    return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known, origin)
+    return FinetuneResult(task, classifier, run.table(logits), choices, history, overlap, known, origin, clinical)
 
 
 def publish_finetuning(
@@ -248,7 +255,7 @@ class _Run:
             show_progress=self.show_progress,
         )  # fmt: skip
         learned, scored = embeddings[: len(train)], embeddings[len(train) :]
-        probe = _PROBES[self.task.kind](
+        probe = PROBES[self.task.kind](
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip

@@ -75,6 +75,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "model_names": _model_names(report),
         "metrics": {metric.name: metric.title for metric in headline_metrics(kind)},
         "primary": _primary(report),
+        "clinical": _clinical(report),
         "tiles": _tiles(report),
         "sections": sections,
         "task": _task(report),
@@ -178,6 +179,28 @@ def _primary(report: Report) -> dict[str, Any]:
             conclusion = f"no evidence that {'training the encoder' if scratch else 'pretraining'} improves the result."
     title = metric_named(metric).title
     return {"metric": metric, "title": title, "paired": found, "tone": tone, "conclusion": conclusion}
+
+
+def _clinical(report: Report) -> dict[str, Any]:
+    """Return the comparison with the clinical baseline: its name, its result, the paired difference, and the conclusion.
+
+    ``name`` is empty if the run has no clinical baseline. ``tone`` is the colour of the conclusion; empty if it is favourable.
+    """
+    figures, split, metric = report["evaluation"], report["split"], _primary(report)["metric"]
+    name = figures.get("clinical")
+    paired = figures.get("paired", {}).get(split, {}).get(name, {}).get(metric) if name else None
+    if not name or not paired or split not in figures["models"].get(name, {}):
+        return {"name": "", "tone": "", "conclusion": "There is no comparison with a clinical baseline."}
+    found: dict[str, Any] = {"name": name, "result": figures["models"][name][split]["macro"][metric], "paired": paired}
+    if paired.get("difference") is None or paired.get("low") is None:
+        return found | {"paired": None, "tone": "rejected", "conclusion": "The difference is undefined."}
+    sign = 1 if metric_named(metric).higher_is_better else -1
+    low, high = sorted(sign * paired[bound] for bound in ("low", "high"))
+    if low > 0:
+        return found | {"tone": "", "conclusion": "The model is better than the clinical baseline."}
+    worse = "The clinical baseline is better." if high < 0 else "The interval includes 0."
+    tone = "table" if high < 0 else "rejected"
+    return found | {"tone": tone, "conclusion": f"The model does not beat the clinical baseline. {worse}"}
 
 
 def _tiles(report: Report) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from ecgssl.config import Params
 from ecgssl.evaluation.curves import reliability_rows, roc_rows, write_rows
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
-from ecgssl.evaluation.predictions import BASELINE, kind_of
+from ecgssl.evaluation.predictions import baselines_of, kind_of
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.files import write_atomic, write_json
 from ecgssl.signal.drawing import png_bytes
@@ -51,7 +51,7 @@ def evaluate_predictions(
         groups = index[[column for column in params.evaluate.subgroups if column in index]]
     figures = evaluate(predictions, params.evaluate, params.seed, main=main, groups=groups)
     if folds and main is not None:
-        macro = score_repetitions(folds, main, params.evaluate, params.seed, against=BASELINE)
+        macro = score_repetitions(folds, main, params.evaluate, params.seed, against=baselines_of(predictions))
         shape = {"folds": params.finetune.folds, "repeats": params.finetune.repeats}
         figures["cross_validation"] = {**shape, "macro": macro}
     write_json(out, figures)

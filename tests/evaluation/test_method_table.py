@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecgssl.errors import InputError
-from ecgssl.evaluation.leaderboard import Entry
+from ecgssl.evaluation.leaderboard import Entry, leaderboard
 from ecgssl.evaluation.method_plot import draw_methods
 from ecgssl.evaluation.method_table import method_table
 from ecgssl.evaluation.quoted import Quoted, read_quoted
@@ -68,6 +68,27 @@ def test_a_published_result_needs_the_same_public_set_task_and_targets(more: dic
     text = table.as_markdown()
     assert ("| ResNet | 0.930 \\[1\\] | - |" in text) == shown
     assert ("\\[1\\] quoted, not computed by this run: paper (fold 10)" in text) == shown
+
+
+def test_the_clinical_baseline_has_a_row_that_names_its_inputs() -> None:
+    gain = {"clinical_gain": -0.02, "clinical_gain_low": -0.05, "clinical_gain_high": 0.01, "clinical_gain_p": 0.2}
+    name = "clinical features with age and sex"
+    entries = [
+        made(
+            "linear", 0.8, random=0.7, clinical=0.82, clinical_low=0.8, clinical_high=0.84, clinical_model=name, **gain
+        ),
+        made("full", 0.85, random=0.7),
+    ]
+    table = method_table(entries)
+    assert list(table.rows) == ["random encoder, linear", f"{name}, linear", "core, linear", "core, full"]
+    assert f"| {name}, linear | 0.820 (0.800 to 0.840) |" in table.as_markdown()
+    lines = leaderboard(entries).splitlines()
+    assert lines[0].endswith("| clinical baseline | gain over it (interval, p) |")
+    assert lines[2].endswith("| - | - |")
+    assert lines[3].endswith(f"| 0.820 ({name}) | -0.020 (-0.050 to +0.010, p 0.200) |")
+    assert len({line.count("|") for line in lines}) == 1
+    assert entries[0].metrics()["clinical_gain_low"] == -0.05
+    assert "clinical" not in leaderboard(ENTRIES)
 
 
 def test_an_undefined_value_is_no_number() -> None:

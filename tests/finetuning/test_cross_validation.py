@@ -120,6 +120,9 @@ def test_means_over_repetitions_are_those_of_sklearn():
     assert reported["repetitions"] == pytest.approx(auroc("linear"))
     assert reported["value"] == pytest.approx(np.mean(auroc("linear")))
     assert reported["other"] == pytest.approx(np.mean(auroc("random")))
+    several = score_repetitions(tables, "linear", params, 0, against=["random", "linear"])["auroc"]
+    assert several["versus"]["random"] == {"value": reported["other"], "paired": reported["paired"]}
+    assert several["versus"]["linear"]["paired"]["difference"] == 0
     assert reported["low"] < reported["value"] < reported["high"]
     paired = reported["paired"]
     assert paired["difference"] == pytest.approx(reported["value"] - reported["other"])

@@ -104,7 +104,9 @@ def test_every_kind_in_every_mode(store, encoder, tmp_path, mode, targets, kind,
     publish_finetuning(result, store, tmp_path / "c", "a task", mode)
     table = read_predictions(tmp_path / "c" / "predictions.csv")
     assert kind_of(table) == kind
-    assert list(table["model"].unique()) == [mode, "random"]
+    # a target of the regression is the age
+    clinical = "clinical features" if kind == "regression" else "clinical features with age"
+    assert list(table["model"].unique()) == [mode, "random", clinical]
     rows = np.concatenate([store.rows("val"), store.rows("test")])
     assert set(table["record_id"]) == set(store.index["record_id"].iloc[rows]) - {"rec9"}
     loaded, _ = load_classifier(tmp_path / "c", store.spec)

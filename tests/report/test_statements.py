@@ -173,6 +173,29 @@ def test_training_from_random_weights_is_not_called_pretraining(made, epoch, exp
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.02, 0.3, "The model is better than the clinical baseline."),
+        (-0.1, 0.3, "The model does not beat the clinical baseline. The interval includes 0."),
+        (-0.3, -0.1, "The model does not beat the clinical baseline. The clinical baseline is better."),
+        (None, None, "The difference is undefined."),
+    ],
+)
+def test_the_first_lines_compare_with_the_clinical_baseline(made, low, high, expected):
+    report = json.loads(json.dumps(made.reports["usual"]))
+    name = report["evaluation"]["clinical"]
+    value = report["evaluation"]["models"][name]["test"]["macro"]["auroc"]["value"]
+    report["evaluation"]["paired"]["test"][name]["auroc"] = {"difference": 0.04, "low": low, "high": high, "p": 0.5}
+    page = " ".join(unescape(render_report(report, [])).split())
+    first = page[: page.index('<h2 id="task">')]
+    assert expected in first
+    assert f"A linear probe on {name} has mean AUROC {value:.3f}" in first
+    assert ("; difference +0.040" in first) == (low is not None)
+    report["evaluation"]["clinical"] = None
+    assert "There is no comparison with a clinical baseline." in render_report(report, [])
+
+
+@pytest.mark.parametrize(
     ("counts", "expected"),
     [
         ({"by_patient": 0, "by_waveform": 6}, "6 recordings have a copy in another fold, so a model was trained on"),

@@ -32,11 +32,11 @@ def test_a_run_is_complete(cohort, tmp_path, target, mode, metric):
     assert f"| {target} | {mode} | 80 % | 3lead | 8 | {metric} |" in run.board
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     assert figures["labels"] == [target]
-    assert set(figures["models"]) == {mode, "random"}
+    assert set(figures["models"]) == {mode, "random", figures["clinical"]}
     model, _ = load_classifier(tmp_path / "classifier", store.spec)
     assert model.targets == (target,)
     assert Decision.load(tmp_path / "classifier").names == (target,)
     predictions = pd.read_csv(tmp_path / "classifier/predictions.csv")
-    assert predictions["split"].value_counts().to_dict() == {"val": 16, "test": 16}
+    assert predictions["split"].value_counts().to_dict() == {"val": 24, "test": 24}
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"classifier", "evaluation.json"} | ({"roc.png", "reliability.png"} if target == "HIGH" else set())

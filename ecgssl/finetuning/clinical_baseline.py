@@ -1,0 +1,195 @@
+"""Clinical baseline: the linear probe of a task on classical ECG measurements, with age and sex where they are known.
+
+The measurements (``ecgssl.signal.clinical_features``) are taken from the cleaned signal of the store before normalisation.
+Age and sex are added if the set has them. They are left out if a target states them, such as the target ``age``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgssl.config.finetune import LinearParams
+from ecgssl.evaluation.predictions import CLINICAL
+from ecgssl.files import write_atomic
+from ecgssl.finetuning.rows import ChosenRows
+from ecgssl.finetuning.task import Task
+from ecgssl.probes.binary import Probe, fit_probe
+from ecgssl.probes.feature_columns import FeatureColumns, fit_columns
+from ecgssl.probes.multiclass import fit_class_probe
+from ecgssl.probes.ridge import fit_ridge_probe
+from ecgssl.progress import progress
+from ecgssl.signal.clinical_features import NAMES, VERSION, clinical_features
+from ecgssl.store.store import Store
+
+PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
+"""Function that fits the linear probe, for each kind of task."""
+AGE, SEX = "age", "sex"
+
+_BLOCK = 256
+_SEXES = {"male": 1.0, "female": 0.0}
+
+
+@dataclass(frozen=True)
+class ClinicalBaseline:
+    """Fitted clinical baseline of a task.
+
+    Args:
+        model: name in prediction tables, which states whether age and sex are inputs.
+        inputs: names of the inputs: the measurements, then age and sex if they are used.
+        columns: map from the inputs to the columns of the probe.
+        probe: fitted probe.
+    """
+
+    model: str
+    inputs: tuple[str, ...]
+    columns: FeatureColumns
+    probe: Probe
+
+    def outputs(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the outputs (N, K) of the probe for inputs (N, F), NaN where missing."""
+        return self.probe.logits(self.columns.columns(inputs))
+
+    def about(self) -> dict[str, Any]:
+        """Return the inputs and the chosen hyperparameters for ``choices.json``."""
+        return {
+            "model": self.model,
+            "people": [name for name in self.inputs if name in (AGE, SEX)],
+            "without_known_value": list(self.columns.left_out),
+            "with_indicator": [self.inputs[i] for i in self.columns.marked],
+            "C": dict(zip(self.probe.names, self.probe.C, strict=True)),
+            "class_weight": dict(zip(self.probe.names, self.probe.class_weight, strict=True)),
+            "chosen_by": list(self.probe.chosen_by),
+        }
+
+
+def fit_baseline(
+    store: Store,
+    task: Task,
+    values: NDArray[np.float64],
+    rows: ChosenRows,
+    params: LinearParams,
+    seed: int,
+    cache: Path,
+    leads: NDArray[np.bool_] | None = None,
+    *,
+    show_progress: bool = True,
+) -> tuple[ClinicalBaseline, NDArray[np.float64]]:
+    """Fit the clinical baseline on the training rows, and return it with its outputs for the validation and test rows.
+
+    Args:
+        store: store with the recordings.
+        task, values: task and its target values (len(store), K).
+        rows: rows of each split. Hyperparameters are selected as for the linear probe.
+        params: candidates for C and class weight.
+        seed: seed of the cross-validation folds.
+        cache: folder for the measurements, which are computed once for all modes, shares and draws.
+        leads: mask (L,) of the leads that may be used; all by default.
+        show_progress: draw a progress bar on a terminal.
+
+    Raises:
+        InputError: see ``fit_probe``.
+    """
+    scored = np.concatenate([rows.val, rows.test])
+    every = np.concatenate([rows.train, scored])
+    people = _people(store, task, values)
+    inputs = (*NAMES, *people)
+    ecg = cached_features(store, every, cache, leads, show_progress=show_progress)
+    found = np.column_stack([ecg.astype(np.float64), *(column[every] for column in people.values())])
+    learned, held_out = found[: len(rows.train)], found[len(rows.train) :]
+    columns = fit_columns(learned, inputs)
+    count = len(rows.val)
+    probe = PROBES[task.kind](
+        columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val], params,
+        names=task.outputs, groups=store.patients[rows.train], seed=seed,
+    )  # fmt: skip
+    model = CLINICAL + (f" with {' and '.join(people)}" if people else "")
+    baseline = ClinicalBaseline(model, inputs, columns, probe)
+    return baseline, baseline.outputs(held_out)
+
+
+def cached_features(
+    store: Store,
+    rows: NDArray[np.int64],
+    cache: Path,
+    leads: NDArray[np.bool_] | None = None,
+    *,
+    show_progress: bool = True,
+) -> NDArray[np.float32]:
+    """Return the measurements (len(rows), F) of stored recordings. Those missing from the cache are computed and added.
+
+    Args:
+        store: store with the recordings.
+        rows: rows of the store.
+        cache: cache folder.
+        leads: mask (L,) of the leads that may be used; all by default.
+        show_progress: draw a progress bar on a terminal.
+    """
+    seen = "all" if leads is None else " ".join(np.array(store.spec.leads)[leads])
+    key = f"{VERSION} {' '.join(NAMES)} {store.about['index_sha256']} {store.spec.fingerprint} {seen}"
+    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    known, kept = np.empty(0, dtype=np.int64), np.empty((0, len(NAMES)), dtype=np.float32)
+    if file.exists():
+        with np.load(file, allow_pickle=False) as found:
+            known, kept = found["rows"], found["features"]
+    lacking = np.setdiff1d(rows, known)
+    if len(lacking):
+        known, kept = (
+            np.concatenate([known, lacking]),
+            np.vstack([kept, _measure(store, lacking, leads, show_progress)]),
+        )
+        order = np.argsort(known)
+        known, kept = known[order], kept[order]
+        buffer = io.BytesIO()
+        np.savez(buffer, rows=known, features=kept)
+        write_atomic(file, buffer.getvalue())
+    return kept[np.searchsorted(known, rows)]
+
+
+def _measure(
+    store: Store, rows: NDArray[np.int64], leads: NDArray[np.bool_] | None, show_progress: bool
+) -> NDArray[np.float32]:
+    mask = store.lead_mask(rows) if leads is None else store.lead_mask(rows) & leads
+    recorded = store.recorded(rows)
+    out = np.empty((len(rows), len(NAMES)), dtype=np.float32)
+    with progress("clinical features", len(rows), enabled=show_progress) as advance:
+        for start in range(0, len(rows), _BLOCK):
+            signals = store.signals(rows[start : start + _BLOCK])
+            for i, signal in enumerate(signals, start):
+                out[i] = clinical_features(
+                    signal, store.spec.sampling_rate, store.spec.leads, mask[i], int(recorded[i])
+                )
+            advance(len(signals))
+    return out
+
+
+def _people(store: Store, task: Task, values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return age in years and sex (1 male, 0 female) of all recordings, NaN where unknown.
+
+    A column is left out if it is unknown in the whole set, or if the known values of a target follow from it one to one.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    if AGE in store.index:
+        found[AGE] = np.asarray(store.index[AGE].to_numpy(na_value=np.nan), dtype=np.float64)
+    if SEX in store.index:
+        found[SEX] = np.asarray(store.index[SEX].map(_SEXES).to_numpy(na_value=np.nan), dtype=np.float64)
+    return {
+        name: column
+        for name, column in found.items()
+        if (~np.isnan(column)).any()
+        and name not in task.targets
+        and not any(_states(target, column) for target in values.T)
+    }
+
+
+def _states(target: NDArray[np.float64], column: NDArray[np.float64]) -> bool:
+    """Return whether target and column, where both are known, determine each other and are not constant."""
+    known = ~(np.isnan(target) | np.isnan(column))
+    pairs = len(np.unique(np.column_stack([target, column])[known], axis=0))
+    return pairs > 1 and pairs == len(np.unique(target[known])) == len(np.unique(column[known]))
