@@ -38,7 +38,10 @@ NewThresholds = Annotated[bool, typer.Option("--new-thresholds", help="Also choo
 def evaluate(
     out: Annotated[Path, typer.Option(help="JSON file to write; with --run a new folder.")],
     predictions: Annotated[Path | None, typer.Argument(help="predictions.csv of a fine-tuning.")] = None,
-    run: Annotated[Path | None, typer.Option(help="Run to evaluate without changes on an external cohort.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Run, or name of a shipped classifier, to evaluate without changes on an external cohort."),
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="Store of the cohort, with the preprocessing settings of the run.")
     ] = None,
@@ -89,14 +92,16 @@ def evaluate(
             evaluate_predictions(read_predictions(predictions), p, out, store=None if store is None else Store(store))
         typer.echo(f"wrote {out}")
         return 0
+    from ecgssl.encoders.shipped import model_folder
     from ecgssl.finetuning.evaluate_external import evaluate_external, store_of
     from ecgssl.report.build import HTML, write_report
 
     assert run is not None
     assert cohort is not None
+    source = model_folder(run, "--run")
     with exclusive(out):
         found = evaluate_external(
-            run,
+            source,
             p,
             out,
             cohort,
@@ -107,14 +112,14 @@ def evaluate(
         )
         print_external(found, out)
         if report:
-            write_report(run, Store(store or store_of(out)), external=out)
+            write_report(source, Store(store or store_of(out)), external=out)
             typer.echo(f"wrote {out / HTML}")
     return 3 if manifest is not None and found.figures["external"]["rejected"] else 0
 
 
 def _require_one_source(
     predictions: Path | None,
-    run: Path | None,
+    run: str | None,
     store: Path | None,
     manifest: Path | None,
     table_options: Sequence[object],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ecgssl.config import OneSet, Params
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.datasets.load import load_set
+from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
@@ -71,13 +72,13 @@ def classifier_of(run: Path) -> Path:
 
 
 def load_frozen(run: Path | str) -> FrozenRun:
-    """Load a stored run from its folder or from its classifier folder.
+    """Load a stored run from its folder or its classifier folder, or a shipped classifier by its name.
 
     Raises:
         InputError: a file is missing or invalid, or ``decision.json`` has other labels or another kind of target than
             the classifier.
     """
-    folder = classifier_of(Path(run))
+    folder = classifier_of(model_folder(run, "run"))
     classifier, spec = load_classifier(folder)
     decision = Decision.load(folder)
     if list(decision.names) != list(classifier.targets) or decision.kind != classifier.kind:
@@ -302,7 +303,7 @@ def evaluate_external(
     After recalibration, ``decision.json`` with the new calibrators and thresholds is written too.
 
     Args:
-        run: folder of a run, or its classifier folder.
+        run: folder of a run, its classifier folder, or the name of a shipped classifier.
         params: parameters, of which section ``evaluate`` and the seed are used.
         out: output folder; an existing evaluation is replaced.
         cohort: store of the cohort, or a set. A set is preprocessed with the settings of the run and with the sections

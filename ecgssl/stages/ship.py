@@ -109,16 +109,22 @@ def ship_model(name: str, plan: Plan, params: Params, folder: Path = FOLDER) -> 
             quality=params.quality,
             validation=validation,
             lsb=params.store.lsb,
-            add=partial(_shrink, card=card, store=store, others=folder, tolerance=export.tolerance),
+            add=partial(_shrink, source=source, card=card, store=store, others=folder, tolerance=export.tolerance),
         )
     return card
 
 
-def _shrink(folder: Path, graph: ContractModule, *, card: Card, store: Store, others: Path, tolerance: float) -> None:
+def _shrink(
+    folder: Path, graph: ContractModule, *, source: Path, card: Card, store: Store, others: Path, tolerance: float
+) -> None:
     """Store the weights of a bundle once, in half precision, add the card, and check the graph and the total size."""
     write_atomic(folder / WEIGHTS, half_bytes(graph.model))
     _detach(folder / f"{card.kind}.onnx", graph, tolerance)
     write_reference(folder, graph, store)
+    if isinstance(graph.model, Classifier):
+        # 'ecgssl evaluate --run NAME' reads these files of a run
+        for name in (DECISION, "choices.json"):
+            shutil.copyfile(source / name, folder / name)
     write_json(folder / CARD, card.model_dump(mode="json"), digits=None)
     write_atomic(folder / README, card_text((folder / README).read_text(), card))
     require_space(folder, card.name, others)

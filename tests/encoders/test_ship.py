@@ -20,11 +20,16 @@ from ecgssl.encoders import shipped as module
 from ecgssl.encoders.card import read_card
 from ecgssl.encoders.plan import Plan, read_plan
 from ecgssl.errors import InputError
+from ecgssl.evaluation.calibration.decision import fit_decision
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.detached_weights import detach_weights, detached_weights
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.write_graphs import WrittenGraphs
+from ecgssl.files import write_json
+from ecgssl.finetuning.evaluate_external import load_frozen
+from ecgssl.finetuning.full import predict_logits
 from ecgssl.leakage.identities import Identities
+from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.weights_check import PENALTY, check_figure, choose_recordings, probe_auroc
 from ecgssl.stages import ship
@@ -187,3 +192,35 @@ def test_every_file_of_a_shipped_model_is_package_data(made):
     names = [path.name for path in made.path.iterdir()] + ["encoder.onnx", "classifier.onnx", "labels.json"]
     missing = [n for n in names if not any(fnmatch(f"encoders/small/{n}", pattern) for pattern in patterns)]
     assert missing == []
+
+
+def test_a_classifier_ships_and_is_evaluated_by_name(made, store, make_params, monkeypatch):
+    spec, params = store.spec, make_params()
+    torch.manual_seed(1)
+    classifier = Classifier(Encoder(params.model, spec.leads, spec.samples), ("AF",)).eval()
+    origin = {"name": "small", "data": {"set": "invented", "train": 16}, "started_from": None, "recordings_known": True}
+    about = {"task": "af", "mode": "linear", "data": {"set": "clinic", "train": 12}, "encoder": origin}
+    run = made.run.with_name("af")
+    save_model(run, classifier, spec, about)
+    logits = np.linspace(-2, 2, 100)[:, None]
+    decision = fit_decision("multilabel", ("AF",), logits, (logits > 0.3).astype(float), fitted_on={"split": "val"})
+    decision.save(run)
+    write_json(run / "choices.json", {"choices": {"C": {"AF": 0.1}}, "history": []})
+    sets = {name: {"licence": "CC BY 4.0", "attribution": "A. Author 2020"} for name in ("clinic", "invented")}
+    plan = plan_for(run, store.path, kind="classifier", sets=sets, check=None, encoder="small")
+    monkeypatch.setattr(graphs, "write_graphs", lambda *_: WrittenGraphs())
+    monkeypatch.setattr(ship, "_detach", lambda *_: None)
+    card = ship.ship_model("small-af", plan, params, made.root)
+    assert [(entry.role, entry.set, entry.train) for entry in card.data] == [
+        ("fine-tuning", "clinic", 12),
+        ("pretraining", "invented", 16),
+    ]
+    monkeypatch.setattr(module, "FOLDER", made.root)
+    assert [model.card.kind for model in module.shipped_models()] == ["encoder", "classifier"]
+    bundle, frozen = load_bundle("small-af"), load_frozen("small-af")
+    assert bundle.encoder == "small, pretrained on invented (16 recordings)"
+    assert frozen.decision.to_dict() == decision.to_dict() == bundle.decision.to_dict()
+    rows = np.arange(4)
+    found = bundle.graph.run(store.signals(rows), store.lead_mask(rows))["logits"]
+    expected = predict_logits(classifier, store, rows)
+    assert np.abs(found - expected).max() < 0.01 * expected.std()
