@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc_project import Project
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.long
@@ -68,7 +68,7 @@ def test_the_closure_agrees_with_the_modules_that_python_finds(generator, name):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
+def project(tmp_path_factory) -> Project:
     """Return a copy of the code with stand-ins for all outputs, so that DVC considers every stage up to date."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("ecgssl", "pipelines"):
@@ -106,55 +106,48 @@ def project(tmp_path_factory) -> Path:
         place = folder / f"data/selection/{name}.json"
         place.parent.mkdir(exist_ok=True)
         place.write_text("{}")
-    dvc(folder, "init", "--no-scm", "--quiet")
-    dvc(folder, "commit", "--force", "--quiet")
-    return folder
+    from dvc.repo import Repo
+
+    Repo.init(str(folder), no_scm=True).close()
+    project = Project(folder)
+    project.commit()
+    return project
 
 
-def dvc(folder: Path, *arguments: str) -> str:
-    """Run DVC and return its output."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    env = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def stale(folder: Path) -> set[str]:
+def stale(project: Project) -> set[str]:
     """Return the stages that DVC would run, without the part of a name behind ``@``."""
-    status = yaml.safe_load(dvc(folder, "status", "--json")) or {}
-    return {name.partition("@")[0] for name in status}
+    return {name.partition("@")[0] for name in project.stale()}
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        (None, set()),
-        ("ecgssl/finetuning/losses.py", {"finetune"}),
-        ("ecgssl/model/fda.py", {"pretrain"}),
-        ("ecgssl/report/build.py", set()),
-        ("ecgssl/preprocessing/README.md", set()),
-    ],
-)
-def test_dvc_runs_the_stages_whose_code_changed(project, path, expected):
-    """A changed fine-tuning loss runs fine-tuning again; a changed report runs no stage, because pretraining takes hours."""
-    if path is None:
-        assert stale(project) == expected
-        return
-    place = project / path
-    before = place.read_bytes() if place.exists() else None
-    place.write_bytes((before or b"") + b"\n# changed\n")
+@contextlib.contextmanager
+def altered(project: Project, *patterns: str, text: str = "\n# changed\n") -> Iterator[None]:
+    """Append a text to the files of the project that match the patterns, and remove it after the block."""
+    before = {path: path.read_bytes() for pattern in patterns for path in project.folder.glob(pattern)}
+    assert len(before) >= len(patterns)
+    for path, content in before.items():
+        path.write_bytes(content + text.encode())
     try:
-        found = stale(project)
+        yield
     finally:
-        if before is None:
-            place.unlink()
-        else:
-            place.write_bytes(before)
-    assert expected <= found if expected else found == set()
-    if path == "ecgssl/finetuning/losses.py":
-        assert "pretrain" not in found
-        assert "preprocess" not in found
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def test_pages_and_readme_files_run_no_stage(project):
+    """A changed report runs no stage, because pretraining takes hours. Without a change, no stage is stale either."""
+    with altered(project, "ecgssl/report/build.py", "ecgssl/preprocessing/README.md"):
+        assert stale(project) == set()
+
+
+def test_changed_code_runs_the_stages_that_import_it(project):
+    with altered(project, "ecgssl/finetuning/losses.py"):
+        found = stale(project)
+    assert "finetune" in found
+    assert found.isdisjoint({"pretrain", "preprocess", "cohort"})
+    with altered(project, "ecgssl/model/fda.py"):
+        found = stale(project)
+    assert "pretrain" in found
+    assert found.isdisjoint({"preprocess", "cohort"})
 
 
 @pytest.mark.parametrize(
@@ -165,13 +158,6 @@ def test_dvc_runs_the_stages_whose_code_changed(project, path, expected):
     ],
 )
 def test_pretraining_depends_on_the_selection_and_not_on_the_stores(project, pattern, expected):
-    changed = {path: path.read_text() for path in project.glob(pattern)}
-    assert changed
-    for path in changed:
-        path.write_text("changed")
-    try:
+    with altered(project, pattern):
         found = stale(project)
-    finally:
-        for path, text in changed.items():
-            path.write_text(text)
     assert found & {"select", "pretrain", "finetune"} == expected | (found & {"select"})

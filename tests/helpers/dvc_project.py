@@ -97,6 +97,11 @@ class Project:
         with self._repository() as repository:
             return set(repository.status())
 
+    def commit(self) -> None:
+        """Record the present dependencies and outputs in ``dvc.lock``, as ``dvc commit --force`` does."""
+        with self._repository() as repository:
+            repository.commit(force=True)
+
     def run(self, *stages: str, **options: bool) -> list[str]:
         """Run ``dvc repro`` for stages (all by default) with options; return the stages that ran, in order."""
         log = self.folder / LOG
