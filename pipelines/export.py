@@ -9,8 +9,8 @@ from ecgssl.errors import exit_with
 from ecgssl.files import write_json
 from ecgssl.finetuning.settings import reference
 from ecgssl.output_lock import exclusive
-from ecgssl.stages.export import export_model
-from ecgssl.store.store import Store, store_folder
+from ecgssl.stages.export import export_models
+from ecgssl.store.store import store_folder
 from ecgssl.tracking.runs import track
 
 
@@ -18,15 +18,14 @@ def main() -> None:
     """Write exports/encoder, exports/classifier and metrics/export.json."""
     params = load_params()
     task, mode = params.exported
-    sources = {
-        "encoder": (Path("models/pretrained"), params.pretrain.sets[0]),
-        "classifier": (Path("models/finetuned") / reference(params, task, mode).key, params.tasks[task].set),
+    classifier = Path("models/finetuned") / reference(params, task, mode).key
+    models = {
+        Path("exports/encoder"): (Path("models/pretrained"), store_folder(params.pretrain.sets[0])),
+        Path("exports/classifier"): (classifier, store_folder(params.tasks[task].set)),
     }
-    with exclusive("exports/classifier") as lock, track("export", params, lock=lock) as run:
-        figures = {
-            name: export_model(params, source, Path("exports") / name, run, store=Store(store_folder(name_of_set)))
-            for name, (source, name_of_set) in sources.items()
-        }
+    # each bundle has its own lock, which the process that writes it takes
+    with exclusive("exports", lock=Path("exports/.stage.lock")) as lock, track("export", params, lock=lock) as run:
+        figures = {out.name: made for out, made in export_models(params, models, run).items()}
         write_json("metrics/export.json", figures)
 
 

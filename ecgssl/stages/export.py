@@ -1,8 +1,8 @@
-"""Stage export: export of an encoder or classifier as a bundle, and registration in MLflow."""
+"""Stage export: export of encoders and classifiers as bundles, and registration in MLflow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,35 @@ from ecgssl.export.validation_recordings import (
     read_validation_recordings,
 )
 from ecgssl.monitoring.reference import write_reference
+from ecgssl.pool import run_ordered
 from ecgssl.registry.mlflow_registry import log_onnx, register_bundle
 from ecgssl.store.store import Store
 from ecgssl.tracking.runs import TrackedRun
+
+
+def export_models(
+    params: Params, models: Mapping[Path, tuple[Path, Path]], run: TrackedRun
+) -> dict[Path, dict[str, Any]]:
+    """Export several models like ``export_model``, each in a process of its own if ``store.workers`` allows.
+
+    Args:
+        params: parameters, of which sections ``export``, ``quality`` and ``store`` are used.
+        models: folder of the model and folder of the store with its validation recordings, by folder of the new bundle.
+        run: MLflow run to log to.
+
+    Returns:
+        The result of ``export_model`` by folder of the bundle.
+
+    Raises:
+        InputError, ContractMismatch: see ``ecgssl.export.bundle.export_bundle``, or a process died.
+    """
+    tasks = [(params, model, out, store) for out, (model, store) in models.items()]
+    # tracing keeps one core busy for most of the time
+    results = run_ordered(_open_and_write, tasks, len(tasks), params.store.workers)
+    made = dict(zip(models, results, strict=True))
+    for out, figures in made.items():
+        _register(params, out, figures, run)
+    return made
 
 
 def export_model(
@@ -48,17 +74,31 @@ def export_model(
     Raises:
         InputError, ContractMismatch: see ``export_bundle``.
     """
+    figures = _write_bundle(params, model, out, store, recordings)
+    _register(params, out, figures, run)
+    return figures
+
+
+def _open_and_write(params: Params, model: Path, out: Path, store: Path) -> dict[str, Any]:
+    return _write_bundle(params, model, out, Store(store))
+
+
+def _write_bundle(
+    params: Params, model: Path, out: Path, store: Store | None, recordings: Sequence[Path] = ()
+) -> dict[str, Any]:
     raw = read_raw_recordings(recordings)
     validation, add = ValidationRecordings(raw=raw), None
     if store is not None:
         validation = read_validation_recordings(store, model, measure=params.export.int8, raw=raw)
         add = partial(write_reference, store=store)
-    figures = export_bundle(
+    return export_bundle(
         model, out, params.export, validation=validation, quality=params.quality, lsb=params.store.lsb, add=add
     )
+
+
+def _register(params: Params, out: Path, figures: dict[str, Any], run: TrackedRun) -> None:
     kind = next(name for name in ("classifier", "encoder") if (out / f"{name}.onnx").exists())
     run.log_params({kind: params.export.model_dump(mode="json")})
     run.log_metrics({f"{kind}_parameters": figures["parameters"]})
     log_onnx(run, out / f"{kind}.onnx", kind)
     register_bundle(run, out, f"ecgssl-{kind}")
-    return figures
