@@ -10,7 +10,8 @@ from ecgssl.config import Params, load_params
 from ecgssl.datasets.cohort import EXTERNAL
 from ecgssl.errors import exit_with
 from ecgssl.evaluation.evaluate import evaluate
-from ecgssl.evaluation.leaderboard import Entry, entry, leaderboard, leaderboard_rows
+from ecgssl.evaluation.leaderboard import Entry, entry
+from ecgssl.evaluation.leaderboard_file import Leaderboard
 from ecgssl.evaluation.method_plot import draw_methods
 from ecgssl.evaluation.method_table import MethodTable, method_table
 from ecgssl.evaluation.predictions import baselines_of, kind_of, read_predictions
@@ -46,12 +47,11 @@ def main() -> None:
         if setting == reference(params, setting.task, setting.mode):
             entries += _fewer_leads(setting, params, stores[params.tasks[setting.task].set])
             entries += _other_sets(setting, params, stores)
-    table = _methods(entries, params)
-    write_json("metrics/leaderboard.json", {"methods": table.as_json(), "settings": leaderboard_rows(entries)})
-    board = f"## Methods\n\n{table.as_markdown()}\n## All settings\n\n{leaderboard(entries)}"
-    write_atomic("metrics/leaderboard.md", board)
+    board = Leaderboard(_methods(entries, params), entries)
+    write_json("metrics/leaderboard.json", board.as_json())
+    write_atomic("metrics/leaderboard.md", board.as_markdown())
     with track("evaluate", params) as run:
-        write_atomic(PLOTS / "leaderboard.png", png_bytes(draw_methods(table)))
+        write_atomic(PLOTS / "leaderboard.png", png_bytes(draw_methods(board.table)))
         if len(params.finetune.fractions) > 1:
             write_atomic(PLOTS / "fractions.png", png_bytes(draw_fractions(entries)))
         if len(params.finetune.lead_sets) > 1:

@@ -13,6 +13,7 @@ from ecgssl.cli import (  # noqa: F401 (the import registers the command)
     finetune,
     fingerprint,
     inspect,
+    leaderboard,
     monitor,
     overlap,
     predict,

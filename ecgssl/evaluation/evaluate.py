@@ -26,6 +26,7 @@ from ecgssl.evaluation.predictions import (
     first_of_each_patient,
     kind_of,
     labels_of,
+    recordings_digest,
     targets_of,
 )
 from ecgssl.evaluation.statistics.bootstrap import paired_difference, plain, plain_all
@@ -107,7 +108,11 @@ def evaluate(
     for split in splits:
         parts = _aligned(table[table["split"] == split], models, names, split)
         patients = parts[main]["patient"].to_numpy().astype(str)
-        result["splits"][split] = {"records": len(patients), "patients": len(np.unique(patients))}
+        result["splits"][split] = {
+            "records": len(patients),
+            "patients": len(np.unique(patients)),
+            "digest": recordings_digest(parts[main], names),
+        }
         scored = {m: SCORERS[kind](part, names, decisions[m], params, seed) for m, part in parts.items()}
         for model, found in scored.items():
             result["models"][model][split] = found.figures

@@ -32,6 +32,7 @@ class Entry:
         clinical, clinical_low, clinical_high: metric of the clinical baseline, as ``random``.
         clinical_gain, clinical_gain_low, clinical_gain_high, clinical_gain_p: paired difference ``value - clinical``.
         set, tested_set: names of the sets that the model was fine-tuned on and tested on; empty outside the pipeline.
+        test_digest: digest of the test recordings and their targets (``predictions.recordings_digest``).
     """
 
     task: str
@@ -64,6 +65,7 @@ class Entry:
     clinical_gain_low: float | None = None
     clinical_gain_high: float | None = None
     clinical_gain_p: float | None = None
+    test_digest: str = ""
 
     @property
     def metric_title(self) -> str:
@@ -128,6 +130,7 @@ def entry(
         repetitions=len(value["repetitions"]) if repetitions else 1,
         auprc=None if auprc is None else auprc["value"],
         **compared, objective=objective, set=sets[0], tested_set=sets[1], clinical_model=clinical or "",
+        test_digest=figures["splits"][split]["digest"],
     )  # fmt: skip
 
 
@@ -144,14 +147,16 @@ def leaderboard_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 def leaderboard(entries: Sequence[Entry]) -> str:
     """Return a Markdown table, sorted by task, test set, share (largest first), test leads and metric (best first).
 
-    Sets are shown if there is more than one, and the clinical baseline if an entry has one. Lead sets are in the order in
-    which they first occur as test leads in ``entries``.
+    Sets and objectives are shown if there is more than one, and the clinical baseline if an entry has one. Lead sets are in
+    the order in which they first occur as test leads in ``entries``.
     """
     named = len({name for e in entries for name in (e.set, e.tested_set)}) > 1
+    compared = len({e.objective for e in entries if e.mode != "scratch"}) > 1
     clinical = any(e.clinical_model for e in entries)
     heads = (
         *(("set",) if named else ()),
-        *("task", "mode", "labels", "leads", "test recordings", "metric"),
+        *(("task", "pretraining", "mode") if compared else ("task", "mode")),
+        *("labels", "leads", "test recordings", "metric"),
         *("value (95 % interval)", "macro AUPRC", "random encoder", "gain (interval, p)"),
         *(("clinical baseline", "gain over it (interval, p)") if clinical else ()),
     )
@@ -167,8 +172,9 @@ def leaderboard(entries: Sequence[Entry]) -> str:
             more = f" {_maybe(e.clinical)}{f' ({e.clinical_model})' if e.clinical_model else ''} | {shown} |"
         across = e.set if e.set == e.tested_set else f"{e.set}, tested on {e.tested_set}"
         sets = f"| {across} " if named else ""
+        pretraining = f"| {'-' if e.mode == 'scratch' else e.objective} " if compared else ""
         lines.append(
-            f"{sets}| {e.task} | {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
+            f"{sets}| {e.task} {pretraining}| {e.mode} | {share} | {leads or 'all'} | {e.records} | {e.metric_title} "
             f"| {_number(e.value)} ({_number(e.low)} to {_number(e.high)}) | {_maybe(e.auprc)} | {_maybe(e.random)} "
             f"| {gain} |{more}"
         )

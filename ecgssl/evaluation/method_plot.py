@@ -17,7 +17,7 @@ _OWN, _BASELINE, _QUOTED = "#0072B2", "#777777", "#D55E00"
 def draw_methods(table: MethodTable) -> Figure:
     """Draw the results of a table of methods with their intervals.
 
-    Filled dots are results of this run (grey: random encoder and clinical baseline); open diamonds are quoted results,
+    Filled dots are computed results (grey: random encoder and clinical baseline); open diamonds are quoted results,
     which have no interval.
 
     Args:
@@ -51,6 +51,6 @@ def draw_methods(table: MethodTable) -> Figure:
     panels[0].set_ylim(len(names) - 0.5, -0.5)
     if any(result.quoted for results in table.rows.values() for result in results.values()):
         figure.supxlabel(
-            "dots: this run; open diamonds: quoted, see the table for sources", fontsize=7, color="#555555"
+            "dots: computed here; open diamonds: quoted, see the table for sources", fontsize=7, color="#555555"
         )
     return figure

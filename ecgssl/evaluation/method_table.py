@@ -22,6 +22,9 @@ class Column:
         metric_title: display name of the metric.
         records: number of test recordings.
         trained_on: name of the set that the models were fine-tuned on, if it is not the test set; otherwise empty.
+        share: share of the training patients whose labels are used.
+        leads: lead set of training and test.
+        test_digest: digest of the test recordings and their targets.
     """
 
     set: str
@@ -29,6 +32,9 @@ class Column:
     metric_title: str
     records: int
     trained_on: str = ""
+    share: float = 1.0
+    leads: str = ""
+    test_digest: str = ""
 
     @property
     def title(self) -> str:
@@ -80,9 +86,7 @@ class MethodTable:
         for name, results in self.rows.items():
             cells = [_cell(results.get(column.title), sources) for column in self.columns]
             lines.append(f"| {' | '.join([name, *cells])} |")
-        notes = [
-            f"\\[{number}\\] quoted, not computed by this run: {source}" for number, source in enumerate(sources, 1)
-        ]
+        notes = [f"\\[{number}\\] quoted, not computed here: {source}" for number, source in enumerate(sources, 1)]
         return "\n".join(lines) + "\n" + "".join(f"\n{note}  " for note in notes) + ("\n" if notes else "")
 
 
@@ -113,7 +117,7 @@ def method_table(
     # a task is fine-tuned on one set, so a column has models of one set; columns of this set come first
     for e in sorted(kept, key=lambda e: e.set != e.tested_set):
         trained_on = "" if e.set == e.tested_set else e.set
-        made = Column(e.tested_set, e.task, e.metric_title, e.records, trained_on)
+        made = Column(e.tested_set, e.task, e.metric_title, e.records, trained_on, e.share, e.trained_on, e.test_digest)
         column = columns.setdefault((e.tested_set, e.task), made)
         if e.random is not None:
             rows[RANDOM].setdefault(column.title, Result(e.random, e.random_low, e.random_high))

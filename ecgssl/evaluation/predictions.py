@@ -15,6 +15,7 @@ The file format is CSV or Parquet, depending on the suffix.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -129,6 +130,25 @@ def probabilities_of(part: pd.DataFrame, names: Sequence[str]) -> NDArray[np.flo
 def patients_of(part: pd.DataFrame) -> NDArray[np.str_]:
     """Return the patient keys (N,)."""
     return part["patient"].to_numpy().astype(str)
+
+
+def recordings_digest(part: pd.DataFrame, names: Sequence[str]) -> str:
+    """Return a short digest of the recordings of a table and their targets.
+
+    Two tables have the same digest if they have the same recordings with the same targets, in any order.
+
+    Args:
+        part: rows of one model.
+        names: labels.
+
+    Returns:
+        16 hexadecimal digits of a SHA-256.
+    """
+    ordered = part.sort_values("record_id")
+    lines = ["\t".join(names)]
+    for record, values in zip(ordered["record_id"], targets_of(ordered, names), strict=True):
+        lines.append("\t".join([str(record), *(f"{value:.6g}" for value in values)]))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def first_of_each_patient(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fa
 """Imported libraries that a declared dependency always installs."""
 BASE_COMMANDS = {
     *("check", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
-    *("download", "simulate", "fingerprint", "profile", "results"),
+    *("download", "simulate", "fingerprint", "profile", "results", "leaderboard"),
 }
 """Commands of the base installation."""
 NEEDS = {

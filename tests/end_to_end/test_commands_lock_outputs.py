@@ -37,6 +37,7 @@ COMMANDS = {
     "export": "export --model run --out OUT",
     "finetune": "finetune --store STORE --encoder run --targets AF --out OUT",
     "finetune manifest": "finetune --manifest table.csv --bundle bundle --targets AF --out OUT",
+    "leaderboard": "leaderboard board.json --out OUT",
     "monitor": "monitor scores.csv --bundle bundle --out OUT.html",
     "predict": "predict --bundle bundle r0.hea --out OUT.csv",
     "preprocess": "preprocess --manifest table.csv --out OUT",

@@ -199,7 +199,9 @@ def test_stages_depend_on_what_there_is(name):
     assert script in STAGES[name]["deps"]
     for key in STAGES[name]["params"]:
         place = params
-        for part in key.replace("${item.task}", task).replace("${item.set}", name_of_set).split("."):
+        for name_in_key, value in (("item.task", task), ("export.task", task), ("item.set", name_of_set)):
+            key = key.replace(f"${{{name_in_key}}}", value)
+        for part in key.split("."):
             assert part in place, key
             place = place[part]
 

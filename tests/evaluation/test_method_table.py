@@ -67,7 +67,7 @@ def test_a_published_result_needs_the_same_public_set_task_and_targets(more: dic
     assert ("ResNet" in table.rows) == shown
     text = table.as_markdown()
     assert ("| ResNet | 0.930 \\[1\\] | - |" in text) == shown
-    assert ("\\[1\\] quoted, not computed by this run: paper (fold 10)" in text) == shown
+    assert ("\\[1\\] quoted, not computed here: paper (fold 10)" in text) == shown
 
 
 def test_the_clinical_baseline_has_a_row_that_names_its_inputs() -> None:
