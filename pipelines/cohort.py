@@ -12,9 +12,13 @@ from ecgssl.datasets.cohort import describe, require_tasks
 from ecgssl.datasets.load import load_set, raw_folder
 from ecgssl.datasets.synthetic.published_key import private_keys
 from ecgssl.errors import InputError, Problem, exit_with
-from ecgssl.files import write_json
+from ecgssl.files import write_atomic, write_json
 from ecgssl.store.choose_key import default_key_file
 from ecgssl.tracking.runs import track
+
+NOTE = """This folder is for simulated recordings and has none.
+The recordings of this set are read where they are: see its section under "sets" in params.yaml.
+"""
 
 
 def main() -> None:
@@ -33,14 +37,16 @@ def main() -> None:
         cohort = load_set(chosen)
         require_tasks(cohort, tasks, chosen.name)
         if chosen.data.reader != SYNTHETIC:
-            _remove_simulated(raw)
+            _write_note(raw)
         figures = describe(cohort)
         write_json(f"metrics/cohort/{chosen.name}.json", figures)
         run.log_metrics({k: v for k, v in figures.items() if isinstance(v, int | float)})
 
 
-def _remove_simulated(raw: Path) -> None:
-    """Remove the contents of data/raw/SET, which is reserved for a simulated set.
+def _write_note(raw: Path) -> None:
+    """Replace the contents of data/raw/SET, which is reserved for a simulated set, by a note.
+
+    DVC needs an output that preprocessing depends on, and prints a warning for an empty folder.
 
     Raises:
         InputError: the folder contains a private key for patient ids; nothing is removed.
@@ -53,7 +59,7 @@ def _remove_simulated(raw: Path) -> None:
     if problems:
         raise InputError(problems)
     shutil.rmtree(raw, ignore_errors=True)
-    raw.mkdir(parents=True)
+    write_atomic(raw / "README.txt", NOTE)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def leaderboard(
     from ecgssl.output_lock import exclusive
     from ecgssl.signal.drawing import png_bytes
 
-    merged = merge_leaderboards([read_leaderboard(path) for path in boards], name or ())
     with exclusive(out):
+        merged = merge_leaderboards([read_leaderboard(path) for path in boards], name or ())
         write_json(out / "leaderboard.json", merged.as_json())
         write_atomic(out / "leaderboard.md", merged.as_markdown())
         write_atomic(out / "leaderboard.png", png_bytes(draw_methods(merged.table)))

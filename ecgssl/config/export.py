@@ -14,8 +14,8 @@ class ExportParams(Section):
     """Export of the pretrained encoder and of one classifier.
 
     Args:
-        task: task of the exported classifier; null for the first of ``tasks``.
-        mode: fine-tuning mode of the exported classifier; null for the first of ``finetune.modes``.
+        task: task of the exported classifier; null for the first of ``tasks``. ``dvc.yaml`` needs it.
+        mode: fine-tuning mode of the exported classifier; null for the first of ``finetune.modes``. ``dvc.yaml`` needs it.
         tolerance: largest accepted difference between torch and a graph in onnxruntime.
         opset: version of the ONNX operator set.
         raw_rates: sampling rates in Hz; for each, a graph that reads raw recordings of this rate.

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ecgssl.config import Params
 from ecgssl.datasets.cohort import AGE
 from ecgssl.errors import InputError, Problem
-from ecgssl.files import atomic_directory, write_json
+from ecgssl.files import atomic_directory, sha256_of, write_json
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.leakage.select_recordings import select_recordings
 from ecgssl.leakage.selection import FILE, Selection
 from ecgssl.output_lock import exclusive
+from ecgssl.store import layout
 from ecgssl.store.content_digest import task_digest
 from ecgssl.store.corpus import has_labels
 from ecgssl.store.store import Store
@@ -29,7 +30,8 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
     """Select the recordings of pretraining, and write one small file for each stage that depends on the stores.
 
     ``pretrain.json`` lists the recordings that are left out of pretraining, and changes only if pretraining reads other
-    data. ``tasks/TASK.json`` changes only if the set of the task or its targets change.
+    data. ``tasks/TASK.json`` changes only if the set of the task or its targets change. ``exports/TASK.json`` also
+    changes if other recordings of the set are rejected, because a bundle counts them.
 
     Args:
         params: parameters, of which sections ``sets``, ``pretrain`` and ``tasks`` and ``finetune.overlap`` are used.
@@ -69,7 +71,10 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
             selection.write(folder / FILE)
             for name, task in params.tasks.items():
                 digest = task_digest(stores[task.set], task.targets)
-                write_json(folder / f"tasks/{name}.json", {"set": task.set, "targets": task.targets, "digest": digest})
+                about = {"set": task.set, "targets": task.targets, "digest": digest}
+                write_json(folder / f"tasks/{name}.json", about)
+                rejected = sha256_of(stores[task.set].path / layout.REJECTED)
+                write_json(folder / f"exports/{name}.json", {**about, "rejected": rejected})
         write_json(metrics, figures)
         run.log_metrics({f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})
     return changes

@@ -49,7 +49,7 @@ COMMANDS = {
     "report comparison": "report run run --compare --out OUT.html",
     "simulate": "simulate --out OUT --patients 1",
 }
-WITHOUT_PARAMS = {"draw", "download", "embed", "predict", "monitor", "report", "simulate"}
+WITHOUT_PARAMS = {"draw", "download", "embed", "predict", "leaderboard", "monitor", "report", "simulate"}
 LOCKS = {"download": "ROOT/.ecgssl-download.lock", "pretrain": "ROOT/.pretrained.lock"}
 
 

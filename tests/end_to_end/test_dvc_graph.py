@@ -43,6 +43,8 @@ def test_options_of_a_set_concern_no_other_set(project):
 def test_downstream_changes_do_not_run_pretraining_unless_its_recordings_change(project):
     """A new downstream set with a task, other labels of a task and new recordings of its set run their own stages only.
 
+    The classifier of another task is not exported again.
+
     A downstream set with a patient of the corpus changes the list of left-out recordings, so that pretraining runs again.
     """
     params = project.params()
@@ -52,13 +54,14 @@ def test_downstream_changes_do_not_run_pretraining_unless_its_recordings_change(
     project.set_params(params)
     project.set_patients("city", "x y")
     project.set_patients("ward", "f g")
-    ran = project.run("pretrain", RHYTHM, SHAPE, AGE)
-    assert {stage for stage in ran if stage.startswith(("pre", "finetune"))} == {
+    ran = project.run("pretrain", RHYTHM, SHAPE, AGE, "export")
+    assert {stage for stage in ran if stage.startswith(("pre", "finetune", "export"))} == {
         "preprocess@city", "preprocess@ward", SHAPE, AGE,
     }  # fmt: skip
     project.set_patients("city", "b x")
     ran = project.run("pretrain")
     assert ran == ["cohort@city", "preprocess@city", "select", "pretrain"]
+    assert project.run("export")[-2:] == [RHYTHM, "export"]
 
 
 def test_a_clone_gets_the_results_from_a_remote_without_a_run(finished, tmp_path):

@@ -23,7 +23,6 @@ from ecgssl.evaluation.predictions import read_predictions
 from ecgssl.export.bundle import load_bundle
 from ecgssl.export.checksums import verify_sums, write_sums
 from ecgssl.leakage.identities import Identities
-from ecgssl.pretraining import run_identity
 from ecgssl.report.build import read_run
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
@@ -167,12 +166,11 @@ def pretrain(out: Path, params: Path):
     return ecgssl("pretrain", *given, "--max-time", 1e-9)
 
 
-def test_stopped_run_of_another_release_is_refused(copy, monkeypatch, converted):
-    monkeypatch.setattr(run_identity, "__version__", "0.1.1")
+def test_stopped_run_of_another_release_is_refused(copy, converted):
     stopped = copy("stopped")
     refused(
         pretrain(stopped, converted),
-        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, but ecgssl 0.1.1 is installed. "
+        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, but ecgssl {package.__version__} is installed. "
         "Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl 0.1.0",
     )
     assert [path.name for path in stopped.glob("*/*.pt")] == ["step-000000001.pt"]

@@ -43,7 +43,8 @@ elif stage == "select":
     kept = {name: sorted(set(stores[name]) - tested) for name in pretrained}
     write("data/selection/pretrain.json", json.dumps(kept))
     for task, values in parameters["tasks"].items():
-        write(f"data/selection/tasks/{task}.json", json.dumps([values["targets"], stores[values["set"]]]))
+        for folder in ("tasks", "exports"):
+            write(f"data/selection/{folder}/{task}.json", json.dumps([values["targets"], stores[values["set"]]]))
     write("metrics/selection.json", json.dumps({"kept": sum(map(len, kept.values()))}))
 elif stage == "pretrain":
     write("models/pretrained/weights", pathlib.Path("data/selection/pretrain.json").read_text())
@@ -184,6 +185,7 @@ def make_project(folder: Path) -> Project:
     params["sets"] = {"archive": {"reader": "cohort"}, "clinic": {"reader": "ptbxl"}, "ward": {"reader": "cohort"}}
     params["pretrain"] = {"sets": ["archive"]}
     params["tasks"] = {"rhythm": {"set": "clinic", "targets": ["AF"]}, "shape": {"set": "ward", "targets": ["MI"]}}
+    params["export"] = {"task": "rhythm", "mode": "linear"}
     params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead"]}
     project.set_params(params)
     for name, patients in (("archive", "a b c"), ("clinic", "d e"), ("ward", "f")):

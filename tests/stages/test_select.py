@@ -110,13 +110,21 @@ def test_only_the_files_of_changed_data_change(stores, tmp_path):
     assert select(make_params(tasks=tasks), other, tmp_path) == []
     now = files(tmp_path / "selection")
     assert before.items() <= now.items()
-    assert now.keys() - before.keys() == {"tasks/mi.json"}
+    assert now.keys() - before.keys() == {"tasks/mi.json", "exports/mi.json"}
     # the downstream set now has two further waveforms of the corpus in validation
     new = bare_store(tmp_path / "new", [1, 2], "val")
     sets = {name: {"reader": "synthetic"} for name in (*stores, "new")}
     said = select(make_params(sets=sets), stores | {"new": new}, tmp_path)
     assert said == ["corpus: 2 more recordings are left out of pretraining, 0 are used again"]
-    assert files(tmp_path / "selection")["tasks/af.json"] == before["tasks/af.json"]
+    assert before.keys() - {"pretrain.json"} == {"tasks/af.json", "exports/af.json"}
+    for name in ("tasks/af.json", "exports/af.json"):
+        assert files(tmp_path / "selection")[name] == before[name]
+    # another list of rejected recordings changes the counts of a bundle, and no model
+    with (stores["clinic"].path / "rejected.csv").open("a") as table:
+        table.write("r9,read,unreadable,,\n")
+    select(make_params(sets=sets), stores | {"new": new}, tmp_path)
+    changed = {name for name, content in files(tmp_path / "selection").items() if content != before.get(name)}
+    assert changed - {"pretrain.json"} == {"exports/af.json"}
 
 
 def test_a_changed_store_needs_a_new_selection(stores, tmp_path):
