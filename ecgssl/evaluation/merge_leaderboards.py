@@ -15,7 +15,7 @@ TOLERANCE = 5e-4
 """Largest difference of two values of one result: half of the last digit that tables show."""
 
 _SAME_RUNS = "Merge only runs that have the same test sets and settings"
-_NAMED = "Remove one of the files, or set --name once for each file to tell their pretrainings apart"
+_NAMED = "Remove one of the files, or set --name once for each file to name the pretraining of each"
 
 
 def merge_leaderboards(files: Sequence[LeaderboardFile], names: Sequence[str] = ()) -> Leaderboard:

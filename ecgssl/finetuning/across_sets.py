@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ecgssl.finetuning.task import AGE, resolve_task, task_values
+from ecgssl.finetuning.task import has_target, resolve_task, task_values
 from ecgssl.store.store import Store
 
 
@@ -22,7 +22,7 @@ def sets_with_targets(stores: Mapping[str, Store], targets: Sequence[str], own: 
         name
         for name, store in stores.items()
         if name != own
-        and all(target in store.targets or (target == AGE and AGE in store.index) for target in targets)
+        and all(has_target(store, target) for target in targets)
         and all(_meaning(store, target) == _meaning(stores[own], target) for target in targets)
     ]
 

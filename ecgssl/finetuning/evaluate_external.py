@@ -27,7 +27,7 @@ from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.full import predict_logits
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.finetuning.rows import label_fraction, lead_subset
-from ecgssl.finetuning.task import AGE, resolve_task, task_values
+from ecgssl.finetuning.task import has_target, resolve_task, task_values
 from ecgssl.model.classifier import Classifier
 from ecgssl.output_lock import exclusive
 from ecgssl.preprocessing.preprocess import preprocess
@@ -223,7 +223,7 @@ def _kept(calibrator: Calibrator, reason: str) -> Calibrator:
 def _values(frozen: FrozenRun, store: Store) -> Array:
     names, kind = list(frozen.classifier.targets), frozen.classifier.kind
     targets = [names[0].rpartition(":")[0]] if kind == "multiclass" else names
-    there = [t for t in targets if t in store.targets or (t == AGE and AGE in store.index)]
+    there = [t for t in targets if has_target(store, t)]
     where = str(store.path)
     if not there:
         what = f"has none of the model's targets: {', '.join(targets)}"
@@ -265,9 +265,8 @@ def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64], split: str 
     missing = {lead: int(n) for lead, n in zip(store.spec.leads, (~mask).sum(axis=0), strict=True) if n}
     rejected = [] if split else pd.read_csv(store.path / layout.REJECTED, dtype=str)["reason"].tolist()
     stored = len(store) if split is None else len(store.rows(split))
-    absent = [
-        n for n in frozen.classifier.targets if n.rpartition(":")[0] not in store.targets and n not in store.index
-    ]
+    outputs = frozen.classifier.targets
+    absent = [n for n in outputs if not (has_target(store, n) or has_target(store, n.rpartition(":")[0]))]
     return {
         "set": store.described["set"],
         "recordings": stored + len(rejected),

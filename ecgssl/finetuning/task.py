@@ -43,6 +43,11 @@ class Task:
         return tuple(f"{self.targets[0]}:{c}" for c in self.classes) if self.kind == "multiclass" else self.targets
 
 
+def has_target(store: Store, target: str) -> bool:
+    """Return whether a store has a target. The age of the patients is a target if the store has it."""
+    return target in store.targets or (target == AGE and AGE in store.columns)
+
+
 def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
     """Return the task for the given targets. Its kind is determined by the kind of the targets in the store.
 
@@ -60,7 +65,7 @@ def resolve_task(store: Store, targets: Sequence[str], name: str = "") -> Task:
     if twice or not targets:
         what = f"{', '.join(twice)} listed more than once" if twice else "the list is empty"
         raise InputError(Problem("task", "targets", what, known))
-    missing = [t for t in targets if t not in store.targets and not (t == AGE and AGE in store.index)]
+    missing = [t for t in targets if not has_target(store, t)]
     if missing:
         remedy = f"Available targets: {', '.join(store.targets)}"
         raise InputError(Problem(where, t, "is not a target of this store", remedy) for t in missing)

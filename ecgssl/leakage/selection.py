@@ -74,13 +74,10 @@ class Selection:
         out = {}
         for name, chosen in self.sets.items():
             store = stores[name]
-            made = store.about.get("counts", {})
             reasons = {reason: len(rows) for reason, rows in chosen.left_out.items()}
             duplicates = sum(count for reason, count in reasons.items() if reason.startswith(DUPLICATE))
             out[name] = {
-                "in": int(made.get("counted", len(store))),
-                "stored": len(store),
-                "rejected": int(made.get("rejected", 0)),
+                **preprocessing_counts(store),
                 "duplicates": duplicates,
                 "left_out": sum(reasons.values()) - duplicates,
                 **{f"left_out: {reason}": count for reason, count in reasons.items()},
@@ -171,3 +168,13 @@ class Selection:
             raise InputError(
                 Problem(str(path), "selection", what, "Make the selection again ('dvc repro select')")
             ) from None
+
+
+def preprocessing_counts(store: Store) -> dict[str, int]:
+    """Return the numbers of recordings before and after preprocessing: ``in``, ``stored`` and ``rejected``."""
+    made = store.about.get("counts", {})
+    return {
+        "in": int(made.get("counted", len(store))),
+        "stored": len(store),
+        "rejected": int(made.get("rejected", 0)),
+    }

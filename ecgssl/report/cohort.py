@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgssl.datasets.cohort import AGE
 from ecgssl.evaluation.predictions import kind_of, labels_of
 from ecgssl.evaluation.suppression import SMALLEST
-from ecgssl.finetuning.task import resolve_task, task_values
+from ecgssl.finetuning.task import has_target, resolve_task, task_values
 from ecgssl.store.store import Store
 
 SPLITS = ("train", "val", "test", "external")
@@ -113,7 +112,7 @@ def target_values(store: Store, config: dict[str, Any], names: list[str]) -> NDA
     targets = config.get("task_targets") or (
         [names[0].rpartition(":")[0]] if config.get("task_kind") == "multiclass" else names
     )
-    there = [t for t in targets if t in store.targets or (t == AGE and AGE in store.index)]
+    there = [t for t in targets if has_target(store, t)]
     values = np.full((len(store), len(names)), np.nan)
     if there:
         task = resolve_task(store, there)

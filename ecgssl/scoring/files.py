@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,9 +102,8 @@ def predict(
         ContractMismatch: the bundle was made with another version of the cleaning code.
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
-    bundle = partial(load_bundle, bundle_path, require_signature=require_signature)
     return _score(
-        "logits", bundle, str(bundle_path), inputs, out, windows, batch_size, workers, device, root, show_progress
+        "logits", bundle_path, require_signature, inputs, out, windows, batch_size, workers, device, root, show_progress
     )
 
 
@@ -126,16 +124,25 @@ def embed(
 
     The bundle may contain an encoder or a classifier. The columns of the embedding are named ``emb_0000``, ``emb_0001`` etc.
     """
-    bundle = partial(load_bundle, bundle_path, require_signature=require_signature)
     return _score(
-        "embedding", bundle, str(bundle_path), inputs, out, windows, batch_size, workers, device, root, show_progress
+        "embedding",
+        bundle_path,
+        require_signature,
+        inputs,
+        out,
+        windows,
+        batch_size,
+        workers,
+        device,
+        root,
+        show_progress,
     )
 
 
 def _score(
     output: Output,
-    load: Callable[[], Bundle],
-    where_loaded: str,
+    bundle_path: Path | str,
+    require_signature: Path | str | None,
     inputs: Sequence[Path | str],
     out: Path | str,
     windows: Windows,
@@ -154,8 +161,8 @@ def _score(
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     with exclusive(out):
         listed = list_recordings(inputs, root)
-        bundle = load()
-        value_columns = _columns(bundle, output, windows, where_loaded)
+        bundle = load_bundle(bundle_path, require_signature=require_signature)
+        value_columns = _columns(bundle, output, windows, str(bundle_path))
         # create the output folder first, so that an error is raised before the recordings are scored
         make_folder(out.parent)
         where = bundle.graph.use_device(device)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecgssl.config import Params
-from ecgssl.datasets.cohort import AGE
 from ecgssl.errors import InputError, Problem
 from ecgssl.files import atomic_directory, sha256_of, write_json
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
+from ecgssl.finetuning.task import has_target
 from ecgssl.leakage.select_recordings import select_recordings
-from ecgssl.leakage.selection import FILE, Selection
+from ecgssl.leakage.selection import FILE, Selection, preprocessing_counts
 from ecgssl.output_lock import exclusive
 from ecgssl.store import layout
 from ecgssl.store.content_digest import task_digest
@@ -66,7 +66,7 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
             for name in dict.fromkeys(task.set for task in params.tasks.values()):
                 require_no_overlap(stores[name], init.path, params.finetune.overlap)
         changes = selection.changes(_previous(out / FILE))
-        figures = _counts(selection, stores)
+        figures = {name: preprocessing_counts(store) for name, store in stores.items()} | selection.counts(stores)
         with atomic_directory(out, marker=FILE) as folder:
             selection.write(folder / FILE)
             for name, task in params.tasks.items():
@@ -94,7 +94,7 @@ def _absent_targets(params: Params, stores: Mapping[str, Store]) -> list[Problem
     problems = []
     for name, task in params.tasks.items():
         store = stores[task.set]
-        absent = [t for t in task.targets if t not in store.targets and not (t == AGE and AGE in store.columns)]
+        absent = [t for t in task.targets if not has_target(store, t)]
         if absent:
             what = f"{', '.join(absent)} not in set {task.set} ({store.path})"
             problems.append(Problem(_WHERE, f"tasks.{name}.targets", what, _known(store.targets)))
@@ -118,19 +118,3 @@ def _previous(path: Path) -> Selection | None:
         return Selection.read(path)
     except InputError:
         return None
-
-
-def _counts(selection: Selection, stores: Mapping[str, Store]) -> dict[str, dict[str, Any]]:
-    """Return the numbers of recordings of every set; those of pretraining sets with what is left out and why."""
-    counts: dict[str, dict[str, Any]] = dict(selection.counts(stores))
-    for name, store in stores.items():
-        made = store.about.get("counts", {})
-        counts.setdefault(
-            name,
-            {
-                "in": int(made.get("counted", len(store))),
-                "stored": len(store),
-                "rejected": int(made.get("rejected", 0)),
-            },
-        )
-    return counts

@@ -170,7 +170,8 @@ def test_stopped_run_of_another_release_is_refused(copy, converted):
     stopped = copy("stopped")
     refused(
         pretrain(stopped, converted),
-        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, but ecgssl {package.__version__} is installed. "
+        f"{stopped / 'pretrain-66d1268862be'}: ecgssl: is a stopped run of ecgssl 0.1.0, "
+        f"but ecgssl {package.__version__} is installed. "
         "Remove the folder and start again with 'ecgssl pretrain', or resume it with ecgssl 0.1.0",
     )
     assert [path.name for path in stopped.glob("*/*.pt")] == ["step-000000001.pt"]

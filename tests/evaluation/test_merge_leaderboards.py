@@ -83,7 +83,7 @@ def test_results_that_do_not_belong_together_are_refused(
 
 
 def test_one_method_with_two_values_needs_names(core: Path, tmp_path: Path) -> None:
-    """Two runs of one objective, for example with and without a component, are told apart by names."""
+    """Two runs of one objective, for example with and without a component, are distinguished by names."""
     other = saved(tmp_path / "other.json", run("core", 0.8))
     out = ("--out", tmp_path / "out")
     done = ecgssl("leaderboard", core, other, *out)

@@ -83,4 +83,6 @@ def bare_store(
         "counts": {"counted": count + 1, "stored": count, "rejected": 1},
     }  # fmt: skip
     (folder / layout.SPEC).write_text(json.dumps(about))
+    rejected = f"{','.join(layout.REJECTED_COLUMNS)}\n{name}-{count},read,unreadable,,\n"
+    (folder / layout.REJECTED).write_text(rejected)
     return Store(folder)

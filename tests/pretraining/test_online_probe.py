@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,13 @@ from ecgssl.pretraining.diagnostics.online_probe import EpochMonitor
 from ecgssl.pretraining.loop import build_model
 
 COUNT = 120
+
+
+class Recordings(SimpleNamespace):
+    """Attributes of a store that pretraining reads."""
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 def make_params(targets=(), recordings=64, **sections) -> Params:
@@ -56,7 +64,10 @@ def store():
         }
     )
     lengths = np.where(np.arange(COUNT) % 5 == 4, 300, make_params().signal.samples)
-    return SimpleNamespace(
+    return Recordings(
+        about={},
+        path=Path("recordings"),
+        parts=1,
         spec=make_params().signal,
         index=index,
         column=index.__getitem__,
@@ -170,7 +181,7 @@ def labels_in_test_only(index: pd.DataFrame) -> pd.DataFrame:
 def test_without_labels_the_probe_is_off_with_one_warning(store, caplog, targets, change):
     params = make_params(["slow", "fast"])
     index = change(store.index)
-    own = SimpleNamespace(**{**vars(store), "targets": targets, "index": index, "column": index.__getitem__})
+    own = Recordings(**{**vars(store), "targets": targets, "index": index, "column": index.__getitem__})
     own.rows = lambda split: np.flatnonzero(index["split"] == split)
     figures = EpochMonitor(own, params)(build_model(params).eval(), 3)
     assert not any("probe" in name for name in figures)
@@ -190,6 +201,6 @@ def test_without_labels_the_other_figures_are_the_same(store, monkeypatch):
 def test_one_known_label_keeps_the_probe_on(store):
     index = store.index.assign(slow=np.nan)
     index.loc[0, "slow"] = 1.0
-    own = SimpleNamespace(**{**vars(store), "targets": ("slow",), "index": index, "column": index.__getitem__})
+    own = Recordings(**{**vars(store), "targets": ("slow",), "index": index, "column": index.__getitem__})
     with pytest.raises(InputError, match="needs values 0 and 1 only"):
         EpochMonitor(own, make_params(["slow"]))

@@ -50,10 +50,11 @@ class EpochMonitor:
     """
 
     def __init__(self, store: Store | Corpus, params: Params, batch_size: int = 64) -> None:
-        self._store, self._params, self._batch_size = store, params, batch_size
+        self._corpus, self._params, self._batch_size = Corpus.of(store), params, batch_size
+        corpus = self._corpus
         probe = params.pretrain.probe
-        there = store.target_names if isinstance(store, Corpus) else store.targets
-        if probe.targets and not has_labels(store) and params.pretrain.select != "best":
+        there = corpus.target_names
+        if probe.targets and not has_labels(corpus) and params.pretrain.select != "best":
             where = " in the train and validation splits" if there else ""
             _logger.warning(f"the store has no labels{where}, so the online probe is off (pretrain.probe.targets)")
             probe = probe.model_copy(update={"targets": []})
@@ -61,20 +62,16 @@ class EpochMonitor:
         missing = [name for name in probe.targets if name not in there]
         if missing:
             raise InputError(_problem(f"'{name}' is not a target of the store ({list(there)})") for name in missing)
-        self._targets: NDArray[np.float64] = (
-            store.targets(probe.targets)
-            if isinstance(store, Corpus)
-            else store.index[list(probe.targets)].to_numpy(dtype=np.float64)
-        )
+        self._targets: NDArray[np.float64] = corpus.targets(probe.targets)
         labelled: NDArray[np.bool_] = np.asarray(~np.isnan(self._targets).all(axis=1), dtype=np.bool_)
-        self._shown = self._some(store.rows("val"), _GEOMETRY)
+        self._shown = self._some(corpus.rows("val"), _GEOMETRY)
         self._by_set: dict[str, NDArray[np.int64]] = {}
-        if isinstance(store, Corpus) and len(store.names) > 1:
-            share = _GEOMETRY // len(store.names)
-            shown = {name: self._some(store.rows_of(name, "val"), share) for name in store.names}
+        if len(corpus.names) > 1:
+            share = _GEOMETRY // len(corpus.names)
+            shown = {name: self._some(corpus.rows_of(name, "val"), share) for name in corpus.names}
             self._by_set = {name: part for name, part in shown.items() if len(part)}
         self._train, self._val = (
-            self._some((rows := store.rows(split))[labelled[rows]], probe.recordings) for split in ("train", "val")
+            self._some((rows := corpus.rows(split))[labelled[rows]], probe.recordings) for split in ("train", "val")
         )
         problems = []
         for k, name in enumerate(probe.targets):
@@ -126,7 +123,7 @@ class EpochMonitor:
         vectors: list[torch.Tensor] = []
         projected: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         for start in range(0, len(rows), self._batch_size):
-            batch = load_batch(self._store, rows[start : start + self._batch_size], device)
+            batch = load_batch(self._corpus, rows[start : start + self._batch_size], device)
             generator.manual_seed(self._params.seed * 1_000_003 + start)
             for part, augment in zip(projected, (True, both), strict=True):
                 # use the final gate temperature, so that differences between epochs come from the model only
@@ -143,7 +140,7 @@ class EpochMonitor:
         if model.fda.params.kind != "fda":
             return {}
         device = next(model.parameters()).device
-        batch = load_batch(self._store, self._shown[: self._batch_size], device)
+        batch = load_batch(self._corpus, self._shown[: self._batch_size], device)
         generator = torch.Generator(device).manual_seed(self._params.seed)
         temperature = self._params.fda.temperature[1]
         return augmentation_figures(model.fda, batch.x, batch.lead_mask, temperature, generator, batch.recorded)
@@ -152,7 +149,7 @@ class EpochMonitor:
         if self._params.objective.kind == "contrastive":
             return {}
         device = next(model.parameters()).device
-        batch = load_batch(self._store, rows[: self._batch_size], device)
+        batch = load_batch(self._corpus, rows[: self._batch_size], device)
         errors = ErrorByCause()
         # use two steps, because the number of dropped leads alternates
         for step in range(2):
@@ -161,7 +158,7 @@ class EpochMonitor:
             view = model.view(
                 batch.x, batch.lead_mask, step, temperature, generator, augment=False, recorded=batch.recorded
             )
-            add_reconstruction([errors], model, view, batch, self._store)
+            add_reconstruction([errors], model, view, batch, self._corpus)
         figures = errors.figures()
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}
 
@@ -171,7 +168,7 @@ class EpochMonitor:
             return {}
         train, val = (self._embedded(model, rows) for rows in (self._train, self._val))
         y, vy = self._targets[self._train], self._targets[self._val]
-        groups = self._store.patients[self._train]
+        groups = self._corpus.patients[self._train]
         probe = fit_probe(train, y, val, vy, _PROBE, names=names, groups=groups, seed=self._params.seed)
         logits = probe.logits(val)
         found = {
@@ -183,7 +180,7 @@ class EpochMonitor:
         device = next(model.parameters()).device
         parts = []
         for start in range(0, len(rows), self._batch_size):
-            batch = load_batch(self._store, rows[start : start + self._batch_size], device)
+            batch = load_batch(self._corpus, rows[start : start + self._batch_size], device)
             parts.append(model.encoder.embed(batch.x, batch.lead_mask, batch.recorded).float().cpu().numpy())
         return np.concatenate(parts)
 
