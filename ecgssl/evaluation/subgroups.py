@@ -24,13 +24,13 @@ from ecgssl.evaluation.suppression import (
     ClassCounts,
     Counts,
     Mask,
+    class_table,
     is_open,
     narrow,
     narrow_sizes,
     narrow_table,
-    withheld_classes,
+    withheld_by_class,
     withheld_groups,
-    withheld_table,
 )
 
 NAMED = 5
@@ -178,6 +178,23 @@ def join_rare(grouped: pd.Series, patients: pd.Series) -> pd.Series:
     return grouped.where(~grouped.isin(rare), OTHERS)
 
 
+def common_groups(values: pd.Series, column: str, patients: pd.Series, most: int) -> pd.Series | None:
+    """Return the group of each value, where rare groups and all but the most common ones are replaced by ``all others``.
+
+    Args:
+        values: values of a column.
+        column: name of the column.
+        patients: patient of each value.
+        most: largest number of groups besides ``all others`` and ``unknown``.
+
+    Returns:
+        Groups; ``None`` if there is no group that can be named.
+    """
+    grouped = join_rare(group_values(values, column), patients)
+    common = grouped[~grouped.isin((UNKNOWN, OTHERS))].value_counts().index[:most]
+    return grouped.where(grouped.isin((*common, UNKNOWN)), OTHERS) if len(common) else None
+
+
 def _publish(
     part: pd.DataFrame, rows: Sequence[NDArray[np.bool_]], names: Sequence[str], kind: OutputKind, least: Counts
 ) -> dict[tuple[int, str], _Cell] | None:
@@ -253,14 +270,10 @@ def _withheld_positives(
     The first contains the mask (G,) of the groups whose numbers of positives are withheld. The second contains whether
     the metrics of groups with withheld numbers are withheld too.
     """
+    masks = withheld_by_class(counts, sizes, exclusive=kind == "multiclass")
     if kind == "multiclass":
-        positives = np.column_stack([one.positives for one in counts.values()])
-        fewest = np.column_stack([one.fewest for one in counts.values()])
-        hidden = withheld_table(positives, fewest, sizes)
-        closed = bool(hidden.any()) and narrow_table(positives, fewest, sizes)
-        masks = dict(zip(counts, hidden.T, strict=True))
+        closed = any(mask.any() for mask in masks.values()) and narrow_table(*class_table(counts), sizes)
         return masks, dict.fromkeys(counts, closed)
-    masks = {name: withheld_classes(one, sizes) for name, one in counts.items()}
     return masks, {name: bool(m.any()) and narrow(counts[name], m, sizes) for name, m in masks.items()}
 
 

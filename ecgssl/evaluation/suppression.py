@@ -7,7 +7,9 @@ Control, Wiley 2012).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ WIDTH = 4
 
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Key = TypeVar("Key", str, float)
 
 
 def small(counts: Counts) -> Mask:
@@ -191,6 +194,29 @@ def withheld_table(positives: Counts, fewest: Counts, sizes: Mask) -> Mask:
     secret = bool(sizes.any() or (possible & (fewest < SMALLEST)).any())
     rows = np.full(len(sizes), secret) if several else sizes
     return np.asarray(rows[:, None] & there)
+
+
+def class_table(counts: Mapping[Key, ClassCounts]) -> tuple[Counts, Counts]:
+    """Return the arguments ``positives`` and ``fewest`` (G, C) of ``withheld_table``, from the counts of each class."""
+    return (
+        np.column_stack([one.positives for one in counts.values()]),
+        np.column_stack([one.fewest for one in counts.values()]),
+    )
+
+
+def withheld_by_class(counts: Mapping[Key, ClassCounts], sizes: Mask, *, exclusive: bool) -> dict[Key, Mask]:
+    """Return for each class the mask (G,) of the groups whose numbers of positives are withheld.
+
+    Args:
+        counts: counts of each class or label.
+        sizes: mask (G,) of the groups whose sizes are withheld.
+        exclusive: whether a recording has exactly one of the classes, so that their counts add up to published totals.
+    """
+    if not exclusive:
+        return {name: withheld_classes(one, sizes) for name, one in counts.items()}
+    if not counts:
+        return {}
+    return dict(zip(counts, withheld_table(*class_table(counts), sizes).T, strict=True))
 
 
 def narrow_table(positives: Counts, fewest: Counts, sizes: Mask) -> bool:

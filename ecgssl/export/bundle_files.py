@@ -17,6 +17,7 @@ from ecgssl.checked_json import validated
 from ecgssl.config import ExportParams, ModelParams, QualityParams
 from ecgssl.errors import ContractMismatch, InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.export.labels import read_labels
 from ecgssl.export.lead_names import LEAD_NAMES, require_known_names
 from ecgssl.export.onnx_metadata import require_metadata
@@ -35,8 +36,6 @@ from ecgssl.training.model_folder import (
     require_weights,
 )
 from ecgssl.training.origin import encoder_text
-
-_REMEDY = "Make the bundle again with 'ecgssl export'"
 
 Value = TypeVar("Value")
 
@@ -104,7 +103,7 @@ def check_files(path: Path) -> BundleFiles:
     config = head = decision = params = None
     if data is not None:
         given = _with_shortest_duration(data, spec)
-        config = checked(lambda: validated(BundleConfig, given, str(path / CONFIG), _REMEDY))
+        config = checked(lambda: validated(BundleConfig, given, str(path / CONFIG), EXPORT_AGAIN))
     if config is not None and config.kind == "classifier":
         head = checked(lambda: load_head(path))
     if head is not None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import FILE as DECISION
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.training.model_folder import read_json
 
 LABELS = "labels.json"
@@ -50,11 +51,7 @@ def read_labels(folder: Path, model: HasTargets) -> Decision:
     decision = _matching(Decision.from_dict(data.get("decision"), str(path)), model, path)
     stated = {name: value for name, value in data.items() if name != "decision"}
     if stated != {"kind": model.kind, "targets": list(model.targets)}:
-        raise InputError(
-            Problem(
-                str(path), "targets", "differ from those of the model", "Make the bundle again with 'ecgssl export'"
-            )
-        )
+        raise InputError(Problem(str(path), "targets", "differ from those of the model", EXPORT_AGAIN))
     return decision
 
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ecgssl.checked_json import shortened, validated
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.signal.leads import LIMB_LEADS, LIMB_MATRIX, lead_spellings
 
 LEAD_NAMES = "lead_names.json"
-_REMEDY = "Make the bundle again with 'ecgssl export'"
 _Spelling = Annotated[str, Field(min_length=1, max_length=64)]
 _Weight = Annotated[float, Field(ge=-2, le=2)]
 
@@ -48,16 +48,18 @@ def require_known_names(path: Path, data: dict[str, Any]) -> None:
     Raises:
         InputError: the content is invalid, or a spelling or a weight has another meaning than in this release.
     """
-    found = validated(LeadNamesFile, data, str(path), _REMEDY)
+    found = validated(LeadNamesFile, data, str(path), EXPORT_AGAIN)
     known, leads = lead_names_dict(), set(lead_spellings().values())
     wrong = {spelling: lead for spelling, lead in found.names.items() if known["names"].get(spelling, lead) != lead} | {
         spelling: lead for spelling, lead in found.names.items() if lead not in leads
     }
     problems = [
-        Problem(str(path), f"names[{shortened(spelling)}]", f"is {shortened(lead)}, not the lead of this name", _REMEDY)
+        Problem(
+            str(path), f"names[{shortened(spelling)}]", f"is {shortened(lead)}, not the lead of this name", EXPORT_AGAIN
+        )
         for spelling, lead in sorted(wrong.items())[:10]
     ]
     if {lead: list(row) for lead, row in found.limb.items()} != known["limb"]:
-        problems.append(Problem(str(path), "limb", "differs from the weights of the limb leads", _REMEDY))
+        problems.append(Problem(str(path), "limb", "differs from the weights of the limb leads", EXPORT_AGAIN))
     if problems:
         raise InputError(problems)

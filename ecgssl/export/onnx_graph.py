@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.detached_weights import detached_weights
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.export.onnx_session import open_session, run_session
 from ecgssl.export.unrecorded import mark_unrecorded
 from ecgssl.extras import install_line
@@ -19,7 +20,6 @@ from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.model_folder import WEIGHTS
 
 ENGINE = "onnxruntime"
-_REMEDY = "Make the bundle again with 'ecgssl export'"
 
 
 class OnnxGraph:
@@ -49,7 +49,7 @@ class OnnxGraph:
         self.outputs: tuple[str, ...] = ("embedding",) if decision is None else ("logits", "embedding")
         self._where = str(path)
         if not path.is_file():
-            raise InputError(Problem(self._where, "file", f"is missing; {ENGINE} runs this graph", _REMEDY))
+            raise InputError(Problem(self._where, "file", f"is missing; {ENGINE} runs this graph", EXPORT_AGAIN))
         weights = detached_weights(path, path.with_name(WEIGHTS))
         self._session = open_session(path.read_bytes(), self._where, weights)
         self._require_match()
@@ -93,10 +93,12 @@ class OnnxGraph:
         problems = []
         if about.get("ecgssl.fingerprint") != self.spec.fingerprint:
             what = "differs from the fingerprint in signal.json"
-            problems.append(Problem(self._where, "fingerprint", what, _REMEDY))
+            problems.append(Problem(self._where, "fingerprint", what, EXPORT_AGAIN))
         if labels != targets:
-            problems.append(Problem(self._where, "targets", "differ from those in labels.json", _REMEDY))
+            problems.append(Problem(self._where, "targets", "differ from those in labels.json", EXPORT_AGAIN))
         missing = set(self.outputs) - {output.name for output in self._session.get_outputs()}
-        problems += [Problem(self._where, name, "is not an output of the graph", _REMEDY) for name in sorted(missing)]
+        problems += [
+            Problem(self._where, name, "is not an output of the graph", EXPORT_AGAIN) for name in sorted(missing)
+        ]
         if problems:
             raise InputError(problems)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from ecgssl.checked_json import parse_object
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.decision import Decision
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.export.labels import labels_dict
 from ecgssl.files import canonical_json, require_regular
 from ecgssl.signal.spec import SignalSpec
@@ -22,7 +23,6 @@ _METADATA = 14
 """Number of the field ``metadata_props`` of a ``ModelProto`` (onnx.proto)."""
 _MOST_FIELDS = 10_000
 _MOST_ENTRY_BYTES = 16 << 20
-_REMEDY = "Make the bundle again with 'ecgssl export'"
 
 
 def require_metadata(path: Path, spec: SignalSpec, decision: Decision | None) -> None:
@@ -39,16 +39,16 @@ def require_metadata(path: Path, spec: SignalSpec, decision: Decision | None) ->
     about = read_metadata(path)
     problems = []
     if about.get("ecgssl.fingerprint") != spec.fingerprint:
-        problems.append(Problem(str(path), "fingerprint", "differs from the fingerprint in signal.json", _REMEDY))
+        problems.append(Problem(str(path), "fingerprint", "differs from the fingerprint in signal.json", EXPORT_AGAIN))
     labels = about.get("ecgssl.labels")
     if decision is None:
         same = labels is None
     else:
-        expected = parse_object(canonical_json(labels_dict(decision), digits=None), str(path), _REMEDY)
-        same = labels is not None and parse_object(labels, str(path), _REMEDY) == expected
+        expected = parse_object(canonical_json(labels_dict(decision), digits=None), str(path), EXPORT_AGAIN)
+        same = labels is not None and parse_object(labels, str(path), EXPORT_AGAIN) == expected
     if not same:
         what = "targets, calibrators or thresholds differ from those in labels.json"
-        problems.append(Problem(str(path), "labels", what, _REMEDY))
+        problems.append(Problem(str(path), "labels", what, EXPORT_AGAIN))
     if problems:
         raise InputError(problems)
 
@@ -69,7 +69,7 @@ def read_metadata(path: Path) -> dict[str, str]:
                     entry = dict(_fields(io.BytesIO(content), len(content), (1, 2)))
                     about[entry[1].decode("utf-8")] = entry[2].decode("utf-8")
     except (OSError, ValueError, KeyError):
-        raise InputError(Problem(str(path), "content", "is truncated or not in ONNX format", _REMEDY)) from None
+        raise InputError(Problem(str(path), "content", "is truncated or not in ONNX format", EXPORT_AGAIN)) from None
     return about
 
 

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ecgssl.checked_json import shortened, validated
 from ecgssl.errors import InputError, Problem
+from ecgssl.export.export_again import EXPORT_AGAIN
 from ecgssl.training.model_folder import read_json
 
 STATISTICS = "reference_statistics.json"
 FORMAT = "ecgssl-reference-statistics"
 VERSION = 1
-_REMEDY = "Make the bundle again with 'ecgssl export'"
 _SMALLEST_SPREAD = 1e-12
 
 _Name = Annotated[str, Field(max_length=500)]
@@ -156,9 +156,9 @@ def read_statistics(bundle: Path, embed_dim: int | None = None) -> dict[str, Any
     if data.get("format") != FORMAT or data.get("version") != VERSION:
         what = f"is {shortened(data.get('format'))} {shortened(data.get('version'))}"
         what += f", but this version of ecgssl reads {FORMAT} {VERSION}"
-        raise InputError(Problem(str(path), "format", what, _REMEDY))
-    found = validated(Statistics, data, str(path), _REMEDY)
+        raise InputError(Problem(str(path), "format", what, EXPORT_AGAIN))
+    found = validated(Statistics, data, str(path), EXPORT_AGAIN)
     if found.embedding is not None and embed_dim not in (None, len(found.embedding.center)):
         what = f"has {len(found.embedding.center)} values, but embeddings of the model have {embed_dim}"
-        raise InputError(Problem(str(path), "embedding.center", what, _REMEDY))
+        raise InputError(Problem(str(path), "embedding.center", what, EXPORT_AGAIN))
     return data

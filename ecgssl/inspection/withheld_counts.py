@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgssl.evaluation.linked_columns import Groups, by_first_record, reveals
-from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, group_values, join_rare
+from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, common_groups
 from ecgssl.evaluation.suppression import (
     SMALLEST,
     ClassCounts,
@@ -24,9 +24,8 @@ from ecgssl.evaluation.suppression import (
     Mask,
     is_open,
     small,
-    withheld_classes,
+    withheld_by_class,
     withheld_groups,
-    withheld_table,
 )
 from ecgssl.inspection.check import Checked
 from ecgssl.inspection.check_summary import AGES, NOT_STATED, age_names, with_people
@@ -109,11 +108,9 @@ def _protected(
     shown: list[_Column],
 ) -> _Column | None:
     """Return the groups of a column and add them to ``shown``; ``None`` if they are unknown or cannot be protected."""
-    grouped = join_rare(group_values(kept[column], column), pd.Series(patients))
-    common = grouped[~grouped.isin((UNKNOWN, OTHERS))].value_counts().index[:_MOST_NAMED]
-    if not len(common):
+    grouped = common_groups(kept[column], column, pd.Series(patients), _MOST_NAMED)
+    if grouped is None:
         return None
-    grouped = grouped.where(grouped.isin((*common, UNKNOWN)), OTHERS)
     names = list(dict.fromkeys(grouped))
     rows = [(grouped == name).to_numpy() for name in names]
     turn = by_first_record(rows)
@@ -260,11 +257,4 @@ def _withheld(
             _people(rows, patients, sick),
             _people(rows, patients, well),
         )
-    if kind == "binary":
-        return {code: withheld_classes(one, column.hidden) for code, one in counts.items()}
-    if not counts:
-        return {}
-    positives, fewest = (
-        np.column_stack([getattr(one, name) for one in counts.values()]) for name in ("positives", "fewest")
-    )
-    return dict(zip(counts, withheld_table(positives, fewest, column.hidden).T, strict=True))
+    return withheld_by_class(counts, column.hidden, exclusive=kind != "binary")

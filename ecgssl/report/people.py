@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.evaluation.linked_columns import Groups, by_first_record, reveals
-from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, age_band, group_values, join_rare
+from ecgssl.evaluation.subgroups import NAMED, OTHERS, UNKNOWN, age_band, common_groups
 from ecgssl.evaluation.suppression import SMALLEST, Counts, Mask, is_open, small, withheld_groups
 from ecgssl.report.cohort import FOLDS, SPLITS, split_names
 from ecgssl.store.store import Store
@@ -55,15 +55,11 @@ def people(
     for column in COLUMNS:
         if column not in index:
             continue
-        grouped = group_values(index[column], column)
-        if (grouped == UNKNOWN).all():
+        grouped = common_groups(index[column], column, index["patient"], _MOST)
+        if grouped is None:
             continue
-        grouped = join_rare(grouped, index["patient"])
-        common = grouped[~grouped.isin((UNKNOWN, OTHERS))].value_counts().index[:_MOST]
-        if not len(common):
-            continue
-        grouped = grouped.where(grouped.isin((*common, UNKNOWN)), OTHERS)
-        values = [v for v in (*sorted(common), OTHERS, UNKNOWN) if (grouped == v).any()]
+        named = sorted(set(grouped) - {OTHERS, UNKNOWN})
+        values = [v for v in (*named, OTHERS, UNKNOWN) if (grouped == v).any()]
         counts = [_counts(index, grouped, values, s, _sizes(published[s], column)) for s in splits]
         scored = np.array([_scored(published[s], column, values) for s in splits])
         if not _is_open(index, grouped, values, splits, counts, scored):

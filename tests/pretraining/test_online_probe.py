@@ -91,7 +91,7 @@ def test_a_label_that_shows_is_found_and_one_that_does_not_is_not(store):
 def test_only_as_many_recordings_as_asked_for_and_never_the_test_split(store):
     seen = []
     read = store.signals
-    counted = SimpleNamespace(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
+    counted = Recordings(**{**vars(store), "signals": lambda rows: seen.extend(rows.tolist()) or read(rows)})
     params = make_params(["slow"], recordings=32, fda={"kind": "none"}, objective={"kind": "contrastive"})
     EpochMonitor(counted, params)(build_model(params).eval(), 3)
     labelled = set(np.flatnonzero(store.index["slow"].notna()))
