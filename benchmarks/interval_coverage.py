@@ -1,6 +1,6 @@
 """Simulation of the coverage of bootstrap intervals when few patients have a finding.
 
-    python benchmarks/interval_coverage.py [--samples 1000] [--resamples 500] [--negatives 500] [--seed 0]
+    python benchmarks/interval_coverage.py [--samples 500] [--resamples 400] [--negatives 200] [--seed 0]
 
 Scores are drawn from two normal distributions with equal variance, whose AUROC is known. Each sample has one recording per
 patient and a fixed number of positives. The interval of each sample is that of ``ecgssl.evaluation.statistics.bootstrap``.
@@ -76,9 +76,9 @@ def _shift(auroc: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the coverage for each number of positives and each AUROC as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--resamples", type=int, default=500)
-    parser.add_argument("--negatives", type=int, default=500)
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--resamples", type=int, default=400)
+    parser.add_argument("--negatives", type=int, default=200)
     parser.add_argument("--positives", type=int, nargs="+", default=list(POSITIVES))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)

@@ -329,7 +329,8 @@ def _subgroup(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, An
     for group in dict.fromkeys(str(entry["group"]) for entry in entries):
         cells = {str(entry["label"]): entry for entry in entries if str(entry["group"]) == group}
         records = next((entry["records"] for entry in cells.values() if entry.get("records") is not None), None)
-        rows.append((group, records, [cells[label] for label in labels]))
+        patients = next((entry["patients"] for entry in cells.values() if entry.get("patients") is not None), None)
+        rows.append((group, records, patients, [cells[label] for label in labels]))
     measured = set().union(*(entry.get("metrics") or {} for entry in entries))
     metric = "AUROC" if "auroc" in measured else "Mean absolute error" if "mae" in measured else ""
     return {"name": column, "labels": labels, "rows": rows, "metric": metric}

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.by_kind.result import Result, label_figures, macro_figures, support_figures
+from ecgssl.evaluation.by_kind.result import Result, class_counts, label_figures, macro_figures, support_figures
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import outputs_of, patients_of, probabilities_of, targets_of
 from ecgssl.evaluation.statistics.bootstrap import bootstrap, ratios
-from ecgssl.evaluation.statistics.metrics import Array, metrics_of, support
+from ecgssl.evaluation.statistics.metrics import Array, metrics_of
 
 _SMALLEST = 1e-15
 """Lower bound of the probabilities in the log loss, as in scikit-learn before version 1.2."""
@@ -36,16 +36,14 @@ def score_multiclass(
     shares = ratios(_columns(y, probabilities_of(part, names), p, names), patients, params.bootstrap, seed)
     labels: dict[str, Any] = {}
     for k, (name, found) in enumerate(label_figures(replicates, metrics, names, params.confidence).items()):
-        counted = support(y[:, k])
-        labels[name] = {
-            "records": counted.records,
-            "patients": len(np.unique(patients)),
-            "positives": counted.positives,
-            "prevalence": counted.positives / counted.records if counted.records else None,
-            "recall": shares[f"recall/{name}"].plain(params.confidence),
-            "precision": shares[f"precision/{name}"].plain(params.confidence),
-        } | found
-        labels[name] |= {"undefined": counted.undefined} if counted.undefined else {}
+        labels[name] = (
+            class_counts(y[:, k], patients)
+            | {
+                "recall": shares[f"recall/{name}"].plain(params.confidence),
+                "precision": shares[f"precision/{name}"].plain(params.confidence),
+            }
+            | found
+        )
     means: dict[str, Any] = macro_figures(replicates, metrics, params.confidence)
     means["log_loss"] = {when: shares[f"log_loss/{when}"].plain(params.confidence) for when in ("before", "after")}
     means |= support_figures(labels)

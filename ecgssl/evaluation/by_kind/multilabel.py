@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ecgssl.config import EvaluateParams
-from ecgssl.evaluation.by_kind.result import Result, label_figures, macro_figures, support_figures
-from ecgssl.evaluation.calibration.calibrators import MIN_EVENTS
+from ecgssl.evaluation.by_kind.result import Result, class_counts, label_figures, macro_figures, support_figures
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.reliability import calibration_line, expected_calibration_error
 from ecgssl.evaluation.calibration.thresholds import (
@@ -46,7 +45,7 @@ def score_multilabel(
     estimates = ratios(_columns(y, raw, calibrated, names, decision), patients, params.bootstrap, seed)
     labels = label_figures(replicates, metrics, names, params.confidence)
     for k, name in enumerate(names):
-        labels[name] = _counts(y[:, k], patients) | labels[name]
+        labels[name] = class_counts(y[:, k], patients) | {"unknown": support(y[:, k]).unknown} | labels[name]
         labels[name]["calibration"] = {
             when: _calibration(y[:, k], p[:, k], patients, estimates[f"{name}/{when}/brier"], params.confidence)
             for when, p in (("before", raw), ("after", calibrated))
@@ -105,24 +104,6 @@ def decision_curves(part: pd.DataFrame, names: list[str], decision: Decision) ->
             if not support(y[:, k]).undefined
         },
     }
-
-
-def _counts(y: Array, patients: Any) -> dict[str, Any]:
-    counted = support(y)
-    entry: dict[str, Any] = {
-        "records": counted.records,
-        "patients": len(np.unique(patients[~np.isnan(y)])),
-        "positives": counted.positives,
-        "unknown": counted.unknown,
-        "prevalence": counted.positives / counted.records if counted.records else None,
-    }
-    few = min(counted.positives, counted.records - counted.positives)
-    if counted.undefined:
-        entry["undefined"] = counted.undefined
-    elif few < MIN_EVENTS:
-        which = "positive" if counted.positives == few else "negative"
-        entry["caution"] = f"only {few} {which} recordings: its metrics are unreliable"
-    return entry
 
 
 def _columns(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ecgssl.evaluation.statistics.bootstrap import Replicates, macro_interval
-from ecgssl.evaluation.statistics.metrics import Metric
+from ecgssl.evaluation.statistics.bootstrap import FEWEST_TRUSTED, Replicates, macro_interval
+from ecgssl.evaluation.statistics.metrics import Array, Metric, support
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,39 @@ def macro_figures(found: Replicates, metrics: Sequence[Metric], confidence: floa
             defined = ~np.isnan(found.point[metric.name])
             means[metric.name]["dropped"] = macro_interval(found, metric.name, defined, confidence).dropped
     return means
+
+
+def class_counts(y: Array, patients: NDArray[np.str_]) -> dict[str, Any]:
+    """Return the numbers of recordings and patients of a label, and a reason for which its metrics are not to be trusted.
+
+    Args:
+        y: targets (N,): 1, 0 or NaN (unknown).
+        patients: patient key (N,) of each recording.
+
+    Returns:
+        ``records``, ``patients`` (both with a known target), ``positives`` (recordings), ``positive_patients`` and
+        ``prevalence``; ``undefined`` with only one class; ``caution`` with fewer than ``FEWEST_TRUSTED`` patients who have
+        positive, or negative, recordings.
+    """
+    counted = support(y)
+    positive, negative = (len(np.unique(patients[y == value])) for value in (1, 0))
+    entry: dict[str, Any] = {
+        "records": counted.records,
+        "patients": len(np.unique(patients[~np.isnan(y)])),
+        "positives": counted.positives,
+        "positive_patients": positive,
+        "prevalence": counted.positives / counted.records if counted.records else None,
+    }
+    few = min(positive, negative)
+    if counted.undefined:
+        entry["undefined"] = counted.undefined
+    elif few < FEWEST_TRUSTED:
+        which = "positive" if positive == few else "negative"
+        who = "patient has" if few == 1 else "patients have"
+        entry["caution"] = (
+            f"only {few} {who} {which} recordings; with fewer than {FEWEST_TRUSTED}, the interval of the AUROC is too narrow"
+        )
+    return entry
 
 
 def support_figures(labels: dict[str, dict[str, Any]]) -> dict[str, Any]:
