@@ -18,6 +18,7 @@ from ecgssl.evaluation.predictions import baselines_of, kind_of, read_prediction
 from ecgssl.evaluation.protocol_plots import draw_fractions, draw_leads
 from ecgssl.evaluation.quoted import read_quoted
 from ecgssl.evaluation.repetitions import score_repetitions
+from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.settings import Setting, reference, settings
 from ecgssl.signal.drawing import png_bytes
@@ -26,6 +27,8 @@ from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track
 
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
+LOG = Path("metrics")
+"""Folder of the log of scorings. It is not an output of DVC, which would remove the lines of earlier runs."""
 PUBLISHED = Path(__file__).with_name("published.csv")
 
 
@@ -66,7 +69,7 @@ def _evaluate(setting: Setting, params: Params, store: Store) -> Entry:
     predictions = read_predictions(folder / "predictions.csv")
     full = setting == reference(params, setting.task, setting.mode)
     figures = evaluate_predictions(
-        predictions, params, FIGURES / f"{setting.key}.json", main=setting.mode, store=store if full else None
+        predictions, params, FIGURES / f"{setting.key}.json", main=setting.mode, store=store if full else None, log=LOG
     )
     if full and kind_of(predictions) != "regression":
         draw_curves(predictions, setting.mode, PLOTS, params.seed, f"-{setting.key}")
@@ -94,6 +97,7 @@ def _fewer_leads(setting: Setting, params: Params, store: Store) -> list[Entry]:
         predictions = predict_with_leads(_model(setting), store, task.targets, setting.mode, leads)
         figures = evaluate(predictions, params.evaluate, params.seed, None, setting.mode)
         write_json(FIGURES / f"{setting.key}-tested-with-{leads}.json", figures)
+        log_scorings(LOG, figures, f"evaluate/{setting.key}-tested-with-{leads}.json")
         entries.append(_entry(setting, params, figures, task.set, tested_on=leads))
     return entries
 
@@ -113,6 +117,7 @@ def _other_sets(setting: Setting, params: Params, stores: dict[str, Store]) -> l
         frozen = load_frozen(_model(setting))
         found = evaluate_frozen(frozen, stores[name], params, overlap=params.finetune.overlap, split=split)
         write_json(FIGURES / f"{setting.key}-tested-on-{name}.json", found.figures)
+        log_scorings(LOG, found.figures, f"evaluate/{setting.key}-tested-on-{name}.json")
         entries.append(_entry(setting, params, found.figures, name, split=EXTERNAL))
     return entries
 

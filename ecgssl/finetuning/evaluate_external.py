@@ -22,6 +22,7 @@ from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
+from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.full import predict_logits
@@ -332,6 +333,7 @@ def evaluate_external(
             write_predictions(found.predictions, folder / PREDICTIONS)
             if found.recalibrated is not None:
                 found.recalibrated.save(folder)
+        log_scorings(out.parent, found.figures, out.name)
     return found
 
 
@@ -372,4 +374,5 @@ def recalibrate_run(
             found.recalibrated.save(folder)
             write_predictions(found.predictions, folder / PREDICTIONS)
         write_json(out / EVALUATION, found.figures)
+        log_scorings(out.parent, found.figures, out.name)
         return found

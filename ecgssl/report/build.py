@@ -7,7 +7,7 @@ patient IDs, paths or recording names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.evaluate import FORMAT as EVALUATION_FORMAT
 from ecgssl.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
+from ecgssl.evaluation.scoring_log import count_scorings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.evaluate_external import classifier_of
 from ecgssl.model.classifier import Classifier
@@ -131,7 +132,8 @@ def write_report(
         files = read_run(run, external)
         if store is not None:
             store.require_contract(load_signal(classifier_of(Path(run))), "the run")
-        report = gather(files, store, given or {})
+        results = Path(run if external is None else external).resolve()
+        report = gather(files, store, given or {}, results.parent)
         drawn: list[Drawn] = []
         if store is not None and recordings:
             own = _of(files, report["split"])
@@ -149,8 +151,10 @@ def write_report(
         return report
 
 
-def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> dict[str, Any]:
+def gather(files: RunFiles, store: Store | None, given: Mapping[str, str], log: Path | None = None) -> dict[str, Any]:
     """Return the content of ``report.json`` without the entries of drawn recordings.
+
+    ``log`` is the folder of the log of scorings, if there is one.
 
     Raises:
         InputError: ``given`` contains an unknown key.
@@ -200,7 +204,10 @@ def gather(files: RunFiles, store: Store | None, given: Mapping[str, str]) -> di
         "cohort": None,
         "people": None,
         "licence": "",
+        "scorings": None,
     }
+    if log is not None and (scorings := count_scorings(log, figures["splits"][split].get("digest", ""))):
+        report["scorings"] = asdict(scorings)
     values = None
     if store is not None:
         values = target_values(store, files.config, names)

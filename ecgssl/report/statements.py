@@ -138,6 +138,10 @@ def use_of_recordings(report: Report) -> Statement:
         text += f" {overlap['found']:,} held-out recordings were used in pretraining, so results may be too optimistic."
     if overlap.get("across_splits"):
         text += f" {overlap['across_splits']:,} recordings share a patient or waveform across splits."
+    if counted := report.get("scorings"):
+        times = "once" if counted["total"] == 1 else f"{counted['total']:,} times"
+        text += f" They were scored {times} in the runs of this folder (test_scorings.jsonl)"
+        text += f", with {counted['different']:,} different results." if counted["total"] > 1 else "."
     return Statement(text)
 
 

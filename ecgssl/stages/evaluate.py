@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.plots import draw_reliability, draw_roc
 from ecgssl.evaluation.predictions import baselines_of, kind_of
 from ecgssl.evaluation.repetitions import score_repetitions
+from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.signal.drawing import png_bytes
 from ecgssl.store.store import Store
@@ -27,6 +29,7 @@ def evaluate_predictions(
     main: str | None = None,
     store: Store | None = None,
     folds: Sequence[pd.DataFrame] = (),
+    log: Path | None = None,
 ) -> dict[str, Any]:
     """Compute the metrics of a table of predictions and write them to a JSON file.
 
@@ -38,6 +41,7 @@ def evaluate_predictions(
         store: store with the recordings, required for results by subgroup.
         folds: prediction tables of a repeated cross-validation. If ``main`` is given, their macro-averaged metrics are
             added to the result; otherwise they are ignored.
+        log: folder of the log of scorings (``ecgssl.evaluation.scoring_log``); by default the folder of ``out``.
 
     Returns:
         The metrics, with the same content as the JSON file.
@@ -55,6 +59,8 @@ def evaluate_predictions(
         shape = {"folds": params.finetune.folds, "repeats": params.finetune.repeats}
         figures["cross_validation"] = {**shape, "macro": macro}
     write_json(out, figures)
+    folder = out.parent if log is None else log
+    log_scorings(folder, figures, os.path.relpath(out, folder))
     return figures
 
 

@@ -49,7 +49,7 @@ def finetune_and_evaluate(
     """Fine-tune an encoder and evaluate it on the test split, or by cross-validation if ``cross_validated`` is set.
 
     The folder ``classifier``, ``evaluation.json``, the ROC and reliability curves and any tables of folds are written
-    to ``out``.
+    to ``out``. The scoring is logged in the folder that contains ``out`` (``ecgssl.evaluation.scoring_log``).
 
     Args:
         params, store, encoder, targets, mode, share, recorded, cross_validated, show_progress: see
@@ -67,7 +67,7 @@ def finetune_and_evaluate(
         )  # fmt: skip
         predictions = tuned.result.predictions
         figures = evaluate_predictions(
-            predictions, params, out / "evaluation.json", main=mode, store=store, folds=tuned.folds
+            predictions, params, out / "evaluation.json", main=mode, store=store, folds=tuned.folds, log=out.parent
         )
         repeated = figures["cross_validation"]["macro"] if tuned.folds else None
         headline = entry(figures, ",".join(targets), mode, share, recorded, repetitions=repeated)

@@ -264,8 +264,11 @@ def test_pretraining_again_gives_the_same_encoder(line, tmp_path):
 @pytest.mark.parametrize("mode", MODES)
 def test_finetuning_again_gives_the_same_predictions(line, tmp_path, mode):
     given = ("--encoder", line.out / "run/pretrained", "--targets", ",".join(TARGETS), "--mode", mode)
-    ecgssl("finetune", "--store", line.out / "store", *given, "--out", tmp_path, "--params", line.params)
-    assert contents(tmp_path) == contents(line.out / mode)
+    again = tmp_path / mode
+    ecgssl("finetune", "--store", line.out / "store", *given, "--out", again, "--no-report", "--params", line.params)
+    # the report states how often the test split was scored, which is more often in the other folder
+    first = {name: content for name, content in contents(line.out / mode).items() if not name.startswith("report.")}
+    assert contents(again) == first
 
 
 @pytest.mark.parametrize("file", ["spec.json", "index.parquet", "shard-00000.npy"])

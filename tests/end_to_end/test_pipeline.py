@@ -131,6 +131,14 @@ def test_runs_hold_the_numbers_of_the_metric_files(project, runs):
     assert runs[f"finetune@{SETTINGS[0]}"]["tags"]["task"] == "waves"
 
 
+def test_every_scoring_of_a_test_split_is_logged(project):
+    lines = [json.loads(line) for line in (project / "metrics/test_scorings.jsonl").read_text().splitlines()]
+    assert {Path(line["results"]).stem for line in lines} == {
+        path.stem for path in (project / "metrics/evaluate").iterdir()
+    }
+    assert {line["split"] for line in lines} == {"test", "external"}
+
+
 def test_leaderboard_has_every_setting_fewer_leads_and_the_other_set(project):
     board = json.loads((project / "metrics/leaderboard.json").read_text())
     found = {(row["tested_set"], row["trained_on"], row["tested_on"]) for row in board["settings"]}

@@ -358,3 +358,5 @@ def test_a_prediction_file_is_scored_again_with_subgroups(place: Path) -> None:
     figures = json.loads((place / "again.json").read_text())
     rows = pd.DataFrame(figures["subgroups"]["test"])
     assert {"sex", "age"} <= set(rows["column"])
+    line = json.loads((place / "test_scorings.jsonl").read_text().splitlines()[-1])
+    assert (line["results"], line["digest"]) == ("again.json", figures["splits"]["test"]["digest"])
