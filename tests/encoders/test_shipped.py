@@ -111,6 +111,9 @@ def test_commands_take_a_name(shipped, tmp_path, monkeypatch):
     assert exported == [shipped]
     assert run("embed", "--bundle", NAME, "r.npy", "--out", "e.csv").code in (0, 3)
     assert (tmp_path / "e.csv").read_text().splitlines()[1].count(verify_sums(shipped)[:16]) == 1
+    # a shipped encoder is a bundle, so a table can be preprocessed with its settings
+    done = run("finetune", "--encoder", NAME, "--manifest", "none.csv", "--targets", "AF", "--out", "x")
+    refused(done, "none.csv: file: does not exist")
     for arguments in (
         ("embed", "--bundle", "none", "r.npy", "--out", "e.csv"),
         ("monitor", "scores.csv", "--bundle", "none", "--out", "p.html"),
