@@ -27,8 +27,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,11 @@ from ecgssl.config import Params, load_params
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.predictions import outputs_of
 from ecgssl.files import canonical_json, write_atomic
+from ecgssl.finetuning.clinical_baseline import fit_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings
 from ecgssl.finetuning.finetune import finetune, random_encoder
-from ecgssl.finetuning.rows import choose_rows, lead_subset, share_of
-from ecgssl.finetuning.task import resolve_task, task_values
+from ecgssl.finetuning.rows import ChosenRows, choose_rows, lead_subset, share_of
+from ecgssl.finetuning.task import Task, resolve_task, task_values
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.signal.lead_sets import LEAD_SETS, shown_leads
@@ -127,12 +127,14 @@ class Study:
             }
             choices: dict[str, Any] = {"features": features.shape[1], "C": probe.C[0], "rule": probe.chosen_by[0]}
         else:
-            rows = {"train": train, "val": chosen.val, "test": chosen.test}
             if kind == "clinical":
-                outputs, choices = self.clinical(task, values, rows, seen, chosen)
+                outputs, choices = self.clinical(task, values, replace(chosen, train=train), seen)
             else:
+                rows = {"train": train, "val": chosen.val, "test": chosen.test}
+                # the clinical baseline is a row of the table
+                alone = self.params.finetune.model_copy(update={"clinical_baseline": False})
                 result = finetune(
-                    store, self.encoders[encoder], targets, kind, self.params.finetune, self.params.seed, self.out / "work",
+                    store, self.encoders[encoder], targets, kind, alone, self.params.seed, self.out / "work",
                     leads=None if seen is None else leads, rows=rows, show_progress=False,
                 )  # fmt: skip
                 outputs = outputs_of(
@@ -155,19 +157,15 @@ class Study:
         rows = np.arange(len(self.store))
         return cached_embeddings(model, self.store, rows, self.out / "work" / "embeddings", seen, show_progress=False)
 
-    def clinical(self, task, values, rows, seen, chosen) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def clinical(
+        self, task: Task, values: NDArray[np.float64], rows: ChosenRows, seen: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Return the outputs of the clinical baseline for the validation and test recordings, and its choices."""
-        try:
-            module = import_module("ecgssl.finetuning.clinical_baseline")
-        except ModuleNotFoundError:
-            what = "needs ecgssl.finetuning.clinical_baseline, which this release lacks"
-            raise InputError(Problem("row", "clinical", what, "Remove the row")) from None
-        given = type(chosen)(**rows, unlabelled={}, without_leads={})
-        baseline, outputs = module.fit_baseline(
-            self.store, task, values, given, self.params.finetune.linear, self.params.seed, self.out / "features", seen,
+        baseline, outputs = fit_baseline(
+            self.store, task, values, rows, self.params.finetune.linear, self.params.seed, self.out / "features", seen,
             show_progress=False,
         )  # fmt: skip
-        return outputs, {"model": baseline.model}
+        return outputs, baseline.about()
 
 
 def targets_of(store: Store, labels: str) -> list[str]:

@@ -112,6 +112,9 @@ def test_from_scratch_and_labels_that_cannot_be_learned(labelled, tmp_path, caps
     cell = json.loads((out / "cells/scratch-tiny-superclass-1-0-12lead.json").read_text())
     assert cell["choices"]["epoch"] in (0, 1)
     assert 0 <= cell["val_auroc"] <= 1
+    ptbxl_results.main([*common, "--row", "clinical", "--labels", "superclass"])
+    cell = json.loads((out / "cells/clinical-superclass-1-0-12lead.json").read_text())
+    assert set(cell["choices"]["C"]) == {"superclass.a", "superclass.b"}
     few = arguments(labelled, out, "--row", "scratch:tiny", "--leads", "12lead", "--shares", "0.01", "--draws", "1")
     ptbxl_results.main([*few, "--labels", "superclass"])
     cell = json.loads((out / "cells/scratch-tiny-superclass-0.01-0-12lead.json").read_text())
