@@ -83,8 +83,8 @@ def test_age_and_sex_are_inputs_unless_a_target_states_them(cohort):
     # a target with another name that is the sex, or the age in another unit
     assert list(_people(known, af, np.array([[0.0], [1.0], [0.0], [1.0]]))) == ["age"]
     assert list(_people(known, Task("m", ("months",), "regression"), 12 * index[["age"]].to_numpy())) == ["sex"]
-    nobody = SimpleNamespace(index=pd.DataFrame({"age": [np.nan] * 4, "sex": [""] * 4}))
-    assert _people(nobody, af, values) == {}
+    unknown = SimpleNamespace(index=pd.DataFrame({"age": [np.nan] * 4, "sex": [""] * 4}))
+    assert _people(unknown, af, values) == {}
     store = cohort[0]
     task = resolve_task(store, ["HIGH"])
     assert _people(store, task, task_values(store, task)) == {}
