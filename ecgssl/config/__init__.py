@@ -19,7 +19,15 @@ from ecgssl.config.evaluate import EvaluateParams
 from ecgssl.config.export import ExportParams, TrackingParams
 from ecgssl.config.finetune import AttentiveParams, FinetuneParams, FullParams, LinearParams, Mode
 from ecgssl.config.manifest import ManifestParams, Target
-from ecgssl.config.model import MOST_TOKENS, DecoderParams, FDAParams, ModelParams, ObjectiveParams, STDMParams
+from ecgssl.config.model import (
+    MOST_TOKENS,
+    DecoderParams,
+    FDAParams,
+    ModelParams,
+    ObjectiveParams,
+    STDMParams,
+    StemParams,
+)
 from ecgssl.config.params_file import override, problem_of, read_mapping
 from ecgssl.config.pretrain import CollapseParams, DivergenceParams, PretrainParams
 from ecgssl.config.set_names import (
@@ -63,6 +71,7 @@ __all__ = [
     "STDMParams",
     "SetParams",
     "SignalSpec",
+    "StemParams",
     "StoreParams",
     "SyntheticParams",
     "Target",

@@ -44,6 +44,18 @@ class DecoderParams(Section):
         return self
 
 
+class StemParams(Section):
+    """Parameters of the stem of the encoder (``ecgssl.model.stem``).
+
+    Args:
+        filters: number of filters; 0 for no stem.
+        offsets: number of positions per patch at which the filters are applied; it divides ``model.patch``.
+    """
+
+    filters: Annotated[int, Field(ge=0, le=4096)] = 0
+    offsets: Annotated[int, Field(ge=1, le=100)] = 5
+
+
 Preset = Literal["tiny", "small", "base"]
 PRESETS: dict[Preset, tuple[int, int, int]] = {"tiny": (128, 4, 4), "small": (384, 12, 6), "base": (768, 12, 12)}
 """Width, depth and number of heads of each encoder preset; ``small`` and ``base`` have the sizes of ViT-S and ViT-B."""
@@ -61,6 +73,8 @@ class ModelParams(Section):
         mlp_ratio: hidden width of the MLPs relative to the token width.
         residual: initial scale of the last layers of the encoder's residual branches, relative to Xavier initialisation.
             With small values, reconstruction improves earlier in training (``docs/method.md``).
+        pooling: embed means over all leads (``recording``) or also those of each lead (``lead``).
+        stem: filters at several offsets in front of the blocks.
         decoder: sizes and options of the decoder.
     """
 
@@ -71,6 +85,8 @@ class ModelParams(Section):
     patch: Annotated[int, Field(ge=1, le=100_000)] = 50
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
     residual: Annotated[float, Field(ge=0, le=1)] = 0.1
+    pooling: Literal["recording", "lead"] = "recording"
+    stem: StemParams = StemParams()
     decoder: DecoderParams = DecoderParams()
 
     @property
@@ -79,11 +95,19 @@ class ModelParams(Section):
         width, depth, heads = PRESETS[self.preset]
         return self.width or width, self.depth or depth, self.heads or heads
 
+    def embed_dim(self, leads: int) -> int:
+        """Return the dimension of an embedding of ``leads`` input rows (``Encoder.pool``)."""
+        width = self.shape[0]
+        per_lead = leads * (width + self.stem.filters) if self.pooling == "lead" else self.stem.filters
+        return 3 * width + per_lead
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelParams:
         width, _, heads = self.shape
         if width % heads or (width // heads) % 2:
             raise ValueError(f"width {width} must be an even multiple of heads {heads}")
+        if self.stem.filters and self.patch % self.stem.offsets:
+            raise ValueError(f"patch {self.patch} must be a multiple of stem.offsets {self.stem.offsets}")
         if self.decoder.width % self.decoder.heads or self.decoder.width % 2:
             raise ValueError(
                 f"decoder width {self.decoder.width} must be even and a multiple of heads {self.decoder.heads}"
@@ -102,8 +126,9 @@ class FDAParams(Section):
         temperature: temperature of the binary-concrete gate, (start, end) of an exponential schedule.
         strength: relative amplitude change of a bin with mean unimportance.
         phase: largest phase shift of an unimportant bin in radians; 0 for none.
-        budget: loss on the kept fraction: squared distance from ``keep``, or ``l1``, the kept fraction itself.
-        keep: target of the kept fraction for ``square``.
+        budget: loss on the share of the energy that is kept: squared distance from ``keep``, or ``l1``, the share itself.
+        keep: target of the kept share of the energy for ``square``.
+        perturb_at_least: share of a recording's energy that is perturbed on average, whatever the map is.
         protect_below: frequency in Hz below which bins are never changed.
         views: perturb one view or both.
         learning_rate: learning rate of the map.
@@ -118,6 +143,7 @@ class FDAParams(Section):
     phase: Annotated[float, Field(ge=0, le=math.pi)] = 0.0
     budget: Literal["square", "l1"] = "square"
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    perturb_at_least: Annotated[float, Field(ge=0, lt=1)] = 0.1
     protect_below: NonNegative = 0.5
     views: Literal["one_sided", "two_sided"] = "one_sided"
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
@@ -152,6 +178,8 @@ class ObjectiveParams(Section):
         target: reconstruct patches standardised one by one (``patch_norm``), or unchanged (``plain``).
         same_patient: treatment of other recordings of the same patient: left out, positives or negatives.
         views: number of views; 1 halves the cost of a step, for ``reconstruction`` only.
+        pairs: views with separate shifts and masks, or with one shift and complementary time masks.
+        decoded_from: global representation that the decoder receives: that of the same view or of the other view.
     """
 
     kind: Literal["core", "contrastive", "reconstruction"] = "core"
@@ -163,6 +191,8 @@ class ObjectiveParams(Section):
     target: Literal["patch_norm", "plain"] = "patch_norm"
     same_patient: Literal["ignore", "positive", "negative"] = "ignore"
     views: Literal[1, 2] = 2
+    pairs: Literal["independent", "complementary"] = "independent"
+    decoded_from: Literal["own", "other"] = "own"
 
     @model_validator(mode="after")
     def _pairs(self) -> ObjectiveParams:

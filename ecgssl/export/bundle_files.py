@@ -73,8 +73,8 @@ class BundleFiles:
 
     @property
     def embed_dim(self) -> int:
-        """Number of values in an embedding: three for each value of a token."""
-        return 3 * self.params.shape[0]
+        """Number of values in an embedding."""
+        return self.params.embed_dim(len(self.spec.leads))
 
 
 def check_files(path: Path) -> BundleFiles:
@@ -115,7 +115,8 @@ def check_files(path: Path) -> BundleFiles:
     if (path / LEAD_NAMES).exists():
         checked(lambda: require_known_names(path / LEAD_NAMES, read_json(path / LEAD_NAMES)))
     if (path / STATISTICS).exists():
-        checked(lambda: read_statistics(path, None if params is None else 3 * params.shape[0]))
+        width = None if params is None or spec is None else params.embed_dim(len(spec.leads))
+        checked(lambda: read_statistics(path, width))
     if (path / IDENTITIES).exists():
         checked(lambda: require_identities(path / IDENTITIES))
     if spec is not None and config is not None and (config.kind == "encoder") == (decision is None):

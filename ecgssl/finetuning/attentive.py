@@ -17,7 +17,6 @@ from ecgssl.finetuning.epochs import run_epochs
 from ecgssl.finetuning.full import FullResult, Score
 from ecgssl.finetuning.losses import objective_of
 from ecgssl.model.classifier import Classifier
-from ecgssl.model.encoder import pool
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
@@ -101,7 +100,7 @@ def _on_the_fly(model: Classifier, store: Store, leads: NDArray[np.bool_] | None
         batch = load_batch(store, rows, device, leads)
         out = model.encoder(batch.x, batch.lead_mask, recorded=batch.recorded)
         valid = torch.ones(out.tokens.shape[:2], dtype=torch.bool, device=device) if out.valid is None else out.valid
-        return pool(out), out.tokens, valid
+        return model.encoder.pool(out), out.tokens, valid
 
     return features
 

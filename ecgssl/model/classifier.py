@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from ecgssl.config.manifest import OutputKind
-from ecgssl.model.encoder import Encoder, pool
+from ecgssl.model.encoder import Encoder
 from ecgssl.model.recorded import rotate
 
 
@@ -119,12 +119,12 @@ class Classifier(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the outputs (B, K) of ``forward`` and the embeddings (B, E) of the unshifted recordings."""
         out = self.encoder(x, lead_mask, recorded=recorded)
-        embedding = pool(out)
+        embedding = self.encoder.pool(out)
         outputs = [self.from_features(embedding, out.tokens, out.valid)]
         for crop in range(1, 1 if self.training else self.crops):
             # shift circularly, because there are no samples outside the window of the recording
             view = self.encoder(self._crop(x, crop, recorded), lead_mask, recorded=recorded)
-            outputs.append(self.from_features(pool(view), view.tokens, view.valid))
+            outputs.append(self.from_features(self.encoder.pool(view), view.tokens, view.valid))
         return torch.stack(outputs).mean(dim=0) if len(outputs) > 1 else outputs[0], embedding
 
     def _crop(self, x: Tensor, crop: int, recorded: Tensor | None) -> Tensor:

@@ -4,9 +4,10 @@
 
 1. Every view of a recording is shifted in time (``circular_shift``). One or both views are augmented in frequency
    (``fda.py``, ``fda_dynamic.py``). Shift and augmentation can be disabled.
-2. Spatio-Temporal Dual Masking hides time columns and leads (``stdm.py``).
-3. The encoder processes the visible patches (``encoder.py``, ``blocks.py``). The decoder predicts the hidden patches
-   (``decoder.py``).
+2. Spatio-Temporal Dual Masking hides time columns and leads (``stdm.py``). Complementary views have one shift and no visible
+   patch in common.
+3. The encoder processes the visible patches (``encoder.py``, ``stem.py``, ``blocks.py``). The decoder predicts the hidden
+   patches (``decoder.py``) from the visible ones and the global representation of the same view or of the other view.
 4. The loss is the weighted sum of ``LOSS_TERMS``. They are computed by functions in ``losses.py`` and by ``FDA.budget``.
 
 ``docs/method.md`` lists what the paper specifies and what is assumed here.
@@ -15,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -29,7 +30,7 @@ from ecgssl.model.encoder import Encoder, EncoderOutput
 from ecgssl.model.fda import FDA
 from ecgssl.model.losses import nt_xent, patch_target, reconstruction_loss, standardised
 from ecgssl.model.recorded import present_patches, rotate
-from ecgssl.model.stdm import Mask, draw_mask
+from ecgssl.model.stdm import Mask, complement, draw_mask
 from ecgssl.signal.normalise import recorded_samples
 
 Gather = Callable[[Tensor], Tensor]
@@ -164,13 +165,43 @@ class CoReECG(nn.Module):
         """
         both = self.fda.params.views == "two_sided"
         augmented = (True, both)[: self.objective.views]
-        views = [
-            self.view(x, lead_mask, step, gate_temperature, generator, augment, recorded=recorded)
-            for augment in augmented
-        ]
+        views = self.views(x, lead_mask, step, gate_temperature, generator, augmented, recorded=recorded)
         return self.terms(views, lead_mask, patients, gather)
 
-    def view(
+    def views(
+        self,
+        x: Tensor,
+        lead_mask: Tensor | None,
+        step: int,
+        gate_temperature: float,
+        generator: torch.Generator,
+        augmented: Sequence[bool],
+        decode: bool = True,
+        recorded: Tensor | None = None,
+    ) -> list[View]:
+        """Return one or two views of a batch, related as ``objective.pairs`` and ``objective.decoded_from`` state.
+
+        Args:
+            x, lead_mask, step, gate_temperature, generator, recorded: as in ``forward``.
+            augmented: for each view, whether it is augmented.
+            decode: decode the views, unless the objective is ``contrastive``.
+        """
+        views: list[View] = []
+        for augment in augmented:
+            paired = views[0] if views and self.objective.pairs == "complementary" else None
+            views.append(self._encoded(x, lead_mask, step, gate_temperature, generator, augment, recorded, paired))
+        if not decode or self.objective.kind == "contrastive":
+            return views
+        other = self.objective.decoded_from == "other"
+        return [self.decoded(view, views[-1 - i] if other else view) for i, view in enumerate(views)]
+
+    def decoded(self, view: View, guide: View) -> View:
+        """Return a view with predicted patches. The decoder gets the global representation of the view ``guide``."""
+        # decode even if a step hides no patches, because the loss (then 0) still needs a gradient
+        encoded = replace(view.encoded, global_=guide.encoded.global_)
+        return replace(view, predicted=self.decoder(encoded, view.mask.keep))
+
+    def _encoded(
         self,
         x: Tensor,
         lead_mask: Tensor | None,
@@ -178,25 +209,28 @@ class CoReECG(nn.Module):
         gate_temperature: float,
         generator: torch.Generator,
         augment: bool,
-        decode: bool = True,
-        recorded: Tensor | None = None,
+        recorded: Tensor | None,
+        paired: View | None,
     ) -> View:
         """Return one masked and encoded view. It is shifted if ``self.shift`` is true, and augmented if ``augment`` is true.
 
-        It is decoded if ``decode`` is true and the objective is not ``contrastive``. ``recorded`` is as in ``forward``.
+        With ``paired``, it has the shift of that view and the complement of its mask (``stdm.complement``).
         """
         if recorded is not None:
             x = torch.where(recorded_samples(recorded, x.shape[-1])[:, None], x, 0)
-        if self.shift:
+        if paired is not None:
+            x = paired.original
+        elif self.shift:
             x = circular_shift(x, generator, recorded)
         original = x
         if augment:
             x = self.fda(x, gate_temperature, generator, recorded)
-        mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
+        if paired is not None:
+            mask = complement(paired.mask)
+        else:
+            mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
         encoded = self.encoder(x, lead_mask, mask.keep, recorded)
-        # decode even if this step hides no patches, because the loss (then 0) still needs a gradient
-        decode = decode and self.objective.kind != "contrastive"
-        return View(x, original, mask, encoded, self.decoder(encoded, mask.keep) if decode else None, recorded)
+        return View(x, original, mask, encoded, None, recorded)
 
     def terms(
         self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ecgssl.config import ModelParams
 from ecgssl.model.blocks import Block, init_weights, sincos_position
 from ecgssl.model.recorded import present_patches, recorded_columns
+from ecgssl.model.stem import Stem
 from ecgssl.signal.leads import LEADS
 
 
@@ -24,11 +25,14 @@ class EncoderOutput:
         tokens: (B, K, D) tokens of the visible patches, in the order of ``keep``; without it, of all patches, lead by lead.
         global_: (B, D) global representation.
         valid: (B, K) bool, true for tokens of recorded leads and completely recorded patches; ``None`` for all tokens.
+        shares: (B, K, F) shares of the stem's responses above their thresholds, per patch; ``None`` without a stem, or if
+            patches are hidden.
     """
 
     tokens: Tensor
     global_: Tensor
     valid: Tensor | None
+    shares: Tensor | None = None
 
 
 class Encoder(nn.Module):
@@ -61,6 +65,7 @@ class Encoder(nn.Module):
         self.width = width
         self.embed_patch = nn.Linear(params.patch, width)
         self.embed_norm = nn.LayerNorm(width)
+        self.stem = Stem(params.stem, params.patch, width) if params.stem.filters else None
         self.lead_embedding = nn.Embedding(len(LEADS), width)
         self.global_token = nn.Parameter(torch.empty(1, 1, width))
         blocks = [Block(width, heads, params.mlp_ratio, drop_path * i / max(depth - 1, 1)) for i in range(depth)]
@@ -78,8 +83,8 @@ class Encoder(nn.Module):
 
     @property
     def embed_dim(self) -> int:
-        """Dimension of an embedding (3 D): mean, standard deviation and global representation."""
-        return 3 * self.width
+        """Dimension E of an embedding (``pool``)."""
+        return self.params.embed_dim(len(self.leads))
 
     def patches(self, x: Tensor) -> Tensor:
         """Return the patches (B, L N, P) of x (B, L, T), lead by lead."""
@@ -117,18 +122,21 @@ class Encoder(nn.Module):
         patches = self.patches(x)  # (B, L N, P)
         position = self.positions(keep)
         valid = present_patches(lead_mask, recorded, len(self.leads), self.columns, self.patch)
-        if keep is None:
-            tokens = self.embed_norm(self.embed_patch(patches)) + position
-        else:
-            visible = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
-            tokens = self.embed_norm(self.embed_patch(visible)) + position
+        if keep is not None:
+            patches = patches.gather(1, keep[..., None].expand(-1, -1, self.patch))  # (B, K, P)
             valid = None if valid is None else valid.gather(1, keep)
+        tokens = self.embed_norm(self.embed_patch(patches)) + position
+        shares = None
+        if self.stem is not None:
+            responses = self.stem(x, keep)  # (B, K, O, F)
+            tokens = tokens + self.stem.tokens(responses)
+            shares = self.stem.shares(responses) if keep is None else None
         tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
         for block in self.blocks:
             tokens = block(tokens, attend)
         tokens = self.norm(tokens)
-        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid)
+        return EncoderOutput(tokens[:, 1:], tokens[:, 0], valid, shares)
 
     def without_partial_patches(self, x: Tensor, recorded: Tensor) -> Tensor:
         """Return x (B, L, T) with 0 in the time columns that are not completely recorded; ``recorded`` as in ``forward``."""
@@ -136,19 +144,33 @@ class Encoder(nn.Module):
         return torch.where(there[:, None], x, 0)
 
     def embed(self, x: Tensor, lead_mask: Tensor | None = None, recorded: Tensor | None = None) -> Tensor:
-        """Return embeddings (B, 3 D) float32 of whole recordings.
+        """Return embeddings (B, E) float32 of whole recordings; see ``pool``."""
+        return self.pool(self(x, lead_mask, recorded=recorded))
 
-        An embedding contains the mean and standard deviation of the valid tokens, and the global representation.
-        The standard deviation reflects variation within the recording, such as rhythm and ectopy.
+    def pool(self, out: EncoderOutput) -> Tensor:
+        """Return embeddings (B, E) float32, given the output for all patches of a batch.
+
+        An embedding contains the mean and standard deviation of the valid tokens and the global representation (3 D). The
+        standard deviation reflects variation within the recording, such as rhythm and ectopy. The mean token and the shares
+        of the stem follow: for each lead if ``pooling`` is ``lead``, because many findings are defined by their leads, and
+        otherwise the shares only, over all leads. The values of an absent lead are the means over the recorded leads.
         """
-        return pool(self(x, lead_mask, recorded=recorded))
+        tokens = out.tokens.float()
+        weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
+        count = weight.sum(dim=1).clamp_min(1)
+        mean = (tokens * weight).sum(dim=1) / count
+        variance = ((tokens - mean[:, None]) ** 2 * weight).sum(dim=1) / count
+        parts = [mean, torch.sqrt(variance + 1e-6), out.global_.float()]
+        values = tokens if out.shares is None else torch.cat([tokens, out.shares.float()], dim=-1)
+        if self.params.pooling == "lead":
+            parts.append(rearrange(self._mean_per_lead(values, weight), "b l v -> b (l v)"))
+        elif out.shares is not None:
+            parts.append((out.shares.float() * weight).sum(dim=1) / count)
+        return torch.cat(parts, dim=1)
 
-
-def pool(out: EncoderOutput) -> Tensor:
-    """Return mean and standard deviation of the valid tokens and the global representation, (B, 3 D) float32."""
-    tokens = out.tokens.float()
-    weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
-    count = weight.sum(dim=1).clamp_min(1)
-    mean = (tokens * weight).sum(dim=1) / count
-    variance = ((tokens - mean[:, None]) ** 2 * weight).sum(dim=1) / count
-    return torch.cat([mean, torch.sqrt(variance + 1e-6), out.global_.float()], dim=1)
+    def _mean_per_lead(self, values: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean of values (B, L N, V) with weights (B, L N, 1) over the columns of every lead, (B, L, V)."""
+        values, weight = (rearrange(v, "b (l n) v -> b l n v", l=len(self.leads)) for v in (values, weight))
+        total, count = (values * weight).sum(dim=2), weight.sum(dim=2)  # (B, L, V), (B, L, 1)
+        overall = total.sum(dim=1, keepdim=True) / count.sum(dim=1, keepdim=True).clamp_min(1)
+        return torch.where(count > 0, total / count.clamp_min(1), overall)

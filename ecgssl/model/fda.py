@@ -29,8 +29,8 @@ class FDA(nn.Module):
         params: parameters of the augmentation.
         leads: canonical names of the rows.
         sampling_rate: sampling rate in Hz.
-        band: (low, high) passband of the cleaned signal in Hz. The budget is computed from bins in this band at or above
-            ``params.protect_below``, because bins without signal could otherwise satisfy it.
+        band: (low, high) passband of the cleaned signal in Hz. The budget and the overall strength are computed from bins
+            in this band at or above ``params.protect_below``, because bins without signal could otherwise satisfy them.
 
     The map has one logit per lead group and knot. Knots are equally spaced from 0 Hz to the Nyquist frequency, and the logits
     are interpolated linearly. The map therefore applies to any number of samples.
@@ -82,30 +82,57 @@ class FDA(nn.Module):
         """Return the probability (..., G, F) that a bin is critical, from the map at its knots (..., G, K)."""
         return torch.sigmoid(self.at_bins(logits, samples))
 
-    def kept_fraction(self, x: Tensor, recorded: Tensor | None = None) -> Tensor:
-        """Return the probability of a critical bin for recordings (B, L, T), averaged over band and lead groups: (B,).
+    def energy(self, spectrum: Tensor, samples: int) -> Tensor:
+        """Return the share (B, G, F) of each lead group and bin in the energy of a recording in the band; sum 1.
 
-        It does not depend on circular shifts of the recorded samples, so both views of a recording have the same value.
-        ``recorded`` is as in ``forward``.
+        It is 0 for bins outside the band, and for recordings without energy in the band.
+
+        Args:
+            spectrum: (B, L, F) rFFT of recordings of ``samples`` samples.
         """
-        if recorded is not None and self.dynamic is not None:
-            # without the dynamic term, the map and therefore the fraction are the same for all recordings
+        f = self.frequencies(samples)
+        live = ((f >= self.band[0]) & (f <= self.band[1])).to(spectrum.real.dtype)
+        size = spectrum.detach().abs()
+        size = size / size.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)  # so that squares do not overflow
+        power = size.square() * live  # (B, L, F)
+        member = nn.functional.one_hot(self.group, len(self.group_names)).to(power.dtype)  # (L, G)
+        share = torch.einsum("blf,lg->bgf", power, member)
+        return share / share.sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+
+    def kept_fraction(self, x: Tensor, recorded: Tensor | None = None) -> Tensor:
+        """Return the share of the energy of recordings (B, L, T) that the map keeps: (B,), before the bound of ``bounded``.
+
+        Energy is counted and not bins, because nearly all energy of an ECG is below 15 Hz: a map could otherwise reach the
+        budget with bins that contain little signal. The share does not depend on circular shifts of the recorded samples,
+        so both views of a recording have the same value. ``recorded`` is as in ``forward``.
+        """
+        if recorded is not None:
             out = torch.zeros(len(x), device=x.device)
             for rows, count in by_length(recorded):
                 out[rows] = self.kept_fraction(x[rows, :, :count])
             return out
         samples = x.shape[-1]
         with torch.autocast(x.device.type, enabled=False):
-            spectrum = None if self.dynamic is None else torch.fft.rfft(x.float(), dim=-1)
-            chance = self.probability(self.logits(spectrum, samples), samples).mean(dim=1)  # (1 or B, F)
-        f = self.frequencies(samples)
-        live = ((f >= self.band[0]) & (f <= self.band[1])).to(chance.dtype)
-        return ((chance * live).sum(dim=1) / live.sum().clamp_min(1)).expand(x.shape[0])
+            spectrum = torch.fft.rfft(x.float(), dim=-1)
+            chance = self.probability(self.logits(spectrum, samples), samples)  # (1 or B, G, F)
+            return (chance * self.energy(spectrum, samples)).sum(dim=(1, 2))
+
+    def bounded(self, chance: Tensor, energy: Tensor) -> Tensor:
+        """Return probabilities (B, G, F) that keep at most ``1 - perturb_at_least`` of the energy of every recording.
+
+        Probabilities of a recording that keep more are multiplied by one factor.
+
+        Args:
+            chance: (1 or B, G, F) probability that a bin is critical.
+            energy: (B, G, F) result of ``energy``.
+        """
+        kept = (chance * energy).sum(dim=(1, 2), keepdim=True)
+        return chance * ((1 - self.params.perturb_at_least) / kept.clamp_min(1e-6)).clamp(max=1)
 
     def budget(self, kept: Tensor) -> Tensor:
-        """Return the budget loss of a mean kept fraction. Without it, the map could keep every bin.
+        """Return the budget loss of a mean kept fraction. Without it, the map could keep all energy.
 
-        ``square``: squared distance from ``keep``, which also prevents a map that keeps no bin. ``l1``: the kept fraction, as
+        ``square``: squared distance from ``keep``, which also prevents a map that keeps nothing. ``l1``: the kept fraction, as
         in FreRA (arXiv 2505.23181).
         """
         return kept if self.params.budget == "l1" else (kept - self.params.keep) ** 2
@@ -115,14 +142,14 @@ class FDA(nn.Module):
         shape = (batch, *self.importance.shape)
         return [uniform(*shape, generator=generator) for _ in range(3 if self.params.phase else 2)]
 
-    def gain(self, logits: Tensor, draws: Sequence[Tensor], samples: int, temperature: float) -> Tensor:
+    def gain(self, chance: Tensor, draws: Sequence[Tensor], samples: int, temperature: float) -> Tensor:
         """Return the gain (B, G, F) of every bin for given random numbers, complex if phases are perturbed.
 
         A random gate decides whether a bin is critical. It is a binary-concrete relaxation (Maddison et al. 2017), hard in the
         forward pass and soft in the backward pass. The gain of critical and protected bins is exactly 1.
 
         Args:
-            logits: (1 or B, G, K) map at its knots.
+            chance: (1 or B, G, F) probability that a bin is critical.
             draws: result of ``draws``.
             samples: number T of samples.
             temperature: temperature of the gate.
@@ -130,12 +157,14 @@ class FDA(nn.Module):
         u = draws[0].clamp(1e-4, 1 - 1e-4)
         draw = 2 * draws[1] - 1
         # draw noise per knot and interpolate it, because independent noise in 0.1 Hz bins would average out
-        soft = torch.sigmoid(self.at_bins(logits + torch.logit(u), samples) / temperature)
+        soft = torch.sigmoid((torch.logit(chance, 1e-6) + self.at_bins(torch.logit(u), samples)) / temperature)
         # the parentheses make the forward value exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
-        unimportance = 1 - self.probability(logits, samples)
-        # divide by the mean, so that the map determines which bins are perturbed but not the overall strength
-        unimportance = unimportance / unimportance.mean(dim=-1, keepdim=True).clamp_min(1e-6)
+        f = self.frequencies(samples)
+        live = ((f >= self.band[0]) & (f <= self.band[1])).to(chance.dtype)
+        # divide by the mean over the band, so that the map determines which bins are perturbed but not the overall strength
+        mean = ((1 - chance) * live).sum(dim=-1, keepdim=True) / live.sum().clamp_min(1)
+        unimportance = (1 - chance) / mean.clamp_min(1e-6)
         change = (self.params.strength * unimportance * self.at_bins(draw, samples)).clamp(-1, 1)
         gain = 1 + (1 - gate) * change
         if self.params.phase:
@@ -183,7 +212,9 @@ class FDA(nn.Module):
     def _filtered(self, x: Tensor, draws: Sequence[Tensor], temperature: float) -> Tensor:
         spectrum = torch.fft.rfft(x, dim=-1)
         samples = x.shape[-1]
-        gain = self.gain(self.logits(spectrum, samples), draws, samples, temperature)  # (B, G, F)
+        chance = self.probability(self.logits(spectrum, samples), samples)
+        chance = self.bounded(chance, self.energy(spectrum, samples))
+        gain = self.gain(chance, draws, samples, temperature)  # (B, G, F)
         gain = gain.index_select(1, self.group)  # (B, L, F)
         return torch.fft.irfft(spectrum * gain, n=samples, dim=-1)
 

@@ -36,6 +36,21 @@ class Mask:
     keep: Tensor
 
 
+def complement(mask: Mask) -> Mask:
+    """Return the mask of a second view that has no visible patch in common with the first view of a recording.
+
+    Full-time masking (``paper``, ``einthoven``): the time columns that ``mask`` hides are visible and the others hidden, in
+    the same leads. ``random``: the patches that ``mask`` hides are visible and the others hidden. A mask that hides no time
+    column and no patch is returned unchanged.
+    """
+    if bool(mask.hidden_time.any()):
+        columns, leads = int(mask.hidden_time[0].sum()), int((~mask.hidden_lead[0]).sum())
+        return _assemble(~mask.hidden_time, mask.hidden_lead, columns * leads)
+    if bool(mask.hidden_lead.any()) or not bool(mask.hidden.any()):
+        return mask
+    return Mask(mask.hidden_time, mask.hidden_lead, ~mask.hidden, _keep(~mask.hidden, int(mask.hidden[0].sum())))
+
+
 def alternating_count(mean: float, step: int) -> int:
     """Return ``mean`` rounded down or up, depending on the step. The average over many steps is ``mean`` (error diffusion)."""
     return math.floor((step + 1) * mean + 1e-9) - math.floor(step * mean + 1e-9)

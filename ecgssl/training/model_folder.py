@@ -19,6 +19,8 @@ from ecgssl.tensor_header import Tensor, read_tensor_header
 
 CONFIG, SIGNAL, WEIGHTS = "config.json", "signal.json", "model.safetensors"
 MOST_TARGETS = 2000
+WITHOUT_STEM = {"pooling": "recording", "stem": {"filters": 0}}
+"""Parameters of the encoders of release 0.1.0, whose ``config.json`` does not have these keys."""
 _MOST = 64
 REMEDY = (
     "Use a complete, unmodified folder, or create it again with 'ecgssl pretrain', 'ecgssl finetune' or 'ecgssl export'"
@@ -73,7 +75,10 @@ def load_model_params(path: Path, spec: SignalSpec) -> ModelParams:
         InputError: a parameter is missing or invalid, the patch length does not divide the number of samples in
             ``spec``, or a recording would have more than ``MOST_TOKENS`` patches.
     """
-    params = validated(ModelParams, read_json(path / CONFIG).get("model"), str(path / CONFIG), REMEDY, "model")
+    model = read_json(path / CONFIG).get("model")
+    if isinstance(model, dict):
+        model = WITHOUT_STEM | model
+    params = validated(ModelParams, model, str(path / CONFIG), REMEDY, "model")
     if spec.samples % params.patch:
         what = f"is {params.patch}, but the {spec.samples} samples in {SIGNAL} are not a multiple of it"
         raise unusable(path / CONFIG, "model.patch", what)

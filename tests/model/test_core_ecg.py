@@ -64,21 +64,21 @@ def test_every_ablation_runs(small, recordings, objective, stdm, fda):
 def test_nothing_hidden_enters(small, recordings, stdm, scope):
     small = small.model_copy(update={"decoder": small.decoder.model_copy(update={"scope": scope})})
     model = core(small, stdm=stdm, fda="none", shift=False).eval()
-    view = model.view(recordings, None, 4, 1.0, seeded(), True)
+    view = model.views(recordings, None, 4, 1.0, seeded(), (True,))[0]
     hidden = view.mask.hidden.repeat_interleave(50, dim=2)
     for other in (torch.zeros_like(recordings), 100 * torch.randn(8, 12, 500, generator=seeded(9))):
-        again = model.view(torch.where(hidden, other, recordings), None, 4, 1.0, seeded(), True)
+        again = model.views(torch.where(hidden, other, recordings), None, 4, 1.0, seeded(), (True,))[0]
         assert torch.equal(again.mask.hidden, view.mask.hidden)
         assert torch.equal(again.predicted, view.predicted)
         assert torch.equal(again.encoded.global_, view.encoded.global_)
-    visible = model.view(torch.where(hidden, recordings, 0), None, 4, 1.0, seeded(), True)
+    visible = model.views(torch.where(hidden, recordings, 0), None, 4, 1.0, seeded(), (True,))[0]
     assert not torch.equal(visible.predicted, view.predicted)
 
 
 @torch.inference_mode()
 def test_target_is_the_recording_before_augmentation(small, recordings):
     model = core(small, target="plain", stdm="paper").eval()
-    view = model.view(recordings, None, 1, 0.5, seeded(), True)
+    view = model.views(recordings, None, 1, 0.5, seeded(), (True,))[0]
     assert not torch.equal(view.x, view.original)
     loss = model.reconstruction(view, None).item()
     rolled = view.original.view(8, 12, 10, 50)
@@ -99,7 +99,7 @@ def test_deterministic_under_a_generator(small, recordings):
 def test_views_differ_in_shift_mask_and_augmentation(small, recordings):
     model = core(small)
     generator = seeded()
-    one, two = (model.view(recordings, None, 0, 0.5, generator, augment) for augment in (True, False))
+    one, two = (model.views(recordings, None, 0, 0.5, generator, (augment,))[0] for augment in (True, False))
     assert not torch.equal(one.mask.hidden, two.mask.hidden)
     assert not torch.equal(one.original, two.original)
     assert not torch.equal(one.x, one.original)
@@ -146,7 +146,7 @@ def test_decoder_without_the_global_representation(small, recordings):
     for switch in (True, False):
         decoder = small.decoder.model_copy(update={"global_representation": switch})
         model = core(small.model_copy(update={"decoder": decoder}), fda="none").eval()
-        view = model.view(recordings, None, 1, 0.5, seeded(), False)
+        view = model.views(recordings, None, 1, 0.5, seeded(), (False,))[0]
         out = view.encoded
         other = model.decoder(type(out)(out.tokens, out.global_ + 1, out.valid), view.mask.keep)
         assert torch.equal(other, view.predicted) != switch
@@ -196,10 +196,35 @@ def test_reconstruction_can_do_with_one_view(small, recordings):
     """The loss equals that of the first of two views; the contrastive term needs both views."""
     model = core(small, "reconstruction")
     both = terms_of(model, recordings)
-    view = model.view(recordings, None, 3, 0.5, seeded(), True)
+    view = model.views(recordings, None, 3, 0.5, seeded(), (True,))[0]
     model.objective = ObjectiveParams(kind="reconstruction", projector=8, views=1)
     one = terms_of(model, recordings)
     torch.testing.assert_close(one["reconstruction"], model.reconstruction(view, None))
     assert one["reconstruction"].item() != both["reconstruction"].item()
     with pytest.raises(ValidationError, match="compares two views"):
         ObjectiveParams(views=1)
+
+
+@torch.inference_mode()
+def test_complementary_views_share_the_shift_and_no_visible_patch(small, recordings):
+    model = core(small, pairs="complementary")
+    one, two = model.views(recordings, None, 2, 0.5, seeded(), (True, True))
+    assert torch.equal(one.original, two.original)
+    assert not (~one.mask.hidden & ~two.mask.hidden).any()
+    assert float((one.x - two.x).abs().max()) > 0.01, "each view has its own draw of FDA"
+    separate = core(small).views(recordings, None, 2, 0.5, seeded(), (True, True))
+    assert float((separate[0].original - separate[1].original).abs().max()) > 0.1
+    assert (~separate[0].mask.hidden & ~separate[1].mask.hidden).any()
+
+
+@pytest.mark.parametrize(("decoded_from", "from_other"), [("own", False), ("other", True)])
+def test_reconstruction_of_a_view_uses_the_global_representation_of(small, recordings, decoded_from, from_other):
+    model = core(small, decoded_from=decoded_from)
+    views = model.views(recordings, None, 2, 0.5, seeded(), (True, False))
+    for view in views:
+        view.encoded.global_.retain_grad()
+    views[0].predicted.square().sum().backward()
+    own, other = (view.encoded.global_.grad for view in views)
+    assert (other is not None and bool(other.any())) == from_other
+    # the own representation is an input only if it is decoded from
+    assert (own is not None and bool(own.any())) != from_other

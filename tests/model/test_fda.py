@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ecgssl.config import FDAParams
 from ecgssl.model.fda import FDA
+from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures
 from ecgssl.signal.leads import LEADS, LIMB_MATRIX
 
 RATE, BAND, KNOTS = 100.0, (0.5, 40.0), 16
@@ -37,11 +38,14 @@ def wake(module: FDA) -> FDA:
 
 
 def drawn(module: FDA, batch: int, samples: int = 500) -> torch.Tensor:
-    return module.gain(module.logits(), module.draws(batch, seeded()), samples, 0.5).detach()
+    chance = module.probability(module.logits(), samples)
+    return module.gain(chance, module.draws(batch, seeded()), samples, 0.5).detach()
 
 
 def kept(module: FDA, samples: int = 1000) -> torch.Tensor:
-    return module.kept_fraction(torch.zeros(1, 12, samples)).mean()
+    impulse = torch.zeros(1, 12, samples)  # its energy is equal in all bins
+    impulse[..., 0] = 1
+    return module.kept_fraction(impulse).mean()
 
 
 def budget(module: FDA) -> torch.Tensor:
@@ -189,6 +193,51 @@ def test_deterministic_under_a_generator(recordings):
     first, again, other = (module(recordings, 0.5, seeded(seed)) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def energy_kept(x: torch.Tensor, chance: np.ndarray) -> float:
+    """Return the share of the energy of x (L, T) between 0.5 and 40 Hz that probabilities (F,) keep, with NumPy."""
+    frequencies = np.fft.rfftfreq(x.shape[-1], 1 / RATE)
+    power = np.abs(np.fft.rfft(x.double().numpy())) ** 2 * ((frequencies >= 0.5) & (frequencies <= 40))
+    return float((power * chance).sum() / power.sum())
+
+
+def test_kept_fraction_counts_energy_and_not_bins(recordings):
+    # the loophole of a budget of bins: more than half of the band is given up, and nearly all energy kept
+    logits = np.where(NYQUIST_KNOTS < 16, 50.0, -50.0)
+    chance = 1 / (1 + np.exp(-np.interp(np.fft.rfftfreq(500, 1 / RATE), NYQUIST_KNOTS, logits)))
+    found = fda(logits).kept_fraction(recordings)
+    expected = [energy_kept(x, chance) for x in recordings]
+    np.testing.assert_allclose(found.detach(), expected, atol=1e-4)
+    assert min(expected) > 0.7
+
+
+@pytest.mark.parametrize("least", [0.1, 0.3, 0.6])
+def test_perturbed_energy_has_a_floor_whatever_the_map_is(recordings, least):
+    seen = recordings.repeat(8, 1, 1)
+    for logits in (50.0, np.where(NYQUIST_KNOTS < 30, 50.0, -50.0)):
+        module = fda(logits, perturb_at_least=least)
+        figures = augmentation_figures(module, seen, None, 0.5, seeded())
+        # gates of neighbouring bins are drawn together, so the mean over 64 draws varies by a few per cent
+        assert figures["fda_perturbed_energy"] == pytest.approx(least, abs=0.12)
+        change = (module(seen, 0.5, seeded()) - seen).square().mean() / seen.square().mean()
+        assert change > 0.005
+    open_map = augmentation_figures(fda(50.0, perturb_at_least=0.0), seen, None, 0.5, seeded())
+    assert open_map["fda_perturbed_energy"] == 0
+
+
+def test_correlation_of_a_view_is_in_its_range(recordings):
+    seen = recordings.repeat(4, 1, 1)
+    for logits in (0.0, np.where(NYQUIST_KNOTS < 16, 3.0, -3.0), np.where(NYQUIST_KNOTS > 16, 3.0, -3.0)):
+        found = augmentation_figures(fda(logits), seen, None, 0.5, seeded())["fda_correlation"]
+        assert 0.7 < found < 0.995
+
+
+def test_empty_bins_do_not_weaken_the_perturbation():
+    # the loophole of a mean over all bins: a map that is certain above the band must not change the gain inside it
+    closed = np.where(NYQUIST_KNOTS > 42, -50.0, 0.0)
+    inside = np.fft.rfftfreq(500, 1 / RATE) < 38
+    torch.testing.assert_close(drawn(fda(closed), 4)[..., inside], drawn(fda(0.0), 4)[..., inside])
 
 
 def test_kept_fraction_counts_the_band_only():

@@ -11,7 +11,7 @@ from ecgssl.config import FDAParams, ObjectiveParams, STDMParams
 from ecgssl.model.attention_rollout import rollout
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.core_ecg import CoReECG, circular_shift
-from ecgssl.model.encoder import Encoder, pool
+from ecgssl.model.encoder import Encoder
 from ecgssl.model.fda import FDA
 from ecgssl.model.reconstruction_error import hidden_by
 from ecgssl.model.recorded import recorded_columns
@@ -70,12 +70,12 @@ def test_a_short_recording_is_the_full_tensor_without_its_missing_columns(
     found = encoder(filled(x, recorded, garbage), lead_mask, recorded=lengths)
     assert differ(found.global_, expected.global_) < 1e-5
     assert differ(found.tokens[:, keep[0]], expected.tokens) < 1e-5
-    assert differ(pool(found), pool(expected)) < 1e-5
+    assert differ(encoder.pool(found), encoder.pool(expected)) < 1e-5
     assert found.valid.view(2, 12, 10)[..., columns:].sum() == 0
     # the same weights in an encoder whose window has the length of the recording
     other = Encoder(encoder.params, LEADS, columns * PATCH).eval()
     other.load_state_dict(encoder.state_dict())
-    assert differ(other.embed(x[..., : columns * PATCH], lead_mask), pool(found)) < 1e-5
+    assert differ(other.embed(x[..., : columns * PATCH], lead_mask), encoder.pool(found)) < 1e-5
 
 
 @torch.inference_mode()
@@ -174,7 +174,7 @@ def test_patches_that_were_not_recorded_are_never_a_target(small, recordings):
     model = core(small, fda={"kind": "none"}, objective={"kind": "reconstruction", "target": "plain"})
     model.shift = False
     lengths = torch.tensor([330, 500, 499, 260, 500, 500, 500, 100])
-    view = model.view(recordings, None, 3, 0.5, seeded(), False, recorded=lengths)
+    view = model.views(recordings, None, 3, 0.5, seeded(), (False,), recorded=lengths)[0]
     there = (torch.arange(1, 11) * PATCH <= lengths[:, None])[:, None]
     scored = view.mask.hidden & there
     error = (view.predicted - model.encoder.patches(view.original)).square().mean(dim=-1).view(8, 12, 10)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgssl.config import STDMParams
-from ecgssl.model.stdm import Mask, draw_mask
+from ecgssl.model.stdm import Mask, complement, draw_mask
 from ecgssl.signal.leads import LEADS, LIMB_LEADS, LIMB_MATRIX
 
 KINDS = ("paper", "einthoven", "random", "none")
@@ -155,3 +155,25 @@ def test_paper_drops_limb_leads_that_least_squares_gives_back():
                 assert residual(visible, lead, step) < 1e-12
                 recovered += 1
     assert recovered > 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    time_ratio=RATIOS,
+    lead_ratio=RATIOS,
+    columns=st.integers(2, 20),
+    step=st.integers(0, 99),
+)
+def test_complementary_views_have_no_patch_in_common(kind, time_ratio, lead_ratio, columns, step):
+    mask = draw(kind, time_ratio, lead_ratio, columns=columns, step=step)
+    other = complement(mask)
+    assert torch.equal(mask.hidden_lead, other.hidden_lead)
+    np.testing.assert_array_equal(other.keep, [np.flatnonzero(~row) for row in other.hidden.flatten(1).numpy()])
+    if kind == "random" and mask.hidden.any():
+        assert torch.equal(other.hidden, ~mask.hidden)
+    elif mask.hidden_time.any():
+        assert torch.equal(other.hidden_time, ~mask.hidden_time)
+        assert not (~mask.hidden & ~other.hidden).any()
+    else:
+        assert other is mask

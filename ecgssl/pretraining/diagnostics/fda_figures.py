@@ -52,6 +52,7 @@ def augmentation_figures(
     Returns:
         ``fda_gate``: fraction of open gates in the band of the budget. ``fda_kept_BAND``: mean probability that a bin is not
         changed, for each of ``BANDS`` with at least one bin, including protected bins.
+        ``fda_perturbed_energy``: mean share of the energy in the band that is in bins with closed gates.
         ``fda_map_spread``: standard deviation of the map over the band (0 for a constant map).
         ``fda_correlation``: mean Pearson r between a lead and its view (1 without augmentation);
         omitted if no lead has a signal. Recordings of different lengths are weighted equally.
@@ -78,9 +79,9 @@ def _figures(
     live = (f >= fda.band[0]) & (f <= fda.band[1])
     with torch.autocast(x.device.type, enabled=False):
         spectrum = torch.fft.rfft(x.float(), dim=-1)
-        logits = fda.logits(spectrum, samples)
-        chance = fda.probability(logits, samples)
-        gain = fda.gain(logits, draws, samples, temperature)
+        energy = fda.energy(spectrum, samples)
+        chance = fda.bounded(fda.probability(fda.logits(spectrum, samples), samples), energy)
+        gain = fda.gain(chance, draws, samples, temperature)
     view = torch.fft.irfft(spectrum * gain.index_select(1, fda.group), n=samples, dim=-1)
     passed = torch.where(fda.protected(samples), 1.0, chance).mean(dim=(0, 1))
     a, b = (v - v.mean(dim=-1, keepdim=True) for v in (x.float(), view))
@@ -88,6 +89,7 @@ def _figures(
     there = size > 0 if lead_mask is None else lead_mask & (size > 0)
     out = {
         "fda_gate": float((gain[..., live] == 1).float().mean()),
+        "fda_perturbed_energy": float(((gain != 1) * energy).sum(dim=(1, 2)).mean()),
         "fda_map_spread": float(chance.mean(dim=(0, 1))[live].std(correction=0)),
     }
     if bool(there.any()):

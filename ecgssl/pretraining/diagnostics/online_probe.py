@@ -125,15 +125,14 @@ class EpochMonitor:
         for start in range(0, len(rows), self._batch_size):
             batch = load_batch(self._corpus, rows[start : start + self._batch_size], device)
             generator.manual_seed(self._params.seed * 1_000_003 + start)
-            for part, augment in zip(projected, (True, both), strict=True):
-                # use the final gate temperature, so that differences between epochs come from the model only
-                temperature = self._params.fda.temperature[1]
-                view = model.view(
-                    batch.x, batch.lead_mask, 0, temperature, generator, augment, decode=False, recorded=batch.recorded
-                )
+            # use the final gate temperature, so that differences between epochs come from the model only
+            temperature = self._params.fda.temperature[1]
+            views = model.views(
+                batch.x, batch.lead_mask, 0, temperature, generator, (True, both), decode=False, recorded=batch.recorded
+            )
+            vectors.append(views[0].encoded.global_)
+            for part, view in zip(projected, views, strict=True):
                 part.append(model.projected(view.encoded.global_))
-                if part is projected[0]:
-                    vectors.append(view.encoded.global_)
         return geometry(model, vectors, projected)
 
     def _augmentation(self, model: CoReECG) -> dict[str, float]:
@@ -155,9 +154,8 @@ class EpochMonitor:
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
             temperature = self._params.fda.temperature[1]
-            view = model.view(
-                batch.x, batch.lead_mask, step, temperature, generator, augment=False, recorded=batch.recorded
-            )
+            pair = (False,) * model.objective.views
+            view = model.views(batch.x, batch.lead_mask, step, temperature, generator, pair, recorded=batch.recorded)[0]
             add_reconstruction([errors], model, view, batch, self._corpus)
         figures = errors.figures()
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}

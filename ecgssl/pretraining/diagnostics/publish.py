@@ -97,10 +97,9 @@ def assess_pretraining(
     for number, (name, part) in enumerate(_batches(corpus, rows, batch_size)):
         batch = load_batch(store, part, torch.device("cpu"))
         generator.manual_seed(seed * 1_000_003 + number)
-        views = [
-            model.view(batch.x, batch.lead_mask, number, gate_temperature, generator, augment, recorded=batch.recorded)
-            for augment in (True, both)
-        ]
+        views = model.views(
+            batch.x, batch.lead_mask, number, gate_temperature, generator, (True, both), recorded=batch.recorded
+        )
         terms = model.terms(views, batch.lead_mask, batch.patients)
         projected = [model.projected(view.encoded.global_) for view in views]
         into = [whole, by_set.setdefault(name, _Sums())] if len(corpus.names) > 1 else [whole]

@@ -95,7 +95,8 @@ def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> R
     generator = torch.Generator().manual_seed(seed)
     shift, model.shift = model.shift, False
     try:
-        view = model.view(batch.x, batch.lead_mask, 0, 1.0, generator, augment=False, recorded=batch.recorded)
+        pair = (False,) * model.objective.views
+        view = model.views(batch.x, batch.lead_mask, 0, 1.0, generator, pair, recorded=batch.recorded)[0]
     finally:
         model.shift = shift
     assert view.predicted is not None
