@@ -49,11 +49,13 @@ class StemParams(Section):
 
     Args:
         filters: number of filters; 0 for no stem.
-        offsets: number of positions per patch at which the filters are applied; it divides ``model.patch``.
+        offsets: number of positions per patch at which the filters are applied for the tokens; it divides ``model.patch``.
+        share_offsets: number of positions per patch for the shares of an embedding; it divides ``model.patch``.
     """
 
     filters: Annotated[int, Field(ge=0, le=4096)] = 0
     offsets: Annotated[int, Field(ge=1, le=100)] = 5
+    share_offsets: Annotated[int, Field(ge=1, le=100)] = 25
 
 
 Preset = Literal["tiny", "small", "base"]
@@ -106,8 +108,11 @@ class ModelParams(Section):
         width, _, heads = self.shape
         if width % heads or (width // heads) % 2:
             raise ValueError(f"width {width} must be an even multiple of heads {heads}")
-        if self.stem.filters and self.patch % self.stem.offsets:
-            raise ValueError(f"patch {self.patch} must be a multiple of stem.offsets {self.stem.offsets}")
+        if self.stem.filters and (self.patch % self.stem.offsets or self.patch % self.stem.share_offsets):
+            raise ValueError(
+                f"patch {self.patch} must be a multiple of stem.offsets {self.stem.offsets} and of stem.share_offsets "
+                f"{self.stem.share_offsets}"
+            )
         if self.decoder.width % self.decoder.heads or self.decoder.width % 2:
             raise ValueError(
                 f"decoder width {self.decoder.width} must be even and a multiple of heads {self.decoder.heads}"

@@ -128,9 +128,8 @@ class Encoder(nn.Module):
         tokens = self.embed_norm(self.embed_patch(patches)) + position
         shares = None
         if self.stem is not None:
-            responses = self.stem(x, keep)  # (B, K, O, F)
-            tokens = tokens + self.stem.tokens(responses)
-            shares = self.stem.shares(responses) if keep is None else None
+            tokens = tokens + self.stem(x, keep)
+            shares = self.stem.shares(x) if keep is None else None
         tokens = torch.cat([self.global_token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         attend = None if valid is None else torch.cat([torch.ones_like(valid[:, :1]), valid], dim=1)
         for block in self.blocks:

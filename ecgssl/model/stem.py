@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -10,24 +12,26 @@ from torch import Tensor, nn
 from ecgssl.config.model import StemParams
 
 TAPS = 9
-"""Number of independent values of an initial filter, as in ROCKET (Dempster et al. 2020, arXiv 1910.13051)."""
+"""Number of independent values of a filter, as in ROCKET (Dempster et al. 2020, arXiv 1910.13051)."""
 DILATIONS = (1, 1, 2, 2, 3, 5)
-"""Samples per value of successive initial filters. A filter of dilation 5 covers 45 samples."""
+"""Samples per value of successive filters. A filter of dilation 5 covers 45 samples."""
 THRESHOLDS = (0.03, 3.0)
-"""Range of the absolute values of initial thresholds, in units of the normalised recording."""
+"""Range of the absolute values of thresholds, in units of the normalised recording."""
 SOFTNESS = 0.02
 """Width of the threshold of a share, in units of a response. A hard threshold would let rounding change an embedding.
 
-Wider thresholds lose information: with 0.25, a probe of the shares had a macro AUROC of 0.873 for the superclasses of
-PTB-XL (fold 9), and with hard thresholds 0.905 (encoder of 20,000 recordings seen, 320 filters)."""
+Wider thresholds lose information: a probe of the shares had a macro AUROC of 0.873 for the superclasses of PTB-XL (fold 9)
+with 0.25, and of 0.905 with hard thresholds (320 filters after pretraining on 20,000 recordings, 5 offsets).
+"""
 
 
 class Stem(nn.Module):
-    """Filters of one patch length at ``offsets`` offsets around every patch of a lead.
+    """Fixed random filters of one patch length, applied at several offsets around every patch of a lead.
 
-    A linear patch embedding represents a QRS complex differently at every position in the patch. The responses of the
-    filters at several offsets, and in particular the share of responses above a threshold over the recording, do not depend
-    on the position. MiniRocket (Dempster et al. 2021, arXiv 2012.08791) uses such shares as its only features.
+    A linear patch embedding represents a QRS complex differently at every position in the patch. The share of responses
+    above a threshold over the recording does not depend on the position. MiniRocket (Dempster et al. 2021, arXiv
+    2012.08791) uses such shares as its only features. Filters and thresholds are drawn once and not trained; the map from
+    responses to tokens is trained.
 
     Windows extend into neighbouring patches. Samples of hidden patches are replaced by 0 beforehand, so that the responses
     of visible patches do not depend on them.
@@ -38,19 +42,20 @@ class Stem(nn.Module):
         width: width D of a token.
     """
 
+    filters: Tensor
+    thresholds: Tensor
+
     def __init__(self, params: StemParams, patch: int, width: int) -> None:
         super().__init__()
-        self.patch, self.offsets = patch, params.offsets
-        self.filters = nn.Linear(patch, params.filters)
+        self.patch, self.offsets, self.share_offsets = patch, params.offsets, params.share_offsets
         self.to_token = nn.Linear(params.filters * params.offsets, width)
-        with torch.no_grad():
-            self.filters.weight.copy_(initial_filters(params.filters, patch))
-            low, high = (torch.tensor(v).log() for v in THRESHOLDS)
-            size = torch.exp(low + (high - low) * torch.rand(params.filters))
-            self.filters.bias.copy_(size * torch.where(torch.rand(params.filters) < 0.5, -1.0, 1.0))
+        low, high = (torch.tensor(v).log() for v in THRESHOLDS)
+        size = torch.exp(low + (high - low) * torch.rand(params.filters))
+        self.register_buffer("filters", random_filters(params.filters, patch))
+        self.register_buffer("thresholds", size * torch.where(torch.rand(params.filters) < 0.5, -1.0, 1.0))
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Return the responses (B, K, O, F) of the visible patches, relative to the thresholds.
+        """Return what the stem adds to the tokens of the visible patches, (B, K, D).
 
         Args:
             x: (B, L, T) signal, as in ``Encoder.forward``.
@@ -58,20 +63,39 @@ class Stem(nn.Module):
         """
         if keep is not None:
             x = self._visible_only(x, keep)
-        step = self.patch // self.offsets
-        before = step * (self.offsets // 2)
-        padded = F.pad(x, (before, step * self.offsets - before))
-        windows = torch.stack(
-            [
-                rearrange(padded[..., k * step : k * step + x.shape[-1]], "b l (n p) -> b (l n) p", p=self.patch)
-                for k in range(self.offsets)
-            ],
-            dim=2,
-        )  # (B, L N, O, P)
-        if keep is not None:
-            windows = windows.gather(1, keep[:, :, None, None].expand(-1, -1, *windows.shape[2:]))
-        responses: Tensor = self.filters(windows)
-        return responses
+        responses = []
+        for windows in self._windows(x, self.offsets):
+            if keep is not None:
+                windows = windows.gather(1, keep[..., None].expand(-1, -1, self.patch))
+            responses.append(self._respond(windows))
+        out: Tensor = self.to_token(F.gelu(torch.cat(responses, dim=-1)))
+        return out
+
+    def shares(self, x: Tensor) -> Tensor:
+        """Return the share of responses above their thresholds around every patch of x (B, L, T), (B, L N, F) float32.
+
+        The threshold is soft: a response r above its threshold counts as sigmoid(r / ``SOFTNESS``).
+        """
+        total: Tensor | None = None
+        for windows in self._windows(x, self.share_offsets):
+            # one offset at a time, because all responses of a batch take several GB
+            above = torch.sigmoid(self._respond(windows).float() / SOFTNESS)
+            total = above if total is None else total + above
+        assert total is not None
+        return total / self.share_offsets
+
+    def _windows(self, x: Tensor, offsets: int) -> Iterator[Tensor]:
+        """Yield the windows (B, L N, P) at each offset, in steps of ``patch / offsets`` samples, centred on the patches."""
+        step = self.patch // offsets
+        before = step * (offsets // 2)
+        padded = F.pad(x, (before, step * offsets - before))
+        for k in range(offsets):
+            part = padded[..., k * step : k * step + x.shape[-1]]
+            yield rearrange(part, "b l (n p) -> b (l n) p", p=self.patch)
+
+    def _respond(self, windows: Tensor) -> Tensor:
+        """Return the responses (B, K, F) of windows (B, K, P), relative to the thresholds."""
+        return F.linear(windows, self.filters, -self.thresholds)
 
     def _visible_only(self, x: Tensor, keep: Tensor) -> Tensor:
         """Return x (B, L, T) with 0 in all patches that are not in ``keep`` (B, K)."""
@@ -79,20 +103,8 @@ class Stem(nn.Module):
         visible = torch.zeros_like(patches[..., 0], dtype=torch.bool).scatter(1, keep, True)
         return rearrange(torch.where(visible[..., None], patches, 0), "b (l n) p -> b l (n p)", l=x.shape[1])
 
-    def tokens(self, responses: Tensor) -> Tensor:
-        """Return what the responses (B, K, O, F) add to the tokens, (B, K, D)."""
-        out: Tensor = self.to_token(rearrange(F.gelu(responses), "b k o f -> b k (o f)"))
-        return out
 
-    def shares(self, responses: Tensor) -> Tensor:
-        """Return the share of responses (B, K, O, F) above their thresholds in every patch, (B, K, F) float32.
-
-        The threshold is soft: a response r counts as sigmoid(r / ``SOFTNESS``).
-        """
-        return torch.sigmoid(responses.float() / SOFTNESS).mean(dim=2)
-
-
-def initial_filters(count: int, patch: int) -> Tensor:
+def random_filters(count: int, patch: int) -> Tensor:
     """Return filters (count, P) with mean 0 and norm 1, each with ``TAPS`` random values of equal length, in the centre."""
     filters = torch.zeros(count, patch)
     for number in range(count):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecgssl.config import ModelParams, StemParams
 from ecgssl.model.encoder import Encoder
-from ecgssl.model.stem import SOFTNESS, Stem, initial_filters
+from ecgssl.model.stem import SOFTNESS, Stem, random_filters
 from ecgssl.signal.leads import LEADS
 
 PATCH, COLUMNS = 50, 10
@@ -27,28 +27,40 @@ def differ(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max())
 
 
-@settings(max_examples=20, deadline=None)
-@given(offsets=st.sampled_from([1, 2, 5, 10]), filters=st.integers(1, 4), seed=st.integers(0, 100))
-def test_responses_are_filters_at_offsets_around_every_patch(offsets, filters, seed):
-    torch.manual_seed(seed)
-    stem = Stem(StemParams(filters=filters, offsets=offsets), PATCH, 8)
-    x = torch.randn(2, 3, 4 * PATCH)
-    found = stem(x).detach().numpy()
+def responses(stem: Stem, x: torch.Tensor, offsets: int) -> np.ndarray:
+    """Return the responses (B, L, N, O, F) relative to the thresholds, with NumPy."""
     step = PATCH // offsets
     padded = np.pad(x.double().numpy(), ((0, 0), (0, 0), (PATCH, PATCH)))
-    weight, bias = stem.filters.weight.detach().double().numpy(), stem.filters.bias.detach().double().numpy()
-    for lead in range(3):
-        for column in range(4):
-            for offset in range(offsets):
-                start = PATCH + column * PATCH + (offset - offsets // 2) * step
-                window = padded[:, lead, start : start + PATCH]
-                np.testing.assert_allclose(found[:, lead * 4 + column, offset], window @ weight.T + bias, atol=1e-4)
+    first = PATCH - (offsets // 2) * step
+    starts = first + np.arange(x.shape[-1] // PATCH)[:, None] * PATCH + np.arange(offsets) * step  # (N, O)
+    windows = padded[:, :, starts[..., None] + np.arange(PATCH)]  # (B, L, N, O, P)
+    return windows @ stem.filters.double().numpy().T - stem.thresholds.double().numpy()
+
+
+@settings(max_examples=20, deadline=None)
+@given(offsets=st.sampled_from([1, 2, 5, 10, 25]), filters=st.integers(1, 4), seed=st.integers(0, 100))
+@torch.inference_mode()
+def test_stem_equals_numpy(offsets, filters, seed):
+    torch.manual_seed(seed)
+    stem = Stem(StemParams(filters=filters, offsets=offsets, share_offsets=offsets), PATCH, 8)
+    x = torch.randn(2, 3, 4 * PATCH)
+    expected = responses(stem, x, offsets)
+    flat = torch.from_numpy(expected).float().reshape(2, 12, -1)
+    np.testing.assert_allclose(stem(x), stem.to_token(torch.nn.functional.gelu(flat)), atol=1e-4)
+    shares = 1 / (1 + np.exp(-np.clip(expected / SOFTNESS, -500, 500)))
+    np.testing.assert_allclose(stem.shares(x), shares.mean(axis=3).reshape(2, 12, filters), atol=1e-3)
+
+
+def test_filters_and_thresholds_are_saved_and_not_trained():
+    stem = Stem(StemParams(filters=4), PATCH, 8)
+    assert {"filters", "thresholds"} <= stem.state_dict().keys()
+    assert {name for name, _ in stem.named_parameters()} == {"to_token.weight", "to_token.bias"}
 
 
 @pytest.mark.parametrize("patch", [4, 12, 50, 100])
-def test_initial_filters_have_mean_0_and_norm_1(patch):
+def test_random_filters_have_mean_0_and_norm_1(patch):
     torch.manual_seed(0)
-    filters = initial_filters(40, patch)
+    filters = random_filters(40, patch)
     assert filters.shape == (40, patch)
     assert float(filters.mean(dim=1).abs().max()) < 1e-6
     torch.testing.assert_close(filters.norm(dim=1), torch.ones(40))
@@ -76,17 +88,11 @@ def test_embedding_per_lead_equals_numpy(recordings):
     found = model.embed(x, present).numpy()
     assert found.shape == (8, model.embed_dim) == (8, 3 * 32 + 12 * (32 + 6))
     tokens = model(x, present).tokens.view(8, 12, COLUMNS, 32).numpy()
-    shares = torch.sigmoid(model.stem(x) / SOFTNESS).mean(dim=2).view(8, 12, COLUMNS, 6).numpy()
+    shares = model.stem.shares(x).view(8, 12, COLUMNS, 6).numpy()
     values = np.concatenate([tokens, shares], axis=-1).mean(axis=2)  # (8, 12, 38)
     values[0, ~present[0].numpy()] = values[0, present[0].numpy()].mean(axis=0)
     np.testing.assert_allclose(found[:, 96:], values.reshape(8, -1), atol=1e-5)
     assert bool(model.embed(x[:1], torch.zeros(1, 12, dtype=torch.bool)).isfinite().all())
-
-
-def test_share_counts_responses_above_the_threshold():
-    stem = Stem(StemParams(filters=3, offsets=5), PATCH, 8)
-    responses = torch.tensor([10.0, 10.0, -10.0, 10.0, -10.0])[None, None, :, None].expand(2, 4, 5, 3)
-    torch.testing.assert_close(stem.shares(responses), torch.full((2, 4, 3), 0.6))
 
 
 @torch.inference_mode()
@@ -94,7 +100,7 @@ def test_embedding_of_the_recording_has_the_shares_of_all_leads(recordings):
     model = encoder("recording")
     found = model.embed(recordings)
     assert found.shape == (8, 3 * 32 + 6)
-    expected = torch.sigmoid(model.stem(recordings) / SOFTNESS).mean(dim=(1, 2))
+    expected = model.stem.shares(recordings).mean(dim=1)
     assert differ(found[:, 96:], expected) < 1e-6
 
 
@@ -116,8 +122,8 @@ def test_short_recording_equals_a_shorter_window(recordings, recorded):
 @torch.inference_mode()
 def test_shares_depend_little_on_the_position_of_a_beat(recordings):
     model = encoder(filters=20)
-    first, shifted = model.embed(recordings), model.embed(recordings.roll(10, dims=2))
+    first, shifted = model.embed(recordings), model.embed(recordings.roll(2, dims=2))
     shares = torch.tensor([i % 52 >= 32 for i in range(12 * 52)])
     assert differ(first[:, 96:][:, shares], shifted[:, 96:][:, shares]) <= 0.1
-    # a shift by one offset moves windows by one place; only those at both ends differ
+    # a shift by one step moves windows by one place; only those at both ends differ
     assert float(first[:, 96:][:, shares].std(dim=0).max()) > 0.05
