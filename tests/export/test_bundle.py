@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from deploy_models import LEAN, SPEC, classifier, decision
+from deploy_models import LEAN, SPEC, TINY, classifier, decision
 
 from ecgssl.config import ExportParams, ModelParams, QualityParams
 from ecgssl.errors import ContractMismatch, InputError
@@ -163,7 +163,7 @@ def test_encoder(encoder_bundle):
         "signal.json",
     ]
     bundle = load_bundle(encoder_bundle)
-    assert (bundle.graph.outputs, bundle.targets, bundle.embed_dim) == (("embedding",), (), 96)
+    assert (bundle.graph.outputs, bundle.targets, bundle.embed_dim) == (("embedding",), (), TINY.embed_dim(12))
 
 
 @pytest.mark.parametrize(

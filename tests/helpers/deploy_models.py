@@ -14,7 +14,7 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.signal.leads import LIMB_MATRIX
 from ecgssl.signal.spec import SignalSpec
 
-TINY = ModelParams(width=32, depth=2, heads=2, patch=50, pooling="lead", stem=StemParams(filters=7))
+TINY = ModelParams(width=32, depth=2, heads=2, patch=50, pooling="lead", stem=StemParams(filters=7, share_offsets=5))
 SPEC = SignalSpec()
 LEAN = ExportParams(raw_rates=[], pt2=False)
 """Return export parameters for the one graph that every bundle has."""
