@@ -197,4 +197,4 @@ def test_eight_bit_graph_takes_short_recordings(graphs):
     other = ecg[1:2].copy()
     assert np.isfinite(logits).all()
     other[:, :, 729:] = np.nan
-    assert np.abs(logits - session.run(["logits"], {"ecg": other, "lead_mask": leads(1)})[0]).max() < 0.05
+    assert np.abs(logits - session.run(["logits"], {"ecg": other, "lead_mask": leads(1)})[0]).max() < 0.15

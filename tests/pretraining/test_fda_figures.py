@@ -54,7 +54,9 @@ def test_names():
 
 
 def test_identity_and_nothing_are_told(x):
-    identity, nothing, middle = (figures(fda(value, strength=2.0), x) for value in (50.0, -50.0, 0.0))
+    identity, nothing, middle = (
+        figures(fda(value, strength=2.0, perturb_at_least=0.0), x) for value in (50.0, -50.0, 0.0)
+    )
     assert identity["fda_gate"] == 1
     assert identity["fda_correlation"] == pytest.approx(1, abs=1e-5)
     assert nothing["fda_gate"] == 0
