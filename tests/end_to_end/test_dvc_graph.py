@@ -64,6 +64,23 @@ def test_downstream_changes_do_not_run_pretraining_unless_its_recordings_change(
     assert project.run("export")[-2:] == [RHYTHM, "export"]
 
 
+def test_an_experiment_has_its_own_metrics_plots_and_leaderboard(project, tmp_path):
+    """``dvc exp run`` with another objective runs no preprocessing, and its results are compared with those before."""
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--allow-empty", "--message", "run")
+    ran = project.experiment("contrastive", "objective.kind=contrastive")
+    assert ran[0] == "pretrain"
+    assert set(ran[1:]) == {RHYTHM, SHAPE, "evaluate", "export"}
+    (changed,) = project.metrics_diff("HEAD", "contrastive").items()
+    assert changed == ("metrics/evaluate.json", {"auroc": {"old": 0.5, "new": 0.25, "diff": -0.25}})
+    assert {"plots/pretrain/losses.csv", "plots/evaluate/roc.png"} <= project.plots("contrastive")
+    # the leaderboards that ``ecgssl leaderboard`` merges
+    boards = {
+        rev: project.get("metrics/leaderboard.json", rev, tmp_path / f"{rev}.json") for rev in ("HEAD", "contrastive")
+    }
+    assert boards == {"HEAD": '["core"]', "contrastive": '["contrastive"]'}
+
+
 def test_a_clone_gets_the_results_from_a_remote_without_a_run(finished, tmp_path):
     """After ``dvc push`` to a folder, a clone has all results with ``dvc pull``. Only ``data/raw`` is not pushed."""
     finished.git("add", "--all")

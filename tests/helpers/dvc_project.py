@@ -21,7 +21,13 @@ argument = sys.argv[-1] if len(sys.argv) > 1 else ""
 stage = pathlib.Path(sys.argv[0]).stem.partition("_recordings")[0]
 with open("runs/log.txt", "a") as log:
     log.write(stage + ("@" + argument if argument else "") + "\\n")
-parameters = json.loads(pathlib.Path("params.yaml").read_text())
+parameters = pathlib.Path("params.yaml").read_text()
+try:
+    parameters = json.loads(parameters)
+except ValueError:
+    # an experiment writes YAML that is not JSON; the library is slow to import
+    import yaml
+    parameters = yaml.safe_load(parameters)
 def read(path):
     return pathlib.Path(path).read_text().split()
 def write(path, text="x"):
@@ -47,7 +53,8 @@ elif stage == "select":
             write(f"data/selection/{folder}/{task}.json", json.dumps([values["targets"], stores[values["set"]]]))
     write("metrics/selection.json", json.dumps({"kept": sum(map(len, kept.values()))}))
 elif stage == "pretrain":
-    write("models/pretrained/weights", pathlib.Path("data/selection/pretrain.json").read_text())
+    made = pathlib.Path("data/selection/pretrain.json").read_text() + parameters["objective"]["kind"]
+    write("models/pretrained/weights", made)
     write("plots/pretrain/losses.csv", "samples,reconstruction,contrastive,budget,kept_fraction\\n1,2,3,4,5\\n")
     write("plots/pretrain/epochs.csv", "samples,relative_lead,relative_time,uniformity,effective_rank\\n1,2,3,4,5\\n")
     write("plots/pretrain/importance.png"); write("plots/pretrain/reconstruction.png"); write("plots/pretrain/gallery.png")
@@ -58,8 +65,9 @@ elif stage == "finetune":
     write(f"models/finetuned/{argument}/weights", json.dumps(made))
 elif stage == "evaluate":
     write("metrics/evaluate/all.json", "{}")
-    write("metrics/evaluate.json", '{"auroc": 0.5}')
-    write("metrics/leaderboard.md", "| method |"); write("metrics/leaderboard.json", "[]")
+    objective = parameters["objective"]["kind"]
+    write("metrics/evaluate.json", json.dumps({"auroc": {"core": 0.5}.get(objective, 0.25)}))
+    write("metrics/leaderboard.md", "| method |"); write("metrics/leaderboard.json", json.dumps([objective]))
     write("plots/evaluate/roc.png")
 elif stage == "export":
     write("exports/encoder/config.json"); write("exports/classifier/config.json")
@@ -112,6 +120,26 @@ class Project:
             repository.reproduce(list(stages) or None, **options)
         return log.read_text().split()
 
+    def experiment(self, name: str, *changes: str) -> list[str]:
+        """Run ``dvc exp run`` with a name and changed parameters; return the stages that ran, in order."""
+        log = self.folder / LOG
+        log.write_text("")
+        with self._repository() as repository:
+            assert repository.experiments.run(name=name, params=list(changes))
+        return log.read_text().split()
+
+    def metrics_diff(self, first: str, second: str) -> dict[str, Any]:
+        """Return the metrics that ``dvc metrics diff`` lists, by file."""
+        with self._repository() as repository:
+            return dict(repository.metrics.diff(first, second)["diff"])
+
+    def get(self, path: str, revision: str, out: Path) -> str:
+        """Return the content of a file of a revision or experiment, from ``dvc get``."""
+        from dvc.repo import Repo
+
+        Repo.get(str(self.folder), path, out=str(out), rev=revision)
+        return out.read_text()
+
     def git(self, *arguments: str) -> str:
         """Run git and return its output."""
         identity = ("-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
@@ -134,11 +162,11 @@ class Project:
         self.git("clone", "--quiet", str(self.folder), str(folder))
         return Project(folder)
 
-    def plots(self) -> set[str]:
-        """Return the files that ``dvc plots show`` finds."""
+    def plots(self, revision: str = "workspace") -> set[str]:
+        """Return the files that ``dvc plots show`` finds in a revision or experiment."""
         with self._repository() as repository:
-            found = repository.plots.show()
-        sources = found["workspace"]["sources"]["data"]
+            found = repository.plots.show(revs=[revision])
+        sources = found[revision]["sources"]["data"]
         return {path for path, content in sources.items() if "error" not in content}
 
     @contextlib.contextmanager
@@ -185,6 +213,7 @@ def make_project(folder: Path) -> Project:
     params["sets"] = {"archive": {"reader": "cohort"}, "clinic": {"reader": "ptbxl"}, "ward": {"reader": "cohort"}}
     params["pretrain"] = {"sets": ["archive"]}
     params["tasks"] = {"rhythm": {"set": "clinic", "targets": ["AF"]}, "shape": {"set": "ward", "targets": ["MI"]}}
+    params["objective"] = {"kind": "core"}
     params["export"] = {"task": "rhythm", "mode": "linear"}
     params["finetune"] |= {"modes": ["linear"], "fractions": [1.0], "lead_sets": ["12lead"]}
     project.set_params(params)
