@@ -105,8 +105,9 @@ def _loky(
             yield function(*task)
         return
     executor = ProcessPoolExecutor(processes, initializer=_ignore_interrupts, env=_ONE_THREAD)
+    running: list[Any] = []
     try:
-        running = [executor.submit(function, *task) for task in islice(tasks, (AHEAD + ordered) * processes)]
+        running += [executor.submit(function, *task) for task in islice(tasks, (AHEAD + ordered) * processes)]
         while running:
             done = running[0] if ordered else next(iter(wait(running, return_when=FIRST_COMPLETED).done))
             running.remove(done)
@@ -115,7 +116,8 @@ def _loky(
     except BrokenProcessPool as error:
         raise _worker_died() from error
     finally:
-        executor.shutdown(wait=True, kill_workers=True)
+        # a worker that is killed leaves the semaphores of its libraries, which Python reports as leaked
+        executor.shutdown(wait=True, kill_workers=bool(running))
 
 
 def _ignore_interrupts() -> None:
