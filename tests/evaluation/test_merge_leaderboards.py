@@ -67,7 +67,7 @@ def test_each_objective_has_a_row_and_shared_rows_occur_once(core: Path, tmp_pat
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"test_digest": "abd"}, "other.json: a: super: test_digest: is 'abd', but 'abc' in"),
+        ({"test_digest": "abe"}, "other.json: a: super: test_digest: is 'abe', but 'abc' in"),
         ({"records": 99}, "a: super: records: is 99, but 100 in"),
         ({"metric": "mae"}, "a: super: metric_title: is 'MAE', but 'macro AUROC' in"),
         ({"trained_on": "1lead", "tested_on": "1lead"}, "a: super: leads: is '1lead', but '12lead' in"),

@@ -39,12 +39,12 @@ def test_a_line_has_the_result_and_no_path(tmp_path: Path, monkeypatch: pytest.M
 
 def test_repeated_and_different_results_are_counted_for_the_same_recordings(tmp_path: Path) -> None:
     assert count_scorings(tmp_path, "abc") is None
-    for made in (figures(0.9), figures(0.9), figures(0.8), figures(0.7, "abd"), figures(0.6, split="external")):
+    for made in (figures(0.9), figures(0.9), figures(0.8), figures(0.7, "abe"), figures(0.6, split="external")):
         log_scorings(tmp_path, made, "af")
     with (tmp_path / FILE).open("a") as file:
         file.write("{damaged\n")
     assert count_scorings(tmp_path, "abc") == Scorings(4, 3)
-    assert count_scorings(tmp_path, "abd") == Scorings(1, 1)
+    assert count_scorings(tmp_path, "abe") == Scorings(1, 1)
     assert count_scorings(tmp_path, "other") is None
 
 
