@@ -24,7 +24,7 @@ from ecgssl.tracking.runs import TrackedRun
 def export_models(
     params: Params, models: Mapping[Path, tuple[Path, Path]], run: TrackedRun
 ) -> dict[Path, dict[str, Any]]:
-    """Export several models like ``export_model``, each in a process of its own if ``store.workers`` allows.
+    """Export several models like ``export_model``, each in a separate process if ``store.workers`` allows.
 
     Args:
         params: parameters, of which sections ``export``, ``quality`` and ``store`` are used.
