@@ -30,19 +30,19 @@ COMMANDS = {
     "check": "check table.csv --out OUT.html",
     "draw": "draw r0.hea --out OUT.png",
     "download": "download ptbxl --root ROOT",
-    "embed": "embed --bundle bundle r0.hea --out OUT.csv",
+    "embed": "embed --bundle ./bundle r0.hea --out OUT.csv",
     "evaluate predictions": "evaluate predictions.csv --out OUT.json",
-    "evaluate run": "evaluate --run run --store STORE --out OUT",
-    "evaluate manifest": "evaluate --run run --manifest table.csv --out OUT",
-    "export": "export --model run --out OUT",
-    "finetune": "finetune --store STORE --encoder run --targets AF --out OUT",
-    "finetune manifest": "finetune --manifest table.csv --bundle bundle --targets AF --out OUT",
+    "evaluate run": "evaluate --run ./run --store STORE --out OUT",
+    "evaluate manifest": "evaluate --run ./run --manifest table.csv --out OUT",
+    "export": "export --model ./run --out OUT",
+    "finetune": "finetune --store STORE --encoder ./run --targets AF --out OUT",
+    "finetune manifest": "finetune --manifest table.csv --bundle ./bundle --targets AF --out OUT",
     "leaderboard": "leaderboard board.json --out OUT",
-    "monitor": "monitor scores.csv --bundle bundle --out OUT.html",
-    "predict": "predict --bundle bundle r0.hea --out OUT.csv",
+    "monitor": "monitor scores.csv --bundle ./bundle --out OUT.html",
+    "predict": "predict --bundle ./bundle r0.hea --out OUT.csv",
     "preprocess": "preprocess --manifest table.csv --out OUT",
     "pretrain": "pretrain --store STORE --out ROOT",
-    "recalibrate": "recalibrate --run run --store STORE --out OUT",
+    "recalibrate": "recalibrate --run ./run --store STORE --out OUT",
     "report": "report OUT",
     "report elsewhere": "report run --out OUT",
     "report external": "report run --judged OUT",
@@ -92,7 +92,7 @@ def test_an_output_in_use_is_refused_with_its_owner(
 
 def test_every_command_with_an_output_is_tested() -> None:
     # these read only, or replace one small file atomically
-    others = {"fingerprint", "inspect", "overlap", "profile", "results", "serve", "sign"}
+    others = {"encoders", "fingerprint", "inspect", "overlap", "profile", "results", "serve", "sign"}
     names = {path.stem for path in (PROFILE.parents[2] / "ecgssl/cli").glob("[a-z]*.py")}
     helpers = {"app", "manifest_options", "scoring_options", "signature_option"}
     assert names - helpers - others == {words.split()[0] for words in COMMANDS.values()}
