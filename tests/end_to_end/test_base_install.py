@@ -135,7 +135,7 @@ def test_every_command_that_needs_an_extra_prints_the_install_line(tmp_path):
 
 def test_a_stage_script_names_the_extra(tmp_path):
     """Each script is run by ``dvc repro``; arguments are parsed after the imports that need torch."""
-    scripts = ("select_recordings", "pretrain", "finetune")
+    scripts = ("pretrain", "finetune")
     code = "import runpy, sys\nsys.modules['torch'] = None\n"
     code += f"for name in {scripts}:\n    sys.argv = [name + '.py']\n    try:\n"
     code += f"        runpy.run_path('{REPOSITORY}/pipelines/' + name + '.py', run_name='__main__')\n"

@@ -168,7 +168,10 @@ def test_one_task_in_every_mode_fraction_and_lead_set(project):
     fewer = {(mode, 1.0, "12lead", "1lead") for mode in ("linear", "full", "scratch")}
     assert found == {(mode, share, leads, leads) for mode, share, leads in pairs} | fewer
     names = [row["method"] for row in board["methods"]["rows"]]
-    assert names[:4] == ["random encoder, linear", "from scratch", "core, linear", "core, full"]
+    assert names[:5] == [
+        "random encoder, linear", "clinical features with age and sex, linear", "from scratch", "core, linear",
+        "core, full",
+    ]  # fmt: skip
     drawn = project / f"models/finetuned/{ONE_TASK}-full-0.5-12lead/draw-1.csv"
     assert drawn.exists()
 

@@ -125,13 +125,13 @@ def test_stage_cohort_keeps_a_private_key(project):
     stage = script("cohort")
     key = written("data/raw/patient.key", bytes(range(32)))
     with pytest.raises(InputError, match=r"data/raw/patient\.key"):
-        stage._remove_simulated(Path("data/raw"))
+        stage._write_note(Path("data/raw"))
     with pytest.raises(InputError, match="private key"):
         simulate("data/raw", SyntheticParams(patients=2), 0)
     assert load_or_make_key(key) == bytes(range(32))
     written(key, patient_key(3))
-    stage._remove_simulated(Path("data/raw"))
-    assert list(Path("data/raw").iterdir()) == []
+    stage._write_note(Path("data/raw"))
+    assert [path.name for path in Path("data/raw").iterdir()] == ["README.txt"]
 
 
 def test_make_clean_keeps_private_keys_only(project, capsys):

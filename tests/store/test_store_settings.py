@@ -85,9 +85,9 @@ def test_settings_of_a_bundle(file):
 @pytest.mark.parametrize(
     "command",
     [
-        ("finetune", "--encoder", "none", "--targets", "MI", "--out", "run"),
+        ("finetune", "--encoder", "./none", "--targets", "MI", "--out", "run"),
         ("pretrain", "--out", "run"),
-        ("export", "--model", "none", "--out", "run"),
+        ("export", "--model", "./none", "--out", "run"),
         ("evaluate", "--run", "none", "--out", "run"),
         ("evaluate", "none.csv", "--out", "run.json"),
         ("recalibrate", "--run", "none", "--out", "run"),
