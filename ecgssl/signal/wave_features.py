@@ -26,7 +26,8 @@ REGULAR_P = 0.5
 
 _R = round(BEFORE * RATE)
 _EDGE, _QUIET = 0.06, 0.02
-_SHARE = 1000.0 / RATE
+_MS = 1000.0 / RATE
+"""Milliseconds per sample."""
 
 
 def wave_features(beats: Beats, leads: Sequence[str]) -> dict[str, float]:
@@ -47,7 +48,7 @@ def wave_features(beats: Beats, leads: Sequence[str]) -> dict[str, float]:
     stop = max(start + 1, math.floor(onset) - round(0.004 * RATE))
     level = beat[:, start:stop].mean(axis=1, keepdims=True)
     above = beat - level
-    found = {"qrs_duration": (end - onset) * _SHARE}
+    found = {"qrs_duration": (end - onset) * _MS}
     first, last = math.floor(onset), math.ceil(end)
     found |= _qrs(above[:, first : last + 1], leads)
     rr = float(np.median(np.diff(beats.times))) if len(beats.times) > 1 else math.inf
@@ -184,7 +185,7 @@ def _p_wave(complete: Array, beat: Array, leads: Sequence[str], onset: int, rr: 
         return found
     low = np.flatnonzero(size[: top + 1] < 0.3 * size[top])
     if len(low):
-        found["pr"] = (onset - start - _crossing(size, int(low[-1]), int(low[-1]) + 1, 0.3 * float(size[top]))) * _SHARE
+        found["pr"] = (onset - start - _crossing(size, int(low[-1]), int(low[-1]) + 1, 0.3 * float(size[top]))) * _MS
     return found
 
 
