@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgssl.datasets.table.parse_cells import is_empty, parse_date, read_dates
+from ecgssl.datasets.table.parse_cells import is_empty
+from ecgssl.datasets.table.parse_dates import parse_date, read_dates
 
 WHEN = st.datetimes(min_value=datetime.datetime(1970, 1, 1), max_value=datetime.datetime(2200, 1, 1)).map(
     lambda when: when.replace(microsecond=0)

@@ -19,7 +19,7 @@ from ecgssl.datasets.cohort import DESCRIPTIVE, EXTERNAL, NO_PATIENT, SPLITS, Co
 from ecgssl.datasets.splits import CannotSplit, make_split
 from ecgssl.datasets.table import parse_cells as parse
 from ecgssl.datasets.table.check_paths import check_paths, read_paths
-from ecgssl.datasets.table.parse_cells import Order, read_dates
+from ecgssl.datasets.table.parse_dates import Order, read_dates
 from ecgssl.datasets.table.parse_targets import read_target
 from ecgssl.datasets.table.read_table import (
     OURS,
