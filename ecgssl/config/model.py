@@ -108,14 +108,19 @@ class ModelParams(Section):
         width, _, heads = self.shape
         if width % heads or (width // heads) % 2:
             raise ValueError(f"width {width} must be an even multiple of heads {heads}")
-        if self.stem.filters and (self.patch % self.stem.offsets or self.patch % self.stem.share_offsets):
-            raise ValueError(
-                f"patch {self.patch} must be a multiple of stem.offsets {self.stem.offsets} and of stem.share_offsets "
-                f"{self.stem.share_offsets}"
-            )
         if self.decoder.width % self.decoder.heads or self.decoder.width % 2:
             raise ValueError(
                 f"decoder width {self.decoder.width} must be even and a multiple of heads {self.decoder.heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _offsets_divide(self) -> ModelParams:
+        stem = self.stem
+        if stem.filters and (self.patch % stem.offsets or self.patch % stem.share_offsets):
+            raise ValueError(
+                f"patch {self.patch} must be a multiple of stem.offsets {stem.offsets} and of stem.share_offsets "
+                f"{stem.share_offsets}"
             )
         return self
 

@@ -6,8 +6,6 @@ Age and sex are added if the set has them. They are left out if a target states 
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,17 @@ from numpy.typing import NDArray
 
 from ecgssl.config.finetune import LinearParams
 from ecgssl.evaluation.predictions import CLINICAL
-from ecgssl.files import write_atomic
+from ecgssl.finetuning.row_cache import cached_rows
 from ecgssl.finetuning.rows import ChosenRows
-from ecgssl.finetuning.task import Task
-from ecgssl.probes.binary import Probe, fit_probe
+from ecgssl.finetuning.task import AGE, Task
+from ecgssl.probes.binary import Probe
+from ecgssl.probes.by_kind import PROBES
 from ecgssl.probes.feature_columns import FeatureColumns, fit_columns
-from ecgssl.probes.multiclass import fit_class_probe
-from ecgssl.probes.ridge import fit_ridge_probe
 from ecgssl.progress import progress
 from ecgssl.signal.clinical_features import NAMES, VERSION, clinical_features
 from ecgssl.store.store import Store
 
-PROBES = {"multilabel": fit_probe, "multiclass": fit_class_probe, "regression": fit_ridge_probe}
-"""Function that fits the linear probe, for each kind of task."""
-AGE, SEX = "age", "sex"
+SEX = "sex"
 
 _BLOCK = 256
 _SEXES = {"male": 1.0, "female": 0.0}
@@ -131,25 +126,10 @@ def cached_features(
         leads: mask (L,) of the leads that may be used; all by default.
         show_progress: draw a progress bar on a terminal.
     """
-    seen = "all" if leads is None else " ".join(np.array(store.spec.leads)[leads])
-    key = f"{VERSION} {' '.join(NAMES)} {store.about['index_sha256']} {store.spec.fingerprint} {seen}"
-    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    known, kept = np.empty(0, dtype=np.int64), np.empty((0, len(NAMES)), dtype=np.float32)
-    if file.exists():
-        with np.load(file, allow_pickle=False) as found:
-            known, kept = found["rows"], found["features"]
-    lacking = np.setdiff1d(rows, known)
-    if len(lacking):
-        known, kept = (
-            np.concatenate([known, lacking]),
-            np.vstack([kept, _measure(store, lacking, leads, show_progress)]),
-        )
-        order = np.argsort(known)
-        known, kept = known[order], kept[order]
-        buffer = io.BytesIO()
-        np.savez(buffer, rows=known, features=kept)
-        write_atomic(file, buffer.getvalue())
-    return kept[np.searchsorted(known, rows)]
+    return cached_rows(
+        store, rows, cache, leads, f"{VERSION} {' '.join(NAMES)} ", len(NAMES), "features",
+        lambda lacking: _measure(store, lacking, leads, show_progress),
+    )  # fmt: skip
 
 
 def _measure(

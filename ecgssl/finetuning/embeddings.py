@@ -1,16 +1,15 @@
-"""On-disk cache of embeddings. Each file belongs to one combination of encoder weights, store and leads."""
+"""Embeddings of stored recordings, cached on disk for each combination of encoder weights, store and leads."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecgssl.files import write_atomic
+from ecgssl.finetuning.row_cache import cached_rows
 from ecgssl.model.encoder import Encoder
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import weight_bytes
@@ -36,23 +35,10 @@ def cached_embeddings(
         leads: mask (L,) of the leads that the encoder may use; all by default.
         show_progress: draw a progress bar on a terminal.
     """
-    seen = "all" if leads is None else " ".join(np.array(store.spec.leads)[leads])
-    key = digest(encoder) + store.about["index_sha256"] + store.spec.fingerprint + seen
-    file = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    known, kept = np.empty(0, dtype=np.int64), np.empty((0, encoder.embed_dim), dtype=np.float32)
-    if file.exists():
-        with np.load(file, allow_pickle=False) as found:
-            known, kept = found["rows"], found["embeddings"]
-    lacking = np.setdiff1d(rows, known)
-    if len(lacking):
-        fresh = embed_store(encoder, store, lacking, leads=leads, show_progress=show_progress)
-        known, kept = np.concatenate([known, lacking]), np.concatenate([kept, fresh])
-        order = np.argsort(known)
-        known, kept = known[order], kept[order]
-        buffer = io.BytesIO()
-        np.savez(buffer, rows=known, embeddings=kept)
-        write_atomic(file, buffer.getvalue())
-    return kept[np.searchsorted(known, rows)]
+    return cached_rows(
+        store, rows, cache, leads, digest(encoder), encoder.embed_dim, "embeddings",
+        lambda lacking: embed_store(encoder, store, lacking, leads=leads, show_progress=show_progress),
+    )  # fmt: skip
 
 
 def digest(model: torch.nn.Module) -> str:

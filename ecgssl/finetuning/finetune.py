@@ -21,7 +21,7 @@ from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_predictions
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.attentive import finetune_attentive
-from ecgssl.finetuning.clinical_baseline import PROBES, ClinicalBaseline, fit_baseline
+from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
 from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
@@ -31,6 +31,7 @@ from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.binary import Probe
+from ecgssl.probes.by_kind import PROBES
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_encoder, write_model

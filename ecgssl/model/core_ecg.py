@@ -186,51 +186,46 @@ class CoReECG(nn.Module):
             augmented: for each view, whether it is augmented.
             decode: decode the views, unless the objective is ``contrastive``.
         """
+        if recorded is not None:
+            x = torch.where(recorded_samples(recorded, x.shape[-1])[:, None], x, 0)
         views: list[View] = []
         for augment in augmented:
-            paired = views[0] if views and self.objective.pairs == "complementary" else None
-            views.append(self._encoded(x, lead_mask, step, gate_temperature, generator, augment, recorded, paired))
+            paired = bool(views) and self.objective.pairs == "complementary"
+            if paired:
+                original = views[0].original
+            else:
+                original = circular_shift(x, generator, recorded) if self.shift else x
+            seen = self.fda(original, gate_temperature, generator, recorded) if augment else original
+            mask = (
+                complement(views[0].mask)
+                if paired
+                else draw_mask(self.stdm, len(x), self.encoder.leads, self.encoder.columns, step, generator)
+            )
+            views.append(View(seen, original, mask, self.encoder(seen, lead_mask, mask.keep, recorded), None, recorded))
         if not decode or self.objective.kind == "contrastive":
             return views
         other = self.objective.decoded_from == "other"
         return [self.decoded(view, views[-1 - i] if other else view) for i, view in enumerate(views)]
 
-    def decoded(self, view: View, guide: View) -> View:
-        """Return a view with predicted patches. The decoder gets the global representation of the view ``guide``."""
-        # decode even if a step hides no patches, because the loss (then 0) still needs a gradient
-        encoded = replace(view.encoded, global_=guide.encoded.global_)
-        return replace(view, predicted=self.decoder(encoded, view.mask.keep))
-
-    def _encoded(
+    def plain_view(
         self,
         x: Tensor,
         lead_mask: Tensor | None,
         step: int,
         gate_temperature: float,
         generator: torch.Generator,
-        augment: bool,
-        recorded: Tensor | None,
-        paired: View | None,
+        recorded: Tensor | None = None,
     ) -> View:
-        """Return one masked and encoded view. It is shifted if ``self.shift`` is true, and augmented if ``augment`` is true.
+        """Return one view without augmentation, decoded as in training. Arguments as in ``forward``."""
+        # a second view is needed only if the first is decoded from it
+        count = 2 if self.objective.decoded_from == "other" and self.objective.views == 2 else 1
+        return self.views(x, lead_mask, step, gate_temperature, generator, (False,) * count, recorded=recorded)[0]
 
-        With ``paired``, it has the shift of that view and the complement of its mask (``stdm.complement``).
-        """
-        if recorded is not None:
-            x = torch.where(recorded_samples(recorded, x.shape[-1])[:, None], x, 0)
-        if paired is not None:
-            x = paired.original
-        elif self.shift:
-            x = circular_shift(x, generator, recorded)
-        original = x
-        if augment:
-            x = self.fda(x, gate_temperature, generator, recorded)
-        if paired is not None:
-            mask = complement(paired.mask)
-        else:
-            mask = draw_mask(self.stdm, x.shape[0], self.encoder.leads, self.encoder.columns, step, generator)
-        encoded = self.encoder(x, lead_mask, mask.keep, recorded)
-        return View(x, original, mask, encoded, None, recorded)
+    def decoded(self, view: View, guide: View) -> View:
+        """Return a view with predicted patches. The decoder gets the global representation of the view ``guide``."""
+        # decode even if a step hides no patches, because the loss (then 0) still needs a gradient
+        encoded = replace(view.encoded, global_=guide.encoded.global_)
+        return replace(view, predicted=self.decoder(encoded, view.mask.keep))
 
     def terms(
         self, views: Sequence[View], lead_mask: Tensor | None, patients: Tensor | None, gather: Gather = local

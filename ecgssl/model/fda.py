@@ -62,6 +62,11 @@ class FDA(nn.Module):
         # use a matrix product, because gradients of indexing depend on the order of threads
         return knots @ hats(knots.shape[-1], samples, knots.device).to(knots.dtype)
 
+    def in_band(self, samples: int) -> Tensor:
+        """Return a boolean mask (F,) of the bins in the band of the budget."""
+        f = self.frequencies(samples)
+        return (f >= self.band[0]) & (f <= self.band[1])
+
     def protected(self, samples: int) -> Tensor:
         """Return a boolean mask (F,) of the bins that are never changed, including 0 Hz."""
         f = self.frequencies(samples)
@@ -90,11 +95,9 @@ class FDA(nn.Module):
         Args:
             spectrum: (B, L, F) rFFT of recordings of ``samples`` samples.
         """
-        f = self.frequencies(samples)
-        live = ((f >= self.band[0]) & (f <= self.band[1])).to(spectrum.real.dtype)
         size = spectrum.detach().abs()
         size = size / size.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)  # so that squares do not overflow
-        power = size.square() * live  # (B, L, F)
+        power = size.square() * self.in_band(samples)  # (B, L, F)
         member = nn.functional.one_hot(self.group, len(self.group_names)).to(power.dtype)  # (L, G)
         share = torch.einsum("blf,lg->bgf", power, member)
         return share / share.sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
@@ -160,8 +163,7 @@ class FDA(nn.Module):
         soft = torch.sigmoid((torch.logit(chance, 1e-6) + self.at_bins(torch.logit(u), samples)) / temperature)
         # the parentheses make the forward value exactly 0 or 1
         gate = (soft > 0.5).float() + (soft - soft.detach())
-        f = self.frequencies(samples)
-        live = ((f >= self.band[0]) & (f <= self.band[1])).to(chance.dtype)
+        live = self.in_band(samples)
         # divide by the mean over the band, so that the map determines which bins are perturbed but not the overall strength
         mean = ((1 - chance) * live).sum(dim=-1, keepdim=True) / live.sum().clamp_min(1)
         unimportance = (1 - chance) / mean.clamp_min(1e-6)

@@ -40,8 +40,8 @@ def complement(mask: Mask) -> Mask:
     """Return the mask of a second view that has no visible patch in common with the first view of a recording.
 
     Full-time masking (``paper``, ``einthoven``): the time columns that ``mask`` hides are visible and the others hidden, in
-    the same leads. ``random``: the patches that ``mask`` hides are visible and the others hidden. A mask that hides no time
-    column and no patch is returned unchanged.
+    the same leads. ``random``: the patches that ``mask`` hides are visible and the others hidden. A mask that hides nothing,
+    or only leads, is returned unchanged.
     """
     if bool(mask.hidden_time.any()):
         columns, leads = int(mask.hidden_time[0].sum()), int((~mask.hidden_lead[0]).sum())

@@ -74,8 +74,12 @@ class Stem(nn.Module):
     def shares(self, x: Tensor) -> Tensor:
         """Return the share of responses above their thresholds around every patch of x (B, L, T), (B, L N, F) float32.
 
-        The threshold is soft: a response r above its threshold counts as sigmoid(r / ``SOFTNESS``).
+        The threshold is soft: a response r above its threshold counts as sigmoid(r / ``SOFTNESS``). The responses are
+        computed in float32, because rounding to bfloat16 exceeds the width of the threshold.
         """
+        if torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self.shares(x.float())
         total: Tensor | None = None
         for windows in self._windows(x, self.share_offsets):
             # one offset at a time, because all responses of a batch take several GB

@@ -51,6 +51,14 @@ def test_stem_equals_numpy(offsets, filters, seed):
     np.testing.assert_allclose(stem.shares(x), shares.mean(axis=3).reshape(2, 12, filters), atol=1e-3)
 
 
+@torch.inference_mode()
+def test_shares_are_not_rounded_to_bfloat16(recordings):
+    stem = encoder(filters=20).stem
+    with torch.autocast("cpu", torch.bfloat16):
+        found = stem.shares(recordings)
+    assert torch.equal(found, stem.shares(recordings))
+
+
 def test_filters_and_thresholds_are_saved_and_not_trained():
     stem = Stem(StemParams(filters=4), PATCH, 8)
     assert {"filters", "thresholds"} <= stem.state_dict().keys()

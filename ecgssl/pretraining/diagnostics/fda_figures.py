@@ -76,7 +76,7 @@ def _figures(
 ) -> dict[str, float]:
     samples = x.shape[-1]
     f = fda.frequencies(samples)
-    live = (f >= fda.band[0]) & (f <= fda.band[1])
+    live = fda.in_band(samples)
     with torch.autocast(x.device.type, enabled=False):
         spectrum = torch.fft.rfft(x.float(), dim=-1)
         energy = fda.energy(spectrum, samples)

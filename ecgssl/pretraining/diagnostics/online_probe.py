@@ -154,8 +154,7 @@ class EpochMonitor:
         for step in range(2):
             generator = torch.Generator(device).manual_seed(self._params.seed + step)
             temperature = self._params.fda.temperature[1]
-            pair = (False,) * model.objective.views
-            view = model.views(batch.x, batch.lead_mask, step, temperature, generator, pair, recorded=batch.recorded)[0]
+            view = model.plain_view(batch.x, batch.lead_mask, step, temperature, generator, batch.recorded)
             add_reconstruction([errors], model, view, batch, self._corpus)
         figures = errors.figures()
         return {name: value for name, value in figures.items() if name.startswith(("relative_", "correlation_"))}

@@ -95,8 +95,7 @@ def reconstruct(model: CoReECG, store: Store | Corpus, row: int, seed: int) -> R
     generator = torch.Generator().manual_seed(seed)
     shift, model.shift = model.shift, False
     try:
-        pair = (False,) * model.objective.views
-        view = model.views(batch.x, batch.lead_mask, 0, 1.0, generator, pair, recorded=batch.recorded)[0]
+        view = model.plain_view(batch.x, batch.lead_mask, 0, 1.0, generator, batch.recorded)
     finally:
         model.shift = shift
     assert view.predicted is not None
