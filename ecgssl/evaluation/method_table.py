@@ -40,7 +40,8 @@ class Column:
     def title(self) -> str:
         """Return the heading of the column."""
         trained = f", trained on {self.trained_on}" if self.trained_on else ""
-        return f"{self.set}: {self.task}{trained}" if self.set else self.task
+        labels = f", {100 * self.share:.3g} % of the labels" if self.share != 1 else ""
+        return f"{self.set}: {self.task}{trained}{labels}" if self.set else f"{self.task}{labels}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def method_table(
 
     Args:
         entries: leaderboard entries, at least one.
-        quoted: published results. They are included if a column has their public set, task and number of targets.
+        quoted: published results, computed with all labels. They are included if a column has their public set, task and
+            number of targets, and its models were trained with all labels.
         readers: name of the public set of each set; required for published results.
         targets: number of targets of each task; required for published results.
     """
@@ -131,6 +133,7 @@ def method_table(
             if (
                 same
                 and not column.trained_on
+                and column.share == 1
                 and (targets or {}).get(column.task) == result.targets
                 and column.metric_title == "macro AUROC"
             ):

@@ -70,6 +70,12 @@ def test_a_published_result_needs_the_same_public_set_task_and_targets(more: dic
     assert ("\\[1\\] quoted, not computed here: paper (fold 10)" in text) == shown
 
 
+def test_a_column_of_fewer_labels_says_so_and_has_no_published_result() -> None:
+    table = method_table([made("linear", 0.5, share=0.1)], [quoted()], {"a": "ptbxl"}, {"super": 5})
+    assert [column.title for column in table.columns] == ["a: super, 10 % of the labels"]
+    assert list(table.rows) == ["core, linear"]
+
+
 def test_the_clinical_baseline_has_a_row_that_names_its_inputs() -> None:
     gain = {"clinical_gain": -0.02, "clinical_gain_low": -0.05, "clinical_gain_high": 0.01, "clinical_gain_p": 0.2}
     name = "clinical features with age and sex"
