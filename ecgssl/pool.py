@@ -107,12 +107,13 @@ def _loky(
     executor = ProcessPoolExecutor(processes, initializer=_ignore_interrupts, env=_ONE_THREAD)
     running: list[Any] = []
     try:
-        running += [executor.submit(function, *task) for task in islice(tasks, (AHEAD + ordered) * processes)]
+        running.extend(executor.submit(function, *task) for task in islice(tasks, (AHEAD + ordered) * processes))
         while running:
-            done = running[0] if ordered else next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+            # a task stays in the list until it ends, so that an interruption kills its worker
+            done = next(iter(wait(running[:1] if ordered else running, return_when=FIRST_COMPLETED).done))
             running.remove(done)
             yield done.result()
-            running += [executor.submit(function, *task) for task in islice(tasks, 1)]
+            running.extend(executor.submit(function, *task) for task in islice(tasks, 1))
     except BrokenProcessPool as error:
         raise _worker_died() from error
     finally:
