@@ -24,8 +24,6 @@ from ecgssl.tensor_header import read_tensor_header
 KEY = "ecgssl.weights"
 """Entry of the metadata of a graph: JSON with the tensor of each detached initializer."""
 _FEWEST = 256
-_EXTERNAL = 1
-_FLOAT = 1
 _REMEDY = "Install ecgssl again, or make the bundle again"
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -54,6 +52,7 @@ def detach_weights(content: bytes, tensors: Mapping[str, NDArray[np.float32]], f
         file: name of the file with the weights in the same folder.
     """
     import onnx
+    from onnx import TensorProto
 
     known = {}
     for name, tensor in tensors.items():
@@ -66,13 +65,13 @@ def detach_weights(content: bytes, tensors: Mapping[str, NDArray[np.float32]], f
     sources = {}
     for initializer in proto.graph.initializer:
         source = known.get((tuple(initializer.dims), initializer.raw_data))
-        if initializer.data_type == _FLOAT and source is not None:
+        if initializer.data_type == TensorProto.FLOAT and source is not None:
             sources[initializer.name] = source
             initializer.ClearField("raw_data")
-            initializer.data_location = _EXTERNAL
+            initializer.data_location = TensorProto.EXTERNAL
             initializer.external_data.add(key="location", value=file)
-    text = json.dumps({name: source.model_dump() for name, source in sorted(sources.items())})
-    proto.metadata_props.add(key=KEY, value=f'{{"initializers": {text}}}')
+    stated = {name: source.model_dump() for name, source in sorted(sources.items())}
+    proto.metadata_props.add(key=KEY, value=json.dumps({"initializers": stated}))
     done: bytes = proto.SerializeToString(deterministic=True)
     return done
 
@@ -85,7 +84,8 @@ def detached_weights(graph: Path, weights: Path) -> dict[str, NDArray[np.float32
         weights: safetensors file with the weights.
 
     Raises:
-        InputError: the metadata of the graph are invalid, or a tensor is missing or has another shape or type.
+        InputError: the metadata of the graph or the weights file are invalid, or a tensor is missing, is not of type F16 or
+            F32, or has other than two axes although it has to be transposed.
     """
     from safetensors import SafetensorError, safe_open
 

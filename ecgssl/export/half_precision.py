@@ -13,6 +13,7 @@ from torch import Tensor
 from ecgssl.encoders.card import Rounding
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
+from ecgssl.export.unrecorded import with_signal
 from ecgssl.model.classifier import Classifier
 from ecgssl.model.encoder import Encoder
 
@@ -57,9 +58,7 @@ def rounding_effect(before: ContractModule, after: ContractModule, ecg: NDArray[
     Raises:
         InputError: the cosine similarity of two embeddings is below ``LEAST_COSINE``.
     """
-    # a lead without samples is absent
-    mask = np.isfinite(ecg).any(axis=2) & (np.nan_to_num(ecg) != 0).any(axis=2)
-    one, other = (graph.run(ecg, mask)["embedding"].astype(np.float64) for graph in (before, after))
+    one, other = (graph.run(ecg, with_signal(ecg))["embedding"].astype(np.float64) for graph in (before, after))
     largest = float(np.max(np.abs(one - other)) / np.std(one))
     cosine = float(np.min(np.sum(one * other, axis=1) / (np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1))))
     if not cosine >= LEAST_COSINE:
