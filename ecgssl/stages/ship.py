@@ -38,11 +38,11 @@ from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import load_classifier, load_encoder, write_model
 from ecgssl.training.model_folder import CONFIG, WEIGHTS, read_json
 from ecgssl.training.optim import parameter_count
-from ecgssl.training.origin import started_from
+from ecgssl.training.origin import named_sets, started_from
 
 MOST_BYTES = 15_000_000
 """Largest size of all shipped models together; they are kept in git and in the wheel."""
-_SETTINGS = ("seed", "signal", "quality", "model", "fda", "stdm", "objective", "pretrain")
+_SETTINGS = ("seed", "signal", "quality", "model", "fda", "stdm", "objective", "pretrain", "finetune")
 _OWN_KEYS = {"ecgssl", "kind", "targets", "task_kind", "queries", "crops", "model"}
 
 
@@ -182,9 +182,7 @@ def _require_plan(plan: Plan, config: Mapping[str, Any], data: tuple[DataEntry, 
 def _data(config: Mapping[str, Any]) -> Iterator[DataEntry]:
     """Yield the data sets in the configuration of a model and of the encoders that it started from, without licences."""
     role = "fine-tuning" if config.get("kind") == "classifier" else "pretraining"
-    found = config.get("data") or {}
-    sets = found.get("sets") or {found.get("set", "unknown"): found}
-    for entry in sets.values():
+    for _, entry in named_sets(config.get("data") or {}):
         counts = {split: int(entry.get(split, 0)) for split in ("train", "val", "test")}
         yield DataEntry.model_validate({"set": entry.get("set", "unknown"), "licence": "", "role": role, **counts})
     if before := started_from(config):
@@ -211,7 +209,7 @@ def _settings(source: Path, params: Params) -> dict[str, Any]:
     """Return the parameters of the run: those saved with an encoder, or sections of ``params`` for a classifier."""
     saved = source / "params.json"
     everything = read_json(saved) if saved.is_file() else params.model_dump(mode="json", include={"seed", "finetune"})
-    return {key: everything[key] for key in (*_SETTINGS, "finetune") if key in everything}
+    return {key: everything[key] for key in _SETTINGS if key in everything}
 
 
 def _signals(validation: ValidationRecordings) -> NDArray[np.float32]:

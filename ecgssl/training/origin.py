@@ -80,7 +80,7 @@ def is_synthetic_only(origin: Mapping[str, Any] | None) -> bool:
     if origin is None:
         return False
     before = origin.get("started_from")
-    names = [entry.get("set") for _, entry in _sets(origin.get("data"))]
+    names = [entry.get("set") for _, entry in named_sets(origin.get("data"))]
     return bool(names) and set(names) == {SYNTHETIC} and (not isinstance(before, dict) or is_synthetic_only(before))
 
 
@@ -88,6 +88,16 @@ def warn_of_synthetic(origin: Mapping[str, Any] | None) -> None:
     """Log a warning if an encoder was pretrained on synthetic recordings only; ``origin`` as in ``is_synthetic_only``."""
     if is_synthetic_only(origin):
         _logger.warning("%s.", SYNTHETIC_ONLY)
+
+
+def named_sets(data: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return a name and the entry of each set in ``data`` of a configuration."""
+    if not isinstance(data, Mapping):
+        return [(str(data), {"set": str(data)})] if data else []
+    sets = data.get("sets")
+    if isinstance(sets, Mapping):
+        return [(str(name), entry) for name, entry in sets.items() if isinstance(entry, Mapping)]
+    return [(str(data.get("set", "unknown data")), data)]
 
 
 def data_text(data: Any) -> str:
@@ -125,18 +135,8 @@ def _origin_text(origin: Mapping[str, Any]) -> str:
         f"{entry.get('set', name)} ({entry['train']:,} recordings)"
         if isinstance(entry.get("train"), int)
         else f"{entry.get('set', name)}"
-        for name, entry in _sets(origin.get("data"))
+        for name, entry in named_sets(origin.get("data"))
     ]
     before = origin.get("started_from")
     earlier = f"; started from {_origin_text(before)}" if isinstance(before, dict) else ""
     return f"{origin.get('name') or 'encoder'}, pretrained on {' and '.join(named) or 'unknown data'}{earlier}"
-
-
-def _sets(data: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return a name and the entry of each set in ``data`` of a configuration."""
-    if not isinstance(data, Mapping):
-        return [(str(data), {"set": str(data)})] if data else []
-    sets = data.get("sets")
-    if isinstance(sets, Mapping):
-        return [(str(name), entry) for name, entry in sets.items() if isinstance(entry, Mapping)]
-    return [(str(data.get("set", "unknown data")), data)]
