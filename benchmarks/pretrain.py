@@ -41,6 +41,7 @@ from typing import Any
 
 import torch
 from flops import training_flops
+from study import processor
 
 from ecgssl.config import Params, SyntheticParams, parse_params
 from ecgssl.datasets.synthetic.simulate import simulate
@@ -235,12 +236,6 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def cpu_name() -> str:
-    """Return the name of the processor as reported by the system."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
 def main() -> None:
     """Run the benchmark and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -282,7 +277,7 @@ def main() -> None:
         with context.Pool(1) as alone:
             runs.append(alone.apply(measure, (arguments, preset)))
     machine = {
-        "cpu": cpu_name(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "load_before_and_after": [round(load[0], 2), round(os.getloadavg()[0], 2)],
         "python": platform.python_version(),

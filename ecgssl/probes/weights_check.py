@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.evaluation.statistics.metrics import ranking_metrics
 from ecgssl.model.encoder import Encoder
+from ecgssl.probes.selection import macro_auroc
 from ecgssl.store.store import Store
 from ecgssl.training.embed import embed_store
 
@@ -71,8 +71,7 @@ def probe_auroc(
     scale[scale == 0] = 1
     x, z = (train - mean) / scale, (test - mean) / scale
     weights = np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T @ (known - known.mean(axis=0)))
-    scores = z @ weights
-    return float(np.mean([ranking_metrics(judged[:, k], scores[:, k])[0][0] for k in range(judged.shape[1])]))
+    return macro_auroc(judged, z @ weights)
 
 
 def choose_recordings(
