@@ -20,7 +20,8 @@ from ecgssl.html.charts import forest, mark
 from ecgssl.html.environment import render
 from ecgssl.output_lock import exclusive
 from ecgssl.report.build import RunFiles, read_run
-from ecgssl.report.sections import MOST_BARS, TEMPLATES, estimate_text
+from ecgssl.report.charts import MOST_BARS, estimate_text
+from ecgssl.report.sections import TEMPLATES
 
 ABOUT = ["mode", "task", "labels used", "recorded leads", "encoder", "signal contract"]
 _MARKS = ("main", "base", "other")

@@ -1,8 +1,8 @@
-"""Values and charts for the templates of the report page."""
+"""Values for the templates of the report page."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import PackageLoader
@@ -17,19 +17,24 @@ from ecgssl.evaluation.calibration.decision_text import (
 from ecgssl.evaluation.statistics.metrics import headline_metrics, metric_named
 from ecgssl.evaluation.subgroups import NAMED, UNKNOWN
 from ecgssl.evaluation.suppression import SMALLEST
-from ecgssl.html.charts import Chart, Limits, forest, mark, panel
-from ecgssl.html.environment import number, render
+from ecgssl.html.environment import render
 from ecgssl.leakage.overlap import in_words
 from ecgssl.report import statements
+from ecgssl.report.charts import (
+    agreement_charts,
+    classification_charts,
+    estimate_text,
+    evaluated_models,
+    line_class,
+    model_labels,
+    own_labels,
+)
 from ecgssl.report.checklists import CARD, CHECKLISTS, SOURCES
+from ecgssl.report.statements import Report
 from ecgssl.signal.reasons import REASON_TEXTS
 from ecgssl.training.origin import SYNTHETIC_ONLY
 
 TEMPLATES = PackageLoader("ecgssl.report")
-MOST_BARS = 30
-"""Maximum number of outputs in a forest plot. With more outputs, the page has no forest plot."""
-_MOST_CURVES = 12
-"""Maximum number of outputs with drawn curves. Outputs with more positives take precedence."""
 _REASONS = 8
 _KINDS = {
     "multilabel": "findings, each present or absent",
@@ -37,9 +42,6 @@ _KINDS = {
     "regression": "numbers",
 }
 _SPLITS = {"test": "the test recordings", "val": "the validation recordings", "external": "the external recordings"}
-_UNIT: Limits = (0.0, 1.0)
-
-Report = Mapping[str, Any]
 
 
 def render_report(report: Report, pngs: Sequence[bytes]) -> str:
@@ -70,8 +72,8 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "counted": figures["splits"][split],
         "main": main,
         "baseline": baseline,
-        "own": {**figures["models"][main][split], "labels": _own_labels(report)},
-        "models": _models(report),
+        "own": {**figures["models"][main][split], "labels": own_labels(report)},
+        "models": evaluated_models(report),
         "model_names": _model_names(report),
         "metrics": {metric.name: metric.title for metric in headline_metrics(kind)},
         "primary": _primary(report),
@@ -85,26 +87,21 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "flow": report["cohort"] and _flow(report["cohort"]),
         "prevalence": _prevalence(report),
         "paired": _paired(report),
-        "base_labels": _labels(report, baseline),
+        "base_labels": model_labels(report, baseline),
         "delong": figures.get("paired", {}).get(split, {}).get(baseline, {}).get("delong", {}),
         "cautions": _cautions(report),
         "class_names": [name.partition(":")[2] or name for name in report["asked"]["labels"]],
         "legend": _legend(report),
-        "calibrated_labels": {n: f for n, f in _own_labels(report).items() if {"calibration", "brier"} & set(f)},
+        "calibrated_labels": {n: f for n, f in own_labels(report).items() if {"calibration", "brier"} & set(f)},
         "calibrated_names": _calibrated(report),
         "thresholds": list(_thresholds(report)) if kind == "multilabel" else [],
         "subgroups": _subgroups(report),
-        "charts": _agreement(report) if kind == "regression" else _classification_charts(report),
+        "charts": agreement_charts(report) if kind == "regression" else classification_charts(report),
         "recordings": list(zip(report["recordings"], pngs, strict=True)),
         "card_questions": CARD,
         "checklists": [_checklist(report, key) for key in CHECKLISTS],
     }
     return render(TEMPLATES, "report.html", **values)
-
-
-def estimate_text(found: Mapping[str, Any]) -> str:
-    """Return the value of an estimate without its interval, or ``undefined`` if it has no value."""
-    return number(found["value"]) if found.get("value") is not None else "undefined"
 
 
 def _method(report: Report) -> dict[str, Any]:
@@ -122,25 +119,8 @@ def _calibrated(report: Report) -> set[str]:
     return {label.name for label in decision.labels if is_fitted(label.calibrator)} if decision else set()
 
 
-def _models(report: Report) -> list[str]:
-    """Return the names of the models that were evaluated on the split, the main model first."""
-    figures = report["evaluation"]
-    order = [figures["main"], *(m for m in figures["models"] if m != figures["main"])]
-    return [model for model in order if report["split"] in figures["models"][model]]
-
-
 def _model_names(report: Report) -> dict[str, str]:
     return {model: model for model in report["evaluation"]["models"]} | {"random": "randomly initialised encoder"}
-
-
-def _labels(report: Report, model: str | None) -> dict[str, Any]:
-    """Return the metrics of each output of a model, in the order of the task. Empty if the model was not evaluated."""
-    found = report["evaluation"]["models"].get(model, {}).get(report["split"], {}).get("labels", {})
-    return {name: found[name] for name in report["asked"]["labels"] if name in found}
-
-
-def _own_labels(report: Report) -> dict[str, Any]:
-    return _labels(report, report["evaluation"]["main"])
 
 
 def _sections(kind: str) -> dict[str, str]:
@@ -283,23 +263,17 @@ def _paired(report: Report) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _cautions(report: Report) -> list[Markup]:
-    labels = _own_labels(report)
+    labels = own_labels(report)
     texts = {name: found.get("undefined") or found.get("caution") for name, found in labels.items()}
     return [Markup("<b>{}</b>: {}").format(name, text) for name, text in texts.items() if text]
-
-
-def _line(report: Report, model: str) -> str:
-    """Return the CSS class of a model's lines in the charts."""
-    figures = report["evaluation"]
-    return "main" if model == figures["main"] else "base" if model == figures.get("baseline") else "other"
 
 
 def _legend(report: Report) -> dict[str, tuple[str, str]]:
     """Return CSS class and text of each legend entry, by CSS class of the line."""
     names = _model_names(report)
     found: dict[str, list[str]] = {}
-    for model in _models(report):
-        found.setdefault(_line(report, model), []).append(names[model])
+    for model in evaluated_models(report):
+        found.setdefault(line_class(report, model), []).append(names[model])
     return {kind: (f"key {kind}", ", ".join(of_kind)) for kind, of_kind in found.items()}
 
 
@@ -308,7 +282,7 @@ def _thresholds(report: Report) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
 
     The output name is empty after the first threshold of an output.
     """
-    for name, found in _own_labels(report).items():
+    for name, found in own_labels(report).items():
         points = found.get("thresholds", {})
         for i, key in enumerate(sorted(points, key=lambda key: (key != "youden", key))):
             yield ("" if i else name), criterion_text(key), points[key]
@@ -340,104 +314,3 @@ def _checklist(report: Report, key: str) -> dict[str, Any]:
     rows = report["checklists"][key]
     counts = {status: sum(row["status"] == status for row in rows) for status in ("filled", "part", "open")}
     return {"key": key, "title": CHECKLISTS[key], "source": SOURCES[key], "rows": rows, **counts}
-
-
-def _classification_charts(report: Report) -> dict[str, Any]:
-    reliability = report["curves"].get("reliability", {})
-    ranking = _most_positive(report, report["curves"].get("roc", {}))
-    computed = report["evaluation"].get("net_benefit", {}).get(report["split"])
-    benefit = computed or {"labels": {}}
-    drawn = _most_positive(report, reliability)
-    return {
-        "forest": _forest(report),
-        "ranking": [(name, _roc(report, name), _precision_recall(report, name)) for name in ranking],
-        "not_drawn": len(report["curves"].get("roc", {})) - len(ranking),
-        "reliability": [(name, _reliability(name, reliability[name])) for name in drawn],
-        "calibrated": any("after" in reliability[name] for name in drawn),
-        "benefit": [
-            (name, _decision_curve(name, benefit["risk"], benefit["labels"][name]))
-            for name in _most_positive(report, benefit["labels"])
-        ],
-        "benefit_computed": computed is not None,
-    }
-
-
-def _most_positive(report: Report, names: Collection[str]) -> list[str]:
-    """Return the outputs of ``names`` with the most positives, at most ``_MOST_CURVES``, in the order of the task."""
-    labels = _own_labels(report)
-    kept = sorted(names, key=lambda name: -labels[name]["positives"])[:_MOST_CURVES]
-    return [name for name in report["asked"]["labels"] if name in kept]
-
-
-def _forest(report: Report) -> Markup:
-    base = _labels(report, report["evaluation"].get("baseline"))
-    rows = []
-    for name, found in _own_labels(report).items():
-        marks = [mark("main", found["auroc"]), *([mark("base", base[name]["auroc"])] if name in base else [])]
-        rows.append((name, f"{estimate_text(found['auroc'])}, {found['positives']:,} positive", marks))
-    return forest(rows, "AUROC with confidence interval") if len(rows) <= MOST_BARS else Markup("")
-
-
-def _roc(report: Report, name: str) -> Markup:
-    chart = panel(_UNIT, _UNIT, ("1 − specificity", "sensitivity"))
-    chart.line(_UNIT, _UNIT, "chance")
-    for model in reversed(_models(report)):
-        x, y = report["curves"]["roc"][name][model]
-        chart.line(x, y, _line(report, model))
-    return chart.svg(f"ROC curve of {name}", "panel")
-
-
-def _precision_recall(report: Report, name: str) -> Markup:
-    chart = panel(_UNIT, _UNIT, ("recall", "precision"))
-    chart.line(_UNIT, [_own_labels(report)[name]["prevalence"] or 0.0] * 2, "chance")
-    for model in reversed(_models(report)):
-        x, y = report["curves"]["pr"][name][model]
-        chart.line(x, y, _line(report, model), steps=True)
-    return chart.svg(f"Precision-recall curve of {name}", "panel")
-
-
-def _reliability(name: str, stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
-    """Return the reliability diagram of an output, before and after calibration. Only the last stage has intervals."""
-    chart = panel(_UNIT, _UNIT, ("predicted", "observed"))
-    chart.line(_UNIT, _UNIT, "chance")
-    for when, kind in (("before", "base"), ("after", "main")):
-        groups = stages.get(when, [])
-        chart.line([g["predicted"] for g in groups], [g["observed"] for g in groups], f"thin {kind}")
-        _groups(chart, groups, "observed", kind, intervals=when == "after" or "after" not in stages)
-    return chart.svg(f"Reliability of {name}", "panel")
-
-
-def _groups(chart: Chart, groups: Sequence[Mapping[str, Any]], y: str, kind: str, *, intervals: bool = True) -> None:
-    for group in groups:
-        x = group["predicted"]
-        if intervals:
-            chart.segment((x, group["low"]), (x, group["high"]), f"whisker {kind}")
-        chart.dot(x, group[y], kind, f"{group['records']} recordings")
-
-
-def _decision_curve(name: str, risk: Sequence[float], curve: Mapping[str, Sequence[float | None]]) -> Markup:
-    top = max(value for values in ([0.02], curve["model"], curve["all"]) for value in values if value is not None)
-    low = -0.2 * top
-    chart = panel(_UNIT, (low, 1.05 * top), ("risk threshold", "net benefit"))
-    chart.line(_UNIT, (0, 0), "chance")
-    for key, kind in (("all", "base"), ("model", "main")):
-        shown = [(r, value) for r, value in zip(risk, curve[key], strict=True) if value is not None and value >= low]
-        chart.line([r for r, _ in shown], [value for _, value in shown], kind)
-    return chart.svg(f"Decision curve of {name}", "panel")
-
-
-def _agreement(report: Report) -> dict[str, Any]:
-    """Return the charts of a regression: mean predicted and true values of groups of recordings."""
-    charts = []
-    for name in report["asked"]["labels"]:
-        groups = report["curves"].get("agreement", {}).get(name)
-        if not groups:
-            continue
-        values = [group[key] for group in groups for key in ("predicted", "true", "low", "high")]
-        margin = 0.05 * ((max(values) - min(values)) or 1.0)
-        limits = (min(values) - margin, max(values) + margin)
-        chart = panel(limits, limits, ("predicted", "true"), (380, 340))
-        chart.line(limits, limits, "chance")
-        _groups(chart, groups, "true", "main")
-        charts.append((name, chart.svg(f"Predicted and true {name}", "panel")))
-    return {"agreement": charts}
