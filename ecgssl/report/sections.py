@@ -142,21 +142,17 @@ def _primary(report: Report) -> dict[str, Any]:
     scratch = report["asked"]["mode"] == "scratch"
     if not found:
         found, tone, conclusion = None, "rejected", "There is no comparison with a randomly initialised encoder."
-    elif found.get("difference") is None or found.get("low") is None:
+    elif (better := _better(found, metric)) is None:
         undefined = "The difference from the randomly initialised encoder is undefined."
         found, tone, conclusion = None, "rejected", undefined
+    elif better > 0:
+        tone = ""
+        conclusion = f"{'training the encoder' if scratch else 'pretraining'} improves the result."
+    elif better < 0:
+        tone, conclusion = "table", "the randomly initialised encoder is better."
     else:
-        low, high = sorted(
-            (1 if metric_named(metric).higher_is_better else -1) * found[bound] for bound in ("low", "high")
-        )
-        if low > 0:
-            tone = ""
-            conclusion = f"{'training the encoder' if scratch else 'pretraining'} improves the result."
-        elif high < 0:
-            tone, conclusion = "table", "the randomly initialised encoder is better."
-        else:
-            tone = "rejected"
-            conclusion = f"no evidence that {'training the encoder' if scratch else 'pretraining'} improves the result."
+        tone = "rejected"
+        conclusion = f"no evidence that {'training the encoder' if scratch else 'pretraining'} improves the result."
     title = metric_named(metric).title
     return {"metric": metric, "title": title, "paired": found, "tone": tone, "conclusion": conclusion}
 
@@ -172,15 +168,26 @@ def _clinical(report: Report) -> dict[str, Any]:
     if not name or not paired or split not in figures["models"].get(name, {}):
         return {"name": "", "tone": "", "conclusion": "There is no comparison with a clinical baseline."}
     found: dict[str, Any] = {"name": name, "result": figures["models"][name][split]["macro"][metric], "paired": paired}
-    if paired.get("difference") is None or paired.get("low") is None:
+    better = _better(paired, metric)
+    if better is None:
         return found | {"paired": None, "tone": "rejected", "conclusion": "The difference is undefined."}
+    if better > 0:
+        return found | {"tone": "", "conclusion": "The model is better than the clinical baseline."}
+    worse = "The clinical baseline is better." if better < 0 else "The interval includes 0."
+    tone = "table" if better < 0 else "rejected"
+    return found | {"tone": tone, "conclusion": f"The model does not beat the clinical baseline. {worse}"}
+
+
+def _better(paired: Mapping[str, Any], metric: str) -> int | None:
+    """Return 1 if the interval of a paired difference shows that the model is better, -1 if worse, and 0 if it includes 0.
+
+    ``None`` if the difference is undefined.
+    """
+    if paired.get("difference") is None or paired.get("low") is None:
+        return None
     sign = 1 if metric_named(metric).higher_is_better else -1
     low, high = sorted(sign * paired[bound] for bound in ("low", "high"))
-    if low > 0:
-        return found | {"tone": "", "conclusion": "The model is better than the clinical baseline."}
-    worse = "The clinical baseline is better." if high < 0 else "The interval includes 0."
-    tone = "table" if high < 0 else "rejected"
-    return found | {"tone": tone, "conclusion": f"The model does not beat the clinical baseline. {worse}"}
+    return 1 if low > 0 else -1 if high < 0 else 0
 
 
 def _tiles(report: Report) -> list[tuple[str, str]]:
