@@ -14,17 +14,20 @@ CARD = "card.json"
 MOST_CHECKED = 2000
 """Largest number of recordings of the check of the weights."""
 
-_Text = Annotated[str, Field(max_length=4000)]
+Text = Annotated[str, Field(max_length=4000)]
+"""Text in a card or a plan."""
 _Count = Annotated[int, Field(ge=0)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _REMEDY = "Install ecgssl again, or make the model again with 'python pipelines/ship.py NAME'"
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """Base of the entries of cards and plans: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataEntry(_Entry):
+class DataEntry(Entry):
     """Data set that the weights were trained on.
 
     Args:
@@ -36,17 +39,17 @@ class DataEntry(_Entry):
         role: what the recordings were used for.
     """
 
-    set: _Text
-    licence: _Text
-    attribution: _Text = ""
+    set: Text
+    licence: Text
+    attribution: Text = ""
     train: _Count
     val: _Count = 0
     test: _Count = 0
-    part: _Text = ""
+    part: Text = ""
     role: Literal["pretraining", "fine-tuning"] = "pretraining"
 
 
-class ResultEntry(_Entry):
+class ResultEntry(Entry):
     """Measured result.
 
     Args:
@@ -57,15 +60,15 @@ class ResultEntry(_Entry):
         note: command or remark.
     """
 
-    measure: _Text
-    data: _Text
+    measure: Text
+    data: Text
     value: _Number
     low: _Number | None = None
     high: _Number | None = None
-    note: _Text = ""
+    note: Text = ""
 
 
-class Compute(_Entry):
+class Compute(Entry):
     """Cost of the training.
 
     Args:
@@ -78,10 +81,10 @@ class Compute(_Entry):
     cpu_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     operations: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     recordings_seen: _Count = 0
-    machine: _Text = ""
+    machine: Text = ""
 
 
-class Check(_Entry):
+class Check(Entry):
     """Result that the shipped weights must reproduce on stated recordings.
 
     Args:
@@ -92,15 +95,15 @@ class Check(_Entry):
         tolerance: largest accepted absolute difference.
     """
 
-    set: _Text
-    targets: Annotated[tuple[_Text, ...], Field(min_length=1)]
-    train: Annotated[tuple[_Text, ...], Field(min_length=1, max_length=MOST_CHECKED)]
-    test: Annotated[tuple[_Text, ...], Field(min_length=1, max_length=MOST_CHECKED)]
+    set: Text
+    targets: Annotated[tuple[Text, ...], Field(min_length=1)]
+    train: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_CHECKED)]
+    test: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_CHECKED)]
     value: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 0.002
 
 
-class Rounding(_Entry):
+class Rounding(Entry):
     """Difference between the shipped half-precision weights and the weights of the run.
 
     Args:
@@ -114,7 +117,7 @@ class Rounding(_Entry):
     cosine: Annotated[float, Field(ge=-1, le=1.000001, allow_inf_nan=False)]
 
 
-class Card(_Entry):
+class Card(Entry):
     """Content of ``card.json``.
 
     Args:
@@ -139,21 +142,21 @@ class Card(_Entry):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
     kind: Literal["encoder", "classifier"]
-    summary: _Text
+    summary: Text
     parameters: _Count
-    licence: _Text
+    licence: Text
     data: Annotated[tuple[DataEntry, ...], Field(min_length=1)]
-    targets: tuple[_Text, ...] = ()
-    encoder: _Text = ""
-    profile: _Text = ""
-    command: tuple[_Text, ...] = ()
+    targets: tuple[Text, ...] = ()
+    encoder: Text = ""
+    profile: Text = ""
+    command: tuple[Text, ...] = ()
     settings: dict[str, Any] = {}
     compute: Compute = Compute()
     results: tuple[ResultEntry, ...] = ()
     check: Check | None = None
     codes: _Count = 0
     rounding: Rounding
-    limits: tuple[_Text, ...] = ()
+    limits: tuple[Text, ...] = ()
 
 
 def read_card(folder: Path) -> Card:

@@ -6,21 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ecgssl.checked_json import validated
-from ecgssl.encoders.card import MOST_CHECKED, Compute, ResultEntry
+from ecgssl.encoders.card import MOST_CHECKED, Compute, Entry, ResultEntry, Text
 from ecgssl.errors import InputError, Problem
 
-_Text = Annotated[str, Field(max_length=4000)]
 _REMEDY = "Correct the file; ecgssl.encoders.plan describes its entries"
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlannedSet(_Entry):
+class PlannedSet(Entry):
     """Licence of a data set that the model was trained on.
 
     Args:
@@ -29,12 +24,12 @@ class PlannedSet(_Entry):
         part: part of the set that was used, such as folds.
     """
 
-    licence: _Text
-    attribution: _Text
-    part: _Text = ""
+    licence: Text
+    attribution: Text
+    part: Text = ""
 
 
-class PlannedCheck(_Entry):
+class PlannedCheck(Entry):
     """Recordings of the check of the weights: the first ones from ``start`` on, in the order of their ids.
 
     Args:
@@ -46,15 +41,15 @@ class PlannedCheck(_Entry):
         tolerance: largest accepted difference from the stated macro AUROC.
     """
 
-    set: _Text = "ptbxl"
-    targets: Annotated[tuple[_Text, ...], Field(min_length=1)]
-    start: _Text = ""
+    set: Text = "ptbxl"
+    targets: Annotated[tuple[Text, ...], Field(min_length=1)]
+    start: Text = ""
     train: Annotated[int, Field(ge=2, lt=MOST_CHECKED)]
     test: Annotated[int, Field(ge=2, lt=MOST_CHECKED)]
     tolerance: Annotated[float, Field(gt=0, le=0.01)] = 0.002
 
 
-class Plan(_Entry):
+class Plan(Entry):
     """Plan of a shipped model.
 
     Args:
@@ -74,18 +69,18 @@ class Plan(_Entry):
     """
 
     kind: Literal["encoder", "classifier"]
-    summary: _Text
-    model: _Text
-    store: _Text
-    licence: _Text
+    summary: Text
+    model: Text
+    store: Text
+    licence: Text
     sets: Annotated[dict[str, PlannedSet], Field(min_length=1)]
-    encoder: _Text = ""
-    profile: _Text = ""
-    command: tuple[_Text, ...] = ()
+    encoder: Text = ""
+    profile: Text = ""
+    command: tuple[Text, ...] = ()
     compute: Compute = Compute()
     results: tuple[ResultEntry, ...] = ()
     check: PlannedCheck | None = None
-    limits: Annotated[tuple[_Text, ...], Field(min_length=1)]
+    limits: Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 def read_plan(path: Path) -> Plan:
