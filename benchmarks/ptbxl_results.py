@@ -230,6 +230,7 @@ def _require_rows(rows: list[str], encoders: dict[str, str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run one of the commands of the module's description."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     make = verbs.add_parser("run", help="compute the missing cells")

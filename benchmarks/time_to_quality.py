@@ -230,6 +230,7 @@ def measure(name: str, overrides: list[str], args: argparse.Namespace) -> dict[s
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Measure every method and print its result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecgssl.evaluation.colours import COLOURS
 from ecgssl.evaluation.method_table import RANDOM, MethodTable
 from ecgssl.evaluation.predictions import CLINICAL
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANEL, _LINE = 2.6, 0.3
-_OWN, _BASELINE, _QUOTED = "#0072B2", "#777777", "#D55E00"
+_OWN, _QUOTED = COLOURS[:2]
+_BASELINE = "#777777"
 
 
 def draw_methods(table: MethodTable) -> Figure:
