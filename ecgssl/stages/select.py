@@ -23,6 +23,7 @@ from ecgssl.tracking.runs import track
 if TYPE_CHECKING:
     from ecgssl.pretraining.initial_weights import InitialWeights
 
+ENCODER = "encoder.json"
 _WHERE = "params.yaml"
 
 
@@ -31,7 +32,8 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
 
     ``pretrain.json`` lists the recordings that are left out of pretraining, and changes only if pretraining reads other
     data. ``tasks/TASK.json`` changes only if the set of the task or its targets change. ``exports/TASK.json`` also
-    changes if other recordings of the set are rejected, because a bundle counts them.
+    changes if other recordings of the set are rejected, because a bundle counts them. ``encoder.json`` is the same for
+    the bundle of the encoder, which describes the first pretraining set.
 
     Args:
         params: parameters, of which sections ``sets``, ``pretrain`` and ``tasks`` and ``finetune.overlap`` are used.
@@ -73,8 +75,10 @@ def select_sets(params: Params, stores: Mapping[str, Store], out: Path, *, metri
                 digest = task_digest(stores[task.set], task.targets)
                 about = {"set": task.set, "targets": task.targets, "digest": digest}
                 write_json(folder / f"tasks/{name}.json", about)
-                rejected = sha256_of(stores[task.set].path / layout.REJECTED)
-                write_json(folder / f"exports/{name}.json", {**about, "rejected": rejected})
+                write_json(folder / f"exports/{name}.json", {**about, **_rejected(stores[task.set])})
+            first = pretraining.sets[0]
+            about = {"set": first, "digest": task_digest(stores[first], [])}
+            write_json(folder / ENCODER, {**about, **_rejected(stores[first])})
         write_json(metrics, figures)
         run.log_metrics({f"{name}/{key}": value for name, row in figures.items() for key, value in row.items()})
     return changes
@@ -107,6 +111,10 @@ def _absent_targets(params: Params, stores: Mapping[str, Store]) -> list[Problem
         what = f"{', '.join(absent)} not in the pretraining sets ({', '.join(params.pretrain.sets)})"
         problems.append(Problem(_WHERE, "pretrain.probe.targets", what, _known(known)))
     return problems
+
+
+def _rejected(store: Store) -> dict[str, str]:
+    return {"rejected": sha256_of(store.path / layout.REJECTED)}
 
 
 def _known(targets: tuple[str, ...] | list[str]) -> str:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
+from dvc.parsing import DataResolver
+from dvc.repo import Repo
 from dvc_project import Project, make_project
 
+REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.long
 RHYTHM, SHAPE, AGE = (f"finetune@{task}-linear-1.0-12lead" for task in ("rhythm", "shape", "age"))
+
+
+@pytest.mark.parametrize("profile", sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml")), ids=lambda p: p.stem)
+def test_dvc_resolves_the_stages_with_each_profile(profile, tmp_path):
+    """A profile need not have each key of ``params.yaml``, so dvc.yaml can only refer to keys that all of them have."""
+    shutil.copy(profile, tmp_path / "params.yaml")
+    definition = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
+    stages = DataResolver(Repo.init(str(tmp_path), no_scm=True), str(tmp_path), definition).resolve()["stages"]
+    params = yaml.safe_load(profile.read_text())
+    settings = len(params["tasks"])
+    for key in ("modes", "fractions", "lead_sets"):
+        settings *= len(params["finetune"][key])
+    assert len([name for name in stages if name.startswith("finetune@")]) == settings
+    assert {f"preprocess@{name}" for name in params["sets"]} < set(stages)
 
 
 @pytest.fixture(scope="module")

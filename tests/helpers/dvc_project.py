@@ -51,6 +51,7 @@ elif stage == "select":
     for task, values in parameters["tasks"].items():
         for folder in ("tasks", "exports"):
             write(f"data/selection/{folder}/{task}.json", json.dumps([values["targets"], stores[values["set"]]]))
+    write("data/selection/encoder.json", json.dumps(stores[parameters["pretrain"]["sets"][0]]))
     write("metrics/selection.json", json.dumps({"kept": sum(map(len, kept.values()))}))
 elif stage == "pretrain":
     made = pathlib.Path("data/selection/pretrain.json").read_text() + parameters["objective"]["kind"]

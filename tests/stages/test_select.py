@@ -116,8 +116,8 @@ def test_only_the_files_of_changed_data_change(stores, tmp_path):
     sets = {name: {"reader": "synthetic"} for name in (*stores, "new")}
     said = select(make_params(sets=sets), stores | {"new": new}, tmp_path)
     assert said == ["corpus: 2 more recordings are left out of pretraining, 0 are used again"]
-    assert before.keys() - {"pretrain.json"} == {"tasks/af.json", "exports/af.json"}
-    for name in ("tasks/af.json", "exports/af.json"):
+    assert before.keys() - {"pretrain.json"} == {"tasks/af.json", "exports/af.json", "encoder.json"}
+    for name in ("tasks/af.json", "exports/af.json", "encoder.json"):
         assert files(tmp_path / "selection")[name] == before[name]
     # another list of rejected recordings changes the counts of a bundle, and no model
     with (stores["clinic"].path / "rejected.csv").open("a") as table:
@@ -125,6 +125,13 @@ def test_only_the_files_of_changed_data_change(stores, tmp_path):
     select(make_params(sets=sets), stores | {"new": new}, tmp_path)
     changed = {name for name, content in files(tmp_path / "selection").items() if content != before.get(name)}
     assert changed - {"pretrain.json"} == {"exports/af.json"}
+    # the bundle of the encoder counts those of the first pretraining set
+    with (stores["corpus"].path / "rejected.csv").open("a") as table:
+        table.write("r9,read,unreadable,,\n")
+    before = files(tmp_path / "selection")
+    select(make_params(sets=sets), stores | {"new": new}, tmp_path)
+    changed = {name for name, content in files(tmp_path / "selection").items() if content != before[name]}
+    assert changed - {"pretrain.json"} == {"encoder.json"}
 
 
 def test_a_changed_store_needs_a_new_selection(stores, tmp_path):
