@@ -19,11 +19,15 @@ class LinearParams(Section):
     """Linear probe on frozen embeddings: logistic regression for classification, ridge regression for numbers.
 
     Args:
+        solver: for binary targets, ``logistic`` regression or a ``ridge`` classifier. Ridge takes seconds for thousands of
+            features and recordings, where logistic regression takes minutes or hours. It chooses one strength for all
+            targets from its own candidates.
         C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
-            embeddings). The best value is chosen on the validation split.
+            embeddings). The best value is chosen on the validation split. Not used by solver ``ridge``.
         class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
     """
 
+    solver: Literal["logistic", "ridge"] = "logistic"
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
 

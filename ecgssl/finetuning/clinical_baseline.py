@@ -19,7 +19,7 @@ from ecgssl.finetuning.row_cache import cached_rows
 from ecgssl.finetuning.rows import ChosenRows
 from ecgssl.finetuning.task import AGE, Task
 from ecgssl.probes.binary import Probe
-from ecgssl.probes.by_kind import PROBES
+from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.feature_columns import FeatureColumns, fit_columns
 from ecgssl.progress import progress
 from ecgssl.signal.clinical_features import NAMES, VERSION, clinical_features
@@ -100,7 +100,7 @@ def fit_baseline(
     learned, held_out = found[: len(rows.train)], found[len(rows.train) :]
     columns = fit_columns(learned, inputs)
     count = len(rows.val)
-    probe = PROBES[task.kind](
+    probe = probe_for(task.kind, params)(
         columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val], params,
         names=task.outputs, groups=store.patients[rows.train], seed=seed,
     )  # fmt: skip

@@ -31,7 +31,7 @@ from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier, start_attentive
 from ecgssl.model.encoder import Encoder
 from ecgssl.probes.binary import Probe
-from ecgssl.probes.by_kind import PROBES
+from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.selection import selection_score
 from ecgssl.store.store import Store
 from ecgssl.training.checkpoint import RunState, load_encoder, write_model
@@ -256,7 +256,7 @@ class _Run:
             show_progress=self.show_progress,
         )  # fmt: skip
         learned, scored = embeddings[: len(train)], embeddings[len(train) :]
-        probe = PROBES[self.task.kind](
+        probe = probe_for(self.task.kind, self.params.linear)(
             learned, self.values[train], scored[: len(val)], self.values[val], self.params.linear,
             names=self.task.outputs, groups=self.store.patients[train], seed=self.seed,
         )  # fmt: skip

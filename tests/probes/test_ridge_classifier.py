@@ -1,14 +1,16 @@
-"""Ridge classifier for many targets compared with scikit-learn, and its choice of the strength."""
+"""Ridge classifier for many targets compared with scikit-learn, its choice of the strength, and its outputs as logits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
+from ecgssl.config import LinearParams
 from ecgssl.errors import InputError
 from ecgssl.probes import ridge_classifier
+from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.ridge_classifier import fit_ridge_classifier
 
 NAMES = ["a", "b", "c"]
@@ -79,3 +81,22 @@ def test_all_problems_are_listed(data):
     assert "train targets: a: has 100 positive and 0 negative recordings" in text
     with pytest.raises(ValueError, match="must be positive"):
         fit_ridge_classifier(x, y, train, val, names=NAMES, strengths=[0.0])
+
+
+def test_logits_are_a_logistic_regression_of_the_outputs_on_validation(data):
+    """The line of target c is fitted on the training recordings, because it has too few known values in validation."""
+    x, y, train, val = data
+    y[val[5:], 2] = np.nan
+    fit = probe_for("multilabel", LinearParams(solver="ridge"))
+    probe = fit(x[train], y[train], x[val], y[val], LinearParams(solver="ridge"), names=NAMES, groups=train)
+    outputs = fit_ridge_classifier(x, y, train, val, names=NAMES).logits(x)
+    for k, rows in enumerate([val, val, train]):
+        known = rows[~np.isnan(y[rows, k])]
+        # each recording counts as positive and as negative, with the weights of Platt's smoothed target
+        positive, count = y[known, k].sum(), len(known)
+        soft = np.where(y[known, k] == 1, (positive + 1) / (positive + 2), 1 / (count - positive + 2))
+        both = np.tile(outputs[known, k], 2)[:, None]
+        fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(
+            both, np.repeat([1, 0], count), np.concatenate([soft, 1 - soft])
+        )
+        np.testing.assert_allclose(probe.logits(x)[:, k], fitted.decision_function(outputs[:, [k]]), atol=1e-3)

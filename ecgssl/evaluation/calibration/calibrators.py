@@ -103,11 +103,11 @@ def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Cal
     if method == "isotonic":
         counts = f"{positives} positive and {len(y) - positives} negative"
         reason = f"isotonic needs {MIN_ISOTONIC} of each class, there are {counts}"
-    soft = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
     if method == "temperature":
+        soft = _smoothed(y)
         slope, intercept = _minimum(lambda t: _loss(t[:1], z[:, None], soft), 1)[0], 0.0
     else:
-        slope, intercept = _platt(z, soft)
+        slope, intercept = platt_line(z, y)
     if slope <= 0:
         return Calibrator(reason="scores do not increase with the target")
     return Calibrator(
@@ -172,13 +172,28 @@ def _known(scores: ArrayLike, targets: ArrayLike) -> tuple[Array, Array]:
     return z[known], y[known]
 
 
-def _platt(z: Array, soft: Array) -> tuple[float, float]:
+def platt_line(scores: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
+    """Return slope and intercept of Platt's line, which maps scores of a binary label to logits, from any number of recordings.
+
+    The targets are smoothed as in ``fit_calibrator``. Both are 0 if all scores are equal.
+
+    Args:
+        scores: scores (N,), finite where the target is known.
+        targets: targets (N,): 1, 0 or NaN (unknown; ignored).
+    """
+    z, y = _known(scores, targets)
+    soft = _smoothed(y)
     centre, spread = float(z.mean()), float(z.std())
     if spread == 0:
         return 0.0, 0.0
     design = np.column_stack([(z - centre) / spread, np.ones(len(z))])
     slope, intercept = _minimum(lambda t: _loss(t, design, soft), 2)
     return slope / spread, intercept - slope * centre / spread
+
+
+def _smoothed(y: Array) -> Array:
+    positives = y.sum()
+    return np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
 
 
 def _loss(t: Array, design: Array, soft: Array) -> tuple[float, Array]:
