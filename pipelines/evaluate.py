@@ -29,6 +29,8 @@ from ecgssl.tracking.runs import track
 PLOTS, FIGURES = Path("plots/evaluate"), Path("metrics/evaluate")
 LOG = Path("metrics")
 """Folder of the log of scorings. It is not an output of DVC, which would remove the lines of earlier runs."""
+MEASUREMENTS = Path("runs/finetune/clinical")
+"""Cache of the inputs of the clinical baseline, which stage finetune fills as well."""
 PUBLISHED = Path(__file__).with_name("published.csv")
 
 
@@ -115,7 +117,9 @@ def _other_sets(setting: Setting, params: Params, stores: dict[str, Store]) -> l
             print(f"task {setting.task} is not tested on set {name}: {where} {name} has no known value of its targets")
             continue
         frozen = load_frozen(_model(setting))
-        found = evaluate_frozen(frozen, stores[name], params, overlap=params.finetune.overlap, split=split)
+        found = evaluate_frozen(
+            frozen, stores[name], params, overlap=params.finetune.overlap, split=split, cache=MEASUREMENTS
+        )
         write_json(FIGURES / f"{setting.key}-tested-on-{name}.json", found.figures)
         log_scorings(LOG, found.figures, f"evaluate/{setting.key}-tested-on-{name}.json")
         entries.append(_entry(setting, params, found.figures, name, split=EXTERNAL))

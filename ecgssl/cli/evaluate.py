@@ -160,7 +160,7 @@ def print_external(found: External, out: Path) -> None:
     if about["absent_targets"]:
         typer.echo(f"  targets that this cohort does not have: {', '.join(about['absent_targets'])}")
     typer.echo(f"overlap with the training data of the run: {in_words(about['overlap'])}")
-    main = found.figures["main"]
+    main, clinical = found.figures["main"], found.figures["clinical"]
     for name, models in (("frozen", found.figures["models"]), ("recalibrated", _again(found))):
         if models:
             entry = models[main]["external"]
@@ -172,6 +172,14 @@ def print_external(found: External, out: Path) -> None:
                         f"{primary} {_interval(figures[primary])}, slope {_interval(slope)}, Brier {_interval(brier)}"
                     )
                     typer.echo(f"  {label}: {figures['positives']} of {figures['records']} positive; {text}")
+    if clinical is None:
+        typer.echo(f"clinical baseline: none ({about['clinical_baseline']['left_out'] or 'not evaluated'})")
+    else:
+        value = found.figures["models"][clinical]["external"]["macro"][primary]
+        paired = found.figures["paired"]["external"][clinical][primary]
+        difference = _interval({"value": paired["difference"], **{k: paired.get(k) for k in ("low", "high")}})
+        typer.echo(f"clinical baseline ({clinical}): macro {primary} {_interval(value)}")
+        typer.echo(f"difference of the model from the clinical baseline: {difference}")
     for label in found.recalibrated.labels if found.recalibrated is not None else ():
         if label.calibrator.reason:
             typer.echo(f"note: calibrator of {label.name}: {label.calibrator.reason}")

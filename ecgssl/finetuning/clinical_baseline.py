@@ -6,6 +6,7 @@ Age and sex are added if the set has them. They are left out if a target states 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ecgssl.signal.clinical_features import NAMES, VERSION, clinical_features
 from ecgssl.store.store import Store
 
 SEX = "sex"
+PEOPLE = (AGE, SEX)
 
 _BLOCK = 256
 _SEXES = {"male": 1.0, "female": 0.0}
@@ -51,17 +53,54 @@ class ClinicalBaseline:
         """Return the outputs (N, K) of the probe for inputs (N, F), NaN where missing."""
         return self.probe.logits(self.columns.columns(inputs))
 
+    def external_outputs(
+        self,
+        store: Store,
+        rows: NDArray[np.int64],
+        leads: NDArray[np.bool_] | None = None,
+        *,
+        cache: Path | None = None,
+        show_progress: bool = True,
+    ) -> NDArray[np.float64]:
+        """Return the outputs (len(rows), K) for recordings of another store. Age and sex that it lacks are missing values.
+
+        Args:
+            store: store with the preprocessing settings of the model.
+            rows: rows of the store.
+            leads: mask (L,) of the leads that may be used; all by default.
+            cache: cache folder for the measurements; by default they are not kept.
+            show_progress: draw a progress bar on a terminal.
+        """
+        if cache is None:
+            ecg = _measure(store, rows, leads, show_progress)
+        else:
+            ecg = cached_features(store, rows, cache, leads, show_progress=show_progress)
+        unknown = np.full(len(rows), np.nan)
+        people = {name: column[rows] for name, column in _known_people(store).items()}
+        columns = [people.get(name, unknown) for name in self.inputs[len(NAMES) :]]
+        return self.outputs(np.column_stack([ecg.astype(np.float64), *columns]))
+
+    def unknown_people(self, store: Store, rows: NDArray[np.int64]) -> list[str]:
+        """Return those of the inputs age and sex that are unknown in all given rows of a store."""
+        known = {name for name, column in _known_people(store).items() if (~np.isnan(column[rows])).any()}
+        return [name for name in self.inputs[len(NAMES) :] if name not in known]
+
     def about(self) -> dict[str, Any]:
         """Return the inputs and the chosen hyperparameters for ``choices.json``."""
         return {
             "model": self.model,
-            "people": [name for name in self.inputs if name in (AGE, SEX)],
+            "people": [name for name in self.inputs if name in PEOPLE],
             "without_known_value": list(self.columns.left_out),
             "with_indicator": [self.inputs[i] for i in self.columns.marked],
             "C": dict(zip(self.probe.names, self.probe.C, strict=True)),
             "class_weight": dict(zip(self.probe.names, self.probe.class_weight, strict=True)),
             "chosen_by": list(self.probe.chosen_by),
         }
+
+
+def model_name(people: Sequence[str]) -> str:
+    """Return the name of the clinical baseline in prediction tables; ``people`` are those of age and sex that are inputs."""
+    return CLINICAL + (f" with {' and '.join(people)}" if people else "")
 
 
 def fit_baseline(
@@ -104,8 +143,7 @@ def fit_baseline(
         columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val], params,
         names=task.outputs, groups=store.patients[rows.train], seed=seed,
     )  # fmt: skip
-    model = CLINICAL + (f" with {' and '.join(people)}" if people else "")
-    baseline = ClinicalBaseline(model, inputs, columns, probe)
+    baseline = ClinicalBaseline(model_name([*people]), inputs, columns, probe)
     return baseline, baseline.outputs(held_out)
 
 
@@ -154,18 +192,23 @@ def _people(store: Store, task: Task, values: NDArray[np.float64]) -> dict[str, 
 
     A column is left out if it is unknown in the whole set, or if the known values of a target follow from it one to one.
     """
+    return {
+        name: column
+        for name, column in _known_people(store).items()
+        if (~np.isnan(column)).any()
+        and name not in task.targets
+        and not any(_states(target, column) for target in values.T)
+    }
+
+
+def _known_people(store: Store) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of age and sex that a store has, NaN where unknown."""
     found: dict[str, NDArray[np.float64]] = {}
     if AGE in store.index:
         found[AGE] = np.asarray(store.index[AGE].to_numpy(na_value=np.nan), dtype=np.float64)
     if SEX in store.index:
         found[SEX] = np.asarray(store.index[SEX].map(_SEXES).to_numpy(na_value=np.nan), dtype=np.float64)
-    return {
-        name: column
-        for name, column in found.items()
-        if (~np.isnan(column)).any()
-        and name not in task.targets
-        and not any(_states(target, column) for target in values.T)
-    }
+    return found
 
 
 def _states(target: NDArray[np.float64], column: NDArray[np.float64]) -> bool:

@@ -20,11 +20,14 @@ from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.calibration.calibrators import Calibrator
 from ecgssl.evaluation.calibration.decision import FILE, KEPT, Decision, fit_from_predictions
+from ecgssl.evaluation.calibration.decision_text import has_calibrator
 from ecgssl.evaluation.evaluate import evaluate
 from ecgssl.evaluation.predictions import prediction_table, write_predictions
 from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.files import atomic_directory, write_json
+from ecgssl.finetuning.clinical_baseline import ClinicalBaseline
+from ecgssl.finetuning.clinical_file import read_baseline
 from ecgssl.finetuning.full import predict_logits
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap
 from ecgssl.finetuning.rows import label_fraction, lead_subset
@@ -57,6 +60,8 @@ class FrozenRun:
         model: name of the model in prediction tables: the fine-tuning mode of the run.
         recorded: recorded leads listed in the configuration of the run; the classifier also receives leads derived from
             them. Empty if none are listed; all leads of the preprocessing settings are then used.
+        clinical: clinical baseline of the run; ``None`` if it has none.
+        no_clinical: reason why the run has no clinical baseline; empty if it has one.
     """
 
     folder: Path
@@ -65,6 +70,8 @@ class FrozenRun:
     decision: Decision
     model: str
     recorded: tuple[str, ...] = ()
+    clinical: ClinicalBaseline | None = None
+    no_clinical: str = ""
 
 
 def classifier_of(run: Path) -> Path:
@@ -76,8 +83,8 @@ def load_frozen(run: Path | str) -> FrozenRun:
     """Load a stored run from its folder or its classifier folder, or a shipped classifier by its name.
 
     Raises:
-        InputError: a file is missing or invalid, or ``decision.json`` has other labels or another kind of target than
-            the classifier.
+        InputError: a file is missing or invalid, or ``decision.json`` or ``clinical_baseline.json`` has other labels or
+            another kind of target than the classifier.
     """
     folder = classifier_of(model_folder(run, "run"))
     classifier, spec = load_classifier(folder)
@@ -86,19 +93,29 @@ def load_frozen(run: Path | str) -> FrozenRun:
         what = f"has labels {', '.join(decision.names)}; the classifier has {', '.join(classifier.targets)}"
         raise InputError(Problem(str(folder), "decision.json", what, "Use the complete, unchanged folder of the run"))
     about = read_json(folder / CONFIG)
+    clinical, why = read_baseline(folder, classifier.targets, classifier.kind)
+    if clinical is not None and classifier.kind == "regression" and has_calibrator(decision):
+        # a new line changes the errors of the model, but not those of the baseline
+        clinical, why = None, "the model was recalibrated, and the baseline was not"
     return FrozenRun(
-        folder, classifier, spec, decision, str(about.get("mode", "model")), tuple(about.get("recorded_leads", ()))
-    )
+        folder, classifier, spec, decision, str(about.get("mode", "model")), tuple(about.get("recorded_leads", ())),
+        clinical, why,
+    )  # fmt: skip
 
 
-def predict_frozen(frozen: FrozenRun, store: Store, among: NDArray[np.int64] | None = None) -> pd.DataFrame:
+def predict_frozen(
+    frozen: FrozenRun, store: Store, among: NDArray[np.int64] | None = None, cache: Path | None = None
+) -> pd.DataFrame:
     """Return the predictions of a stored run for the recordings of a store with a known target, as split ``external``.
+
+    The clinical baseline of the run, if it has one, is a second model of the table.
 
     Args:
         frozen: stored run.
         store: store with the preprocessing settings of the run. Targets of a multilabel task or regression that it does
             not contain are treated as unknown.
         among: rows of the store to choose from; by default all.
+        cache: cache folder for the inputs of the clinical baseline; by default they are not kept.
 
     Raises:
         ContractMismatch: the store has different preprocessing settings.
@@ -113,11 +130,17 @@ def predict_frozen(frozen: FrozenRun, store: Store, among: NDArray[np.int64] | N
         what = f"no recording has a known value of {' or '.join(frozen.classifier.targets)}"
         raise InputError(Problem(str(store.path), "targets", what, "Fill in the known values, or use another cohort"))
     seen = lead_subset(store, shown_leads(frozen.recorded, store.spec.leads)) if frozen.recorded else None
-    logits, index = predict_logits(frozen.classifier, store, rows, seen), store.index.iloc[rows]
-    return prediction_table(
-        index["record_id"].tolist(), index["patient"].tolist(), [EXTERNAL] * len(rows), frozen.model,
-        list(frozen.classifier.targets), values[rows], logits, frozen.classifier.kind,
-    )  # fmt: skip
+    logits, index = {frozen.model: predict_logits(frozen.classifier, store, rows, seen)}, store.index.iloc[rows]
+    if frozen.clinical is not None:
+        logits[frozen.clinical.model] = frozen.clinical.external_outputs(store, rows, seen, cache=cache)
+    tables = [
+        prediction_table(
+            index["record_id"].tolist(), index["patient"].tolist(), [EXTERNAL] * len(rows), model,
+            list(frozen.classifier.targets), values[rows], outputs, frozen.classifier.kind,
+        )
+        for model, outputs in logits.items()
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,7 @@ def evaluate_frozen(
     share: float | None = None,
     new_thresholds: bool = False,
     split: str | None = None,
+    cache: Path | None = None,
 ) -> External:
     """Evaluate a stored run on an external cohort.
 
@@ -159,12 +183,13 @@ def evaluate_frozen(
             the old and the new calibrators. ``None`` for no recalibration.
         new_thresholds: also choose new thresholds on this share of the patients; by default they are unchanged.
         split: split of the store to evaluate; by default all recordings.
+        cache: see ``predict_frozen``.
 
     Raises:
         InputError, ContractMismatch: see ``predict_frozen`` and ``require_no_overlap``. InputError is also raised if
             ``share`` is not between 0 and 1, or leaves no patients for the fit or for the evaluation.
     """
-    predictions = predict_frozen(frozen, store, None if split is None else store.rows(split))
+    predictions = predict_frozen(frozen, store, None if split is None else store.rows(split), cache)
     rows = np.flatnonzero(store.index["record_id"].isin(predictions["record_id"]))
     seen = require_no_overlap(store, frozen.folder, overlap, {EXTERNAL: rows}, "trained")
     index = store.index.set_index("record_id")
@@ -178,9 +203,9 @@ def evaluate_frozen(
         held_out, params.evaluate, params.seed, None, frozen.model, decision=frozen.decision, groups=groups
     )
     if recalibrated is not None:
-        again = evaluate(
-            held_out, params.evaluate, params.seed, None, frozen.model, decision=recalibrated, groups=groups
-        )
+        # the clinical baseline is not recalibrated
+        own = held_out[held_out["model"] == frozen.model]
+        again = evaluate(own, params.evaluate, params.seed, None, frozen.model, decision=recalibrated, groups=groups)
         figures["recalibrated"] = {
             "share": share,
             "thresholds": "refitted" if new_thresholds else "as frozen",
@@ -276,6 +301,10 @@ def _about(frozen: FrozenRun, store: Store, rows: NDArray[np.int64], split: str 
         "judged": len(rows),
         "leads": {"all": int(mask.all(axis=1).sum()), "missing": missing},
         "absent_targets": absent,
+        "clinical_baseline": {
+            "left_out": frozen.no_clinical or None,
+            "unknown_inputs": [] if frozen.clinical is None else frozen.clinical.unknown_people(store, rows),
+        },
     } | ({"split": split} if split else {})
 
 

@@ -22,6 +22,7 @@ from ecgssl.evaluation.predictions import BASELINE, prediction_table, write_pred
 from ecgssl.files import atomic_directory, write_json
 from ecgssl.finetuning.attentive import finetune_attentive
 from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
+from ecgssl.finetuning.clinical_file import write_baseline
 from ecgssl.finetuning.embeddings import cached_embeddings, digest
 from ecgssl.finetuning.full import FullResult, finetune_full, predict_logits
 from ecgssl.finetuning.pretraining_overlap import require_no_overlap, training_identities
@@ -177,7 +178,8 @@ def publish_finetuning(
 ) -> None:
     """Write the classifier, ``predictions.csv`` and ``choices.json`` atomically into a folder.
 
-    ``decision.json`` and the identities of the training recordings are written if they are given.
+    ``decision.json``, ``clinical_baseline.json`` and the identities of the training recordings are written if they are
+    given.
 
     Args:
         result: result of ``finetune``.
@@ -197,6 +199,8 @@ def publish_finetuning(
         if result.task.kind == "regression":
             about["units"] = dict(zip(result.task.outputs, result.task.units, strict=True))
         write_model(folder, result.classifier, store.spec, about)
+        if result.clinical is not None:
+            write_baseline(result.clinical, folder)
         if result.learned is not None:
             result.learned.write(folder)
         if decision is not None:

@@ -160,14 +160,18 @@ def _primary(report: Report) -> dict[str, Any]:
 def _clinical(report: Report) -> dict[str, Any]:
     """Return the comparison with the clinical baseline: its name, its result, the paired difference, and the conclusion.
 
-    ``name`` is empty if the run has no clinical baseline. ``tone`` is the colour of the conclusion; empty if it is favourable.
+    ``name`` is empty if the run has no clinical baseline; the conclusion of an external evaluation then states the reason.
+    ``tone`` is the colour of the conclusion; empty if it is favourable. ``unknown`` lists the inputs that the external
+    cohort lacks.
     """
     figures, split, metric = report["evaluation"], report["split"], _primary(report)["metric"]
-    name = figures.get("clinical")
+    name, about = figures.get("clinical"), figures.get("external", {}).get("clinical_baseline", {})
     paired = figures.get("paired", {}).get(split, {}).get(name, {}).get(metric) if name else None
     if not name or not paired or split not in figures["models"].get(name, {}):
-        return {"name": "", "tone": "", "conclusion": "There is no comparison with a clinical baseline."}
-    found: dict[str, Any] = {"name": name, "result": figures["models"][name][split]["macro"][metric], "paired": paired}
+        reason = f": {about['left_out']}" if about.get("left_out") else ""
+        return {"name": "", "tone": "", "conclusion": f"There is no comparison with a clinical baseline{reason}."}
+    result = figures["models"][name][split]["macro"][metric]
+    found = {"name": name, "result": result, "paired": paired, "unknown": about.get("unknown_inputs", [])}
     better = _better(paired, metric)
     if better is None:
         return found | {"paired": None, "tone": "rejected", "conclusion": "The difference is undefined."}

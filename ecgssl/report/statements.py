@@ -8,6 +8,7 @@ from typing import Any
 
 from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.evaluation.calibration.decision_text import calibration_text, has_calibrator, has_threshold, threshold_text
+from ecgssl.evaluation.predictions import CLINICAL
 from ecgssl.evaluation.subgroups import UNKNOWN
 
 Report = Mapping[str, Any]
@@ -183,7 +184,9 @@ def comparison(report: Report) -> Statement:
     if not found:
         return Statement("There is no comparison with another model.", False)
     base = figures.get("baseline")
-    names = ["a linear probe on a randomly initialised encoder" if name == base else name for name in found]
+    texts = {base: "a linear probe on a randomly initialised encoder"}
+    texts |= {name: f"a linear probe on {name}" for name in found if name.startswith(CLINICAL)}
+    names = [texts.get(name, name) for name in found]
     return Statement(f"Compared with {', '.join(names)}.")
 
 

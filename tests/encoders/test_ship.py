@@ -218,6 +218,7 @@ def test_a_classifier_ships_and_is_evaluated_by_name(made, store, make_params, m
     monkeypatch.setattr(module, "FOLDER", made.root)
     assert [model.card.kind for model in module.shipped_models()] == ["encoder", "classifier"]
     bundle, frozen = load_bundle("small-af"), load_frozen("small-af")
+    assert (frozen.clinical, frozen.no_clinical) == (None, "the model has no clinical_baseline.json")
     assert bundle.encoder == "small, pretrained on invented (16 recordings)"
     assert frozen.decision.to_dict() == decision.to_dict() == bundle.decision.to_dict()
     rows = np.arange(4)

@@ -157,6 +157,12 @@ def test_leaderboard_has_every_setting_fewer_leads_and_the_other_set(project):
     on_other = json.loads((project / f"metrics/evaluate/{SETTINGS[0]}-tested-on-other.json").read_text())
     macro = on_other["models"]["linear"]["external"]["macro"]["auroc"]["value"]
     assert methods["core, linear"]["other: waves, trained on synthetic"]["value"] == macro
+    clinical = on_other["models"][on_other["clinical"]]["external"]["macro"]["auroc"]["value"]
+    row = methods["clinical features with age and sex, linear"]
+    assert row["other: waves, trained on synthetic"]["value"] == clinical
+    (setting,) = (row for row in board["settings"] if row["tested_set"] == "other")
+    paired = on_other["paired"]["external"][on_other["clinical"]]["auroc"]["difference"]
+    assert (setting["clinical"], setting["clinical_gain"]) == (clinical, paired)
     table = pd.read_csv(project / "data/raw/other/manifest.csv").query("split == 'test'")
     known = table[["t_inversion", "st_elevation"]].notna().any(axis=1).sum()
     assert on_other["splits"]["external"]["records"] == known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,21 @@ import pandas as pd
 import pytest
 import torch
 from command_line import ecgssl
+from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 from wfdb_files import write_record
 
 from ecgssl.cli import app
 from ecgssl.config import Params, SetParams, SyntheticParams, parse_params
+from ecgssl.config.manifest import Target
 from ecgssl.datasets.load import load
 from ecgssl.datasets.synthetic.simulate import simulate
 from ecgssl.errors import ContractMismatch, InputError
 from ecgssl.evaluation.calibration.decision import Decision, fit_decision, fit_from_predictions
 from ecgssl.evaluation.predictions import prediction_table, read_predictions
 from ecgssl.finetuning import evaluate_external as external
+from ecgssl.finetuning.clinical_baseline import ClinicalBaseline, fit_baseline
+from ecgssl.finetuning.clinical_file import write_baseline
 from ecgssl.finetuning.evaluate_external import (
     External,
     evaluate_external,
@@ -33,6 +38,8 @@ from ecgssl.finetuning.evaluate_external import (
     recalibrate_run,
 )
 from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
+from ecgssl.finetuning.rows import choose_rows
+from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.model.classifier import Classifier
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.report.build import write_report
@@ -41,6 +48,7 @@ from ecgssl.training.checkpoint import save_model
 from ecgssl.training.embed import embed_store
 
 TARGETS = ["fast", "wave"]
+CLINICAL = "clinical features with age and sex"
 KEY = bytes(range(32))
 BASE: dict[str, Any] = {
     "tasks": {"t": {"targets": TARGETS}},
@@ -93,6 +101,116 @@ def place(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     return folder
 
 
+def own(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the fine-tuned model of a prediction table."""
+    return table[table["model"] == "linear"]
+
+
+def test_the_clinical_baseline_is_evaluated_on_the_other_cohort(place: Path, params: Params) -> None:
+    store, folder = Store(place / "second-store"), place / "run/classifier"
+    frozen = load_frozen(place / "run")
+    clinical = frozen.clinical
+    assert clinical is not None
+    assert clinical.model == CLINICAL
+    table = predict_frozen(frozen, store)
+    assert table["model"].unique().tolist() == ["linear", CLINICAL]
+    # the stored baseline has the outputs that it had when it was fitted
+    first = Store(place / "first-store")
+    known = read_predictions(folder / "predictions.csv").query("model == @CLINICAL")
+    rows = pd.Index(first.index["record_id"]).get_indexer(known["record_id"])
+    again = clinical.external_outputs(first, rows, cache=place / "work/clinical", show_progress=False)
+    np.testing.assert_allclose(again, known[[f"logit__{name}" for name in TARGETS]], atol=1e-9)
+    figures = evaluate_frozen(frozen, store, params).figures
+    assert figures["clinical"] == CLINICAL
+    assert figures["external"]["clinical_baseline"] == {"left_out": None, "unknown_inputs": []}
+    paired = figures["paired"]["external"][CLINICAL]["auroc"]
+    values = [figures["models"][m]["external"]["macro"]["auroc"]["value"] for m in ("linear", CLINICAL)]
+    assert paired["difference"] == pytest.approx(values[0] - values[1])
+    part = table[table["model"] == CLINICAL]
+    aurocs = [roc_auc_score(part[f"target__{name}"], part[f"logit__{name}"]) for name in TARGETS]
+    assert values[1] == pytest.approx(np.mean(aurocs))
+
+
+def test_age_and_sex_that_a_cohort_lacks_are_missing_values(place: Path, params: Params, tmp_path: Path) -> None:
+    store, frozen = Store(place / "second-store"), load_frozen(place / "run")
+    clinical = frozen.clinical
+    assert clinical is not None
+    rows = np.arange(5)
+    median = clinical.columns.median[list(clinical.columns.kept).index(clinical.inputs.index("age"))]
+    # all ages are known in train, so there is no indicator, and the median replaces them
+    store.index["age"] = median
+    expected = clinical.external_outputs(store, rows, show_progress=False)
+    store.index = store.index.drop(columns="age")
+    np.testing.assert_allclose(clinical.external_outputs(store, rows, show_progress=False), expected)
+    found = evaluate_external(place / "run", params, tmp_path / "out", _without(store, tmp_path, "age"))
+    assert found.figures["external"]["clinical_baseline"]["unknown_inputs"] == ["age"]
+    write_report(place / "run", store, external=tmp_path / "out", recordings=0)
+    page = " ".join((tmp_path / "out/report.html").read_text().split())
+    assert f"probe on {CLINICAL} (age unknown in this cohort) has mean AUROC" in page
+
+
+def test_a_run_without_the_file_has_no_clinical_row(place: Path, params: Params, tmp_path: Path) -> None:
+    shutil.copytree(place / "run/classifier", tmp_path / "c", ignore=shutil.ignore_patterns("clinical_baseline.json"))
+    (tmp_path / "params.yaml").write_text("tasks: {t: {targets: [fast]}}\nevaluate: {bootstrap: 100}\n")
+    done = ecgssl("evaluate", "--run", tmp_path / "c", "--store", place / "second-store", "--out", tmp_path / "out",
+                  "--params", tmp_path / "params.yaml")  # fmt: skip
+    assert done.code == 0, done.err
+    assert "clinical baseline: none (the model has no clinical_baseline.json)" in done.out
+    figures = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert (figures["clinical"], list(figures["models"])) == (None, ["linear"])
+    page = (tmp_path / "out/report.html").read_text()
+    reason = "There is no comparison with a clinical baseline: the model has no clinical_baseline.json."
+    assert reason in page[: page.index('<h2 id="task">')]
+    # the classifier's outputs must be those of the baseline
+    stored = json.loads((place / "run/classifier/clinical_baseline.json").read_text())
+    (tmp_path / "c/clinical_baseline.json").write_text(json.dumps(stored | {"names": ["fast", "slow"]}))
+    with pytest.raises(InputError, match="has multilabel outputs fast, slow; the classifier has multilabel fast, wave"):
+        load_frozen(tmp_path / "c")
+
+
+def test_the_clinical_baseline_has_the_leads_of_the_run(place: Path) -> None:
+    store, frozen, rows = Store(place / "second-store"), load_frozen(place / "run"), np.arange(4)
+    fewer = predict_frozen(replace(frozen, recorded=("II", "V1")), store, rows)
+    masked = Store(place / "second-store")
+    masked.index["lead_mask"] = 1 << 1 | 1 << 6
+    expected = predict_frozen(frozen, masked, rows)
+    columns = [f"logit__{name}" for name in TARGETS]
+    np.testing.assert_allclose(fewer[columns], expected[columns], atol=1e-5)
+    changed = own(predict_frozen(frozen, store, rows))[columns] != own(fewer)[columns]
+    assert changed.to_numpy().all()
+
+
+def test_a_multiclass_baseline_is_evaluated_on_the_other_cohort(place: Path, params: Params) -> None:
+    first, second, frozen = Store(place / "first-store"), Store(place / "second-store"), load_frozen(place / "run")
+    for store in (first, second):
+        store.targets, store.kinds = ("pace",), {"pace": Target(kind="multiclass", classes=["slow", "fast"])}
+        store.index["pace"] = store.index["fast"]
+    names, clinical = ("pace:slow", "pace:fast"), _baseline(first, "pace", params, place)
+    decision = fit_decision("multiclass", names, np.zeros((0, 2)), np.zeros((0, 2)))
+    classifier = Classifier(frozen.classifier.encoder, names, "multiclass").eval()
+    frozen = replace(frozen, classifier=classifier, decision=decision, clinical=clinical)
+    found = evaluate_frozen(frozen, second, params, share=0.5).figures
+    assert found["models"][CLINICAL]["external"]["macro"]["auroc"]["value"] > 0.8
+    assert found["paired"]["external"][CLINICAL]["auroc"]["difference"] is not None
+
+
+def _baseline(store: Store, target: str, params: Params, place: Path) -> ClinicalBaseline:
+    task = resolve_task(store, [target])
+    values = task_values(store, task)
+    found, _ = fit_baseline(
+        store, task, values, choose_rows(store, values), params.finetune.linear, 0, place / "work/clinical"
+    )
+    return found
+
+
+def _without(store: Store, folder: Path, column: str) -> Path:
+    """Return a copy of a store without a column."""
+    shutil.copytree(store.path, folder / "store")
+    index = pd.read_parquet(folder / "store/index.parquet").drop(columns=column)
+    index.to_parquet(folder / "store/index.parquet")
+    return folder / "store"
+
+
 def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> None:
     before = {p.name: p.read_bytes() for p in (place / "run/classifier").iterdir()}
     found = evaluate_external(place / "run", params, place / "out", place / "second-store")
@@ -105,7 +223,7 @@ def test_a_frozen_run_is_applied_as_it_was_left(place: Path, params: Params) -> 
     assert figures["external"]["overlap"]["found"] == 0
     assert found.figures["decision"] == frozen.decision.to_dict()
     # thresholds and calibrators computed from the stored files
-    table = read_predictions(place / "out/predictions.csv")
+    table = own(read_predictions(place / "out/predictions.csv"))
     p = frozen.decision.probabilities(table[[f"logit__{n}" for n in TARGETS]])[:, 0]
     cut = frozen.decision.labels[0].thresholds["youden"].value
     reported = figures["models"]["linear"]["external"]["labels"]["fast"]["thresholds"]["youden"]
@@ -120,8 +238,8 @@ def test_a_single_split_of_the_other_store_can_be_evaluated(place: Path, params:
     assert set(found.predictions["record_id"]) == tested
     about = found.figures["external"]
     assert (about["split"], about["recordings"], about["judged"]) == ("test", len(tested), len(tested))
-    whole = predict_frozen(frozen, store).set_index("record_id")
-    part = found.predictions.set_index("record_id")
+    whole = own(predict_frozen(frozen, store)).set_index("record_id")
+    part = own(found.predictions).set_index("record_id")
     np.testing.assert_allclose(part["logit__fast"], whole.loc[part.index, "logit__fast"], atol=1e-5)
 
 
@@ -177,8 +295,8 @@ def test_a_table_of_files_is_preprocessed_under_the_runs_contract(place: Path, p
     assert "+ 1 rejected" in done.out
     assert f"wrote {place / 'files/report.html'}" in done.out
     assert "external recordings" in (place / "files/report.html").read_text()
-    stored = predict_frozen(load_frozen(place / "run"), Store(place / "second-store"))
-    both = stored.merge(read_predictions(place / "files/predictions.csv"), on=["record_id", "patient"])
+    stored = own(predict_frozen(load_frozen(place / "run"), Store(place / "second-store")))
+    both = stored.merge(own(read_predictions(place / "files/predictions.csv")), on=["record_id", "patient"])
     assert len(both) == len(stored)
     np.testing.assert_allclose(both["logit__wave_x"], both["logit__wave_y"], atol=1e-6)
     assert len(Store(place / "files-store")) == len(stored)
@@ -220,7 +338,9 @@ def test_recalibration_learns_on_some_patients_and_judges_the_others(place: Path
     for old, label in zip(first.decision.labels, new.decision.labels, strict=True):
         assert label.thresholds == old.thresholds
     assert json.loads((place / "site/evaluation.json").read_text())["recalibrated"]["share"] == 0.5
-    for name in ("model.safetensors", "signal.json", "config.json", "choices.json"):
+    assert list(found.figures["models"]) == ["linear", CLINICAL]
+    assert list(found.figures["recalibrated"]["models"]) == ["linear"]
+    for name in ("model.safetensors", "signal.json", "config.json", "choices.json", "clinical_baseline.json"):
         assert (place / "site/classifier" / name).read_bytes() == (place / "run/classifier" / name).read_bytes()
     chosen = evaluate_frozen(first, Store(place / "second-store"), params, share=0.5, new_thresholds=True).recalibrated
     assert chosen is not None
@@ -274,6 +394,8 @@ def test_targets_that_are_absent_unknown_or_of_another_kind(place: Path, params:
     entry = found["models"]["linear"]["external"]
     assert entry["labels"]["wave"]["undefined"] == "no record with a known target"
     assert entry["macro"]["labels"] == 1
+    assert found["models"][CLINICAL]["external"]["macro"]["labels"] == 1
+    assert list(found["paired"]["external"][CLINICAL]["delong"]["wave"]) == ["difference", "undefined"]
     store.index["fast"] = np.nan
     with pytest.raises(InputError, match="no recording has a known"):
         predict_frozen(frozen, store)
@@ -286,7 +408,7 @@ def test_targets_that_are_absent_unknown_or_of_another_kind(place: Path, params:
         predict_frozen(frozen, store)
 
 
-def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params) -> None:
+def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params, tmp_path: Path) -> None:
     first, store = load_frozen(place / "run"), Store(place / "second-store")
     torch.manual_seed(0)
     classifier = Classifier(first.classifier.encoder, ["age"], "regression").eval()
@@ -299,14 +421,31 @@ def test_a_regression_gets_a_line_for_the_new_site(place: Path, params: Params) 
         classifier.head.linear.weight.copy_(weight.T)
         classifier.head.linear.bias.zero_()
     decision = fit_decision("regression", ["age"], np.zeros((1, 1)), np.zeros((1, 1)))
-    frozen = replace(first, classifier=classifier, decision=decision)
+    clinical = _baseline(Store(place / "first-store"), "age", params, place)
+    frozen = replace(first, classifier=classifier, decision=decision, clinical=clinical)
     found = evaluate_frozen(frozen, store, params, share=0.5)
     before = found.figures["models"]["linear"]["external"]["labels"]["age"]
     after = found.figures["recalibrated"]["models"]["linear"]["external"]["labels"]["age"]
     table = found.predictions[found.predictions["split"] == "external"]
+    other, table = table[table["model"] != "linear"], own(table)
+    assert set(other["model"]) == {"clinical features with sex"}
+    error = (other["pred__age"] - other["target__age"]).abs().mean()
+    paired = found.figures["paired"]["external"]["clinical features with sex"]["mae"]
+    assert paired["difference"] == pytest.approx(before["mae"]["value"] - error)
     assert before["mae"]["value"] == pytest.approx((table["pred__age"] - table["target__age"]).abs().mean())
     assert before["bias"]["high"] < -10
     assert abs(after["bias"]["value"]) < 10
+    # the errors of a recalibrated model are not compared with those of a baseline of the first site
+    save_model(tmp_path / "new", classifier, store.spec)
+    write_baseline(clinical, tmp_path / "new")
+    decision.save(tmp_path / "new")
+    loaded = load_frozen(tmp_path / "new").clinical
+    assert loaded is not None
+    assert loaded.about() == clinical.about()
+    assert found.recalibrated is not None
+    found.recalibrated.save(tmp_path / "new")
+    new = load_frozen(tmp_path / "new")
+    assert (new.clinical, new.no_clinical) == (None, "the model was recalibrated, and the baseline was not")
     other = replace(frozen, classifier=Classifier(first.classifier.encoder, ["wave"], "regression"))
     with pytest.raises(InputError, match="is multilabel in the store and regression in the model"):
         predict_frozen(other, store)
@@ -322,8 +461,6 @@ def test_missing_leads_are_counted(place: Path, params: Params) -> None:
 
 
 def test_a_run_without_or_with_a_foreign_decision_is_refused(place: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(place / "run/classifier", tmp_path / "c")
     (tmp_path / "c/decision.json").unlink()
     with pytest.raises(InputError, match=r"decision\.json.*does not exist"):
