@@ -102,7 +102,11 @@ def project(tmp_path_factory) -> Project:
                     place.mkdir(parents=True, exist_ok=True)
                     (place / "file").write_text("x")
     # files inside the output of stage select
-    for name in ("pretrain", *(f"{kind}/{task}" for kind in ("tasks", "exports") for task in params["tasks"])):
+    for name in (
+        "pretrain",
+        "encoder",
+        *(f"{kind}/{task}" for kind in ("tasks", "exports") for task in params["tasks"]),
+    ):
         place = folder / f"data/selection/{name}.json"
         place.parent.mkdir(exist_ok=True)
         place.write_text("{}")
