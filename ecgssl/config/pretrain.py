@@ -126,7 +126,7 @@ class PretrainParams(Section):
     windows: Literal["all", "random"] = "all"
     overlap: Literal["drop", "error"] = "drop"
     init: ModelName | None = None
-    samples: Positive = 1600
+    samples: Positive = 1440
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: NonNegative = 0.05

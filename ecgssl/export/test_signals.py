@@ -12,14 +12,13 @@ from scipy.signal import resample_poly
 
 from ecgssl.config import QualityParams
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.lead_subsets import lead_subsets
+from ecgssl.export.lead_subsets import batches_of_lead_sets
 from ecgssl.export.raw_module import RawModule
 from ecgssl.export.unrecorded import mark_unrecorded, recorded_counts, with_signal
 from ecgssl.io.recording import Recording
 from ecgssl.preprocessing.prepare import Rejected, prepare
 from ecgssl.signal.leads import arrange
 
-BATCHES = (1, 2, 7)
 _COUNT = 9
 _LONGER = 1.31
 
@@ -43,24 +42,22 @@ class TestSignals:
     def batches(
         self, graph: ContractModule | RawModule
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]]:
-        """Yield batches of 1, 2 and 7 recordings for every lead set of ``lead_subsets``.
+        """Yield the batches of ``batches_of_lead_sets``.
 
         Each batch is a tuple of description, input, lead mask and preprocessed signal. Absent leads contain NaN, so
         that an output that wrongly depends on them is NaN. A recording without any lead of a set keeps all its leads,
         because all outputs would be NaN otherwise.
         """
         start = 0
-        for batch in BATCHES:
-            for name, mask in lead_subsets(graph.spec).items():
-                rows = (start + np.arange(batch)) % len(self.ecg)
-                start += batch
-                present = mask & self.present[rows]
-                present = np.where(present.any(axis=1, keepdims=True), present, self.present[rows])
-                ecg, contract = (
-                    np.where(present[..., None], signal[rows], np.float32(np.nan))
-                    for signal in (self.ecg, self.contract)
-                )
-                yield f"{self.source}, batch {batch}, {name}", ecg, present, contract
+        for batch, name, mask in batches_of_lead_sets(graph.spec):
+            rows = (start + np.arange(batch)) % len(self.ecg)
+            start += batch
+            present = mask & self.present[rows]
+            present = np.where(present.any(axis=1, keepdims=True), present, self.present[rows])
+            ecg, contract = (
+                np.where(present[..., None], signal[rows], np.float32(np.nan)) for signal in (self.ecg, self.contract)
+            )
+            yield f"{self.source}, batch {batch}, {name}", ecg, present, contract
 
 
 def make_test_signals(

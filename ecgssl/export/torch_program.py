@@ -13,7 +13,7 @@ import torch
 
 from ecgssl.errors import InputError, Problem
 from ecgssl.export.contract_module import ContractModule
-from ecgssl.export.lead_subsets import lead_subsets
+from ecgssl.export.lead_subsets import batches_of_lead_sets
 from ecgssl.signal.normalise import recorded_samples
 
 PROGRAM = "model.pt2"
@@ -40,8 +40,8 @@ def program_bytes(program: torch.export.ExportedProgram) -> bytes:
 def compare_program(content: bytes, graph: ContractModule, tolerance: float, where: str) -> float:
     """Load a program and compare its outputs for noise with those of the model.
 
-    Batches of 1, 2 and 7 signals are compared for every lead set of ``lead_subsets``. In the batches of 7, signals have
-    different lengths if the model accepts short recordings.
+    The batches of ``batches_of_lead_sets`` are compared. In batches of several signals, these have different lengths if the
+    model accepts short recordings.
 
     Args:
         content: result of ``program_bytes``.
@@ -62,21 +62,18 @@ def compare_program(content: bytes, graph: ContractModule, tolerance: float, whe
     if not all(torch.isnan(found).all() for found in program(silent, torch.zeros(silent.shape[:2], dtype=torch.bool))):
         what = "are numbers for a recording without leads"
         raise InputError(Problem(where, "outputs", what, "Set export.pt2: false"))
-    for batch in (1, 2, 7):
-        for name, mask in lead_subsets(graph.spec).items():
-            ecg = 0.3 * torch.randn(batch, len(graph.spec.leads), graph.spec.samples, generator=generator)
-            present = torch.from_numpy(np.tile(mask, (batch, 1)))
-            ecg = torch.where(present[..., None], ecg, torch.nan)
-            if batch > 2:
-                lengths = torch.linspace(graph.shortest, graph.spec.samples, batch).long()
-                ecg = torch.where(recorded_samples(lengths, graph.spec.samples)[:, None], ecg, torch.nan)
-            pairs = zip(program(ecg, present), graph(ecg, present), strict=True)
-            difference = float(torch.stack([(found - expected).abs().max() for found, expected in pairs]).max())
-            # the condition is negated so that NaN also fails the check
-            if not difference <= tolerance:
-                what = (
-                    f"differs from the model by {difference:.2g} (batch {batch}, {name}); the limit is {tolerance:.2g}"
-                )
-                raise InputError(Problem(where, "outputs", what, "Set export.pt2: false"))
-            worst = max(worst, difference)
+    for batch, name, mask in batches_of_lead_sets(graph.spec):
+        ecg = 0.3 * torch.randn(batch, len(graph.spec.leads), graph.spec.samples, generator=generator)
+        present = torch.from_numpy(np.tile(mask, (batch, 1)))
+        ecg = torch.where(present[..., None], ecg, torch.nan)
+        if batch > 1:
+            lengths = torch.linspace(graph.shortest, graph.spec.samples, batch).long()
+            ecg = torch.where(recorded_samples(lengths, graph.spec.samples)[:, None], ecg, torch.nan)
+        pairs = zip(program(ecg, present), graph(ecg, present), strict=True)
+        difference = float(torch.stack([(found - expected).abs().max() for found, expected in pairs]).max())
+        # the condition is negated so that NaN also fails the check
+        if not difference <= tolerance:
+            what = f"differs from the model by {difference:.2g} (batch {batch}, {name}); the limit is {tolerance:.2g}"
+            raise InputError(Problem(where, "outputs", what, "Set export.pt2: false"))
+        worst = max(worst, difference)
     return worst
