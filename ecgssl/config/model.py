@@ -75,7 +75,8 @@ class ModelParams(Section):
         mlp_ratio: hidden width of the MLPs relative to the token width.
         residual: initial scale of the last layers of the encoder's residual branches, relative to Xavier initialisation.
             With small values, reconstruction improves earlier in training (``docs/method.md``).
-        pooling: embed means over all leads (``recording``) or also those of each lead (``lead``).
+        pooling: embed means over all leads (``recording``), also those of each lead (``lead``), or of each lead the shares of
+            the stem only (``lead_shares``).
         stem: filters at several offsets in front of the blocks.
         decoder: sizes and options of the decoder.
     """
@@ -87,7 +88,7 @@ class ModelParams(Section):
     patch: Annotated[int, Field(ge=1, le=100_000)] = 50
     mlp_ratio: Annotated[float, Field(ge=1, le=8)] = 4.0
     residual: Annotated[float, Field(ge=0, le=1)] = 0.1
-    pooling: Literal["recording", "lead"] = "recording"
+    pooling: Literal["recording", "lead", "lead_shares"] = "recording"
     stem: StemParams = StemParams()
     decoder: DecoderParams = DecoderParams()
 
@@ -100,8 +101,9 @@ class ModelParams(Section):
     def embed_dim(self, leads: int) -> int:
         """Return the dimension of an embedding of ``leads`` input rows (``Encoder.pool``)."""
         width = self.shape[0]
-        per_lead = leads * (width + self.stem.filters) if self.pooling == "lead" else self.stem.filters
-        return 3 * width + per_lead
+        means = {"recording": self.stem.filters, "lead": leads * (width + self.stem.filters),
+                 "lead_shares": leads * self.stem.filters}  # fmt: skip
+        return 3 * width + means[self.pooling]
 
     @model_validator(mode="after")
     def _heads_divide(self) -> ModelParams:

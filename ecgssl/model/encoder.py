@@ -150,9 +150,13 @@ class Encoder(nn.Module):
         """Return embeddings (B, E) float32, given the output for all patches of a batch.
 
         An embedding contains the mean and standard deviation of the valid tokens and the global representation (3 D). The
-        standard deviation reflects variation within the recording, such as rhythm and ectopy. The mean token and the shares
-        of the stem follow: for each lead if ``pooling`` is ``lead``, because many findings are defined by their leads, and
-        otherwise the shares only, over all leads. The values of an absent lead are the means over the recorded leads.
+        standard deviation reflects variation within the recording, such as rhythm and ectopy. Then follow, by ``pooling``:
+
+        - ``recording``: the mean shares of the stem over all leads,
+        - ``lead``: the mean token and the mean shares of each lead, because many findings are defined by their leads,
+        - ``lead_shares``: the mean shares of each lead.
+
+        The values of an absent lead are the means over the recorded leads.
         """
         tokens = out.tokens.float()
         weight = torch.ones_like(tokens[..., :1]) if out.valid is None else out.valid[..., None].float()
@@ -160,11 +164,11 @@ class Encoder(nn.Module):
         mean = (tokens * weight).sum(dim=1) / count
         variance = ((tokens - mean[:, None]) ** 2 * weight).sum(dim=1) / count
         parts = [mean, torch.sqrt(variance + 1e-6), out.global_.float()]
-        values = tokens if out.shares is None else torch.cat([tokens, out.shares.float()], dim=-1)
-        if self.params.pooling == "lead":
-            parts.append(rearrange(self._mean_per_lead(values, weight), "b l v -> b (l v)"))
-        elif out.shares is not None:
-            parts.append((out.shares.float() * weight).sum(dim=1) / count)
+        shares = [] if out.shares is None else [out.shares.float()]
+        if self.params.pooling == "recording":
+            parts += [(s * weight).sum(dim=1) / count for s in shares]
+        elif by_lead := [tokens, *shares] if self.params.pooling == "lead" else shares:
+            parts.append(rearrange(self._mean_per_lead(torch.cat(by_lead, dim=-1), weight), "b l v -> b (l v)"))
         return torch.cat(parts, dim=1)
 
     def _mean_per_lead(self, values: Tensor, weight: Tensor) -> Tensor:

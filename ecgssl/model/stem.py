@@ -20,8 +20,7 @@ THRESHOLDS = (0.03, 3.0)
 SOFTNESS = 0.02
 """Width of the threshold of a share, in units of a response. A hard threshold would let rounding change an embedding.
 
-Wider thresholds lose information: a probe of the shares had a macro AUROC of 0.873 for the superclasses of PTB-XL (fold 9)
-with 0.25, and of 0.905 with hard thresholds (320 filters after pretraining on 20,000 recordings, 5 offsets).
+Wider thresholds lose information (``docs/results.md``, section "Shares of random filters").
 """
 
 
@@ -74,16 +73,17 @@ class Stem(nn.Module):
     def shares(self, x: Tensor) -> Tensor:
         """Return the share of responses above their thresholds around every patch of x (B, L, T), (B, L N, F) float32.
 
-        The threshold is soft: a response r above its threshold counts as sigmoid(r / ``SOFTNESS``). The responses are
-        computed in float32, because rounding to bfloat16 exceeds the width of the threshold.
+        The threshold is soft: a response r, relative to its threshold, counts as r / ``SOFTNESS`` + 1/2, limited to 0 and 1.
+        The responses are computed in float32, because rounding to bfloat16 exceeds the width of the threshold.
         """
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.shares(x.float())
+        slope, start = self.filters / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
         total: Tensor | None = None
         for windows in self._windows(x, self.share_offsets):
             # one offset at a time, because all responses of a batch take several GB
-            above = torch.sigmoid(self._respond(windows).float() / SOFTNESS)
+            above = F.linear(windows, slope, start).clamp(0, 1)
             total = above if total is None else total + above
         assert total is not None
         return total / self.share_offsets

@@ -47,7 +47,7 @@ def test_stem_equals_numpy(offsets, filters, seed):
     expected = responses(stem, x, offsets)
     flat = torch.from_numpy(expected).float().reshape(2, 12, -1)
     np.testing.assert_allclose(stem(x), stem.to_token(torch.nn.functional.gelu(flat)), atol=1e-4)
-    shares = 1 / (1 + np.exp(-np.clip(expected / SOFTNESS, -500, 500)))
+    shares = np.clip(expected / SOFTNESS + 0.5, 0, 1)
     np.testing.assert_allclose(stem.shares(x), shares.mean(axis=3).reshape(2, 12, filters), atol=1e-3)
 
 
@@ -101,6 +101,16 @@ def test_embedding_per_lead_equals_numpy(recordings):
     values[0, ~present[0].numpy()] = values[0, present[0].numpy()].mean(axis=0)
     np.testing.assert_allclose(found[:, 96:], values.reshape(8, -1), atol=1e-5)
     assert bool(model.embed(x[:1], torch.zeros(1, 12, dtype=torch.bool)).isfinite().all())
+
+
+@torch.inference_mode()
+def test_embedding_with_the_shares_of_each_lead_is_a_part_of_the_embedding_per_lead(recordings):
+    whole, part = encoder("lead"), encoder("lead_shares")
+    found = part.embed(recordings)
+    assert found.shape == (8, part.embed_dim) == (8, 3 * 32 + 12 * 6)
+    expected = whole.embed(recordings)
+    assert torch.equal(found[:, :96], expected[:, :96])
+    assert torch.equal(found[:, 96:], expected[:, 96:].view(8, 12, 38)[:, :, 32:].reshape(8, 72))
 
 
 @torch.inference_mode()
