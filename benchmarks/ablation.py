@@ -2,14 +2,22 @@
 
     python benchmarks/ablation.py run --store data/real --params pipelines/profiles/ptbxl.yaml --out runs/ablation \
         --task superclass=NORM,MI,STTC,CD,HYP --task rhythm=rhythm_SR,rhythm_AFIB --seeds 3 --tflop 600
+    python benchmarks/ablation.py run --store data/ptbxl --params pipelines/profiles/ptbxl-tiny.yaml --out runs/ablation \
+        --label-sets all diagnostic subclass superclass form rhythm --seeds 1 --minutes 10 --shares 0.01 0.1 1
     python benchmarks/ablation.py report --out runs/ablation                # validation
     python benchmarks/ablation.py report --out runs/ablation --split test   # once, after all choices are made
 
 ``run`` pretrains one encoder per cell, which is one row (variant of the method) and one seed, on the split ``train``. It
 fits probes on the frozen embeddings and selects them on ``val``. An interrupted study resumes where it stopped, and
-finished cells are kept. All pretrained rows use the same number of floating-point operations, up to one batch. The
-operations of a row are counted in one of its training steps (forward and backward). A row without decoder therefore uses
-more recordings. Cells are stored in ``OUT/cells``.
+finished cells are kept. With ``--tflop``, all pretrained rows use the same number of floating-point operations, up to one
+batch. The operations of a row are counted in one of its training steps (forward and backward). With ``--minutes``, all
+pretrained rows use the same processor time of one thread. The time per recording is measured before the first cell, with
+steps of all rows in turn, and is kept in ``OUT/costs.json``. A row without decoder therefore uses more recordings. Cells
+are stored in ``OUT/cells``.
+
+The probe is that of ``finetune.linear.solver``. A label that cannot be learned from a small share of the labels gets the
+same output for all recordings, in all rows.
+
 ``OUT/results.parquet`` has one line per row, seed, task, label fraction and mode. Test metrics are computed only by
 ``report --split test``.
 
@@ -34,6 +42,7 @@ from study import require_same_settings
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecgssl.config import Params, load_params
+from ecgssl.datasets.enough_data import FIT, shortages
 from ecgssl.files import atomic_directory, canonical_json, write_atomic
 from ecgssl.finetuning.finetune import probe_classifier
 from ecgssl.finetuning.full import finetune_full, predict_logits
@@ -41,10 +50,13 @@ from ecgssl.finetuning.rows import label_fraction
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.publish import assess_pretraining
 from ecgssl.pretraining.loop import build_model, gate_temperature, pretrain
-from ecgssl.probes.binary import fit_probe
+from ecgssl.probes.binary import Probe
+from ecgssl.probes.by_kind import probe_for
 from ecgssl.probes.selection import macro_auroc
 from ecgssl.store.store import Store
+from ecgssl.training.batches import load_batch
 from ecgssl.training.checkpoint import RunState, load_weights, weight_bytes
+from ecgssl.training.device import autocast, resolve_precision
 from ecgssl.training.embed import embed_store
 
 ROWS: dict[str, list[str] | None] = {
@@ -56,6 +68,7 @@ ROWS: dict[str, list[str] | None] = {
     "core, no FDA": ["fda.kind=none"],
     "core, jitter and scale": ["fda.kind=jitter_scale"],
     "core, random masking": ["stdm.kind=random"],
+    "core, no lead masking": ["stdm.lead_ratio=0"],
     "core, einthoven": ["stdm.kind=einthoven"],
 }
 """Parameter overrides of each row; ``None`` for the randomly initialised encoder."""
@@ -71,13 +84,76 @@ def flops(params: Params) -> float:
     return counter.get_total_flops() / batch
 
 
-def parameters(path: Path, row: str, seed: int, tflop: float, extra: list[str]) -> tuple[Params, float]:
+def step_seconds(models: dict[str, tuple[CoReECG, Params]], store: Store, rounds: int = 8) -> dict[str, float]:
+    """Return the CPU time in s of a training step per recording (without the optimiser) of each row.
+
+    Each round has one step of every row in turn, so that changes of the machine affect all rows. The value is the median.
+    """
+    found: dict[str, list[float]] = {row: [] for row in models}
+    for number in range(rounds):
+        for row, (model, params) in models.items():
+            batch = load_batch(store, store.rows("train")[: params.pretrain.batch_size], torch.device("cpu"))
+            before = time.process_time()
+            with autocast(torch.device("cpu"), resolve_precision(params.pretrain.precision, torch.device("cpu"))):
+                terms = model(
+                    batch.x, batch.lead_mask, None, number, 1.0, torch.Generator().manual_seed(number),
+                    recorded=batch.recorded,
+                )  # fmt: skip
+            terms["loss"].backward()
+            found[row].append((time.process_time() - before) / len(batch.x))
+    return {row: float(np.median(times)) for row, times in found.items()}
+
+
+def costs(args: argparse.Namespace, store: Store, rows: list[str]) -> dict[str, float]:
+    """Return the CPU time in s per recording of each pretrained row, measured once per study."""
+    file: Path = args.out / "costs.json"
+    if not file.exists():
+        every = {
+            row: load_params(args.params, [*args.set, *(ROWS[row] or [])]) for row in rows if ROWS[row] is not None
+        }
+        models = {row: (build_model(params).train(), params) for row, params in every.items()}
+        write_atomic(file, canonical_json(step_seconds(models, store)))
+    found: dict[str, float] = json.loads(file.read_text())
+    return found
+
+
+def parameters(args: argparse.Namespace, row: str, seed: int, seconds: dict[str, float]) -> tuple[Params, float]:
     """Return the parameters of a cell, with the number of samples that the budget allows, and the operations per recording."""
-    overrides = [*extra, *(ROWS[row] or []), f"seed={seed}"]
-    params = load_params(path, overrides)
+    overrides = [*args.set, *(ROWS[row] or []), f"seed={seed}"]
+    params = load_params(args.params, overrides)
     cost = flops(params)
-    samples = max(round(tflop * 1e12 / cost / params.pretrain.batch_size), 1) * params.pretrain.batch_size
-    return load_params(path, [*overrides, f"pretrain.samples={samples}"]), cost
+    if ROWS[row] is None:
+        return params, cost
+    affordable = args.tflop * 1e12 / cost if args.minutes is None else args.minutes * 60 / seconds[row]
+    samples = max(round(affordable / params.pretrain.batch_size), 1) * params.pretrain.batch_size
+    return load_params(args.params, [*overrides, f"pretrain.samples={samples}"]), cost
+
+
+def probe_logits(
+    embeddings: np.ndarray,
+    values: np.ndarray,
+    store: Store,
+    params: Params,
+    some: np.ndarray,
+    look: np.ndarray,
+    names: list[str],
+) -> tuple[dict[str, np.ndarray], Probe | None]:
+    """Return the outputs of a linear probe for all validation and test recordings, and the probe of all labels.
+
+    Labels that cannot be learned from the training rows ``some`` have output 0; the probe is then ``None``.
+    """
+    short = {name for name, _ in shortages("multilabel", names, values[some], store.patients[some], FIT)}
+    kept = [k for k, name in enumerate(names) if name not in short]
+    fit = probe_for("multilabel", params.finetune.linear)
+    probe = fit(
+        embeddings[some], values[np.ix_(some, kept)], embeddings[look], values[np.ix_(look, kept)], params.finetune.linear,
+        names=[names[k] for k in kept], groups=store.patients[some], seed=params.seed,
+    )  # fmt: skip
+    found = {}
+    for split in ("val", "test"):
+        found[split] = np.zeros((len(store.rows(split)), len(names)))
+        found[split][:, kept] = probe.logits(embeddings[store.rows(split)])
+    return found, None if short else probe
 
 
 def trained(cell: Path, store: Store, params: Params, row: str) -> tuple[CoReECG, dict[str, float]]:
@@ -119,12 +195,9 @@ def evaluate_cell(
         for share in args.shares:
             chosen = label_fraction(values[labelled["train"]], store.patients[labelled["train"]], share, params.seed)
             some, look = labelled["train"][chosen], labelled["val"]
-            probe = fit_probe(
-                embeddings[some], values[some], embeddings[look], values[look], params.finetune.linear,
-                names=targets, groups=store.patients[some], seed=params.seed,
-            )  # fmt: skip
-            scored = {"linear": {name: probe.logits(embeddings[rows]) for name, rows in (("val", val), ("test", test))}}
-            if share in args.full:
+            linear, probe = probe_logits(embeddings, values, store, params, some, look, targets)
+            scored = {"linear": linear}
+            if share in args.full and probe is not None:
                 folder = cell / f"full-{task}-{share:g}"
                 config = {"cell": cell.name, "share": share, "task": task}
                 result = finetune_full(
@@ -147,22 +220,25 @@ def run(args: argparse.Namespace) -> None:
     """Compute all missing cells, one seed after the other, so that all rows of an unfinished table have the same seeds."""
     store = Store(args.store)
     tasks = {name: targets.split(",") for name, targets in (item.split("=", 1) for item in args.task)}
+    tasks |= {name: [t for t in store.targets if t.startswith(f"{name}.")] for name in args.label_sets}
     asked = {
         "params": load_params(args.params, args.set).model_dump(mode="json", exclude={"sets", "tracking", "tasks"}),
-        "store": store.about["index_sha256"], "tasks": tasks, "tflop": args.tflop, "shares": args.shares,
-        "full": args.full,
+        "store": store.about["index_sha256"], "tasks": tasks, "tflop": args.tflop,
+        "minutes": args.minutes, "shares": args.shares, "full": args.full,
     }  # fmt: skip
     require_same_settings(args.out / "run.json", asked)
     with atomic_directory(args.out / "truth") as folder:
         index = store.index[["split", *{t: None for targets in tasks.values() for t in targets}]]
         index.assign(patient=store.patients).to_parquet(folder / "truth.parquet")
     table = args.out / "results.parquet"
+    rows = args.rows.split(";") if args.rows else list(ROWS)
+    seconds = {} if args.minutes is None else costs(args, store, rows)
     for seed in range(args.seeds):
-        for row in args.rows.split(";") if args.rows else ROWS:
+        for row in rows:
             cell = args.out / "cells" / f"{row.replace(',', '').replace(' ', '-')}-{seed}"
             if (cell / "logits.npz").exists():
                 continue
-            params, cost = parameters(args.params, row, seed, args.tflop, args.set)
+            params, cost = parameters(args, row, seed, seconds)
             model, figures = trained(cell, store, params, row)
             lines = evaluate_cell(cell, model, store, params, tasks, args)
             shown = {"row": row, "seed": seed, "cell": cell.name, "flop_per_recording": cost}
@@ -183,10 +259,15 @@ def main() -> None:
     make = verbs.add_parser("run", help="compute the missing cells")
     make.add_argument("--store", type=Path, required=True)
     make.add_argument("--params", type=Path, required=True)
-    make.add_argument("--task", action="append", required=True, metavar="NAME=TARGET,TARGET")
+    make.add_argument("--task", action="append", default=[], metavar="NAME=TARGET,TARGET")
+    make.add_argument("--label-sets", nargs="+", default=[], help="label sets of PTB-XL in the store, each one a task")
     make.add_argument("--seeds", type=int, default=3)
     make.add_argument("--rows", help="rows to run, separated by ';' (default: all)")
-    make.add_argument("--tflop", type=float, required=True, help="pretraining operations per cell, in 10^12")
+    budget = make.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--tflop", type=float, help="pretraining operations per cell, in 10^12")
+    budget.add_argument(
+        "--minutes", type=float, help="processor time of pretraining per cell, in minutes of one thread"
+    )
     make.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.1, 1.0])
     make.add_argument("--full", type=float, nargs="*", default=[])
     make.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
@@ -197,6 +278,8 @@ def main() -> None:
         verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if args.verb == "run":
+        if args.minutes is not None:
+            torch.set_num_threads(1)
         run(args)
     else:
         print(report(args.out, args.split, args.against))

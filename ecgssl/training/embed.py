@@ -20,7 +20,7 @@ def embed_store(
     rows: NDArray[np.int64],
     *,
     leads: NDArray[np.bool_] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
     """Return the embeddings of stored recordings, (len(rows), E) float32. On a CPU, they do not depend on the batch size.
@@ -30,16 +30,18 @@ def embed_store(
         store: store preprocessed with the encoder's settings; the caller checks this.
         rows: rows of the store.
         leads: (L,) bool, leads that the encoder receives; ``None`` for all leads.
-        batch_size: number of recordings per batch.
+        batch_size: number of recordings per batch; by default 256 on a GPU and 8 on a CPU, where larger batches do not fit into the
+            caches: 64 took twice the time of 8 (preset ``tiny`` with a stem of 309 filters, AMD EPYC).
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")
+    size = batch_size or (256 if device.type == "cuda" else 8)
     precision = resolve_precision("auto", device) if device.type == "cuda" else "fp32"
     encoder = encoder.to(device).eval()
     out = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)
     with progress("embed", len(rows), enabled=show_progress) as advance:
-        for start in range(0, len(rows), batch_size):
-            chunk = rows[start : start + batch_size]
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
             batch = load_batch(store, chunk, device, leads)
             with autocast(device, precision):
                 out[start : start + len(chunk)] = (

@@ -33,7 +33,7 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
     path.write_text(yaml.safe_dump(make_params().model_dump(mode="json")))
     args = Namespace(
         store=store.path, params=path, out=tmp_path / "out", task=["t=AF"], rows="random;core;contrastive", seeds=2,
-        tflop=0.004, shares=[0.5, 1.0], full=[], set=[],
+        tflop=0.004, minutes=None, label_sets=[], shares=[0.5, 1.0], full=[], set=[],
     )  # fmt: skip
     script.run(args)
     results = pd.read_parquet(args.out / "results.parquet")
