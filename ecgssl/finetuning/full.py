@@ -21,7 +21,7 @@ from ecgssl.model.core_ecg import circular_shift
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch, rows_at
 from ecgssl.training.checkpoint import RunState
-from ecgssl.training.device import autocast, resolve_device, resolve_precision
+from ecgssl.training.device import autocast, inference_batch, resolve_device, resolve_precision
 from ecgssl.training.optim import adamw, finetune_groups
 
 Score = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
@@ -115,7 +115,7 @@ def predict_logits(
     store: Store,
     rows: NDArray[np.int64],
     leads: NDArray[np.bool_] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> NDArray[np.float64]:
     """Return the outputs of a classifier in eval mode and fp32, shape (len(rows), K).
 
@@ -126,12 +126,13 @@ def predict_logits(
         store: store with the preprocessing settings of the model.
         rows: rows of the store.
         leads: mask (L,) of the leads that the model may use; all by default.
-        batch_size: number of recordings per batch.
+        batch_size: number of recordings per batch; by default ``inference_batch``.
     """
     model.eval()
     device = next(model.parameters()).device
+    size = batch_size or inference_batch(device)
     out = []
-    for start in range(0, len(rows), batch_size):
-        batch = load_batch(store, rows[start : start + batch_size], device, leads)
+    for start in range(0, len(rows), size):
+        batch = load_batch(store, rows[start : start + size], device, leads)
         out.append(model(batch.x, batch.lead_mask, batch.recorded).double().cpu().numpy())
     return np.concatenate(out) if out else np.empty((0, len(model.targets)))

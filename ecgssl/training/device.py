@@ -46,3 +46,12 @@ def use_tensor_cores(device: torch.device) -> None:
     """Allow TF32 for fp32 matrix products on a CUDA GPU. FFTs are not affected."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
+
+
+def inference_batch(device: torch.device) -> int:
+    """Return the number of recordings that are scored together.
+
+    On a CPU, larger batches do not fit into the caches: 64 took twice the time of 8 per recording (preset ``tiny`` with a
+    stem of 309 filters, AMD EPYC, one thread).
+    """
+    return 256 if device.type == "cuda" else 8

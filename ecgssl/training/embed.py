@@ -10,7 +10,7 @@ from ecgssl.model.encoder import Encoder
 from ecgssl.progress import progress
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
-from ecgssl.training.device import autocast, resolve_device, resolve_precision
+from ecgssl.training.device import autocast, inference_batch, resolve_device, resolve_precision
 
 
 @torch.inference_mode()
@@ -30,12 +30,11 @@ def embed_store(
         store: store preprocessed with the encoder's settings; the caller checks this.
         rows: rows of the store.
         leads: (L,) bool, leads that the encoder receives; ``None`` for all leads.
-        batch_size: number of recordings per batch; by default 256 on a GPU and 8 on a CPU, where larger batches do not fit into the
-            caches: 64 took twice the time of 8 (preset ``tiny`` with a stem of 309 filters, AMD EPYC).
+        batch_size: number of recordings per batch; by default ``inference_batch``.
         show_progress: draw a progress bar on a terminal.
     """
     device = resolve_device("auto")
-    size = batch_size or (256 if device.type == "cuda" else 8)
+    size = batch_size or inference_batch(device)
     precision = resolve_precision("auto", device) if device.type == "cuda" else "fp32"
     encoder = encoder.to(device).eval()
     out = np.empty((len(rows), encoder.embed_dim), dtype=np.float32)
