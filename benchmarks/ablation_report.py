@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ecgssl.evaluation.statistics.bootstrap import bootstrap, interval
 from ecgssl.files import write_atomic
 from ecgssl.probes.selection import macro_auroc
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 
 RESAMPLES = 1000
 Reached = tuple[list[float], np.ndarray]

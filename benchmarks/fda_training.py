@@ -26,7 +26,7 @@ from ecgssl.files import write_atomic, write_json
 from ecgssl.model.core_ecg import CoReECG
 from ecgssl.pretraining.diagnostics.fda_figures import augmentation_figures, draw_importance
 from ecgssl.pretraining.loop import build_model, pretrain
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch
 

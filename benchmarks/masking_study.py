@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ecgssl.config import STDMParams
 from ecgssl.files import write_atomic, write_json
 from ecgssl.model.stdm import draw_mask
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.signal.leads import LIMB_LEADS
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch

@@ -21,7 +21,7 @@ from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import write_atomic, write_json
 from ecgssl.finetuning.settings import Setting, reference, settings
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.stages.evaluate import draw_curves, evaluate_predictions, write_curves
 from ecgssl.store.store import Store, store_folder
 from ecgssl.tracking.runs import track

@@ -16,7 +16,7 @@ def draw(
     out: Annotated[Path, typer.Option(help="PNG, PDF or SVG file to write.")],
     clean: Annotated[bool, typer.Option(help="Apply the default band-pass filter first.")] = False,
 ) -> None:
-    """Plot a 12-lead recording at 25 mm/s and 10 mm/mV.
+    """Plot a 12-lead recording at 25 mm/s and 10 mm/mV, or at half gain if the waves are tall.
 
     Example: ecgssl draw rec1.hea --out rec1.pdf
     """
@@ -26,7 +26,8 @@ def draw(
     from ecgssl.io import read
     from ecgssl.output_lock import exclusive
     from ecgssl.signal.cleaning import clean as band_pass
-    from ecgssl.signal.drawing import draw_12_lead, figure_bytes, figure_suffix
+    from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
+    from ecgssl.signal.figure_file import figure_bytes, figure_suffix
     from ecgssl.signal.leads import LEADS, arrange
     from ecgssl.signal.spec import SignalSpec
 
@@ -39,6 +40,9 @@ def draw(
             spec = SignalSpec(sampling_rate=250.0)
             usable = mask & np.isfinite(signal).all(axis=1)
             signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
-        figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id)
+            filters = filter_text(spec.clean)
+        else:
+            signal, filters = centred(signal), UNFILTERED
+        figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id, filters=filters)
         write_atomic(out, figure_bytes(figure, suffix))
     typer.echo(f"wrote {out}")

@@ -28,7 +28,7 @@ def leaderboard(
     from ecgssl.evaluation.method_plot import draw_methods
     from ecgssl.files import write_atomic, write_json
     from ecgssl.output_lock import exclusive
-    from ecgssl.signal.drawing import png_bytes
+    from ecgssl.signal.figure_file import png_bytes
 
     with exclusive(out):
         merged = merge_leaderboards([read_leaderboard(path) for path in boards], name or ())

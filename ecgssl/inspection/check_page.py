@@ -16,7 +16,8 @@ from ecgssl.inspection.check_summary import SMALL
 from ecgssl.preprocessing.prepare import run_steps
 from ecgssl.preprocessing.request import recording_requests
 from ecgssl.preprocessing.window_steps import window_steps
-from ecgssl.signal.drawing import draw_12_lead, png_bytes
+from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.signal.reasons import REASON_TEXTS
 
 _DPI = 100

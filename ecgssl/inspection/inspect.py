@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ecgssl.config import QualityParams, StoreParams
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.files import make_folder, write_atomic
@@ -173,7 +171,7 @@ def _pages(listed: Sequence[str], plot: Path | None) -> list[Path | None]:
     """
     if plot is None:
         return [None] * len(listed)
-    from ecgssl.signal.drawing import SUFFIXES
+    from ecgssl.signal.figure_file import SUFFIXES
 
     if plot.suffix.lower() in SUFFIXES:
         if len(listed) > 1:
@@ -316,12 +314,11 @@ def _draw(recording: Recording, page: Path) -> bytes:
 
     The median of each lead's first minute is subtracted.
     """
-    from ecgssl.signal.drawing import draw_12_lead, figure_bytes
+    from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead
+    from ecgssl.signal.figure_file import figure_bytes
 
     beginning = recording.signal[:, : round(MARGIN * recording.sampling_rate)]
     signal, present = arrange(beginning, recording.leads)
-    finite = np.isfinite(signal)
-    middle = [np.median(row[there]) if there.any() else 0.0 for row, there in zip(signal, finite, strict=True)]
-    shown = signal - np.array(middle)[:, None]
-    figure = draw_12_lead(shown, recording.sampling_rate, LEADS, present, title=recording.record_id)
+    title, rate = recording.record_id, recording.sampling_rate
+    figure = draw_12_lead(centred(signal), rate, LEADS, present, title=title, filters=UNFILTERED)
     return figure_bytes(figure, page.suffix.lower())

@@ -17,7 +17,7 @@ from ecgssl.config import Params, QualityParams, ReasonCode
 from ecgssl.datasets.cohort import Cohort
 from ecgssl.files import write_atomic
 from ecgssl.inspection.worst_examples import MOST, Example, Examples, worst_examples
-from ecgssl.signal.drawing import figure_bytes, figure_suffix
+from ecgssl.signal.figure_file import figure_bytes, figure_suffix
 from ecgssl.signal.findings import limit_text
 from ecgssl.signal.reasons import REASONS
 

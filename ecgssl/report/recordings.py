@@ -16,7 +16,8 @@ from ecgssl.evaluation.statistics.metrics import Array
 from ecgssl.model.classifier import Classifier
 from ecgssl.progress import progress
 from ecgssl.report.attribution import Attribution, Method, attribute, in_windows, share_by_lead
-from ecgssl.signal.drawing import draw_12_lead, png_bytes
+from ecgssl.signal.drawing import draw_12_lead, filter_text
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.signal.normalise import normalise
 from ecgssl.store.store import Store
 
@@ -118,10 +119,11 @@ def _draw(
         relevance = in_windows(found.values[0], store.spec.sampling_rate)
         facts = facts | {"attribution": _attribution(found, store.spec.leads, present[0])}
     signal[..., int(recorded[0]) :] = np.nan
-    title = f"Recording {facts['number']}"
+    title, filters = f"Recording {facts['number']}", filter_text(store.spec.clean)
     figure = draw_12_lead(
-        signal[0], store.spec.sampling_rate, store.spec.leads, present[0], title=title, relevance=relevance
-    )
+        signal[0], store.spec.sampling_rate, store.spec.leads, present[0],
+        title=title, filters=filters, relevance=relevance,
+    )  # fmt: skip
     return Drawn(facts, png_bytes(figure, _DPI))
 
 

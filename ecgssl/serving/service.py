@@ -23,7 +23,8 @@ from ecgssl.serving.read_upload import ReadJob, ReadResult
 from ecgssl.serving.reader_pool import ReaderPool
 from ecgssl.serving.request_limits import RequestError
 from ecgssl.serving.schemas import NOTICE, CallOut, FindingOut, ModelOut, ScoreOut, TargetOut, ThresholdOut
-from ecgssl.signal.drawing import draw_12_lead, png_bytes
+from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.reasons import REASON_TEXTS
 
@@ -194,7 +195,9 @@ class Service:
         """Return a drawing of the raw recording as a ``data:`` URI of a PNG."""
         if read.raw is None or read.raw_mask is None:
             raise ValueError("the job has no raw signal for a drawing; set show=True")
-        return _uri(png_bytes(draw_12_lead(read.raw, read.sampling_rate, LEADS, read.raw_mask, title="As recorded")))
+        shown = centred(read.raw)
+        figure = draw_12_lead(shown, read.sampling_rate, LEADS, read.raw_mask, title="As recorded", filters=UNFILTERED)
+        return _uri(png_bytes(figure))
 
     def explain(
         self, read: ReadResult, target: str, seconds: float, gone: threading.Event | None = None
@@ -252,7 +255,10 @@ class Service:
             relevance = np.maximum(relevance - np.median(seen), 0)
         require_time()
         signal[..., int(recorded[0]) :] = np.nan
-        figure = draw_12_lead(signal[0], spec.sampling_rate, spec.leads, mask[0], title=title, relevance=relevance)
+        figure = draw_12_lead(
+            signal[0], spec.sampling_rate, spec.leads, mask[0],
+            title=title, filters=filter_text(spec.clean), relevance=relevance,
+        )  # fmt: skip
         shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
         return self.about(read) | {
             "target": target,

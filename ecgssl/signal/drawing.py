@@ -1,4 +1,4 @@
-"""Drawing of 12-lead ECGs on millimetre paper at 25 mm/s and 10 mm/mV.
+"""Drawing of 12-lead ECGs on millimetre paper at 25 mm/s and 10 mm/mV, or at half gain if the waves are tall.
 
 Layout and scale follow Kligfield et al. 2007 (AHA/ACC/HRS, doi:10.1161/CIRCULATIONAHA.106.180200): three rows of four
 segments of 2.5 s, and a rhythm strip of ten seconds below.
@@ -6,9 +6,7 @@ segments of 2.5 s, and a rhythm strip of ten seconds below.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,29 +18,30 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from ecgssl.errors import InputError, Problem
+from ecgssl.signal.drawing_layout import GAINS, ROW, Label, Layout, lay_out
 from ecgssl.signal.leads import LEADS
+from ecgssl.signal.qrs_detection import SIMILAR, find_beats
+from ecgssl.signal.spec import CleanSpec
 
 SPEED = 25.0
 """Paper speed in mm/s."""
-GAIN = 10.0
-"""Gain in mm/mV."""
+UNFILTERED = "unfiltered, median of each lead at 0 mV"
+"""Text of the page for a signal from ``centred`` to which no filter was applied."""
 
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _RHYTHM = ("II", "V1", "V5", "I")
 _SEGMENT = 2.5
-_ROW = 30.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 15.0, 5.0, 10.0, 10.0
-_TITLE, _STEP = 7.0, 5.0
-"""Height reserved for the title, and step in which the margins are enlarged for tall traces, in mm."""
-_MOST = 100.0
-"""Largest deflection for which the margins are enlarged, in mm. A note on the page reports larger ones as cut."""
+_LEFT, _RIGHT, _WIDE = 15.0, 5.0, 250
+_ABSENT, _ABSENT_WIDTH = 0.3, 20.0
+"""Half height in mV and width in mm of the space for the words "not recorded"."""
+_FEWEST_BEATS = 3
 _THIN, _THICK, _INK, _OVERLAY, _HIDDEN = "#f7d6d4", "#eaa5a1", "#101010", "#0b5fb3", "#5d7190"
 _PAPER = "#fffafa"
 _FAINT = 0.05
 _TOWARDS, _AWAY = "#2f6fde", "#f08a1d"
 _TOWARDS_TEXT, _AWAY_TEXT = "#1d4fae", "#9a4f00"
 _MM_PER_INCH = 25.4
+_LONGEST_TITLE = 120
 
 
 def draw_12_lead(
@@ -52,11 +51,15 @@ def draw_12_lead(
     lead_mask: NDArray[np.bool_] | None = None,
     *,
     title: str = "",
+    filters: str = "",
     hidden: NDArray[np.bool_] | None = None,
     overlay: NDArray[np.floating] | None = None,
     relevance: NDArray[np.floating] | None = None,
 ) -> Figure:
     """Return a figure of the first ten seconds of a recording.
+
+    The page states paper speed, gain, filter, sampling rate and heart rate. The gain is 10 mm/mV, or 5 mm/mV (half gain)
+    if the page would be too high for A4 paper, see ``ecgssl.signal.drawing_layout``.
 
     Args:
         signal: (leads, samples) in mV; NaN samples are drawn as gaps.
@@ -64,6 +67,7 @@ def draw_12_lead(
         leads: canonical name of each row.
         lead_mask: (leads,) bool, false for absent leads, which are labelled "not recorded".
         title: title of the figure; it must not contain patient data.
+        filters: filters applied to the signal, from ``filter_text``, or ``UNFILTERED``; empty to state none.
         hidden: (leads, samples) bool, true for samples to shade, for example masked samples.
         overlay: (leads, samples) second signal in mV, drawn over ``signal`` in another colour, for example a
             reconstruction.
@@ -84,34 +88,56 @@ def draw_12_lead(
         if other is not None and np.shape(other) != signal.shape:
             raise ValueError(f"{name} has shape {np.shape(other)}, but the signal has shape {signal.shape}")
     page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask))
-    width = _LEFT + 4 * _SEGMENT * SPEED + _RIGHT
-    above, below = page.margins()
-    height = above + 4 * _ROW + below
-    middles = [height - above - (row + 0.5) * _ROW for row in range(4)]
-    axes = _paper(width, height, middles[0])
-    for row, middle in enumerate(middles):
-        _calibration(axes, middle)
-        if row == 3:
-            page.draw(axes, page.rhythm(), middle, 0.0, 4 * _SEGMENT)
-            continue
-        for column, names in enumerate(_COLUMNS):
-            page.draw(axes, names[row], middle, column * _SEGMENT, _SEGMENT)
-            if column:
-                _separator(axes, _LEFT + column * _SEGMENT * SPEED, middle)
-    scale = f"{SPEED:g} mm/s    {GAIN:g} mm/mV    {sampling_rate:g} Hz"
-    axes.text(_LEFT, _BOTTOM / 2, scale, fontsize=8, va="center", color=_INK)
+    layout, width = page.layout, _LEFT + _WIDE + _RIGHT
+    axes = _paper(width, layout.height, layout.middles[0])
+    for middle in layout.middles:
+        _calibration(axes, middle, layout.gain)
+    for row, column, lead, seconds in page.cells:
+        page.draw(axes, row, lead, column * _SEGMENT, seconds)
+        if column:
+            _separator(axes, _LEFT + column * _SEGMENT * SPEED, layout.middles[row])
+    facts = [f"{SPEED:g} mm/s", f"{layout.gain:g} mm/mV" + (f" ({GAINS[layout.gain]})" if GAINS[layout.gain] else "")]
+    facts += [filters] if filters else []
+    facts += [f"sampled at {sampling_rate:g} Hz", _heart_rate_text(page.shown(signal)[mask], sampling_rate)]
+    axes.text(_LEFT, 5.0, "    ".join(facts), fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
-    notes += [(_INK, f"cut above {_MOST / GAIN:g} mV")] if page.is_cut() else []
+    notes += [(_INK, f"cut at {layout.cut:g} mV")] if layout.cut is not None else []
     if relevance is not None and np.any(np.asarray(relevance) < 0):
         notes += [(_AWAY_TEXT, "orange: against"), (_TOWARDS_TEXT, "blue: for")]
     elif relevance is not None:
         notes += [(_TOWARDS_TEXT, "blue: looked at")]
     for i, (colour, text) in enumerate(notes):
-        place = width - _RIGHT - 35.0 * i
-        axes.text(place, _BOTTOM / 2, text, fontsize=8, ha="right", va="center", color=colour)
-    axes.text(_LEFT, height - 4.0, title, fontsize=9, va="top", color=_INK)
+        place = width - _RIGHT - 25.0 * i
+        axes.text(place, 5.0, text, fontsize=8, ha="right", va="center", color=colour)
+    shown = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 3] + "..."
+    axes.text(_LEFT, layout.height - 3.0, shown, fontsize=9, va="top", color=_INK)
     return axes.figure  # type: ignore[return-value]
+
+
+def filter_text(clean: CleanSpec) -> str:
+    """Return the filters of preprocessing settings as text for a page, such as ``filter 0.5 to 40 Hz``."""
+    if clean.method != "fir":
+        return f"filter {clean.method} of neurokit2"
+    notch = f", notch at {clean.mains} Hz" if clean.mains else ""
+    return f"filter {clean.band[0]:g} to {clean.band[1]:g} Hz{notch}"
+
+
+def centred(signal: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the leads (leads, samples) minus their medians, so that the offset of an electrode is not drawn."""
+    signal = np.asarray(signal, dtype=np.float64)
+    middles = [np.median(row[there]) if there.any() else 0.0 for row in signal for there in [np.isfinite(row)]]
+    return signal - np.array(middles)[:, None]
+
+
+def _heart_rate_text(signal: NDArray[np.float64], sampling_rate: float) -> str:
+    """Return the heart rate of the drawn leads as text: 60 s divided by the median RR interval."""
+    recorded = np.flatnonzero(np.isfinite(signal).any(axis=0))
+    part = signal[:, : recorded[-1] + 1 if recorded.size else 0]
+    beats = find_beats(part[np.isfinite(part).all(axis=1)], sampling_rate)
+    if len(beats.times) < _FEWEST_BEATS or np.median(beats.similarity) < SIMILAR:
+        return "heart rate not measured"
+    return f"heart rate {60 / np.median(np.diff(beats.times)):.0f}/min"
 
 
 class _Page:
@@ -129,66 +155,72 @@ class _Page:
     ) -> None:
         self.signal, self.rate, self.leads, self.mask = signal, sampling_rate, leads, mask
         self.hidden, self.overlay, self.relevance = hidden, overlay, relevance
+        strip = next((lead for lead in _RHYTHM if self.present(lead)), _RHYTHM[0])
+        self.cells = [(row, c, names[row], _SEGMENT) for row in range(3) for c, names in enumerate(_COLUMNS)]
+        self.cells.append((3, 0, strip, 4 * _SEGMENT))
+        """Row, column, lead and duration in s of each segment; the rhythm strip is the last."""
+        self.layout = self._lay_out()
 
-    def margins(self) -> tuple[float, float]:
-        """Return the margins above and below the four rows in mm, enlarged so that deflections up to ``_MOST`` fit."""
-        above, below = _TOP, _BOTTOM
-        for row, leads in enumerate([*zip(*_COLUMNS, strict=True), (self.rhythm(),)]):
-            up, down = self._extent([lead for lead in leads if self.present(lead)])
-            over, under = up - (row + 0.5) * _ROW, down - (3.5 - row) * _ROW
-            above = max(above, _STEP * np.ceil((over + _TITLE) / _STEP)) if over > 0 else above
-            below = max(below, _STEP * np.ceil((under + _BOTTOM) / _STEP)) if under > 0 else below
-        return above, below
-
-    def rhythm(self) -> str:
-        """Return the lead of the rhythm strip: the first present lead of ``_RHYTHM``, or lead II if none is present."""
-        return next((lead for lead in _RHYTHM if self.present(lead)), _RHYTHM[0])
-
-    def is_cut(self) -> bool:
-        """Return whether the signal of a present lead exceeds ``_MOST``; the overlay is not considered."""
-        shown = np.array([self.present(lead) for lead in self.leads])
-        values = np.nan_to_num(self._page_of(self.signal)[shown])
-        return float(np.abs(values).max(initial=0.0)) > _MOST / GAIN
-
-    def _page_of(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
+    def shown(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the samples of the first ten seconds, which the page shows."""
         return signal[:, : round(4 * _SEGMENT * self.rate) + 1]
 
-    def _extent(self, leads: list[str]) -> tuple[float, float]:
-        """Return the largest deflections of the leads above and below the zero line, in mm, at most ``_MOST``."""
-        parts = [self._page_of(self.signal)[self.leads.index(lead)] for lead in leads]
-        if self.overlay is not None:
-            parts += [self._page_of(np.asarray(self.overlay))[self.leads.index(lead)] for lead in leads]
-        values = np.nan_to_num(np.concatenate([np.zeros(1), *parts]))
-        up, down = GAIN * values.max(), -GAIN * values.min()
-        return min(float(up), _MOST), min(float(down), _MOST)
+    def _lay_out(self) -> Layout:
+        high, low = np.zeros((2, 4, _WIDE))
+        for row, column, lead, seconds in self.cells:
+            left = column * _SEGMENT * SPEED
+            if not self.present(lead):
+                centre = left + seconds * SPEED / 2
+                across = slice(int(centre - _ABSENT_WIDTH / 2), int(centre + _ABSENT_WIDTH / 2))
+                high[row, across], low[row, across] = _ABSENT, -_ABSENT
+            for signal in (self.signal, self.overlay):
+                if signal is None or not self.present(lead):
+                    continue
+                first, last = self._samples(column * _SEGMENT, seconds)
+                values = np.nan_to_num(np.asarray(signal)[self.leads.index(lead), first:last])
+                places = np.minimum((np.arange(first, last) / self.rate * SPEED).astype(int), _WIDE - 1)
+                np.maximum.at(high[row], places, values)
+                np.minimum.at(low[row], places, values)
+        return lay_out(high, low, [self._label(row, column, lead) for row, column, lead, _ in self.cells])
+
+    def _label(self, row: int, column: int, lead: str) -> Label:
+        return row, column * _SEGMENT * SPEED + 1.5, lead
+
+    def _samples(self, start: float, seconds: float) -> tuple[int, int]:
+        """Return start and end (exclusive) of a segment, with one more sample, so that there is no gap before the next."""
+        return round(start * self.rate), min(round((start + seconds) * self.rate) + 1, self.signal.shape[1])
 
     def present(self, lead: str) -> bool:
         return lead in self.leads and bool(self.mask[self.leads.index(lead)])
 
-    def draw(self, axes: Axes, lead: str, middle: float, start: float, seconds: float) -> None:
-        left = _LEFT + start * SPEED
+    def draw(self, axes: Axes, row: int, lead: str, start: float, seconds: float) -> None:
+        middle, left = self.layout.middles[row], _LEFT + start * SPEED
         text: dict[str, Any] = {"va": "center", "color": _INK, "clip_on": True, "zorder": 6}
-        # a halo keeps the label readable if an R wave crosses it
+        # a halo keeps the label readable over shaded samples and relevance marks
         halo = [withStroke(linewidth=2.5, foreground=_PAPER)]
-        axes.text(left + 1.5, middle + 10.5, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
+        label = self._label(row, round(start / _SEGMENT), lead)
+        height = middle + self.layout.labels[label]
+        axes.text(_LEFT + label[1], height, lead, fontsize=9, fontweight="bold", path_effects=halo, **text)
         if not self.present(lead):
             centre = left + seconds * SPEED / 2
             axes.text(centre, middle, "not recorded", fontsize=8, ha="center", style="italic", **text)
             return
-        row = self.leads.index(lead)
-        # draw one more sample than the segment, so that there is no gap before the next segment
-        first, last = round(start * self.rate), min(round((start + seconds) * self.rate) + 1, self.signal.shape[1])
+        number = self.leads.index(lead)
+        first, last = self._samples(start, seconds)
         x = _LEFT + np.arange(first, last) / self.rate * SPEED
         if self.hidden is not None:
-            self._shade(axes, self.hidden[row, first:last], x, middle)
-        y = middle + GAIN * np.asarray(self.signal[row, first:last], dtype=np.float64)
+            self._shade(axes, self.hidden[number, first:last], x, middle)
+        y = self._paper_height(self.signal[number, first:last], middle)
         if self.relevance is not None:
-            _mark(axes, x, y, self.relevance[row, first:last])
+            _mark(axes, x, y, self.relevance[number, first:last])
         axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid=lead)
         if self.overlay is not None:
-            over = middle + GAIN * np.asarray(self.overlay[row, first:last], dtype=np.float64)
+            over = self._paper_height(np.asarray(self.overlay)[number, first:last], middle)
             axes.plot(x, over, color=_OVERLAY, linewidth=0.75, alpha=0.9, zorder=5)
+
+    def _paper_height(self, values: NDArray[np.floating], middle: float) -> NDArray[np.float64]:
+        most = np.inf if self.layout.cut is None else self.layout.cut
+        return middle + self.layout.gain * np.clip(np.asarray(values, dtype=np.float64), -most, most)
 
     def _shade(self, axes: Axes, hidden: NDArray[np.bool_], x: NDArray[np.float64], middle: float) -> None:
         step = SPEED / self.rate
@@ -196,7 +228,7 @@ class _Page:
         for begin, end in edges.reshape(-1, 2):
             begin_x, end_x = x[begin], min(x[end - 1] + step, x[-1])
             axes.fill_between(
-                [begin_x, end_x], middle - _ROW / 2, middle + _ROW / 2, color=_HIDDEN, alpha=0.22, linewidth=0, zorder=3
+                [begin_x, end_x], middle - ROW / 2, middle + ROW / 2, color=_HIDDEN, alpha=0.22, linewidth=0, zorder=3
             )
 
 
@@ -240,61 +272,13 @@ def _paper(width: float, height: float, middle: float) -> Axes:
     return axes
 
 
-def _calibration(axes: Axes, middle: float) -> None:
+def _calibration(axes: Axes, middle: float, gain: float) -> None:
     """Draw the calibration pulse of 1 mV and 0.2 s."""
     x = 5.0 + np.array([0.0, 1.0, 1.0, 6.0, 6.0, 7.0])
-    y = middle + GAIN * np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    y = middle + gain * np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     axes.plot(x, y, color=_INK, linewidth=0.75, zorder=4, gid="calibration")
 
 
 def _separator(axes: Axes, x: float, middle: float) -> None:
     for side in (-1.0, 1.0):
         axes.plot([x, x], [middle + side * 5.0, middle + side * 7.5], color=_INK, linewidth=0.9, zorder=4)
-
-
-SUFFIXES = (".png", ".pdf", ".svg")
-"""Suffixes of the file formats of ``figure_bytes``."""
-
-
-def figure_suffix(path: Path | str) -> str:
-    """Return the suffix of a figure file in lower case.
-
-    Raises:
-        InputError: the suffix is not one of ``SUFFIXES``.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        what = "is not one of " + ", ".join(SUFFIXES)
-        raise InputError(Problem(str(path), "suffix", what, "Use a file name with one of these suffixes"))
-    return suffix
-
-
-def figure_bytes(figure: Figure, suffix: str, dpi: int = 120) -> bytes:
-    """Return the figure in the format of a file suffix. The bytes are identical for identical figures.
-
-    Args:
-        figure: a figure.
-        suffix: one of ``SUFFIXES``, in lower case.
-        dpi: pixels per inch of a PNG.
-
-    Raises:
-        ValueError: the suffix is unknown.
-    """
-    if suffix == ".png":
-        return png_bytes(figure, dpi)
-    if suffix not in SUFFIXES:
-        raise ValueError(f"suffix {suffix!r} is unknown; use one of {', '.join(SUFFIXES)}")
-    from matplotlib import rc_context
-
-    undated: dict[str, Any] = {"CreationDate": None} if suffix == ".pdf" else {"Date": None}
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "ecgssl"}):
-        figure.savefig(buffer, format=suffix[1:], metadata=undated)
-    return buffer.getvalue()
-
-
-def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """Return the bytes of the figure as a PNG file, without metadata that could differ between installations."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()

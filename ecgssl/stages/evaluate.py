@@ -17,7 +17,7 @@ from ecgssl.evaluation.predictions import baselines_of, kind_of
 from ecgssl.evaluation.repetitions import score_repetitions
 from ecgssl.evaluation.scoring_log import log_scorings
 from ecgssl.files import write_atomic, write_json
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.store.store import Store
 
 

@@ -10,7 +10,7 @@ from ecgssl.files import write_json
 from ecgssl.inspection.worst_figure import write_worst
 from ecgssl.output_lock import exclusive
 from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
-from ecgssl.signal.drawing import figure_suffix
+from ecgssl.signal.figure_file import figure_suffix
 from ecgssl.stages.uploads import upload_waveforms
 from ecgssl.store.choose_key import choose_key
 from ecgssl.tracking.runs import track

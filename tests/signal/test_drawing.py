@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
 import sys
 
 import numpy as np
@@ -12,8 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
-from ecgssl.signal.drawing import draw_12_lead, figure_bytes
-from ecgssl.signal.leads import LEADS
+from ecgssl.io import read
+from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
+from ecgssl.signal.figure_file import figure_bytes
+from ecgssl.signal.leads import LEADS, arrange
+from ecgssl.signal.spec import CleanSpec
 
 RATE = 500.0
 
@@ -99,7 +104,8 @@ def test_absent_leads_are_empty_and_say_so() -> None:
 
 def test_captions() -> None:
     shown = texts(draw_12_lead(square_wave(), RATE, title="a title", hidden=square_wave() > 0, overlay=square_wave()))
-    assert {"a title", "25 mm/s    10 mm/mV    500 Hz", "blue: overlay", "shaded: hidden", *LEADS} <= set(shown)
+    assert any(text.startswith("25 mm/s    10 mm/mV    sampled at 500 Hz    heart rate ") for text in shown)
+    assert {"a title", "blue: overlay", "shaded: hidden", *LEADS} <= set(shown)
 
 
 def test_the_saved_picture_is_true_to_scale_and_shades_what_was_hidden() -> None:
@@ -156,30 +162,165 @@ def test_relevance_is_marked_under_the_trace_by_sign_and_strength() -> None:
         draw_12_lead(square_wave(), RATE, relevance=relevance[:3])
 
 
-@pytest.mark.parametrize(("lead", "peak"), [("I", 2.69), ("V4", 3.4), ("II", -4.2), ("V6", -3.0)])
-def test_tall_waves_stay_on_the_page_and_to_scale(lead: str, peak: float) -> None:
+def gain(figure: Figure) -> float:
+    """Return the gain in mm/mV that the page states."""
+    return float(re.search(r"([0-9.]+) mm/mV", " ".join(texts(figure)))[1])
+
+
+def boxes(figure: Figure) -> dict[str, list[np.ndarray]]:
+    """Return the corners (x0, y0, x1, y1) in mm of each drawn lead label, measured from the rendered text."""
+    found: dict[str, list[np.ndarray]] = {}
+    for text in figure.axes[0].texts:
+        if text.get_text() in (*LEADS, "not recorded"):
+            box = text.get_window_extent()
+            found.setdefault(text.get_text(), []).append(np.array(box.extents) / figure.dpi * 25.4)
+    return found
+
+
+def clashes(figure: Figure) -> list[tuple[str, str]]:
+    """Return the labels that a trace crosses, as pairs of label and lead of the trace."""
+    found = []
+    for label, corners in boxes(figure).items():
+        for x0, y0, x1, y1 in corners:
+            for lead in LEADS:
+                for line in traces(figure, lead):
+                    x, y = in_mm(figure, np.column_stack(line.get_data())).T
+                    fine = np.linspace(x[0], x[-1], 20_000)
+                    height = np.interp(fine, x, y)
+                    if ((fine > x0) & (fine < x1) & (height > y0) & (height < y1)).any():
+                        found.append((label, lead))
+    return found
+
+
+def crossings(figure: Figure) -> int:
+    """Return in how many columns of the page a trace is below the trace of the next row."""
+    rows: dict[float, list[np.ndarray]] = {}
+    axis = np.arange(15.5, 264.5, 0.05)
+    for line in figure.axes[0].lines:
+        if line.get_gid() in LEADS:
+            x, y = in_mm(figure, np.column_stack(line.get_data())).T
+            rows.setdefault(line.get_gid(), []).append(np.interp(axis, x, y, left=np.nan, right=np.nan))
+    order = [LEADS[0:12:3], LEADS[1:12:3], LEADS[2:12:3]]
+    levels = [np.nanmax([rows[lead][0] for lead in row], axis=0) for row in order] + [rows["II"][-1]]
+    return sum(int((above <= below).sum()) for above, below in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    ("lead", "peak", "expected"),
+    [
+        ("I", 2.69, 10),
+        ("V4", 2.69, 10),
+        ("V4", 3.4, 10),
+        ("II", -4.2, 5),
+        ("V6", -3.0, 10),
+        ("II", 9, 5),
+        ("V1", -11.9, 5),
+    ],
+)
+def test_tall_waves_stay_on_the_page_and_to_scale(lead: str, peak: float, expected: float) -> None:
     signal = np.zeros((12, 5000))
     signal[LEADS.index(lead), 200::500] = peak
     figure = draw_12_lead(signal, RATE, title="a title")
     height = figure.get_size_inches()[1] * 25.4
+    assert gain(figure) == expected
+    assert ("5 mm/mV (half gain)" in " ".join(texts(figure))) == (expected == 5)
     for line in traces(figure, lead):
         paper = in_mm(figure, np.column_stack(line.get_data()))
-        assert np.ptp(paper[:, 1]) == pytest.approx(10 * abs(peak), abs=1e-6)
+        assert np.ptp(paper[:, 1]) == pytest.approx(expected * abs(peak), abs=1e-6)
         assert paper[:, 1].min() > 0
         assert paper[:, 1].max() < height
     (title,) = (text for text in figure.axes[0].texts if text.get_text() == "a title")
     assert title.get_position()[1] - 3 > max(np.max(line.get_ydata()) for line in figure.axes[0].lines)
     assert not any("cut" in text for text in texts(figure))
+    assert clashes(figure) == []
+    assert crossings(figure) == 0
+
+
+def test_waves_of_all_rows_cross_neither_labels_nor_other_rows() -> None:
+    """Tall and deep waves in every lead, at a different time in each, also below the labels."""
+    rng = np.random.default_rng(0)
+    signal = np.zeros((12, 5000))
+    for row in signal:
+        row[rng.integers(0, 5000, 60)] = rng.uniform(-1.8, 1.8, 60)
+        row[::1250] = row[120::1250] = 1.5
+    for factor, expected in ((0.4, 10), (0.9, 10), (2.0, 5), (4.0, 2.5)):
+        figure = draw_12_lead(factor * signal, RATE)
+        assert gain(figure) == expected, factor
+        assert clashes(figure) == []
+        assert crossings(figure) == 0
+        pulses = [in_mm(figure, np.column_stack(pulse.get_data())) for pulse in traces(figure, "calibration")]
+        assert [np.ptp(pulse[:, 1]) for pulse in pulses] == pytest.approx([expected] * 4)
+        assert len({round(pulse[0, 1] % 5, 6) for pulse in pulses}) == 1
+
+
+def test_the_words_for_an_absent_lead_are_not_crossed() -> None:
+    mask = np.ones(12, dtype=bool)
+    mask[[1, 6]] = False
+    signal = np.tile(np.where(np.arange(5000) % 100 < 3, -2.9, 0.0), (12, 1))
+    assert clashes(draw_12_lead(signal, RATE, lead_mask=mask)) == []
 
 
 def test_ordinary_pages_keep_their_size_and_extreme_ones_state_the_cut() -> None:
     assert draw_12_lead(square_wave(), RATE).get_size_inches()[1] * 25.4 == pytest.approx(140)
     figure = draw_12_lead(30 * square_wave(), RATE)
     assert figure.get_size_inches()[1] * 25.4 < 300
-    assert "cut above 10 mV" in texts(figure)
+    assert {"cut at 12 mV", "2.5 mm/mV (quarter gain)"} <= set(re.split(" {4}", "    ".join(texts(figure))))
+    assert max(np.max(line.get_ydata()) for line in figure.axes[0].lines) < figure.get_size_inches()[1] * 25.4
     late = np.zeros((12, 10_000))
     late[:, 9000] = 30
     assert draw_12_lead(late, RATE).get_size_inches()[1] * 25.4 == pytest.approx(140)
+
+
+@pytest.mark.parametrize("rate", [40, 72, 110, 180])
+def test_the_heart_rate_is_printed(rate: float) -> None:
+    """Gaussian waves of 20 ms at known times, over an offset and a slow wander, in some leads inverted."""
+    time = np.arange(5000) / RATE
+    beats = np.arange(0.3, 10, 60 / rate)
+    wave = np.exp(-0.5 * ((time[:, None] - beats) / 0.02) ** 2).sum(axis=1)
+    signal = np.array([(1 if lead % 3 else -0.7) * wave + 2 * lead + 0.3 * np.sin(time) for lead in range(12)])
+    cut = signal.copy()
+    cut[3, 100:200] = np.nan
+    cut[:, 4000:] = np.nan
+    for shown in (signal, cut):
+        printed = re.search(r"heart rate (\d+)/min", " ".join(texts(draw_12_lead(shown, RATE))))
+        assert int(printed[1]) == pytest.approx(rate, abs=1)
+
+
+def test_no_heart_rate_is_printed_without_beats() -> None:
+    rng = np.random.default_rng(0)
+    for signal in (
+        np.zeros((12, 5000)),
+        rng.normal(0, 0.1, (12, 5000)),
+        np.full((12, 5000), np.nan),
+        np.zeros((12, 9)),
+    ):
+        assert "heart rate not measured" in " ".join(texts(draw_12_lead(signal, RATE)))
+
+
+def test_the_filter_is_printed() -> None:
+    assert filter_text(CleanSpec()) == "filter 0.5 to 40 Hz"
+    assert filter_text(CleanSpec(band=(0.05, 150), mains=50)) == "filter 0.05 to 150 Hz, notch at 50 Hz"
+    assert filter_text(CleanSpec(method="neurokit")) == "filter neurokit of neurokit2"
+    stated = texts(draw_12_lead(centred(square_wave() + 3), RATE, filters=UNFILTERED))
+    assert any("unfiltered, median of each lead at 0 mV" in text for text in stated)
+
+
+def test_centred_leads_have_a_median_of_zero() -> None:
+    signal = np.array([[1.0, 2.0, np.nan, 9.0], [np.nan] * 4, [5.0, 5.0, 6.0, 6.0]])
+    expected = [[-1.0, 0.0, np.nan, 7.0], [np.nan] * 4, [-0.5, -0.5, 0.5, 0.5]]
+    np.testing.assert_allclose(centred(signal), expected)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "name", ["vendor/ge_muse.xml", "cinc2021/ChapmanShaoxing_Ningbo/JS00010.hea", "ptb/s0010_re.hea"]
+)
+def test_real_pages_have_no_crossings(real_data, name: str) -> None:
+    recording = read(real_data / name)
+    signal, mask = arrange(recording.signal[:, : round(11 * recording.sampling_rate)], recording.leads)
+    figure = draw_12_lead(centred(signal), recording.sampling_rate, LEADS, mask)
+    assert clashes(figure) == []
+    assert crossings(figure) == 0
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF-"), (".svg", b"<?xml")])

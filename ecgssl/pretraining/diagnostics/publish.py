@@ -28,7 +28,7 @@ from ecgssl.pretraining.diagnostics.reconstruction_gallery import (
     draw_reconstruction,
 )
 from ecgssl.pretraining.loop import PretrainResult, gate_temperature
-from ecgssl.signal.drawing import png_bytes
+from ecgssl.signal.figure_file import png_bytes
 from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batches import load_batch

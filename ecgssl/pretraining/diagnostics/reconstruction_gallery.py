@@ -18,7 +18,7 @@ from ecgssl.model.core_ecg import CoReECG, View
 from ecgssl.model.losses import patch_spread, patch_target
 from ecgssl.model.reconstruction_error import ErrorByCause, hidden_by
 from ecgssl.model.recorded import recorded_columns
-from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.signal.drawing import draw_12_lead, filter_text
 from ecgssl.store.corpus import Corpus
 from ecgssl.store.store import Store
 from ecgssl.training.batches import Batch, load_batch
@@ -127,6 +127,7 @@ def draw_reconstruction(model: CoReECG, store: Store | Corpus, row: int, seed: i
     return draw_12_lead(
         r.original, store.spec.sampling_rate, store.spec.leads, r.present,
         title="Reconstruction of hidden patches (shaded)" + how, hidden=r.hidden, overlay=overlay,
+        filters=filter_text(store.spec.clean),
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ async function score(files) {
     showScores(answer);
     showQuality(answer.recording);
     at("drawing").src = answer.drawing;
-    at("drawing").alt = "12-lead ECG on millimetre paper, 25 mm/s, 10 mm/mV.";
+    at("drawing").alt = "12-lead ECG of the raw recording on millimetre paper. Speed, gain and heart rate are printed below the traces.";
     at("result").hidden = false;
     at("state").textContent = "Scored.";
   } catch (refusal) {
