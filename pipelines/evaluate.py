@@ -107,7 +107,8 @@ def _fewer_leads(setting: Setting, params: Params, store: Store) -> list[Entry]:
 def _other_sets(setting: Setting, params: Params, stores: dict[str, Store]) -> list[Entry]:
     """Evaluate a model, unchanged, on every other set that has its targets and known values of them."""
     from ecgssl.finetuning.across_sets import held_out_split, known_values, sets_with_targets
-    from ecgssl.finetuning.evaluate_external import evaluate_frozen, load_frozen
+    from ecgssl.finetuning.evaluate_external import evaluate_frozen
+    from ecgssl.finetuning.frozen_run import load_frozen
 
     task, entries = params.tasks[setting.task], []
     for name in sets_with_targets(stores, task.targets, task.set):

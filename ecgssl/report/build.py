@@ -22,7 +22,7 @@ from ecgssl.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from ecgssl.evaluation.predictions import kind_of, labels_of, read_predictions
 from ecgssl.evaluation.scoring_log import count_scorings
 from ecgssl.files import write_atomic, write_json
-from ecgssl.finetuning.evaluate_external import classifier_of
+from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.model.classifier import Classifier
 from ecgssl.output_lock import exclusive
 from ecgssl.report.answers import answers

@@ -26,7 +26,7 @@ from ecgssl.export.detached_weights import detach_weights, detached_weights
 from ecgssl.export.onnx_graph import OnnxGraph
 from ecgssl.export.write_graphs import WrittenGraphs
 from ecgssl.files import write_json
-from ecgssl.finetuning.evaluate_external import load_frozen
+from ecgssl.finetuning.frozen_run import load_frozen
 from ecgssl.finetuning.full import predict_logits
 from ecgssl.leakage.identities import Identities
 from ecgssl.model.classifier import Classifier

@@ -32,12 +32,11 @@ from ecgssl.finetuning.evaluate_external import (
     External,
     evaluate_external,
     evaluate_frozen,
-    load_frozen,
-    predict_frozen,
     recalibrate,
     recalibrate_run,
 )
 from ecgssl.finetuning.finetune import finetune, publish_finetuning, random_encoder
+from ecgssl.finetuning.frozen_run import load_frozen, predict_frozen
 from ecgssl.finetuning.rows import choose_rows
 from ecgssl.finetuning.task import resolve_task, task_values
 from ecgssl.model.classifier import Classifier

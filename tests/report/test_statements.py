@@ -14,7 +14,7 @@ from ecgssl.evaluation.calibration.decision import Decision
 from ecgssl.export.contract_module import ContractModule
 from ecgssl.export.model_card import model_card
 from ecgssl.export.write_graphs import WrittenGraphs
-from ecgssl.finetuning.evaluate_external import classifier_of
+from ecgssl.finetuning.frozen_run import classifier_of
 from ecgssl.report.answers import answers
 from ecgssl.report.sections import render_report
 from ecgssl.training.checkpoint import load_classifier
