@@ -1,8 +1,8 @@
 """Ablation study of the pretraining method with equal compute, several seeds and several label fractions.
 
-    python benchmarks/ablation.py run --store data/real --params pipelines/profiles/ptbxl.yaml --out runs/ablation \
+    python benchmarks/ablation.py run --store data/real --params ecgssl/profiles/ptbxl.yaml --out runs/ablation \
         --task superclass=NORM,MI,STTC,CD,HYP --task rhythm=rhythm_SR,rhythm_AFIB --seeds 3 --tflop 600
-    python benchmarks/ablation.py run --store data/ptbxl --params pipelines/profiles/ptbxl-tiny.yaml --out runs/ablation \
+    python benchmarks/ablation.py run --store data/ptbxl --params ecgssl/profiles/ptbxl-tiny.yaml --out runs/ablation \
         --label-sets all diagnostic subclass superclass form rhythm --seeds 1 --minutes 10 --shares 0.01 0.1 1
     python benchmarks/ablation.py report --out runs/ablation                # validation
     python benchmarks/ablation.py report --out runs/ablation --split test   # once, after all choices are made

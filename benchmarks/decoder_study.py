@@ -1,6 +1,6 @@
 """Comparison of decoder variants by validation reconstruction error, with the same number of training steps.
 
-    python benchmarks/decoder_study.py --store data/processed/ptbxl --params pipelines/profiles/ptbxl.yaml --out
+    python benchmarks/decoder_study.py --store data/processed/ptbxl --params ecgssl/profiles/ptbxl.yaml --out
     runs/decoder
 
 The models are trained with the reconstruction loss only, on one view without augmentation. The script prints a

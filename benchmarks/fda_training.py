@@ -1,6 +1,6 @@
 """Change of the importance map of Frequency Dynamic Augmentation (FDA) during training, for several variants.
 
-    python benchmarks/fda_training.py --store data/processed/ptbxl --params pipelines/profiles/ptbxl.yaml --steps 200 --out
+    python benchmarks/fda_training.py --store data/processed/ptbxl --params ecgssl/profiles/ptbxl.yaml --steps 200 --out
     runs/fda
 
 The script pretrains once per variant and evaluates FDA on validation recordings after every epoch. It records the

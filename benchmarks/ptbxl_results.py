@@ -1,6 +1,6 @@
 """Results on PTB-XL's six label sets with the folds of the benchmark: 1 to 8 train, 9 validation, 10 test.
 
-    python benchmarks/ptbxl_results.py run --store STORE --params pipelines/profiles/ptbxl.yaml --out runs/results \
+    python benchmarks/ptbxl_results.py run --store STORE --params ecgssl/profiles/ptbxl.yaml --out runs/results \
         --encoder tiny=FOLDER --row random --row minirocket --row clinical --row linear:tiny --row full:tiny --row scratch:tiny
     python benchmarks/ptbxl_results.py report --out runs/results                 # fold 9
     python benchmarks/ptbxl_results.py report --out runs/results --split test    # fold 10; adds lines to the log

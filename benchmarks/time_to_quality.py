@@ -1,6 +1,6 @@
 """Time to quality: processor minutes until a linear probe reaches a macro AUROC on the validation split.
 
-    python benchmarks/time_to_quality.py --params pipelines/profiles/ptbxl.yaml --set sets.ptbxl.root=FOLDER --out runs/time
+    python benchmarks/time_to_quality.py --params ecgssl/profiles/ptbxl.yaml --set sets.ptbxl.root=FOLDER --out runs/time
 
 The clock starts with the raw recordings and random weights. It counts preprocessing, pretraining until the checkpoint,
 embedding of the training and validation recordings, and the fit of the ridge probe, whose strength is chosen on

@@ -18,7 +18,7 @@ HEAD = """# Parameters
 
 All keys of `params.yaml`, generated from the classes in `ecgssl/config` and `ecgssl/signal` by
 `python docs/parameter_reference.py`. `ecgssl ... --set section.key=value` overrides a key. Keys that are not in the file have
-the default listed here; `pipelines/profiles` holds complete files.
+the default listed here; `ecgssl/profiles` holds complete files.
 """
 
 

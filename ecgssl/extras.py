@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+BASE = (
+    *("defusedxml", "edfio", "h5py", "jinja2", "joblib", "matplotlib", "neurokit2", "numpy", "onnxruntime", "pandas"),
+    *("pyarrow", "pydantic", "pydicom", "yaml", "requests", "rich", "safetensors", "sklearn", "scipy", "typer", "wfdb"),
+)
+"""Import names of the libraries of the base installation."""
+
 EXTRAS = {
     "einops": "train",
     "onnx": "train",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ecgssl.cli import (  # noqa: F401 (the import registers the command)
     check,
+    doctor,
     download,
     draw,
     embed,

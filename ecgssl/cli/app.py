@@ -9,20 +9,38 @@ import typer
 
 from ecgssl.errors import exit_with, require
 from ecgssl.extras import TRAINING
+from ecgssl.version import __version__
 
 if TYPE_CHECKING:
     from ecgssl.config import Params
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Self-supervised learning for the 12-lead ECG: preprocessing, pretraining, fine-tuning, evaluation and export.",
     epilog="Exit codes: 0 done, 1 internal error, 2 bad input (nothing written), 3 done with rejected recordings, 4 stopped, "
     "5 training diverged.",
 )
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="Parameter file.")]
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ecgssl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Define the options of ``ecgssl`` itself."""
+
+
+ParamsFile = Annotated[
+    Path, typer.Option("--params", help="Parameter file; without params.yaml, most commands use built-in defaults.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override, for example --set pretrain.samples=1000.")
 ]

@@ -36,7 +36,7 @@ def check(
 
     Example: ecgssl check cohort.csv --root ecgs --column patient_id=MRN --out check.html
     """
-    from ecgssl.config import load_one_set
+    from ecgssl.config import BUILT_IN, load_one_set
     from ecgssl.files import canonical_json, write_atomic
     from ecgssl.inspection.check import check as run
     from ecgssl.inspection.check_page import draw_examples, render_check, rows_text
@@ -47,7 +47,7 @@ def check(
 
     given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
     more = [f"store.workers={workers}"] if workers is not None else []
-    chosen = load_one_set(params, [*(overrides or []), *more], dataset=dataset, reader="cohort", given=given)
+    chosen = load_one_set(params, [*(overrides or []), *more], BUILT_IN, dataset=dataset, reader="cohort", given=given)
     with nullcontext() if out is None else exclusive(out):
         checked = run(chosen, [name.strip() for name in targets.split(",") if name.strip()])
         summary = summarise(checked)

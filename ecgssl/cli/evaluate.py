@@ -65,7 +65,7 @@ def evaluate(
 
     Example: ecgssl evaluate --run runs/af --manifest external.csv --out runs/af-external
     """
-    from ecgssl.config import OneSet, load_one_set, load_params
+    from ecgssl.config import BUILT_IN, OneSet, load_one_set, load_params
     from ecgssl.output_lock import exclusive
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
@@ -74,14 +74,13 @@ def evaluate(
     _require_one_source(predictions, run, store, manifest, table_options)
     if run is not None:
         require("ecgssl evaluate", "torch")
-    default = {"tasks": {"task": {"targets": ["any"]}}}
     cohort: Path | OneSet | None = store
     if manifest is not None:
         given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
         cohort = load_one_set(
-            params, overrides, default, dataset=dataset, reader="cohort", given=[*given, "split.kind=external"]
+            params, overrides, BUILT_IN, dataset=dataset, reader="cohort", given=[*given, "split.kind=external"]
         )
-    p = cohort.params if isinstance(cohort, OneSet) else load_params(params, overrides, default)
+    p = cohort.params if isinstance(cohort, OneSet) else load_params(params, overrides, BUILT_IN)
     if store is not None:
         require_store_settings(overrides, p, Store(store))
     if predictions is not None:

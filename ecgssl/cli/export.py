@@ -31,10 +31,10 @@ def export(
 
     Example: ecgssl export --model runs/af/classifier --out exports/af --set export.raw_rates=[500]
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import BUILT_IN, load_params
     from ecgssl.output_lock import exclusive
 
-    p = load_params(params, overrides)
+    p = load_params(params, overrides, BUILT_IN)
     require_training("ecgssl export", p)
     from ecgssl.encoders.shipped import model_folder
     from ecgssl.stages.export import export_model

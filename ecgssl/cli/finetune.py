@@ -64,7 +64,7 @@ def finetune(
 
     Example: ecgssl finetune --bundle exports/encoder --manifest cohort.csv --targets af --out runs/af
     """
-    from ecgssl.config import load_one_set, load_params
+    from ecgssl.config import BUILT_IN, load_one_set, load_params
     from ecgssl.encoders.shipped import shipped_names
 
     if encoder in shipped_names():
@@ -76,7 +76,7 @@ def finetune(
     chosen, one = list(overrides or []), None
     chosen += [f"finetune.folds={folds}"] if folds is not None else []
     chosen += [f"finetune.repeats={repeats}"] if repeats is not None else []
-    default = {"tasks": {"task": {"targets": names}}}
+    default = BUILT_IN | {"tasks": {"task": {"targets": names}}}
     if manifest is not None:
         given = cohort_overrides(manifest, root, column, value, path_prefix, dates, targets_file)
         one = load_one_set(params, chosen, default, dataset=dataset, reader="cohort", given=given)

@@ -57,7 +57,7 @@ def preprocess(
 
     Example: ecgssl preprocess --manifest cohort.csv --out data/mine --figure findings.png
     """
-    from ecgssl.config import load_one_set
+    from ecgssl.config import BUILT_IN, load_one_set
     from ecgssl.stages.preprocess import preprocess_set
 
     chosen, given = list(overrides or []), []
@@ -68,6 +68,9 @@ def preprocess(
     elif manifest is not None and labels is not None:
         what = "chooses the labels of a public set, and a table has none"
         problems.append(Problem("preprocess", "--labels", what, "Remove --labels"))
+    elif manifest is None and public is None and params == Path("params.yaml") and not params.exists():
+        what = "neither is given, and there is no params.yaml with sets"
+        problems.append(Problem("preprocess", "--manifest, --public", what, "Set --manifest, or --public and --root"))
     # --root also describes a public set, and --dataset a set of the parameter file
     table_options = [column, value, path_prefix, dates, targets_file]
     problems += unused_table_options("preprocess", manifest, table_options)
@@ -87,7 +90,7 @@ def preprocess(
     if max_rejected_fraction is not None:
         chosen += [f"store.max_rejected_fraction={max_rejected_fraction}"]
     reader = public if manifest is None else "cohort"
-    one = load_one_set(params, chosen, dataset=dataset, reader=reader, given=given)
+    one = load_one_set(params, chosen, BUILT_IN, dataset=dataset, reader=reader, given=given)
     report = preprocess_set(one, out, figure=figure)
     new = report.counted - report.resumed
     typer.echo(f"{report.counted} recordings = {report.stored} stored + {report.rejected} rejected", nl=False)

@@ -40,10 +40,10 @@ def pretrain(
 
     Example: ecgssl pretrain --store data/mine --store data/other --out runs/a --max-time 120
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import BUILT_IN, load_params
 
     limit = [] if max_time is None else [f"pretrain.max_time={max_time}"]
-    p = load_params(params, [*(overrides or []), *limit])
+    p = load_params(params, [*(overrides or []), *limit], BUILT_IN)
     require_training("ecgssl pretrain", p)
     from ecgssl.leakage.select_recordings import select_recordings
     from ecgssl.stages.pretrain import pretrain_encoder

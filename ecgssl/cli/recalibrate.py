@@ -26,12 +26,12 @@ def recalibrate(
 
     Example: ecgssl recalibrate --run runs/af --store data/newsite --out runs/af-newsite
     """
-    from ecgssl.config import load_params
+    from ecgssl.config import BUILT_IN, load_params
     from ecgssl.finetuning.evaluate_external import recalibrate_run
     from ecgssl.store.settings import require_store_settings
     from ecgssl.store.store import Store
 
-    p = load_params(params, overrides, default={"tasks": {"task": {"targets": ["any"]}}})
+    p = load_params(params, overrides, BUILT_IN)
     require_store_settings(overrides, p, Store(store))
     print_external(
         recalibrate_run(run, p, store, out, share=share, new_thresholds=new_thresholds, overlap=overlap), out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,6 +50,7 @@ from ecgssl.signal.reasons import ReasonCode
 from ecgssl.signal.spec import SignalSpec
 
 __all__ = [
+    "BUILT_IN",
     "AttentiveParams",
     "CollapseParams",
     "DecoderParams",
@@ -82,6 +84,11 @@ __all__ = [
     "load_targets_file",
     "parse_params",
 ]
+
+BUILT_IN: dict[str, Any] = {"tasks": {}, "tracking": {"backend": "none"}}
+"""Content that most commands use in place of a ``params.yaml`` that does not exist: class defaults, without MLflow."""
+_NO_FILE = "command line (no params.yaml)"
+"""Name of the built-in parameters in messages. Only an override can be invalid there."""
 
 
 class Params(Section):
@@ -212,17 +219,18 @@ def load_params(
     Args:
         path: YAML file.
         overrides: ``section.key=value`` strings, applied before the check; values are YAML.
-        default: content used if ``path`` is ``params.yaml`` and this file does not exist, as outside a project folder.
+        default: content used if ``path`` is ``params.yaml`` and this file does not exist, as outside a project folder;
+            ``None`` if the file is required.
 
     Raises:
         InputError: the file is missing or is not YAML, an override has the wrong form, or there are unknown keys or
             invalid values. The message lists all unknown keys and invalid values.
     """
-    data = _content(Path(path), default)
+    data, where = _content(Path(path), default)
     _require_new_form(overrides, "NAME")
     for item in overrides or []:
         override(data, item)
-    return parse_params(data, str(path))
+    return parse_params(data, where)
 
 
 def load_one_set(
@@ -248,10 +256,10 @@ def load_one_set(
     Raises:
         InputError: see ``load_params``; ``dataset`` is unknown; the set is not unique; or an override changes another set.
     """
-    data = _content(Path(path), default)
+    data, where = _content(Path(path), default)
     if "data" in data:
-        parse_params(data, str(path))
-    name = _choose(data, str(path), dataset, reader)
+        parse_params(data, where)
+    name = _choose(data, where, dataset, reader)
     given = [*([f"reader={reader}"] if reader else []), *given]
     _require_new_form(overrides, name)
     _require_own_keys(overrides, name)
@@ -259,16 +267,18 @@ def load_one_set(
         data = fill_set_names({**data, "sets": {name: {}}})
     for item in [*(overrides or []), *(f"sets.{name}.{entry}" for entry in given)]:
         override(data, item)
-    return parse_params(data, str(path)).one_set(name)
+    return parse_params(data, where).one_set(name)
 
 
-def _content(path: Path, default: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the content of a parameter file, or the default. Names of its only set are filled before overrides."""
+def _content(path: Path, default: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
+    """Return the content of a parameter file or the default, and its name for messages.
+
+    Names of the only set are filled before overrides.
+    """
     if default is not None and path == Path("params.yaml") and not path.exists():
-        data = dict(default)
-    else:
-        data = read_mapping(path, "Write it with 'ecgssl profile use quickstart'")
-    return fill_set_names(data) if "sets" in data else data
+        return deepcopy(default), _NO_FILE
+    data = read_mapping(path, "Write it with 'ecgssl profile use quickstart'")
+    return fill_set_names(data) if "sets" in data else data, str(path)
 
 
 def _choose(data: dict[str, Any], path: str, dataset: str | None, reader: str | None) -> str:

@@ -14,12 +14,14 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import require_regular
 from ecgssl.params_base import Section
 
+BENCHMARKS = Path(__file__).with_name("benchmarks.yaml")
+"""File of the benchmarks that ship with the package."""
 _PROBED = 5
 """Maximum number of targets for the online probe during pretraining, to limit its computing time."""
 
 
 class Benchmark(Section):
-    """One entry of ``pipelines/benchmarks.yaml``.
+    """One entry of ``ecgssl/config/benchmarks.yaml``.
 
     Args:
         about: description in one line.
@@ -58,15 +60,13 @@ class Benchmark(Section):
         return head + text[text.index('# "assumption"') :]
 
 
-def read_benchmarks(path: Path | str) -> dict[str, Benchmark]:
-    """Read the benchmarks in a file, and return them as a dict by name; an empty dict if the file does not exist.
+def read_benchmarks(path: Path | str = BENCHMARKS) -> dict[str, Benchmark]:
+    """Read the benchmarks in a file, and return them as a dict by name.
 
     Raises:
         InputError: the file is not valid YAML, or an entry is invalid.
     """
     path = Path(path)
-    if not path.exists():
-        return {}
     require_regular(path)
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))

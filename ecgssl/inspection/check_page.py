@@ -67,7 +67,8 @@ def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[E
     codes = kept["reasons"].fillna("").str.split(";")
     plain = kept["place"][[found == [""] for found in codes]].to_numpy()
     chosen = [(place, "") for place in _sample(generator, plain, count)]
-    common = codes.explode().replace("", np.nan).dropna().value_counts()
+    single = codes.explode()
+    common = single[single != ""].value_counts()
     for code in sorted(common.index, key=lambda code: (-common[code], code))[:findings]:
         places = kept["place"][[code in found for found in codes]].to_numpy()
         chosen += [(place, str(code)) for place in _sample(generator, places, 1)]

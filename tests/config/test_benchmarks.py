@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from command_line import ecgssl, refused
 
+from ecgssl.cli.profile import PROFILES
 from ecgssl.config import load_params, parse_params
 from ecgssl.config.benchmark import read_benchmarks
 from ecgssl.datasets.public.public_set import public_set
@@ -18,7 +16,7 @@ from ecgssl.errors import InputError
 from ecgssl.evaluation.quoted import read_quoted
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-BENCHMARKS = read_benchmarks(PIPELINES / "benchmarks.yaml")
+BENCHMARKS = read_benchmarks()
 SIZES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "form": 19, "rhythm": 12, "all": 71}
 """Labels of the six label sets of PTB-XL (Strodthoff et al. 2021, table I)."""
 
@@ -26,7 +24,7 @@ SIZES = {"superclass": 5, "subclass": 23, "diagnostic": 44, "form": 19, "rhythm"
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_is_a_whole_parameter_file(name):
     benchmark = BENCHMARKS[name]
-    profile = (PIPELINES / f"profiles/{benchmark.profile}.yaml").read_text()
+    profile = (PROFILES / f"{benchmark.profile}.yaml").read_text()
     text = benchmark.params(profile, name, "/a place/of: it")
     params = parse_params(yaml.safe_load(text))
     assert {name: task.targets for name, task in params.tasks.items()} == {benchmark.task: benchmark.targets}
@@ -36,7 +34,7 @@ def test_a_benchmark_is_a_whole_parameter_file(name):
     data = params.one_set().data
     assert data.root == Path("/a place/of: it")
     assert data.labels in public_set(data.reader).label_sets
-    assert params.model == load_params(PIPELINES / f"profiles/{benchmark.profile}.yaml").model
+    assert params.model == load_params(PROFILES / f"{benchmark.profile}.yaml").model
     assert params.finetune.fractions == benchmark.fractions
     assert ("merl" in name) == (data.merl is not None)
     # comments of the profile are preserved
@@ -60,7 +58,6 @@ def test_labels_of_ptbxl_are_those_of_the_release(real_data):
 
 def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pipelines").symlink_to(PIPELINES)
     done = ecgssl("profile", "use", "icbeb2018", "--root", "/data/cpsc")
     assert done.code == 0, done.err
     assert load_params("params.yaml").one_set().data.reader == "cpsc2018"
@@ -71,12 +68,11 @@ def test_use_writes_it_and_names_what_there_is(tmp_path, monkeypatch):
 
 def test_folders_of_a_profile_with_several_sets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pipelines").symlink_to(PIPELINES)
     done = ecgssl("profile", "use", "paper", "--root", "mimic=/data/a=b", "--root", "ningbo=n: 1")
     assert done.code == 0, done.err
     roots = {name: str(one.root) for name, one in load_params("params.yaml").sets.items()}
     assert roots == {"mimic": "/data/a=b", "ptbxl": "data/ptb-xl-1.0.3", "icbeb": "data/cpsc2018", "ningbo": "n: 1"}
-    profile = (PIPELINES / "profiles/paper.yaml").read_text().splitlines()
+    profile = (PROFILES / "paper.yaml").read_text().splitlines()
     changed = [line for line in Path("params.yaml").read_text().splitlines() if line not in profile]
     assert changed == ['    root: "/data/a=b"', '    root: "n: 1"']
     before = Path("params.yaml").read_text()
@@ -94,7 +90,7 @@ def test_folders_of_a_profile_with_several_sets(tmp_path, monkeypatch):
 
 def test_the_tasks_of_the_paper_are_those_of_the_benchmarks():
     """The method table finds published results by public set, name of the task and number of targets."""
-    params = load_params(PIPELINES / "profiles/paper.yaml")
+    params = load_params(PROFILES / "paper.yaml")
     for name, benchmark in BENCHMARKS.items():
         if "merl" not in name:
             task = params.tasks[benchmark.task]
@@ -112,21 +108,33 @@ def test_a_broken_file_is_said(tmp_path):
     (tmp_path / "b.yaml").write_text("x: {about: a, task: t}")
     with pytest.raises(InputError, match="benchmarks"):
         read_benchmarks(tmp_path / "b.yaml")
-    assert read_benchmarks(tmp_path / "none.yaml") == {}
 
 
-def test_profiles_outside_a_project_are_those_of_the_installation(tmp_path, monkeypatch):
-    """``pip`` installs the files of ``tool.setuptools.data-files`` below the prefix."""
-    project = tomllib.loads((PIPELINES.parent / "pyproject.toml").read_text())
-    for folder, patterns in project["tool"]["setuptools"]["data-files"].items():
-        place = tmp_path / "prefix" / folder
-        place.mkdir(parents=True, exist_ok=True)
-        for path in (path for pattern in patterns for path in PIPELINES.parent.glob(pattern)):
-            shutil.copyfile(path, place / path.name)
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "prefix"))
+def test_an_edited_file_is_replaced_only_with_force_and_kept(tmp_path, monkeypatch):
+    """Only the folders of sets may differ from a profile, because ``--root`` writes them."""
     monkeypatch.chdir(tmp_path)
-    listed = ecgssl("profile", "list").out.split()
-    assert {"ptbxl-tiny", "quickstart", "icbeb2018"} <= set(listed)
-    done = ecgssl("profile", "use", "ptbxl-tiny")
-    assert done.out == "params.yaml is now profile ptbxl-tiny\n"
-    assert load_params(tmp_path / "params.yaml").model.preset == "tiny"
+    params = tmp_path / "params.yaml"
+    quickstart = (PROFILES / "quickstart.yaml").read_text()
+    assert ecgssl("profile", "use", "quickstart").out == "params.yaml is now profile quickstart\n"
+    assert params.read_text() == quickstart
+    # an unchanged profile, and an unchanged benchmark, are replaced without a backup
+    assert ecgssl("profile", "use", "ptbxl_form").code == 0
+    assert ecgssl("profile", "use", "ptbxl", "--root", "/my/ptb-xl").code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    with_root = params.read_text()
+    done = ecgssl("profile", "use", "quickstart")
+    assert done.out == "params.yaml is now profile quickstart; the previous file is params.yaml.bak\n"
+    assert (tmp_path / "params.yaml.bak").read_text() == with_root
+
+    edited = quickstart.replace("seed: 0", "seed: 1")
+    assert edited != quickstart
+    params.write_text(edited)
+    refused(
+        ecgssl("profile", "use", "ptbxl-tiny"), "params.yaml: file: exists and differs from every profile", "--force"
+    )
+    assert params.read_text() == edited
+    done = ecgssl("profile", "use", "ptbxl-tiny", "--force")
+    assert "the previous file is params.yaml.bak1" in done.out
+    assert (tmp_path / "params.yaml.bak1").read_text() == edited
+    assert (tmp_path / "params.yaml.bak").read_text() == with_root
+    assert load_params(params).model.preset == "tiny"

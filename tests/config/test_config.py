@@ -175,11 +175,7 @@ def test_keys_that_are_no_text(tmp_path):
         load_params(write(tmp_path, "fda: {2: x}\ntasks: {t: {targets: [AF]}}\n"))
 
 
-PROFILES = sorted(
-    path
-    for pattern in ("params.yaml", "profiles/*.y*ml", "ecgssl/profiles/*.y*ml", "pipelines/profiles/*.y*ml")
-    for path in REPOSITORY.glob(pattern)
-)
+PROFILES = sorted(path for pattern in ("params.yaml", "ecgssl/profiles/*.yaml") for path in REPOSITORY.glob(pattern))
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -202,12 +198,12 @@ OF_THE_DATA_SETS = {
 
 
 def test_class_defaults_equal_the_shipped_parameters():
-    shipped = _values(load_params(REPOSITORY / "pipelines/profiles/quickstart.yaml").model_dump())
+    shipped = _values(load_params(REPOSITORY / "ecgssl/profiles/quickstart.yaml").model_dump())
     defaults = _values(Params(tasks={}).model_dump())
     different = {key for key in shipped.keys() | defaults.keys() if shipped.get(key) != defaults.get(key)}
     assert {key for key in different if not key.startswith("sets.")} == OF_THE_DATA_SETS
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "ecgssl/profiles").glob("*.yaml")), ids=lambda path: path.stem)
 def test_profiles_use_the_measured_quality_limits(path):
     assert load_params(path).quality == Params(tasks={}).quality

@@ -179,7 +179,7 @@ def test_plans_of_the_repository_are_valid(monkeypatch):
     assert plans
     for path in plans:
         plan = read_plan(path)
-        assert (REPOSITORY / f"pipelines/profiles/{plan.profile}.yaml").exists()
+        assert (REPOSITORY / f"ecgssl/profiles/{plan.profile}.yaml").exists()
     monkeypatch.setattr(module, "FOLDER", REPOSITORY / "ecgssl/encoders")
     assert set(module.shipped_names()) <= {path.stem for path in plans}
 

@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from ecgssl.cli import app
 from ecgssl.errors import InputError, require
-from ecgssl.extras import EXTRAS, TRAINING, install_line
+from ecgssl.extras import BASE, EXTRAS, TRAINING, install_line
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted((REPOSITORY / "ecgssl").rglob("*.py"))
@@ -28,7 +28,7 @@ IMPORT_NAMES = {"pyyaml": "yaml", "scikit_learn": "sklearn"}
 BROUGHT_ALONG = {"markupsafe": "jinja2", "urllib3": "requests", "starlette": "fastapi", "anyio": "fastapi"}
 """Imported libraries that a declared dependency always installs."""
 BASE_COMMANDS = {
-    *("check", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
+    *("check", "doctor", "draw", "encoders", "inspect", "predict", "embed", "monitor", "overlap"),
     *("download", "simulate", "fingerprint", "profile", "results", "leaderboard"),
 }
 """Commands of the base installation."""
@@ -68,6 +68,7 @@ def test_every_import_is_declared_and_every_extra_has_its_line():
     used -= set(sys.stdlib_module_names) | {"ecgssl"}
     assert used - known - BROUGHT_ALONG.keys() == set()
     assert base & EXTRAS.keys() == set()
+    assert base == set(BASE)
     assert {
         name: extra for name, extra in EXTRAS.items() if name not in ("starlette", "anyio", "distributed")
     } == extras

@@ -21,7 +21,7 @@ SETTING = "waves-linear-1.0-12lead"
 
 def tiny_params() -> dict:
     """Write the parameters of a project whose stages take seconds."""
-    params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
+    params = yaml.safe_load((REPOSITORY / "ecgssl/profiles/quickstart.yaml").read_text())
     params["sets"] = {"synthetic": {"synthetic": {
         "patients": 60, "recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6,
     }}}  # fmt: skip

@@ -92,7 +92,7 @@ def test_an_output_in_use_is_refused_with_its_owner(
 
 def test_every_command_with_an_output_is_tested() -> None:
     # these read only, or replace one small file atomically
-    others = {"encoders", "fingerprint", "inspect", "overlap", "profile", "results", "serve", "sign"}
+    others = {"doctor", "encoders", "fingerprint", "inspect", "overlap", "profile", "results", "serve", "sign"}
     names = {path.stem for path in (PROFILE.parents[2] / "ecgssl/cli").glob("[a-z]*.py")}
     helpers = {"app", "manifest_options", "scoring_options", "signature_option"}
     assert names - helpers - others == {words.split()[0] for words in COMMANDS.values()}

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long
 RHYTHM, SHAPE, AGE = (f"finetune@{task}-linear-1.0-12lead" for task in ("rhythm", "shape", "age"))
 
 
-@pytest.mark.parametrize("profile", sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("profile", sorted((REPOSITORY / "ecgssl/profiles").glob("*.yaml")), ids=lambda p: p.stem)
 def test_dvc_resolves_the_stages_with_each_profile(profile, tmp_path):
     """A profile need not have each key of ``params.yaml``, so dvc.yaml can only refer to keys that all of them have."""
     shutil.copy(profile, tmp_path / "params.yaml")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 
 TARGETS = ["t_inversion", "st_elevation"]
 MODES = ["linear", "full"]
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 BROKEN = {"truncated": "truncated", "header": "header", "flat": "min_leads"}
 
 

@@ -35,7 +35,7 @@ TRACKED = [*STAGES, *(f"evaluate@{setting}" for setting in SETTINGS)]
 def project(tmp_path_factory):
     """Return a project folder after one run of every stage, in the order of dvc.yaml."""
     folder = tmp_path_factory.mktemp("project")
-    params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
+    params = yaml.safe_load((REPOSITORY / "ecgssl/profiles/quickstart.yaml").read_text())
     made = {"recordings_per_patient": [2, 3], "sampling_rate": 250, "duration": 6}
     params["sets"] = {
         "synthetic": {"synthetic": {**made, "patients": 60}},

@@ -40,7 +40,7 @@ from ecgssl.tracking.runs import track
 
 pytestmark = pytest.mark.long
 
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 COUNT = 72
 HEADER = {"name": "Headerfamily", "mrn": "HDR-660417", "birth": "1944-11-23", "street": "Headerstrasse 17b"}
 FOLDER = "Folderfamily_Annegret_19520817"

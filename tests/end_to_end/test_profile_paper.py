@@ -69,7 +69,7 @@ def small(profile: dict) -> dict:
 def project(tmp_path_factory):
     """Return a project folder after all stages: every task with a linear probe, and one task in all settings."""
     folder = tmp_path_factory.mktemp("paper")
-    profile = small(yaml.safe_load((REPOSITORY / "pipelines/profiles/paper.yaml").read_text()))
+    profile = small(yaml.safe_load((REPOSITORY / "ecgssl/profiles/paper.yaml").read_text()))
     for name, one in profile["sets"].items():
         assert WRITERS[name](folder / one["root"], SIZES[name] // (2 if name == "mimic" else 1)) == SIZES[name]
     protocol = {**profile["finetune"], "lead_sets": ["12lead", "1lead"]}
@@ -114,7 +114,7 @@ def settings_of(protocol: dict) -> list[str]:
 
 
 def test_the_settings_of_the_profile_are_the_published_protocol():
-    profile = yaml.safe_load((REPOSITORY / "pipelines/profiles/paper.yaml").read_text())
+    profile = yaml.safe_load((REPOSITORY / "ecgssl/profiles/paper.yaml").read_text())
     assert profile["model"]["preset"] == "base"
     assert profile["pretrain"]["sets"] == ["mimic"]
     assert list(profile["tasks"]) == ALL_TASKS

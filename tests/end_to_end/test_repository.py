@@ -48,13 +48,14 @@ LAYERS = (
     ("registry",),
     ("stages",),
     ("serving",),
+    ("installation",),
     ("__init__",),
     ("cli",),
     ("__main__",),
 )
 """Packages and top-level modules, lowest first; each may import itself and its predecessors (CONTRIBUTING.md)."""
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "pipelines").rglob("*.py")])
-PROFILES = sorted((REPOSITORY / "pipelines/profiles").glob("*.yaml"))
+PROFILES = sorted((REPOSITORY / "ecgssl/profiles").glob("*.yaml"))
 HEAVY = ("torch", "neurokit2", "mlflow", "sklearn", "pandas", "scipy", "matplotlib", "wfdb", "onnx", "joblib")
 
 
@@ -184,7 +185,7 @@ def outputs(stage: dict) -> list[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_depend_on_what_there_is(name):
     """Every dependency and parameter is a file of the repository or an output of an earlier stage."""
-    params = yaml.safe_load((REPOSITORY / "pipelines/profiles/quickstart.yaml").read_text())
+    params = yaml.safe_load((REPOSITORY / "ecgssl/profiles/quickstart.yaml").read_text())
     task, name_of_set = next(iter(params["tasks"])), next(iter(params["sets"]))
     earlier = list(STAGES)[: list(STAGES).index(name)]
     made = [

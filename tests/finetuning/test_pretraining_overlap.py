@@ -34,7 +34,7 @@ from ecgssl.training.model_folder import CONFIG
 
 pytestmark = pytest.mark.long
 
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 KEY, OTHER_KEY = bytes(32), b"k" * 32
 
 

@@ -14,7 +14,7 @@ from wfdb_files import write_record
 from ecgssl.signal.spec import SignalSpec
 from ecgssl.training.checkpoint import save_model
 
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 RECORDS = 16
 
 

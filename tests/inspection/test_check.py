@@ -26,7 +26,7 @@ from ecgssl.inspection.withheld_counts import for_page
 from ecgssl.preprocessing.preprocess import preprocess
 from ecgssl.store.store import Store
 
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 SECRETS = ("QZX-17", "Zebulon", "1961-07-04", "ward7", "serial-99")
 
 

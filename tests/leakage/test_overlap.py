@@ -26,7 +26,7 @@ from ecgssl.preprocessing.preprocess import PreprocessReport, preprocess
 from ecgssl.signal.leads import LEADS
 from ecgssl.store.store import Store
 
-PROFILE = Path(__file__).parents[2] / "pipelines/profiles/quickstart.yaml"
+PROFILE = Path(__file__).parents[2] / "ecgssl/profiles/quickstart.yaml"
 
 
 def disguised(folder: Path) -> list[str]:

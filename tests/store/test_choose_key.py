@@ -54,7 +54,7 @@ def written(path: Path | str, key: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "pipelines/profiles/quickstart.yaml", "pipelines/profiles/ptbxl.yaml"])
+@pytest.mark.parametrize("name", ["params.yaml", "ecgssl/profiles/quickstart.yaml", "ecgssl/profiles/ptbxl.yaml"])
 def test_shipped_parameters_use_a_private_key_for_a_cohort(project, name):
     """The simulated set is there, as after ``make repro``, and the set is then changed to a cohort."""
     shipped = load_one_set(REPOSITORY / name, reader="cohort", given=["manifest=m.csv"])
