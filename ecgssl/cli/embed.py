@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ecgssl.cli.app import Workers, app
+from ecgssl.cli.manifest_options import Columns, PathPrefix, table_reading
 from ecgssl.cli.scoring_options import BatchSize, Inputs, Json, OnDevice, Out, Root, Windows, print_report
 from ecgssl.cli.signature_option import RequireSignature
 
@@ -21,6 +22,8 @@ def embed(
     workers: Workers = 1,
     device: OnDevice = "auto",
     root: Root = None,
+    column: Columns = None,
+    path_prefix: PathPrefix = None,
     require_signature: RequireSignature = None,
     as_json: Json = False,
 ) -> int:
@@ -39,6 +42,7 @@ def embed(
         workers=workers,
         device=device,
         root=root,
+        reading=table_reading(column, path_prefix),
         require_signature=require_signature,
     )
     return print_report(report, "embedded", out, as_json)

@@ -12,12 +12,16 @@ import typer
 from ecgssl.errors import InputError, Problem
 
 if TYPE_CHECKING:
+    from ecgssl.config import ManifestParams
     from ecgssl.preprocessing.preprocess import PreprocessReport
 
 Root = Annotated[Path | None, typer.Option(help="Folder that paths of the table are relative to.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="Standard name and column of the table, such as patient_id=MRN; may be repeated."),
+    typer.Option(
+        "--column",
+        help="Standard name or name of a target, and column of the table, such as patient_id=MRN; may be repeated.",
+    ),
 ]
 Values = Annotated[
     list[str] | None, typer.Option("--value", help="Meaning of a cell, such as sex:1=male; may be repeated.")
@@ -43,16 +47,10 @@ def cohort_overrides(
     Raises:
         InputError: options ``--column`` or ``--value`` have the wrong form. The message lists all such options.
     """
-    problems = []
+    mapped, problems = _mapped(columns)
     chosen = [f"manifest={_yaml(str(manifest))}"]
     chosen.append(f"root={_yaml(str(root))}" if root is not None else "root=null")
-    for item in columns or []:
-        ours, equals, theirs = item.partition("=")
-        if not (ours and equals and theirs):
-            problems.append(
-                Problem("--column", item, "does not have the form NAME=COLUMN", "Use for example patient_id=MRN")
-            )
-        chosen.append(f"columns.{ours}={_yaml(theirs)}")
+    chosen += [f"columns.{ours}={_yaml(theirs)}" for ours, theirs in mapped.items()]
     meanings: dict[str, dict[str, str]] = {}
     for item in values or []:
         column, colon, rest = item.partition(":")
@@ -67,6 +65,34 @@ def cohort_overrides(
     chosen += [f"values.{column}={_yaml(cells)}" for column, cells in meanings.items()]
     given = (("path_prefix", path_prefix), ("dates", dates), ("targets_file", targets_file))
     return chosen + [f"{name}={_yaml(str(value))}" for name, value in given if value is not None]
+
+
+def table_reading(columns: list[str] | None, path_prefix: str | None) -> ManifestParams | None:
+    """Convert options of a command that only needs the recordings of a table; ``None`` if no option is given.
+
+    Raises:
+        InputError: options ``--column`` have the wrong form. The message lists all such options.
+    """
+    from ecgssl.config import ManifestParams
+
+    mapped, problems = _mapped(columns)
+    if problems:
+        raise InputError(problems)
+    if not mapped and path_prefix is None:
+        return None
+    return ManifestParams(columns=mapped, path_prefix=path_prefix or "")
+
+
+def _mapped(columns: list[str] | None) -> tuple[dict[str, str], list[Problem]]:
+    mapped, problems = {}, []
+    for item in columns or []:
+        ours, equals, theirs = item.partition("=")
+        if not (ours and equals and theirs):
+            problems.append(
+                Problem("--column", item, "does not have the form NAME=COLUMN", "Use for example patient_id=MRN")
+            )
+        mapped[ours] = theirs
+    return mapped, problems
 
 
 def unused_table_options(command: str, manifest: Path | None, options: Sequence[object]) -> list[Problem]:

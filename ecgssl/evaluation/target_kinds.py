@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
-
-from scipy.special import expit, softmax
 
 from ecgssl.config.manifest import OutputKind
 
@@ -31,8 +28,21 @@ class TargetKind:
     compared_by: str | None = None
 
 
+def _logistic(logits: Any) -> Any:
+    # import here, because scipy takes a third of a second and most users of this module need only the names of columns
+    from scipy.special import expit
+
+    return expit(logits)
+
+
+def _softmax(logits: Any) -> Any:
+    from scipy.special import softmax
+
+    return softmax(logits, axis=1)
+
+
 TARGET_KINDS: dict[OutputKind, TargetKind] = {
-    "multilabel": TargetKind(("logit", "prob"), ("logit", "prob"), "auroc", expit, "logit"),
-    "multiclass": TargetKind(("logit", "prob"), ("logit", "prob"), "auroc", partial(softmax, axis=1), "prob"),
+    "multilabel": TargetKind(("logit", "prob"), ("logit", "prob"), "auroc", _logistic, "logit"),
+    "multiclass": TargetKind(("logit", "prob"), ("logit", "prob"), "auroc", _softmax, "prob"),
     "regression": TargetKind(("pred",), ("raw", "value"), "mae"),
 }

@@ -11,7 +11,7 @@ from ecgssl.config import ExportParams, QualityParams, StoreParams
 from ecgssl.encoders.shipped import model_folder
 from ecgssl.errors import InputError, Problem, require
 from ecgssl.evaluation.calibration.decision import Decision
-from ecgssl.export.bundle_files import check_files
+from ecgssl.export.bundle_files import BundleFiles, check_files
 from ecgssl.export.checksums import SUMS, verify_sums, write_sums
 from ecgssl.export.labels import LABELS, labels_dict, read_decision
 from ecgssl.export.lead_names import LEAD_NAMES, lead_names_dict
@@ -21,7 +21,7 @@ from ecgssl.extras import installed
 from ecgssl.files import atomic_directory, write_atomic, write_json
 from ecgssl.leakage.identities import Identities
 from ecgssl.signal.spec import SignalSpec
-from ecgssl.training.model_folder import CONFIG, read_json
+from ecgssl.training.model_folder import CONFIG, WEIGHTS, read_json
 from ecgssl.version import __version__
 
 if TYPE_CHECKING:
@@ -202,19 +202,26 @@ def load_bundle(
     spec, config, decision = files.spec, files.config, files.decision
     targets = files.head.targets if files.head is not None else ()
     if engine == "torch" or (engine == "auto" and installed("torch")):
-        graph = _torch_graph(path, decision, config.quality.min_duration)
+        graph = _torch_graph(path, files)
     else:
         graph = OnnxGraph(path / f"{config.kind}.onnx", spec, decision)
     verify_self_test(path, graph, decision, config.export.tolerance)
     return Bundle(graph, spec, config.quality, config.lsb, targets, files.encoder, f"{__version__}+{digest[:16]}")
 
 
-def _torch_graph(path: Path, decision: Decision | None, min_duration: float) -> ContractModule | OnnxGraph:
+def _torch_graph(path: Path, files: BundleFiles) -> ContractModule | OnnxGraph:
+    """Return the model with its weights. The settings in ``files`` are not read and checked a second time."""
     from ecgssl.export.contract_module import ContractModule
-    from ecgssl.training.checkpoint import load_classifier, load_encoder
+    from ecgssl.model.classifier import Classifier
+    from ecgssl.model.encoder import Encoder
+    from ecgssl.training.checkpoint import load_weights
 
-    model, spec = load_encoder(path) if decision is None else load_classifier(path)
-    return ContractModule(model, spec, decision, spec.fewest_samples(min_duration))
+    spec, head = files.spec, files.head
+    model: Encoder | Classifier = Encoder(files.params, spec.leads, spec.samples)
+    if head is not None:
+        model = Classifier(model, head.targets, head.kind, head.queries, head.crops)
+    load_weights(model, path / WEIGHTS)
+    return ContractModule(model, spec, files.decision, spec.fewest_samples(files.config.quality.min_duration))
 
 
 def _require_shape(validation: ValidationRecordings, spec: SignalSpec) -> None:

@@ -310,15 +310,7 @@ def _detail(examination: Examination, rejected: set[str], params: QualityParams)
 
 
 def _draw(recording: Recording, page: Path) -> bytes:
-    """Return a plot of the first ten seconds of the raw signal, in the format of the suffix of ``page``.
-
-    The median of each lead's first minute is subtracted.
-    """
-    from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead
+    """Return a plot of the first ten seconds of the raw signal, in the format of the suffix of ``page``."""
     from ecgssl.signal.figure_file import figure_bytes
 
-    beginning = recording.signal[:, : round(MARGIN * recording.sampling_rate)]
-    signal, present = arrange(beginning, recording.leads)
-    title, rate = recording.record_id, recording.sampling_rate
-    figure = draw_12_lead(centred(signal), rate, LEADS, present, title=title, filters=UNFILTERED)
-    return figure_bytes(figure, page.suffix.lower())
+    return figure_bytes(recording.plot(), page.suffix.lower())

@@ -50,6 +50,11 @@ def read(
     Raises:
         RecordingError: reason ``missing_file``, ``unreadable`` or ``format`` (not supported). Errors of the format's
             reader propagate.
+
+    Example:
+        >>> import ecgssl
+        >>> ecgssl.read("ecg.hea")
+        <Recording ecg: 12 leads, 250 Hz, 10 s>
     """
     file, member = locate(path)
     recording = identify(file).read(file, member, overrides)

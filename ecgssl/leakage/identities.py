@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,12 @@ from ecgssl.errors import InputError, Problem
 from ecgssl.files import canonical_json, write_atomic
 from ecgssl.signal.waveform_hash import CODE_BYTES
 from ecgssl.signal.waveform_match import WaveformCodes, require_codes
-from ecgssl.store import layout
-from ecgssl.store.corpus import Corpus
-from ecgssl.store.hex_column import decode_hex
 from ecgssl.store.published_hashes import warn_of_published_key
-from ecgssl.store.store import Store
 from ecgssl.tensor_header import read_tensor_header
+
+if TYPE_CHECKING:
+    from ecgssl.store.corpus import Corpus
+    from ecgssl.store.store import Store
 
 FILE = "recordings.safetensors"
 """Name of the identities file in the folder of a pretrained encoder."""
@@ -97,6 +97,8 @@ class Identities:
         Raises:
             InputError: the store has no waveform codes of this version.
         """
+        from ecgssl.store.hex_column import decode_hex
+
         about, where = store.about.get("cohort", {}), str(store.path)
         named_columns = [store.column(name).take(rows).to_pylist() if named else () for name in ("record_id", "split")]
         return cls(
@@ -139,6 +141,10 @@ class Identities:
         known = cls.read(path)
         if known is not None:
             return known
+        # import here, because loading a model reads identities but no store, which needs pandas and pyarrow
+        from ecgssl.store import layout
+        from ecgssl.store.store import Store
+
         if not (Path(path) / layout.SPEC).exists():
             what = f"is neither a store nor an encoder with {FILE}"
             raise InputError(
@@ -333,6 +339,8 @@ def _joined(parts: Sequence[Source]) -> tuple[Source, ...]:
 
 def _codes_of(store: Store, where: str) -> NDArray[np.uint8]:
     """Return the waveform codes (n, ``CODE_BYTES``) of all recordings of a store."""
+    from ecgssl.store.hex_column import decode_hex
+
     try:
         raw = decode_hex(store.column("waveform_hash"), CODE_BYTES)
     except (ValueError, KeyError):

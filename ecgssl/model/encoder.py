@@ -15,6 +15,7 @@ from ecgssl.model.blocks import Block, init_weights, sincos_position
 from ecgssl.model.recorded import present_patches, recorded_columns
 from ecgssl.model.stem import Stem
 from ecgssl.signal.leads import LEADS
+from ecgssl.signal.spec import SignalSpec
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Encoder(nn.Module):
         samples: number T of input samples, a multiple of ``params.patch``.
         drop_path: stochastic depth rate of the last block; the rate increases linearly from 0 at the first block.
 
+    Attributes:
+        settings: preprocessing settings of the input, set by ``ecgssl.encoder``; otherwise ``None``.
+
     The patch embedding is a linear layer followed by LayerNorm. LayerNorm(W p) does not depend on the amplitude of a patch p,
     but LayerNorm(W p + b) does. The bias b is therefore initialised with the standard deviation of W p for a patch of unit
     power.
@@ -57,6 +61,7 @@ class Encoder(nn.Module):
         width, depth, heads = params.shape
         if samples % params.patch:
             raise ValueError(f"{samples} samples are not a multiple of the patch length {params.patch}")
+        self.settings: SignalSpec | None = None
         self.params = params
         self.leads = tuple(leads)
         self.samples = samples

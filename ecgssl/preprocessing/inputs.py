@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
-from ecgssl.datasets.table.check_paths import none_exists
-from ecgssl.datasets.table.manifest import listed_recordings
 from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.io import locate
 from ecgssl.io.file_names import as_on_disk
@@ -19,7 +18,9 @@ from ecgssl.io.listing import find_recordings, member_paths
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
 from ecgssl.io.signatures import is_sample_file
 from ecgssl.io.wfdb.reader import SUFFIXES, header_path
-from ecgssl.preprocessing.request import recording_requests
+
+if TYPE_CHECKING:
+    from ecgssl.config import ManifestParams
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -52,7 +53,9 @@ class Inputs:
     unknown: int
 
 
-def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None) -> Inputs:
+def list_recordings(
+    inputs: Sequence[Path | str], root: Path | str | None = None, reading: ManifestParams | None = None
+) -> Inputs:
     """Return the recordings in files, folders and manifests, in the given order.
 
     A recording of a manifest keeps its ``record_id``. Any other recording is named after its file without suffix, or after
@@ -64,6 +67,7 @@ def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None
             without suffix, or ``file#member``; a file with several members stands for all of them. Folders are searched
             by ``ecgssl.io.listing.find_recordings``. A manifest is a table with the columns record_id and path.
         root: folder that relative paths in manifests start from; by default the folder of each manifest.
+        reading: settings for reading the columns of manifests; without a manifest in the inputs, they are an error.
 
     Raises:
         InputError: there are no inputs, a folder contains no recordings, a pattern matches no file, or a manifest is
@@ -74,10 +78,12 @@ def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None
     unnamed: set[int] = set()
     unknown = 0
     problems: list[Problem] = []
+    tables = 0
     for item in (as_on_disk(Path(match)) for match in _matched(inputs, problems)):
         try:
             if item.suffix.lower() in _TABLES and not is_sample_file(item):
-                found += _of_manifest(item, root)
+                tables += 1
+                found += _of_manifest(item, root, reading)
                 continue
             if item.is_dir():
                 inside = find_recordings(item)
@@ -95,6 +101,9 @@ def list_recordings(inputs: Sequence[Path | str], root: Path | str | None = None
         found += [Listed(_name(path), path) for path in paths]
     if not inputs:
         problems.append(Problem("inputs", "files", "there are none", "Specify recordings, folders or a manifest"))
+    if reading is not None and not tables:
+        what, remedy = "describe a table, but the inputs contain none", "Add the table, or remove these options"
+        problems.append(Problem("inputs", "--column, --path-prefix", what, remedy))
     if problems:
         raise InputError(problems)
     return Inputs(tuple(_distinct(found, unnamed)), unknown)
@@ -122,8 +131,13 @@ def _of_file(path: Path) -> list[str]:
         return [str(path)]  # scoring reports the error in the row of this file
 
 
-def _of_manifest(path: Path, root: Path | str | None) -> list[Listed]:
-    cohort = listed_recordings(path, root)
+def _of_manifest(path: Path, root: Path | str | None, reading: ManifestParams | None) -> list[Listed]:
+    # import here, because pandas takes a second and only tables need it
+    from ecgssl.datasets.table.check_paths import none_exists
+    from ecgssl.datasets.table.manifest import listed_recordings
+    from ecgssl.preprocessing.request import recording_requests
+
+    cohort = listed_recordings(path, root, reading)
     if issue := none_exists(cohort.table["path"].tolist(), cohort.root):
         raise InputError(issue.problem(str(path)))
     items = recording_requests(cohort, 0, len(cohort))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from ecgssl.datasets.cohort import Cohort
 from ecgssl.io.metadata import NO_OVERRIDES, MetadataOverrides
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ecgssl.datasets.cohort import Cohort
 
 COLUMNS = ("path", "sampling_rate", "units", "leads", "defect", "defect_action")
 """Columns of a cohort's table that determine a recording's signal. All except ``path`` are optional."""
@@ -50,10 +52,23 @@ def _cells(rows: pd.DataFrame, name: str) -> list[Any]:
 def _overrides(rate: Any, units: Any, leads: Any) -> MetadataOverrides:
     names = tuple(name.strip() for name in _text(leads).split(";") if name.strip())
     unit = _text(units) or None
-    if pd.isna(rate) and unit is None and not names:
+    if _is_missing(rate) and unit is None and not names:
         return NO_OVERRIDES
-    return MetadataOverrides(None if pd.isna(rate) else float(rate), unit, names or None)
+    return MetadataOverrides(None if _is_missing(rate) else float(rate), unit, names or None)
 
 
 def _text(cell: Any) -> str:
-    return "" if pd.isna(cell) else str(cell).strip()
+    return "" if _is_missing(cell) else str(cell).strip()
+
+
+def _is_missing(cell: Any) -> bool:
+    """Return whether a cell is None, NaN, NaT or pandas.NA.
+
+    ``pandas.isna`` is not used, because scoring needs this module, and pandas takes a second to import.
+    """
+    try:
+        # NaN and NaT differ from themselves
+        return cell is None or bool(cell != cell)
+    except TypeError:
+        # the comparison of pandas.NA has no truth value
+        return True

@@ -1,53 +1,69 @@
-"""Predictor: scores and embeddings of raw recordings in memory, computed with the model of a bundle."""
+"""Predictor: scores and embeddings of raw recordings, computed with the model of a bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ecgssl.errors import Problem, RecordingError
+from ecgssl.errors import InputError, Problem, RecordingError
 from ecgssl.export.bundle import Bundle, load_bundle
-from ecgssl.preprocessing.prepare import Rejected
-from ecgssl.scoring.in_memory import memory_recording
-from ecgssl.scoring.preprocess import prepare_recording
-from ecgssl.scoring.scores import require_targets
+from ecgssl.io.recording import Recording
+from ecgssl.preprocessing.inputs import Listed
+from ecgssl.preprocessing.prepare import Rejected, read_or_reject
+from ecgssl.scoring.preprocess import COLUMNS, PreparedRecording, Windows, prepare_recording, rejected
+from ecgssl.scoring.results import Results, Scores
+from ecgssl.scoring.scores import (
+    Output,
+    recording_outputs,
+    require_policy,
+    require_targets,
+    score_cells,
+)
+from ecgssl.scoring.sources import Source, Sources, list_sources
 from ecgssl.signal.spec import SignalSpec
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one recording.
-
-    Args:
-        scores: calibrated probability by label; the values of exclusive classes sum to 1. For a regression, the
-            predicted value in the target's unit.
-        calls: binary predictions by label and name of the threshold; true if the probability is at or above the
-            threshold. Thresholds without a value are omitted. Only multilabel tasks have thresholds.
-        predicted: most probable class of a multiclass task; ``None`` for other tasks.
-    """
-
-    scores: dict[str, float]
-    calls: dict[str, dict[str, bool]]
-    predicted: str | None = None
+Many = list[str] | list[Path] | list[Recording] | list[NDArray[Any]]
+"""Several recordings whose result is certainly ``Results``."""
 
 
 class Predictor:
-    """Model of a bundle that scores or embeds one recording at a time.
+    """Model of a bundle that scores or embeds recordings.
 
     Args:
         path: folder written by ``ecgssl.export.bundle.export_bundle``, or name of a shipped model.
+        engine: library that runs the model, see ``ecgssl.export.bundle.load_bundle``.
+        device: ``cpu``, ``cuda``, or ``auto`` to use a GPU if there is one.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
     Raises:
-        InputError, ContractMismatch: the bundle cannot be loaded, see ``ecgssl.export.bundle.load_bundle``.
+        InputError, ContractMismatch: the bundle cannot be loaded, see ``ecgssl.export.bundle.load_bundle``, or there is no
+            such device.
+
+    Example:
+        >>> import ecgssl
+        >>> model = ecgssl.load("ptbxl-superclass")
+        >>> model.targets
+        ('NORM', 'MI', 'STTC', 'CD', 'HYP')
+        >>> sorted(model.predict("ecg.hea").scores)
+        ['CD', 'HYP', 'MI', 'NORM', 'STTC']
+        >>> model.embed(ecgssl.read("ecg.hea")).dtype
+        dtype('float32')
     """
 
-    def __init__(self, path: Path | str, *, require_signature: Path | str | None = None) -> None:
-        self.bundle: Bundle = load_bundle(path, require_signature=require_signature)
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        engine: Literal["auto", "torch", "onnxruntime"] = "auto",
+        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        require_signature: Path | str | None = None,
+    ) -> None:
+        self.bundle: Bundle = load_bundle(path, engine, require_signature=require_signature)
+        self.bundle.graph.use_device(device)
 
     @property
     def spec(self) -> SignalSpec:
@@ -64,35 +80,137 @@ class Predictor:
         """Version of the model (see ``Bundle.version``). Store it together with each result."""
         return self.bundle.version
 
-    def embed(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> NDArray[np.float32]:
-        """Return the embedding of one raw recording.
+    @overload
+    def embed(self, source: Recording, *, windows: Windows = ...) -> NDArray[np.float32]: ...
+    @overload
+    def embed(
+        self,
+        source: Many,
+        sampling_rate: float | None = ...,
+        leads: Sequence[str] | None = ...,
+        *,
+        windows: Windows = ...,
+        batch_size: int = ...,
+    ) -> Results: ...
+    @overload
+    def embed(
+        self,
+        source: Source,
+        sampling_rate: float | None = ...,
+        leads: Sequence[str] | None = ...,
+        *,
+        windows: Windows = ...,
+        batch_size: int = ...,
+    ) -> Any: ...
+    def embed(
+        self,
+        source: Source,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
+        *,
+        windows: Windows = "contract",
+        batch_size: int = 32,
+    ) -> Any:
+        """Return the embedding of a recording, or the embeddings of several.
 
         Args:
-            signal: (leads, samples) in mV, not filtered or scaled; NaN for missing values.
-            sampling_rate: sampling rate in Hz.
-            leads: lead names of the rows, in any order and in any common spelling. Missing limb leads are computed if two
-                limb leads are present.
+            source: path of a file, ``Recording``, or array (leads, samples) in mV, not filtered or scaled, with NaN for missing
+                values. Several recordings: folder, glob pattern, table, array (recordings, leads, samples), or list of these.
+            sampling_rate: sampling rate of arrays in Hz.
+            leads: lead names of the rows of arrays, in any order and in any common spelling. Missing limb leads are computed
+                if two limb leads are present.
+            windows: window policy for recordings at least twice as long as the input of the model
+                (``ecgssl.scoring.preprocess.Windows``).
+            batch_size: number of recordings that are read, preprocessed and then scored together. On a CPU, the results do not
+                depend on it.
 
         Returns:
-            (E,) float32 embedding.
+            (E,) float32 for one recording; ``Results`` for several. Rejected recordings of several have a row of NaN.
 
         Raises:
-            RecordingError: preprocessing rejects the recording. Its ``reason`` contains the reason codes, as in score
-                files. For example, the code is ``leads`` for unknown lead names, and ``duplicate_lead`` for a lead that
-                occurs twice.
-            ValueError: ``signal`` and ``leads`` have different numbers of rows.
-        """
-        return self._run(signal, sampling_rate, leads)["embedding"][0]
+            RecordingError: the only recording cannot be read, or preprocessing rejects it. Its ``reason`` contains the
+                reason codes, as in score files. For arrays, the code is ``leads`` for unknown lead names, ``duplicate_lead``
+                for a lead that occurs twice, and ``malformed`` for an array in the order (samples, leads).
+            ValueError: an array and ``leads`` have different numbers of rows.
+            InputError: the input or the policy is invalid, see ``ecgssl.scoring.sources.list_sources``.
 
-    def predict(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> Scores:
-        """Return calibrated scores and binary predictions for one raw recording. The arguments are those of ``embed``.
+        Example:
+            >>> import ecgssl
+            >>> model = ecgssl.load("ptbxl-tiny")
+            >>> recording = ecgssl.read("ecg.hea")
+            >>> one = model.embed(recording.signal, sampling_rate=250, leads=recording.leads)
+            >>> several = model.embed("folder")
+            >>> several.values.shape == (2, len(one))
+            True
+        """
+        sources = list_sources(source, sampling_rate, leads)
+        require_policy(self.bundle, windows, "embedding")
+        values, columns = self._run(sources, "embedding", windows, batch_size)
+        if sources.single:
+            return values[0]
+        names = tuple(f"emb_{i:04d}" for i in range(self.bundle.embed_dim))
+        scored = [status == "ok" for status in columns["status"]]
+        for name, column in zip(names, values.T, strict=True):
+            columns[name] = [value if ok else None for value, ok in zip(column, scored, strict=True)]
+        return Results(values, names, columns)
+
+    @overload
+    def predict(self, source: Recording, *, windows: Windows = ...) -> Scores: ...
+    @overload
+    def predict(
+        self,
+        source: Many,
+        sampling_rate: float | None = ...,
+        leads: Sequence[str] | None = ...,
+        *,
+        windows: Windows = ...,
+        batch_size: int = ...,
+    ) -> Results: ...
+    @overload
+    def predict(
+        self,
+        source: Source,
+        sampling_rate: float | None = ...,
+        leads: Sequence[str] | None = ...,
+        *,
+        windows: Windows = ...,
+        batch_size: int = ...,
+    ) -> Any: ...
+    def predict(
+        self,
+        source: Source,
+        sampling_rate: float | None = None,
+        leads: Sequence[str] | None = None,
+        *,
+        windows: Windows = "contract",
+        batch_size: int = 32,
+    ) -> Any:
+        """Return calibrated scores and binary predictions. The arguments are those of ``embed``.
+
+        Returns:
+            ``Scores`` for one recording; ``Results`` for several, whose ``values`` are the calibrated scores.
 
         Raises:
             InputError: the bundle contains an encoder, not a classifier.
-            RecordingError, ValueError: see ``embed``.
+            InputError, RecordingError, ValueError: see ``embed``.
+
+        Example:
+            >>> import ecgssl
+            >>> model = ecgssl.load("ptbxl-superclass")
+            >>> found = model.predict("folder")
+            >>> list(found.table.index), found.names
+            (['a', 'b'], ('NORM', 'MI', 'STTC', 'CD', 'HYP'))
         """
         decision = require_targets(self.bundle, "bundle")
-        logits = self._run(signal, sampling_rate, leads)["logits"]
+        require_policy(self.bundle, windows, "logits")
+        sources = list_sources(source, sampling_rate, leads)
+        logits, columns = self._run(sources, "logits", windows, batch_size)
+        if not sources.single:
+            columns |= score_cells(decision, logits)
+            known = ~np.isnan(logits).any(axis=1)
+            values = np.full(logits.shape, np.nan, dtype=np.float32)
+            values[known] = decision.probabilities(logits[known])
+            return Results(values, decision.names, columns)
         scores = dict(zip(decision.names, decision.probabilities(logits)[0].tolist(), strict=True))
         calls: dict[str, dict[str, bool]] = {}
         for k, label in enumerate(decision.labels):
@@ -101,13 +219,32 @@ class Predictor:
         predicted = max(scores, key=lambda name: scores[name]) if decision.kind == "multiclass" else None
         return Scores(scores, calls, predicted)
 
-    def _run(self, signal: ArrayLike, sampling_rate: float, leads: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        array = np.asarray(signal, dtype=np.float32)
-        recording = memory_recording(array, float(sampling_rate), leads)
+    def _run(
+        self, sources: Sources, output: Output, windows: Windows, batch_size: int
+    ) -> tuple[NDArray[np.float32], dict[str, list[Any]]]:
+        """Return the outputs of all recordings, and the columns that describe them."""
+        if batch_size < 1:
+            raise InputError(Problem("batch_size", "value", f"is {batch_size}", "Use 1 or more"))
+        outputs: list[NDArray[np.float32]] = []
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(sources.items), batch_size):
+            chunk = sources.items[start : start + batch_size]
+            prepared = [self._prepare(item, windows, sources.single) for item in chunk]
+            outputs.append(recording_outputs(self.bundle, prepared, output, windows))
+            rows += [one.row for one in prepared]
+        return np.concatenate(outputs), {name: [row.get(name) for row in rows] for name in COLUMNS}
+
+    def _prepare(self, item: Listed | Recording, windows: Windows, single: bool) -> PreparedRecording:
         bundle = self.bundle
+        about: dict[str, Any] = {"record_id": item.record_id}
         try:
-            prepared = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb)
+            recording = item if isinstance(item, Recording) else read_or_reject(item.path, item.overrides)
+            about |= {"sampling_rate": recording.sampling_rate, "duration": recording.duration}
+            found = prepare_recording(recording, bundle.spec, bundle.quality, bundle.lsb, windows)
         except Rejected as error:
-            problem = Problem("recording", error.stage, error.detail, "Remove the recording, or correct its source")
-            raise RecordingError(error.reason, problem) from error
-        return bundle.graph.run(prepared.digital * np.float32(bundle.lsb), prepared.lead_mask, prepared.recorded)
+            if single:
+                where = "recording" if isinstance(item, Recording) else item.path
+                problem = Problem(where, error.stage, error.detail, "Remove the recording, or correct its source")
+                raise RecordingError(error.reason, problem) from error
+            found = rejected(bundle.spec, error.reason, error.detail)
+        return PreparedRecording(found.digital, found.lead_mask, found.recorded, about | found.row, found.findings)

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ecgssl.config import ManifestParams
 from ecgssl.errors import InputError, Problem, Stopped
 from ecgssl.export.bundle import Bundle, load_bundle
 from ecgssl.files import make_folder
@@ -66,6 +67,7 @@ def predict(
     workers: int = 1,
     device: Device = "auto",
     root: Path | str | None = None,
+    reading: ManifestParams | None = None,
     show_progress: bool = True,
     require_signature: Path | str | None = None,
 ) -> PredictReport:
@@ -91,6 +93,7 @@ def predict(
         workers: number of preprocessing processes; -1 for one per CPU core.
         device: device of the model; ``auto`` uses a GPU if available.
         root: folder that relative paths in manifests start from; by default the folder of each manifest.
+        reading: settings for reading the columns of manifests.
         show_progress: show a progress bar on a terminal.
         require_signature: public key that must have signed the bundle; ``None`` to check no signature.
 
@@ -103,7 +106,18 @@ def predict(
         Stopped: SIGTERM or Ctrl-C was received; all complete parts are saved.
     """
     return _score(
-        "logits", bundle_path, require_signature, inputs, out, windows, batch_size, workers, device, root, show_progress
+        "logits",
+        bundle_path,
+        require_signature,
+        inputs,
+        out,
+        windows,
+        batch_size,
+        workers,
+        device,
+        root,
+        reading,
+        show_progress,
     )
 
 
@@ -117,6 +131,7 @@ def embed(
     workers: int = 1,
     device: Device = "auto",
     root: Path | str | None = None,
+    reading: ManifestParams | None = None,
     show_progress: bool = True,
     require_signature: Path | str | None = None,
 ) -> PredictReport:
@@ -135,6 +150,7 @@ def embed(
         workers,
         device,
         root,
+        reading,
         show_progress,
     )
 
@@ -150,6 +166,7 @@ def _score(
     workers: int,
     device: Device,
     root: Path | str | None,
+    reading: ManifestParams | None,
     show_progress: bool,
 ) -> PredictReport:
     start = time.perf_counter()
@@ -160,7 +177,7 @@ def _score(
     if windows not in POLICIES:
         raise InputError(Problem("windows", "policy", f"is {windows!r}", f"Use one of {', '.join(POLICIES)}"))
     with exclusive(out):
-        listed = list_recordings(inputs, root)
+        listed = list_recordings(inputs, root, reading)
         bundle = load_bundle(bundle_path, require_signature=require_signature)
         value_columns = _columns(bundle, output, windows, str(bundle_path))
         # create the output folder first, so that an error is raised before the recordings are scored

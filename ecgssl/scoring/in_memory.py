@@ -41,6 +41,19 @@ def memory_problems(sampling_rate: float, leads: Sequence[str]) -> dict[str, Pro
     return problems
 
 
+def transposed(shape: Sequence[int], leads: Sequence[str]) -> Problem | None:
+    """Return the problem of an array in the order (samples, leads); ``None`` for other arrays.
+
+    Args:
+        shape: shape of the array.
+        leads: lead names, one per row of a correct array.
+    """
+    if len(shape) != 2 or shape[0] == len(leads) or shape[1] != len(leads):
+        return None
+    what = f"has shape ({shape[0]}, {shape[1]}) for {len(leads)} leads, but (leads, samples) is required: transpose?"
+    return Problem("recording", "signal", what, "Give one row per lead, such as signal.T in NumPy")
+
+
 def memory_recording(signal: NDArray[np.float32], sampling_rate: float, leads: Sequence[str]) -> Recording:
     """Return a recording in memory after the checks of ``memory_problems``.
 
@@ -51,10 +64,12 @@ def memory_recording(signal: NDArray[np.float32], sampling_rate: float, leads: S
 
     Raises:
         RecordingError: a lead name is unknown, a lead occurs twice, or the sampling rate is not between ``SLOWEST`` and
-            ``FASTEST``. The error lists all problems.
+            ``FASTEST``. The error lists all problems. Reason ``malformed``: the array seems to be transposed.
         ValueError: ``signal`` and ``leads`` have different numbers of rows.
     """
     leads = tuple(str(lead) for lead in leads)
+    if problem := transposed(signal.shape, leads):
+        raise RecordingError("malformed", problem)
     if problems := memory_problems(sampling_rate, leads):
         fields = ", ".join(dict.fromkeys(problem.field for problem in problems.values()))
         what, remedy = (

@@ -20,7 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from ecgssl.errors import Problem
 from ecgssl.io.metadata import FASTEST, NO_OVERRIDES, SLOWEST, MetadataOverrides
 from ecgssl.io.recording import Recording
-from ecgssl.scoring.in_memory import memory_problems
+from ecgssl.scoring.in_memory import memory_problems, transposed
 from ecgssl.serving.request_limits import RequestError, RequestLimits
 from ecgssl.serving.schemas import SignalIn
 from ecgssl.signal.leads import canonical
@@ -138,16 +138,15 @@ def _recording(body: bytes, limits: RequestLimits) -> Recording:
     try:
         sent = SignalIn.model_validate_json(body)
     except ValidationError as error:
-        problems = [
-            _problem(".".join(map(str, item["loc"][:2])) or "body", _plain(item), "See /openapi.json")
-            for item in error.errors(include_input=False, include_url=False)[:10]
-        ]
+        problems = [_schema_problem(item) for item in error.errors(include_input=False, include_url=False)[:10]]
         raise RequestError(422, problems) from None
     lengths = {len(row) for row in sent.signal}
     if len(lengths) > 1:
         raise RequestError(
             422, _problem("signal", "has rows of different lengths", "Send all leads with the same number of samples")
         )
+    if problem := transposed((len(sent.signal), *lengths), sent.leads):
+        raise RequestError(422, problem)
     if len(sent.signal) != len(sent.leads):
         what = f"has {len(sent.leads)} names for {len(sent.signal)} rows of the signal"
         raise RequestError(422, _problem("leads", what, "Send one name per row"))
@@ -159,6 +158,13 @@ def _recording(body: bytes, limits: RequestLimits) -> Recording:
     return Recording(
         np.where(np.isfinite(signal), signal, np.float32(np.nan)), sent.sampling_rate, tuple(sent.leads), ""
     )
+
+
+def _schema_problem(item: Any) -> Problem:
+    if item["loc"] == ("signal",) and item["type"] == "too_long":
+        what = f"{item['msg']}; one row per lead is required, but these may be the samples: transpose?"
+        return _problem("signal", what, "Send one row per lead")
+    return _problem(".".join(map(str, item["loc"][:2])) or "body", _plain(item), "See /openapi.json")
 
 
 def _plain(item: Any) -> str:

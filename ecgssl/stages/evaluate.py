@@ -48,6 +48,16 @@ def evaluate_predictions(
 
     Raises:
         InputError: see ``ecgssl.evaluation.evaluate.evaluate``.
+
+    Example:
+        >>> import ecgssl
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> from ecgssl.config import load_params
+        >>> predictions = pd.read_csv("runs/af/classifier/predictions.csv")
+        >>> figures = ecgssl.evaluate(predictions, load_params("params.yaml"), Path("runs/af/again.json"), main="linear")
+        >>> figures["labels"]
+        ['af']
     """
     groups = None
     if store is not None:

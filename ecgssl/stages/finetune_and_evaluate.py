@@ -58,6 +58,17 @@ def finetune_and_evaluate(
 
     Raises:
         InputError, ContractMismatch: see ``finetune_encoder``.
+
+    Example:
+        >>> import ecgssl
+        >>> from pathlib import Path
+        >>> from ecgssl.config import load_params
+        >>> from ecgssl.store.store import Store
+        >>> run = ecgssl.finetune(
+        ...     load_params("params.yaml"), Store("data/mine"), "runs/mine/pretrained", ["af"], "linear", Path("runs/af")
+        ... )
+        >>> sorted(run.figures["models"])
+        ['clinical features', 'linear', 'random']
     """
     task, work = ", ".join(targets), out / "work"
     with exclusive(out) as lock, track("finetune", params, tags={"mode": mode}, lock=lock) as run:

@@ -35,6 +35,14 @@ def preprocess_set(
     Raises:
         InputError: see ``ecgssl.datasets.load.load_set`` and ``ecgssl.preprocessing.preprocess.preprocess``. It is also
             raised if ``figure`` has another suffix.
+
+    Example:
+        >>> import ecgssl
+        >>> from ecgssl.config import load_one_set
+        >>> chosen = load_one_set("params.yaml", reader="cohort", given=["manifest=cohort.csv"])
+        >>> report = ecgssl.preprocess(chosen, "data/mine")
+        >>> report.stored, report.rejected
+        (20, 0)
     """
     if figure is not None:
         figure_suffix(figure)

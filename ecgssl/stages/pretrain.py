@@ -45,7 +45,7 @@ def pretrain_encoder(
     params: Params,
     stores: Mapping[str, Store],
     *,
-    selection: Selection | None,
+    selection: Selection | None = None,
     state: Path,
     model: Path,
     metrics: Path,
@@ -69,6 +69,19 @@ def pretrain_encoder(
 
     Raises:
         InputError, ContractMismatch, Stopped, Diverged: see ``ecgssl.pretraining.loop.pretrain``.
+
+    Example:
+        >>> import ecgssl
+        >>> from pathlib import Path
+        >>> from ecgssl.config import load_params
+        >>> from ecgssl.store.store import Store
+        >>> out = Path("runs/mine")
+        >>> made = ecgssl.pretrain(
+        ...     load_params("params.yaml"), {"mine": Store("data/mine")}, state=out, model=out / "pretrained",
+        ...     metrics=out / "pretrain.json", plots=out / "plots",
+        ... )
+        >>> made.result.seen
+        16
     """
     corpus = Corpus(stores, {} if selection is None else selection.left_out)
     with (

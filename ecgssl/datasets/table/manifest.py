@@ -18,6 +18,7 @@ from ecgssl.config.split import SplitParams
 from ecgssl.datasets.cohort import DESCRIPTIVE, NO_PATIENT, Cohort, rows_text
 from ecgssl.datasets.splits import CannotSplit, make_split
 from ecgssl.datasets.table import parse_cells as parse
+from ecgssl.datasets.table.ages import BIRTH_DATE, add_ages
 from ecgssl.datasets.table.check_columns import check_ids, check_splits, convert_columns
 from ecgssl.datasets.table.check_paths import check_paths, read_paths
 from ecgssl.datasets.table.parse_targets import read_target
@@ -32,6 +33,7 @@ from ecgssl.datasets.table.read_table import (
     rename_columns,
     rows_where,
 )
+from ecgssl.datasets.table.two_words import target_options
 from ecgssl.errors import InputError
 from ecgssl.io.file_names import as_on_disk
 
@@ -62,11 +64,11 @@ def load_manifest(path: Path | str, root: Path | str | None = None, **options: A
 
     Args:
         path: CSV or Parquet file. ``record_id`` and ``path`` are required. Optional columns are ``patient_id``,
-            ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age`` (years), ``sex`` (male,
-            female, other), ``site`` and ``device``. The optional columns ``sampling_rate`` (Hz), ``units`` and
-            ``leads`` override the values in the recordings. Every other column is a possible target. Without a
-            declaration, a target is binary: 1 or true, 0 or false, empty (unknown), or U or -1 (uncertain, read as
-            unknown). Undeclared columns with other cells are not used.
+            ``split`` (train, val, test, external or empty), ``fold``, ``acq_time``, ``age`` (years), ``birth_date`` (gives
+            missing ages, and is not kept), ``sex`` (male, female, other), ``site`` and ``device``. The optional columns
+            ``sampling_rate`` (Hz), ``units`` and ``leads`` override the values in the recordings. Every other column is a
+            possible target. Without a declaration, a target is binary: 1 or true, 0 or false, empty (unknown), or U or -1
+            (uncertain, read as unknown). Undeclared columns with other cells are not used.
         root: folder that relative paths start from; by default the folder of the manifest.
         options: keyword arguments of ``examine_manifest``.
 
@@ -136,6 +138,9 @@ def examine_manifest(
     wrong, more = convert_columns(table, rows, reading.dates)
     issues += wrong
     notes += more
+    wrong, more = add_ages(table, rows, reading.dates)
+    issues += wrong
+    notes += more
     read = _targets(raw, rows, reading)
     issues += read.issues
     random_splits = False
@@ -166,12 +171,15 @@ def examine_manifest(
     return Examined(cohort, tuple(issues), there, tuple(read.not_binary))
 
 
-def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohort:
+def listed_recordings(
+    path: Path | str, root: Path | str | None = None, reading: ManifestParams | None = None
+) -> Cohort:
     """Return the recordings of a manifest in file order, with only the columns needed to read the signals.
 
     Args:
         path, root: see ``load_manifest``. A targets file next to the manifest is also read. The recordings need not
             exist.
+        reading: settings for reading columns and cells. Entries for other columns, such as targets, are ignored.
 
     Returns:
         A cohort without patients, splits and targets. Its columns are ``record_id``, ``path`` and, if present in the
@@ -183,7 +191,9 @@ def listed_recordings(path: Path | str, root: Path | str | None = None) -> Cohor
     """
     path = as_on_disk(Path(path))
     base = path.parent if root is None else Path(root)
-    reading, _ = _add_targets_file(path, ManifestParams(), None)
+    reading, _ = _add_targets_file(path, reading or ManifestParams(), None)
+    kept = {name: {k: v for k, v in getattr(reading, name).items() if k in _SIGNAL} for name in ("columns", "values")}
+    reading = reading.model_copy(update=kept)
     file = read_table(path, reading.encoding)
     table, issues, _ = _named(file, reading)
     table, rows, repeated = _drop_repeated(table, file.rows)
@@ -250,6 +260,7 @@ def _suggestion(ours: str, file: Table, reading: ManifestParams) -> str:
 
 def _suggestions(file: Table, reading: ManifestParams, table: pd.DataFrame) -> list[str]:
     absent = [column for column in OURS if column not in table and column not in (*_REQUIRED, "patient_id")]
+    absent = [column for column in absent if column != BIRTH_DATE or "age" not in table]
     hints = [(column, _suggestion(column, file, reading)) for column in absent]
     return [f"no {column}{hint}" for column, hint in hints if hint]
 
@@ -339,7 +350,7 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Ta
                 out.values[given] = made.values[given]
                 out.kinds[given] = made.kinds[given]
     for column in map(str, raw.columns):
-        if column in DESCRIPTIVE or column in used:
+        if column in DESCRIPTIVE or column == BIRTH_DATE or column in used:
             continue
         if column in out.values:
             out.notes.append(f"column {column} of the file is not used: a declared target has its name")
@@ -348,6 +359,9 @@ def _targets(raw: pd.DataFrame, rows: list[int], reading: ManifestParams) -> _Ta
         if made.issues:
             shown = ", ".join(repr(cell[:20]) for cell in made.issues[0].cells)
             out.not_binary[column] = f"{rows_text(made.issues[0].rows)}: cells such as {shown} are not binary"
+            if options := target_options(column, raw[column]):
+                out.notes.append(f"column {column} is not used. To use it as a target, add: {options}")
+                out.not_binary[column] += f"; to use it as a target, add: {options}"
         else:
             out.notes.extend(made.notes)
             out.values[column] = made.values[column]

@@ -124,7 +124,7 @@ def _time(text: str) -> tuple[int, int, int, datetime.timezone | None]:
 
 
 def read_dates(
-    cells: Sequence[str], rows: Sequence[int], order: Order | None = None
+    cells: Sequence[str], rows: Sequence[int], order: Order | None = None, column: str = "acq_time"
 ) -> tuple[list[str], list[Issue], list[str]]:
     """Convert a column of dates to ISO 8601.
 
@@ -133,6 +133,7 @@ def read_dates(
         rows: row number of each cell, for messages.
         order: order of day and month in dates such as 03/04/2021. By default, it is detected from dates of the column
             that are valid in one order only, such as 25/04/2021.
+        column: name of the column, for messages.
 
     Returns:
         A list of ISO 8601 dates (all empty if there are errors), the errors, and notes on assumptions. Error messages
@@ -146,7 +147,7 @@ def read_dates(
         except ValueError:
             stamps.append(None)
             bad.append(row)
-    issues = [Issue("acq_time", "is not a known date format", _FORMS, tuple(bad))] if bad else []
+    issues = [Issue(column, "is not a known date format", _FORMS, tuple(bad))] if bad else []
     notes: list[str] = []
     pairs = [(row, made) for row, made in zip(rows, stamps, strict=True) if made]
     proofs = {way: [row for row, made in pairs if made.proves == way] for way in ("day_first", "month_first")}
@@ -154,23 +155,21 @@ def read_dates(
     settled = [way for way, proving in proofs.items() if proving]
     if order is not None and any(way != order for way in settled):
         against = tuple(row for way in settled if way != order for row in proofs[way])
-        issues.append(
-            Issue("acq_time", f"cannot be read with {order}", "Remove --dates, or correct these dates", against)
-        )
+        issues.append(Issue(column, f"cannot be read with {order}", "Remove --dates, or correct these dates", against))
     elif order is None and len(settled) == 2:
         what = f"the day comes first here, but the month comes first in {len(proofs['month_first'])} other rows"
-        issues.append(Issue("acq_time", what, _FORMS, tuple(proofs["day_first"])))
+        issues.append(Issue(column, what, _FORMS, tuple(proofs["day_first"])))
     elif order is None and opened and not settled:
-        issues.append(Issue("acq_time", "day and month are ambiguous", _STATE_ORDER, opened))
+        issues.append(Issue(column, "day and month are ambiguous", _STATE_ORDER, opened))
     elif order is None and settled:
         order = "day_first" if settled == ["day_first"] else "month_first"
         if opened:
             words = order.replace("_", " comes ")
-            notes.append(f"acq_time: the {words} in {len(opened)} ambiguous dates, as in row {proofs[order][0]}")
+            notes.append(f"{column}: the {words} in {len(opened)} ambiguous dates, as in row {proofs[order][0]}")
     if len({made.when.tzinfo is None for _, made in pairs}) > 1:
         naive = tuple(row for row, made in pairs if made.when.tzinfo is None)
         issues.append(
-            Issue("acq_time", "has no time zone, but other rows have one", "Write all dates with or without one", naive)
+            Issue(column, "has no time zone, but other rows have one", "Write all dates with or without one", naive)
         )
     if issues:
         return ["" for _ in cells], issues, notes

@@ -261,6 +261,7 @@ _SYNONYMS: dict[str, str] = {
     "fold": "fold strat_fold cv_fold",
     "acq_time": "acq_time acquisition_time acquisition_date acquisition_datetime ecg_date ecg_time test_date recording_date "
     "recorded_at datetime timestamp date aufnahmezeit aufnahmedatum untersuchungsdatum zeitpunkt datum",
+    "birth_date": "birth_date date_of_birth dob birthdate birthday geburtsdatum gebdatum geburtstag",
     "age": "age patient_age age_years age_at_ecg alter patientenalter",
     "sex": "sex gender patient_sex geschlecht",
     "site": "site hospital clinic center centre institution location klinik standort",
@@ -273,6 +274,7 @@ _SYNONYMS: dict[str, str] = {
 OURS = tuple(_SYNONYMS)
 """Standard column names, which are the valid keys of ``sets.NAME.columns``."""
 _NEAR = 0.85
+_MISSPELT = 0.75
 
 
 def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.DataFrame, list[Issue], list[str]]:
@@ -280,8 +282,9 @@ def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.
 
     Args:
         cells: table with the column names of the file.
-        columns: maps each standard name to a column of the file. Two standard names may use the same column. A value
-            that is no column of the file but another key of ``columns`` refers to the column of that key.
+        columns: maps each standard name, or the name of a target, to a column of the file. Two standard names may use the
+            same column. A value that is no column of the file but another key of ``columns`` refers to the column of that
+            key. A name that resembles a standard name is an error, because it is probably misspelt.
 
     Returns:
         The table, the errors found, and notes on unused columns. A column of the file is unused if it has a standard
@@ -290,10 +293,8 @@ def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.
     issues, notes = [], []
     chosen: dict[str, str] = {}
     for ours, theirs in columns.items():
-        if ours not in OURS:
-            close = difflib.get_close_matches(ours, OURS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(OURS)}"
-            issues.append(Issue(f"sets.NAME.columns.{ours}", "is not a known column", hint))
+        if ours not in OURS and (meant := _meant(ours)):
+            issues.append(Issue(f"sets.NAME.columns.{ours}", "is not a known column", f"Did you mean {meant!r}?"))
             continue
         source = theirs if theirs in cells or theirs == ours else columns.get(theirs, theirs)
         if source not in cells:
@@ -309,6 +310,15 @@ def rename_columns(cells: pd.DataFrame, columns: Mapping[str, str]) -> tuple[pd.
     notes += [f"the column {n!r} of the file is not used: {n} is read from {chosen[n]!r}" for n in replaced]
     rest = {name: cells[name] for name in cells.columns if name not in mapped and name not in spent}
     return pd.DataFrame(mapped | rest, dtype=object), issues, notes
+
+
+def _meant(name: str) -> str | None:
+    """Return the standard column name that a name resembles or translates, or ``None`` if it can name a target."""
+    for ours in OURS:
+        if likely_columns(ours, [name]):
+            return ours
+    close = difflib.get_close_matches(name, OURS, n=1, cutoff=_MISSPELT)
+    return close[0] if close else None
 
 
 def likely_columns(ours: str, columns: Iterable[str]) -> list[str]:
@@ -330,6 +340,12 @@ def likely_columns(ours: str, columns: Iterable[str]) -> list[str]:
 def column_option(ours: str, theirs: str) -> str:
     """Return the command line option that maps the standard name ``ours`` to the file column ``theirs``."""
     return f"--column {ours}={theirs}" if re.fullmatch(r"[\w.-]+", theirs) else f'--column {ours}="{theirs}"'
+
+
+def value_option(column: str, cell: str, meaning: str) -> str:
+    """Return the command line option that states the meaning of the cells with the text ``cell`` in a column."""
+    text = f"{column}:{cell}={meaning}"
+    return f"--value {text}" if re.fullmatch(r"[\w.:=-]+", text) else f'--value "{text}"'
 
 
 def column_names(columns: Sequence[str] | pd.Index) -> str:

@@ -13,8 +13,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, softmax
 
 Array = NDArray[np.float64]
 Method = Literal["none", "temperature", "platt", "isotonic", "linear"]
@@ -74,7 +72,12 @@ class Calibrator:
         if self.method == "isotonic":
             return np.asarray(np.interp(z, self.knots, self.levels))
         line = self.slope * z + self.intercept
-        return line if self.method == "linear" else np.asarray(expit(line))
+        if self.method == "linear":
+            return line
+        # import scipy in functions, because it takes half a second and loading a model needs only the classes
+        from scipy.special import expit
+
+        return np.asarray(expit(line))
 
 
 def fit_calibrator(logits: ArrayLike, targets: ArrayLike, method: Method) -> Calibrator:
@@ -137,6 +140,8 @@ def fit_temperature(logits: ArrayLike, classes: ArrayLike, method: Method = "tem
     soft = np.full(z.shape, 1 / (len(codes) + z.shape[1]))
     soft[np.arange(len(codes)), codes] += len(codes) / (len(codes) + z.shape[1])
 
+    from scipy.special import log_softmax, softmax
+
     def loss(t: Array) -> tuple[float, Array]:
         p = softmax(t[0] * z, axis=1)
         return -float((soft * log_softmax(t[0] * z, axis=1)).sum(1).mean()), np.array([((p - soft) * z).sum(1).mean()])
@@ -197,11 +202,15 @@ def _smoothed(y: Array) -> Array:
 
 
 def _loss(t: Array, design: Array, soft: Array) -> tuple[float, Array]:
+    from scipy.special import expit
+
     line = design @ t
     return float((np.logaddexp(0, line) - soft * line).mean()), design.T @ (expit(line) - soft) / len(soft)
 
 
 def _minimum(loss: Callable[[Array], tuple[float, Array]], size: int) -> Array:
+    from scipy.optimize import minimize
+
     start = np.zeros(size)
     start[0] = 1.0
     return np.asarray(minimize(loss, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 500}).x)

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 from ecgssl.checked_json import read_object, shortened, validated
 from ecgssl.config import EvaluateParams
@@ -30,8 +28,10 @@ from ecgssl.evaluation.calibration.calibrators import (
 )
 from ecgssl.evaluation.calibration.decision_file import FORMAT, VERSION, DecisionFile, LabelEntry
 from ecgssl.evaluation.calibration.thresholds import Threshold, fit_thresholds
-from ecgssl.evaluation.predictions import first_of_each_patient, kind_of, labels_of, outputs_of, targets_of
 from ecgssl.files import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "decision.json"
 KINDS: tuple[str, ...] = get_args(OutputKind)
@@ -98,6 +98,8 @@ class Decision:
         if z.ndim != 2 or z.shape[1] != len(self.labels):
             raise ValueError(f"logits have shape {z.shape}, but there are {len(self.labels)} labels")
         if self.kind == "multiclass":
+            from scipy.special import softmax
+
             return np.asarray(softmax(self.labels[0].calibrator.slope * z, axis=1))
         return np.column_stack([label.calibrator(z[:, k]) for k, label in enumerate(self.labels)])
 
@@ -220,6 +222,9 @@ def fit_from_predictions(
         split: split used for the fit.
         method: calibration method; by default that of ``params``.
     """
+    # import here, because pandas takes a second and scoring does not fit decisions
+    from ecgssl.evaluation.predictions import first_of_each_patient, kind_of, labels_of, outputs_of, targets_of
+
     part = predictions[(predictions["model"] == model) & (predictions["split"] == split)]
     part = (first_of_each_patient(part) if params.one_per_patient else part).sort_values("record_id")
     names, kind = labels_of(predictions), kind_of(predictions)
