@@ -217,9 +217,10 @@ def _torch_graph(path: Path, files: BundleFiles) -> ContractModule | OnnxGraph:
     from ecgssl.training.checkpoint import load_weights
 
     spec, head = files.spec, files.head
-    model: Encoder | Classifier = Encoder(files.params, spec.leads, spec.samples)
+    encoder = Encoder(files.params, spec.leads, spec.samples)
+    model: Encoder | Classifier = encoder
     if head is not None:
-        model = Classifier(model, head.targets, head.kind, head.queries, head.crops)
+        model = Classifier(encoder, head.targets, head.kind, head.queries, head.crops)
     load_weights(model, path / WEIGHTS)
     return ContractModule(model, spec, files.decision, spec.fewest_samples(files.config.quality.min_duration))
 

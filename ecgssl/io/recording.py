@@ -68,8 +68,8 @@ class Recording:
     def plot(self) -> Figure:
         """Return a figure of the first ten seconds on millimetre paper, at 25 mm/s.
 
-        The figure states the filters. The signal is not filtered, unless it comes from ``clean``; the median of the first minute
-        of each lead is then subtracted. Absent limb leads are computed if two are recorded.
+        The figure states the filters. Unless the recording comes from ``clean``, the signal is not filtered, and the median of
+        the first minute of each lead is subtracted. Absent limb leads are computed if two are recorded.
 
         Returns:
             Matplotlib figure. ``figure.savefig("ecg.pdf")`` preserves the scale for printing.
@@ -79,14 +79,13 @@ class Recording:
             >>> ecgssl.read("ecg.hea").plot().savefig("ecg.png")
         """
         # import here, because matplotlib takes half a second and most readers of files do not draw
-        from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead
+        from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
         from ecgssl.signal.leads import LEADS, arrange
 
         signal, present = arrange(self.signal[:, : round(_BASELINE * self.sampling_rate)], self.leads)
-        filters = self.meta.get("filters", "")
-        shown = signal if filters else centred(signal)
-        title, rate = self.record_id, self.sampling_rate
-        return draw_12_lead(shown, rate, LEADS, present, title=title, filters=filters or UNFILTERED)
+        filters = self.meta.get("filters")
+        shown, text = (centred(signal), UNFILTERED) if filters is None else (signal, filter_text(filters))
+        return draw_12_lead(shown, self.sampling_rate, LEADS, present, title=self.record_id, filters=text)
 
     def clean(self, settings: SignalSpec | None = None, limits: QualityParams | None = None) -> Recording:
         """Return the filtered and resampled recording, in its full length.
@@ -107,14 +106,13 @@ class Recording:
             <Recording ecg: 12 leads, 500 Hz, 10 s>
         """
         from ecgssl.signal.cleaning import clean
-        from ecgssl.signal.drawing import filter_text
 
         spec = _settings(settings)
         quality, usable = self._assess_raw(spec, limits)
         kept = np.flatnonzero(quality.lead_mask)
         cleaned = clean(usable, self.sampling_rate, spec)[kept]
         leads = tuple(spec.leads[i] for i in kept)
-        meta = self.meta | {"filters": filter_text(spec.clean)}
+        meta = self.meta | {"filters": spec.clean}
         return replace(self, signal=cleaned, sampling_rate=spec.sampling_rate, leads=leads, meta=meta)
 
     def quality(self, limits: QualityParams | None = None, settings: SignalSpec | None = None) -> Quality:

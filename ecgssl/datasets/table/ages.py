@@ -6,7 +6,6 @@ import datetime
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from ecgssl.datasets.table.parse_dates import Order, read_dates
@@ -53,7 +52,7 @@ def add_ages(table: pd.DataFrame, rows: Sequence[int], order: Order | None) -> t
     found = pd.Series(ages, index=table.index, dtype=float)
     found = found.where((found >= 0) & (found <= _MOST))
     used = given.isna() & found.notna()
-    table["age"] = given.where(~used, np.minimum(found, OLDEST))
+    table["age"] = given.where(~used, found.clip(upper=OLDEST))
     if used.any():
         notes.append(f"{int(used.sum())} ages are computed from birth_date and acq_time; birth_date is not kept")
     if (used & (found > OLDEST - 1)).any():
