@@ -108,6 +108,25 @@ def test_json_scores_as_the_file_of_the_same_signal(served, records):
     assert "V3" not in requests.post(f"{served.address}/predict", json=turned, timeout=60).json()["recording"]["leads"]
 
 
+@pytest.mark.parametrize("samples", [40, 2500])
+def test_a_transposed_signal_is_not_scored(served, samples):
+    sent = as_json(0)
+    sent["signal"] = [list(row) for row in zip(*(row[:samples] for row in sent["signal"]), strict=True)]
+    answer = requests.post(f"{served.address}/predict", json=sent, timeout=60)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["problems"]
+    assert problem["field"] == "signal"
+    assert "transpose?" in problem["what"]
+
+
+def test_unknown_lead_names_are_listed_and_not_scored(served):
+    sent = as_json(0)
+    names = ["I", "II", "lead_3", "aVR", "aVL", "aVF", "Poche", *LEADS[7:]]
+    answer = requests.post(f"{served.address}/predict", json=sent | {"leads": names}, timeout=60)
+    assert answer.status_code == 422
+    assert "'lead_3', 'Poche'" in answer.json()["problems"][0]["what"]
+
+
 def test_what_a_form_states(served, tmp_path):
     np.save(tmp_path / "signal.npy", (beats(0) / 1.0).astype(np.float32))
     bare = send(served, "/predict", tmp_path / "signal.npy")
