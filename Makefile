@@ -12,7 +12,7 @@ QUIET := 2>&1 | { grep -v "^WARNING: Location" || true; }
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: help install repro test test-fast lint format results ui clean
+.PHONY: help install repro test test-fast lint format docs results ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ lint: $(VENV)/installed  ## ruff, codespell and mypy
 format: $(VENV)/installed  ## rewrite the code in the house style
 	ruff check --fix .
 	ruff format .
+
+docs: $(VENV)/installed  ## the documentation site in build/site; warnings are errors
+	python docs/build_site.py
 
 ui: $(VENV)/installed  ## MLflow's pages on http://127.0.0.1:5000
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --workers 1

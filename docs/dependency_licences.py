@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/dependencies.md"
-INSTALLS = ("base", "serve", "sign", "train", "pipeline", "vendor", "hub", "dask", "ray", "bench", "dev")
+INSTALLS = ("base", "serve", "sign", "train", "pipeline", "vendor", "hub", "dask", "ray", "bench", "docs", "dev")
 """Installs in the order of the table. A package is listed under the first install that contains it."""
 BY_HAND = {
     "cuda-bindings": "LicenseRef-NVIDIA-SOFTWARE-LICENSE",
