@@ -159,7 +159,8 @@ class ManifestParams(Section):
     """Parameters for reading the table of a local cohort. Columns and cells without a declaration are used unchanged.
 
     Args:
-        columns: mapping from ecgssl's column name to the column of the table, such as ``patient_id: MRN``.
+        columns: mapping from ecgssl's column name, or the name of a target, to the column of the table, such as
+            ``patient_id: MRN`` or ``af: Befund AF``.
         values: meaning of cells by ecgssl's column name, such as ``sex: {"1": male, "2": female}``.
         path_prefix: text removed from the start of every path, such as the drive of the machine that exported the table.
         dates: order of day and month in dates such as 03/04/2021, needed if every date of the column is ambiguous.
