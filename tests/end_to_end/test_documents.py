@@ -19,6 +19,8 @@ DOCUMENTS = sorted(
     for pattern in (
         "README.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CODE_OF_CONDUCT.md",
         "docs/*.md",
         "benchmarks/README.md",
         "data/README.md",
