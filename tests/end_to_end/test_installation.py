@@ -25,6 +25,9 @@ def test_version():
     assert ecgssl("--version").out == f"ecgssl {__version__}\n"
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__
+    if ".dev" not in __version__:
+        assert f"\nversion: {__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
+        assert f"\n## {__version__} - " in (REPOSITORY / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
