@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import ceil, floor, log10
 from typing import Any
 
@@ -172,6 +173,35 @@ def histogram(
         if any(column)
     )
     return chart.svg(f"{axis}. {spoken}")
+
+
+def density(edges: Sequence[float], series: Sequence[tuple[str, Sequence[float]]], axis: str) -> Markup:
+    """Return a histogram of two distributions over the same bins: the first as filled bars, the second as an outline.
+
+    The width of a bar is that of its bin, and its area is the share of the values in the bin.
+
+    Args:
+        edges: boundaries of the bins, ascending; one more than bins.
+        series: name and counts per bin of the two distributions.
+        axis: name of the x axis.
+    """
+    widths = [b - a for a, b in pairwise(edges)]
+    shares = [[100 * n / max(sum(counts), 1) for n in counts] for _, counts in series]
+    heights = [[share / width for share, width in zip(row, widths, strict=True)] for row in shares]
+    top = 1.05 * max(map(max, heights)) or 1.0
+    chart = Chart((edges[0], edges[-1]), (0, top), (420, 190), (12, 8, 38, 52))
+    x, y = ({t: f"{t:g}" for t in ticks(low, high)} for low, high in ((edges[0], edges[-1]), (0, top)))
+    chart.axes(x, y, (axis, "% per unit"))
+    for (name, _), row, values, kind in zip(series, shares, heights, ("s2", "outline"), strict=True):
+        for (a, b), share, value in zip(pairwise(edges), row, values, strict=True):
+            left, right, high = chart.across(a), chart.across(b), chart.down(value)
+            title = f"{a:.3g} to {b:.3g}: {share:.1f} % {name}"
+            chart.add("rect", title=title, class_=kind, x=left, y=high, width=right - left, height=chart.bottom - high)
+    bounds = ", ".join(f"{edge:.3g}" for edge in edges)
+    spoken = "; ".join(
+        f"{name} {', '.join(f'{share:.0f} %' for share in row)}" for (name, _), row in zip(series, shares, strict=True)
+    )
+    return chart.svg(f"{axis}. Bin boundaries {bounds}. {spoken}")
 
 
 def forest(rows: Sequence[tuple[str, str, Sequence[Mark]]], axis: str) -> Markup:

@@ -13,11 +13,14 @@ from ecgssl.html import charts
 from ecgssl.html.environment import render
 from ecgssl.inspection.check import Checked
 from ecgssl.inspection.check_summary import SMALL
-from ecgssl.preprocessing.prepare import run_steps
+from ecgssl.inspection.worst_examples import RAW_CODES
+from ecgssl.preprocessing.prepare import read_or_reject, run_steps
 from ecgssl.preprocessing.request import recording_requests
 from ecgssl.preprocessing.window_steps import window_steps
-from ecgssl.signal.drawing import draw_12_lead
+from ecgssl.signal.drawing import UNFILTERED, centred, draw_12_lead, filter_text
 from ecgssl.signal.figure_file import png_bytes
+from ecgssl.signal.leads import arrange
+from ecgssl.signal.quality import kept_part
 from ecgssl.signal.reasons import REASON_TEXTS
 
 _DPI = 100
@@ -46,12 +49,14 @@ class Example:
     Args:
         row: row of the recording in the manifest.
         finding: reason code of the finding that is shown; empty for a randomly chosen recording.
-        png: 12-lead plot of the preprocessed recording.
+        png: 12-lead plot of the recording, preprocessed or unfiltered.
+        unfiltered: whether the plot shows the raw signal, because filtering would remove the finding.
     """
 
     row: int
     finding: str
     png: bytes
+    unfiltered: bool
 
 
 def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[Example]:
@@ -72,7 +77,11 @@ def draw_examples(checked: Checked, count: int = 3, findings: int = 3) -> list[E
     for code in sorted(common.index, key=lambda code: (-common[code], code))[:findings]:
         places = kept["place"][[code in found for found in codes]].to_numpy()
         chosen += [(place, str(code)) for place in _sample(generator, places, 1)]
-    return [Example(int(checked.rows[place]), finding, _draw(checked, place)) for place, finding in chosen]
+    examples = []
+    for place, finding in chosen:
+        raw = finding in RAW_CODES
+        examples.append(Example(int(checked.rows[place]), finding, _draw(checked, place, raw), raw))
+    return examples
 
 
 def render_check(summary: Mapping[str, Any], examples: Sequence[Example]) -> str:
@@ -171,14 +180,24 @@ def _sample(generator: np.random.Generator, places: np.ndarray, count: int) -> l
     return [int(place) for place in np.sort(generator.permutation(places)[:count])]
 
 
-def _draw(checked: Checked, place: int) -> bytes:
+def _draw(checked: Checked, place: int, unfiltered: bool) -> bytes:
     params = checked.chosen.params
     spec, lsb = params.signal, params.store.lsb
     request = recording_requests(checked.cohort, place, place + 1)[0]
+    title = f"row {checked.rows[place]}"
+    if unfiltered:
+        recording = read_or_reject(request.path, request.overrides)
+        raw, present = arrange(recording.signal, recording.leads, spec.leads)
+        window = 0 if spec.windows == "all" else None
+        part = raw[:, kept_part(raw.shape[1], recording.sampling_rate, spec, window)[0]]
+        figure = draw_12_lead(
+            centred(part), recording.sampling_rate, spec.leads, present, title=title, filters=UNFILTERED
+        )
+        return png_bytes(figure, _DPI)
     # draw the first stored window
     made = run_steps(window_steps(request, spec, params.quality, lsb))
     found, digital = next(row for row in made["windows"] if "stage" not in row), made["digital"][0]
     mask = np.array([bool(found["lead_mask"] >> i & 1) for i in range(len(spec.leads))])
-    title = f"row {checked.rows[place]}"
     signal = digital[:, : found["recorded"]] * np.float32(lsb)
-    return png_bytes(draw_12_lead(signal, spec.sampling_rate, spec.leads, mask, title=title), _DPI)
+    filters = filter_text(spec.clean)
+    return png_bytes(draw_12_lead(signal, spec.sampling_rate, spec.leads, mask, title=title, filters=filters), _DPI)

@@ -32,7 +32,7 @@ from ecgssl.store import layout
 MOST = 3
 """Maximum number of examples per reason code."""
 
-_RAW: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
+RAW_CODES: tuple[ReasonCode, ...] = ("nan", "flat", "railed", "wander", "mains", "unit_suspect", "limb_law")
 """Reason codes that are determined from the raw signal. Their examples show the raw signal."""
 _OF_ALL: dict[ReasonCode, tuple[str, ...]] = {
     "unit_suspect": ("II", "V2"),
@@ -163,7 +163,7 @@ def _example(
         recording = read_or_reject(item.path, item.overrides)
         raw, _ = arrange(recording.signal, recording.leads, spec.leads)
         rate = recording.sampling_rate
-        if code in _RAW:
+        if code in RAW_CODES:
             signal = raw[:, kept_part(raw.shape[1], rate, spec, window)[0]]
         else:
             cleaned = clean(bridge(raw, np.isfinite(raw)), rate, spec)
@@ -175,7 +175,7 @@ def _example(
     else:
         traces = signal[[spec.leads.index(lead) for lead in leads]]
     others = len({finding.lead for finding in own} - {None, *leads})
-    return Example(own[0], place + 1, rejected, others, leads, traces, rate, code not in _RAW)
+    return Example(own[0], place + 1, rejected, others, leads, traces, rate, code not in RAW_CODES)
 
 
 def _shown(own: list[Finding], spec: SignalSpec) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import PackageLoader
 
-from ecgssl.html.charts import histogram
+from ecgssl.html.charts import density
 from ecgssl.html.environment import percent, render
 
 _VERDICTS = {
@@ -66,29 +66,14 @@ def _describe(one: Mapping[str, Any]) -> str:
 
 
 def _chart(one: Mapping[str, Any]) -> str:
-    """Return a grouped histogram as SVG: percentages of reference and batch in each bin."""
-    edges = one["edges"]
-    shares = {
-        side: [100 * count / max(sum(one[side]["counts"]), 1) for count in one[side]["counts"]] for side in _SIDES
-    }
-    return histogram(
-        [_bin(edges, place) for place in range(len(edges) + 1)],
-        shares,
-        one["name"],
-        edges=[f"{edge:.3g}" for edge in edges],
-        every=-(-len(edges) // 6) or 1,
-        grouped=True,
-        unit=" %",
-        kinds=("s2", "s0"),
-    )
+    """Return a histogram of reference and batch as SVG.
 
-
-def _bin(edges: Sequence[float], place: int) -> str:
-    if not edges:
-        return "all"
-    if place == 0:
-        return f"below {edges[0]:.3g}"
-    return f"from {edges[place - 1]:.3g}" + (f" to {edges[place]:.3g}" if place < len(edges) else "")
+    The first and the last bin have no outer boundary, because it would be the value of a patient. They are drawn one
+    standard deviation of the reference wide. A single bin is drawn around the mean.
+    """
+    spread, inner = one["reference"]["sd"] or 1.0, one["edges"] or [one["reference"]["mean"]]
+    edges = [inner[0] - spread, *one["edges"], inner[-1] + spread]
+    return density(edges, [(side, one[side]["counts"]) for side in _SIDES], one["name"])
 
 
 def _category_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, float]]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def write_report(
             store.require_contract(load_signal(classifier_of(Path(run))), "the run")
         results = Path(run if external is None else external).resolve()
         report = gather(files, store, given or {}, results.parent)
+        report["written"] = datetime.now(UTC).date().isoformat()
         drawn: list[Drawn] = []
         if store is not None and recordings:
             own = _of(files, report["split"])

@@ -41,6 +41,12 @@ _KINDS = {
     "multiclass": "one of several classes",
     "regression": "numbers",
 }
+_MODES = {
+    "linear": "linear probe",
+    "attentive": "attentive probe",
+    "full": "full fine-tuning",
+    "scratch": "all weights, from random weights,",
+}
 _SPLITS = {"test": "the test recordings", "val": "the validation recordings", "external": "the external recordings"}
 
 
@@ -82,6 +88,7 @@ def render_report(report: Report, pngs: Sequence[bytes]) -> str:
         "sections": sections,
         "task": _task(report),
         "kind_text": _KINDS[kind],
+        "mode_text": _MODES.get(report["asked"]["mode"], report["asked"]["mode"]),
         "smallest": SMALLEST,
         "named": NAMED,
         "flow": report["cohort"] and _flow(report["cohort"]),
@@ -130,7 +137,12 @@ def _sections(kind: str) -> dict[str, str]:
         found["calibration"] = "Calibration"
     if kind == "multilabel":
         found |= {"thresholds": "Thresholds", "benefit": "Decision curve"}
-    return found | {"subgroups": "Subgroups", "recordings": "Recordings", "card": "Model card"} | CHECKLISTS
+    return found | {
+        "subgroups": "Subgroups",
+        "recordings": "Recordings",
+        "card": "Model card",
+        "checklists": "Checklists",
+    }
 
 
 def _primary(report: Report) -> dict[str, Any]:
@@ -310,15 +322,26 @@ def _subgroup(entries: Sequence[Mapping[str, Any]], column: str) -> dict[str, An
     if entries[0].get("group") is None:
         return {"name": column, "withheld": entries[0].get("withheld", "")}
     labels = list(dict.fromkeys(str(entry["label"]) for entry in entries))
+    if not any(entry.get("metrics") for entry in entries):
+        groups = dict.fromkeys(str(entry["group"]) for entry in entries)
+        reasons = dict.fromkeys(entry.get("withheld") or "undefined" for entry in entries)
+        return {"name": column, "withheld": f"No result of the groups {', '.join(groups)}: {'; '.join(reasons)}."}
     rows = []
     for group in dict.fromkeys(str(entry["group"]) for entry in entries):
         cells = {str(entry["label"]): entry for entry in entries if str(entry["group"]) == group}
         records = next((entry["records"] for entry in cells.values() if entry.get("records") is not None), None)
         patients = next((entry["patients"] for entry in cells.values() if entry.get("patients") is not None), None)
-        rows.append((group, records, patients, [cells[label] for label in labels]))
+        own = [cells[label] for label in labels]
+        rows.append((group, records, patients, own, _one_reason(own)))
     measured = set().union(*(entry.get("metrics") or {} for entry in entries))
     metric = "AUROC" if "auroc" in measured else "Mean absolute error" if "mae" in measured else ""
     return {"name": column, "labels": labels, "rows": rows, "metric": metric}
+
+
+def _one_reason(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Return the reason why no result of a group is shown, if it is the same for all outputs; otherwise an empty text."""
+    reasons = {str(entry.get("withheld") or "undefined") for entry in cells}
+    return reasons.pop() if len(reasons) == 1 and not any(entry.get("metrics") for entry in cells) else ""
 
 
 def _checklist(report: Report, key: str) -> dict[str, Any]:

@@ -151,17 +151,17 @@ def create_app(
         return EmbeddingOut(**service.embed(read, await outputs(request, read, "embedding", windows)))
 
     @app.post("/view", **posted)
-    async def view(request: Request, windows: Policy = "contract") -> ViewOut:
-        """Return the scores and a drawing of one recording."""
+    async def view(request: Request, windows: Policy = "contract", narrow: bool = False) -> ViewOut:
+        """Return the scores and a drawing of one recording; a narrow drawing has one lead per row, for a phone."""
         read = await prepare(request, windows, "logits", show=True)
         scores = service.predict(read, await outputs(request, read, "logits", windows))
-        return ViewOut(**scores, drawing=await take_turn(drawing, request, service.draw, read))
+        return ViewOut(**scores, drawing=await take_turn(drawing, request, service.draw, read, narrow))
 
     @app.post("/explain", **posted)
-    async def explain(request: Request, target: Target) -> LookedOut:
-        """Return the attributions of one target, with a drawing. The windows policy ``contract`` is used."""
+    async def explain(request: Request, target: Target, narrow: bool = False) -> LookedOut:
+        """Return the attributions of one target, with a drawing as in ``view``. The windows policy ``contract`` is used."""
         read = await prepare(request, "contract", "logits")
-        bounds = limits.model_seconds, request.scope[GONE]
+        bounds = limits.model_seconds, request.scope[GONE], narrow
         return LookedOut(**await take_turn(explaining, request, service.explain, read, target, *bounds))
 
     _add_page(app)

@@ -191,16 +191,18 @@ class Service:
         """Return the embedding of a recording (fields of ``EmbeddingOut``)."""
         return self.about(read) | {"embedding": embedding.tolist()}
 
-    def draw(self, read: ReadResult) -> str:
-        """Return a drawing of the raw recording as a ``data:`` URI of a PNG."""
+    def draw(self, read: ReadResult, narrow: bool = False) -> str:
+        """Return a drawing of the raw recording as a ``data:`` URI of a PNG; ``narrow`` as in ``draw_12_lead``."""
         if read.raw is None or read.raw_mask is None:
             raise ValueError("the job has no raw signal for a drawing; set show=True")
         shown = centred(read.raw)
-        figure = draw_12_lead(shown, read.sampling_rate, LEADS, read.raw_mask, title="As recorded", filters=UNFILTERED)
+        figure = draw_12_lead(
+            shown, read.sampling_rate, LEADS, read.raw_mask, title="As recorded", filters=UNFILTERED, narrow=narrow
+        )
         return _uri(png_bytes(figure))
 
     def explain(
-        self, read: ReadResult, target: str, seconds: float, gone: threading.Event | None = None
+        self, read: ReadResult, target: str, seconds: float, gone: threading.Event | None = None, narrow: bool = False
     ) -> dict[str, Any]:
         """Return the attributions of one target in the first scored window (fields of ``LookedOut``).
 
@@ -209,6 +211,7 @@ class Service:
             target: name of a target.
             seconds: time limit in s for the model. It is checked before each pass through the model.
             gone: event that is set if the client disconnects. The next pass through the model does not start.
+            narrow: as in ``draw_12_lead``.
 
         Raises:
             RequestError: the model has no such target, is an encoder, or cannot be explained without torch; the time limit
@@ -257,7 +260,7 @@ class Service:
         signal[..., int(recorded[0]) :] = np.nan
         figure = draw_12_lead(
             signal[0], spec.sampling_rate, spec.leads, mask[0],
-            title=title, filters=filter_text(spec.clean), relevance=relevance,
+            title=title, filters=filter_text(spec.clean), relevance=relevance, narrow=narrow,
         )  # fmt: skip
         shares = dict(zip(spec.leads, share_by_lead(found.values)[0].tolist(), strict=True))
         return self.about(read) | {

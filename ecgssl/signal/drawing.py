@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from ecgssl.signal.drawing_layout import GAINS, ROW, Label, Layout, lay_out
+from ecgssl.signal.drawing_layout import GAINS, MOST_HEIGHT, NARROW_HEIGHT, ROW, Label, Layout, lay_out
 from ecgssl.signal.leads import LEADS
 from ecgssl.signal.qrs_detection import SIMILAR, find_beats
 from ecgssl.signal.spec import CleanSpec
@@ -31,7 +31,9 @@ UNFILTERED = "unfiltered, median of each lead at 0 mV"
 _COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
 _RHYTHM = ("II", "V1", "V5", "I")
 _SEGMENT = 2.5
-_LEFT, _RIGHT, _WIDE = 15.0, 5.0, 250
+_LEFT, _RIGHT = 15.0, 5.0
+_NARROW = 5.0
+"""Duration of a lead on a narrow page in s."""
 _ABSENT, _ABSENT_WIDTH = 0.3, 20.0
 """Half height in mV and width in mm of the space for the words "not recorded"."""
 _FEWEST_BEATS = 3
@@ -55,8 +57,9 @@ def draw_12_lead(
     hidden: NDArray[np.bool_] | None = None,
     overlay: NDArray[np.floating] | None = None,
     relevance: NDArray[np.floating] | None = None,
+    narrow: bool = False,
 ) -> Figure:
-    """Return a figure of the first ten seconds of a recording.
+    """Return a figure of the first ten seconds of a recording, or of the first five on a narrow page.
 
     The page states paper speed, gain, filter, sampling rate and heart rate. The gain is 10 mm/mV, or 5 mm/mV (half gain)
     if the page would be too high for A4 paper, see ``ecgssl.signal.drawing_layout``.
@@ -73,6 +76,7 @@ def draw_12_lead(
             reconstruction.
         relevance: (leads, samples) positive or negative contribution of each sample to the model output. It is drawn as
             a highlight under the trace, relative to the largest absolute value. Absent leads are ignored.
+        narrow: whether each lead has a row of its own, five seconds long, for the screen of a phone.
 
     Returns:
         Matplotlib figure; ``figure.savefig(path)`` preserves the scale for printing.
@@ -87,8 +91,8 @@ def draw_12_lead(
     for name, other in (("hidden", hidden), ("overlay", overlay), ("relevance", relevance)):
         if other is not None and np.shape(other) != signal.shape:
             raise ValueError(f"{name} has shape {np.shape(other)}, but the signal has shape {signal.shape}")
-    page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask))
-    layout, width = page.layout, _LEFT + _WIDE + _RIGHT
+    page = _Page(signal, sampling_rate, list(leads), mask, hidden, overlay, _relative(relevance, mask), narrow)
+    layout, width = page.layout, _LEFT + page.width + _RIGHT
     axes = _paper(width, layout.height, layout.middles[0])
     for middle in layout.middles:
         _calibration(axes, middle, layout.gain)
@@ -99,7 +103,9 @@ def draw_12_lead(
     facts = [f"{SPEED:g} mm/s", f"{layout.gain:g} mm/mV" + (f" ({GAINS[layout.gain]})" if GAINS[layout.gain] else "")]
     facts += [filters] if filters else []
     facts += [f"sampled at {sampling_rate:g} Hz", _heart_rate_text(page.shown(signal)[mask], sampling_rate)]
-    axes.text(_LEFT, 5.0, "    ".join(facts), fontsize=8, va="center", color=_INK)
+    lines = [facts[:-2], facts[-2:]] if narrow else [facts]
+    for height, line in zip((6.5, 2.8) if narrow else (5.0,), lines, strict=True):
+        axes.text(_LEFT, height, "    ".join(line), fontsize=8, va="center", color=_INK)
     notes = [(_OVERLAY, "blue: overlay")] if overlay is not None else []
     notes += [(_HIDDEN, "shaded: hidden")] if hidden is not None else []
     notes += [(_INK, f"cut at {layout.cut:g} mV")] if layout.cut is not None else []
@@ -109,7 +115,7 @@ def draw_12_lead(
         notes += [(_TOWARDS_TEXT, "blue: looked at")]
     for i, (colour, text) in enumerate(notes):
         place = width - _RIGHT - 25.0 * i
-        axes.text(place, 5.0, text, fontsize=8, ha="right", va="center", color=colour)
+        axes.text(place, 2.8 if narrow else 5.0, text, fontsize=8, ha="right", va="center", color=colour)
     shown = title if len(title) <= _LONGEST_TITLE else title[: _LONGEST_TITLE - 3] + "..."
     axes.text(_LEFT, layout.height - 3.0, shown, fontsize=9, va="top", color=_INK)
     return axes.figure  # type: ignore[return-value]
@@ -152,21 +158,25 @@ class _Page:
         hidden: NDArray[np.bool_] | None,
         overlay: NDArray[np.floating] | None,
         relevance: NDArray[np.float64] | None,
+        narrow: bool,
     ) -> None:
         self.signal, self.rate, self.leads, self.mask = signal, sampling_rate, leads, mask
         self.hidden, self.overlay, self.relevance = hidden, overlay, relevance
         strip = next((lead for lead in _RHYTHM if self.present(lead)), _RHYTHM[0])
-        self.cells = [(row, c, names[row], _SEGMENT) for row in range(3) for c, names in enumerate(_COLUMNS)]
-        self.cells.append((3, 0, strip, 4 * _SEGMENT))
-        """Row, column, lead and duration in s of each segment; the rhythm strip is the last."""
-        self.layout = self._lay_out()
+        columns = [(row, c, names[row], _SEGMENT) for row in range(3) for c, names in enumerate(_COLUMNS)]
+        strips = [(row, 0, lead, _NARROW) for row, lead in enumerate(LEADS)]
+        self.cells = strips if narrow else [*columns, (3, 0, strip, 4 * _SEGMENT)]
+        """Row, column, lead and duration in s of each segment; on a wide page, the rhythm strip is the last."""
+        self.seconds = _NARROW if narrow else 4 * _SEGMENT
+        self.width = round(self.seconds * SPEED)
+        self.layout = self._lay_out(NARROW_HEIGHT if narrow else MOST_HEIGHT)
 
     def shown(self, signal: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the samples of the first ten seconds, which the page shows."""
-        return signal[:, : round(4 * _SEGMENT * self.rate) + 1]
+        """Return the samples that the page shows."""
+        return signal[:, : round(self.seconds * self.rate) + 1]
 
-    def _lay_out(self) -> Layout:
-        high, low = np.zeros((2, 4, _WIDE))
+    def _lay_out(self, most_height: float) -> Layout:
+        high, low = np.zeros((2, self.cells[-1][0] + 1, self.width))
         for row, column, lead, seconds in self.cells:
             left = column * _SEGMENT * SPEED
             if not self.present(lead):
@@ -178,10 +188,11 @@ class _Page:
                     continue
                 first, last = self._samples(column * _SEGMENT, seconds)
                 values = np.nan_to_num(np.asarray(signal)[self.leads.index(lead), first:last])
-                places = np.minimum((np.arange(first, last) / self.rate * SPEED).astype(int), _WIDE - 1)
+                places = np.minimum((np.arange(first, last) / self.rate * SPEED).astype(int), self.width - 1)
                 np.maximum.at(high[row], places, values)
                 np.minimum.at(low[row], places, values)
-        return lay_out(high, low, [self._label(row, column, lead) for row, column, lead, _ in self.cells])
+        labels = [self._label(row, column, lead) for row, column, lead, _ in self.cells]
+        return lay_out(high, low, labels, most_height)
 
     def _label(self, row: int, column: int, lead: str) -> Label:
         return row, column * _SEGMENT * SPEED + 1.5, lead

@@ -18,6 +18,8 @@ ROW = 30.0
 """Smallest distance between two rows in mm."""
 MOST_HEIGHT = 190.0
 """Largest height of a page at which the gain is kept, in mm: A4 in landscape format with margins of 10 mm."""
+NARROW_HEIGHT = 500.0
+"""Largest height of a narrow page with one lead per row at which the gain is kept, in mm."""
 MOST_DEFLECTION = 30.0
 """Largest deflection in mm at the smallest gain. The page reports larger ones as cut."""
 
@@ -48,17 +50,20 @@ class Layout:
     cut: float | None
 
 
-def lay_out(high: NDArray[np.floating], low: NDArray[np.floating], labels: Sequence[Label]) -> Layout:
+def lay_out(
+    high: NDArray[np.floating], low: NDArray[np.floating], labels: Sequence[Label], most_height: float = MOST_HEIGHT
+) -> Layout:
     """Return the layout of a page.
 
     Args:
         high, low: (rows, M) largest and smallest voltage in mV in each millimetre of the width of the traces.
         labels: labels of the page.
+        most_height: largest height at which the gain is kept, in mm.
     """
     for gain in GAINS:
         cut = MOST_DEFLECTION / gain if gain == min(GAINS) else np.inf
         found = _at_gain(gain, np.clip(high, -cut, cut), np.clip(low, -cut, cut), labels)
-        if found.height <= MOST_HEIGHT:
+        if found.height <= most_height:
             break
     beyond = bool(max(high.max(initial=0.0), -low.min(initial=0.0)) > cut)
     return Layout(found.gain, found.height, found.middles, found.labels, float(cut) if beyond else None)

@@ -34,6 +34,10 @@ TARGETS = """targets:
 FAST = EvaluateParams(bootstrap=100, subgroups=["sex", "site"])
 
 
+TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
+"""Targets of the runs of the fixture ``made``."""
+
+
 def make_store(folder: Path, count: int = 96) -> Store:
     """Return a store of one recording per patient in three splits, with identifying names.
 

@@ -6,12 +6,13 @@ import itertools
 import re
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import DictLoader, UndefinedError
 
-from ecgssl.html.charts import forest, histogram, panel
+from ecgssl.html.charts import density, forest, histogram, panel
 from ecgssl.html.environment import render
 
 COUNTS = st.lists(st.integers(0, 3000), min_size=3, max_size=3)
@@ -69,6 +70,23 @@ def test_grouped_bars_stand_next_to_each_other():
     assert 'aria-label="of. a: 20.0 % and 50.0 %, b: 80.0 % and 50.0 %"' in svg
 
 
+def test_the_area_of_a_bar_is_its_share():
+    edges, counts = [50.0, 60.0, 62.0, 70.0, 100.0], {"reference": [10, 30, 40, 20], "batch": [0, 5, 5, 90]}
+    svg = ET.fromstring(density(edges, list(counts.items()), "beats & more"))
+    areas, places = {}, {}
+    for bar in svg.iter("rect"):
+        name = bar.findtext("title").rsplit(" ", 1)[1]
+        areas.setdefault(name, []).append(float(bar.get("width")) * float(bar.get("height")))
+        places.setdefault(name, []).append((float(bar.get("x")), float(bar.get("width"))))
+    for name, values in counts.items():
+        for area, count in zip(areas[name], values, strict=True):
+            assert area / sum(areas[name]) == pytest.approx(count / sum(values), abs=0.01)
+    assert places["reference"] == places["batch"]
+    widths = [width for _, width in places["batch"]]
+    assert np.divide(widths, sum(widths)) == pytest.approx(np.diff(edges) / 50, abs=0.001)
+    assert "60 to 62: 30.0 % reference" in {bar.findtext("title") for bar in svg.iter("rect")}
+
+
 def test_charts_have_text_for_screen_readers_and_escape_names():
     assert 'aria-label="years. &lt;20: 3"' in histogram(["<20", "20+"], {"n": [3, 0]}, "years")
     assert 'aria-label="AUROC: &lt;i&gt; 0.900"' in forest([("<i>", "&", [("main", 0.9, 0.8, None)])], "AUROC")
@@ -95,7 +113,7 @@ def test_pages_escape_values_and_load_nothing():
         "{% call kit.table([v], caption=v) %}{{ v }}{% endcall %}{% call kit.figure(png, v) %}{{ v }}{% endcall %}"
     )
     text = page(main, title=hostile, v=hostile, png=b"1")
-    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;") == 13
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;") == 14
     assert "<script" not in text
     assert not re.findall(r"(?:src|href)=.(?!data:)|url\(|@import", text)
 

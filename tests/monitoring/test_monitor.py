@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -338,3 +339,17 @@ def test_a_score_column_that_was_removed_is_an_error(folder, tmp_path):
     path = written(folder, tmp_path / "s.csv", batch(3)[0].drop(columns="logit__MI"))
     with pytest.raises(InputError, match="do not include logit__MI"):
         monitor(folder, [path], tmp_path / "d.html")
+
+
+def test_histograms_have_the_bins_and_shares_of_the_comparison(reference):
+    summary = against(reference, *batch(3, heart=100.0))
+    page = render_drift(summary | {"ecgssl": "0", "bundle": "0" * 16, "smallest_batch": FEWEST, "notes": []})
+    charts = re.findall(r"<h3>([^<]*)</h3>(<svg.*?</svg>)", page)
+    by_name = {one["name"]: one for one in summary["numbers"]}
+    assert {name for name, _ in charts} == set(by_name)
+    for name, svg in charts:
+        one = by_name[name]
+        for side, kind in (("reference", "s2"), ("batch", "outline")):
+            shown = re.findall(rf'class="{kind}" [^>]*><title>[^<]*: ([\d.]+) % {side}', svg)
+            counts = one[side]["counts"]
+            assert [float(share) for share in shown] == [round(100 * n / sum(counts), 1) for n in counts]

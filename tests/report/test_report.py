@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from browser import Page
 from command_line import ecgssl, refused
-from report_runs import SECRETS, make_run, make_store
+from report_runs import SECRETS, TASKS, make_run
 from sklearn.metrics import average_precision_score, log_loss, precision_recall_curve
 
 from ecgssl.evaluation.calibration.decision import Decision
@@ -27,23 +27,6 @@ from ecgssl.report.compare import ABOUT, render_comparison, write_comparison
 from ecgssl.report.curves import precision_recall
 from ecgssl.report.people import people
 from ecgssl.report.sections import render_report
-
-TASKS = {"findings": ["af", "lvh"], "classes": ["rhythm"], "numbers": ["lvef"]}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Return a store, a run for every kind of task, one run of an old version, and their reports."""
-    folder = tmp_path_factory.mktemp("report")
-    store = make_store(folder)
-    runs = {name: make_run(store, folder / name, targets) for name, targets in TASKS.items()}
-    runs["old"] = make_run(store, folder / "old", TASKS["findings"], old=True)
-    kept = {}
-    for name, run in runs.items():
-        drawn = 1 if name != "old" else 0
-        kept[name] = write_report(run, store if name != "old" else None, recordings=drawn, show_progress=False)
-    pages = {name: (run / "report.html").read_text() for name, run in runs.items()}
-    return SimpleNamespace(folder=folder, store=store, runs=runs, reports=kept, pages=pages)
 
 
 def titles(page: str) -> list[str]:

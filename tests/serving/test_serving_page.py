@@ -49,7 +49,12 @@ def test_from_a_file_to_its_attribution(served, records, width):
         page.until(SHOWN.format("looked") + " && document.getElementById('looked-drawing').complete")
         assert "Largest attributions for MI" in text(page, "looked-words")
         for name in ("drawing", "looked-drawing"):
-            assert page.run(f"document.getElementById('{name}').naturalWidth") > 1000
+            drawn, high = (page.run(f"document.getElementById('{name}').natural{side}") for side in ("Width", "Height"))
+            # a phone gets all leads below each other, within its width
+            assert (high > drawn) == (width < 640)
+            assert drawn > 600
+            if width < 640:
+                assert page.run(f"document.getElementById('{name}').clientWidth") < width
         # the page fits its width, loads nothing from elsewhere, and the browser reports no errors
         assert page.run("document.documentElement.scrollWidth") <= width
         assert all(url.startswith((served.address, "data:")) for url in page.requested)

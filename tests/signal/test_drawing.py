@@ -330,3 +330,35 @@ def test_the_bytes_have_the_format_of_the_suffix(suffix: str, start: bytes) -> N
     assert found[0] == found[1]
     with pytest.raises(ValueError, match="suffix"):
         figure_bytes(draw_12_lead(square_wave(), RATE), ".gif")
+
+
+def test_a_narrow_page_has_a_row_of_five_seconds_for_each_lead() -> None:
+    signal = 1.4 * square_wave()
+    mask = np.ones(12, dtype=bool)
+    mask[4] = False
+    figure = draw_12_lead(signal, RATE, lead_mask=mask, title="a title", relevance=signal, narrow=True)
+    width, height = figure.get_size_inches() * 25.4
+    assert (width, height) == pytest.approx((145, 385))
+    heights = []
+    for lead in LEADS:
+        assert len(traces(figure, lead)) == (lead != "aVL")
+        for line in traces(figure, lead):
+            paper = in_mm(figure, np.column_stack(line.get_data()))
+            assert paper[:, 0].min() == pytest.approx(15)
+            assert paper[:, 0].max() == pytest.approx(140)
+            heights.append(paper[:, 1].min())
+    assert heights == sorted(heights, reverse=True)
+    assert texts(figure).count("not recorded") == 1
+    assert clashes(figure) == []
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent().extents / figure.dpi * 25.4
+        assert box[0] > 0
+        assert box[2] < width
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_captions_do_not_overlap(narrow: bool) -> None:
+    figure = draw_12_lead(30 * square_wave(), RATE, filters=UNFILTERED, relevance=-square_wave(), narrow=narrow)
+    foot = [t.get_window_extent() for t in figure.axes[0].texts if t.get_position()[1] < 7 and t.get_text()]
+    assert len(foot) >= 4
+    assert not [1 for a, b in itertools.combinations(foot, 2) if a.overlaps(b)]

@@ -13,6 +13,8 @@ function make(tag, text, attributes = {}) {
   return element;
 }
 
+// a phone gets a drawing with one lead per row, which fits its width
+const narrow = () => window.matchMedia("(max-width: 40rem)").matches;
 const failure = (field, what, remedy) => ({ problems: [{ field, what, remedy }], reasons: [] });
 const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
@@ -122,7 +124,7 @@ async function score(files) {
   try {
     if (!about) await showModel();
     if (about.kind === "encoder") throw failure("model", "is an encoder and gives no scores", "Use POST /embed");
-    const answer = await ask("/view", chosen);
+    const answer = await ask(`/view?narrow=${narrow()}`, chosen);
     if (mine !== requestNumber) return;
     showScores(answer);
     showQuality(answer.recording);
@@ -142,7 +144,7 @@ async function look(target, button) {
   button.disabled = true;
   at("state").textContent = `Computing the attribution of ${target}.`;
   try {
-    const answer = await ask(`/explain?target=${encodeURIComponent(target)}`, chosen);
+    const answer = await ask(`/explain?target=${encodeURIComponent(target)}&narrow=${narrow()}`, chosen);
     if (mine !== requestNumber) return;
     at("looked-title").textContent = `Attribution of ${target}`;
     at("looked-words").textContent = answer.in_words;
