@@ -42,7 +42,7 @@ def draw(
             signal, mask, rate = band_pass(np.where(usable[:, None], signal, 0), rate, spec), usable, spec.sampling_rate
             filters = filter_text(spec.clean)
         else:
-            signal, filters = centred(signal), UNFILTERED
+            signal, filters = centred(signal).astype(np.float32), UNFILTERED
         figure = draw_12_lead(signal, rate, LEADS, mask, title=recording.record_id, filters=filters)
         write_atomic(out, figure_bytes(figure, suffix))
     typer.echo(f"wrote {out}")
