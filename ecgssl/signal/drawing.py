@@ -76,7 +76,7 @@ def draw_12_lead(
             reconstruction.
         relevance: (leads, samples) positive or negative contribution of each sample to the model output. It is drawn as
             a highlight under the trace, relative to the largest absolute value. Absent leads are ignored.
-        narrow: whether each lead has a row of its own, five seconds long, for the screen of a phone.
+        narrow: whether each lead has a separate row, five seconds long, for the screen of a phone.
 
     Returns:
         Matplotlib figure; ``figure.savefig(path)`` preserves the scale for printing.
