@@ -21,6 +21,7 @@ SOURCES = (
     "*.md",
     "docs/*.md",
     "docs/*.png",
+    "docs/*.css",
     "docs/tutorials/*",
     "benchmarks/README.md",
     "data/README.md",

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 SITE = runpy.run_path(str(REPOSITORY / "docs/build_site.py"))
 
 
-@pytest.mark.parametrize("script", ["command_reference"])
+@pytest.mark.parametrize("script", ["command_reference", "api_reference"])
 def test_generated_pages_are_current(script):
     made = runpy.run_path(str(REPOSITORY / f"docs/{script}.py"))
     assert made["OUTPUT"].read_text(encoding="utf-8") == made["reference"](), f"run: python docs/{script}.py"

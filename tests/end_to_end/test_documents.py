@@ -22,6 +22,7 @@ DOCUMENTS = sorted(
         "SECURITY.md",
         "CODE_OF_CONDUCT.md",
         "docs/*.md",
+        "docs/tutorials/*.md",
         "benchmarks/README.md",
         "data/README.md",
         "examples/*/README.md",
