@@ -29,7 +29,7 @@ def test_the_reference_has_every_command():
 
 
 def test_every_page_is_in_the_navigation_once():
-    listed = re.findall(r": (\S+\.md)$", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"(?:- |: )(\S+\.md)$", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     pages = {path.as_posix() for path in SITE["sources"]() if path.suffix == ".md"}
     assert sorted(listed) == sorted(pages)
 
