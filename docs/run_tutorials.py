@@ -121,8 +121,15 @@ def rewritten(text: str, session: Session) -> str:
 
 @contextlib.contextmanager
 def workplace(folder: Path) -> Iterator[None]:
-    """Use a folder as current folder and for the key of patient ids, with a fixed width of tables."""
+    """Use a folder as current folder, with a fixed key of patient ids and width of tables.
+
+    Bootstrap intervals depend on the order of the hashes of patients, and so on the key.
+    """
     before = Path.cwd()
+    key = folder / "config/ecgssl/patient.key"
+    key.parent.mkdir(parents=True)
+    key.touch(mode=0o600)
+    key.write_text("0123456789abcdef" * 4 + "\n")
     with mock.patch.dict(os.environ, {"XDG_CONFIG_HOME": str(folder / "config"), "COLUMNS": "100", "NO_COLOR": "1"}):
         os.chdir(folder)
         try:
