@@ -83,7 +83,7 @@ class Recording:
         from ecgssl.signal.leads import LEADS, arrange
 
         signal, present = arrange(self.signal[:, : round(_BASELINE * self.sampling_rate)], self.leads)
-        filters = self.meta.get("filters")
+        filters = self.meta.get("cleaned_with")
         shown, text = (centred(signal), UNFILTERED) if filters is None else (signal, filter_text(filters))
         return draw_12_lead(shown, self.sampling_rate, LEADS, present, title=self.record_id, filters=text)
 
@@ -112,7 +112,7 @@ class Recording:
         kept = np.flatnonzero(quality.lead_mask)
         cleaned = clean(usable, self.sampling_rate, spec)[kept]
         leads = tuple(spec.leads[i] for i in kept)
-        meta = self.meta | {"filters": spec.clean}
+        meta = self.meta | {"cleaned_with": spec.clean}
         return replace(self, signal=cleaned, sampling_rate=spec.sampling_rate, leads=leads, meta=meta)
 
     def quality(self, limits: QualityParams | None = None, settings: SignalSpec | None = None) -> Quality:

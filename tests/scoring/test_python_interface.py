@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,12 @@ class TestRecording:
         inner = slice(200, 800)
         expected = np.sin(2 * np.pi * 8 * time[::5])
         np.testing.assert_allclose(cleaned.signal[6, inner], expected[inner], atol=0.02)
+
+    def test_filters_of_the_device_in_a_file_are_not_those_of_cleaning(self, place):
+        read = ecgssl.read(place / "ecg.hea")
+        recording = replace(read, meta={**read.meta, "filters": {"low_pass": 150.0}})
+        for shown, text in ((recording, "unfiltered"), (recording.clean(), "filter 0.5 to 40 Hz")):
+            assert any(text in found.get_text() for found in shown.plot().axes[0].texts)
 
     def test_quality_is_that_of_preprocessing(self, place):
         recording = ecgssl.read(place / "ecg.hea")
