@@ -62,7 +62,7 @@ class SlowModel:
         self.ran += 1
         return np.zeros((1, 2), np.float32)
 
-    def explain(self, read: int, target: str, seconds: float, gone: threading.Event) -> dict[str, Any]:
+    def explain(self, read: int, target: str, seconds: float, gone: threading.Event, narrow: bool) -> dict[str, Any]:
         self.limit = seconds
         while not gone.is_set():
             time.sleep(0.02)
