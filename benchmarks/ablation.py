@@ -104,13 +104,11 @@ def step_seconds(models: dict[str, tuple[CoReECG, Params]], store: Store, rounds
     return {row: float(np.median(times)) for row, times in found.items()}
 
 
-def costs(args: argparse.Namespace, store: Store, rows: list[str]) -> dict[str, float]:
-    """Return the CPU time in s per recording of each pretrained row, measured once per study."""
+def costs(args: argparse.Namespace, store: Store) -> dict[str, float]:
+    """Return the CPU time in s per recording of all pretrained rows, measured once per study."""
     file: Path = args.out / "costs.json"
     if not file.exists():
-        every = {
-            row: load_params(args.params, [*args.set, *(ROWS[row] or [])]) for row in rows if ROWS[row] is not None
-        }
+        every = {row: load_params(args.params, [*args.set, *extra]) for row, extra in ROWS.items() if extra is not None}
         models = {row: (build_model(params).train(), params) for row, params in every.items()}
         write_atomic(file, canonical_json(step_seconds(models, store)))
     found: dict[str, float] = json.loads(file.read_text())
@@ -232,7 +230,7 @@ def run(args: argparse.Namespace) -> None:
         index.assign(patient=store.patients).to_parquet(folder / "truth.parquet")
     table = args.out / "results.parquet"
     rows = args.rows.split(";") if args.rows else list(ROWS)
-    seconds = {} if args.minutes is None else costs(args, store, rows)
+    seconds = {} if args.minutes is None else costs(args, store)
     for seed in range(args.seeds):
         for row in rows:
             cell = args.out / "cells" / f"{row.replace(',', '').replace(' ', '-')}-{seed}"

@@ -69,6 +69,38 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
     assert not (args.out / "test.csv").exists(), "compare must not write files"
 
 
+def test_cells_of_equal_processor_time(ablation, store, make_params, tmp_path):
+    script, _ = ablation
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(make_params().model_dump(mode="json")))
+    args = Namespace(
+        store=store.path, params=path, out=tmp_path / "out", task=[], label_sets=["A"], rows="contrastive", seeds=1,
+        tflop=None, minutes=1.0, shares=[1.0], full=[], set=[],
+    )  # fmt: skip
+    seconds = script.costs(args, store)
+    assert set(seconds) == {row for row, extra in script.ROWS.items() if extra is not None}
+    assert script.costs(args, store) == seconds, "the costs are measured once"
+    for row in ("core", "contrastive", "core, no FDA"):
+        params, _ = script.parameters(args, row, 0, {**seconds, row: 0.5})
+        assert params.pretrain.samples == 120, "60 s of 0.5 s, in batches of four"
+
+
+def test_a_label_that_cannot_be_learned_has_one_output(ablation, store, make_params):
+    script, _ = ablation
+    params, train, val = make_params(), store.rows("train"), store.rows("val")
+    values = store.index[["AF", "AF"]].to_numpy(dtype=float)
+    values[train, 1] = 0
+    features = np.random.default_rng(0).normal(size=(len(store), 3))
+    found, probe = script.probe_logits(features, values, store, params, train, val, ["AF", "never"])
+    assert probe is None
+    for split in ("val", "test"):
+        assert not found[split][:, 1].any()
+        assert len(np.unique(found[split][:, 0])) > 1
+    alone, known = script.probe_logits(features, values[:, :1], store, params, train, val, ["AF"])
+    assert known is not None
+    np.testing.assert_allclose(alone["test"][:, 0], found["test"][:, 0])
+
+
 def test_differences_and_their_mean(ablation, tmp_path):
     """Two tasks, an informative row and a random one, two seeds."""
     _, report = ablation
