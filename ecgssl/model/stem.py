@@ -22,6 +22,8 @@ SOFTNESS = 0.02
 
 Wider thresholds lose information (``docs/results.md``, section "Shares of random filters").
 """
+CHUNK = 4
+"""Recordings per step of ``Stem.shares`` on a CPU, so that the responses stay in its cache."""
 
 
 class Stem(nn.Module):
@@ -79,6 +81,11 @@ class Stem(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self.shares(x.float())
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self._shares(x)
+        return torch.cat([self._shares(part) for part in x.split(CHUNK)])
+
+    def _shares(self, x: Tensor) -> Tensor:
         slope, start = self.filters / SOFTNESS, 0.5 - self.thresholds / SOFTNESS
         total: Tensor | None = None
         for windows in self._windows(x, self.share_offsets):
