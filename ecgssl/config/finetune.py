@@ -25,11 +25,15 @@ class LinearParams(Section):
         C: candidate values of the inverse regularisation strength as in scikit-learn (ridge: 1 / alpha on standardised
             embeddings). The best value is chosen on the validation split. Not used by solver ``ridge``.
         class_weight: candidate class weights. The best one is chosen on the validation split. Not used by ridge.
+        scale_floor: lower limit of the standard deviation by which a feature is divided, as a fraction of the median over
+            all features. Without it, a feature that hardly varies in a small cohort can dominate the score of a recording
+            that is unlike the cohort. The clinical baseline, whose features have different units, does not use it.
     """
 
     solver: Literal["logistic", "ridge"] = "logistic"
     C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.0001, 0.001, 0.01, 0.1, 1.0]
     class_weight: Annotated[list[ClassWeight], Field(min_length=1)] = ["none", "balanced"]
+    scale_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
 
 
 class EpochParams(Section):

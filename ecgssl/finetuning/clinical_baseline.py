@@ -140,7 +140,8 @@ def fit_baseline(
     columns = fit_columns(learned, inputs)
     count = len(rows.val)
     probe = probe_for(task.kind, params)(
-        columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val], params,
+        columns.columns(learned), values[rows.train], columns.columns(held_out[:count]), values[rows.val],
+        params.model_copy(update={"scale_floor": 0.0}),
         names=task.outputs, groups=store.patients[rows.train], seed=seed,
     )  # fmt: skip
     baseline = ClinicalBaseline(model_name([*people]), inputs, columns, probe)

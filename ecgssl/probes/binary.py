@@ -53,7 +53,7 @@ class Probe:
 
     Args:
         names: names of the K labels, classes or regression targets.
-        mean, scale: mean and standard deviation (E,) of the training embeddings; the scale of a constant feature is 1.
+        mean, scale: mean and standard deviation (E,) of the training embeddings (``limited_scale``).
         weight: coefficients (K, E) for standardised embeddings.
         bias: intercepts (K,).
         C: chosen inverse regularisation strength per label, as in scikit-learn.
@@ -116,7 +116,7 @@ def fit_probe(
     if not (len(x) == len(y) == len(patients) and len(vx) == len(vy) and y.shape[1] == vy.shape[1] == len(names)):
         raise ValueError("embeddings, targets, groups and names have inconsistent lengths")
     _check(x, y, vx, vy, patients, names)
-    mean, scale = standardisation(x)
+    mean, scale = standardisation(x, params.scale_floor)
     basis = principal_axes((x - mean) / scale)
     val_scores = ((vx - mean) / scale) @ basis.axes
     grid = [(C, cw) for C in sorted(set(params.C)) for cw in sorted(set(params.class_weight), reverse=True)]
@@ -156,10 +156,20 @@ def fit_probe(
     )
 
 
-def standardisation(x: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation (E,) of embeddings (N, E); the scale of a constant feature is 1."""
-    mean, scale = x.mean(0), x.std(0)
-    return mean, np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
+def standardisation(x: Array, floor: float) -> tuple[Array, Array]:
+    """Return mean and scale (E,) of embeddings (N, E); see ``limited_scale``."""
+    mean = x.mean(0)
+    return mean, limited_scale(mean, x.std(0), floor)
+
+
+def limited_scale(mean: Array, deviation: Array, floor: float) -> Array:
+    """Return the scale (E,) of features with these means and standard deviations; the scale of a constant feature is 1.
+
+    The scale is the standard deviation, but at least ``floor`` times the median over the features that vary.
+    """
+    varies = deviation > 1e-9 * np.maximum(np.abs(mean), 1e-9)
+    least = floor * np.median(deviation[varies]) if varies.any() else 0.0
+    return np.where(varies, np.maximum(deviation, least), 1.0)
 
 
 def require_finite(x: Array, split: str) -> list[Problem]:

@@ -64,7 +64,7 @@ def fit_class_probe(
     if problems:
         raise InputError(problems)
     train, val = ~np.isnan(y[:, 0]), ~np.isnan(vy[:, 0])
-    mean, scale = standardisation(x)
+    mean, scale = standardisation(x, params.scale_floor)
     basis = principal_axes((x[train] - mean) / scale)
     y, patients = y[train], patients[train]
     grid: Grid = [(C, w) for C in sorted(set(params.C)) for w in sorted(set(params.class_weight), reverse=True)]

@@ -65,7 +65,7 @@ def fit_ridge_probe(
     problems += shortage_problems("regression", names, y, patients)
     if problems:
         raise InputError(problems)
-    mean, scale = standardisation(x)
+    mean, scale = standardisation(x, params.scale_floor)
     standard, val_standard = (x - mean) / scale, (vx - mean) / scale
     grid = sorted(set(params.C))
     offset, spread = np.nanmean(y, axis=0), np.nanstd(y, axis=0)

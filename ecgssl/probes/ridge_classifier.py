@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import dsyr, dsyrk
 
 from ecgssl.errors import InputError, Problem
-from ecgssl.probes.binary import ChosenBy, Probe, require_binary, require_finite, shortage_problems
+from ecgssl.probes.binary import ChosenBy, Probe, limited_scale, require_binary, require_finite, shortage_problems
 from ecgssl.probes.logistic_solver import Array
 from ecgssl.probes.selection import macro_auroc
 
@@ -36,6 +36,7 @@ def fit_ridge_classifier(
     *,
     names: Sequence[str],
     strengths: Sequence[float] = STRENGTHS,
+    floor: float = 0.0,
 ) -> Probe:
     """Fit a ridge regression of binary targets, and choose the strength with the best macro AUROC on validation.
 
@@ -49,6 +50,7 @@ def fit_ridge_classifier(
         train, val: row numbers of the training and validation recordings.
         names: names of the K targets.
         strengths: candidates for the penalty divided by E. Without a defined validation AUROC, the largest is used.
+        floor: lower limit of the scale of a feature, as a fraction of the median (``binary.limited_scale``).
 
     Returns:
         Probe whose ``C`` is 1 / (strength * E).
@@ -65,7 +67,7 @@ def fit_ridge_classifier(
         raise ValueError("features, targets and names have inconsistent lengths")
     if not grid or grid[-1] <= 0:
         raise ValueError(f"strengths {list(strengths)} must be positive")
-    mean, scale, problems = _moments(x, rows)
+    mean, scale, problems = _moments(x, rows, floor=floor)
     problems += _moments(x, held, "val")[2]
     problems += require_binary(y[rows], names, "train") + require_binary(y[held], names, "val")
     problems += shortage_problems("multilabel", names, y[rows], rows)
@@ -121,10 +123,12 @@ def _blocks(features: NDArray[np.floating], rows: Rows) -> Iterator[tuple[slice,
         yield part, np.array(features[rows[part]], dtype=np.float64)
 
 
-def _moments(features: NDArray[np.floating], rows: Rows, split: str = "train") -> tuple[Array, Array, list[Problem]]:
-    """Return mean and standard deviation (E,) of the features, and a problem if some are not finite.
+def _moments(
+    features: NDArray[np.floating], rows: Rows, split: str = "train", floor: float = 0.0
+) -> tuple[Array, Array, list[Problem]]:
+    """Return mean and scale (E,) of the features (``limited_scale``), and a problem if some are not finite.
 
-    The scale of a constant feature is 1. Block means and sums of squares are merged as in Chan et al. 1983.
+    Block means and sums of squares are merged as in Chan et al. 1983.
     """
     width = features.shape[1]
     count, mean, square = 0, np.zeros(width), np.zeros(width)
@@ -140,8 +144,7 @@ def _moments(features: NDArray[np.floating], rows: Rows, split: str = "train") -
         mean = mean + apart * (size / (count + size))
         count += size
     scale = np.sqrt(square / max(count, 1))
-    scale = np.where(scale > 1e-9 * np.maximum(np.abs(mean), 1e-9), scale, 1.0)
-    return mean, scale, require_finite(np.full((bad, 1), np.nan), split)
+    return mean, limited_scale(mean, scale, floor), require_finite(np.full((bad, 1), np.nan), split)
 
 
 def _path(standard: _Standard, rows: Rows, y: Array, grid: Sequence[float]) -> tuple[Array, Array]:

@@ -40,7 +40,8 @@ def fit_ridge_logits(
         embeddings: embeddings (N, E) of the training split.
         targets: targets (N, K): 1, 0 or NaN (unknown; ignored).
         val_embeddings, val_targets: embeddings and targets of the validation split; may have no rows.
-        params, groups, seed: not used. They are arguments of each linear probe.
+        params: lower limit of the scale of a feature.
+        groups, seed: not used. They are arguments of each linear probe.
         names: names of the K targets.
 
     Raises:
@@ -49,7 +50,8 @@ def fit_ridge_logits(
     train, val = np.asarray(embeddings), np.asarray(val_embeddings)
     y, vy = np.asarray(targets, dtype=np.float64), np.asarray(val_targets, dtype=np.float64)
     rows = np.arange(len(train)), np.arange(len(train), len(train) + len(val))
-    probe = fit_ridge_classifier(np.concatenate([train, val]), np.concatenate([y, vy]), *rows, names=names)
+    both, truth = np.concatenate([train, val]), np.concatenate([y, vy])
+    probe = fit_ridge_classifier(both, truth, *rows, names=names, floor=params.scale_floor)
     outputs, val_outputs = probe.logits(train), probe.logits(val)
     lines = [_line(val_outputs[:, k], vy[:, k], outputs[:, k], y[:, k]) for k in range(len(names))]
     slope, intercept = (np.array(column) for column in zip(*lines, strict=True))
