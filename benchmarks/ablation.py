@@ -21,6 +21,9 @@ same output for all recordings, in all rows.
 ``OUT/results.parquet`` has one line per row, seed, task, label fraction and mode. Test metrics are computed only by
 ``report --split test``.
 
+``report --out A B`` compares rows of several tuning runs: ``B`` is a study with the same rows and another parameter, such as
+``--set pretrain.learning_rate=0.001``. Each row uses the folder with its best mean on validation.
+
 ``--full 1.0 0.1`` also fine-tunes the whole encoder at these label fractions. For the row ``random``, this is training
 from scratch.
 """
@@ -272,8 +275,8 @@ def main() -> None:
     show = verbs.add_parser("report", help="print tables, write figures")
     show.add_argument("--split", choices=("val", "test"), default="val")
     show.add_argument("--against", default="core", help="reference row for the differences")
-    for verb in (make, show):
-        verb.add_argument("--out", type=Path, required=True)
+    make.add_argument("--out", type=Path, required=True)
+    show.add_argument("--out", type=Path, nargs="+", required=True, help="with several, the best on validation per row")
     args = parser.parse_args()
     if args.verb == "run":
         if args.minutes is not None:

@@ -1,7 +1,13 @@
-"""Tables and figure of ``ablation.py``: means over seeds, with paired bootstrap intervals over patients."""
+"""Tables and figure of ``ablation.py``: means over seeds, with paired bootstrap intervals over patients.
+
+With several folders, each is one tuning run of all rows, with other parameters. Every row uses the folder with its best
+mean macro AUROC on validation, so that all rows have the same number of tuning runs.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ecgssl.errors import InputError, Problem
 from ecgssl.evaluation.statistics.bootstrap import bootstrap, interval
 from ecgssl.files import write_atomic
 from ecgssl.probes.selection import macro_auroc
@@ -33,17 +40,47 @@ def mean_replicates(cells: list[Path], name: str, values: np.ndarray, patients: 
     return found, np.mean(replicates, axis=0)
 
 
-def compare(out: Path, split: str, against: str) -> pd.DataFrame:
-    """Return a table with one line per task, mode, label fraction and row.
+def tuning_runs(outs: Sequence[Path]) -> pd.DataFrame:
+    """Return the mean macro AUROC on validation of each row (index) in each folder (columns 0, 1, ...), NaN if missing.
+
+    The mean is taken over tasks, modes, label fractions and seeds.
+
+    Raises:
+        InputError: a folder has other tasks, label fractions, recordings or compute than the first.
+    """
+    first = _asked(outs[0])
+    problems = [
+        Problem(
+            str(out / "run.json"), name, f"differs from {outs[0]}", "Report only folders of the same study together"
+        )
+        for out in outs[1:]
+        for name, value in _asked(out).items()
+        if value != first[name]
+    ]
+    if problems:
+        raise InputError(problems)
+    found = [pd.read_parquet(out / "results.parquet").groupby("row", sort=False)["val_auroc"].mean() for out in outs]
+    return pd.concat(dict(enumerate(found)), axis=1, sort=False)
+
+
+def _asked(out: Path) -> dict[str, Any]:
+    asked: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return {name: value for name, value in asked.items() if name != "params"}
+
+
+def compare(outs: Sequence[Path], split: str, against: str) -> pd.DataFrame:
+    """Return a table with one line per task, mode, label fraction and row; see ``tuning_runs`` for several folders.
 
     Each line contains the mean over seeds with its 95 % interval, the standard deviation over seeds, and the difference to the
     row ``against``. The difference is computed only if both rows have the same seeds. Its interval is a bootstrap over
     patients and does not include the variance of pretraining. ``seeds_agree`` is the number of seeds with a difference of
     the same sign as the mean. With several tasks, the last lines (``mean``) are averages over tasks and label fractions.
     """
-    results = pd.read_parquet(out / "results.parquet")
-    truth = pd.read_parquet(out / "truth" / "truth.parquet")
-    tasks = pd.read_json(out / "run.json", typ="series")["tasks"]
+    best = tuning_runs(outs).idxmax(axis=1)
+    all_runs = [pd.read_parquet(out / "results.parquet") for out in outs]
+    results = pd.concat([run[run["row"].map(best) == k].assign(out=str(outs[k])) for k, run in enumerate(all_runs)])
+    truth = pd.read_parquet(outs[0] / "truth" / "truth.parquet")
+    tasks = _asked(outs[0])["tasks"]
     part = truth[truth["split"] == split]
     lines: list[dict[str, Any]] = []
     seen: dict[str, dict[str, list[Reached]]] = {}
@@ -51,8 +88,13 @@ def compare(out: Path, split: str, against: str) -> pd.DataFrame:
     for (task, mode, share), group in results.groupby(["task", "mode", "share"], sort=False):
         values = part[tasks[task]].to_numpy(dtype=float)
         name = f"{task}/{share:g}/{mode}/{split}"
-        at = {row: mean_replicates([out / "cells" / c for c in cells["cell"]], name, values, part["patient"].to_numpy())
-              for row, cells in group.groupby("row", sort=False)}  # fmt: skip
+        at = {
+            row: mean_replicates(
+                [Path(line.out) / "cells" / line.cell for line in cells.itertuples()], name, values,
+                part["patient"].to_numpy(),
+            )
+            for row, cells in group.groupby("row", sort=False)
+        }  # fmt: skip
         for row, reached in at.items():
             seen.setdefault(mode, {}).setdefault(row, []).append(reached)
         lines += compared(at, seeds, against, {"task": task, "mode": mode, "share": share})
@@ -137,9 +179,20 @@ def draw(table: pd.DataFrame, split: str) -> Figure:
     return figure
 
 
-def report(out: Path, split: str, against: str) -> str:
-    """Write ``SPLIT.csv`` and ``SPLIT.png`` into the folder and return the tables as Markdown."""
-    table = compare(out, split, against)
-    write_atomic(out / f"{split}.csv", table.to_csv(index=False, float_format="%.4f"))
-    write_atomic(out / f"{split}.png", png_bytes(draw(table, split)))
-    return markdown(table, against)
+def tuning_table(outs: Sequence[Path]) -> str:
+    """Return the tuning runs of each row as a Markdown table. The best run of a row is bold."""
+    runs = tuning_runs(outs)
+    head = [f"\n| row | {' | '.join(str(out) for out in outs)} |", f"|---{'|--:' * len(outs)}|"]
+    best = runs.max(axis=1)
+    for row, values in runs.iterrows():
+        shown = ["" if np.isnan(v) else f"**{v:.4f}**" if v == best[row] else f"{v:.4f}" for v in values]
+        head.append(f"| {row} | {' | '.join(shown)} |")
+    return "\n".join(head)
+
+
+def report(outs: Sequence[Path], split: str, against: str) -> str:
+    """Write ``SPLIT.csv`` and ``SPLIT.png`` into the first folder and return the tables as Markdown."""
+    table = compare(outs, split, against)
+    write_atomic(outs[0] / f"{split}.csv", table.to_csv(index=False, float_format="%.4f"))
+    write_atomic(outs[0] / f"{split}.png", png_bytes(draw(table, split)))
+    return markdown(table, against) + ("\n" + tuning_table(outs) if len(outs) > 1 else "")

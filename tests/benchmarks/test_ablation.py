@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -54,7 +55,7 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
     with pytest.raises(InputError, match="was written with different parameters"):
         script.run(args)
 
-    table = report.compare(args.out, "test", "core").set_index(["row", "share"])
+    table = report.compare([args.out], "test", "core").set_index(["row", "share"])
     rows, answers = store.rows("test"), store.index["AF"].to_numpy(dtype=float)
     for row in ("random", "core"):
         for share in (0.5, 1.0):
@@ -64,7 +65,7 @@ def test_cells_are_made_once_with_equal_compute(ablation, store, make_params, tm
                 for key in [f"t/{share:g}/linear/test"]
             ]
             assert table.loc[(row, share), "auroc"] == pytest.approx(np.mean(found))
-    assert "macro AUROC (95 % interval)" in report.report(args.out, "val", "core")
+    assert "macro AUROC (95 % interval)" in report.report([args.out], "val", "core")
     assert (args.out / "val.png").read_bytes().startswith(b"\x89PNG")
     assert not (args.out / "test.csv").exists(), "compare must not write files"
 
@@ -119,10 +120,18 @@ def test_differences_and_their_mean(ablation, tmp_path):
             reached[row, seed] = [roc_auc_score(truth[t], logits[t]) for t in ("a", "b")]
             for task in ("one", "other"):
                 lines.append(
-                    {"row": row, "seed": seed, "cell": cell.name, "task": task, "mode": "linear", "share": 1.0}
+                    {
+                        "row": row,
+                        "seed": seed,
+                        "cell": cell.name,
+                        "task": task,
+                        "mode": "linear",
+                        "share": 1.0,
+                        "val_auroc": 0.5,
+                    }
                 )
     pd.DataFrame(lines).to_parquet(tmp_path / "results.parquet")
-    table = report.compare(tmp_path, "val", "knows").set_index(["task", "row"])
+    table = report.compare([tmp_path], "val", "knows").set_index(["task", "row"])
     for k, task in enumerate(("one", "other")):
         each = [reached["guesses", seed][k] - reached["knows", seed][k] for seed in (0, 1)]
         line = table.loc[(task, "guesses")]
@@ -139,3 +148,31 @@ def test_differences_and_their_mean(ablation, tmp_path):
         table.loc[(task, "guesses")].pipe(lambda x: x["d_high"] - x["d_low"]) for task in ("one", "other")
     )
     assert "| guesses | all |" in report.markdown(table.reset_index(), "knows")
+
+
+def test_each_row_uses_its_best_tuning_run(ablation, tmp_path):
+    _, report = ablation
+    truth = pd.DataFrame({"split": "val", "a": [0, 0, 0, 1, 1, 1], "patient": np.arange(6)})
+    good, poor = np.arange(6.0)[:, None], np.array([0.0, 5, 2, 3, 4, 1])[:, None]
+    outs = [tmp_path / "one", tmp_path / "two"]
+    for out, better in zip(outs, ("x", "y"), strict=True):
+        (out / "truth").mkdir(parents=True)
+        truth.to_parquet(out / "truth/truth.parquet")
+        (out / "run.json").write_text(json.dumps({"params": out.name, "tasks": {"t": ["a"]}, "shares": [1.0]}))
+        lines = []
+        for row in ("x", "y"):
+            logits = good if row == better else poor
+            (out / "cells" / row).mkdir(parents=True)
+            np.savez(out / "cells" / row / "logits.npz", **{"t/1/linear/val": logits})
+            reached = roc_auc_score(truth["a"], logits[:, 0])
+            lines.append(
+                {"row": row, "seed": 0, "cell": row, "task": "t", "mode": "linear", "share": 1.0, "val_auroc": reached}
+            )
+        pd.DataFrame(lines).to_parquet(out / "results.parquet")
+    table = report.compare(outs, "val", "x").set_index("row")["auroc"]
+    assert table.to_dict() == {"x": 1.0, "y": 1.0}
+    assert report.compare(outs[:1], "val", "x").set_index("row")["auroc"]["y"] == pytest.approx(5 / 9)
+    assert "| x | **1.0000** | 0.5556 |" in report.report(outs, "val", "x")
+    (outs[1] / "run.json").write_text('{"params": "two", "tasks": {"t": ["a"]}, "shares": [0.5]}')
+    with pytest.raises(InputError, match="shares: differs from"):
+        report.compare(outs, "val", "x")
